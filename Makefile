@@ -1,0 +1,83 @@
+# make help lists what there is to do.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+WORKERS ?= 2
+
+# Scripts in a virtual environment name its absolute path, so a copied or moved tree needs a new one:
+# the stamps carry a checksum of the place they were made in.
+HERE := $(shell pwd -P | cksum | cut -d' ' -f1)
+VENV := .venv/.venv-$(HERE)
+DEPS := .venv/.deps-$(HERE)
+INSTALLED := .venv/.installed-$(HERE)
+
+.PHONY: help setup protos lint format test bench demo lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: $(INSTALLED) ## create .venv, install pinned dependencies and the project, compile the protos
+	@$(BIN)/python protos/build.py
+
+protos: $(DEPS) ## compile the protos only
+	@$(BIN)/python protos/build.py
+
+# The first interpreter that is new enough; make PYTHON=... takes another.
+$(VENV):
+	@for python in $(PYTHON) python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "creating .venv with $$("$$python" --version)"; \
+	    "$$python" -m venv --clear .venv && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "error: Python 3.11 or newer is needed, none found on PATH" >&2; exit 1
+
+$(DEPS): requirements.lock Makefile $(VENV)
+	@echo "installing pinned dependencies"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+# The build compiles the protos too, but wraps an error in them into pages of its own.
+$(INSTALLED): pyproject.toml setup.py $(DEPS)
+	@echo "installing lbrlab"
+	@$(BIN)/python protos/build.py
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lint: setup ## ruff, mypy, buf lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint build/protos/image.binpb --path lbrlab
+
+format: setup ## rewrite the sources the way lint wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## lint, then all tests
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: setup ## measure
+	$(BIN)/python -m tests.bench
+
+# The demo ends with 1, "violated": it shows broken designs on purpose. Any other status, 0 included,
+# means that it did not show what it should.
+demo: setup ## show what the lab finds
+	@$(BIN)/lbrlab demo; status=$$?; \
+	if [ $$status -ne 1 ]; then echo "error: lbrlab demo ended with $$status, expected 1" >&2; exit 1; fi
+
+lock: ## resolve pyproject.toml into requirements.lock anew
+	@mkdir -p build
+	@python3 -m venv build/uv
+	@build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## remove everything that is made, .venv too
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis protos/buf
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find protos -name '*_pb2*.py' -o -name '*_pb2.pyi' | xargs rm -f

@@ -1,0 +1,99 @@
+"""Scenarios written in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from client.litmus.ast import AnyStmt, Block, Expr, Final, Scenario, Step
+from client.litmus.validate import validate
+from contract.control import MachineSpec, VmSpec
+
+
+class Story:
+    """Builds a Scenario block by block; every method returns the story.
+
+    >>> from client.litmus import Story, VmSpec, format_scenario
+    >>> from client.litmus.ast import Compare, GuestBranch, GuestRdmsr, MsrRef, Reg, RunOn, Word
+    >>> story = Story("host-runs-guest", "A guest reads TOS.", vms=[VmSpec("vm0")])
+    >>> story = story.host(RunOn("vm0/0", cpu=0))
+    >>> story = story.vcpu("vm0/0", GuestBranch(8), GuestRdmsr("r0", MsrRef("LBR_TOS")))
+    >>> story = story.never(Compare(Reg("vm0/0", "r0"), "=", Word("#GP")))
+    >>> print(format_scenario(story.scenario()), end="")
+    LBR host-runs-guest
+    "A guest reads TOS."
+    <BLANKLINE>
+    machine { cpus = 1; lbr = skylake; }
+    vm vm0 { vcpus = 1; lbr = on; }
+    <BLANKLINE>
+    host {
+        run vm0/0 on cpu0;
+    }
+    <BLANKLINE>
+    vm0/0 {
+        branch 8;
+        r0 = rdmsr LBR_TOS;
+    }
+    <BLANKLINE>
+    ~exists (vm0/0:r0 = #GP)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        purpose: str = "",
+        *,
+        machine: MachineSpec | None = None,
+        tasks: Sequence[str] = (),
+        vms: Sequence[VmSpec] = (),
+    ) -> None:
+        self._name = name
+        self._purpose = purpose
+        self._machine = machine or MachineSpec()
+        self._tasks = list(tasks)
+        self._vms = list(vms)
+        self._blocks: list[Block] = []
+        self._final: Final | None = None
+
+    def host(self, *stmts: AnyStmt, actor: str = "host") -> Story:
+        return self._block([actor], ((actor, stmt) for stmt in stmts))
+
+    def user(self, *stmts: AnyStmt, actor: str = "user") -> Story:
+        return self._block([actor], ((actor, stmt) for stmt in stmts))
+
+    def vcpu(self, name: str, *stmts: AnyStmt) -> Story:
+        return self._block([name], ((name, stmt) for stmt in stmts))
+
+    def ordered(self, *steps: tuple[str, AnyStmt]) -> Story:
+        """One block of several actors, its steps as (actor, statement)."""
+        return self._block(list(dict.fromkeys(actor for actor, _ in steps)), steps)
+
+    def exists(self, expr: Expr) -> Story:
+        return self._finally("exists", expr)
+
+    def never(self, expr: Expr) -> Story:
+        return self._finally("~exists", expr)
+
+    def forall(self, expr: Expr) -> Story:
+        return self._finally("forall", expr)
+
+    def scenario(self) -> Scenario:
+        """The scenario so far, valid or InputError."""
+        out = Scenario(
+            self._name,
+            self._purpose,
+            self._machine,
+            list(self._tasks),
+            list(self._vms),
+            [Block(list(b.actors), list(b.steps)) for b in self._blocks],
+            self._final,
+        )
+        validate(out)
+        return out
+
+    def _block(self, actors: list[str], steps: Iterable[tuple[str, AnyStmt]]) -> Story:
+        self._blocks.append(Block(actors, [Step(actor, stmt) for actor, stmt in steps]))
+        return self
+
+    def _finally(self, quantifier: str, expr: Expr) -> Story:
+        self._final = Final(quantifier, expr)
+        return self

@@ -1,0 +1,13 @@
+"""How large a scenario may be. They bound what hostile text can cost, far above what any story needs."""
+
+MAX_TEXT = 1 << 20
+MAX_TOKENS = 200_000
+MAX_STEPS = 10_000
+MAX_NESTING = 64
+MAX_PURPOSE = 4096
+MAX_NAME = 64
+
+MAX_CPUS = 64
+MAX_VCPUS = 16
+MAX_COUNTERS = 64
+MAX_BRANCHES = 1_000_000

@@ -1,0 +1,121 @@
+"""Parse tree to Scenario. Judges what only text knows (spellings, repeated options), validation the rest."""
+
+from __future__ import annotations
+
+import re
+
+from lark import Token
+
+from client.litmus import ast as a
+from client.litmus.lower_final import lower_final
+from client.litmus.lower_step import StatementReader
+from client.litmus.numerals import numeral
+from client.litmus.places import Path, Places
+from client.litmus.tree import Node, tokens, trees
+from client.litmus.words import quote, unknown
+from contract.control import MachineSpec, VmSpec
+
+
+def lower(tree: Node, places: Places) -> a.Scenario:
+    return _Lowering(places).scenario(tree)
+
+
+class _Lowering:
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.statements = StatementReader(places)
+
+    def scenario(self, tree: Node) -> a.Scenario:
+        name, *rest = tokens(tree)
+        out = a.Scenario(self.places.mark(("name",), name), tasks=[], vms=[], blocks=[])
+        if rest:
+            self.places.mark(("purpose",), rest[0])
+            out.purpose = _purpose(rest[0])
+        machines = 0
+        for node in trees(tree):
+            match node.data:
+                case "machine":
+                    machines += 1
+                    out.machine = self.machine(node, machines)
+                    self.statements.cpus = out.machine.cpus
+                case "tasks":
+                    for token in tokens(node):
+                        out.tasks.append(self.places.mark(("task", len(out.tasks)), token))
+                case "vm":
+                    out.vms.append(self.vm(node, len(out.vms)))
+                case "block":
+                    out.blocks.append(self.block(node, len(out.blocks)))
+                case _:
+                    out.final = lower_final(node, self.places)
+        return out
+
+    def settings(self, node: Node, path: Path, keys: tuple[str, ...]) -> dict[str, Token]:
+        out: dict[str, Token] = {}
+        for setting in trees(node):
+            key, value = tokens(setting)
+            if key not in keys:
+                self.places.fail(key, unknown("setting", key, keys))
+            if key in out:
+                self.places.fail(key, f"{quote(key)} is set twice")
+            self.places.mark((*path, str(key)), value)
+            out[str(key)] = value
+        return out
+
+    def machine(self, node: Node, nth: int) -> MachineSpec:
+        given = self.settings(node, ("machine",), ("cpus", "lbr", "depth", "counters", "kernel"))
+        if nth > 1:
+            self.places.fail(tokens(node)[0], "the machine is described twice")
+        usual = MachineSpec()
+        return MachineSpec(
+            cpus=self.count(given, "cpus", usual.cpus),
+            lbr=str(given.get("lbr", usual.lbr)),
+            depth=self.count(given, "depth", usual.depth),
+            counters=self.count(given, "counters", usual.counters),
+            kernel=str(given.get("kernel", usual.kernel)),
+        )
+
+    def count(self, given: dict[str, Token], key: str, usual: int) -> int:
+        token = given.get(key)
+        if token is None:
+            return usual
+        if token.type != "NUMBER":
+            self.places.fail(token, f"expected a number for {quote(key)}, found {quote(token)}")
+        return numeral(token, self.places)
+
+    def vm(self, node: Node, nth: int) -> VmSpec:
+        name = self.places.mark(("vm", nth), tokens(node)[0])
+        given = self.settings(node, ("vm", nth), ("vcpus", "lbr"))
+        lbr = given.get("lbr")
+        if lbr is not None and lbr not in ("on", "off"):
+            self.places.fail(lbr, f"expected 'on' or 'off', found {quote(lbr)}")
+        return VmSpec(name, self.count(given, "vcpus", 1), lbr is None or lbr == "on")
+
+    def block(self, node: Node, nth: int) -> a.Block:
+        head, *entries = trees(node)
+        actors = [
+            self.places.mark(("block", nth) if i == 0 else ("block", nth, "actor", i), token)
+            for i, token in enumerate(tokens(head))
+        ]
+        steps = [self.step(entry, actors, ("block", nth, "step", s)) for s, entry in enumerate(entries)]
+        return a.Block(actors, steps)
+
+    def step(self, entry: Node, actors: list[str], path: Path) -> a.Step:
+        (statement,) = trees(entry)
+        (action,) = trees(statement)
+        registers, verb = tokens(statement), tokens(action)[0]
+        self.places.mark(path, verb)
+        register = self.places.mark((*path, "register"), registers[0]) if registers else ""
+        prefix = tokens(entry)
+        if not prefix and len(actors) > 1:
+            first = registers[0] if registers else verb
+            self.places.fail(first, f"whose statement is this? expected {quote(actors[0] + ': ...')}")
+        actor = self.places.mark((*path, "actor"), prefix[0]) if prefix else actors[0]
+        return a.Step(actor, self.statements.read(action, actor, register, path), verb.line or 0)
+
+
+def _purpose(token: Token) -> str:
+    """Unquoted, a line break with its indentation read as one blank."""
+    text = token[1:-1]
+    if "\n" in text:
+        text = " ".join(line.strip() for line in text.splitlines())
+    return re.sub(r'\\(["\\])', r"\1", text)

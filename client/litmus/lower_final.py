@@ -1,0 +1,58 @@
+"""The final condition: parse tree to Expr, its nesting bounded before anything recurses into it."""
+
+from __future__ import annotations
+
+from lark import Token, Tree
+
+from client.litmus import ast as a
+from client.litmus.limits import MAX_NESTING
+from client.litmus.numerals import numeral
+from client.litmus.places import Path, Places
+from client.litmus.tree import Node, tokens, trees
+
+
+def lower_final(node: Node, places: Places) -> a.Final:
+    *quantifier, condition = node.children
+    assert isinstance(condition, Tree)
+    places.mark(("final",), _first(node))
+    return a.Final("".join(map(str, quantifier)), _expr(condition, places, ("final", "expr")))
+
+
+def _first(node: Node) -> Token:
+    child: Node | Token = node
+    while isinstance(child, Tree):
+        child = child.children[0]
+    return child
+
+
+def _expr(node: Node, places: Places, path: Path) -> a.Expr:
+    if len(path) > MAX_NESTING + 2:
+        places.fail(_first(node), f"the condition nests deeper than {MAX_NESTING}")
+    if node.data == "comparison":
+        left, op, right = node.children
+        assert isinstance(op, Token)
+        places.mark((*path, "op"), op)
+        sides = _term(left, places, (*path, "left")), _term(right, places, (*path, "right"))
+        return a.Compare(sides[0], str(op), sides[1])
+    args = tuple(_expr(child, places, (*path, i)) for i, child in enumerate(trees(node)))
+    match node.data:
+        case "negation":
+            return a.Not(args[0])
+        case "conjunction":
+            return a.And(args)
+        case _:
+            return a.Or(args)
+
+
+def _term(node: Node | Token, places: Places, path: Path) -> a.Term:
+    if isinstance(node, Token):
+        places.mark(path, node)
+        return a.Int(numeral(node, places)) if node.type == "NUMBER" else a.Word(str(node))
+    parts = tokens(node)
+    if node.data == "invariant":
+        places.mark(path, parts[0])
+        return a.Invariant(str(parts[0]))
+    for part, token in zip(("actor", "register", "field"), parts, strict=False):
+        places.mark((*path, part), token)
+    places.mark(path, parts[0])
+    return a.Reg(*map(str, parts))

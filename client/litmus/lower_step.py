@@ -1,0 +1,210 @@
+"""One statement: parse tree to Stmt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from lark import Token, Tree
+
+from client.litmus import ast as a
+from client.litmus.msr import LBR_STACK, SPELLINGS, bit_names, named
+from client.litmus.numerals import duration, numeral
+from client.litmus.places import Path, Places
+from client.litmus.tree import Node, tokens, trees
+from client.litmus.words import BRANCH_FILTERS, actor_kind, quote, unknown
+from contract.x86 import BRANCH_KINDS
+
+
+class StatementReader:
+    """``cpus`` says whether a host's branches may leave out theirs."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.cpus = 1
+
+    def read(self, node: Node, actor: str, register: str, path: Path) -> a.AnyStmt:
+        if node.data == "branch":
+            return self.branch(node, actor_kind(actor) == "guest", path)
+        return _ACTIONS[node.data](self, node, register, path)
+
+    def run(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        _, task, cpu = tokens(node)
+        return a.RunOn(self.places.mark((*path, "task"), task), self.cpu(cpu, path))
+
+    def idle(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.RunOn("", self.cpu(tokens(node)[1], path))
+
+    def cpu(self, token: Token, path: Path) -> int:
+        self.places.mark((*path, "cpu"), token)
+        digits = token[3:]
+        return int(digits) if len(digits) <= 9 else self.places.fail(token, f"no CPU {quote(token)}")
+
+    def open(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        verb, target, *flags = node.children
+        cpu, task = -1, ""
+        target = cast(Token, target)
+        if target.type == "CPU":
+            cpu = self.cpu(target, path)
+        else:
+            task = self.places.mark((*path, "task"), target)
+        filters: tuple[str, ...] = ()
+        seen: dict[str, Token] = {}
+        for flag in flags:
+            if isinstance(flag, Tree) and flag.data == "on_cpu":
+                cpu = self.cpu(tokens(flag)[0], path)
+                continue
+            token = flag if isinstance(flag, Token) else tokens(flag)[0]
+            slot = _OPEN_SLOTS.get(token, str(token))
+            if slot in seen:
+                self.places.fail(token, f"{quote(token)} after {quote(seen[slot])}")
+            seen[slot] = token
+            if isinstance(flag, Tree):
+                filters = self.filters(tokens(flag)[1:], path)
+        if "stack" not in seen:
+            self.places.fail(cast(Token, verb), "open needs 'branch' with its filters, or 'counter'")
+        privilege = tuple(p for p in ("user", "kernel") if p in seen) or ("user", "kernel")
+        pinned = seen.get("class") == "pinned"
+        return a.OpenEvent(register, cpu, task, pinned, filters, privilege, "disabled" in seen)
+
+    def filters(self, names: list[Token], path: Path) -> tuple[str, ...]:
+        for token in names:
+            if token not in BRANCH_FILTERS:
+                self.places.fail(
+                    token, unknown("branch filter", token, (*BRANCH_FILTERS, *_OPEN_SLOTS, "disabled"))
+                )
+        return tuple(self.places.mark((*path, "branch", i), token) for i, token in enumerate(names))
+
+    def event_op(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        op, event = tokens(node)
+        return a.EventOp(str(op), self.places.mark((*path, "event"), event))
+
+    def read_event(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.ReadEvent(register, self.places.mark((*path, "event"), tokens(node)[1]))
+
+    def sample(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.SampleEvent(register, self.places.mark((*path, "event"), tokens(node)[1]))
+
+    def branch(self, node: Node, guest: bool, path: Path) -> a.AnyStmt:
+        verb, amount, *options = node.children
+        self.places.mark((*path, "count"), cast(Token, amount))
+        count = numeral(cast(Token, amount), self.places)
+        kind, privilege, cpu = "jmp", "kernel", -1
+        seen: dict[str, Token] = {}
+        for option in options:
+            token = option if isinstance(option, Token) else tokens(option)[0]
+            slot = {"WORD": "kind", "CPU": "cpu"}.get(token.type, "privilege")
+            if slot in seen:
+                self.places.fail(token, f"{quote(token)} after {quote(seen[slot])}")
+            seen[slot] = token
+            match slot:
+                case "kind":
+                    if token not in BRANCH_KINDS:
+                        near = (*BRANCH_KINDS, "on", "user", "kernel")
+                        self.places.fail(token, unknown("branch kind", token, near))
+                    kind = str(token)
+                case "cpu":
+                    cpu = self.cpu(token, path)
+                case _:
+                    privilege = str(token)
+        if guest:
+            if "cpu" in seen:
+                self.places.fail(
+                    seen["cpu"], "a guest's branches name no CPU: they retire where its vCPU runs"
+                )
+            return a.GuestBranch(count, kind, privilege)
+        if cpu < 0 and self.cpus != 1:
+            self.places.fail(cast(Token, verb), f"branch needs 'on cpuN': the machine has {self.cpus} CPUs")
+        return a.HostBranch(count, max(cpu, 0), kind, privilege)
+
+    def advance(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        token = tokens(node)[1]
+        self.places.mark((*path, "ns"), token)
+        return a.AdvanceTime(duration(token, self.places))
+
+    def wrmsr(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        msr, value = trees(node)
+        ref = self.msr(msr, path)
+        return a.GuestWrmsr(ref, self.value(value, ref, path), register)
+
+    def rdmsr(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        (msr,) = trees(node)
+        if [str(t) for t in tokens(msr)] == [LBR_STACK]:
+            return a.GuestReadLbr(register)
+        return a.GuestRdmsr(register, self.msr(msr, path, LBR_STACK))
+
+    def cpuid(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.GuestCpuid()
+
+    def nop(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.GuestNop()
+
+    def set(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        msr, value = trees(node)
+        ref = self.msr(msr, path)
+        vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
+        return a.UserSetMsr(vcpu, ref, self.value(value, ref, path), register)
+
+    def get(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        (msr,) = trees(node)
+        return a.UserGetMsr(register, self.places.mark((*path, "vcpu"), tokens(node)[1]), self.msr(msr, path))
+
+    def stop(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.UserStopLbr(self.places.mark((*path, "vcpu"), tokens(node)[1]))
+
+    def msr(self, node: Node, path: Path, *more: str) -> a.MsrRef:
+        name, *index = tokens(node)
+        self.places.mark((*path, "msr"), name)
+        ref = a.MsrRef(f"{numeral(name, self.places):#x}") if name.type == "NUMBER" else named(name)
+        if ref is None:
+            self.places.fail(name, unknown("MSR", name, (*SPELLINGS, *more)))
+        if not index:
+            return ref
+        if ref.index is not None:
+            self.places.fail(index[0], f"{name} names one entry already")
+        self.places.mark((*path, "index"), index[0])
+        return a.MsrRef(
+            ref.name, numeral(index[0], self.places) if index[0].type == "NUMBER" else str(index[0])
+        )
+
+    def value(self, node: Node, ref: a.MsrRef, path: Path) -> int:
+        known, value = bit_names(ref), 0
+        for token in tokens(node):
+            self.places.mark((*path, "value"), token)
+            if token.type == "NUMBER":
+                value |= numeral(token, self.places)
+            elif token in known:
+                value |= known[token]
+            elif known:
+                self.places.fail(token, unknown(f"bit of {ref.name}", token, known))
+            else:
+                self.places.fail(
+                    token, f"expected a number, found {quote(token)}: no bit of {ref.name} has a name"
+                )
+        return value
+
+
+_OPEN_SLOTS = {
+    "pinned": "class",
+    "flexible": "class",
+    "branch": "stack",
+    "counter": "stack",
+    "user": "user",
+    "kernel": "kernel",
+}
+_ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
+    "run": StatementReader.run,
+    "idle": StatementReader.idle,
+    "open": StatementReader.open,
+    "event_op": StatementReader.event_op,
+    "read": StatementReader.read_event,
+    "sample": StatementReader.sample,
+    "advance": StatementReader.advance,
+    "wrmsr": StatementReader.wrmsr,
+    "rdmsr": StatementReader.rdmsr,
+    "cpuid": StatementReader.cpuid,
+    "nop": StatementReader.nop,
+    "set": StatementReader.set,
+    "get": StatementReader.get,
+    "stop": StatementReader.stop,
+}

@@ -1,0 +1,77 @@
+"""MSRs as litmus text names them: spellings, addresses, bit names."""
+
+from __future__ import annotations
+
+import re
+
+from client.litmus.ast import MsrRef
+from contract.x86 import (
+    IA32_DEBUGCTL,
+    IA32_PERF_CAPABILITIES,
+    MSR_LBR_SELECT,
+    MSR_LBR_TOS,
+    Debugctl,
+    LbrModel,
+    LbrSelect,
+)
+
+SINGLE = {
+    "DEBUGCTL": IA32_DEBUGCTL,
+    "PERF_CAPABILITIES": IA32_PERF_CAPABILITIES,
+    "LBR_SELECT": MSR_LBR_SELECT,
+    "LBR_TOS": MSR_LBR_TOS,
+}
+BANKS = ("LBR_FROM", "LBR_TO", "LBR_INFO")
+LBR_STACK = "LBR_STACK"
+MAX_MSR = 0xFFFF_FFFF
+
+_ALIASES = {
+    "IA32_DEBUGCTL": "DEBUGCTL",
+    "IA32_PERF_CAPABILITIES": "PERF_CAPABILITIES",
+    "MSR_LBR_SELECT": "LBR_SELECT",
+    "MSR_LBR_TOS": "LBR_TOS",
+    "MSR_LASTBRANCH_TOS": "LBR_TOS",
+}
+_SDM_ENTRY = re.compile(r"MSR_LASTBRANCH_([0-9]{1,4})_(FROM|TO)_IP")
+_SDM_INFO = re.compile(r"MSR_LBR_INFO_([0-9]{1,4})")
+
+SPELLINGS = (*SINGLE, *BANKS, *_ALIASES)
+
+_BITS: dict[int, dict[str, int]] = {
+    IA32_DEBUGCTL: {bit.name: int(bit) for bit in Debugctl if bit.name},
+    MSR_LBR_SELECT: {bit.name: int(bit) for bit in LbrSelect if bit.name},
+}
+
+
+def named(text: str) -> MsrRef | None:
+    """The MSR of a spelling, by its short name; None when there is none."""
+    if entry := _SDM_ENTRY.fullmatch(text):
+        return MsrRef(f"LBR_{entry[2]}", int(entry[1]))
+    if info := _SDM_INFO.fullmatch(text):
+        return MsrRef("LBR_INFO", int(info[1]))
+    short = _ALIASES.get(text, text)
+    return MsrRef(short) if short in SINGLE or short in BANKS else None
+
+
+def number(name: str) -> int | None:
+    """The address when ``name`` is a number in the form that a valid ``MsrRef`` holds it: ``0x1c9``."""
+    if not re.fullmatch(r"0x[0-9a-f]{1,16}", name):
+        return None
+    value = int(name, 16)
+    return value if name == f"{value:#x}" else None
+
+
+def address(ref: MsrRef, model: LbrModel, index: int = 0) -> int:
+    """Where ``ref``, valid on ``model``, lives. ``index``: the value of the register that picks the entry."""
+    if ref.name in SINGLE:
+        return SINGLE[ref.name]
+    if ref.name in BANKS:
+        base = {"LBR_FROM": model.from_base, "LBR_TO": model.to_base, "LBR_INFO": model.info_base}[ref.name]
+        return base + (ref.index if isinstance(ref.index, int) else index)
+    return int(ref.name, 16)
+
+
+def bit_names(ref: MsrRef) -> dict[str, int]:
+    """The bits that have names in this MSR."""
+    at = SINGLE.get(ref.name)
+    return _BITS.get(number(ref.name) or 0 if at is None else at, {})

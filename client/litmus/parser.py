@@ -1,0 +1,76 @@
+"""Litmus text to Scenario. Whatever the text holds, the answer is a valid Scenario or one InputError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
+
+from client.litmus.ast import Scenario
+from client.litmus.diagnose import character_error, syntax_error
+from client.litmus.limits import MAX_TEXT, MAX_TOKENS
+from client.litmus.lower import lower
+from client.litmus.places import Places
+from client.litmus.validate import check
+from contract.errors import InputError
+
+
+class _TokenLimit:
+    """Ends the parse of a text of too many tokens while it is being read."""
+
+    always_accept = ()
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        for count, token in enumerate(stream):
+            if count >= MAX_TOKENS:
+                raise _TooLong
+            yield token
+
+
+class _TooLong(Exception):
+    pass
+
+
+@cache
+def grammar() -> Lark:
+    text = resources.files("client.litmus").joinpath("litmus.lark").read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", lexer="basic", maybe_placeholders=False, postlex=_TokenLimit())
+
+
+def parse(text: str, path: str = "<text>") -> Scenario:
+    """The scenario that ``text`` describes. ``path`` is what errors call it."""
+    if len(text) > MAX_TEXT:
+        raise InputError(f"longer than {MAX_TEXT} characters", path)
+    lark = grammar()
+    try:
+        tree = lark.parse(text)
+    except UnexpectedToken as error:
+        raise syntax_error(path, lark, error) from None
+    except UnexpectedCharacters as error:
+        raise character_error(path, text, error) from None
+    except _TooLong:
+        raise InputError(f"more than {MAX_TOKENS} words and signs", path) from None
+    places = Places(path)
+    scenario = lower(tree, places)
+    check(scenario, places.find)
+    return scenario
+
+
+def load(path: str | Path) -> Scenario:
+    """The scenario in the file ``path``."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_TEXT + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(reason, str(path)) from None
+    if len(raw) > MAX_TEXT:
+        raise InputError(f"longer than {MAX_TEXT} bytes", str(path))
+    try:
+        return parse(raw.decode("utf-8-sig"), str(path))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError("not UTF-8", f"{path}:{line}") from None

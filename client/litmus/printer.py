@@ -1,0 +1,61 @@
+"""Scenario to text, in one fixed form: ``parse(format_scenario(s)) == s`` for every valid ``s``."""
+
+from __future__ import annotations
+
+from client.litmus.ast import And, Block, Final, Or, Scenario
+from client.litmus.text import expr_text, operand_text, statement_text
+from client.litmus.validate import validate
+from contract.control import MachineSpec, VmSpec
+
+WIDTH = 100
+
+
+def format_scenario(scenario: Scenario) -> str:
+    """The text of a valid scenario. InputError for any other, whose text would not read back."""
+    validate(scenario)
+    head = f"LBR {scenario.name}\n"
+    if scenario.purpose:
+        escaped = scenario.purpose.replace("\\", "\\\\").replace('"', '\\"')
+        head += f'"{escaped}"\n'
+    declarations = [_machine(scenario.machine)]
+    if scenario.tasks:
+        declarations.append(f"task {', '.join(scenario.tasks)};\n")
+    declarations += map(_vm, scenario.vms)
+    parts = [head, "".join(declarations), *map(_block, scenario.blocks)]
+    if scenario.final is not None:
+        parts.append(_final(scenario.final))
+    return "\n".join(parts)
+
+
+def _machine(spec: MachineSpec) -> str:
+    usual = MachineSpec()
+    settings = [f"cpus = {spec.cpus}", f"lbr = {spec.lbr}"]
+    settings += [
+        f"{key} = {getattr(spec, key)}"
+        for key in ("depth", "counters", "kernel")
+        if getattr(spec, key) != getattr(usual, key)
+    ]
+    return f"machine {{ {'; '.join(settings)}; }}\n"
+
+
+def _vm(spec: VmSpec) -> str:
+    return f"vm {spec.name} {{ vcpus = {spec.vcpus}; lbr = {'on' if spec.lbr else 'off'}; }}\n"
+
+
+def _block(block: Block) -> str:
+    mixed = len(block.actors) > 1
+    lines = [f"{', '.join(block.actors)} {{"]
+    for step in block.steps:
+        prefix = f"{step.actor}: " if mixed else ""
+        lines.append(f"    {prefix}{statement_text(step.stmt)};")
+    return "\n".join([*lines, "}", ""])
+
+
+def _final(final: Final) -> str:
+    """On one line if it fits, else the outermost operands below each other."""
+    head = f"{final.quantifier} ("
+    line = f"{head}{expr_text(final.expr)})\n"
+    if len(line) <= WIDTH or not isinstance(final.expr, And | Or):
+        return line
+    sign = "/\\" if isinstance(final.expr, And) else "\\/"
+    return head + f"\n{' ' * len(head)}{sign} ".join(map(operand_text, final.expr.args)) + ")\n"

@@ -1,0 +1,121 @@
+"""Statements and conditions as litmus text."""
+
+from __future__ import annotations
+
+from client.litmus import ast as a
+from client.litmus.msr import LBR_STACK, bit_names
+
+UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+
+def statement_text(stmt: a.AnyStmt) -> str:
+    """One statement in its fixed form, without the ``;``."""
+    register = getattr(stmt, "register", "")
+    return f"{register} = {_action(stmt)}" if register else _action(stmt)
+
+
+def _action(stmt: a.AnyStmt) -> str:
+    match stmt:
+        case a.RunOn(task="", cpu=cpu):
+            return f"idle cpu{cpu}"
+        case a.RunOn(task=task, cpu=cpu):
+            return f"run {task} on cpu{cpu}"
+        case a.OpenEvent():
+            return _open(stmt)
+        case a.EventOp(op=op, event=event):
+            return f"{op} {event}"
+        case a.ReadEvent(event=event):
+            return f"read {event}"
+        case a.SampleEvent(event=event):
+            return f"sample {event}"
+        case a.HostBranch(cpu=cpu):
+            return f"{_branch(stmt)} on cpu{cpu}"
+        case a.AdvanceTime(ns=ns):
+            return f"advance {_duration(ns)}"
+        case a.GuestWrmsr(msr=msr, value=value):
+            return f"wrmsr {msr_text(msr)}, {_value(msr, value)}"
+        case a.GuestRdmsr(msr=msr):
+            return f"rdmsr {msr_text(msr)}"
+        case a.GuestReadLbr():
+            return f"rdmsr {LBR_STACK}"
+        case a.GuestBranch():
+            return _branch(stmt)
+        case a.GuestCpuid():
+            return "cpuid"
+        case a.GuestNop():
+            return "nop"
+        case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value):
+            return f"set {vcpu} {msr_text(msr)}, {_value(msr, value)}"
+        case a.UserGetMsr(vcpu=vcpu, msr=msr):
+            return f"get {vcpu} {msr_text(msr)}"
+        case a.UserStopLbr(vcpu=vcpu):
+            return f"stop_lbr {vcpu}"
+
+
+def _open(stmt: a.OpenEvent) -> str:
+    target = f"task {stmt.task}" if stmt.task else f"cpu{stmt.cpu}"
+    if stmt.task and stmt.cpu >= 0:
+        target += f" on cpu{stmt.cpu}"
+    parts = ["open", target, "pinned" if stmt.pinned else "flexible"]
+    parts.append("branch " + ", ".join(stmt.branch) if stmt.branch else "counter")
+    if len(stmt.privilege) == 1:
+        parts.append(stmt.privilege[0])
+    if stmt.disabled:
+        parts.append("disabled")
+    return " ".join(parts)
+
+
+def _branch(stmt: a.HostBranch | a.GuestBranch) -> str:
+    parts = ["branch", str(stmt.count)]
+    if stmt.branch != "jmp":
+        parts.append(stmt.branch)
+    if stmt.privilege != "kernel":
+        parts.append(stmt.privilege)
+    return " ".join(parts)
+
+
+def _duration(ns: int) -> str:
+    unit = next(u for u, size in UNITS.items() if ns % size == 0)
+    return f"{ns // UNITS[unit]}{unit}"
+
+
+def msr_text(msr: a.MsrRef) -> str:
+    return msr.name if msr.index is None else f"{msr.name}[{msr.index}]"
+
+
+def _number(value: int, hex_from: int) -> str:
+    return f"{value:#x}" if value >= hex_from else str(value)
+
+
+def _value(msr: a.MsrRef, value: int) -> str:
+    bits = {name: bit for name, bit in bit_names(msr).items() if value & bit}
+    rest = value & ~sum(bits.values())
+    return " | ".join([*bits, *([_number(rest, 10)] if rest or not bits else [])])
+
+
+def term_text(term: a.Term) -> str:
+    match term:
+        case a.Reg(actor=actor, register=register, field=field):
+            return f"{actor}:{register}.{field}" if field else f"{actor}:{register}"
+        case a.Invariant(name=name):
+            return f"invariant {name}"
+        case a.Int(value=value):
+            return _number(value, 0x1000)
+        case a.Word(value=word):
+            return word
+
+
+def expr_text(expr: a.Expr) -> str:
+    match expr:
+        case a.Compare(left=left, op=op, right=right):
+            return f"{term_text(left)} {op} {term_text(right)}"
+        case a.Not(arg=arg):
+            return f"~ {operand_text(arg)}"
+        case a.And(args=args):
+            return " /\\ ".join(map(operand_text, args))
+        case a.Or(args=args):
+            return " \\/ ".join(map(operand_text, args))
+
+
+def operand_text(expr: a.Expr) -> str:
+    return f"({expr_text(expr)})" if isinstance(expr, a.And | a.Or) else expr_text(expr)

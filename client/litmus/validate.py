@@ -1,0 +1,106 @@
+"""What makes a scenario playable, whether it came from text or from Python; only the places differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from client.litmus import ast as a
+from client.litmus.limits import MAX_COUNTERS, MAX_CPUS, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
+from client.litmus.places import Path, describe
+from client.litmus.validate_final import check_final
+from client.litmus.validate_step import StepChecker
+from client.litmus.words import KERNELS, actor_kind, hint, is_name, quote, unknown
+from contract.errors import InputError
+from contract.x86 import LBR_MODELS, LbrModel, lbr_model
+
+
+def validate(scenario: a.Scenario) -> None:
+    """InputError naming block, actor and statement of the first thing that is wrong."""
+    check(scenario, lambda path: describe(scenario, path))
+
+
+def check(scenario: a.Scenario, locate: Callable[[Path], str]) -> None:
+    """``validate`` with places of the caller's choice."""
+    _Checker(scenario, locate).run()
+
+
+class _Checker:
+    def __init__(self, scenario: a.Scenario, locate: Callable[[Path], str]) -> None:
+        self.scenario = scenario
+        self.locate = locate
+
+    def fail(self, message: str, *path: str | int) -> NoReturn:
+        raise InputError(message, self.locate(path))
+
+    def run(self) -> None:
+        scenario = self.scenario
+        self.name("scenario", scenario.name, "name")
+        if not scenario.purpose.isprintable() or len(scenario.purpose) > MAX_PURPOSE:
+            self.fail(f"the purpose is not one printable line of at most {MAX_PURPOSE} characters", "purpose")
+        model = self.machine()
+        self.names("task", scenario.tasks)
+        self.names("vm", [vm.name for vm in scenario.vms])
+        for i, vm in enumerate(scenario.vms):
+            self.within("vcpus", vm.vcpus, 1, MAX_VCPUS, "vm", i, "vcpus")
+        self.actors()
+        steps = StepChecker(scenario, model, self.fail)
+        count = 0
+        for b, block in enumerate(scenario.blocks):
+            actors = set(block.actors)
+            for s, step in enumerate(block.steps):
+                count += 1
+                if count > MAX_STEPS:
+                    self.fail(f"more than {MAX_STEPS} statements", "block", b, "step", s)
+                if step.actor not in actors:
+                    message = f"{quote(step.actor)} is no actor of this block{hint(step.actor, block.actors)}"
+                    self.fail(message, "block", b, "step", s, "actor")
+                steps.check(step, ("block", b, "step", s))
+        if scenario.final is not None:
+            check_final(scenario.final, steps.registers, self.fail)
+
+    def name(self, what: str, name: str, *path: str | int) -> None:
+        if not is_name(name):
+            self.fail(f"{quote(name)} cannot name a {what}: reserved, too long or malformed", *path)
+
+    def names(self, what: str, names: list[str]) -> None:
+        seen: set[str] = set()
+        for i, name in enumerate(names):
+            self.name(what, name, what, i)
+            if name in seen:
+                self.fail(f"{what} {quote(name)} is declared twice", what, i)
+            seen.add(name)
+
+    def within(self, what: str, value: int, low: int, high: int, *path: str | int) -> None:
+        if not low <= value <= high:
+            self.fail(f"{what} = {value} is impossible, expected {low} to {high}", *path)
+
+    def machine(self) -> LbrModel:
+        spec = self.scenario.machine
+        self.within("cpus", spec.cpus, 1, MAX_CPUS, "machine", "cpus")
+        self.within("counters", spec.counters, 1, MAX_COUNTERS, "machine", "counters")
+        if spec.kernel not in KERNELS:
+            self.fail(unknown("kernel", spec.kernel, KERNELS), "machine", "kernel")
+        if spec.lbr not in LBR_MODELS:
+            self.fail(unknown("LBR model", spec.lbr, LBR_MODELS), "machine", "lbr")
+        try:
+            return lbr_model(spec.lbr, spec.depth)
+        except ValueError as error:
+            self.fail(str(error), "machine", "depth")
+
+    def actors(self) -> None:
+        vcpus = set(self.scenario.vcpus())
+        seen: set[str] = set()
+        for b, block in enumerate(self.scenario.blocks):
+            if not block.actors:
+                self.fail("a block needs an actor", "block", b)
+            for i, actor in enumerate(block.actors):
+                path = ("block", b, "actor", i) if i else ("block", b)
+                kind = actor_kind(actor)
+                if kind == "guest" and actor not in vcpus:
+                    self.fail(unknown("vCPU", actor, sorted(vcpus)), *path)
+                if not kind:
+                    self.fail(unknown("actor", actor, ("host", "user", *sorted(vcpus))), *path)
+                if actor in seen:
+                    self.fail(f"{quote(actor)} has a block already", *path)
+                seen.add(actor)

@@ -1,0 +1,109 @@
+"""The final condition: registers that some statement sets, their fields, values they can be compared with."""
+
+from __future__ import annotations
+
+from client.litmus import ast as a
+from client.litmus.limits import MAX_NESTING
+from client.litmus.places import Path
+from client.litmus.text import term_text
+from client.litmus.validate_step import Fail, Registers
+from client.litmus.words import (
+    EVENT_STATES,
+    FIELDS,
+    INVARIANTS,
+    OPERATORS,
+    QUANTIFIERS,
+    REGISTER_WORDS,
+    VERDICTS,
+    hint,
+    listed,
+    quote,
+    unknown,
+)
+from contract.x86 import MASK64
+
+# The named values that a term can have. Those of a register stand beside numbers, the others exclude them.
+Words = tuple[str, ...]
+
+
+def check_final(final: a.Final, registers: Registers, fail: Fail) -> None:
+    if final.quantifier not in QUANTIFIERS:
+        fail(unknown("quantifier", final.quantifier, QUANTIFIERS), "final")
+    _FinalChecker(registers, fail).expr(final.expr, ("final", "expr"))
+
+
+class _FinalChecker:
+    def __init__(self, registers: Registers, fail: Fail) -> None:
+        self.registers = registers
+        self.fail = fail
+
+    def expr(self, expr: a.Expr, path: Path) -> None:
+        if len(path) > MAX_NESTING + 2:
+            self.fail(f"the condition nests deeper than {MAX_NESTING}", "final")
+        match expr:
+            case a.Compare():
+                self.compare(expr, path)
+            case a.Not(arg=arg):
+                self.expr(arg, (*path, 0))
+            case a.And(args=args) | a.Or(args=args):
+                if len(args) < 2:
+                    self.fail("a conjunction or disjunction needs two operands", *path)
+                for i, operand in enumerate(args):
+                    self.expr(operand, (*path, i))
+
+    def compare(self, compare: a.Compare, path: Path) -> None:
+        if compare.op not in OPERATORS:
+            self.fail(unknown("comparison", compare.op, OPERATORS), *path)
+        terms = (compare.left, (*path, "left")), (compare.right, (*path, "right"))
+        left, right = (self.variable(*term) for term in terms)
+        words = left or right
+        if words is None:
+            self.fail("this compares two constants", *path, "left")
+        if left and right and left != right:
+            message = f"{term_text(compare.left)} and {term_text(compare.right)} are never equal"
+            self.fail(message, *path, "right")
+        for term, place in terms:
+            self.constant(term, words, place)
+        named = words != REGISTER_WORDS or any(isinstance(term, a.Word) for term, _ in terms)
+        if named and compare.op not in ("=", "!="):
+            self.fail(f"named values have no order, expected '=' or '!=', found '{compare.op}'", *path, "op")
+
+    def variable(self, term: a.Term, path: Path) -> Words | None:
+        """The named values that ``term`` can have; None: it is a constant."""
+        match term:
+            case a.Reg():
+                return self.register(term, path)
+            case a.Invariant(name=name):
+                if name not in INVARIANTS:
+                    self.fail(unknown("invariant", name, INVARIANTS), *path)
+                return VERDICTS
+            case _:
+                return None
+
+    def constant(self, term: a.Term, words: Words, path: Path) -> None:
+        match term:
+            case a.Int(value=value) if words != REGISTER_WORDS:
+                self.fail(f"expected {listed(words)}, found {term_text(term)}", *path)
+            case a.Int(value=value) if not 0 <= value <= MASK64:
+                self.fail(f"{quote(str(value))} does not fit 64 bits", *path)
+            case a.Word(value=word) if word not in words:
+                usual = ("a number", "#GP", "EOF", "an errno") if words == REGISTER_WORDS else words
+                near = hint(word, words) or f", expected {listed(usual)}"
+                self.fail(f"unknown value {quote(word)}{near}", *path)
+
+    def register(self, reg: a.Reg, path: Path) -> Words:
+        known = self.registers.get(reg.actor)
+        if known is None:
+            self.fail(unknown("actor", reg.actor, self.registers), *path, "actor")
+        setter = known.get(reg.register)
+        if setter is None:
+            message = f"{reg.actor} never sets register {quote(reg.register)}{hint(reg.register, known)}"
+            self.fail(message, *path, "register")
+        if not reg.field:
+            return REGISTER_WORDS
+        fields = FIELDS.get(type(setter), ())
+        if not fields:
+            self.fail(f"{reg.actor}:{reg.register} has no fields", *path, "field")
+        if reg.field not in fields:
+            self.fail(unknown("field", reg.field, fields), *path, "field")
+        return EVENT_STATES if reg.field == "state" else REGISTER_WORDS

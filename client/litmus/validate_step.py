@@ -1,0 +1,168 @@
+"""One statement after another: who may say it, and whether what it names exists by then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn, Protocol
+
+from client.litmus import ast as a
+from client.litmus.limits import MAX_BRANCHES
+from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number
+from client.litmus.places import Path
+from client.litmus.text import statement_text
+from client.litmus.words import BRANCH_FILTERS, actor_kind, hint, is_name, quote, unknown
+from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
+
+_ALLOWED: dict[str, tuple[type[a.Stmt], ...]] = {
+    "host": a.HOST_STATEMENTS,
+    "guest": a.GUEST_STATEMENTS,
+    "user": a.USER_STATEMENTS,
+}
+_PRIVILEGES = (("user",), ("kernel",), ("user", "kernel"))
+_EVENT_OPS = ("enable", "disable", "close")
+
+
+class Fail(Protocol):
+    def __call__(self, message: str, *path: str | int) -> NoReturn: ...
+
+
+# What each register of each actor was set by.
+Registers = dict[str, dict[str, a.AnyStmt]]
+
+
+class StepChecker:
+    def __init__(self, scenario: a.Scenario, model: LbrModel, fail: Fail) -> None:
+        self.cpus = scenario.machine.cpus
+        self.model = model
+        self.model_name = scenario.machine.lbr
+        self.vcpus = set(scenario.vcpus())
+        self.tasks = self.vcpus.union(scenario.tasks)
+        self.fail = fail
+        self.registers: Registers = {}
+        self.closed: set[tuple[str, str]] = set()
+
+    def check(self, step: a.Step, path: Path) -> None:
+        stmt, actor = step.stmt, step.actor
+        kind = actor_kind(actor)
+        if not isinstance(stmt, _ALLOWED[kind]):
+            owner = next(k for k, allowed in _ALLOWED.items() if isinstance(stmt, allowed))
+            verb = statement_text(stmt).split(" = ")[-1].split()[0]
+            self.fail(f"{quote(verb)} is a {owner} statement, {quote(actor)} is no {owner}", *path)
+        known = self.registers.setdefault(actor, {})
+        self.statement(stmt, actor, known, path)
+        register = getattr(stmt, "register", "")
+        if not register:
+            return
+        if not is_name(register):
+            message = f"{quote(register)} cannot name a register: reserved, too long or malformed"
+            self.fail(message, *path, "register")
+        if register in known:
+            self.fail(f"{actor} sets {quote(register)} a second time", *path, "register")
+        known[register] = stmt
+
+    def statement(self, stmt: a.AnyStmt, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
+        match stmt:
+            case a.RunOn():
+                if stmt.task:
+                    self.task(stmt.task, path)
+                self.cpu(stmt.cpu, path)
+            case a.OpenEvent():
+                self.open(stmt, path)
+            case a.EventOp():
+                if stmt.op not in _EVENT_OPS:
+                    self.fail(unknown("statement", stmt.op, _EVENT_OPS), *path)
+                self.event(stmt.event, actor, known, path)
+                if stmt.op == "close":
+                    self.closed.add((actor, stmt.event))
+            case a.ReadEvent() | a.SampleEvent():
+                self.event(stmt.event, actor, known, path)
+            case a.HostBranch():
+                self.cpu(stmt.cpu, path)
+                self.branch(stmt, path)
+            case a.GuestBranch():
+                self.branch(stmt, path)
+            case a.AdvanceTime():
+                if not 0 < stmt.ns <= MASK64:
+                    self.fail("advance needs a time above 0 that fits 64 bits of ns", *path, "ns")
+            case a.GuestWrmsr() | a.UserSetMsr():
+                self.msr(stmt.msr, known, path)
+                if not 0 <= stmt.value <= MASK64:
+                    self.fail(f"{quote(f'{stmt.value:#x}')} does not fit 64 bits", *path, "value")
+            case a.GuestRdmsr() | a.UserGetMsr():
+                self.msr(stmt.msr, known, path)
+            case _:
+                pass
+        if isinstance(stmt, a.USER_STATEMENTS):
+            self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")
+
+    def member(self, what: str, name: str, known: Iterable[str], *path: str | int) -> None:
+        if name not in known:
+            self.fail(unknown(what, name, sorted(known)), *path)
+
+    def cpu(self, cpu: int, path: Path) -> None:
+        if not 0 <= cpu < self.cpus:
+            last = f"cpu0 to cpu{self.cpus - 1}" if self.cpus > 1 else "cpu0 only"
+            self.fail(f"no CPU 'cpu{cpu}', the machine has {last}", *path, "cpu")
+
+    def task(self, task: str, path: Path) -> None:
+        self.member("task", task, self.tasks, *path, "task")
+
+    def open(self, stmt: a.OpenEvent, path: Path) -> None:
+        if not stmt.register:
+            self.fail("open needs a register to name the event: 'h0 = open ...'", *path)
+        if stmt.task:
+            self.task(stmt.task, path)
+        if not stmt.task or stmt.cpu != -1:
+            self.cpu(stmt.cpu, path)
+        for i, name in enumerate(stmt.branch):
+            self.member("branch filter", name, BRANCH_FILTERS, *path, "branch", i)
+            if name in stmt.branch[:i]:
+                self.fail(f"branch filter {quote(name)} is named twice", *path, "branch", i)
+        if stmt.privilege not in _PRIVILEGES:
+            self.fail("an event's privilege is user, kernel, or user and kernel", *path, "privilege")
+
+    def branch(self, stmt: a.HostBranch | a.GuestBranch, path: Path) -> None:
+        if not 1 <= stmt.count <= MAX_BRANCHES:
+            self.fail(f"{stmt.count} branches are impossible, expected 1 to {MAX_BRANCHES}", *path, "count")
+        self.member("branch kind", stmt.branch, BRANCH_KINDS, *path, "branch")
+        self.member("privilege", stmt.privilege, PRIVILEGES, *path, "privilege")
+
+    def event(self, event: str, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
+        setter = known.get(event)
+        if setter is None:
+            events = [name for name, stmt in known.items() if isinstance(stmt, a.OpenEvent)]
+            message = f"{actor} has not opened event {quote(event)} by here{hint(event, events)}"
+            self.fail(message, *path, "event")
+        if not isinstance(setter, a.OpenEvent):
+            message = f"{quote(event)} is no event: {actor} set it by {quote(statement_text(setter))}"
+            self.fail(message, *path, "event")
+        if (actor, event) in self.closed:
+            self.fail(f"event {quote(event)} is closed by here", *path, "event")
+
+    def msr(self, msr: a.MsrRef, known: dict[str, a.AnyStmt], path: Path) -> None:
+        if msr.name in BANKS:
+            self.entry(msr, known, path)
+        elif msr.index is not None:
+            self.fail(f"{msr.name} takes no index", *path, "index")
+        elif msr.name == "LBR_SELECT" and not self.model.has_select:
+            self.fail(f"{self.model_name} has no LBR_SELECT", *path, "msr")
+        elif msr.name not in SINGLE:
+            address = number(msr.name)
+            if address is None:
+                self.fail(unknown("MSR", msr.name, SPELLINGS), *path, "msr")
+            if address > MAX_MSR:
+                self.fail(f"MSR {msr.name} does not fit 32 bits", *path, "msr")
+
+    def entry(self, msr: a.MsrRef, known: dict[str, a.AnyStmt], path: Path) -> None:
+        if msr.name == "LBR_INFO" and not self.model.info_base:
+            self.fail(f"{self.model_name} has no LBR_INFO", *path, "msr")
+        if msr.index is None:
+            self.fail(f"{msr.name} needs an index: '{msr.name}[0]'", *path, "msr")
+        if isinstance(msr.index, int):
+            if not 0 <= msr.index < self.model.depth:
+                last = self.model.depth - 1
+                self.fail(f"no {msr.name}[{msr.index}], the ring has entries 0 to {last}", *path, "index")
+        elif not isinstance(known.get(msr.index), a.GuestRdmsr | a.UserGetMsr):
+            read = [name for name, stmt in known.items() if isinstance(stmt, a.GuestRdmsr | a.UserGetMsr)]
+            message = f"no MSR was read into register {quote(msr.index)} by here{hint(msr.index, read)}"
+            self.fail(message, *path, "index")

@@ -1,0 +1,99 @@
+"""The vocabularies of litmus text: reserved words, names, the fields and named values of final conditions."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from client.litmus.ast import GuestReadLbr, OpenEvent, SampleEvent, Stmt
+from client.litmus.limits import MAX_NAME
+
+# The grammar's keywords: none of them can be a name. A test keeps the two the same.
+RESERVED = frozenset(
+    {"LBR", "machine", "task", "vm", "on", "exists", "forall", "invariant"}
+    | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "branch", "advance"}
+    | {"wrmsr", "rdmsr", "cpuid", "nop", "set", "get", "stop_lbr"}
+    | {"pinned", "flexible", "disabled", "counter", "user", "kernel"}
+)
+
+KERNELS = ("v5.3", "v5.12", "v6.16")
+BRANCH_FILTERS = ("any", "any_call", "any_return", "ind_call", "cond", "ind_jump", "call", "call_stack")
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
+QUANTIFIERS = ("exists", "~exists", "forall")
+
+INVARIANTS = (
+    "one-owner",
+    "guest-clean",
+    "host-clean",
+    "host-served",
+    "no-leak",
+    "no-loss",
+    "no-silent-denial",
+    "revoked-means-revoked",
+    "debugctl-restored",
+    "agreement",
+)
+VERDICTS = ("held", "violated", "not-exercised")
+
+# What a final condition may ask of a register, by the statement that set it.
+FIELDS: dict[type[Stmt], tuple[str, ...]] = {
+    OpenEvent: ("state",),
+    SampleEvent: ("entries", "host", "guest"),
+    GuestReadLbr: ("tos", "own", "foreign", "empty"),
+}
+EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "EXIT", "DEAD")
+REGISTER_WORDS = ("#GP", "EOF", *sorted(errno.errorcode.values()))
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*")
+_CPU = re.compile(r"cpu[0-9]+")
+_HOST = re.compile(r"host(?:[1-9][0-9]{0,3})?")
+_USER = re.compile(r"user(?:[1-9][0-9]{0,3})?")
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` can name a scenario, a task, a VM, a register."""
+    if len(text) > MAX_NAME or text in RESERVED or _CPU.fullmatch(text):
+        return False
+    return _NAME.fullmatch(text) is not None
+
+
+def actor_kind(actor: str) -> str:
+    """``host``, ``guest``, ``user``, or "" for no actor. Whether a guest's VM exists is not asked here."""
+    if "/" in actor:
+        return "guest"
+    if _HOST.fullmatch(actor):
+        return "host"
+    return "user" if _USER.fullmatch(actor) else ""
+
+
+def quote(text: str) -> str:
+    """``text`` in quotes, fit for one line of any terminal."""
+    if len(text) > 40:
+        text = text[:37] + "..."
+    return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text) + "'"
+
+
+def hint(word: str, candidates: Iterable[str]) -> str:
+    """``, did you mean 'x'?`` when one of ``candidates`` is near, else nothing."""
+    if len(word) > MAX_NAME:
+        return ""
+    near = get_close_matches(word, list(candidates)[:256], n=1, cutoff=0.6)
+    return f", did you mean {quote(near[0])}?" if near and near[0] != word else ""
+
+
+def unknown(what: str, word: str, candidates: Iterable[str]) -> str:
+    """``unknown kind 'cal', did you mean 'call'?``; a short vocabulary is listed when none is near."""
+    known = list(candidates)
+    text = f"unknown {what} {quote(word)}"
+    near = hint(word, known)
+    if near or not 0 < len(known) <= 10:
+        return text + near
+    return f"{text}, expected {listed(known)}"
+
+
+def listed(words: Iterable[str], *, quoted: bool = False) -> str:
+    """``a, b or c``"""
+    items = [quote(w) if quoted else w for w in words]
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " or " + items[-1]

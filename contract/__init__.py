@@ -1,0 +1,1 @@
+"""What the host perf core and KVM share: messages, session rules, designs, x86 facts, trace records."""

@@ -1,0 +1,230 @@
+"""What the driver may ask of each service, and the answers. Wire form: ``perf_control.proto``, ``kvm_control.proto``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.design import Design
+from contract.machine import AnyOp, GuestValue
+
+
+class MachineSpec(msgspec.Struct, frozen=True):
+    """The host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth), ``counters`` is
+    how many events that need a counter fit on a CPU at once."""
+
+    cpus: int = 1
+    lbr: str = "skylake"
+    depth: int = 0
+    counters: int = 4
+    kernel: str = "v5.12"
+
+
+class VmSpec(msgspec.Struct, frozen=True):
+    """``lbr``: user space set LBR_FMT in PERF_CAPABILITIES to the host's, so the guest has an LBR."""
+
+    name: str
+    vcpus: int = 1
+    lbr: bool = True
+
+    def vcpu_names(self) -> list[str]:
+        return [f"{self.name}/{i}" for i in range(self.vcpus)]
+
+
+class PerfCommand(msgspec.Struct, tag_field="do", tag=True):
+    """Base of commands to the perf core."""
+
+
+class ConfigurePerf(PerfCommand):
+    """Start afresh: a new machine, no events, no sessions. ``vcpus`` names the vCPU threads, which are tasks."""
+
+    machine: MachineSpec
+    design: Design
+    tasks: list[str]
+    vcpus: list[str]
+
+
+class RunTask(PerfCommand):
+    """Switch ``task`` in on ``cpu``; the empty name is the idle task."""
+
+    task: str
+    cpu: int
+
+
+class Open(PerfCommand):
+    """``perf_event_open``. ``task`` empty: a CPU event. ``cpu`` -1: a task event that follows its task.
+    ``branch`` empty: no branch stack, just a counter; else perf's branch filter names."""
+
+    event: str
+    cpu: int = -1
+    task: str = ""
+    pinned: bool = False
+    branch: list[str] = []
+    privilege: list[str] = msgspec.field(default_factory=lambda: ["user", "kernel"])
+    disabled: bool = False
+
+
+class Enable(PerfCommand):
+    event: str
+
+
+class Disable(PerfCommand):
+    event: str
+
+
+class Close(PerfCommand):
+    event: str
+
+
+class Read(PerfCommand):
+    """``read(2)`` on the event: "" while it can be read, "EOF" in ERROR."""
+
+    event: str
+
+
+class Sample(PerfCommand):
+    """A PMI of this event now: the branch stack that its sample carries."""
+
+    event: str
+
+
+class Retire(PerfCommand):
+    """Host code on ``cpu``, in the context of the task there, executes ``count`` branches."""
+
+    cpu: int
+    count: int
+    branch: str = "jmp"
+    privilege: str = "kernel"
+
+
+class Advance(PerfCommand):
+    """Virtual time goes on by ``ns``."""
+
+    ns: int
+
+
+class PerfSnapshot(PerfCommand):
+    pass
+
+
+AnyPerfCommand = (
+    ConfigurePerf
+    | RunTask
+    | Open
+    | Enable
+    | Disable
+    | Close
+    | Read
+    | Sample
+    | Retire
+    | Advance
+    | PerfSnapshot
+)
+
+
+class KvmCommand(msgspec.Struct, tag_field="do", tag=True):
+    """Base of commands to KVM."""
+
+
+class ConfigureKvm(KvmCommand):
+    """Start afresh as session ``kvm`` with these VMs; says Hello and registers every vCPU."""
+
+    kvm: str
+    machine: MachineSpec
+    design: Design
+    vms: list[VmSpec]
+
+
+class StepVcpu(KvmCommand):
+    """One step of the vCPU's thread. ``ops`` is the guest code to start; empty: go on with what was started."""
+
+    vcpu: str
+    ops: list[AnyOp] = []
+
+
+class SetMsr(KvmCommand):
+    """KVM_SET_MSRS by the thread of ``vcpu`` (PERF_CAPABILITIES, DEBUGCTL, LBR MSRs): 1 when taken, 0 when rejected."""
+
+    vcpu: str
+    msr: int
+    value: int
+
+
+class GetMsr(KvmCommand):
+    vcpu: str
+    msr: int
+
+
+class StopLbr(KvmCommand):
+    """User space has the vCPU stop using the LBR: event released, passthrough off, guest told as the design denies."""
+
+    vcpu: str
+
+
+class KvmSnapshot(KvmCommand):
+    pass
+
+
+AnyKvmCommand = ConfigureKvm | StepVcpu | SetMsr | GetMsr | StopLbr | KvmSnapshot
+
+
+class Result(msgspec.Struct, tag_field="result", tag=True):
+    """Base of answers to commands."""
+
+
+class Done(Result):
+    """``errno`` not empty: the call failed so, as the kernel would, and changed nothing."""
+
+    value: int = 0
+    errno: str = ""
+
+
+class Branches(Result):
+    """A sample's branch stack, newest first: FROM and TO of each entry. ``taken`` false: the event is not on, no sample."""
+
+    taken: bool
+    from_ip: list[int] = []
+    to_ip: list[int] = []
+
+
+class Stepped(Result):
+    """``finished``: the ops are done, with a value each; a fault ends them early. Not finished: step again."""
+
+    finished: bool
+    values: list[GuestValue] = []
+
+
+class EventView(msgspec.Struct):
+    """A guest's event as the host sees it."""
+
+    event: int
+    vcpu: str
+    state: str
+    cpu: int
+    grant: int
+
+
+class PerfView(Result):
+    """What the host believes: the guests' events, the snapshots it owes nobody, and host events' states by name."""
+
+    guest_events: list[EventView]
+    host_events: dict[str, str]
+    running: dict[int, str]
+
+
+class VcpuView(msgspec.Struct):
+    """What KVM believes of one vCPU. ``state`` is what notifications or looks last told it ("" where none did)."""
+
+    vcpu: str
+    cpu: int
+    event: int
+    state: str
+    grant: int
+    passthrough: bool
+    debugctl: int
+
+
+class KvmView(Result):
+    vcpus: list[VcpuView]
+
+
+AnyResult = Done | Branches | Stepped | PerfView | KvmView

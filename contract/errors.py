@@ -1,0 +1,52 @@
+"""The ways a run can go wrong, each with the exit code it ends in."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    HELD = 0
+    VIOLATED = 1
+    BAD_INPUT = 2
+    SYSTEM_FAILED = 3
+    UNDECIDED = 4
+
+
+class LbrlabError(Exception):
+    exit_code = ExitCode.SYSTEM_FAILED
+
+
+class InputError(LbrlabError):
+    """Something we were given is wrong. ``place`` says where (file:line:column, a path in a document, a flag)."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+
+
+class RefusedError(InputError):
+    """A core refused a command; its state is as it was before."""
+
+    def __init__(self, message: str, errno: str = "EINVAL") -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class SystemFailedError(LbrlabError):
+    """A service died, is missing, stalls, or speaks another protocol. ``service`` names it."""
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(f"{service}: {reason}")
+        self.service = service
+        self.reason = reason
+
+
+class LocalContractError(LbrlabError):
+    """Our own side broke a rule of the contract: a bug here."""
+
+
+class PeerContractError(LbrlabError):
+    """The peer broke a rule of the contract."""

@@ -1,0 +1,97 @@
+"""The LBR ring of one CPU: pure physics, used by the silicon and, as reference machine, by checkers.
+
+SDM vol. 3B: TOS names the newest entry; a record goes to (TOS + 1) mod depth. In call-stack mode a call
+pushes and a return pops. Which format bits FROM carries: PERF_CAPABILITIES[5:0].
+"""
+
+from __future__ import annotations
+
+from contract.messages import LbrImage
+from contract.x86 import MASK64, SELECT_CALL_STACK, LbrModel, select_admits
+
+_CALLS = ("call", "ind_call")
+INFO_CYCLES = 1
+"""INFO of every record: one cycle since the branch before, predicted."""
+
+
+def from_field(lbr_fmt: int, address: int) -> int:
+    """FROM as the hardware stores it: formats 3 and 4 keep flags (here all clear) above the address."""
+    if lbr_fmt == 4:
+        return address & (MASK64 >> 3)
+    return address & (MASK64 >> 1) if lbr_fmt == 3 else address
+
+
+class LbrRing:
+    __slots__ = ("from_ip", "info", "model", "select", "to_ip", "tos")
+
+    def __init__(self, model: LbrModel) -> None:
+        self.model = model
+        self.select = 0
+        self.tos = 0
+        self.from_ip = [0] * model.depth
+        self.to_ip = [0] * model.depth
+        self.info = [0] * model.depth
+
+    def retire(self, address: int, count: int, kind: str, privilege: str) -> bool:
+        """``count`` branches, the first at ``address``, each 2 bytes further; False if LBR_SELECT suppresses them."""
+        select = self.select
+        if not select_admits(select, kind, privilege):
+            return False
+        if select & SELECT_CALL_STACK:
+            if kind == "return":
+                self._pop(count)
+                return True
+            if kind not in _CALLS:
+                return False
+        self._push(address, count)
+        return True
+
+    def _push(self, address: int, count: int) -> None:
+        depth = self.model.depth
+        start = (self.tos + 1) & (depth - 1)
+        self.tos = (self.tos + count) & (depth - 1)
+        if count > depth:
+            start = (start + count - depth) & (depth - 1)
+            address += 2 * (count - depth)
+            count = depth
+        stored = from_field(self.model.lbr_fmt, address)
+        from_ip = list(range(stored, stored + 2 * count, 2))
+        to_ip = list(range(address + 1, address + 1 + 2 * count, 2))
+        head = min(count, depth - start)
+        self.from_ip[start : start + head] = from_ip[:head]
+        self.to_ip[start : start + head] = to_ip[:head]
+        self.from_ip[: count - head] = from_ip[head:]
+        self.to_ip[: count - head] = to_ip[head:]
+        if self.model.info_base:
+            self.info[start : start + head] = [INFO_CYCLES] * head
+            self.info[: count - head] = [INFO_CYCLES] * (count - head)
+
+    def _pop(self, count: int) -> None:
+        for _ in range(min(count, self.model.depth)):
+            self.from_ip[self.tos] = self.to_ip[self.tos] = self.info[self.tos] = 0
+            self.tos = (self.tos - 1) & (self.model.depth - 1)
+
+    def reset(self) -> None:
+        """FROM, TO and INFO to zero; TOS and LBR_SELECT stay (``intel_pmu_lbr_reset``)."""
+        depth = self.model.depth
+        self.from_ip = [0] * depth
+        self.to_ip = [0] * depth
+        self.info = [0] * depth
+
+    def store(self) -> LbrImage:
+        return LbrImage(self.select, self.tos, self.from_ip[:], self.to_ip[:], self.info[:])
+
+    def load(self, image: LbrImage, with_select: bool) -> None:
+        """Put an image back; an empty one clears the ring."""
+        depth = self.model.depth
+        self.from_ip = image.from_ip[:] or [0] * depth
+        self.to_ip = image.to_ip[:] or [0] * depth
+        self.info = image.info[:] or [0] * depth
+        self.tos = image.tos
+        if with_select:
+            self.select = image.select
+
+    def newest_first(self) -> list[int]:
+        """Ring indices from TOS backwards."""
+        mask = self.model.depth - 1
+        return [(self.tos - age) & mask for age in range(self.model.depth)]

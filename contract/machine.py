@@ -1,0 +1,178 @@
+"""The machine stream: what KVM asks of the silicon, and what the silicon answers. Reliable and ordered.
+
+Every request names the vCPU and the CPU that KVM believes its thread is on. The condition of a request
+(an event's state) is evaluated on that CPU in one piece with the request, as the kernel does with
+interrupts off.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.messages import LbrImage
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True):
+    """One thing a guest does."""
+
+
+class Rdmsr(GuestOp, frozen=True):
+    msr: int
+
+
+class Wrmsr(GuestOp, frozen=True):
+    msr: int
+    value: int
+
+
+class Branch(GuestOp, frozen=True):
+    """``count`` branches of one kind at one privilege level."""
+
+    count: int
+    branch: str = "jmp"
+    privilege: str = "kernel"
+
+
+class Cpuid(GuestOp, frozen=True):
+    """Exits always, touches nothing."""
+
+
+class Nop(GuestOp, frozen=True):
+    """Runs without exit."""
+
+
+AnyOp = Rdmsr | Wrmsr | Branch | Cpuid | Nop
+
+
+class GuestValue(msgspec.Struct):
+    """What one guest op gave: RDMSR's value, or a #GP."""
+
+    value: int = 0
+    fault: bool = False
+
+
+class Check(msgspec.Struct):
+    """Entry check on ``event``: which passthrough setting holds if it is ACTIVE (of this ``grant``, where not 0), and which if not."""
+
+    event: int
+    when_active: bool
+    otherwise: bool
+    refuse: bool = False
+    grant: int = 0
+
+
+class Controls(msgspec.Struct):
+    """The VMCS controls of one entry. ``passthrough`` applies to the LBR MSRs, every other MSR is intercepted.
+    ``host_debugctl``: what the first instructions after the exit write back; None: what DEBUGCTL holds at entry."""
+
+    debugctl: int
+    passthrough: bool
+    host_debugctl: int | None = None
+    load: list[tuple[int, int]] = []
+    store: list[int] = []
+    check: Check | None = None
+
+
+class Request(msgspec.Struct, tag_field="request", tag=True):
+    vcpu: str
+    cpu: int
+
+
+class Enter(Request):
+    """VM-entry, then the guest executes ``ops`` until one exits."""
+
+    controls: Controls
+    ops: list[AnyOp]
+
+
+class Continue(Request):
+    """The guest goes on without having left guest mode. Answered by Exit if it was forced out meanwhile.
+    ``kick``: force it out first (``kvm_vcpu_kick``), so that the next entry has new controls."""
+
+    ops: list[AnyOp]
+    kick: bool = False
+
+
+class ReadMsr(Request):
+    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE there."""
+
+    msr: int
+    event: int = 0
+
+
+class WriteMsr(Request):
+    msr: int
+    value: int
+    event: int = 0
+
+
+class StoreLbr(Request):
+    """Read the whole LBR into an image."""
+
+
+class LoadLbr(Request):
+    """Write an image into the LBR. Empty lists: clear it."""
+
+    image: LbrImage
+    select: bool = True
+
+
+AnyRequest = Enter | Continue | ReadMsr | WriteMsr | StoreLbr | LoadLbr
+
+
+class Reply(msgspec.Struct, tag_field="reply", tag=True):
+    """Base of the silicon's answers."""
+
+
+class Ran(Reply):
+    """All ops are done and the CPU is still in guest mode."""
+
+    values: list[GuestValue]
+    event_active: bool | None = None
+
+
+class Exit(Reply):
+    """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the access.
+    ``debugctl`` is what "save debug controls" put into the VMCS; ``stored`` answers ``Controls.store`` in order."""
+
+    reason: str
+    values: list[GuestValue]
+    debugctl: int
+    msr: int = 0
+    write: bool = False
+    value: int = 0
+    stored: list[int] = []
+    event_active: bool | None = None
+
+
+class EntryRefused(Reply):
+    """VM-entry did not happen: the check refused it, or ``reason`` is a VMX entry failure."""
+
+    reason: str
+
+
+class MsrDone(Reply):
+    """``met`` false: the condition did not hold and nothing was touched. ``fault``: the access itself gave #GP."""
+
+    met: bool
+    value: int = 0
+    fault: bool = False
+
+
+class LbrStored(Reply):
+    image: LbrImage
+
+
+class LbrLoaded(Reply):
+    pass
+
+
+class NotRunning(Reply):
+    """The vCPU's thread is not on that CPU."""
+
+    why: str
+
+
+AnyReply = Ran | Exit | EntryRefused | MsrDone | LbrStored | LbrLoaded | NotRunning

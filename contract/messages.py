@@ -1,0 +1,193 @@
+"""The messages of the contract stream, as both cores see them. Wire form: ``protos/lbrlab/v1/contract.proto``."""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class LbrImage(msgspec.Struct, array_like=False):
+    """The contents of one LBR: registers by ring index, not by age. ``select`` is 0 where it was not saved."""
+
+    select: int = 0
+    tos: int = 0
+    from_ip: list[int] = []
+    to_ip: list[int] = []
+    info: list[int] = []
+
+
+class Message(msgspec.Struct, tag_field="kind", tag=True):
+    """Base of every contract message."""
+
+
+# KVM to host ---------------------------------------------------------------------------------------------
+
+
+class Hello(Message):
+    kvm: str
+    protocol: int = PROTOCOL_VERSION
+
+
+class Resume(Message):
+    kvm: str
+    protocol: int
+    epoch: int
+    last_seq: int
+
+
+class RegisterVcpu(Message):
+    """The thread of ``vcpu`` is host task ``task``; from now on its preempt notifiers fire (SchedIn, SchedOut)."""
+
+    vcpu: str
+    task: str
+
+
+class CreateEvent(Message):
+    """``perf_event_create_kernel_counter`` for the vCPU thread; answered by EventCreated with the same ``request``."""
+
+    vcpu: str
+    request: int
+
+
+class ReleaseEvent(Message):
+    event: int
+
+
+class EnableEvent(Message):
+    event: int
+
+
+class Ack(Message):
+    grant: int
+
+
+class Renew(Message):
+    grant: int
+
+
+# Host to KVM ---------------------------------------------------------------------------------------------
+
+
+class Welcome(Message):
+    """Answer to Hello. ``accepted`` false: the session is refused for ``reason``. ``credits``: how many
+    messages the sender of this may have lying in its inbox."""
+
+    accepted: bool
+    protocol: int = PROTOCOL_VERSION
+    reason: str = ""
+    credits: int = 0
+
+
+class EventCreated(Message):
+    """``event`` is 0 and ``errno`` names the error when creation failed. ``grant`` is 0 unless ACTIVE."""
+
+    vcpu: str
+    request: int
+    event: int
+    errno: str = ""
+    state: str = ""
+    grant: int = 0
+
+
+class SchedIn(Message):
+    """The vCPU thread went on ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``)."""
+
+    vcpu: str
+    cpu: int
+    debugctl: int
+
+
+class SchedOut(Message):
+    """The vCPU thread left ``cpu``. ``lbr``: what the LBR held then, where the design has KVM save it."""
+
+    vcpu: str
+    cpu: int
+    lbr: LbrImage | None = None
+
+
+class EventState(Message):
+    """The guest's event changed state; ``grant`` is the fencing token of an ACTIVE one, else 0."""
+
+    event: int
+    state: str
+    cpu: int
+    grant: int = 0
+
+
+class Revoke(Message):
+    """The host takes the LBR back: ``grant`` ends."""
+
+    event: int
+    grant: int
+    reason: str
+
+
+class Available(Message):
+    """The LBR that ``event`` lost is free again on ``cpu``."""
+
+    event: int
+    cpu: int
+
+
+class Overflow(Message):
+    event: int
+    cpu: int
+
+
+# Either way ----------------------------------------------------------------------------------------------
+
+
+class Drain(Message):
+    reason: str = ""
+
+
+KVM_TO_HOST = Hello | Resume | RegisterVcpu | CreateEvent | ReleaseEvent | EnableEvent | Ack | Renew | Drain
+HOST_TO_KVM = Welcome | EventCreated | SchedIn | SchedOut | EventState | Revoke | Available | Overflow | Drain
+AnyMessage = (
+    Hello
+    | Resume
+    | RegisterVcpu
+    | CreateEvent
+    | ReleaseEvent
+    | EnableEvent
+    | Ack
+    | Renew
+    | Welcome
+    | EventCreated
+    | SchedIn
+    | SchedOut
+    | EventState
+    | Revoke
+    | Available
+    | Overflow
+    | Drain
+)
+MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)
+
+
+class Envelope(msgspec.Struct):
+    """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1
+    in each direction of a (session, epoch); ``clock`` is the sender's logical clock."""
+
+    session: str
+    to_host: bool
+    epoch: int
+    seq: int
+    clock: int
+    body: AnyMessage
+
+    @property
+    def kind(self) -> str:
+        return type(self.body).__name__
+
+    @property
+    def receiver(self) -> str:
+        return HOST if self.to_host else self.session
+
+    @property
+    def sender(self) -> str:
+        return self.session if self.to_host else HOST
+
+
+HOST = "host"

@@ -1,0 +1,362 @@
+"""The trace: an ordered list of typed records, the only thing that checkers and reports read.
+
+``seq`` counts records from 1 without gaps over both services; ``time`` is virtual nanoseconds. Values of
+registers are unsigned 64-bit integers. ``cpu`` is the lane a record belongs to.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.control import KvmView, PerfView
+from contract.messages import AnyMessage, LbrImage
+
+
+def _kebab(name: str) -> str:
+    return "".join("-" + c.lower() if c.isupper() else c for c in name).lstrip("-")
+
+
+class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
+    """Base of all records."""
+
+    seq: int = 0
+    time: int = 0
+
+
+# Driver --------------------------------------------------------------------------------------------------
+
+
+class Setup(Record):
+    """What is being run. ``actors`` resolves the actor number inside branch addresses (``contract.provenance``)."""
+
+    scenario: str
+    design: str
+    lbr: str
+    depth: int
+    cpus: int
+    actors: list[str]
+    vcpus: list[str]
+
+
+class Statement(Record):
+    """Thread ``thread`` of the schedule begins this statement of ``actor``."""
+
+    thread: str
+    actor: str
+    text: str
+    line: int
+
+
+class Outcome(Record):
+    """A register got its value: a number, a word such as ``#GP``, or a small table of fields."""
+
+    actor: str
+    register: str
+    value: int | str | dict[str, int | str]
+
+
+class End(Record):
+    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for."""
+
+    unfinished: dict[str, str]
+
+
+class Rest(Record):
+    """Both sides' views once nothing is in flight, and what the silicon counted."""
+
+    host: PerfView
+    kvm: list[KvmView]
+    operations: dict[str, int]
+
+
+# Contract ------------------------------------------------------------------------------------------------
+
+
+class Send(Record):
+    session: str
+    to_host: bool
+    epoch: int
+    n: int
+    clock: int
+    body: AnyMessage
+
+
+class Delivery(Record):
+    """The receiver's inbox: message ``n`` was taken (``take``, ``overtake``: before older ones, ``double``: and stays)
+    or lost (``drop``)."""
+
+    how: str
+    session: str
+    to_host: bool
+    n: int
+    message: str
+
+
+class Discard(Record):
+    """The receiver took message ``n`` and threw it away by contract rule ``rule``."""
+
+    session: str
+    to_host: bool
+    n: int
+    message: str
+    rule: str
+    why: str
+
+
+# Silicon -------------------------------------------------------------------------------------------------
+
+
+class Switch(Record):
+    cpu: int
+    prev: str
+    next: str
+
+
+class Retired(Record):
+    """``count`` branches of ``actor`` from serial ``first``. ``recorded``: they passed DEBUGCTL.LBR and LBR_SELECT."""
+
+    cpu: int
+    actor: int
+    guest: bool
+    branch: str
+    privilege: str
+    first: int
+    count: int
+    recorded: bool
+
+
+class VmEntry(Record):
+    """``debugctl``: loaded for the guest; ``host_debugctl``: what the register held just before."""
+
+    cpu: int
+    vcpu: str
+    debugctl: int
+    passthrough: bool
+    host_debugctl: int
+
+
+class VmEntryRefused(Record):
+    cpu: int
+    vcpu: str
+    reason: str
+
+
+class VmExit(Record):
+    """``debugctl``: the host's register after the exit and what KVM's first instructions wrote back."""
+
+    cpu: int
+    vcpu: str
+    reason: str
+    debugctl: int
+    msr: int = 0
+    write: bool = False
+
+
+class GuestMsr(Record):
+    """A passed-through access, executed by the guest on the hardware."""
+
+    cpu: int
+    vcpu: str
+    write: bool
+    msr: int
+    value: int
+    fault: bool
+
+
+class HostMsr(Record):
+    """An access by host software: ``by`` is perf or kvm; ``on_behalf`` the vCPU it is emulated for, if any."""
+
+    cpu: int
+    by: str
+    write: bool
+    msr: int
+    value: int
+    fault: bool = False
+    on_behalf: str = ""
+
+
+class LbrReset(Record):
+    cpu: int
+    why: str
+
+
+class LbrSave(Record):
+    """The ring was read for ``owner``: ``valid`` entries kept, newest first."""
+
+    cpu: int
+    by: str
+    owner: str
+    valid: int
+
+
+class LbrRestore(Record):
+    """``image`` was written into the ring for ``owner``; ``select``: LBR_SELECT too."""
+
+    cpu: int
+    by: str
+    owner: str
+    image: LbrImage
+    select: bool
+
+
+# Host perf core ------------------------------------------------------------------------------------------
+
+
+class EventOpen(Record):
+    """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch stack."""
+
+    event: int
+    name: str
+    guest: str
+    cpu: int
+    task: str
+    pinned: bool
+    select: int
+    branch: list[str]
+    privilege: list[str]
+
+
+class EventFailed(Record):
+    """An open or an operation on an event gave an errno."""
+
+    name: str
+    errno: str
+
+
+class EventChange(Record):
+    event: int
+    name: str
+    old: str
+    new: str
+    cpu: int
+
+
+class EventClose(Record):
+    event: int
+    name: str
+
+
+class HostLbr(Record):
+    """Perf turned the LBR on or off for the host's events on this CPU (``intel_pmu_lbr_enable_all`` / ``disable_all``)."""
+
+    cpu: int
+    on: bool
+    debugctl: int
+    select: int
+
+
+class SampleTaken(Record):
+    """The branch stack of a sample, newest first. ``shut_out``: perf did not read the LBR, the entries are what it read last."""
+
+    event: int
+    name: str
+    cpu: int
+    from_ip: list[int]
+    to_ip: list[int]
+    shut_out: bool
+
+
+# KVM -----------------------------------------------------------------------------------------------------
+
+
+class VcpuLoad(Record):
+    vcpu: str
+    cpu: int
+
+
+class VcpuPut(Record):
+    vcpu: str
+    cpu: int
+
+
+class VcpuWait(Record):
+    """The vCPU thread sleeps until ``message`` comes."""
+
+    vcpu: str
+    message: str
+
+
+class VcpuWake(Record):
+    vcpu: str
+
+
+class Access(Record):
+    """An intercepted access as the guest sees it. ``result``: ``done``, ``zero`` (read as 0), ``dropped`` (write ignored),
+    ``gp``. ``denied``: because the guest may not use the LBR now, not because the access is wrong."""
+
+    vcpu: str
+    cpu: int
+    write: bool
+    msr: int
+    value: int
+    result: str
+    denied: bool = False
+
+
+class PassthroughSet(Record):
+    vcpu: str
+    on: bool
+    why: str
+
+
+class GuestEvent(Record):
+    """KVM's end of the vCPU's event: ``created``, ``failed``, ``released``."""
+
+    vcpu: str
+    event: int
+    what: str
+    why: str = ""
+
+
+class Granted(Record):
+    """KVM now holds ``grant`` (0: none) for this vCPU."""
+
+    vcpu: str
+    grant: int
+    why: str
+
+
+class Warn(Record):
+    """What KVM would print in the kernel log."""
+
+    vcpu: str
+    text: str
+
+
+AnyRecord = (
+    Setup | Statement | Outcome | End | Rest
+    | Send | Delivery | Discard
+    | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | LbrReset | LbrSave | LbrRestore
+    | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
+    | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | PassthroughSet | GuestEvent | Granted | Warn
+)  # fmt: skip
+
+_encoder = msgspec.json.Encoder()
+
+
+class TraceLog:
+    """Where cores put records. ``clock`` is the run's logical clock: it rides on every command, request and message,
+    so that records of both services form one order."""
+
+    __slots__ = ("clock", "now", "records")
+
+    def __init__(self) -> None:
+        self.clock = 0
+        self.now = 0
+        self.records: list[AnyRecord] = []
+
+    def add(self, record: AnyRecord) -> None:
+        self.clock += 1
+        record.seq = self.clock
+        record.time = self.now
+        self.records.append(record)
+
+    def witness(self, clock: int, now: int) -> None:
+        """Take over a clock that arrived with a command, request or message."""
+        self.clock = max(self.clock, clock)
+        self.now = max(self.now, now)
+
+
+def canonical(records: list[AnyRecord]) -> bytes:
+    """The trace as bytes, a JSON document a line: what two wires must agree on."""
+    return b"\n".join(_encoder.encode(r) for r in records)

@@ -1,0 +1,186 @@
+"""The x86 facts both sides need: MSR addresses, bit names, LBR generations, branch filters.
+
+Sources: SDM vol. 4 (MSR lists), vol. 3B chapter "Debug, Branch Profile" (DEBUGCTL, LBR_SELECT),
+Linux ``arch/x86/events/intel/lbr.c`` (depths, which part has which register).
+All MSR values are unsigned 64-bit integers.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from functools import lru_cache
+
+import msgspec
+
+MASK64 = (1 << 64) - 1
+
+IA32_DEBUGCTL = 0x1D9
+IA32_PERF_CAPABILITIES = 0x345
+MSR_LBR_SELECT = 0x1C8
+MSR_LBR_TOS = 0x1C9
+MSR_LBR_FROM = 0x680
+MSR_LBR_TO = 0x6C0
+MSR_LBR_INFO = 0xDC0
+MSR_CORE_LBR_FROM = 0x40
+MSR_CORE_LBR_TO = 0x60
+
+LBR_FMT_MASK = 0x3F
+PERF_CAP_FULL_WIDTH_WRITES = 1 << 13
+
+
+class Debugctl(IntFlag):
+    LBR = 1 << 0
+    BTF = 1 << 1
+    BUS_LOCK_DETECT = 1 << 2
+    TR = 1 << 6
+    BTS = 1 << 7
+    BTINT = 1 << 8
+    BTS_OFF_OS = 1 << 9
+    BTS_OFF_USR = 1 << 10
+    FREEZE_LBRS_ON_PMI = 1 << 11
+    FREEZE_PERFMON_ON_PMI = 1 << 12
+    FREEZE_WHILE_SMM = 1 << 14
+    RTM_DEBUG = 1 << 15
+
+
+DEBUGCTL_LBR = int(Debugctl.LBR)
+DEBUGCTL_BTF = int(Debugctl.BTF)
+DEBUGCTL_FREEZE_LBRS_ON_PMI = int(Debugctl.FREEZE_LBRS_ON_PMI)
+DEBUGCTL_DEFINED = int(~Debugctl(0))
+
+
+class LbrSelect(IntFlag):
+    """LBR_SELECT. A set bit suppresses; CALL_STACK alone enables (SDM vol. 3B, "Filtering of Last Branch Records")."""
+
+    KERNEL = 1 << 0
+    USER = 1 << 1
+    JCC = 1 << 2
+    REL_CALL = 1 << 3
+    IND_CALL = 1 << 4
+    RETURN = 1 << 5
+    IND_JMP = 1 << 6
+    REL_JMP = 1 << 7
+    FAR = 1 << 8
+    CALL_STACK = 1 << 9
+
+
+SELECT_CALL_STACK = int(LbrSelect.CALL_STACK)
+SELECT_HARDWARE = 0x3FF
+
+# One bit of LBR_SELECT stands for each kind of branch.
+BRANCH_KINDS: dict[str, int] = {
+    "jcc": int(LbrSelect.JCC),
+    "call": int(LbrSelect.REL_CALL),
+    "ind_call": int(LbrSelect.IND_CALL),
+    "return": int(LbrSelect.RETURN),
+    "ind_jmp": int(LbrSelect.IND_JMP),
+    "jmp": int(LbrSelect.REL_JMP),
+    "far": int(LbrSelect.FAR),
+}
+PRIVILEGES: dict[str, int] = {"kernel": int(LbrSelect.KERNEL), "user": int(LbrSelect.USER)}
+
+
+def select_admits(select: int, kind: str, privilege: str) -> bool:
+    """Whether a branch of this kind and privilege level passes LBR_SELECT ``select``."""
+    return not select & (BRANCH_KINDS[kind] | PRIVILEGES[privilege])
+
+
+class LbrModel(msgspec.Struct, frozen=True):
+    """The LBR of one CPU generation.
+
+    ``depth`` entries; ``lbr_fmt`` is PERF_CAPABILITIES[5:0]; ``select_map`` names the table in
+    ``lbr.c`` that turns a perf request into LBR_SELECT (empty: no LBR_SELECT register).
+    """
+
+    name: str
+    depth: int
+    from_base: int
+    to_base: int
+    info_base: int
+    lbr_fmt: int
+    select_map: str
+    call_stack: bool
+
+    @property
+    def has_select(self) -> bool:
+        return bool(self.select_map)
+
+    @property
+    def entry_registers(self) -> int:
+        """How many MSRs hold entries: FROM, TO and, where it exists, INFO."""
+        return self.depth * (3 if self.info_base else 2)
+
+    @property
+    def registers(self) -> int:
+        """How many MSRs make up the LBR, SELECT and TOS included."""
+        return (2 if self.has_select else 1) + self.entry_registers
+
+
+LBR_MODELS: dict[str, LbrModel] = {
+    m.name: m
+    for m in (
+        LbrModel("core2", 4, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, 0, 2, "", False),
+        LbrModel("nehalem", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 3, "nhm", False),
+        LbrModel("sandybridge", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 3, "snb", False),
+        LbrModel("haswell", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 4, "hsw", True),
+        LbrModel("skylake", 32, MSR_LBR_FROM, MSR_LBR_TO, MSR_LBR_INFO, 5, "hsw", True),
+    )
+}
+
+
+@lru_cache(maxsize=256)
+def lbr_model(name: str, depth: int = 0) -> LbrModel:
+    """The generation ``name``, its ring cut to ``depth`` entries (a power of two; 0 keeps the real one).
+
+    Raises ValueError with the reason when there is no such machine.
+    """
+    model = LBR_MODELS.get(name)
+    if model is None:
+        raise ValueError(f"unknown LBR model {name!r}, expected one of {', '.join(LBR_MODELS)}")
+    if depth == 0 or depth == model.depth:
+        return model
+    if depth & (depth - 1) or not 2 <= depth <= model.depth:
+        raise ValueError(f"depth {depth} is impossible on {name}, expected a power of two from 2 to {model.depth}")
+    return msgspec.structs.replace(model, depth=depth)
+
+
+@lru_cache(maxsize=64)
+def lbr_ranges(model: LbrModel) -> tuple[tuple[int, int], ...]:
+    """The LBR MSRs as (first, count) ranges: what KVM passes through as one set (``vmx_update_intercept_for_lbr_msrs``)."""
+    ranges = [(MSR_LBR_SELECT, 2)] if model.has_select else [(MSR_LBR_TOS, 1)]
+    ranges += [(model.from_base, model.depth), (model.to_base, model.depth)]
+    if model.info_base:
+        ranges.append((model.info_base, model.depth))
+    return tuple(ranges)
+
+
+def in_ranges(ranges: tuple[tuple[int, int], ...], msr: int) -> bool:
+    return any(first <= msr < first + count for first, count in ranges)
+
+
+def is_lbr_msr(model: LbrModel, msr: int) -> bool:
+    """``intel_pmu_is_valid_lbr_msr``: SELECT, TOS, FROM, TO and, where it exists, INFO. Never DEBUGCTL."""
+    return in_ranges(lbr_ranges(model), msr)
+
+
+@lru_cache(maxsize=64)
+def lbr_names(model: LbrModel) -> dict[int, str]:
+    names = {IA32_DEBUGCTL: "DEBUGCTL", IA32_PERF_CAPABILITIES: "PERF_CAPABILITIES", MSR_LBR_TOS: "LBR_TOS"}
+    if model.has_select:
+        names[MSR_LBR_SELECT] = "LBR_SELECT"
+    for i in range(model.depth):
+        names[model.from_base + i] = f"LBR_FROM[{i}]"
+        names[model.to_base + i] = f"LBR_TO[{i}]"
+        if model.info_base:
+            names[model.info_base + i] = f"LBR_INFO[{i}]"
+    return names
+
+
+def msr_name(model: LbrModel, msr: int) -> str:
+    return lbr_names(model).get(msr, f"{msr:#x}")
+
+
+def is_canonical(value: int) -> bool:
+    """48-bit canonical: bits 63:47 are all alike."""
+    top = value >> 47
+    return top == 0 or top == 0x1FFFF

@@ -1,0 +1,1 @@
+"""KVM's side: the hypervisor and its end of the contract."""

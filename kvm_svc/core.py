@@ -1,0 +1,152 @@
+"""The KVM service without its sockets: hypervisor and endpoint behind one door.
+
+``command`` is a generator: it yields requests of the machine stream, is sent the silicon's replies, and returns the
+result. ``decide`` lets the schedule say what becomes of a message in the inbox. Messages for the host pile up in the
+outbox until the wire takes them. A refused command has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from contract.actors import actor_table
+from contract.control import (
+    AnyKvmCommand,
+    AnyResult,
+    ConfigureKvm,
+    Done,
+    GetMsr,
+    KvmSnapshot,
+    KvmView,
+    SetMsr,
+    StepVcpu,
+    StopLbr,
+    VcpuView,
+)
+from contract.errors import RefusedError
+from contract.inbox import Fate, Inbox
+from contract.machine import AnyReply, AnyRequest
+from contract.messages import Envelope
+from contract.spec import machine_model
+from contract.trace import TraceLog
+from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, PERF_CAP_FULL_WIDTH_WRITES
+from kvm_svc.endpoint import Endpoint
+from kvm_svc.hypervisor.lbr import deny, release_event
+from kvm_svc.hypervisor.msr import GUEST_DEBUGCTL
+from kvm_svc.hypervisor.run import step
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
+
+Steps = Generator[AnyRequest, AnyReply, AnyResult]
+VCPUS_LIMIT = 16
+
+
+class KvmCore:
+    def __init__(self, log: TraceLog) -> None:
+        self.log = log
+        self.inbox = Inbox()
+        self.hv: Hypervisor
+        self.endpoint: Endpoint
+        self.configured = False
+
+    def command(self, command: AnyKvmCommand) -> Steps:
+        """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
+        if isinstance(command, ConfigureKvm):
+            return self._configure(command)
+        if not self.configured:
+            raise RefusedError("not configured yet", "ENXIO")
+        if isinstance(command, StepVcpu):
+            result: AnyResult = yield from step(self.hv, self._vcpu(command.vcpu), command.ops)
+        else:
+            result = _HANDLERS[type(command)](self, command)
+        self.endpoint.flush()
+        return result
+
+    def decide(self, fate: Fate, session: str, n: int) -> None:
+        envelope = self.inbox.decide(fate, session, n, self.log)
+        if envelope is not None:
+            self.endpoint.take(envelope)
+
+    def drain(self) -> list[Envelope]:
+        """The messages sent since the last call."""
+        if not self.configured or not self.endpoint.outbox:
+            return []
+        out, self.endpoint.outbox = self.endpoint.outbox, []
+        return out
+
+    # Commands --------------------------------------------------------------------------------------------
+
+    def _configure(self, command: ConfigureKvm) -> AnyResult:
+        model = machine_model(command.machine)
+        if not command.kvm:
+            raise RefusedError("a KVM service needs a name")
+        for spec in command.vms:
+            if not 1 <= spec.vcpus <= VCPUS_LIMIT:
+                raise RefusedError(f"{spec.name}: vcpus = {spec.vcpus}, expected 1 to {VCPUS_LIMIT}")
+        actor_table([], [name for spec in command.vms for name in spec.vcpu_names()])
+        hv = Hypervisor(model, command.design, self.log)
+        for spec in command.vms:
+            vm = Vm(spec.name, PERF_CAP_FULL_WIDTH_WRITES | (model.lbr_fmt if spec.lbr else 0))
+            hv.vms[spec.name] = vm
+            for name in spec.vcpu_names():
+                hv.vcpus[name] = Vcpu(name, vm)
+        self.hv = hv
+        self.inbox = Inbox()
+        self.endpoint = Endpoint(command.kvm, hv, self.log)
+        self.configured = True
+        self.endpoint.begin()
+        return Done()
+
+    def _vcpu(self, name: str) -> Vcpu:
+        vcpu = self.hv.vcpus.get(name)
+        if vcpu is None:
+            raise RefusedError(f"there is no vCPU {name!r}", "ENOENT")
+        return vcpu
+
+    def _set_msr(self, command: SetMsr) -> AnyResult:
+        vcpu = self._vcpu(command.vcpu)
+        if command.msr == IA32_PERF_CAPABILITIES:
+            return Done(int(self._set_capabilities(vcpu.vm, command.value)))
+        if command.msr == IA32_DEBUGCTL and not command.value & ~GUEST_DEBUGCTL:
+            vcpu.debugctl = command.value
+            vcpu.kick = vcpu.guest_mode
+            return Done(1)
+        return Done(0)
+
+    def _set_capabilities(self, vm: Vm, value: int) -> bool:
+        """KVM_SET_MSRS of 0x345: nothing new after the first run; LBR_FMT is 0 or the host's; no bit that KVM lacks."""
+        if vm.has_run:
+            return value == vm.capabilities
+        lbr_fmt = self.hv.model.lbr_fmt
+        if value & LBR_FMT_MASK not in (0, lbr_fmt) or value & ~(LBR_FMT_MASK | PERF_CAP_FULL_WIDTH_WRITES):
+            return False
+        vm.capabilities = value
+        return True
+
+    def _get_msr(self, command: GetMsr) -> AnyResult:
+        vcpu = self._vcpu(command.vcpu)
+        readable = {IA32_PERF_CAPABILITIES: vcpu.vm.capabilities, IA32_DEBUGCTL: vcpu.debugctl}
+        value = readable.get(command.msr)
+        return Done(errno="ENOENT") if value is None else Done(value)
+
+    def _stop(self, command: StopLbr) -> AnyResult:
+        vcpu = self._vcpu(command.vcpu)
+        release_event(self.hv, vcpu, "user space stopped LBR use")
+        deny(self.hv, vcpu, "user space stopped LBR use")
+        return Done()
+
+    def _snapshot(self, command: KvmSnapshot) -> AnyResult:
+        return KvmView(
+            [
+                VcpuView(v.name, v.cpu, v.event, v.state, v.grant, v.passthrough, v.debugctl)
+                for v in self.hv.vcpus.values()
+            ]
+        )
+
+
+_HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
+    SetMsr: KvmCore._set_msr,
+    GetMsr: KvmCore._get_msr,
+    StopLbr: KvmCore._stop,
+    KvmSnapshot: KvmCore._snapshot,
+}

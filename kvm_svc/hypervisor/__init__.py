@@ -1,0 +1,1 @@
+"""VMs, vCPUs, the guest's MSRs, passthrough and the entry path."""

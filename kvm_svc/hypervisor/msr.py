@@ -1,0 +1,196 @@
+"""Intercepted accesses of the guest: DEBUGCTL, PERF_CAPABILITIES and the LBR MSRs.
+
+``vmx_get_msr``, ``vmx_set_msr``, ``intel_pmu_handle_lbr_msrs_access`` as merged; v7's and v8's ways where the
+design's axes say so. Each function returns what the guest gets, or None while the thread waits for the host; it is
+then called again with the same ``Handling``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from contract.design import DebugctlWrite, Denial, Event, FirstAccess, Passthrough
+from contract.machine import AnyReply, AnyRequest, GuestValue, LoadLbr, MsrDone, NotRunning, ReadMsr, WriteMsr
+from contract.messages import LbrImage
+from contract.trace import Access
+from contract.x86 import (
+    DEBUGCTL_BTF,
+    DEBUGCTL_FREEZE_LBRS_ON_PMI,
+    DEBUGCTL_LBR,
+    IA32_DEBUGCTL,
+    IA32_PERF_CAPABILITIES,
+    is_lbr_msr,
+)
+from kvm_svc.hypervisor.lbr import ask_for_event, set_passthrough
+from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
+
+Exchange = Generator[AnyRequest, AnyReply, GuestValue | None]
+GUEST_DEBUGCTL = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
+
+
+class ThreadMovedError(Exception):
+    """The silicon says that the vCPU's thread is not where KVM believes it is."""
+
+
+def intercepted_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    msr = work.exit.msr
+    if msr == IA32_DEBUGCTL:
+        return (yield from _debugctl(hv, vcpu, work))
+    if msr == IA32_PERF_CAPABILITIES and not work.exit.write:
+        return _answer(hv, vcpu, work, "done", vcpu.vm.capabilities)
+    if vcpu.vm.lbr_enabled and is_lbr_msr(hv.model, msr) and (hv.design.info_known or not _is_info(hv, msr)):
+        return (yield from _lbr_msr(hv, vcpu, work))
+    return _answer(hv, vcpu, work, "gp")
+
+
+def _is_info(hv: Hypervisor, msr: int) -> bool:
+    base = hv.model.info_base
+    return bool(base) and base <= msr < base + hv.model.depth
+
+
+def _answer(
+    hv: Hypervisor, vcpu: Vcpu, work: Handling, result: str, value: int = 0, *, denied: bool = False
+) -> GuestValue:
+    write = work.exit.write
+    hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, work.exit.value if write else value, result, denied))
+    vcpu.create_errno = ""
+    return GuestValue(value=value, fault=result == "gp")
+
+
+def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
+    """What this design gives a guest that may not use the LBR."""
+    if hv.design.denial is Denial.GP:
+        return _answer(hv, vcpu, work, "gp", denied=True)
+    return _answer(hv, vcpu, work, "dropped" if work.exit.write else "zero", denied=True)
+
+
+# DEBUGCTL ------------------------------------------------------------------------------------------------
+
+
+def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    if hv.design.debugctl_write is DebugctlWrite.MASK:
+        return _debugctl_masked(hv, vcpu, work)
+    if not work.exit.write:
+        return _answer(hv, vcpu, work, "done", vcpu.debugctl)
+    data = work.exit.value
+    invalid = data & ~(GUEST_DEBUGCTL if vcpu.vm.lbr_enabled else 0)
+    tolerated = invalid & (DEBUGCTL_LBR | DEBUGCTL_BTF)
+    data &= ~tolerated
+    if invalid & ~tolerated:
+        return _answer(hv, vcpu, work, "gp")
+    if not data & DEBUGCTL_LBR:
+        vcpu.debugctl = data
+        return _answer(hv, vcpu, work, "done")
+    if hv.design.event is Event.NONE:
+        yield from _activate(hv, vcpu)
+    elif _must_ask(hv, vcpu):
+        return None
+    if vcpu.denied:
+        vcpu.debugctl = data & ~DEBUGCTL_LBR
+        return _denied(hv, vcpu, work)
+    vcpu.debugctl = data
+    return _answer(hv, vcpu, work, "done")
+
+
+def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:
+    """v7, v8: two bits are kept, the others silently dropped, and any access counts as use of the LBR."""
+    if not vcpu.vm.lbr_enabled:
+        return _answer(hv, vcpu, work, "gp")
+    if hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS and _must_ask(hv, vcpu):
+        return None
+    if not work.accessed:
+        work.accessed = True
+        if work.exit.write:
+            vcpu.debugctl = work.exit.value & GUEST_DEBUGCTL
+        _mark_used(hv, vcpu)
+    if vcpu.waiting:
+        return None
+    return _answer(hv, vcpu, work, "done", 0 if work.exit.write else vcpu.debugctl)
+
+
+# LBR MSRs ------------------------------------------------------------------------------------------------
+
+
+def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    if vcpu.denied:
+        return _denied(hv, vcpu, work)
+    if hv.design.event is Event.NONE:
+        yield from _activate(hv, vcpu)
+        return (yield from _touch_hardware(hv, vcpu, work))
+    if hv.design.first_access is FirstAccess.ACCESS_THEN_CREATE:
+        return (yield from _access_then_create(hv, vcpu, work))
+    if _must_ask(hv, vcpu):
+        return None
+    if vcpu.denied or vcpu.create_errno:
+        return _denied(hv, vcpu, work)
+    done = yield from _hardware(vcpu, work, vcpu.event)
+    vcpu.in_use = done.met
+    if not done.met:
+        return _denied(hv, vcpu, work)
+    _mark_used(hv, vcpu)
+    return _served(hv, vcpu, work, done)
+
+
+def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    """v7: the hardware first, whoever it belongs to; then the event, whose creation may fail unseen."""
+    if not work.accessed:
+        done = yield from _hardware(vcpu, work, 0)
+        work.accessed, work.value = True, done.value
+        _mark_used(hv, vcpu)
+    if vcpu.waiting:
+        return None
+    return _answer(hv, vcpu, work, "done", 0 if work.exit.write else work.value)
+
+
+def _touch_hardware(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    return _served(hv, vcpu, work, (yield from _hardware(vcpu, work, 0)))
+
+
+def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestValue:
+    """A write that faults faults in the host, whose fix-up drops it: the guest gets no #GP here, but would if the
+    register were passed through."""
+    if work.exit.write:
+        return _answer(hv, vcpu, work, "dropped" if done.fault else "done")
+    return _answer(hv, vcpu, work, "done", done.value)
+
+
+def _hardware(vcpu: Vcpu, work: Handling, event: int) -> Generator[AnyRequest, AnyReply, MsrDone]:
+    """The access on the vCPU's CPU; with ``event``, only if that is ACTIVE there."""
+    msr = work.exit.msr
+    if work.exit.write:
+        reply = yield WriteMsr(vcpu.name, vcpu.cpu, msr, work.exit.value, event)
+    else:
+        reply = yield ReadMsr(vcpu.name, vcpu.cpu, msr, event)
+    if isinstance(reply, NotRunning):
+        raise ThreadMovedError(reply.why)
+    assert isinstance(reply, MsrDone)
+    return reply
+
+
+def _must_ask(hv: Hypervisor, vcpu: Vcpu) -> bool:
+    """Whether the thread now waits for an event to be created; a failure just answered is not repeated."""
+    if vcpu.event or vcpu.create_errno:
+        vcpu.in_use = vcpu.in_use or bool(vcpu.event)
+        return False
+    ask_for_event(hv, vcpu)
+    return True
+
+
+def _mark_used(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """The first access of a slice opens passthrough for the rest of it (v7, v8)."""
+    if hv.design.passthrough is not Passthrough.ON_ACCESS or vcpu.used:
+        return
+    vcpu.used = True
+    set_passthrough(hv, vcpu, True, "first LBR access in this slice")
+    if hv.design.event is not Event.NONE and not vcpu.event:
+        ask_for_event(hv, vcpu)
+
+
+def _activate(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
+    """KVM saves at switches: the guest's LBR starts out empty and is passed through from now on."""
+    if not vcpu.active:
+        vcpu.active = True
+        reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.design.save_select)
+        if isinstance(reply, NotRunning):
+            raise ThreadMovedError(reply.why)
+        set_passthrough(hv, vcpu, True, "first LBR access")

@@ -1,0 +1,89 @@
+"""One step of a vCPU's thread.
+
+Theory of operation. A step goes from one point with interrupts on to the next: enter and run the guest until it
+exits or its code is done; or handle one exit. The host may act between any two steps, which is where the races of
+the contract live. A step that has to wait for the host (CreateEvent is a call in the kernel, its answer a message
+here) leaves the exit in ``Vcpu.handling``; the next step goes on with it.
+
+A step is a generator only as far as it talks to the silicon: it yields requests of the machine stream and is sent
+the replies. Nothing of it outlives the step; all state is in ``Vcpu``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from contract.control import Stepped
+from contract.errors import LocalContractError, RefusedError
+from contract.machine import AnyOp, AnyReply, AnyRequest, Continue, EntryRefused, Exit, GuestValue, NotRunning, Ran
+from kvm_svc.hypervisor.entry import note_check, prepare_entry
+from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
+from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
+
+FORCED = "external-interrupt"
+CPUID = "cpuid"
+
+
+def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Stepped]:
+    """Raises RefusedError, with nothing changed, where the thread cannot step now."""
+    if ops and vcpu.ops:
+        raise RefusedError(f"{vcpu.name} is busy with earlier guest code", "EBUSY")
+    if not ops and not vcpu.ops:
+        raise RefusedError(f"{vcpu.name} has no guest code to run")
+    if vcpu.cpu < 0:
+        raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
+    if vcpu.waiting:
+        raise RefusedError(f"{vcpu.name} waits for EventCreated", "EAGAIN")
+    if ops:
+        vcpu.ops, vcpu.values = ops, []
+    try:
+        if vcpu.handling is not None:
+            yield from _handle_exit(hv, vcpu, vcpu.handling)
+        else:
+            yield from _run_guest(hv, vcpu)
+    except ThreadMovedError as error:
+        raise RefusedError(str(error), "EAGAIN") from None
+    values = vcpu.values
+    if len(values) < len(vcpu.ops) and not (values and values[-1].fault):
+        return Stepped(False)
+    vcpu.ops, vcpu.values = [], []
+    return Stepped(True, values)
+
+
+def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
+    while True:
+        ops = vcpu.ops[len(vcpu.values) :]
+        reply: AnyReply
+        if vcpu.guest_mode:
+            reply = yield Continue(vcpu.name, vcpu.cpu, ops, vcpu.kick)
+        else:
+            enter = yield from prepare_entry(hv, vcpu, ops)
+            reply = yield enter
+            if isinstance(reply, Ran | Exit):
+                note_check(hv, vcpu, enter.controls.check, reply.event_active)
+        match reply:
+            case Ran():
+                vcpu.guest_mode = True
+                vcpu.values += reply.values
+                return
+            case Exit():
+                vcpu.guest_mode = False
+                vcpu.values += reply.values
+                if reply.reason != FORCED:
+                    vcpu.handling = Handling(reply)
+                    return
+            case NotRunning():
+                raise ThreadMovedError(reply.why)
+            case EntryRefused():
+                raise LocalContractError(f"{vcpu.name}: VM-entry refused: {reply.reason}")
+            case _:
+                raise LocalContractError(f"{vcpu.name}: the silicon answered an entry with {type(reply).__name__}")
+
+
+def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequest, AnyReply, None]:
+    value: GuestValue | None = GuestValue()
+    if work.exit.reason != CPUID:
+        value = yield from intercepted_access(hv, vcpu, work)
+    if value is not None:
+        vcpu.values.append(value)
+        vcpu.handling = None

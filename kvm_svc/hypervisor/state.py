@@ -1,0 +1,92 @@
+"""State of a KVM: its VMs and vCPUs, and what it has yet to tell the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from contract.design import Design
+from contract.machine import AnyOp, Exit, GuestValue
+from contract.messages import AnyMessage, LbrImage
+from contract.trace import TraceLog
+from contract.x86 import LBR_FMT_MASK, LbrModel
+
+
+@dataclass(slots=True)
+class Vm:
+    """``capabilities``: guest IA32_PERF_CAPABILITIES; frozen once a vCPU ``has_run``."""
+
+    name: str
+    capabilities: int
+    has_run: bool = False
+
+    @property
+    def lbr_enabled(self) -> bool:
+        """``intel_pmu_lbr_is_enabled``."""
+        return bool(self.capabilities & LBR_FMT_MASK)
+
+
+@dataclass(slots=True)
+class Handling:
+    """An exit that KVM is working on. ``accessed``: the register was touched already, ``value`` is what came of it."""
+
+    exit: Exit
+    accessed: bool = False
+    value: int = 0
+
+
+@dataclass(slots=True)
+class Vcpu:
+    """One vCPU, whose thread is the host task of the same name.
+
+    ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
+    exited as far as KVM knows. ``debugctl`` is the VMCS field. ``event`` is the host's event id or 0, ``asked`` the
+    request of a CreateEvent not yet answered, ``create_errno`` what the last one failed with.
+
+    ``passthrough``: the LBR MSRs are not intercepted. ``kick``: the guest must leave guest mode before it runs on. ``used``: the guest touched the LBR in this slice
+    (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (5.12). ``cleanup``: look at the first entry
+    whether the event can go. ``grant`` is the current grant, ``newest_grant`` the highest ever heard of, ``state`` what
+    the host last said of the event. ``denied``: the host or user space told KVM that this guest may not use the LBR.
+    ``active`` (KVM saves at switches): the guest uses the LBR; ``snapshot`` is its saved LBR, ``restore`` that it must
+    go back before the next entry."""
+
+    name: str
+    vm: Vm
+    cpu: int = -1
+    guest_mode: bool = False
+    ops: list[AnyOp] = field(default_factory=list)
+    values: list[GuestValue] = field(default_factory=list)
+    handling: Handling | None = None
+    debugctl: int = 0
+    host_debugctl: int = 0
+    event: int = 0
+    asked: int = 0
+    create_errno: str = ""
+    passthrough: bool = False
+    kick: bool = False
+    used: bool = False
+    in_use: bool = False
+    cleanup: bool = False
+    grant: int = 0
+    newest_grant: int = 0
+    state: str = ""
+    denied: bool = False
+    active: bool = False
+    snapshot: LbrImage | None = None
+    restore: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        return self.asked != 0
+
+
+@dataclass(slots=True)
+class Hypervisor:
+    """``outgoing`` are messages for the host that the endpoint has yet to number and send."""
+
+    model: LbrModel
+    design: Design
+    log: TraceLog
+    vms: dict[str, Vm] = field(default_factory=dict)
+    vcpus: dict[str, Vcpu] = field(default_factory=dict)
+    outgoing: list[AnyMessage] = field(default_factory=list)
+    requests: int = 0

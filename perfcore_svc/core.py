@@ -1,0 +1,220 @@
+"""The perf core service without its sockets: silicon, perf core and endpoint behind one door.
+
+``command`` carries out one command of the driver, ``request`` answers one request of the machine stream,
+``decide`` lets the schedule say what becomes of a message in the inbox. Messages for KVMs pile up in
+``outbox`` until the wire takes them. A refused command has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from contract.actors import actor_table
+from contract.control import (
+    Advance,
+    AnyPerfCommand,
+    AnyResult,
+    Branches,
+    Close,
+    ConfigurePerf,
+    Disable,
+    Done,
+    Enable,
+    EventView,
+    Open,
+    PerfSnapshot,
+    PerfView,
+    Read,
+    Retire,
+    RunTask,
+    Sample,
+)
+from contract.errors import RefusedError
+from contract.inbox import Fate, Inbox
+from contract.machine import AnyReply, AnyRequest
+from contract.messages import Envelope
+from contract.spec import machine_model
+from contract.trace import EventFailed, Switch, TraceLog
+from contract.x86 import BRANCH_KINDS, PRIVILEGES
+from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.machine.cpu import Cpu
+from perfcore_svc.machine.machine import Machine
+from perfcore_svc.perf.core import Perf
+from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.rules import KERNELS
+
+BRANCHES_LIMIT = 1_000_000
+
+
+class HostCore:
+    def __init__(self, log: TraceLog) -> None:
+        self.log = log
+        self.inbox = Inbox()
+        self.tasks: set[str] = set()
+        self.machine: Machine
+        self.perf: Perf
+        self.endpoint: Endpoint
+        self.configured = False
+
+    def command(self, command: AnyPerfCommand) -> AnyResult:
+        """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
+        if isinstance(command, ConfigurePerf):
+            return self._configure(command)
+        if not self.configured:
+            raise RefusedError("not configured yet", "ENXIO")
+        result = _HANDLERS[type(command)](self, command)
+        self.endpoint.notify()
+        return result
+
+    def request(self, request: AnyRequest) -> AnyReply:
+        if not self.configured:
+            raise RefusedError("not configured yet", "ENXIO")
+        return self.machine.handle(request, self.perf.is_active)
+
+    def decide(self, fate: Fate, session: str, n: int) -> None:
+        envelope = self.inbox.decide(fate, session, n, self.log)
+        if envelope is not None:
+            self.endpoint.take(envelope)
+
+    def drain(self) -> list[Envelope]:
+        """The messages sent since the last call."""
+        if not self.configured or not self.endpoint.outbox:
+            return []
+        out, self.endpoint.outbox = self.endpoint.outbox, []
+        return out
+
+    # Commands --------------------------------------------------------------------------------------------
+
+    def _configure(self, command: ConfigurePerf) -> AnyResult:
+        spec = command.machine
+        model = machine_model(spec)
+        rules = KERNELS[spec.kernel]
+        actors = actor_table(command.tasks, command.vcpus)
+        self.inbox = Inbox()
+        self.tasks = set(actors)
+        self.machine = Machine(model, spec.cpus, actors, self.log)
+        self.perf = Perf(self.machine, spec.counters, rules, command.design)
+        self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log)
+        self.configured = True
+        return Done()
+
+    def _cpu(self, index: int) -> Cpu:
+        if not 0 <= index < len(self.machine.cpus):
+            raise RefusedError(f"there is no cpu{index}", "ENODEV")
+        return self.machine.cpus[index]
+
+    def _task(self, task: str) -> str:
+        if task not in self.tasks:
+            raise RefusedError(f"there is no task {task!r}", "ESRCH")
+        return task
+
+    def _run(self, command: RunTask) -> AnyResult:
+        cpu, task = self._cpu(command.cpu), self._task(command.task)
+        elsewhere = self.perf.sched.cpu_running(task)
+        if elsewhere >= 0 and elsewhere != cpu.index:
+            self._switch(self.machine.cpus[elsewhere], "")
+        if cpu.task != task:
+            self._switch(cpu, task)
+        return Done()
+
+    def _switch(self, cpu: Cpu, task: str) -> None:
+        """``context_switch`` as far as perf and KVM see it: perf's part comes before the preempt notifiers' on both sides."""
+        prev = cpu.task
+        self.machine.interrupt(cpu)
+        self.perf.sched.task_out(cpu.index, prev)
+        cpu.task = task
+        self.log.add(Switch(cpu.index, prev, task))
+        self.endpoint.notify()
+        if prev:
+            self.endpoint.sched_out(prev, cpu.index)
+        self.perf.sched.task_in(cpu.index, task)
+        self.endpoint.notify()
+        if task:
+            self.endpoint.sched_in(task, cpu.index)
+
+    def _open(self, command: Open) -> AnyResult:
+        if command.event in self.perf.named:
+            raise RefusedError(f"there is an event {command.event!r} already", "EEXIST")
+        if command.task:
+            self._task(command.task)
+        if command.cpu != -1 or not command.task:
+            self._cpu(command.cpu)
+        try:
+            self.perf.open_host(
+                command.event,
+                command.cpu,
+                command.task,
+                pinned=command.pinned,
+                branch=command.branch,
+                privilege=command.privilege,
+                disabled=command.disabled,
+            )
+        except RefusedError as error:
+            self.log.add(EventFailed(command.event, error.errno))
+            return Done(errno=error.errno)
+        return Done()
+
+    def _event(self, name: str) -> PerfEvent:
+        return self.perf.host_event(name)
+
+    def _enable(self, command: Enable) -> AnyResult:
+        self.perf.sched.enable(self._event(command.event))
+        return Done()
+
+    def _disable(self, command: Disable) -> AnyResult:
+        self.perf.sched.disable(self._event(command.event))
+        return Done()
+
+    def _close(self, command: Close) -> AnyResult:
+        self.perf.close(self._event(command.event))
+        return Done()
+
+    def _read(self, command: Read) -> AnyResult:
+        event = self._event(command.event)
+        try:
+            return Done(self.perf.read(event))
+        except RefusedError as error:
+            return Done(errno=error.errno)
+
+    def _sample(self, command: Sample) -> AnyResult:
+        stack = self.perf.sample(self._event(command.event))
+        return Branches(False) if stack is None else Branches(True, stack[0], stack[1])
+
+    def _retire(self, command: Retire) -> AnyResult:
+        cpu = self._cpu(command.cpu)
+        if command.branch not in BRANCH_KINDS or command.privilege not in PRIVILEGES:
+            raise RefusedError(f"no such branch: {command.branch!r}, {command.privilege!r}")
+        if not 1 <= command.count <= BRANCHES_LIMIT:
+            raise RefusedError(f"{command.count} branches, expected 1 to {BRANCHES_LIMIT}")
+        self.machine.interrupt(cpu)
+        self.machine.retire(cpu, command.branch, command.privilege, command.count)
+        return Done()
+
+    def _advance(self, command: Advance) -> AnyResult:
+        if command.ns <= 0:
+            raise RefusedError(f"time cannot advance by {command.ns} ns")
+        self.log.now += command.ns
+        return Done()
+
+    def _snapshot(self, command: PerfSnapshot) -> AnyResult:
+        events = self.perf.events.values()
+        return PerfView(
+            [EventView(e.id, e.guest, e.state.name, e.oncpu, e.grant) for e in events if e.guest],
+            {e.name: e.state.name for e in events if not e.guest},
+            {cpu.index: cpu.task for cpu in self.machine.cpus if cpu.task},
+        )
+
+
+_HANDLERS: dict[type, Callable[[HostCore, Any], AnyResult]] = {
+    RunTask: HostCore._run,
+    Open: HostCore._open,
+    Enable: HostCore._enable,
+    Disable: HostCore._disable,
+    Close: HostCore._close,
+    Read: HostCore._read,
+    Sample: HostCore._sample,
+    Retire: HostCore._retire,
+    Advance: HostCore._advance,
+    PerfSnapshot: HostCore._snapshot,
+}

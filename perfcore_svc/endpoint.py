@@ -1,0 +1,159 @@
+"""The host's end of the contract: sessions, and what a KVM is told about its events and threads.
+
+Messages from KVM come in through ``take``; what the perf core did meanwhile goes out through ``notify``.
+A grant is one ACTIVE spell of a guest's event, numbered upwards over the whole host (R6).
+"""
+
+from __future__ import annotations
+
+from contract.design import Design, Notifier, Recovery, Save
+from contract.errors import RefusedError
+from contract.inbox import CAPACITY
+from contract.messages import (
+    PROTOCOL_VERSION,
+    AnyMessage,
+    Available,
+    CreateEvent,
+    EnableEvent,
+    Envelope,
+    EventCreated,
+    EventState,
+    Hello,
+    RegisterVcpu,
+    ReleaseEvent,
+    Revoke,
+    SchedIn,
+    SchedOut,
+    Welcome,
+)
+from contract.session import Session, discard
+from contract.trace import EventFailed, TraceLog
+from perfcore_svc.machine.machine import Machine
+from perfcore_svc.perf.core import Perf
+from perfcore_svc.perf.event import PerfEvent, State
+
+
+class Endpoint:
+    __slots__ = ("design", "grants", "log", "machine", "outbox", "perf", "sessions", "vcpus")
+
+    def __init__(self, machine: Machine, perf: Perf, design: Design, log: TraceLog) -> None:
+        self.machine = machine
+        self.perf = perf
+        self.design = design
+        self.log = log
+        self.sessions: dict[str, Session] = {}
+        self.vcpus: dict[str, str] = {}
+        self.outbox: list[Envelope] = []
+        self.grants = 0
+
+    # Messages from KVM -----------------------------------------------------------------------------------
+
+    def take(self, envelope: Envelope) -> None:
+        self.log.witness(envelope.clock, 0)
+        if isinstance(envelope.body, Hello) and envelope.session not in self.sessions:
+            self._welcome(envelope, envelope.body)
+            return
+        session = self.sessions.get(envelope.session)
+        if session is None:
+            discard(envelope, self.log, "R1", "no accepted Hello yet")
+            return
+        body = session.accept(envelope, self.log)
+        match body:
+            case None:
+                pass
+            case RegisterVcpu():
+                self.vcpus[body.task] = envelope.session
+            case CreateEvent():
+                self._create(envelope.session, body)
+            case ReleaseEvent():
+                if event := self._guest_event(envelope, body.event):
+                    self.perf.close(event)
+            case EnableEvent():
+                if event := self._guest_event(envelope, body.event):
+                    self.perf.sched.enable(event)
+            case _:
+                discard(envelope, self.log, "R1", f"the host has no use for {envelope.kind}")
+        self.notify()
+
+    def _welcome(self, envelope: Envelope, hello: Hello) -> None:
+        accepted = hello.protocol == PROTOCOL_VERSION
+        reason = "" if accepted else f"protocol {hello.protocol}, this host speaks {PROTOCOL_VERSION}"
+        session = Session(envelope.session, is_host=True)
+        session.accept(envelope, self.log)
+        if accepted:
+            self.sessions[envelope.session] = session
+        self.outbox.append(session.wrap(Welcome(accepted, reason=reason, credits=CAPACITY), self.log))
+
+    def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
+        event = self.perf.events.get(event_id)
+        if event is None or self.vcpus.get(event.guest) != envelope.session:
+            discard(envelope, self.log, "R1", f"event {event_id} is not one of this session")
+            return None
+        return event
+
+    def _create(self, session: str, request: CreateEvent) -> None:
+        name = f"vlbr:{request.vcpu}"
+        try:
+            if self.vcpus.get(request.vcpu) != session:
+                raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
+            event = self.perf.open_guest(name, request.vcpu)
+        except RefusedError as error:
+            self.log.add(EventFailed(name, error.errno))
+            self._send(session, EventCreated(request.vcpu, request.request, 0, error.errno))
+            return
+        created = EventCreated(request.vcpu, request.request, event.id)
+        self.notify(besides=event)
+        if self.design.notifier is not Notifier.NONE:
+            created.state = event.state.name
+            created.grant = self._grant(event)
+        self._send(session, created)
+
+    # News for KVM ----------------------------------------------------------------------------------------
+
+    def _send(self, session: str, body: AnyMessage) -> None:
+        self.outbox.append(self.sessions[session].wrap(body, self.log))
+
+    def notify(self, besides: PerfEvent | None = None) -> None:
+        """Settle what the perf core changed and tell the KVMs concerned, as far as the design tells them anything."""
+        for event, old, old_cpu in self.perf.sched.settle():
+            session = self.vcpus.get(event.guest)
+            if session is None or event is besides or self.design.notifier is Notifier.NONE:
+                continue
+            ended, event.grant = event.grant, 0
+            own_switch = event.state == State.INACTIVE and self.perf.sched.cpu_running(event.task) < 0
+            if old == State.ACTIVE and event.state != State.ACTIVE and not own_switch:
+                self._send(session, Revoke(event.id, ended, f"the event is {event.state.name} on cpu{old_cpu}"))
+            else:
+                self._send(session, EventState(event.id, event.state.name, event.oncpu, self._grant(event)))
+        if self.design.recovery is Recovery.AVAILABLE:
+            self._tell_available()
+
+    def _grant(self, event: PerfEvent) -> int:
+        if event.state == State.ACTIVE:
+            self.grants += 1
+            event.grant = self.grants
+        return event.grant
+
+    def _tell_available(self) -> None:
+        """Once for each loss: the slot in which the event met somebody is free of others."""
+        for event in self.perf.events.values():
+            if event.guest and event.state == State.ERROR and event.lost_on >= 0:
+                pc = self.perf.sched.cpus[event.lost_on]
+                if event.slot is None or not pc.slot_users or pc.slot == event.slot:
+                    session = self.vcpus[event.guest]
+                    self._send(session, Available(event.id, event.lost_on))
+                    event.lost_on = -1
+
+    # The preempt notifiers of vCPU threads ------------------------------------------------------------------
+
+    def sched_out(self, task: str, cpu: int) -> None:
+        session = self.vcpus.get(task)
+        if session is not None:
+            silicon = self.machine.cpus[cpu]
+            image = self.machine.store_lbr(silicon, "kvm", task) if self.design.save is Save.KVM_SWITCH else None
+            self._send(session, SchedOut(task, cpu, image))
+
+    def sched_in(self, task: str, cpu: int) -> None:
+        session = self.vcpus.get(task)
+        if session is not None:
+            self._send(session, SchedIn(task, cpu, self.machine.cpus[cpu].debugctl))

@@ -1,0 +1,35 @@
+"""State of one CPU, and of one VMCS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from contract.lbr_ring import LbrRing
+from contract.machine import Exit
+
+
+@dataclass(slots=True)
+class Cpu:
+    """``task`` is what the host runs here ("" is the idle task); ``guest`` the vCPU in guest mode, "" in host mode.
+
+    ``retired`` counts branches, as a free-running counter would. ``traced_debugctl`` is the DEBUGCTL value that the
+    trace last showed."""
+
+    index: int
+    lbr: LbrRing
+    debugctl: int = 0
+    task: str = ""
+    guest: str = ""
+    retired: int = 0
+    traced_debugctl: int = 0
+
+
+@dataclass(slots=True)
+class Vmcs:
+    """What the silicon keeps for a vCPU between entry and exit. ``forced`` is an exit that KVM has not heard of yet."""
+
+    debugctl: int = 0
+    passthrough: bool = False
+    host_debugctl: int = 0
+    store: list[int] = field(default_factory=list)
+    forced: Exit | None = None

@@ -1,0 +1,261 @@
+"""The host machine: host and guest mode, branches, interrupts, and the requests of the machine stream.
+
+Theory of operation. A CPU is in host mode, running a task, or in guest mode, running a vCPU whose thread is
+that task. KVM asks for an entry; the guest then executes on the silicon until something exits. When the
+guest's code runs out the CPU stays in guest mode, so that an interrupt may find it there: host code never
+runs on a CPU in guest mode, the interrupt forces an exit first. KVM hears of a forced exit when that
+vCPU's thread next steps.
+
+VM-entry loads DEBUGCTL from the VMCS; VM-exit saves it there and zeroes the register (SDM vol. 3C, "Loading
+Host State"). The LBR itself is not touched by either; whether the transition leaves a record of its own is
+model-specific, here it does not. What KVM does in the first instructions after an exit, interrupts still
+off, belongs to the exit and is a field of the entry's controls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from contract.lbr_ring import LbrRing
+from contract.machine import (
+    AnyOp,
+    AnyReply,
+    AnyRequest,
+    Branch,
+    Continue,
+    Controls,
+    Cpuid,
+    Enter,
+    EntryRefused,
+    Exit,
+    GuestValue,
+    LbrLoaded,
+    LbrStored,
+    LoadLbr,
+    MsrDone,
+    NotRunning,
+    Ran,
+    Rdmsr,
+    ReadMsr,
+    StoreLbr,
+    WriteMsr,
+    Wrmsr,
+)
+from contract.messages import LbrImage
+from contract.provenance import SERIAL_LIMIT, branch_base
+from contract.trace import (
+    GuestMsr,
+    HostMsr,
+    LbrRestore,
+    LbrSave,
+    Retired,
+    TraceLog,
+    VmEntry,
+    VmEntryRefused,
+    VmExit,
+)
+from contract.x86 import DEBUGCTL_DEFINED, DEBUGCTL_LBR, IA32_DEBUGCTL, LbrModel, in_ranges, lbr_ranges
+from perfcore_svc.machine.cpu import Cpu, Vmcs
+from perfcore_svc.machine.msr import GeneralProtectionError, quirked_from, rdmsr, wrmsr
+
+EXTERNAL_INTERRUPT = "external-interrupt"
+MSR_READ = "msr-read"
+MSR_WRITE = "msr-write"
+CPUID = "cpuid"
+
+
+class Machine:
+    __slots__ = ("actors", "cpus", "log", "model", "operations", "passed", "serial", "vmcs")
+
+    def __init__(self, model: LbrModel, cpus: int, actors: list[str], log: TraceLog) -> None:
+        self.model = model
+        self.passed = lbr_ranges(model)
+        self.cpus = [Cpu(i, LbrRing(model)) for i in range(cpus)]
+        self.actors = {name: i for i, name in enumerate(actors)}
+        self.vmcs: dict[str, Vmcs] = {}
+        self.serial = 0
+        self.operations: dict[str, int] = {}
+        self.log = log
+
+    def count(self, operation: str, times: int = 1) -> None:
+        self.operations[operation] = self.operations.get(operation, 0) + times
+
+    # Host code -------------------------------------------------------------------------------------------
+
+    def interrupt(self, cpu: Cpu) -> None:
+        """Get the CPU into host mode: an IPI, which is an exit where a guest runs."""
+        if cpu.guest:
+            self.count("ipi")
+            vmcs = self.vmcs[cpu.guest]
+            vmcs.forced = self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
+
+    def retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> None:
+        """Branches of the mode and task or vCPU that is on this CPU."""
+        guest = bool(cpu.guest)
+        actor = self.actors[cpu.guest or cpu.task]
+        first = self.serial
+        self.serial = (first + count) % SERIAL_LIMIT
+        cpu.retired += count
+        recorded = False
+        if cpu.debugctl & DEBUGCTL_LBR:
+            address = branch_base(actor, guest, branch, privilege) + 2 * first
+            recorded = cpu.lbr.retire(address, count, branch, privilege)
+        self.log.add(Retired(cpu.index, actor, guest, branch, privilege, first, count, recorded))
+
+    # The machine stream ----------------------------------------------------------------------------------
+
+    def handle(self, request: AnyRequest, is_active: Callable[[int], bool]) -> AnyReply:
+        """Answer KVM. ``is_active`` tells whether an event is ACTIVE, asked at the moment the request is carried out."""
+        if not 0 <= request.cpu < len(self.cpus):
+            return NotRunning(f"there is no cpu{request.cpu}")
+        cpu = self.cpus[request.cpu]
+        vmcs = self.vmcs.setdefault(request.vcpu, Vmcs())
+        if isinstance(request, Continue) and vmcs.forced is not None:
+            exit_, vmcs.forced = vmcs.forced, None
+            return exit_
+        if request.vcpu not in self.actors or cpu.task != request.vcpu:
+            return NotRunning(f"the thread of {request.vcpu} is not on cpu{request.cpu}")
+        if isinstance(request, Continue):
+            if cpu.guest != request.vcpu:
+                return NotRunning(f"{request.vcpu} is not in guest mode on cpu{request.cpu}")
+            if request.kick:
+                self.count("ipi")
+                return self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
+            return self._run(cpu, vmcs, request.ops, None)
+        if cpu.guest:
+            return NotRunning(f"cpu{request.cpu} is in guest mode")
+        if isinstance(request, Enter):
+            return self._enter(cpu, vmcs, request, is_active)
+        return self._host_access(cpu, request, is_active)
+
+    def _enter(self, cpu: Cpu, vmcs: Vmcs, request: Enter, is_active: Callable[[int], bool]) -> AnyReply:
+        controls = request.controls
+        passthrough, active = controls.passthrough, None
+        if controls.check is not None:
+            active = is_active(controls.check.event)
+            passthrough = controls.check.when_active if active else controls.check.otherwise
+        reason = self._entry_failure(cpu, controls)
+        if reason:
+            self.log.add(VmEntryRefused(cpu.index, request.vcpu, reason))
+            return EntryRefused(reason)
+        self.count("vmentry")
+        self.log.add(VmEntry(cpu.index, request.vcpu, controls.debugctl, passthrough, cpu.debugctl))
+        vmcs.host_debugctl = cpu.debugctl if controls.host_debugctl is None else controls.host_debugctl
+        vmcs.passthrough, vmcs.store = passthrough, controls.store
+        vmcs.forced = None
+        vmcs.debugctl = cpu.debugctl = cpu.traced_debugctl = controls.debugctl
+        cpu.guest = request.vcpu
+        return self._run(cpu, vmcs, request.ops, active)
+
+    def _entry_failure(self, cpu: Cpu, controls: Controls) -> str:
+        if controls.debugctl & ~DEBUGCTL_DEFINED:
+            return "invalid-guest-state: reserved DEBUGCTL bits"
+        for msr, value in controls.load:
+            try:
+                wrmsr(cpu, msr, value)
+            except GeneralProtectionError:
+                return f"msr-load: {msr:#x}"
+        self.count("wrmsr", len(controls.load))
+        return ""
+
+    def _run(self, cpu: Cpu, vmcs: Vmcs, ops: list[AnyOp], active: bool | None) -> Ran | Exit:
+        """Execute guest code until it is done, faults (its last value says so), or exits."""
+        values: list[GuestValue] = []
+        for op in ops:
+            if isinstance(op, Rdmsr | Wrmsr):
+                if not (vmcs.passthrough and in_ranges(self.passed, op.msr)):
+                    write = isinstance(op, Wrmsr)
+                    exit_ = self._exit(cpu, vmcs, MSR_WRITE if write else MSR_READ, values, op.msr)
+                    exit_.write, exit_.event_active = write, active
+                    exit_.value = op.value if isinstance(op, Wrmsr) else 0
+                    return exit_
+                value = self._guest_access(cpu, op)
+                values.append(value)
+                if value.fault:
+                    break
+            elif isinstance(op, Branch):
+                self.retire(cpu, op.branch, op.privilege, op.count)
+                values.append(GuestValue())
+            elif isinstance(op, Cpuid):
+                exit_ = self._exit(cpu, vmcs, CPUID, values)
+                exit_.event_active = active
+                return exit_
+            else:
+                values.append(GuestValue())
+        return Ran(values, active)
+
+    def _guest_access(self, cpu: Cpu, op: Rdmsr | Wrmsr) -> GuestValue:
+        result = GuestValue(op.value if isinstance(op, Wrmsr) else 0)
+        try:
+            if isinstance(op, Wrmsr):
+                self.count("wrmsr")
+                wrmsr(cpu, op.msr, op.value)
+            else:
+                self.count("rdmsr")
+                result.value = rdmsr(cpu, op.msr)
+        except GeneralProtectionError:
+            result.fault = True
+        self.log.add(
+            GuestMsr(cpu.index, cpu.guest, isinstance(op, Wrmsr), op.msr, result.value, result.fault)
+        )
+        return result
+
+    def _exit(self, cpu: Cpu, vmcs: Vmcs, reason: str, values: list[GuestValue], msr: int = 0) -> Exit:
+        self.count("vmexit")
+        if msr:
+            self.count("msr-exit")
+        vmcs.debugctl = cpu.debugctl
+        vcpu, cpu.guest = cpu.guest, ""
+        stored = [rdmsr(cpu, m) for m in vmcs.store]
+        self.count("rdmsr", len(stored))
+        cpu.debugctl = vmcs.host_debugctl
+        if vmcs.host_debugctl:
+            self.count("wrmsr")
+        cpu.traced_debugctl = cpu.debugctl
+        self.log.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE))
+        return Exit(reason, values, vmcs.debugctl, msr, stored=stored)
+
+    # KVM's own code on the vCPU's CPU ----------------------------------------------------------------------
+
+    def _host_access(
+        self, cpu: Cpu, request: ReadMsr | WriteMsr | StoreLbr | LoadLbr, is_active: Callable[[int], bool]
+    ) -> AnyReply:
+        if isinstance(request, StoreLbr):
+            return LbrStored(self.store_lbr(cpu, "kvm", request.vcpu))
+        if isinstance(request, LoadLbr):
+            self.load_lbr(cpu, "kvm", request.vcpu, request.image, request.select)
+            return LbrLoaded()
+        if request.event and not is_active(request.event):
+            return MsrDone(met=False)
+        write = isinstance(request, WriteMsr)
+        done = MsrDone(met=True, value=request.value if isinstance(request, WriteMsr) else 0)
+        try:
+            if isinstance(request, WriteMsr):
+                self.count("wrmsr")
+                wrmsr(cpu, request.msr, request.value)
+            else:
+                self.count("rdmsr")
+                done.value = rdmsr(cpu, request.msr)
+        except GeneralProtectionError:
+            done.fault = True
+        self.log.add(HostMsr(cpu.index, "kvm", write, request.msr, done.value, done.fault, request.vcpu))
+        if request.msr == IA32_DEBUGCTL and write and not done.fault:
+            cpu.traced_debugctl = cpu.debugctl
+        return done
+
+    def store_lbr(self, cpu: Cpu, by: str, owner: str) -> LbrImage:
+        """Read the whole LBR."""
+        self.count("rdmsr", self.model.registers)
+        self.count("lbr-save")
+        self.log.add(LbrSave(cpu.index, by, owner, self.model.depth))
+        return cpu.lbr.store()
+
+    def load_lbr(self, cpu: Cpu, by: str, owner: str, image: LbrImage, with_select: bool) -> None:
+        """Write the whole LBR, FROM values mended as ``lbr_from_signext_quirk_wr`` does."""
+        self.count("wrmsr", self.model.entry_registers + 1 + with_select)
+        self.count("lbr-restore")
+        image = replace(image, from_ip=[quirked_from(self.model, value) for value in image.from_ip])
+        cpu.lbr.load(image, with_select)
+        self.log.add(LbrRestore(cpu.index, by, owner, image, with_select))

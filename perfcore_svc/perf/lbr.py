@@ -1,0 +1,180 @@
+"""The Intel LBR driver (``arch/x86/events/intel/lbr.c``): who turns the LBR on, what is saved, restored and cleared.
+
+May surprise: ``lbr_add`` runs before the resource test, so an event that does not fit has still put its software
+filter into ``br_sel`` and may have reset the ring. ``lbr_del`` goes by ``br_sel``, not by the event's own filter.
+A save stops at the first entry whose FROM is 0. A restore makes the saved copy invalid.
+"""
+
+from __future__ import annotations
+
+from contract.messages import LbrImage
+from contract.provenance import branch_at
+from contract.trace import HostLbr, LbrReset, LbrRestore, LbrSave
+from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR, SELECT_CALL_STACK, SELECT_HARDWARE
+from perfcore_svc.machine.cpu import Cpu
+from perfcore_svc.machine.machine import Machine
+from perfcore_svc.machine.msr import quirked_from
+from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.event import PerfEvent
+
+
+def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, shut_out: bool, select: bool) -> None:
+    """``intel_pmu_lbr_add``. ``shut_out`` and ``select`` say what a guest's event does in this design."""
+    assert event.filter is not None
+    if event.guest:
+        pc.save_select = pc.save_select or select
+        pc.shut_out = pc.shut_out or shut_out
+    pc.br_sel = event.filter
+    if event.filter.user_call_stack and ctx.lbr is not None:
+        ctx.lbr.callstack_users += 1
+    if pc.lbr_users == 0 and not event.ran:
+        lbr_reset(machine, pc, "first LBR user is new")
+    pc.lbr_users += 1
+    if not event.guest:
+        pc.host_users += 1
+
+
+def lbr_del(pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
+    """``intel_pmu_lbr_del``. The shut-out is one flag for all guests' events of the CPU, not a count."""
+    if event.guest:
+        pc.save_select = False
+        pc.shut_out = False
+    if pc.br_sel is not None and pc.br_sel.user_call_stack and ctx.lbr is not None:
+        ctx.lbr.callstack_users -= 1
+    pc.lbr_users -= 1
+    if not event.guest:
+        pc.host_users -= 1
+
+
+def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
+    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero. TOS stays; so does LBR_SELECT unless a guest's event is on."""
+    cpu = machine.cpus[pc.index]
+    cpu.lbr.reset()
+    machine.count("wrmsr", machine.model.entry_registers)
+    machine.count("lbr-reset")
+    pc.last_task_ctx, pc.last_log_id = None, 0
+    if pc.save_select:
+        cpu.lbr.select = 0
+    machine.log.add(LbrReset(pc.index, why))
+
+
+def disable_all(machine: Machine, pc: PerfCpu) -> None:
+    if pc.host_users and not pc.shut_out:
+        _write_debugctl(machine, machine.cpus[pc.index], 0)
+
+
+def enable_all(machine: Machine, pc: PerfCpu) -> None:
+    """Turn the LBR on for the host's events, unless there are none or a guest's event shuts the host out."""
+    cpu = machine.cpus[pc.index]
+    on = bool(pc.host_users) and not pc.shut_out
+    if on:
+        freeze = DEBUGCTL_FREEZE_LBRS_ON_PMI
+        if machine.model.has_select:
+            cpu.lbr.select = pc.slot & SELECT_HARDWARE
+            machine.count("wrmsr")
+            if cpu.lbr.select & SELECT_CALL_STACK:
+                freeze = 0
+        _write_debugctl(machine, cpu, DEBUGCTL_LBR | freeze)
+    if (on, cpu.lbr.select if on else 0) != pc.traced_lbr or cpu.debugctl != cpu.traced_debugctl:
+        pc.traced_lbr = (on, cpu.lbr.select if on else 0)
+        cpu.traced_debugctl = cpu.debugctl
+        machine.log.add(HostLbr(pc.index, on, cpu.debugctl, cpu.lbr.select))
+
+
+def _write_debugctl(machine: Machine, cpu: Cpu, bits: int) -> None:
+    value = cpu.debugctl & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI) | bits
+    if value != cpu.debugctl:
+        machine.count("wrmsr")
+        cpu.debugctl = value
+
+
+# Task switch ---------------------------------------------------------------------------------------------
+
+
+def sched_task(machine: Machine, pc: PerfCpu, ctx: Context | None, *, switch_in: bool) -> None:
+    """``intel_pmu_lbr_sched_task``: save or restore for a task with call-stack data, else reset on switch-in."""
+    if pc.lbr_users == 0:
+        return
+    if ctx is not None and ctx.lbr is not None:
+        if switch_in:
+            _restore(machine, pc, ctx)
+        else:
+            _save(machine, pc, ctx)
+    elif switch_in:
+        lbr_reset(machine, pc, "switch to a task without LBR data")
+
+
+def _save(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
+    """``__intel_pmu_lbr_save``."""
+    saved = ctx.lbr
+    assert saved is not None
+    if saved.callstack_users <= 0:
+        saved.valid = False
+        return
+    lbr = machine.cpus[pc.index].lbr
+    order = lbr.newest_first()
+    ages = next((age for age, i in enumerate(order) if lbr.from_ip[i] == 0), len(order))
+    kept = order[:ages]
+    saved.from_ip = [lbr.from_ip[i] for i in kept]
+    saved.to_ip = [lbr.to_ip[i] for i in kept]
+    saved.info = [lbr.info[i] for i in kept]
+    saved.tos, saved.valid = lbr.tos, True
+    saved.select = lbr.select if pc.save_select else 0
+    saved.log_id += 1
+    pc.last_task_ctx, pc.last_log_id = ctx, saved.log_id
+    per_entry = 3 if machine.model.info_base else 2
+    machine.count("rdmsr", 1 + per_entry * ages + (ages < len(order)) + pc.save_select)
+    machine.count("lbr-save")
+    machine.log.add(LbrSave(pc.index, "perf", ctx.task, ages))
+
+
+def _restore(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
+    """``__intel_pmu_lbr_restore``, with the fast path for a ring that nobody has touched since."""
+    saved = ctx.lbr
+    assert saved is not None
+    if saved.callstack_users <= 0 or not saved.valid:
+        lbr_reset(machine, pc, "nothing saved for this task")
+        return
+    lbr = machine.cpus[pc.index].lbr
+    saved.valid = False
+    machine.count("rdmsr", 2)
+    if pc.last_task_ctx is ctx and pc.last_log_id == saved.log_id and lbr.from_ip[lbr.tos]:
+        return
+    depth = machine.model.depth
+    image = LbrImage(saved.select if pc.save_select else lbr.select, saved.tos, [0] * depth, [0] * depth, [0] * depth)
+    for age, value in enumerate(saved.from_ip):
+        i = (saved.tos - age) & (depth - 1)
+        image.from_ip[i] = quirked_from(machine.model, value)
+        image.to_ip[i] = saved.to_ip[age]
+        image.info[i] = saved.info[age]
+    lbr.load(image, pc.save_select)
+    machine.count("wrmsr", machine.model.entry_registers + 1 + pc.save_select)
+    machine.count("lbr-restore")
+    machine.log.add(LbrRestore(pc.index, "perf", ctx.task, image, pc.save_select))
+
+
+# PMI -----------------------------------------------------------------------------------------------------
+
+
+def lbr_read(machine: Machine, pc: PerfCpu) -> bool:
+    """``intel_pmu_lbr_read`` into the per-CPU buffer, newest first; False where a guest's event shuts the host out and the
+    buffer keeps what it held. Call-stack mode stops at the first zero FROM; otherwise the software filter drops zeros."""
+    if pc.host_users == 0 or pc.shut_out:
+        return False
+    lbr = machine.cpus[pc.index].lbr
+    wanted = pc.br_sel
+    assert wanted is not None
+    from_ip: list[int] = []
+    to_ip: list[int] = []
+    for i in lbr.newest_first():
+        machine.count("rdmsr", 3 if machine.model.info_base else 2)
+        if lbr.from_ip[i] == 0:
+            if wanted.call_stack:
+                break
+            continue
+        branch = branch_at(lbr.from_ip[i])
+        if branch is not None and wanted.wants(*branch):
+            from_ip.append(lbr.from_ip[i])
+            to_ip.append(lbr.to_ip[i])
+    pc.lbr_stack = (from_ip, to_ip)
+    return True

@@ -1,0 +1,212 @@
+"""Whole valid scenarios for Hypothesis: small machines, few steps, mostly meaningful ones."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from client.litmus import ast as a
+from client.litmus.msr import SINGLE, bit_names
+from client.litmus.words import (
+    BRANCH_FILTERS,
+    EVENT_STATES,
+    FIELDS,
+    INVARIANTS,
+    KERNELS,
+    QUANTIFIERS,
+    VERDICTS,
+)
+from contract.control import MachineSpec, VmSpec
+from contract.x86 import BRANCH_KINDS, MASK64, LbrModel, lbr_model
+
+MACHINES = st.builds(
+    MachineSpec,
+    cpus=st.integers(1, 2),
+    lbr=st.sampled_from(["skylake", "haswell", "nehalem"]),
+    depth=st.sampled_from([4, 8]),
+    counters=st.integers(1, 4),
+    kernel=st.sampled_from(KERNELS),
+)
+PURPOSES = st.one_of(
+    st.just("A story."),
+    st.text(st.characters(blacklist_categories=("Cs", "Cc", "Cf", "Co", "Cn", "Zl", "Zp", "Zs"))),
+).filter(str.isprintable)
+KINDS = st.sampled_from(["jmp", "jmp", *BRANCH_KINDS])
+RINGS = st.sampled_from(["kernel", "user"])
+BURSTS = st.one_of(st.integers(1, 12), st.integers(1, 1_000_000))
+VALUES = st.one_of(st.integers(0, 64), st.integers(0, MASK64))
+EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
+
+
+class _Actor:
+    """Draws the statements of one actor, who knows the registers set so far."""
+
+    def __init__(
+        self, draw: st.DrawFn, name: str, cpus: int, model: LbrModel, tasks: list[str], vcpus: list[str]
+    ) -> None:
+        self.draw = draw
+        self.name = name
+        self.cpu = st.integers(0, cpus - 1)
+        self.model = model
+        self.tasks = tasks
+        self.vcpus = vcpus
+        self.set: dict[str, a.AnyStmt] = {}
+        self.open: list[str] = []
+
+    def step(self) -> a.Step:
+        kind = "guest" if "/" in self.name else self.name.rstrip("0123456789")
+        stmt = {"host": self.host, "guest": self.guest, "user": self.user}[kind]()
+        register = getattr(stmt, "register", "")
+        if register:
+            self.set[register] = stmt
+        if isinstance(stmt, a.OpenEvent):
+            self.open.append(register)
+        if isinstance(stmt, a.EventOp) and stmt.op == "close":
+            self.open.remove(stmt.event)
+        return a.Step(self.name, stmt)
+
+    def register(self, letter: str, *, optional: bool = False) -> str:
+        if optional and self.draw(st.booleans()):
+            return ""
+        return f"{letter}{sum(name.startswith(letter) for name in self.set)}"
+
+    def host(self) -> a.AnyStmt:
+        draw = self.draw
+        known = ["run", "run", "idle", "open", "branch", "branch", "advance"]
+        match draw(st.sampled_from(known + ["op", "read", "sample", "sample"] * bool(self.open))):
+            case "run" if self.tasks:
+                return a.RunOn(draw(st.sampled_from(self.tasks)), draw(self.cpu))
+            case "open":
+                return self.open_event()
+            case "branch":
+                return a.HostBranch(draw(BURSTS), draw(self.cpu), draw(KINDS), draw(RINGS))
+            case "advance":
+                unit = draw(st.sampled_from([1, 1_000, 1_000_000, 1_000_000_000]))
+                return a.AdvanceTime(draw(st.integers(1, 2000)) * unit)
+            case "op":
+                op = draw(st.sampled_from(["enable", "disable", "close"]))
+                return a.EventOp(op, draw(st.sampled_from(self.open)))
+            case "read":
+                return a.ReadEvent(self.register("n", optional=True), draw(st.sampled_from(self.open)))
+            case "sample":
+                return a.SampleEvent(self.register("s", optional=True), draw(st.sampled_from(self.open)))
+            case _:
+                return a.RunOn("", draw(self.cpu))
+
+    def open_event(self) -> a.OpenEvent:
+        draw = self.draw
+        task = draw(st.sampled_from(["", *self.tasks]))
+        filters = st.lists(st.sampled_from(BRANCH_FILTERS), max_size=3, unique=True).map(tuple)
+        return a.OpenEvent(
+            self.register("h"),
+            cpu=draw(st.one_of(st.just(-1), self.cpu) if task else self.cpu),
+            task=task,
+            pinned=draw(st.booleans()),
+            branch=draw(st.one_of(st.just(("any",)), filters)),
+            privilege=draw(EVENT_RINGS),
+            disabled=draw(st.booleans()),
+        )
+
+    def guest(self) -> a.AnyStmt:
+        draw = self.draw
+        match draw(st.sampled_from(["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "nop"])):
+            case "wrmsr":
+                msr = self.msr()
+                return a.GuestWrmsr(msr, self.value(msr), self.register("w", optional=True))
+            case "rdmsr":
+                return a.GuestRdmsr(self.register("r", optional=True), self.msr())
+            case "stack":
+                return a.GuestReadLbr(self.register("g", optional=True))
+            case "branch":
+                return a.GuestBranch(draw(BURSTS), draw(KINDS), draw(RINGS))
+            case "cpuid":
+                return a.GuestCpuid()
+            case _:
+                return a.GuestNop()
+
+    def user(self) -> a.AnyStmt:
+        draw = self.draw
+        vcpu = draw(st.sampled_from(self.vcpus))
+        match draw(st.sampled_from(["set", "get", "stop"])):
+            case "set":
+                msr = self.msr()
+                return a.UserSetMsr(vcpu, msr, self.value(msr), self.register("u", optional=True))
+            case "get":
+                return a.UserGetMsr(self.register("v", optional=True), vcpu, self.msr())
+            case _:
+                return a.UserStopLbr(vcpu)
+
+    def msr(self) -> a.MsrRef:
+        draw = self.draw
+        banks = ["LBR_FROM", "LBR_TO", *(["LBR_INFO"] if self.model.info_base else [])]
+        name = draw(st.sampled_from([*SINGLE, *banks, "0x1c9", "0x1d9", "0x680"]))
+        if name not in banks:
+            return a.MsrRef(name)
+        read = [r for r, stmt in self.set.items() if isinstance(stmt, a.GuestRdmsr | a.UserGetMsr)]
+        return a.MsrRef(name, draw(st.sampled_from([*range(self.model.depth), *read])))
+
+    def value(self, msr: a.MsrRef) -> int:
+        bits = list(bit_names(msr).values())
+        named = st.lists(st.sampled_from(bits), max_size=3, unique=True).map(sum) if bits else VALUES
+        return self.draw(st.one_of(named, VALUES))
+
+
+def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
+    equality = st.sampled_from(["=", "!="])
+    verdicts = st.builds(
+        a.Compare,
+        st.sampled_from(INVARIANTS).map(a.Invariant),
+        equality,
+        st.sampled_from(VERDICTS).map(a.Word),
+    )
+    numbers: list[a.Term] = []
+    states: list[a.Term] = []
+    for actor in actors:
+        for register, stmt in actor.set.items():
+            numbers.append(a.Reg(actor.name, register))
+            for field in FIELDS.get(type(stmt), ()):
+                (states if field == "state" else numbers).append(a.Reg(actor.name, register, field))
+    choices: list[st.SearchStrategy[a.Expr]] = [verdicts]
+    if numbers:
+        number, operator = st.sampled_from(numbers), st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+        choices.append(st.builds(a.Compare, number, operator, st.one_of(VALUES.map(a.Int), number)))
+        choices.append(st.builds(a.Compare, number, equality, st.sampled_from(["#GP", "EOF"]).map(a.Word)))
+    if states:
+        words = st.sampled_from(EVENT_STATES).map(a.Word)
+        choices.append(st.builds(a.Compare, st.sampled_from(states), equality, words))
+    return st.one_of(choices)
+
+
+def _expressions(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
+    def deeper(inner: st.SearchStrategy[a.Expr]) -> st.SearchStrategy[a.Expr]:
+        operands = st.lists(inner, min_size=2, max_size=3).map(tuple)
+        return st.one_of(st.builds(a.Not, inner), st.builds(a.And, operands), st.builds(a.Or, operands))
+
+    return st.recursive(_comparisons(actors), deeper, max_leaves=5)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, max_steps: int = 6) -> a.Scenario:
+    """A valid scenario; ``max_steps`` bounds every block."""
+    machine = draw(MACHINES)
+    model = lbr_model(machine.lbr, machine.depth)
+    count = draw(st.integers(1, 2))
+    vms = [VmSpec(f"vm{i}", draw(st.integers(1, 2)), draw(st.booleans())) for i in range(count)]
+    tasks = draw(st.sampled_from([[], ["t0"], ["t0", "t1"]]))
+    vcpus = [name for vm in vms for name in vm.vcpu_names()]
+    extras = draw(st.sampled_from([[], ["user"], ["user", "host1"]]))
+    actors = {
+        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus)
+        for name in ["host", *vcpus, *extras]
+    }
+    names = draw(st.permutations(list(actors)))
+    mixed = draw(st.integers(0, min(3, len(names))))
+    groups = [names[:mixed]] * bool(mixed) + [[name] for name in names[mixed:]]
+    blocks = []
+    for group in groups:
+        picks = draw(st.lists(st.sampled_from(group), max_size=max_steps))
+        blocks.append(a.Block(list(group), [actors[name].step() for name in picks]))
+    final = None
+    if draw(st.booleans()):
+        final = a.Final(draw(st.sampled_from(QUANTIFIERS)), draw(_expressions(list(actors.values()))))
+    name = draw(st.sampled_from(["story", "host-event-takes-lbr", "C4_v8"]))
+    return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final)

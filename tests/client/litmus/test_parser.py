@@ -1,0 +1,421 @@
+"""Text to Scenario: what every form means, and what the reader is told when the text is wrong."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lark.lexer import PatternStr
+
+import client.litmus.build
+from client.litmus import Scenario, format_scenario, load, parse
+from client.litmus import ast as a
+from client.litmus.parser import grammar
+from client.litmus.words import RESERVED
+from contract.control import MachineSpec, VmSpec
+from contract.errors import InputError
+from tests.client.litmus.strategies import scenarios
+
+STORY = """\
+LBR host-event-takes-lbr
+"A CPU-pinned host event claims the LBR
+    while a guest is using it."
+
+machine { lbr = skylake; cpus = 1; depth = 8; counters = 2; kernel = v6.16; }   // any order
+task t0, t1;
+vm vm0 { vcpus = 1; lbr = on; }
+vm vm1 { lbr = off; }
+
+host {
+    run vm0/0 on cpu0;
+    h0 = open cpu0 pinned branch any;
+    h1 = open task t0 on cpu0 disabled user branch call, any_return flexible;
+    h2 = open task vm0/0 branch any_call kernel user pinned;
+    c0 = open cpu0 flexible counter;
+    branch 8;
+    branch 1_000 call user on cpu0;
+    s0 = sample h0;  n0 = read h0;  disable h0;  enable h0;  close h0;
+    idle cpu0;  advance 4ms;
+}
+vm0/0 {
+    wrmsr IA32_DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI | 0x2;
+    w0 = wrmsr LBR_FROM[2], 0x10;
+    wrmsr LBR_SELECT, JCC | FAR;
+    branch 40;  branch 4 ind_call user;
+    r0 = rdmsr LBR_TOS;  r1 = rdmsr LBR_FROM[r0];  r2 = rdmsr 0x1C9;
+    rdmsr MSR_LASTBRANCH_3_TO_IP;
+    g0 = rdmsr LBR_STACK;  cpuid;  nop;
+}
+user { u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;  u1 = get vm0/0 LBR_TOS;  stop_lbr vm0/0; }
+host1, vm1/0 { /* in this order */ host1: run vm1/0 on cpu0; vm1/0: branch 8; }
+
+exists (vm0/0:r0 = #GP /\\ (host:s0.guest > 0 \\/ ~ host:h0.state = ERROR) /\\ invariant one-owner = held)
+"""
+
+HOST: list[a.AnyStmt] = [
+    a.RunOn("vm0/0", 0),
+    a.OpenEvent("h0", cpu=0, pinned=True, branch=("any",)),
+    a.OpenEvent("h1", cpu=0, task="t0", branch=("call", "any_return"), privilege=("user",), disabled=True),
+    a.OpenEvent("h2", task="vm0/0", pinned=True, branch=("any_call",)),
+    a.OpenEvent("c0", cpu=0),
+    a.HostBranch(8),
+    a.HostBranch(1000, 0, "call", "user"),
+    a.SampleEvent("s0", "h0"),
+    a.ReadEvent("n0", "h0"),
+    a.EventOp("disable", "h0"),
+    a.EventOp("enable", "h0"),
+    a.EventOp("close", "h0"),
+    a.RunOn("", 0),
+    a.AdvanceTime(4_000_000),
+]
+GUEST: list[a.AnyStmt] = [
+    a.GuestWrmsr(a.MsrRef("DEBUGCTL"), 1 << 0 | 1 << 11 | 2),
+    a.GuestWrmsr(a.MsrRef("LBR_FROM", 2), 16, "w0"),
+    a.GuestWrmsr(a.MsrRef("LBR_SELECT"), 1 << 2 | 1 << 8),
+    a.GuestBranch(40),
+    a.GuestBranch(4, "ind_call", "user"),
+    a.GuestRdmsr("r0", a.MsrRef("LBR_TOS")),
+    a.GuestRdmsr("r1", a.MsrRef("LBR_FROM", "r0")),
+    a.GuestRdmsr("r2", a.MsrRef("0x1c9")),
+    a.GuestRdmsr("", a.MsrRef("LBR_TO", 3)),
+    a.GuestReadLbr("g0"),
+    a.GuestCpuid(),
+    a.GuestNop(),
+]
+USER: list[a.AnyStmt] = [
+    a.UserSetMsr("vm0/0", a.MsrRef("PERF_CAPABILITIES"), 0x2005, "u0"),
+    a.UserGetMsr("u1", "vm0/0", a.MsrRef("LBR_TOS")),
+    a.UserStopLbr("vm0/0"),
+]
+
+
+def block(actor: str, stmts: list[a.AnyStmt]) -> a.Block:
+    return a.Block([actor], [a.Step(actor, stmt) for stmt in stmts])
+
+
+def test_every_form() -> None:
+    expected = Scenario(
+        "host-event-takes-lbr",
+        "A CPU-pinned host event claims the LBR while a guest is using it.",
+        MachineSpec(cpus=1, lbr="skylake", depth=8, counters=2, kernel="v6.16"),
+        ["t0", "t1"],
+        [VmSpec("vm0"), VmSpec("vm1", lbr=False)],
+        [
+            block("host", HOST),
+            block("vm0/0", GUEST),
+            block("user", USER),
+            a.Block(
+                ["host1", "vm1/0"],
+                [a.Step("host1", a.RunOn("vm1/0", 0)), a.Step("vm1/0", a.GuestBranch(8))],
+            ),
+        ],
+        a.Final(
+            "exists",
+            a.And(
+                (
+                    a.Compare(a.Reg("vm0/0", "r0"), "=", a.Word("#GP")),
+                    a.Or(
+                        (
+                            a.Compare(a.Reg("host", "s0", "guest"), ">", a.Int(0)),
+                            a.Not(a.Compare(a.Reg("host", "h0", "state"), "=", a.Word("ERROR"))),
+                        )
+                    ),
+                    a.Compare(a.Invariant("one-owner"), "=", a.Word("held")),
+                )
+            ),
+        ),
+    )
+    assert parse(STORY) == expected
+
+
+def test_steps_know_their_lines() -> None:
+    assert [step.line for step in parse(STORY).blocks[0].steps[:3]] == [11, 12, 13]
+
+
+def test_the_least_scenario() -> None:
+    assert parse("LBR x") == Scenario("x")
+
+
+@pytest.mark.parametrize("quantifier", ["exists", "~exists", "~ exists", "forall"])
+def test_quantifiers(quantifier: str) -> None:
+    final = parse(f"LBR x {quantifier} invariant no-leak = held").final
+    assert final is not None
+    assert final.quantifier == quantifier.replace(" ", "")
+
+
+def test_and_binds_tighter_than_or_and_brackets_stay() -> None:
+    held = "invariant no-leak = held"
+    final = parse(f"LBR x exists ({held} \\/ {held} /\\ ({held} /\\ {held}))").final
+    leaf = a.Compare(a.Invariant("no-leak"), "=", a.Word("held"))
+    assert final == a.Final("exists", a.Or((leaf, a.And((leaf, a.And((leaf, leaf)))))))
+
+
+def test_purpose_escapes() -> None:
+    assert parse(r'LBR x "a \"b\" \\ c"').purpose == r'a "b" \ c'
+
+
+def test_reserved_words_are_the_grammars_keywords() -> None:
+    word = next(t for t in grammar().terminals if t.name == "WORD")
+    fixed = {str(t.pattern.value) for t in grammar().terminals if isinstance(t.pattern, PatternStr)}
+    assert {text for text in fixed if re.fullmatch(word.pattern.value, text)} == RESERVED
+
+
+# Errors --------------------------------------------------------------------------------------------------
+
+FRAME = """\
+LBR x
+machine {{ cpus = 2; depth = 4; }}
+task t0;
+vm vm0 {{ lbr = on; }}
+host {{ h0 = open cpu0 branch any; s0 = sample h0;
+{host}
+}}
+vm0/0 {{ r0 = rdmsr LBR_TOS; g0 = rdmsr LBR_STACK;
+{guest}
+}}
+{end}
+"""
+
+
+def message(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        parse(text, "s.litmus")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("run vm0/0 onn cpu0;", "6:11: expected 'on', found 'onn'"),
+        ("brnch 8 on cpu0;", "6:1: unknown word 'brnch', did you mean 'branch'?"),
+        ("branch 8 cal on cpu0;", "6:10: unknown branch kind 'cal', did you mean 'call'?"),
+        ("branch 8;", "6:1: branch needs 'on cpuN': the machine has 2 CPUs"),
+        ("branch 0 on cpu0;", "6:8: 0 branches are impossible, expected 1 to 1000000"),
+        ("branch 12ab on cpu0;", "6:8: malformed number '12ab'"),
+        ("run vm0/1 on cpu0;", "6:5: unknown task 'vm0/1', did you mean 'vm0/0'?"),
+        ("run t0 on cpu2;", "6:11: no CPU 'cpu2', the machine has cpu0 to cpu1"),
+        ("run t0 on cpu0", "7:1: expected ';', found '}'"),
+        ("close h1;", "6:7: host has not opened event 'h1' by here"),
+        ("read s0;", "6:6: 's0' is no event: host set it by 's0 = sample h0'"),
+        ("close h0; read h0;", "6:16: event 'h0' is closed by here"),
+        ("h0 = open cpu0 counter;", "6:1: host sets 'h0' a second time"),
+        ("h1 = open cpu0 pinned flexible counter;", "6:23: 'flexible' after 'pinned'"),
+        ("h1 = open cpu0 pinned;", "6:6: open needs 'branch' with its filters, or 'counter'"),
+        (
+            "h1 = open cpu0 branch any_ret;",
+            "6:23: unknown branch filter 'any_ret', did you mean 'any_return'?",
+        ),
+        ("wrmsr LBR_TOS, 1;", "6:1: 'wrmsr' is a guest statement, 'host' is no guest"),
+        ("advance 0ms;", "6:9: advance needs a time above 0 that fits 64 bits of ns"),
+        ("read = sample h0;", "6:6: expected a name, found '='"),
+        (
+            "x = close h0;",
+            "6:5: expected 'get', 'open', 'rdmsr', 'read', 'sample', 'set' or 'wrmsr', found 'close'",
+        ),
+    ],
+)
+def test_host_errors(host: str, expected: str) -> None:
+    assert message(FRAME.format(host=host, guest="", end="")) == f"s.litmus:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("guest", "expected"),
+    [
+        (
+            "wrmsr DEBUGCTL, LBR | FREEZE_LBR_ON_PMI;",
+            "9:23: unknown bit of DEBUGCTL 'FREEZE_LBR_ON_PMI', did you mean 'FREEZE_LBRS_ON_PMI'?",
+        ),
+        ("wrmsr LBR_TOS, LBR;", "9:16: expected a number, found 'LBR': no bit of LBR_TOS has a name"),
+        ("wrmsr LBR_TOS, 0x1_0000_0000_0000_0000;", "9:16: '0x1_0000_0000_0000_0000' does not fit 64 bits"),
+        ("rdmsr LBR_FROM[4];", "9:16: no LBR_FROM[4], the ring has entries 0 to 3"),
+        ("rdmsr LBR_FROM;", "9:7: LBR_FROM needs an index: 'LBR_FROM[0]'"),
+        ("rdmsr LBR_TOS[0];", "9:15: LBR_TOS takes no index"),
+        ("rdmsr LBR_FROM[r1];", "9:16: no MSR was read into register 'r1' by here"),
+        ("rdmsr LBR_TSO;", "9:7: unknown MSR 'LBR_TSO', did you mean 'LBR_TO'?"),
+        ("r0 = rdmsr 0x1c9;", "9:1: vm0/0 sets 'r0' a second time"),
+        ("branch 4 on cpu0;", "9:13: a guest's branches name no CPU: they retire where its vCPU runs"),
+    ],
+)
+def test_guest_errors(guest: str, expected: str) -> None:
+    assert message(FRAME.format(host="", guest=guest, end="")) == f"s.litmus:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("user { stop_lbr vm1/0; }", "11:17: unknown vCPU 'vm1/0', did you mean 'vm0/0'?"),
+        ("vm0/0 { nop; }", "11:1: 'vm0/0' has a block already"),
+        ("user, host1 { idle cpu0; }", "11:15: whose statement is this? expected 'user: ...'"),
+        (
+            "user, host1 { host: idle cpu0; }",
+            "11:15: 'host' is no actor of this block, did you mean 'host1'?",
+        ),
+        ("exits (host:s0 = 1)", "11:1: unknown word 'exits', did you mean 'exists'?"),
+        ("exists (host:s0.gest > 0)", "11:17: unknown field 'gest', did you mean 'guest'?"),
+        ("exists (vm0/0:r0.tos = 0)", "11:18: vm0/0:r0 has no fields"),
+        ("exists (host:s2 = 0)", "11:14: host never sets register 's2'"),
+        (
+            "exists (invariant one-ownr = held)",
+            "11:19: unknown invariant 'one-ownr', did you mean 'one-owner'?",
+        ),
+        (
+            "exists (invariant no-leak = 1)",
+            "11:29: expected held, violated or not-exercised, found 1",
+        ),
+        ("exists (host:h0.state = ERORR)", "11:25: unknown value 'ERORR', did you mean 'ERROR'?"),
+        ("exists (host:s0 > #GP)", "11:17: named values have no order, expected '=' or '!=', found '>'"),
+        ("exists (1 = 2)", "11:9: this compares two constants"),
+        ("exists (host:s0 = 1", "11:20: expected ')', found the end of the text"),
+        ("exists " + "~" * 65 + " host:s0 = 1", "11:74: the condition nests deeper than 64"),
+        ("/* the end", "11:1: comment without an end, expected '*/'"),
+        ("\x00", "11:1: unexpected character '\\x00'"),
+    ],
+)
+def test_errors_after_the_blocks(end: str, expected: str) -> None:
+    assert message(FRAME.format(host="", guest="", end=end)) == f"s.litmus:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "1:1: expected 'LBR', found the end of the text"),
+        ("LBR read", "1:5: expected a name, found 'read', a reserved word"),
+        ("LBR x machine { cpus = 0; }", "1:24: cpus = 0 is impossible, expected 1 to 64"),
+        (
+            "LBR x machine { depth = 7; }",
+            "1:25: depth 7 is impossible on skylake, expected a power of two from 2 to 32",
+        ),
+        ("LBR x machine { lbr = skylak; }", "1:23: unknown LBR model 'skylak', did you mean 'skylake'?"),
+        ("LBR x machine { cpu = 1; }", "1:17: unknown setting 'cpu', did you mean 'cpus'?"),
+        ("LBR x machine { kernel = v6.1; }", "1:26: unknown kernel 'v6.1', did you mean 'v6.16'?"),
+        ("LBR x machine {} machine {}", "1:18: the machine is described twice"),
+        ("LBR x task a, a;", "1:15: task 'a' is declared twice"),
+        ("LBR x vm v { lbr = yes; }", "1:20: expected 'on' or 'off', found 'yes'"),
+        ("LBR x vm v { vcpus = 17; }", "1:22: vcpus = 17 is impossible, expected 1 to 16"),
+        ("LBR x\nhost {\n", "2:7: expected a statement or '}', found the end of the text"),
+        ("LBR x guest { nop; }", "1:7: unknown actor 'guest', expected host or user"),
+    ],
+)
+def test_errors_of_small_texts(text: str, expected: str) -> None:
+    assert message(text) == f"s.litmus:{expected}"
+
+
+# Hostile and broken text ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LBR x host {" + "nop;" * 10_001 + "}",
+        "LBR x host {" + "idle cpu0;" * 10_001 + "}",
+        "LBR x host {" + "nop;" * 250_000 + "}",
+        "LBR x exists " + "(" * 190_000,
+        "LBR x exists " + "(" * 90_000 + "host:r = 1" + ")" * 90_000,
+        "LBR x exists " + "~" * 190_000 + " host:r = 1",
+        "LBR x task " + "t," * 90_000 + "t;",
+        "LBR x " + "vm v {}" * 40_000,
+        "LBR x host { branch " + "9" * 1_000_000 + "; }",
+        "LBR x " + "/*" * 500_000,
+        "LBR x " + '"' * 1_000_000,
+        "LBR " + "a-" * 500_000,
+        "x" * ((1 << 20) + 1),
+    ],
+    ids=range(13),
+)
+def test_hostile_text_is_refused_in_time(text: str) -> None:
+    start = time.perf_counter()
+    message(text)
+    assert time.perf_counter() - start < 10
+
+
+def test_deep_brackets_alone_are_fine() -> None:
+    assert parse("LBR x exists " + "(" * 5000 + "invariant no-leak = held" + ")" * 5000).final
+
+
+def survives(text: str) -> None:
+    try:
+        scenario = parse(text)
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert parse(format_scenario(scenario)) == scenario
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    survives(text)
+    survives("LBR x " + text)
+
+
+SIGNS = ["{", "}", "(", ")", "[", "]", ";", ":", ",", ".", "=", "!=", ">", "|", "~", "/\\", "\\/", "#GP"]
+VALUES = ["0", "8", "0x1c9", "cpu0", "cpu1", "vm0/0", "vm0", "t0", "host", "r0", "h0", "s0", "4ms", "v5.12"]
+KNOWN = ["LBR_TOS", "LBR_FROM", "DEBUGCTL", "any", "call", "jmp", "skylake", "state", "held", "no-leak"]
+PIECES = sorted(RESERVED) + SIGNS + VALUES + KNOWN
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30))
+def test_any_words(words: list[str]) -> None:
+    survives("LBR x vm vm0 {} task t0; " + " ".join(words))
+
+
+@settings(max_examples=200)
+@given(scenarios(), st.data())
+def test_mutated_text(scenario: Scenario, data: st.DataObject) -> None:
+    tokens = re.findall(r"\s+|[\w/.#-]+|.", format_scenario(scenario))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(tokens) - 1))
+        match data.draw(st.sampled_from(["drop", "double", "swap", "insert", "character"])):
+            case "drop" if len(tokens) > 1:
+                del tokens[at]
+            case "double":
+                tokens.insert(at, tokens[at])
+            case "swap":
+                other = data.draw(st.integers(0, len(tokens) - 1))
+                tokens[at], tokens[other] = tokens[other], tokens[at]
+            case "insert":
+                tokens.insert(at, f" {data.draw(st.sampled_from(PIECES))} ")
+            case _:
+                tokens[at] += data.draw(st.characters())
+    survives("".join(tokens))
+
+
+# Files ---------------------------------------------------------------------------------------------------
+
+
+def load_message(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load(path)
+    return str(caught.value)
+
+
+def test_load(tmp_path: Path) -> None:
+    file = tmp_path / "story.litmus"
+    file.write_text(STORY)
+    assert load(file) == parse(STORY)
+    file.write_bytes(b"\xef\xbb\xbfLBR x\r\n")
+    assert load(str(file)) == Scenario("x")
+
+
+def test_load_errors_name_the_path(tmp_path: Path) -> None:
+    file = tmp_path / "story.litmus"
+    assert load_message(file) == f"{file}: No such file or directory"
+    assert load_message(tmp_path) == f"{tmp_path}: Is a directory"
+    file.write_bytes(b"LBR x\n\xff")
+    assert load_message(file) == f"{file}:2: not UTF-8"
+    file.write_bytes(b"")
+    assert load_message(file) == f"{file}:1:1: expected 'LBR', found the end of the text"
+    file.write_bytes(b" " * ((1 << 20) + 1))
+    assert load_message(file) == f"{file}: longer than 1048576 bytes"
+    with pytest.raises(InputError, match="null"):
+        load("a\0b")
+
+
+def test_documented_example() -> None:
+    assert doctest.testmod(client.litmus.build).failed == 0
+    assert doctest.testmod(client.litmus.build).attempted > 0

@@ -1,0 +1,107 @@
+"""Scenario to text and back."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from client.litmus import MachineSpec, Scenario, format_scenario, parse
+from client.litmus import ast as a
+from client.litmus.text import statement_text
+from contract.errors import InputError
+from tests.client.litmus.strategies import scenarios
+from tests.client.litmus.test_parser import STORY
+
+PRINTED = """\
+LBR host-event-takes-lbr
+"A CPU-pinned host event claims the LBR while a guest is using it."
+
+machine { cpus = 1; lbr = skylake; depth = 8; counters = 2; kernel = v6.16; }
+task t0, t1;
+vm vm0 { vcpus = 1; lbr = on; }
+vm vm1 { vcpus = 1; lbr = off; }
+
+host {
+    run vm0/0 on cpu0;
+    h0 = open cpu0 pinned branch any;
+    h1 = open task t0 on cpu0 flexible branch call, any_return user disabled;
+    h2 = open task vm0/0 pinned branch any_call;
+    c0 = open cpu0 flexible counter;
+    branch 8 on cpu0;
+    branch 1000 call user on cpu0;
+    s0 = sample h0;
+    n0 = read h0;
+    disable h0;
+    enable h0;
+    close h0;
+    idle cpu0;
+    advance 4ms;
+}
+
+vm0/0 {
+    wrmsr DEBUGCTL, LBR | BTF | FREEZE_LBRS_ON_PMI;
+    w0 = wrmsr LBR_FROM[2], 0x10;
+    wrmsr LBR_SELECT, JCC | FAR;
+    branch 40;
+    branch 4 ind_call user;
+    r0 = rdmsr LBR_TOS;
+    r1 = rdmsr LBR_FROM[r0];
+    r2 = rdmsr 0x1c9;
+    rdmsr LBR_TO[3];
+    g0 = rdmsr LBR_STACK;
+    cpuid;
+    nop;
+}
+
+user {
+    u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;
+    u1 = get vm0/0 LBR_TOS;
+    stop_lbr vm0/0;
+}
+
+host1, vm1/0 {
+    host1: run vm1/0 on cpu0;
+    vm1/0: branch 8;
+}
+
+exists (vm0/0:r0 = #GP
+        /\\ (host:s0.guest > 0 \\/ ~ host:h0.state = ERROR)
+        /\\ invariant one-owner = held)
+"""
+
+
+def test_the_printed_form() -> None:
+    assert format_scenario(parse(STORY)) == PRINTED
+
+
+@given(scenarios())
+def test_round_trip(scenario: Scenario) -> None:
+    text = format_scenario(scenario)
+    assert parse(text) == scenario
+    assert format_scenario(parse(text)) == text
+
+
+@given(scenarios())
+def test_scenarios_are_data(scenario: Scenario) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(scenario), type=Scenario) == scenario
+
+
+@pytest.mark.parametrize(
+    ("stmt", "expected"),
+    [
+        (a.GuestWrmsr(a.MsrRef("DEBUGCTL"), 0), "wrmsr DEBUGCTL, 0"),
+        (a.GuestWrmsr(a.MsrRef("DEBUGCTL"), 1 << 20 | 1), "wrmsr DEBUGCTL, LBR | 0x100000"),
+        (a.GuestWrmsr(a.MsrRef("0x1d9"), 1), "wrmsr 0x1d9, LBR"),
+        (a.AdvanceTime(1_500_000), "advance 1500us"),
+        (a.AdvanceTime(2_000_000_000), "advance 2s"),
+        (a.AdvanceTime(7), "advance 7ns"),
+    ],
+)
+def test_values(stmt: a.AnyStmt, expected: str) -> None:
+    assert statement_text(stmt) == expected
+
+
+def test_an_invalid_scenario_is_not_printed() -> None:
+    with pytest.raises(InputError, match="cpus = 0"):
+        format_scenario(Scenario("x", machine=MachineSpec(cpus=0)))
