@@ -1,4 +1,5 @@
-"""What the driver may ask of each service, and the answers. Wire form: ``perf_control.proto``, ``kvm_control.proto``."""
+"""What the driver may ask of each service, and the answers. Wire form: ``perf_control.proto``,
+``kvm_control.proto``."""
 
 from __future__ import annotations
 
@@ -107,17 +108,7 @@ class PerfSnapshot(PerfCommand):
 
 
 AnyPerfCommand = (
-    ConfigurePerf
-    | RunTask
-    | Open
-    | Enable
-    | Disable
-    | Close
-    | Read
-    | Sample
-    | Retire
-    | Advance
-    | PerfSnapshot
+    ConfigurePerf | RunTask | Open | Enable | Disable | Close | Read | Sample | Retire | Advance | PerfSnapshot
 )
 
 
@@ -179,7 +170,8 @@ class Done(Result):
 
 
 class Branches(Result):
-    """A sample's branch stack, newest first: FROM and TO of each entry. ``taken`` false: the event is not on, no sample."""
+    """A sample's branch stack, newest first: FROM and TO of each entry. ``taken`` false: the event is not on, no
+    sample."""
 
     taken: bool
     from_ip: list[int] = []
@@ -204,11 +196,13 @@ class EventView(msgspec.Struct):
 
 
 class PerfView(Result):
-    """What the host believes: the guests' events, the snapshots it owes nobody, and host events' states by name."""
+    """What the host believes: the guests' events, its own events' states by name, tasks by CPU; and what the silicon
+    counted so far, by operation."""
 
     guest_events: list[EventView]
     host_events: dict[str, str]
     running: dict[int, str]
+    operations: dict[str, int]
 
 
 class VcpuView(msgspec.Struct):

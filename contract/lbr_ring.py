@@ -7,7 +7,7 @@ pushes and a return pops. Which format bits FROM carries: PERF_CAPABILITIES[5:0]
 from __future__ import annotations
 
 from contract.messages import LbrImage
-from contract.x86 import MASK64, SELECT_CALL_STACK, LbrModel, select_admits
+from contract.x86 import MASK64, MSR_LBR_SELECT, MSR_LBR_TOS, SELECT_CALL_STACK, LbrModel, select_admits
 
 _CALLS = ("call", "ind_call")
 INFO_CYCLES = 1
@@ -31,6 +31,36 @@ class LbrRing:
         self.from_ip = [0] * model.depth
         self.to_ip = [0] * model.depth
         self.info = [0] * model.depth
+
+    def bank(self, msr: int) -> tuple[list[int], int] | None:
+        """The list and index that FROM, TO or INFO register ``msr`` is; None for any other register."""
+        model = self.model
+        if model.from_base <= msr < model.from_base + model.depth:
+            return self.from_ip, msr - model.from_base
+        if model.to_base <= msr < model.to_base + model.depth:
+            return self.to_ip, msr - model.to_base
+        if model.info_base and model.info_base <= msr < model.info_base + model.depth:
+            return self.info, msr - model.info_base
+        return None
+
+    def put(self, msr: int, value: int) -> None:
+        """A write that the hardware has accepted."""
+        if msr == MSR_LBR_TOS:
+            self.tos = value & (self.model.depth - 1)
+        elif msr == MSR_LBR_SELECT:
+            self.select = value
+        elif (found := self.bank(msr)) is not None:
+            entries, i = found
+            entries[i] = value
+
+    def get(self, msr: int) -> int | None:
+        """What reading ``msr`` gives, None if it is no register of this LBR."""
+        if msr == MSR_LBR_TOS:
+            return self.tos
+        if msr == MSR_LBR_SELECT and self.model.has_select:
+            return self.select
+        found = self.bank(msr)
+        return None if found is None else found[0][found[1]]
 
     def retire(self, address: int, count: int, kind: str, privilege: str) -> bool:
         """``count`` branches, the first at ``address``, each 2 bytes further; False if LBR_SELECT suppresses them."""

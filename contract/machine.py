@@ -54,7 +54,8 @@ class GuestValue(msgspec.Struct):
 
 
 class Check(msgspec.Struct):
-    """Entry check on ``event``: which passthrough setting holds if it is ACTIVE (of this ``grant``, where not 0), and which if not."""
+    """Entry check on ``event``: which passthrough setting holds if it is ACTIVE (of this ``grant``, where not 0), and
+    which if not."""
 
     event: int
     when_active: bool
@@ -134,8 +135,9 @@ class Ran(Reply):
 
 
 class Exit(Reply):
-    """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the access.
-    ``debugctl`` is what "save debug controls" put into the VMCS; ``stored`` answers ``Controls.store`` in order."""
+    """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the
+    access. ``debugctl`` is what "save debug controls" put into the VMCS; ``stored`` answers ``Controls.store`` in
+    order."""
 
     reason: str
     values: list[GuestValue]

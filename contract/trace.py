@@ -27,10 +27,12 @@ class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
 
 
 class Setup(Record):
-    """What is being run. ``actors`` resolves the actor number inside branch addresses (``contract.provenance``)."""
+    """What is being run. ``axes``: the design's point on each axis. ``actors`` resolves the actor number inside branch
+    addresses (``contract.provenance``)."""
 
     scenario: str
     design: str
+    axes: dict[str, str]
     lbr: str
     depth: int
     cpus: int
@@ -62,11 +64,10 @@ class End(Record):
 
 
 class Rest(Record):
-    """Both sides' views once nothing is in flight, and what the silicon counted."""
+    """Both sides' views once nothing is in flight."""
 
     host: PerfView
     kvm: list[KvmView]
-    operations: dict[str, int]
 
 
 # Contract ------------------------------------------------------------------------------------------------
@@ -176,8 +177,11 @@ class HostMsr(Record):
 
 
 class LbrReset(Record):
+    """FROM, TO and INFO are zero now; with ``select`` LBR_SELECT too."""
+
     cpu: int
     why: str
+    select: bool
 
 
 class LbrSave(Record):
@@ -203,7 +207,8 @@ class LbrRestore(Record):
 
 
 class EventOpen(Record):
-    """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch stack."""
+    """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch
+    stack."""
 
     event: int
     name: str
@@ -211,6 +216,7 @@ class EventOpen(Record):
     cpu: int
     task: str
     pinned: bool
+    state: str
     select: int
     branch: list[str]
     privilege: list[str]
@@ -237,7 +243,8 @@ class EventClose(Record):
 
 
 class HostLbr(Record):
-    """Perf turned the LBR on or off for the host's events on this CPU (``intel_pmu_lbr_enable_all`` / ``disable_all``)."""
+    """Perf turned the LBR on or off for the host's events on this CPU (``intel_pmu_lbr_enable_all`` /
+    ``disable_all``)."""
 
     cpu: int
     on: bool
@@ -246,7 +253,8 @@ class HostLbr(Record):
 
 
 class SampleTaken(Record):
-    """The branch stack of a sample, newest first. ``shut_out``: perf did not read the LBR, the entries are what it read last."""
+    """The branch stack of a sample, newest first. ``shut_out``: perf did not read the LBR, the entries are what it read
+    last."""
 
     event: int
     name: str
@@ -281,8 +289,8 @@ class VcpuWake(Record):
 
 
 class Access(Record):
-    """An intercepted access as the guest sees it. ``result``: ``done``, ``zero`` (read as 0), ``dropped`` (write ignored),
-    ``gp``. ``denied``: because the guest may not use the LBR now, not because the access is wrong."""
+    """An intercepted access as the guest sees it. ``result``: ``done``, ``zero`` (read as 0), ``dropped`` (write
+    ignored), ``gp``. ``denied``: because the guest may not use the LBR now, not because the access is wrong."""
 
     vcpu: str
     cpu: int

@@ -146,7 +146,8 @@ def lbr_model(name: str, depth: int = 0) -> LbrModel:
 
 @lru_cache(maxsize=64)
 def lbr_ranges(model: LbrModel) -> tuple[tuple[int, int], ...]:
-    """The LBR MSRs as (first, count) ranges: what KVM passes through as one set (``vmx_update_intercept_for_lbr_msrs``)."""
+    """The LBR MSRs as (first, count) ranges: what KVM passes through as one set
+    (``vmx_update_intercept_for_lbr_msrs``)."""
     ranges = [(MSR_LBR_SELECT, 2)] if model.has_select else [(MSR_LBR_TOS, 1)]
     ranges += [(model.from_base, model.depth), (model.to_base, model.depth)]
     if model.info_base:

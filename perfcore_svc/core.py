@@ -119,7 +119,8 @@ class HostCore:
         return Done()
 
     def _switch(self, cpu: Cpu, task: str) -> None:
-        """``context_switch`` as far as perf and KVM see it: perf's part comes before the preempt notifiers' on both sides."""
+        """``context_switch`` as far as perf and KVM see it: perf's part comes before the preempt notifiers' on both
+        sides."""
         prev = cpu.task
         self.machine.interrupt(cpu)
         self.perf.sched.task_out(cpu.index, prev)
@@ -203,6 +204,7 @@ class HostCore:
             [EventView(e.id, e.guest, e.state.name, e.oncpu, e.grant) for e in events if e.guest],
             {e.name: e.state.name for e in events if not e.guest},
             {cpu.index: cpu.task for cpu in self.machine.cpus if cpu.task},
+            dict(self.machine.operations),
         )
 
 

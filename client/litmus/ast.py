@@ -101,7 +101,7 @@ class GuestRdmsr(Stmt, frozen=True):
 
 
 class GuestReadLbr(Stmt, frozen=True):
-    """``g0 = rdmsr LBR_STACK;``: TOS, then FROM and TO of every entry, ending at the first fault."""
+    """``g0 = rdmsr LBR_STACK;``: TOS, then FROM of every entry, ending at the first fault."""
 
     register: str
 

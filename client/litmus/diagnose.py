@@ -26,9 +26,7 @@ _CLASSES = {
 # Sets of what may come next that read better under one name.
 _GROUPS = (
     (
-        frozenset(
-            {"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE"}
-        )
+        frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE"})
         | frozenset({"WRMSR", "RDMSR", "CPUID", "NOP", "SET", "GET", "STOP_LBR"}),
         "a statement",
         frozenset({"WORD", "USER", "VCPU"}),

@@ -70,9 +70,7 @@ class StatementReader:
     def filters(self, names: list[Token], path: Path) -> tuple[str, ...]:
         for token in names:
             if token not in BRANCH_FILTERS:
-                self.places.fail(
-                    token, unknown("branch filter", token, (*BRANCH_FILTERS, *_OPEN_SLOTS, "disabled"))
-                )
+                self.places.fail(token, unknown("branch filter", token, (*BRANCH_FILTERS, *_OPEN_SLOTS, "disabled")))
         return tuple(self.places.mark((*path, "branch", i), token) for i, token in enumerate(names))
 
     def event_op(self, node: Node, register: str, path: Path) -> a.AnyStmt:
@@ -109,9 +107,7 @@ class StatementReader:
                     privilege = str(token)
         if guest:
             if "cpu" in seen:
-                self.places.fail(
-                    seen["cpu"], "a guest's branches name no CPU: they retire where its vCPU runs"
-                )
+                self.places.fail(seen["cpu"], "a guest's branches name no CPU: they retire where its vCPU runs")
             return a.GuestBranch(count, kind, privilege)
         if cpu < 0 and self.cpus != 1:
             self.places.fail(cast(Token, verb), f"branch needs 'on cpuN': the machine has {self.cpus} CPUs")
@@ -163,9 +159,7 @@ class StatementReader:
         if ref.index is not None:
             self.places.fail(index[0], f"{name} names one entry already")
         self.places.mark((*path, "index"), index[0])
-        return a.MsrRef(
-            ref.name, numeral(index[0], self.places) if index[0].type == "NUMBER" else str(index[0])
-        )
+        return a.MsrRef(ref.name, numeral(index[0], self.places) if index[0].type == "NUMBER" else str(index[0]))
 
     def value(self, node: Node, ref: a.MsrRef, path: Path) -> int:
         known, value = bit_names(ref), 0
@@ -178,9 +172,7 @@ class StatementReader:
             elif known:
                 self.places.fail(token, unknown(f"bit of {ref.name}", token, known))
             else:
-                self.places.fail(
-                    token, f"expected a number, found {quote(token)}: no bit of {ref.name} has a name"
-                )
+                self.places.fail(token, f"expected a number, found {quote(token)}: no bit of {ref.name} has a name")
         return value
 
 

@@ -52,7 +52,8 @@ def drop_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """The guest may not use the LBR any more: no passthrough, and its DEBUGCTL.LBR goes out as a PMI freeze would do it."""
+    """The guest may not use the LBR any more: no passthrough, and its DEBUGCTL.LBR goes out as a PMI freeze would do
+    it."""
     drop_grant(hv, vcpu, why)
     vcpu.denied = True
     if vcpu.debugctl & DEBUGCTL_LBR:

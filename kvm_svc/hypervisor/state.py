@@ -42,12 +42,12 @@ class Vcpu:
     exited as far as KVM knows. ``debugctl`` is the VMCS field. ``event`` is the host's event id or 0, ``asked`` the
     request of a CreateEvent not yet answered, ``create_errno`` what the last one failed with.
 
-    ``passthrough``: the LBR MSRs are not intercepted. ``kick``: the guest must leave guest mode before it runs on. ``used``: the guest touched the LBR in this slice
-    (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (5.12). ``cleanup``: look at the first entry
-    whether the event can go. ``grant`` is the current grant, ``newest_grant`` the highest ever heard of, ``state`` what
-    the host last said of the event. ``denied``: the host or user space told KVM that this guest may not use the LBR.
-    ``active`` (KVM saves at switches): the guest uses the LBR; ``snapshot`` is its saved LBR, ``restore`` that it must
-    go back before the next entry."""
+    ``passthrough``: the LBR MSRs are not intercepted. ``kick``: the guest must leave guest mode before it runs on.
+    ``used``: the guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use``
+    (5.12). ``cleanup``: look at the first entry whether the event can go. ``grant`` is the current grant,
+    ``newest_grant`` the highest ever heard of, ``state`` what the host last said of the event. ``denied``: the host or
+    user space told KVM that this guest may not use the LBR. ``active`` (KVM saves at switches): the guest uses the LBR;
+    ``snapshot`` is its saved LBR, ``restore`` that it must go back before the next entry."""
 
     name: str
     vm: Vm

@@ -13,9 +13,16 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 COSTS: dict[str, Cost] = {
-    "vmexit": Cost(1200, 2000, 4000, "exit and entry together: kvm-unit-tests 2017 (1,291), mediated vPMU series 2025 (4,000)"),
+    "vmexit": Cost(
+        1200, 2000, 4000, "exit and entry together: kvm-unit-tests 2017 (1,291), mediated vPMU series 2025 (4,000)"
+    ),
     "msr-exit": Cost(300, 500, 1000, "handler of an MSR exit, on top of vmexit; estimate"),
-    "rdmsr": Cost(30, 40, 120, "Wei Wang, July 2019: 3,000 to 4,000 cycles for 98 registers; 120 in the enlightened MSR bitmap commit"),
+    "rdmsr": Cost(
+        30,
+        40,
+        120,
+        "Wei Wang, July 2019: 3,000 to 4,000 cycles for 98 registers; 120 in the enlightened MSR bitmap commit",
+    ),
     "wrmsr": Cost(30, 100, 150, "not serialising for LBR MSRs; 144 measured by a third party"),
     "ipi": Cost(1000, 2000, 4000, "estimate"),
 }

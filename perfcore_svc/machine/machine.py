@@ -107,7 +107,8 @@ class Machine:
     # The machine stream ----------------------------------------------------------------------------------
 
     def handle(self, request: AnyRequest, is_active: Callable[[int], bool]) -> AnyReply:
-        """Answer KVM. ``is_active`` tells whether an event is ACTIVE, asked at the moment the request is carried out."""
+        """Answer KVM. ``is_active`` tells whether an event is ACTIVE, asked at the moment the request is carried
+        out."""
         if not 0 <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
         cpu = self.cpus[request.cpu]
@@ -197,9 +198,7 @@ class Machine:
                 result.value = rdmsr(cpu, op.msr)
         except GeneralProtectionError:
             result.fault = True
-        self.log.add(
-            GuestMsr(cpu.index, cpu.guest, isinstance(op, Wrmsr), op.msr, result.value, result.fault)
-        )
+        self.log.add(GuestMsr(cpu.index, cpu.guest, isinstance(op, Wrmsr), op.msr, result.value, result.fault))
         return result
 
     def _exit(self, cpu: Cpu, vmcs: Vmcs, reason: str, values: list[GuestValue], msr: int = 0) -> Exit:

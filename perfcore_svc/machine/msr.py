@@ -30,51 +30,38 @@ class GeneralProtectionError(Exception):
 
 
 def rdmsr(cpu: Cpu, msr: int) -> int:
-    lbr = cpu.lbr
-    model = lbr.model
     if msr == IA32_DEBUGCTL:
         return cpu.debugctl
-    if msr == MSR_LBR_TOS:
-        return lbr.tos
-    if msr == MSR_LBR_SELECT and model.has_select:
-        return lbr.select
     if msr == IA32_PERF_CAPABILITIES:
-        return model.lbr_fmt | PERF_CAP_FULL_WIDTH_WRITES
-    for base, entries in ((model.from_base, lbr.from_ip), (model.to_base, lbr.to_ip), (model.info_base, lbr.info)):
-        if base and base <= msr < base + model.depth:
-            return entries[msr - base]
-    raise GeneralProtectionError
+        return cpu.lbr.model.lbr_fmt | PERF_CAP_FULL_WIDTH_WRITES
+    value = cpu.lbr.get(msr)
+    if value is None:
+        raise GeneralProtectionError
+    return value
 
 
 def wrmsr(cpu: Cpu, msr: int, value: int) -> None:
-    lbr = cpu.lbr
-    model = lbr.model
+    model = cpu.lbr.model
     if msr == IA32_DEBUGCTL:
         _only(value, DEBUGCTL_DEFINED)
         cpu.debugctl = value
-    elif msr == MSR_LBR_TOS:
-        lbr.tos = value & (model.depth - 1)
-    elif msr == MSR_LBR_SELECT and model.has_select:
-        _only(value, SELECT_HARDWARE if model.call_stack else SELECT_HARDWARE & ~SELECT_CALL_STACK)
-        lbr.select = value
-    elif model.from_base <= msr < model.from_base + model.depth:
-        if not is_canonical(_from_address(model, value)):
-            raise GeneralProtectionError
-        lbr.from_ip[msr - model.from_base] = value
-    elif model.to_base <= msr < model.to_base + model.depth:
-        if not is_canonical(value):
-            raise GeneralProtectionError
-        lbr.to_ip[msr - model.to_base] = value
-    elif model.info_base and model.info_base <= msr < model.info_base + model.depth:
-        _only(value, _INFO_DEFINED)
-        lbr.info[msr - model.info_base] = value
-    else:
+        return
+    if cpu.lbr.get(msr) is None:
         raise GeneralProtectionError
+    if msr == MSR_LBR_SELECT:
+        _only(value, SELECT_HARDWARE if model.call_stack else SELECT_HARDWARE & ~SELECT_CALL_STACK)
+    elif model.info_base and msr >= model.info_base:
+        _only(value, _INFO_DEFINED)
+    elif msr != MSR_LBR_TOS:
+        is_from = model.from_base <= msr < model.from_base + model.depth
+        if not is_canonical(_from_address(model, value) if is_from else value):
+            raise GeneralProtectionError
+    cpu.lbr.put(msr, value)
 
 
 def _from_address(model: LbrModel, value: int) -> int:
-    """The part of a FROM value that must be canonical. Formats 3 and 4 keep the mispredict flag in bit 63; the TSX flags
-    of format 4 count as address bits on a part without TSX (``lbr_from_signext_quirk_needed``)."""
+    """The part of a FROM value that must be canonical. Formats 3 and 4 keep the mispredict flag in bit 63; the TSX
+    flags of format 4 count as address bits on a part without TSX (``lbr_from_signext_quirk_needed``)."""
     if model.lbr_fmt in (3, 4):
         return value & MASK64 >> 1 | (value << 1 & 1 << 63)
     return value

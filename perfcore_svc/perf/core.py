@@ -93,6 +93,7 @@ class Perf:
                 event.cpu,
                 event.task,
                 event.pinned,
+                event.state.name,
                 -1 if wanted is None else wanted.select or 0,
                 [] if wanted is None else sorted(wanted.kinds),
                 [] if wanted is None else sorted(wanted.privileges),

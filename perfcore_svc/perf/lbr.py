@@ -47,7 +47,8 @@ def lbr_del(pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
 
 
 def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
-    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero. TOS stays; so does LBR_SELECT unless a guest's event is on."""
+    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero. TOS stays; so does LBR_SELECT unless a guest's event is
+    on."""
     cpu = machine.cpus[pc.index]
     cpu.lbr.reset()
     machine.count("wrmsr", machine.model.entry_registers)
@@ -55,7 +56,7 @@ def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
     pc.last_task_ctx, pc.last_log_id = None, 0
     if pc.save_select:
         cpu.lbr.select = 0
-    machine.log.add(LbrReset(pc.index, why))
+    machine.log.add(LbrReset(pc.index, why, pc.save_select))
 
 
 def disable_all(machine: Machine, pc: PerfCpu) -> None:
@@ -157,8 +158,9 @@ def _restore(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
 
 
 def lbr_read(machine: Machine, pc: PerfCpu) -> bool:
-    """``intel_pmu_lbr_read`` into the per-CPU buffer, newest first; False where a guest's event shuts the host out and the
-    buffer keeps what it held. Call-stack mode stops at the first zero FROM; otherwise the software filter drops zeros."""
+    """``intel_pmu_lbr_read`` into the per-CPU buffer, newest first; False where a guest's event shuts the host out and
+    the buffer keeps what it held. Call-stack mode stops at the first zero FROM; otherwise the software filter drops
+    zeros."""
     if pc.host_users == 0 or pc.shut_out:
         return False
     lbr = machine.cpus[pc.index].lbr

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KernelRules:
-    """``pinned_failure_shuts_door`` (1.6, since v5.7): a pinned event that does not fit keeps every later pinned event of
-    that walk off too. ``install_off_quietly`` (1.9, since v5.5): installing a disabled event reschedules nobody."""
+    """``pinned_failure_shuts_door`` (1.6, since v5.7): a pinned event that does not fit keeps every later pinned event
+    of that walk off too. ``install_off_quietly`` (1.9, since v5.5): installing a disabled event reschedules nobody."""
 
     name: str
     pinned_failure_shuts_door: bool

@@ -144,7 +144,8 @@ class Scheduler:
                     self._walk(pc, ctx, event_class)
 
     def _walk(self, pc: PerfCpu, ctx: Context, event_class: int) -> None:
-        """``merge_sched_in`` for each leader in tree order. The first that does not fit shuts the door behind itself."""
+        """``merge_sched_in`` for each leader in tree order. The first that does not fit shuts the door behind
+        itself."""
         door_open = True
         for event in ctx.groups(event_class):
             if event.state <= State.OFF or event.cpu not in (-1, pc.index) or event.state == State.ACTIVE:

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from contract.control import EventView, VcpuView
+from contract.trace import Rest
+
+
+class Agreement(Monitor):
+    """Judged once, when nothing is in flight: where each vCPU's thread is, which event stands for it, whether a grant
+    is out (where the design tells KVM at all), and that nobody has the LBR passed through without an ACTIVE event.
+    Exercised by a run that came to rest with a VM."""
+
+    name = "agreement"
+    about = "at rest both sides hold the same view of threads, events, grants and passthrough"
+
+    def _rest(self, r: Rest) -> None:
+        running = {task: cpu for cpu, task in r.host.running.items()}
+        unclaimed = {e.event: e for e in r.host.guest_events}
+        for view in (v for kvm in r.kvm for v in kvm.vcpus):
+            self.exercised = True
+            cpu = running.get(view.vcpu, -1)
+            if view.cpu != cpu:
+                self.violated(r.seq, f"{view.vcpu} runs on {_cpu(cpu)}, KVM believes on {_cpu(view.cpu)}")
+            self._event(r, view, unclaimed.pop(view.event, None), loaded=cpu >= 0)
+        for event in unclaimed.values():
+            self.violated(r.seq, f"the host keeps event {event.event} for {event.vcpu}, KVM knows nothing of it")
+
+    def _event(self, r: Rest, view: VcpuView, event: EventView | None, *, loaded: bool) -> None:
+        if view.event and event is None:
+            self.violated(r.seq, f"{view.vcpu} believes in event {view.event}, the host has none such")
+            return
+        state = event.state if event is not None else "none"
+        if self.world.axes["notifier"] != "none":
+            granted = event.grant if event is not None and state == "ACTIVE" else 0
+            if view.grant != granted:
+                self.violated(r.seq, f"KVM holds grant {view.grant} for {view.vcpu}, the host's is {granted} ({state})")
+        if loaded and view.passthrough and self.world.axes["event"] != "none" and state != "ACTIVE":
+            self.violated(r.seq, f"{view.vcpu} has the LBR passed through, its event is {state}")
+
+    HANDLERS: ClassVar = {Rest: _rest}
+
+
+def _cpu(cpu: int) -> str:
+    return "no CPU" if cpu < 0 else f"cpu{cpu}"

@@ -1,0 +1,44 @@
+"""What every invariant's monitor is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import msgspec
+
+from client.check.world import World
+
+Handler = Callable[[Any, Any], None]
+
+
+class Violation(msgspec.Struct):
+    """``seq`` is the record that breaks the invariant, ``because`` earlier records that make it so."""
+
+    seq: int
+    text: str
+    because: list[int] = []
+
+
+class Monitor:
+    """One invariant over one trace. ``HANDLERS``: which records it looks at. ``exercised`` stays False while the trace
+    has nothing that could have broken it."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    HANDLERS: ClassVar[dict[type, Handler]]
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.exercised = False
+        self.violations: list[Violation] = []
+
+    def violated(self, seq: int, text: str, *because: int | None) -> None:
+        self.exercised = True
+        self.violations.append(Violation(seq, text, sorted({b for b in because if b is not None and b != seq})))
+
+    @property
+    def verdict(self) -> str:
+        if self.violations:
+            return "violated"
+        return "held" if self.exercised else "not exercised"

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from client.check.world import World, lbr_on
+from contract.lbr_ring import LbrRing
+from contract.provenance import branch_base
+from contract.trace import Access, GuestMsr, LbrReset, Retired
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS, is_lbr_msr
+
+
+@dataclass(slots=True)
+class Reference:
+    """The LBR this guest would have on a machine of its own. ``aligned``: its TOS has been taken over from the real
+    one."""
+
+    lbr: LbrRing
+    debugctl: int = 0
+    aligned: bool = False
+    denied: bool = False
+
+
+class NoLoss(Monitor):
+    """Each guest has a reference LBR beside the real one, fed with what the guest does; a read that gives other than
+    the reference entry is a loss. Once a guest was denied an access it is judged no more. Exercised by a read of an
+    entry that the reference has."""
+
+    name = "no-loss"
+    about = "a guest that is never denied reads its last branches, across switches and exits"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.references = {vcpu: Reference(LbrRing(world.model)) for vcpu in world.vcpus}
+        self.resets: dict[int, int] = {}
+
+    def _reset(self, r: LbrReset) -> None:
+        self.resets[r.cpu] = r.seq
+
+    def _retired(self, r: Retired) -> None:
+        if not r.guest:
+            return
+        reference = self.references[self.world.actors[r.actor]]
+        if not lbr_on(reference.debugctl):
+            return
+        if not reference.aligned:
+            behind = r.count if r.recorded else 0
+            reference.lbr.tos = (self.world.cpus[r.cpu].lbr.tos - behind) & (self.world.model.depth - 1)
+            reference.aligned = True
+        address = branch_base(r.actor, True, r.branch, r.privilege) + 2 * r.first
+        reference.lbr.retire(address, r.count, r.branch, r.privilege)
+
+    def _access(self, r: Access) -> None:
+        reference = self.references[r.vcpu]
+        if r.denied:
+            reference.denied = True
+        elif r.msr == IA32_DEBUGCTL:
+            if r.write and r.result == "done":
+                reference.debugctl = r.value
+        elif r.result == "done" and is_lbr_msr(self.world.model, r.msr):
+            self._reached(r, reference)
+
+    def _guest_msr(self, r: GuestMsr) -> None:
+        if not r.fault:
+            self._reached(r, self.references[r.vcpu])
+
+    def _reached(self, r: Access | GuestMsr, reference: Reference) -> None:
+        if r.write:
+            reference.lbr.put(r.msr, r.value)
+            reference.aligned = reference.aligned or r.msr == MSR_LBR_TOS
+            return
+        if reference.denied or (r.msr == MSR_LBR_TOS and not reference.aligned):
+            return
+        expected = reference.lbr.get(r.msr)
+        if not expected and r.msr != MSR_LBR_TOS:
+            return
+        self.exercised = True
+        if r.value != expected:
+            found, meant = self._say(r.msr, r.value), self._say(r.msr, expected or 0)
+            self.violated(r.seq, f"{r.vcpu} reads {found} where it left {meant}", self.resets.get(r.cpu))
+
+    def _say(self, msr: int, value: int) -> str:
+        if msr == MSR_LBR_TOS:
+            return f"TOS {value}"
+        return self.world.who(value) if value else "0"
+
+    HANDLERS: ClassVar = {LbrReset: _reset, Retired: _retired, Access: _access, GuestMsr: _guest_msr}

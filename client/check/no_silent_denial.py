@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from client.check.world import lbr_on
+from contract.trace import Access, GuestMsr
+from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
+
+
+class NoSilentDenial(Monitor):
+    """A guest may not use the LBR while perf has it on for host events on that CPU, or while the event that stands for
+    the guest is not ACTIVE. If it then touches the LBR, or turns it on in DEBUGCTL, it must be answered as denied (a
+    #GP, or the zero that the design promises), not as if it were the owner. Exercised by such a touch."""
+
+    name = "no-silent-denial"
+    about = "a guest that may not use the LBR is not served as if it might"
+
+    def _guest_msr(self, r: GuestMsr) -> None:
+        if why := self._no_right(r.vcpu, r.cpu):
+            self.violated(r.seq, f"{r.vcpu} reaches the LBR itself although {why}")
+
+    def _access(self, r: Access) -> None:
+        if r.denied:
+            self.exercised = True
+        elif r.result == "done" and self._is_use(r) and (why := self._no_right(r.vcpu, r.cpu)):
+            self.violated(r.seq, f"{r.vcpu} is told that its access succeeded although {why}")
+
+    def _is_use(self, r: Access) -> bool:
+        return is_lbr_msr(self.world.model, r.msr) or (r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value))
+
+    def _no_right(self, vcpu: str, cpu: int) -> str:
+        if self.world.cpus[cpu].host_on:
+            return f"the host has the LBR of cpu{cpu} on"
+        event = self.world.guest_event(vcpu)
+        return f"its event is {event.state}" if event is not None and event.state != "ACTIVE" else ""
+
+    HANDLERS: ClassVar = {GuestMsr: _guest_msr, Access: _access}

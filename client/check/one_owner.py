@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from client.check.world import World, lbr_on
+from contract.trace import GuestMsr, HostLbr, HostMsr, VmEntry
+from contract.x86 import is_lbr_msr
+
+
+class OneOwner(Monitor):
+    """Judged on use, not on event states: perf has the LBR on for host events, and on that CPU a guest enters with
+    DEBUGCTL.LBR set or reaches an LBR register, itself or through KVM. Exercised once a guest that has used the LBR
+    enters on a CPU where a host LBR event is ACTIVE."""
+
+    name = "one-owner"
+    about = "host and guest never both use a CPU's LBR"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.host_since: dict[int, int] = {}
+        self.guests: set[str] = set()
+
+    def _host(self, r: HostLbr) -> None:
+        if r.on:
+            self.host_since.setdefault(r.cpu, r.seq)
+        else:
+            self.host_since.pop(r.cpu, None)
+
+    def _entry(self, r: VmEntry) -> None:
+        if lbr_on(r.debugctl):
+            self._use(r.cpu, r.vcpu, r.seq, f"{r.vcpu} enters with DEBUGCTL.LBR set")
+        else:
+            self._contend(r.cpu, r.vcpu)
+
+    def _guest_msr(self, r: GuestMsr) -> None:
+        self._use(r.cpu, r.vcpu, r.seq, f"{r.vcpu} {'writes' if r.write else 'reads'} an LBR register")
+
+    def _host_msr(self, r: HostMsr) -> None:
+        if r.on_behalf and is_lbr_msr(self.world.model, r.msr):
+            text = f"KVM {'writes' if r.write else 'reads'} an LBR register for {r.on_behalf}"
+            self._use(r.cpu, r.on_behalf, r.seq, text)
+
+    def _use(self, cpu: int, vcpu: str, seq: int, text: str) -> None:
+        self.guests.add(vcpu)
+        self._contend(cpu, vcpu)
+        if cpu in self.host_since:
+            self.violated(seq, f"{text} while the host has the LBR of cpu{cpu} on", self.host_since[cpu])
+
+    def _contend(self, cpu: int, vcpu: str) -> None:
+        if vcpu in self.guests and self.world.host_lbr_events(cpu):
+            self.exercised = True
+
+    HANDLERS: ClassVar = {HostLbr: _host, VmEntry: _entry, GuestMsr: _guest_msr, HostMsr: _host_msr}

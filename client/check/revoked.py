@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from client.check.world import World, lbr_on
+from contract.messages import EventCreated, EventState, Revoke
+from contract.trace import Delivery, GuestMsr, HostMsr, VmEntry
+from contract.x86 import is_lbr_msr
+
+
+class RevokedMeansRevoked(Monitor):
+    """From the moment KVM takes Revoke of a grant until it takes news of a higher one: no entry with the LBR passed
+    through or DEBUGCTL.LBR set, no access. Exercised by an entry or access after a Revoke was taken."""
+
+    name = "revoked-means-revoked"
+    about = "once KVM has taken a Revoke its guest does not use the LBR"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.revoked: dict[str, tuple[int, int]] = {}
+        self.newest: dict[str, int] = {}
+
+    def _delivery(self, r: Delivery) -> None:
+        if r.how == "drop":
+            return
+        body = self.world.sent.get((r.session, r.to_host, r.n))
+        if not isinstance(body, Revoke | EventState | EventCreated):
+            return
+        event = self.world.events.get(body.event)
+        if event is None or body.grant < self.newest.get(event.opened.guest, 0):
+            return
+        vcpu = event.opened.guest
+        if isinstance(body, Revoke):
+            self.newest[vcpu] = body.grant
+            self.revoked[vcpu] = (body.grant, r.seq)
+        elif body.grant > self.newest.get(vcpu, 0):
+            self.newest[vcpu] = body.grant
+            self.revoked.pop(vcpu, None)
+
+    def _entry(self, r: VmEntry) -> None:
+        self._use(r.vcpu, r.seq, r.passthrough or lbr_on(r.debugctl), "enters with the LBR")
+
+    def _guest_msr(self, r: GuestMsr) -> None:
+        self._use(r.vcpu, r.seq, True, "reaches an LBR register")
+
+    def _host_msr(self, r: HostMsr) -> None:
+        if r.on_behalf and is_lbr_msr(self.world.model, r.msr):
+            self._use(r.on_behalf, r.seq, True, "is served by the LBR")
+
+    def _use(self, vcpu: str, seq: int, uses: bool, text: str) -> None:
+        if vcpu not in self.revoked:
+            return
+        self.exercised = True
+        grant, taken = self.revoked[vcpu]
+        if uses:
+            self.violated(seq, f"{vcpu} {text} after grant {grant} was revoked", taken)
+
+    HANDLERS: ClassVar = {Delivery: _delivery, VmEntry: _entry, GuestMsr: _guest_msr, HostMsr: _host_msr}

@@ -1,0 +1,187 @@
+"""What a trace says about the world at each record: CPUs with their LBR, events, messages, vCPUs.
+
+One world is shared by all monitors and is brought up to a record before they see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.lbr_ring import LbrRing
+from contract.messages import AnyMessage
+from contract.provenance import branch_base, origin_of
+from contract.trace import (
+    AnyRecord,
+    EventChange,
+    EventClose,
+    EventOpen,
+    GuestMsr,
+    HostLbr,
+    HostMsr,
+    LbrReset,
+    LbrRestore,
+    Retired,
+    Send,
+    Setup,
+    Switch,
+    VmEntry,
+    VmExit,
+)
+from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
+
+
+@dataclass(slots=True)
+class CpuView:
+    """``host_on``: perf has the LBR on for host events. ``users``: whose branches were ever in this CPU's ring, as
+    (guest mode, actor)."""
+
+    lbr: LbrRing
+    task: str = ""
+    guest: str = ""
+    passthrough: bool = False
+    host_on: bool = False
+    entry: VmEntry | None = None
+    users: set[tuple[bool, int]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class EventView:
+    """``since``: the serial number of the first branch after the event last became ACTIVE."""
+
+    opened: EventOpen
+    state: str
+    cpu: int = -1
+    since: int = 0
+
+    def wants(self, actor: str, branch: str, privilege: str) -> bool:
+        """Whether the event asked for such a host-mode branch."""
+        opened = self.opened
+        in_scope = not opened.task or opened.task == actor
+        return in_scope and branch in opened.branch and privilege in opened.privilege
+
+    @property
+    def host_lbr(self) -> bool:
+        return not self.opened.guest and self.opened.select >= 0
+
+
+class World:
+    def __init__(self, setup: Setup) -> None:
+        self.model: LbrModel = lbr_model(setup.lbr, setup.depth)
+        self.actors = setup.actors
+        self.actor_numbers = {name: i for i, name in enumerate(setup.actors)}
+        self.axes = setup.axes
+        self.vcpus = setup.vcpus
+        self.cpus = [CpuView(LbrRing(self.model)) for _ in range(setup.cpus)]
+        self.events: dict[int, EventView] = {}
+        self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
+        self.serial = 0
+
+    def apply(self, record: AnyRecord) -> None:
+        handler = _APPLY.get(type(record))
+        if handler is not None:
+            handler(self, record)
+
+    # Questions monitors ask --------------------------------------------------------------------------------
+
+    def guest_event(self, vcpu: str) -> EventView | None:
+        """The host's event that stands for this vCPU now."""
+        return next((e for e in self.events.values() if e.opened.guest == vcpu), None)
+
+    def host_lbr_events(self, cpu: int) -> list[EventView]:
+        """Host LBR events ACTIVE on this CPU."""
+        return [e for e in self.events.values() if e.host_lbr and e.state == "ACTIVE" and e.cpu == cpu]
+
+    def owner(self, value: int) -> tuple[bool, int] | None:
+        """Who executed the branch at this FROM or TO address, as (guest mode, actor)."""
+        origin = origin_of(value)
+        return None if origin is None or origin.actor >= len(self.actors) else (origin.guest, origin.actor)
+
+    def same_vm(self, vcpu: str, owner: tuple[bool, int]) -> bool:
+        guest, actor = owner
+        return guest and self.actors[actor].split("/")[0] == vcpu.split("/")[0]
+
+    def who(self, value: int) -> str:
+        """Whose record this is, in words."""
+        owner = self.owner(value)
+        if owner is None:
+            return "nobody's branch"
+        name = self.actors[owner[1]] or "the idle task"
+        return f"a branch of guest {name}" if owner[0] else f"a host branch ({name})"
+
+    # Records ---------------------------------------------------------------------------------------------
+
+    def _switch(self, r: Switch) -> None:
+        self.cpus[r.cpu].task = r.next
+
+    def _retired(self, r: Retired) -> None:
+        self.serial = r.first + r.count
+        if r.recorded:
+            cpu = self.cpus[r.cpu]
+            cpu.users.add((r.guest, r.actor))
+            cpu.lbr.retire(
+                branch_base(r.actor, r.guest, r.branch, r.privilege) + 2 * r.first, r.count, r.branch, r.privilege
+            )
+
+    def _entry(self, r: VmEntry) -> None:
+        cpu = self.cpus[r.cpu]
+        cpu.guest, cpu.passthrough, cpu.entry = r.vcpu, r.passthrough, r
+
+    def _exit(self, r: VmExit) -> None:
+        self.cpus[r.cpu].guest = ""
+
+    def _msr(self, r: GuestMsr | HostMsr) -> None:
+        if r.write and not r.fault:
+            self.cpus[r.cpu].lbr.put(r.msr, r.value)
+
+    def _reset(self, r: LbrReset) -> None:
+        lbr = self.cpus[r.cpu].lbr
+        lbr.reset()
+        if r.select:
+            lbr.select = 0
+
+    def _restore(self, r: LbrRestore) -> None:
+        cpu = self.cpus[r.cpu]
+        cpu.lbr.load(r.image, r.select)
+        cpu.users |= {owner for value in cpu.lbr.from_ip if (owner := self.owner(value)) is not None}
+
+    def _host_lbr(self, r: HostLbr) -> None:
+        cpu = self.cpus[r.cpu]
+        cpu.host_on, cpu.lbr.select = r.on, r.select
+
+    def _open(self, r: EventOpen) -> None:
+        self.events[r.event] = EventView(r, r.state)
+
+    def _change(self, r: EventChange) -> None:
+        event = self.events[r.event]
+        if r.new == "ACTIVE":
+            event.since = self.serial
+        event.state, event.cpu = r.new, r.cpu
+
+    def _close(self, r: EventClose) -> None:
+        self.events.pop(r.event, None)
+
+    def _send(self, r: Send) -> None:
+        self.sent[r.session, r.to_host, r.n] = r.body
+
+
+_APPLY: dict[type, Callable[[World, Any], None]] = {
+    Switch: World._switch,
+    Retired: World._retired,
+    VmEntry: World._entry,
+    VmExit: World._exit,
+    GuestMsr: World._msr,
+    HostMsr: World._msr,
+    LbrReset: World._reset,
+    LbrRestore: World._restore,
+    HostLbr: World._host_lbr,
+    EventOpen: World._open,
+    EventChange: World._change,
+    EventClose: World._close,
+    Send: World._send,
+}
+
+
+def lbr_on(debugctl: int) -> bool:
+    return bool(debugctl & DEBUGCTL_LBR)

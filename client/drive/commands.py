@@ -1,0 +1,101 @@
+"""Litmus statements as commands to the services and as guest code."""
+
+from __future__ import annotations
+
+from client.drive.values import Value
+from client.litmus import ast as a
+from client.litmus.msr import address
+from contract.control import (
+    Advance,
+    AnyKvmCommand,
+    AnyPerfCommand,
+    Close,
+    Disable,
+    Enable,
+    GetMsr,
+    Open,
+    Read,
+    Retire,
+    RunTask,
+    Sample,
+    SetMsr,
+    StopLbr,
+)
+from contract.machine import AnyOp, Branch, Cpuid, Nop, Rdmsr, Wrmsr
+from contract.x86 import MSR_LBR_TOS, LbrModel
+
+_EVENT_OPS: dict[str, type[Enable | Disable | Close]] = {"enable": Enable, "disable": Disable, "close": Close}
+
+
+def event_name(actor: str, register: str) -> str:
+    """Events belong to the actor that opened them; the usual single host's go by their register alone."""
+    return register if actor == "host" else f"{actor}:{register}"
+
+
+def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
+    """The perf core's command for a host statement; None for any other."""
+    match stmt:
+        case a.RunOn(task=task, cpu=cpu):
+            return RunTask(task, cpu)
+        case a.OpenEvent():
+            return Open(
+                event_name(actor, stmt.register),
+                stmt.cpu,
+                stmt.task,
+                stmt.pinned,
+                list(stmt.branch),
+                list(stmt.privilege),
+                stmt.disabled,
+            )
+        case a.EventOp(op=op, event=event):
+            return _EVENT_OPS[op](event_name(actor, event))
+        case a.ReadEvent(event=event):
+            return Read(event_name(actor, event))
+        case a.SampleEvent(event=event):
+            return Sample(event_name(actor, event))
+        case a.HostBranch():
+            return Retire(stmt.cpu, stmt.count, stmt.branch, stmt.privilege)
+        case a.AdvanceTime(ns=ns):
+            return Advance(ns)
+        case _:
+            return None
+
+
+def user_command(stmt: a.AnyStmt, model: LbrModel) -> AnyKvmCommand:
+    match stmt:
+        case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value):
+            return SetMsr(vcpu, address(msr, model), value)
+        case a.UserGetMsr(vcpu=vcpu, msr=msr):
+            return GetMsr(vcpu, address(msr, model))
+        case a.UserStopLbr(vcpu=vcpu):
+            return StopLbr(vcpu)
+        case _:
+            raise TypeError(f"{type(stmt).__name__} is no user-space statement")
+
+
+def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> list[AnyOp] | None:
+    """What the guest executes; None if the register that should index an MSR holds no number."""
+    match stmt:
+        case a.GuestWrmsr(msr=msr, value=value):
+            at = _address(msr, model, registers)
+            return None if at is None else [Wrmsr(at, value)]
+        case a.GuestRdmsr(msr=msr):
+            at = _address(msr, model, registers)
+            return None if at is None else [Rdmsr(at)]
+        case a.GuestReadLbr():
+            return [Rdmsr(MSR_LBR_TOS), *(Rdmsr(model.from_base + i) for i in range(model.depth))]
+        case a.GuestBranch():
+            return [Branch(stmt.count, stmt.branch, stmt.privilege)]
+        case a.GuestCpuid():
+            return [Cpuid()]
+        case a.GuestNop():
+            return [Nop()]
+        case _:
+            raise TypeError(f"{type(stmt).__name__} is no guest statement")
+
+
+def _address(msr: a.MsrRef, model: LbrModel, registers: dict[str, Value]) -> int | None:
+    if not isinstance(msr.index, str):
+        return address(msr, model)
+    index = registers.get(msr.index)
+    return address(msr, model, index % model.depth) if isinstance(index, int) else None

@@ -1,0 +1,110 @@
+"""What the player knows of the two services, all of it read off the trace: messages in flight, who can step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contract.messages import HOST
+from contract.trace import (
+    AnyRecord,
+    Delivery,
+    EventChange,
+    EventClose,
+    EventOpen,
+    Send,
+    Switch,
+    VcpuLoad,
+    VcpuPut,
+    VcpuWait,
+    VcpuWake,
+)
+
+
+@dataclass(slots=True)
+class InFlight:
+    """``order`` is the record that sent it; ``which`` counts messages of its kind from 1."""
+
+    session: str
+    to_host: bool
+    n: int
+    message: str
+    order: int
+    which: int
+
+    @property
+    def receiver(self) -> str:
+        return HOST if self.to_host else self.session
+
+
+class Flight:
+    """``queues``: messages by way (session, direction), oldest first. ``running``: task to CPU. ``loaded``: vCPU to the
+    CPU that KVM believes in. ``waiting``: vCPU to the message it sleeps for. ``events``: host event to state."""
+
+    __slots__ = ("events", "loaded", "queues", "running", "seen", "sent", "waiting")
+
+    def __init__(self) -> None:
+        self.queues: dict[tuple[str, bool], list[InFlight]] = {}
+        self.sent: dict[str, int] = {}
+        self.running: dict[str, int] = {}
+        self.loaded: dict[str, int] = {}
+        self.waiting: dict[str, str] = {}
+        self.events: dict[str, str] = {}
+        self.seen = 0
+
+    def follow(self, records: list[AnyRecord]) -> None:
+        """Take in the records that are new since the last call."""
+        for record in records[self.seen :]:
+            kind = type(record)
+            if kind is Send:
+                self._send(record)  # type: ignore[arg-type]
+            elif kind is Delivery:
+                self._delivery(record)  # type: ignore[arg-type]
+            elif isinstance(record, Switch):
+                self.running.pop(record.prev, None)
+                self.running[record.next] = record.cpu
+            elif isinstance(record, VcpuLoad):
+                self.loaded[record.vcpu] = record.cpu
+            elif isinstance(record, VcpuPut):
+                self.loaded.pop(record.vcpu, None)
+            elif isinstance(record, VcpuWait):
+                self.waiting[record.vcpu] = record.message
+            elif isinstance(record, VcpuWake):
+                self.waiting.pop(record.vcpu, None)
+            elif isinstance(record, EventOpen | EventChange | EventClose):
+                self._event(record)
+        self.seen = len(records)
+
+    def _send(self, record: Send) -> None:
+        message = type(record.body).__name__
+        which = self.sent[message] = self.sent.get(message, 0) + 1
+        sent = InFlight(record.session, record.to_host, record.n, message, record.seq, which)
+        self.queues.setdefault((record.session, record.to_host), []).append(sent)
+
+    def _delivery(self, record: Delivery) -> None:
+        if record.how != "double":
+            queue = self.queues[record.session, record.to_host]
+            queue.remove(next(m for m in queue if m.n == record.n))
+
+    def _event(self, record: EventOpen | EventChange | EventClose) -> None:
+        if isinstance(record, EventOpen):
+            if not record.guest:
+                self.events[record.name] = record.state
+        elif record.name in self.events:
+            self.events[record.name] = record.new if isinstance(record, EventChange) else "CLOSED"
+
+    def heads(self) -> list[InFlight]:
+        """The oldest message of every way, oldest first."""
+        return sorted((q[0] for q in self.queues.values() if q), key=lambda m: m.order)
+
+    def behind(self, message: InFlight) -> list[InFlight]:
+        """Messages that could overtake this one."""
+        return self.queues[message.session, message.to_host][1:]
+
+    def blocked(self, vcpu: str) -> str:
+        """Why the vCPU's thread cannot step now; "" if it can."""
+        if vcpu in self.waiting:
+            return f"waits for {self.waiting[vcpu]}"
+        cpu = self.running.get(vcpu)
+        if cpu is None:
+            return "its thread is on no CPU"
+        return "" if self.loaded.get(vcpu) == cpu else f"KVM has not taken SchedIn for cpu{cpu}"

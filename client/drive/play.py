@@ -1,0 +1,217 @@
+"""The player: one run of a scenario under a design, on any wire, with a policy that decides.
+
+It is the only caller of the wire, one call at a time; that, and the clock that rides on every call, is why both
+wires give the same trace. What it knows of the services' state it reads off the trace (``Flight``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from client.drive.commands import guest_code, host_command, user_command
+from client.drive.flight import Flight
+from client.drive.values import SKIPPED, Value, host_value, read_value, stack_value
+from client.drive.wire import Wire
+from client.litmus.ast import GUEST_STATEMENTS, Block, GuestReadLbr, OpenEvent, Scenario
+from client.litmus.ast import Step as LitmusStep
+from client.litmus.text import statement_text
+from client.tape.decisions import Decision, Deliver
+from client.tape.policy import Policy
+from contract.actors import actor_table
+from contract.control import (
+    ConfigureKvm,
+    ConfigurePerf,
+    KvmSnapshot,
+    KvmView,
+    PerfSnapshot,
+    PerfView,
+    Stepped,
+    StepVcpu,
+)
+from contract.design import Design
+from contract.errors import RefusedError, SystemFailedError
+from contract.machine import AnyOp
+from contract.spec import machine_model
+from contract.trace import AnyRecord, End, Outcome, Rest, Setup, Statement
+
+SESSION = "kvm0"
+
+
+@dataclass(slots=True)
+class Played:
+    """A run as far as it got. ``failure``: which service failed and why, "" if none did."""
+
+    scenario: Scenario
+    design: Design
+    wire: str
+    tape: list[Decision]
+    records: list[AnyRecord]
+    failure: SystemFailedError | None = None
+
+
+@dataclass(slots=True)
+class Thread:
+    """``running``: guest code of the current statement is started and not finished."""
+
+    block: Block
+    at: int = 0
+    running: bool = False
+
+    @property
+    def current(self) -> LitmusStep | None:
+        return self.block.steps[self.at] if self.at < len(self.block.steps) else None
+
+
+@dataclass(slots=True)
+class Player:
+    wire: Wire
+    scenario: Scenario
+    design: Design
+    policy: Policy
+    flight: Flight = field(default_factory=Flight)
+    threads: dict[str, Thread] = field(default_factory=dict)
+    registers: dict[tuple[str, str], Value] = field(default_factory=dict)
+    events: dict[tuple[str, str], str] = field(default_factory=dict)
+    tape: list[Decision] = field(default_factory=list)
+
+    def play(self) -> Played:
+        """Play to the end. A service that fails ends the run early; what there is of it is returned all the same.
+
+        Raises InputError where the policy or the scenario asks for something impossible."""
+        failure = None
+        try:
+            self._set_up()
+            names = list(self.threads)
+            while True:
+                ready = [name for name in names if not self._obstacle(name)]
+                decision = self.policy.choose(self.flight, ready, names)
+                if decision is None:
+                    break
+                self.tape.append(decision)
+                self._carry_out(decision)
+                self.flight.follow(self.wire.log.records)
+            self._rest()
+        except SystemFailedError as error:
+            failure = error
+        return Played(self.scenario, self.design, self.wire.name, self.tape, self.wire.log.records, failure)
+
+    def _set_up(self) -> None:
+        scenario, wire = self.scenario, self.wire
+        model = machine_model(scenario.machine)
+        vcpus = scenario.vcpus()
+        self.threads = {block.name: Thread(block) for block in scenario.blocks}
+        actors = actor_table(scenario.tasks, vcpus)
+        wire.begin()
+        wire.log.add(
+            Setup(
+                scenario.name,
+                self.design.name,
+                self.design.axes(),
+                model.name,
+                model.depth,
+                scenario.machine.cpus,
+                actors,
+                vcpus,
+            )
+        )
+        wire.perf(ConfigurePerf(scenario.machine, self.design, scenario.tasks, vcpus))
+        if vcpus:
+            wire.kvm(SESSION, ConfigureKvm(SESSION, scenario.machine, self.design, scenario.vms))
+        self.flight.follow(wire.log.records)
+
+    def _obstacle(self, name: str) -> str:
+        """Why a thread cannot step now; "" if it can."""
+        thread = self.threads[name]
+        step = thread.current
+        if step is None:
+            return "finished"
+        return self.flight.blocked(step.actor) if isinstance(step.stmt, GUEST_STATEMENTS) else ""
+
+    def _carry_out(self, decision: Decision) -> None:
+        if isinstance(decision, Deliver):
+            self.wire.decide(decision.receiver, decision.fate, decision.session, decision.n)
+            return
+        thread = self.threads[decision.thread]
+        step = thread.current
+        assert step is not None
+        if not thread.running:
+            text = statement_text(step.stmt)
+            self.wire.log.add(Statement(decision.thread, step.actor, text, step.line))
+        if isinstance(step.stmt, GUEST_STATEMENTS):
+            self._guest_step(thread, step)
+        else:
+            self._host_step(step)
+            thread.at += 1
+
+    # Host and user space ---------------------------------------------------------------------------------
+
+    def _host_step(self, step: LitmusStep) -> None:
+        stmt = step.stmt
+        try:
+            if (command := host_command(stmt, step.actor)) is not None:
+                value = host_value(self.wire.perf(command))
+            else:
+                value = host_value(self.wire.kvm(SESSION, user_command(stmt, machine_model(self.scenario.machine))))
+        except RefusedError as error:
+            value = error.errno
+        if isinstance(stmt, OpenEvent):
+            self.events[step.actor, stmt.register] = command.event  # type: ignore[union-attr]
+            if isinstance(value, str):
+                self._set(step.actor, stmt.register, {"state": value})
+            return
+        if (register := getattr(stmt, "register", "")) or isinstance(value, str):
+            self._set(step.actor, register, value)
+
+    # Guest -----------------------------------------------------------------------------------------------
+
+    def _guest_step(self, thread: Thread, step: LitmusStep) -> None:
+        ops: list[AnyOp] = []
+        if not thread.running:
+            code = guest_code(step.stmt, machine_model(self.scenario.machine), self._register_of(step.actor))
+            if code is None:
+                self._set(step.actor, getattr(step.stmt, "register", ""), SKIPPED)
+                thread.at += 1
+                return
+            ops = code
+        result = self.wire.kvm(SESSION, StepVcpu(step.actor, ops))
+        assert isinstance(result, Stepped)
+        thread.running = not result.finished
+        if result.finished:
+            thread.at += 1
+            self._guest_outcome(step, result)
+
+    def _register_of(self, actor: str) -> dict[str, Value]:
+        return {register: value for (a, register), value in self.registers.items() if a == actor}
+
+    def _guest_outcome(self, step: LitmusStep, result: Stepped) -> None:
+        stmt = step.stmt
+        register = getattr(stmt, "register", "")
+        value: Value
+        if isinstance(stmt, GuestReadLbr):
+            actors = actor_table(self.scenario.tasks, self.scenario.vcpus())
+            value = stack_value(result.values, actors.index(step.actor))
+        else:
+            value = read_value(result.values[0])
+            if value == 0 and not register:
+                return
+        if register or isinstance(value, str):
+            self._set(step.actor, register, value)
+
+    def _set(self, actor: str, register: str, value: Value) -> None:
+        if register:
+            self.registers[actor, register] = value
+        self.wire.log.add(Outcome(actor, register, value))
+
+    # The end ---------------------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """Nothing more can happen: final states of events, what is left undone, both sides' views."""
+        for (actor, register), name in self.events.items():
+            if name in self.flight.events:
+                self._set(actor, register, {"state": self.flight.events[name]})
+        undone = {name: self._obstacle(name) for name in self.threads}
+        self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
+        host = self.wire.perf(PerfSnapshot())
+        kvms = [self.wire.kvm(SESSION, KvmSnapshot())] if self.scenario.vms else []
+        assert isinstance(host, PerfView)
+        self.wire.log.add(Rest(host, [view for view in kvms if isinstance(view, KvmView)]))

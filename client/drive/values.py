@@ -1,0 +1,48 @@
+"""What a register holds: results of statements as numbers, words and small tables of fields."""
+
+from __future__ import annotations
+
+from contract.control import AnyResult, Branches, Done
+from contract.machine import GuestValue
+from contract.provenance import origin_of
+
+Value = int | str | dict[str, int | str]
+
+FAULT = "#GP"
+SKIPPED = "skipped"
+"""The index register held no number, so there was nothing to read."""
+
+
+def host_value(result: AnyResult) -> Value:
+    match result:
+        case Branches(taken=False):
+            return "none"
+        case Branches():
+            return sample_value(result.from_ip)
+        case Done(errno=""):
+            return result.value
+        case Done():
+            return result.errno
+        case _:
+            raise TypeError(f"{type(result).__name__} is no register value")
+
+
+def sample_value(from_ip: list[int]) -> dict[str, int | str]:
+    """How many entries a branch stack has, and whose: retired in host mode, in guest mode."""
+    origins = [origin_of(value) for value in from_ip]
+    guest = sum(o is not None and o.guest for o in origins)
+    return {"entries": len(from_ip), "host": len(from_ip) - guest, "guest": guest}
+
+
+def read_value(value: GuestValue) -> Value:
+    return FAULT if value.fault else value.value
+
+
+def stack_value(values: list[GuestValue], actor: int) -> Value:
+    """A guest's own look at the whole LBR: TOS, then FROM of each entry; ``actor`` is the guest that looks."""
+    if any(v.fault for v in values):
+        return FAULT
+    tos, entries = values[0].value, [v.value for v in values[1:]]
+    own = sum((o := origin_of(v)) is not None and o.guest and o.actor == actor for v in entries)
+    empty = entries.count(0)
+    return {"tos": tos, "own": own, "foreign": len(entries) - own - empty, "empty": empty}

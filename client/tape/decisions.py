@@ -1,0 +1,92 @@
+"""Decisions and their text: one line each, the same in a tape file and in a run file.
+
+    lbrlab-tape 1
+    take kvm0>host 1 Hello
+    step host+vm0/0
+    drop host>kvm0 6 Revoke
+
+``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` says what becomes of message N: take,
+drop, double (taken, and stays to be taken again) or overtake (taken before older ones).
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from contract.errors import InputError
+from contract.inbox import Fate
+from contract.messages import HOST, MESSAGE_KINDS
+
+HEADER = "lbrlab-tape 1"
+LINES_LIMIT = 1_000_000
+
+
+class Step(msgspec.Struct, frozen=True):
+    thread: str
+
+    def __str__(self) -> str:
+        return f"step {self.thread}"
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """``message`` is there for the reader, and checked: the kind that message ``n`` must have."""
+
+    fate: Fate
+    session: str
+    to_host: bool
+    n: int
+    message: str
+
+    @property
+    def receiver(self) -> str:
+        return HOST if self.to_host else self.session
+
+    def __str__(self) -> str:
+        route = f"{self.session}>{HOST}" if self.to_host else f"{HOST}>{self.session}"
+        return f"{self.fate} {route} {self.n} {self.message}"
+
+
+Decision = Step | Deliver
+
+_DELIVER = re.compile(r"(take|drop|double|overtake) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{0,8}) ([A-Za-z]+)")
+_STEP = re.compile(r"step (\S+)")
+
+
+def parse_decision(line: str) -> Decision:
+    """One line of a tape. Raises ValueError saying what was expected."""
+    if match := _STEP.fullmatch(line):
+        return Step(match[1])
+    match = _DELIVER.fullmatch(line)
+    if not match:
+        raise ValueError("expected 'step THREAD' or 'take|drop|double|overtake SENDER>RECEIVER N MESSAGE'")
+    fate, sender, receiver, n, message = match.groups()
+    if (sender == HOST) == (receiver == HOST):
+        raise ValueError(f"one end of {sender}>{receiver} must be {HOST!r}")
+    if message not in MESSAGE_KINDS:
+        raise ValueError(f"unknown message {message!r}, expected one of {', '.join(MESSAGE_KINDS)}")
+    to_host = receiver == HOST
+    return Deliver(Fate(fate), sender if to_host else receiver, to_host, int(n), message)
+
+
+def parse_tape(text: str, path: str = "<tape>") -> list[Decision]:
+    """A tape file; blank lines and ``#`` comments are allowed. Raises InputError with path and line."""
+    lines = text.splitlines()
+    if len(lines) > LINES_LIMIT:
+        raise InputError(f"more than {LINES_LIMIT} lines", path)
+    if not lines or lines[0].strip() != HEADER:
+        raise InputError(f"expected the header {HEADER!r}", f"{path}:1")
+    decisions = []
+    for number, line in enumerate(lines[1:], 2):
+        body = line.split("#", 1)[0].strip()
+        if body:
+            try:
+                decisions.append(parse_decision(body))
+            except ValueError as error:
+                raise InputError(str(error), f"{path}:{number}") from None
+    return decisions
+
+
+def format_tape(decisions: list[Decision]) -> str:
+    return "\n".join([HEADER, *map(str, decisions)]) + "\n"

@@ -1,0 +1,97 @@
+"""Who decides: the default tape, with or without faults on it, or a given tape replayed strictly."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from client.drive.flight import Flight, InFlight
+from client.tape.decisions import Decision, Deliver, Step
+from client.tape.faults import Fault
+from contract.errors import InputError
+from contract.inbox import Fate
+
+
+class Policy(Protocol):
+    """``threads`` are those that can step now, in the order of their blocks. None ends the run."""
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None: ...
+
+
+def deliver(fate: Fate, message: InFlight) -> Deliver:
+    return Deliver(fate, message.session, message.to_host, message.n, message.message)
+
+
+class DefaultPolicy:
+    """Deliver everything, oldest first, before the next step; step the threads in turn. ``faults`` meet the messages
+    they name; ``applied`` are those that did."""
+
+    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
+        self.faults = {(f.message, f.which): f for f in faults}
+        self.applied: set[Fault] = set()
+        self.last = ""
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        heads = flight.heads()
+        held: list[InFlight] = []
+        for message in heads:
+            decision = self._deliver(flight, message)
+            if decision is not None:
+                return decision
+            held.append(message)
+        if threads:
+            return Step(self._next_thread(threads, all_threads))
+        return deliver(Fate.TAKE, held[0]) if held else None
+
+    def _deliver(self, flight: Flight, message: InFlight) -> Decision | None:
+        """What becomes of the oldest message of a way; None holds it back, as nothing can overtake it yet."""
+        fault = self.faults.get((message.message, message.which))
+        if fault is None or fault in self.applied:
+            return deliver(Fate.TAKE, message)
+        if fault.fate is not Fate.OVERTAKE:
+            self.applied.add(fault)
+            return deliver(fault.fate, message)
+        if behind := flight.behind(message):
+            self.applied.add(fault)
+            return deliver(Fate.OVERTAKE, behind[0])
+        return None
+
+    def _next_thread(self, threads: list[str], all_threads: list[str]) -> str:
+        start = all_threads.index(self.last) + 1 if self.last else 0
+        turn = all_threads[start:] + all_threads[:start]
+        self.last = next(t for t in turn if t in threads)
+        return self.last
+
+
+class ReplayPolicy:
+    """Every decision from a tape. The first one that is not possible is an InputError naming it; so is a tape that ends
+    while something can still happen."""
+
+    def __init__(self, decisions: list[Decision], path: str = "<tape>") -> None:
+        self.decisions = decisions
+        self.path = path
+        self.at = 0
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        choices = possible(flight, threads)
+        if self.at == len(self.decisions):
+            if choices:
+                raise InputError(f"the tape ends, but '{choices[0]}' is still possible", self._place())
+            return None
+        decision = self.decisions[self.at]
+        if decision not in choices:
+            offered = ", ".join(f"'{d}'" for d in choices[:6]) or "nothing, the run is over"
+            raise InputError(f"diverges: '{decision}' is not possible here, expected one of: {offered}", self._place())
+        self.at += 1
+        return decision
+
+    def _place(self) -> str:
+        return f"{self.path}: decision {self.at + 1}"
+
+
+def possible(flight: Flight, threads: list[str]) -> list[Decision]:
+    """Every decision open now, the default's choice first."""
+    found: list[Decision] = []
+    for message in flight.heads():
+        found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DOUBLE)]
+        found += [deliver(Fate.OVERTAKE, other) for other in flight.behind(message)]
+    return found + [Step(thread) for thread in threads]
