@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from client.drive.commands import guest_code, host_command, user_command
 from client.drive.flight import Flight
-from client.drive.values import SKIPPED, Value, host_value, read_value, stack_value
+from client.drive.values import FAULT, SKIPPED, Value, host_value, read_value, stack_value
 from client.drive.wire import Wire
-from client.litmus.ast import GUEST_STATEMENTS, Block, GuestReadLbr, OpenEvent, Scenario
+from client.litmus.ast import GUEST_STATEMENTS, Block, GuestReadLbr, GuestWrmsr, OpenEvent, Scenario
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
 from client.tape.decisions import Decision, Deliver
@@ -35,6 +35,7 @@ from contract.spec import machine_model
 from contract.trace import AnyRecord, End, Outcome, Rest, Setup, Statement
 
 SESSION = "kvm0"
+INTERRUPTED = "interrupted"
 
 
 @dataclass(slots=True)
@@ -75,7 +76,8 @@ class Player:
     tape: list[Decision] = field(default_factory=list)
 
     def play(self) -> Played:
-        """Play to the end. A service that fails ends the run early; what there is of it is returned all the same.
+        """Play to the end. A service that fails, or Ctrl-C, ends the run early; what there is of it is returned all the
+        same.
 
         Raises InputError where the policy or the scenario asks for something impossible."""
         failure = None
@@ -93,6 +95,8 @@ class Player:
             self._rest()
         except SystemFailedError as error:
             failure = error
+        except KeyboardInterrupt:
+            failure = SystemFailedError("lbrlab", INTERRUPTED)
         return Played(self.scenario, self.design, self.wire.name, self.tape, self.wire.log.records, failure)
 
     def _set_up(self) -> None:
@@ -192,9 +196,9 @@ class Player:
             value = stack_value(result.values, actors.index(step.actor))
         else:
             value = read_value(result.values[0])
-            if value == 0 and not register:
-                return
-        if register or isinstance(value, str):
+            if isinstance(stmt, GuestWrmsr) and value != FAULT:
+                value = "ok"
+        if register or value == FAULT:
             self._set(step.actor, register, value)
 
     def _set(self, actor: str, register: str, value: Value) -> None:

@@ -43,8 +43,8 @@ FIELDS: dict[type[Stmt], tuple[str, ...]] = {
     SampleEvent: ("entries", "host", "guest"),
     GuestReadLbr: ("tos", "own", "foreign", "empty"),
 }
-EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "EXIT", "DEAD")
-REGISTER_WORDS = ("#GP", "EOF", *sorted(errno.errorcode.values()))
+EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
+REGISTER_WORDS = ("#GP", "ok", "EOF", "none", "skipped", *sorted(errno.errorcode.values()))
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*")
 _CPU = re.compile(r"cpu[0-9]+")

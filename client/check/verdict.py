@@ -1,0 +1,77 @@
+"""The verdict on one run: invariants, final condition, whether it came to its end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from client.check.final import Registers, final_text, registers_of, result_of
+from client.check.judge import Finding, judge
+from client.litmus.ast import Scenario
+from contract.errors import ExitCode
+from contract.trace import AnyRecord, End
+
+EXIT_CODES = {
+    "held": ExitCode.HELD,
+    "violated": ExitCode.VIOLATED,
+    "failed": ExitCode.SYSTEM_FAILED,
+    "undecided": ExitCode.UNDECIDED,
+}
+
+
+class FinalResult(msgspec.Struct):
+    """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall)."""
+
+    condition: str
+    result: str
+
+
+class Verdict(msgspec.Struct):
+    """``verdict``: ``violated`` (an invariant, or a final ~exists or forall), ``failed`` (a service did),
+    ``undecided`` (a thread never finished, exists not witnessed, or nothing was exercised), else ``held``.
+    ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for."""
+
+    verdict: str
+    why: str
+    findings: list[Finding]
+    outcome: Registers
+    final: FinalResult | None
+    unfinished: dict[str, str]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return EXIT_CODES[self.verdict]
+
+
+def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "") -> Verdict:
+    """Judge a run from its scenario and trace; ``failed`` is what ended it early, if anything did."""
+    findings = judge(records)
+    verdicts = {f.invariant: f.verdict for f in findings}
+    outcome = registers_of(records)
+    final = None
+    ended = next((r for r in records if isinstance(r, End)), None)
+    unfinished = ended.unfinished if ended else {}
+    if scenario.final is not None and not failed:
+        final = FinalResult(final_text(scenario.final), result_of(scenario.final, outcome, verdicts))
+    verdict, why = _decide(findings, final, unfinished, failed)
+    return Verdict(verdict, why, findings, outcome, final, unfinished)
+
+
+def _decide(
+    findings: list[Finding], final: FinalResult | None, unfinished: dict[str, str], failed: str
+) -> tuple[str, str]:
+    broken = [f.invariant for f in findings if f.verdict == "violated"]
+    held = sum(f.verdict == "held" for f in findings)
+    if failed:
+        return "failed", failed
+    if broken:
+        return "violated", ", ".join(broken)
+    if final is not None and final.result == "violated":
+        return "violated", final.condition
+    if unfinished:
+        waits = (f"{thread} ({why or 'could step'})" for thread, why in unfinished.items())
+        return "undecided", f"not finished: {', '.join(waits)}"
+    if final is not None and final.result == "not witnessed":
+        return "undecided", f"not witnessed on this tape: {final.condition}"
+    if not held and final is None:
+        return "undecided", "nothing that could have broken an invariant happened"
+    return "held", f"{held} invariants held, {len(findings) - held} not exercised"

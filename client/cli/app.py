@@ -1,0 +1,153 @@
+"""The commands of ``lbrlab`` and their options."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.frame import command
+
+app = typer.Typer(
+    name="lbrlab",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""An executable model of the contract between host perf and KVM over the CPU's Last Branch Record.
+
+A run is a scenario (a litmus file), a design (what the two sides have agreed on), a tape (every decision that was
+open) and a wire (sim: both cores in this process; grpc: two services). It yields a trace, and the trace is judged.
+
+Exit codes: 0 all held, 1 a violation, 2 bad input, 3 the system under test or its environment failed, 4 undecided,
+130 interrupted.""",
+)
+
+
+class WireName(StrEnum):
+    SIM = "sim"
+    GRPC = "grpc"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", min=0.1, max=3600, help="Seconds a service may take to answer one call (grpc).")
+]
+
+
+@app.command("demo")
+@command
+def demo_command(
+    wire: Annotated[WireName, typer.Option(help="grpc starts two services of its own.")] = WireName.GRPC,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Play the thread's central story under every design and print who breaks what.
+
+    A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
+    tries again. The last column loses the Revoke notifier. Ends with 1, because some designs do break.
+    """
+    from client.cli.demo import demo
+
+    demo(wire.value, timeout, as_json=as_json)
+
+
+@app.command("run")
+@command
+def run_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A litmus file, or the name of a library scenario.")],
+    design: Annotated[str, typer.Option("--design", "-d", help="See 'lbrlab designs'.")] = "merged",
+    wire: Annotated[
+        WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
+    ] = None,
+    perfcore: Annotated[str | None, typer.Option(metavar="ADDR", help="Address of a running perfcore-svc.")] = None,
+    kvm: Annotated[str | None, typer.Option(metavar="ADDR", help="Address of a running kvm-svc.")] = None,
+    tape: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Replay this tape, or the tape of this run file, strictly.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="F", help="KIND:MESSAGE:N, KIND one of drop, double, overtake. May be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="RUN", help="Where the run file goes (lbrlab-runs/...).")
+    ] = None,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one scenario under one design and judge it.
+
+    \b
+    lbrlab run central-story --design v8
+    lbrlab run story.litmus -d revoke-gp --wire grpc --fault drop:Revoke:1
+    lbrlab run story.litmus -d revoke-gp --tape lbrlab-runs/story-revoke-gp-sim.json --wire grpc
+    """
+    from client.cli.run import RunRequest, run
+
+    run(
+        RunRequest(
+            file, design, wire.value if wire else None, perfcore, kvm, tape, tuple(fault or ()), output, timeout
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command("check")
+@command
+def check_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a run file again, from its trace alone; nothing is run."""
+    from client.cli.run import check
+
+    check(run, as_json=as_json)
+
+
+@app.command("show")
+@command
+def show_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    invariant: Annotated[
+        str | None, typer.Option("--invariant", "-i", help="Only the records that show this one's violations.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the log of a run: a line a record, a lane for each CPU, violations marked with !!."""
+    from client.cli.show import show
+
+    show(run, invariant, as_json=as_json)
+
+
+@app.command("designs")
+@command
+def designs_command(as_json: JsonOption = False) -> None:
+    """List the designs: the point of each on every axis of the contract."""
+    from client.cli.lists import designs
+
+    designs(as_json=as_json)
+
+
+@app.command("invariants")
+@command
+def invariants_command(as_json: JsonOption = False) -> None:
+    """List the invariants, what each says and how it is judged."""
+    from client.cli.lists import invariants
+
+    invariants(as_json=as_json)
+
+
+@app.command("scenarios")
+@command
+def scenarios_command(as_json: JsonOption = False) -> None:
+    """List the scenarios of the library; 'lbrlab run NAME' runs one."""
+    from client.cli.lists import scenarios
+
+    scenarios(as_json=as_json)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,94 @@
+"""``lbrlab demo``: the thread's central story under every design, on two real processes."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from client.cli.frame import console, finish
+from client.cli.runs import LIBRARY, Judged, judge_run, keep, open_wire, play
+from client.drive.play import INTERRUPTED
+from client.litmus import load
+from client.report.documents import DemoDocument, RunDocument, print_json, run_document
+from client.report.log import Log
+from client.report.tables import LEGEND, matrix
+from client.tape.faults import Fault, parse_fault
+from contract.designs import DESIGNS
+from contract.errors import ExitCode
+from contract.trace import Delivery
+
+STORY = LIBRARY / "central-story.litmus"
+PLAN: tuple[tuple[str, str], ...] = (
+    ("v7", ""),
+    ("v8", ""),
+    ("merged", ""),
+    ("kvm-switch", ""),
+    ("revoke-gp", ""),
+    ("revoke-gp", "drop:Revoke:1"),
+)
+"""Design and fault of each column."""
+
+
+def demo(wire_name: str, timeout: float, *, as_json: bool) -> None:
+    started = time.monotonic()
+    scenario = load(STORY)
+    progress = console(stderr=True)
+    judged: list[Judged] = []
+    with (
+        progress.status("starting perfcore-svc and kvm-svc") as status,
+        open_wire(wire_name, None, None, timeout) as wire,
+    ):
+        for name, fault in PLAN:
+            status.update(f"{scenario.name} under {name} {fault}")
+            faults: tuple[Fault, ...] = (parse_fault(fault),) if fault else ()
+            played, run = play(wire, scenario, DESIGNS[name], faults=faults)
+            path = keep(run, scenario, None)
+            if played.failure:
+                raise KeyboardInterrupt if played.failure.reason == INTERRUPTED else played.failure
+            judged.append(Judged(run, judge_run(run, scenario), path))
+    took = time.monotonic() - started
+    runs = [run_document(j.run, j.verdict, str(j.path), scenario.name) for j in judged]
+    example = _example(judged[-1])
+    code = max(run.exit_code for run in runs)
+    if as_json:
+        print_json(DemoDocument("violated" if code == ExitCode.VIOLATED else "held", code, runs, example))
+    else:
+        _print(console(), scenario.purpose, runs, example, wire_name, took)
+    finish(code)
+
+
+def _example(judged: Judged) -> list[str]:
+    """The first violation of the last run: the records that show it, under the statements that caused them."""
+    finding = next((f for f in judged.verdict.findings if f.violations), None)
+    if finding is None:
+        return []
+    violation = finding.violations[0]
+    return Log(judged.run.trace, [finding]).excerpt({*violation.because, *_lost(judged), violation.seq})
+
+
+def _lost(judged: Judged) -> set[int]:
+    return {r.seq for r in judged.run.trace if isinstance(r, Delivery) and r.how == "drop"}
+
+
+def _print(
+    out: Console, purpose: str, runs: list[RunDocument], example: list[str], wire_name: str, took: float
+) -> None:
+    where = "two processes joined by gRPC" if wire_name == "grpc" else "one process, simulated wire"
+    out.print(purpose)
+    out.print()
+    columns = []
+    for (name, fault), run in zip(PLAN, runs, strict=True):
+        columns.append((f"{name} {fault}".strip(), run.invariants))
+    out.print(matrix(columns, f"{len(runs)} runs on {where}, {took:.1f} s, verdicts computed from their traces"))
+    out.print(LEGEND, style="dim")
+    last = runs[-1]
+    if example:
+        shown = last.violations[0]
+        out.print()
+        out.print(f"[bold]{shown.invariant}[/] under {last.design} with its Revoke lost: {shown.text}")
+        for line in example:
+            out.print(line, markup=False, soft_wrap=True)
+    out.print()
+    out.print(f"The whole log of that run: lbrlab show {last.run}", markup=False, soft_wrap=True)
+    out.print(f"Judge it again:            lbrlab check {last.run}", markup=False, soft_wrap=True)

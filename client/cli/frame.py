@@ -1,0 +1,62 @@
+"""What every command shares: consoles, and how errors end it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+
+from client.report.documents import ErrorDocument, print_json
+from contract.errors import ExitCode, LbrlabError
+
+P = ParamSpec("P")
+
+PIPED_WIDTH = 120
+INTERRUPTED = 130
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Wide enough for the tables when piped; colours only on a terminal, and not with NO_COLOR."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
+
+
+def finish(code: int) -> NoReturn:
+    raise typer.Exit(code)
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Errors become one line on standard error (with ``--json`` also a document) and the documented exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except LbrlabError as error:
+            _fail(str(error), int(error.exit_code), as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            _fail("interrupted", INTERRUPTED, as_json=bool(kwargs.get("as_json")))
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - keeps the interpreter's last flush quiet
+            finish(ExitCode.SYSTEM_FAILED)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get("LBRLAB_DEBUG"):
+                raise
+            text = f"internal error: {type(error).__name__}: {error} (LBRLAB_DEBUG=1 shows where)"
+            _fail(text, int(ExitCode.SYSTEM_FAILED), as_json=bool(kwargs.get("as_json")))
+
+    return wrapped
+
+
+def _fail(text: str, code: int, *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json(ErrorDocument(text, code))
+    print(f"lbrlab: error: {text}", file=sys.stderr)
+    finish(code)

@@ -1,0 +1,45 @@
+"""``lbrlab designs``, ``invariants``, ``scenarios``: what there is to choose from."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from client.cli.frame import console
+from client.cli.runs import LIBRARY
+from client.litmus import load
+from client.report.documents import designs_document, invariants_document, print_json
+from client.report.tables import axes_table
+from contract.designs import DESIGNS
+
+
+def designs(*, as_json: bool) -> None:
+    if as_json:
+        print_json(designs_document())
+        return
+    out = console()
+    for design in DESIGNS.values():
+        out.print(f"[bold]{design.name:<12}[/]{escape(design.about)}", soft_wrap=True)
+    out.print()
+    out.print(axes_table({name: design.axes() for name, design in DESIGNS.items()}))
+
+
+def invariants(*, as_json: bool) -> None:
+    document = invariants_document()
+    if as_json:
+        print_json(document)
+        return
+    out = console()
+    for name, texts in document.items():
+        out.print(f"[bold]{name}[/]: {escape(texts['about'])}", soft_wrap=True)
+        out.print(f"    {escape(texts['judged'])}", style="dim", soft_wrap=True)
+
+
+def scenarios(*, as_json: bool) -> None:
+    """``--json``: name to purpose and file."""
+    found = {path.stem: (load(path), path) for path in sorted(LIBRARY.glob("*.litmus"))}
+    if as_json:
+        print_json({name: {"purpose": s.purpose, "file": str(path)} for name, (s, path) in found.items()})
+        return
+    out = console()
+    for name, (scenario, _) in found.items():
+        out.print(f"[bold]{name}[/]: {escape(scenario.purpose)}", soft_wrap=True)

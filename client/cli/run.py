@@ -1,0 +1,75 @@
+"""``lbrlab run`` and ``lbrlab check``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.cli.frame import console, finish
+from client.cli.runs import find_scenario, judge_run, keep, open_wire, play, read_tape
+from client.drive.play import INTERRUPTED
+from client.litmus import Scenario
+from client.report.documents import print_json, run_document
+from client.report.tables import print_run
+from client.run_file import RunFile, load_run
+from client.tape.faults import parse_fault
+from contract.designs import design_named
+from contract.errors import InputError
+
+
+@dataclass(slots=True)
+class RunRequest:
+    """The options of ``run`` as given."""
+
+    file: str
+    design: str
+    wire: str | None
+    perfcore: str | None
+    kvm: str | None
+    tape: Path | None
+    faults: tuple[str, ...]
+    output: Path | None
+    timeout: float
+
+
+def run(request: RunRequest, *, as_json: bool) -> None:
+    wire_name = _wire_name(request)
+    if request.tape and request.faults:
+        raise InputError("a tape already says what becomes of every message", "--fault with --tape")
+    design = design_named(request.design)
+    faults = tuple(parse_fault(text) for text in request.faults)
+    if len({(f.message, f.which) for f in faults}) != len(faults):
+        raise InputError("two faults for one message", "--fault")
+    tape = read_tape(request.tape) if request.tape else None
+    scenario = find_scenario(request.file)
+    with open_wire(wire_name, request.perfcore, request.kvm, request.timeout) as wire:
+        played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=str(request.tape))
+    path = keep(file, scenario, request.output) if played.records else None
+    if played.failure and played.failure.reason == INTERRUPTED:
+        raise KeyboardInterrupt
+    if path is None and played.failure:
+        raise played.failure
+    _report(file, scenario, path, as_json=as_json)
+
+
+def check(path: Path, *, as_json: bool) -> None:
+    file = load_run(path)
+    file.decisions()
+    _report(file, file.read_scenario(), path, as_json=as_json)
+
+
+def _report(file: RunFile, scenario: Scenario, path: Path | None, *, as_json: bool) -> None:
+    document = run_document(file, judge_run(file, scenario), str(path) if path else None, scenario.name)
+    if as_json:
+        print_json(document)
+    else:
+        print_run(console(), document)
+    finish(document.exit_code)
+
+
+def _wire_name(request: RunRequest) -> str:
+    if (request.perfcore is None) != (request.kvm is None):
+        raise InputError("expected both --perfcore and --kvm, or neither", "--perfcore, --kvm")
+    if request.perfcore and request.wire == "sim":
+        raise InputError("addresses go with --wire grpc", "--wire sim")
+    return request.wire or ("grpc" if request.perfcore else "sim")

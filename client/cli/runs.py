@@ -1,0 +1,106 @@
+"""Running one scenario and reporting it: what ``run`` and ``demo`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.check.verdict import Verdict, verdict_on
+from client.drive.play import Played, Player
+from client.drive.wire import Wire
+from client.litmus import Scenario, load
+from client.run_file import RunFile, load_run, run_file, save
+from client.tape.decisions import Decision, parse_tape
+from client.tape.faults import Fault
+from client.tape.policy import DefaultPolicy, ReplayPolicy
+from contract.design import Design
+from contract.errors import InputError
+
+LIBRARY = Path(__file__).resolve().parent.parent / "scenarios"
+RUNS = Path("lbrlab-runs")
+"""Where run files go when ``-o`` does not say."""
+
+
+@dataclass(slots=True)
+class Judged:
+    run: RunFile
+    verdict: Verdict
+    path: Path
+
+
+def find_scenario(name: str) -> Scenario:
+    """A litmus file by path, or one of the library by name."""
+    if "/" not in name and not name.endswith(".litmus") and (LIBRARY / f"{name}.litmus").is_file():
+        return load(LIBRARY / f"{name}.litmus")
+    if not Path(name).exists() and "/" not in name:
+        known = ", ".join(sorted(p.stem for p in LIBRARY.glob("*.litmus")))
+        raise InputError(f"no such file, nor a scenario of the library ({known})", name)
+    return load(Path(name))
+
+
+def read_tape(path: Path) -> list[Decision]:
+    """A tape file, or the tape of a run file."""
+    try:
+        with path.open("rb") as file:
+            is_run = file.read(1) == b"{"
+        return load_run(path).decisions() if is_run else parse_tape(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("not a text file in UTF-8", str(path)) from None
+
+
+@contextmanager
+def open_wire(name: str, perfcore: str | None, kvm: str | None, timeout: float) -> Iterator[Wire]:
+    """The simulated wire; or two given services; or a pair of our own, stopped at the end."""
+    if name == "sim":
+        from client.drive.sim import SimWire
+
+        yield SimWire()
+    elif perfcore and kvm:
+        from client.drive.grpc_wire import GrpcWire
+
+        wire = GrpcWire(perfcore, kvm, timeout=timeout)
+        try:
+            yield wire
+        finally:
+            wire.close()
+    else:
+        from client.drive.pair import Pair
+
+        with Pair(timeout=timeout) as pair:
+            yield pair.wire
+
+
+def play(
+    wire: Wire,
+    scenario: Scenario,
+    design: Design,
+    *,
+    faults: tuple[Fault, ...] = (),
+    tape: list[Decision] | None = None,
+    tape_name: str = "<tape>",
+) -> tuple[Played, RunFile]:
+    """One run, as it happened and as a file."""
+    policy = DefaultPolicy(faults) if tape is None else ReplayPolicy(tape, tape_name)
+    played = Player(wire, scenario, design, policy).play()
+    applied = policy.applied if isinstance(policy, DefaultPolicy) else set()
+    return played, run_file(played, [(fault, fault in applied) for fault in faults])
+
+
+def judge_run(run: RunFile, scenario: Scenario) -> Verdict:
+    failed = f"{run.failure.service}: {run.failure.reason}" if run.failure else ""
+    return verdict_on(scenario, run.trace, failed)
+
+
+def default_path(run: RunFile, scenario: Scenario) -> Path:
+    faults = "".join(f"-{f.fault.replace(':', '-')}" for f in run.faults)
+    return RUNS / f"{scenario.name}-{run.design.name}{faults}-{run.wire}.json"
+
+
+def keep(run: RunFile, scenario: Scenario, path: Path | None) -> Path:
+    path = path or default_path(run, scenario)
+    save(run, path)
+    return path

@@ -1,0 +1,53 @@
+"""``lbrlab show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from client.check.judge import INVARIANTS, judge
+from client.report.documents import print_json
+from client.report.log import Log, source_of
+from client.run_file import load_run
+from contract.errors import InputError
+
+
+class LineDocument(msgspec.Struct):
+    """``show --json`` prints a list of these. ``cpu`` -1: of no CPU. ``broken``: invariants that this record breaks."""
+
+    seq: int
+    time: int
+    cpu: int
+    who: str
+    text: str
+    broken: list[str]
+
+
+def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
+    names = [i.name for i in INVARIANTS]
+    if invariant is not None and invariant not in names:
+        raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(names)}", "--invariant")
+    trace = load_run(path).trace
+    findings = [f for f in judge(trace) if invariant in (None, f.invariant)]
+    log = Log(trace, findings)
+    shown: set[int] | None = None
+    if invariant is not None:
+        shown = {seq for f in findings for v in f.violations for seq in (v.seq, *v.because)}
+    if as_json:
+        print_json([_document(log, r.seq) for r in trace if shown is None or r.seq in shown])
+    else:
+        for line in log.lines() if shown is None else log.excerpt(shown):
+            print(line)
+
+
+def _document(log: Log, seq: int) -> LineDocument:
+    record = log.records[seq - 1]
+    return LineDocument(
+        seq,
+        record.time,
+        getattr(record, "cpu", -1),
+        source_of(record),
+        log.describer.text(record),
+        log.marks.get(seq, []),
+    )

@@ -1,0 +1,95 @@
+"""The JSON documents that ``--json`` prints, and how they are made. One document a command, on standard output."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from client.check.final import Registers
+from client.check.judge import INVARIANTS
+from client.check.verdict import FinalResult, Verdict
+from client.run_file import AppliedFault, Failure, RunFile
+from contract.designs import DESIGNS
+
+
+class ViolationDocument(msgspec.Struct):
+    """``seq``: the record that breaks it; ``because``: earlier records that make it so."""
+
+    invariant: str
+    seq: int
+    text: str
+    because: list[int]
+
+
+class RunDocument(msgspec.Struct, kw_only=True):
+    """``run``, ``check``. ``verdict``: held, violated, failed or undecided; ``exit_code``: what the command ends with.
+    ``invariants``: name to held, violated or not exercised. ``outcome``: ``actor:register`` to a number, a word or a
+    table of fields. ``run``: path of the run file."""
+
+    verdict: str
+    why: str
+    exit_code: int
+    scenario: str
+    design: str
+    wire: str
+    invariants: dict[str, str]
+    violations: list[ViolationDocument]
+    outcome: Registers
+    final: FinalResult | None
+    unfinished: dict[str, str]
+    faults: list[AppliedFault]
+    failure: Failure | None
+    run: str | None
+
+
+class DemoDocument(msgspec.Struct):
+    """``demo``. ``runs`` in the order of the table's columns; ``example``: the violation that is shown, as log
+    lines."""
+
+    verdict: str
+    exit_code: int
+    runs: list[RunDocument]
+    example: list[str]
+
+
+class ErrorDocument(msgspec.Struct):
+    """Any command that ends in 2 or 3 before it has a result."""
+
+    error: str
+    exit_code: int
+
+
+def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str) -> RunDocument:
+    return RunDocument(
+        verdict=verdict.verdict,
+        why=verdict.why,
+        exit_code=int(verdict.exit_code),
+        scenario=scenario,
+        design=run.design.name,
+        wire=run.wire,
+        invariants={f.invariant: f.verdict for f in verdict.findings},
+        violations=[
+            ViolationDocument(f.invariant, v.seq, v.text, v.because) for f in verdict.findings for v in f.violations
+        ],
+        outcome=verdict.outcome,
+        final=verdict.final,
+        unfinished=verdict.unfinished,
+        faults=run.faults,
+        failure=run.failure,
+        run=path,
+    )
+
+
+def designs_document() -> dict[str, dict[str, object]]:
+    """``designs``: name to purpose and axes."""
+    return {name: {"about": design.about, "axes": design.axes()} for name, design in DESIGNS.items()}
+
+
+def invariants_document() -> dict[str, dict[str, str]]:
+    """``invariants``: name to what it says and how it is judged."""
+    return {i.name: {"about": i.about, "judged": " ".join((i.__doc__ or "").split())} for i in INVARIANTS}
+
+
+def print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")

@@ -1,0 +1,92 @@
+"""The fixed-column log of a trace: number, time, a lane for each CPU, who, what.
+
+seq     time  c0 c1  who      record
+ 52      0us  *      silicon  enter vm0/0: DEBUGCTL 0 -> LBR, LBR MSRs passed through   !! one-owner
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from client.check.judge import Finding
+from client.report.describe import Describer
+from contract import trace as t
+from contract.errors import InputError
+
+_SOURCES: dict[str, tuple[type, ...]] = {
+    "driver": (t.Setup, t.Statement, t.Outcome, t.End, t.Rest),
+    "wire": (t.Send, t.Delivery, t.Discard),
+    "perf": (t.EventOpen, t.EventFailed, t.EventChange, t.EventClose, t.HostLbr, t.SampleTaken, t.LbrReset),
+    "kvm": (
+        t.VcpuLoad,
+        t.VcpuPut,
+        t.VcpuWait,
+        t.VcpuWake,
+        t.Access,
+        t.PassthroughSet,
+        t.GuestEvent,
+        t.Granted,
+        t.Warn,
+    ),
+}
+_SOURCE_OF = {kind: source for source, kinds in _SOURCES.items() for kind in kinds}
+
+
+def source_of(record: t.AnyRecord) -> str:
+    return _SOURCE_OF.get(type(record), "silicon")
+
+
+class Log:
+    """Lines for the records of one trace; ``findings`` mark the records that break an invariant."""
+
+    def __init__(self, records: list[t.AnyRecord], findings: list[Finding]) -> None:
+        if not records or not isinstance(records[0], t.Setup):
+            raise InputError("a trace begins with a setup record", "trace: record 1")
+        self.records = records
+        self.describer = Describer(records[0])
+        self.cpus = sorted({cpu for r in records if (cpu := getattr(r, "cpu", -1)) >= 0} | {0})
+        self.marks: dict[int, list[str]] = {}
+        for finding in findings:
+            for violation in finding.violations:
+                self.marks.setdefault(violation.seq, []).append(finding.invariant)
+
+    def header(self) -> str:
+        lanes = " ".join(f"c{cpu}"[:3].ljust(2) for cpu in self.cpus)
+        return f"{'seq':>5} {'time':>9}  {lanes}  {'who':<8} record"
+
+    def lines(self) -> Iterator[str]:
+        yield self.header()
+        for record in self.records:
+            yield self.line(record)
+
+    def line(self, record: t.AnyRecord) -> str:
+        cpu = getattr(record, "cpu", -1)
+        lanes = " ".join(("*" if c == cpu else ".").ljust(2) for c in self.cpus)
+        text = f"{record.seq:>5} {_time(record.time):>9}  {lanes}  {source_of(record):<8} {self.describer.text(record)}"
+        broken = self.marks.get(record.seq)
+        return f"{text}   !! {', '.join(dict.fromkeys(broken))}" if broken else text
+
+    def excerpt(self, seqs: set[int]) -> list[str]:
+        """The lines of these records, each preceded by the statement under which it happened; ``...`` where others are
+        left out."""
+        wanted: set[int] = set()
+        statement = 0
+        for record in self.records:
+            if isinstance(record, t.Statement):
+                statement = record.seq
+            if record.seq in seqs:
+                wanted |= {record.seq, statement} - {0}
+        lines, last = [self.header()], 0
+        for seq in sorted(wanted):
+            if last and seq != last + 1:
+                lines.append(f"{'...':>5}")
+            lines.append(self.line(self.records[seq - 1]))
+            last = seq
+        return lines
+
+
+def _time(ns: int) -> str:
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
+        if ns >= size:
+            return f"{ns / size:g}{unit}"
+    return f"{ns}ns"

@@ -1,0 +1,222 @@
+"""The command line as a user meets it: exit codes, documents, one clear error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from client.check.judge import INVARIANTS
+from client.cli.app import app
+from contract.designs import DESIGNS
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lbrlab(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, list(arguments))
+    assert "Traceback" not in result.output
+    return result
+
+
+def document(result: Result) -> dict[str, object]:
+    loaded = json.loads(result.stdout)
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_run_reports_verdict_invariants_outcome_and_the_run_file(in_tmp: Path) -> None:
+    result = lbrlab("run", "central-story", "-d", "revoke-gp", "--json")
+    told = document(result)
+
+    assert result.exit_code == told["exit_code"] == 0
+    assert told["verdict"] == "held"
+    assert told["invariants"] == {i.name: "held" for i in INVARIANTS}
+    assert isinstance(told["outcome"], dict)
+    assert told["outcome"]["vm0/0:t1"] == "#GP"
+    assert told["outcome"]["host:s0"] == {"entries": 11, "host": 11, "guest": 0}
+    assert (in_tmp / str(told["run"])).is_file()
+
+
+def test_a_violation_ends_in_1() -> None:
+    result = lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "drop:Revoke:1")
+
+    assert result.exit_code == 1
+    assert "VIOLATED" in result.stdout
+
+
+def test_check_gives_the_verdict_of_the_run_without_running() -> None:
+    ran = document(lbrlab("run", "central-story", "-d", "v8", "-o", "v8.json", "--json"))
+    checked = document(lbrlab("check", "v8.json", "--json"))
+
+    assert checked == ran
+
+
+def test_a_run_replays_from_its_run_file_to_the_same_trace() -> None:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "double:Revoke:1", "-o", "a.json")
+    again = lbrlab("run", "central-story", "-d", "revoke-gp", "--tape", "a.json", "-o", "b.json")
+
+    assert again.exit_code == 0
+    assert json.loads(Path("b.json").read_text())["trace"] == json.loads(Path("a.json").read_text())["trace"]
+
+
+def test_a_tape_of_another_design_is_refused_at_its_first_divergence() -> None:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
+    result = lbrlab("run", "central-story", "-d", "v7", "--tape", "a.json")
+
+    assert result.exit_code == 2
+    assert "a.json: decision 15: diverges" in result.stderr
+
+
+def test_a_fault_that_meets_no_message_is_reported() -> None:
+    told = document(lbrlab("run", "central-story", "-d", "v7", "--fault", "drop:Revoke:1", "--json"))
+
+    assert told["faults"] == [{"fault": "drop:Revoke:1", "applied": False}]
+
+
+def test_a_lost_message_leaves_a_thread_unfinished_and_the_run_undecided() -> None:
+    result = lbrlab("run", "guest-alone", "-d", "merged", "--fault", "drop:EventCreated:1", "--json")
+    told = document(result)
+
+    assert result.exit_code == 4 or told["verdict"] == "violated"
+    assert told["unfinished"] == {"vm0/0": "waits for EventCreated"}
+
+
+def test_exists_that_is_not_witnessed_is_undecided() -> None:
+    result = lbrlab("run", "v8-first-access-race", "-d", "revoke-gp")
+
+    assert result.exit_code == 4
+    assert "not witnessed" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "central-story", "-d", "v9"], "unknown design 'v9', expected one of v7, v8, merged"),
+        (["run", "no-such-story"], "no such file, nor a scenario of the library"),
+        (["run", "missing.litmus"], "missing.litmus"),
+        (["run", "central-story", "--fault", "lose:Revoke:1"], "unknown kind 'lose'"),
+        (["run", "central-story", "--fault", "drop:Revok:1"], "unknown message 'Revok'"),
+        (["run", "central-story", "--fault", "drop:Revoke:0"], "'0' is no message number"),
+        (["run", "central-story", "--perfcore", "localhost:1"], "expected both --perfcore and --kvm"),
+        (["run", "central-story", "--tape", "missing.tape"], "missing.tape: cannot read"),
+        (["check", "missing.json"], "missing.json: cannot read"),
+        (["show", "missing.json"], "missing.json: cannot read"),
+    ],
+)
+def test_bad_input_ends_in_2_with_one_clear_error(arguments: list[str], said: str) -> None:
+    result = lbrlab(*arguments)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_error_with_json_is_a_document_too() -> None:
+    result = lbrlab("run", "central-story", "-d", "v9", "--json")
+
+    assert document(result)["exit_code"] == result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("LBR x\nhost { branch 8 on cpu0 }\n", "bad.litmus:2:"),
+        ("LBR x\nmachine { cpus = 0; }\nhost { idle cpu0; }\n", "bad.litmus:2:18"),
+        ("LBR x\nmachine { depth = 7; }\nhost { idle cpu0; }\n", "bad.litmus:2:19"),
+        ("", "bad.litmus:1:1"),
+    ],
+)
+def test_bad_litmus_text_names_line_and_column(text: str, said: str) -> None:
+    Path("bad.litmus").write_text(text)
+    result = lbrlab("run", "bad.litmus")
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "not a run file"),
+        (lambda text: text.replace('"lbrlab-run"', '"other"', 1), "expected lbrlab-run version 1, found other"),
+        (lambda text: text.replace('"kind":"switch","cpu":0', '"kind":"switch","cpu":"x"', 1), "`$.trace[8].cpu`"),
+        (lambda text: text.replace('"seq":5,', '"seq":6,', 1), "trace: record 5"),
+        (lambda text: text.replace('"step host', '"stride host', 1), "tape: decision"),
+    ],
+)
+def test_a_damaged_run_file_is_refused_at_its_place(spoil: object, said: str) -> None:
+    lbrlab("run", "central-story", "-d", "v7", "-o", "run.json")
+    assert callable(spoil)
+    compact = json.dumps(json.loads(Path("run.json").read_text()), separators=(",", ":"))
+    spoiled = spoil(compact)
+    assert spoiled != compact
+    Path("run.json").write_text(spoiled)
+    result = lbrlab("check", "run.json")
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_show_marks_the_record_that_breaks_an_invariant() -> None:
+    lbrlab("run", "central-story", "-d", "kvm-switch", "-o", "run.json")
+    lines = lbrlab("show", "run.json").stdout.splitlines()
+    marked = [line for line in lines if "!! one-owner" in line]
+
+    assert lines[0].split() == ["seq", "time", "c0", "who", "record"]
+    assert marked
+    assert all("enter vm0/0" in line or "LBR_" in line for line in marked)
+
+
+def test_show_can_be_narrowed_to_one_invariant() -> None:
+    lbrlab("run", "central-story", "-d", "kvm-switch", "-o", "run.json")
+    whole = lbrlab("show", "run.json").stdout.splitlines()
+    narrow = lbrlab("show", "run.json", "-i", "host-clean").stdout.splitlines()
+
+    assert "!! host-clean" in narrow[-1]
+    assert len(narrow) < len(whole) // 4
+
+
+def test_the_lists_have_machine_readable_twins() -> None:
+    assert set(document(lbrlab("designs", "--json"))) == set(DESIGNS)
+    assert set(document(lbrlab("invariants", "--json"))) == {i.name for i in INVARIANTS}
+    assert "central-story" in document(lbrlab("scenarios", "--json"))
+    for name in ("designs", "invariants", "scenarios"):
+        assert lbrlab(name).exit_code == 0
+
+
+def test_demo_in_one_process_shows_every_design_and_ends_in_1() -> None:
+    result = lbrlab("demo", "--wire", "sim", "--json")
+    told = document(result)
+
+    assert result.exit_code == 1
+    assert isinstance(told["runs"], list)
+    assert [run["design"] for run in told["runs"]] == ["v7", "v8", "merged", "kvm-switch", "revoke-gp", "revoke-gp"]
+    assert "!! one-owner" in str(told["example"])
+
+
+def test_an_interrupted_run_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from client.tape.policy import DefaultPolicy
+
+    choose = DefaultPolicy.choose
+    calls = 0
+
+    def interrupt(self: DefaultPolicy, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 12:
+            raise KeyboardInterrupt
+        return choose(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DefaultPolicy, "choose", interrupt)
+    result = lbrlab("run", "central-story", "-o", "run.json")
+
+    assert result.exit_code == 130
+    assert lbrlab("check", "run.json").exit_code == 3
+    assert len(json.loads(Path("run.json").read_text())["tape"]) == 11
