@@ -97,9 +97,11 @@ class LbrRing:
             self.info[: count - head] = [INFO_CYCLES] * (count - head)
 
     def _pop(self, count: int) -> None:
-        for _ in range(min(count, self.model.depth)):
-            self.from_ip[self.tos] = self.to_ip[self.tos] = self.info[self.tos] = 0
-            self.tos = (self.tos - 1) & (self.model.depth - 1)
+        mask = self.model.depth - 1
+        for age in range(min(count, self.model.depth)):
+            i = (self.tos - age) & mask
+            self.from_ip[i] = self.to_ip[i] = self.info[i] = 0
+        self.tos = (self.tos - count) & mask
 
     def reset(self) -> None:
         """FROM, TO and INFO to zero; TOS and LBR_SELECT stay (``intel_pmu_lbr_reset``)."""

@@ -46,7 +46,7 @@ class Debugctl(IntFlag):
 DEBUGCTL_LBR = int(Debugctl.LBR)
 DEBUGCTL_BTF = int(Debugctl.BTF)
 DEBUGCTL_FREEZE_LBRS_ON_PMI = int(Debugctl.FREEZE_LBRS_ON_PMI)
-DEBUGCTL_DEFINED = int(~Debugctl(0))
+DEBUGCTL_DEFINED = sum(Debugctl)
 
 
 class LbrSelect(IntFlag):

@@ -27,7 +27,7 @@ from contract.control import (
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
-from contract.messages import Envelope
+from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import machine_model
 from contract.trace import TraceLog
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, PERF_CAP_FULL_WIDTH_WRITES
@@ -42,8 +42,9 @@ VCPUS_LIMIT = 16
 
 
 class KvmCore:
-    def __init__(self, log: TraceLog) -> None:
+    def __init__(self, log: TraceLog, protocol: int = PROTOCOL_VERSION) -> None:
         self.log = log
+        self.protocol = protocol
         self.inbox = Inbox()
         self.hv: Hypervisor
         self.endpoint: Endpoint
@@ -94,7 +95,7 @@ class KvmCore:
         self.inbox = Inbox()
         self.endpoint = Endpoint(command.kvm, hv, self.log)
         self.configured = True
-        self.endpoint.begin()
+        self.endpoint.begin(self.protocol)
         return Done()
 
     def _vcpu(self, name: str) -> Vcpu:

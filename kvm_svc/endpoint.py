@@ -34,9 +34,9 @@ class Endpoint:
         self.outbox: list[Envelope] = []
         self.refused = ""
 
-    def begin(self) -> None:
+    def begin(self, protocol: int) -> None:
         """Hello, then every vCPU's thread (R1)."""
-        self._send(Hello(self.session.name))
+        self._send(Hello(self.session.name, protocol))
         for vcpu in self.hv.vcpus:
             self._send(RegisterVcpu(vcpu, vcpu))
 

@@ -33,7 +33,7 @@ from contract.control import (
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
-from contract.messages import Envelope
+from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import machine_model
 from contract.trace import EventFailed, Switch, TraceLog
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
@@ -48,8 +48,9 @@ BRANCHES_LIMIT = 1_000_000
 
 
 class HostCore:
-    def __init__(self, log: TraceLog) -> None:
+    def __init__(self, log: TraceLog, protocol: int = PROTOCOL_VERSION) -> None:
         self.log = log
+        self.protocol = protocol
         self.inbox = Inbox()
         self.tasks: set[str] = set()
         self.machine: Machine
@@ -95,7 +96,7 @@ class HostCore:
         self.tasks = set(actors)
         self.machine = Machine(model, spec.cpus, actors, self.log)
         self.perf = Perf(self.machine, spec.counters, rules, command.design)
-        self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log)
+        self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log, self.protocol)
         self.configured = True
         return Done()
 

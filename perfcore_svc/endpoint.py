@@ -10,7 +10,6 @@ from contract.design import Design, Notifier, Recovery, Save
 from contract.errors import RefusedError
 from contract.inbox import CAPACITY
 from contract.messages import (
-    PROTOCOL_VERSION,
     AnyMessage,
     Available,
     CreateEvent,
@@ -34,13 +33,14 @@ from perfcore_svc.perf.event import PerfEvent, State
 
 
 class Endpoint:
-    __slots__ = ("design", "grants", "log", "machine", "outbox", "perf", "sessions", "vcpus")
+    __slots__ = ("design", "grants", "log", "machine", "outbox", "perf", "protocol", "sessions", "vcpus")
 
-    def __init__(self, machine: Machine, perf: Perf, design: Design, log: TraceLog) -> None:
+    def __init__(self, machine: Machine, perf: Perf, design: Design, log: TraceLog, protocol: int) -> None:
         self.machine = machine
         self.perf = perf
         self.design = design
         self.log = log
+        self.protocol = protocol
         self.sessions: dict[str, Session] = {}
         self.vcpus: dict[str, str] = {}
         self.outbox: list[Envelope] = []
@@ -76,13 +76,13 @@ class Endpoint:
         self.notify()
 
     def _welcome(self, envelope: Envelope, hello: Hello) -> None:
-        accepted = hello.protocol == PROTOCOL_VERSION
-        reason = "" if accepted else f"protocol {hello.protocol}, this host speaks {PROTOCOL_VERSION}"
+        accepted = hello.protocol == self.protocol
+        reason = "" if accepted else f"protocol {hello.protocol}, this host speaks {self.protocol}"
         session = Session(envelope.session, is_host=True)
         session.accept(envelope, self.log)
         if accepted:
             self.sessions[envelope.session] = session
-        self.outbox.append(session.wrap(Welcome(accepted, reason=reason, credits=CAPACITY), self.log))
+        self.outbox.append(session.wrap(Welcome(accepted, self.protocol, reason, CAPACITY), self.log))
 
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)

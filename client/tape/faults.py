@@ -34,6 +34,6 @@ def parse_fault(text: str) -> Fault:
         raise InputError(f"unknown kind {fate!r}, expected one of {', '.join(FATES)}", f"--fault {text}")
     if message not in MESSAGE_KINDS:
         raise InputError(f"unknown message {message!r}, expected one of {', '.join(MESSAGE_KINDS)}", f"--fault {text}")
-    if not which.isascii() or not which.isdigit() or not 1 <= int(which) <= 1_000_000:
+    if not which.isascii() or not which.isdigit() or len(which) > 7 or not 1 <= int(which) <= 1_000_000:
         raise InputError(f"{which!r} is no message number, expected 1, 2, 3, ...", f"--fault {text}")
     return Fault(Fate(fate), message, int(which))

@@ -6,7 +6,6 @@ log2(depth) bits; what a write of the others does is not settled by our sources,
 
 from __future__ import annotations
 
-from contract.provenance import sign_extended
 from contract.x86 import (
     DEBUGCTL_DEFINED,
     IA32_DEBUGCTL,
@@ -23,6 +22,7 @@ from contract.x86 import (
 from perfcore_svc.machine.cpu import Cpu
 
 _INFO_DEFINED = 0xFFFF | 7 << 61
+_SIGN_BITS = 3 << 59
 
 
 class GeneralProtectionError(Exception):
@@ -68,8 +68,9 @@ def _from_address(model: LbrModel, value: int) -> int:
 
 
 def quirked_from(model: LbrModel, value: int) -> int:
-    """A FROM value as software must write it back (``lbr_from_signext_quirk_wr``)."""
-    return sign_extended(value) if model.lbr_fmt == 4 else value
+    """A FROM value as software must write it back (``lbr_from_signext_quirk_wr``): bits 62:61 copied from the address's
+    sign, bit 63 left alone."""
+    return value | (value & _SIGN_BITS) << 2 if model.lbr_fmt == 4 else value
 
 
 def _only(value: int, defined: int) -> None:

@@ -105,7 +105,8 @@ class Perf:
         """``perf_event_release_kernel``."""
         self.sched.remove(event)
         del self.events[event.id]
-        self.named.pop(event.name, None)
+        if self.named.get(event.name) is event:
+            del self.named[event.name]
         self.machine.log.add(EventClose(event.id, event.name))
 
     def read(self, event: PerfEvent) -> int:

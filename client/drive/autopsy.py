@@ -1,0 +1,107 @@
+"""After a failed call: which service it was and why, and what is left of the trace. Loads grpc; import it late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from client.drive.grpc_service import BrokenCallError, Service
+from contract.errors import SystemFailedError
+from contract.messages import PROTOCOL_VERSION
+from contract.trace import AnyRecord, TraceLog
+
+PROBE_TIMEOUT = 0.5
+EXIT_TIMEOUT = 1.0
+"""Seconds from the end of a process's sockets to the end of the process."""
+
+_ENDING = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED
+
+Ends = Callable[[str, float], str]
+"""How the process of a service of ours ended, in words, waiting so many seconds for its end; "" while it runs."""
+
+
+def greet(services: dict[str, Service], timeout: float, ends: Ends) -> int:
+    """Meet both services; the highest number of a run that either has seen.
+
+    Raises SystemFailedError naming a service that is missing, does not answer or speaks another protocol.
+    """
+    highest = 0
+    for service in services.values():
+        try:
+            info = service.info(timeout)
+        except grpc.RpcError as error:
+            raise SystemFailedError(service.name, _symptom(service, error, ends)) from None
+        if info.service != service.name:
+            raise SystemFailedError(service.name, f"a {info.service} service is at {service.address}")
+        if info.protocol_version != PROTOCOL_VERSION:
+            raise SystemFailedError(
+                service.name, f"speaks protocol {info.protocol_version}, expected {PROTOCOL_VERSION}"
+            )
+        highest = max(highest, info.run)
+    return highest
+
+
+def examine(
+    broken: BrokenCallError, services: dict[str, Service], run: int, log: TraceLog, ends: Ends
+) -> SystemFailedError:
+    """Whose failure it was. Appends to ``log`` what the services that still answer know of the run."""
+    with ThreadPoolExecutor(len(services)) as pool:
+        symptoms = dict(zip(services, pool.map(lambda s: _probe(s, ends), services.values()), strict=True))
+    recover(log, run, [service for name, service in services.items() if not symptoms[name]])
+    for name, symptom in symptoms.items():
+        if symptom:
+            return SystemFailedError(name, symptom)
+    return _as_told(broken, services, ends)
+
+
+def _as_told(broken: BrokenCallError, services: Iterable[str], ends: Ends) -> SystemFailedError:
+    """Both services answer: what the failed call says. A message names the service that it is about, if not its own."""
+    service, reason = broken.service, f"{broken.code.name}: {broken.details}"
+    for name in services:
+        if broken.details.startswith(f"{name}: "):
+            service, reason = name, broken.details.removeprefix(f"{name}: ")
+    if broken.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        reason = "did not answer a call in time"
+    if broken.code in _ENDING and (end := ends(service, EXIT_TIMEOUT)):
+        reason = end  # It was on its way out when it was probed.
+    return SystemFailedError(service, reason)
+
+
+def recover(log: TraceLog, run: int, services: Iterable[Service]) -> None:
+    """Append what follows our records without a gap."""
+    found = [record for service in services for record in service.trace(run, log.clock, PROBE_TIMEOUT)]
+    follow(log, sorted(found, key=lambda record: record.seq))
+
+
+def follow(log: TraceLog, records: list[AnyRecord]) -> bool:
+    """Append the records as long as they follow those that are there; whether all did."""
+    for record in records:
+        if record.seq != log.clock + 1:
+            return False
+        log.records.append(record)
+        log.witness(record.seq, record.time)
+    return True
+
+
+def _probe(service: Service, ends: Ends) -> str:
+    """What is wrong with a service; "" if it answers."""
+    if end := ends(service.name, 0):
+        return end
+    try:
+        service.info(PROBE_TIMEOUT)
+    except grpc.RpcError as error:
+        return _symptom(service, error, ends)
+    return ""
+
+
+def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
+    code = error.code()
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"does not answer at {service.address}"
+    if code is grpc.StatusCode.UNAVAILABLE:
+        if end := ends(service.name, EXIT_TIMEOUT):
+            return end
+        return f"{'died, nothing' if service.met else 'nothing'} listens at {service.address}"
+    return f"no service of ours at {service.address}: {code.name}: {error.details()}"

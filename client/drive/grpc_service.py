@@ -1,0 +1,121 @@
+"""One service as the driver sees it: its channel, its control methods, its trace. Loads grpc; import it late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import msgspec
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.errors import LbrlabError, RefusedError
+from contract.trace import AnyRecord, TraceLog
+from contract.wire.codec import from_proto, to_proto
+from contract.wire.errors import WireValueError
+from contract.wire.methods import command_types
+from contract.wire.options import CHANNEL
+from contract.wire.records import record_from_proto, stamp_of
+from contract.wire.refusal import CLOCK, ERRNO
+from lbrlab.v1 import info_pb2, kvm_control_pb2, perf_control_pb2, trace_pb2
+
+_RESULTS: dict[str, type[msgspec.Struct]] = {struct.__name__: struct for struct in AnyResult.__args__}
+CONTROLS: dict[str, tuple[ServiceDescriptor, tuple[type[msgspec.Struct], ...]]] = {
+    "perfcore": (perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"], AnyPerfCommand.__args__),
+    "kvm": (kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"], AnyKvmCommand.__args__),
+}
+
+
+class RefusedCallError(RefusedError):
+    """``clock``: the service's after the refusal. It is not ours where records were made before it."""
+
+    def __init__(self, message: str, errno: str, clock: int) -> None:
+        super().__init__(message, errno)
+        self.clock = clock
+
+
+class BrokenCallError(LbrlabError):
+    """A call failed, and with it the run. ``service``: the one that was called."""
+
+    def __init__(self, service: str, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f"{service}: {code.name}: {details}")
+        self.service = service
+        self.code = code
+        self.details = details
+
+
+class Service:
+    """A channel to ``name`` ("perfcore", "kvm") at ``address``. ``met``: it has answered before."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+        self.met = False
+        self._channel = grpc.insecure_channel(address, options=CHANNEL)
+        descriptor, commands = CONTROLS[name]
+        self._methods: dict[type, tuple[Callable[..., Any], type[Message]]] = {
+            struct: self._method(descriptor, method) for method, struct in command_types(descriptor, commands).items()
+        }
+        self._info = self._method(info_pb2.DESCRIPTOR.services_by_name["InfoService"], "GetInfo")[0]
+        self._trace = self._method(trace_pb2.DESCRIPTOR.services_by_name["TraceService"], "GetTrace")[0]
+
+    def _method(self, service: ServiceDescriptor, name: str) -> tuple[Callable[..., Any], type[Message]]:
+        method = service.methods_by_name[name]
+        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        kind = self._channel.unary_stream if method.server_streaming else self._channel.unary_unary
+        return kind(f"/{service.full_name}/{name}", request.SerializeToString, response.FromString), request
+
+    def call(self, run: int, log: TraceLog, command: msgspec.Struct, timeout: float) -> Any:
+        """The response to a command; ``log`` gives the stamp.
+
+        Raises RefusedError, with nothing changed, RefusedCallError, or BrokenCallError.
+        """
+        method, request_type = self._methods[type(command)]
+        try:
+            request = to_proto(command, request_type)
+        except WireValueError as error:
+            raise RefusedError(str(error)) from None
+        request.stamp.CopyFrom(stamp_of(run, log))  # type: ignore[attr-defined]
+        try:
+            response = method(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise self._failed(error) from None
+        self.met = True
+        return response
+
+    def _failed(self, error: Any) -> LbrlabError:
+        metadata = dict(error.trailing_metadata() or ())
+        code, details = error.code(), error.details() or ""
+        if ERRNO in metadata:
+            return RefusedCallError(details, metadata[ERRNO], int(metadata[CLOCK]))
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            return RefusedError(details)
+        return BrokenCallError(self.name, code, details)
+
+    def info(self, timeout: float) -> info_pb2.GetInfoResponse:
+        """Raises grpc.RpcError."""
+        info: info_pb2.GetInfoResponse = self._info(info_pb2.GetInfoRequest(), timeout=timeout)
+        self.met = True
+        return info
+
+    def trace(self, run: int, since_seq: int, timeout: float) -> list[AnyRecord]:
+        """The service's own records, as far as they come."""
+        records: list[AnyRecord] = []
+        try:
+            for chunk in self._trace(trace_pb2.GetTraceRequest(run=run, since_seq=since_seq), timeout=timeout):
+                records += map(record_from_proto, chunk.records)
+        except (grpc.RpcError, WireValueError):
+            pass  # What did come is still true.
+        return records
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def result_of(response: Any) -> Any:
+    """The result struct of a response; None where its method has none."""
+    field = response.DESCRIPTOR.fields_by_name.get("result")
+    return None if field is None else from_proto(response.result, _RESULTS[field.message_type.name])

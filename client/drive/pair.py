@@ -1,0 +1,158 @@
+"""A perf core and a KVM as processes of ours, on private Unix sockets, for as long as a ``with`` block lasts."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from client.drive.grpc_wire import CALL_TIMEOUT, GrpcWire
+from contract.errors import SystemFailedError
+
+START_TIMEOUT = 10.0
+STOP_TIMEOUT = 2.0
+STDERR_LINES = 20
+
+
+class Child:
+    """One service process. ``tail``: the last lines that it wrote to standard error."""
+
+    def __init__(self, service: str, module: str, arguments: list[str], folder: str) -> None:
+        self.service = service
+        self.tail: deque[str] = deque(maxlen=STDERR_LINES)
+        self.address = f"unix:{folder}/{service}.sock"
+        command = [sys.executable, "-m", module, "--listen", self.address, "--exit-with-parent", *arguments]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A Ctrl-C in the terminal is for us; we stop the services.
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        assert self.process.stderr is not None
+        self._reader = threading.Thread(target=self._collect, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+
+    def _collect(self, stderr: IO[bytes]) -> None:
+        for line in stderr:
+            self.tail.append(line.decode(errors="replace").rstrip())
+
+    def wait_ready(self, deadline: float) -> None:
+        """Until the ready line is there. Raises SystemFailedError when the process ends or ``deadline`` passes."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        left = max(0.0, deadline - time.monotonic())
+        if not select.select([stdout], [], [], left)[0]:
+            raise SystemFailedError(self.service, self._with_tail(f"not ready within {START_TIMEOUT:g} s"))
+        line = stdout.readline()
+        if not line:
+            self.process.wait()
+            self._reader.join(1)
+            raise SystemFailedError(self.service, self._with_tail(self.end() or "closed its output"))
+        self.address = json.loads(line)["address"]
+
+    def end(self, timeout: float = 0) -> str:
+        """How the process ended, in words, waiting up to ``timeout`` seconds for its end; "" while it runs."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return ""
+        return f"killed by signal {-status}" if status < 0 else f"exited with {status}"
+
+    def _with_tail(self, reason: str) -> str:
+        return f"{reason}: {self.tail[-1]}" if self.tail else reason
+
+    def ask_to_stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            # A stopped process takes the signal when it goes on.
+            self.process.send_signal(signal.SIGCONT)
+
+    def see_off(self, deadline: float) -> None:
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(1)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class Pair:
+    """Both services and a wire to them; nothing of them is left after the block.
+
+    ``timeout``: seconds for each call of ``wire``. ``flags``: more arguments of a service, by "perfcore" and "kvm".
+    """
+
+    perfcore: Child
+    kvm: Child
+    wire: GrpcWire
+
+    def __init__(self, *, timeout: float = CALL_TIMEOUT, flags: Mapping[str, list[str]] | None = None) -> None:
+        self._timeout = timeout
+        self._flags = flags or {}
+        self._children: list[Child] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Pair:
+        self._folder = tempfile.TemporaryDirectory(prefix="lbrlab-", ignore_cleanup_errors=True)
+        folder = str(Path(self._folder.name))
+        try:
+            self.perfcore = self._spawn("perfcore", "perfcore_svc.service.main", [], folder)
+            dial = ["--perfcore", self.perfcore.address]
+            self.kvm = self._spawn("kvm", "kvm_svc.service.main", dial, folder)
+            deadline = time.monotonic() + START_TIMEOUT
+            for child in self._children:
+                child.wait_ready(deadline)
+            self.wire = self.connect(self._timeout)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _spawn(self, service: str, module: str, arguments: list[str], folder: str) -> Child:
+        child = Child(service, module, [*arguments, *self._flags.get(service, [])], folder)
+        self._children.append(child)
+        return child
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wire.close()
+        self.close()
+
+    def end(self, service: str, timeout: float) -> str:
+        """How the service's process ended, as ``Child.end``."""
+        return {"perfcore": self.perfcore, "kvm": self.kvm}[service].end(timeout)
+
+    def connect(self, timeout: float = CALL_TIMEOUT) -> GrpcWire:
+        """One more wire to this pair; the run that is configured last is the one that goes on."""
+        return GrpcWire(self.perfcore.address, self.kvm.address, timeout, self.end)
+
+    def close(self) -> None:
+        """Stop both: SIGTERM, and after two seconds SIGKILL."""
+        try:
+            for child in self._children:
+                child.ask_to_stop()
+        finally:
+            deadline = time.monotonic() + STOP_TIMEOUT
+            for child in self._children:
+                child.see_off(deadline)
+            self._children.clear()
+            if self._folder is not None:
+                self._folder.cleanup()

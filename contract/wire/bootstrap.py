@@ -1,0 +1,116 @@
+"""The process around a service: flags, socket, health, reflection, the ready line, and the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from contract.messages import PROTOCOL_VERSION
+from contract.wire import options
+from contract.wire.log import bind, log
+
+GRACE = 0.5
+"""Seconds that calls under way get at the end."""
+ORPHAN_LIMIT = 3.0
+"""Seconds after which an orphan ends, whatever it is doing."""
+
+Cleanup = Callable[[], Awaitable[None]]
+
+
+def argument_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The flags that both services have."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="ADDR",
+        default="127.0.0.1:0",
+        help="HOST:PORT or unix:PATH to serve at; port 0 takes a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="stop when standard input ends: no service outlives the program that started it",
+    )
+    parser.add_argument("--protocol", type=int, default=PROTOCOL_VERSION, help=argparse.SUPPRESS)
+    return parser
+
+
+class Process:
+    """One service process. ``services`` are what reflection and health tell of."""
+
+    def __init__(self, service: str, args: argparse.Namespace, services: Sequence[ServiceDescriptor]) -> None:
+        bind(service=service)
+        self.service = service
+        self.args = args
+        self.names = [service.full_name for service in services]
+        self.stop = asyncio.Event()
+        self.health = health.HealthServicer()
+        self.server = grpc.aio.server(options=options.SERVER)
+
+    async def serve(self, handlers: Sequence[grpc.GenericRpcHandler], end: Cleanup) -> int:
+        """Serve until a signal or the end of the parent; returns the exit status. ``end`` closes the streams."""
+        server = self.server
+        server.add_generic_rpc_handlers(tuple(handlers))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        reflection.enable_server_reflection([*self.names, HEALTH, reflection.SERVICE_NAME], server)
+        listen = self.args.listen
+        try:
+            port = server.add_insecure_port(listen)
+        except RuntimeError as error:
+            log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
+            await end()
+            return 1
+        address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+        self._catch_signals()
+        await server.start()
+        for name in ("", *self.names):
+            await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        if self.args.exit_with_parent:
+            self._watch_parent()
+        ready = {"service": self.service, "address": address, "protocol": self.args.protocol}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        log().info("serving", address=address)
+        await self.stop.wait()
+        await self.health.enter_graceful_shutdown()
+        await end()
+        await server.stop(GRACE)
+        log().info("stopped")
+        return 0
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+
+    def _watch_parent(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def watch() -> None:
+            with suppress(OSError):
+                while os.read(0, 4096):
+                    pass
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.stop.set)
+            time.sleep(ORPHAN_LIMIT)
+            os._exit(1)
+
+        threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -1,0 +1,62 @@
+"""The control services: every method is a command of the same form, so one table makes all handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+import msgspec
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from contract.wire.codec import from_proto, to_proto
+from contract.wire.methods import Decide
+from contract.wire.shell import Shell
+from contract.wire.status import Handler, unary, unary_stream
+from lbrlab.v1 import info_pb2, trace_pb2
+
+INFO = info_pb2.DESCRIPTOR.services_by_name["InfoService"]
+TRACE = trace_pb2.DESCRIPTOR.services_by_name["TraceService"]
+
+
+def control_handlers(
+    shell: Shell[Any], service: ServiceDescriptor, commands: Mapping[str, type[msgspec.Struct]]
+) -> grpc.GenericRpcHandler:
+    """Handlers of the control service; ``commands`` maps its methods to the commands they carry, Decide apart."""
+    return handlers(service, {method: _handler(shell, method, commands) for method in service.methods})
+
+
+def common_handlers(shell: Shell[Any]) -> list[grpc.GenericRpcHandler]:
+    """InfoService and TraceService."""
+    return [
+        handlers(INFO, {INFO.methods_by_name["GetInfo"]: unary(info_pb2.GetInfoRequest, shell.info)}),
+        handlers(TRACE, {TRACE.methods_by_name["GetTrace"]: unary_stream(trace_pb2.GetTraceRequest, shell.trace)}),
+    ]
+
+
+def handlers(
+    service: ServiceDescriptor, made: Mapping[MethodDescriptor, grpc.RpcMethodHandler]
+) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(service.full_name, {m.name: handler for m, handler in made.items()})
+
+
+def _handler(shell: Shell[Any], method: MethodDescriptor, commands: Mapping[str, type[Any]]) -> grpc.RpcMethodHandler:
+    struct = commands[method.name]
+    response = GetMessageClass(method.output_type)
+    answer = method.output_type.fields_by_name.get("result")
+    result_type = GetMessageClass(answer.message_type) if answer and answer.message_type else None
+    perform: Callable[..., Any] = shell.command
+    if method.name == "Configure":
+        perform = shell.configure
+    elif struct is Decide:
+        perform = shell.decide
+
+    async def handle(request: Any) -> Message:
+        run, result, block = await perform(request.stamp, from_proto(request, struct))
+        content: dict[str, Any] = {} if result_type is None else {"result": to_proto(result, result_type)}
+        return response(stamp=shell.stamp(run), records=block.records, **content)
+
+    typed: Handler = handle
+    return unary(GetMessageClass(method.input_type), typed)

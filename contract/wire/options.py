@@ -1,0 +1,38 @@
+"""gRPC settings of both ends. They belong together: a server that knows nothing of the client's pings ends the link.
+
+Keepalive: the client pings every 10 s, and takes the peer for dead 5 s after an unanswered ping. ``ping_timeout`` is
+the setting that does so; the keepalive timeout of its name has no effect on that.
+"""
+
+from __future__ import annotations
+
+MESSAGE_LIMIT = 64 << 20
+"""Bytes of one message: the records of one command come in one response."""
+
+Options = list[tuple[str, int]]
+
+_BOTH: Options = [
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+]
+
+CHANNEL: Options = [
+    *_BOTH,
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A new attempt would bring the first frames of a stream twice.
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A pair that is started anew must not meet the connection of the pair before.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+SERVER: Options = [
+    *_BOTH,
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # Two services on one port would each get half of the calls.
+    ("grpc.so_reuseport", 0),
+]

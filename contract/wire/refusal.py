@@ -1,0 +1,5 @@
+"""Trailing metadata of a refusal, with which the driver raises it again."""
+
+ERRNO = "lbrlab-errno"
+CLOCK = "lbrlab-clock"
+NOW = "lbrlab-now"

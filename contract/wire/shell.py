@@ -1,0 +1,238 @@
+"""What both services do around their core: runs, stamps, decisions, and what a failure leaves behind.
+
+Theory of operation. The core is a sans-IO object that answers one input at a time; a lock sees to that, because KVM's
+answer may have to wait for the silicon. Each Configure makes a new core and a new log, and they take the place of the
+old ones only when the core has accepted the command. A refusal leaves everything as it was, the clock included.
+Any other failure in the middle of a command leaves a core that nobody can trust: the run is marked as failed, and
+whatever is asked of it gives that failure until the next Configure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+import grpc
+
+from contract.control import AnyResult
+from contract.errors import PeerContractError, RefusedError
+from contract.inbox import Fate, Inbox
+from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.trace import TraceLog
+from contract.wire.methods import Decide
+from contract.wire.records import KEPT, Block, record_to_proto, since, stamp_of
+from contract.wire.status import CallError, refusal, unexpected
+from lbrlab.v1 import info_pb2, trace_pb2
+
+TRACE_CHUNK = 256
+ARRIVAL_TIMEOUT = 2.0
+"""Seconds that a decision waits for its message to arrive."""
+
+
+class Core(Protocol):
+    log: TraceLog
+    inbox: Inbox
+
+    def decide(self, fate: Fate, session: str, n: int) -> None: ...
+
+    def drain(self) -> list[Envelope]: ...
+
+
+C = TypeVar("C", bound=Core)
+
+
+class Run(Generic[C]):
+    """One run of the service. ``newest``: the highest message number that has arrived, by session."""
+
+    __slots__ = ("arrived", "core", "failed", "newest", "number")
+
+    def __init__(self, number: int, core: C) -> None:
+        self.number = number
+        self.core = core
+        self.failed: CallError | None = None
+        self.newest: dict[str, int] = {}
+        self.arrived = asyncio.Event()
+
+    def fail(self, error: CallError) -> None:
+        """The first failure is the one that counts."""
+        self.failed = self.failed or error
+        self.arrived.set()
+
+    def check(self) -> None:
+        if self.failed:
+            raise CallError(self.failed.code, self.failed.message)
+
+    def receive(self, envelopes: Iterable[Envelope]) -> None:
+        """What has come in over the stream lies in the inbox until a decision names it."""
+        try:
+            for envelope in envelopes:
+                self.core.inbox.put(envelope)
+                self.newest[envelope.session] = envelope.seq
+        except PeerContractError as error:
+            self.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
+        self.arrived.set()
+
+    async def arrival(self, session: str, n: int) -> None:
+        """Wait until message ``n`` is there, can no longer come, or the run has failed. Messages arrive in order."""
+        while self.newest.get(session, 0) < n and not self.failed:
+            self.arrived.clear()
+            await self.arrived.wait()
+
+
+Performed = tuple[Run[C], AnyResult | None, Block]
+"""The run that a command belonged to, its result (a decision has none), and the records that it made."""
+
+
+class Shell(ABC, Generic[C]):
+    """Base of the services. ``service`` names it to others: "perfcore", "kvm"."""
+
+    service: str
+    arrival_timeout = ARRIVAL_TIMEOUT
+
+    def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
+        self.protocol = protocol
+        self.lock = asyncio.Lock()
+        self.run: Run[C] = Run(0, self.new_core(TraceLog()))
+
+    @abstractmethod
+    def new_core(self, log: TraceLog) -> C: ...
+
+    @abstractmethod
+    async def carry_out(self, run: Run[C], command: Any, block: Block) -> AnyResult:
+        """Put the command to the core of ``run``."""
+
+    @abstractmethod
+    def send(self, run: Run[C], envelopes: list[Envelope]) -> None:
+        """Hand the core's messages to the streams. Raises PeerContractError where one is clogged."""
+
+    async def prepare(self) -> None:
+        """What has to be there before a run can begin. Raises CallError if it is not."""
+
+    def may_arrive(self, session: str) -> bool:
+        """Whether messages of that session can come at all."""
+        return True
+
+    def describe(self, info: info_pb2.GetInfoResponse) -> None:
+        """Add what only this service knows."""
+
+    async def close(self) -> None:
+        """The process is about to end, and with it the current run. Subclasses close their streams too."""
+        self.run.fail(CallError(grpc.StatusCode.UNAVAILABLE, f"{self.service}: is stopping"))
+
+    # Commands --------------------------------------------------------------------------------------------
+
+    def current(self, number: int) -> Run[C]:
+        """The current run, if it is that one. Raises CallError ABORTED."""
+        run = self.run
+        if number != run.number:
+            now = f"the current run is {run.number}" if run.number else "there is no run yet"
+            raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {number} is not current, {now}")
+        return run
+
+    async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
+        async with self.lock:
+            if stamp.run <= self.run.number:
+                why = f"{self.service}: run {stamp.run} is over, a new one needs a number above {self.run.number}"
+                raise CallError(grpc.StatusCode.ABORTED, why)
+            await self.prepare()
+            run: Run[C] = Run(stamp.run, self.new_core(TraceLog()))
+            result, block = await self._perform(run, stamp, command)
+            self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
+            self.run = run
+            self._deliver(run)
+            return run, result, block
+
+    async def command(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
+        async with self.lock:
+            run = self.current(stamp.run)
+            run.check()
+            try:
+                result, block = await self._perform(run, stamp, command)
+            finally:
+                self._deliver(run)
+            return run, result, block
+
+    async def decide(self, stamp: trace_pb2.Stamp, decision: Decide) -> Performed[C]:
+        run = self.current(stamp.run)
+        if self.may_arrive(decision.session):
+            # The inbox refuses a message that is still not there.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.arrival_timeout):
+                    await run.arrival(decision.session, decision.n)
+        async with self.lock:
+            run = self.current(stamp.run)
+            run.check()
+            result, block = await self._perform(run, stamp, decision)
+            self._deliver(run)
+            return run, result, block
+
+    async def _perform(self, run: Run[C], stamp: trace_pb2.Stamp, command: Any) -> tuple[AnyResult | None, Block]:
+        log = run.core.log
+        clock, now = log.clock, log.now
+        log.witness(stamp.clock, stamp.now_ns)
+        asked = log.clock
+        block = Block(log)
+        result: AnyResult | None = None
+        try:
+            if isinstance(command, Decide):
+                run.core.decide(command.fate, command.session, command.n)
+            else:
+                result = await self.carry_out(run, command, block)
+        except RefusedError as error:
+            if log.clock == asked:
+                log.clock, log.now = clock, now
+                raise refusal(error, stamp.clock, stamp.now_ns) from None
+            raise refusal(error, log.clock, log.now) from None
+        except CallError as error:
+            run.fail(error)
+            raise
+        except asyncio.CancelledError:
+            run.fail(CallError(grpc.StatusCode.UNAVAILABLE, f"{self.service}: a command was cancelled halfway"))
+            raise
+        except Exception as error:
+            self.broken(run, error, type(command).__name__)
+            run.check()
+        block.flush()
+        if len(log.records) > KEPT + KEPT // 4:
+            del log.records[:-KEPT]
+        return result, block
+
+    def _deliver(self, run: Run[C]) -> None:
+        """What the core has to say goes out, after a failure too: the peer may be waiting for it."""
+        try:
+            if envelopes := run.core.drain():
+                self.send(run, envelopes)
+        except PeerContractError as error:
+            run.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self.service}: {error}"))
+
+    def broken(self, run: Run[C], error: Exception, doing: str) -> None:
+        """An error that nobody foresaw ends the run."""
+        failure = unexpected(error, doing)
+        run.fail(CallError(failure.code, f"{self.service}: internal error: {failure.message}"))
+
+    # Other services --------------------------------------------------------------------------------------
+
+    async def info(self, _: info_pb2.GetInfoRequest) -> info_pb2.GetInfoResponse:
+        from importlib.metadata import version
+
+        made = info_pb2.GetInfoResponse(
+            service=self.service,
+            protocol_version=self.protocol,
+            package_version=version("lbrlab"),
+            run=self.run.number,
+            run_failed=self.run.failed.message if self.run.failed else "",
+        )
+        self.describe(made)
+        return made
+
+    async def trace(self, request: trace_pb2.GetTraceRequest) -> AsyncIterator[trace_pb2.GetTraceResponse]:
+        records = since(self.current(request.run).core.log.records, request.since_seq)
+        for start in range(0, len(records), TRACE_CHUNK):
+            chunk = records[start : start + TRACE_CHUNK]
+            yield trace_pb2.GetTraceResponse(records=map(record_to_proto, chunk))
+
+    def stamp(self, run: Run[C]) -> trace_pb2.Stamp:
+        return stamp_of(run.number, run.core.log)

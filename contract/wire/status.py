@@ -1,0 +1,128 @@
+"""How a call fails: one exception for the services, and what becomes of every other one.
+
+No traceback reaches a caller. What nobody foresaw is INTERNAL with its type and message, and is logged once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+import protovalidate
+from google.protobuf.message import DecodeError, Message
+
+from contract.errors import LbrlabError, RefusedError
+from contract.wire.errors import WireValueError
+from contract.wire.log import log
+from contract.wire.refusal import CLOCK, ERRNO, NOW
+
+M = TypeVar("M", bound=Message)
+Handler = Callable[[Any], Awaitable[Message]]
+
+
+class CallError(LbrlabError):
+    """A call ends with this gRPC status."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.metadata = metadata
+
+
+def refusal(error: RefusedError, clock: int, now: int) -> CallError:
+    """A core's refusal, with all that the driver needs to raise it again."""
+    metadata = (ERRNO, error.errno), (CLOCK, str(clock)), (NOW, str(now))
+    return CallError(grpc.StatusCode.FAILED_PRECONDITION, str(error), metadata)
+
+
+def unexpected(error: Exception, doing: str) -> CallError:
+    """INTERNAL for an error that nobody foresaw; logs it."""
+    log().error("internal-error", doing=doing, error=f"{type(error).__name__}: {error}", exc_info=error)
+    return CallError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+def parse(message: type[M], raw: bytes) -> M:
+    """A valid message, or CallError INVALID_ARGUMENT naming the field that breaks a rule."""
+    try:
+        made = message.FromString(raw)
+        protovalidate.validate(made)
+    except DecodeError:
+        name = message.DESCRIPTOR.full_name
+        raise CallError(grpc.StatusCode.INVALID_ARGUMENT, f"these bytes are no {name}") from None
+    except protovalidate.ValidationError as error:
+        raise CallError(grpc.StatusCode.INVALID_ARGUMENT, _violations(error)) from None
+    return made
+
+
+def _violations(error: protovalidate.ValidationError) -> str:
+    found = []
+    for violation in error.violations[:8]:
+        path = ""
+        for element in violation.proto.field.elements if violation.proto.field else ():
+            path += f".{element.field_name}"
+            if element.subscript is not None:
+                path += f"[{element.subscript.value!r}]"
+        found.append(f"{path.lstrip('.')}: {violation.proto.message}" if path else str(violation.proto.message))
+    return "; ".join(found)
+
+
+def unary(request: type[Message], handler: Handler) -> grpc.RpcMethodHandler:
+    """A handler that takes a valid ``request`` and raises CallError where the call fails."""
+
+    async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Message | None:
+        failure: CallError
+        try:
+            return await handler(parse(request, raw))
+        except CallError as error:
+            failure = error
+        except WireValueError as error:
+            failure = CallError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception as error:
+            failure = unexpected(error, request.DESCRIPTOR.name)
+        await context.abort(failure.code, failure.message, failure.metadata)
+        return None
+
+    return grpc.unary_unary_rpc_method_handler(call, None, _serialized)
+
+
+def unary_stream(request: type[Message], handler: Callable[[Any], AsyncIterator[Message]]) -> grpc.RpcMethodHandler:
+    async def call(raw: bytes, context: grpc.aio.ServicerContext) -> None:
+        failure: CallError
+        try:
+            async for message in handler(parse(request, raw)):
+                await context.write(message)
+            return
+        except CallError as error:
+            failure = error
+        except Exception as error:
+            failure = unexpected(error, request.DESCRIPTOR.name)
+        await context.abort(failure.code, failure.message, failure.metadata)
+
+    return grpc.unary_stream_rpc_method_handler(call, None, _serialized)
+
+
+def stream_stream(handler: Callable[[grpc.aio.ServicerContext], Awaitable[None]], doing: str) -> grpc.RpcMethodHandler:
+    """A handler that reads raw messages from the context and writes messages to it."""
+
+    async def call(_: object, context: grpc.aio.ServicerContext) -> None:
+        failure: CallError
+        try:
+            await handler(context)
+            return
+        except CallError as error:
+            failure = error
+        except (grpc.aio.BaseError, asyncio.InvalidStateError):
+            return  # The peer is gone; whoever shares a run with it has been told by the handler.
+        except Exception as error:
+            failure = unexpected(error, doing)
+        await context.abort(failure.code, failure.message, failure.metadata)
+
+    return grpc.stream_stream_rpc_method_handler(call, None, _serialized)
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()

@@ -1,0 +1,1 @@
+"""KVM as a process: its core behind gRPC."""

@@ -1,0 +1,176 @@
+"""KVM's link to the perf core: the contract stream and the machine stream, which come and go together.
+
+The link is dialled until it is up and dialled again when it is lost; ``generation`` counts how often it came up. A
+run belongs to one generation: messages lost with a stream would never be missed otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from contract.errors import RefusedError
+from contract.machine import AnyReply, AnyRequest
+from contract.messages import Envelope
+from contract.wire.codec import descriptor_of, to_proto, type_fields, union_fields
+from contract.wire.codec import from_proto as struct_from_proto
+from contract.wire.options import CHANNEL
+from contract.wire.status import CallError, parse, unexpected
+from contract.wire.stream import FrameWriter
+from lbrlab.v1 import contract_pb2, info_pb2, machine_pb2, trace_pb2
+
+_REQUESTS = union_fields(AnyRequest, machine_pb2.RunRequest)
+_REPLIES = {
+    type_fields(descriptor_of(machine_pb2.RunResponse))[struct.__name__].name: struct for struct in AnyReply.__args__
+}
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+REDIAL = 0.05
+"""Seconds between two attempts where the perf core turns the link down at once."""
+
+Receive = Callable[[int, list[Envelope]], None]
+Lost = Callable[[str], None]
+
+
+class Link:
+    """``receive`` gets the frames of the host, ``lost`` is told why when a link that was up ends."""
+
+    def __init__(self, perfcore: str, kvm: str, protocol: int, receive: Receive, lost: Lost) -> None:
+        self.perfcore = perfcore
+        self.kvm = kvm
+        self.protocol = protocol
+        self.generation = 0
+        self.state = info_pb2.LINK_STATE_DIALLING
+        self.detail = "not dialled yet"
+        self.up = asyncio.Event()
+        self._receive = receive
+        self._lost = lost
+        self._machine: Any = None
+        self._broken = asyncio.Event()
+        self._writer: FrameWriter | None = None
+
+    def send(self, run: int, envelopes: list[Envelope]) -> None:
+        """Messages for the host. With the link down they are lost, and so is their run."""
+        if self._writer is not None:
+            self._writer.put(run, envelopes)
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        while True:
+            try:
+                async with grpc.aio.insecure_channel(self.perfcore, options=CHANNEL) as channel:
+                    await self._connect(channel)
+                why = "its streams ended"
+            except grpc.aio.AioRpcError as error:
+                why = error.details() or error.code().name
+            except (CallError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+                why = str(error)
+            except Exception as error:
+                why = unexpected(error, "link").message
+            self._down(why)
+            await asyncio.sleep(REDIAL)
+
+    async def _connect(self, channel: grpc.aio.Channel) -> None:
+        contract = _open(channel, contract_pb2, "ContractService", "Attach")
+        machine = _open(channel, machine_pb2, "MachineService", "Run")
+        tasks: list[asyncio.Task[Any]] = []
+        try:
+            await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, protocol=self.protocol))
+            await _read(contract, contract_pb2.AttachResponse)
+            writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
+            self._writer, self._machine, self._broken = writer, machine, asyncio.Event()
+            self.generation += 1
+            self.state, self.detail = info_pb2.LINK_STATE_UP, ""
+            self.up.set()
+            work = self._read_frames(contract), writer.run(), self._broken.wait()
+            tasks = [asyncio.create_task(coroutine) for coroutine in work]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._writer = self._machine = None
+            contract.cancel()
+            machine.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _down(self, why: str) -> None:
+        was_up = self.up.is_set()
+        self.up.clear()
+        self.state, self.detail = info_pb2.LINK_STATE_DIALLING, why
+        if was_up:
+            self._lost(why)
+
+    async def _write(self, contract: Any, run: int, envelopes: list[Envelope]) -> None:
+        messages = [to_proto(e, contract_pb2.Envelope) for e in envelopes]
+        await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, run=run, envelopes=messages))
+
+    async def _read_frames(self, contract: Any) -> None:
+        while (frame := await _read(contract, contract_pb2.AttachResponse)) is not None:
+            self._receive(frame.run, [struct_from_proto(e, Envelope) for e in frame.envelopes])
+
+    async def ask(self, stamp: trace_pb2.Stamp, request: AnyRequest, timeout: float) -> tuple[AnyReply, Any]:
+        """The silicon's reply to one request, and the response that brought it.
+
+        Raises CallError: UNAVAILABLE when no answer comes within ``timeout`` seconds, which ends the link; or the
+        failure that the perf core answered with.
+        """
+        machine, broken = self._machine, self._broken
+        if machine is None:
+            raise unavailable(f"link lost: {self.detail}")
+        member, encode = _REQUESTS[type(request)]
+        answered = False
+        try:
+            # A read that times out ends the stream. Here it has to: a late answer would be taken for another's.
+            async with asyncio.timeout(timeout):
+                await machine.write(machine_pb2.RunRequest(stamp=stamp, **{member: encode(request)}))
+                response = await _read(machine, machine_pb2.RunResponse)
+            answered = response is not None
+        except TimeoutError:
+            raise unavailable(f"no answer to a machine request within {timeout:g} s") from None
+        except grpc.aio.AioRpcError as error:
+            raise unavailable(f"link lost: {error.details()}") from None
+        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+            raise unavailable(f"link lost: {error}") from None
+        finally:
+            if not answered:
+                broken.set()
+        if not answered:
+            raise unavailable("link lost: the machine stream ended")
+        return self._reply(response), response
+
+    def _reply(self, response: Any) -> AnyReply:
+        member = response.WhichOneof("reply")
+        if member == "failure":
+            failure = response.failure
+            code = _CODES.get(failure.code, grpc.StatusCode.INTERNAL)
+            if failure.errno:
+                raise RefusedError(failure.message, failure.errno)
+            raise CallError(code, failure.message)
+        if member not in _REPLIES:
+            raise CallError(grpc.StatusCode.INTERNAL, "perfcore: a machine response without a reply")
+        reply: AnyReply = struct_from_proto(getattr(response, member), _REPLIES[member])
+        return reply
+
+
+def _open(channel: grpc.aio.Channel, module: Any, service: str, method: str) -> Any:
+    name = module.DESCRIPTOR.services_by_name[service].full_name
+    return channel.stream_stream(f"/{name}/{method}", _serialized, None)(wait_for_ready=True)
+
+
+def unavailable(why: str) -> CallError:
+    return CallError(grpc.StatusCode.UNAVAILABLE, f"perfcore: {why}")
+
+
+async def _read(call: Any, message: type[Message]) -> Any:
+    raw = await call.read()
+    return None if raw is grpc.aio.EOF else parse(message, raw)
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()

@@ -1,0 +1,106 @@
+"""KVM's commands over gRPC: each may ask the silicon over the link before it is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm
+from contract.errors import RefusedError
+from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.trace import TraceLog
+from contract.wire.control import INFO, TRACE, common_handlers, control_handlers
+from contract.wire.methods import command_types
+from contract.wire.records import Block
+from contract.wire.shell import Run, Shell
+from contract.wire.status import CallError
+from kvm_svc.core import KvmCore
+from kvm_svc.service.link import Link, unavailable
+from lbrlab.v1 import info_pb2, kvm_control_pb2
+
+CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, INFO, TRACE)
+ANSWER_TIMEOUT = 3.0
+"""Seconds that the perf core has to answer a machine request, and to be there when a run begins."""
+
+
+class KvmShell(Shell[KvmCore]):
+    service = "kvm"
+
+    def __init__(
+        self, perfcore: str, name: str, answer_timeout: float = ANSWER_TIMEOUT, protocol: int = PROTOCOL_VERSION
+    ) -> None:
+        super().__init__(protocol)
+        self.name = name
+        self.answer_timeout = answer_timeout
+        self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)
+        self._dialling = asyncio.create_task(self.link.run())
+
+    def new_core(self, log: TraceLog) -> KvmCore:
+        return KvmCore(log, self.protocol)
+
+    async def prepare(self) -> None:
+        try:
+            async with asyncio.timeout(self.answer_timeout):
+                await self.link.up.wait()
+        except TimeoutError:
+            where = f"no link to {self.link.perfcore} within {self.answer_timeout:g} s"
+            raise unavailable(f"{where}: {self.link.detail}") from None
+
+    async def carry_out(self, run: Run[KvmCore], command: AnyKvmCommand, block: Block) -> AnyResult:
+        if isinstance(command, ConfigureKvm) and command.kvm != self.name:
+            raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
+        if run.core.configured and run.core.endpoint.refused:
+            raise unavailable(f"refuses the session: {run.core.endpoint.refused}")
+        steps = run.core.command(command)
+        try:
+            request = next(steps)
+            while True:
+                block.flush()
+                reply, response = await self.link.ask(self.stamp(run), request, self.answer_timeout)
+                block.take(response.records, response.stamp)
+                request = steps.send(reply)
+        except StopIteration as stop:
+            result: AnyResult = stop.value
+            return result
+        finally:
+            steps.close()
+
+    def send(self, run: Run[KvmCore], envelopes: list[Envelope]) -> None:
+        self.link.send(run.number, envelopes)
+
+    def may_arrive(self, session: str) -> bool:
+        return session == self.name
+
+    def describe(self, info: info_pb2.GetInfoResponse) -> None:
+        core = self.run.core
+        info.kvm = self.name
+        info.link, info.link_detail = self.link.state, self.link.detail or self.link.perfcore
+        if core.configured and core.endpoint.refused:
+            info.link, info.link_detail = info_pb2.LINK_STATE_REFUSED, core.endpoint.refused
+
+    async def close(self) -> None:
+        await super().close()
+        self._dialling.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._dialling
+
+    def _receive(self, number: int, envelopes: list[Envelope]) -> None:
+        run = self.run
+        if number != run.number:
+            return
+        if any(e.session != self.name or e.to_host for e in envelopes):
+            raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "perfcore: a frame carries what is not for this KVM")
+        run.receive(envelopes)
+
+    def _link_lost(self, why: str) -> None:
+        if self.run.number:
+            self.run.fail(unavailable(f"link lost: {why}"))
+
+
+def service_handlers(shell: KvmShell) -> list[grpc.GenericRpcHandler]:
+    return [control_handlers(shell, CONTROL, command_types(CONTROL, AnyKvmCommand.__args__)), *common_handlers(shell)]

@@ -1,0 +1,1 @@
+"""The perf core as a process: its core behind gRPC."""

@@ -1,0 +1,35 @@
+"""The command ``perfcore-svc``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from contract.wire.bootstrap import Process, argument_parser
+
+EXAMPLES = """\
+When it serves, it prints one line of JSON with its address on standard output; its log goes to standard error.
+KVM services dial it, a driver controls it. It never dials anybody.
+
+examples:
+  perfcore-svc                             a free port on this host, see the ready line
+  perfcore-svc --listen 0.0.0.0:7001       reachable from other hosts
+  perfcore-svc --listen unix:/tmp/perf.sock
+"""
+
+
+async def run(args: argparse.Namespace) -> int:
+    from perfcore_svc.service.servicer import SERVICES, PerfcoreShell, service_handlers
+
+    shell = PerfcoreShell(args.protocol)
+    return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
+
+
+def main() -> None:
+    parser = argument_parser("perfcore-svc", "The silicon and host perf's core, as a gRPC service.", EXAMPLES)
+    sys.exit(asyncio.run(run(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The perf core's end of the streams: sessions of KVMs, and the machine stream of each.
+
+A KVM's stream belongs to the current run as soon as a frame of that run came over it; when such a stream ends,
+so does the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import ServiceDescriptor
+
+from contract.control import AnyPerfCommand, AnyResult
+from contract.errors import RefusedError
+from contract.machine import AnyReply, AnyRequest
+from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.trace import TraceLog
+from contract.wire.codec import from_proto, to_proto, union_fields, union_from_proto
+from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
+from contract.wire.methods import command_types
+from contract.wire.records import Block
+from contract.wire.shell import Run, Shell
+from contract.wire.status import CallError, parse, stream_stream
+from contract.wire.stream import FrameWriter
+from lbrlab.v1 import contract_pb2, machine_pb2, perf_control_pb2
+from perfcore_svc.core import HostCore
+
+CONTROL = perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"]
+CONTRACT = contract_pb2.DESCRIPTOR.services_by_name["ContractService"]
+MACHINE = machine_pb2.DESCRIPTOR.services_by_name["MachineService"]
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, CONTRACT, MACHINE, INFO, TRACE)
+_REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
+
+
+class Attachment:
+    """The stream of one KVM. ``run``: the run it has taken part in last."""
+
+    def __init__(self, shell: PerfcoreShell, kvm: str, context: grpc.aio.ServicerContext) -> None:
+        self.kvm = kvm
+        self.run: Run[HostCore] | None = None
+        self.over = asyncio.Event()
+        self._shell = shell
+        self._context = context
+        self.writer = FrameWriter(self._write)
+
+    async def _write(self, run: int, envelopes: list[Envelope]) -> None:
+        messages = [to_proto(e, contract_pb2.Envelope) for e in envelopes]
+        await self._context.write(contract_pb2.AttachResponse(kvm=self.kvm, run=run, envelopes=messages))
+
+    def receive(self, frame: contract_pb2.AttachRequest) -> None:
+        if frame.kvm != self.kvm or any(e.session != self.kvm or not e.to_host for e in frame.envelopes):
+            raise CallError(grpc.StatusCode.INVALID_ARGUMENT, f"a frame of {self.kvm} carries what is not its own")
+        run = self._shell.run
+        if frame.run == run.number:
+            self.run = run
+            run.receive(from_proto(e, Envelope) for e in frame.envelopes)
+
+
+class PerfcoreShell(Shell[HostCore]):
+    service = "perfcore"
+
+    def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
+        super().__init__(protocol)
+        self.attached: dict[str, Attachment] = {}
+
+    def new_core(self, log: TraceLog) -> HostCore:
+        return HostCore(log, self.protocol)
+
+    async def carry_out(self, run: Run[HostCore], command: AnyPerfCommand, block: Block) -> AnyResult:
+        return run.core.command(command)
+
+    def send(self, run: Run[HostCore], envelopes: list[Envelope]) -> None:
+        for envelope in envelopes:
+            attachment = self.attached.get(envelope.session)
+            # Where the stream of a session is gone, its run has failed.
+            if attachment is not None and attachment.run is run:
+                attachment.writer.put(run.number, [envelope])
+
+    def may_arrive(self, session: str) -> bool:
+        return session in self.attached
+
+    async def close(self) -> None:
+        await super().close()
+        for attachment in self.attached.values():
+            attachment.over.set()
+
+    # The contract stream ---------------------------------------------------------------------------------
+
+    async def attach(self, context: grpc.aio.ServicerContext) -> None:
+        first = await _read(context, contract_pb2.AttachRequest)
+        if first is None:
+            return
+        attachment = Attachment(self, first.kvm, context)
+        if before := self.attached.get(first.kvm):
+            self._lost(before, "another stream of that name took its place")
+        self.attached[first.kvm] = attachment
+        # Before the writer runs: one writer at a time.
+        await context.write(contract_pb2.AttachResponse(kvm=first.kvm, protocol=self.protocol))
+        tasks = [
+            asyncio.create_task(self._read_frames(attachment, context)),
+            asyncio.create_task(attachment.writer.run()),
+            asyncio.create_task(attachment.over.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._lost(attachment, "its contract stream ended")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
+        while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:
+            attachment.receive(frame)
+
+    def _lost(self, attachment: Attachment, why: str) -> None:
+        if attachment.run is not None:
+            attachment.run.fail(CallError(grpc.StatusCode.UNAVAILABLE, f"kvm: {attachment.kvm}: {why}"))
+        attachment.over.set()
+        if self.attached.get(attachment.kvm) is attachment:
+            del self.attached[attachment.kvm]
+
+    # The machine stream ----------------------------------------------------------------------------------
+
+    async def machine(self, context: grpc.aio.ServicerContext) -> None:
+        while (request := await _read(context, machine_pb2.RunRequest)) is not None:
+            async with self.lock:
+                response = self._answer(request)
+            await context.write(response)
+
+    def _answer(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
+        response = machine_pb2.RunResponse()
+        try:
+            run = self.current(request.stamp.run)
+            run.check()
+            log = run.core.log
+            log.witness(request.stamp.clock, request.stamp.now_ns)
+            block = Block(log)
+            try:
+                reply = run.core.request(union_from_proto(request, AnyRequest))
+            except RefusedError as error:
+                code = grpc.StatusCode.FAILED_PRECONDITION
+                _fail(response, code, str(error), error.errno)
+            except Exception as error:
+                self.broken(run, error, "machine request")
+                run.check()
+            else:
+                member, encode = _REPLIES[type(reply)]
+                getattr(response, member).CopyFrom(encode(reply))
+            block.flush()
+            response.records.extend(block.records)
+            response.stamp.CopyFrom(self.stamp(run))
+            self._deliver(run)
+        except CallError as error:
+            _fail(response, error.code, error.message, "")
+        return response
+
+
+def _fail(response: machine_pb2.RunResponse, code: grpc.StatusCode, message: str, errno: str) -> None:
+    response.failure.code = code.value[0]
+    response.failure.message = message
+    response.failure.errno = errno
+
+
+async def _read(context: grpc.aio.ServicerContext, message: type[Any]) -> Any:
+    """The next valid message; None at the end of the stream, however it ended."""
+    with suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
+        raw = await context.read()
+        return None if raw is grpc.aio.EOF else parse(message, raw)
+    return None
+
+
+def service_handlers(shell: PerfcoreShell) -> list[grpc.GenericRpcHandler]:
+    return [
+        control_handlers(shell, CONTROL, command_types(CONTROL, AnyPerfCommand.__args__)),
+        handlers(CONTRACT, {CONTRACT.methods_by_name["Attach"]: stream_stream(shell.attach, "Attach")}),
+        handlers(MACHINE, {MACHINE.methods_by_name["Run"]: stream_stream(shell.machine, "Run")}),
+        *common_handlers(shell),
+    ]

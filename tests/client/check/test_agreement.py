@@ -1,0 +1,153 @@
+"""agreement: at rest both sides hold the same view."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+import kvm_svc.endpoint
+from contract.control import VcpuView
+from contract.design import Design
+from contract.designs import DESIGNS, MERGED, REVOKE_GP, V7
+from contract.messages import Revoke
+from contract.trace import AnyRecord, Rest
+from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, play_late, trace
+
+NAME = "agreement"
+TASK = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+TWO = "machine { cpus = 2; depth = 8; }\nvm vm0 { vcpus = 2; lbr = on; }"
+LEAVE = "host: run t0 on cpu0;"
+
+
+def texts(records: list[AnyRecord]) -> list[str]:
+    found = finding(records, NAME)
+    assert {v.seq for v in found.violations} <= {len(records)}
+    return [v.text for v in found.violations]
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@pytest.mark.parametrize(
+    "steps", [USE, USE + HOST + AGAIN, USE + LEAVE, USE + LEAVE + "host: run vm0/0 on cpu0; vm0/0: nop;"]
+)
+def test_held(design: Design, steps: str) -> None:
+    assert finding(trace(ordered(steps, head=TASK), design), NAME).verdict == HELD
+
+
+def test_not_exercised_without_a_vm() -> None:
+    records = trace(ordered(HOST, actors="host", head="machine { cpus = 1; }"), MERGED)
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_not_exercised_before_rest() -> None:
+    records = trace(ordered(USE), MERGED)
+    assert finding(records[:-1], NAME).verdict == IDLE
+
+
+@pytest.mark.parametrize(
+    ("steps", "fault", "expected"),
+    [
+        (USE + LEAVE, "drop:SchedOut:1", ["vm0/0 runs on no CPU, KVM believes on cpu0"]),
+        ("host: run vm0/0 on cpu0;", "drop:SchedIn:1", ["vm0/0 runs on cpu0, KVM believes on no CPU"]),
+        (USE, "drop:EventCreated:1", ["the host keeps event 1 for vm0/0, KVM knows nothing of it"]),
+        (
+            USE + HOST + AGAIN,
+            "drop:Revoke:1",
+            [
+                "KVM holds grant 1 for vm0/0, the host's is 0 (ERROR)",
+                "vm0/0 has the LBR passed through, its event is ERROR",
+            ],
+        ),
+        (
+            USE + HOST + "host: close h0;",
+            "drop:ReleaseEvent:1",
+            ["the host keeps event 1 for vm0/0, KVM knows nothing of it"],
+        ),
+        (
+            USE + LEAVE + "host: run vm0/0 on cpu0;",
+            "drop:EventState:2",
+            ["KVM holds grant 0 for vm0/0, the host's is 2 (ACTIVE)"],
+        ),
+    ],
+    ids=lambda v: v if isinstance(v, str) and ":" in v and ";" not in v else None,
+)
+def test_violated_by_losses(steps: str, fault: str, expected: list[str]) -> None:
+    records = trace(ordered(steps, head=TASK), REVOKE_GP, fault)
+    assert texts(records) == expected
+    assert isinstance(first(records, NAME)[1], Rest)
+
+
+def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kvm_svc.endpoint._HANDLERS, Revoke, lambda hv, message: None)
+
+    assert texts(trace(ordered(USE + HOST + AGAIN), REVOKE_GP))[0].startswith("KVM holds grant 1")
+
+
+def test_violated_when_grants_overtake_inactive() -> None:
+    """EventState INACTIVE has no grant number, so R6 cannot tell that it is old: KVM drops the grant it was given."""
+    story = ordered(USE + LEAVE + "host: run vm0/0 on cpu0; vm0/0: branch 3;", head=TASK)
+    records = play_late(story, REVOKE_GP, "EventState", 1, "SchedIn")
+
+    assert texts(records) == ["KVM holds grant 0 for vm0/0, the host's is 2 (ACTIVE)"]
+
+
+@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+def test_designs_without_notifier_agree_on_no_grants(design: Design) -> None:
+    """They are told nothing, so nothing they hold can be wrong."""
+    records = trace(ordered(USE + HOST, head=TASK), design)
+    (rest,) = [r for r in records if isinstance(r, Rest)]
+
+    assert {view.grant for kvm in rest.kvm for view in kvm.vcpus} == {0}
+    assert finding(records, NAME).verdict == HELD
+
+
+# Hand-made ends ------------------------------------------------------------------------------------------
+
+
+def two_vcpus() -> list[AnyRecord]:
+    steps = "".join(f"host: run vm0/{i} on cpu{i}; vm0/{i}: wrmsr DEBUGCTL, LBR; vm0/{i}: nop;" for i in (0, 1))
+    return trace(ordered(steps, actors="host, vm0/0, vm0/1", head=TWO), REVOKE_GP)
+
+
+def ending(records: list[AnyRecord], **changes: object) -> list[AnyRecord]:
+    """The same run with KVM's view of vm0/0 changed at its end."""
+    rest = records[-1]
+    assert isinstance(rest, Rest)
+    vcpus = rest.kvm[0].vcpus
+    changed = msgspec.structs.replace(vcpus[0], **changes)
+    kvm = msgspec.structs.replace(rest.kvm[0], vcpus=[changed, *vcpus[1:]])
+    return [*records[:-1], msgspec.structs.replace(rest, kvm=[kvm])]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"cpu": 1}, ["vm0/0 runs on cpu0, KVM believes on cpu1"]),
+        ({"cpu": -1}, ["vm0/0 runs on cpu0, KVM believes on no CPU"]),
+        ({"grant": 9}, ["KVM holds grant 9 for vm0/0, the host's is 1 (ACTIVE)"]),
+        (
+            {"event": 9},
+            [
+                "vm0/0 believes in event 9, the host has none such",
+                "the host keeps event 1 for vm0/0, KVM knows nothing of it",
+            ],
+        ),
+    ],
+)
+def test_each_part_of_the_view(changes: dict[str, object], expected: list[str]) -> None:
+    assert texts(two_vcpus()) == []
+    assert texts(ending(two_vcpus(), **changes)) == expected
+
+
+def test_events_of_two_vcpus_mixed_up() -> None:
+    """Both sides know both events; KVM has them for the wrong vCPUs."""
+    records = two_vcpus()
+    rest = records[-1]
+    assert isinstance(rest, Rest)
+    a, b = rest.kvm[0].vcpus
+
+    def swapped(view: VcpuView, other: VcpuView) -> VcpuView:
+        return msgspec.structs.replace(view, event=other.event, grant=other.grant)
+
+    kvm = msgspec.structs.replace(rest.kvm[0], vcpus=[swapped(a, b), swapped(b, a)])
+
+    assert texts([*records[:-1], msgspec.structs.replace(rest, kvm=[kvm])]) != []

@@ -1,0 +1,228 @@
+"""The demo story and its relatives: verdicts as the model computes them today, and the mechanism behind surprises.
+
+A cell that changes is news, not necessarily a bug: look at the trace first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from client.litmus import load
+from client.litmus.words import INVARIANTS
+from contract.design import Design, Save
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.trace import EventChange, GuestMsr, LbrReset, Rest, SampleTaken, VmEntry
+from tests.client.check.runs import (
+    HELD,
+    IDLE,
+    USE,
+    VIOLATED,
+    broken,
+    finding,
+    first,
+    ordered,
+    outcomes,
+    scenario,
+    trace,
+    verdicts,
+)
+
+STORY = Path(__file__).parents[3] / "client/scenarios/central-story.litmus"
+TASK = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+TWO_VMS = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = on; }\nvm vm1 { lbr = on; }"
+every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+
+LETTERS = {HELD: "+", VIOLATED: "X", IDLE: "."}
+
+# +: held, X: violated, .: not exercised.
+CENTRAL: dict[tuple[str, str], dict[str, str]] = {
+    ("v7", ""): {
+        "one-owner": "+",
+        "guest-clean": "+",
+        "host-clean": ".",  # the shut-out host reads nothing: its sample is empty
+        "host-served": "X",  # the guest's event takes no slot, so h0 is ACTIVE, and shut out: LBR never enabled for it
+        "no-leak": ".",  # no host branch is ever recorded
+        "no-loss": "X",  # intel_pmu_lbr_add of h0: resched took the guest's event off, so h0 is a new first user
+        "no-silent-denial": ".",
+        "revoked-means-revoked": ".",
+        "debugctl-restored": "+",  # the host's DEBUGCTL stays 0: shut out
+        "agreement": "+",
+    },
+    ("v8", ""): {
+        "one-owner": "X",  # DEBUGCTL.LBR stays in the VMCS of a guest whose event is in ERROR
+        "guest-clean": "+",
+        "host-clean": ".",  # the sample is empty, see host-served
+        "host-served": "X",  # twice: the losing event's filter in br_sel, and DEBUGCTL 0 after the exit
+        "no-leak": ".",
+        "no-loss": "+",  # denied with a #GP, judged no more
+        "no-silent-denial": "X",  # the WRMSR of DEBUGCTL is acknowledged in ERROR
+        "revoked-means-revoked": ".",
+        "debugctl-restored": "X",  # the host's value was remembered at vcpu_load, before h0 came
+        "agreement": "+",
+    },
+    ("merged", ""): {
+        "one-owner": "+",
+        "guest-clean": "+",
+        "host-clean": ".",
+        "host-served": "X",  # counter 58 never meets the LBR slot: both ACTIVE, the host shut out
+        "no-leak": ".",
+        "no-loss": "X",  # as v7: the newcomer resets the ring
+        "no-silent-denial": ".",
+        "revoked-means-revoked": ".",
+        "debugctl-restored": "+",
+        "agreement": "+",
+    },
+    ("kvm-switch", ""): {
+        "one-owner": "X",  # perf knows nothing of the guest
+        "guest-clean": "+",  # the guest happens not to look at the entries that the host filled
+        "host-clean": "X",
+        "host-served": "X",  # DEBUGCTL 0 after the exit
+        "no-leak": "X",
+        "no-loss": "X",  # h0 resets the ring, and moves TOS by its own branches
+        "no-silent-denial": "X",
+        "revoked-means-revoked": ".",
+        "debugctl-restored": "X",
+        "agreement": "+",
+    },
+    ("revoke-gp", ""): dict.fromkeys(INVARIANTS, "+"),
+    ("revoke-gp", "drop:Revoke:1"): {
+        "one-owner": "X",
+        "guest-clean": "+",
+        "host-clean": "X",
+        "host-served": "+",  # remembered at entry: the host's DEBUGCTL comes back
+        "no-leak": "X",
+        "no-loss": "X",
+        "no-silent-denial": "X",
+        "revoked-means-revoked": ".",  # KVM never took a Revoke
+        "debugctl-restored": "+",
+        "agreement": "X",
+    },
+}
+
+
+@pytest.mark.parametrize(("design", "fault"), CENTRAL, ids=lambda v: v or "reliable")
+def test_central_story(design: str, fault: str) -> None:
+    found = verdicts(trace(load(STORY), DESIGNS[design], *([fault] if fault else [])))
+
+    assert {name: LETTERS[verdict] for name, verdict in found.items()} == CENTRAL[design, fault]
+
+
+# C4, C6: v8 ----------------------------------------------------------------------------------------------
+
+LATE_HOST = """
+vm0/0 { a = rdmsr LBR_TOS; branch 4; b = rdmsr LBR_TOS; c = rdmsr LBR_FROM[1]; }
+host { run vm0/0 on cpu0; advance 1us; advance 1us; h0 = open cpu0 pinned branch any; branch 3; }
+"""
+
+
+def test_v8_passthrough_outlives_the_loss() -> None:
+    """The host event comes between the first access of a slice and the next entry: the inverted check then passes
+    through exactly because the event is lost."""
+    records = trace(scenario(LATE_HOST), V8)
+
+    lost = next(r for r in records if isinstance(r, EventChange) and r.name == "vlbr:vm0/0" and r.new == "ERROR")
+    after = [r for r in records if isinstance(r, VmEntry) and r.seq > lost.seq]
+    assert after[0].passthrough
+    assert [type(r) for r in records if isinstance(r, GuestMsr) and r.seq > lost.seq] == [GuestMsr] * 2
+    assert {"one-owner", "no-silent-denial", "agreement"} <= broken(records)
+    assert (outcomes(records)["vm0/0:a"], outcomes(records)["vm0/0:b"]) == (0, 0)
+
+
+def test_v8_put_right_does_not() -> None:
+    """The same race with the check as the author meant it."""
+    meant = replace(V8, entry_check=MERGED.entry_check)
+    records = trace(scenario(LATE_HOST), meant)
+
+    assert outcomes(records)["vm0/0:b"] == "#GP"
+    assert not {"one-owner", "no-silent-denial", "agreement"} & broken(records)
+
+
+# C1, C5: merged ------------------------------------------------------------------------------------------
+
+OPEN = "host: h0 = open cpu0 pinned branch any;"
+HOST_FIRST = OPEN + USE + "host: run t0 on cpu0; host: branch 3; host: s0 = sample h0;"
+
+
+@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+def test_guest_filter_outlives_the_guest(design: Design) -> None:
+    """br_sel is the filter of whoever was added last. The vCPU thread is gone, its call-stack filter still weeds out
+    the host's samples."""
+    records = trace(ordered(HOST_FIRST, head=TASK), design)
+    violation, record = first(records, "host-served")
+
+    assert isinstance(record, SampleTaken)
+    assert not record.shut_out
+    assert violation.text == "the sample of h0 lacks 3 branches that it asked for and that the LBR holds"
+    assert outcomes(records)["host:s0"] == {"entries": 0, "host": 0, "guest": 0}
+
+
+def test_undone_add_leaves_no_filter() -> None:
+    records = trace(ordered(HOST_FIRST, head=TASK), REVOKE_GP)
+
+    assert outcomes(records)["host:s0"] == {"entries": 3, "host": 3, "guest": 0}
+    assert finding(records, "host-served").verdict == HELD
+
+
+# C10, C19: switches --------------------------------------------------------------------------------------
+
+
+@every_design
+def test_thread_switch_with_another_user_between(design: Design) -> None:
+    steps = (
+        USE + "host: h0 = open task t0 branch any; host: run t0 on cpu0; host: branch 5; host: s0 = sample h0;"
+        "host: run vm0/0 on cpu0; vm0/0: branch 2; vm0/0: g = rdmsr LBR_STACK;"
+    )
+    records = trace(ordered(steps, head=TASK), design)
+
+    assert finding(records, "no-loss").verdict == HELD
+    assert outcomes(records)["vm0/0:g"] == {"tos": 6, "own": 6, "foreign": 0, "empty": 2}
+    assert not broken(records) & {"no-leak", "guest-clean", "host-clean", "one-owner"}
+
+
+def two_vms(design: Design) -> tuple[dict[str, str], dict[str, object]]:
+    vcpus = ("vm0/0", "vm1/0")
+    steps = "".join(f"host: run {v} on cpu0; {v}: wrmsr DEBUGCTL, LBR; {v}: branch 3; {v}: nop;" for v in vcpus)
+    steps += "".join(f"host: run {v} on cpu0; {v}: branch 2; {v}: g = rdmsr LBR_STACK;" for v in vcpus)
+    records = trace(ordered(steps, actors="host, vm0/0, vm1/0", head=TWO_VMS), design)
+    return verdicts(records), outcomes(records)
+
+
+@every_design
+def test_two_vms_on_one_cpu(design: Design) -> None:
+    found, seen = two_vms(design)
+
+    assert (found["no-leak"], found["no-loss"], found["guest-clean"]) == (HELD, HELD, HELD)
+    for vcpu in ("vm0/0", "vm1/0"):
+        stack = seen[f"{vcpu}:g"]
+        assert isinstance(stack, dict)
+        assert (stack["own"], stack["foreign"]) == (5, 0)
+
+
+@every_design
+def test_two_vms_without_saving(design: Design) -> None:
+    """perf clears the ring for a task without LBR data: with an event the guest loses, and nothing leaks. Only where
+    perf is not told does the other VM's ring lie open."""
+    found, _ = two_vms(replace(design, save=Save.NONE))
+
+    assert found["no-loss"] == VIOLATED
+    assert found["no-leak"] == (VIOLATED if design is KVM_SWITCH else HELD)
+
+
+# Where the agreed option falls short ---------------------------------------------------------------------
+
+
+def test_revoke_gp_loses_what_was_never_denied() -> None:
+    """C18 claims all safety under reliable delivery. A guest that did not touch the LBR between Revoke and Available
+    finds it off and empty, and no access of its own was ever denied."""
+    steps = USE + OPEN + "host: close h0; vm0/0: branch 2; vm0/0: b = rdmsr LBR_FROM[4];"
+    records = trace(ordered(steps), REVOKE_GP)
+
+    assert broken(records) == {"no-loss"}
+    assert outcomes(records)["vm0/0:b"] == 0
+    violation, _ = first(records, "no-loss")
+    assert [type(records[seq - 1]) for seq in violation.because] == [LbrReset]
+    (rest,) = [r for r in records if isinstance(r, Rest)]
+    assert rest.kvm[0].vcpus[0].debugctl == 0

@@ -1,0 +1,89 @@
+"""host-served: an ACTIVE host LBR event does get its branches."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+import perfcore_svc.perf.lbr
+from contract.design import Design
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
+from contract.trace import Retired, SampleTaken
+from perfcore_svc.machine.machine import Machine
+from perfcore_svc.perf.context import PerfCpu
+from perfcore_svc.perf.lbr import lbr_read
+from tests.client.check.runs import HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
+
+NAME = "host-served"
+SAMPLE = "host: s0 = sample h0;"
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_held_without_a_guest(design: Design) -> None:
+    assert finding(trace(ordered(HOST + SAMPLE), design), NAME).verdict == HELD
+
+
+def test_held_against_a_guest() -> None:
+    assert finding(trace(ordered(USE + HOST + SAMPLE), REVOKE_GP), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        USE + "host: branch 3;",
+        "host: h0 = open cpu0 branch any;" + SAMPLE,
+        "host: h0 = open cpu0 branch any_return; host: branch 3 jmp;" + SAMPLE,
+        "host: h0 = open cpu0 branch any user; host: branch 3 jmp kernel;" + SAMPLE,
+        "host: h0 = open task vm0/0 branch any; host: branch 3;" + SAMPLE,
+    ],
+    ids=["no event", "no branch", "wrong kind", "wrong privilege", "wrong task"],
+)
+def test_not_exercised(steps: str) -> None:
+    assert finding(trace(ordered(steps), MERGED), NAME).verdict == IDLE
+
+
+@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+def test_violated_by_the_shut_out(design: Design) -> None:
+    records = trace(ordered(USE + HOST), design)
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, Retired)
+    assert not record.guest
+    assert violation.text == "h0 is ACTIVE on cpu0, but 3 branches of the host are not recorded"
+
+
+def test_violated_by_a_debugctl_not_restored() -> None:
+    steps = USE + "host: h0 = open cpu0 pinned branch any; vm0/0: cpuid; host: branch 3;"
+    assert isinstance(first(trace(ordered(steps), KVM_SWITCH), NAME)[1], Retired)
+
+
+def test_violated_by_an_incomplete_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(machine: Machine, pc: PerfCpu) -> bool:
+        was_read = lbr_read(machine, pc)
+        pc.lbr_stack = (pc.lbr_stack[0][:1], pc.lbr_stack[1][:1])
+        return was_read
+
+    monkeypatch.setattr(perfcore_svc.perf.lbr, "lbr_read", half)
+    violation, record = first(trace(ordered(HOST + SAMPLE), MERGED), NAME)
+
+    assert isinstance(record, SampleTaken)
+    assert violation.text == "the sample of h0 lacks 2 branches that it asked for and that the LBR holds"
+
+
+def test_overwritten_branches_are_not_due() -> None:
+    steps = (
+        "host: h0 = open cpu0 pinned branch any; host: branch 100;" + SAMPLE + "host: branch 3; host: s1 = sample h0;"
+    )
+    assert finding(trace(ordered(steps), MERGED), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize(("again", "verdict"), [("", HELD), ("host: branch 1;", VIOLATED)], ids=["old", "new"])
+def test_only_branches_of_this_spell_are_due(again: str, verdict: str) -> None:
+    """An empty sample after a disable and enable: what the ring holds from before is not missed."""
+    steps = HOST + "host: disable h0; host: enable h0;" + again + SAMPLE
+    records = trace(ordered(steps), MERGED)
+    at, sample = next((i, r) for i, r in enumerate(records) if isinstance(r, SampleTaken))
+    assert sample.from_ip
+    records[at] = msgspec.structs.replace(sample, from_ip=[], to_ip=[])
+
+    assert finding(records, NAME).verdict == verdict

@@ -1,0 +1,136 @@
+"""no-loss: a guest that is never denied reads its last branches, across switches and exits."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+import perfcore_svc.perf.lbr
+from contract.design import Design, Save
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.trace import Access, AnyRecord, GuestMsr, LbrReset
+from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
+
+NAME = "no-loss"
+every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+TASK = "machine { cpus = 1; lbr = %s; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+SWITCH = "host: h0 = open task t0 branch any; host: run t0 on cpu0; host: branch 5; host: run vm0/0 on cpu0;"
+LOOK = "vm0/0: t1 = rdmsr LBR_TOS; vm0/0: g = rdmsr LBR_STACK; vm0/0: o1 = rdmsr LBR_FROM[4];"
+
+
+def switched(design: Design, model: str = "skylake") -> list[AnyRecord]:
+    """The guest's thread makes way for a task that uses the LBR itself, and comes back."""
+    return trace(ordered(USE + SWITCH + LOOK, head=TASK % model), design)
+
+
+@every_design
+def test_held_across_a_switch_to_another_user(design: Design) -> None:
+    records = switched(design)
+
+    assert finding(records, NAME).verdict == HELD
+    assert outcomes(records)["vm0/0:g"] == {"tos": 4, "own": 4, "foreign": 0, "empty": 4}
+
+
+@every_design
+def test_held_across_exits_and_a_full_ring(design: Design) -> None:
+    steps = USE + "vm0/0: cpuid; vm0/0: branch 30; host: branch 3; vm0/0: branch 3 call user;" + LOOK
+    assert finding(trace(ordered(steps), design), NAME).verdict == HELD
+
+
+def test_held_on_haswell() -> None:
+    """Format 4: the quirk mends addresses, and what a guest reads is what the hardware wrote."""
+    assert finding(switched(MERGED, "haswell"), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize(
+    "steps",
+    ["vm0/0: g = rdmsr LBR_STACK;", "vm0/0: branch 4; vm0/0: g = rdmsr LBR_STACK;", "vm0/0: wrmsr DEBUGCTL, LBR;"],
+    ids=["nothing recorded", "LBR off", "no read"],
+)
+def test_not_exercised(steps: str) -> None:
+    assert finding(trace(ordered("host: run vm0/0 on cpu0;" + steps), MERGED), NAME).verdict == IDLE
+
+
+def test_denied_guest_is_judged_no_more() -> None:
+    """It was told with a #GP that the LBR is not its own; that the ring is empty afterwards is no surprise."""
+    later = "host: close h0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: o2 = rdmsr LBR_FROM[4];"
+    records = trace(ordered(USE + HOST + AGAIN + later), REVOKE_GP)
+
+    assert outcomes(records)["vm0/0:o1"] == "#GP"
+    assert outcomes(records)["vm0/0:o2"] == 0
+    assert finding(records, NAME).verdict == HELD
+
+
+def test_written_values_count() -> None:
+    steps = (
+        "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: wrmsr LBR_TO[5], 0x10; vm0/0: a = rdmsr LBR_TO[5];"
+    )
+    assert finding(trace(ordered(steps), MERGED), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize("design", [MERGED, V7], ids=lambda d: d.name)
+def test_violated_by_the_newcomers_reset(design: Design) -> None:
+    """A host event that arrives beside the guest's clears the ring, whoever is using it."""
+    records = trace(ordered(USE + HOST + AGAIN), design)
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, GuestMsr)
+    assert violation.text == "vm0/0 reads 0 where it left a branch of guest vm0/0"
+    assert [type(records[seq - 1]) for seq in violation.because] == [LbrReset]
+
+
+@pytest.mark.parametrize("design", [KVM_SWITCH, MERGED, V7, V8, REVOKE_GP], ids=lambda d: d.name)
+def test_violated_without_saving(design: Design) -> None:
+    _, record = first(switched(replace(design, save=Save.NONE)), NAME)
+
+    assert isinstance(record, GuestMsr | Access)
+    assert record.vcpu == "vm0/0"
+
+
+def test_violated_when_perf_skips_the_restore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perfcore_svc.perf.lbr, "_restore", lambda machine, pc, ctx: None)
+
+    assert isinstance(first(switched(MERGED), NAME)[1], GuestMsr)
+
+
+def test_violated_by_merged_release_rule() -> None:
+    """LBR off at the first entry after a sched-in: the event goes, and with it what the guest wanted to read."""
+    steps = USE + "vm0/0: wrmsr DEBUGCTL, 0;" + SWITCH + LOOK
+    violation, _ = first(trace(ordered(steps, head=TASK % "skylake"), MERGED), NAME)
+
+    assert "reads 0 where it left a branch of guest vm0/0" in violation.text
+
+
+def test_user_space_turning_the_lbr_off_is_no_loss() -> None:
+    """KVM_SET_MSRS of DEBUGCTL: what the guest runs from then on is not to be recorded."""
+    steps = USE + "user: u0 = set vm0/0 DEBUGCTL, 0; vm0/0: branch 2;" + LOOK
+    records = trace(ordered(steps, actors="host, vm0/0, user"), MERGED)
+
+    assert outcomes(records)["vm0/0:t1"] == 4
+    assert finding(records, NAME).verdict == HELD
+
+
+def test_loss_after_user_space_turned_the_lbr_on() -> None:
+    """The other way round it must not be blind."""
+    steps = (
+        "host: run vm0/0 on cpu0; vm0/0: a = rdmsr LBR_TOS; user: u0 = set vm0/0 DEBUGCTL, 1; vm0/0: branch 4;"
+        "vm0/0: f = rdmsr LBR_FROM[4];"
+    )
+    records = trace(ordered(steps, actors="host, vm0/0, user"), MERGED)
+    assert outcomes(records)["vm0/0:f"] != 0
+    assert finding(records, NAME).verdict == HELD
+
+
+def test_lost_and_found_without_a_denial() -> None:
+    """revoke-gp: a guest that did not touch the LBR while it was revoked finds it empty and off, and was never told."""
+    records = trace(ordered(USE + HOST + "host: close h0;" + AGAIN), REVOKE_GP)
+
+    assert not any(isinstance(r, Access) and r.denied for r in records)
+    assert outcomes(records)["vm0/0:o1"] == 0
+    assert finding(records, NAME).verdict == VIOLATED
+
+
+def test_tos_counts() -> None:
+    violation, _ = first(trace(ordered(USE + HOST + AGAIN), KVM_SWITCH), NAME)
+
+    assert violation.text == "vm0/0 reads TOS 1 where it left TOS 6"

@@ -1,0 +1,79 @@
+"""no-silent-denial: a guest that may not use the LBR is not served as if it might."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from contract.design import Denial, Design
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.trace import Access, GuestMsr
+from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
+
+NAME = "no-silent-denial"
+READ_ZERO = replace(REVOKE_GP, denial=Denial.READ_ZERO)
+FIRST = HOST + "host: run vm0/0 on cpu0;"
+
+
+@pytest.mark.parametrize("design", [REVOKE_GP, READ_ZERO], ids=["gp", "zero"])
+def test_held(design: Design) -> None:
+    assert finding(trace(ordered(USE + HOST + AGAIN), design), NAME).verdict == HELD
+    assert finding(trace(ordered(FIRST + "vm0/0: a = rdmsr LBR_TOS;"), design), NAME).verdict == HELD
+    assert finding(trace(ordered(FIRST + "vm0/0: wrmsr DEBUGCTL, LBR;"), design), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@pytest.mark.parametrize("steps", [USE + AGAIN, HOST, FIRST + "vm0/0: wrmsr DEBUGCTL, 0; vm0/0: branch 3;"])
+def test_not_exercised(design: Design, steps: str) -> None:
+    assert finding(trace(ordered(steps), design), NAME).verdict == IDLE
+
+
+def test_violated_by_passthrough() -> None:
+    violation, record = first(trace(ordered(USE + HOST + AGAIN), KVM_SWITCH), NAME)
+
+    assert isinstance(record, GuestMsr)
+    assert violation.text == "vm0/0 reaches the LBR itself although the host has the LBR of cpu0 on"
+
+
+def test_violated_by_v8s_debugctl() -> None:
+    """Turning the LBR on is acknowledged while the event is in ERROR."""
+    violation, record = first(trace(ordered(FIRST + "vm0/0: wrmsr DEBUGCTL, LBR;"), V8), NAME)
+
+    assert isinstance(record, Access)
+    assert violation.text.startswith("vm0/0 is told that its access succeeded although")
+
+
+def test_violated_by_v7s_first_access() -> None:
+    violation, record = first(trace(ordered(FIRST + "vm0/0: a = rdmsr LBR_TOS;"), replace(V7, shut_out=False)), NAME)
+
+    assert isinstance(record, Access)
+    assert violation.text.endswith("although the host has the LBR of cpu0 on")
+
+
+def test_violated_by_a_lost_revoke() -> None:
+    assert finding(trace(ordered(USE + HOST + AGAIN), REVOKE_GP, "drop:Revoke:1"), NAME).verdict == VIOLATED
+
+
+def test_merged_is_asked_of_its_event() -> None:
+    """merged takes no LBR slot: its event stays ACTIVE beside the host's, so it is no denial at all."""
+    assert finding(trace(ordered(USE + HOST + AGAIN), MERGED), NAME).verdict == IDLE
+
+
+def test_guest_without_an_lbr_is_denied_nothing() -> None:
+    """PERF_CAPABILITIES says it has none; KVM drops the DEBUGCTL bit of such a guest whoever owns the LBR."""
+    head = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = off; }"
+    steps = FIRST + "vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: d = rdmsr DEBUGCTL;"
+    records = trace(ordered(steps, head=head), MERGED)
+
+    assert outcomes(records)["vm0/0:d"] == 0
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_dead_event_left_behind_is_not_the_guests() -> None:
+    """ReleaseEvent was lost: the old event is in ERROR for ever, the new one is ACTIVE and gives the right."""
+    again = "vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 3; vm0/0: a = rdmsr LBR_TOS;"
+    story = ordered(USE + HOST + "host: close h0;" + again)
+    records = trace(story, REVOKE_GP, "drop:ReleaseEvent:1")
+
+    assert isinstance(outcomes(records)["vm0/0:a"], int)
+    assert finding(records, NAME).verdict != VIOLATED

@@ -1,0 +1,120 @@
+"""revoked-means-revoked: once KVM has taken a Revoke its guest does not use the LBR."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+import kvm_svc.endpoint
+from contract.design import Event
+from contract.designs import DESIGNS, REVOKE_GP
+from contract.messages import Revoke
+from contract.trace import AnyRecord, Delivery, GuestMsr, VmEntry
+from kvm_svc.hypervisor import notifications
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from tests.client.check.runs import (
+    AGAIN,
+    HELD,
+    HOST,
+    IDLE,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    outcomes,
+    play_late,
+    scenario,
+    trace,
+)
+
+NAME = "revoked-means-revoked"
+# The thread comes back: EventState (ACTIVE, grant 2). The host takes the LBR: Revoke of grant 2.
+BACK = "host: run t0 on cpu0; host: run vm0/0 on cpu0;"
+TASK = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+RACE = ordered(USE + BACK + HOST + AGAIN, head=TASK)
+
+
+def late_grant() -> list[AnyRecord]:
+    """Revoke of grant 2 overtakes the news of grant 2 (EventState 1 is INACTIVE, 2 is ACTIVE)."""
+    return play_late(RACE, REVOKE_GP, "EventState", 2, "Revoke")
+
+
+def test_held() -> None:
+    assert finding(trace(ordered(USE + HOST + AGAIN), REVOKE_GP), NAME).verdict == HELD
+    assert finding(trace(RACE, REVOKE_GP), NAME).verdict == HELD
+
+
+def test_held_when_revoke_overtakes_its_grant() -> None:
+    assert finding(late_grant(), NAME).verdict == HELD
+
+
+def test_held_after_a_new_grant() -> None:
+    records = trace(ordered(USE + HOST + "host: close h0; vm0/0: wrmsr DEBUGCTL, LBR;" + AGAIN), REVOKE_GP)
+
+    assert isinstance(outcomes(records)["vm0/0:t1"], int)
+    assert finding(records, NAME).verdict == HELD
+
+
+def test_not_exercised_without_a_revoke() -> None:
+    assert finding(trace(ordered(USE + AGAIN), REVOKE_GP), NAME).verdict == IDLE
+
+
+@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.notifier == "none"])
+def test_not_exercised_without_a_notifier(name: str) -> None:
+    assert finding(trace(ordered(USE + HOST + AGAIN), DESIGNS[name]), NAME).verdict == IDLE
+
+
+def test_not_exercised_by_a_lost_revoke() -> None:
+    """What KVM never took binds nobody: that is one-owner's business."""
+    records = trace(ordered(USE + HOST + AGAIN), REVOKE_GP, "drop:Revoke:1")
+
+    assert finding(records, NAME).verdict == IDLE
+    assert finding(records, "one-owner").verdict == VIOLATED
+
+
+def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kvm_svc.endpoint._HANDLERS, Revoke, lambda hv, message: None)
+    records = trace(ordered(USE + HOST + AGAIN), REVOKE_GP)
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, VmEntry)
+    assert violation.text == "vm0/0 enters with the LBR after grant 1 was revoked"
+    (taken,) = [records[seq - 1] for seq in violation.because]
+    assert isinstance(taken, Delivery)
+    assert taken.message == "Revoke"
+
+
+def test_violated_without_the_newest_grant_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trusting(hv: Hypervisor, vcpu: Vcpu, grant: int, why: str) -> None:
+        vcpu.grant, vcpu.denied = grant, False
+
+    monkeypatch.setattr(notifications, "hold_grant", trusting)
+    records = late_grant()
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, VmEntry | GuestMsr)
+    assert "after grant 2 was revoked" in violation.text
+    assert finding(trace(RACE, REVOKE_GP), NAME).verdict == HELD
+
+
+def test_r6_revoke_overtakes_event_created() -> None:
+    """The host takes the LBR back before KVM has heard of the event: the revoked grant must not be used."""
+    story = scenario(
+        "vm0/0 { wrmsr DEBUGCTL, LBR; branch 4; t0 = rdmsr LBR_TOS; }"
+        "host { run vm0/0 on cpu0; advance 1us; advance 1us; h0 = open cpu0 pinned branch any; branch 3; }"
+    )
+    records = trace(story, REVOKE_GP, "overtake:EventCreated:1")
+
+    assert finding(records, NAME).verdict == HELD
+    assert finding(records, "one-owner").verdict != VIOLATED
+
+
+def test_stale_revoke_binds_nobody() -> None:
+    """A flexible event comes back with grant 2 at the next sched-in; the Revoke of grant 1 arrives after that."""
+    flexible = replace(REVOKE_GP, event=Event.TASK_FLEXIBLE)
+    story = ordered(USE + HOST + "host: close h0;" + BACK + "vm0/0: nop; vm0/0: a = rdmsr LBR_TOS;", head=TASK)
+    records = play_late(story, flexible, "Revoke", 1, "SchedIn")
+
+    assert isinstance(outcomes(records)["vm0/0:a"], int)
+    assert finding(records, NAME).verdict == IDLE

@@ -1,0 +1,205 @@
+"""The player: outcomes of the central story, who is blocked, replay, and random tapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client.drive.play import Played, Player
+from client.drive.sim import SimWire
+from client.litmus import load
+from client.tape.decisions import format_tape, parse_tape
+from client.tape.policy import ReplayPolicy
+from contract.design import Design
+from contract.designs import DESIGNS, MERGED
+from contract.errors import SystemFailedError
+from contract.trace import End, Rest, Setup, Statement, canonical
+from tests.client.check.runs import ordered, outcomes, play, scenario
+
+STORY = Path(__file__).parents[3] / "client/scenarios/central-story.litmus"
+every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+
+
+def unfinished(played: Played) -> dict[str, str]:
+    return next(r.unfinished for r in played.records if isinstance(r, End))
+
+
+# The central story ---------------------------------------------------------------------------------------
+
+# t0, t1 after the host event came, o1 the guest's older branch, s0 the host's sample (host, guest), t2 afterwards.
+CENTRAL = {
+    "v7": (8, 12, 0, (0, 0), 18),
+    "v8": (8, "#GP", "#GP", (0, 0), "#GP"),
+    "merged": (8, 12, 0, (0, 0), 18),
+    "kvm-switch": (8, 20, 0, (8, 4), 26),
+    "revoke-gp": (8, "#GP", "#GP", (11, 0), 25),
+}
+
+
+@every_design
+def test_central_story(design: Design) -> None:
+    played = play(load(STORY), design)
+    seen = outcomes(played.records)
+
+    t0, t1, o1, (host, guest), t2 = CENTRAL[design.name]
+    assert [seen[f"vm0/0:{r}"] for r in ("t0", "t1", "o1", "t2")] == [t0, t1, o1, t2]
+    assert seen["host:s0"] == {"entries": host + guest, "host": host, "guest": guest}
+    assert seen["host:h0"] == {"state": "CLOSED"}
+    assert seen["vm0/0:f1"] == ("skipped" if t1 == "#GP" else seen["vm0/0:f1"])
+    assert (played.failure, played.wire, unfinished(played)) == (None, "sim", {})
+
+
+@every_design
+def test_shape_of_a_trace(design: Design) -> None:
+    records = play(load(STORY), design).records
+
+    assert isinstance(records[0], Setup)
+    assert records[0].axes == design.axes()
+    assert isinstance(records[-2], End)
+    assert isinstance(records[-1], Rest)
+    assert [r.seq for r in records] == list(range(1, len(records) + 1))
+    statements = [r for r in records if isinstance(r, Statement)]
+    assert len(statements) == sum(len(block.steps) for block in load(STORY).blocks)
+    assert statements[0].line > 0
+
+
+def test_no_vm_needs_no_kvm() -> None:
+    played = play(scenario("host { branch 3; }", head="machine { cpus = 1; }"), MERGED)
+
+    assert isinstance(played.records[-1], Rest)
+    assert played.records[-1].kvm == []
+
+
+# Blocked threads -----------------------------------------------------------------------------------------
+
+RUN = "host { run vm0/0 on cpu0; } vm0/0 { r0 = rdmsr LBR_TOS; }"
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("drop:SchedIn:1", "KVM has not taken SchedIn for cpu0"),
+        ("drop:EventCreated:1", "waits for EventCreated"),
+        ("drop:CreateEvent:1", "waits for EventCreated"),
+        ("drop:Hello:1", "KVM has not taken SchedIn for cpu0"),
+        ("drop:RegisterVcpu:1", "KVM has not taken SchedIn for cpu0"),
+    ],
+)
+def test_lost_message_leaves_the_guest_unfinished(fault: str, why: str) -> None:
+    played = play(scenario(RUN), MERGED, fault)
+
+    assert unfinished(played) == {"vm0/0": why}
+    assert "vm0/0:r0" not in outcomes(played.records)
+
+
+def test_thread_on_no_cpu() -> None:
+    assert unfinished(play(scenario("vm0/0 { nop; }"), MERGED)) == {"vm0/0": "its thread is on no CPU"}
+
+
+def test_blocked_thread_steps_once_it_can() -> None:
+    """vm0/0 comes first in the file and waits for the host."""
+    played = play(scenario("vm0/0 { r0 = rdmsr LBR_TOS; } host { branch 2; run vm0/0 on cpu0; }"), MERGED)
+
+    assert unfinished(played) == {}
+    assert outcomes(played.records) == {"vm0/0:r0": 0}
+
+
+def test_user_space_is_never_blocked() -> None:
+    head = "machine { cpus = 1; }\nvm vm0 { lbr = on; }"
+    played = play(scenario("user { u0 = get vm0/0 PERF_CAPABILITIES; stop_lbr vm0/0; }", head=head), MERGED)
+
+    assert (outcomes(played.records), unfinished(played)) == ({"user:u0": 0x2005}, {})
+
+
+# Values --------------------------------------------------------------------------------------------------
+
+
+def test_open_fails_with_an_errno() -> None:
+    head = "machine { lbr = nehalem; }\n"
+    story = ordered(
+        "host: h0 = open cpu0 branch call_stack; host: n0 = read h0; host: close h0;", actors="host", head=head
+    )
+    played = play(story, MERGED)
+
+    assert outcomes(played.records) == {"host:h0": {"state": "EOPNOTSUPP"}, "host:n0": "EBADF", "host:": "EBADF"}
+
+
+def test_open_and_read_states() -> None:
+    """The second event wants another filter: pinned and too late, it is in ERROR, and read gives end of file."""
+    story = ordered(
+        "host: h0 = open cpu0 pinned branch any; host: h1 = open cpu0 pinned branch call;"
+        "host: branch 5; host: n0 = read h0; host: n1 = read h1; host: s1 = sample h1;",
+        actors="host",
+    )
+    assert outcomes(play(story, MERGED).records) == {
+        "host:h0": {"state": "ACTIVE"},
+        "host:h1": {"state": "ERROR"},
+        "host:n0": 5,
+        "host:n1": "EOF",
+        "host:s1": "none",
+    }
+
+
+def test_register_indexes_an_msr() -> None:
+    story = ordered(
+        "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: wrmsr LBR_TOS, 5; vm0/0: branch 1;"
+        "vm0/0: t = rdmsr LBR_TOS; vm0/0: a = rdmsr LBR_FROM[t]; vm0/0: b = rdmsr LBR_FROM[6];"
+        "vm0/0: c = rdmsr LBR_FROM[5];"
+    )
+    seen = outcomes(play(story, MERGED).records)
+
+    assert seen["vm0/0:t"] == 6
+    assert seen["vm0/0:a"] == seen["vm0/0:b"] != 0
+    assert seen["vm0/0:c"] == 0
+
+
+def test_index_wraps_and_faults_skip() -> None:
+    head = "machine { depth = 8; }\nvm vm0 { lbr = off; }\nvm vm1 { lbr = on; }"
+    story = ordered(
+        "host: run vm0/0 on cpu0; vm0/0: p = rdmsr PERF_CAPABILITIES; vm0/0: f = rdmsr LBR_TOS;"
+        "vm0/0: g = rdmsr LBR_FROM[f]; host: run vm1/0 on cpu0; vm1/0: p = rdmsr PERF_CAPABILITIES;"
+        "vm1/0: q = rdmsr LBR_FROM[p];"
+        "vm1/0: wrmsr LBR_FROM[5], 0x10; vm1/0: r = rdmsr LBR_FROM[p];",
+        actors="host, vm0/0, vm1/0",
+        head=head,
+    )
+    seen = outcomes(play(story, MERGED).records)
+
+    assert (seen["vm0/0:f"], seen["vm0/0:g"]) == ("#GP", "skipped")
+    assert (seen["vm1/0:p"], seen["vm1/0:q"], seen["vm1/0:r"]) == (0x2005, 0, 0x10)  # 0x2005 mod 8 is 5
+
+
+def test_guest_stack() -> None:
+    story = ordered(
+        "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 3; vm0/0: wrmsr LBR_FROM[7], 0x10;"
+        "vm0/0: g = rdmsr LBR_STACK;"
+    )
+    assert outcomes(play(story, MERGED).records)["vm0/0:g"] == {"tos": 3, "own": 3, "foreign": 1, "empty": 4}
+
+
+# Replay --------------------------------------------------------------------------------------------------
+
+
+@every_design
+def test_replay_is_byte_identical(design: Design) -> None:
+    story = load(STORY)
+    played = play(story, design)
+    tape = parse_tape(format_tape(played.tape))
+
+    again = Player(SimWire(), story, design, ReplayPolicy(tape)).play()
+
+    assert canonical(again.records) == canonical(played.records)
+    assert again.tape == played.tape
+
+
+def test_wire_failure_keeps_what_there_was() -> None:
+    class Failing(SimWire):
+        def decide(self, *args: object) -> None:
+            raise SystemFailedError("kvm0", "gone")
+
+    played = Player(Failing(), load(STORY), MERGED, ReplayPolicy(play(load(STORY), MERGED).tape)).play()
+
+    assert played.failure is not None
+    assert isinstance(played.records[0], Setup)
+    assert not any(isinstance(r, End) for r in played.records)

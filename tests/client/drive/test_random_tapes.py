@@ -1,0 +1,69 @@
+"""Any scenario under any tape: it ends, it replays, it can be judged."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from client.check.judge import judge
+from client.drive.flight import Flight
+from client.drive.play import Played, Player
+from client.drive.sim import SimWire
+from client.litmus import Scenario
+from client.tape.decisions import Decision
+from client.tape.policy import ReplayPolicy, possible
+from contract.design import Design
+from contract.designs import DESIGNS
+from contract.trace import Rest, canonical
+from tests.client.check.runs import scenario
+from tests.client.litmus.strategies import scenarios
+
+
+class DrawnPolicy:
+    """Any decision that is possible; after ``wild`` of them the default's choice, so that doubling ends."""
+
+    def __init__(self, data: st.DataObject, wild: int = 40) -> None:
+        self.data = data
+        self.wild = wild
+        self.made = 0
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        choices = possible(flight, threads)
+        self.made += 1
+        assert self.made < 2000, "does not end"
+        if not choices:
+            return None
+        return choices[self.data.draw(st.integers(0, len(choices) - 1)) if self.made <= self.wild else 0]
+
+
+def check_run(story: Scenario, design: Design, data: st.DataObject) -> Played:
+    played = Player(SimWire(), story, design, DrawnPolicy(data)).play()
+    assert played.failure is None
+    assert isinstance(played.records[-1], Rest)
+
+    findings = judge(played.records)
+    assert len(findings) == 10
+
+    again = Player(SimWire(), story, design, ReplayPolicy(played.tape)).play()
+    assert canonical(again.records) == canonical(played.records)
+    return played
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scenarios(), st.sampled_from(list(DESIGNS.values())), st.data())
+def test_random_tapes_of_random_scenarios(story: Scenario, design: Design, data: st.DataObject) -> None:
+    """``possible`` offers nothing that is then refused: not even an InputError may come."""
+    check_run(story, design, data)
+
+
+RACE = """
+host { run vm0/0 on cpu0; h0 = open cpu0 pinned branch any; branch 4; run t0 on cpu0; run vm0/0 on cpu0; close h0; }
+vm0/0 { wrmsr DEBUGCTL, LBR; branch 4; r0 = rdmsr LBR_TOS; r1 = rdmsr LBR_FROM[r0]; }
+"""
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(list(DESIGNS.values())), st.data())
+def test_random_tapes_of_a_race(design: Design, data: st.DataObject) -> None:
+    head = "machine { depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+    check_run(scenario(RACE, head=head), design, data)

@@ -1,0 +1,115 @@
+"""The text of tapes."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.tape.decisions import (
+    HEADER,
+    LINES_LIMIT,
+    Decision,
+    Deliver,
+    Step,
+    format_tape,
+    parse_decision,
+    parse_tape,
+)
+from contract.errors import InputError
+from contract.inbox import Fate
+from contract.messages import MESSAGE_KINDS
+
+THREADS = st.from_regex(r"(host[0-9]?|user|vm[0-9]/[0-9])(\+(host[0-9]?|user|vm[0-9]/[0-9])){0,2}", fullmatch=True)
+SESSIONS = st.from_regex(r"kvm[0-9a-z-]{0,8}", fullmatch=True)
+DELIVERIES = st.builds(
+    Deliver,
+    st.sampled_from(Fate),
+    SESSIONS,
+    st.booleans(),
+    st.integers(1, 999_999_999),
+    st.sampled_from(MESSAGE_KINDS),
+)
+TAPES: st.SearchStrategy[list[Decision]] = st.lists(st.one_of(st.builds(Step, THREADS), DELIVERIES))
+
+
+@given(TAPES)
+def test_round_trip(tape: list[Decision]) -> None:
+    assert parse_tape(format_tape(tape)) == tape
+
+
+@given(TAPES)
+def test_comments_and_blank_lines(tape: list[Decision]) -> None:
+    lines = format_tape(tape).splitlines()
+    noisy = [lines[0]]
+    for line in lines[1:]:
+        noisy += ["", "# a remark", f"  {line}\t# why"]
+
+    assert parse_tape("\r\n".join(noisy)) == tape
+
+
+def test_the_example_in_the_docs() -> None:
+    text = "lbrlab-tape 1\ntake kvm0>host 1 Hello\nstep host+vm0/0\ndrop host>kvm0 6 Revoke\n"
+    tape = parse_tape(text)
+
+    assert tape == [
+        Deliver(Fate.TAKE, "kvm0", True, 1, "Hello"),
+        Step("host+vm0/0"),
+        Deliver(Fate.DROP, "kvm0", False, 6, "Revoke"),
+    ]
+    assert format_tape(tape) == text
+
+
+def test_receiver() -> None:
+    to_host, to_kvm = Deliver(Fate.TAKE, "kvm0", True, 1, "Hello"), Deliver(Fate.TAKE, "kvm0", False, 1, "Welcome")
+
+    assert (to_host.receiver, to_kvm.receiver) == ("host", "kvm0")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("stop host", "expected 'step THREAD' or"),
+        ("step", "expected 'step THREAD' or"),
+        ("step a b", "expected 'step THREAD' or"),
+        ("lose kvm0>host 1 Hello", "expected 'step THREAD' or"),
+        ("take kvm0>host 0 Hello", "expected 'step THREAD' or"),
+        ("take kvm0>host -1 Hello", "expected 'step THREAD' or"),
+        ("take kvm0>host 1234567890 Hello", "expected 'step THREAD' or"),
+        ("take kvm0>host 1", "expected 'step THREAD' or"),
+        ("take kvm0>kvm1 1 Hello", "one end of kvm0>kvm1 must be 'host'"),
+        ("take host>host 1 Hello", "one end of host>host must be 'host'"),
+        ("take kvm0>host 1 Helo", "unknown message 'Helo'"),
+    ],
+)
+def test_bad_line(line: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        parse_decision(line)
+    with pytest.raises(InputError, match=expected) as error:
+        parse_tape(f"{HEADER}\nstep host\n\n{line}\n", "a.tape")
+    assert error.value.place == "a.tape:4"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "step host\n", "lbrlab-tape 2\n", "lbrlab-tape 1 x\n", "\nlbrlab-tape 1\n"])
+def test_header(text: str) -> None:
+    with pytest.raises(InputError, match="expected the header") as error:
+        parse_tape(text, "a.tape")
+    assert error.value.place == "a.tape:1"
+
+
+def test_empty_tape() -> None:
+    assert parse_tape(HEADER) == []
+    assert format_tape([]) == HEADER + "\n"
+
+
+def test_too_long() -> None:
+    with pytest.raises(InputError, match="more than"):
+        parse_tape("\n" * (LINES_LIMIT + 1))
+
+
+@given(st.text())
+def test_any_text_is_a_tape_or_an_input_error(text: str) -> None:
+    with contextlib.suppress(InputError):
+        assert all(isinstance(d, Step | Deliver) for d in parse_tape(f"{HEADER}\n{text}"))

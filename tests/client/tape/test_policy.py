@@ -1,0 +1,196 @@
+"""Policies: what the default decides, what faults change, how strict a replay is."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.drive.flight import Flight
+from client.tape.decisions import Decision, Deliver, Step
+from client.tape.faults import parse_fault
+from client.tape.policy import DefaultPolicy, ReplayPolicy, possible
+from contract.errors import InputError
+from contract.inbox import Fate
+from contract.messages import Available, Hello, RegisterVcpu, Revoke, SchedIn, Welcome
+from contract.trace import AnyRecord, Delivery, Send
+
+ALL = ["a", "b", "c"]
+HELLO = Send(session="kvm0", to_host=True, epoch=1, n=1, clock=0, body=Hello("kvm0"))
+REGISTER = Send(session="kvm0", to_host=True, epoch=1, n=2, clock=0, body=RegisterVcpu("v", "v"))
+WELCOME = Send(session="kvm0", to_host=False, epoch=1, n=1, clock=0, body=Welcome(True))
+REVOKE = Send(session="kvm0", to_host=False, epoch=1, n=2, clock=0, body=Revoke(1, 1, ""))
+AVAILABLE = Send(session="kvm0", to_host=False, epoch=1, n=3, clock=0, body=Available(1, 0))
+REVOKE_2 = Send(session="kvm0", to_host=False, epoch=1, n=4, clock=0, body=Revoke(2, 2, ""))
+
+
+class World:
+    """A flight that does what is decided."""
+
+    def __init__(self, *sends: Send) -> None:
+        self.flight = Flight()
+        self.records: list[AnyRecord] = []
+        self.send(*sends)
+
+    def send(self, *sends: Send) -> None:
+        self.add(*(Send(s.session, s.to_host, s.epoch, s.n, s.clock, s.body) for s in sends))
+
+    def add(self, *records: AnyRecord) -> None:
+        for record in records:
+            record.seq = len(self.records) + 1
+            self.records.append(record)
+        self.flight.follow(self.records)
+
+    def carry_out(self, decision: Decision | None) -> str:
+        if isinstance(decision, Deliver):
+            how, d = str(decision.fate), decision
+            self.add(Delivery(how, d.session, d.to_host, d.n, d.message))
+        return str(decision)
+
+    def run(self, policy: DefaultPolicy | ReplayPolicy, threads: list[str], limit: int) -> list[str]:
+        return [self.carry_out(policy.choose(self.flight, threads, ALL)) for _ in range(limit)]
+
+
+def test_everything_is_taken_oldest_first_before_a_step() -> None:
+    """Over all ways: the record that sent it counts, not the number on its way."""
+    world = World(WELCOME, HELLO, REVOKE, REGISTER)
+
+    assert world.run(DefaultPolicy(), ["a"], 5) == [
+        "take host>kvm0 1 Welcome",
+        "take kvm0>host 1 Hello",
+        "take host>kvm0 2 Revoke",
+        "take kvm0>host 2 RegisterVcpu",
+        "step a",
+    ]
+
+
+def test_threads_in_turn() -> None:
+    world, policy = World(), DefaultPolicy()
+
+    assert world.run(policy, ALL, 4) == ["step a", "step b", "step c", "step a"]
+    assert world.run(policy, ["a", "c"], 3) == ["step c", "step a", "step c"]
+    assert world.run(policy, ["b"], 2) == ["step b", "step b"]
+
+
+def test_nothing_left_ends_the_run() -> None:
+    assert DefaultPolicy().choose(World().flight, [], ALL) is None
+
+
+@pytest.mark.parametrize("fate", ["drop", "double"])
+def test_fault_meets_the_message_it_names(fate: str) -> None:
+    world = World(WELCOME, REVOKE, AVAILABLE, REVOKE_2)
+    fault = parse_fault(f"{fate}:Revoke:2")
+    policy = DefaultPolicy((fault,))
+
+    expected = ["take host>kvm0 1 Welcome", "take host>kvm0 2 Revoke", "take host>kvm0 3 Available"]
+    assert world.run(policy, [], 3) == expected
+    assert policy.applied == set()
+    assert world.run(policy, [], 2) == [
+        f"{fate} host>kvm0 4 Revoke",
+        "take host>kvm0 4 Revoke" if fate == "double" else "None",
+    ]
+    assert policy.applied == {fault}
+
+
+def test_overtake_holds_the_message_until_another_is_behind_it() -> None:
+    world = World(REVOKE)
+    fault = parse_fault("overtake:Revoke:1")
+    policy = DefaultPolicy((fault,))
+
+    assert world.run(policy, ["a"], 2) == ["step a", "step a"]
+    world.send(HELLO)
+    assert world.run(policy, ["a"], 2) == ["take kvm0>host 1 Hello", "step a"]
+    assert policy.applied == set()
+
+    world.send(AVAILABLE)
+    assert world.run(policy, ["a"], 3) == ["overtake host>kvm0 3 Available", "take host>kvm0 2 Revoke", "step a"]
+    assert policy.applied == {fault}
+
+
+def test_held_message_is_taken_when_nothing_else_can_happen() -> None:
+    """It was never overtaken, and the fault says so by not being applied."""
+    world = World(REVOKE)
+    policy = DefaultPolicy((parse_fault("overtake:Revoke:1"),))
+
+    assert world.run(policy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
+    assert policy.applied == set()
+
+
+def test_faults_that_never_meet_their_message() -> None:
+    policy = DefaultPolicy((parse_fault("drop:Revoke:9"), parse_fault("drop:SchedIn:1")))
+
+    assert World(REVOKE).run(policy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
+    assert policy.applied == set()
+
+
+def test_possible() -> None:
+    """The default's choice first; only the oldest of a way meets take, drop, double, only the others overtake."""
+    world = World(REVOKE, AVAILABLE, HELLO)
+
+    assert [str(d) for d in possible(world.flight, ["b", "c"])] == [
+        "take host>kvm0 2 Revoke",
+        "drop host>kvm0 2 Revoke",
+        "double host>kvm0 2 Revoke",
+        "overtake host>kvm0 3 Available",
+        "take kvm0>host 1 Hello",
+        "drop kvm0>host 1 Hello",
+        "double kvm0>host 1 Hello",
+        "step b",
+        "step c",
+    ]
+
+
+def test_replay_follows_the_tape() -> None:
+    tape: list[Decision] = [Step("b"), Deliver(Fate.DROP, "kvm0", False, 2, "Revoke"), Step("a")]
+
+    assert World(REVOKE).run(ReplayPolicy(tape), ["a", "b"], 3) == [str(d) for d in tape]
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        Step("d"),
+        Deliver(Fate.TAKE, "kvm0", False, 3, "Available"),
+        Deliver(Fate.OVERTAKE, "kvm0", False, 2, "Revoke"),
+        Deliver(Fate.TAKE, "kvm0", False, 2, "Available"),
+        Deliver(Fate.TAKE, "kvm0", True, 2, "Revoke"),
+        Deliver(Fate.TAKE, "kvm1", False, 2, "Revoke"),
+    ],
+    ids=str,
+)
+def test_replay_names_the_first_divergence(decision: Decision) -> None:
+    world, policy = World(REVOKE, AVAILABLE), ReplayPolicy([Step("a"), decision, Step("z")], "x.tape")
+    world.run(policy, ["a"], 1)
+
+    with pytest.raises(InputError) as error:
+        policy.choose(world.flight, ["a"], ALL)
+    assert error.value.place == "x.tape: decision 2"
+    assert f"diverges: '{decision}' is not possible here" in str(error.value)
+    assert "'take host>kvm0 2 Revoke'" in str(error.value)
+
+
+def test_tape_too_short() -> None:
+    policy = ReplayPolicy([Step("a")], "x.tape")
+    World().run(policy, ["a"], 1)
+
+    with pytest.raises(InputError, match="the tape ends, but 'step a' is still possible") as error:
+        policy.choose(World().flight, ["a"], ALL)
+    assert error.value.place == "x.tape: decision 2"
+
+
+def test_tape_too_long() -> None:
+    with pytest.raises(InputError, match="'step a' is not possible here, expected one of: nothing, the run is over"):
+        ReplayPolicy([Step("a")]).choose(World().flight, [], ALL)
+
+
+def test_tape_as_long_as_the_run() -> None:
+    assert ReplayPolicy([]).choose(World().flight, [], ALL) is None
+
+
+def test_flight_counts_kinds_over_all_ways() -> None:
+    world = World(REVOKE)
+    other = Send(session="kvm1", to_host=False, epoch=1, n=1, clock=0, body=Revoke(1, 1, ""))
+    sched = Send(session="kvm1", to_host=False, epoch=1, n=2, clock=0, body=SchedIn("v", 0, 0))
+    world.send(other, sched)
+
+    heads = world.flight.heads()
+    assert [(m.session, m.message, m.which) for m in heads] == [("kvm0", "Revoke", 1), ("kvm1", "Revoke", 2)]
+    assert [m.message for m in world.flight.behind(heads[1])] == ["SchedIn"]

@@ -1,0 +1,166 @@
+"""Who may import whom, and that the cores stay plain state without sockets, clocks or chance."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EDGES = {"contract": "wire", "perfcore_svc": "service", "kvm_svc": "service"}
+OUTSIDE = {
+    "asyncio", "grpc", "grpc_health", "grpc_reflection", "google", "lbrlab", "buf", "time", "random", "logging",
+    "structlog", "threading", "multiprocessing", "subprocess", "socket", "os", "datetime", "secrets", "uuid",
+}  # fmt: skip
+STRANGERS = {
+    "contract": {"perfcore_svc", "kvm_svc", "client", "tests"},
+    "perfcore_svc": {"kvm_svc", "client", "tests"},
+    "kvm_svc": {"perfcore_svc", "client", "tests"},
+}
+MUTATORS = {"append", "add", "update", "setdefault", "pop", "clear", "extend", "insert", "remove", "discard", "popitem"}
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that is imported, wherever in the module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield node.lineno, module
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def bad_imports(source: str, package: str, *, core: bool) -> list[str]:
+    found = []
+    for line, name in imported(ast.parse(source)):
+        root = name.split(".")[0]
+        edge = f"{package}.{EDGES[package]}"
+        core_breaks = core and (root in OUTSIDE or name == edge or name.startswith((edge + ".", "contract.wire")))
+        if core_breaks or root in STRANGERS[package] or not root:
+            found.append(f"{line}: {name}")
+    return found
+
+
+def module_names(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names |= {t.id for t in targets if isinstance(t, ast.Name)}
+    return names
+
+
+def stored(node: ast.expr) -> str:
+    """The name at the root of ``a[..]``, ``a.b``, ``a.b[..]``."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def mutable_state(source: str) -> list[str]:
+    """``global``, and functions that change what a module-level name holds."""
+    tree = ast.parse(source)
+    names = module_names(tree)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            found.append(f"{node.lineno}: global {', '.join(node.names)}")
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for inner in ast.walk(node):
+            targets: list[ast.expr] = []
+            if isinstance(inner, ast.Assign | ast.Delete):
+                targets = [t for t in inner.targets if not isinstance(t, ast.Name)]
+            elif isinstance(inner, ast.AugAssign) and not isinstance(inner.target, ast.Name):
+                targets = [inner.target]
+            elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in MUTATORS:
+                targets = [inner.func.value]
+            found += [f"{t.lineno}: {stored(t)} changed" for t in targets if stored(t) in names]
+    return found
+
+
+def files(package: str) -> list[tuple[Path, bool]]:
+    """Every module with whether it belongs to the core."""
+    edge = ROOT / package / EDGES[package]
+    return [(p, edge not in p.parents) for p in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("package", EDGES)
+def test_imports(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{problem}"
+        for path, core in files(package)
+        for problem in bad_imports(path.read_text(), package, core=core)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("package", EDGES)
+def test_cores_keep_no_state_in_modules(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{problem}"
+        for path, core in files(package)
+        if core
+        for problem in mutable_state(path.read_text())
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("package", EDGES)
+def test_the_packages_are_where_this_test_looks(package: str) -> None:
+    assert sum(core for _, core in files(package)) >= 8
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "import google.protobuf.message",
+        "from os import path",
+        "from lbrlab.v1 import contract_pb2",
+        "def f():\n    import random",
+        "import contract, grpc.aio as g",
+        "from perfcore_svc.service import main",
+        "from perfcore_svc import service",
+        "from contract import wire",
+        "from contract.wire.envelope import encode",
+        "from . import endpoint",
+    ],
+)
+def test_a_core_with_this_import_is_caught(source: str) -> None:
+    assert bad_imports(source, "perfcore_svc", core=True)
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("perfcore_svc", "from kvm_svc import core"),
+        ("perfcore_svc", "import client.check"),
+        ("kvm_svc", "import perfcore_svc.core"),
+        ("kvm_svc", "from client.drive import play"),
+        ("contract", "from perfcore_svc.core import HostCore"),
+        ("contract", "import kvm_svc"),
+        ("contract", "from client import tape"),
+    ],
+)
+def test_a_stranger_is_caught_at_the_edge_too(package: str, source: str) -> None:
+    assert bad_imports(source, package, core=False)
+
+
+def test_what_is_allowed() -> None:
+    assert bad_imports("import asyncio, grpc\nfrom contract.wire import x", "perfcore_svc", core=False) == []
+    assert bad_imports("import msgspec\nfrom contract.x86 import MASK64", "perfcore_svc", core=True) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["global SEEN\n    SEEN = {}", "SEEN[1] = 2", "SEEN.update(a=1)", "del SEEN[1]", "SEEN['a'] += 1", "SEEN.x.add(1)"],
+)
+def test_state_in_a_module_is_caught(body: str) -> None:
+    assert mutable_state(f"SEEN: dict = {{}}\ndef f():\n    {body}\n")
+
+
+def test_constants_and_locals_are_no_state() -> None:
+    assert mutable_state("A = {1: 2}\ndef f():\n    b = dict(A)\n    b[1] = 3\n    return A[1]\n") == []

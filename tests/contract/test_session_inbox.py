@@ -1,0 +1,226 @@
+"""The rules R1 to R6 of the contract stream, and what the schedule can do to a message in the inbox."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from contract.control import ConfigureKvm, MachineSpec, VmSpec
+from contract.designs import REVOKE_GP
+from contract.errors import PeerContractError, RefusedError
+from contract.inbox import CAPACITY, Fate, Inbox
+from contract.messages import CreateEvent, Envelope, EventCreated, EventState, Hello, RegisterVcpu, Welcome
+from contract.session import Session
+from contract.trace import Delivery, Discard, Send, TraceLog
+from kvm_svc.core import KvmCore
+from perfcore_svc.core import HostCore
+from tests.perfcore_svc.hosts import make_host
+
+BODY = RegisterVcpu("v", "v")
+
+
+def pair() -> tuple[Session, Session, TraceLog]:
+    return Session("k", is_host=False), Session("k", is_host=True), TraceLog()
+
+
+def discards(log: TraceLog) -> list[tuple[int, str]]:
+    return [(r.n, r.rule) for r in log.records if isinstance(r, Discard)]
+
+
+def host_takes(core: HostCore, *bodies: Hello | RegisterVcpu | CreateEvent) -> list[Envelope]:
+    """One session sends all of these, the host takes each; its answers."""
+    kvm = Session("k", is_host=False)
+    for body in bodies:
+        envelope = kvm.wrap(body, core.log)
+        core.inbox.put(envelope)
+        core.decide(Fate.TAKE, "k", envelope.seq)
+    return core.drain()
+
+
+# Rules ---------------------------------------------------------------------------------------------------
+
+
+def test_R1_nothing_is_taken_before_hello() -> None:
+    core = make_host()
+    assert host_takes(core, BODY, CreateEvent("v", 1)) == []
+    assert discards(core.log) == [(1, "R1"), (2, "R1")]
+    assert core.endpoint.vcpus == {}
+    assert core.perf.events == {}
+
+
+def test_R1_protocol_versions_must_be_equal() -> None:
+    core = make_host()
+    answers = host_takes(core, Hello("k", protocol=2), BODY)
+    assert [(e.body.accepted, "protocol 2" in e.body.reason) for e in answers if isinstance(e.body, Welcome)] == [
+        (False, True)
+    ]
+    assert discards(core.log) == [(2, "R1")]
+
+
+def test_R2_each_direction_counts_from_1() -> None:
+    kvm, host, log = pair()
+    up = [kvm.wrap(BODY, log) for _ in range(3)]
+    down = [host.wrap(Welcome(True), log) for _ in range(2)]
+    assert [(e.to_host, e.seq) for e in up + down] == [(True, 1), (True, 2), (True, 3), (False, 1), (False, 2)]
+    assert [(r.to_host, r.n) for r in log.records if isinstance(r, Send)] == [(e.to_host, e.seq) for e in up + down]
+
+
+def test_R2_an_envelope_carries_the_clock_of_its_record() -> None:
+    kvm, _, log = pair()
+    envelope = kvm.wrap(BODY, log)
+    record = log.records[-1]
+    assert isinstance(record, Send)
+    assert envelope.clock == record.clock == record.seq == log.clock
+
+
+def test_R2_goes_on_counting_after_a_refused_hello() -> None:
+    core = make_host()
+    answers = host_takes(core, Hello("k", protocol=2), Hello("k"))
+    assert [e.seq for e in answers] == [1, 2]
+
+
+def test_R3_a_doubled_message_is_discarded() -> None:
+    kvm, host, log = pair()
+    envelope = kvm.wrap(BODY, log)
+    assert [host.accept(envelope, log), host.accept(envelope, log)] == [BODY, None]
+    assert discards(log) == [(1, "R3")]
+
+
+def test_R3_a_doubled_hello_is_answered_once() -> None:
+    core = make_host()
+    core.inbox.put(Session("k", is_host=False).wrap(Hello("k"), core.log))
+    core.decide(Fate.DOUBLE, "k", 1)
+    core.decide(Fate.TAKE, "k", 1)
+    assert [type(e.body) for e in core.drain()] == [Welcome]
+    assert discards(core.log) == [(1, "R3")]
+
+
+def test_R4_gaps_and_overtaken_numbers_are_taken_as_they_come() -> None:
+    kvm, host, log = pair()
+    sent = [kvm.wrap(RegisterVcpu(str(i), "v"), log) for i in range(4)]
+    assert [host.accept(sent[i], log) for i in (3, 0, 2)] == [sent[3].body, sent[0].body, sent[2].body]
+    assert discards(log) == []
+
+
+def test_R5_another_epoch_is_discarded() -> None:
+    _, host, log = pair()
+    stale = Session("k", is_host=False, epoch=2).wrap(BODY, log)
+    assert host.accept(stale, log) is None
+    assert discards(log) == [(1, "R5")]
+    assert host.taken == set()
+
+
+def test_R5_a_hello_is_either_answered_or_discarded() -> None:
+    core = make_host()
+    core.inbox.put(Session("k", is_host=False, epoch=2).wrap(Hello("k"), core.log))
+    core.decide(Fate.TAKE, "k", 1)
+    assert bool(core.drain()) != bool(discards(core.log))
+
+
+def test_R6_grants_are_numbered_upwards() -> None:
+    core = make_host(design=REVOKE_GP, running="v")
+    answers = host_takes(core, Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1))
+    first = [e.body.grant for e in answers if isinstance(e.body, EventCreated)]
+    for task in ("", "v", "w", "v"):
+        core.run(task)
+    later = [e.body.grant for e in core.drain() if isinstance(e.body, EventState) and e.body.state == "ACTIVE"]
+    assert first + later == [1, 2, 3]
+
+
+def test_R6_news_of_an_older_grant_is_ignored() -> None:
+    core = KvmCore(TraceLog())
+    command = ConfigureKvm("k", MachineSpec(), REVOKE_GP, [VmSpec("vm")])
+    with pytest.raises(StopIteration):
+        next(core.command(command))
+    vcpu = core.hv.vcpus["vm/0"]
+    vcpu.asked = 1
+    host = Session("k", is_host=True)
+    for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
+        core.endpoint.take(host.wrap(body, core.log))
+        assert (vcpu.grant, vcpu.newest_grant) == (5, 5)
+
+
+# Inbox ---------------------------------------------------------------------------------------------------
+
+
+def filled(count: int = 3) -> tuple[Inbox, TraceLog]:
+    inbox, log, kvm = Inbox(), TraceLog(), Session("k", is_host=False)
+    for _ in range(count):
+        inbox.put(kvm.wrap(BODY, log))
+    log.records.clear()
+    return inbox, log
+
+
+def numbers(inbox: Inbox) -> list[int]:
+    return [e.seq for e in inbox.queues["k"]]
+
+
+@pytest.mark.parametrize(
+    ("fate", "n", "taken", "left"),
+    [
+        (Fate.TAKE, 1, True, [2, 3]),
+        (Fate.DROP, 1, False, [2, 3]),
+        (Fate.DOUBLE, 1, True, [1, 2, 3]),
+        (Fate.OVERTAKE, 2, True, [1, 3]),
+        (Fate.OVERTAKE, 3, True, [1, 2]),
+    ],
+)
+def test_fates(fate: Fate, n: int, taken: bool, left: list[int]) -> None:
+    inbox, log = filled()
+    envelope = inbox.decide(fate, "k", n, log)
+    assert (envelope.seq if envelope else None) == (n if taken else None)
+    assert numbers(inbox) == left
+    (record,) = log.records
+    assert isinstance(record, Delivery)
+    assert (record.how, record.session, record.to_host, record.n, record.message) == (
+        str(fate),
+        "k",
+        True,
+        n,
+        "RegisterVcpu",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fate", "session", "n", "errno"),
+    [
+        (Fate.TAKE, "k", 2, "EINVAL"),
+        (Fate.DROP, "k", 3, "EINVAL"),
+        (Fate.DOUBLE, "k", 2, "EINVAL"),
+        (Fate.OVERTAKE, "k", 1, "EINVAL"),
+        (Fate.TAKE, "k", 4, "ENOENT"),
+        (Fate.TAKE, "other", 1, "ENOENT"),
+    ],
+)
+def test_refusals_change_nothing(fate: Fate, session: str, n: int, errno: str) -> None:
+    inbox, log = filled()
+    before = copy.deepcopy(inbox.queues)
+    with pytest.raises(RefusedError) as refused:
+        inbox.decide(fate, session, n, log)
+    assert refused.value.errno == errno
+    assert inbox.queues == before
+    assert log.records == []
+
+
+def test_sessions_do_not_wait_for_each_other() -> None:
+    inbox, log = filled()
+    inbox.put(Session("other", is_host=False).wrap(BODY, log))
+    taken = inbox.decide(Fate.TAKE, "other", 1, log)
+    assert taken is not None
+    assert taken.session == "other"
+    assert numbers(inbox) == [1, 2, 3]
+
+
+def test_holds() -> None:
+    inbox, _ = filled()
+    assert [inbox.holds("k", n) for n in (1, 3, 4)] == [True, True, False]
+    assert not inbox.holds("other", 1)
+
+
+def test_a_session_that_sends_beyond_its_credits_breaks_the_contract() -> None:
+    inbox, log = filled(CAPACITY)
+    with pytest.raises(PeerContractError, match="k has more than 1024"):
+        inbox.put(Session("k", is_host=False).wrap(BODY, log))
+    assert len(inbox.queues["k"]) == CAPACITY
+    inbox.put(Session("other", is_host=False).wrap(BODY, log))

@@ -1,0 +1,91 @@
+"""A service whose core does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract.control import AnyResult, Done, RunTask
+from contract.errors import PeerContractError
+from contract.inbox import Fate, Inbox
+from contract.messages import Drain, Envelope
+from contract.trace import TraceLog, Warn
+from contract.wire.records import Block
+from contract.wire.shell import Run, Shell
+from contract.wire.status import CallError
+from lbrlab.v1 import trace_pb2
+
+COMMAND = RunTask("t0", 0)
+
+
+def note(log: TraceLog) -> None:
+    log.add(Warn(vcpu="vm0/0", text="note"))
+
+
+def notes(log: TraceLog, count: int) -> None:
+    for _ in range(count):
+        note(log)
+
+
+class Core:
+    def __init__(self, log: TraceLog) -> None:
+        self.log = log
+        self.inbox = Inbox()
+        self.outbox: list[Envelope] = []
+
+    def decide(self, fate: Fate, session: str, n: int) -> None:
+        self.inbox.decide(fate, session, n, self.log)
+
+    def drain(self) -> list[Envelope]:
+        out, self.outbox = self.outbox, []
+        return out
+
+
+class Echo(Shell[Core]):
+    """``act`` is what the core does next."""
+
+    service = "echo"
+    arrival_timeout = 0.01
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[Envelope] = []
+        self.act: Callable[[Core], Any] = lambda core: note(core.log)
+
+    def new_core(self, log: TraceLog) -> Core:
+        return Core(log)
+
+    async def carry_out(self, run: Run[Core], command: Any, block: Block) -> AnyResult:
+        if asyncio.iscoroutine(done := self.act(run.core)):
+            await done
+        return Done()
+
+    def send(self, run: Run[Core], envelopes: list[Envelope]) -> None:
+        if len(envelopes) > 1:
+            raise PeerContractError("clogged")
+        self.sent += envelopes
+
+
+def stamp(run: int = 1, clock: int = 0, now: int = 0) -> trace_pb2.Stamp:
+    return trace_pb2.Stamp(run=run, clock=clock, now_ns=now)
+
+
+def message(n: int, session: str = "kvm0") -> Envelope:
+    return Envelope(session, True, 1, n, 0, Drain())
+
+
+async def configured() -> Echo:
+    """In run 1."""
+    shell = Echo()
+    await shell.configure(stamp(), COMMAND)
+    return shell
+
+
+async def failing(shell: Echo, act: Callable[[Core], Any], run: int = 1) -> CallError:
+    shell.act = act
+    with pytest.raises(CallError) as caught:
+        await shell.command(stamp(run, 7), COMMAND)
+    return caught.value

@@ -1,0 +1,212 @@
+"""What a service does around its core: runs, refusals, failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import pytest
+
+from contract.errors import RefusedError
+from contract.inbox import CAPACITY
+from contract.wire import log as wire_log
+from contract.wire.refusal import CLOCK, ERRNO, NOW
+from contract.wire.status import CallError
+from lbrlab.v1 import info_pb2, trace_pb2
+from tests.contract.wire.echo import COMMAND, Core, Echo, configured, failing, message, note, notes, stamp
+
+
+@pytest.fixture
+async def shell() -> Echo:
+    return await configured()
+
+
+async def test_a_command_brings_back_its_records_after_the_callers_clock(shell: Echo) -> None:
+    run, _, block = await shell.command(stamp(clock=41, now=900), COMMAND)
+
+    assert [(r.seq, r.time_ns, r.kind) for r in block.records] == [(42, 900, "warn")]
+    assert shell.stamp(run) == stamp(clock=42, now=900)
+
+
+@pytest.mark.parametrize("number", [0, 2, 99])
+async def test_another_run_is_aborted(shell: Echo, number: int) -> None:
+    with pytest.raises(CallError, match=f"echo: run {number} is not current, the current run is 1") as caught:
+        await shell.command(stamp(number), COMMAND)
+    assert caught.value.code is grpc.StatusCode.ABORTED
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_run_that_is_over_does_not_come_back(shell: Echo, number: int) -> None:
+    with pytest.raises(CallError, match="needs a number above 1"):
+        await shell.configure(stamp(number), COMMAND)
+
+
+async def test_configure_starts_afresh(shell: Echo) -> None:
+    shell.run.receive([message(1)])
+    before = shell.run.core
+    await shell.configure(stamp(2), COMMAND)
+
+    assert shell.run.core is not before
+    assert [r.seq for r in shell.run.core.log.records] == [1]
+    assert shell.run.core.inbox.queues == {}
+
+
+def refuse(core: Core) -> None:
+    raise RefusedError("no such task", "ESRCH")
+
+
+async def test_a_refusal_leaves_the_clock_alone(shell: Echo) -> None:
+    error = await failing(shell, refuse)
+
+    assert (error.code, error.message) == (grpc.StatusCode.FAILED_PRECONDITION, "no such task")
+    assert dict(error.metadata) == {ERRNO: "ESRCH", CLOCK: "7", NOW: "0"}
+    assert (shell.run.core.log.clock, shell.run.failed) == (1, None)
+
+
+async def test_a_refusal_after_records_tells_the_clock(shell: Echo) -> None:
+    def note_and_refuse(core: Core) -> None:
+        note(core.log)
+        refuse(core)
+
+    error = await failing(shell, note_and_refuse)
+
+    assert dict(error.metadata)[CLOCK] == "8"
+
+
+async def test_a_refused_configure_keeps_the_run(shell: Echo) -> None:
+    shell.act = refuse
+    with pytest.raises(CallError, match="no such task"):
+        await shell.configure(stamp(2), COMMAND)
+    shell.act = lambda core: note(core.log)
+
+    assert (await shell.command(stamp(1), COMMAND))[0].number == 1
+
+
+def stumble(core: Core) -> None:
+    note(core.log)
+    raise KeyError("surprise")
+
+
+async def test_an_error_nobody_foresaw_ends_the_run_and_is_logged_once(
+    shell: Echo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire_log.log.cache_clear()
+    error = await failing(shell, stumble)
+    again = await failing(shell, lambda core: None)
+    written = capsys.readouterr().err
+    wire_log.log.cache_clear()
+
+    assert (error.code, error.message) == (grpc.StatusCode.INTERNAL, "echo: internal error: KeyError: 'surprise'")
+    assert (again.code, again.message) == (error.code, error.message)
+    assert written.count("event=internal-error") == len(written.splitlines()) == 1
+    assert (await shell.info(info_pb2.GetInfoRequest())).run_failed == error.message
+
+
+async def test_after_any_failure_the_next_configure_works(shell: Echo) -> None:
+    await failing(shell, stumble)
+    shell.act = lambda core: note(core.log)
+    await shell.configure(stamp(2), COMMAND)
+
+    assert shell.run.failed is None
+
+
+async def test_an_error_in_configure_keeps_the_run(shell: Echo) -> None:
+    shell.act = stumble
+    with pytest.raises(CallError, match="KeyError"):
+        await shell.configure(stamp(2), COMMAND)
+
+    assert (shell.run.number, shell.run.failed) == (1, None)
+
+
+async def test_a_command_that_is_cancelled_halfway_ends_the_run(shell: Echo) -> None:
+    begun = asyncio.Event()
+
+    async def hang(core: Core) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    shell.act = hang
+    task = asyncio.create_task(shell.command(stamp(), COMMAND))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    error = await failing(shell, lambda core: None)
+    assert error.message == "echo: a command was cancelled halfway"
+
+
+async def test_commands_do_not_overlap(shell: Echo) -> None:
+    """KVM's may wait for the silicon in the middle."""
+    inside: list[int] = []
+
+    async def look(core: Core) -> None:
+        inside.append(1)
+        assert len(inside) == 1
+        await asyncio.sleep(0)
+        inside.pop()
+
+    shell.act = look
+    await asyncio.gather(*(shell.command(stamp(), COMMAND) for _ in range(5)))
+
+
+async def test_a_full_inbox_ends_the_run(shell: Echo) -> None:
+    shell.run.receive(message(n) for n in range(1, CAPACITY + 2))
+    error = await failing(shell, lambda core: None)
+
+    assert (error.code, error.message) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"kvm0 has more than {CAPACITY} messages waiting",
+    )
+
+
+@pytest.mark.parametrize("act", [lambda core: None, refuse, stumble])
+async def test_what_the_core_has_to_say_goes_out(shell: Echo, act: Callable[[Core], Any]) -> None:
+    def speak(core: Core) -> None:
+        core.outbox.append(message(1))
+        act(core)
+
+    shell.act = speak
+    with suppress(CallError):
+        await shell.command(stamp(), COMMAND)
+
+    assert shell.sent == [message(1)]
+
+
+async def test_a_clogged_stream_ends_the_run(shell: Echo) -> None:
+    shell.act = lambda core: core.outbox.extend([message(1), message(2)])
+    await shell.command(stamp(), COMMAND)
+    error = await failing(shell, lambda core: None)
+
+    assert (error.code, error.message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "echo: clogged")
+
+
+async def test_the_trace_is_told_in_pieces_from_where_it_is_asked(shell: Echo) -> None:
+    shell.act = lambda core: notes(core.log, 600)
+    await shell.command(stamp(), COMMAND)
+    pieces = [p async for p in shell.trace(trace_pb2.GetTraceRequest(run=1, since_seq=5))]
+
+    assert [r.seq for piece in pieces for r in piece.records] == list(range(6, 602))
+    assert len(pieces) == 3
+
+
+async def test_old_records_are_forgotten(shell: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.wire.shell.KEPT", 100)
+    shell.act = lambda core: notes(core.log, 60)
+    seen = []
+    for _ in range(4):
+        _, _, block = await shell.command(stamp(), COMMAND)
+        seen += [r.seq for r in block.records]
+
+    assert seen == list(range(2, 242))
+    assert len(shell.run.core.log.records) <= 125
+
+
+async def test_a_service_that_stops_says_so(shell: Echo) -> None:
+    await shell.close()
+    error = await failing(shell, lambda core: None)
+
+    assert (error.code, error.message) == (grpc.StatusCode.UNAVAILABLE, "echo: is stopping")

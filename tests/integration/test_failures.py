@@ -1,0 +1,264 @@
+"""Services that die, hang, are missing or speak another protocol: the driver names the one and the reason, soon."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from client.drive.grpc_service import BrokenCallError, Service
+from client.drive.grpc_wire import GrpcWire
+from client.drive.pair import Child, Pair
+from client.drive.sim import SimWire
+from client.drive.wire import Wire
+from contract.control import ConfigureKvm, ConfigurePerf, MachineSpec, PerfSnapshot, Retire, RunTask, StepVcpu, VmSpec
+from contract.designs import MERGED, REVOKE_GP
+from contract.errors import SystemFailedError
+from contract.inbox import Fate
+from contract.machine import Branch, Wrmsr
+from contract.trace import TraceLog, canonical
+from contract.wire.methods import Decide
+from contract.x86 import IA32_DEBUGCTL
+from lbrlab.v1 import info_pb2
+from tests.integration.story import SESSION, VCPU, guest, host, set_up
+
+CALL_TIMEOUT = 0.8
+IMPATIENT = {"kvm": ["--answer-timeout", "0.3"]}
+SOON = 4.0
+"""Seconds in which a failure has to be told: call, probe and a busy machine."""
+
+
+@contextmanager
+def told_soon(service: str, reason: str) -> Iterator[None]:
+    start = time.monotonic()
+    with pytest.raises(SystemFailedError, match=reason) as caught:
+        yield
+    assert caught.value.service == service
+    assert time.monotonic() - start < SOON
+
+
+@contextmanager
+def pair_that_ends() -> Iterator[Pair]:
+    """A pair of one test's own; nothing of it is left afterwards."""
+    with Pair(timeout=CALL_TIMEOUT, flags=IMPATIENT) as pair:
+        processes = [pair.perfcore.process, pair.kvm.process]
+        yield pair
+    assert all(process.poll() is not None for process in processes)
+
+
+def begin(wire: Wire) -> None:
+    set_up(wire, REVOKE_GP)
+    host(wire, RunTask(VCPU, 0))
+    guest(wire, Wrmsr(IA32_DEBUGCTL, 1))
+
+
+def goes_on(wire: Wire) -> None:
+    while True:
+        guest(wire, Branch(3))
+        host(wire, Retire(0, 2))
+
+
+def host_goes_on(wire: Wire) -> None:
+    while True:
+        host(wire, Retire(0, 2))
+
+
+def is_prefix_of_the_truth(wire: Wire, story: Callable[[Wire], None]) -> bool:
+    """Whether the records are the first ones of the same story where nothing fails, and all that were asked for."""
+
+    class Enough(Exception):
+        pass
+
+    class Bounded(SimWire):
+        def _carry(self) -> None:
+            super()._carry()
+            if len(self.log.records) > len(wire.log.records) + 200:
+                raise Enough
+
+    sim = Bounded()
+    begin(sim)
+    with pytest.raises(Enough):
+        story(sim)
+    return canonical(sim.log.records[: len(wire.log.records)]) == canonical(wire.log.records)
+
+
+@pytest.mark.parametrize("victim", ["perfcore", "kvm"])
+@pytest.mark.parametrize("story", [goes_on, host_goes_on])
+def test_a_service_that_is_killed(victim: str, story: Callable[[Wire], None]) -> None:
+    with pair_that_ends() as pair:
+        begin(pair.wire)
+        known = len(pair.wire.log.records)
+        getattr(pair, victim).process.kill()
+        with told_soon(victim, "^[a-z]+: killed by signal 9$"):
+            story(pair.wire)
+
+        assert len(pair.wire.log.records) >= known
+        assert is_prefix_of_the_truth(pair.wire, story)
+
+
+@pytest.mark.parametrize("victim", ["perfcore", "kvm"])
+def test_a_service_that_hangs(victim: str) -> None:
+    with pair_that_ends() as pair:
+        begin(pair.wire)
+        known = len(pair.wire.log.records)
+        getattr(pair, victim).process.send_signal(signal.SIGSTOP)
+        with told_soon(victim, "does not answer at unix:"):
+            goes_on(pair.wire)
+
+        assert len(pair.wire.log.records) >= known
+        assert is_prefix_of_the_truth(pair.wire, goes_on)
+
+
+def test_a_service_that_hangs_before_the_first_call() -> None:
+    with pair_that_ends() as pair:
+        pair.kvm.process.send_signal(signal.SIGSTOP)
+        with told_soon("kvm", "does not answer at unix:"):
+            begin(pair.wire)
+
+
+def test_a_service_that_ends_in_good_order_is_missed_too() -> None:
+    with pair_that_ends() as pair:
+        begin(pair.wire)
+        pair.kvm.process.terminate()
+        with told_soon("kvm", "^kvm: exited with 0$"):
+            goes_on(pair.wire)
+
+
+def test_a_failed_wire_stays_failed_until_the_next_run() -> None:
+    with pair_that_ends() as pair:
+        begin(pair.wire)
+        pair.perfcore.process.kill()
+        for _ in range(2):
+            with told_soon("perfcore", "killed by signal 9"):
+                pair.wire.perf(PerfSnapshot())
+
+
+def test_records_whose_answer_never_came_are_fetched() -> None:
+    """The perf core carried out a command, but the driver heard only that KVM failed."""
+    with pair_that_ends() as pair:
+        begin(pair.wire)
+        known = pair.wire.log.clock
+        perfcore = Service("perfcore", pair.perfcore.address)
+        perfcore.call(perfcore.info(5).run, pair.wire.log, Retire(0, 2), 5)
+        perfcore.close()
+        pair.kvm.process.kill()
+        with told_soon("kvm", "killed by signal 9"):
+            goes_on(pair.wire)
+
+        assert pair.wire.log.clock > known
+        assert is_prefix_of_the_truth(pair.wire, host_goes_on)
+
+
+def test_records_that_do_not_follow_ours_end_the_run(pair: Pair, wire: GrpcWire) -> None:
+    begin(wire)
+    known = canonical(wire.log.records)
+    perfcore = Service("perfcore", pair.perfcore.address)
+    perfcore.call(perfcore.info(5).run, wire.log, Retire(0, 2), 5)
+    perfcore.close()
+    with told_soon("perfcore", "its records do not follow ours, expected one numbered"):
+        wire.perf(Retire(0, 2))
+
+    assert canonical(wire.log.records) == known
+
+
+@pytest.mark.parametrize("missing", ["perfcore", "kvm"])
+def test_a_service_that_is_missing(pair: Pair, missing: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        nowhere = f"unix:{folder}/x"
+        addresses = {"perfcore": pair.perfcore.address, "kvm": pair.kvm.address, missing: nowhere}
+        wire = GrpcWire(addresses["perfcore"], addresses["kvm"])
+        with told_soon(missing, f"nothing listens at {nowhere}"):
+            set_up(wire, MERGED)
+        wire.close()
+        assert wire.log.records == []
+
+
+def test_addresses_that_are_mixed_up(pair: Pair) -> None:
+    wire = GrpcWire(pair.kvm.address, pair.perfcore.address)
+    with told_soon("perfcore", "a kvm service is at unix:"):
+        set_up(wire, MERGED)
+    wire.close()
+
+
+def test_something_else_at_the_address(pair: Pair) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        code = f"import socket, sys; s = socket.create_server({folder + '/x'!r}, family=socket.AF_UNIX)"
+        loop = "print('up', flush=True)\nwhile True: c = s.accept()[0]; c.sendall(b'220 hello'); c.close()"
+        with subprocess.Popen([sys.executable, "-c", f"{code}\n{loop}"], stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            wire = GrpcWire(pair.perfcore.address, f"unix:{folder}/x", timeout=CALL_TIMEOUT)
+            with told_soon("kvm", "listens at|no service of ours at|does not answer at"):
+                set_up(wire, MERGED)
+            wire.close()
+            other.kill()
+
+
+@pytest.mark.parametrize("service", ["perfcore", "kvm"])
+def test_a_service_of_another_protocol_version(service: str) -> None:
+    with (
+        Pair(flags={service: ["--protocol", "2"]}) as pair,
+        told_soon(service, f"^{service}: speaks protocol 2, expected 1$"),
+    ):
+        set_up(pair.wire, MERGED)
+
+
+def test_services_of_different_versions_refuse_each_other() -> None:
+    """R1: Hello is answered by a Welcome that refuses; whoever asks KVM after that is told."""
+    with Pair(flags={"kvm": ["--protocol", "2"]}) as pair:
+        perfcore, kvm = Service("perfcore", pair.perfcore.address), Service("kvm", pair.kvm.address)
+        perfcore.call(1, TraceLog(), ConfigurePerf(MachineSpec(), MERGED, [], [VCPU]), 5)
+        configured = kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
+        log = TraceLog()
+        log.witness(configured.stamp.clock, 0)
+        perfcore.call(1, log, Decide(SESSION, 1, Fate.TAKE), 5)
+        log.witness(log.clock + 2, 0)
+        kvm.call(1, log, Decide(SESSION, 1, Fate.TAKE), 5)
+        reason = "protocol 2, this host speaks 1"
+        with pytest.raises(BrokenCallError, match=f"UNAVAILABLE: perfcore: refuses the session: {reason}"):
+            kvm.call(1, log, StepVcpu(VCPU, []), 5)
+        info = kvm.info(5)
+        perfcore.close()
+        kvm.close()
+
+        assert (info.link, info.link_detail) == (info_pb2.LINK_STATE_REFUSED, reason)
+
+
+def test_kvm_finds_the_perf_core_again() -> None:
+    with pair_that_ends() as pair:
+        begin(pair.wire)
+        pair.perfcore.process.kill()
+        pair.perfcore.process.wait()
+        with told_soon("perfcore", "killed by signal 9"):
+            goes_on(pair.wire)
+        folder = str(Path(pair.perfcore.address.removeprefix("unix:")).parent)
+        again = Child("perfcore", "perfcore_svc.service.main", [], folder)
+        again.wait_ready(time.monotonic() + 10)
+        wire = GrpcWire(again.address, pair.kvm.address)
+        begin(wire)
+        host(wire, Retire(0, 2))
+        wire.close()
+        again.ask_to_stop()
+        again.see_off(time.monotonic() + 2)
+
+        assert is_prefix_of_the_truth(wire, host_goes_on)
+
+
+def test_without_a_perf_core_kvm_says_so() -> None:
+    with pair_that_ends() as pair:
+        pair.perfcore.process.kill()
+        pair.perfcore.process.wait()
+        kvm = Service("kvm", pair.kvm.address)
+        with pytest.raises(BrokenCallError, match=r"UNAVAILABLE: perfcore: no link to unix:.* within 0.3 s"):
+            kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
+        info = kvm.info(5)
+        kvm.close()
+
+        assert (info.link, info.run) == (info_pb2.LINK_STATE_DIALLING, 0)

@@ -1,0 +1,196 @@
+"""Raw control requests, sensible and not: only documented statuses, and what is refused changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from client.drive.grpc_service import CONTROLS, Service
+from client.drive.pair import Pair
+from contract.control import KvmSnapshot, PerfSnapshot, Retire
+from contract.designs import MERGED
+from lbrlab.v1 import info_pb2, trace_pb2
+from tests.integration.story import VCPU, deliver, set_up
+
+TIMEOUT = 5.0
+OK = grpc.StatusCode.OK
+REFUSED = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED}
+EDGES = {
+    FieldDescriptor.TYPE_UINT32: st.sampled_from([0, 1, 2, 0x1D9, 2**32 - 1]),
+    FieldDescriptor.TYPE_UINT64: st.sampled_from([0, 1, 2, 2**63, 2**64 - 1]),
+    FieldDescriptor.TYPE_FIXED64: st.sampled_from([0, 1, 2**64 - 1]),
+    FieldDescriptor.TYPE_INT32: st.sampled_from([0, 0, 1, -1, 2**31 - 1, -(2**31)]),
+    FieldDescriptor.TYPE_BOOL: st.booleans(),
+    FieldDescriptor.TYPE_ENUM: st.integers(0, 6),
+    FieldDescriptor.TYPE_BYTES: st.binary(max_size=8),
+}
+WORDS = st.sampled_from(["", "t0", VCPU, "h0", "kvm0", "any", "user", "kernel", "jmp", "skylake", "v5.12", "é" * 200])
+ASKED = [
+    pytest.param(service, method, id=f"{service}-{method.name}")
+    for service, (descriptor, _) in CONTROLS.items()
+    for method in descriptor.methods
+]
+FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Raw:
+    """A run in the middle, and calls of raw bytes to its services."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.wire = pair.connect(TIMEOUT)
+        self.services = {
+            "perfcore": Service("perfcore", pair.perfcore.address),
+            "kvm": Service("kvm", pair.kvm.address),
+        }
+        self.channels = {name: grpc.insecure_channel(service.address) for name, service in self.services.items()}
+        self.begin()
+
+    def begin(self) -> None:
+        self.wire._run = max(service.info(TIMEOUT).run for service in self.services.values())
+        set_up(self.wire, MERGED)
+        self.run = self.wire._run
+
+    def call(self, service: str, path: str, request: bytes) -> tuple[grpc.StatusCode, str]:
+        method: Callable[..., Any] = self.channels[service].unary_unary(path)
+        try:
+            method(request, timeout=TIMEOUT)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+        return OK, ""
+
+    def views(self) -> list[Any]:
+        """What both believe, with stamp and all."""
+        commands = {"perfcore": PerfSnapshot(), "kvm": KvmSnapshot()}
+        return [self.services[name].call(self.run, self.wire.log, c, TIMEOUT) for name, c in commands.items()]
+
+    def close(self) -> None:
+        self.wire.close()
+        for each in (*self.services.values(), *self.channels.values()):
+            each.close()
+
+
+@pytest.fixture(scope="module")
+def raw(pair: Pair) -> Iterator[Raw]:
+    raw = Raw(pair)
+    yield raw
+    raw.close()
+
+
+def path_of(method: Any) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def messages(descriptor: Descriptor, depth: int = 3) -> st.SearchStrategy[Message]:
+    """Any message of a type, most of its fields set, with values at the edges of sense."""
+    made = GetMessageClass(descriptor)
+    names = [f for f in descriptor.fields if depth or f.message_type is None]
+
+    @st.composite
+    def build(draw: st.DrawFn) -> Message:
+        content: dict[str, Any] = {}
+        chosen = {o.name: draw(st.sampled_from(list(o.fields))).name for o in descriptor.oneofs if o.fields}
+        for field in names:
+            inside = field.containing_oneof
+            if (inside and chosen[inside.name] != field.name) or draw(st.integers(0, 9)) == 9:
+                continue
+            content[field.name] = draw(values(field, depth))
+        return made(**content)
+
+    return build()
+
+
+def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return st.dictionaries(st.sampled_from(["event", "denial", "passthrough", "colour"]), WORDS | st.just("none"))
+    if field.message_type is not None:
+        one: st.SearchStrategy[Any] = messages(field.message_type, depth - 1)
+    else:
+        one = EDGES.get(field.type, WORDS)
+    return st.lists(one, max_size=3) if field.is_repeated else one
+
+
+def check(raw: Raw, before: list[Any], outcome: tuple[grpc.StatusCode, str]) -> None:
+    """After OK the run may be another; after a refusal it is what it was, and both services still answer."""
+    code, details = outcome
+    assert code is OK or code in REFUSED, outcome
+    assert "Traceback" not in details
+    if code is OK:
+        raw.begin()
+    else:
+        assert raw.views() == before
+
+
+@pytest.mark.parametrize(("service", "method"), ASKED)
+def test_any_request(raw: Raw, service: str, method: Any) -> None:
+    has_run = st.sampled_from([0, 0, 0, 1, -1])
+
+    @FUZZ
+    @given(messages(method.input_type), has_run)
+    def holds(request: Any, off: int) -> None:
+        before = raw.views()
+        if request.HasField("stamp"):
+            request.stamp.run = raw.run + off
+            request.stamp.clock = min(request.stamp.clock, raw.wire.log.clock)
+        if method.name == "Decide":
+            request.n = min(request.n, 2)
+        check(raw, before, raw.call(service, path_of(method), request.SerializeToString()))
+
+    holds()
+
+
+@pytest.mark.parametrize(("service", "method"), ASKED)
+def test_random_bytes(raw: Raw, service: str, method: Any) -> None:
+    @settings(FUZZ, max_examples=15)
+    @given(st.binary(max_size=64))
+    def holds(request: bytes) -> None:
+        check(raw, raw.views(), raw.call(service, path_of(method), request))
+
+    holds()
+
+
+@pytest.mark.parametrize("service", CONTROLS)
+@pytest.mark.parametrize(
+    ("proto", "name", "method"), [(info_pb2, "InfoService", "GetInfo"), (trace_pb2, "TraceService", "GetTrace")]
+)
+def test_random_bytes_to_what_both_serve(raw: Raw, service: str, proto: Any, name: str, method: str) -> None:
+    path = f"/{proto.DESCRIPTOR.services_by_name[name].full_name}/{method}"
+
+    @settings(FUZZ, max_examples=15)
+    @given(st.binary(max_size=64))
+    def holds(request: bytes) -> None:
+        code, details = raw.call(service, path, request)
+        assert code is OK or code in REFUSED, (code, details)
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        (Retire(0, 0), "count: must be greater than 0 and less than or equal to 1000000"),
+        (Retire(7777, 1), "cpu: must be greater than or equal to 0 and less than or equal to 4096"),
+    ],
+)
+def test_a_broken_rule_names_its_field(raw: Raw, command: Any, field: str) -> None:
+    method = CONTROLS["perfcore"][0].methods_by_name["Retire"]
+    request = GetMessageClass(method.input_type)(cpu=command.cpu, count=command.count, branch="jmp", privilege="user")
+    request.stamp.run = raw.run  # type: ignore[attr-defined]
+    code, details = raw.call("perfcore", path_of(method), request.SerializeToString())
+
+    assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+
+
+def test_afterwards_the_services_still_work(raw: Raw) -> None:
+    raw.begin()
+    raw.wire.perf(Retire(0, 3))
+    deliver(raw.wire)
+
+    assert [r.seq for r in raw.wire.log.records] == list(range(1, raw.wire.log.clock + 1))

@@ -1,0 +1,279 @@
+"""The streams between the services, spoken to by hand; and what every service offers besides."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.drive.grpc_service import BrokenCallError, Service
+from client.drive.grpc_wire import GrpcWire
+from client.drive.pair import Child, Pair
+from contract.control import ConfigurePerf, MachineSpec, PerfSnapshot, RunTask, StepVcpu
+from contract.designs import REVOKE_GP
+from contract.inbox import Fate
+from contract.machine import Nop, StoreLbr
+from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu
+from contract.trace import TraceLog
+from contract.wire.codec import to_proto
+from contract.wire.methods import Decide
+from lbrlab.v1 import contract_pb2, contract_pb2_grpc, machine_pb2, machine_pb2_grpc, trace_pb2
+from tests.integration.story import VCPU, guest, host, set_up, tell
+
+KVM = "kvm9"
+TIMEOUT = 5.0
+
+
+class Stream:
+    """One bidirectional call: frames in, frames out."""
+
+    def __init__(self, method: Any) -> None:
+        self._out: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._call = method(iter(self._out.get, None), timeout=TIMEOUT)
+
+    def send(self, frame: Any) -> None:
+        self._out.put(frame)
+
+    def receive(self) -> Any:
+        return next(self._call)
+
+    def status(self) -> tuple[grpc.StatusCode, str]:
+        """How the server ends the call."""
+        with pytest.raises(grpc.RpcError) as caught:
+            for _ in self._call:
+                pass
+        error: Any = caught.value
+        return error.code(), error.details()
+
+    def close(self) -> None:
+        self._out.put(None)
+        self._call.cancel()
+
+
+class Host:
+    """The perf core, seen by a KVM that we play ourselves."""
+
+    def __init__(self, address: str) -> None:
+        self.service = Service("perfcore", address)
+        self.channel = grpc.insecure_channel(address)
+        self.contract = contract_pb2_grpc.ContractServiceStub(self.channel)
+        self.machine = machine_pb2_grpc.MachineServiceStub(self.channel)
+        self.log = TraceLog()
+        self.run = self.service.info(TIMEOUT).run + 1
+        self.call(ConfigurePerf(MachineSpec(), REVOKE_GP, [], [VCPU]))
+
+    def call(self, command: Any) -> Any:
+        response = self.service.call(self.run, self.log, command, TIMEOUT)
+        self.log.witness(response.stamp.clock, response.stamp.now_ns)
+        return response
+
+    def attach(self) -> Stream:
+        stream = Stream(self.contract.Attach)
+        stream.send(contract_pb2.AttachRequest(kvm=KVM, protocol=PROTOCOL_VERSION))
+        assert stream.receive().protocol == PROTOCOL_VERSION
+        return stream
+
+    def frame(self, *bodies: Any, run: int | None = None, session: str = KVM, first: int = 1) -> Any:
+        envelopes = [
+            to_proto(Envelope(session, True, 1, n, 0, body), contract_pb2.Envelope)
+            for n, body in enumerate(bodies, first)
+        ]
+        return contract_pb2.AttachRequest(kvm=KVM, run=run or self.run, envelopes=envelopes)
+
+    def close(self) -> None:
+        self.service.close()
+        self.channel.close()
+
+
+@pytest.fixture
+def perfcore(pair: Pair) -> Iterator[Host]:
+    host = Host(pair.perfcore.address)
+    yield host
+    host.close()
+
+
+def test_a_session_by_hand(perfcore: Host) -> None:
+    stream = perfcore.attach()
+    stream.send(perfcore.frame(Hello(KVM), RegisterVcpu(VCPU, VCPU)))
+    perfcore.call(Decide(KVM, 1, Fate.TAKE))
+    perfcore.call(Decide(KVM, 2, Fate.TAKE))
+    perfcore.call(RunTask(VCPU, 0))
+    kinds: list[str | None] = []
+    while len(kinds) < 2:
+        kinds += [envelope.WhichOneof("body") for envelope in stream.receive().envelopes]
+    stream.close()
+
+    assert kinds == ["welcome", "sched_in"]
+
+
+def test_frames_of_another_run_are_thrown_away(perfcore: Host) -> None:
+    stream = perfcore.attach()
+    stream.send(perfcore.frame(Hello("other"), run=perfcore.run - 1))
+    stream.send(perfcore.frame(Hello("other"), run=perfcore.run + 1))
+    stream.send(perfcore.frame(Hello(KVM)))
+    delivery = perfcore.call(Decide(KVM, 1, Fate.TAKE))
+    stream.close()
+
+    assert b'"kvm":"other"' not in b"".join(r.json for r in delivery.records)
+
+
+def test_the_end_of_a_stream_that_took_part_ends_the_run(perfcore: Host) -> None:
+    stream = perfcore.attach()
+    stream.send(perfcore.frame(Hello(KVM)))
+    perfcore.call(Decide(KVM, 1, Fate.TAKE))
+    stream.close()
+    deadline = time.monotonic() + TIMEOUT
+    while not (failed := perfcore.service.info(TIMEOUT).run_failed):
+        assert time.monotonic() < deadline
+
+    assert failed == f"kvm: {KVM}: its contract stream ended"
+
+
+def test_a_stream_that_took_no_part_may_end(perfcore: Host) -> None:
+    before = perfcore.attach()
+    after = perfcore.attach()
+    assert list(before._call) == []
+    after.close()
+    perfcore.call(PerfSnapshot())
+
+    assert perfcore.service.info(TIMEOUT).run_failed == ""
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (contract_pb2.AttachRequest(kvm="x" * 200), "kvm: must be at most 128 characters"),
+        (contract_pb2.AttachRequest(kvm="kvm8"), f"a frame of {KVM} carries what is not its own"),
+        (
+            contract_pb2.AttachRequest(kvm=KVM, envelopes=[contract_pb2.Envelope(session=KVM, seq=1, epoch=1)]),
+            r"envelopes[0].body: exactly one field is required in oneof",
+        ),
+    ],
+    ids=["rule", "name", "oneof"],
+)
+def test_a_bad_frame_ends_the_stream(perfcore: Host, frame: Any, reason: str) -> None:
+    stream = perfcore.attach()
+    stream.send(frame)
+
+    assert stream.status() == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+
+def test_messages_of_another_session_or_direction_end_the_stream(perfcore: Host) -> None:
+    frame = perfcore.frame(Hello("kvm8"), session="kvm8")
+    backwards = perfcore.frame(Hello(KVM))
+    backwards.envelopes[0].to_host = False
+    for bad in (frame, backwards):
+        stream = perfcore.attach()
+        stream.send(bad)
+        assert stream.status()[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_random_bytes_on_the_streams(pair: Pair, perfcore: Host) -> None:
+    methods = [
+        perfcore.channel.stream_stream(path)
+        for path in ("/lbrlab.v1.ContractService/Attach", "/lbrlab.v1.MachineService/Run")
+    ]
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.sampled_from(methods), st.lists(st.binary(max_size=40), min_size=1, max_size=3))
+    def holds(method: Any, frames: list[bytes]) -> None:
+        call = method(iter(frames), timeout=TIMEOUT)
+        with suppress(grpc.RpcError):
+            for _ in call:
+                pass
+        assert call.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
+
+    holds()
+    assert perfcore.service.info(TIMEOUT).service == "perfcore"
+
+
+def machine_request(run: int, clock: int = 0) -> Any:
+    store = to_proto(StoreLbr(VCPU, 0), machine_pb2.StoreLbr)
+    return machine_pb2.RunRequest(stamp=trace_pb2.Stamp(run=run, clock=clock), store_lbr=store)
+
+
+def test_the_machine_stream_by_hand(perfcore: Host) -> None:
+    perfcore.call(RunTask(VCPU, 0))
+    stream = Stream(perfcore.machine.Run)
+    stream.send(machine_request(perfcore.run, 100))
+    answer = stream.receive()
+    stream.close()
+
+    assert answer.WhichOneof("reply") == "lbr_stored"
+    assert [(r.seq, r.kind) for r in answer.records] == [(101, "lbr-save")]
+    assert (answer.stamp.run, answer.stamp.clock) == (perfcore.run, 101)
+
+
+def test_a_machine_request_of_another_run_is_told_so_and_the_stream_stays(perfcore: Host) -> None:
+    perfcore.call(RunTask(VCPU, 0))
+    stream = Stream(perfcore.machine.Run)
+    stream.send(machine_request(perfcore.run - 1 or 99))
+    failure = stream.receive().failure
+    stream.send(machine_request(perfcore.run))
+
+    assert failure.code == grpc.StatusCode.ABORTED.value[0]
+    assert stream.receive().WhichOneof("reply") == "lbr_stored"
+    stream.close()
+
+
+@pytest.mark.parametrize("service", ["perfcore", "kvm"])
+def test_health_and_reflection(pair: Pair, service: str) -> None:
+    control = {"perfcore": "lbrlab.v1.PerfControlService", "kvm": "lbrlab.v1.KvmControlService"}[service]
+    with grpc.insecure_channel(getattr(pair, service).address) as channel:
+        asked = health_pb2.HealthCheckRequest(service=control)
+        health = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=TIMEOUT)
+        offered = set(ProtoReflectionDescriptorDatabase(channel).get_services())
+
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    common = {"lbrlab.v1.InfoService", "lbrlab.v1.TraceService", "grpc.health.v1.Health"}
+    assert {control, *common} <= offered
+
+
+def test_over_tcp() -> None:
+    tcp = ["--listen", "127.0.0.1:0"]
+    with tempfile.TemporaryDirectory() as folder:
+        perfcore = Child("perfcore", "perfcore_svc.service.main", tcp, folder)
+        perfcore.wait_ready(time.monotonic() + 10)
+        kvm = Child("kvm", "kvm_svc.service.main", ["--perfcore", perfcore.address, *tcp], folder)
+        kvm.wait_ready(time.monotonic() + 10)
+        wire = GrpcWire(perfcore.address, kvm.address)
+        tell(wire, REVOKE_GP)
+        wire.close()
+        for child in (kvm, perfcore):
+            child.ask_to_stop()
+            child.see_off(time.monotonic() + 2)
+
+        assert perfcore.address.startswith("127.0.0.1:")
+        assert [child.process.returncode for child in (perfcore, kvm)] == [0, 0]
+
+
+def test_a_call_that_its_caller_gives_up_ends_the_run_but_not_the_service() -> None:
+    with Pair() as pair:
+        set_up(pair.wire, REVOKE_GP)
+        host(pair.wire, RunTask(VCPU, 0))
+        pair.perfcore.process.send_signal(signal.SIGSTOP)
+        hasty = Service("kvm", pair.kvm.address)
+        with pytest.raises(BrokenCallError, match="DEADLINE_EXCEEDED"):
+            hasty.call(hasty.info(TIMEOUT).run, pair.wire.log, StepVcpu(VCPU, [Nop()]), 0.2)
+        pair.perfcore.process.send_signal(signal.SIGCONT)
+        deadline = time.monotonic() + TIMEOUT
+        while not (failed := hasty.info(TIMEOUT).run_failed):
+            assert time.monotonic() < deadline
+        hasty.close()
+        set_up(pair.wire, REVOKE_GP)
+        host(pair.wire, RunTask(VCPU, 0))
+        guest(pair.wire, Nop())
+
+        assert failed == "kvm: a command was cancelled halfway"
+        assert not any("Traceback" in line for line in (*pair.kvm.tail, *pair.perfcore.tail))

@@ -1,0 +1,175 @@
+"""Two ways to drive KvmCore: against a real host (``Rig``), or against one whose words a test writes (``Script``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from client.drive.sim import SimWire
+from contract.control import (
+    AnyKvmCommand,
+    AnyPerfCommand,
+    AnyResult,
+    ConfigureKvm,
+    ConfigurePerf,
+    Done,
+    MachineSpec,
+    Open,
+    RunTask,
+    Stepped,
+    StepVcpu,
+    VmSpec,
+)
+from contract.design import Design
+from contract.inbox import Fate
+from contract.machine import AnyOp, AnyReply, AnyRequest, GuestValue, Rdmsr, Wrmsr
+from contract.messages import HOST, AnyMessage, Envelope
+from contract.trace import AnyRecord, Send, TraceLog
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM
+from kvm_svc.core import KvmCore
+from kvm_svc.hypervisor.state import Vcpu
+
+KVM = "kvm0"
+VCPU = "vm0/0"
+FROM0 = MSR_LBR_FROM
+R = TypeVar("R", bound=AnyRecord)
+
+
+class Rig:
+    """A KVM and a host on the simulated wire. The thread of vm0/0 is on cpu0 unless ``place`` is False."""
+
+    def __init__(
+        self,
+        design: Design,
+        *,
+        lbr: bool = True,
+        machine: MachineSpec | None = None,
+        vms: Sequence[VmSpec] = (),
+        place: bool = True,
+    ) -> None:
+        machine = machine or MachineSpec(depth=8)
+        specs = list(vms) or [VmSpec("vm0", lbr=lbr)]
+        vcpus = [name for spec in specs for name in spec.vcpu_names()]
+        self.wire = SimWire()
+        self.perf(ConfigurePerf(machine, design, ["t0"], vcpus), settle=False)
+        self.kvm(ConfigureKvm(KVM, machine, design, specs))
+        self.settle()
+        if place:
+            self.place(VCPU)
+
+    @property
+    def core(self) -> KvmCore:
+        return self.wire.kvms[KVM]
+
+    def vcpu(self, name: str = VCPU) -> Vcpu:
+        return self.core.hv.vcpus[name]
+
+    def perf(self, command: AnyPerfCommand, *, settle: bool = True) -> AnyResult:
+        result = self.wire.perf(command)
+        if settle:
+            self.settle()
+        return result
+
+    def kvm(self, command: AnyKvmCommand) -> AnyResult:
+        return self.wire.kvm(KVM, command)
+
+    def place(self, task: str, cpu: int = 0) -> None:
+        self.perf(RunTask(task, cpu))
+
+    def slice(self, task: str = VCPU) -> None:
+        """The thread goes off its CPU for t0 and comes back."""
+        self.place("t0")
+        self.place(task)
+
+    def host_event(self, name: str = "h0") -> None:
+        """A CPU-pinned event that wants every branch."""
+        assert self.perf(Open(name, 0, pinned=True, branch=["any"])) == Done()
+
+    def settle(self) -> None:
+        """Take every message, until none is left."""
+        while True:
+            heads = [(HOST, queue[0]) for queue in self.wire.host.inbox.queues.values() if queue]
+            heads += [(KVM, q[0]) for core in self.wire.kvms.values() for q in core.inbox.queues.values() if q]
+            if not heads:
+                return
+            for receiver, envelope in heads:
+                self.wire.decide(receiver, Fate.TAKE, envelope.session, envelope.seq)
+
+    def step(self, *ops: AnyOp, vcpu: str = VCPU) -> Stepped:
+        result = self.kvm(StepVcpu(vcpu, list(ops)))
+        assert isinstance(result, Stepped)
+        return result
+
+    def guest(self, *ops: AnyOp, vcpu: str = VCPU) -> list[GuestValue]:
+        """The guest runs all of it; messages are taken between steps."""
+        result = self.step(*ops, vcpu=vcpu)
+        while not result.finished:
+            self.settle()
+            result = self.step(vcpu=vcpu)
+        self.settle()
+        return result.values
+
+    def rdmsr(self, msr: int, vcpu: str = VCPU) -> GuestValue:
+        return self.guest(Rdmsr(msr), vcpu=vcpu)[0]
+
+    def wrmsr(self, msr: int, value: int, vcpu: str = VCPU) -> bool:
+        """Whether the write gave no #GP."""
+        return not self.guest(Wrmsr(msr, value), vcpu=vcpu)[0].fault
+
+    def debugctl(self, value: int, vcpu: str = VCPU) -> bool:
+        return self.wrmsr(IA32_DEBUGCTL, value, vcpu)
+
+    def records(self, kind: type[R]) -> list[R]:
+        return [r for r in self.wire.log.records if isinstance(r, kind)]
+
+    def sent(self, kind: type[AnyMessage]) -> int:
+        """How many messages of a kind KVM and host have sent."""
+        return sum(isinstance(r.body, kind) for r in self.records(Send))
+
+
+class Script:
+    """A KVM whose host says exactly what the test says."""
+
+    def __init__(self, design: Design, *vms: VmSpec, machine: MachineSpec | None = None) -> None:
+        self.core = KvmCore(TraceLog())
+        self.told = 0
+        self.asked: list[AnyRequest] = []
+        spec = machine or MachineSpec(depth=8)
+        self.command(ConfigureKvm(KVM, spec, design, list(vms) or [VmSpec("vm0")]))
+        self.core.drain()
+
+    def command(self, command: AnyKvmCommand, *replies: AnyReply) -> AnyResult:
+        """Carry out a command, the silicon giving these replies; the requests are in ``asked``."""
+        self.asked = []
+        steps, left = self.core.command(command), list(replies)
+        try:
+            request = next(steps)
+            while True:
+                self.asked.append(request)
+                request = steps.send(left.pop(0))
+        except StopIteration as stop:
+            assert not left
+            result: AnyResult = stop.value
+            return result
+
+    def step(self, ops: Sequence[AnyOp], *replies: AnyReply) -> Stepped:
+        result = self.command(StepVcpu(VCPU, list(ops)), *replies)
+        assert isinstance(result, Stepped)
+        return result
+
+    def tell(self, body: AnyMessage) -> list[AnyMessage]:
+        """The host's next message arrives and is taken; what KVM says to that."""
+        self.told += 1
+        self.core.inbox.put(Envelope(KVM, False, 1, self.told, 0, body))
+        self.core.decide(Fate.TAKE, KVM, self.told)
+        return self.heard()
+
+    def heard(self) -> list[AnyMessage]:
+        """What KVM has said since the last time."""
+        return [envelope.body for envelope in self.core.drain()]
+
+    def vcpu(self, name: str = VCPU) -> Vcpu:
+        return self.core.hv.vcpus[name]
+
+    def records(self, kind: type[R]) -> list[R]:
+        return [r for r in self.core.log.records if isinstance(r, kind)]

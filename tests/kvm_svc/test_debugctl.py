@@ -1,0 +1,159 @@
+"""Guest DEBUGCTL: what a write keeps, drops or faults on, what a read gives, and when a write creates an event."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.control import Done, MachineSpec, SetMsr
+from contract.design import Design
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.messages import CreateEvent, ReleaseEvent
+from contract.trace import VmExit
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
+from tests.kvm_svc.rig import FROM0, VCPU, Rig
+
+GP = "#GP"
+
+# Written, then what is stored with the LBR enabled for the guest, and without.
+TABLE = [
+    (0x000, 0x000, 0x000),
+    (0x001, 0x001, 0x000),
+    (0x002, 0x000, 0x000),
+    (0x003, 0x001, 0x000),
+    (0x800, 0x800, GP),
+    (0x801, 0x801, GP),
+    (0x802, 0x800, GP),
+    (0x803, 0x801, GP),
+    (0x1000, GP, GP),
+    (0x1001, GP, GP),
+    (0x4000, GP, GP),
+    (0x8000, GP, GP),
+    (0x00C0, GP, GP),
+    (0x0004, GP, GP),
+    (1 << 63, GP, GP),
+]
+TABLE_DESIGNS = [MERGED, KVM_SWITCH, REVOKE_GP]
+MASK_DESIGNS = [V7, V8]
+by_name = pytest.mark.parametrize("design", TABLE_DESIGNS, ids=lambda d: d.name)
+by_mask = pytest.mark.parametrize("design", MASK_DESIGNS, ids=lambda d: d.name)
+
+
+@by_name
+@pytest.mark.parametrize("lbr", [True, False], ids=["lbr", "no-lbr"])
+@pytest.mark.parametrize("row", TABLE, ids=lambda r: f"{r[0]:#x}")
+def test_write_table(design: Design, lbr: bool, row: tuple[int, int | str, int | str]) -> None:
+    value, enabled, disabled = row
+    expected = enabled if lbr else disabled
+    rig = Rig(design, lbr=lbr)
+    before = 0x800 if lbr else 0
+    assert rig.debugctl(before)
+
+    taken = rig.debugctl(value)
+
+    assert taken == (expected != GP)
+    assert rig.rdmsr(IA32_DEBUGCTL).value == (before if expected == GP else expected)
+    creates = isinstance(expected, int) and expected & 1 and design is not KVM_SWITCH
+    assert bool(rig.vcpu().event) == bool(creates)
+
+
+@by_mask
+@pytest.mark.parametrize(("value", "kept"), [(0, 0), (1, 1), (2, 0), (0x801, 0x801), (0xFFFF, 0x801), (1 << 63, 0)])
+def test_mask_keeps_two_bits_and_never_faults(design: Design, value: int, kept: int) -> None:
+    rig = Rig(design)
+
+    assert rig.debugctl(value)
+
+    assert rig.rdmsr(IA32_DEBUGCTL).value == kept
+
+
+@by_mask
+def test_mask_without_lbr_faults_on_everything(design: Design) -> None:
+    """The generic fall-back is gone: not even 0 can be written."""
+    rig = Rig(design, lbr=False)
+
+    assert rig.rdmsr(IA32_DEBUGCTL).fault
+    assert not any(rig.debugctl(value) for value in (0, 1, 2, 0x801))
+    assert rig.vcpu().debugctl == 0
+    assert rig.sent(CreateEvent) == 0
+
+
+@by_name
+def test_reads_without_lbr_give_zero(design: Design) -> None:
+    value = Rig(design, lbr=False).rdmsr(IA32_DEBUGCTL)
+
+    assert (value.value, value.fault) == (0, False)
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_always_intercepted(design: Design) -> None:
+    rig = Rig(design)
+    rig.debugctl(1)
+    rig.rdmsr(MSR_LBR_TOS)
+    before = len([r for r in rig.records(VmExit) if r.msr == IA32_DEBUGCTL])
+
+    rig.rdmsr(IA32_DEBUGCTL)
+    rig.debugctl(1)
+
+    assert len([r for r in rig.records(VmExit) if r.msr == IA32_DEBUGCTL]) == before + 2
+
+
+@by_name
+def test_clearing_lbr_releases_nothing(design: Design) -> None:
+    """Guests toggle the bit in their PMI handler."""
+    rig = Rig(design)
+    rig.debugctl(1)
+    event = rig.vcpu().event
+
+    assert rig.debugctl(0)
+
+    assert rig.vcpu().event == event
+    assert rig.sent(ReleaseEvent) == 0
+
+
+def test_failed_creation_is_ignored() -> None:
+    """A part without call-stack mode: perf refuses the event, the write succeeds all the same."""
+    rig = Rig(MERGED, machine=MachineSpec(lbr="nehalem"))
+
+    assert rig.debugctl(0x801)
+
+    assert rig.sent(CreateEvent) == 1
+    assert (rig.vcpu().event, rig.vcpu().debugctl) == (0, 0x801)
+    assert rig.debugctl(0x801)
+    assert rig.sent(CreateEvent) == 2
+
+
+def test_denied_write_faults_and_changes_nothing() -> None:
+    """A WRMSR that gives #GP has not written."""
+    rig = Rig(REVOKE_GP)
+    rig.rdmsr(FROM0)
+    rig.host_event()
+
+    assert not rig.debugctl(0x801)
+
+    assert rig.vcpu().debugctl == 0
+
+
+def test_denied_guest_may_still_clear_the_bit() -> None:
+    rig = Rig(REVOKE_GP)
+    rig.debugctl(0x801)
+    rig.host_event()
+
+    assert rig.vcpu().debugctl == 0x800
+    assert rig.debugctl(0)
+    assert rig.vcpu().debugctl == 0
+
+
+@pytest.mark.parametrize(("value", "stored"), [(0x801, 0x801), (0, 0), (2, 0), (3, 1)])
+def test_user_space_write(value: int, stored: int) -> None:
+    """KVM_SET_MSRS goes the guest's way: BTF is tolerated and dropped."""
+    rig = Rig(MERGED)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, value)) == Done(1)
+    assert rig.vcpu().debugctl == stored
+
+
+def test_user_space_write_rejected() -> None:
+    rig = Rig(MERGED)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 0x1000)) == Done(0)
+    assert rig.vcpu().debugctl == 0

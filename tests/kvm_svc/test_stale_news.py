@@ -1,0 +1,52 @@
+"""News that comes too late: grants are numbered, and news older than the newest grant known is ignored (R6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.messages import EventCreated, EventState, Revoke
+from contract.trace import Granted
+from tests.kvm_svc.rig import VCPU
+from tests.kvm_svc.test_notifications import EVENT, granted, waiting
+
+
+@pytest.mark.parametrize("stale", [EventState(EVENT, "ACTIVE", 0, 2), Revoke(EVENT, 2, ""), Revoke(EVENT, 1, "")])
+def test_r6_older_grants_are_ignored(stale: EventState | Revoke) -> None:
+    script = granted(3)
+    before = len(script.records(Granted))
+
+    script.tell(stale)
+
+    vcpu = script.vcpu()
+    assert (vcpu.grant, vcpu.newest_grant, vcpu.denied, vcpu.debugctl) == (3, 3, False, 1)
+    assert len(script.records(Granted)) == before
+
+
+def test_r6_grant_after_its_revoke_is_ignored() -> None:
+    """Revoke overtook the grant that it ends."""
+    script = granted(3)
+    script.tell(Revoke(EVENT, 4, ""))
+    script.tell(EventState(EVENT, "ACTIVE", 0, 4))
+    assert (script.vcpu().grant, script.vcpu().denied) == (0, True)
+
+    script.tell(EventState(EVENT, "ACTIVE", 0, 5))
+    assert (script.vcpu().grant, script.vcpu().denied) == (5, False)
+
+
+def test_r6_revoke_before_the_event_is_known() -> None:
+    """Revoke overtook EventCreated: the grant is over before KVM has heard of it."""
+    script = waiting()
+    script.tell(Revoke(EVENT, 3, ""))
+    script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
+
+    assert script.vcpu().grant == 0
+
+
+def test_inactive_carries_no_number() -> None:
+    """INACTIVE of the spell before, overtaken by ACTIVE of this one, cannot be told from news: KVM errs on the safe
+    side."""
+    script = granted(3)
+    script.tell(EventState(EVENT, "ACTIVE", 0, 4))
+    script.tell(EventState(EVENT, "INACTIVE", -1))
+
+    assert (script.vcpu().grant, script.vcpu().newest_grant, script.vcpu().passthrough) == (0, 4, False)

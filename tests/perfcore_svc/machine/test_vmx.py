@@ -1,0 +1,187 @@
+"""VM-entry and VM-exit: DEBUGCTL, passthrough, MSR lists, and exits that nobody asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.machine import (
+    Branch,
+    Cpuid,
+    EntryRefused,
+    GuestValue,
+    Nop,
+    NotRunning,
+    Ran,
+    Rdmsr,
+    Wrmsr,
+)
+from contract.messages import LbrImage
+from contract.trace import GuestMsr, VmEntry, VmEntryRefused, VmExit
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.perfcore_svc.machine.bench import BTF, FREEZE, FROM0, LBR, RESERVED, Bench, kinds, left
+
+# DEBUGCTL ------------------------------------------------------------------------------------------------
+
+
+def test_entry_loads_the_guests_debugctl() -> None:
+    m = Bench()
+    m.cpus[0].debugctl = BTF
+    assert isinstance(m.enter(debugctl=LBR | FREEZE), Ran)
+    assert m.cpus[0].debugctl == LBR | FREEZE
+    (entry,) = m.log.records
+    assert isinstance(entry, VmEntry)
+    assert (entry.debugctl, entry.host_debugctl) == (LBR | FREEZE, BTF)
+
+
+@pytest.mark.parametrize(
+    ("before", "remembered", "after"), [(0, 0, 0), (LBR, 0, 0), (0, LBR, LBR), (LBR, None, LBR), (BTF, LBR, LBR)]
+)
+def test_exit_zeroes_debugctl_and_the_remembered_value_is_written_back(
+    before: int, remembered: int | None, after: int
+) -> None:
+    m = Bench()
+    m.cpus[0].debugctl = before
+    exit_ = left(m.enter(Cpuid(), debugctl=FREEZE, host_debugctl=remembered))
+    assert exit_.debugctl == FREEZE, "the guest's value is saved"
+    assert m.cpus[0].debugctl == after
+    record = m.log.records[-1]
+    assert isinstance(record, VmExit)
+    assert record.debugctl == after
+
+
+def test_entry_and_exit_leave_the_ring_alone() -> None:
+    m = Bench()
+    m.cpus[0].lbr.load(LbrImage(5, 2, [1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 9, 9]), with_select=True)
+    before = m.cpus[0].lbr.store()
+    m.enter(Cpuid(), debugctl=LBR)
+    assert m.cpus[0].lbr.store() == before
+
+
+def test_reserved_debugctl_bits_fail_the_entry() -> None:
+    m = Bench()
+    reply = m.enter(Cpuid(), debugctl=LBR | RESERVED)
+    assert isinstance(reply, EntryRefused)
+    assert "invalid-guest-state" in reply.reason
+    assert m.cpus[0].guest == ""
+    assert kinds(m.log) == [VmEntryRefused]
+
+
+# Intercept and passthrough ---------------------------------------------------------------------------------
+
+
+def test_an_intercepted_access_exits_with_what_it_was() -> None:
+    m = Bench()
+    exit_ = left(m.enter(Nop(), Wrmsr(MSR_LBR_SELECT, 5), Nop()))
+    assert (exit_.reason, exit_.msr, exit_.write, exit_.value) == ("msr-write", MSR_LBR_SELECT, True, 5)
+    assert exit_.values == [GuestValue()]
+    assert m.cpus[0].lbr.select == 0
+    exit_ = left(m.enter(Rdmsr(FROM0)))
+    assert (exit_.reason, exit_.msr, exit_.write, exit_.value) == ("msr-read", FROM0, False, 0)
+    assert (m.operations["vmexit"], m.operations["msr-exit"]) == (2, 2)
+
+
+def test_a_passed_through_access_meets_the_hardware() -> None:
+    m = Bench()
+    reply = m.enter(Wrmsr(MSR_LBR_SELECT, 5), Rdmsr(MSR_LBR_SELECT), passthrough=True)
+    assert reply == Ran([GuestValue(5), GuestValue(5)])
+    assert m.cpus[0].lbr.select == 5
+    assert kinds(m.log) == [VmEntry, GuestMsr, GuestMsr]
+    assert "vmexit" not in m.operations
+
+
+@pytest.mark.parametrize("msr", [IA32_DEBUGCTL, 0x345, 0x684, 0x10])
+def test_only_lbr_msrs_pass_through(msr: int) -> None:
+    assert left(Bench().enter(Rdmsr(msr), passthrough=True)).msr == msr
+
+
+def test_a_fault_ends_the_guest_code() -> None:
+    m = Bench()
+    reply = m.enter(Wrmsr(MSR_LBR_SELECT, 1 << 10), Wrmsr(MSR_LBR_SELECT, 1), passthrough=True)
+    assert reply == Ran([GuestValue(1 << 10, fault=True)])
+    assert m.cpus[0].lbr.select == 0
+    assert m.cpus[0].guest == "v", "#GP is the guest's own business"
+
+
+# Forced exits ----------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_is_reported_at_the_next_continue() -> None:
+    m = Bench()
+    m.enter(debugctl=LBR, store=[MSR_LBR_TOS], host_debugctl=FREEZE)
+    m.interrupt(m.cpus[0])
+    assert (m.cpus[0].guest, m.cpus[0].debugctl) == ("", FREEZE)
+    exit_ = left(m.go_on(Nop()))
+    assert (exit_.reason, exit_.values, exit_.debugctl, exit_.stored) == ("external-interrupt", [], LBR, [0])
+    assert isinstance(m.go_on(Nop()), NotRunning), "it is reported once"
+
+
+def test_a_forced_exit_is_reported_though_the_thread_has_left() -> None:
+    m = Bench()
+    m.enter()
+    m.interrupt(m.cpus[0])
+    m.cpus[0].task = ""
+    assert left(m.go_on()).reason == "external-interrupt"
+
+
+def test_an_interrupt_in_host_mode_forces_nothing() -> None:
+    m = Bench()
+    m.interrupt(m.cpus[0])
+    assert m.operations == {}
+    assert isinstance(m.go_on(), NotRunning)
+
+
+def test_a_new_entry_forgets_the_forced_exit() -> None:
+    m = Bench()
+    m.enter()
+    m.interrupt(m.cpus[0])
+    m.enter()
+    assert m.go_on(Nop()) == Ran([GuestValue()])
+
+
+def test_continue_goes_on_in_guest_mode_with_the_same_controls() -> None:
+    m = Bench()
+    m.enter(passthrough=True)
+    assert m.go_on(Rdmsr(MSR_LBR_TOS)) == Ran([GuestValue(0)])
+    assert m.operations["vmentry"] == 1
+
+
+def test_a_kick_forces_the_guest_out_before_it_goes_on() -> None:
+    m = Bench()
+    m.enter(debugctl=LBR, passthrough=True)
+    exit_ = left(m.go_on(Wrmsr(MSR_LBR_SELECT, 1), kick=True))
+    assert (exit_.reason, exit_.values, exit_.debugctl) == ("external-interrupt", [], LBR)
+    assert m.cpus[0].lbr.select == 0
+    assert m.operations["ipi"] == 1
+
+
+# MSR lists -------------------------------------------------------------------------------------------------
+
+
+def test_msrs_are_loaded_at_entry_and_stored_at_exit() -> None:
+    m = Bench()
+    exit_ = left(
+        m.enter(Wrmsr(MSR_LBR_SELECT, 6), Cpuid(), passthrough=True, load=[(MSR_LBR_TOS, 3)], store=[0x1C8, 0x1C9])
+    )
+    assert exit_.stored == [6, 3]
+    assert m.operations == {"wrmsr": 2, "vmentry": 1, "vmexit": 1, "rdmsr": 2}
+
+
+def test_stored_debugctl_is_the_guests() -> None:
+    assert left(Bench().enter(Cpuid(), debugctl=LBR, store=[IA32_DEBUGCTL])).stored == [LBR]
+
+
+@pytest.mark.parametrize("bad", [(0x684, 0), (MSR_LBR_SELECT, 1 << 10), (FROM0, 1 << 47)])
+def test_a_bad_load_refuses_the_entry(bad: tuple[int, int]) -> None:
+    m = Bench()
+    reply = m.enter(Branch(1), debugctl=LBR, load=[(MSR_LBR_TOS, 1), bad])
+    assert reply == EntryRefused(f"msr-load: {bad[0]:#x}")
+    assert (m.cpus[0].guest, m.cpus[0].debugctl) == ("", 0)
+    assert kinds(m.log) == [VmEntryRefused]
+
+
+def test_a_haswell_kernel_from_in_the_load_list_must_be_sign_extended() -> None:
+    """The errata that made such a list fail the entry on real machines."""
+    m = Bench("haswell")
+    stored = 0x1FFF_8000_1234_5678
+    assert isinstance(m.enter(load=[(FROM0, stored)]), EntryRefused)
+    assert isinstance(m.enter(load=[(FROM0, stored | 3 << 61)]), Ran)

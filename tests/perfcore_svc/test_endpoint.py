@@ -1,0 +1,150 @@
+"""The host's end of the contract: sessions, and what a KVM may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.designs import DESIGNS, V8
+from contract.inbox import CAPACITY, Fate
+from contract.messages import (
+    PROTOCOL_VERSION,
+    AnyMessage,
+    CreateEvent,
+    Drain,
+    EnableEvent,
+    Hello,
+    RegisterVcpu,
+    ReleaseEvent,
+    Welcome,
+)
+from contract.session import Session
+from contract.trace import Discard, EventFailed
+from tests.perfcore_svc.hosts import Host, make_host
+from tests.perfcore_svc.kvm import Kvm, revocable
+
+
+def discards(host: Host) -> list[tuple[str, str]]:
+    return [(r.message, r.rule) for r in host.log.records if isinstance(r, Discard)]
+
+
+# Sessions --------------------------------------------------------------------------------------------------
+
+
+def test_hello_is_welcomed_with_credits() -> None:
+    host = make_host()
+    session = Session("k", is_host=False)
+    host.inbox.put(session.wrap(Hello("k"), host.log))
+    host.decide(Fate.TAKE, "k", 1)
+    (envelope,) = host.drain()
+    assert envelope.body == Welcome(True, PROTOCOL_VERSION, "", CAPACITY)
+    assert (envelope.session, envelope.to_host, envelope.seq) == ("k", False, 1)
+    assert host.drain() == []
+
+
+def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
+    host = make_host()
+    session = Session("k", is_host=False)
+    bodies: list[AnyMessage] = [Hello("k", PROTOCOL_VERSION + 1), RegisterVcpu("v", "v")]
+    for n, body in enumerate(bodies, start=1):
+        host.inbox.put(session.wrap(body, host.log))
+        host.decide(Fate.TAKE, "k", n)
+    (welcome,) = [e.body for e in host.drain()]
+    assert isinstance(welcome, Welcome)
+    assert not welcome.accepted
+    assert str(PROTOCOL_VERSION + 1) in welcome.reason
+    assert discards(host) == [("RegisterVcpu", "R1")]
+
+
+def test_vcpus_cannot_be_registered_before_hello() -> None:
+    host = make_host(running="v")
+    session = Session("k", is_host=False)
+    host.inbox.put(session.wrap(RegisterVcpu("v", "v"), host.log))
+    host.decide(Fate.TAKE, "k", 1)
+    host.run("")
+    assert discards(host) == [("RegisterVcpu", "R1")]
+    assert host.drain() == []
+
+
+def test_a_second_hello_begins_nothing() -> None:
+    host = make_host()
+    kvm = Kvm(host)
+    kvm.tell(Hello("k"))
+    assert kvm.told() == []
+    assert discards(host) == [("Hello", "R1")]
+
+
+def test_a_dropped_message_has_no_effect() -> None:
+    host = make_host(running="v")
+    kvm = Kvm(host)
+    envelope = kvm.session.wrap(CreateEvent("v", 1), host.log)
+    host.inbox.put(envelope)
+    host.decide(Fate.DROP, "k", envelope.seq)
+    assert host.states() == {}
+    assert kvm.told() == []
+
+
+def test_what_the_host_has_no_use_for_is_discarded() -> None:
+    host = make_host()
+    Kvm(host).tell(Drain("bye"))
+    assert discards(host) == [("Drain", "R1")]
+
+
+# Events ----------------------------------------------------------------------------------------------------
+
+
+def test_a_created_event_is_answered_by_request_number() -> None:
+    host = make_host(running="v")
+    created = Kvm(host).create(request=42)
+    assert (created.vcpu, created.request, created.errno) == ("v", 42, "")
+    assert host.perf.events[created.event].guest == "v"
+
+
+@pytest.mark.parametrize("name", ["v7", "v8", "merged"])
+def test_without_a_notifier_the_answer_says_nothing_of_the_state(name: str) -> None:
+    host = make_host(design=DESIGNS[name], running="v")
+    created = Kvm(host).create()
+    assert (created.state, created.grant) == ("", 0)
+    assert host.states() == {"vlbr:v": "A"}
+
+
+@pytest.mark.parametrize(
+    ("lbr", "vcpu", "errno"), [("nehalem", "v", "EOPNOTSUPP"), ("skylake", "w", "ESRCH"), ("skylake", "x", "ESRCH")]
+)
+def test_a_failed_creation_has_an_errno_and_no_event(lbr: str, vcpu: str, errno: str) -> None:
+    host = make_host(lbr=lbr, running="v")
+    created = Kvm(host).create(vcpu)
+    assert (created.event, created.errno) == (0, errno)
+    assert host.states() == {}
+    assert [r.errno for r in host.log.records if isinstance(r, EventFailed)] == [errno]
+
+
+@pytest.mark.parametrize("ask", [ReleaseEvent, EnableEvent])
+def test_nobody_touches_another_sessions_or_the_hosts_events(ask: type[ReleaseEvent] | type[EnableEvent]) -> None:
+    host = make_host(running="v")
+    mine = Kvm(host).create().event
+    host.open("P", "any", pinned=True, disabled=True)
+    before = host.states()
+    other = Kvm(host, "other", ("w",))
+    for event in (mine, host.perf.named["P"].id, 99):
+        other.tell(ask(event))
+    assert host.states() == before
+    assert discards(host) == [(ask.__name__, "R1")] * 3
+
+
+def test_release_ends_the_event() -> None:
+    host, kvm, created = revocable()
+    kvm.tell(ReleaseEvent(created.event))
+    assert host.states() == {}
+    assert kvm.told() == [], "it was KVM's own wish"
+
+
+def test_enable_takes_an_event_out_of_error() -> None:
+    host = make_host(design=V8, running="v")
+    kvm = Kvm(host)
+    host.open("P", "any", pinned=True)
+    event = kvm.create().event
+    kvm.tell(EnableEvent(event))
+    assert host.states() == {"P": "A", "vlbr:v": "ERR"}
+    host.close("P")
+    kvm.tell(EnableEvent(event))
+    assert host.states() == {"vlbr:v": "A"}

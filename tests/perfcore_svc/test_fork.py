@@ -1,0 +1,50 @@
+"""A core is plain state: a deep copy is a fork, whose halves go on independently and alike."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from contract.design import Design
+from contract.designs import MERGED, REVOKE_GP, V8
+from contract.inbox import Fate
+from contract.machine import Branch, Controls, Enter
+from contract.messages import CreateEvent, Hello, RegisterVcpu
+from contract.session import Session
+from contract.trace import canonical
+from tests.perfcore_svc.hosts import Host, make_host, picture
+
+
+def begin(host: Host) -> None:
+    kvm = Session("k", is_host=False)
+    for body in (Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1)):
+        envelope = kvm.wrap(body, host.log)
+        host.inbox.put(envelope)
+        host.decide(Fate.TAKE, "k", envelope.seq)
+    host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
+    host.open("F", "any")
+    host.request(Enter("v", 0, Controls(1, True), [Branch(3)]))
+    host.inbox.put(kvm.wrap(CreateEvent("w", 2), host.log))
+
+
+def go_on(host: Host) -> list[object]:
+    host.run("t")
+    host.retire(3, "call")
+    host.open("P", "any", cpu=1, pinned=True)
+    host.run("v", 1)
+    host.decide(Fate.TAKE, "k", 4)
+    host.close("F")
+    return [host.drain(), canonical(host.log.records), picture(host)]
+
+
+@pytest.mark.parametrize("design", [V8, MERGED, REVOKE_GP], ids=lambda d: d.name)
+def test_a_core_forks(design: Design) -> None:
+    host = make_host(cpus=2, design=design, running="v")
+    begin(host)
+    before = picture(host)
+    fork = copy.deepcopy(host)
+    assert picture(fork) == before
+    ended = go_on(fork)
+    assert picture(host) == before, "the other half has not moved"
+    assert go_on(host) == ended

@@ -1,0 +1,154 @@
+"""What a KVM is told of its events and threads, design by design."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from contract.design import Design
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
+from contract.machine import Controls, Enter, Ran
+from contract.messages import (
+    Available,
+    EnableEvent,
+    EventState,
+    RegisterVcpu,
+    Revoke,
+    SchedIn,
+    SchedOut,
+)
+from tests.perfcore_svc.hosts import make_host
+from tests.perfcore_svc.kvm import Kvm, revocable
+
+# Grants ----------------------------------------------------------------------------------------------------
+
+
+def test_creation_can_grant_or_deny_at_once() -> None:
+    host, _, created = revocable()
+    assert (created.state, created.grant) == ("ACTIVE", 1)
+    host = make_host(design=REVOKE_GP, running="v")
+    host.open("P", "any", pinned=True)
+    created = Kvm(host).create()
+    assert (created.state, created.grant) == ("ERROR", 0)
+
+
+def test_losing_to_the_host_is_a_revoke_of_the_grant() -> None:
+    host, kvm, created = revocable()
+    host.open("P", "any", pinned=True)
+    (revoke,) = kvm.told()
+    assert isinstance(revoke, Revoke)
+    assert (revoke.event, revoke.grant) == (created.event, created.grant)
+    assert "ERROR" in revoke.reason
+
+
+def test_ones_own_switch_is_news_of_the_state_and_back_is_a_new_grant() -> None:
+    host, kvm, created = revocable()
+    host.run("")
+    assert kvm.told() == [EventState(created.event, "INACTIVE", -1, 0), SchedOut("v", 0)]
+    host.run("v")
+    state, sched_in = kvm.told()
+    assert state == EventState(created.event, "ACTIVE", 0, 2)
+    assert isinstance(sched_in, SchedIn)
+
+
+def test_a_guest_in_guest_mode_is_told_too() -> None:
+    host, kvm, _ = revocable()
+    assert isinstance(host.request(Enter("v", 0, Controls(0, True), [])), Ran)
+    host.open("P", "any", pinned=True)
+    assert [type(m) for m in kvm.told()] == [Revoke]
+
+
+def test_an_event_that_is_off_and_on_in_one_piece_keeps_its_grant() -> None:
+    host, kvm, created = revocable()
+    host.open("plain", pinned=True)
+    assert kvm.told() == []
+    assert host.perf.events[created.event].grant == created.grant
+
+
+def test_grants_grow_over_all_vcpus() -> None:
+    host, kvm, created = revocable()
+    kvm.tell(RegisterVcpu("w", "w"))
+    host.run("w")
+    kvm.told()
+    second = kvm.create("w", 2).grant
+    host.run("v")
+    host.run("w")
+    later = [m.grant for m in kvm.told() if isinstance(m, EventState) and m.grant]
+    assert [created.grant, second, *later] == [1, 2, 3, 4]
+
+
+# Available -------------------------------------------------------------------------------------------------
+
+
+def test_available_comes_once_for_each_loss() -> None:
+    host, kvm, created = revocable()
+    host.open("P", "any", pinned=True)
+    host.open("Q", "any", pinned=True)
+    kvm.told()
+    host.close("P")
+    assert kvm.told() == [], "Q holds it still"
+    host.close("Q")
+    assert kvm.told() == [Available(created.event, 0)]
+    host.open("P", "any", pinned=True)
+    host.close("P")
+    assert kvm.told() == [], "no second loss"
+
+    kvm.tell(EnableEvent(created.event))
+    kvm.told()
+    host.open("P", "any", pinned=True)
+    assert [type(m) for m in kvm.told()] == [Revoke]
+    host.close("P")
+    assert kvm.told() == [Available(created.event, 0)]
+
+
+def test_no_available_without_that_recovery() -> None:
+    host = make_host(design=replace(REVOKE_GP, recovery=MERGED.recovery), running="v")
+    kvm = Kvm(host)
+    kvm.create()
+    host.open("P", "any", pinned=True)
+    host.close("P")
+    assert [type(m) for m in kvm.told()] == [Revoke]
+
+
+# Preempt notifiers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", list(DESIGNS.values()), ids=lambda d: d.name)
+def test_threads_are_followed_and_the_ring_rides_along_only_where_kvm_saves(design: Design) -> None:
+    host = make_host(design=design, running="v")
+    kvm = Kvm(host)
+    host.machine.cpus[0].lbr.from_ip[:] = [1, 2, 3, 4]
+    host.run("t")
+    (out,) = kvm.told()
+    assert isinstance(out, SchedOut)
+    assert (out.vcpu, out.cpu) == ("v", 0)
+    assert (out.lbr.from_ip if out.lbr else None) == ([1, 2, 3, 4] if design is KVM_SWITCH else None)
+    host.run("v")
+    assert kvm.told() == [SchedIn("v", 0, 0)]
+
+
+def test_sched_in_carries_the_hosts_debugctl_of_that_moment() -> None:
+    host = make_host(running="t")
+    kvm = Kvm(host)
+    host.open("P", "any", pinned=True)
+    host.run("v")
+    assert kvm.told() == [SchedIn("v", 0, 1 | 1 << 11)]
+
+
+def test_threads_of_nobody_are_not_followed() -> None:
+    host = make_host(running="v")
+    kvm = Kvm(host)
+    host.run("w")
+    host.run("t")
+    assert [m.vcpu for m in kvm.told() if isinstance(m, SchedIn | SchedOut)] == ["v"]
+
+
+@pytest.mark.parametrize("name", ["v7", "v8", "merged", "kvm-switch"])
+def test_without_a_notifier_losses_are_silent(name: str) -> None:
+    host = make_host(design=DESIGNS[name], running="v")
+    kvm = Kvm(host)
+    if name != "kvm-switch":
+        kvm.create()
+    host.open("P", "any", pinned=True)
+    host.close("P")
+    assert kvm.told() == []
