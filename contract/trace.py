@@ -301,6 +301,15 @@ class Access(Record):
     denied: bool = False
 
 
+class UserMsr(Record):
+    """KVM_SET_MSRS: ``value`` is what the register holds now. ``taken`` false: KVM processed 0 MSRs."""
+
+    vcpu: str
+    msr: int
+    value: int
+    taken: bool
+
+
 class PassthroughSet(Record):
     vcpu: str
     on: bool
@@ -336,7 +345,7 @@ AnyRecord = (
     | Send | Delivery | Discard
     | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
-    | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | PassthroughSet | GuestEvent | Granted | Warn
+    | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | UserMsr | PassthroughSet | GuestEvent | Granted | Warn
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

@@ -160,8 +160,9 @@ def in_ranges(ranges: tuple[tuple[int, int], ...], msr: int) -> bool:
 
 
 def is_lbr_msr(model: LbrModel, msr: int) -> bool:
-    """``intel_pmu_is_valid_lbr_msr``: SELECT, TOS, FROM, TO and, where it exists, INFO. Never DEBUGCTL."""
-    return in_ranges(lbr_ranges(model), msr)
+    """``intel_pmu_is_valid_lbr_msr``: SELECT (even where the part has none), TOS, FROM, TO and, where it exists, INFO.
+    Never DEBUGCTL."""
+    return msr == MSR_LBR_SELECT or in_ranges(lbr_ranges(model), msr)
 
 
 @lru_cache(maxsize=64)

@@ -29,11 +29,11 @@ from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import machine_model
-from contract.trace import TraceLog
+from contract.trace import TraceLog, UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, PERF_CAP_FULL_WIDTH_WRITES
 from kvm_svc.endpoint import Endpoint
 from kvm_svc.hypervisor.lbr import deny, release_event
-from kvm_svc.hypervisor.msr import GUEST_DEBUGCTL
+from kvm_svc.hypervisor.msr import GUEST_DEBUGCTL, debugctl_kept
 from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
 
@@ -106,13 +106,14 @@ class KvmCore:
 
     def _set_msr(self, command: SetMsr) -> AnyResult:
         vcpu = self._vcpu(command.vcpu)
+        taken = False
         if command.msr == IA32_PERF_CAPABILITIES:
-            return Done(int(self._set_capabilities(vcpu.vm, command.value)))
-        if command.msr == IA32_DEBUGCTL and not command.value & ~GUEST_DEBUGCTL:
-            vcpu.debugctl = command.value
-            vcpu.kick = vcpu.guest_mode
-            return Done(1)
-        return Done(0)
+            taken = self._set_capabilities(vcpu.vm, command.value)
+        elif command.msr == IA32_DEBUGCTL and (kept := debugctl_kept(command.value, GUEST_DEBUGCTL)) is not None:
+            vcpu.debugctl, vcpu.kick, taken = kept, vcpu.guest_mode, True
+        value = vcpu.debugctl if command.msr == IA32_DEBUGCTL else command.value
+        self.log.add(UserMsr(vcpu.name, command.msr, value, taken))
+        return Done(int(taken))
 
     def _set_capabilities(self, vm: Vm, value: int) -> bool:
         """KVM_SET_MSRS of 0x345: nothing new after the first run; LBR_FMT is 0 or the host's; no bit that KVM lacks."""
@@ -134,6 +135,7 @@ class KvmCore:
         vcpu = self._vcpu(command.vcpu)
         release_event(self.hv, vcpu, "user space stopped LBR use")
         deny(self.hv, vcpu, "user space stopped LBR use")
+        vcpu.stopped = True
         return Done()
 
     def _snapshot(self, command: KvmSnapshot) -> AnyResult:

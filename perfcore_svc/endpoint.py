@@ -33,7 +33,7 @@ from perfcore_svc.perf.event import PerfEvent, State
 
 
 class Endpoint:
-    __slots__ = ("design", "grants", "log", "machine", "outbox", "perf", "protocol", "sessions", "vcpus")
+    __slots__ = ("accepted", "design", "grants", "log", "machine", "outbox", "perf", "protocol", "sessions", "vcpus")
 
     def __init__(self, machine: Machine, perf: Perf, design: Design, log: TraceLog, protocol: int) -> None:
         self.machine = machine
@@ -42,6 +42,7 @@ class Endpoint:
         self.log = log
         self.protocol = protocol
         self.sessions: dict[str, Session] = {}
+        self.accepted: set[str] = set()
         self.vcpus: dict[str, str] = {}
         self.outbox: list[Envelope] = []
         self.grants = 0
@@ -50,17 +51,17 @@ class Endpoint:
 
     def take(self, envelope: Envelope) -> None:
         self.log.witness(envelope.clock, 0)
-        if isinstance(envelope.body, Hello) and envelope.session not in self.sessions:
-            self._welcome(envelope, envelope.body)
-            return
-        session = self.sessions.get(envelope.session)
-        if session is None:
+        name = envelope.session
+        if name not in self.accepted and not isinstance(envelope.body, Hello):
             discard(envelope, self.log, "R1", "no accepted Hello yet")
             return
+        session = self.sessions.setdefault(name, Session(name, is_host=True))
         body = session.accept(envelope, self.log)
         match body:
             case None:
                 pass
+            case Hello() if name not in self.accepted:
+                self._welcome(session, body)
             case RegisterVcpu():
                 self.vcpus[body.task] = envelope.session
             case CreateEvent():
@@ -75,14 +76,13 @@ class Endpoint:
                 discard(envelope, self.log, "R1", f"the host has no use for {envelope.kind}")
         self.notify()
 
-    def _welcome(self, envelope: Envelope, hello: Hello) -> None:
-        accepted = hello.protocol == self.protocol
-        reason = "" if accepted else f"protocol {hello.protocol}, this host speaks {self.protocol}"
-        session = Session(envelope.session, is_host=True)
-        session.accept(envelope, self.log)
-        if accepted:
-            self.sessions[envelope.session] = session
-        self.outbox.append(session.wrap(Welcome(accepted, self.protocol, reason, CAPACITY), self.log))
+    def _welcome(self, session: Session, hello: Hello) -> None:
+        reason = ""
+        if hello.protocol == self.protocol:
+            self.accepted.add(session.name)
+        else:
+            reason = f"protocol {hello.protocol}, this host speaks {self.protocol}"
+        self._send(session.name, Welcome(not reason, self.protocol, reason, CAPACITY))
 
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)

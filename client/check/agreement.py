@@ -31,6 +31,8 @@ class Agreement(Monitor):
         if view.event and event is None:
             self.violated(r.seq, f"{view.vcpu} believes in event {view.event}, the host has none such")
             return
+        if event is not None and event.vcpu != view.vcpu:
+            self.violated(r.seq, f"event {view.event} of {view.vcpu} stands for {event.vcpu} on the host")
         state = event.state if event is not None else "none"
         if self.world.axes["notifier"] != "none":
             granted = event.grant if event is not None and state == "ACTIVE" else 0

@@ -16,7 +16,7 @@ class HostClean(Monitor):
 
     def _sample(self, r: SampleTaken) -> None:
         event = self.world.events[r.event]
-        for value in r.from_ip:
+        for value in filter(None, r.from_ip):
             self.exercised = True
             origin = origin_of(value)
             if origin is None or origin.guest or origin.actor >= len(self.world.actors):

@@ -12,6 +12,7 @@ from typing import Any
 from contract.lbr_ring import LbrRing
 from contract.messages import AnyMessage
 from contract.provenance import branch_base, origin_of
+from contract.spec import CPUS_LIMIT
 from contract.trace import (
     AnyRecord,
     EventChange,
@@ -73,6 +74,8 @@ class World:
         self.actor_numbers = {name: i for i, name in enumerate(setup.actors)}
         self.axes = setup.axes
         self.vcpus = setup.vcpus
+        if not 1 <= setup.cpus <= CPUS_LIMIT:
+            raise ValueError(f"cpus = {setup.cpus}, expected 1 to {CPUS_LIMIT}")
         self.cpus = [CpuView(LbrRing(self.model)) for _ in range(setup.cpus)]
         self.events: dict[int, EventView] = {}
         self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
@@ -86,8 +89,8 @@ class World:
     # Questions monitors ask --------------------------------------------------------------------------------
 
     def guest_event(self, vcpu: str) -> EventView | None:
-        """The host's event that stands for this vCPU now."""
-        return next((e for e in self.events.values() if e.opened.guest == vcpu), None)
+        """The host's event that stands for this vCPU: the newest, where a release was lost."""
+        return next((e for e in reversed(self.events.values()) if e.opened.guest == vcpu), None)
 
     def host_lbr_events(self, cpu: int) -> list[EventView]:
         """Host LBR events ACTIVE on this CPU."""

@@ -28,10 +28,11 @@ def host_value(result: AnyResult) -> Value:
 
 
 def sample_value(from_ip: list[int]) -> dict[str, int | str]:
-    """How many entries a branch stack has, and whose: retired in host mode, in guest mode."""
-    origins = [origin_of(value) for value in from_ip]
-    guest = sum(o is not None and o.guest for o in origins)
-    return {"entries": len(from_ip), "host": len(from_ip) - guest, "guest": guest}
+    """How many branches a stack holds, retired in host mode and in guest mode, and how many of its places are empty."""
+    empty = from_ip.count(0)
+    guest = sum((o := origin_of(value)) is not None and o.guest for value in from_ip)
+    entries = len(from_ip) - empty
+    return {"entries": entries, "host": entries - guest, "guest": guest, "empty": empty}
 
 
 def read_value(value: GuestValue) -> Value:

@@ -40,7 +40,7 @@ VERDICTS = ("held", "violated", "not-exercised")
 # What a final condition may ask of a register, by the statement that set it.
 FIELDS: dict[type[Stmt], tuple[str, ...]] = {
     OpenEvent: ("state",),
-    SampleEvent: ("entries", "host", "guest"),
+    SampleEvent: ("entries", "host", "guest", "empty"),
     GuestReadLbr: ("tos", "own", "foreign", "empty"),
 }
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")

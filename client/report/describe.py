@@ -35,9 +35,9 @@ class Describer:
                 return f"host: {self._host(record)}; kvm: {self._kvm(record.kvm)}"
             case t.Send() | t.Delivery() | t.Discard():
                 return self._message(record)
-            case t.VcpuLoad() | t.VcpuPut() | t.VcpuWait() | t.VcpuWake() | t.Access() | t.PassthroughSet():
+            case t.VcpuLoad() | t.VcpuPut() | t.VcpuWait() | t.VcpuWake() | t.Access() | t.UserMsr():
                 return self._kvm_record(record)
-            case t.GuestEvent() | t.Granted() | t.Warn():
+            case t.PassthroughSet() | t.GuestEvent() | t.Granted() | t.Warn():
                 return self._kvm_record(record)
             case t.EventOpen() | t.EventFailed() | t.EventChange() | t.EventClose() | t.HostLbr() | t.SampleTaken():
                 return self._perf_record(record)
@@ -168,6 +168,9 @@ class Describer:
             case t.Access():
                 result = f"{_RESULTS[r.result]}{' (denied)' if r.denied else ''}"
                 return f"{r.vcpu} {self._access(r.msr, r.value, r.write)}: {result}"
+            case t.UserMsr():
+                taken = "taken" if r.taken else "rejected"
+                return f"user space sets {self._register(r.msr)} of {r.vcpu} <- {self.value(r.msr, r.value)}: {taken}"
             case t.PassthroughSet():
                 return f"{r.vcpu}: passthrough {'on' if r.on else 'off'}, {r.why}"
             case t.GuestEvent():

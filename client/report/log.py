@@ -23,6 +23,7 @@ _SOURCES: dict[str, tuple[type, ...]] = {
         t.VcpuWait,
         t.VcpuWake,
         t.Access,
+        t.UserMsr,
         t.PassthroughSet,
         t.GuestEvent,
         t.Granted,

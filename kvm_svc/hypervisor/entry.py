@@ -21,8 +21,6 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
             raise ThreadMovedError(reply.why)
         vcpu.restore = False
     _cleanup(hv, vcpu)
-    vcpu.vm.has_run = True
-    vcpu.kick = False
     wanted = _wanted_passthrough(hv, vcpu)
     check = _entry_check(hv, vcpu, wanted)
     if check is None:

@@ -49,16 +49,18 @@ def _is_info(hv: Hypervisor, msr: int) -> bool:
 
 
 def _answer(
-    hv: Hypervisor, vcpu: Vcpu, work: Handling, result: str, value: int = 0, *, denied: bool = False
+    hv: Hypervisor, vcpu: Vcpu, work: Handling, result: str, value: int | None = None, *, denied: bool = False
 ) -> GuestValue:
+    """``value``: what a read gives, or what a write really stored."""
     write = work.exit.write
-    hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, work.exit.value if write else value, result, denied))
+    shown = value if value is not None else work.exit.value if write else 0
+    hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied))
     vcpu.create_errno = ""
-    return GuestValue(value=value, fault=result == "gp")
+    return GuestValue(value=0 if write else shown, fault=result == "gp")
 
 
 def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
-    """What this design gives a guest that may not use the LBR."""
+    """What this design gives a guest that may not use the LBR. Nothing is written."""
     if hv.design.denial is Denial.GP:
         return _answer(hv, vcpu, work, "gp", denied=True)
     return _answer(hv, vcpu, work, "dropped" if work.exit.write else "zero", denied=True)
@@ -67,52 +69,60 @@ def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
 # DEBUGCTL ------------------------------------------------------------------------------------------------
 
 
+def debugctl_kept(value: int, supported: int) -> int | None:
+    """What a DEBUGCTL write stores, None for #GP: LBR and BTF are dropped where they are not supported, any other
+    unsupported bit faults (``vmx_set_msr``)."""
+    tolerated = value & ~supported & (DEBUGCTL_LBR | DEBUGCTL_BTF)
+    kept = value & ~tolerated
+    return None if kept & ~supported else kept
+
+
 def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     if hv.design.debugctl_write is DebugctlWrite.MASK:
         return _debugctl_masked(hv, vcpu, work)
     if not work.exit.write:
         return _answer(hv, vcpu, work, "done", vcpu.debugctl)
-    data = work.exit.value
-    invalid = data & ~(GUEST_DEBUGCTL if vcpu.vm.lbr_enabled else 0)
-    tolerated = invalid & (DEBUGCTL_LBR | DEBUGCTL_BTF)
-    data &= ~tolerated
-    if invalid & ~tolerated:
+    kept = debugctl_kept(work.exit.value, GUEST_DEBUGCTL if vcpu.vm.lbr_enabled else 0)
+    if kept is None:
         return _answer(hv, vcpu, work, "gp")
-    if not data & DEBUGCTL_LBR:
-        vcpu.debugctl = data
-        return _answer(hv, vcpu, work, "done")
-    if hv.design.event is Event.NONE:
-        yield from _activate(hv, vcpu)
-    elif _must_ask(hv, vcpu):
-        return None
-    if vcpu.denied:
-        vcpu.debugctl = data & ~DEBUGCTL_LBR
-        return _denied(hv, vcpu, work)
-    vcpu.debugctl = data
-    return _answer(hv, vcpu, work, "done")
+    if kept & DEBUGCTL_LBR:
+        if vcpu.shut_off:
+            return _denied(hv, vcpu, work)
+        if hv.design.event is Event.NONE:
+            yield from _activate(hv, vcpu)
+        elif _must_ask(hv, vcpu):
+            return None
+        if vcpu.shut_off:
+            return _denied(hv, vcpu, work)
+    vcpu.debugctl = kept
+    return _answer(hv, vcpu, work, "done", kept)
 
 
 def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:
     """v7, v8: two bits are kept, the others silently dropped, and any access counts as use of the LBR."""
     if not vcpu.vm.lbr_enabled:
         return _answer(hv, vcpu, work, "gp")
-    if hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS and _must_ask(hv, vcpu):
+    if vcpu.shut_off:
+        if work.exit.write and work.exit.value & DEBUGCTL_LBR:
+            return _denied(hv, vcpu, work)
+    elif hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS and _must_ask(hv, vcpu):
         return None
     if not work.accessed:
         work.accessed = True
         if work.exit.write:
             vcpu.debugctl = work.exit.value & GUEST_DEBUGCTL
-        _mark_used(hv, vcpu)
+        if not vcpu.shut_off:
+            _mark_used(hv, vcpu)
     if vcpu.waiting:
         return None
-    return _answer(hv, vcpu, work, "done", 0 if work.exit.write else vcpu.debugctl)
+    return _answer(hv, vcpu, work, "done", vcpu.debugctl)
 
 
 # LBR MSRs ------------------------------------------------------------------------------------------------
 
 
 def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    if vcpu.denied:
+    if vcpu.shut_off:
         return _denied(hv, vcpu, work)
     if hv.design.event is Event.NONE:
         yield from _activate(hv, vcpu)
@@ -121,7 +131,7 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return (yield from _access_then_create(hv, vcpu, work))
     if _must_ask(hv, vcpu):
         return None
-    if vcpu.denied or vcpu.create_errno:
+    if vcpu.shut_off or vcpu.create_errno:
         return _denied(hv, vcpu, work)
     done = yield from _hardware(vcpu, work, vcpu.event)
     vcpu.in_use = done.met
@@ -139,7 +149,7 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         _mark_used(hv, vcpu)
     if vcpu.waiting:
         return None
-    return _answer(hv, vcpu, work, "done", 0 if work.exit.write else work.value)
+    return _answer(hv, vcpu, work, "done", None if work.exit.write else work.value)
 
 
 def _touch_hardware(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
@@ -189,8 +199,8 @@ def _mark_used(hv: Hypervisor, vcpu: Vcpu) -> None:
 def _activate(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
     """KVM saves at switches: the guest's LBR starts out empty and is passed through from now on."""
     if not vcpu.active:
-        vcpu.active = True
         reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.design.save_select)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
+        vcpu.active = True
         set_passthrough(hv, vcpu, True, "first LBR access")

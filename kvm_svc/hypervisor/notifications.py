@@ -47,7 +47,11 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     hv.log.add(GuestEvent(vcpu.name, message.event, what, message.errno))
     hv.log.add(VcpuWake(vcpu.name))
     if hv.design.notifier is not Notifier.NONE and message.event:
-        _told_state(hv, vcpu, message.state, message.grant, "EventCreated")
+        if message.grant and hv.early_revokes.pop(message.event, 0) >= message.grant:
+            vcpu.newest_grant = message.grant
+            _told_state(hv, vcpu, "ERROR", 0, "Revoke before EventCreated")
+        else:
+            _told_state(hv, vcpu, message.state, message.grant, "EventCreated")
 
 
 def event_state(hv: Hypervisor, message: EventState) -> None:
@@ -70,7 +74,9 @@ def revoke(hv: Hypervisor, message: Revoke) -> None:
     """The agreed notifier: cancel passthrough; from now on accesses trap and are denied. A late Revoke of an older
     grant is ignored (R6)."""
     vcpu = _owner(hv, message.event)
-    if vcpu is not None and message.grant >= vcpu.newest_grant:
+    if vcpu is None:
+        hv.early_revokes[message.event] = message.grant
+    elif message.grant >= vcpu.newest_grant:
         vcpu.newest_grant = message.grant
         vcpu.state = "ERROR"
         deny(hv, vcpu, "Revoke")

@@ -36,12 +36,17 @@ def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, 
         raise RefusedError(f"{vcpu.name} waits for EventCreated", "EAGAIN")
     if ops:
         vcpu.ops, vcpu.values = ops, []
+    asked = hv.log.clock
     try:
         if vcpu.handling is not None:
             yield from _handle_exit(hv, vcpu, vcpu.handling)
         else:
             yield from _run_guest(hv, vcpu)
     except ThreadMovedError as error:
+        if hv.log.clock != asked:
+            return Stepped(False)
+        if ops:
+            vcpu.ops = []
         raise RefusedError(str(error), "EAGAIN") from None
     values = vcpu.values
     if len(values) < len(vcpu.ops) and not (values and values[-1].fault):
@@ -60,14 +65,15 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
             enter = yield from prepare_entry(hv, vcpu, ops)
             reply = yield enter
             if isinstance(reply, Ran | Exit):
+                vcpu.kick = False
                 note_check(hv, vcpu, enter.controls.check, reply.event_active)
         match reply:
             case Ran():
-                vcpu.guest_mode = True
+                vcpu.guest_mode = vcpu.vm.has_run = True
                 vcpu.values += reply.values
                 return
             case Exit():
-                vcpu.guest_mode = False
+                vcpu.guest_mode, vcpu.vm.has_run = False, True
                 vcpu.values += reply.values
                 if reply.reason != FORCED:
                     vcpu.handling = Handling(reply)

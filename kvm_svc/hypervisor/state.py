@@ -45,9 +45,10 @@ class Vcpu:
     ``passthrough``: the LBR MSRs are not intercepted. ``kick``: the guest must leave guest mode before it runs on.
     ``used``: the guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use``
     (5.12). ``cleanup``: look at the first entry whether the event can go. ``grant`` is the current grant,
-    ``newest_grant`` the highest ever heard of, ``state`` what the host last said of the event. ``denied``: the host or
-    user space told KVM that this guest may not use the LBR. ``active`` (KVM saves at switches): the guest uses the LBR;
-    ``snapshot`` is its saved LBR, ``restore`` that it must go back before the next entry."""
+    ``newest_grant`` the highest ever heard of, ``state`` what the host last said of the event. ``denied``: the host
+    told KVM that this guest may not use the LBR; ``stopped``: user space did, for good. ``active`` (KVM saves at
+    switches): the guest uses the LBR; ``snapshot`` is its saved LBR, ``restore`` that it must go back before the next
+    entry."""
 
     name: str
     vm: Vm
@@ -70,6 +71,7 @@ class Vcpu:
     newest_grant: int = 0
     state: str = ""
     denied: bool = False
+    stopped: bool = False
     active: bool = False
     snapshot: LbrImage | None = None
     restore: bool = False
@@ -78,15 +80,22 @@ class Vcpu:
     def waiting(self) -> bool:
         return self.asked != 0
 
+    @property
+    def shut_off(self) -> bool:
+        """Whether KVM knows that this guest may not use the LBR."""
+        return self.denied or self.stopped
+
 
 @dataclass(slots=True)
 class Hypervisor:
-    """``outgoing`` are messages for the host that the endpoint has yet to number and send."""
+    """``early_revokes``: event to grant, of a Revoke that came before the news of that event (R6).
+    ``outgoing`` are messages for the host that the endpoint has yet to number and send."""
 
     model: LbrModel
     design: Design
     log: TraceLog
     vms: dict[str, Vm] = field(default_factory=dict)
     vcpus: dict[str, Vcpu] = field(default_factory=dict)
+    early_revokes: dict[int, int] = field(default_factory=dict)
     outgoing: list[AnyMessage] = field(default_factory=list)
     requests: int = 0

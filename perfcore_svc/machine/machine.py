@@ -65,6 +65,9 @@ MSR_READ = "msr-read"
 MSR_WRITE = "msr-write"
 CPUID = "cpuid"
 
+IsActive = Callable[[int, int], bool]
+"""Whether an event is ACTIVE and, grant not 0, still under that grant; asked at the moment a request is carried out."""
+
 
 class Machine:
     __slots__ = ("actors", "cpus", "log", "model", "operations", "passed", "serial", "vmcs")
@@ -95,8 +98,9 @@ class Machine:
         """Branches of the mode and task or vCPU that is on this CPU."""
         guest = bool(cpu.guest)
         actor = self.actors[cpu.guest or cpu.task]
-        first = self.serial
-        self.serial = (first + count) % SERIAL_LIMIT
+        # A burst does not wrap around: its addresses would run into the next field.
+        first = self.serial if self.serial + count <= SERIAL_LIMIT else 0
+        self.serial = first + count
         cpu.retired += count
         recorded = False
         if cpu.debugctl & DEBUGCTL_LBR:
@@ -106,9 +110,8 @@ class Machine:
 
     # The machine stream ----------------------------------------------------------------------------------
 
-    def handle(self, request: AnyRequest, is_active: Callable[[int], bool]) -> AnyReply:
-        """Answer KVM. ``is_active`` tells whether an event is ACTIVE, asked at the moment the request is carried
-        out."""
+    def handle(self, request: AnyRequest, is_active: IsActive) -> AnyReply:
+        """Answer KVM."""
         if not 0 <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
         cpu = self.cpus[request.cpu]
@@ -131,13 +134,14 @@ class Machine:
             return self._enter(cpu, vmcs, request, is_active)
         return self._host_access(cpu, request, is_active)
 
-    def _enter(self, cpu: Cpu, vmcs: Vmcs, request: Enter, is_active: Callable[[int], bool]) -> AnyReply:
+    def _enter(self, cpu: Cpu, vmcs: Vmcs, request: Enter, is_active: IsActive) -> AnyReply:
         controls = request.controls
         passthrough, active = controls.passthrough, None
         if controls.check is not None:
-            active = is_active(controls.check.event)
+            active = is_active(controls.check.event, controls.check.grant)
             passthrough = controls.check.when_active if active else controls.check.otherwise
-        reason = self._entry_failure(cpu, controls)
+        refused = controls.check is not None and controls.check.refuse and not active
+        reason = "the entry check" if refused else self._entry_failure(cpu, controls)
         if reason:
             self.log.add(VmEntryRefused(cpu.index, request.vcpu, reason))
             return EntryRefused(reason)
@@ -218,15 +222,13 @@ class Machine:
 
     # KVM's own code on the vCPU's CPU ----------------------------------------------------------------------
 
-    def _host_access(
-        self, cpu: Cpu, request: ReadMsr | WriteMsr | StoreLbr | LoadLbr, is_active: Callable[[int], bool]
-    ) -> AnyReply:
+    def _host_access(self, cpu: Cpu, request: ReadMsr | WriteMsr | StoreLbr | LoadLbr, is_active: IsActive) -> AnyReply:
         if isinstance(request, StoreLbr):
             return LbrStored(self.store_lbr(cpu, "kvm", request.vcpu))
         if isinstance(request, LoadLbr):
             self.load_lbr(cpu, "kvm", request.vcpu, request.image, request.select)
             return LbrLoaded()
-        if request.event and not is_active(request.event):
+        if request.event and not is_active(request.event, 0):
             return MsrDone(met=False)
         write = isinstance(request, WriteMsr)
         done = MsrDone(met=True, value=request.value if isinstance(request, WriteMsr) else 0)

@@ -52,6 +52,11 @@ class BranchFilter:
         """``branch_user_callstack``: the filter whose users get their ring saved and restored."""
         return self.call_stack and "user" in self.privileges
 
+    @property
+    def everything(self) -> bool:
+        """Every type and both levels: the software filter is skipped, so that empty entries stay in the sample."""
+        return len(self.kinds) == len(BRANCH_KINDS) and len(self.privileges) == len(PRIVILEGES)
+
     def wants(self, kind: str, privilege: str) -> bool:
         return kind in self.kinds and privilege in self.privileges
 

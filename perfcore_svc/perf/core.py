@@ -30,9 +30,10 @@ class Perf:
             raise RefusedError(f"there is no event {name!r}", "EBADF")
         return event
 
-    def is_active(self, event: int) -> bool:
+    def is_active(self, event: int, grant: int) -> bool:
+        """Whether this event is ACTIVE, under this grant where one is named."""
         found = self.events.get(event)
-        return found is not None and found.state == State.ACTIVE
+        return found is not None and found.state == State.ACTIVE and grant in (0, found.grant)
 
     def open_host(
         self, name: str, cpu: int, task: str, *, pinned: bool, branch: list[str], privilege: list[str], disabled: bool

@@ -170,12 +170,10 @@ def lbr_read(machine: Machine, pc: PerfCpu) -> bool:
     to_ip: list[int] = []
     for i in lbr.newest_first():
         machine.count("rdmsr", 3 if machine.model.info_base else 2)
-        if lbr.from_ip[i] == 0:
-            if wanted.call_stack:
-                break
-            continue
+        if wanted.call_stack and lbr.from_ip[i] == 0:
+            break
         branch = branch_at(lbr.from_ip[i])
-        if branch is not None and wanted.wants(*branch):
+        if wanted.everything or (branch is not None and wanted.wants(*branch)):
             from_ip.append(lbr.from_ip[i])
             to_ip.append(lbr.to_ip[i])
     pc.lbr_stack = (from_ip, to_ip)

@@ -1,1 +1,2 @@
-"""Benchmarks: ``make bench``. Figures for people to read, never asserted. Quote ratios of one run, machines are noisy."""
+"""Benchmarks: ``make bench``. Figures for people to read, never asserted. Quote ratios of one run, machines are
+noisy."""

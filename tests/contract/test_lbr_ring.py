@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,7 +106,7 @@ def test_load_undoes_what_came_after_store(
     ring.select = select
     run(ring, before, singly=False)
     image = ring.store()
-    kept = ring.store()
+    kept = copy.deepcopy(image)
     ring.select ^= 0x1FC
     run(ring, after, singly=False)
     ring.load(image, with_select=True)

@@ -156,13 +156,13 @@ def test_guest_filter_outlives_the_guest(design: Design) -> None:
     assert isinstance(record, SampleTaken)
     assert not record.shut_out
     assert violation.text == "the sample of h0 lacks 3 branches that it asked for and that the LBR holds"
-    assert outcomes(records)["host:s0"] == {"entries": 0, "host": 0, "guest": 0}
+    assert outcomes(records)["host:s0"] == {"entries": 0, "host": 0, "guest": 0, "empty": 0}
 
 
 def test_undone_add_leaves_no_filter() -> None:
     records = trace(ordered(HOST_FIRST, head=TASK), REVOKE_GP)
 
-    assert outcomes(records)["host:s0"] == {"entries": 3, "host": 3, "guest": 0}
+    assert outcomes(records)["host:s0"] == {"entries": 3, "host": 3, "guest": 0, "empty": 5}
     assert finding(records, "host-served").verdict == HELD
 
 

@@ -195,8 +195,7 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6) -> a.Scenario:
     vcpus = [name for vm in vms for name in vm.vcpu_names()]
     extras = draw(st.sampled_from([[], ["user"], ["user", "host1"]]))
     actors = {
-        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus)
-        for name in ["host", *vcpus, *extras]
+        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus) for name in ["host", *vcpus, *extras]
     }
     names = draw(st.permutations(list(actors)))
     mixed = draw(st.integers(0, min(3, len(names))))

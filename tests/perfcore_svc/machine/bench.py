@@ -30,7 +30,7 @@ class Bench(Machine):
 
     def ask(self, request: Request) -> AnyReply:
         assert isinstance(request, AnyRequest)
-        return self.handle(request, lambda event: event == ACTIVE_EVENT)
+        return self.handle(request, lambda event, grant: event == ACTIVE_EVENT and grant in (0, 1))
 
     def enter(self, *ops: AnyOp, debugctl: int = 0, passthrough: bool = False, **controls: object) -> AnyReply:
         return self.ask(Enter("v", 0, Controls(debugctl, passthrough, **controls), list(ops)))  # type: ignore[arg-type]

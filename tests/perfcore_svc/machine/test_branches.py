@@ -61,8 +61,8 @@ def serials(origins: Sequence[Origin | None]) -> list[tuple[str, int]]:
     return [(o.kind, o.serial) for o in origins if o]
 
 
-def test_serial_numbers_wrap_around_within_a_burst() -> None:
+def test_serial_numbers_start_anew_before_a_burst_that_would_run_over() -> None:
     m = Bench()
     m.serial = SERIAL_LIMIT - 1
     m.enter(Branch(2, "jmp", "user"), debugctl=LBR)
-    assert serials(recorded(m)) == [("jmp", 0), ("jmp", SERIAL_LIMIT - 1)]
+    assert serials(recorded(m)) == [("jmp", 1), ("jmp", 0)]

@@ -202,6 +202,15 @@ def test_a_task_with_pinned_events_retries_the_cpus_flexible_class() -> None:
     assert host.states() == {"F": "A", "D": "OFF"}
 
 
+def test_a_task_without_pinned_events_leaves_the_cpus_flexible_class_in() -> None:
+    host = make_host(running="u")
+    open_class(host, "F", "CF")
+    open_class(host, "T", "TF")
+    host.run("t")
+    assert not went_out(host, "F")
+    assert host.states() == {"F": "A", "T": "A"}
+
+
 def test_an_enabled_event_keeps_its_place_in_the_order() -> None:
     host = make_host()
     open_class(host, "first", "CF", "any", disabled=True)

@@ -21,7 +21,7 @@ def resets(host: Host) -> int:
 def stack(host: Host, name: str) -> list[int]:
     sample = host.sample(name)
     assert sample.taken
-    return sample.from_ip
+    return [value for value in sample.from_ip if value]
 
 
 # Reset in add ----------------------------------------------------------------------------------------------
