@@ -62,6 +62,8 @@ class Endpoint:
                 pass
             case Hello() if name not in self.accepted:
                 self._welcome(session, body)
+            case RegisterVcpu() if not body.task or body.task not in self.machine.actors:
+                discard(envelope, self.log, "R1", f"the host has no task {body.task!r}")
             case RegisterVcpu():
                 self.vcpus[body.task] = envelope.session
             case CreateEvent():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rich.console import Console
@@ -90,5 +91,6 @@ def _print(
         for line in example:
             out.print(line, markup=False, soft_wrap=True)
     out.print()
-    out.print(f"The whole log of that run: lbrlab show {last.run}", markup=False, soft_wrap=True)
-    out.print(f"Judge it again:            lbrlab check {last.run}", markup=False, soft_wrap=True)
+    program = sys.argv[0]
+    out.print(f"The whole log of that run: {program} show {last.run}", markup=False, soft_wrap=True)
+    out.print(f"Judge it again:            {program} check {last.run}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ so does the run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +22,7 @@ from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.trace import TraceLog
 from contract.wire.codec import from_proto, to_proto, union_fields, union_from_proto
 from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
+from contract.wire.frames import parse_frame
 from contract.wire.methods import command_types
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
@@ -92,7 +93,7 @@ class PerfcoreShell(Shell[HostCore]):
     # The contract stream ---------------------------------------------------------------------------------
 
     async def attach(self, context: grpc.aio.ServicerContext) -> None:
-        first = await _read(context, contract_pb2.AttachRequest)
+        first = await _read(context, contract_pb2.AttachRequest, parse_frame)
         if first is None:
             return
         attachment = Attachment(self, first.kvm, context)
@@ -117,7 +118,7 @@ class PerfcoreShell(Shell[HostCore]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
-        while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:
+        while (frame := await _read(context, contract_pb2.AttachRequest, parse_frame)) is not None:
             attachment.receive(frame)
 
     def _lost(self, attachment: Attachment, why: str) -> None:
@@ -169,7 +170,9 @@ def _fail(response: machine_pb2.RunResponse, code: grpc.StatusCode, message: str
     response.failure.errno = errno
 
 
-async def _read(context: grpc.aio.ServicerContext, message: type[Any]) -> Any:
+async def _read(
+    context: grpc.aio.ServicerContext, message: type[Any], parse: Callable[[type[Any], bytes], Any] = parse
+) -> Any:
     """The next valid message; None at the end of the stream, however it ended."""
     with suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
         raw = await context.read()

@@ -33,7 +33,9 @@ FILTERS: tuple[list[str], ...] = ([], ["any"], ["call"], ["call_stack"], ["cond"
 # CPU events of cpu0 and cpu1, task events that follow t or v or are bound to cpu1.
 places = st.sampled_from([(0, ""), (1, ""), (-1, "t"), (-1, "v"), (1, "v")])
 opens = st.builds(
-    lambda place, pinned, branch, level, disabled: Open("", *place, pinned, branch, level, disabled),
+    lambda place, pinned, branch, level, disabled: Open(
+        "", place[0], place[1], pinned=pinned, branch=branch, privilege=level, disabled=disabled
+    ),
     places,
     st.booleans(),
     st.sampled_from(FILTERS),
