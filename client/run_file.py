@@ -11,12 +11,12 @@ import msgspec
 
 from client.drive.play import Played
 from client.litmus import Scenario, format_scenario, parse
-from client.tape.decisions import Decision, parse_decision
+from client.tape.decisions import Decision, Deliver, parse_decision
 from client.tape.faults import Fault
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import PROTOCOL_VERSION
-from contract.trace import AnyRecord
+from contract.trace import AnyRecord, Delivery, Setup
 
 FORMAT = "lbrlab-run"
 VERSION = 1
@@ -52,7 +52,7 @@ class RunFile(msgspec.Struct, kw_only=True):
     trace: list[AnyRecord]
 
     def read_scenario(self) -> Scenario:
-        return parse(self.scenario, "run file: scenario")
+        return parse(self.scenario, "scenario")
 
     def decisions(self) -> list[Decision]:
         """The tape. Raises InputError naming the decision that is none."""
@@ -61,7 +61,7 @@ class RunFile(msgspec.Struct, kw_only=True):
             try:
                 found.append(parse_decision(line))
             except ValueError as error:
-                raise InputError(str(error), f"run file: tape: decision {number}") from None
+                raise InputError(str(error), f"tape: decision {number}") from None
         return found
 
 
@@ -81,15 +81,33 @@ def run_file(played: Played, faults: list[tuple[Fault, bool]] | None = None) -> 
     )
 
 
+def check_output(path: Path, inputs: list[Path]) -> None:
+    """Refuse an output that would destroy something: an input of this command, or a file that is no run file."""
+    if not path.exists() or not path.is_file():
+        return
+    if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
+        raise InputError("is an input of this command", str(path))
+    with path.open("rb") as file:
+        start = file.read(256)
+    if start and f'"{FORMAT}"'.encode() not in start:
+        raise InputError("exists and is no run file; choose another name", str(path))
+
+
 def save(run: RunFile, path: Path) -> None:
-    """Write the whole file or none of it. Raises InputError naming the path."""
+    """Write the whole file or none of it; what is no regular file is written in place. Raises InputError naming the
+    path."""
+    content = msgspec.json.format(msgspec.json.encode(run), indent=0) + b"\n"
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(run), indent=0))
-                file.write(b"\n")
+                file.write(content)
+            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -97,6 +115,12 @@ def save(run: RunFile, path: Path) -> None:
             raise
     except OSError as error:
         raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load_run(path: Path) -> RunFile:
@@ -113,9 +137,31 @@ def load_run(path: Path) -> RunFile:
             raise InputError(
                 f"expected {FORMAT} version {VERSION}, found {head.format} version {head.version}", str(path)
             )
-        return msgspec.json.decode(content, type=RunFile)
+        run = msgspec.json.decode(content, type=RunFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not a run file: {error}", str(path)) from None
+    try:
+        _check_parts(run)
+    except InputError as error:
+        raise InputError(str(error), str(path)) from None
+    return run
+
+
+def _check_parts(run: RunFile) -> None:
+    """Header, scenario, tape and trace must speak of one run."""
+    scenario = run.read_scenario()
+    setup = run.trace[0] if run.trace else None
+    if not isinstance(setup, Setup):
+        raise InputError("expected a setup record", "trace: record 1")
+    if (setup.scenario, setup.design, setup.axes) != (scenario.name, run.design.name, run.design.axes()):
+        raise InputError("is of another scenario or design than the file says", "trace: record 1")
+    decided = [(str(d.fate), d.session, d.to_host, d.n, d.message) for d in run.decisions() if isinstance(d, Deliver)]
+    delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in run.trace if isinstance(r, Delivery)]
+    # A failure may have come between a decision and its record, or have taken the records of a service with it.
+    if decided[: len(delivered)] != delivered or (len(decided) > len(delivered) and run.failure is None):
+        both = min(len(decided), len(delivered))
+        at = next((i for i in range(both) if decided[i] != delivered[i]), both)
+        raise InputError(f"delivery {at + 1} of the tape is not in the trace", "tape")
 
 
 class _Head(msgspec.Struct):

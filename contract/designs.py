@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from contract.design import (
     Admission,
     DebugctlWrite,
@@ -91,4 +93,6 @@ def design_named(name: str) -> Design:
     try:
         return DESIGNS[name]
     except KeyError:
-        raise InputError(f"unknown design {name!r}, expected one of {', '.join(DESIGNS)}") from None
+        near = get_close_matches(name, DESIGNS, n=1)
+        meant = f", did you mean {near[0]!r}?" if near else f", expected one of {', '.join(DESIGNS)}"
+        raise InputError(f"unknown design {name!r}{meant}") from None

@@ -6,7 +6,8 @@ from contract.trace import Access, GuestMsr
 
 
 class GuestClean(GuestReads):
-    """Exercised by any read of FROM or TO that the hardware served."""
+    """Entries only: what TOS and LBR_SELECT show of others is not judged. Exercised by any read of FROM or TO that the
+    hardware served."""
 
     name = "guest-clean"
     about = "a guest reads only branches that it executed itself, or values that it wrote"

@@ -11,7 +11,7 @@ class NoLeak(GuestReads):
     another VM. Exercised once such a guest may read the ring of a CPU that the host or another VM has recorded on."""
 
     name = "no-leak"
-    about = "nothing of the host or of another VM is readable by a guest"
+    about = "no branch of the host or of another VM is readable by a guest"
 
     def _entry(self, r: VmEntry) -> None:
         if not r.passthrough:

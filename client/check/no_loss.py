@@ -8,7 +8,7 @@ from client.check.world import World, lbr_on
 from contract.lbr_ring import LbrRing
 from contract.provenance import branch_base, sign_extended
 from contract.trace import Access, GuestMsr, LbrReset, Retired, UserMsr
-from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS, is_lbr_msr
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, is_lbr_msr
 
 
 @dataclass(slots=True)
@@ -94,6 +94,8 @@ class NoLoss(Monitor):
     def _say(self, msr: int, value: int) -> str:
         if msr == MSR_LBR_TOS:
             return f"TOS {value}"
+        if msr == MSR_LBR_SELECT:
+            return f"LBR_SELECT {value:#x}"
         return self.world.who(value) if value else "0"
 
     HANDLERS: ClassVar = {

@@ -8,7 +8,7 @@ from client.check.final import Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
 from client.litmus.ast import Scenario
 from contract.errors import ExitCode
-from contract.trace import AnyRecord, End
+from contract.trace import AnyRecord, End, Rest
 
 EXIT_CODES = {
     "held": ExitCode.HELD,
@@ -27,7 +27,8 @@ class FinalResult(msgspec.Struct):
 
 class Verdict(msgspec.Struct):
     """``verdict``: ``violated`` (an invariant, or a final ~exists or forall), ``failed`` (a service did),
-    ``undecided`` (a thread never finished, exists not witnessed, or nothing was exercised), else ``held``.
+    ``undecided`` (a thread never finished, the trace has no end, a fault met no message, exists was not witnessed, or
+    nothing was exercised), else ``held``.
     ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for."""
 
     verdict: str
@@ -42,8 +43,9 @@ class Verdict(msgspec.Struct):
         return EXIT_CODES[self.verdict]
 
 
-def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "") -> Verdict:
-    """Judge a run from its scenario and trace; ``failed`` is what ended it early, if anything did."""
+def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", unmet: tuple[str, ...] = ()) -> Verdict:
+    """Judge a run from its scenario and trace; ``failed`` is what ended it early, if anything did, ``unmet`` are faults
+    that met no message."""
     findings = judge(records)
     verdicts = {f.invariant: f.verdict for f in findings}
     outcome = registers_of(records)
@@ -52,12 +54,19 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "") -
     unfinished = ended.unfinished if ended else {}
     if scenario.final is not None and not failed:
         final = FinalResult(final_text(scenario.final), result_of(scenario.final, outcome, verdicts))
-    verdict, why = _decide(findings, final, unfinished, failed)
+    open_ends = [f"fault {fault} met no message" for fault in unmet]
+    if not failed and not isinstance(records[-1], Rest):
+        open_ends.append(f"the trace ends at record {len(records)}, before the run did")
+    verdict, why = _decide(findings, final, unfinished, failed, open_ends)
     return Verdict(verdict, why, findings, outcome, final, unfinished)
 
 
 def _decide(
-    findings: list[Finding], final: FinalResult | None, unfinished: dict[str, str], failed: str
+    findings: list[Finding],
+    final: FinalResult | None,
+    unfinished: dict[str, str],
+    failed: str,
+    open_ends: list[str],
 ) -> tuple[str, str]:
     broken = [f.invariant for f in findings if f.verdict == "violated"]
     held = sum(f.verdict == "held" for f in findings)
@@ -67,6 +76,8 @@ def _decide(
         return "violated", ", ".join(broken)
     if final is not None and final.result == "violated":
         return "violated", final.condition
+    if open_ends:
+        return "undecided", "; ".join(open_ends)
     if unfinished:
         waits = (f"{thread} ({why or 'could step'})" for thread, why in unfinished.items())
         return "undecided", f"not finished: {', '.join(waits)}"
@@ -74,4 +85,4 @@ def _decide(
         return "undecided", f"not witnessed on this tape: {final.condition}"
     if not held and final is None:
         return "undecided", "nothing that could have broken an invariant happened"
-    return "held", f"{held} invariants held, {len(findings) - held} not exercised"
+    return "held", f"{held} invariant{'s' * (held != 1)} held, {len(findings) - held} not exercised"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from client.cli.frame import command
+from contract.messages import PROTOCOL_VERSION
 
 app = typer.Typer(
     name="lbrlab",
@@ -23,8 +24,25 @@ A run is a scenario (a litmus file), a design (what the two sides have agreed on
 open) and a wire (sim: both cores in this process; grpc: two services). It yields a trace, and the trace is judged.
 
 Exit codes: 0 all held, 1 a violation, 2 bad input, 3 the system under test or its environment failed, 4 undecided,
-130 interrupted.""",
+130 interrupted, 141 whoever read the output has gone.""",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"lbrlab {version('lbrlab')}, contract protocol {PROTOCOL_VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 class WireName(StrEnum):
@@ -58,7 +76,10 @@ def demo_command(
 @app.command("run")
 @command
 def run_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A litmus file, or the name of a library scenario.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A litmus file, - for standard input, or the name of a library scenario."),
+    ],
     design: Annotated[str, typer.Option("--design", "-d", help="See 'lbrlab designs'.")] = "merged",
     wire: Annotated[
         WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
@@ -82,8 +103,9 @@ def run_command(
 
     \b
     lbrlab run central-story --design v8
-    lbrlab run story.litmus -d revoke-gp --wire grpc --fault drop:Revoke:1
-    lbrlab run story.litmus -d revoke-gp --tape lbrlab-runs/story-revoke-gp-sim.json --wire grpc
+    lbrlab run central-story -d revoke-gp --wire grpc --fault drop:Revoke:1
+    lbrlab run central-story -d revoke-gp -o run.json
+    lbrlab run central-story -d revoke-gp --tape run.json --wire grpc
     """
     from client.cli.run import RunRequest, run
 
@@ -122,6 +144,15 @@ def show_command(
     show(run, invariant, as_json=as_json)
 
 
+@app.command("tape")
+@command
+def tape_command(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")]) -> None:
+    """Print the tape of a run file as text, to be edited and replayed with 'lbrlab run --tape'."""
+    from client.cli.show import tape
+
+    tape(run)
+
+
 @app.command("designs")
 @command
 def designs_command(as_json: JsonOption = False) -> None:
@@ -147,7 +178,3 @@ def scenarios_command(as_json: JsonOption = False) -> None:
     from client.cli.lists import scenarios
 
     scenarios(as_json=as_json)
-
-
-def main() -> None:
-    app()

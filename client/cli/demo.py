@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from client.cli.frame import console, finish
+from client.cli.frame import console, finish, print_table
 from client.cli.runs import LIBRARY, Judged, judge_run, keep, open_wire, play
 from client.drive.play import INTERRUPTED
 from client.litmus import load
@@ -49,7 +49,7 @@ def demo(wire_name: str, timeout: float, *, as_json: bool) -> None:
                 raise KeyboardInterrupt if played.failure.reason == INTERRUPTED else played.failure
             judged.append(Judged(run, judge_run(run, scenario), path))
     took = time.monotonic() - started
-    runs = [run_document(j.run, j.verdict, str(j.path), scenario.name) for j in judged]
+    runs = [run_document(j.run, j.verdict, str(j.path) if j.path else None, scenario.name) for j in judged]
     example = _example(judged[-1])
     code = max(run.exit_code for run in runs)
     if as_json:
@@ -81,7 +81,7 @@ def _print(
     columns = []
     for (name, fault), run in zip(PLAN, runs, strict=True):
         columns.append((f"{name} {fault}".strip(), run.invariants))
-    out.print(matrix(columns, f"{len(runs)} runs on {where}, {took:.1f} s, verdicts computed from their traces"))
+    print_table(out, matrix(columns, f"{len(runs)} runs on {where}, {took:.1f} s, verdicts computed from their traces"))
     out.print(LEGEND, style="dim")
     last = runs[-1]
     if example:
@@ -91,6 +91,8 @@ def _print(
         for line in example:
             out.print(line, markup=False, soft_wrap=True)
     out.print()
+    if last.run is None:
+        return
     program = sys.argv[0]
     out.print(f"The whole log of that run: {program} show {last.run}", markup=False, soft_wrap=True)
     out.print(f"Judge it again:            {program} check {last.run}", markup=False, soft_wrap=True)

@@ -10,6 +10,8 @@ from typing import NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from client.report.documents import ErrorDocument, print_json
 from contract.errors import ExitCode, LbrlabError
@@ -20,10 +22,23 @@ PIPED_WIDTH = 120
 INTERRUPTED = 130
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """Wide enough for the tables when piped; colours only on a terminal, and not with NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Without blanks at the ends of lines: tables are pasted into mails."""
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        out.print(Text.from_ansi(line.rstrip()))
 
 
 def finish(code: int) -> NoReturn:
@@ -39,12 +54,10 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except LbrlabError as error:
             _fail(str(error), int(error.exit_code), as_json=bool(kwargs.get("as_json")))
-        except KeyboardInterrupt:
-            _fail("interrupted", INTERRUPTED, as_json=bool(kwargs.get("as_json")))
-        except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - keeps the interpreter's last flush quiet
-            finish(ExitCode.SYSTEM_FAILED)
-        except (typer.Exit, typer.Abort):
+        except KeyboardInterrupt as interrupt:
+            text = str(interrupt) or "interrupted"
+            _fail(text, INTERRUPTED, as_json=bool(kwargs.get("as_json")))
+        except (typer.Exit, typer.Abort, OSError):
             raise
         except Exception as error:
             if os.environ.get("LBRLAB_DEBUG"):
@@ -56,7 +69,11 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def _fail(text: str, code: int, *, as_json: bool) -> NoReturn:
+    report_error(text, code, as_json=as_json)
+    finish(code)
+
+
+def report_error(text: str, code: int, *, as_json: bool) -> None:
     if as_json:
         print_json(ErrorDocument(text, code))
     print(f"lbrlab: error: {text}", file=sys.stderr)
-    finish(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from client.cli.frame import console
+from client.cli.frame import console, print_table
 from client.cli.runs import LIBRARY
 from client.litmus import load
 from client.report.documents import designs_document, invariants_document, print_json
@@ -20,7 +20,7 @@ def designs(*, as_json: bool) -> None:
     for design in DESIGNS.values():
         out.print(f"[bold]{design.name:<12}[/]{escape(design.about)}", soft_wrap=True)
     out.print()
-    out.print(axes_table({name: design.axes() for name, design in DESIGNS.items()}))
+    print_table(out, axes_table({name: design.axes() for name, design in DESIGNS.items()}))
 
 
 def invariants(*, as_json: bool) -> None:

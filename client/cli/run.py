@@ -11,7 +11,7 @@ from client.drive.play import INTERRUPTED
 from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
-from client.run_file import RunFile, load_run
+from client.run_file import RunFile, check_output, load_run
 from client.tape.faults import parse_fault
 from contract.designs import design_named
 from contract.errors import InputError
@@ -42,11 +42,13 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         raise InputError("two faults for one message", "--fault")
     tape = read_tape(request.tape) if request.tape else None
     scenario = find_scenario(request.file)
+    if request.output:
+        check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
     with open_wire(wire_name, request.perfcore, request.kvm, request.timeout) as wire:
         played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=str(request.tape))
     path = keep(file, scenario, request.output) if played.records else None
     if played.failure and played.failure.reason == INTERRUPTED:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"interrupted; what there is of the run is in {path}" if path else "interrupted")
     if path is None and played.failure:
         raise played.failure
     _report(file, scenario, path, as_json=as_json)
@@ -70,6 +72,20 @@ def _report(file: RunFile, scenario: Scenario, path: Path | None, *, as_json: bo
 def _wire_name(request: RunRequest) -> str:
     if (request.perfcore is None) != (request.kvm is None):
         raise InputError("expected both --perfcore and --kvm, or neither", "--perfcore, --kvm")
+    for flag, text in (("--perfcore", request.perfcore), ("--kvm", request.kvm)):
+        _check_address(flag, text)
     if request.perfcore and request.wire == "sim":
         raise InputError("addresses go with --wire grpc", "--wire sim")
     return request.wire or ("grpc" if request.perfcore else "sim")
+
+
+def _check_address(flag: str, text: str | None) -> None:
+    from argparse import ArgumentTypeError
+
+    from contract.wire.address import address
+
+    if text is not None:
+        try:
+            address(text)
+        except ArgumentTypeError as error:
+            raise InputError(str(error), flag) from None

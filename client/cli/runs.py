@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from client.check.verdict import Verdict, verdict_on
 from client.drive.play import Played, Player
 from client.drive.wire import Wire
-from client.litmus import Scenario, load
+from client.litmus import Scenario, load, parse
+from client.litmus.words import hint
 from client.run_file import RunFile, load_run, run_file, save
 from client.tape.decisions import Decision, parse_tape
 from client.tape.faults import Fault
@@ -27,16 +29,18 @@ RUNS = Path("lbrlab-runs")
 class Judged:
     run: RunFile
     verdict: Verdict
-    path: Path
+    path: Path | None
 
 
 def find_scenario(name: str) -> Scenario:
     """A litmus file by path, or one of the library by name."""
+    if name == "-":
+        return parse(sys.stdin.read(), "<stdin>")
     if "/" not in name and not name.endswith(".litmus") and (LIBRARY / f"{name}.litmus").is_file():
         return load(LIBRARY / f"{name}.litmus")
     if not Path(name).exists() and "/" not in name:
-        known = ", ".join(sorted(p.stem for p in LIBRARY.glob("*.litmus")))
-        raise InputError(f"no such file, nor a scenario of the library ({known})", name)
+        known = sorted(p.stem for p in LIBRARY.glob("*.litmus"))
+        raise InputError(f"no such file, nor a scenario of the library ({', '.join(known)}){hint(name, known)}", name)
     return load(Path(name))
 
 
@@ -92,7 +96,7 @@ def play(
 
 def judge_run(run: RunFile, scenario: Scenario) -> Verdict:
     failed = f"{run.failure.service}: {run.failure.reason}" if run.failure else ""
-    return verdict_on(scenario, run.trace, failed)
+    return verdict_on(scenario, run.trace, failed, tuple(f.fault for f in run.faults if not f.applied))
 
 
 def default_path(run: RunFile, scenario: Scenario) -> Path:
@@ -100,7 +104,15 @@ def default_path(run: RunFile, scenario: Scenario) -> Path:
     return RUNS / f"{scenario.name}-{run.design.name}{faults}-{run.wire}.json"
 
 
-def keep(run: RunFile, scenario: Scenario, path: Path | None) -> Path:
-    path = path or default_path(run, scenario)
-    save(run, path)
+def keep(run: RunFile, scenario: Scenario, path: Path | None) -> Path | None:
+    """Save the run at ``path``; or at its default place, and go without where that cannot be written."""
+    if path is not None:
+        save(run, path)
+        return path
+    path = default_path(run, scenario)
+    try:
+        save(run, path)
+    except InputError as error:
+        print(f"lbrlab: warning: {error}; the run is not kept, -o says where else", file=sys.stderr)
+        return None
     return path

@@ -10,6 +10,7 @@ from client.check.judge import INVARIANTS, judge
 from client.report.documents import print_json
 from client.report.log import Log, source_of
 from client.run_file import load_run
+from client.tape.decisions import format_tape
 from contract.errors import InputError
 
 
@@ -22,6 +23,10 @@ class LineDocument(msgspec.Struct):
     who: str
     text: str
     broken: list[str]
+
+
+def tape(path: Path) -> None:
+    print(format_tape(load_run(path).decisions()), end="")
 
 
 def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
@@ -39,6 +44,8 @@ def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
     else:
         for line in log.lines() if shown is None else log.excerpt(shown):
             print(line)
+        if shown is not None and not shown:
+            print(f"{invariant}: {findings[0].verdict}")
 
 
 def _document(log: Log, seq: int) -> LineDocument:

@@ -40,10 +40,13 @@ def read_value(value: GuestValue) -> Value:
 
 
 def stack_value(values: list[GuestValue], actor: int) -> Value:
-    """A guest's own look at the whole LBR: TOS, then FROM of each entry; ``actor`` is the guest that looks."""
+    """A guest's own look at the whole LBR: TOS, then FROM of each entry; ``actor`` is the guest that looks.
+    ``written``: entries at which no branch lies, so that somebody wrote them."""
     if any(v.fault for v in values):
         return FAULT
     tos, entries = values[0].value, [v.value for v in values[1:]]
-    own = sum((o := origin_of(v)) is not None and o.guest and o.actor == actor for v in entries)
+    origins = [origin_of(v) for v in entries if v]
+    own = sum(o is not None and o.guest and o.actor == actor for o in origins)
+    foreign = sum(o is not None for o in origins) - own
     empty = entries.count(0)
-    return {"tos": tos, "own": own, "foreign": len(entries) - own - empty, "empty": empty}
+    return {"tos": tos, "own": own, "foreign": foreign, "written": len(entries) - own - foreign - empty, "empty": empty}

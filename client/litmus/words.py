@@ -41,7 +41,7 @@ VERDICTS = ("held", "violated", "not-exercised")
 FIELDS: dict[type[Stmt], tuple[str, ...]] = {
     OpenEvent: ("state",),
     SampleEvent: ("entries", "host", "guest", "empty"),
-    GuestReadLbr: ("tos", "own", "foreign", "empty"),
+    GuestReadLbr: ("tos", "own", "foreign", "written", "empty"),
 }
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
 REGISTER_WORDS = ("#GP", "ok", "EOF", "none", "skipped", *sorted(errno.errorcode.values()))

@@ -81,7 +81,7 @@ class Describer:
                 runs[-1] = (who, runs[-1][1] + 1)
             else:
                 runs.append((who, 1))
-        return ", ".join(f"{n} {who}" for who, n in runs) or "empty"
+        return ", ".join(f"{n} {'empty' if who == '0' else who}" for who, n in runs) or "empty"
 
     # Records by source -----------------------------------------------------------------------------------
 

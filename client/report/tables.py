@@ -16,9 +16,9 @@ LEGEND = "held, VIOLATED, or - where nothing in the trace could have broken it (
 def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
     """Invariants down, runs across."""
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column("invariant")
+    table.add_column("invariant", no_wrap=True)
     for name, _ in columns:
-        table.add_column(escape(name))
+        table.add_column(escape(name), overflow="fold")
     for invariant in INVARIANTS:
         table.add_row(invariant.name, *(_CELLS[verdicts[invariant.name]] for _, verdicts in columns))
     return table
@@ -27,9 +27,9 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
 def axes_table(designs: dict[str, dict[str, str]]) -> Table:
     """Axes down, designs across."""
     table = Table(pad_edge=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column("axis")
+    table.add_column("axis", no_wrap=True)
     for name in designs:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for axis in next(iter(designs.values())):
         table.add_row(axis, *(axes[axis] for axes in designs.values()))
     return table
@@ -39,7 +39,7 @@ def print_run(console: Console, run: RunDocument) -> None:
     """One run at a glance: verdict, invariants, registers, what went wrong and where."""
     colour = {"held": "green", "violated": "red"}.get(run.verdict, "yellow")
     name = f"{run.scenario} under {run.design} on {run.wire}"
-    console.print(f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})")
+    console.print(f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", soft_wrap=True)
     for invariant, verdict in run.invariants.items():
         first = next((v for v in run.violations if v.invariant == invariant), None)
         count = sum(v.invariant == invariant for v in run.violations)
@@ -61,4 +61,4 @@ def print_run(console: Console, run: RunDocument) -> None:
 def _value(value: int | str | dict[str, int | str]) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{field} {v}" for field, v in value.items())
-    return value if isinstance(value, str) else str(value) if value < 1 << 32 else f"{value:#x}"
+    return value if isinstance(value, str) else str(value) if value < 1 << 12 else f"{value:#x}"

@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 
 from contract.messages import PROTOCOL_VERSION
 from contract.wire import options
+from contract.wire.address import address
 from contract.wire.log import bind, log
 
 GRACE = 0.5
@@ -41,6 +42,7 @@ def argument_parser(prog: str, description: str, epilog: str) -> argparse.Argume
     parser.add_argument(
         "--listen",
         metavar="ADDR",
+        type=address,
         default="127.0.0.1:0",
         help="HOST:PORT or unix:PATH to serve at; port 0 takes a free one (default: %(default)s)",
     )

@@ -129,6 +129,8 @@ class Shell(ABC, Generic[C]):
         run = self.run
         if number != run.number:
             now = f"the current run is {run.number}" if run.number else "there is no run yet"
+            if 0 < number < run.number:
+                now += ", which another driver has begun"
             raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {number} is not current, {now}")
         return run
 

@@ -26,7 +26,10 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
     if check is None:
         set_passthrough(hv, vcpu, wanted, "entry")
     host_debugctl = None if hv.design.host_debugctl is HostDebugctl.AT_ENTRY else vcpu.host_debugctl
-    controls = Controls(vcpu.debugctl, wanted, host_debugctl, check=check)
+    # Under a design of grants even user space cannot turn a guest's LBR on without one.
+    granted = wanted or hv.design.passthrough is not Passthrough.ON_GRANT
+    debugctl = vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR
+    controls = Controls(debugctl, wanted, host_debugctl, check=check)
     return Enter(vcpu.name, vcpu.cpu, controls, ops)
 
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 
+from contract.wire.address import address
 from contract.wire.bootstrap import Process, argument_parser
 
 EXAMPLES = """\
@@ -26,10 +27,20 @@ async def run(args: argparse.Namespace) -> int:
     return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
 
 
+def _name(text: str) -> str:
+    if not 0 < len(text) <= 128:
+        raise argparse.ArgumentTypeError("a name has 1 to 128 characters")
+    return text
+
+
 def main() -> None:
     parser = argument_parser("kvm-svc", "A KVM: hypervisor and its end of the contract, as a gRPC service.", EXAMPLES)
-    parser.add_argument("--perfcore", metavar="ADDR", required=True, help="HOST:PORT or unix:PATH of the perf core")
-    parser.add_argument("--name", default="kvm0", help="name of this KVM and of its session (default: %(default)s)")
+    parser.add_argument(
+        "--perfcore", metavar="ADDR", required=True, type=address, help="HOST:PORT or unix:PATH of the perf core"
+    )
+    parser.add_argument(
+        "--name", default="kvm0", type=_name, help="name of this KVM and of its session (default: %(default)s)"
+    )
     parser.add_argument(
         "--answer-timeout",
         metavar="SECONDS",

@@ -199,7 +199,10 @@ def test_two_drivers_do_not_mix(pair: Pair, wire: GrpcWire) -> None:
     set_up(wire, MERGED)
     other = pair.connect()
     set_up(other, MERGED)
-    with pytest.raises(SystemFailedError, match=r"^perfcore: run \d+ is not current, the current run is \d+$"):
+    with pytest.raises(
+        SystemFailedError,
+        match=r"^perfcore: run \d+ is not current, the current run is \d+, which another driver has begun$",
+    ):
         wire.perf(RunTask("t0", 0))
     other.perf(RunTask("t0", 0))
     other.close()

@@ -178,7 +178,7 @@ def test_thread_switch_with_another_user_between(design: Design) -> None:
     records = trace(ordered(steps, head=TASK), design)
 
     assert finding(records, "no-loss").verdict == HELD
-    assert outcomes(records)["vm0/0:g"] == {"tos": 6, "own": 6, "foreign": 0, "empty": 2}
+    assert outcomes(records)["vm0/0:g"] == {"tos": 6, "own": 6, "foreign": 0, "written": 0, "empty": 2}
     assert not broken(records) & {"no-leak", "guest-clean", "host-clean", "one-owner"}
 
 

@@ -28,7 +28,7 @@ def test_held_across_a_switch_to_another_user(design: Design) -> None:
     records = switched(design)
 
     assert finding(records, NAME).verdict == HELD
-    assert outcomes(records)["vm0/0:g"] == {"tos": 4, "own": 4, "foreign": 0, "empty": 4}
+    assert outcomes(records)["vm0/0:g"] == {"tos": 4, "own": 4, "foreign": 0, "written": 0, "empty": 4}
 
 
 @every_design

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -99,6 +103,7 @@ def test_exists_that_is_not_witnessed_is_undecided() -> None:
     ("arguments", "said"),
     [
         (["run", "central-story", "-d", "v9"], "unknown design 'v9', expected one of v7, v8, merged"),
+        (["run", "central-story", "-d", "revoke_gp"], "unknown design 'revoke_gp', did you mean 'revoke-gp'"),
         (["run", "no-such-story"], "no such file, nor a scenario of the library"),
         (["run", "missing.litmus"], "missing.litmus"),
         (["run", "central-story", "--fault", "lose:Revoke:1"], "unknown kind 'lose'"),
@@ -220,3 +225,113 @@ def test_an_interrupted_run_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 130
     assert lbrlab("check", "run.json").exit_code == 3
     assert len(json.loads(Path("run.json").read_text())["tape"]) == 11
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The installed command as a process of its own."""
+    command = [sys.executable, "-c", "from client.cli.entry import main; main()", *arguments]
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run(command, text=True, stderr=subprocess.PIPE, timeout=60, check=False, **options)
+
+
+def test_a_usage_error_with_json_is_a_document_too() -> None:
+    result = process("run", "central-story", "--bogus", "--json")
+
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["exit_code"] == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_verdict() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        result = process("designs", stdout=gone)
+
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_a_full_disk_under_standard_output_is_the_environments_fault() -> None:
+    with open("/dev/full", "w") as full:
+        result = process("check", "no-such-run", "--json", stdout=full)
+        listed = process("designs", stdout=full)
+
+    assert (result.returncode, listed.returncode) == (3, 3)
+    assert "cannot write to standard output" in listed.stderr
+
+
+def test_a_signal_ends_a_run_as_ctrl_c_does() -> None:
+    script = (
+        "import os, signal; from client.cli import entry; entry._run = lambda: os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", f"{script}; entry.main()"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (result.returncode, result.stderr) == (130, "lbrlab: error: interrupted\n")
+
+
+def test_an_output_never_destroys_what_is_no_run_file(in_tmp: Path) -> None:
+    story = in_tmp / "story.litmus"
+    story.write_text("LBR x\nhost { idle cpu0; }\n")
+    same = lbrlab("run", "story.litmus", "-o", "story.litmus")
+    (in_tmp / "notes.txt").write_text("mine")
+    other = lbrlab("run", "story.litmus", "-o", "notes.txt")
+
+    assert (same.exit_code, other.exit_code) == (2, 2)
+    assert story.read_text().startswith("LBR x")
+    assert (in_tmp / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_cannot_be_kept_is_still_judged(in_tmp: Path) -> None:
+    (in_tmp / "lbrlab-runs").write_text("in the way")
+    result = lbrlab("run", "central-story", "-d", "revoke-gp")
+
+    assert result.exit_code == 0
+    assert "the run is not kept" in result.stderr
+
+
+def test_a_fault_that_meets_nothing_leaves_the_run_undecided() -> None:
+    told = document(lbrlab("run", "guest-alone", "-d", "revoke-gp", "--fault", "drop:Revoke:1", "--json"))
+
+    assert (told["verdict"], told["why"]) == ("undecided", "fault drop:Revoke:1 met no message")
+
+
+def test_a_trace_cut_short_is_never_held() -> None:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "run.json")
+    run = json.loads(Path("run.json").read_text())
+    cut = next(i for i, r in enumerate(run["trace"]) if r["kind"] == "outcome")
+    run["trace"] = run["trace"][: cut + 1]
+    deliveries = sum(r["kind"] == "delivery" for r in run["trace"])
+    run["tape"] = [d for d in run["tape"] if not d.startswith("step")][:deliveries]
+    Path("cut.json").write_text(json.dumps(run))
+    result = lbrlab("check", "cut.json")
+
+    assert result.exit_code == 4
+    assert "before the run did" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("scenario", "LBR other\nhost { idle cpu0; }\n", "another scenario or design"),
+        ("tape", ["take kvm0>host 1 Hello"], "delivery 2 of the tape"),
+    ],
+)
+def test_the_parts_of_a_run_file_must_belong_together(key: str, value: object, said: str) -> None:
+    lbrlab("run", "central-story", "-d", "v7", "-o", "run.json")
+    run = json.loads(Path("run.json").read_text())
+    run[key] = value
+    Path("run.json").write_text(json.dumps(run))
+    result = lbrlab("check", "run.json")
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_the_tape_of_a_run_can_be_printed_and_replayed(in_tmp: Path) -> None:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
+    (in_tmp / "a.tape").write_text(lbrlab("tape", "a.json").stdout)
+    lbrlab("run", "central-story", "-d", "revoke-gp", "--tape", "a.tape", "-o", "b.json")
+
+    assert json.loads(Path("b.json").read_text())["trace"] == json.loads(Path("a.json").read_text())["trace"]

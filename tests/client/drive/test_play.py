@@ -177,7 +177,13 @@ def test_guest_stack() -> None:
         "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 3; vm0/0: wrmsr LBR_FROM[7], 0x10;"
         "vm0/0: g = rdmsr LBR_STACK;"
     )
-    assert outcomes(play(story, MERGED).records)["vm0/0:g"] == {"tos": 3, "own": 3, "foreign": 1, "empty": 4}
+    assert outcomes(play(story, MERGED).records)["vm0/0:g"] == {
+        "tos": 3,
+        "own": 3,
+        "foreign": 0,
+        "written": 1,
+        "empty": 4,
+    }
 
 
 # Replay --------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""The process around the commands: signals, standard output that goes away, usage errors.
+
+Little is imported before the handlers are in place, so that an early Ctrl-C is taken as one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+BAD_INPUT = 2
+FAILED = 3
+
+
+def main() -> None:
+    """``lbrlab``; ends the process with a documented exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    if sys.stdout is None or sys.stderr is None:
+        _replace_missing_streams()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end(INTERRUPTED, "interrupted")
+    except BrokenPipeError:
+        _end(PIPE_CLOSED, "")
+    except OSError as error:
+        _end(FAILED, f"cannot write to standard output: {error.strerror}")
+    sys.exit(code)
+
+
+def _run() -> int:
+    import typer
+
+    from client.cli.app import app
+
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.Exit as done:
+        return done.exit_code
+    except Exception as error:
+        # Errors in the words of the command line are of a class that typer does not export.
+        if hasattr(error, "format_message"):
+            return _usage(error.format_message())
+        raise
+
+
+def _usage(text: str) -> int:
+    from client.cli.frame import report_error
+
+    report_error(f"{text} ('lbrlab --help' shows how)", BAD_INPUT, as_json="--json" in sys.argv)
+    return BAD_INPUT
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _replace_missing_streams() -> None:
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+
+
+def _end(code: int, text: str) -> NoReturn:
+    """Without a last flush: what is still buffered could not be written either."""
+    if text:
+        print(f"lbrlab: error: {text}", file=sys.stderr, flush=True)
+    os._exit(code)
