@@ -150,6 +150,8 @@ def load_run(path: Path) -> RunFile:
 def _check_parts(run: RunFile) -> None:
     """Header, scenario, tape and trace must speak of one run."""
     scenario = run.read_scenario()
+    if not run.design.name.isprintable() or run.wire not in ("sim", "grpc"):
+        raise InputError("expected a printable design name, and the wire sim or grpc", "header")
     setup = run.trace[0] if run.trace else None
     if not isinstance(setup, Setup):
         raise InputError("expected a setup record", "trace: record 1")

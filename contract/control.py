@@ -10,13 +10,16 @@ from contract.machine import AnyOp, GuestValue
 
 
 class MachineSpec(msgspec.Struct, frozen=True):
-    """The host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth), ``counters`` is
-    how many events that need a counter fit on a CPU at once."""
+    """The host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth). ``counters``:
+    general counters of a CPU. ``fixed``: how many of the fixed ones (instructions, cycles, ref-cycles) it has besides.
+    ``pmu``: ``intel``, or ``armv8`` for replaying what was recorded there (general counters and one for cycles)."""
 
     cpus: int = 1
     lbr: str = "skylake"
     depth: int = 0
     counters: int = 4
+    fixed: int = 3
+    pmu: str = "intel"
     kernel: str = "v5.12"
 
 
@@ -53,7 +56,10 @@ class RunTask(PerfCommand):
 
 class Open(PerfCommand):
     """``perf_event_open``. ``task`` empty: a CPU event. ``cpu`` -1: a task event that follows its task.
-    ``branch`` empty: no branch stack, just a counter; else perf's branch filter names."""
+    ``branch`` empty: no branch stack, just a counter; else perf's branch filter names. ``group``: name of the leader
+    to join ("" makes a leader). ``config``: what is counted, ``general`` (any general counter), an event with a fixed
+    counter (instructions, cycles, ref-cycles), or a tracer (bts, pt). ``period``: branches between two PMIs that
+    each take a sample (0: none)."""
 
     event: str
     cpu: int = -1
@@ -62,14 +68,39 @@ class Open(PerfCommand):
     branch: list[str] = []
     privilege: list[str] = msgspec.field(default_factory=lambda: ["user", "kernel"])
     disabled: bool = False
+    group: str = ""
+    exclusive: bool = False
+    config: str = "general"
+    exclude_guest: bool = False
+    period: int = 0
 
 
 class Enable(PerfCommand):
+    """``group``: the whole group, member by member (PERF_IOC_FLAG_GROUP)."""
+
     event: str
+    group: bool = False
 
 
 class Disable(PerfCommand):
     event: str
+    group: bool = False
+
+
+class SetMuxInterval(PerfCommand):
+    """``perf_event_mux_interval_ms`` of ``cpu`` (-1: of all): ``ns`` between ticks, at least one millisecond. Ticks
+    fall on ``phase`` + k * ``ns`` nanoseconds."""
+
+    ns: int
+    cpu: int = -1
+    phase: int = 0
+
+
+class Mediate(PerfCommand):
+    """A VM with a mediated vPMU comes (``create``) or goes; fails with EBUSY while events that count guests are
+    open."""
+
+    create: bool
 
 
 class Close(PerfCommand):
@@ -77,7 +108,7 @@ class Close(PerfCommand):
 
 
 class Read(PerfCommand):
-    """``read(2)`` on the event: "" while it can be read, "EOF" in ERROR."""
+    """``read(2)`` on the event: a Counted, or EOF in ERROR."""
 
     event: str
 
@@ -108,7 +139,19 @@ class PerfSnapshot(PerfCommand):
 
 
 AnyPerfCommand = (
-    ConfigurePerf | RunTask | Open | Enable | Disable | Close | Read | Sample | Retire | Advance | PerfSnapshot
+    ConfigurePerf
+    | RunTask
+    | Open
+    | Enable
+    | Disable
+    | SetMuxInterval
+    | Mediate
+    | Close
+    | Read
+    | Sample
+    | Retire
+    | Advance
+    | PerfSnapshot
 )
 
 
@@ -133,7 +176,8 @@ class StepVcpu(KvmCommand):
 
 
 class SetMsr(KvmCommand):
-    """KVM_SET_MSRS by the thread of ``vcpu`` (PERF_CAPABILITIES, DEBUGCTL, LBR MSRs): 1 when taken, 0 when rejected."""
+    """KVM_SET_MSRS by the thread of ``vcpu`` (PERF_CAPABILITIES, DEBUGCTL; LBR MSRs are rejected): 1 when taken, 0 when
+    rejected."""
 
     vcpu: str
     msr: int
@@ -166,6 +210,15 @@ class Done(Result):
     """``errno`` not empty: the call failed so, as the kernel would, and changed nothing."""
 
     value: int = 0
+    errno: str = ""
+
+
+class Counted(Result):
+    """``read(2)``: branches counted, and nanoseconds that the event was enabled and running."""
+
+    count: int = 0
+    enabled: int = 0
+    running: int = 0
     errno: str = ""
 
 
@@ -221,4 +274,4 @@ class KvmView(Result):
     vcpus: list[VcpuView]
 
 
-AnyResult = Done | Branches | Stepped | PerfView | KvmView
+AnyResult = Done | Counted | Branches | Stepped | PerfView | KvmView

@@ -55,6 +55,7 @@ MERGED = Design(
     about="Like Xu, Linux 5.12: a task-pinned event on pseudo counter 58 that never meets the LBR slot",
     event=Event.TASK_PINNED,
     admission=Admission.PSEUDO_COUNTER,
+    save_select=False,
     shut_out=True,
     release=Release.SCHED_IN_LBR_OFF,
     passthrough=Passthrough.AT_ENTRY,

@@ -35,9 +35,6 @@ class Inbox:
             raise PeerContractError(f"{envelope.sender} has more than {CAPACITY} messages waiting")
         queue.append(envelope)
 
-    def holds(self, session: str, n: int) -> bool:
-        return any(e.seq == n for e in self.queues.get(session, ()))
-
     def decide(self, fate: Fate, session: str, n: int, log: TraceLog) -> Envelope | None:
         """Carry out one decision; the message to be taken, or None when it is lost.
 

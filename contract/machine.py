@@ -11,8 +11,6 @@ import msgspec
 
 from contract.messages import LbrImage
 
-Ranges = tuple[tuple[int, int], ...]
-
 
 class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True):
     """One thing a guest does."""
@@ -147,6 +145,7 @@ class Exit(Reply):
     value: int = 0
     stored: list[int] = []
     event_active: bool | None = None
+    partial: int = 0
 
 
 class EntryRefused(Reply):

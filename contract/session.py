@@ -7,6 +7,7 @@ R3  A message whose number was taken before is discarded: doubling is harmless.
 R4  A gap or an overtaken number is accepted as it comes: this stream does not repair loss or order.
 R5  A message of another epoch is discarded.
 R6  Grants are numbered upwards; news of a grant older than the newest known one is ignored.
+R7  A vCPU's thread belongs to the session that registered it first.
 """
 
 from __future__ import annotations

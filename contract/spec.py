@@ -8,7 +8,12 @@ from contract.x86 import LbrModel, lbr_model
 
 KERNELS = ("v5.3", "v5.12", "v6.16")
 CPUS_LIMIT = 64
-COUNTERS_LIMIT = 64
+COUNTERS_LIMIT = 32
+FIXED_LIMIT = 3
+PMUS = ("intel", "armv8")
+ADVANCE_LIMIT = 100_000_000_000
+TIME_LIMIT = 1 << 60
+"""Nanoseconds that virtual time goes on at once: what one command can cost."""
 
 
 def machine_model(spec: MachineSpec) -> LbrModel:
@@ -17,6 +22,10 @@ def machine_model(spec: MachineSpec) -> LbrModel:
         raise RefusedError(f"cpus = {spec.cpus}, expected 1 to {CPUS_LIMIT}")
     if not 1 <= spec.counters <= COUNTERS_LIMIT:
         raise RefusedError(f"counters = {spec.counters}, expected 1 to {COUNTERS_LIMIT}")
+    if not 0 <= spec.fixed <= FIXED_LIMIT:
+        raise RefusedError(f"fixed = {spec.fixed}, expected 0 to {FIXED_LIMIT}")
+    if spec.pmu not in PMUS:
+        raise RefusedError(f"unknown PMU {spec.pmu!r}, expected one of {', '.join(PMUS)}")
     if spec.kernel not in KERNELS:
         raise RefusedError(f"unknown kernel {spec.kernel!r}, expected one of {', '.join(KERNELS)}")
     try:

@@ -176,6 +176,27 @@ class HostMsr(Record):
     on_behalf: str = ""
 
 
+class Pmi(Record):
+    """Counters of ``events`` overflowed. ``frozen``: the LBR stopped at that moment. ``count`` branches of the handler,
+    from serial ``first``, ``recorded`` if it did not."""
+
+    cpu: int
+    events: list[str]
+    frozen: bool
+    first: int
+    count: int
+    recorded: bool
+
+
+class Throttle(Record):
+    """An event that overflowed too often does so no more until the next jiffy (``on``), or may again."""
+
+    event: int
+    name: str
+    cpu: int
+    on: bool
+
+
 class LbrReset(Record):
     """FROM, TO and INFO are zero now; with ``select`` LBR_SELECT too."""
 
@@ -220,6 +241,7 @@ class EventOpen(Record):
     select: int
     branch: list[str]
     privilege: list[str]
+    leader: str
 
 
 class EventFailed(Record):
@@ -262,6 +284,7 @@ class SampleTaken(Record):
     from_ip: list[int]
     to_ip: list[int]
     shut_out: bool
+    overflow: bool = False
 
 
 # KVM -----------------------------------------------------------------------------------------------------
@@ -343,7 +366,8 @@ class Warn(Record):
 AnyRecord = (
     Setup | Statement | Outcome | End | Rest
     | Send | Delivery | Discard
-    | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | LbrReset | LbrSave | LbrRestore
+    | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | Pmi | Throttle
+    | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
     | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | UserMsr | PassthroughSet | GuestEvent | Granted | Warn
 )  # fmt: skip

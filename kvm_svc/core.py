@@ -24,6 +24,7 @@ from contract.control import (
     StopLbr,
     VcpuView,
 )
+from contract.design import DebugctlWrite
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
@@ -109,11 +110,16 @@ class KvmCore:
         taken = False
         if command.msr == IA32_PERF_CAPABILITIES:
             taken = self._set_capabilities(vcpu.vm, command.value)
-        elif command.msr == IA32_DEBUGCTL and (kept := debugctl_kept(command.value, GUEST_DEBUGCTL)) is not None:
+        elif command.msr == IA32_DEBUGCTL and (kept := self._debugctl_kept(command.value)) is not None:
             vcpu.debugctl, vcpu.kick, taken = kept, vcpu.guest_mode, True
         value = vcpu.debugctl if command.msr == IA32_DEBUGCTL else command.value
         self.log.add(UserMsr(vcpu.name, command.msr, value, taken))
         return Done(int(taken))
+
+    def _debugctl_kept(self, value: int) -> int | None:
+        if self.hv.design.debugctl_write is DebugctlWrite.MASK:
+            return value & GUEST_DEBUGCTL
+        return debugctl_kept(value, GUEST_DEBUGCTL)
 
     def _set_capabilities(self, vm: Vm, value: int) -> bool:
         """KVM_SET_MSRS of 0x345: nothing new after the first run; LBR_FMT is 0 or the host's; no bit that KVM lacks."""

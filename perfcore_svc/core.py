@@ -18,10 +18,12 @@ from contract.control import (
     Branches,
     Close,
     ConfigurePerf,
+    Counted,
     Disable,
     Done,
     Enable,
     EventView,
+    Mediate,
     Open,
     PerfSnapshot,
     PerfView,
@@ -29,22 +31,26 @@ from contract.control import (
     Retire,
     RunTask,
     Sample,
+    SetMuxInterval,
 )
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.spec import machine_model
+from contract.spec import ADVANCE_LIMIT, TIME_LIMIT, machine_model
 from contract.trace import EventFailed, Switch, TraceLog
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
 from perfcore_svc.endpoint import Endpoint
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import Machine
+from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.pmu import armv8_pmu, intel_pmu
 from perfcore_svc.perf.rules import KERNELS
 
 BRANCHES_LIMIT = 1_000_000
+MUX_INTERVAL_LEAST = 1_000_000
 
 
 class HostCore:
@@ -91,12 +97,13 @@ class HostCore:
         spec = command.machine
         model = machine_model(spec)
         rules = KERNELS[spec.kernel]
+        pmu = armv8_pmu(spec.counters) if spec.pmu == "armv8" else intel_pmu(spec.counters, spec.fixed)
         actors = actor_table(command.tasks, command.vcpus)
         self.inbox = Inbox()
         self.tasks = set(actors)
         self.machine = Machine(model, spec.cpus, actors, self.log)
-        self.perf = Perf(self.machine, spec.counters, rules, command.design)
-        self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log, self.protocol)
+        self.perf = Perf(self.machine, pmu, rules, command.design)
+        self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log, self.protocol, command.vcpus)
         self.configured = True
         return Done()
 
@@ -112,7 +119,7 @@ class HostCore:
 
     def _run(self, command: RunTask) -> AnyResult:
         cpu, task = self._cpu(command.cpu), self._task(command.task)
-        elsewhere = self.perf.sched.cpu_running(task)
+        elsewhere = self.perf.state.cpu_running(task)
         if elsewhere >= 0 and elsewhere != cpu.index:
             self._switch(self.machine.cpus[elsewhere], "")
         if cpu.task != task:
@@ -124,13 +131,13 @@ class HostCore:
         sides."""
         prev = cpu.task
         self.machine.interrupt(cpu)
-        self.perf.sched.task_out(cpu.index, prev)
+        sched.task_out(self.perf.state, cpu.index, prev)
         cpu.task = task
         self.log.add(Switch(cpu.index, prev, task))
         self.endpoint.notify()
         if prev:
             self.endpoint.sched_out(prev, cpu.index)
-        self.perf.sched.task_in(cpu.index, task)
+        sched.task_in(self.perf.state, cpu.index, task)
         self.endpoint.notify()
         if task:
             self.endpoint.sched_in(task, cpu.index)
@@ -143,15 +150,7 @@ class HostCore:
         if command.cpu != -1 or not command.task:
             self._cpu(command.cpu)
         try:
-            self.perf.open_host(
-                command.event,
-                command.cpu,
-                command.task,
-                pinned=command.pinned,
-                branch=command.branch,
-                privilege=command.privilege,
-                disabled=command.disabled,
-            )
+            self.perf.open_host(command)
         except RefusedError as error:
             self.log.add(EventFailed(command.event, error.errno))
             return Done(errno=error.errno)
@@ -161,11 +160,15 @@ class HostCore:
         return self.perf.host_event(name)
 
     def _enable(self, command: Enable) -> AnyResult:
-        self.perf.sched.enable(self._event(command.event))
+        event = self._event(command.event)
+        for member in event.leader.group if command.group else [event]:
+            sched.enable(self.perf.state, member)
         return Done()
 
     def _disable(self, command: Disable) -> AnyResult:
-        self.perf.sched.disable(self._event(command.event))
+        event = self._event(command.event)
+        for member in event.leader.group if command.group else [event]:
+            sched.disable(self.perf.state, member)
         return Done()
 
     def _close(self, command: Close) -> AnyResult:
@@ -175,9 +178,9 @@ class HostCore:
     def _read(self, command: Read) -> AnyResult:
         event = self._event(command.event)
         try:
-            return Done(self.perf.read(event))
+            return Counted(*self.perf.read(event))
         except RefusedError as error:
-            return Done(errno=error.errno)
+            return Counted(errno=error.errno)
 
     def _sample(self, command: Sample) -> AnyResult:
         stack = self.perf.sample(self._event(command.event))
@@ -190,13 +193,30 @@ class HostCore:
         if not 1 <= command.count <= BRANCHES_LIMIT:
             raise RefusedError(f"{command.count} branches, expected 1 to {BRANCHES_LIMIT}")
         self.machine.interrupt(cpu)
-        self.machine.retire(cpu, command.branch, command.privilege, command.count)
+        self.machine.host_retire(cpu, command.branch, command.privilege, command.count)
         return Done()
 
     def _advance(self, command: Advance) -> AnyResult:
-        if command.ns <= 0:
-            raise RefusedError(f"time cannot advance by {command.ns} ns")
-        self.log.now += command.ns
+        if not 0 < command.ns <= ADVANCE_LIMIT:
+            raise RefusedError(f"time cannot advance by {command.ns} ns, expected 1 to {ADVANCE_LIMIT}")
+        if self.log.now + command.ns > TIME_LIMIT:
+            raise RefusedError(f"time ends at {TIME_LIMIT} ns")
+        self.perf.advance(command.ns)
+        return Done()
+
+    def _set_mux_interval(self, command: SetMuxInterval) -> AnyResult:
+        if command.cpu != -1:
+            self._cpu(command.cpu)
+        if command.ns < MUX_INTERVAL_LEAST:
+            return Done(errno="EINVAL")
+        self.perf.set_mux_interval(command.ns, command.cpu, command.phase)
+        return Done()
+
+    def _mediate(self, command: Mediate) -> AnyResult:
+        try:
+            self.perf.reservations.mediate() if command.create else self.perf.reservations.unmediate()
+        except RefusedError as error:
+            return Done(errno=error.errno)
         return Done()
 
     def _snapshot(self, command: PerfSnapshot) -> AnyResult:
@@ -215,6 +235,8 @@ _HANDLERS: dict[type, Callable[[HostCore, Any], AnyResult]] = {
     Enable: HostCore._enable,
     Disable: HostCore._disable,
     Close: HostCore._close,
+    SetMuxInterval: HostCore._set_mux_interval,
+    Mediate: HostCore._mediate,
     Read: HostCore._read,
     Sample: HostCore._sample,
     Retire: HostCore._retire,

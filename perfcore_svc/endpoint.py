@@ -28,14 +28,29 @@ from contract.messages import (
 from contract.session import Session, discard
 from contract.trace import EventFailed, TraceLog
 from perfcore_svc.machine.machine import Machine
+from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
 
 
 class Endpoint:
-    __slots__ = ("accepted", "design", "grants", "log", "machine", "outbox", "perf", "protocol", "sessions", "vcpus")
+    __slots__ = (
+        "accepted",
+        "design",
+        "grants",
+        "log",
+        "machine",
+        "outbox",
+        "perf",
+        "protocol",
+        "sessions",
+        "threads",
+        "vcpus",
+    )
 
-    def __init__(self, machine: Machine, perf: Perf, design: Design, log: TraceLog, protocol: int) -> None:
+    def __init__(
+        self, machine: Machine, perf: Perf, design: Design, log: TraceLog, protocol: int, threads: list[str]
+    ) -> None:
         self.machine = machine
         self.perf = perf
         self.design = design
@@ -43,6 +58,7 @@ class Endpoint:
         self.protocol = protocol
         self.sessions: dict[str, Session] = {}
         self.accepted: set[str] = set()
+        self.threads = threads
         self.vcpus: dict[str, str] = {}
         self.outbox: list[Envelope] = []
         self.grants = 0
@@ -62,8 +78,10 @@ class Endpoint:
                 pass
             case Hello() if name not in self.accepted:
                 self._welcome(session, body)
-            case RegisterVcpu() if not body.task or body.task not in self.machine.actors:
-                discard(envelope, self.log, "R1", f"the host has no task {body.task!r}")
+            case RegisterVcpu() if body.task not in self.threads:
+                discard(envelope, self.log, "R7", f"{body.task!r} is no vCPU's thread")
+            case RegisterVcpu() if self.vcpus.get(body.task, name) != name:
+                discard(envelope, self.log, "R7", f"{body.task} belongs to session {self.vcpus[body.task]}")
             case RegisterVcpu():
                 self.vcpus[body.task] = envelope.session
             case CreateEvent():
@@ -73,7 +91,7 @@ class Endpoint:
                     self.perf.close(event)
             case EnableEvent():
                 if event := self._guest_event(envelope, body.event):
-                    self.perf.sched.enable(event)
+                    sched.enable(self.perf.state, event)
             case _:
                 discard(envelope, self.log, "R1", f"the host has no use for {envelope.kind}")
         self.notify()
@@ -117,12 +135,12 @@ class Endpoint:
 
     def notify(self, besides: PerfEvent | None = None) -> None:
         """Settle what the perf core changed and tell the KVMs concerned, as far as the design tells them anything."""
-        for event, old, old_cpu in self.perf.sched.settle():
+        for event, old, old_cpu in self.perf.state.settle():
             session = self.vcpus.get(event.guest)
             if session is None or event is besides or self.design.notifier is Notifier.NONE:
                 continue
             ended, event.grant = event.grant, 0
-            own_switch = event.state == State.INACTIVE and self.perf.sched.cpu_running(event.task) < 0
+            own_switch = event.state == State.INACTIVE and self.perf.state.cpu_running(event.task) < 0
             if old == State.ACTIVE and event.state != State.ACTIVE and not own_switch:
                 self._send(session, Revoke(event.id, ended, f"the event is {event.state.name} on cpu{old_cpu}"))
             else:
@@ -137,13 +155,14 @@ class Endpoint:
         return event.grant
 
     def _tell_available(self) -> None:
-        """Once for each loss: the slot in which the event met somebody is free of others."""
+        """Once for each loss: where the thread runs now, or where it lost the LBR, the slot is free of others."""
         for event in self.perf.events.values():
             if event.guest and event.state == State.ERROR and event.lost_on >= 0:
-                pc = self.perf.sched.cpus[event.lost_on]
+                running = self.perf.state.cpu_running(event.task)
+                pc = self.perf.state.cpus[running if running >= 0 else event.lost_on]
                 if event.slot is None or not pc.slot_users or pc.slot == event.slot:
                     session = self.vcpus[event.guest]
-                    self._send(session, Available(event.id, event.lost_on))
+                    self._send(session, Available(event.id, pc.index))
                     event.lost_on = -1
 
     # The preempt notifiers of vCPU threads ------------------------------------------------------------------

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from client.check.reads import GuestReads
-from client.check.world import World
 from contract.trace import Access, GuestMsr
 
 
@@ -12,16 +11,9 @@ class GuestClean(GuestReads):
     name = "guest-clean"
     about = "a guest reads only branches that it executed itself, or values that it wrote"
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.written: dict[str, set[int]] = {}
-
-    def wrote(self, r: GuestMsr | Access) -> None:
-        self.written.setdefault(r.vcpu, set()).add(r.value)
-
     def served(self, r: GuestMsr | Access) -> None:
         self.exercised = True
-        if not r.value or r.value in self.written.get(r.vcpu, ()):
+        if not r.value or r.value in self.world.written.get(r.vcpu, ()):
             return
         if self.world.owner(r.value) != (True, self.world.actor_numbers[r.vcpu]):
             self.violated(r.seq, f"{r.vcpu} reads {self.world.who(r.value)}")

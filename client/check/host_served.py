@@ -3,20 +3,30 @@ from __future__ import annotations
 from typing import ClassVar
 
 from client.check.monitor import Monitor
-from contract.provenance import origin_of
-from contract.trace import Retired, SampleTaken
+from client.check.world import World
+from contract.lbr_ring import LbrRing
+from contract.provenance import branch_base, origin_of
+from contract.trace import HostLbr, LbrReset, LbrRestore, Retired, SampleTaken
 
 
 class HostServed(Monitor):
     """While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample holds those of
-    them that the ring still has. Exercised by such a branch."""
+    them that a ring of the host's own would still have: one that guests and KVM do not touch. Exercised by such a
+    branch."""
 
     name = "host-served"
     about = "an ACTIVE host LBR event does get its branches"
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.own = [LbrRing(world.model) for _ in world.cpus]
+
     def _retired(self, r: Retired) -> None:
         if r.guest:
             return
+        if r.recorded:
+            address = branch_base(r.actor, False, r.branch, r.privilege) + 2 * r.first
+            self.own[r.cpu].retire(address, r.count, r.branch, r.privilege)
         actor = self.world.actors[r.actor]
         for event in self.world.host_lbr_events(r.cpu):
             if event.wants(actor, r.branch, r.privilege):
@@ -29,13 +39,29 @@ class HostServed(Monitor):
     def _sample(self, r: SampleTaken) -> None:
         event = self.world.events[r.event]
         due = 0
-        for value in self.world.cpus[r.cpu].lbr.from_ip:
+        for value in self.own[r.cpu].from_ip:
             origin = origin_of(value)
             if origin is None or origin.guest or origin.serial < event.since or value in r.from_ip:
                 continue
             due += event.wants(self.world.actors[origin.actor], origin.kind, origin.privilege)
         if due:
-            text = f"the sample of {r.name} lacks {due} branches that it asked for and that the LBR holds"
+            text = f"the sample of {r.name} lacks {due} branches that it asked for and that were recorded"
             self.violated(r.seq, text, event.opened.seq)
 
-    HANDLERS: ClassVar = {Retired: _retired, SampleTaken: _sample}
+    def _reset(self, r: LbrReset) -> None:
+        self.own[r.cpu].reset()
+
+    def _restore(self, r: LbrRestore) -> None:
+        if r.by == "perf":
+            self.own[r.cpu].load(r.image, r.select)
+
+    def _host_lbr(self, r: HostLbr) -> None:
+        self.own[r.cpu].select = r.select
+
+    HANDLERS: ClassVar = {
+        Retired: _retired,
+        SampleTaken: _sample,
+        LbrReset: _reset,
+        LbrRestore: _restore,
+        HostLbr: _host_lbr,
+    }

@@ -33,7 +33,7 @@ class NoLeak(GuestReads):
             self.exercised = True
 
     def _foreign(self, vcpu: str, value: int) -> bool:
-        owner = self.world.owner(value)
+        owner = self.world.owner(value) if value not in self.world.written.get(vcpu, ()) else None
         return owner is not None and not self.world.same_vm(vcpu, owner)
 
     HANDLERS: ClassVar = GuestReads.HANDLERS | {VmEntry: _entry}

@@ -45,8 +45,7 @@ class NoLoss(Monitor):
         if not lbr_on(reference.debugctl):
             return
         if not reference.aligned:
-            behind = r.count if r.recorded else 0
-            reference.lbr.tos = (self.world.cpus[r.cpu].lbr.tos - behind) & (self.world.model.depth - 1)
+            reference.lbr.tos = self.world.cpus[r.cpu].tos_before
             reference.aligned = True
         address = branch_base(r.actor, True, r.branch, r.privilege) + 2 * r.first
         reference.lbr.retire(address, r.count, r.branch, r.privilege)

@@ -4,13 +4,14 @@ from typing import ClassVar
 
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
-from contract.trace import GuestMsr, HostLbr, HostMsr, VmEntry
+from contract.trace import GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
 from contract.x86 import is_lbr_msr
 
 
 class OneOwner(Monitor):
     """Judged on use, not on event states: perf has the LBR on for host events, and on that CPU a guest enters with
-    DEBUGCTL.LBR set or reaches an LBR register, itself or through KVM. Exercised once a guest that has used the LBR
+    DEBUGCTL.LBR set or reaches an LBR register, itself or through KVM;
+    or host branches are recorded into the live ring of a guest. Exercised once a guest that has used the LBR
     enters on a CPU where a host LBR event is ACTIVE."""
 
     name = "one-owner"
@@ -41,6 +42,24 @@ class OneOwner(Monitor):
             text = f"KVM {'writes' if r.write else 'reads'} an LBR register for {r.on_behalf}"
             self._use(r.cpu, r.on_behalf, r.seq, text)
 
+    def _restore(self, r: LbrRestore) -> None:
+        if r.by == "kvm":
+            self._use(r.cpu, r.owner, r.seq, f"KVM writes the LBR for {r.owner}")
+
+    def _retired(self, r: Retired) -> None:
+        """Host branches that run into a guest's live ring: the guest's thread is here and last ran with its LBR on."""
+        cpu = self.world.cpus[r.cpu]
+        entry = cpu.entry
+        if r.guest or not r.recorded or r.cpu in self.host_since or entry is None or cpu.task != entry.vcpu:
+            return
+        if lbr_on(entry.debugctl) and self._has_right(entry.vcpu):
+            text = f"host branches are recorded on cpu{r.cpu} into the ring of {entry.vcpu}"
+            self.violated(r.seq, text, entry.seq)
+
+    def _has_right(self, vcpu: str) -> bool:
+        event = self.world.guest_event(vcpu)
+        return event is None or event.state == "ACTIVE"
+
     def _use(self, cpu: int, vcpu: str, seq: int, text: str) -> None:
         self.guests.add(vcpu)
         self._contend(cpu, vcpu)
@@ -51,4 +70,11 @@ class OneOwner(Monitor):
         if vcpu in self.guests and self.world.host_lbr_events(cpu):
             self.exercised = True
 
-    HANDLERS: ClassVar = {HostLbr: _host, VmEntry: _entry, GuestMsr: _guest_msr, HostMsr: _host_msr}
+    HANDLERS: ClassVar = {
+        HostLbr: _host,
+        VmEntry: _entry,
+        GuestMsr: _guest_msr,
+        HostMsr: _host_msr,
+        LbrRestore: _restore,
+        Retired: _retired,
+    }

@@ -9,8 +9,7 @@ from contract.trace import Access, GuestMsr
 
 
 class GuestReads(Monitor):
-    """Calls ``served`` for every read of a FROM or TO register that gave the guest a value from the hardware, and
-    ``wrote`` for every write that reached it."""
+    """Calls ``served`` for every read of a FROM or TO register that gave the guest a value from the hardware."""
 
     def _is_address(self, msr: int) -> bool:
         model = self.world.model
@@ -19,23 +18,14 @@ class GuestReads(Monitor):
         )
 
     def _guest_msr(self, r: GuestMsr) -> None:
-        if not r.fault and self._is_address(r.msr):
-            self._reached(r)
+        if not r.fault and not r.write and self._is_address(r.msr):
+            self.served(r)
 
     def _access(self, r: Access) -> None:
-        if r.result == "done" and self._is_address(r.msr):
-            self._reached(r)
-
-    def _reached(self, r: GuestMsr | Access) -> None:
-        if r.write:
-            self.wrote(r)
-        else:
+        if r.result == "done" and not r.write and self._is_address(r.msr):
             self.served(r)
 
     def served(self, r: GuestMsr | Access) -> None:
         raise NotImplementedError
-
-    def wrote(self, r: GuestMsr | Access) -> None:
-        pass
 
     HANDLERS: ClassVar = {GuestMsr: _guest_msr, Access: _access}

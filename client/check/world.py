@@ -23,6 +23,7 @@ from contract.trace import (
     HostMsr,
     LbrReset,
     LbrRestore,
+    Pmi,
     Retired,
     Send,
     Setup,
@@ -36,7 +37,7 @@ from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
 @dataclass(slots=True)
 class CpuView:
     """``host_on``: perf has the LBR on for host events. ``users``: whose branches were ever in this CPU's ring, as
-    (guest mode, actor)."""
+    (guest mode, actor). ``tos_before``: TOS before the last branches retired."""
 
     lbr: LbrRing
     task: str = ""
@@ -45,6 +46,7 @@ class CpuView:
     host_on: bool = False
     entry: VmEntry | None = None
     users: set[tuple[bool, int]] = field(default_factory=set)
+    tos_before: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class World:
         self.cpus = [CpuView(LbrRing(self.model)) for _ in range(setup.cpus)]
         self.events: dict[int, EventView] = {}
         self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
+        self.written: dict[str, set[int]] = {}
         self.serial = 0
 
     def apply(self, record: AnyRecord) -> None:
@@ -120,12 +123,21 @@ class World:
 
     def _retired(self, r: Retired) -> None:
         self.serial = r.first + r.count
+        cpu = self.cpus[r.cpu]
+        cpu.tos_before = cpu.lbr.tos
         if r.recorded:
-            cpu = self.cpus[r.cpu]
             cpu.users.add((r.guest, r.actor))
             cpu.lbr.retire(
                 branch_base(r.actor, r.guest, r.branch, r.privilege) + 2 * r.first, r.count, r.branch, r.privilege
             )
+
+    def _pmi(self, r: Pmi) -> None:
+        self.serial = r.first + r.count
+        if r.recorded:
+            cpu = self.cpus[r.cpu]
+            actor = self.actor_numbers[cpu.task]
+            cpu.users.add((False, actor))
+            cpu.lbr.retire(branch_base(actor, False, "call", "kernel") + 2 * r.first, r.count, "call", "kernel")
 
     def _entry(self, r: VmEntry) -> None:
         cpu = self.cpus[r.cpu]
@@ -137,6 +149,9 @@ class World:
     def _msr(self, r: GuestMsr | HostMsr) -> None:
         if r.write and not r.fault:
             self.cpus[r.cpu].lbr.put(r.msr, r.value)
+            vcpu = r.vcpu if isinstance(r, GuestMsr) else r.on_behalf
+            if vcpu:
+                self.written.setdefault(vcpu, set()).add(r.value)
 
     def _reset(self, r: LbrReset) -> None:
         lbr = self.cpus[r.cpu].lbr
@@ -172,6 +187,7 @@ class World:
 _APPLY: dict[type, Callable[[World, Any], None]] = {
     Switch: World._switch,
     Retired: World._retired,
+    Pmi: World._pmi,
     VmEntry: World._entry,
     VmExit: World._exit,
     GuestMsr: World._msr,

@@ -178,3 +178,22 @@ def scenarios_command(as_json: JsonOption = False) -> None:
     from client.cli.lists import scenarios
 
     scenarios(as_json=as_json)
+
+
+@app.command("oracle")
+@command
+def oracle_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recorded cases, JSON lines, .xz or plain.")],
+    kernel: Annotated[
+        str | None, typer.Option(metavar="K", help="Rule set (v5.3, v5.12, v6.16) instead of the recorded kernel's.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also name the cases that agree.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay what a real kernel's perf core did through the model and compare states and shares of time.
+
+    Ends with 1 if a case disagrees that is neither unstable nor sensitive.
+    """
+    from client.cli.oracle import oracle
+
+    oracle(files, kernel, verbose=verbose, as_json=as_json)

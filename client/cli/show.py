@@ -12,6 +12,7 @@ from client.report.log import Log, source_of
 from client.run_file import load_run
 from client.tape.decisions import format_tape
 from contract.errors import InputError
+from contract.trace import AnyRecord
 
 
 class LineDocument(msgspec.Struct):
@@ -34,6 +35,13 @@ def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
     if invariant is not None and invariant not in names:
         raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(names)}", "--invariant")
     trace = load_run(path).trace
+    try:
+        _show(trace, invariant, as_json=as_json)
+    except LookupError as error:
+        raise InputError(f"a record has a value that no run has ({error})", str(path)) from None
+
+
+def _show(trace: list[AnyRecord], invariant: str | None, *, as_json: bool) -> None:
     findings = [f for f in judge(trace) if invariant in (None, f.invariant)]
     log = Log(trace, findings)
     shown: set[int] | None = None

@@ -13,18 +13,20 @@ from contract.control import (
     Disable,
     Enable,
     GetMsr,
+    Mediate,
     Open,
     Read,
     Retire,
     RunTask,
     Sample,
     SetMsr,
+    SetMuxInterval,
     StopLbr,
 )
 from contract.machine import AnyOp, Branch, Cpuid, Nop, Rdmsr, Wrmsr
 from contract.x86 import MSR_LBR_TOS, LbrModel
 
-_EVENT_OPS: dict[str, type[Enable | Disable | Close]] = {"enable": Enable, "disable": Disable, "close": Close}
+_EVENT_OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Disable}
 
 
 def event_name(actor: str, register: str) -> str:
@@ -40,15 +42,22 @@ def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
         case a.OpenEvent():
             return Open(
                 event_name(actor, stmt.register),
-                stmt.cpu,
-                stmt.task,
-                stmt.pinned,
-                list(stmt.branch),
-                list(stmt.privilege),
-                stmt.disabled,
+                cpu=stmt.cpu,
+                task=stmt.task,
+                pinned=stmt.pinned,
+                branch=list(stmt.branch),
+                privilege=list(stmt.privilege),
+                disabled=stmt.disabled,
+                group=event_name(actor, stmt.group) if stmt.group else "",
+                exclusive=stmt.exclusive,
+                config=stmt.config,
+                exclude_guest=stmt.exclude_guest,
+                period=stmt.period,
             )
-        case a.EventOp(op=op, event=event):
-            return _EVENT_OPS[op](event_name(actor, event))
+        case a.EventOp(op="close", event=event):
+            return Close(event_name(actor, event))
+        case a.EventOp(op=op, event=event, group=group):
+            return _EVENT_OPS[op](event_name(actor, event), group)
         case a.ReadEvent(event=event):
             return Read(event_name(actor, event))
         case a.SampleEvent(event=event):
@@ -57,6 +66,10 @@ def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
             return Retire(stmt.cpu, stmt.count, stmt.branch, stmt.privilege)
         case a.AdvanceTime(ns=ns):
             return Advance(ns)
+        case a.MuxInterval(ns=ns, cpu=cpu):
+            return SetMuxInterval(ns, cpu)
+        case a.Mediated(create=create):
+            return Mediate(create)
         case _:
             return None
 

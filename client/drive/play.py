@@ -6,13 +6,23 @@ wires give the same trace. What it knows of the services' state it reads off the
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from client.drive.commands import guest_code, host_command, user_command
 from client.drive.flight import Flight
-from client.drive.values import FAULT, SKIPPED, Value, host_value, read_value, stack_value
+from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Wire
-from client.litmus.ast import GUEST_STATEMENTS, Block, GuestReadLbr, GuestWrmsr, OpenEvent, Scenario
+from client.litmus.ast import (
+    GUEST_STATEMENTS,
+    Block,
+    GuestReadLbr,
+    GuestWrmsr,
+    Mediated,
+    MuxInterval,
+    OpenEvent,
+    Scenario,
+)
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
 from client.tape.decisions import Decision, Deliver
@@ -29,10 +39,12 @@ from contract.control import (
     StepVcpu,
 )
 from contract.design import Design
-from contract.errors import RefusedError, SystemFailedError
+from contract.errors import PeerContractError, RefusedError, SystemFailedError
+from contract.inbox import CAPACITY
 from contract.machine import AnyOp
+from contract.messages import HOST
 from contract.spec import machine_model
-from contract.trace import AnyRecord, End, Outcome, Rest, Setup, Statement
+from contract.trace import AnyRecord, End, Outcome, Rest, SampleTaken, Setup, Statement
 
 SESSION = "kvm0"
 INTERRUPTED = "interrupted"
@@ -92,9 +104,12 @@ class Player:
                 self.tape.append(decision)
                 self._carry_out(decision)
                 self.flight.follow(self.wire.log.records)
+                self._check_credits()
             self._rest()
         except SystemFailedError as error:
             failure = error
+        except PeerContractError as error:
+            failure = SystemFailedError("contract", str(error))
         except KeyboardInterrupt:
             failure = SystemFailedError("lbrlab", INTERRUPTED)
         return Played(self.scenario, self.design, self.wire.name, self.tape, self.wire.log.records, failure)
@@ -133,7 +148,11 @@ class Player:
 
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
-            self.wire.decide(decision.receiver, decision.fate, decision.session, decision.n)
+            try:
+                self.wire.decide(decision.receiver, decision.fate, decision.session, decision.n)
+            except RefusedError as error:
+                # The trace says that this message was sent and lies there.
+                raise SystemFailedError(decision.receiver, f"{decision}: {error}") from None
             return
         thread = self.threads[decision.thread]
         step = thread.current
@@ -146,6 +165,13 @@ class Player:
         else:
             self._host_step(step)
             thread.at += 1
+
+    def _check_credits(self) -> None:
+        """The same end on either wire, whose inboxes overflow at different moments."""
+        for queue in self.flight.queues.values():
+            if len(queue) > CAPACITY:
+                sender = queue[0].session if queue[0].to_host else HOST
+                raise PeerContractError(f"{sender} has more than {CAPACITY} messages waiting")
 
     # Host and user space ---------------------------------------------------------------------------------
 
@@ -161,9 +187,11 @@ class Player:
         if isinstance(stmt, OpenEvent):
             self.events[step.actor, stmt.register] = command.event  # type: ignore[union-attr]
             if isinstance(value, str):
-                self._set(step.actor, stmt.register, {"state": value})
+                self._set(step.actor, stmt.register, event_value(value))
             return
-        if (register := getattr(stmt, "register", "")) or isinstance(value, str):
+        if isinstance(stmt, MuxInterval | Mediated) and value == 0:
+            value = DONE
+        if (register := getattr(stmt, "register", "")) or (isinstance(value, str) and value != DONE):
             self._set(step.actor, register, value)
 
     # Guest -----------------------------------------------------------------------------------------------
@@ -197,7 +225,7 @@ class Player:
         else:
             value = read_value(result.values[0])
             if isinstance(stmt, GuestWrmsr) and value != FAULT:
-                value = "ok"
+                value = DONE
         if register or value == FAULT:
             self._set(step.actor, register, value)
 
@@ -210,9 +238,10 @@ class Player:
 
     def _rest(self) -> None:
         """Nothing more can happen: final states of events, what is left undone, both sides' views."""
+        samples = Counter(r.name for r in self.wire.log.records if isinstance(r, SampleTaken) and r.overflow)
         for (actor, register), name in self.events.items():
             if name in self.flight.events:
-                self._set(actor, register, {"state": self.flight.events[name]})
+                self._set(actor, register, event_value(self.flight.events[name], samples[name]))
         undone = {name: self._obstacle(name) for name in self.threads}
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
         host = self.wire.perf(PerfSnapshot())

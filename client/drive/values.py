@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contract.control import AnyResult, Branches, Done
+from contract.control import AnyResult, Branches, Counted, Done
 from contract.machine import GuestValue
 from contract.provenance import origin_of
 
 Value = int | str | dict[str, int | str]
 
 FAULT = "#GP"
+DONE = "ok"
+"""The call did what it was asked to and has no value of its own."""
 SKIPPED = "skipped"
 """The index register held no number, so there was nothing to read."""
 
@@ -19,12 +21,21 @@ def host_value(result: AnyResult) -> Value:
             return "none"
         case Branches():
             return sample_value(result.from_ip)
+        case Counted(errno=""):
+            return {"count": result.count, "enabled": result.enabled, "running": result.running}
+        case Counted():
+            return result.errno
         case Done(errno=""):
             return result.value
         case Done():
             return result.errno
         case _:
             raise TypeError(f"{type(result).__name__} is no register value")
+
+
+def event_value(state: str, samples: int = 0) -> Value:
+    """An event in the end, or the errno of its open."""
+    return {"state": state, "samples": samples}
 
 
 def sample_value(from_ip: list[int]) -> dict[str, int | str]:

@@ -9,6 +9,9 @@ import msgspec
 
 from contract.control import MachineSpec, VmSpec
 
+GENERAL = "general"
+"""The event that any general counter can count."""
+
 
 class MsrRef(msgspec.Struct, frozen=True):
     """An MSR by name (``LBR_TOS``, ``LBR_FROM``, ``IA32_DEBUGCTL`` ...) or number (``0x1c9``). ``index`` picks
@@ -33,9 +36,21 @@ class RunOn(Stmt, frozen=True):
 
 
 class OpenEvent(Stmt, frozen=True):
-    """``h0 = open cpu0 pinned branch any user;`` / ``h1 = open task t0 on cpu1 flexible disabled counter;``
+    """``h0 = open cpu0 pinned branch any user;`` / ``h1 = open task t0 on cpu1 flexible disabled counter cycles;``
 
-    ``cpu`` -1 and a task: follows the task. ``branch`` empty: ``counter``. ``privilege``: user, kernel or both."""
+    ``cpu`` -1 and a task: follows the task. ``branch`` empty: ``counter``. ``privilege``: user, kernel or both.
+
+    ``group``, ``in g0``: the event joins the group of ``g0``, which the same actor opened. CPU and task are written out
+    like any event's; where they differ from the leader's, or where the sibling is said ``pinned`` or ``exclusive``, the
+    kernel answers EINVAL. ``exclusive``: the group is on alone or not at all.
+
+    ``config``, ``counter cycles`` or ``branch any counting cycles``: what is counted. ``general``, which is what is
+    counted when nothing is said, takes a general counter; instructions, cycles and ref-cycles may take their fixed one;
+    the tracers bts and pt take none and go with no branch filter. ``period 100``: an overflow, and a sample, every 100
+    branches (0: none). ``exclude_guest``: guest mode is not counted.
+
+    The register ends as two fields: ``.state``, ACTIVE, INACTIVE, OFF, ERROR or CLOSED, or the errno of an open that
+    failed; ``.samples``, how many samples overflows took."""
 
     register: str
     cpu: int = -1
@@ -44,17 +59,26 @@ class OpenEvent(Stmt, frozen=True):
     branch: tuple[str, ...] = ()
     privilege: tuple[str, ...] = ("user", "kernel")
     disabled: bool = False
+    group: str = ""
+    exclusive: bool = False
+    config: str = GENERAL
+    exclude_guest: bool = False
+    period: int = 0
 
 
 class EventOp(Stmt, frozen=True):
-    """``enable h0;`` ``disable h0;`` ``close h0;``"""
+    """``enable h0;`` ``disable h0;`` ``close h0;`` / ``enable h0 group;`` ``disable h0 group;``
+
+    ``group``: the event and its siblings one by one (``PERF_IOC_FLAG_GROUP``)."""
 
     op: str
     event: str
+    group: bool = False
 
 
 class ReadEvent(Stmt, frozen=True):
-    """``n0 = read h0;``"""
+    """``n0 = read h0;``: ``.count``, and ``.enabled`` and ``.running`` in nanoseconds; the word ``EOF`` in ERROR, and
+    an errno if there is no such event. A field of a register that holds a word is that word."""
 
     register: str
     event: str
@@ -77,9 +101,28 @@ class HostBranch(Stmt, frozen=True):
 
 
 class AdvanceTime(Stmt, frozen=True):
-    """``advance 4ms;`` (ns, us, ms, s)"""
+    """``advance 4ms;`` (ns, us, ms, s; at most 100 s)"""
 
     ns: int
+
+
+class MuxInterval(Stmt, frozen=True):
+    """``mux 1ms;`` ``m0 = mux 8ms on cpu1;``: the time between ticks of the multiplex timer
+    (``perf_event_mux_interval_ms``); ``cpu`` -1: of all CPUs. Gives ``ok``, or EINVAL below a millisecond."""
+
+    ns: int
+    cpu: int = -1
+    register: str = ""
+
+
+class Mediated(Stmt, frozen=True):
+    """``mediate;`` ``m0 = mediate;`` ``unmediate;``: a VM with a mediated vPMU comes (``create``) or goes.
+
+    Gives ``ok``, or EBUSY while events that count guests are open; while such a VM is there, opening one of those fails
+    with EOPNOTSUPP."""
+
+    create: bool
+    register: str = ""
 
 
 # Guest ---------------------------------------------------------------------------------------------------
@@ -135,7 +178,7 @@ class UserSetMsr(Stmt, frozen=True):
 
 
 class UserGetMsr(Stmt, frozen=True):
-    """``u1 = get vm0/0 LBR_TOS;``"""
+    """``u1 = get vm0/0 DEBUGCTL;``"""
 
     register: str
     vcpu: str
@@ -148,7 +191,17 @@ class UserStopLbr(Stmt, frozen=True):
     vcpu: str
 
 
-HOST_STATEMENTS = (RunOn, OpenEvent, EventOp, ReadEvent, SampleEvent, HostBranch, AdvanceTime)
+HOST_STATEMENTS = (
+    RunOn,
+    OpenEvent,
+    EventOp,
+    ReadEvent,
+    SampleEvent,
+    HostBranch,
+    AdvanceTime,
+    MuxInterval,
+    Mediated,
+)
 GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestNop)
 USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr)
 AnyStmt = (
@@ -159,6 +212,8 @@ AnyStmt = (
     | SampleEvent
     | HostBranch
     | AdvanceTime
+    | MuxInterval
+    | Mediated
     | GuestWrmsr
     | GuestRdmsr
     | GuestReadLbr

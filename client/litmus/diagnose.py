@@ -27,11 +27,12 @@ _CLASSES = {
 _GROUPS = (
     (
         frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE"})
+        | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
         | frozenset({"WRMSR", "RDMSR", "CPUID", "NOP", "SET", "GET", "STOP_LBR"}),
         "a statement",
         frozenset({"WORD", "USER", "VCPU"}),
     ),
-    (frozenset({"WORD", "USER", "VCPU", "NUMBER", "TRAP", "INVARIANT"}), "a value", frozenset[str]()),
+    (frozenset({"WORD", "USER", "VCPU", "NUMBER", "DURATION", "TRAP", "INVARIANT"}), "a value", frozenset[str]()),
     (frozenset({"WORD", "USER", "VCPU"}), "an actor", frozenset[str]()),
     (frozenset({"WORD", "VCPU"}), "a task", frozenset[str]()),
     (frozenset({"EQUAL", "ORDER"}), "a comparison", frozenset[str]()),
@@ -56,7 +57,7 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
         near = hint(token, [texts[t] for t in accepted if t in texts and texts[t].isidentifier()])
         near = near if len(expected) > 3 else ""
         if token in RESERVED and "a name" in expected:
-            near = ", a reserved word"
+            near = near or ", a reserved word"
     return InputError(f"expected {listed(expected)}, found {found}{near}", place)
 
 

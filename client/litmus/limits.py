@@ -1,4 +1,5 @@
-"""How large a scenario may be. They bound what hostile text can cost, far above what any story needs."""
+"""How large a scenario may be, beside what ``contract.spec`` says of machines and time. They bound what hostile text
+can cost, far above what any story needs."""
 
 MAX_TEXT = 1 << 20
 MAX_TOKENS = 200_000
@@ -7,7 +8,7 @@ MAX_NESTING = 64
 MAX_PURPOSE = 4096
 MAX_NAME = 64
 
-MAX_CPUS = 64
 MAX_VCPUS = 16
-MAX_COUNTERS = 64
 MAX_BRANCHES = 1_000_000
+MAX_PERIOD = (1 << 47) - 1
+"""What perf lets a counter of 48 bits count up to."""

@@ -62,7 +62,7 @@ class _Lowering:
         return out
 
     def machine(self, node: Node, nth: int) -> MachineSpec:
-        given = self.settings(node, ("machine",), ("cpus", "lbr", "depth", "counters", "kernel"))
+        given = self.settings(node, ("machine",), ("cpus", "lbr", "depth", "counters", "fixed", "kernel"))
         if nth > 1:
             self.places.fail(tokens(node)[0], "the machine is described twice")
         usual = MachineSpec()
@@ -71,6 +71,7 @@ class _Lowering:
             lbr=str(given.get("lbr", usual.lbr)),
             depth=self.count(given, "depth", usual.depth),
             counters=self.count(given, "counters", usual.counters),
+            fixed=self.count(given, "fixed", usual.fixed),
             kernel=str(given.get("kernel", usual.kernel)),
         )
 

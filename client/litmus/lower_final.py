@@ -6,9 +6,13 @@ from lark import Token, Tree
 
 from client.litmus import ast as a
 from client.litmus.limits import MAX_NESTING
-from client.litmus.numerals import numeral
+from client.litmus.numerals import duration, numeral
 from client.litmus.places import Path, Places
+from client.litmus.text import TIMES
 from client.litmus.tree import Node, tokens, trees
+from client.litmus.words import FIELDS, listed
+
+_NO_TIMES = {"", *(field for fields in FIELDS.values() for field in fields if field not in TIMES)}
 
 
 def lower_final(node: Node, places: Places) -> a.Final:
@@ -33,6 +37,9 @@ def _expr(node: Node, places: Places, path: Path) -> a.Expr:
         assert isinstance(op, Token)
         places.mark((*path, "op"), op)
         sides = _term(left, places, (*path, "left")), _term(right, places, (*path, "right"))
+        for token, other in ((left, sides[1]), (right, sides[0])):
+            if isinstance(token, Token) and token.type == "DURATION" and getattr(other, "field", "") in _NO_TIMES:
+                places.fail(token, f"a time can only be compared with {listed(f'.{field}' for field in TIMES)}")
         return a.Compare(sides[0], str(op), sides[1])
     args = tuple(_expr(child, places, (*path, i)) for i, child in enumerate(trees(node)))
     match node.data:
@@ -47,6 +54,8 @@ def _expr(node: Node, places: Places, path: Path) -> a.Expr:
 def _term(node: Node | Token, places: Places, path: Path) -> a.Term:
     if isinstance(node, Token):
         places.mark(path, node)
+        if node.type == "DURATION":
+            return a.Int(duration(node, places))
         return a.Int(numeral(node, places)) if node.type == "NUMBER" else a.Word(str(node))
     parts = tokens(node)
     if node.data == "invariant":

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from lark import Token, Tree
+from lark import Token
 
 from client.litmus import ast as a
+from client.litmus.lower_open import lower_open
 from client.litmus.msr import LBR_STACK, SPELLINGS, bit_names, named
-from client.litmus.numerals import duration, numeral
+from client.litmus.numerals import cpu_number, duration, numeral
 from client.litmus.places import Path, Places
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import BRANCH_FILTERS, actor_kind, quote, unknown
+from client.litmus.words import actor_kind, quote, unknown
 from contract.x86 import BRANCH_KINDS
 
 
@@ -37,45 +38,14 @@ class StatementReader:
 
     def cpu(self, token: Token, path: Path) -> int:
         self.places.mark((*path, "cpu"), token)
-        digits = token[3:]
-        return int(digits) if len(digits) <= 9 else self.places.fail(token, f"no CPU {quote(token)}")
+        return cpu_number(token, self.places)
 
     def open(self, node: Node, register: str, path: Path) -> a.AnyStmt:
-        verb, target, *flags = node.children
-        cpu, task = -1, ""
-        target = cast(Token, target)
-        if target.type == "CPU":
-            cpu = self.cpu(target, path)
-        else:
-            task = self.places.mark((*path, "task"), target)
-        filters: tuple[str, ...] = ()
-        seen: dict[str, Token] = {}
-        for flag in flags:
-            if isinstance(flag, Tree) and flag.data == "on_cpu":
-                cpu = self.cpu(tokens(flag)[0], path)
-                continue
-            token = flag if isinstance(flag, Token) else tokens(flag)[0]
-            slot = _OPEN_SLOTS.get(token, str(token))
-            if slot in seen:
-                self.places.fail(token, f"{quote(token)} after {quote(seen[slot])}")
-            seen[slot] = token
-            if isinstance(flag, Tree):
-                filters = self.filters(tokens(flag)[1:], path)
-        if "stack" not in seen:
-            self.places.fail(cast(Token, verb), "open needs 'branch' with its filters, or 'counter'")
-        privilege = tuple(p for p in ("user", "kernel") if p in seen) or ("user", "kernel")
-        pinned = seen.get("class") == "pinned"
-        return a.OpenEvent(register, cpu, task, pinned, filters, privilege, "disabled" in seen)
-
-    def filters(self, names: list[Token], path: Path) -> tuple[str, ...]:
-        for token in names:
-            if token not in BRANCH_FILTERS:
-                self.places.fail(token, unknown("branch filter", token, (*BRANCH_FILTERS, *_OPEN_SLOTS, "disabled")))
-        return tuple(self.places.mark((*path, "branch", i), token) for i, token in enumerate(names))
+        return lower_open(node, register, self.places, path)
 
     def event_op(self, node: Node, register: str, path: Path) -> a.AnyStmt:
-        op, event = tokens(node)
-        return a.EventOp(str(op), self.places.mark((*path, "event"), event))
+        op, event, *group = tokens(node)
+        return a.EventOp(str(op), self.places.mark((*path, "event"), event), bool(group))
 
     def read_event(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.ReadEvent(register, self.places.mark((*path, "event"), tokens(node)[1]))
@@ -117,6 +87,15 @@ class StatementReader:
         token = tokens(node)[1]
         self.places.mark((*path, "ns"), token)
         return a.AdvanceTime(duration(token, self.places))
+
+    def mux(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        token = tokens(node)[1]
+        self.places.mark((*path, "ns"), token)
+        cpu = next((self.cpu(tokens(on_cpu)[0], path) for on_cpu in trees(node)), -1)
+        return a.MuxInterval(duration(token, self.places), cpu, register)
+
+    def mediate(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.Mediated(tokens(node)[0] == "mediate", register)
 
     def wrmsr(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         msr, value = trees(node)
@@ -176,14 +155,6 @@ class StatementReader:
         return value
 
 
-_OPEN_SLOTS = {
-    "pinned": "class",
-    "flexible": "class",
-    "branch": "stack",
-    "counter": "stack",
-    "user": "user",
-    "kernel": "kernel",
-}
 _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "run": StatementReader.run,
     "idle": StatementReader.idle,
@@ -192,6 +163,8 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "read": StatementReader.read_event,
     "sample": StatementReader.sample,
     "advance": StatementReader.advance,
+    "mux": StatementReader.mux,
+    "mediate": StatementReader.mediate,
     "wrmsr": StatementReader.wrmsr,
     "rdmsr": StatementReader.rdmsr,
     "cpuid": StatementReader.cpuid,

@@ -26,6 +26,11 @@ def duration(token: Token, places: Places) -> int:
     return _fitting(int(digits) * UNITS[unit] if len(digits) <= _MAX_DIGITS else -1, token, places)
 
 
+def cpu_number(token: Token, places: Places) -> int:
+    digits = token[3:]
+    return int(digits) if len(digits) <= 9 else places.fail(token, f"no CPU {quote(token)}")
+
+
 def _fitting(value: int, token: Token, places: Places) -> int:
     if 0 <= value <= MASK64:
         return value

@@ -32,7 +32,7 @@ def _machine(spec: MachineSpec) -> str:
     settings = [f"cpus = {spec.cpus}", f"lbr = {spec.lbr}"]
     settings += [
         f"{key} = {getattr(spec, key)}"
-        for key in ("depth", "counters", "kernel")
+        for key in ("depth", "counters", "fixed", "kernel")
         if getattr(spec, key) != getattr(usual, key)
     ]
     return f"machine {{ {'; '.join(settings)}; }}\n"

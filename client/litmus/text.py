@@ -5,6 +5,8 @@ from __future__ import annotations
 from client.litmus import ast as a
 from client.litmus.msr import LBR_STACK, bit_names
 
+TIMES = ("enabled", "running")
+"""Fields of a read that hold nanoseconds."""
 UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
@@ -22,8 +24,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"run {task} on cpu{cpu}"
         case a.OpenEvent():
             return _open(stmt)
-        case a.EventOp(op=op, event=event):
-            return f"{op} {event}"
+        case a.EventOp(op=op, event=event, group=group):
+            return f"{op} {event} group" if group else f"{op} {event}"
         case a.ReadEvent(event=event):
             return f"read {event}"
         case a.SampleEvent(event=event):
@@ -31,7 +33,11 @@ def _action(stmt: a.AnyStmt) -> str:
         case a.HostBranch(cpu=cpu):
             return f"{_branch(stmt)} on cpu{cpu}"
         case a.AdvanceTime(ns=ns):
-            return f"advance {_duration(ns)}"
+            return f"advance {duration_text(ns)}"
+        case a.MuxInterval(ns=ns, cpu=cpu):
+            return f"mux {duration_text(ns)} on cpu{cpu}" if cpu >= 0 else f"mux {duration_text(ns)}"
+        case a.Mediated(create=create):
+            return "mediate" if create else "unmediate"
         case a.GuestWrmsr(msr=msr, value=value):
             return f"wrmsr {msr_text(msr)}, {_value(msr, value)}"
         case a.GuestRdmsr(msr=msr):
@@ -56,13 +62,24 @@ def _open(stmt: a.OpenEvent) -> str:
     target = f"task {stmt.task}" if stmt.task else f"cpu{stmt.cpu}"
     if stmt.task and stmt.cpu >= 0:
         target += f" on cpu{stmt.cpu}"
-    parts = ["open", target, "pinned" if stmt.pinned else "flexible"]
-    parts.append("branch " + ", ".join(stmt.branch) if stmt.branch else "counter")
-    if len(stmt.privilege) == 1:
-        parts.append(stmt.privilege[0])
-    if stmt.disabled:
-        parts.append("disabled")
-    return " ".join(parts)
+    if stmt.group:
+        target += f" in {stmt.group}"
+    other = stmt.config != a.GENERAL
+    options = (
+        ("pinned", stmt.pinned),
+        # A sibling's class is its leader's.
+        ("flexible", not stmt.pinned and not stmt.group),
+        ("exclusive", stmt.exclusive),
+        ("branch " + ", ".join(stmt.branch), bool(stmt.branch)),
+        ("counter", not stmt.branch),
+        ("counting", bool(stmt.branch) and other),
+        (stmt.config, other),
+        (" ".join(stmt.privilege), len(stmt.privilege) == 1),
+        ("exclude_guest", stmt.exclude_guest),
+        (f"period {stmt.period}", stmt.period),
+        ("disabled", stmt.disabled),
+    )
+    return " ".join(["open", target, *(text for text, said in options if said)])
 
 
 def _branch(stmt: a.HostBranch | a.GuestBranch) -> str:
@@ -74,7 +91,7 @@ def _branch(stmt: a.HostBranch | a.GuestBranch) -> str:
     return " ".join(parts)
 
 
-def _duration(ns: int) -> str:
+def duration_text(ns: int) -> str:
     unit = next(u for u, size in UNITS.items() if ns % size == 0)
     return f"{ns // UNITS[unit]}{unit}"
 
@@ -93,8 +110,11 @@ def _value(msr: a.MsrRef, value: int) -> str:
     return " | ".join([*bits, *([_number(rest, 10)] if rest or not bits else [])])
 
 
-def term_text(term: a.Term) -> str:
+def term_text(term: a.Term, beside: a.Term | None = None) -> str:
+    """``beside`` is what it is compared with: a number beside a time is a time, and decimal beside any field."""
     match term:
+        case a.Int(value=value) if isinstance(beside, a.Reg) and beside.field:
+            return duration_text(value) if beside.field in TIMES else str(value)
         case a.Reg(actor=actor, register=register, field=field):
             return f"{actor}:{register}.{field}" if field else f"{actor}:{register}"
         case a.Invariant(name=name):
@@ -108,7 +128,7 @@ def term_text(term: a.Term) -> str:
 def expr_text(expr: a.Expr) -> str:
     match expr:
         case a.Compare(left=left, op=op, right=right):
-            return f"{term_text(left)} {op} {term_text(right)}"
+            return f"{term_text(left, right)} {op} {term_text(right, left)}"
         case a.Not(arg=arg):
             return f"~ {operand_text(arg)}"
         case a.And(args=args):

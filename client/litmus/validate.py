@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from client.litmus import ast as a
-from client.litmus.limits import MAX_COUNTERS, MAX_CPUS, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
+from client.litmus.limits import MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
 from client.litmus.places import Path, describe
 from client.litmus.validate_final import check_final
 from client.litmus.validate_step import StepChecker
-from client.litmus.words import KERNELS, actor_kind, hint, is_name, quote, unknown
+from client.litmus.words import actor_kind, hint, is_name, quote, unknown
+from contract.control import MachineSpec
 from contract.errors import InputError
+from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, KERNELS
 from contract.x86 import LBR_MODELS, LbrModel, lbr_model
 
 
@@ -77,8 +79,11 @@ class _Checker:
 
     def machine(self) -> LbrModel:
         spec = self.scenario.machine
-        self.within("cpus", spec.cpus, 1, MAX_CPUS, "machine", "cpus")
-        self.within("counters", spec.counters, 1, MAX_COUNTERS, "machine", "counters")
+        self.within("cpus", spec.cpus, 1, CPUS_LIMIT, "machine", "cpus")
+        self.within("counters", spec.counters, 1, COUNTERS_LIMIT, "machine", "counters")
+        self.within("fixed", spec.fixed, 0, FIXED_LIMIT, "machine", "fixed")
+        if spec.pmu != MachineSpec().pmu:
+            self.fail(f"a scenario's machine has the PMU {MachineSpec().pmu}, not {quote(spec.pmu)}", "machine")
         if spec.kernel not in KERNELS:
             self.fail(unknown("kernel", spec.kernel, KERNELS), "machine", "kernel")
         if spec.lbr not in LBR_MODELS:

@@ -14,6 +14,7 @@ from client.litmus.words import (
     OPERATORS,
     QUANTIFIERS,
     REGISTER_WORDS,
+    STATE_WORDS,
     VERDICTS,
     hint,
     listed,
@@ -24,6 +25,11 @@ from contract.x86 import MASK64
 
 # The named values that a term can have. Those of a register stand beside numbers, the others exclude them.
 Words = tuple[str, ...]
+# What to name where there are too many.
+_USUAL = {
+    REGISTER_WORDS: ("a number", "#GP", "EOF", "an errno"),
+    STATE_WORDS: (*EVENT_STATES, "an errno"),
+}
 
 
 def check_final(final: a.Final, registers: Registers, fail: Fail) -> None:
@@ -83,12 +89,11 @@ class _FinalChecker:
     def constant(self, term: a.Term, words: Words, path: Path) -> None:
         match term:
             case a.Int(value=value) if words != REGISTER_WORDS:
-                self.fail(f"expected {listed(words)}, found {term_text(term)}", *path)
+                self.fail(f"expected {listed(_USUAL.get(words, words))}, found {term_text(term)}", *path)
             case a.Int(value=value) if not 0 <= value <= MASK64:
                 self.fail(f"{quote(str(value))} does not fit 64 bits", *path)
             case a.Word(value=word) if word not in words:
-                usual = ("a number", "#GP", "EOF", "an errno") if words == REGISTER_WORDS else words
-                near = hint(word, words) or f", expected {listed(usual)}"
+                near = hint(word, words) or f", expected {listed(_USUAL.get(words, words))}"
                 self.fail(f"unknown value {quote(word)}{near}", *path)
 
     def register(self, reg: a.Reg, path: Path) -> Words:
@@ -99,11 +104,15 @@ class _FinalChecker:
         if setter is None:
             message = f"{reg.actor} never sets register {quote(reg.register)}{hint(reg.register, known)}"
             self.fail(message, *path, "register")
+        fields = FIELDS.get(type(setter), ())
+        if not reg.field and isinstance(setter, a.OpenEvent):
+            name = f"{reg.actor}:{reg.register}"
+            expected = listed(f"{name}.{field}" for field in fields)
+            self.fail(f"{name} is an event, expected {expected}", *path, "register")
         if not reg.field:
             return REGISTER_WORDS
-        fields = FIELDS.get(type(setter), ())
         if not fields:
             self.fail(f"{reg.actor}:{reg.register} has no fields", *path, "field")
         if reg.field not in fields:
             self.fail(unknown("field", reg.field, fields), *path, "field")
-        return EVENT_STATES if reg.field == "state" else REGISTER_WORDS
+        return STATE_WORDS if reg.field == "state" else REGISTER_WORDS

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from client.litmus import ast as a
-from client.litmus.limits import MAX_BRANCHES
+from client.litmus.limits import MAX_BRANCHES, MAX_PERIOD
 from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number
 from client.litmus.places import Path
-from client.litmus.text import statement_text
-from client.litmus.words import BRANCH_FILTERS, actor_kind, hint, is_name, quote, unknown
+from client.litmus.text import duration_text, statement_text
+from client.litmus.words import BRANCH_CONFIGS, CONFIGS, actor_kind, hint, is_name, listed, quote, unknown
+from contract.spec import ADVANCE_LIMIT
 from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
+from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 
 _ALLOWED: dict[str, tuple[type[a.Stmt], ...]] = {
     "host": a.HOST_STATEMENTS,
@@ -67,10 +69,12 @@ class StepChecker:
                     self.task(stmt.task, path)
                 self.cpu(stmt.cpu, path)
             case a.OpenEvent():
-                self.open(stmt, path)
+                self.open(stmt, actor, known, path)
             case a.EventOp():
                 if stmt.op not in _EVENT_OPS:
                     self.fail(unknown("statement", stmt.op, _EVENT_OPS), *path)
+                if stmt.group and stmt.op == "close":
+                    self.fail("close takes one event, not its group", *path)
                 self.event(stmt.event, actor, known, path)
                 if stmt.op == "close":
                     self.closed.add((actor, stmt.event))
@@ -82,8 +86,11 @@ class StepChecker:
             case a.GuestBranch():
                 self.branch(stmt, path)
             case a.AdvanceTime():
-                if not 0 < stmt.ns <= MASK64:
-                    self.fail("advance needs a time above 0 that fits 64 bits of ns", *path, "ns")
+                self.time("advance", stmt.ns, 1, path)
+            case a.MuxInterval():
+                self.time("mux", stmt.ns, 0, path)
+                if stmt.cpu != -1:
+                    self.cpu(stmt.cpu, path)
             case a.GuestWrmsr() | a.UserSetMsr():
                 self.msr(stmt.msr, known, path)
                 if not 0 <= stmt.value <= MASK64:
@@ -107,7 +114,12 @@ class StepChecker:
     def task(self, task: str, path: Path) -> None:
         self.member("task", task, self.tasks, *path, "task")
 
-    def open(self, stmt: a.OpenEvent, path: Path) -> None:
+    def time(self, verb: str, ns: int, least: int, path: Path) -> None:
+        if not least <= ns <= ADVANCE_LIMIT:
+            expected = f"{duration_text(least)} to {duration_text(ADVANCE_LIMIT)}"
+            self.fail(f"{verb} {duration_text(ns)} is impossible, expected {expected}", *path, "ns")
+
+    def open(self, stmt: a.OpenEvent, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
         if not stmt.register:
             self.fail("open needs a register to name the event: 'h0 = open ...'", *path)
         if stmt.task:
@@ -120,6 +132,14 @@ class StepChecker:
                 self.fail(f"branch filter {quote(name)} is named twice", *path, "branch", i)
         if stmt.privilege not in _PRIVILEGES:
             self.fail("an event's privilege is user, kernel, or user and kernel", *path, "privilege")
+        self.member("counted event", stmt.config, CONFIGS, *path, "config")
+        if stmt.branch and stmt.config not in BRANCH_CONFIGS:
+            message = f"{quote(stmt.config)} has no branch stack, expected {listed(BRANCH_CONFIGS)}"
+            self.fail(message, *path, "config")
+        if not 0 <= stmt.period <= MAX_PERIOD:
+            self.fail(f"period = {stmt.period} is impossible, expected 1 to {MAX_PERIOD}", *path, "period")
+        if stmt.group:
+            self.event(stmt.group, actor, known, path, "group")
 
     def branch(self, stmt: a.HostBranch | a.GuestBranch, path: Path) -> None:
         if not 1 <= stmt.count <= MAX_BRANCHES:
@@ -127,17 +147,18 @@ class StepChecker:
         self.member("branch kind", stmt.branch, BRANCH_KINDS, *path, "branch")
         self.member("privilege", stmt.privilege, PRIVILEGES, *path, "privilege")
 
-    def event(self, event: str, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
+    def event(self, event: str, actor: str, known: dict[str, a.AnyStmt], path: Path, part: str = "event") -> None:
         setter = known.get(event)
         if setter is None:
             events = [name for name, stmt in known.items() if isinstance(stmt, a.OpenEvent)]
-            message = f"{actor} has not opened event {quote(event)} by here{hint(event, events)}"
-            self.fail(message, *path, "event")
+            others = (other for other, set_ in self.registers.items() if isinstance(set_.get(event), a.OpenEvent))
+            near = next((f", it is {other}'s" for other in others), hint(event, events))
+            self.fail(f"{actor} has not opened event {quote(event)} by here{near}", *path, part)
         if not isinstance(setter, a.OpenEvent):
             message = f"{quote(event)} is no event: {actor} set it by {quote(statement_text(setter))}"
-            self.fail(message, *path, "event")
+            self.fail(message, *path, part)
         if (actor, event) in self.closed:
-            self.fail(f"event {quote(event)} is closed by here", *path, "event")
+            self.fail(f"event {quote(event)} is closed by here", *path, part)
 
     def msr(self, msr: a.MsrRef, known: dict[str, a.AnyStmt], path: Path) -> None:
         if msr.name in BANKS:

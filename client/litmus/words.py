@@ -7,44 +7,42 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from client.litmus.ast import GuestReadLbr, OpenEvent, SampleEvent, Stmt
+from client.check import judge
+from client.litmus.ast import GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt
 from client.litmus.limits import MAX_NAME
+from perfcore_svc.perf.opening import TRACERS
+from perfcore_svc.perf.pmu import FIXED_EVENTS
 
 # The grammar's keywords: none of them can be a name. A test keeps the two the same.
 RESERVED = frozenset(
-    {"LBR", "machine", "task", "vm", "on", "exists", "forall", "invariant"}
+    {"LBR", "machine", "task", "vm", "on", "in", "exists", "forall", "invariant"}
     | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "branch", "advance"}
+    | {"mux", "mediate", "unmediate", "group"}
     | {"wrmsr", "rdmsr", "cpuid", "nop", "set", "get", "stop_lbr"}
-    | {"pinned", "flexible", "disabled", "counter", "user", "kernel"}
+    | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
+    | {"counter", "counting", "period"}
 )
 
-KERNELS = ("v5.3", "v5.12", "v6.16")
-BRANCH_FILTERS = ("any", "any_call", "any_return", "ind_call", "cond", "ind_jump", "call", "call_stack")
+# What an event counts: any general counter will do, one that has a fixed counter too, or what a tracer traces.
+BRANCH_CONFIGS = (GENERAL, *FIXED_EVENTS)
+CONFIGS = (*BRANCH_CONFIGS, *TRACERS)
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 QUANTIFIERS = ("exists", "~exists", "forall")
 
-INVARIANTS = (
-    "one-owner",
-    "guest-clean",
-    "host-clean",
-    "host-served",
-    "no-leak",
-    "no-loss",
-    "no-silent-denial",
-    "revoked-means-revoked",
-    "debugctl-restored",
-    "agreement",
-)
+INVARIANTS = tuple(monitor.name for monitor in judge.INVARIANTS)
 VERDICTS = ("held", "violated", "not-exercised")
 
 # What a final condition may ask of a register, by the statement that set it.
 FIELDS: dict[type[Stmt], tuple[str, ...]] = {
-    OpenEvent: ("state",),
+    OpenEvent: ("state", "samples"),
+    ReadEvent: ("count", "enabled", "running"),
     SampleEvent: ("entries", "host", "guest", "empty"),
     GuestReadLbr: ("tos", "own", "foreign", "written", "empty"),
 }
+ERRNOS = tuple(sorted(errno.errorcode.values()))
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
-REGISTER_WORDS = ("#GP", "ok", "EOF", "none", "skipped", *sorted(errno.errorcode.values()))
+STATE_WORDS = (*EVENT_STATES, *ERRNOS)
+REGISTER_WORDS = ("#GP", "ok", "EOF", "none", "skipped", *ERRNOS)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*")
 _CPU = re.compile(r"cpu[0-9]+")

@@ -55,6 +55,7 @@ def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The guest may not use the LBR any more: no passthrough, and its DEBUGCTL.LBR goes out as a PMI freeze would do
     it."""
     drop_grant(hv, vcpu, why)
+    vcpu.untold = vcpu.untold or not vcpu.denied
     vcpu.denied = True
     if vcpu.debugctl & DEBUGCTL_LBR:
         vcpu.debugctl &= ~DEBUGCTL_LBR

@@ -60,7 +60,11 @@ def _answer(
 
 
 def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
-    """What this design gives a guest that may not use the LBR. Nothing is written."""
+    """What this design gives a guest that may not use the LBR. Nothing is written. It has been told now: if the host's
+    event has gone meanwhile, the next access asks for the LBR anew."""
+    vcpu.untold = False
+    if not vcpu.event:
+        vcpu.denied = False
     if hv.design.denial is Denial.GP:
         return _answer(hv, vcpu, work, "gp", denied=True)
     return _answer(hv, vcpu, work, "dropped" if work.exit.write else "zero", denied=True)
@@ -92,7 +96,7 @@ def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
             yield from _activate(hv, vcpu)
         elif _must_ask(hv, vcpu):
             return None
-        if vcpu.shut_off:
+        elif vcpu.create_errno and hv.design.denial is Denial.GP:
             return _denied(hv, vcpu, work)
     vcpu.debugctl = kept
     return _answer(hv, vcpu, work, "done", kept)
@@ -111,7 +115,7 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
         work.accessed = True
         if work.exit.write:
             vcpu.debugctl = work.exit.value & GUEST_DEBUGCTL
-        if not vcpu.shut_off:
+        if not vcpu.shut_off and not vcpu.create_errno:
             _mark_used(hv, vcpu)
     if vcpu.waiting:
         return None
@@ -145,11 +149,11 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     """v7: the hardware first, whoever it belongs to; then the event, whose creation may fail unseen."""
     if not work.accessed:
         done = yield from _hardware(vcpu, work, 0)
-        work.accessed, work.value = True, done.value
+        work.accessed, work.value, work.fault = True, done.value, done.fault
         _mark_used(hv, vcpu)
     if vcpu.waiting:
         return None
-    return _answer(hv, vcpu, work, "done", None if work.exit.write else work.value)
+    return _served(hv, vcpu, work, MsrDone(True, work.value, work.fault))
 
 
 def _touch_hardware(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
@@ -180,7 +184,6 @@ def _hardware(vcpu: Vcpu, work: Handling, event: int) -> Generator[AnyRequest, A
 def _must_ask(hv: Hypervisor, vcpu: Vcpu) -> bool:
     """Whether the thread now waits for an event to be created; a failure just answered is not repeated."""
     if vcpu.event or vcpu.create_errno:
-        vcpu.in_use = vcpu.in_use or bool(vcpu.event)
         return False
     ask_for_event(hv, vcpu)
     return True

@@ -33,7 +33,8 @@ def sched_out(hv: Hypervisor, message: SchedOut) -> None:
         return
     hv.log.add(VcpuPut(vcpu.name, message.cpu))
     vcpu.cpu = -1
-    if vcpu.active and message.lbr is not None:
+    # What the ring holds is not the guest's where its own has not been put back since.
+    if vcpu.active and message.lbr is not None and not vcpu.restore:
         vcpu.snapshot = message.lbr
 
 
@@ -43,6 +44,7 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
         return
     vcpu.asked = 0
     vcpu.event, vcpu.create_errno = message.event, message.errno
+    vcpu.in_use = vcpu.in_use or message.event != 0
     what = "created" if message.event else "failed"
     hv.log.add(GuestEvent(vcpu.name, message.event, what, message.errno))
     hv.log.add(VcpuWake(vcpu.name))
@@ -83,11 +85,12 @@ def revoke(hv: Hypervisor, message: Revoke) -> None:
 
 
 def available(hv: Hypervisor, message: Available) -> None:
-    """The dead event goes; the guest's next access asks for a fresh one, which starts with an empty ring."""
+    """The dead event goes; the guest's next access asks for a fresh one, which starts with an empty ring. But a guest
+    that has not been told of its loss yet is told first: it is denied once."""
     vcpu = _owner(hv, message.event)
     if vcpu is not None and hv.design.recovery is Recovery.AVAILABLE and vcpu.denied:
         release_event(hv, vcpu, "Available")
-        vcpu.denied = False
+        vcpu.denied = vcpu.untold
 
 
 def _owner(hv: Hypervisor, event: int) -> Vcpu | None:

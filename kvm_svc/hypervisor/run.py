@@ -13,14 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from msgspec.structs import replace
+
 from contract.control import Stepped
 from contract.errors import LocalContractError, RefusedError
-from contract.machine import AnyOp, AnyReply, AnyRequest, Continue, EntryRefused, Exit, GuestValue, NotRunning, Ran
+from contract.machine import (
+    AnyOp,
+    AnyReply,
+    AnyRequest,
+    Branch,
+    Continue,
+    EntryRefused,
+    Exit,
+    GuestValue,
+    NotRunning,
+    Ran,
+)
 from kvm_svc.hypervisor.entry import note_check, prepare_entry
 from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
-FORCED = "external-interrupt"
+TAKEN_BY_HOST = ("external-interrupt", "nmi")
+"""Exits that the host has dealt with by the time KVM hears of them: the guest just goes on."""
 CPUID = "cpuid"
 
 
@@ -75,8 +89,12 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
             case Exit():
                 vcpu.guest_mode, vcpu.vm.has_run = False, True
                 vcpu.values += reply.values
-                if reply.reason != FORCED:
+                if reply.reason not in TAKEN_BY_HOST:
                     vcpu.handling = Handling(reply)
+                    return
+                if reply.partial:
+                    _cut(vcpu, reply.partial)
+                elif len(vcpu.values) == len(vcpu.ops):
                     return
             case NotRunning():
                 raise ThreadMovedError(reply.why)
@@ -84,6 +102,14 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                 raise LocalContractError(f"{vcpu.name}: VM-entry refused: {reply.reason}")
             case _:
                 raise LocalContractError(f"{vcpu.name}: the silicon answered an entry with {type(reply).__name__}")
+
+
+def _cut(vcpu: Vcpu, done: int) -> None:
+    """The first ``done`` branches of the op under way have retired."""
+    at = len(vcpu.values)
+    op = vcpu.ops[at]
+    assert isinstance(op, Branch)
+    vcpu.ops = [*vcpu.ops[:at], replace(op, count=op.count - done), *vcpu.ops[at + 1 :]]
 
 
 def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequest, AnyReply, None]:

@@ -27,11 +27,13 @@ class Vm:
 
 @dataclass(slots=True)
 class Handling:
-    """An exit that KVM is working on. ``accessed``: the register was touched already, ``value`` is what came of it."""
+    """An exit that KVM is working on. ``accessed``: the register was touched already, ``value`` is what came of it;
+    ``fault``: the hardware refused it."""
 
     exit: Exit
     accessed: bool = False
     value: int = 0
+    fault: bool = False
 
 
 @dataclass(slots=True)
@@ -46,9 +48,9 @@ class Vcpu:
     ``used``: the guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use``
     (5.12). ``cleanup``: look at the first entry whether the event can go. ``grant`` is the current grant,
     ``newest_grant`` the highest ever heard of, ``state`` what the host last said of the event. ``denied``: the host
-    told KVM that this guest may not use the LBR; ``stopped``: user space did, for good. ``active`` (KVM saves at
-    switches): the guest uses the LBR; ``snapshot`` is its saved LBR, ``restore`` that it must go back before the next
-    entry."""
+    told KVM that this guest may not use the LBR; ``stopped``: user space did, for good; ``untold``: the guest has not
+    met its denial yet. ``active`` (KVM saves at switches): the guest uses the LBR; ``snapshot`` is its saved LBR,
+    ``restore`` that it must go back before the next entry."""
 
     name: str
     vm: Vm
@@ -72,6 +74,7 @@ class Vcpu:
     state: str = ""
     denied: bool = False
     stopped: bool = False
+    untold: bool = False
     active: bool = False
     snapshot: LbrImage | None = None
     restore: bool = False

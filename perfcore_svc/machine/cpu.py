@@ -12,8 +12,8 @@ from contract.machine import Exit
 class Cpu:
     """``task`` is what the host runs here ("" is the idle task); ``guest`` the vCPU in guest mode, "" in host mode.
 
-    ``retired`` counts branches, as a free-running counter would. ``traced_debugctl`` is the DEBUGCTL value that the
-    trace last showed."""
+    ``retired`` and ``retired_guest`` count branches of either mode, as free-running counters would. ``traced_debugctl``
+    is the DEBUGCTL value that the trace last showed."""
 
     index: int
     lbr: LbrRing
@@ -21,6 +21,7 @@ class Cpu:
     task: str = ""
     guest: str = ""
     retired: int = 0
+    retired_guest: int = 0
     traced_debugctl: int = 0
 
 

@@ -15,6 +15,7 @@ off, belongs to the exit and is a field of the entry's controls.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -56,7 +57,7 @@ from contract.trace import (
     VmEntryRefused,
     VmExit,
 )
-from contract.x86 import DEBUGCTL_DEFINED, DEBUGCTL_LBR, IA32_DEBUGCTL, LbrModel, in_ranges, lbr_ranges
+from contract.x86 import DEBUGCTL_DEFINED, DEBUGCTL_LBR, IA32_DEBUGCTL, SELECT_HARDWARE, LbrModel, in_ranges, lbr_ranges
 from perfcore_svc.machine.cpu import Cpu, Vmcs
 from perfcore_svc.machine.msr import GeneralProtectionError, quirked_from, rdmsr, wrmsr
 
@@ -64,13 +65,37 @@ EXTERNAL_INTERRUPT = "external-interrupt"
 MSR_READ = "msr-read"
 MSR_WRITE = "msr-write"
 CPUID = "cpuid"
+NMI = "nmi"
 
 IsActive = Callable[[int, int], bool]
 """Whether an event is ACTIVE and, grant not 0, still under that grant; asked at the moment a request is carried out."""
 
 
+class Counters(Protocol):
+    """What watches the branches that retire."""
+
+    def room(self, cpu: Cpu) -> int:
+        """Branches until a counter overflows on this CPU, in the mode it is in."""
+
+    def overflow(self, cpu: Cpu) -> None:
+        """The interrupt of a counter that has; the CPU is in host mode."""
+
+
+NEVER = 1 << 62
+
+
+class NoCounters:
+    """Nothing overflows."""
+
+    def room(self, cpu: Cpu) -> int:
+        return NEVER
+
+    def overflow(self, cpu: Cpu) -> None:
+        raise AssertionError("no counter is there to overflow")
+
+
 class Machine:
-    __slots__ = ("actors", "cpus", "log", "model", "operations", "passed", "serial", "vmcs")
+    __slots__ = ("actors", "cpus", "log", "model", "operations", "passed", "pmi", "serial", "vmcs")
 
     def __init__(self, model: LbrModel, cpus: int, actors: list[str], log: TraceLog) -> None:
         self.model = model
@@ -80,6 +105,7 @@ class Machine:
         self.vmcs: dict[str, Vmcs] = {}
         self.serial = 0
         self.operations: dict[str, int] = {}
+        self.pmi: Counters = NoCounters()
         self.log = log
 
     def count(self, operation: str, times: int = 1) -> None:
@@ -94,19 +120,43 @@ class Machine:
             vmcs = self.vmcs[cpu.guest]
             vmcs.forced = self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
 
+    def host_retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> None:
+        """Branches of the host, with the interrupts that come of them."""
+        while count:
+            room = self.pmi.room(cpu)
+            burst = min(count, room)
+            self.retire(cpu, branch, privilege, burst)
+            count -= burst
+            if burst == room:
+                self.pmi.overflow(cpu)
+
+    def handler_branches(self, cpu: Cpu, count: int, recording: bool) -> tuple[int, bool]:
+        """What an interrupt handler executes: first serial, and whether the LBR has it."""
+        first = self._serials(count)
+        address = branch_base(self.actors[cpu.task], False, "call", "kernel") + 2 * first
+        return first, recording and cpu.lbr.retire(address, count, "call", "kernel")
+
     def retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> None:
         """Branches of the mode and task or vCPU that is on this CPU."""
         guest = bool(cpu.guest)
         actor = self.actors[cpu.guest or cpu.task]
-        # A burst does not wrap around: its addresses would run into the next field.
-        first = self.serial if self.serial + count <= SERIAL_LIMIT else 0
-        self.serial = first + count
-        cpu.retired += count
+        first = self._serials(count)
+        if guest:
+            cpu.retired_guest += count
+        else:
+            cpu.retired += count
         recorded = False
         if cpu.debugctl & DEBUGCTL_LBR:
             address = branch_base(actor, guest, branch, privilege) + 2 * first
             recorded = cpu.lbr.retire(address, count, branch, privilege)
         self.log.add(Retired(cpu.index, actor, guest, branch, privilege, first, count, recorded))
+
+    def _serials(self, count: int) -> int:
+        """The first of ``count`` serial numbers. A burst does not wrap around: its addresses would run into the next
+        field."""
+        first = self.serial if self.serial + count <= SERIAL_LIMIT else 0
+        self.serial = first + count
+        return first
 
     # The machine stream ----------------------------------------------------------------------------------
 
@@ -115,7 +165,7 @@ class Machine:
         if not 0 <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
         cpu = self.cpus[request.cpu]
-        vmcs = self.vmcs.setdefault(request.vcpu, Vmcs())
+        vmcs = self.vmcs.get(request.vcpu) or Vmcs()
         if isinstance(request, Continue) and vmcs.forced is not None:
             exit_, vmcs.forced = vmcs.forced, None
             return exit_
@@ -147,6 +197,7 @@ class Machine:
             return EntryRefused(reason)
         self.count("vmentry")
         self.log.add(VmEntry(cpu.index, request.vcpu, controls.debugctl, passthrough, cpu.debugctl))
+        self.vmcs[request.vcpu] = vmcs
         vmcs.host_debugctl = cpu.debugctl if controls.host_debugctl is None else controls.host_debugctl
         vmcs.passthrough, vmcs.store = passthrough, controls.store
         vmcs.forced = None
@@ -162,7 +213,13 @@ class Machine:
                 wrmsr(cpu, msr, value)
             except GeneralProtectionError:
                 return f"msr-load: {msr:#x}"
+            self.log.add(HostMsr(cpu.index, "vmx", True, msr, value))
         self.count("wrmsr", len(controls.load))
+        for msr in controls.store:
+            try:
+                rdmsr(cpu, msr)
+            except GeneralProtectionError:
+                return f"msr-store: {msr:#x}"
         return ""
 
     def _run(self, cpu: Cpu, vmcs: Vmcs, ops: list[AnyOp], active: bool | None) -> Ran | Exit:
@@ -181,8 +238,16 @@ class Machine:
                 if value.fault:
                     break
             elif isinstance(op, Branch):
-                self.retire(cpu, op.branch, op.privilege, op.count)
-                values.append(GuestValue())
+                room = self.pmi.room(cpu)
+                burst = min(op.count, room)
+                self.retire(cpu, op.branch, op.privilege, burst)
+                if burst == op.count:
+                    values.append(GuestValue())
+                if burst == room:
+                    exit_ = self._exit(cpu, vmcs, NMI, values)
+                    exit_.partial, exit_.event_active = burst % op.count, active
+                    self.pmi.overflow(cpu)
+                    return exit_
             elif isinstance(op, Cpuid):
                 exit_ = self._exit(cpu, vmcs, CPUID, values)
                 exit_.event_active = active
@@ -226,6 +291,8 @@ class Machine:
         if isinstance(request, StoreLbr):
             return LbrStored(self.store_lbr(cpu, "kvm", request.vcpu))
         if isinstance(request, LoadLbr):
+            if not self._is_image(request.image):
+                return NotRunning("this is no image of this LBR")
             self.load_lbr(cpu, "kvm", request.vcpu, request.image, request.select)
             return LbrLoaded()
         if request.event and not is_active(request.event, 0):
@@ -245,6 +312,11 @@ class Machine:
         if request.msr == IA32_DEBUGCTL and write and not done.fault:
             cpu.traced_debugctl = cpu.debugctl
         return done
+
+    def _is_image(self, image: LbrImage) -> bool:
+        depth = self.model.depth
+        sizes = {len(image.from_ip), len(image.to_ip), len(image.info)}
+        return sizes <= {0, depth} and 0 <= image.tos < depth and not image.select & ~SELECT_HARDWARE
 
     def store_lbr(self, cpu: Cpu, by: str, owner: str) -> LbrImage:
         """Read the whole LBR."""

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from contract.design import Admission, Design, Event, Save
+from contract.control import Open
+from contract.design import Design
 from contract.errors import RefusedError
 from contract.trace import EventClose, EventOpen, SampleTaken
 from perfcore_svc.machine.machine import Machine
-from perfcore_svc.perf import lbr
-from perfcore_svc.perf.branch_filter import branch_filter
+from perfcore_svc.perf import lbr, rotation, sched
+from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.opening import Reservations, guest_event, host_event
+from perfcore_svc.perf.pmi import PmiLine, counted, unthrottle
+from perfcore_svc.perf.pmu import Pmu
 from perfcore_svc.perf.rules import KernelRules
-from perfcore_svc.perf.sched import PRIVATE_SLOT, Scheduler
+from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.walk import next_tick
+
+MUX_INTERVAL = 4_000_000
+"""Default nanoseconds between ticks of the multiplex timer: 1000 / HZ milliseconds, HZ = 250."""
 
 
 class Perf:
-    __slots__ = ("design", "events", "machine", "named", "next_id", "sched")
+    __slots__ = ("design", "events", "machine", "named", "next_id", "reservations", "state")
 
-    def __init__(self, machine: Machine, counters: int, rules: KernelRules, design: Design) -> None:
+    def __init__(self, machine: Machine, pmu: Pmu, rules: KernelRules, design: Design) -> None:
         self.machine = machine
         self.design = design
-        self.sched = Scheduler(machine, counters, rules, design)
+        cpus = [PerfCpu(cpu.index, Context(""), reset_clears_select=rules.reset_clears_select) for cpu in machine.cpus]
+        self.state = PerfState(
+            machine, pmu, rules, design, cpus, mux_interval=[MUX_INTERVAL] * len(cpus), mux_phase=[0] * len(cpus)
+        )
+        machine.pmi = PmiLine(self.state)
+        self.reservations = Reservations()
         self.events: dict[int, PerfEvent] = {}
         self.named: dict[str, PerfEvent] = {}
         self.next_id = 1
@@ -35,55 +48,31 @@ class Perf:
         found = self.events.get(event)
         return found is not None and found.state == State.ACTIVE and grant in (0, found.grant)
 
-    def open_host(
-        self, name: str, cpu: int, task: str, *, pinned: bool, branch: list[str], privilege: list[str], disabled: bool
-    ) -> PerfEvent:
-        """``perf_event_open``: a counter, with a branch stack if ``branch`` names filters."""
-        wanted = branch_filter(self.machine.model, branch, privilege) if branch else None
-        event = PerfEvent(
-            self.next_id,
-            name,
-            cpu,
-            task,
-            pinned,
-            State.OFF if disabled else State.INACTIVE,
-            filter=wanted,
-            slot=wanted.select if wanted else None,
-            task_data=bool(task) and wanted is not None and wanted.call_stack,
+    # Opening and closing ---------------------------------------------------------------------------------
+
+    def open_host(self, attr: Open) -> PerfEvent:
+        """``perf_event_open``. Raises RefusedError with the kernel's errno."""
+        leader = self.host_event(attr.group) if attr.group else None
+        event = host_event(
+            self.machine.model, self.state.pmu, self.state.rules, self.reservations, self.next_id, attr, leader
         )
-        self.named[name] = event
+        self.reservations.take(event)
+        self.named[attr.event] = event
         self._install(event)
         return event
 
     def open_guest(self, name: str, vcpu: str) -> PerfEvent:
-        """``perf_event_create_kernel_counter`` for the vCPU's thread, as the design has it.
-
-        Call stack and user are what KVM asks for: not a filter for the guest, but what makes perf save and restore.
-        """
-        design = self.design
-        wanted = branch_filter(self.machine.model, ["call_stack"], ["user"])
-        slots = {Admission.PRIVATE_SLOT: PRIVATE_SLOT, Admission.ORDINARY_SLOT: 0}
-        assert wanted.select is not None
-        event = PerfEvent(
-            self.next_id,
-            name,
-            -1,
-            vcpu,
-            design.event is Event.TASK_PINNED,
-            State.INACTIVE,
-            filter=wanted,
-            slot=wanted.select | slots[design.admission] if design.admission in slots else None,
-            counter=False,
-            pseudo=design.admission is Admission.PSEUDO_COUNTER,
-            guest=vcpu,
-            task_data=design.save is Save.PERF_SWITCH,
-        )
+        """``perf_event_create_kernel_counter`` for the vCPU's thread, as the design has it."""
+        event = guest_event(self.machine.model, self.next_id, name, vcpu, self.design)
+        self.reservations.take(event)
         self._install(event)
         return event
 
     def _install(self, event: PerfEvent) -> None:
         self.next_id += 1
         self.events[event.id] = event
+        if event.leader is not event:
+            event.leader.siblings.append(event)
         event.traced = (event.state, -1)
         wanted = event.filter
         self.machine.log.add(
@@ -93,38 +82,61 @@ class Perf:
                 event.guest,
                 event.cpu,
                 event.task,
-                event.pinned,
+                event.leader.pinned,
                 event.state.name,
                 -1 if wanted is None else wanted.select or 0,
                 [] if wanted is None else sorted(wanted.kinds),
                 [] if wanted is None else sorted(wanted.privileges),
+                "" if event.leader is event else event.leader.name,
             )
         )
-        self.sched.install(event)
+        sched.install(self.state, event)
 
     def close(self, event: PerfEvent) -> None:
         """``perf_event_release_kernel``."""
-        self.sched.remove(event)
+        sched.remove(self.state, event)
+        self.reservations.give(event)
         del self.events[event.id]
         if self.named.get(event.name) is event:
             del self.named[event.name]
         self.machine.log.add(EventClose(event.id, event.name))
 
-    def read(self, event: PerfEvent) -> int:
-        """Branches retired in the event's scope while it was ACTIVE. In ERROR read(2) gives end of file."""
+    # Reading ---------------------------------------------------------------------------------------------
+
+    def read(self, event: PerfEvent) -> tuple[int, int, int]:
+        """Branches retired in the event's scope while it was ACTIVE, and its enabled and running nanoseconds.
+
+        In ERROR read(2) gives end of file."""
         if event.state == State.ERROR:
             raise RefusedError(f"{event.name} is in ERROR", "EOF")
+        self.state.update_times(self.state.context_of(event), event)
+        count = event.count
         if event.state == State.ACTIVE:
-            return event.count + self.machine.cpus[event.oncpu].retired - event.counted_from
-        return event.count
+            count += counted(self.machine.cpus[event.oncpu], event) - event.counted_from
+        return count, event.enabled, event.running
 
     def sample(self, event: PerfEvent) -> tuple[list[int], list[int]] | None:
         """A PMI of this event: its branch stack, newest first; None when it is not ACTIVE and so cannot overflow."""
         if event.state != State.ACTIVE or event.filter is None:
             return None
-        pc = self.sched.cpus[event.oncpu]
+        pc = self.state.cpus[event.oncpu]
         self.machine.interrupt(self.machine.cpus[pc.index])
         was_read = lbr.lbr_read(self.machine, pc)
         from_ip, to_ip = pc.lbr_stack
         self.machine.log.add(SampleTaken(event.id, event.name, pc.index, from_ip, to_ip, not was_read))
         return from_ip, to_ip
+
+    # Time ------------------------------------------------------------------------------------------------
+
+    def advance(self, ns: int) -> None:
+        before = self.machine.log.now
+        rotation.advance(self.state, before + ns)
+        unthrottle(self.state, before)
+
+    def set_mux_interval(self, ns: int, cpu: int, phase: int) -> None:
+        """The timers of these CPUs start anew with the new interval; the same value changes nothing (1.12)."""
+        for pc in self.state.cpus if cpu < 0 else [self.state.cpus[cpu]]:
+            if (self.state.mux_interval[pc.index], self.state.mux_phase[pc.index]) != (ns, phase):
+                self.state.mux_interval[pc.index], self.state.mux_phase[pc.index] = ns, phase
+                if pc.tick_at >= 0:
+                    pc.tick_at = next_tick(self.state, pc)

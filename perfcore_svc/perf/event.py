@@ -1,15 +1,15 @@
-"""A perf event, here always the single leader of its group."""
+"""A perf event: a group leader, alone or with siblings, or a sibling."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from perfcore_svc.perf.branch_filter import BranchFilter
 
 
 class State(IntEnum):
-    """``enum perf_event_state``; at OFF or below an event is not considered by sched-in."""
+    """``enum perf_event_state`` (1.1); at OFF or below an event is not considered by sched-in."""
 
     EXIT = -3
     ERROR = -2
@@ -18,14 +18,22 @@ class State(IntEnum):
     ACTIVE = 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PerfEvent:
-    """``cpu`` -1 follows ``task``; an empty ``task`` is a CPU event. ``oncpu`` is -1 unless ACTIVE.
+    """``cpu`` -1 follows ``task``; an empty ``task`` is a CPU event. ``oncpu`` is -1 unless ACTIVE. ``leader`` is the
+    event itself unless it is a sibling; ``pinned`` and ``exclusive`` are a leader's.
 
-    What it takes to be on: ``filter`` and ``slot`` (its value in the LBR shared register; None takes none),
-    ``counter``, ``pseudo`` (the one fake counter, 58). ``guest`` names the vCPU of a guest's event: such an event
-    never turns the LBR on in the host. ``ran``: it has accumulated running time. ``grant`` numbers the current
-    ACTIVE spell towards KVM; ``lost_on`` is the CPU on which a guest's event went to ERROR."""
+    What it takes to be on: ``counters``, a mask of the counters that can count it (0: none), of which it has
+    ``counter`` while ACTIVE (else -1); ``filter`` and ``slot`` (its value in the LBR shared register; None takes none);
+    ``pseudo``, the one fake counter 58. ``listed``: it takes a place in the CPU's event list.
+
+    ``kind``: lbr, bts or pt, which shut each other out, or "". ``includes_guest``: attr.exclude_guest is 0.
+
+    ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``ran``: it has been
+    on before. ``period``: branches between overflows (0: none), ``overflow_at`` what the CPU's counter shows at the
+    next one while ACTIVE, else the branches left until then. ``interrupts``: overflows in this jiffy. ``enabled`` and
+    ``running`` are nanoseconds of its context's clock up to ``stamp``. ``grant`` numbers the current ACTIVE spell
+    towards KVM; ``lost_on`` is the CPU on which a guest's event went to ERROR."""
 
     id: int
     name: str
@@ -33,16 +41,53 @@ class PerfEvent:
     task: str
     pinned: bool
     state: State
+    exclusive: bool = False
     filter: BranchFilter | None = None
     slot: int | None = None
-    counter: bool = True
+    counters: int = 0
     pseudo: bool = False
+    listed: bool = True
+    kind: str = ""
+    includes_guest: bool = False
     guest: str = ""
     task_data: bool = False
+    leader: PerfEvent = None  # type: ignore[assignment]
+    siblings: list[PerfEvent] = field(default_factory=list)
     oncpu: int = -1
+    counter: int = -1
+    period: int = 0
+    overflow_at: int = 0
+    interrupts: int = 0
     ran: bool = False
+    enabled: int = 0
+    running: int = 0
+    stamp: int = 0
     count: int = 0
     counted_from: int = 0
     grant: int = 0
     lost_on: int = -1
     traced: tuple[State, int] = (State.OFF, -1)
+
+    def __post_init__(self) -> None:
+        if self.leader is None:
+            self.leader = self
+
+    @property
+    def effective_state(self) -> State:
+        """A member of a group whose leader is off counts as off (``__perf_effective_state``)."""
+        return self.leader.state if self.leader.state <= State.OFF else self.state
+
+    @property
+    def group(self) -> list[PerfEvent]:
+        """The leader and its siblings, for a leader."""
+        return [self, *self.siblings]
+
+    @property
+    def event_class(self) -> int:
+        """PINNED or FLEXIBLE, which is the leader's (1.2)."""
+        return PINNED if self.leader.pinned else FLEXIBLE
+
+
+PINNED = 2
+FLEXIBLE = 1
+ALL = PINNED | FLEXIBLE

@@ -14,8 +14,23 @@ from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR, SELECT_CALL_
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.machine.msr import quirked_from
-from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.context import Context, PerfCpu, TaskLbr
 from perfcore_svc.perf.event import PerfEvent
+
+
+def attach(ctx: Context, event: PerfEvent) -> None:
+    """Space for saved stacks, while the task has an event that wants them (PERF_ATTACH_TASK_DATA)."""
+    if event.task_data:
+        ctx.lbr_events += 1
+        if ctx.task:
+            ctx.lbr = ctx.lbr or TaskLbr()
+
+
+def detach(ctx: Context, event: PerfEvent) -> None:
+    if event.task_data:
+        ctx.lbr_events -= 1
+        if not ctx.lbr_events:
+            ctx.lbr = None
 
 
 def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, shut_out: bool, select: bool) -> None:
@@ -25,8 +40,7 @@ def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, sh
         pc.save_select = pc.save_select or select
         pc.shut_out = pc.shut_out or shut_out
     pc.br_sel = event.filter
-    if event.filter.user_call_stack and ctx.lbr is not None:
-        ctx.lbr.callstack_users += 1
+    _count_call_stack(pc, ctx, event, 1)
     if pc.lbr_users == 0 and not event.ran:
         lbr_reset(machine, pc, "first LBR user is new")
     pc.lbr_users += 1
@@ -39,11 +53,20 @@ def lbr_del(pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
     if event.guest:
         pc.save_select = False
         pc.shut_out = False
-    if pc.br_sel is not None and pc.br_sel.user_call_stack and ctx.lbr is not None:
-        ctx.lbr.callstack_users -= 1
+    _count_call_stack(pc, ctx, event, -1)
     pc.lbr_users -= 1
     if not event.guest:
         pc.host_users -= 1
+
+
+def _count_call_stack(pc: PerfCpu, ctx: Context, event: PerfEvent, step: int) -> None:
+    """One user more or less whose stack is saved: by ``br_sel``, which is not the event's own filter on the way out."""
+    if pc.br_sel is None or not pc.br_sel.user_call_stack:
+        return
+    if ctx.lbr is not None:
+        ctx.lbr.callstack_users += step
+    elif event.task_data and not ctx.task:
+        pc.callstack_users += step
 
 
 def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
@@ -54,9 +77,10 @@ def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
     machine.count("wrmsr", machine.model.entry_registers)
     machine.count("lbr-reset")
     pc.last_task_ctx, pc.last_log_id = None, 0
-    if pc.save_select:
+    clears = pc.reset_clears_select and pc.save_select
+    if clears:
         cpu.lbr.select = 0
-    machine.log.add(LbrReset(pc.index, why, pc.save_select))
+    machine.log.add(LbrReset(pc.index, why, clears))
 
 
 def disable_all(machine: Machine, pc: PerfCpu) -> None:
@@ -67,6 +91,7 @@ def disable_all(machine: Machine, pc: PerfCpu) -> None:
 def enable_all(machine: Machine, pc: PerfCpu) -> None:
     """Turn the LBR on for the host's events, unless there are none or a guest's event shuts the host out."""
     cpu = machine.cpus[pc.index]
+    select = cpu.lbr.select
     on = bool(pc.host_users) and not pc.shut_out
     if on:
         freeze = DEBUGCTL_FREEZE_LBRS_ON_PMI
@@ -76,8 +101,8 @@ def enable_all(machine: Machine, pc: PerfCpu) -> None:
             if cpu.lbr.select & SELECT_CALL_STACK:
                 freeze = 0
         _write_debugctl(machine, cpu, DEBUGCTL_LBR | freeze)
-    if (on, cpu.lbr.select if on else 0) != pc.traced_lbr or cpu.debugctl != cpu.traced_debugctl:
-        pc.traced_lbr = (on, cpu.lbr.select if on else 0)
+    if on != pc.traced_lbr or cpu.debugctl != cpu.traced_debugctl or cpu.lbr.select != select:
+        pc.traced_lbr = on
         cpu.traced_debugctl = cpu.debugctl
         machine.log.add(HostLbr(pc.index, on, cpu.debugctl, cpu.lbr.select))
 
@@ -109,7 +134,7 @@ def _save(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
     """``__intel_pmu_lbr_save``."""
     saved = ctx.lbr
     assert saved is not None
-    if saved.callstack_users <= 0:
+    if saved.callstack_users + pc.callstack_users == 0:
         saved.valid = False
         return
     lbr = machine.cpus[pc.index].lbr
@@ -133,7 +158,7 @@ def _restore(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
     """``__intel_pmu_lbr_restore``, with the fast path for a ring that nobody has touched since."""
     saved = ctx.lbr
     assert saved is not None
-    if saved.callstack_users <= 0 or not saved.valid:
+    if saved.callstack_users + pc.callstack_users == 0 or not saved.valid:
         lbr_reset(machine, pc, "nothing saved for this task")
         return
     lbr = machine.cpus[pc.index].lbr

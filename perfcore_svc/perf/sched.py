@@ -1,243 +1,161 @@
-"""Which events are on: contexts in and out, the walk, install, enable, disable, remove, task switch.
+"""Operations on events and tasks, and what they reschedule (1.9, 1.10, 1.11).
 
-Kernel names: ``perf_event_sched_in``, ``ctx_sched_out``, ``merge_sched_in``, ``ctx_resched``,
-``perf_install_in_context``, ``perf_event_enable``, ``perf_event_context_sched_in``.
+Kernel names: ``perf_install_in_context``, ``perf_event_enable``, ``perf_event_disable``, ``perf_remove_from_context``,
+``ctx_resched``, ``__perf_event_task_sched_out``, ``perf_event_context_sched_in``. Disabling or removing an event
+reschedules nobody. A pinned group that a walk cannot put on goes to ERROR, and only an enable takes it out of there.
 
-Order is always CPU-pinned, task-pinned, CPU-flexible, task-flexible. A class that is in is not walked again:
-whoever waits is tried only once its class went out. Disabling or removing an event reschedules nobody. A
-pinned event that a walk cannot put on goes to ERROR and only an enable takes it out of there.
+Out of scope: the clone-swap short cut of a task switch, which needs inherited events; those are not modelled.
 """
 
 from __future__ import annotations
 
-from contract.design import Design, LosingAdd
-from contract.trace import EventChange
-from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import lbr
-from perfcore_svc.perf.context import ALL, FLEXIBLE, PINNED, Context, PerfCpu
-from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.rules import KernelRules
+from perfcore_svc.perf.context import Context, TaskLbr
+from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, PerfEvent, State
+from perfcore_svc.perf.group import event_sched_out, group_sched_out
+from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.walk import ctx_sched_out, sched_in
 
-PRIVATE_SLOT = 1 << 62
-"""Linux-only bit that keeps a guest's slot value from ever equalling a host's (``LBR_VCPU`` of v8)."""
+
+def install(st: PerfState, event: PerfEvent) -> None:
+    """``perf_install_in_context``. Success says nothing about being scheduled. A sibling's leader has it already."""
+    ctx = st.context_of(event)
+    quiet = st.rules.quiet_install and event.effective_state == State.OFF and ctx.events > 0
+    _add_event(st, ctx, event)
+    cpu = _live_on(st, event)
+    if cpu >= 0 and not quiet:
+        _resched(st, cpu, event)
 
 
-class Scheduler:
-    """All contexts of one machine. ``changed`` collects the events whose state a running operation touched."""
+def _add_event(st: PerfState, ctx: Context, event: PerfEvent) -> None:
+    ctx.events += 1
+    if not event.task or st.cpu_running(event.task) >= 0:
+        st.start_clock(ctx)
+    event.stamp = st.context_time(ctx)
+    if event.leader is event:
+        ctx.add_leader(event)
+    lbr.attach(ctx, event)
 
-    __slots__ = ("changed", "counters", "cpus", "design", "machine", "rules", "tasks")
 
-    def __init__(self, machine: Machine, counters: int, rules: KernelRules, design: Design) -> None:
-        self.machine = machine
-        self.counters = counters
-        self.rules = rules
-        self.design = design
-        self.cpus = [PerfCpu(cpu.index, Context("")) for cpu in machine.cpus]
-        self.tasks: dict[str, Context] = {}
-        self.changed: dict[int, PerfEvent] = {}
+def enable(st: PerfState, event: PerfEvent) -> None:
+    """``perf_event_enable``: from OFF or ERROR, in its old place in the order."""
+    if event.state >= State.INACTIVE:
+        return
+    ctx = st.context_of(event)
+    st.set_state(ctx, event, State.INACTIVE)
+    cpu = _live_on(st, event)
+    if cpu < 0 or event.cpu not in (-1, cpu):
+        return
+    if event.leader is event or event.leader.state == State.ACTIVE:
+        _resched(st, cpu, event)
 
-    def context_of(self, event: PerfEvent) -> Context:
-        if event.task:
-            return self.tasks.setdefault(event.task, Context(event.task))
-        return self.cpus[event.cpu].ctx
 
-    def cpu_running(self, task: str) -> int:
-        """The CPU that ``task`` is on, or -1."""
-        return next((cpu.index for cpu in self.machine.cpus if task and cpu.task == task), -1)
+def disable(st: PerfState, event: PerfEvent) -> None:
+    """``perf_event_disable``: a leader takes its group off; nobody takes the freed place now. ERROR stays ERROR."""
+    if event.state < State.INACTIVE:
+        return
+    _take_off(st, event, with_group=True)
+    st.set_state(st.context_of(event), event, State.OFF)
 
-    # Operations on events --------------------------------------------------------------------------------
 
-    def install(self, event: PerfEvent) -> None:
-        """``perf_install_in_context``. Success says nothing about being scheduled."""
-        ctx = self.context_of(event)
-        quiet = event.state <= State.OFF and self.rules.install_off_quietly and not ctx.empty
-        ctx.add(event)
-        cpu = self._live_on(event)
-        if cpu >= 0 and not quiet:
-            self._resched(cpu, event)
+def remove(st: PerfState, event: PerfEvent) -> None:
+    """``perf_remove_from_context`` with DETACH_GROUP: the siblings become leaders of their own, flexible ones, and
+    those that are on stay on."""
+    ctx = st.context_of(event)
+    _take_off(st, event, with_group=False)
+    st.update_times(ctx, event)
+    if event.leader is event:
+        ctx.groups(event.event_class).remove(event)
+        for sibling in event.siblings:
+            st.update_times(ctx, sibling)
+        siblings, event.siblings = event.siblings, []
+        for sibling in siblings:
+            sibling.leader = sibling
+            ctx.add_leader(sibling)
+            if sibling.state == State.ACTIVE:
+                ctx.active(sibling.event_class).append(sibling)
+    else:
+        event.leader.siblings.remove(event)
+    ctx.events -= 1
+    lbr.detach(ctx, event)
+    if not ctx.events:
+        ctx.is_active = 0
+        st.stop_clock(ctx)
+    event.state = State.EXIT
 
-    def enable(self, event: PerfEvent) -> None:
-        """``perf_event_enable``: from OFF or ERROR, in its old place in the order."""
-        if event.state >= State.INACTIVE:
-            return
-        event.state = State.INACTIVE
-        self._touch(event)
-        cpu = self._live_on(event)
-        if cpu >= 0 and event.cpu in (-1, cpu):
-            self._resched(cpu, event)
 
-    def disable(self, event: PerfEvent) -> None:
-        """``perf_event_disable``: nobody takes the freed place now. An event in ERROR stays there."""
-        if event.state < State.INACTIVE:
-            return
-        self._off(event)
-        event.state = State.OFF
-        self._touch(event)
+def _take_off(st: PerfState, event: PerfEvent, *, with_group: bool) -> None:
+    if event.state != State.ACTIVE:
+        return
+    pc = st.cpus[event.oncpu]
+    ctx = st.context_of(event)
+    st.machine.interrupt(st.machine.cpus[pc.index])
+    lbr.disable_all(st.machine, pc)
+    if event.leader is event:
+        ctx.active(event.event_class).remove(event)
+    if event.leader is event and with_group:
+        group_sched_out(st, pc, ctx, event)
+    else:
+        event_sched_out(st, pc, ctx, event)
+    lbr.enable_all(st.machine, pc)
 
-    def remove(self, event: PerfEvent) -> None:
-        """``perf_remove_from_context`` and the end of the event."""
-        self._off(event)
-        self.context_of(event).remove(event)
-        event.state = State.EXIT
 
-    def _off(self, event: PerfEvent) -> None:
-        if event.state == State.ACTIVE:
-            pc = self.cpus[event.oncpu]
-            self.machine.interrupt(self.machine.cpus[event.oncpu])
-            lbr.disable_all(self.machine, pc)
-            self._sched_out(pc, self.context_of(event), event)
-            lbr.enable_all(self.machine, pc)
+def _live_on(st: PerfState, event: PerfEvent) -> int:
+    """The CPU whose scheduling this event is part of now, or -1."""
+    return st.cpu_running(event.task) if event.task else event.cpu
 
-    def _live_on(self, event: PerfEvent) -> int:
-        """The CPU whose scheduling this event is part of now, or -1."""
-        return self.cpu_running(event.task) if event.task else event.cpu
 
-    def _resched(self, cpu: int, event: PerfEvent) -> None:
-        """``ctx_resched`` after ``event`` was installed or enabled: what goes out before everything goes in again."""
-        pc = self.cpus[cpu]
-        classes = ALL if event.pinned else FLEXIBLE
-        self.machine.interrupt(self.machine.cpus[cpu])
-        lbr.disable_all(self.machine, pc)
-        if pc.task_ctx is not None:
-            self._ctx_out(pc, pc.task_ctx, classes)
-        if not event.task:
-            self._ctx_out(pc, pc.ctx, classes)
-        elif event.pinned:
-            self._ctx_out(pc, pc.ctx, FLEXIBLE)
-        self._sched_in(pc)
-        lbr.enable_all(self.machine, pc)
+def _resched(st: PerfState, cpu: int, event: PerfEvent) -> None:
+    """``ctx_resched`` after ``event`` was installed or enabled: what goes out before everything goes in again (1.9)."""
+    pc = st.cpus[cpu]
+    pinned = event.event_class == PINNED
+    classes = ALL if pinned else FLEXIBLE
+    st.machine.interrupt(st.machine.cpus[cpu])
+    lbr.disable_all(st.machine, pc)
+    if pc.task_ctx is not None:
+        ctx_sched_out(st, pc, pc.task_ctx, classes)
+    if not event.task:
+        ctx_sched_out(st, pc, pc.ctx, classes)
+    elif pinned:
+        ctx_sched_out(st, pc, pc.ctx, FLEXIBLE)
+    sched_in(st, pc)
+    lbr.enable_all(st.machine, pc)
 
-    # Task switch -----------------------------------------------------------------------------------------
 
-    def task_out(self, cpu: int, task: str) -> None:
-        """``__perf_event_task_sched_out``: save first, while the task's events are still on."""
-        pc = self.cpus[cpu]
-        ctx = self.tasks.get(task)
-        lbr.disable_all(self.machine, pc)
-        lbr.sched_task(self.machine, pc, ctx, switch_in=False)
-        if ctx is not None:
-            self._ctx_out(pc, ctx, ALL)
-        pc.task_ctx = None
-        lbr.enable_all(self.machine, pc)
+# Task switch -----------------------------------------------------------------------------------------------
 
-    def task_in(self, cpu: int, task: str) -> None:
-        """``__perf_event_task_sched_in``: pinned events of the task go before the CPU's flexible ones."""
-        pc = self.cpus[cpu]
-        ctx = self.tasks.get(task)
-        lbr.disable_all(self.machine, pc)
-        if ctx is not None and not ctx.empty:
-            if ctx.pinned:
-                self._ctx_out(pc, pc.ctx, FLEXIBLE)
-            self._sched_in(pc)
-        lbr.sched_task(self.machine, pc, ctx, switch_in=True)
-        lbr.enable_all(self.machine, pc)
 
-    # The walk --------------------------------------------------------------------------------------------
+def _switching(st: PerfState, task: str) -> Context | None:
+    """The context of a task on the way out or in. Since v6.15 a CPU-wide call-stack event gives every task space."""
+    if task and st.rules.lbr_data_on_task and any(pc.ctx.lbr_events for pc in st.cpus):
+        ctx = st.tasks.setdefault(task, Context(task))
+        ctx.lbr = ctx.lbr or TaskLbr()
+    return st.tasks.get(task)
 
-    def _sched_in(self, pc: PerfCpu) -> None:
-        """``perf_event_sched_in``: every class that is not in, in the order of precedence."""
-        pc.task_ctx = self.tasks.get(self.machine.cpus[pc.index].task)
-        for event_class in (PINNED, FLEXIBLE):
-            for ctx in (pc.ctx, pc.task_ctx):
-                if ctx is not None and not ctx.is_active & event_class and not ctx.empty:
-                    ctx.is_active |= event_class
-                    self._walk(pc, ctx, event_class)
 
-    def _walk(self, pc: PerfCpu, ctx: Context, event_class: int) -> None:
-        """``merge_sched_in`` for each leader in tree order. The first that does not fit shuts the door behind
-        itself."""
-        door_open = True
-        for event in ctx.groups(event_class):
-            if event.state <= State.OFF or event.cpu not in (-1, pc.index) or event.state == State.ACTIVE:
-                continue
-            if door_open and self._add(pc, ctx, event):
-                continue
-            if event_class == PINNED:
-                event.state = State.ERROR
-                if event.guest:
-                    event.lost_on = pc.index
-                self._touch(event)
-                door_open = door_open and not self.rules.pinned_failure_shuts_door
-            else:
-                ctx.rotate_necessary = True
-                door_open = False
+def task_out(st: PerfState, cpu: int, task: str) -> None:
+    """``__perf_event_task_sched_out``: save first, while the task's events are still on."""
+    pc = st.cpus[cpu]
+    ctx = _switching(st, task)
+    lbr.disable_all(st.machine, pc)
+    lbr.sched_task(st.machine, pc, ctx, switch_in=False)
+    if ctx is not None:
+        ctx_sched_out(st, pc, ctx, ALL)
+        st.stop_clock(ctx)
+    pc.task_ctx = None
+    lbr.enable_all(st.machine, pc)
 
-    def _ctx_out(self, pc: PerfCpu, ctx: Context, classes: int) -> None:
-        for event_class in (PINNED, FLEXIBLE):
-            if not classes & event_class & ctx.is_active:
-                continue
-            ctx.is_active &= ~event_class
-            if event_class == FLEXIBLE:
-                ctx.rotate_necessary = False
-            for event in ctx.groups(event_class):
-                if event.oncpu == pc.index:
-                    self._sched_out(pc, ctx, event)
 
-    # One event -------------------------------------------------------------------------------------------
-
-    def _add(self, pc: PerfCpu, ctx: Context, event: PerfEvent) -> bool:
-        """``event_sched_in`` and ``x86_pmu_add``: the LBR hook first, then the resources."""
-        filter_before = pc.br_sel
-        if event.filter is not None:
-            lbr.lbr_add(
-                self.machine,
-                pc,
-                ctx,
-                event,
-                shut_out=self.design.shut_out,
-                select=self.design.save_select,
-            )
-        if not self._fits(pc, event):
-            if event.filter is not None:
-                lbr.lbr_del(pc, ctx, event)
-                if self.design.losing_add is LosingAdd.UNDONE:
-                    pc.br_sel = filter_before
-            return False
-        if event.slot is not None:
-            pc.slot = event.slot
-            pc.slot_users += 1
-        pc.counters_used += event.counter
-        pc.pseudo_used = pc.pseudo_used or event.pseudo
-        event.state, event.oncpu = State.ACTIVE, pc.index
-        event.counted_from = self.machine.cpus[pc.index].retired
-        self._touch(event)
-        return True
-
-    def _fits(self, pc: PerfCpu, event: PerfEvent) -> bool:
-        """``x86_schedule_events`` for one newcomer: the shared LBR register, then a counter."""
-        if event.slot is not None and pc.slot_users and pc.slot != event.slot:
-            return False
-        if event.pseudo and pc.pseudo_used:
-            return False
-        return not event.counter or pc.counters_used < self.counters
-
-    def _sched_out(self, pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
-        if event.filter is not None:
-            lbr.lbr_del(pc, ctx, event)
-        if event.slot is not None:
-            pc.slot_users -= 1
-        pc.counters_used -= event.counter
-        if event.pseudo:
-            pc.pseudo_used = False
-        event.count += self.machine.cpus[pc.index].retired - event.counted_from
-        event.state, event.oncpu, event.ran = State.INACTIVE, -1, True
-        self._touch(event)
-
-    # What others get to know -----------------------------------------------------------------------------
-
-    def _touch(self, event: PerfEvent) -> None:
-        self.changed[event.id] = event
-
-    def settle(self) -> list[tuple[PerfEvent, State, int]]:
-        """Put the net state changes since the last call on record; each with the state and CPU it had before."""
-        changes = []
-        for event in self.changed.values():
-            old, old_cpu = event.traced
-            if (event.state, event.oncpu) == event.traced or event.state == State.EXIT:
-                continue
-            event.traced = (event.state, event.oncpu)
-            cpu = event.oncpu if event.oncpu >= 0 else old_cpu
-            self.machine.log.add(EventChange(event.id, event.name, old.name, event.state.name, cpu))
-            changes.append((event, old, old_cpu))
-        self.changed.clear()
-        return changes
+def task_in(st: PerfState, cpu: int, task: str) -> None:
+    """``__perf_event_task_sched_in``: pinned events of the task, ERROR and OFF ones too, go before the CPU's
+    flexible."""
+    pc = st.cpus[cpu]
+    ctx = _switching(st, task)
+    lbr.disable_all(st.machine, pc)
+    if ctx is not None and ctx.events:
+        st.start_clock(ctx)
+        if ctx.pinned:
+            ctx_sched_out(st, pc, pc.ctx, FLEXIBLE)
+        sched_in(st, pc)
+    lbr.sched_task(st.machine, pc, ctx, switch_in=True)
+    lbr.enable_all(st.machine, pc)

@@ -212,12 +212,6 @@ def test_sessions_do_not_wait_for_each_other() -> None:
     assert numbers(inbox) == [1, 2, 3]
 
 
-def test_holds() -> None:
-    inbox, _ = filled()
-    assert [inbox.holds("k", n) for n in (1, 3, 4)] == [True, True, False]
-    assert not inbox.holds("other", 1)
-
-
 def test_a_session_that_sends_beyond_its_credits_breaks_the_contract() -> None:
     inbox, log = filled(CAPACITY)
     with pytest.raises(PeerContractError, match="k has more than 1024"):

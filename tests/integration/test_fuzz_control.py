@@ -28,6 +28,7 @@ EDGES = {
     FieldDescriptor.TYPE_UINT64: st.sampled_from([0, 1, 2, 2**63, 2**64 - 1]),
     FieldDescriptor.TYPE_FIXED64: st.sampled_from([0, 1, 2**64 - 1]),
     FieldDescriptor.TYPE_INT32: st.sampled_from([0, 0, 1, -1, 2**31 - 1, -(2**31)]),
+    FieldDescriptor.TYPE_INT64: st.sampled_from([-1, 0, 1, 1_000_000, 2**40]),
     FieldDescriptor.TYPE_BOOL: st.booleans(),
     FieldDescriptor.TYPE_ENUM: st.integers(0, 6),
     FieldDescriptor.TYPE_BYTES: st.binary(max_size=8),

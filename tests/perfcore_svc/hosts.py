@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 import msgspec
 
 from contract.control import (
+    Advance,
     AnyPerfCommand,
     Branches,
     Close,
     ConfigurePerf,
+    Counted,
     Disable,
     Done,
     Enable,
     MachineSpec,
     Open,
+    Read,
     Retire,
     RunTask,
     Sample,
@@ -25,7 +29,9 @@ from contract.design import Design
 from contract.designs import MERGED
 from contract.trace import AnyRecord, TraceLog
 from perfcore_svc.core import HostCore
+from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.walk import next_tick
 
 TASKS = ["t", "u"]
 VCPUS = ["v", "w"]
@@ -54,7 +60,7 @@ class Host(HostCore):
         if event is None:
             self.do(Enable(name))
         else:
-            self.perf.sched.enable(event)
+            sched.enable(self.perf.state, event)
             self.endpoint.notify()
 
     def disable(self, name: str) -> None:
@@ -62,6 +68,26 @@ class Host(HostCore):
 
     def close(self, name: str) -> None:
         self.do(Close(name))
+
+    def read(self, name: str) -> Counted:
+        result = self.command(Read(name))
+        assert isinstance(result, Counted)
+        return result
+
+    def times(self, name: str) -> tuple[int, int]:
+        """Enabled and running nanoseconds."""
+        counted = self.read(name)
+        assert counted.errno == ""
+        return counted.enabled, counted.running
+
+    def advance(self, ns: int) -> None:
+        self.do(Advance(ns))
+
+    def tick(self, times: int = 1) -> None:
+        """On to the next point of the multiplex timer's grid on cpu0, as often as said; a tick due there fires."""
+        for _ in range(times):
+            state = self.perf.state
+            self.advance(next_tick(state, state.cpus[0]) - state.now)
 
     def run(self, task: str, cpu: int = 0) -> None:
         self.do(RunTask(task, cpu))
@@ -84,38 +110,55 @@ class Host(HostCore):
         return records
 
 
-def make_host(
+H = TypeVar("H", bound="Host")
+
+
+def make_host(**machine: Any) -> Host:
+    """A host as ``set_up`` makes it."""
+    return set_up(Host(TraceLog()), **machine)
+
+
+def set_up(
+    host: H,
     *,
     lbr: str = "skylake",
     depth: int = 4,
     cpus: int = 1,
     counters: int = 4,
+    fixed: int = 3,
+    pmu: str = "intel",
     kernel: str = "v5.12",
     design: Design = MERGED,
     running: str = "",
-) -> Host:
-    host = Host(TraceLog())
-    host.do(ConfigurePerf(MachineSpec(cpus, lbr, depth, counters, kernel), design, TASKS, VCPUS))
+) -> H:
+    host.do(ConfigurePerf(MachineSpec(cpus, lbr, depth, counters, fixed, pmu, kernel), design, TASKS, VCPUS))
     if running:
         host.run(running)
     host.log.records.clear()
     return host
 
 
-def picture(thing: Any) -> Any:
-    """All state reachable from ``thing`` as plain values, comparable with ==."""
-    if thing is None or isinstance(thing, int | str | bytes):
+def picture(thing: Any, seen: dict[int, int] | None = None) -> Any:
+    """All state reachable from ``thing`` as plain values, comparable with ==. Objects are numbered as they are met; one
+    met again is its number."""
+    seen = {} if seen is None else seen
+    if thing is None or isinstance(thing, Enum):
+        return str(thing)
+    if isinstance(thing, int | str | bytes):
         return thing
     if isinstance(thing, dict):
-        return {key: picture(value) for key, value in thing.items()}
+        return {key: picture(value, seen) for key, value in thing.items()}
     if isinstance(thing, list | tuple):
-        return [picture(value) for value in thing]
+        return [picture(value, seen) for value in thing]
     if isinstance(thing, set | frozenset):
         return sorted(picture(value) for value in thing)
     if isinstance(thing, msgspec.Struct):
-        return type(thing).__name__, [picture(getattr(thing, name)) for name in thing.__struct_fields__]
+        return type(thing).__name__, [picture(getattr(thing, name), seen) for name in thing.__struct_fields__]
+    if id(thing) in seen:
+        return type(thing).__name__, seen[id(thing)]
+    seen[id(thing)] = len(seen)
     if is_dataclass(thing):
-        return type(thing).__name__, [picture(getattr(thing, field.name)) for field in fields(thing)]
+        return type(thing).__name__, [picture(getattr(thing, field.name), seen) for field in fields(thing)]
     names = list(getattr(thing, "__dict__", ())) + list(getattr(type(thing), "__slots__", ()))
     assert names, f"no picture of {thing!r}"
-    return type(thing).__name__, {name: picture(getattr(thing, name)) for name in sorted(names)}
+    return type(thing).__name__, {name: picture(getattr(thing, name), seen) for name in sorted(names)}

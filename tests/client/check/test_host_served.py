@@ -67,7 +67,7 @@ def test_violated_by_an_incomplete_sample(monkeypatch: pytest.MonkeyPatch) -> No
     violation, record = first(trace(ordered(HOST + SAMPLE), MERGED), NAME)
 
     assert isinstance(record, SampleTaken)
-    assert violation.text == "the sample of h0 lacks 2 branches that it asked for and that the LBR holds"
+    assert violation.text == "the sample of h0 lacks 2 branches that it asked for and that were recorded"
 
 
 def test_overwritten_branches_are_not_due() -> None:

@@ -47,7 +47,7 @@ def test_central_story(design: Design) -> None:
     sample = seen["host:s0"]
     assert isinstance(sample, dict)
     assert (sample["entries"], sample["host"], sample["guest"]) == (host + guest, host, guest)
-    assert seen["host:h0"] == {"state": "CLOSED"}
+    assert seen["host:h0"] == {"state": "CLOSED", "samples": 0}
     assert seen["vm0/0:f1"] == ("skipped" if t1 == "#GP" else seen["vm0/0:f1"])
     assert (played.failure, played.wire, unfinished(played)) == (None, "sim", {})
 
@@ -124,7 +124,11 @@ def test_open_fails_with_an_errno() -> None:
     )
     played = play(story, MERGED)
 
-    assert outcomes(played.records) == {"host:h0": {"state": "EOPNOTSUPP"}, "host:n0": "EBADF", "host:": "EBADF"}
+    assert outcomes(played.records) == {
+        "host:h0": {"state": "EOPNOTSUPP", "samples": 0},
+        "host:n0": "EBADF",
+        "host:": "EBADF",
+    }
 
 
 def test_open_and_read_states() -> None:
@@ -135,12 +139,50 @@ def test_open_and_read_states() -> None:
         actors="host",
     )
     assert outcomes(play(story, MERGED).records) == {
-        "host:h0": {"state": "ACTIVE"},
-        "host:h1": {"state": "ERROR"},
-        "host:n0": 5,
+        "host:h0": {"state": "ACTIVE", "samples": 0},
+        "host:h1": {"state": "ERROR", "samples": 0},
+        "host:n0": {"count": 5, "enabled": 0, "running": 0},
         "host:n1": "EOF",
         "host:s1": "none",
     }
+
+
+def test_a_group_belongs_to_the_actor_that_opened_it() -> None:
+    """Both hosts have a g0; the sibling joins that of its own, and so is disabled with it."""
+    story = ordered(
+        "host: g0 = open cpu0 counter; host1: g0 = open cpu0 counter; host1: g1 = open cpu0 in g0 counter;"
+        "host1: disable g0 group;",
+        actors="host, host1",
+    )
+    states = {name: value["state"] for name, value in outcomes(play(story, MERGED).records).items()}  # type: ignore[index]
+    assert states == {"host:g0": "ACTIVE", "host1:g0": "OFF", "host1:g1": "OFF"}
+
+
+def test_mux_and_mediate_give_ok_or_an_errno() -> None:
+    """An event that is opened where nothing is named counts guests, too."""
+    story = ordered(
+        "host: m0 = mux 1ms; host: m1 = mux 999us; host: m2 = mediate; host: h0 = open cpu0 counter;"
+        "host: h1 = open cpu0 counter exclude_guest; host: m3 = unmediate; host: h2 = open cpu0 counter;"
+        "host: mux 2ms; host: m4 = mediate;",
+        actors="host",
+    )
+    seen = outcomes(play(story, MERGED).records)
+
+    assert [seen[f"host:m{i}"] for i in range(5)] == ["ok", "EINVAL", "ok", "ok", "EBUSY"]
+    assert [seen[f"host:h{i}"]["state"] for i in range(3)] == ["EOPNOTSUPP", "ACTIVE", "ACTIVE"]  # type: ignore[index]
+    assert "host:" not in seen
+
+
+def test_samples_are_those_of_overflows() -> None:
+    story = ordered(
+        "host: h0 = open cpu0 branch any period 10; host: h1 = open cpu0 branch any; host: branch 35;"
+        "host: s = sample h1;",
+        actors="host",
+    )
+    seen = outcomes(play(story, MERGED).records)
+
+    assert seen["host:h0"] == {"state": "ACTIVE", "samples": 3}
+    assert seen["host:h1"] == {"state": "ACTIVE", "samples": 0}
 
 
 def test_register_indexes_an_msr() -> None:

@@ -7,16 +7,18 @@ from hypothesis import strategies as st
 from client.litmus import ast as a
 from client.litmus.msr import SINGLE, bit_names
 from client.litmus.words import (
-    BRANCH_FILTERS,
-    EVENT_STATES,
+    BRANCH_CONFIGS,
+    CONFIGS,
     FIELDS,
     INVARIANTS,
-    KERNELS,
     QUANTIFIERS,
+    STATE_WORDS,
     VERDICTS,
 )
 from contract.control import MachineSpec, VmSpec
+from contract.spec import KERNELS
 from contract.x86 import BRANCH_KINDS, MASK64, LbrModel, lbr_model
+from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 
 MACHINES = st.builds(
     MachineSpec,
@@ -24,6 +26,7 @@ MACHINES = st.builds(
     lbr=st.sampled_from(["skylake", "haswell", "nehalem"]),
     depth=st.sampled_from([4, 8]),
     counters=st.integers(1, 4),
+    fixed=st.sampled_from([0, 3, 3]),
     kernel=st.sampled_from(KERNELS),
 )
 PURPOSES = st.one_of(
@@ -33,7 +36,9 @@ PURPOSES = st.one_of(
 KINDS = st.sampled_from(["jmp", "jmp", *BRANCH_KINDS])
 RINGS = st.sampled_from(["kernel", "user"])
 BURSTS = st.one_of(st.integers(1, 12), st.integers(1, 1_000_000))
+UNITS = st.sampled_from([1, 1_000, 1_000_000])
 VALUES = st.one_of(st.integers(0, 64), st.integers(0, MASK64))
+PERIODS = st.sampled_from([0, 0, 0, 3, 100, 10_000, (1 << 47) - 1])
 EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
 
 
@@ -71,7 +76,7 @@ class _Actor:
 
     def host(self) -> a.AnyStmt:
         draw = self.draw
-        known = ["run", "run", "idle", "open", "branch", "branch", "advance"]
+        known = ["run", "run", "idle", "open", "open", "branch", "branch", "advance", "mux", "mediate"]
         match draw(st.sampled_from(known + ["op", "read", "sample", "sample"] * bool(self.open))):
             case "run" if self.tasks:
                 return a.RunOn(draw(st.sampled_from(self.tasks)), draw(self.cpu))
@@ -80,11 +85,16 @@ class _Actor:
             case "branch":
                 return a.HostBranch(draw(BURSTS), draw(self.cpu), draw(KINDS), draw(RINGS))
             case "advance":
-                unit = draw(st.sampled_from([1, 1_000, 1_000_000, 1_000_000_000]))
-                return a.AdvanceTime(draw(st.integers(1, 2000)) * unit)
+                return a.AdvanceTime(draw(st.integers(1, 50)) * draw(UNITS))
+            case "mux":
+                interval = draw(st.one_of(st.integers(0, 20).map(lambda ms: ms * 1_000_000), st.integers(0, 1000)))
+                cpu = draw(st.one_of(st.just(-1), self.cpu))
+                return a.MuxInterval(interval, cpu, self.register("m", optional=True))
+            case "mediate":
+                return a.Mediated(draw(st.booleans()), self.register("m", optional=True))
             case "op":
                 op = draw(st.sampled_from(["enable", "disable", "close"]))
-                return a.EventOp(op, draw(st.sampled_from(self.open)))
+                return a.EventOp(op, draw(st.sampled_from(self.open)), op != "close" and draw(st.booleans()))
             case "read":
                 return a.ReadEvent(self.register("n", optional=True), draw(st.sampled_from(self.open)))
             case "sample":
@@ -95,15 +105,28 @@ class _Actor:
     def open_event(self) -> a.OpenEvent:
         draw = self.draw
         task = draw(st.sampled_from(["", *self.tasks]))
+        cpu = draw(st.one_of(st.just(-1), self.cpu) if task else self.cpu)
+        group = draw(st.sampled_from(["", *self.open]))
+        if group and draw(st.integers(0, 4)):  # Mostly siblings that the kernel takes.
+            leader = self.set[group]
+            assert isinstance(leader, a.OpenEvent)
+            cpu, task = leader.cpu, leader.task
+        leads = not group or not draw(st.integers(0, 4))
         filters = st.lists(st.sampled_from(BRANCH_FILTERS), max_size=3, unique=True).map(tuple)
+        branch = draw(st.one_of(st.just(("any",)), filters))
         return a.OpenEvent(
             self.register("h"),
-            cpu=draw(st.one_of(st.just(-1), self.cpu) if task else self.cpu),
+            cpu=cpu,
             task=task,
-            pinned=draw(st.booleans()),
-            branch=draw(st.one_of(st.just(("any",)), filters)),
+            pinned=leads and draw(st.booleans()),
+            branch=branch,
             privilege=draw(EVENT_RINGS),
             disabled=draw(st.booleans()),
+            group=group,
+            exclusive=leads and not draw(st.integers(0, 3)),
+            config=draw(st.one_of(st.just("general"), st.sampled_from(BRANCH_CONFIGS if branch else CONFIGS))),
+            exclude_guest=draw(st.booleans()),
+            period=draw(PERIODS),
         )
 
     def guest(self) -> a.AnyStmt:
@@ -162,7 +185,8 @@ def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
     states: list[a.Term] = []
     for actor in actors:
         for register, stmt in actor.set.items():
-            numbers.append(a.Reg(actor.name, register))
+            if not isinstance(stmt, a.OpenEvent):
+                numbers.append(a.Reg(actor.name, register))
             for field in FIELDS.get(type(stmt), ()):
                 (states if field == "state" else numbers).append(a.Reg(actor.name, register, field))
     choices: list[st.SearchStrategy[a.Expr]] = [verdicts]
@@ -171,7 +195,7 @@ def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
         choices.append(st.builds(a.Compare, number, operator, st.one_of(VALUES.map(a.Int), number)))
         choices.append(st.builds(a.Compare, number, equality, st.sampled_from(["#GP", "EOF"]).map(a.Word)))
     if states:
-        words = st.sampled_from(EVENT_STATES).map(a.Word)
+        words = st.sampled_from(STATE_WORDS).map(a.Word)
         choices.append(st.builds(a.Compare, st.sampled_from(states), equality, words))
     return st.one_of(choices)
 

@@ -26,7 +26,7 @@ LBR host-event-takes-lbr
 "A CPU-pinned host event claims the LBR
     while a guest is using it."
 
-machine { lbr = skylake; cpus = 1; depth = 8; counters = 2; kernel = v6.16; }   // any order
+machine { lbr = skylake; cpus = 1; depth = 8; counters = 2; fixed = 1; kernel = v6.16; }   // any order
 task t0, t1;
 vm vm0 { vcpus = 1; lbr = on; }
 vm vm1 { lbr = off; }
@@ -37,8 +37,12 @@ host {
     h1 = open task t0 on cpu0 disabled user branch call, any_return flexible;
     h2 = open task vm0/0 branch any_call kernel user pinned;
     c0 = open cpu0 flexible counter;
+    g0 = open cpu0 counter cycles period 100 exclude_guest exclusive;
+    g1 = open cpu0 in g0 counter ref-cycles;
+    g2 = open cpu0 counting instructions branch call disabled in g0 pinned;
     branch 8;
     branch 1_000 call user on cpu0;
+    enable g0 group;  disable g0 group;  mux 1ms;  mux 8ms on cpu0;  m0 = mux 0ms;  mediate;  m1 = unmediate;
     s0 = sample h0;  n0 = read h0;  disable h0;  enable h0;  close h0;
     idle cpu0;  advance 4ms;
 }
@@ -54,7 +58,8 @@ vm0/0 {
 user { u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;  u1 = get vm0/0 LBR_TOS;  stop_lbr vm0/0; }
 host1, vm1/0 { /* in this order */ host1: run vm1/0 on cpu0; vm1/0: branch 8; }
 
-exists (vm0/0:r0 = #GP /\\ (host:s0.guest > 0 \\/ ~ host:h0.state = ERROR) /\\ invariant one-owner = held)
+exists (vm0/0:r0 = #GP /\\ (host:s0.guest > 0 \\/ ~ host:h0.state = ERROR) /\\ invariant one-owner = held
+    /\\ host:n0.running < 4ms /\\ host:h0.samples = 0 /\\ host:h1.state != EINVAL)
 """
 
 HOST: list[a.AnyStmt] = [
@@ -63,8 +68,18 @@ HOST: list[a.AnyStmt] = [
     a.OpenEvent("h1", cpu=0, task="t0", branch=("call", "any_return"), privilege=("user",), disabled=True),
     a.OpenEvent("h2", task="vm0/0", pinned=True, branch=("any_call",)),
     a.OpenEvent("c0", cpu=0),
+    a.OpenEvent("g0", cpu=0, exclusive=True, config="cycles", exclude_guest=True, period=100),
+    a.OpenEvent("g1", cpu=0, group="g0", config="ref-cycles"),
+    a.OpenEvent("g2", cpu=0, pinned=True, branch=("call",), disabled=True, group="g0", config="instructions"),
     a.HostBranch(8),
     a.HostBranch(1000, 0, "call", "user"),
+    a.EventOp("enable", "g0", group=True),
+    a.EventOp("disable", "g0", group=True),
+    a.MuxInterval(1_000_000),
+    a.MuxInterval(8_000_000, cpu=0),
+    a.MuxInterval(0, register="m0"),
+    a.Mediated(create=True),
+    a.Mediated(create=False, register="m1"),
     a.SampleEvent("s0", "h0"),
     a.ReadEvent("n0", "h0"),
     a.EventOp("disable", "h0"),
@@ -102,7 +117,7 @@ def test_every_form() -> None:
     expected = Scenario(
         "host-event-takes-lbr",
         "A CPU-pinned host event claims the LBR while a guest is using it.",
-        MachineSpec(cpus=1, lbr="skylake", depth=8, counters=2, kernel="v6.16"),
+        MachineSpec(cpus=1, lbr="skylake", depth=8, counters=2, fixed=1, kernel="v6.16"),
         ["t0", "t1"],
         [VmSpec("vm0"), VmSpec("vm1", lbr=False)],
         [
@@ -126,6 +141,9 @@ def test_every_form() -> None:
                         )
                     ),
                     a.Compare(a.Invariant("one-owner"), "=", a.Word("held")),
+                    a.Compare(a.Reg("host", "n0", "running"), "<", a.Int(4_000_000)),
+                    a.Compare(a.Reg("host", "h0", "samples"), "=", a.Int(0)),
+                    a.Compare(a.Reg("host", "h1", "state"), "!=", a.Word("EINVAL")),
                 )
             ),
         ),
@@ -211,12 +229,41 @@ def message(text: str) -> str:
             "h1 = open cpu0 branch any_ret;",
             "6:23: unknown branch filter 'any_ret', did you mean 'any_return'?",
         ),
+        ("h1 = open cpu0 pinned period 9 counter period 9;", "6:40: 'period' after 'period'"),
+        ("h1 = open cpu0 counter period 0;", "6:31: period = 0 is impossible, expected 1 to 140737488355327"),
+        (
+            "h1 = open cpu0 counter period 140737488355328;",
+            "6:31: period = 140737488355328 is impossible, expected 1 to 140737488355327",
+        ),
+        ("h1 = open cpu0 counter cycle;", "6:24: unknown counted event 'cycle', did you mean 'cycles'?"),
+        ("h1 = open cpu0 counter excluded;", "6:24: unknown counted event 'excluded', did you mean 'exclusive'?"),
+        (
+            "h1 = open cpu0 branch any counting pt;",
+            "6:36: 'pt' has no branch stack, expected general, instructions, cycles or ref-cycles",
+        ),
+        ("h1 = open cpu0 counter cycles counting cycles;", "6:31: 'counting' after 'counter'"),
+        ("h1 = open cpu0 in h2 counter;", "6:19: host has not opened event 'h2' by here"),
+        ("h1 = open cpu0 in h1 counter;", "6:19: host has not opened event 'h1' by here"),
+        ("h1 = open cpu0 in s0 counter;", "6:19: 's0' is no event: host set it by 's0 = sample h0'"),
+        ("close h0; h1 = open cpu0 counter in h0;", "6:37: event 'h0' is closed by here"),
+        ("h1 = open cpu0 counter in h0 in h0;", "6:30: 'in' after 'in'"),
+        (
+            "h1 = open cpu0 counter disable;",
+            "6:24: expected ';', 'branch', 'counter', 'counting', 'disabled', 'exclude_guest', 'exclusive', 'flexible',"
+            " 'in', 'kernel', 'period', 'pinned', 'user' or a name, found 'disable', did you mean 'disabled'?",
+        ),
+        ("close h0 group;", "6:10: expected ';', found 'group'"),
+        ("enable h0 grp;", "6:11: expected ';' or 'group', found 'grp'"),
+        ("mux 101s;", "6:5: mux 101s is impossible, expected 0s to 100s"),
+        ("mux 1ms on cpu2;", "6:12: no CPU 'cpu2', the machine has cpu0 to cpu1"),
+        ("advance 100_001ms;", "6:9: advance 100001ms is impossible, expected 1ns to 100s"),
         ("wrmsr LBR_TOS, 1;", "6:1: 'wrmsr' is a guest statement, 'host' is no guest"),
-        ("advance 0ms;", "6:9: advance needs a time above 0 that fits 64 bits of ns"),
+        ("advance 0ms;", "6:9: advance 0s is impossible, expected 1ns to 100s"),
         ("read = sample h0;", "6:6: expected a name, found '='"),
         (
             "x = close h0;",
-            "6:5: expected 'get', 'open', 'rdmsr', 'read', 'sample', 'set' or 'wrmsr', found 'close'",
+            "6:5: expected 'get', 'mediate', 'mux', 'open', 'rdmsr', 'read', 'sample', 'set', 'unmediate' or 'wrmsr',"
+            " found 'close'",
         ),
     ],
 )
@@ -259,6 +306,19 @@ def test_guest_errors(guest: str, expected: str) -> None:
         ("exits (host:s0 = 1)", "11:1: unknown word 'exits', did you mean 'exists'?"),
         ("exists (host:s0.gest > 0)", "11:17: unknown field 'gest', did you mean 'guest'?"),
         ("exists (vm0/0:r0.tos = 0)", "11:18: vm0/0:r0 has no fields"),
+        ("exists (host:h0.state = 0)", "11:25: expected ACTIVE, INACTIVE, OFF, ERROR, CLOSED or an errno, found 0"),
+        ("exists (host:s0.guest = 4ms)", "11:25: a time can only be compared with .enabled or .running"),
+        ("exists (host:h0 = EINVAL)", "11:14: host:h0 is an event, expected host:h0.state or host:h0.samples"),
+        ("exists (host:s0.hosts = 4ms)", "11:17: unknown field 'hosts', did you mean 'host'?"),
+        ("exists (host:h0.samples > #GP)", "11:25: named values have no order, expected '=' or '!=', found '>'"),
+        (
+            "host1 { enable h0; }",
+            "11:16: host1 has not opened event 'h0' by here, it is host's",
+        ),
+        (
+            "host1 { h1 = open cpu0 in h0 counter; }",
+            "11:27: host1 has not opened event 'h0' by here, it is host's",
+        ),
         ("exists (host:s2 = 0)", "11:14: host never sets register 's2'"),
         (
             "exists (invariant one-ownr = held)",
@@ -292,6 +352,12 @@ def test_errors_after_the_blocks(end: str, expected: str) -> None:
             "1:25: depth 7 is impossible on skylake, expected a power of two from 2 to 32",
         ),
         ("LBR x machine { lbr = skylak; }", "1:23: unknown LBR model 'skylak', did you mean 'skylake'?"),
+        ("LBR x machine { counters = 33; }", "1:28: counters = 33 is impossible, expected 1 to 32"),
+        ("LBR x machine { fixed = 4; }", "1:25: fixed = 4 is impossible, expected 0 to 3"),
+        (
+            "LBR x machine { pmu = intel; }",
+            "1:17: unknown setting 'pmu', expected cpus, lbr, depth, counters, fixed or kernel",
+        ),
         ("LBR x machine { cpu = 1; }", "1:17: unknown setting 'cpu', did you mean 'cpus'?"),
         ("LBR x machine { kernel = v6.1; }", "1:26: unknown kernel 'v6.1', did you mean 'v6.16'?"),
         ("LBR x machine {} machine {}", "1:18: the machine is described twice"),
@@ -355,7 +421,7 @@ def test_any_text(text: str) -> None:
 
 SIGNS = ["{", "}", "(", ")", "[", "]", ";", ":", ",", ".", "=", "!=", ">", "|", "~", "/\\", "\\/", "#GP"]
 VALUES = ["0", "8", "0x1c9", "cpu0", "cpu1", "vm0/0", "vm0", "t0", "host", "r0", "h0", "s0", "4ms", "v5.12"]
-KNOWN = ["LBR_TOS", "LBR_FROM", "DEBUGCTL", "any", "call", "jmp", "skylake", "state", "held", "no-leak"]
+KNOWN = ["LBR_TOS", "LBR_FROM", "DEBUGCTL", "any", "call", "jmp", "cycles", "skylake", "state", "held", "no-leak"]
 PIECES = sorted(RESERVED) + SIGNS + VALUES + KNOWN
 
 
@@ -364,7 +430,7 @@ def test_any_words(words: list[str]) -> None:
     survives("LBR x vm vm0 {} task t0; " + " ".join(words))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(scenarios(), st.data())
 def test_mutated_text(scenario: Scenario, data: st.DataObject) -> None:
     tokens = re.findall(r"\s+|[\w/.#-]+|.", format_scenario(scenario))

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from client.litmus import MachineSpec, Scenario, format_scenario, parse
 from client.litmus import ast as a
-from client.litmus.text import statement_text
+from client.litmus.text import expr_text, statement_text
 from contract.errors import InputError
 from tests.client.litmus.strategies import scenarios
 from tests.client.litmus.test_parser import STORY
@@ -17,7 +17,7 @@ PRINTED = """\
 LBR host-event-takes-lbr
 "A CPU-pinned host event claims the LBR while a guest is using it."
 
-machine { cpus = 1; lbr = skylake; depth = 8; counters = 2; kernel = v6.16; }
+machine { cpus = 1; lbr = skylake; depth = 8; counters = 2; fixed = 1; kernel = v6.16; }
 task t0, t1;
 vm vm0 { vcpus = 1; lbr = on; }
 vm vm1 { vcpus = 1; lbr = off; }
@@ -28,8 +28,18 @@ host {
     h1 = open task t0 on cpu0 flexible branch call, any_return user disabled;
     h2 = open task vm0/0 pinned branch any_call;
     c0 = open cpu0 flexible counter;
+    g0 = open cpu0 flexible exclusive counter cycles exclude_guest period 100;
+    g1 = open cpu0 in g0 counter ref-cycles;
+    g2 = open cpu0 in g0 pinned branch call counting instructions disabled;
     branch 8 on cpu0;
     branch 1000 call user on cpu0;
+    enable g0 group;
+    disable g0 group;
+    mux 1ms;
+    mux 8ms on cpu0;
+    m0 = mux 0s;
+    mediate;
+    m1 = unmediate;
     s0 = sample h0;
     n0 = read h0;
     disable h0;
@@ -67,7 +77,10 @@ host1, vm1/0 {
 
 exists (vm0/0:r0 = #GP
         /\\ (host:s0.guest > 0 \\/ ~ host:h0.state = ERROR)
-        /\\ invariant one-owner = held)
+        /\\ invariant one-owner = held
+        /\\ host:n0.running < 4ms
+        /\\ host:h0.samples = 0
+        /\\ host:h1.state != EINVAL)
 """
 
 
@@ -100,6 +113,19 @@ def test_scenarios_are_data(scenario: Scenario) -> None:
 )
 def test_values(stmt: a.AnyStmt, expected: str) -> None:
     assert statement_text(stmt) == expected
+
+
+@pytest.mark.parametrize(
+    ("compare", "expected"),
+    [
+        (a.Compare(a.Reg("host", "n0", "enabled"), "=", a.Int(36_000_000)), "host:n0.enabled = 36ms"),
+        (a.Compare(a.Int(0), "<", a.Reg("host", "n0", "running")), "0s < host:n0.running"),
+        (a.Compare(a.Reg("host", "n0", "count"), "=", a.Int(50_000)), "host:n0.count = 50000"),
+        (a.Compare(a.Reg("host", "r0"), "=", a.Int(50_000)), "host:r0 = 0xc350"),
+    ],
+)
+def test_numbers_by_what_they_stand_beside(compare: a.Compare, expected: str) -> None:
+    assert expr_text(compare) == expected
 
 
 def test_an_invalid_scenario_is_not_printed() -> None:

@@ -7,9 +7,11 @@ from hypothesis import given
 
 from client.litmus import MachineSpec, Scenario, Story, VmSpec, validate
 from client.litmus import ast as a
+from client.litmus.limits import MAX_BRANCHES
 from client.litmus.msr import address
 from contract.errors import InputError
 from contract.x86 import is_lbr_msr, lbr_model
+from perfcore_svc.core import BRANCHES_LIMIT
 from tests.client.litmus.strategies import scenarios
 
 VM = VmSpec("vm0")
@@ -63,8 +65,10 @@ def test_an_event_belongs_to_the_actor_that_opened_it() -> None:
         (Scenario("x", "two\nlines"), "purpose: the purpose is not one printable line"),
         (Scenario("x", tasks=["cpu0"]), "task 'cpu0': 'cpu0' cannot name a task"),
         (Scenario("x", vms=[VmSpec("vm0", 0)]), "vm 'vm0': vcpus = 0 is impossible, expected 1 to 16"),
-        (Scenario("x", machine=MachineSpec(counters=65)), "machine: counters = 65 is impossible"),
+        (Scenario("x", machine=MachineSpec(counters=33)), "machine: counters = 33 is impossible"),
         (Scenario("x", machine=MachineSpec(cpus=65)), "machine: cpus = 65 is impossible"),
+        (Scenario("x", machine=MachineSpec(fixed=-1)), "machine: fixed = -1 is impossible, expected 0 to 3"),
+        (Scenario("x", machine=MachineSpec(pmu="armv8")), "a scenario's machine has the PMU intel, not 'armv8'"),
         (Scenario("x", machine=MachineSpec(depth=64)), "machine: depth 64 is impossible on skylake"),
         (Scenario("x", blocks=[a.Block([], [])]), "block '': a block needs an actor"),
         (
@@ -85,9 +89,16 @@ def test_an_event_belongs_to_the_actor_that_opened_it() -> None:
         (host(a.OpenEvent("h0", cpu=0, privilege=("kernel", "user"))), "an event's privilege is"),
         (host(a.OpenEvent("h0", task="t9")), "unknown task 't9', expected vm0/0"),
         (host(a.OpenEvent("h0", cpu=0), a.EventOp("reset", "h0")), "unknown statement 'reset'"),
+        (host(a.OpenEvent("h0", cpu=0, config="loads")), "unknown counted event 'loads', expected bts, cycles,"),
+        (host(a.OpenEvent("h0", cpu=0, branch=("any",), config="bts")), "'bts' has no branch stack, expected general,"),
+        (host(a.OpenEvent("h0", cpu=0, period=-1)), "period = -1 is impossible, expected 1 to"),
+        (host(a.OpenEvent("h0", cpu=0, group="h0")), "host has not opened event 'h0' by here"),
+        (host(a.OpenEvent("h0", cpu=0), a.EventOp("close", "h0", group=True)), "close takes one event"),
+        (host(a.MuxInterval(-1)), "mux -1ns is impossible, expected 0s to 100s"),
+        (host(a.MuxInterval(1, cpu=1)), "no CPU 'cpu1', the machine has cpu0 only"),
         (host(a.HostBranch(1_000_001)), "1000001 branches are impossible"),
         (host(a.HostBranch(1, privilege="hypervisor")), "unknown privilege 'hypervisor'"),
-        (host(a.AdvanceTime(1 << 64)), "fits 64 bits"),
+        (host(a.AdvanceTime(1 << 64)), "expected 1ns to 100s"),
         (host(a.GuestNop()), "'nop' is a guest statement, 'host' is no guest"),
         (guest(a.UserGetMsr("u0", "vm0/0", TOS)), "'get' is a user statement, 'vm0/0' is no user"),
         (guest(a.GuestWrmsr(TOS, -1)), "'-0x1' does not fit 64 bits"),
@@ -123,6 +134,17 @@ def test_an_event_state_is_no_number() -> None:
         with pytest.raises(InputError):
             story.exists(a.Compare(state, "=", right)).scenario()
     story.forall(a.Compare(state, "!=", a.Word("ERROR"))).scenario()
+
+
+def test_a_read_is_fields_or_a_word() -> None:
+    count = a.Reg("host", "n0", "count")
+    story = Story("x").host(a.OpenEvent("h0", cpu=0), a.ReadEvent("n0", "h0"))
+    story.exists(a.Or((a.Compare(count, ">", a.Int(0)), a.Compare(a.Reg("host", "n0"), "=", a.Word("EOF"))))).scenario()
+    story.forall(a.Compare(count, "!=", a.Word("EOF"))).scenario()
+
+
+def test_limits_are_those_of_who_enforces_them() -> None:
+    assert MAX_BRANCHES == BRANCHES_LIMIT
 
 
 def test_nesting_is_bounded() -> None:

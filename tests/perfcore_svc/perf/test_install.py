@@ -6,7 +6,6 @@ from itertools import permutations
 
 import pytest
 
-from contract.control import Read
 from contract.machine import Controls, Enter, Ran
 from tests.perfcore_svc.hosts import Host, make_host
 
@@ -78,7 +77,7 @@ def test_equal_filters_share_the_lbr_over_all_classes() -> None:
     for event_class in reversed(CLASSES):
         open_class(host, event_class, event_class, "any")
     assert set(host.states().values()) == {"A"}
-    assert host.perf.sched.cpus[0].slot_users == 4
+    assert host.perf.state.cpus[0].slot_users == 4
 
 
 def test_a_branch_event_needs_a_counter_too() -> None:
@@ -152,8 +151,8 @@ def test_enable_is_the_only_way_out_of_error() -> None:
 
 def test_reading_an_event_in_error_gives_end_of_file() -> None:
     host = losing()
-    assert host.do(Read("loser")) == "EOF"
-    assert host.do(Read("winner")) == ""
+    assert host.read("loser").errno == "EOF"
+    assert host.read("winner").errno == ""
 
 
 def test_flexible_losers_never_end_in_error() -> None:

@@ -9,6 +9,7 @@ from contract.design import LosingAdd
 from contract.designs import MERGED, V8
 from contract.trace import HostLbr, LbrReset
 from contract.x86 import SELECT_CALL_STACK
+from perfcore_svc.perf import sched
 from tests.perfcore_svc.hosts import Host, make_host
 
 LBR, FREEZE, BTF = 1, 1 << 11, 2
@@ -65,15 +66,19 @@ def test_reset_spares_tos_and_the_hosts_select() -> None:
     silicon.tos, silicon.select = 3, 6
     host.open("D", "any", disabled=True)
     host.machine.cpus[0].lbr.from_ip[0] = 9
-    host.perf.sched.cpus[0].save_select = False
+    host.perf.state.cpus[0].save_select = False
     host.enable("D")
     assert (silicon.tos, silicon.from_ip[0]) == (3, 0)
     assert [r.select for r in host.news() if isinstance(r, LbrReset)] == [False]
 
 
-@pytest.mark.parametrize(("save_select", "select"), [(True, 0), (False, 6)])
-def test_the_reset_for_a_guest_clears_select_where_the_design_saves_it(save_select: bool, select: int) -> None:
-    host = make_host(design=replace(MERGED, save_select=save_select), running="v")
+@pytest.mark.parametrize(
+    ("kernel", "save_select", "select"), [("v6.16", True, 0), ("v6.16", False, 6), ("v5.12", True, 6)]
+)
+def test_the_reset_for_a_guest_clears_select_where_the_design_saves_it(
+    kernel: str, save_select: bool, select: int
+) -> None:
+    host = make_host(kernel=kernel, design=replace(MERGED, save_select=save_select), running="v")
     host.machine.cpus[0].lbr.select = 6
     host.guest()
     assert host.machine.cpus[0].lbr.select == select
@@ -113,7 +118,7 @@ def test_a_losing_add_leaves_the_user_counts_as_they_were() -> None:
     host = make_host(running="t")
     host.open("P", "any", pinned=True)
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
-    pc, saved = host.perf.sched.cpus[0], host.perf.sched.tasks["t"].lbr
+    pc, saved = host.perf.state.cpus[0], host.perf.state.tasks["t"].lbr
     assert saved is not None
     assert (pc.lbr_users, pc.host_users, pc.slot_users, saved.callstack_users) == (1, 1, 1, 0)
 
@@ -122,7 +127,7 @@ def test_a_losing_guest_does_not_leave_the_host_shut_out() -> None:
     host = make_host(design=V8, running="v")
     host.open("P", "any", pinned=True)
     host.guest()
-    pc = host.perf.sched.cpus[0]
+    pc = host.perf.state.cpus[0]
     assert (pc.shut_out, pc.save_select, pc.lbr_users) == (False, False, 1)
     assert host.machine.cpus[0].debugctl & LBR
 
@@ -130,11 +135,11 @@ def test_a_losing_guest_does_not_leave_the_host_shut_out() -> None:
 def test_del_goes_by_the_filter_added_last_not_by_the_events_own() -> None:
     host = make_host(running="v")
     host.guest()
-    saved = host.perf.sched.tasks["v"].lbr
+    saved = host.perf.state.tasks["v"].lbr
     assert saved is not None
     assert saved.callstack_users == 1
     host.open("F", "any", task="v")
-    host.perf.sched.remove(next(e for e in host.perf.events.values() if e.guest))
+    sched.remove(host.perf.state, next(e for e in host.perf.events.values() if e.guest))
     assert saved.callstack_users == 1, "the filter is that of F, which is no call stack"
 
 

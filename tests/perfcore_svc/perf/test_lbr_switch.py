@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from contract.designs import MERGED
 from contract.trace import LbrReset, LbrRestore, LbrSave
 from perfcore_svc.perf import lbr
 from tests.perfcore_svc.hosts import Host, make_host
@@ -78,7 +80,7 @@ def test_a_restore_uses_up_what_was_saved() -> None:
     host.retire(2, "call")
     host.run("")
     host.run("t")
-    context = host.perf.sched.tasks["t"].lbr
+    context = host.perf.state.tasks["t"].lbr
     assert context is not None
     assert not context.valid
 
@@ -122,7 +124,7 @@ def test_a_save_stops_at_the_first_hole() -> None:
     silicon.tos = 1
     silicon.from_ip, silicon.to_ip = [10, 11, 0, 13], [20, 21, 22, 23]
     host.run("u")
-    saved = host.perf.sched.tasks["t"].lbr
+    saved = host.perf.state.tasks["t"].lbr
     assert saved is not None
     assert (saved.from_ip, saved.to_ip, saved.tos) == ([11, 10, 13], [21, 20, 23], 1)
     host.run("t")
@@ -199,7 +201,7 @@ def test_switching_without_lbr_users_touches_nothing() -> None:
 
 
 def test_a_guests_ring_and_select_follow_its_thread() -> None:
-    host = make_host(running="v")
+    host = make_host(kernel="v6.16", design=replace(MERGED, save_select=True), running="v")
     host.guest()
     silicon = host.machine.cpus[0].lbr
     silicon.select, silicon.tos, silicon.from_ip = 5, 2, [10, 11, 12, 13]
@@ -216,7 +218,7 @@ def test_msr_operations_of_one_call(lbr_name: str, reset: int, restore: int, sav
     host = make_host(lbr=lbr_name, depth=0, running="t")
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
     host.retire(40, "call")
-    pc, context, counted = host.perf.sched.cpus[0], host.perf.sched.tasks["t"], host.machine.operations
+    pc, context, counted = host.perf.state.cpus[0], host.perf.state.tasks["t"], host.machine.operations
     counted.clear()
     lbr.sched_task(host.machine, pc, context, switch_in=False)
     assert counted == {"rdmsr": save, "lbr-save": 1}

@@ -1,0 +1,1 @@
+"""Recorded behaviour of real kernels, replayed through the model: cases, replay, comparison."""

@@ -1,0 +1,86 @@
+"""Putting a group on a CPU and taking it off: all or nothing (``group_sched_in``, 1.8; ``x86_pmu_add``, 2.2).
+
+A transaction only collects; the test for resources comes at its end. But the LBR hook runs for each event as it is
+collected, so a group that does not fit leaves the hook's traces behind (2.7).
+"""
+
+from __future__ import annotations
+
+from contract.design import LosingAdd
+from perfcore_svc.perf import lbr
+from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.pmi import counted
+from perfcore_svc.perf.state import PerfState
+
+
+def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
+    members = [event for event in leader.group if event.state == State.INACTIVE]
+    filter_before = pc.br_sel
+    for event in members:
+        if event.filter is not None:
+            lbr.lbr_add(st.machine, pc, ctx, event, shut_out=st.design.shut_out, select=st.design.save_select)
+    if not _commit(st, pc, members):
+        for event in members:
+            if event.filter is not None:
+                lbr.lbr_del(pc, ctx, event)
+                if st.design.losing_add is LosingAdd.UNDONE:
+                    pc.br_sel = filter_before
+        return False
+    for event in members:
+        event.oncpu = pc.index
+        st.set_state(ctx, event, State.ACTIVE)
+        event.counted_from = counted(st.machine.cpus[pc.index], event)
+        event.overflow_at += event.counted_from
+        pc.active_oncpu += 1
+        pc.exclusive = pc.exclusive or event.exclusive
+    return True
+
+
+def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> bool:
+    """``x86_schedule_events`` on those that are on and the newcomers: the shared LBR register, then counters."""
+    if sum(e.listed for e in pc.on) + sum(e.listed for e in members) > st.pmu.places:
+        return False
+    slot, users = pc.slot, pc.slot_users
+    for event in members:
+        if event.slot is None:
+            continue
+        if users and slot != event.slot:
+            return False
+        slot, users = event.slot, users + 1
+    pseudo = sum(e.pseudo for e in members)
+    if pseudo + pc.pseudo_used > 1 or not st.pmu.assign(pc, members):
+        return False
+    pc.slot, pc.slot_users = slot, users
+    pc.pseudo_used = pc.pseudo_used or pseudo > 0
+    pc.on += [e for e in members if e.listed]
+    return True
+
+
+def group_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> None:
+    for event in leader.group:
+        event_sched_out(st, pc, ctx, event)
+
+
+def event_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
+    if event.state != State.ACTIVE:
+        return
+    if event.filter is not None:
+        lbr.lbr_del(pc, ctx, event)
+    if event.slot is not None:
+        pc.slot_users -= 1
+    if event.pseudo:
+        pc.pseudo_used = False
+    if event.listed:
+        pc.on.remove(event)
+    event.counter = -1
+    now = counted(st.machine.cpus[pc.index], event)
+    event.count += now - event.counted_from
+    # One that was throttled has counted past its overflow: it starts its period anew.
+    event.overflow_at = event.overflow_at - now if event.overflow_at > now else event.period
+    event.interrupts = 0
+    st.set_state(ctx, event, State.INACTIVE)
+    event.oncpu, event.ran = -1, True
+    pc.active_oncpu -= 1
+    if event.exclusive or not pc.active_oncpu:
+        pc.exclusive = False

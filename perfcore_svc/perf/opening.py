@@ -1,0 +1,139 @@
+"""What ``perf_event_open`` and ``perf_event_create_kernel_counter`` check, with the kernel's errno, and the event they
+make.
+
+Order as in the kernel: attributes (1.15), the driver (2.4), LBR, BTS and PT shutting each other out, the group on an
+empty CPU, the mediated vPMU (4.3). Contention with other groups is not checked: an open succeeds and the event may
+never be on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from contract.control import Open
+from contract.design import Admission, Design, Event, Save
+from contract.errors import RefusedError
+from contract.x86 import LbrModel
+from perfcore_svc.perf.branch_filter import branch_filter
+from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.pmu import Pmu
+from perfcore_svc.perf.rules import KernelRules
+
+PRIVATE_SLOT = 1 << 62
+"""Linux-only bit that keeps a guest's slot value from ever equalling a host's (``LBR_VCPU`` of v8)."""
+
+TRACERS = ("bts", "pt")
+"""Configs that take no counter but shut LBR events out, and each other (``x86_add_exclusive``)."""
+
+
+@dataclass(slots=True)
+class Reservations:
+    """Machine-wide counts that opens check (2.4, 4.3). They count existence, not being on."""
+
+    exclusive: dict[str, int] = field(default_factory=dict)
+    include_guest: int = 0
+    mediated_vms: int = 0
+
+    def check_exclusive(self, kind: str) -> None:
+        """``x86_add_exclusive``, which the driver asks before it looks at the group."""
+        if kind and any(count for other, count in self.exclusive.items() if other != kind):
+            raise RefusedError(f"{kind} while another of lbr, bts, pt is open", "EBUSY")
+
+    def take(self, event: PerfEvent) -> None:
+        """Count an event that is otherwise fit to be opened."""
+        self.check_exclusive(event.kind)
+        if event.includes_guest:
+            if self.mediated_vms:
+                raise RefusedError("an event that counts guests while a mediated VM exists", "EOPNOTSUPP")
+            self.include_guest += 1
+        if event.kind:
+            self.exclusive[event.kind] = self.exclusive.get(event.kind, 0) + 1
+
+    def give(self, event: PerfEvent) -> None:
+        if event.kind:
+            self.exclusive[event.kind] -= 1
+        if event.includes_guest:
+            self.include_guest -= 1
+
+    def mediate(self) -> None:
+        """``perf_create_mediated_pmu``."""
+        if not self.mediated_vms and self.include_guest:
+            raise RefusedError("events that count guests are open", "EBUSY")
+        self.mediated_vms += 1
+
+    def unmediate(self) -> None:
+        """``perf_release_mediated_pmu``."""
+        if not self.mediated_vms:
+            raise RefusedError("no mediated VM", "EINVAL")
+        self.mediated_vms -= 1
+
+
+def host_event(
+    model: LbrModel,
+    pmu: Pmu,
+    rules: KernelRules,
+    reservations: Reservations,
+    number: int,
+    attr: Open,
+    leader: PerfEvent | None,
+) -> PerfEvent:
+    """The event that these attributes ask for. Raises RefusedError with the kernel's errno."""
+    wanted = branch_filter(model, attr.branch, attr.privilege or ["user", "kernel"]) if attr.branch else None
+    event = PerfEvent(
+        number,
+        attr.event,
+        attr.cpu,
+        attr.task,
+        attr.pinned,
+        State.OFF if attr.disabled else State.INACTIVE,
+        exclusive=attr.exclusive,
+        filter=wanted,
+        slot=wanted.select if wanted else None,
+        counters=0 if attr.config in TRACERS else pmu.counters_for(attr.config),
+        listed=attr.config not in TRACERS,
+        kind="lbr" if wanted else attr.config if attr.config in TRACERS else "",
+        includes_guest=not attr.exclude_guest and attr.config != "pt",
+        period=attr.period,
+        overflow_at=attr.period,
+        task_data=wanted is not None and wanted.call_stack and (bool(attr.task) or rules.lbr_data_on_task),
+    )
+    if leader is not None:
+        _join(event, leader)
+    reservations.check_exclusive(event.kind)
+    if not pmu.group_fits(event.leader, event if leader is not None else None):
+        raise RefusedError("the group cannot be on even alone")
+    return event
+
+
+def _join(event: PerfEvent, leader: PerfEvent) -> None:
+    if event.pinned or event.exclusive:
+        raise RefusedError("only a group leader can be pinned or exclusive")
+    if leader.leader is not leader:
+        raise RefusedError(f"{leader.name} is no group leader")
+    if (leader.cpu, leader.task) != (event.cpu, event.task):
+        raise RefusedError("a sibling has the CPU and task of its leader")
+    event.leader = leader
+
+
+def guest_event(model: LbrModel, number: int, name: str, vcpu: str, design: Design) -> PerfEvent:
+    """The event that stands for a guest. Call stack and user are what KVM asks for: not a filter for the guest, but
+    what makes perf save and restore."""
+    wanted = branch_filter(model, ["call_stack"], ["user"])
+    slots = {Admission.PRIVATE_SLOT: PRIVATE_SLOT, Admission.ORDINARY_SLOT: 0}
+    assert wanted.select is not None
+    return PerfEvent(
+        number,
+        name,
+        -1,
+        vcpu,
+        design.event is Event.TASK_PINNED,
+        State.INACTIVE,
+        filter=wanted,
+        slot=wanted.select | slots[design.admission] if design.admission in slots else None,
+        pseudo=design.admission is Admission.PSEUDO_COUNTER,
+        listed=design.admission is Admission.PSEUDO_COUNTER,
+        kind="lbr",
+        includes_guest=True,
+        guest=vcpu,
+        task_data=design.save is Save.PERF_SWITCH,
+    )

@@ -1,0 +1,78 @@
+"""Counters that overflow: the performance monitoring interrupt and the samples it takes (``intel_pmu_handle_irq``).
+
+Theory of operation. An ACTIVE event counts the branches that retire on its CPU, in guest mode too unless exclude_guest.
+One with a period overflows when it has counted that many; the interrupt comes right then, without skid. With
+FREEZE_LBRS_ON_PMI set the hardware stops recording at that moment (perfmon 2 and 3 clear DEBUGCTL.LBR, later ones set
+LBRS_FROZEN), so that what the handler itself executes is not in the ring that it reads. Perf sets that bit but for
+call-stack events. The handler's own branches are not counted by anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contract.trace import Pmi, SampleTaken, Throttle
+from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR
+from perfcore_svc.machine.cpu import Cpu
+from perfcore_svc.machine.machine import NEVER
+from perfcore_svc.perf import lbr
+from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.state import PerfState
+
+SAMPLES_PER_TICK = 400
+"""Overflows of one event in one jiffy, after which it is throttled until the next (``max_samples_per_tick``)."""
+JIFFY = 4_000_000
+HANDLER_BRANCHES = 2
+"""Kernel calls from the interrupt to the point where the handler reads the LBR."""
+
+
+@dataclass(slots=True)
+class PmiLine:
+    """What the silicon asks of the counters: when the next overflow is due, and to take it."""
+
+    state: PerfState
+
+    def room(self, cpu: Cpu) -> int:
+        """Branches until the next overflow on this CPU, in the mode it is in."""
+        due = [e.overflow_at - counted(cpu, e) for e in self._periodic(cpu) if e.includes_guest or not cpu.guest]
+        return min(due, default=NEVER)
+
+    def overflow(self, cpu: Cpu) -> None:
+        """The interrupt, on a CPU in host mode."""
+        pc = self.state.cpus[cpu.index]
+        over = [e for e in self._periodic(cpu) if counted(cpu, e) >= e.overflow_at]
+        machine = self.state.machine
+        frozen = bool(cpu.debugctl & DEBUGCTL_FREEZE_LBRS_ON_PMI)
+        recording = bool(cpu.debugctl & DEBUGCTL_LBR) and not frozen
+        first, recorded = machine.handler_branches(cpu, HANDLER_BRANCHES, recording)
+        machine.log.add(Pmi(cpu.index, [e.name for e in over], frozen, first, HANDLER_BRANCHES, recorded))
+        was_read = lbr.lbr_read(machine, pc)
+        for event in over:
+            event.overflow_at += event.period
+            event.interrupts += 1
+            if event.interrupts == SAMPLES_PER_TICK:
+                machine.log.add(Throttle(event.id, event.name, cpu.index, on=True))
+            from_ip, to_ip = pc.lbr_stack if event.filter is not None else ([], [])
+            stale = event.filter is not None and not was_read
+            machine.log.add(SampleTaken(event.id, event.name, cpu.index, from_ip, to_ip, stale, overflow=True))
+
+    def _periodic(self, cpu: Cpu) -> list[PerfEvent]:
+        return [e for e in self.state.cpus[cpu.index].on if e.period and e.interrupts < SAMPLES_PER_TICK]
+
+
+def unthrottle(st: PerfState, before: int) -> None:
+    """Time has gone on since ``before``: with a new jiffy throttled events may overflow again
+    (``perf_adjust_freq_unthr_context``)."""
+    if st.now // JIFFY == before // JIFFY:
+        return
+    for pc in st.cpus:
+        for event in pc.on:
+            if event.interrupts >= SAMPLES_PER_TICK:
+                event.overflow_at = counted(st.machine.cpus[pc.index], event) + event.period
+                st.machine.log.add(Throttle(event.id, event.name, pc.index, on=False))
+            event.interrupts = 0
+
+
+def counted(cpu: Cpu, event: PerfEvent) -> int:
+    """What a free-running counter shows to this event."""
+    return cpu.retired + cpu.retired_guest if event.includes_guest else cpu.retired

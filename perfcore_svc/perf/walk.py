@@ -1,0 +1,79 @@
+"""Contexts in and out, a class at a time (1.5, 1.6, 1.7).
+
+The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible. A class that is in is not walked again: whoever
+waits is tried only once its class went out. The first group that does not fit shuts the door for those behind it in
+the same list, whatever they need; each list starts with its own door open.
+"""
+
+from __future__ import annotations
+
+from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent, State
+from perfcore_svc.perf.group import group_sched_in, group_sched_out
+from perfcore_svc.perf.rules import ExclusiveRule
+from perfcore_svc.perf.state import PerfState
+
+
+def sched_in(st: PerfState, pc: PerfCpu) -> None:
+    """``perf_event_sched_in``."""
+    pc.task_ctx = st.tasks.get(st.machine.cpus[pc.index].task)
+    for event_class in (PINNED, FLEXIBLE):
+        for ctx in (pc.ctx, pc.task_ctx):
+            if ctx is not None and ctx.events and not ctx.is_active & event_class:
+                ctx.is_active |= event_class
+                _walk(st, pc, ctx, event_class)
+
+
+def _walk(st: PerfState, pc: PerfCpu, ctx: Context, event_class: int) -> None:
+    """``merge_sched_in`` for each leader in tree order."""
+    door_open = True
+    for leader in ctx.groups(event_class):
+        if leader.state <= State.OFF or leader.cpu not in (-1, pc.index):
+            continue
+        tried = _can_go_on(st, pc, ctx, leader, door_open)
+        if tried and group_sched_in(st, pc, ctx, leader):
+            ctx.active(event_class).append(leader)
+            continue
+        if event_class == PINNED:
+            st.set_state(ctx, leader, State.ERROR)
+            leader.lost_on = pc.index
+            door_open = door_open and not st.rules.pinned_failure_shuts_door
+        elif tried or st.rules.refusal_shuts_door:
+            door_open = False
+            ctx.rotate_necessary = True
+            arm_tick(st, pc)
+
+
+def _can_go_on(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent, door_open: bool) -> bool:
+    """``group_can_go_on``."""
+    if pc.exclusive:
+        return False
+    if leader.exclusive:
+        if st.rules.exclusive is ExclusiveRule.ANY_EVENT_ON:
+            return door_open and pc.active_oncpu == 0
+        return door_open and not ctx.active(leader.event_class)
+    return door_open
+
+
+def ctx_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, classes: int) -> None:
+    for event_class in (PINNED, FLEXIBLE):
+        if not classes & event_class & ctx.is_active:
+            continue
+        ctx.is_active &= ~event_class
+        if event_class == FLEXIBLE:
+            ctx.rotate_necessary = False
+        active = ctx.active(event_class)
+        for leader in active:
+            group_sched_out(st, pc, ctx, leader)
+        active.clear()
+
+
+def arm_tick(st: PerfState, pc: PerfCpu) -> None:
+    """``perf_mux_hrtimer_restart``: at the next point of the timer's grid, if it is not armed already."""
+    if pc.tick_at < 0:
+        pc.tick_at = next_tick(st, pc)
+
+
+def next_tick(st: PerfState, pc: PerfCpu) -> int:
+    interval = st.mux_interval[pc.index]
+    return st.now + interval - (st.now - st.mux_phase[pc.index]) % interval

@@ -1,0 +1,38 @@
+"""Scenarios of the library in which only the host plays a part: how perf schedules events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client.check.verdict import verdict_on
+from client.litmus import format_scenario, load, parse
+from contract.designs import DESIGNS
+from tests.client.check.runs import play
+
+LIBRARY = Path(__file__).parents[3] / "client/scenarios"
+HOST_ONLY = [path for path in sorted(LIBRARY.glob("*.litmus")) if not load(path).vms]
+
+
+def test_there_are_some() -> None:
+    assert len(HOST_ONLY) >= 5
+
+
+@pytest.mark.parametrize("path", HOST_ONLY, ids=lambda path: path.stem)
+def test_holds_whatever_the_design(path: Path) -> None:
+    """A contract between host and guest is no matter to a host alone."""
+    story = load(path)
+    assert story.purpose
+    assert story.name == path.stem
+    assert story.final is not None
+    assert story.final.quantifier == "forall"
+    for design in DESIGNS.values():
+        verdict = verdict_on(story, play(story, design).records)
+        assert (verdict.verdict, verdict.unfinished) == ("held", {}), verdict.why
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.litmus")), ids=lambda path: path.stem)
+def test_prints_and_reads_back(path: Path) -> None:
+    story = load(path)
+    assert parse(format_scenario(story)) == story

@@ -1,0 +1,72 @@
+"""The model against the recorded cases: every state, and every share of time within the case's own noise."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.oracle.cases import Case
+from client.oracle.compare import KERNEL_OF, CaseResult, examine
+from tests.oracle.recorded import cases, chunks, stable
+
+
+def told(result: CaseResult) -> list[str]:
+    found = result.disagreements
+    return [f"{result.case}, phase {d.phase}: {d.event} {d.what}: {d.observed}, model {d.model}" for d in found]
+
+
+@pytest.mark.parametrize("chunk", chunks().values(), ids=chunks())
+def test_stable_cases_agree(chunk: list[Case]) -> None:
+    assert [line for case in chunk for line in told(examine(case))] == []
+
+
+def test_unstable_and_sensitive_cases_agree_in_everything_but_shares() -> None:
+    soft = [case for case in cases().values() if case.soft]
+    results = [examine(case) for case in soft]
+    assert [line for r in results for line in told(r) if " share:" not in line] == []
+    assert sum(bool(r.disagreements) for r in results) < len(soft) / 10
+
+
+def test_there_is_much_to_agree_on() -> None:
+    assert len(cases()) > 700
+    assert len(stable()) > 600
+    assert {name[0] for name in chunks()} == set("abcdefr")
+    errors = [s for c in stable() for p in c.observed.phases for s in p.events.values() if s.error]
+    between = [s for c in stable() for p in c.observed.phases for s in p.events.values() if s.ratio and s.ratio < 0.9]
+    assert len(errors) > 300
+    assert len(between) > 1000
+
+
+@pytest.mark.parametrize("case_id", ["a-cpu-k09", "b-late-cp1-over-tp6", "c-cp3-cf4", "f-enable-reverse-cp"])
+def test_a_case_says_how_much_was_compared(case_id: str) -> None:
+    case = cases()[case_id]
+    result = examine(case)
+    assert result.kernel == "v6.16"
+    assert result.phases == len(case.phases)
+    assert result.shares == sum(len(p.events) for p in case.observed.phases)
+
+
+# What older rules would have done --------------------------------------------------------------------------
+
+LATER = {
+    "rotation": ("b-late-tp6-over-cf6", "b-late-cp6-over-tf6", "b-close-cp-frees-cf"),
+    "exclusive": ("c-exclmix-cp-tpX", "c-exclmix-tpX-cp"),
+    "refused exclusive groups": ("c-excl-cf-x1-o1-xf", "c-excl-cf-x2-o0-xf"),
+    "pinned failure": ("c-pass-cp-g4-s-s", "c-pass-cp-g4-g2", "d-off-tp.s-X-s"),
+}
+
+
+@pytest.mark.parametrize("ids", LATER.values(), ids=LATER)
+def test_v5_3_disagrees_where_later_kernels_changed(ids: tuple[str, ...]) -> None:
+    for case_id in ids:
+        assert examine(cases()[case_id], "v5.3").disagreements, case_id
+
+
+def test_v5_3_agrees_on_singles_that_rotate() -> None:
+    for case in chunks()["a0"]:
+        assert told(examine(case, "v5.3")) == []
+
+
+def test_v5_12_and_v6_16_do_the_same_here() -> None:
+    for case in stable()[::8]:
+        assert told(examine(case, "v5.12")) == []
+    assert KERNEL_OF == {"6.12": "v6.16", "7.3": "v6.16", "6.1": "v5.12"}

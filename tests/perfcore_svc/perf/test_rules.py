@@ -1,0 +1,108 @@
+"""Where kernel versions differ: each flag makes a difference, and that one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from contract.designs import V8
+from contract.spec import KERNELS as NAMES
+from perfcore_svc.perf.rules import KERNELS, ExclusiveRule, KernelRules, RotationRule
+from tests.perfcore_svc.perf.notation import Stage, stage
+
+
+def exclusive(host: Stage) -> str:
+    host.put("a", "CP plain")
+    host.put("X", "TP plain", exclusive=True)
+    return host.now()
+
+
+def rotation(host: Stage) -> str:
+    host.put("P", "CP any")
+    host.put("F", "CF call")
+    host.put("D", "CF plain")
+    host.tick()
+    return host.now()
+
+
+def pinned_failure(host: Stage) -> str:
+    host.run("")
+    host.put("a", "TP any")
+    host.put("b", "TP call")
+    host.put("c", "TP plain")
+    host.run("v")
+    return host.now()
+
+
+def refusal(host: Stage) -> str:
+    """An exclusive group is refused without being tried."""
+    host.put("a", "CF plain")
+    host.put("X", "CF plain", exclusive=True)
+    host.put("b", "CF plain")
+    return host.now()
+
+
+def quiet_install(host: Stage) -> str:
+    """Whoever reschedules lets the waiting one take the freed place."""
+    host.put("a", "CF any")
+    host.put("b", "CF call")
+    host.close("a")
+    host.put("off", "CF plain", disabled=True)
+    return host.now()
+
+
+def lbr_data(host: Stage) -> str:
+    host.put("P", "CP stk")
+    host.run("u")
+    host.run("v")
+    host.retire(2, "call")
+    host.run("u")
+    host.run("v")
+    return str(sum(map(bool, host.machine.cpus[0].lbr.from_ip)))
+
+
+def reset_and_select(host: Stage) -> str:
+    """A guest's event that has never been on resets the ring."""
+    host.machine.cpus[0].lbr.select = 6
+    host.guest()
+    return str(host.machine.cpus[0].lbr.select)
+
+
+CASES: dict[str, tuple[Callable[[Stage], str], dict[object, str]]] = {
+    "exclusive": (exclusive, {ExclusiveRule.ANY_EVENT_ON: "A ERR", ExclusiveRule.OWN_LIST: "A A"}),
+    "rotation": (rotation, {RotationRule.FIRST_ACTIVE: "A I I", RotationRule.FIRST_ACTIVE_OR_FIRST: "A I A"}),
+    "pinned_failure_shuts_door": (pinned_failure, {False: "A ERR A", True: "A ERR ERR"}),
+    "refusal_shuts_door": (refusal, {False: "A I A", True: "A I I"}),
+    "quiet_install": (quiet_install, {False: "A OFF", True: "I OFF"}),
+    "lbr_data_on_task": (lbr_data, {False: "0", True: "2"}),
+    "reset_clears_select": (reset_and_select, {False: "6", True: "0"}),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("flag", CASES)
+def test_each_flag_makes_a_difference(kernel: str, flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    act, outcomes = CASES[flag]
+    for value, outcome in outcomes.items():
+        changed: dict[str, Any] = {flag: value}
+        monkeypatch.setitem(KERNELS, kernel, replace(KERNELS[kernel], **changed))
+        assert act(stage(kernel, design=V8)) == outcome
+
+
+def test_every_flag_is_here() -> None:
+    assert {field.name for field in fields(KernelRules)} == CASES.keys() | {"name"}
+
+
+def test_versions() -> None:
+    assert tuple(KERNELS) == NAMES
+    told = {kernel: {flag: getattr(rules, flag) for flag in CASES} for kernel, rules in KERNELS.items()}
+    old, new = ExclusiveRule.ANY_EVENT_ON, ExclusiveRule.OWN_LIST
+    first, fixed = RotationRule.FIRST_ACTIVE, RotationRule.FIRST_ACTIVE_OR_FIRST
+    assert {k: list(v.values()) for k, v in told.items()} == {
+        "v5.3": [old, first, False, False, False, False, False],
+        "v5.12": [new, fixed, True, True, True, False, False],
+        "v6.16": [new, fixed, True, True, True, True, True],
+    }
