@@ -11,6 +11,8 @@ from client.check.judge import INVARIANTS
 from client.check.verdict import FinalResult, Verdict
 from client.run_file import AppliedFault, Failure, RunFile
 from contract.designs import DESIGNS
+from contract.trace import Rest
+from perfcore_svc.machine.cost import cycles
 
 
 class ViolationDocument(msgspec.Struct):
@@ -22,10 +24,19 @@ class ViolationDocument(msgspec.Struct):
     because: list[int]
 
 
+class Cycles(msgspec.Struct):
+    """What the counted operations cost, by published prices (``perfcore_svc/machine/cost.py``)."""
+
+    low: int
+    typical: int
+    high: int
+
+
 class RunDocument(msgspec.Struct, kw_only=True):
     """``run``, ``check``. ``verdict``: held, violated, failed or undecided; ``exit_code``: what the command ends with.
     ``invariants``: name to held, violated or not exercised. ``outcome``: ``actor:register`` to a number, a word or a
-    table of fields. ``run``: path of the run file."""
+    table of fields. ``operations``: what the silicon counted. ``run``: path of the
+    run file."""
 
     verdict: str
     why: str
@@ -40,6 +51,8 @@ class RunDocument(msgspec.Struct, kw_only=True):
     unfinished: dict[str, str]
     faults: list[AppliedFault]
     failure: Failure | None
+    operations: dict[str, int]
+    cycles: Cycles
     run: str | None
 
 
@@ -61,6 +74,8 @@ class ErrorDocument(msgspec.Struct):
 
 
 def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str) -> RunDocument:
+    rest = next((r for r in reversed(run.trace) if isinstance(r, Rest)), None)
+    operations = rest.host.operations if rest else {}
     return RunDocument(
         verdict=verdict.verdict,
         why=verdict.why,
@@ -77,6 +92,8 @@ def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str
         unfinished=verdict.unfinished,
         faults=run.faults,
         failure=run.failure,
+        operations=operations,
+        cycles=Cycles(*cycles(operations)),
         run=path,
     )
 

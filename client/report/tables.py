@@ -54,6 +54,10 @@ def print_run(console: Console, run: RunDocument) -> None:
     for fault in run.faults:
         if not fault.applied:
             console.print(f"  [yellow]fault {fault.fault} met no message[/]")
+    if run.operations:
+        counts = ", ".join(f"{name} {count}" for name, count in run.operations.items())
+        price = f"about {run.cycles.typical:,} cycles ({run.cycles.low:,} to {run.cycles.high:,})"
+        console.print(f"  cost: {counts}: {price}", soft_wrap=True)
     if run.run:
         console.print(f"  run file: {escape(run.run)}", soft_wrap=True)
 
