@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from client.check.monitor import Monitor
 from contract.trace import Access, GuestMsr
 
 
-class GuestReads(Monitor):
+class GuestReads(Monitor, ABC):
     """Calls ``served`` for every read of a FROM or TO register that gave the guest a value from the hardware."""
 
     def _is_address(self, msr: int) -> bool:
@@ -25,7 +26,7 @@ class GuestReads(Monitor):
         if r.result == "done" and not r.write and self._is_address(r.msr):
             self.served(r)
 
-    def served(self, r: GuestMsr | Access) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def served(self, r: GuestMsr | Access) -> None: ...
 
     HANDLERS: ClassVar = {GuestMsr: _guest_msr, Access: _access}

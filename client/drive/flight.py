@@ -54,11 +54,10 @@ class Flight:
     def follow(self, records: list[AnyRecord]) -> None:
         """Take in the records that are new since the last call."""
         for record in records[self.seen :]:
-            kind = type(record)
-            if kind is Send:
-                self._send(record)  # type: ignore[arg-type]
-            elif kind is Delivery:
-                self._delivery(record)  # type: ignore[arg-type]
+            if isinstance(record, Send):
+                self._send(record)
+            elif isinstance(record, Delivery):
+                self._delivery(record)
             elif isinstance(record, Switch):
                 self.running.pop(record.prev, None)
                 self.running[record.next] = record.cpu

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from client.drive.commands import guest_code, host_command, user_command
+from client.drive.commands import event_name, guest_code, host_command, user_command
 from client.drive.flight import Flight
 from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Wire
@@ -185,7 +185,7 @@ class Player:
         except RefusedError as error:
             value = error.errno
         if isinstance(stmt, OpenEvent):
-            self.events[step.actor, stmt.register] = command.event  # type: ignore[union-attr]
+            self.events[step.actor, stmt.register] = event_name(step.actor, stmt.register)
             if isinstance(value, str):
                 self._set(step.actor, stmt.register, event_value(value))
             return

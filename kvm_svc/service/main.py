@@ -15,7 +15,7 @@ that, it prints one line of JSON with its address on standard output; its log go
 
 examples:
   kvm-svc --perfcore 127.0.0.1:7001
-  kvm-svc --perfcore unix:/tmp/perf.sock --listen unix:/tmp/kvm0.sock
+  kvm-svc --perfcore unix:perf.sock --listen unix:kvm0.sock
   kvm-svc --perfcore 10.0.0.5:7001 --name kvm1 --listen 0.0.0.0:7002
 """
 

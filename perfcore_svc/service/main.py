@@ -15,7 +15,7 @@ KVM services dial it, a driver controls it. It never dials anybody.
 examples:
   perfcore-svc                             a free port on this host, see the ready line
   perfcore-svc --listen 0.0.0.0:7001       reachable from other hosts
-  perfcore-svc --listen unix:/tmp/perf.sock
+  perfcore-svc --listen unix:perf.sock
 """
 
 
