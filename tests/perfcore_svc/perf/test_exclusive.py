@@ -118,3 +118,15 @@ def test_on_v5_3_a_refused_exclusive_group_starves(event_class: str) -> None:
     host.put("X", f"{event_class} plain", exclusive=True)
     assert host.ticks(4) == ["a"] * 4
     assert host.perf.state.cpus[0].tick_at == -1, "nobody was marked as waiting"
+
+
+@every_kernel
+def test_a_shut_door_keeps_an_exclusive_group_off_though_nothing_is_on(kernel: str) -> None:
+    host = stage(kernel, counters=1, pmu="armv8", fixed=0)
+    host.put("L", "CF plain", disabled=True)
+    host.put("M", "CF plain", group="L")
+    host.put("X", "CF plain", exclusive=True, disabled=True)
+    host.enable("L")
+    assert host.now() == "I I OFF", "too large a group for this machine"
+    host.enable("X")
+    assert host.now() == "I I I"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.control import Disable, Enable
-from tests.perfcore_svc.perf.notation import every_kernel, group, new_kernels, stage
+from tests.perfcore_svc.perf.notation import Stage, every_kernel, group, new_kernels, stage
 
 # All or nothing --------------------------------------------------------------------------------------------
 
@@ -142,3 +142,59 @@ def test_a_member_has_the_class_of_its_leader(kernel: str) -> None:
     assert host.now() == "A A A A"
     host.put("M", "CP plain", group="L")
     assert host.now("L M q r s") == "A A A A ERR"
+
+
+# Passes that do not happen ---------------------------------------------------------------------------------
+
+
+def freed(kernel: str) -> Stage:
+    """An LBR that is free again, with a group waiting for it."""
+    host = stage(kernel, cpus=2)
+    host.put("a", "CF any")
+    host.put("L", "CF call")
+    host.put("M", "CF call", group="L", disabled=True)
+    host.close("a")
+    assert host.now() == "I OFF"
+    return host
+
+
+@every_kernel
+def test_enabling_a_member_whose_leader_waits_reschedules_nobody(kernel: str) -> None:
+    host = freed(kernel)
+    host.enable("M")
+    assert host.now() == "I I"
+
+
+@every_kernel
+def test_enabling_what_is_bound_to_another_cpu_reschedules_nobody(kernel: str) -> None:
+    host = stage(kernel, cpus=2)
+    host.open("b", task="v", cpu=1, disabled=True)
+    host.put("a", "TF any")
+    host.put("f", "TF call")
+    host.close("a")
+    assert host.now("f") == "I"
+    host.enable("b")
+    assert host.now("f") == "I"
+
+
+@every_kernel
+def test_a_member_opened_under_a_leader_that_is_off_reschedules_nobody_since_v5_5(kernel: str) -> None:
+    host = freed(kernel)
+    host.put("off", "CF plain", disabled=True)
+    if kernel == "v5.3":
+        assert host.now("L") == "A"
+        return
+    host.put("m", "CF plain", group="off")
+    assert host.now("L off m") == "I OFF I"
+
+
+@every_kernel
+def test_a_member_opened_under_a_leader_in_error_does(kernel: str) -> None:
+    host = stage(kernel)
+    host.put("p", "CP any")
+    host.put("q", "CP call")
+    host.put("f", "CF call")
+    host.close("p")
+    assert host.now() == "ERR I"
+    host.put("m", "CP plain", group="q")
+    assert host.now() == "ERR A I"

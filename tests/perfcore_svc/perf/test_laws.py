@@ -145,7 +145,7 @@ class Laws(RuleBasedStateMachine):
     @rule(name=names, group=st.booleans())
     def enable(self, name: str, group: bool) -> None:
         event = self.host.perf.named[name]
-        self.failed -= {e.id for e in (event.group if group else [event])}
+        self.failed -= {e.id for e in (event.leader.group if group else [event])}
         self.host.do(Enable(name, group))
 
     @rule(vcpu=st.sampled_from(VCPUS))

@@ -86,10 +86,18 @@ def test_less_than_a_millisecond_is_einval_and_changes_nothing(ns: int) -> None:
 def test_the_timers_of_two_cpus_fire_in_the_order_of_time() -> None:
     host = crowded(cpus=2)
     host.do(SetMuxInterval(3 * MS, cpu=1))
+    host.run("w", 1)
+    for cpu, vcpu in enumerate("vw"):
+        host.request(Enter(vcpu, cpu, Controls(0, True), []))
     host.news()
     host.advance(12 * MS)
-    changes = [(r.time, r.cpu) for r in host.news() if hasattr(r, "cpu")]
-    assert changes == sorted(changes, key=lambda c: c[0])
+    assert [(r.time, r.cpu) for r in host.news() if isinstance(r, VmExit)] == [(3 * MS, 1), (4 * MS, 0)]
+
+
+def test_a_new_interval_starts_no_timer() -> None:
+    host = crowded(events=2)
+    assert host.do(SetMuxInterval(8 * MS)) == ""
+    assert host.perf.state.cpus[0].tick_at == -1
 
 
 # When it runs ----------------------------------------------------------------------------------------------

@@ -69,6 +69,10 @@ def test_lbr_bts_and_pt_shut_each_other_out_from_open_to_close(first: str, secon
     assert open_kind(host, "a", first, disabled=off) == ""
     if first == second:
         assert open_kind(host, "b", second, cpu=1) == ""
+        assert open_kind(host, "c", second) == ""
+        host.close("c")
+        other = next(kind for kind in KINDS if kind != first)
+        refused(host, "EBUSY", "d", *KINDS[other][0], config=KINDS[other][1])
     else:
         refused(host, "EBUSY", "b", *KINDS[second][0], config=KINDS[second][1], cpu=1)
     host.close("a")

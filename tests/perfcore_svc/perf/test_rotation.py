@@ -128,6 +128,16 @@ def test_when_only_the_task_waits_the_cpus_events_stay_where_they_are(kernel: st
     assert not host.perf.named["a"].ran
 
 
+@every_kernel
+def test_when_only_the_cpu_rotates_its_next_group_may_take_what_the_task_had(kernel: str) -> None:
+    host = stage(kernel, counters=2)
+    host.put("a", "CF any")
+    group(host, "CF call", "b", 2)
+    host.put("t", "TF plain")
+    assert host.on() == "a t"
+    assert host.ticks(4, "a b t") == ["b", "a t"] * 2
+
+
 def test_rotation_hands_the_lbr_on() -> None:
     host = stage()
     host.put("a", "CF any")

@@ -141,6 +141,24 @@ def test_a_member_opened_under_a_leader_that_is_off_has_no_time(kernel: str) -> 
 
 
 @every_kernel
+def test_a_member_nobody_reads_has_the_same_times(kernel: str) -> None:
+    """Clocks are brought up to date as the leader goes off, comes back and is closed, not only by reading."""
+    host = stage(kernel)
+    host.put("L", "CF plain")
+    host.put("M", "CF plain", group="L")
+    host.advance(MS)
+    host.disable("L")
+    host.advance(2 * MS)
+    host.enable("L")
+    host.advance(4 * MS)
+    host.disable("L")
+    host.advance(8 * MS)
+    host.close("L")
+    host.advance(16 * MS)
+    assert host.times("M") == (21 * MS, 5 * MS)
+
+
+@every_kernel
 def test_a_member_that_is_off_has_no_time_though_its_leader_runs(kernel: str) -> None:
     host = stage(kernel)
     host.put("L", "CF plain")

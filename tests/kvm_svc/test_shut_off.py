@@ -1,0 +1,174 @@
+"""A guest that may not use the LBR: StopLbr, a failed creation, a release, an early Revoke, and being told once."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from contract.control import MachineSpec, SetMsr, StopLbr, VmSpec
+from contract.design import Design, Release
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.machine import Branch, Continue, Controls, Enter, Exit, GuestValue, Nop, Ran, Rdmsr
+from contract.messages import Available, CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke, SchedIn
+from contract.trace import Access, VmEntry, Warn
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
+from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
+from tests.kvm_svc.test_notifications import EVENT, granted, waiting
+
+NEHALEM = MachineSpec(lbr="nehalem", depth=8)
+by_mask = pytest.mark.parametrize("design", [V7, V8], ids=lambda d: d.name)
+
+
+def accesses(rig: Rig | Script) -> list[tuple[str, bool]]:
+    return [(r.result, r.denied) for r in rig.records(Access)]
+
+
+# Stopped by user space -------------------------------------------------------------------------------------
+
+
+def test_a_guest_in_guest_mode_is_kicked_though_nothing_was_passed_through() -> None:
+    """User space turned DEBUGCTL.LBR on: no event, no passthrough, and yet the register must go out."""
+    script = Script(MERGED)
+    script.tell(SchedIn(VCPU, 0, 0))
+    script.command(SetMsr(VCPU, IA32_DEBUGCTL, 1))
+    script.step([Nop()], Ran([GuestValue()]))
+    script.command(StopLbr(VCPU))
+    script.step([Nop()], Exit("external-interrupt", [], 1), Ran([GuestValue()]))
+    assert script.asked == [
+        Continue(VCPU, 0, [Nop()], kick=True),
+        Enter(VCPU, 0, Controls(0, False, 0), [Nop()]),
+    ]
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_stopped_is_for_good(design: Design) -> None:
+    rig = Rig(design)
+    rig.rdmsr(MSR_LBR_TOS)
+    rig.kvm(StopLbr(VCPU))
+    rig.settle()
+    asked = rig.sent(CreateEvent)
+    for _ in range(3):
+        rig.rdmsr(MSR_LBR_TOS)
+        rig.slice()
+    assert [denied for _, denied in accesses(rig)[-3:]] == [True] * 3
+    assert (rig.sent(CreateEvent), rig.vcpu().event, rig.vcpu().passthrough) == (asked, 0, False)
+
+
+@by_mask
+def test_a_masked_debugctl_access_opens_nothing_while_shut_off(design: Design) -> None:
+    rig = Rig(design)
+    rig.kvm(StopLbr(VCPU))
+    assert rig.rdmsr(IA32_DEBUGCTL) == GuestValue(0)
+    assert rig.debugctl(0)
+    rig.guest(Nop())
+    assert (rig.vcpu().passthrough, rig.sent(CreateEvent)) == (False, 0)
+
+
+# Creation fails --------------------------------------------------------------------------------------------
+
+
+def test_a_masked_debugctl_access_opens_nothing_when_creation_failed() -> None:
+    rig = Rig(V8, machine=NEHALEM)
+    assert rig.debugctl(1)
+    rig.guest(Nop())
+    assert not rig.vcpu().passthrough
+    assert not any(r.passthrough for r in rig.records(VmEntry))
+
+
+def test_without_an_event_debugctl_lbr_is_denied_with_gp() -> None:
+    rig = Rig(REVOKE_GP, machine=NEHALEM)
+    assert not rig.debugctl(1)
+    assert accesses(rig) == [("gp", True)]
+    assert rig.rdmsr(IA32_DEBUGCTL).value == 0
+
+
+def test_v7_drops_a_write_that_the_hardware_refuses() -> None:
+    rig = Rig(V7)
+    assert rig.wrmsr(FROM0, 1 << 47)
+    assert accesses(rig) == [("dropped", False)]
+    assert rig.rdmsr(FROM0).value == 0
+
+
+# Released --------------------------------------------------------------------------------------------------
+
+
+def test_a_released_event_takes_its_grant_along() -> None:
+    rig = Rig(replace(REVOKE_GP, release=Release.SCHED_IN_LBR_OFF))
+    rig.debugctl(1)
+    rig.debugctl(0)
+    assert rig.vcpu().grant
+    rig.slice()
+    rig.guest(Nop())
+    assert (rig.vcpu().event, rig.vcpu().grant) == (0, 0)
+    assert not rig.records(VmEntry)[-1].passthrough
+
+
+def test_a_slice_without_lbr_use_is_forgotten_with_its_event() -> None:
+    """No warning that passthrough failed where nobody wants it."""
+    rig = Rig(MERGED)
+    rig.rdmsr(FROM0)
+    rig.slice()
+    rig.guest(Nop())
+    assert rig.sent(ReleaseEvent) == 1
+    assert not rig.vcpu().in_use
+    assert not rig.records(Warn)
+
+
+# News out of order -----------------------------------------------------------------------------------------
+
+
+def test_an_early_revoke_outlives_older_news() -> None:
+    script = waiting()
+    script.tell(Revoke(EVENT, 3, ""))
+    script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
+    assert (script.vcpu().grant, script.vcpu().newest_grant) == (0, 3)
+    script.tell(EventState(EVENT, "ACTIVE", 0, 3))
+    assert (script.vcpu().grant, script.vcpu().denied) == (0, True)
+    script.tell(EventState(EVENT, "ACTIVE", 0, 4))
+    assert (script.vcpu().grant, script.vcpu().denied) == (4, False)
+
+
+def read_from(script: Script) -> bool | None:
+    """Whether the guest's read faults; None: KVM asks for an event."""
+    script.step([Rdmsr(FROM0)], Exit("msr-read", [], 0, FROM0))
+    done = script.step([])
+    return done.values[0].fault if done.finished else None
+
+
+def test_a_guest_that_was_not_told_is_denied_exactly_once_after_available() -> None:
+    script = granted()
+    script.tell(Revoke(EVENT, 3, ""))
+    assert script.tell(Available(EVENT, 0)) == [ReleaseEvent(EVENT)]
+    assert read_from(script) is True
+    assert script.heard() == []
+    assert read_from(script) is None
+    assert script.heard() == [CreateEvent(VCPU, 2)]
+
+
+def test_a_guest_that_was_told_is_not_denied_again_after_available() -> None:
+    script = granted()
+    script.tell(Revoke(EVENT, 3, ""))
+    assert [read_from(script), read_from(script)] == [True, True]
+    script.tell(Available(EVENT, 0))
+    assert read_from(script) is None
+
+
+# KVM saves -------------------------------------------------------------------------------------------------
+
+
+def test_a_slice_without_a_guest_step_keeps_the_snapshot() -> None:
+    """What the ring holds when such a slice ends is the other VM's."""
+    rig = Rig(KVM_SWITCH, vms=[VmSpec("vm0"), VmSpec("vm1")])
+    for vcpu, count in ((VCPU, 3), ("vm1/0", 5)):
+        rig.place(vcpu)
+        rig.debugctl(1, vcpu)
+        rig.guest(Branch(count), vcpu=vcpu)
+    rig.place(VCPU)
+    snapshot = rig.vcpu().snapshot
+    rig.place("vm1/0")
+    assert rig.vcpu().snapshot == snapshot
+    rig.place(VCPU)
+    values = [rig.rdmsr(FROM0 + i).value for i in range(8)]
+    assert snapshot is not None
+    assert values == snapshot.from_ip
+    assert values.count(0) == 5

@@ -1,0 +1,139 @@
+"""Counters that overflow: where in an op the interrupt falls, what the guest's exit says, and throttling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.machine import Branch, Check, Controls, Enter, GuestValue, Nop
+from contract.trace import Pmi, SampleTaken, Throttle
+from perfcore_svc.perf.pmi import JIFFY, SAMPLES_PER_TICK
+from tests.perfcore_svc.hosts import Host, make_host
+from tests.perfcore_svc.machine.bench import left
+
+
+def overflows(host: Host) -> int:
+    return sum(isinstance(r, SampleTaken) and r.overflow for r in host.log.records)
+
+
+def throttles(host: Host) -> list[bool]:
+    return [r.on for r in host.log.records if isinstance(r, Throttle)]
+
+
+def periodic(period: int, **options: Any) -> Host:
+    host = make_host(running="v")
+    host.open("P", "any", period=period, **options)
+    return host
+
+
+def enter(*counts: int) -> Enter:
+    return Enter("v", 0, Controls(0, False), [Branch(count) for count in counts])
+
+
+def test_the_interrupt_falls_within_a_burst_and_exactly_at_its_end() -> None:
+    host = periodic(3)
+    host.retire(5)
+    assert overflows(host) == 1
+    host.retire(1)
+    assert overflows(host) == 2
+    host.retire(6)
+    assert overflows(host) == 4
+    assert [r.from_ip == sorted(r.from_ip, reverse=True) for r in host.news() if isinstance(r, SampleTaken)] == [
+        True
+    ] * 4
+
+
+def test_an_nmi_in_the_middle_of_an_op_tells_how_far_it_got() -> None:
+    host = periodic(3)
+    exit_ = left(host.request(enter(1, 5)))
+    assert (exit_.reason, exit_.values, exit_.partial) == ("nmi", [GuestValue()], 2)
+    assert host.machine.cpus[0].retired_guest == 3
+    assert overflows(host) == 1
+    assert host.machine.cpus[0].guest == ""
+
+
+def test_an_nmi_at_the_end_of_an_op_finds_it_done() -> None:
+    host = periodic(3)
+    exit_ = left(host.request(enter(3)))
+    assert (exit_.reason, exit_.values, exit_.partial) == ("nmi", [GuestValue()], 0)
+    assert overflows(host) == 1
+    assert left(host.request(enter(3))).reason == "nmi", "the next period began there"
+
+
+def test_an_nmi_says_what_the_entry_check_saw() -> None:
+    host = periodic(3)
+    event = host.guest()
+    for number, active in ((event.id, True), (99, False)):
+        check = Check(number, when_active=False, otherwise=False)
+        request = Enter("v", 0, Controls(0, False, check=check), [Nop(), Branch(3)])
+        assert left(host.request(request)).event_active is active
+
+
+def test_guest_branches_do_not_count_for_exclude_guest() -> None:
+    host = periodic(3, exclude_guest=True)
+    host.request(enter(50))
+    assert host.machine.cpus[0].guest == "v"
+    host.retire(2)
+    assert overflows(host) == 0
+    host.retire(1)
+    assert overflows(host) == 1
+
+
+def test_an_event_is_throttled_after_so_many_samples_in_a_jiffy() -> None:
+    host = periodic(1)
+    host.retire(SAMPLES_PER_TICK - 1)
+    assert (overflows(host), throttles(host)) == (SAMPLES_PER_TICK - 1, [])
+    host.retire(100)
+    assert (overflows(host), throttles(host)) == (SAMPLES_PER_TICK, [True])
+
+
+def test_a_new_jiffy_lets_it_overflow_again_and_throttles_it_again() -> None:
+    host = periodic(2)
+    host.retire(3 * SAMPLES_PER_TICK)
+    assert overflows(host) == SAMPLES_PER_TICK
+    host.advance(JIFFY - 1)
+    host.retire(2)
+    assert overflows(host) == SAMPLES_PER_TICK, "still the same jiffy"
+
+    host.advance(1)
+    assert throttles(host) == [True, False]
+    host.retire(1)
+    assert overflows(host) == SAMPLES_PER_TICK, "its period began anew"
+    host.retire(1)
+    assert overflows(host) == SAMPLES_PER_TICK + 1
+    host.retire(3 * SAMPLES_PER_TICK)
+    assert overflows(host) == 2 * SAMPLES_PER_TICK
+    assert throttles(host) == [True, False, True]
+
+
+def test_a_new_jiffy_forgives_samples_short_of_the_limit() -> None:
+    host = periodic(1)
+    host.retire(SAMPLES_PER_TICK - 1)
+    host.advance(JIFFY)
+    host.retire(SAMPLES_PER_TICK - 1)
+    assert (overflows(host), throttles(host)) == (2 * SAMPLES_PER_TICK - 2, [])
+
+
+def test_a_throttled_event_that_is_put_on_anew_begins_its_period_anew() -> None:
+    host = periodic(2)
+    host.retire(3 * SAMPLES_PER_TICK)
+    host.disable("P")
+    host.enable("P")
+    host.retire(1)
+    assert overflows(host) == SAMPLES_PER_TICK
+    host.retire(1)
+    assert overflows(host) == SAMPLES_PER_TICK + 1
+    host.retire(2)
+    assert overflows(host) == SAMPLES_PER_TICK + 2
+    assert sum(isinstance(r, Pmi) for r in host.news()) == SAMPLES_PER_TICK + 2
+
+
+def test_an_event_off_and_on_keeps_what_is_left_of_its_period() -> None:
+    host = periodic(5)
+    host.retire(3)
+    host.disable("P")
+    host.retire(10)
+    host.enable("P")
+    host.retire(1)
+    assert overflows(host) == 0
+    host.retire(1)
+    assert overflows(host) == 1
