@@ -141,16 +141,15 @@ class KvmCore:
         vcpu = self._vcpu(command.vcpu)
         release_event(self.hv, vcpu, "user space stopped LBR use")
         deny(self.hv, vcpu, "user space stopped LBR use")
-        vcpu.stopped = True
+        vcpu.claim.stopped = True
         return Done()
 
     def _snapshot(self, command: KvmSnapshot) -> AnyResult:
-        return KvmView(
-            [
-                VcpuView(v.name, v.cpu, v.event, v.state, v.grant, v.passthrough, v.debugctl)
-                for v in self.hv.vcpus.values()
-            ]
-        )
+        return KvmView([_view(v) for v in self.hv.vcpus.values()])
+
+
+def _view(v: Vcpu) -> VcpuView:
+    return VcpuView(v.name, v.cpu, v.lbr_desc.event, v.claim.state, v.claim.grant, v.lbr_desc.passthrough, v.debugctl)
 
 
 _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {

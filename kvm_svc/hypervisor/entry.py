@@ -15,11 +15,11 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
 def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Enter]:
-    if vcpu.restore:
-        reply = yield LoadLbr(vcpu.name, vcpu.cpu, vcpu.snapshot or LbrImage(), hv.design.save_select)
+    if vcpu.saved.restore:
+        reply = yield LoadLbr(vcpu.name, vcpu.cpu, vcpu.saved.snapshot or LbrImage(), hv.design.save_select)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
-        vcpu.restore = False
+        vcpu.saved.restore = False
     _cleanup(hv, vcpu)
     wanted = _wanted_passthrough(hv, vcpu)
     check = _entry_check(hv, vcpu, wanted)
@@ -36,11 +36,11 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
 def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
     """``intel_pmu_cleanup`` at the first entry after a sched-in. It promises to spare an event that was used in the
     last slice, but looks only at DEBUGCTL.LBR."""
-    if vcpu.cleanup:
-        vcpu.cleanup = False
+    if vcpu.lbr_desc.cleanup:
+        vcpu.lbr_desc.cleanup = False
         if hv.design.release is Release.SCHED_IN_LBR_OFF and not vcpu.debugctl & DEBUGCTL_LBR:
             release_event(hv, vcpu, "LBR off at the first entry of a slice")
-        vcpu.in_use = False
+        vcpu.lbr_desc.in_use = False
 
 
 def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
@@ -48,25 +48,25 @@ def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
         return False
     match hv.design.passthrough:
         case Passthrough.ON_ACCESS:
-            return vcpu.passthrough
+            return vcpu.lbr_desc.passthrough
         case Passthrough.ON_GRANT:
-            return vcpu.grant != 0
+            return vcpu.claim.grant != 0
         case Passthrough.AT_ENTRY:
-            if not vcpu.event and (vcpu.debugctl & DEBUGCTL_LBR or vcpu.in_use):
+            if not vcpu.lbr_desc.event and (vcpu.debugctl & DEBUGCTL_LBR or vcpu.lbr_desc.in_use):
                 _warn(hv, vcpu)
-            return vcpu.event != 0
+            return vcpu.lbr_desc.event != 0
 
 
 def _entry_check(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> Check | None:
-    if not vcpu.event:
+    if not vcpu.lbr_desc.event:
         return None
     match hv.design.entry_check:
         case EntryCheck.NONE:
             return None
         case EntryCheck.EVENT_STATE:
-            return Check(vcpu.event, when_active=wanted, otherwise=False)
+            return Check(vcpu.lbr_desc.event, when_active=wanted, otherwise=False)
         case EntryCheck.INVERTED:
-            return Check(vcpu.event, when_active=False, otherwise=wanted)
+            return Check(vcpu.lbr_desc.event, when_active=False, otherwise=wanted)
 
 
 def note_check(hv: Hypervisor, vcpu: Vcpu, check: Check | None, active: bool | None) -> None:
@@ -75,7 +75,7 @@ def note_check(hv: Hypervisor, vcpu: Vcpu, check: Check | None, active: bool | N
         return
     set_passthrough(hv, vcpu, check.when_active if active else check.otherwise, "entry check")
     if not active and hv.design.entry_check is EntryCheck.EVENT_STATE:
-        vcpu.in_use = False
+        vcpu.lbr_desc.in_use = False
         _warn(hv, vcpu)
 
 

@@ -55,16 +55,16 @@ def _answer(
     write = work.exit.write
     shown = value if value is not None else work.exit.value if write else 0
     hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied))
-    vcpu.create_errno = ""
+    vcpu.lbr_desc.create_errno = ""
     return GuestValue(value=0 if write else shown, fault=result == "gp")
 
 
 def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
     """What this design gives a guest that may not use the LBR. Nothing is written. It has been told now: if the host's
     event has gone meanwhile, the next access asks for the LBR anew."""
-    vcpu.untold = False
-    if not vcpu.event:
-        vcpu.denied = False
+    vcpu.claim.untold = False
+    if not vcpu.lbr_desc.event:
+        vcpu.claim.denied = False
     if hv.design.denial is Denial.GP:
         return _answer(hv, vcpu, work, "gp", denied=True)
     return _answer(hv, vcpu, work, "dropped" if work.exit.write else "zero", denied=True)
@@ -90,13 +90,13 @@ def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     if kept is None:
         return _answer(hv, vcpu, work, "gp")
     if kept & DEBUGCTL_LBR:
-        if vcpu.shut_off:
+        if vcpu.claim.shut_off:
             return _denied(hv, vcpu, work)
         if hv.design.event is Event.NONE:
             yield from _activate(hv, vcpu)
         elif _must_ask(hv, vcpu):
             return None
-        elif vcpu.create_errno and hv.design.denial is Denial.GP:
+        elif vcpu.lbr_desc.create_errno and hv.design.denial is Denial.GP:
             return _denied(hv, vcpu, work)
     vcpu.debugctl = kept
     return _answer(hv, vcpu, work, "done", kept)
@@ -106,7 +106,7 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
     """v7, v8: two bits are kept, the others silently dropped, and any access counts as use of the LBR."""
     if not vcpu.vm.lbr_enabled:
         return _answer(hv, vcpu, work, "gp")
-    if vcpu.shut_off:
+    if vcpu.claim.shut_off:
         if work.exit.write and work.exit.value & DEBUGCTL_LBR:
             return _denied(hv, vcpu, work)
     elif hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS and _must_ask(hv, vcpu):
@@ -115,7 +115,7 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
         work.accessed = True
         if work.exit.write:
             vcpu.debugctl = work.exit.value & GUEST_DEBUGCTL
-        if not vcpu.shut_off and not vcpu.create_errno:
+        if not vcpu.claim.shut_off and not vcpu.lbr_desc.create_errno:
             _mark_used(hv, vcpu)
     if vcpu.waiting:
         return None
@@ -126,7 +126,7 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
 
 
 def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    if vcpu.shut_off:
+    if vcpu.claim.shut_off:
         return _denied(hv, vcpu, work)
     if hv.design.event is Event.NONE:
         yield from _activate(hv, vcpu)
@@ -135,10 +135,10 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return (yield from _access_then_create(hv, vcpu, work))
     if _must_ask(hv, vcpu):
         return None
-    if vcpu.shut_off or vcpu.create_errno:
+    if vcpu.claim.shut_off or vcpu.lbr_desc.create_errno:
         return _denied(hv, vcpu, work)
-    done = yield from _hardware(vcpu, work, vcpu.event)
-    vcpu.in_use = done.met
+    done = yield from _hardware(vcpu, work, vcpu.lbr_desc.event)
+    vcpu.lbr_desc.in_use = done.met
     if not done.met:
         return _denied(hv, vcpu, work)
     _mark_used(hv, vcpu)
@@ -183,7 +183,7 @@ def _hardware(vcpu: Vcpu, work: Handling, event: int) -> Generator[AnyRequest, A
 
 def _must_ask(hv: Hypervisor, vcpu: Vcpu) -> bool:
     """Whether the thread now waits for an event to be created; a failure just answered is not repeated."""
-    if vcpu.event or vcpu.create_errno:
+    if vcpu.lbr_desc.event or vcpu.lbr_desc.create_errno:
         return False
     ask_for_event(hv, vcpu)
     return True
@@ -191,19 +191,19 @@ def _must_ask(hv: Hypervisor, vcpu: Vcpu) -> bool:
 
 def _mark_used(hv: Hypervisor, vcpu: Vcpu) -> None:
     """The first access of a slice opens passthrough for the rest of it (v7, v8)."""
-    if hv.design.passthrough is not Passthrough.ON_ACCESS or vcpu.used:
+    if hv.design.passthrough is not Passthrough.ON_ACCESS or vcpu.lbr_desc.used:
         return
-    vcpu.used = True
+    vcpu.lbr_desc.used = True
     set_passthrough(hv, vcpu, True, "first LBR access in this slice")
-    if hv.design.event is not Event.NONE and not vcpu.event:
+    if hv.design.event is not Event.NONE and not vcpu.lbr_desc.event:
         ask_for_event(hv, vcpu)
 
 
 def _activate(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
     """KVM saves at switches: the guest's LBR starts out empty and is passed through from now on."""
-    if not vcpu.active:
+    if not vcpu.saved.active:
         reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.design.save_select)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
-        vcpu.active = True
+        vcpu.saved.active = True
         set_passthrough(hv, vcpu, True, "first LBR access")

@@ -18,13 +18,13 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
     vcpu.cpu, vcpu.host_debugctl = message.cpu, message.debugctl
     hv.log.add(VcpuLoad(vcpu.name, message.cpu))
     if hv.design.release is Release.IDLE_SLICES:
-        if vcpu.used:
-            vcpu.used = False
+        if vcpu.lbr_desc.used:
+            vcpu.lbr_desc.used = False
             set_passthrough(hv, vcpu, False, "new slice")
         elif not vcpu.debugctl & DEBUGCTL_LBR:
             release_event(hv, vcpu, "a slice without LBR use")
-    vcpu.cleanup = vcpu.event != 0
-    vcpu.restore = vcpu.active and hv.design.save is Save.KVM_SWITCH
+    vcpu.lbr_desc.cleanup = vcpu.lbr_desc.event != 0
+    vcpu.saved.restore = vcpu.saved.active and hv.design.save is Save.KVM_SWITCH
 
 
 def sched_out(hv: Hypervisor, message: SchedOut) -> None:
@@ -34,23 +34,23 @@ def sched_out(hv: Hypervisor, message: SchedOut) -> None:
     hv.log.add(VcpuPut(vcpu.name, message.cpu))
     vcpu.cpu = -1
     # What the ring holds is not the guest's where its own has not been put back since.
-    if vcpu.active and message.lbr is not None and not vcpu.restore:
-        vcpu.snapshot = message.lbr
+    if vcpu.saved.active and message.lbr is not None and not vcpu.saved.restore:
+        vcpu.saved.snapshot = message.lbr
 
 
 def event_created(hv: Hypervisor, message: EventCreated) -> None:
     vcpu = hv.vcpus.get(message.vcpu)
-    if vcpu is None or vcpu.asked != message.request:
+    if vcpu is None or vcpu.lbr_desc.asked != message.request:
         return
-    vcpu.asked = 0
-    vcpu.event, vcpu.create_errno = message.event, message.errno
-    vcpu.in_use = vcpu.in_use or message.event != 0
+    vcpu.lbr_desc.asked = 0
+    vcpu.lbr_desc.event, vcpu.lbr_desc.create_errno = message.event, message.errno
+    vcpu.lbr_desc.in_use = vcpu.lbr_desc.in_use or message.event != 0
     what = "created" if message.event else "failed"
     hv.log.add(GuestEvent(vcpu.name, message.event, what, message.errno))
     hv.log.add(VcpuWake(vcpu.name))
     if hv.design.notifier is not Notifier.NONE and message.event:
         if message.grant and hv.early_revokes.pop(message.event, 0) >= message.grant:
-            vcpu.newest_grant = message.grant
+            vcpu.claim.newest = message.grant
             _told_state(hv, vcpu, "ERROR", 0, "Revoke before EventCreated")
         else:
             _told_state(hv, vcpu, message.state, message.grant, "EventCreated")
@@ -63,7 +63,7 @@ def event_state(hv: Hypervisor, message: EventState) -> None:
 
 
 def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, why: str) -> None:
-    vcpu.state = state
+    vcpu.claim.state = state
     if state == "ACTIVE":
         hold_grant(hv, vcpu, grant, why)
     elif state == "ERROR":
@@ -78,9 +78,9 @@ def revoke(hv: Hypervisor, message: Revoke) -> None:
     vcpu = _owner(hv, message.event)
     if vcpu is None:
         hv.early_revokes[message.event] = message.grant
-    elif message.grant >= vcpu.newest_grant:
-        vcpu.newest_grant = message.grant
-        vcpu.state = "ERROR"
+    elif message.grant >= vcpu.claim.newest:
+        vcpu.claim.newest = message.grant
+        vcpu.claim.state = "ERROR"
         deny(hv, vcpu, "Revoke")
 
 
@@ -88,10 +88,10 @@ def available(hv: Hypervisor, message: Available) -> None:
     """The dead event goes; the guest's next access asks for a fresh one, which starts with an empty ring. But a guest
     that has not been told of its loss yet is told first: it is denied once."""
     vcpu = _owner(hv, message.event)
-    if vcpu is not None and hv.design.recovery is Recovery.AVAILABLE and vcpu.denied:
+    if vcpu is not None and hv.design.recovery is Recovery.AVAILABLE and vcpu.claim.denied:
         release_event(hv, vcpu, "Available")
-        vcpu.denied = vcpu.untold
+        vcpu.claim.denied = vcpu.claim.untold
 
 
 def _owner(hv: Hypervisor, event: int) -> Vcpu | None:
-    return next((vcpu for vcpu in hv.vcpus.values() if event and vcpu.event == event), None)
+    return next((vcpu for vcpu in hv.vcpus.values() if event and vcpu.lbr_desc.event == event), None)

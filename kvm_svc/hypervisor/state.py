@@ -37,56 +37,79 @@ class Handling:
 
 
 @dataclass(slots=True)
-class Vcpu:
-    """One vCPU, whose thread is the host task of the same name.
+class LbrDesc:
+    """``struct lbr_desc``: the host's event that stands for the guest, and passthrough of the LBR MSRs.
 
-    ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
-    exited as far as KVM knows. ``debugctl`` is the VMCS field. ``event`` is the host's event id or 0, ``asked`` the
-    request of a CreateEvent not yet answered, ``create_errno`` what the last one failed with.
+    ``event`` is the host's event id or 0, ``asked`` the request of a CreateEvent not yet answered, ``create_errno``
+    what the last one failed with. ``passthrough``: the LBR MSRs are not intercepted. ``used``: the guest touched the
+    LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (5.12). ``cleanup``: look at
+    the first entry whether the event can go."""
 
-    ``passthrough``: the LBR MSRs are not intercepted. ``kick``: the guest must leave guest mode before it runs on.
-    ``used``: the guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use``
-    (5.12). ``cleanup``: look at the first entry whether the event can go. ``grant`` is the current grant,
-    ``newest_grant`` the highest ever heard of, ``state`` what the host last said of the event. ``denied``: the host
-    told KVM that this guest may not use the LBR; ``stopped``: user space did, for good; ``untold``: the guest has not
-    met its denial yet. ``active`` (KVM saves at switches): the guest uses the LBR; ``snapshot`` is its saved LBR,
-    ``restore`` that it must go back before the next entry."""
-
-    name: str
-    vm: Vm
-    cpu: int = -1
-    guest_mode: bool = False
-    ops: list[AnyOp] = field(default_factory=list)
-    values: list[GuestValue] = field(default_factory=list)
-    handling: Handling | None = None
-    debugctl: int = 0
-    host_debugctl: int = 0
     event: int = 0
     asked: int = 0
     create_errno: str = ""
     passthrough: bool = False
-    kick: bool = False
     used: bool = False
     in_use: bool = False
     cleanup: bool = False
+
+
+@dataclass(slots=True)
+class Claim:
+    """What notifications told of the guest's right to the LBR.
+
+    ``grant`` is the current grant, ``newest`` the highest ever heard of, ``state`` what the host last said of it.
+    ``denied``: the host told KVM that this guest may not use the LBR; ``stopped``: user space did, for good;
+    ``untold``: the guest has not met its denial yet."""
+
     grant: int = 0
-    newest_grant: int = 0
+    newest: int = 0
     state: str = ""
     denied: bool = False
     stopped: bool = False
     untold: bool = False
-    active: bool = False
-    snapshot: LbrImage | None = None
-    restore: bool = False
-
-    @property
-    def waiting(self) -> bool:
-        return self.asked != 0
 
     @property
     def shut_off(self) -> bool:
         """Whether KVM knows that this guest may not use the LBR."""
         return self.denied or self.stopped
+
+
+@dataclass(slots=True)
+class SavedLbr:
+    """A guest's LBR that KVM itself saves. ``active``: the guest uses the LBR; ``snapshot`` is its saved LBR,
+    ``restore`` that it must go back before the next entry."""
+
+    active: bool = False
+    snapshot: LbrImage | None = None
+    restore: bool = False
+
+
+@dataclass(slots=True)
+class Vcpu:
+    """One vCPU, whose thread is the host task of the same name.
+
+    ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
+    exited as far as KVM knows; ``kick``: it must before the guest runs on. ``debugctl`` is the VMCS field,
+    ``host_debugctl`` what is written back after an exit."""
+
+    name: str
+    vm: Vm
+    cpu: int = -1
+    guest_mode: bool = False
+    kick: bool = False
+    ops: list[AnyOp] = field(default_factory=list)
+    values: list[GuestValue] = field(default_factory=list)
+    handling: Handling | None = None
+    debugctl: int = 0
+    host_debugctl: int = 0
+    lbr_desc: LbrDesc = field(default_factory=LbrDesc)
+    claim: Claim = field(default_factory=Claim)
+    saved: SavedLbr = field(default_factory=SavedLbr)
+
+    @property
+    def waiting(self) -> bool:
+        return self.lbr_desc.asked != 0
 
 
 @dataclass(slots=True)

@@ -134,11 +134,11 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
     with pytest.raises(StopIteration):
         next(core.command(command))
     vcpu = core.hv.vcpus["vm/0"]
-    vcpu.asked = 1
+    vcpu.lbr_desc.asked = 1
     host = Session("k", is_host=True)
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
         core.endpoint.take(host.wrap(body, core.log))
-        assert (vcpu.grant, vcpu.newest_grant) == (5, 5)
+        assert (vcpu.claim.grant, vcpu.claim.newest) == (5, 5)
 
 
 # Inbox ---------------------------------------------------------------------------------------------------

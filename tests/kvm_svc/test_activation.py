@@ -40,8 +40,8 @@ def test_which_accesses_activate(design: Design, access: str) -> None:
 
     uses_events = design is not KVM_SWITCH
     assert rig.sent(CreateEvent) == int(uses_events and access in activates)
-    assert bool(rig.vcpu().event) == (uses_events and access in activates)
-    assert rig.vcpu().active == (not uses_events and access in activates)
+    assert bool(rig.vcpu().lbr_desc.event) == (uses_events and access in activates)
+    assert rig.vcpu().saved.active == (not uses_events and access in activates)
 
 
 @with_event
@@ -49,7 +49,7 @@ def test_placing_a_vcpu_creates_nothing(design: Design) -> None:
     rig = Rig(design)
     rig.slice()
 
-    assert (rig.sent(CreateEvent), rig.vcpu().event) == (0, 0)
+    assert (rig.sent(CreateEvent), rig.vcpu().lbr_desc.event) == (0, 0)
 
 
 @with_event
@@ -77,13 +77,17 @@ def test_kvm_switch_starts_empty_once() -> None:
 def test_event_survives_one_idle_slice(design: Design) -> None:
     rig = Rig(design)
     rig.rdmsr(FROM0)
-    event = rig.vcpu().event
+    event = rig.vcpu().lbr_desc.event
 
     rig.slice()
-    assert (rig.vcpu().event, rig.vcpu().used, rig.vcpu().passthrough) == (event, False, False)
+    assert (rig.vcpu().lbr_desc.event, rig.vcpu().lbr_desc.used, rig.vcpu().lbr_desc.passthrough) == (
+        event,
+        False,
+        False,
+    )
 
     rig.slice()
-    assert rig.vcpu().event == 0
+    assert rig.vcpu().lbr_desc.event == 0
     assert [r.what for r in rig.records(GuestEvent)] == ["created", "released"]
     assert rig.sent(ReleaseEvent) == 1
 
@@ -127,18 +131,18 @@ def test_merged_releases_at_the_first_entry() -> None:
     rig.guest(Nop())
 
     rig.slice()
-    assert rig.vcpu().event
+    assert rig.vcpu().lbr_desc.event
 
     rig.guest(Nop())
-    assert rig.vcpu().event == 0
-    assert rig.vcpu().passthrough is False
+    assert rig.vcpu().lbr_desc.event == 0
+    assert rig.vcpu().lbr_desc.passthrough is False
 
 
 def test_merged_looks_at_nothing_but_the_bit() -> None:
     """The commit promises to spare an event used in the last slice; the code does not."""
     rig = Rig(MERGED)
     rig.guest(Wrmsr(FROM0, 0x10), Rdmsr(FROM0), Rdmsr(FROM0))
-    assert rig.vcpu().in_use
+    assert rig.vcpu().lbr_desc.in_use
 
     rig.slice()
 
@@ -167,11 +171,11 @@ def test_merged_looks_once_in_a_slice() -> None:
 
     rig.debugctl(0)
     rig.guest(Cpuid(), Nop())
-    assert rig.vcpu().event
+    assert rig.vcpu().lbr_desc.event
 
     rig.slice()
     rig.guest(Nop())
-    assert rig.vcpu().event == 0
+    assert rig.vcpu().lbr_desc.event == 0
 
 
 @pytest.mark.parametrize("design", [REVOKE_GP, KVM_SWITCH], ids=lambda d: d.name)
@@ -184,5 +188,5 @@ def test_never_released(design: Design) -> None:
         rig.guest(Nop())
 
     assert rig.sent(ReleaseEvent) == 0
-    assert bool(rig.vcpu().event) == (design is REVOKE_GP)
-    assert rig.vcpu().passthrough
+    assert bool(rig.vcpu().lbr_desc.event) == (design is REVOKE_GP)
+    assert rig.vcpu().lbr_desc.passthrough

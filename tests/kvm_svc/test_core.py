@@ -139,7 +139,7 @@ def test_thread_has_moved_before_activation() -> None:
 
     with pytest.raises(RefusedError):
         script.step([], NotRunning("gone"))
-    assert (script.vcpu().active, script.vcpu().passthrough) == (False, False)
+    assert (script.vcpu().saved.active, script.vcpu().lbr_desc.passthrough) == (False, False)
 
 
 @every_design
@@ -205,7 +205,7 @@ def test_stop(design: Design) -> None:
     rig = stopped(design)
 
     vcpu = rig.vcpu()
-    assert (vcpu.event, vcpu.grant, vcpu.passthrough, vcpu.debugctl) == (0, 0, False, 0)
+    assert (vcpu.lbr_desc.event, vcpu.claim.grant, vcpu.lbr_desc.passthrough, vcpu.debugctl) == (0, 0, False, 0)
     assert rig.sent(ReleaseEvent) == int(design.event is not Event.NONE)
     rig.guest(Nop())
     assert not rig.records(VmEntry)[-1].passthrough

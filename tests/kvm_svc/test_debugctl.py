@@ -53,7 +53,7 @@ def test_write_table(design: Design, lbr: bool, row: tuple[int, int | str, int |
     assert taken == (expected != GP)
     assert rig.rdmsr(IA32_DEBUGCTL).value == (before if expected == GP else expected)
     creates = isinstance(expected, int) and expected & 1 and design is not KVM_SWITCH
-    assert bool(rig.vcpu().event) == bool(creates)
+    assert bool(rig.vcpu().lbr_desc.event) == bool(creates)
 
 
 @by_mask
@@ -102,11 +102,11 @@ def test_clearing_lbr_releases_nothing(design: Design) -> None:
     """Guests toggle the bit in their PMI handler."""
     rig = Rig(design)
     rig.debugctl(1)
-    event = rig.vcpu().event
+    event = rig.vcpu().lbr_desc.event
 
     assert rig.debugctl(0)
 
-    assert rig.vcpu().event == event
+    assert rig.vcpu().lbr_desc.event == event
     assert rig.sent(ReleaseEvent) == 0
 
 
@@ -117,7 +117,7 @@ def test_failed_creation_is_ignored() -> None:
     assert rig.debugctl(0x801)
 
     assert rig.sent(CreateEvent) == 1
-    assert (rig.vcpu().event, rig.vcpu().debugctl) == (0, 0x801)
+    assert (rig.vcpu().lbr_desc.event, rig.vcpu().debugctl) == (0, 0x801)
     assert rig.debugctl(0x801)
     assert rig.sent(CreateEvent) == 2
 

@@ -19,8 +19,8 @@ def entry(rig: Rig) -> tuple[bool, int]:
     """One more entry: is the LBR passed through, and how often does KVM warn?"""
     warned = len(rig.records(Warn))
     rig.guest(Cpuid(), Nop())
-    assert rig.records(VmEntry)[-1].passthrough == rig.vcpu().passthrough
-    return rig.vcpu().passthrough, len(rig.records(Warn)) - warned
+    assert rig.records(VmEntry)[-1].passthrough == rig.vcpu().lbr_desc.passthrough
+    return rig.vcpu().lbr_desc.passthrough, len(rig.records(Warn)) - warned
 
 
 def test_no_event_lbr_off() -> None:
@@ -44,7 +44,7 @@ def test_no_event_but_in_use() -> None:
     rig.rdmsr(FROM0)
     rig.kvm(StopLbr(VCPU))
     rig.settle()
-    assert (rig.vcpu().in_use, rig.vcpu().debugctl, rig.vcpu().event) == (True, 0, 0)
+    assert (rig.vcpu().lbr_desc.in_use, rig.vcpu().debugctl, rig.vcpu().lbr_desc.event) == (True, 0, 0)
 
     passthrough, warnings = entry(rig)
 
@@ -54,13 +54,13 @@ def test_no_event_but_in_use() -> None:
 
 def test_event_not_active() -> None:
     rig = lost_to_the_door("v5.12")
-    assert rig.vcpu().event
+    assert rig.vcpu().lbr_desc.event
 
     passthrough, warnings = entry(rig)
 
     assert not passthrough
     assert warnings >= 1
-    assert not rig.vcpu().in_use
+    assert not rig.vcpu().lbr_desc.in_use
 
 
 def test_event_active() -> None:
@@ -95,7 +95,7 @@ def test_judged_on_the_cpu(active: bool, passthrough: bool, warnings: int) -> No
     check = enter.controls.check
     assert check is not None
     assert (check.event, check.when_active, check.otherwise) == (7, True, False)
-    assert script.vcpu().passthrough is passthrough
+    assert script.vcpu().lbr_desc.passthrough is passthrough
     assert len(script.records(Warn)) == warnings
 
 
@@ -125,7 +125,7 @@ def test_v8_passes_through_what_it_lost() -> None:
     rig.step()
     rig.settle()
     assert rig.step().finished
-    assert rig.vcpu().passthrough
+    assert rig.vcpu().lbr_desc.passthrough
     rig.perf(Open("h0", 0, pinned=True, branch=["any"]))
 
     rig.guest(Nop())

@@ -122,8 +122,8 @@ def test_lost_event_reads_zero_and_drops_writes() -> None:
 
     assert [(r.result, r.denied) for r in rig.records(Access)[-2:]] == [("zero", True), ("dropped", True)]
     assert len(rig.records(HostMsr)) + len(rig.records(GuestMsr)) == touched
-    assert rig.vcpu().event
-    assert not rig.vcpu().in_use
+    assert rig.vcpu().lbr_desc.event
+    assert not rig.vcpu().lbr_desc.in_use
 
 
 def test_older_kernels_keep_the_door_open() -> None:

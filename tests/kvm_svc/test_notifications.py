@@ -38,14 +38,14 @@ def granted(grant: int = 3) -> Script:
     script = waiting()
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=grant))
     script.step([])
-    assert (script.vcpu().grant, script.vcpu().debugctl) == (grant, 1)
+    assert (script.vcpu().claim.grant, script.vcpu().debugctl) == (grant, 1)
     return script
 
 
 def in_guest_mode() -> Script:
     script = granted()
     script.step([Nop()], Ran([GuestValue()]))
-    assert (script.vcpu().guest_mode, script.vcpu().passthrough) == (True, True)
+    assert (script.vcpu().guest_mode, script.vcpu().lbr_desc.passthrough) == (True, True)
     return script
 
 
@@ -83,7 +83,7 @@ def test_event_created_wakes_only_its_request() -> None:
     assert script.vcpu().waiting
 
     script.tell(EventCreated(VCPU, 1, EVENT))
-    assert (script.vcpu().waiting, script.vcpu().event) == (False, EVENT)
+    assert (script.vcpu().waiting, script.vcpu().lbr_desc.event) == (False, EVENT)
     assert len(script.records(VcpuWait)) == len(script.records(VcpuWake)) == 1
 
 
@@ -91,7 +91,7 @@ def test_failed_creation_wakes_too() -> None:
     script = waiting()
     script.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
 
-    assert (script.vcpu().event, script.vcpu().create_errno) == (0, "EBUSY")
+    assert (script.vcpu().lbr_desc.event, script.vcpu().lbr_desc.create_errno) == (0, "EBUSY")
     assert [(r.what, r.why) for r in script.records(GuestEvent)] == [("failed", "EBUSY")]
 
 
@@ -102,20 +102,20 @@ def test_designs_without_notifier_ignore_states() -> None:
     script.step([])
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
 
-    assert (script.vcpu().state, script.vcpu().grant) == ("", 0)
+    assert (script.vcpu().claim.state, script.vcpu().claim.grant) == ("", 0)
 
 
 def test_event_state() -> None:
     script = granted(3)
 
     script.tell(EventState(EVENT, "INACTIVE", -1))
-    assert (script.vcpu().grant, script.vcpu().state, script.vcpu().denied) == (0, "INACTIVE", False)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.state, script.vcpu().claim.denied) == (0, "INACTIVE", False)
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().grant, script.vcpu().newest_grant) == (4, 4)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.newest) == (4, 4)
 
     script.tell(EventState(EVENT, "ERROR", 0))
-    assert (script.vcpu().grant, script.vcpu().denied, script.vcpu().debugctl) == (0, True, 0)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.denied, script.vcpu().debugctl) == (0, True, 0)
 
 
 def test_revoke_ends_use() -> None:
@@ -124,8 +124,14 @@ def test_revoke_ends_use() -> None:
     assert script.tell(Revoke(EVENT, 3, "")) == []
 
     vcpu = script.vcpu()
-    assert (vcpu.grant, vcpu.state, vcpu.denied, vcpu.passthrough, vcpu.debugctl) == (0, "ERROR", True, False, 0)
-    assert vcpu.event == EVENT
+    assert (vcpu.claim.grant, vcpu.claim.state, vcpu.claim.denied, vcpu.lbr_desc.passthrough, vcpu.debugctl) == (
+        0,
+        "ERROR",
+        True,
+        False,
+        0,
+    )
+    assert vcpu.lbr_desc.event == EVENT
 
 
 def test_revoked_guest_gets_gp() -> None:
@@ -143,14 +149,14 @@ def test_available_releases_the_dead_event() -> None:
     script.tell(Revoke(EVENT, 3, ""))
 
     assert script.tell(Available(EVENT, 0)) == [ReleaseEvent(EVENT)]
-    assert (script.vcpu().event, script.vcpu().denied) == (0, True), "until the guest has been told once"
+    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.denied) == (0, True), "until the guest has been told once"
 
 
 def test_available_means_nothing_to_an_owner() -> None:
     script = granted()
 
     assert script.tell(Available(EVENT, 0)) == []
-    assert (script.vcpu().event, script.vcpu().grant) == (EVENT, 3)
+    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.grant) == (EVENT, 3)
 
 
 def test_recovered_guest_asks_afresh() -> None:
@@ -165,7 +171,7 @@ def test_recovered_guest_asks_afresh() -> None:
 
     script.tell(EventCreated(VCPU, 2, 8, state="ACTIVE", grant=4))
     assert script.step([], MsrDone(met=True, value=5)).values == [GuestValue(5)]
-    assert script.vcpu().grant == 4
+    assert script.vcpu().claim.grant == 4
 
 
 def test_kick_out_of_guest_mode() -> None:
@@ -206,11 +212,11 @@ def test_snapshot_comes_with_sched_out() -> None:
     image = LbrImage(tos=2, from_ip=[1] * 8, to_ip=[2] * 8, info=[3] * 8)
     script.tell(SchedIn(VCPU, 0, 0))
     script.tell(SchedOut(VCPU, 0, image))
-    assert script.vcpu().snapshot is None
+    assert script.vcpu().saved.snapshot is None
 
-    script.vcpu().active = True
+    script.vcpu().saved.active = True
     script.tell(SchedOut(VCPU, 0, image))
-    assert script.vcpu().snapshot == image
+    assert script.vcpu().saved.snapshot == image
 
 
 def test_messages_kvm_has_no_use_for() -> None:
@@ -225,4 +231,4 @@ def test_kick_when_only_the_grant_ends() -> None:
     script = in_guest_mode()
     script.tell(EventState(EVENT, "INACTIVE", -1))
 
-    assert (script.vcpu().kick, script.vcpu().passthrough, script.vcpu().debugctl) == (True, False, 1)
+    assert (script.vcpu().kick, script.vcpu().lbr_desc.passthrough, script.vcpu().debugctl) == (True, False, 1)

@@ -51,7 +51,7 @@ def test_stopped_is_for_good(design: Design) -> None:
         rig.rdmsr(MSR_LBR_TOS)
         rig.slice()
     assert [denied for _, denied in accesses(rig)[-3:]] == [True] * 3
-    assert (rig.sent(CreateEvent), rig.vcpu().event, rig.vcpu().passthrough) == (asked, 0, False)
+    assert (rig.sent(CreateEvent), rig.vcpu().lbr_desc.event, rig.vcpu().lbr_desc.passthrough) == (asked, 0, False)
 
 
 @by_mask
@@ -61,7 +61,7 @@ def test_a_masked_debugctl_access_opens_nothing_while_shut_off(design: Design) -
     assert rig.rdmsr(IA32_DEBUGCTL) == GuestValue(0)
     assert rig.debugctl(0)
     rig.guest(Nop())
-    assert (rig.vcpu().passthrough, rig.sent(CreateEvent)) == (False, 0)
+    assert (rig.vcpu().lbr_desc.passthrough, rig.sent(CreateEvent)) == (False, 0)
 
 
 # Creation fails --------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_a_masked_debugctl_access_opens_nothing_when_creation_failed() -> None:
     rig = Rig(V8, machine=NEHALEM)
     assert rig.debugctl(1)
     rig.guest(Nop())
-    assert not rig.vcpu().passthrough
+    assert not rig.vcpu().lbr_desc.passthrough
     assert not any(r.passthrough for r in rig.records(VmEntry))
 
 
@@ -96,10 +96,10 @@ def test_a_released_event_takes_its_grant_along() -> None:
     rig = Rig(replace(REVOKE_GP, release=Release.SCHED_IN_LBR_OFF))
     rig.debugctl(1)
     rig.debugctl(0)
-    assert rig.vcpu().grant
+    assert rig.vcpu().claim.grant
     rig.slice()
     rig.guest(Nop())
-    assert (rig.vcpu().event, rig.vcpu().grant) == (0, 0)
+    assert (rig.vcpu().lbr_desc.event, rig.vcpu().claim.grant) == (0, 0)
     assert not rig.records(VmEntry)[-1].passthrough
 
 
@@ -110,7 +110,7 @@ def test_a_slice_without_lbr_use_is_forgotten_with_its_event() -> None:
     rig.slice()
     rig.guest(Nop())
     assert rig.sent(ReleaseEvent) == 1
-    assert not rig.vcpu().in_use
+    assert not rig.vcpu().lbr_desc.in_use
     assert not rig.records(Warn)
 
 
@@ -121,11 +121,11 @@ def test_an_early_revoke_outlives_older_news() -> None:
     script = waiting()
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
-    assert (script.vcpu().grant, script.vcpu().newest_grant) == (0, 3)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.newest) == (0, 3)
     script.tell(EventState(EVENT, "ACTIVE", 0, 3))
-    assert (script.vcpu().grant, script.vcpu().denied) == (0, True)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (0, True)
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().grant, script.vcpu().denied) == (4, False)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (4, False)
 
 
 def read_from(script: Script) -> bool | None:
@@ -164,9 +164,9 @@ def test_a_slice_without_a_guest_step_keeps_the_snapshot() -> None:
         rig.debugctl(1, vcpu)
         rig.guest(Branch(count), vcpu=vcpu)
     rig.place(VCPU)
-    snapshot = rig.vcpu().snapshot
+    snapshot = rig.vcpu().saved.snapshot
     rig.place("vm1/0")
-    assert rig.vcpu().snapshot == snapshot
+    assert rig.vcpu().saved.snapshot == snapshot
     rig.place(VCPU)
     values = [rig.rdmsr(FROM0 + i).value for i in range(8)]
     assert snapshot is not None

@@ -18,7 +18,7 @@ def test_r6_older_grants_are_ignored(stale: EventState | Revoke) -> None:
     script.tell(stale)
 
     vcpu = script.vcpu()
-    assert (vcpu.grant, vcpu.newest_grant, vcpu.denied, vcpu.debugctl) == (3, 3, False, 1)
+    assert (vcpu.claim.grant, vcpu.claim.newest, vcpu.claim.denied, vcpu.debugctl) == (3, 3, False, 1)
     assert len(script.records(Granted)) == before
 
 
@@ -27,10 +27,10 @@ def test_r6_grant_after_its_revoke_is_ignored() -> None:
     script = granted(3)
     script.tell(Revoke(EVENT, 4, ""))
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().grant, script.vcpu().denied) == (0, True)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (0, True)
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 5))
-    assert (script.vcpu().grant, script.vcpu().denied) == (5, False)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (5, False)
 
 
 def test_r6_revoke_before_the_event_is_known() -> None:
@@ -39,7 +39,7 @@ def test_r6_revoke_before_the_event_is_known() -> None:
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
 
-    assert script.vcpu().grant == 0
+    assert script.vcpu().claim.grant == 0
 
 
 def test_inactive_carries_no_number() -> None:
@@ -49,4 +49,4 @@ def test_inactive_carries_no_number() -> None:
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
     script.tell(EventState(EVENT, "INACTIVE", -1))
 
-    assert (script.vcpu().grant, script.vcpu().newest_grant, script.vcpu().passthrough) == (0, 4, False)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.newest, script.vcpu().lbr_desc.passthrough) == (0, 4, False)

@@ -66,7 +66,7 @@ def test_violated_by_swapped_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     def swap(hv: Hypervisor, message: SchedOut) -> None:
         notifications.sched_out(hv, message)
         other = hv.vcpus["vm1/0" if message.vcpu == "vm0/0" else "vm0/0"]
-        other.snapshot = deepcopy(message.lbr)
+        other.saved.snapshot = deepcopy(message.lbr)
 
     monkeypatch.setitem(kvm_svc.endpoint._HANDLERS, SchedOut, swap)
     records = turns(KVM_SWITCH)

@@ -87,7 +87,7 @@ def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_violated_without_the_newest_grant_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def trusting(hv: Hypervisor, vcpu: Vcpu, grant: int, why: str) -> None:
-        vcpu.grant, vcpu.denied = grant, False
+        vcpu.claim.grant, vcpu.claim.denied = grant, False
 
     monkeypatch.setattr(notifications, "hold_grant", trusting)
     records = late_grant()
