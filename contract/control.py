@@ -7,6 +7,7 @@ import msgspec
 
 from contract.design import Design
 from contract.machine import AnyOp, GuestValue
+from contract.messages import LbrImage
 
 
 class MachineSpec(msgspec.Struct, frozen=True):
@@ -195,11 +196,36 @@ class StopLbr(KvmCommand):
     vcpu: str
 
 
+class VcpuImage(msgspec.Struct):
+    """What user space carries from one host to another for a vCPU. ``lbr`` None: no LBR MSRs are in it, and the guest
+    finds its LBR empty (no list of KVM has them, QEMU does not ask for them)."""
+
+    debugctl: int = 0
+    capabilities: int = 0
+    lbr: LbrImage | None = None
+
+
+class SaveVcpu(KvmCommand):
+    """User space reads the state of a vCPU, by the vCPU's thread, which must be on a CPU and between two pieces of
+    guest code (else EAGAIN). ``lbr``: DEBUGCTL and the LBR MSRs too. The vCPU stays as it is."""
+
+    vcpu: str
+    lbr: bool = False
+
+
+class LoadVcpu(KvmCommand):
+    """User space sets up a vCPU that has not run here from an image: whatever this KVM knew of it is forgotten. EINVAL
+    where this KVM cannot give the guest what the image says it has."""
+
+    vcpu: str
+    image: VcpuImage
+
+
 class KvmSnapshot(KvmCommand):
     pass
 
 
-AnyKvmCommand = ConfigureKvm | StepVcpu | SetMsr | GetMsr | StopLbr | KvmSnapshot
+AnyKvmCommand = ConfigureKvm | StepVcpu | SetMsr | GetMsr | StopLbr | SaveVcpu | LoadVcpu | KvmSnapshot
 
 
 class Result(msgspec.Struct, tag_field="result", tag=True):
@@ -238,6 +264,10 @@ class Stepped(Result):
     values: list[GuestValue] = []
 
 
+class VcpuSaved(Result):
+    image: VcpuImage
+
+
 class EventView(msgspec.Struct):
     """A guest's event as the host sees it."""
 
@@ -274,4 +304,4 @@ class KvmView(Result):
     vcpus: list[VcpuView]
 
 
-AnyResult = Done | Counted | Branches | Stepped | PerfView | KvmView
+AnyResult = Done | Counted | Branches | Stepped | VcpuSaved | PerfView | KvmView

@@ -333,6 +333,15 @@ class UserMsr(Record):
     taken: bool
 
 
+class VcpuMoved(Record):
+    """User space ``saved`` or ``loaded`` a vCPU, to migrate it. ``lbr``: with its LBR."""
+
+    vcpu: str
+    what: str
+    debugctl: int
+    lbr: bool
+
+
 class PassthroughSet(Record):
     vcpu: str
     on: bool
@@ -369,7 +378,8 @@ AnyRecord = (
     | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | Pmi | Throttle
     | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
-    | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | UserMsr | PassthroughSet | GuestEvent | Granted | Warn
+    | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
+    | PassthroughSet | GuestEvent | Granted | Warn
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

@@ -19,9 +19,12 @@ from contract.control import (
     GetMsr,
     KvmSnapshot,
     KvmView,
+    LoadVcpu,
+    SaveVcpu,
     SetMsr,
     StepVcpu,
     StopLbr,
+    VcpuSaved,
     VcpuView,
 )
 from contract.design import DebugctlWrite
@@ -34,6 +37,7 @@ from contract.trace import TraceLog, UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, PERF_CAP_FULL_WIDTH_WRITES
 from kvm_svc.endpoint import Endpoint
 from kvm_svc.hypervisor.lbr import deny, release_event
+from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
 from kvm_svc.hypervisor.msr import GUEST_DEBUGCTL, debugctl_kept
 from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
@@ -59,6 +63,8 @@ class KvmCore:
             raise RefusedError("not configured yet", "ENXIO")
         if isinstance(command, StepVcpu):
             result: AnyResult = yield from step(self.hv, self._vcpu(command.vcpu), command.ops)
+        elif isinstance(command, SaveVcpu):
+            result = VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
         else:
             result = _HANDLERS[type(command)](self, command)
         self.endpoint.flush()
@@ -144,6 +150,10 @@ class KvmCore:
         vcpu.claim.stopped = True
         return Done()
 
+    def _load(self, command: LoadVcpu) -> AnyResult:
+        load_vcpu(self.hv, self._vcpu(command.vcpu), command.image)
+        return Done()
+
     def _snapshot(self, command: KvmSnapshot) -> AnyResult:
         return KvmView([_view(v) for v in self.hv.vcpus.values()])
 
@@ -156,5 +166,6 @@ _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     SetMsr: KvmCore._set_msr,
     GetMsr: KvmCore._get_msr,
     StopLbr: KvmCore._stop,
+    LoadVcpu: KvmCore._load,
     KvmSnapshot: KvmCore._snapshot,
 }

@@ -37,7 +37,7 @@ class Describer:
                 return self._message(record)
             case t.VcpuLoad() | t.VcpuPut() | t.VcpuWait() | t.VcpuWake() | t.Access() | t.UserMsr():
                 return self._kvm_record(record)
-            case t.PassthroughSet() | t.GuestEvent() | t.Granted() | t.Warn():
+            case t.VcpuMoved() | t.PassthroughSet() | t.GuestEvent() | t.Granted() | t.Warn():
                 return self._kvm_record(record)
             case t.EventOpen() | t.EventFailed() | t.EventChange() | t.EventClose() | t.HostLbr() | t.SampleTaken():
                 return self._perf_record(record)
@@ -176,6 +176,11 @@ class Describer:
             case t.UserMsr():
                 taken = "taken" if r.taken else "rejected"
                 return f"user space sets {self._register(r.msr)} of {r.vcpu} <- {self.value(r.msr, r.value)}: {taken}"
+            case t.VcpuMoved():
+                having = (
+                    f"with its LBR, DEBUGCTL {self.bits(IA32_DEBUGCTL, r.debugctl)}" if r.lbr else "without its LBR"
+                )
+                return f"{r.vcpu} {r.what} {having}"
             case t.PassthroughSet():
                 return f"{r.vcpu}: passthrough {'on' if r.on else 'off'}, {r.why}"
             case t.GuestEvent():

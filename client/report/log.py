@@ -24,6 +24,7 @@ _SOURCES: dict[str, tuple[type, ...]] = {
         t.VcpuWake,
         t.Access,
         t.UserMsr,
+        t.VcpuMoved,
         t.PassthroughSet,
         t.GuestEvent,
         t.Granted,

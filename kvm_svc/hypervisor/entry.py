@@ -10,6 +10,7 @@ from contract.messages import LbrImage
 from contract.trace import Warn
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.lbr import release_event, set_passthrough
+from kvm_svc.hypervisor.migration import put_arrived
 from kvm_svc.hypervisor.msr import ThreadMovedError
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
@@ -20,6 +21,7 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
         vcpu.saved.restore = False
+    yield from put_arrived(hv, vcpu)
     _cleanup(hv, vcpu)
     wanted = _wanted_passthrough(hv, vcpu)
     check = _entry_check(hv, vcpu, wanted)

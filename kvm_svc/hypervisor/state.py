@@ -78,11 +78,13 @@ class Claim:
 @dataclass(slots=True)
 class SavedLbr:
     """A guest's LBR that KVM itself saves. ``active``: the guest uses the LBR; ``snapshot`` is its saved LBR,
-    ``restore`` that it must go back before the next entry."""
+    ``restore`` that it must go back before the next entry. ``arrived``: it came with a migration and goes into the ring
+    at the first entry at which the guest's event is ACTIVE."""
 
     active: bool = False
     snapshot: LbrImage | None = None
     restore: bool = False
+    arrived: LbrImage | None = None
 
 
 @dataclass(slots=True)
