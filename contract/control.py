@@ -13,7 +13,9 @@ from contract.messages import LbrImage
 class MachineSpec(msgspec.Struct, frozen=True):
     """The host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth). ``counters``:
     general counters of a CPU. ``fixed``: how many of the fixed ones (instructions, cycles, ref-cycles) it has besides.
-    ``pmu``: ``intel``, or ``armv8`` for replaying what was recorded there (general counters and one for cycles)."""
+    ``pmu``: ``intel``, or ``armv8`` for replaying what was recorded there (general counters and one for cycles).
+    ``bus_lock``, ``rtm``: the CPU can trap bus locks, has transactions. ``mediated``: KVM runs with
+    enable_mediated_pmu, and so offers guests no LBR."""
 
     cpus: int = 1
     lbr: str = "skylake"
@@ -22,14 +24,26 @@ class MachineSpec(msgspec.Struct, frozen=True):
     fixed: int = 3
     pmu: str = "intel"
     kernel: str = "v5.12"
+    bus_lock: bool = False
+    rtm: bool = False
+    mediated: bool = False
 
 
 class VmSpec(msgspec.Struct, frozen=True):
-    """``lbr``: user space set LBR_FMT in PERF_CAPABILITIES to the host's, so the guest has an LBR."""
+    """``lbr``: user space sets LBR_FMT in PERF_CAPABILITIES to the host's (or enables the KVM capability), so that the
+    guest has an LBR if KVM takes it.
+
+    The guest's CPUID: ``pmu`` is the PMU version of leaf 0xA (0: no PMU), ``pdcm`` that PERF_CAPABILITIES exists,
+    ``model`` whether family and model are the ``host``'s or ``other``, ``bus_lock`` and ``rtm`` as in MachineSpec."""
 
     name: str
     vcpus: int = 1
     lbr: bool = True
+    pmu: int = 2
+    pdcm: bool = True
+    model: str = "host"
+    bus_lock: bool = False
+    rtm: bool = False
 
     def vcpu_names(self) -> list[str]:
         return [f"{self.name}/{i}" for i in range(self.vcpus)]

@@ -19,6 +19,13 @@ class Event(StrEnum):
     TASK_PINNED = "task-pinned"
 
 
+class Enablement(StrEnum):
+    """How user space gives a VM its LBR: a KVM capability, or LBR_FMT in the guest's PERF_CAPABILITIES."""
+
+    KVM_CAP = "kvm-cap"
+    PERF_CAPABILITIES = "perf-capabilities"
+
+
 class Admission(StrEnum):
     """What the guest's event asks of the host's scheduler."""
 
@@ -130,6 +137,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     recovery: Recovery = Recovery.STICKY
     debugctl_write: DebugctlWrite = DebugctlWrite.TABLE
     info_known: bool = True
+    enablement: Enablement = Enablement.PERF_CAPABILITIES
     host_debugctl: HostDebugctl = HostDebugctl.AT_LOAD
 
     def axes(self) -> dict[str, str]:

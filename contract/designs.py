@@ -9,6 +9,7 @@ from contract.design import (
     DebugctlWrite,
     Denial,
     Design,
+    Enablement,
     EntryCheck,
     Event,
     FirstAccess,
@@ -32,6 +33,7 @@ V7 = Design(
     release=Release.IDLE_SLICES,
     passthrough=Passthrough.ON_ACCESS,
     denial=Denial.SILENT,
+    enablement=Enablement.KVM_CAP,
     debugctl_write=DebugctlWrite.MASK,
     info_known=False,
 )
@@ -46,6 +48,7 @@ V8 = Design(
     passthrough=Passthrough.ON_ACCESS,
     entry_check=EntryCheck.INVERTED,
     denial=Denial.GP,
+    enablement=Enablement.KVM_CAP,
     debugctl_write=DebugctlWrite.MASK,
     info_known=False,
 )

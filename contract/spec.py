@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.control import MachineSpec
+from contract.control import MachineSpec, VmSpec
 from contract.errors import RefusedError
 from contract.x86 import LbrModel, lbr_model
 
@@ -11,6 +11,8 @@ CPUS_LIMIT = 64
 COUNTERS_LIMIT = 32
 FIXED_LIMIT = 3
 PMUS = ("intel", "armv8")
+PMU_VERSION_LIMIT = 5
+VM_MODELS = ("host", "other")
 ADVANCE_LIMIT = 100_000_000_000
 TIME_LIMIT = 1 << 60
 """Nanoseconds that virtual time goes on at once: what one command can cost."""
@@ -32,3 +34,11 @@ def machine_model(spec: MachineSpec) -> LbrModel:
         return lbr_model(spec.lbr, spec.depth)
     except ValueError as error:
         raise RefusedError(str(error)) from None
+
+
+def check_vm(spec: VmSpec) -> None:
+    """Raises RefusedError naming what is impossible about a guest's CPUID."""
+    if not 0 <= spec.pmu <= PMU_VERSION_LIMIT:
+        raise RefusedError(f"{spec.name}: pmu = {spec.pmu}, expected 0 to {PMU_VERSION_LIMIT}")
+    if spec.model not in VM_MODELS:
+        raise RefusedError(f"{spec.name}: unknown model {spec.model!r}, expected one of {', '.join(VM_MODELS)}")

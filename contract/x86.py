@@ -46,6 +46,8 @@ class Debugctl(IntFlag):
 DEBUGCTL_LBR = int(Debugctl.LBR)
 DEBUGCTL_BTF = int(Debugctl.BTF)
 DEBUGCTL_FREEZE_LBRS_ON_PMI = int(Debugctl.FREEZE_LBRS_ON_PMI)
+DEBUGCTL_BUS_LOCK_DETECT = int(Debugctl.BUS_LOCK_DETECT)
+DEBUGCTL_RTM_DEBUG = int(Debugctl.RTM_DEBUG)
 DEBUGCTL_DEFINED = sum(Debugctl)
 
 

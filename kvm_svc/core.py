@@ -32,15 +32,22 @@ from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.spec import machine_model
+from contract.spec import check_vm, machine_model
 from contract.trace import TraceLog, UserMsr
-from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, PERF_CAP_FULL_WIDTH_WRITES
+from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES
 from kvm_svc.endpoint import Endpoint
+from kvm_svc.hypervisor.capabilities import (
+    LBR_DEBUGCTL,
+    create_vm,
+    read_capabilities,
+    set_capabilities,
+    supported_debugctl,
+)
 from kvm_svc.hypervisor.lbr import deny, release_event
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
-from kvm_svc.hypervisor.msr import GUEST_DEBUGCTL, debugctl_kept
+from kvm_svc.hypervisor.msr import debugctl_kept
 from kvm_svc.hypervisor.run import step
-from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 Steps = Generator[AnyRequest, AnyReply, AnyResult]
 VCPUS_LIMIT = 16
@@ -91,11 +98,11 @@ class KvmCore:
         for spec in command.vms:
             if not 1 <= spec.vcpus <= VCPUS_LIMIT:
                 raise RefusedError(f"{spec.name}: vcpus = {spec.vcpus}, expected 1 to {VCPUS_LIMIT}")
+            check_vm(spec)
         actor_table([], [name for spec in command.vms for name in spec.vcpu_names()])
-        hv = Hypervisor(model, command.design, self.log)
+        hv = Hypervisor(command.machine, model, command.design, self.log)
         for spec in command.vms:
-            vm = Vm(spec.name, PERF_CAP_FULL_WIDTH_WRITES | (model.lbr_fmt if spec.lbr else 0))
-            hv.vms[spec.name] = vm
+            vm = hv.vms[spec.name] = create_vm(hv, spec)
             for name in spec.vcpu_names():
                 hv.vcpus[name] = Vcpu(name, vm)
         self.hv = hv
@@ -115,31 +122,21 @@ class KvmCore:
         vcpu = self._vcpu(command.vcpu)
         taken = False
         if command.msr == IA32_PERF_CAPABILITIES:
-            taken = self._set_capabilities(vcpu.vm, command.value)
-        elif command.msr == IA32_DEBUGCTL and (kept := self._debugctl_kept(command.value)) is not None:
+            taken = set_capabilities(self.hv, vcpu.vm, command.value)
+        elif command.msr == IA32_DEBUGCTL and (kept := self._debugctl_kept(vcpu, command.value)) is not None:
             vcpu.debugctl, vcpu.kick, taken = kept, vcpu.guest_mode, True
         value = vcpu.debugctl if command.msr == IA32_DEBUGCTL else command.value
         self.log.add(UserMsr(vcpu.name, command.msr, value, taken))
         return Done(int(taken))
 
-    def _debugctl_kept(self, value: int) -> int | None:
+    def _debugctl_kept(self, vcpu: Vcpu, value: int) -> int | None:
         if self.hv.design.debugctl_write is DebugctlWrite.MASK:
-            return value & GUEST_DEBUGCTL
-        return debugctl_kept(value, GUEST_DEBUGCTL)
-
-    def _set_capabilities(self, vm: Vm, value: int) -> bool:
-        """KVM_SET_MSRS of 0x345: nothing new after the first run; LBR_FMT is 0 or the host's; no bit that KVM lacks."""
-        if vm.has_run:
-            return value == vm.capabilities
-        lbr_fmt = self.hv.model.lbr_fmt
-        if value & LBR_FMT_MASK not in (0, lbr_fmt) or value & ~(LBR_FMT_MASK | PERF_CAP_FULL_WIDTH_WRITES):
-            return False
-        vm.capabilities = value
-        return True
+            return value & LBR_DEBUGCTL
+        return debugctl_kept(value, supported_debugctl(self.hv, vcpu.vm, by_user=True))
 
     def _get_msr(self, command: GetMsr) -> AnyResult:
         vcpu = self._vcpu(command.vcpu)
-        readable = {IA32_PERF_CAPABILITIES: vcpu.vm.capabilities, IA32_DEBUGCTL: vcpu.debugctl}
+        readable = {IA32_PERF_CAPABILITIES: read_capabilities(self.hv, vcpu.vm), IA32_DEBUGCTL: vcpu.debugctl}
         value = readable.get(command.msr)
         return Done(errno="ENOENT") if value is None else Done(value)
 

@@ -15,6 +15,9 @@ from client.litmus.tree import Node, tokens, trees
 from client.litmus.words import quote, unknown
 from contract.control import MachineSpec, VmSpec
 
+_MACHINE = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
+_VM = ("vcpus", "lbr", "pmu", "pdcm", "model", "bus_lock", "rtm")
+
 
 def lower(tree: Node, places: Places) -> a.Scenario:
     return _Lowering(places).scenario(tree)
@@ -62,7 +65,7 @@ class _Lowering:
         return out
 
     def machine(self, node: Node, nth: int) -> MachineSpec:
-        given = self.settings(node, ("machine",), ("cpus", "lbr", "depth", "counters", "fixed", "kernel"))
+        given = self.settings(node, ("machine",), _MACHINE)
         if nth > 1:
             self.places.fail(tokens(node)[0], "the machine is described twice")
         usual = MachineSpec()
@@ -73,7 +76,16 @@ class _Lowering:
             counters=self.count(given, "counters", usual.counters),
             fixed=self.count(given, "fixed", usual.fixed),
             kernel=str(given.get("kernel", usual.kernel)),
+            bus_lock=self.switch(given, "bus_lock", usual.bus_lock),
+            rtm=self.switch(given, "rtm", usual.rtm),
+            mediated=self.switch(given, "mediated", usual.mediated),
         )
+
+    def switch(self, given: dict[str, Token], key: str, usual: bool) -> bool:
+        token = given.get(key)
+        if token is not None and token not in ("on", "off"):
+            self.places.fail(token, f"expected 'on' or 'off', found {quote(token)}")
+        return usual if token is None else token == "on"
 
     def count(self, given: dict[str, Token], key: str, usual: int) -> int:
         token = given.get(key)
@@ -85,11 +97,18 @@ class _Lowering:
 
     def vm(self, node: Node, nth: int) -> VmSpec:
         name = self.places.mark(("vm", nth), tokens(node)[0])
-        given = self.settings(node, ("vm", nth), ("vcpus", "lbr"))
-        lbr = given.get("lbr")
-        if lbr is not None and lbr not in ("on", "off"):
-            self.places.fail(lbr, f"expected 'on' or 'off', found {quote(lbr)}")
-        return VmSpec(name, self.count(given, "vcpus", 1), lbr is None or lbr == "on")
+        given = self.settings(node, ("vm", nth), _VM)
+        usual = VmSpec(name)
+        return VmSpec(
+            name,
+            vcpus=self.count(given, "vcpus", usual.vcpus),
+            lbr=self.switch(given, "lbr", usual.lbr),
+            pmu=self.count(given, "pmu", usual.pmu),
+            pdcm=self.switch(given, "pdcm", usual.pdcm),
+            model=str(given.get("model", usual.model)),
+            bus_lock=self.switch(given, "bus_lock", usual.bus_lock),
+            rtm=self.switch(given, "rtm", usual.rtm),
+        )
 
     def block(self, node: Node, nth: int) -> a.Block:
         head, *entries = trees(node)

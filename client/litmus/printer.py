@@ -31,15 +31,26 @@ def _machine(spec: MachineSpec) -> str:
     usual = MachineSpec()
     settings = [f"cpus = {spec.cpus}", f"lbr = {spec.lbr}"]
     settings += [
-        f"{key} = {getattr(spec, key)}"
-        for key in ("depth", "counters", "fixed", "kernel")
+        f"{key} = {_setting(getattr(spec, key))}"
+        for key in ("depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
         if getattr(spec, key) != getattr(usual, key)
     ]
     return f"machine {{ {'; '.join(settings)}; }}\n"
 
 
+def _setting(value: int | str) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
 def _vm(spec: VmSpec) -> str:
-    return f"vm {spec.name} {{ vcpus = {spec.vcpus}; lbr = {'on' if spec.lbr else 'off'}; }}\n"
+    usual = VmSpec(spec.name)
+    settings = [f"vcpus = {spec.vcpus}", f"lbr = {_setting(spec.lbr)}"]
+    settings += [
+        f"{key} = {_setting(getattr(spec, key))}"
+        for key in ("pmu", "pdcm", "model", "bus_lock", "rtm")
+        if getattr(spec, key) != getattr(usual, key)
+    ]
+    return f"vm {spec.name} {{ {'; '.join(settings)}; }}\n"
 
 
 def _block(block: Block) -> str:

@@ -13,7 +13,7 @@ from client.litmus.validate_step import StepChecker
 from client.litmus.words import actor_kind, hint, is_name, quote, unknown
 from contract.control import MachineSpec
 from contract.errors import InputError
-from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, KERNELS
+from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, KERNELS, PMU_VERSION_LIMIT, VM_MODELS
 from contract.x86 import LBR_MODELS, LbrModel, lbr_model
 
 
@@ -45,6 +45,9 @@ class _Checker:
         self.names("vm", [vm.name for vm in scenario.vms])
         for i, vm in enumerate(scenario.vms):
             self.within("vcpus", vm.vcpus, 1, MAX_VCPUS, "vm", i, "vcpus")
+            self.within("pmu", vm.pmu, 0, PMU_VERSION_LIMIT, "vm", i, "pmu")
+            if vm.model not in VM_MODELS:
+                self.fail(unknown("model", vm.model, VM_MODELS), "vm", i, "model")
         self.actors()
         steps = StepChecker(scenario, model, self.fail)
         count = 0

@@ -15,17 +15,16 @@ from contract.messages import LbrImage
 from contract.trace import Access
 from contract.x86 import (
     DEBUGCTL_BTF,
-    DEBUGCTL_FREEZE_LBRS_ON_PMI,
     DEBUGCTL_LBR,
     IA32_DEBUGCTL,
     IA32_PERF_CAPABILITIES,
-    is_lbr_msr,
 )
+from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, guest_capabilities, supported_debugctl
 from kvm_svc.hypervisor.lbr import ask_for_event, set_passthrough
+from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
 Exchange = Generator[AnyRequest, AnyReply, GuestValue | None]
-GUEST_DEBUGCTL = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
 
 
 class ThreadMovedError(Exception):
@@ -37,15 +36,11 @@ def intercepted_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     if msr == IA32_DEBUGCTL:
         return (yield from _debugctl(hv, vcpu, work))
     if msr == IA32_PERF_CAPABILITIES and not work.exit.write:
-        return _answer(hv, vcpu, work, "done", vcpu.vm.capabilities)
-    if vcpu.vm.lbr_enabled and is_lbr_msr(hv.model, msr) and (hv.design.info_known or not _is_info(hv, msr)):
+        value = guest_capabilities(hv, vcpu.vm)
+        return _answer(hv, vcpu, work, "gp" if value is None else "done", value)
+    if is_guest_lbr_msr(hv, vcpu.vm, msr):
         return (yield from _lbr_msr(hv, vcpu, work))
     return _answer(hv, vcpu, work, "gp")
-
-
-def _is_info(hv: Hypervisor, msr: int) -> bool:
-    base = hv.model.info_base
-    return bool(base) and base <= msr < base + hv.model.depth
 
 
 def _answer(
@@ -86,7 +81,7 @@ def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return _debugctl_masked(hv, vcpu, work)
     if not work.exit.write:
         return _answer(hv, vcpu, work, "done", vcpu.debugctl)
-    kept = debugctl_kept(work.exit.value, GUEST_DEBUGCTL if vcpu.vm.lbr_enabled else 0)
+    kept = debugctl_kept(work.exit.value, supported_debugctl(hv, vcpu.vm))
     if kept is None:
         return _answer(hv, vcpu, work, "gp")
     if kept & DEBUGCTL_LBR:
@@ -114,7 +109,7 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
     if not work.accessed:
         work.accessed = True
         if work.exit.write:
-            vcpu.debugctl = work.exit.value & GUEST_DEBUGCTL
+            vcpu.debugctl = work.exit.value & LBR_DEBUGCTL
         if not vcpu.claim.shut_off and not vcpu.lbr_desc.create_errno:
             _mark_used(hv, vcpu)
     if vcpu.waiting:

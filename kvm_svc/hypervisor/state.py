@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from contract.control import MachineSpec, VmSpec
 from contract.design import Design
 from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
 from contract.trace import TraceLog
-from contract.x86 import LBR_FMT_MASK, LbrModel
+from contract.x86 import LbrModel
+from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
 
 
 @dataclass(slots=True)
 class Vm:
-    """``capabilities``: guest IA32_PERF_CAPABILITIES; frozen once a vCPU ``has_run``."""
+    """``capabilities``: guest IA32_PERF_CAPABILITIES; frozen once a vCPU ``has_run``. ``lbr_enabled``:
+    ``intel_pmu_lbr_is_enabled``, which ``kvm_svc.hypervisor.capabilities`` keeps up to date."""
 
-    name: str
+    spec: VmSpec
     capabilities: int
     has_run: bool = False
-
-    @property
-    def lbr_enabled(self) -> bool:
-        """``intel_pmu_lbr_is_enabled``."""
-        return bool(self.capabilities & LBR_FMT_MASK)
+    lbr_enabled: bool = False
 
 
 @dataclass(slots=True)
@@ -119,6 +118,7 @@ class Hypervisor:
     """``early_revokes``: event to grant, of a Revoke that came before the news of that event (R6).
     ``outgoing`` are messages for the host that the endpoint has yet to number and send."""
 
+    machine: MachineSpec
     model: LbrModel
     design: Design
     log: TraceLog
@@ -127,3 +127,7 @@ class Hypervisor:
     early_revokes: dict[int, int] = field(default_factory=dict)
     outgoing: list[AnyMessage] = field(default_factory=list)
     requests: int = 0
+
+    @property
+    def rules(self) -> KvmRules:
+        return KVM_RULES[self.machine.kernel]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import Done, MachineSpec, SetMsr
+from contract.control import Done, MachineSpec, SetMsr, VmSpec
 from contract.design import Design
 from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from contract.messages import CreateEvent, ReleaseEvent
@@ -157,3 +157,38 @@ def test_user_space_write_rejected() -> None:
 
     assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 0x1000)) == Done(0)
     assert rig.vcpu().debugctl == 0
+
+
+# Machine, guest's CPUID and kernel, and which of BUS_LOCK_DETECT, RTM_DEBUG the guest may set, then user space for it.
+@pytest.mark.parametrize(
+    ("kernel", "machine", "guest", "bus_lock", "rtm"),
+    [
+        ("v5.12", True, True, (True, True), (False, False)),
+        ("v5.12", True, False, (False, False), (False, False)),
+        ("v5.12", False, True, (False, False), (False, False)),
+        ("v6.16", True, True, (True, True), (True, True)),
+        ("v6.16", True, False, (False, True), (False, True)),
+        ("v6.16", False, True, (False, False), (False, False)),
+    ],
+)
+@by_name
+def test_bits_of_the_cpu(
+    design: Design, kernel: str, machine: bool, guest: bool, bus_lock: tuple[bool, bool], rtm: tuple[bool, bool]
+) -> None:
+    spec = MachineSpec(depth=8, kernel=kernel, bus_lock=machine, rtm=machine)
+    for bit, (by_guest, by_user) in ((0x4, bus_lock), (0x8000, rtm)):
+        rig = Rig(design, machine=spec, vms=[VmSpec("vm0", bus_lock=guest, rtm=guest)])
+
+        assert rig.debugctl(bit | 0x800) == by_guest
+        assert rig.vcpu().debugctl == (bit | 0x800 if by_guest else 0)
+        assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, bit)) == Done(int(by_user))
+        assert rig.rdmsr(IA32_DEBUGCTL).value == (bit if by_user else rig.vcpu().debugctl)
+
+
+@pytest.mark.parametrize(("kernel", "taken", "stored"), [("v5.12", 0, 0), ("v6.16", 1, 0x801)])
+def test_user_space_sets_what_kvm_supports(kernel: str, taken: int, stored: int) -> None:
+    """Since 2022 even for a guest without LBR, which then enters with DEBUGCTL.LBR set."""
+    rig = Rig(MERGED, lbr=False, machine=MachineSpec(depth=8, kernel=kernel))
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 0x801)) == Done(taken)
+    assert rig.vcpu().debugctl == stored

@@ -16,7 +16,7 @@ from client.litmus.words import (
     VERDICTS,
 )
 from contract.control import MachineSpec, VmSpec
-from contract.spec import KERNELS
+from contract.spec import KERNELS, VM_MODELS
 from contract.x86 import BRANCH_KINDS, MASK64, LbrModel, lbr_model
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 
@@ -28,6 +28,9 @@ MACHINES = st.builds(
     counters=st.integers(1, 4),
     fixed=st.sampled_from([0, 3, 3]),
     kernel=st.sampled_from(KERNELS),
+    bus_lock=st.booleans(),
+    rtm=st.booleans(),
+    mediated=st.booleans(),
 )
 PURPOSES = st.one_of(
     st.just("A story."),
@@ -208,13 +211,28 @@ def _expressions(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
     return st.recursive(_comparisons(actors), deeper, max_leaves=5)
 
 
+def _vms(name: str) -> st.SearchStrategy[VmSpec]:
+    switch = st.booleans()
+    return st.builds(
+        VmSpec,
+        st.just(name),
+        vcpus=st.integers(1, 2),
+        lbr=switch,
+        pmu=st.integers(0, 5),
+        pdcm=switch,
+        model=st.sampled_from(VM_MODELS),
+        bus_lock=switch,
+        rtm=switch,
+    )
+
+
 @st.composite
 def scenarios(draw: st.DrawFn, max_steps: int = 6) -> a.Scenario:
     """A valid scenario; ``max_steps`` bounds every block."""
     machine = draw(MACHINES)
     model = lbr_model(machine.lbr, machine.depth)
     count = draw(st.integers(1, 2))
-    vms = [VmSpec(f"vm{i}", draw(st.integers(1, 2)), draw(st.booleans())) for i in range(count)]
+    vms = [draw(_vms(f"vm{i}")) for i in range(count)]
     tasks = draw(st.sampled_from([[], ["t0"], ["t0", "t1"]]))
     vcpus = [name for vm in vms for name in vm.vcpu_names()]
     extras = draw(st.sampled_from([[], ["user"], ["user", "host1"]]))

@@ -1,0 +1,101 @@
+"""Whether a guest has an LBR: PERF_CAPABILITIES, the guest's CPUID, and the bits of DEBUGCTL that come of both.
+
+``vmx_get_perf_capabilities`` (what KVM advertises), ``vmx_set_msr`` and ``kvm_set_msr_common`` (what user space may
+set), ``intel_pmu_refresh`` (whether the guest's LBR has any registers), ``vmx_get_supported_debugctl``. Under v7 and
+v8 a KVM capability switches the LBR on and PERF_CAPABILITIES only reports it.
+
+The value is kept for the whole VM: user space sets all vCPUs alike.
+"""
+
+from __future__ import annotations
+
+from contract.control import VmSpec
+from contract.design import Enablement
+from contract.trace import UserMsr
+from contract.x86 import (
+    DEBUGCTL_BUS_LOCK_DETECT,
+    DEBUGCTL_FREEZE_LBRS_ON_PMI,
+    DEBUGCTL_LBR,
+    DEBUGCTL_RTM_DEBUG,
+    IA32_PERF_CAPABILITIES,
+    LBR_FMT_MASK,
+    PERF_CAP_FULL_WIDTH_WRITES,
+)
+from kvm_svc.hypervisor.state import Hypervisor, Vm
+
+LBR_DEBUGCTL = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
+
+
+def advertised(hv: Hypervisor) -> int:
+    """Every bit of PERF_CAPABILITIES that KVM supports here."""
+    hidden = hv.machine.mediated or (hv.rules.call_stack_needed and not hv.model.call_stack)
+    return PERF_CAP_FULL_WIDTH_WRITES | (0 if hidden else hv.model.lbr_fmt)
+
+
+def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
+    """A VM, and user space setting its PERF_CAPABILITIES as ``spec`` says. What KVM rejects is on record and leaves the
+    value that the VM was created with: everything KVM supports."""
+    vm = Vm(spec, advertised(hv))
+    if hv.design.enablement is Enablement.KVM_CAP:
+        vm.capabilities = hv.model.lbr_fmt if spec.lbr and spec.model == "host" else 0
+        _refresh(hv, vm)
+        return vm
+    _refresh(hv, vm)
+    wanted = hv.model.lbr_fmt if spec.lbr else 0
+    if spec.pmu and (spec.pdcm or not hv.rules.pdcm_checked):
+        wanted |= PERF_CAP_FULL_WIDTH_WRITES
+    if not set_capabilities(hv, vm, wanted):
+        hv.log.add(UserMsr(spec.vcpu_names()[0], IA32_PERF_CAPABILITIES, vm.capabilities, False))
+    return vm
+
+
+def set_capabilities(hv: Hypervisor, vm: Vm, value: int) -> bool:
+    """KVM_SET_MSRS of PERF_CAPABILITIES; False: rejected."""
+    if hv.design.enablement is Enablement.KVM_CAP:
+        return False
+    if vm.has_run:
+        return value == read_capabilities(hv, vm)
+    supported = advertised(hv)
+    lbr_fmt = value & LBR_FMT_MASK
+    if lbr_fmt and (lbr_fmt != supported & LBR_FMT_MASK or vm.spec.model != "host"):
+        return False
+    if value & ~LBR_FMT_MASK & ~supported:
+        return False
+    if value and (not vm.spec.pmu or (hv.rules.pdcm_checked and not vm.spec.pdcm)):
+        return False
+    vm.capabilities = value
+    _refresh(hv, vm)
+    return True
+
+
+def read_capabilities(hv: Hypervisor, vm: Vm) -> int:
+    """KVM_GET_MSRS of PERF_CAPABILITIES."""
+    return vm.capabilities if vm.spec.pdcm or not hv.rules.pdcm_checked else 0
+
+
+def guest_capabilities(hv: Hypervisor, vm: Vm) -> int | None:
+    """The guest's RDMSR; None is #GP. Its WRMSR is always #GP."""
+    if not vm.spec.pdcm or (hv.design.enablement is Enablement.KVM_CAP and vm.spec.pmu < 2):
+        return None
+    return vm.capabilities
+
+
+def _refresh(hv: Hypervisor, vm: Vm) -> None:
+    """``intel_pmu_refresh``, as far as the LBR goes. v7 and v8 have LBR MSRs and DEBUGCTL valid only for a PMU of
+    version 2 or later (``intel_is_valid_msr``)."""
+    least = 2 if hv.design.enablement is Enablement.KVM_CAP else 1
+    has_registers = vm.spec.model == "host" and vm.spec.pmu >= least
+    vm.lbr_enabled = has_registers and bool(read_capabilities(hv, vm) & LBR_FMT_MASK)
+
+
+def supported_debugctl(hv: Hypervisor, vm: Vm, *, by_user: bool = False) -> int:
+    """DEBUGCTL bits that this guest may set, or user space for it."""
+    lenient = by_user and hv.rules.user_debugctl
+    bits = 0
+    if vm.lbr_enabled or (lenient and advertised(hv) & LBR_FMT_MASK):
+        bits |= LBR_DEBUGCTL
+    if hv.machine.bus_lock and (lenient or vm.spec.bus_lock):
+        bits |= DEBUGCTL_BUS_LOCK_DETECT
+    if hv.machine.rtm and hv.rules.rtm_debug and (lenient or vm.spec.rtm):
+        bits |= DEBUGCTL_RTM_DEBUG
+    return bits
