@@ -50,10 +50,17 @@ def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
 
 
 def set_capabilities(hv: Hypervisor, vm: Vm, value: int) -> bool:
-    """KVM_SET_MSRS of PERF_CAPABILITIES; False: rejected."""
-    if hv.design.enablement is Enablement.KVM_CAP:
+    """KVM_SET_MSRS of PERF_CAPABILITIES; False: rejected. v7 and v8 take none."""
+    if hv.design.enablement is Enablement.KVM_CAP or not can_have(hv, vm, value):
         return False
-    if vm.has_run:
+    vm.capabilities = value
+    _refresh(hv, vm)
+    return True
+
+
+def can_have(hv: Hypervisor, vm: Vm, value: int) -> bool:
+    """Whether PERF_CAPABILITIES of this guest can be ``value``."""
+    if vm.has_run or hv.design.enablement is Enablement.KVM_CAP:
         return value == read_capabilities(hv, vm)
     supported = advertised(hv)
     lbr_fmt = value & LBR_FMT_MASK
@@ -61,11 +68,7 @@ def set_capabilities(hv: Hypervisor, vm: Vm, value: int) -> bool:
         return False
     if value & ~LBR_FMT_MASK & ~supported:
         return False
-    if value and (not vm.spec.pmu or (hv.rules.pdcm_checked and not vm.spec.pdcm)):
-        return False
-    vm.capabilities = value
-    _refresh(hv, vm)
-    return True
+    return not value or (vm.spec.pmu > 0 and (vm.spec.pdcm or not hv.rules.pdcm_checked))
 
 
 def read_capabilities(hv: Hypervisor, vm: Vm) -> int:

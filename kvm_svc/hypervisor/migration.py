@@ -26,10 +26,11 @@ from contract.machine import (
 )
 from contract.messages import LbrImage
 from contract.trace import VcpuMoved
-from contract.x86 import LBR_FMT_MASK, MSR_LBR_TOS, PERF_CAP_FULL_WIDTH_WRITES, SELECT_HARDWARE
+from contract.x86 import LBR_FMT_MASK, MSR_LBR_TOS, SELECT_HARDWARE
+from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
 from kvm_svc.hypervisor.lbr import ask_for_event
-from kvm_svc.hypervisor.msr import GUEST_DEBUGCTL, ThreadMovedError
-from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
+from kvm_svc.hypervisor.msr import ThreadMovedError
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 Exchange = Generator[AnyRequest, AnyReply, None]
 
@@ -40,7 +41,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     if vcpu.waiting or vcpu.ops:
         raise RefusedError(f"{vcpu.name} is busy with guest code", "EAGAIN")
-    image = VcpuImage(capabilities=vcpu.vm.capabilities)
+    image = VcpuImage(capabilities=read_capabilities(hv, vcpu.vm))
     try:
         if vcpu.guest_mode:
             yield from _leave_guest_mode(vcpu)
@@ -94,14 +95,14 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> None:
     """Raises RefusedError, with nothing changed, where this KVM cannot give the guest what the image has."""
     if old.waiting or old.ops or old.guest_mode:
         raise RefusedError(f"{old.name} runs here", "EBUSY")
-    if not _can_have(hv, old.vm, image.capabilities):
+    if not can_have(hv, old.vm, image.capabilities):
         raise RefusedError(f"PERF_CAPABILITIES {image.capabilities:#x}, this VM cannot have them here", "EINVAL")
-    if image.debugctl & ~GUEST_DEBUGCTL:
+    if image.debugctl & ~LBR_DEBUGCTL:
         raise RefusedError(f"DEBUGCTL {image.debugctl:#x} has bits that no guest has", "EINVAL")
     if image.lbr is not None and not (image.capabilities & LBR_FMT_MASK and _fits(hv, image.lbr)):
         raise RefusedError("the image's LBR is not the one that the guest has here", "EINVAL")
     vcpu = Vcpu(old.name, old.vm, cpu=old.cpu, debugctl=image.debugctl, host_debugctl=old.host_debugctl)
-    vcpu.vm.capabilities = image.capabilities
+    set_capabilities(hv, vcpu.vm, image.capabilities)
     hv.vcpus[old.name] = vcpu
     hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=image.debugctl, lbr=image.lbr is not None))
     if image.lbr is None:
@@ -111,14 +112,6 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> None:
     else:
         vcpu.saved.arrived = image.lbr
         ask_for_event(hv, vcpu)
-
-
-def _can_have(hv: Hypervisor, vm: Vm, capabilities: int) -> bool:
-    """The rules of KVM_SET_MSRS for PERF_CAPABILITIES: frozen after the first run; LBR_FMT is 0 or the host's."""
-    if vm.has_run:
-        return capabilities == vm.capabilities
-    known = LBR_FMT_MASK | PERF_CAP_FULL_WIDTH_WRITES
-    return capabilities & LBR_FMT_MASK in (0, hv.model.lbr_fmt) and not capabilities & ~known
 
 
 def _fits(hv: Hypervisor, lbr: LbrImage) -> bool:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from contract.control import Done, LoadVcpu, SaveVcpu, VcpuImage, VcpuSaved
 from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent, LbrImage
@@ -136,7 +136,7 @@ FMT = 0x2005
     ],
 )
 def test_an_image_that_does_not_fit_is_refused(image: VcpuImage, why: str) -> None:
-    rig = Rig(V7, place=False)
+    rig = Rig(MERGED, place=False)
     before = rig.vcpu()
     with pytest.raises(RefusedError, match=why):
         rig.kvm(LoadVcpu(VCPU, image))
