@@ -37,11 +37,21 @@ class Cpuid(GuestOp, frozen=True):
     """Exits always, touches nothing."""
 
 
+class Hlt(GuestOp, frozen=True):
+    """Exits always; what wakes the guest is there already."""
+
+
+class Out(GuestOp, frozen=True):
+    """A write to I/O port ``port``, which KVM leaves to user space."""
+
+    port: int
+
+
 class Nop(GuestOp, frozen=True):
     """Runs without exit."""
 
 
-AnyOp = Rdmsr | Wrmsr | Branch | Cpuid | Nop
+AnyOp = Rdmsr | Wrmsr | Branch | Cpuid | Hlt | Out | Nop
 
 
 class GuestValue(msgspec.Struct):

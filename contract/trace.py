@@ -300,6 +300,21 @@ class VcpuPut(Record):
     cpu: int
 
 
+class UserExit(Record):
+    """KVM_RUN returns to user space with ``reason``; the thread stays on its CPU, outside the kernel's run loop."""
+
+    vcpu: str
+    cpu: int
+    reason: str
+
+
+class UserReturn(Record):
+    """User space calls KVM_RUN again: ``vcpu_load`` on the same CPU, with no switch in between."""
+
+    vcpu: str
+    cpu: int
+
+
 class VcpuWait(Record):
     """The vCPU thread sleeps until ``message`` comes."""
 
@@ -378,7 +393,7 @@ AnyRecord = (
     | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | Pmi | Throttle
     | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
-    | VcpuLoad | VcpuPut | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
+    | VcpuLoad | VcpuPut | UserExit | UserReturn | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
     | PassthroughSet | GuestEvent | Granted | Warn
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ from contract.control import (
     SetMuxInterval,
     StopLbr,
 )
-from contract.machine import AnyOp, Branch, Cpuid, Nop, Rdmsr, Wrmsr
+from contract.machine import AnyOp, Branch, Cpuid, Hlt, Nop, Out, Rdmsr, Wrmsr
 from contract.x86 import MSR_LBR_TOS, LbrModel
 
 _EVENT_OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Disable}
@@ -101,6 +101,10 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) ->
             return [Branch(stmt.count, stmt.branch, stmt.privilege)]
         case a.GuestCpuid():
             return [Cpuid()]
+        case a.GuestHlt():
+            return [Hlt()]
+        case a.GuestOut(port=port):
+            return [Out(port)]
         case a.GuestNop():
             return [Nop()]
         case _:

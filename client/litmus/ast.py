@@ -161,6 +161,16 @@ class GuestCpuid(Stmt, frozen=True):
     """``cpuid;``: an exit that touches nothing."""
 
 
+class GuestHlt(Stmt, frozen=True):
+    """``hlt;``: an exit; what wakes the guest is there already."""
+
+
+class GuestOut(Stmt, frozen=True):
+    """``out 0x80;``: a write to an I/O port, an exit to user space and back."""
+
+    port: int
+
+
 class GuestNop(Stmt, frozen=True):
     """``nop;``: the guest runs, no exit."""
 
@@ -202,7 +212,7 @@ HOST_STATEMENTS = (
     MuxInterval,
     Mediated,
 )
-GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestNop)
+GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestHlt, GuestOut, GuestNop)
 USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr)
 AnyStmt = (
     RunOn
@@ -219,6 +229,8 @@ AnyStmt = (
     | GuestReadLbr
     | GuestBranch
     | GuestCpuid
+    | GuestHlt
+    | GuestOut
     | GuestNop
     | UserSetMsr
     | UserGetMsr

@@ -12,3 +12,5 @@ MAX_VCPUS = 16
 MAX_BRANCHES = 1_000_000
 MAX_PERIOD = (1 << 47) - 1
 """What perf lets a counter of 48 bits count up to."""
+
+MAX_PORT = 0xFFFF

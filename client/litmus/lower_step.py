@@ -111,6 +111,14 @@ class StatementReader:
     def cpuid(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestCpuid()
 
+    def hlt(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.GuestHlt()
+
+    def out(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        port = tokens(node)[1]
+        self.places.mark((*path, "port"), port)
+        return a.GuestOut(numeral(port, self.places))
+
     def nop(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestNop()
 
@@ -168,6 +176,8 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "wrmsr": StatementReader.wrmsr,
     "rdmsr": StatementReader.rdmsr,
     "cpuid": StatementReader.cpuid,
+    "hlt": StatementReader.hlt,
+    "out": StatementReader.out,
     "nop": StatementReader.nop,
     "set": StatementReader.set,
     "get": StatementReader.get,

@@ -48,6 +48,10 @@ def _action(stmt: a.AnyStmt) -> str:
             return _branch(stmt)
         case a.GuestCpuid():
             return "cpuid"
+        case a.GuestHlt():
+            return "hlt"
+        case a.GuestOut(port=port):
+            return f"out {port:#x}"
         case a.GuestNop():
             return "nop"
         case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from client.litmus import ast as a
-from client.litmus.limits import MAX_BRANCHES, MAX_PERIOD
+from client.litmus.limits import MAX_BRANCHES, MAX_PERIOD, MAX_PORT
 from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number
 from client.litmus.places import Path
 from client.litmus.text import duration_text, statement_text
@@ -85,6 +85,9 @@ class StepChecker:
                 self.branch(stmt, path)
             case a.GuestBranch():
                 self.branch(stmt, path)
+            case a.GuestOut(port=port):
+                if not 0 <= port <= MAX_PORT:
+                    self.fail(f"no I/O port {port:#x}, expected 0x0 to {MAX_PORT:#x}", *path, "port")
             case a.AdvanceTime():
                 self.time("advance", stmt.ns, 1, path)
             case a.MuxInterval():

@@ -35,6 +35,8 @@ class Describer:
                 return f"host: {self._host(record)}; kvm: {self._kvm(record.kvm)}"
             case t.Send() | t.Delivery() | t.Discard():
                 return self._message(record)
+            case t.UserExit() | t.UserReturn():
+                return self._kvm_record(record)
             case t.VcpuLoad() | t.VcpuPut() | t.VcpuWait() | t.VcpuWake() | t.Access() | t.UserMsr():
                 return self._kvm_record(record)
             case t.VcpuMoved() | t.PassthroughSet() | t.GuestEvent() | t.Granted() | t.Warn():
@@ -166,6 +168,10 @@ class Describer:
                 return f"{r.vcpu} loaded"
             case t.VcpuPut():
                 return f"{r.vcpu} put"
+            case t.UserExit():
+                return f"{r.vcpu} leaves to user space, {r.reason}"
+            case t.UserReturn():
+                return f"{r.vcpu} comes back from user space"
             case t.VcpuWait():
                 return f"{r.vcpu} waits for {r.message}"
             case t.VcpuWake():

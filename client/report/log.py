@@ -20,6 +20,8 @@ _SOURCES: dict[str, tuple[type, ...]] = {
     "kvm": (
         t.VcpuLoad,
         t.VcpuPut,
+        t.UserExit,
+        t.UserReturn,
         t.VcpuWait,
         t.VcpuWake,
         t.Access,

@@ -16,6 +16,7 @@ from collections.abc import Generator
 from msgspec.structs import replace
 
 from contract.control import Stepped
+from contract.design import HostDebugctl
 from contract.errors import LocalContractError, RefusedError
 from contract.machine import (
     AnyOp,
@@ -26,16 +27,22 @@ from contract.machine import (
     EntryRefused,
     Exit,
     GuestValue,
+    MsrDone,
     NotRunning,
     Ran,
+    ReadMsr,
 )
+from contract.trace import UserExit, UserReturn
+from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.entry import note_check, prepare_entry
 from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
 TAKEN_BY_HOST = ("external-interrupt", "nmi")
 """Exits that the host has dealt with by the time KVM hears of them: the guest just goes on."""
-CPUID = "cpuid"
+NOTHING_TO_DO = ("cpuid", "hlt")
+"""Exits after which the guest goes on at once. A HLT has its wake-up pending."""
+IO = "io"
 
 
 def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Stepped]:
@@ -114,8 +121,27 @@ def _cut(vcpu: Vcpu, done: int) -> None:
 
 def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequest, AnyReply, None]:
     value: GuestValue | None = GuestValue()
-    if work.exit.reason != CPUID:
+    if work.exit.reason == IO:
+        value = yield from _user_space(hv, vcpu, work)
+    elif work.exit.reason not in NOTHING_TO_DO:
         value = yield from intercepted_access(hv, vcpu, work)
     if value is not None:
         vcpu.values.append(value)
         vcpu.handling = None
+
+
+def _user_space(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequest, AnyReply, GuestValue | None]:
+    """KVM_RUN returns, and is called again in a later step: no preempt notifier runs, but ``vcpu_load`` remembers the
+    host's DEBUGCTL anew."""
+    if not work.accessed:
+        work.accessed = True
+        hv.log.add(UserExit(vcpu.name, vcpu.cpu, work.exit.reason))
+        return None
+    if hv.design.host_debugctl is HostDebugctl.AT_LOAD:
+        reply = yield ReadMsr(vcpu.name, vcpu.cpu, IA32_DEBUGCTL)
+        if isinstance(reply, NotRunning):
+            raise ThreadMovedError(reply.why)
+        assert isinstance(reply, MsrDone)
+        vcpu.host_debugctl = reply.value
+    hv.log.add(UserReturn(vcpu.name, vcpu.cpu))
+    return GuestValue()

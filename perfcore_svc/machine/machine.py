@@ -32,11 +32,13 @@ from contract.machine import (
     EntryRefused,
     Exit,
     GuestValue,
+    Hlt,
     LbrLoaded,
     LbrStored,
     LoadLbr,
     MsrDone,
     NotRunning,
+    Out,
     Ran,
     Rdmsr,
     ReadMsr,
@@ -64,8 +66,10 @@ from perfcore_svc.machine.msr import GeneralProtectionError, quirked_from, rdmsr
 EXTERNAL_INTERRUPT = "external-interrupt"
 MSR_READ = "msr-read"
 MSR_WRITE = "msr-write"
-CPUID = "cpuid"
 NMI = "nmi"
+
+ALWAYS_EXIT = {Cpuid: "cpuid", Hlt: "hlt", Out: "io"}
+"""Instructions that leave guest mode whatever the controls say, and the exit reason of each."""
 
 IsActive = Callable[[int, int], bool]
 """Whether an event is ACTIVE and, grant not 0, still under that grant; asked at the moment a request is carried out."""
@@ -248,8 +252,8 @@ class Machine:
                     exit_.partial, exit_.event_active = burst % op.count, active
                     self.pmi.overflow(cpu)
                     return exit_
-            elif isinstance(op, Cpuid):
-                exit_ = self._exit(cpu, vmcs, CPUID, values)
+            elif isinstance(op, Cpuid | Hlt | Out):
+                exit_ = self._exit(cpu, vmcs, ALWAYS_EXIT[type(op)], values)
                 exit_.event_active = active
                 return exit_
             else:

@@ -134,7 +134,9 @@ class _Actor:
 
     def guest(self) -> a.AnyStmt:
         draw = self.draw
-        match draw(st.sampled_from(["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "nop"])):
+        match draw(
+            st.sampled_from(["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "hlt", "out", "nop"])
+        ):
             case "wrmsr":
                 msr = self.msr()
                 return a.GuestWrmsr(msr, self.value(msr), self.register("w", optional=True))
@@ -146,6 +148,10 @@ class _Actor:
                 return a.GuestBranch(draw(BURSTS), draw(KINDS), draw(RINGS))
             case "cpuid":
                 return a.GuestCpuid()
+            case "hlt":
+                return a.GuestHlt()
+            case "out":
+                return a.GuestOut(draw(st.integers(0, 0xFFFF)))
             case _:
                 return a.GuestNop()
 

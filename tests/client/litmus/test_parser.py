@@ -53,7 +53,7 @@ vm0/0 {
     branch 40;  branch 4 ind_call user;
     r0 = rdmsr LBR_TOS;  r1 = rdmsr LBR_FROM[r0];  r2 = rdmsr 0x1C9;
     rdmsr MSR_LASTBRANCH_3_TO_IP;
-    g0 = rdmsr LBR_STACK;  cpuid;  nop;
+    g0 = rdmsr LBR_STACK;  cpuid;  hlt;  out 0x80;  nop;
 }
 user { u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;  u1 = get vm0/0 LBR_TOS;  stop_lbr vm0/0; }
 host1, vm1/0 { /* in this order */ host1: run vm1/0 on cpu0; vm1/0: branch 8; }
@@ -100,6 +100,8 @@ GUEST: list[a.AnyStmt] = [
     a.GuestRdmsr("", a.MsrRef("LBR_TO", 3)),
     a.GuestReadLbr("g0"),
     a.GuestCpuid(),
+    a.GuestHlt(),
+    a.GuestOut(0x80),
     a.GuestNop(),
 ]
 USER: list[a.AnyStmt] = [
@@ -286,6 +288,7 @@ def test_host_errors(host: str, expected: str) -> None:
         ("rdmsr LBR_FROM[r1];", "9:16: no MSR was read into register 'r1' by here"),
         ("rdmsr LBR_TSO;", "9:7: unknown MSR 'LBR_TSO', did you mean 'LBR_TO'?"),
         ("r0 = rdmsr 0x1c9;", "9:1: vm0/0 sets 'r0' a second time"),
+        ("out 0x10000;", "9:5: no I/O port 0x10000, expected 0x0 to 0xffff"),
         ("branch 4 on cpu0;", "9:13: a guest's branches name no CPU: they retire where its vCPU runs"),
     ],
 )

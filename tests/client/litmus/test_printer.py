@@ -61,6 +61,8 @@ vm0/0 {
     rdmsr LBR_TO[3];
     g0 = rdmsr LBR_STACK;
     cpuid;
+    hlt;
+    out 0x80;
     nop;
 }
 
