@@ -191,17 +191,21 @@ class StepVcpu(KvmCommand):
 
 
 class SetMsr(KvmCommand):
-    """KVM_SET_MSRS by the thread of ``vcpu`` (PERF_CAPABILITIES, DEBUGCTL; LBR MSRs are rejected): 1 when taken, 0 when
-    rejected."""
+    """KVM_SET_MSRS by host task ``thread``, the vCPU's own if none is named: 1 when taken, 0 when rejected.
+    EINPROGRESS: the ioctl waits for the host, call it again."""
 
     vcpu: str
     msr: int
     value: int
+    thread: str = ""
 
 
 class GetMsr(KvmCommand):
+    """KVM_GET_MSRS; ENOENT when rejected, else as SetMsr."""
+
     vcpu: str
     msr: int
+    thread: str = ""
 
 
 class StopLbr(KvmCommand):

@@ -105,16 +105,19 @@ class Continue(Request):
 
 
 class ReadMsr(Request):
-    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE there."""
+    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE. ``task``: the host task
+    whose code this is, wherever it runs, where that is not the vCPU's thread."""
 
     msr: int
     event: int = 0
+    task: str = ""
 
 
 class WriteMsr(Request):
     msr: int
     value: int
     event: int = 0
+    task: str = ""
 
 
 class StoreLbr(Request):
@@ -126,6 +129,7 @@ class LoadLbr(Request):
 
     image: LbrImage
     select: bool = True
+    task: str = ""
 
 
 AnyRequest = Enter | Continue | ReadMsr | WriteMsr | StoreLbr | LoadLbr

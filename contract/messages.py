@@ -44,10 +44,12 @@ class RegisterVcpu(Message):
 
 
 class CreateEvent(Message):
-    """``perf_event_create_kernel_counter`` for the vCPU thread; answered by EventCreated with the same ``request``."""
+    """``perf_event_create_kernel_counter`` for host task ``task``, the vCPU's thread if none is named; answered by
+    EventCreated with the same ``request``."""
 
     vcpu: str
     request: int
+    task: str = ""
 
 
 class ReleaseEvent(Message):

@@ -340,12 +340,16 @@ class Access(Record):
 
 
 class UserMsr(Record):
-    """KVM_SET_MSRS: ``value`` is what the register holds now. ``taken`` false: KVM processed 0 MSRs."""
+    """KVM_SET_MSRS or, ``read``, KVM_GET_MSRS: ``value`` is what the register holds now. ``taken`` false: KVM processed
+    0 MSRs. ``task``: the thread that made the ioctl, "" for the vCPU's own. ``reached``: an LBR MSR was touched."""
 
     vcpu: str
     msr: int
     value: int
     taken: bool
+    read: bool = False
+    task: str = ""
+    reached: bool = False
 
 
 class VcpuMoved(Record):

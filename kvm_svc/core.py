@@ -44,10 +44,12 @@ from kvm_svc.hypervisor.capabilities import (
     supported_debugctl,
 )
 from kvm_svc.hypervisor.lbr import deny, release_event
+from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
 from kvm_svc.hypervisor.msr import debugctl_kept
 from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from kvm_svc.hypervisor.userspace import access_lbr_msr, create_for_debugctl, current
 
 Steps = Generator[AnyRequest, AnyReply, AnyResult]
 VCPUS_LIMIT = 16
@@ -72,6 +74,8 @@ class KvmCore:
             result: AnyResult = yield from step(self.hv, self._vcpu(command.vcpu), command.ops)
         elif isinstance(command, SaveVcpu):
             result = VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
+        elif isinstance(command, SetMsr | GetMsr) and self._is_lbr_msr(command):
+            result = yield from access_lbr_msr(self.hv, self._vcpu(command.vcpu), command)
         else:
             result = _HANDLERS[type(command)](self, command)
         self.endpoint.flush()
@@ -118,6 +122,9 @@ class KvmCore:
             raise RefusedError(f"there is no vCPU {name!r}", "ENOENT")
         return vcpu
 
+    def _is_lbr_msr(self, command: SetMsr | GetMsr) -> bool:
+        return is_guest_lbr_msr(self.hv, self._vcpu(command.vcpu).vm, command.msr)
+
     def _set_msr(self, command: SetMsr) -> AnyResult:
         vcpu = self._vcpu(command.vcpu)
         taken = False
@@ -125,8 +132,9 @@ class KvmCore:
             taken = set_capabilities(self.hv, vcpu.vm, command.value)
         elif command.msr == IA32_DEBUGCTL and (kept := self._debugctl_kept(vcpu, command.value)) is not None:
             vcpu.debugctl, vcpu.kick, taken = kept, vcpu.guest_mode, True
+            create_for_debugctl(self.hv, vcpu, command.thread)
         value = vcpu.debugctl if command.msr == IA32_DEBUGCTL else command.value
-        self.log.add(UserMsr(vcpu.name, command.msr, value, taken))
+        self.log.add(UserMsr(vcpu.name, command.msr, value, taken, task=current(vcpu, command.thread)))
         return Done(int(taken))
 
     def _debugctl_kept(self, vcpu: Vcpu, value: int) -> int | None:

@@ -116,7 +116,9 @@ class Endpoint:
         try:
             if self.vcpus.get(request.vcpu) != session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
-            event = self.perf.open_guest(name, request.vcpu)
+            if request.task and request.task not in self.machine.actors:
+                raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
+            event = self.perf.open_guest(name, request.vcpu, request.task)
         except RefusedError as error:
             self.log.add(EventFailed(name, error.errno))
             self._send(session, EventCreated(request.vcpu, request.request, 0, error.errno))

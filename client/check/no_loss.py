@@ -87,8 +87,10 @@ class NoLoss(Monitor):
         return value == expected
 
     def _user_msr(self, r: UserMsr) -> None:
-        if r.taken and r.msr == IA32_DEBUGCTL:
+        if r.taken and not r.read and r.msr == IA32_DEBUGCTL:
             self.references[r.vcpu].debugctl = r.value
+        elif r.reached and not r.read and not r.task:
+            self.references[r.vcpu].lbr.put(r.msr, r.value)
 
     def _say(self, msr: int, value: int) -> str:
         if msr == MSR_LBR_TOS:

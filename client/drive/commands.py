@@ -24,7 +24,7 @@ from contract.control import (
     StopLbr,
 )
 from contract.machine import AnyOp, Branch, Cpuid, Hlt, Nop, Out, Rdmsr, Wrmsr
-from contract.x86 import MSR_LBR_TOS, LbrModel
+from contract.x86 import MSR_LBR_TOS, LbrModel, is_lbr_msr
 
 _EVENT_OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Disable}
 
@@ -76,14 +76,19 @@ def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
 
 def user_command(stmt: a.AnyStmt, model: LbrModel) -> AnyKvmCommand:
     match stmt:
-        case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value):
-            return SetMsr(vcpu, address(msr, model), value)
-        case a.UserGetMsr(vcpu=vcpu, msr=msr):
-            return GetMsr(vcpu, address(msr, model))
+        case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value, thread=thread):
+            return SetMsr(vcpu, address(msr, model), value, thread)
+        case a.UserGetMsr(vcpu=vcpu, msr=msr, thread=thread):
+            return GetMsr(vcpu, address(msr, model), thread)
         case a.UserStopLbr(vcpu=vcpu):
             return StopLbr(vcpu)
         case _:
             raise TypeError(f"{type(stmt).__name__} is no user-space statement")
+
+
+def needs_its_thread(stmt: a.AnyStmt, model: LbrModel) -> bool:
+    """Whether user space's thread must be on a CPU for this: LBR MSRs are touched where it runs."""
+    return isinstance(stmt, a.UserSetMsr | a.UserGetMsr) and is_lbr_msr(model, address(stmt.msr, model))
 
 
 def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> list[AnyOp] | None:

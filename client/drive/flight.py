@@ -19,6 +19,9 @@ from contract.trace import (
     VcpuWake,
 )
 
+IOCTL = "the end of an ioctl"
+"""What a vCPU waits for while an ioctl of user space has its mutex."""
+
 
 @dataclass(slots=True)
 class InFlight:
@@ -99,9 +102,10 @@ class Flight:
         """Messages that could overtake this one."""
         return self.queues[message.session, message.to_host][1:]
 
-    def blocked(self, vcpu: str) -> str:
-        """Why the vCPU's thread cannot step now; "" if it can."""
-        if vcpu in self.waiting:
+    def blocked(self, vcpu: str, *, by_ioctl: bool = False) -> str:
+        """Why the vCPU's thread cannot step now; "" if it can. ``by_ioctl``: it is the thread's own ioctl that goes
+        on."""
+        if vcpu in self.waiting and not (by_ioctl and self.waiting[vcpu] == IOCTL):
             return f"waits for {self.waiting[vcpu]}"
         cpu = self.running.get(vcpu)
         if cpu is None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from client.drive.commands import event_name, guest_code, host_command, user_command
+from client.drive.commands import event_name, guest_code, host_command, needs_its_thread, user_command
 from client.drive.flight import Flight
 from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Wire
 from client.litmus.ast import (
     GUEST_STATEMENTS,
+    AnyStmt,
     Block,
     GuestReadLbr,
     GuestWrmsr,
@@ -22,6 +23,8 @@ from client.litmus.ast import (
     MuxInterval,
     OpenEvent,
     Scenario,
+    UserGetMsr,
+    UserSetMsr,
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
@@ -48,6 +51,8 @@ from contract.trace import AnyRecord, End, Outcome, Rest, SampleTaken, Setup, St
 
 SESSION = "kvm0"
 INTERRUPTED = "interrupted"
+IN_PROGRESS = "EINPROGRESS"
+"""What an ioctl answers that waits for the host: the same command goes on with it."""
 
 
 @dataclass(slots=True)
@@ -144,7 +149,22 @@ class Player:
         step = thread.current
         if step is None:
             return "finished"
-        return self.flight.blocked(step.actor) if isinstance(step.stmt, GUEST_STATEMENTS) else ""
+        if isinstance(step.stmt, GUEST_STATEMENTS):
+            return self.flight.blocked(step.actor)
+        if needs_its_thread(step.stmt, machine_model(self.scenario.machine)):
+            return self._ioctl_obstacle(thread, step.stmt)
+        return ""
+
+    def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
+        """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
+        assert isinstance(stmt, UserSetMsr | UserGetMsr)
+        if any(t.running and t is not thread and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
+            return f"{stmt.vcpu} is busy"
+        if stmt.thread in ("", stmt.vcpu):
+            return self.flight.blocked(stmt.vcpu, by_ioctl=thread.running)
+        if self.flight.waiting.get(stmt.vcpu) == "EventCreated":
+            return "waits for EventCreated"
+        return "" if stmt.thread in self.flight.running else f"{stmt.thread} is on no CPU"
 
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
@@ -163,8 +183,8 @@ class Player:
         if isinstance(step.stmt, GUEST_STATEMENTS):
             self._guest_step(thread, step)
         else:
-            self._host_step(step)
-            thread.at += 1
+            thread.running = not self._host_step(step)
+            thread.at += not thread.running
 
     def _check_credits(self) -> None:
         """The same end on either wire, whose inboxes overflow at different moments."""
@@ -175,7 +195,8 @@ class Player:
 
     # Host and user space ---------------------------------------------------------------------------------
 
-    def _host_step(self, step: LitmusStep) -> None:
+    def _host_step(self, step: LitmusStep) -> bool:
+        """Whether the statement is done; an ioctl that waits for the host is not."""
         stmt = step.stmt
         try:
             if (command := host_command(stmt, step.actor)) is not None:
@@ -184,15 +205,18 @@ class Player:
                 value = host_value(self.wire.kvm(SESSION, user_command(stmt, machine_model(self.scenario.machine))))
         except RefusedError as error:
             value = error.errno
+        if value == IN_PROGRESS:
+            return False
         if isinstance(stmt, OpenEvent):
             self.events[step.actor, stmt.register] = event_name(step.actor, stmt.register)
             if isinstance(value, str):
                 self._set(step.actor, stmt.register, event_value(value))
-            return
+            return True
         if isinstance(stmt, MuxInterval | Mediated) and value == 0:
             value = DONE
         if (register := getattr(stmt, "register", "")) or (isinstance(value, str) and value != DONE):
             self._set(step.actor, register, value)
+        return True
 
     # Guest -----------------------------------------------------------------------------------------------
 
@@ -248,3 +272,9 @@ class Player:
         kvms = [self.wire.kvm(SESSION, KvmSnapshot())] if self.scenario.vms else []
         assert isinstance(host, PerfView)
         self.wire.log.add(Rest(host, [view for view in kvms if isinstance(view, KvmView)]))
+
+
+def _vcpu_of(thread: Thread) -> str:
+    """The vCPU that the statement under way keeps busy."""
+    step = thread.current
+    return "" if step is None else getattr(step.stmt, "vcpu", step.actor)

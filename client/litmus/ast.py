@@ -179,20 +179,23 @@ class GuestNop(Stmt, frozen=True):
 
 
 class UserSetMsr(Stmt, frozen=True):
-    """``u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;``: 1 taken, 0 rejected."""
+    """``u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;``: 1 taken, 0 rejected. ``from t1``: the ioctl is made by that host
+    task, not by the vCPU's own thread."""
 
     vcpu: str
     msr: MsrRef
     value: int
     register: str = ""
+    thread: str = ""
 
 
 class UserGetMsr(Stmt, frozen=True):
-    """``u1 = get vm0/0 DEBUGCTL;``"""
+    """``u1 = get vm0/0 DEBUGCTL;`` ``u2 = get vm0/0 LBR_TOS from t1;``: the value, or ENOENT."""
 
     register: str
     vcpu: str
     msr: MsrRef
+    thread: str = ""
 
 
 class UserStopLbr(Stmt, frozen=True):

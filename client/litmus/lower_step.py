@@ -123,14 +123,18 @@ class StatementReader:
         return a.GuestNop()
 
     def set(self, node: Node, register: str, path: Path) -> a.AnyStmt:
-        msr, value = trees(node)
+        msr, value, *origin = trees(node)
         ref = self.msr(msr, path)
         vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
-        return a.UserSetMsr(vcpu, ref, self.value(value, ref, path), register)
+        return a.UserSetMsr(vcpu, ref, self.value(value, ref, path), register, self.thread(origin, path))
 
     def get(self, node: Node, register: str, path: Path) -> a.AnyStmt:
-        (msr,) = trees(node)
-        return a.UserGetMsr(register, self.places.mark((*path, "vcpu"), tokens(node)[1]), self.msr(msr, path))
+        msr, *origin = trees(node)
+        vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
+        return a.UserGetMsr(register, vcpu, self.msr(msr, path), self.thread(origin, path))
+
+    def thread(self, origin: list[Node], path: Path) -> str:
+        return self.places.mark((*path, "thread"), tokens(origin[0])[0]) if origin else ""
 
     def stop(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.UserStopLbr(self.places.mark((*path, "vcpu"), tokens(node)[1]))

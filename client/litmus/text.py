@@ -55,11 +55,15 @@ def _action(stmt: a.AnyStmt) -> str:
         case a.GuestNop():
             return "nop"
         case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value):
-            return f"set {vcpu} {msr_text(msr)}, {_value(msr, value)}"
+            return f"set {vcpu} {msr_text(msr)}, {_value(msr, value)}{_origin(stmt.thread)}"
         case a.UserGetMsr(vcpu=vcpu, msr=msr):
-            return f"get {vcpu} {msr_text(msr)}"
+            return f"get {vcpu} {msr_text(msr)}{_origin(stmt.thread)}"
         case a.UserStopLbr(vcpu=vcpu):
             return f"stop_lbr {vcpu}"
+
+
+def _origin(thread: str) -> str:
+    return f" from {thread}" if thread else ""
 
 
 def _open(stmt: a.OpenEvent) -> str:

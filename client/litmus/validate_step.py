@@ -102,6 +102,8 @@ class StepChecker:
                 self.msr(stmt.msr, known, path)
             case _:
                 pass
+        if isinstance(stmt, a.UserSetMsr | a.UserGetMsr) and stmt.thread:
+            self.member("task", stmt.thread, self.tasks, *path, "thread")
         if isinstance(stmt, a.USER_STATEMENTS):
             self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")
 

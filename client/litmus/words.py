@@ -18,7 +18,7 @@ RESERVED = frozenset(
     {"LBR", "machine", "task", "vm", "on", "in", "exists", "forall", "invariant"}
     | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "branch", "advance"}
     | {"mux", "mediate", "unmediate", "group"}
-    | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop", "set", "get", "stop_lbr"}
+    | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop", "set", "get", "from", "stop_lbr"}
     | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
     | {"counter", "counting", "period"}
 )

@@ -180,8 +180,11 @@ class Describer:
                 result = f"{_RESULTS[r.result]}{' (denied)' if r.denied else ''}"
                 return f"{r.vcpu} {self._access(r.msr, r.value, r.write)}: {result}"
             case t.UserMsr():
+                whose = f"{self._register(r.msr)} of {r.vcpu}" + (f" from {r.task}" if r.task else "")
+                if r.read:
+                    return f"user space gets {whose}: {self.value(r.msr, r.value) if r.taken else 'rejected'}"
                 taken = "taken" if r.taken else "rejected"
-                return f"user space sets {self._register(r.msr)} of {r.vcpu} <- {self.value(r.msr, r.value)}: {taken}"
+                return f"user space sets {whose} <- {self.value(r.msr, r.value)}: {taken}"
             case t.VcpuMoved():
                 having = (
                     f"with its LBR, DEBUGCTL {self.bits(IA32_DEBUGCTL, r.debugctl)}" if r.lbr else "without its LBR"

@@ -8,11 +8,12 @@ from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
-def ask_for_event(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """``intel_pmu_create_guest_lbr_event``: the thread sleeps until EventCreated."""
+def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
+    """``intel_pmu_create_guest_lbr_event`` for ``current``, the vCPU's thread if no other is named: it sleeps until
+    EventCreated."""
     hv.requests += 1
     vcpu.lbr_desc.asked = hv.requests
-    hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.asked))
+    hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.asked, task))
     hv.log.add(VcpuWait(vcpu.name, "EventCreated"))
 
 

@@ -44,7 +44,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
     image = VcpuImage(capabilities=read_capabilities(hv, vcpu.vm))
     try:
         if vcpu.guest_mode:
-            yield from _leave_guest_mode(vcpu)
+            yield from leave_guest_mode(vcpu)
         if lbr:
             image.debugctl = vcpu.debugctl
             image.lbr = yield from _lbr_of(hv, vcpu)
@@ -54,7 +54,8 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
     return image
 
 
-def _leave_guest_mode(vcpu: Vcpu) -> Exchange:
+def leave_guest_mode(vcpu: Vcpu) -> Exchange:
+    """The thread comes back from KVM_RUN."""
     reply = yield Continue(vcpu.name, vcpu.cpu, [], kick=True)
     if isinstance(reply, NotRunning):
         raise ThreadMovedError(reply.why)

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contract.design import DebugctlWrite, Denial, Event, FirstAccess, Passthrough
 from contract.machine import AnyReply, AnyRequest, GuestValue, LoadLbr, MsrDone, NotRunning, ReadMsr, WriteMsr
 from contract.messages import LbrImage
-from contract.trace import Access
+from contract.trace import Access, UserMsr
 from contract.x86 import (
     DEBUGCTL_BTF,
     DEBUGCTL_LBR,
@@ -39,7 +39,7 @@ def intercepted_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         value = guest_capabilities(hv, vcpu.vm)
         return _answer(hv, vcpu, work, "gp" if value is None else "done", value)
     if is_guest_lbr_msr(hv, vcpu.vm, msr):
-        return (yield from _lbr_msr(hv, vcpu, work))
+        return (yield from lbr_msr_access(hv, vcpu, work))
     return _answer(hv, vcpu, work, "gp")
 
 
@@ -49,7 +49,11 @@ def _answer(
     """``value``: what a read gives, or what a write really stored."""
     write = work.exit.write
     shown = value if value is not None else work.exit.value if write else 0
-    hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied))
+    if work.by_user:
+        done = result == "done"
+        hv.log.add(UserMsr(vcpu.name, work.exit.msr, shown, result != "gp", not write, work.task, done))
+    else:
+        hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied))
     vcpu.lbr_desc.create_errno = ""
     return GuestValue(value=0 if write else shown, fault=result == "gp")
 
@@ -57,9 +61,10 @@ def _answer(
 def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
     """What this design gives a guest that may not use the LBR. Nothing is written. It has been told now: if the host's
     event has gone meanwhile, the next access asks for the LBR anew."""
-    vcpu.claim.untold = False
-    if not vcpu.lbr_desc.event:
-        vcpu.claim.denied = False
+    if not work.by_user:
+        vcpu.claim.untold = False
+        if not vcpu.lbr_desc.event:
+            vcpu.claim.denied = False
     if hv.design.denial is Denial.GP:
         return _answer(hv, vcpu, work, "gp", denied=True)
     return _answer(hv, vcpu, work, "dropped" if work.exit.write else "zero", denied=True)
@@ -120,15 +125,16 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
 # LBR MSRs ------------------------------------------------------------------------------------------------
 
 
-def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+def lbr_msr_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    """``intel_pmu_handle_lbr_msrs_access``, for the guest or for user space."""
     if vcpu.claim.shut_off:
         return _denied(hv, vcpu, work)
     if hv.design.event is Event.NONE:
-        yield from _activate(hv, vcpu)
+        yield from _activate(hv, vcpu, work.task)
         return (yield from _touch_hardware(hv, vcpu, work))
     if hv.design.first_access is FirstAccess.ACCESS_THEN_CREATE:
         return (yield from _access_then_create(hv, vcpu, work))
-    if _must_ask(hv, vcpu):
+    if _must_ask(hv, vcpu, work.task):
         return None
     if vcpu.claim.shut_off or vcpu.lbr_desc.create_errno:
         return _denied(hv, vcpu, work)
@@ -136,7 +142,7 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     vcpu.lbr_desc.in_use = done.met
     if not done.met:
         return _denied(hv, vcpu, work)
-    _mark_used(hv, vcpu)
+    _mark_used(hv, vcpu, work.task)
     return _served(hv, vcpu, work, done)
 
 
@@ -145,7 +151,7 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     if not work.accessed:
         done = yield from _hardware(vcpu, work, 0)
         work.accessed, work.value, work.fault = True, done.value, done.fault
-        _mark_used(hv, vcpu)
+        _mark_used(hv, vcpu, work.task)
     if vcpu.waiting:
         return None
     return _served(hv, vcpu, work, MsrDone(True, work.value, work.fault))
@@ -164,40 +170,40 @@ def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestV
 
 
 def _hardware(vcpu: Vcpu, work: Handling, event: int) -> Generator[AnyRequest, AnyReply, MsrDone]:
-    """The access on the vCPU's CPU; with ``event``, only if that is ACTIVE there."""
+    """The access where the thread runs that makes it; with ``event``, only if that is ACTIVE."""
     msr = work.exit.msr
     if work.exit.write:
-        reply = yield WriteMsr(vcpu.name, vcpu.cpu, msr, work.exit.value, event)
+        reply = yield WriteMsr(vcpu.name, vcpu.cpu, msr, work.exit.value, event, work.task)
     else:
-        reply = yield ReadMsr(vcpu.name, vcpu.cpu, msr, event)
+        reply = yield ReadMsr(vcpu.name, vcpu.cpu, msr, event, work.task)
     if isinstance(reply, NotRunning):
         raise ThreadMovedError(reply.why)
     assert isinstance(reply, MsrDone)
     return reply
 
 
-def _must_ask(hv: Hypervisor, vcpu: Vcpu) -> bool:
+def _must_ask(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> bool:
     """Whether the thread now waits for an event to be created; a failure just answered is not repeated."""
     if vcpu.lbr_desc.event or vcpu.lbr_desc.create_errno:
         return False
-    ask_for_event(hv, vcpu)
+    ask_for_event(hv, vcpu, task)
     return True
 
 
-def _mark_used(hv: Hypervisor, vcpu: Vcpu) -> None:
+def _mark_used(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
     """The first access of a slice opens passthrough for the rest of it (v7, v8)."""
     if hv.design.passthrough is not Passthrough.ON_ACCESS or vcpu.lbr_desc.used:
         return
     vcpu.lbr_desc.used = True
     set_passthrough(hv, vcpu, True, "first LBR access in this slice")
     if hv.design.event is not Event.NONE and not vcpu.lbr_desc.event:
-        ask_for_event(hv, vcpu)
+        ask_for_event(hv, vcpu, task)
 
 
-def _activate(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
+def _activate(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> Generator[AnyRequest, AnyReply, None]:
     """KVM saves at switches: the guest's LBR starts out empty and is passed through from now on."""
     if not vcpu.saved.active:
-        reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.design.save_select)
+        reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.design.save_select, task)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
         vcpu.saved.active = True

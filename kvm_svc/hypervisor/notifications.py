@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.design import Notifier, Recovery, Release, Save
 from contract.messages import Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
-from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWake
+from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.lbr import deny, drop_grant, hold_grant, release_event, set_passthrough
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -48,6 +48,8 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     what = "created" if message.event else "failed"
     hv.log.add(GuestEvent(vcpu.name, message.event, what, message.errno))
     hv.log.add(VcpuWake(vcpu.name))
+    if vcpu.ioctl is not None:
+        hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
     if hv.design.notifier is not Notifier.NONE and message.event:
         if message.grant and hv.early_revokes.pop(message.event, 0) >= message.grant:
             vcpu.claim.newest = message.grant

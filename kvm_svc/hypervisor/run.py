@@ -55,6 +55,8 @@ def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, 
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     if vcpu.waiting:
         raise RefusedError(f"{vcpu.name} waits for EventCreated", "EAGAIN")
+    if vcpu.ioctl is not None:
+        raise RefusedError(f"{vcpu.name} waits for the end of an ioctl", "EAGAIN")
     if ops:
         vcpu.ops, vcpu.values = ops, []
     asked = hv.log.clock

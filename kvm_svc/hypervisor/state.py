@@ -27,12 +27,15 @@ class Vm:
 @dataclass(slots=True)
 class Handling:
     """An exit that KVM is working on. ``accessed``: the register was touched already, ``value`` is what came of it;
-    ``fault``: the hardware refused it."""
+    ``fault``: the hardware refused it. ``by_user``: no exit but an ioctl of user space, made by host task ``task``
+    where that is not the vCPU's thread."""
 
     exit: Exit
     accessed: bool = False
     value: int = 0
     fault: bool = False
+    by_user: bool = False
+    task: str = ""
 
 
 @dataclass(slots=True)
@@ -92,7 +95,8 @@ class Vcpu:
 
     ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
     exited as far as KVM knows; ``kick``: it must before the guest runs on. ``debugctl`` is the VMCS field,
-    ``host_debugctl`` what is written back after an exit."""
+    ``host_debugctl`` what is written back after an exit. ``ioctl`` is an access by user space that waits for the
+    host."""
 
     name: str
     vm: Vm
@@ -102,6 +106,7 @@ class Vcpu:
     ops: list[AnyOp] = field(default_factory=list)
     values: list[GuestValue] = field(default_factory=list)
     handling: Handling | None = None
+    ioctl: Handling | None = None
     debugctl: int = 0
     host_debugctl: int = 0
     lbr_desc: LbrDesc = field(default_factory=LbrDesc)

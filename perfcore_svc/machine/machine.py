@@ -166,6 +166,8 @@ class Machine:
 
     def handle(self, request: AnyRequest, is_active: IsActive) -> AnyReply:
         """Answer KVM."""
+        if isinstance(request, ReadMsr | WriteMsr | LoadLbr) and request.task:
+            return self._for_another_thread(request, is_active)
         if not 0 <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
         cpu = self.cpus[request.cpu]
@@ -186,6 +188,15 @@ class Machine:
             return NotRunning(f"cpu{request.cpu} is in guest mode")
         if isinstance(request, Enter):
             return self._enter(cpu, vmcs, request, is_active)
+        return self._host_access(cpu, request, is_active)
+
+    def _for_another_thread(self, request: ReadMsr | WriteMsr | LoadLbr, is_active: IsActive) -> AnyReply:
+        """KVM's code in the context of a task that is not the vCPU's thread."""
+        cpu = next((cpu for cpu in self.cpus if cpu.task == request.task), None)
+        if cpu is None or request.vcpu not in self.actors:
+            return NotRunning(f"{request.task} is on no CPU")
+        if cpu.guest:
+            return NotRunning(f"cpu{cpu.index} is in guest mode")
         return self._host_access(cpu, request, is_active)
 
     def _enter(self, cpu: Cpu, vmcs: Vmcs, request: Enter, is_active: IsActive) -> AnyReply:

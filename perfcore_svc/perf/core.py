@@ -61,9 +61,10 @@ class Perf:
         self._install(event)
         return event
 
-    def open_guest(self, name: str, vcpu: str) -> PerfEvent:
-        """``perf_event_create_kernel_counter`` for the vCPU's thread, as the design has it."""
+    def open_guest(self, name: str, vcpu: str, task: str = "") -> PerfEvent:
+        """``perf_event_create_kernel_counter`` for ``task``, or the vCPU's thread, as the design has it."""
         event = guest_event(self.machine.model, self.next_id, name, vcpu, self.design)
+        event.task = task or vcpu
         self.reservations.take(event)
         self._install(event)
         return event

@@ -27,10 +27,12 @@ def accesses(rig: Rig | Script) -> list[tuple[str, bool]]:
 
 
 def test_a_guest_in_guest_mode_is_kicked_though_nothing_was_passed_through() -> None:
-    """User space turned DEBUGCTL.LBR on: no event, no passthrough, and yet the register must go out."""
+    """User space turned DEBUGCTL.LBR on and the event could not be created: no passthrough, and yet the register must
+    go out."""
     script = Script(MERGED)
     script.tell(SchedIn(VCPU, 0, 0))
     script.command(SetMsr(VCPU, IA32_DEBUGCTL, 1))
+    script.tell(EventCreated(VCPU, 1, 0, "ENOMEM"))
     script.step([Nop()], Ran([GuestValue()]))
     script.command(StopLbr(VCPU))
     script.step([Nop()], Exit("external-interrupt", [], 1), Ran([GuestValue()]))

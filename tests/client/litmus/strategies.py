@@ -161,11 +161,15 @@ class _Actor:
         match draw(st.sampled_from(["set", "get", "stop"])):
             case "set":
                 msr = self.msr()
-                return a.UserSetMsr(vcpu, msr, self.value(msr), self.register("u", optional=True))
+                value, register = self.value(msr), self.register("u", optional=True)
+                return a.UserSetMsr(vcpu, msr, value, register, self.thread())
             case "get":
-                return a.UserGetMsr(self.register("v", optional=True), vcpu, self.msr())
+                return a.UserGetMsr(self.register("v", optional=True), vcpu, self.msr(), self.thread())
             case _:
                 return a.UserStopLbr(vcpu)
+
+    def thread(self) -> str:
+        return self.draw(st.sampled_from(["", *self.tasks]))
 
     def msr(self) -> a.MsrRef:
         draw = self.draw

@@ -371,6 +371,7 @@ def test_errors_after_the_blocks(end: str, expected: str) -> None:
         ("LBR x vm v { pmu = 6; }", "1:20: pmu = 6 is impossible, expected 0 to 5"),
         ("LBR x vm v { model = hots; }", "1:22: unknown model 'hots', did you mean 'host'?"),
         ("LBR x machine { rtm = 1; }", "1:23: expected 'on' or 'off', found '1'"),
+        ("LBR x vm v {} user { r = get v/0 LBR_TOS from t1; }", "1:47: unknown task 't1', expected v/0"),
         ("LBR x vm v { vcpus = 17; }", "1:22: vcpus = 17 is impossible, expected 1 to 16"),
         ("LBR x\nhost {\n", "2:7: expected a statement or '}', found the end of the text"),
         ("LBR x guest { nop; }", "1:7: unknown actor 'guest', expected host or user"),

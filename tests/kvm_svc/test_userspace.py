@@ -1,0 +1,210 @@
+"""KVM_GET_MSRS and KVM_SET_MSRS of LBR MSRs: the guest's path, in the context of whoever makes the ioctl."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.control import AnyResult, Done, GetMsr, MachineSpec, PerfSnapshot, PerfView, Retire, SetMsr, StopLbr
+from contract.design import Design
+from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.errors import RefusedError
+from contract.machine import Branch, Cpuid, Nop
+from contract.messages import CreateEvent
+from contract.trace import Access, EventOpen, HostMsr, UserMsr, VcpuWait, VcpuWake, VmEntry, VmExit
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.kvm_svc.rig import FROM0, VCPU, Rig
+
+IN_PROGRESS = Done(errno="EINPROGRESS")
+TWO = MachineSpec(cpus=2, depth=8)
+every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+WITH_EVENT = [V7, V8, MERGED, REVOKE_GP]
+with_event = pytest.mark.parametrize("design", WITH_EVENT, ids=lambda d: d.name)
+
+
+def ioctl(rig: Rig, command: GetMsr | SetMsr) -> AnyResult:
+    """The ioctl to its end."""
+    while (result := rig.kvm(command)) == IN_PROGRESS:
+        rig.settle()
+    rig.settle()
+    return result
+
+
+def refusal(rig: Rig, command: GetMsr | SetMsr) -> str:
+    with pytest.raises(RefusedError) as refused:
+        rig.kvm(command)
+    return refused.value.errno
+
+
+def opened_for(rig: Rig) -> list[str]:
+    return [r.task for r in rig.records(EventOpen) if r.guest]
+
+
+@every_design
+def test_from_the_thread_of_the_vcpu(design: Design) -> None:
+    rig = Rig(design)
+
+    assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 5)) == Done(1)
+    assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == Done(5)
+    assert rig.rdmsr(MSR_LBR_TOS).value == 5
+    assert opened_for(rig) == ([] if design is KVM_SWITCH else [VCPU])
+    reads = [(r.read, r.value, r.taken, r.task, r.reached) for r in rig.records(UserMsr)]
+    assert reads == [(False, 5, True, "", True), (True, 5, True, "", True)]
+    assert not [r for r in rig.records(Access) if r.write]
+
+
+@with_event
+def test_it_waits_for_the_host_and_goes_on(design: Design) -> None:
+    rig = Rig(design)
+    command = GetMsr(VCPU, MSR_LBR_TOS)
+
+    assert rig.kvm(command) == IN_PROGRESS
+    assert refusal(rig, command) == "EAGAIN"
+    rig.settle()
+    assert [r.message for r in rig.records(VcpuWait)] == ["EventCreated", "the end of an ioctl"]
+    with pytest.raises(RefusedError, match="end of an ioctl"):
+        rig.step(Nop())
+    assert refusal(rig, GetMsr(VCPU, MSR_LBR_SELECT)) == "EAGAIN"
+    assert rig.kvm(command) == Done(0)
+
+    assert len(rig.records(VcpuWake)) == 2
+    assert rig.sent(CreateEvent) == 1
+    assert rig.guest(Nop())
+
+
+@pytest.mark.parametrize("design", [MERGED, REVOKE_GP, V8], ids=lambda d: d.name)
+def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
+    """``current`` is whoever makes the ioctl: the guest's event follows the wrong task (kvm-facts 2.5)."""
+    rig = Rig(design, machine=TWO)
+    rig.place("t0", 1)
+
+    assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 5, "t0")) == Done(1)
+
+    assert opened_for(rig) == ["t0"]
+    touched = [(r.cpu, r.on_behalf) for r in rig.records(HostMsr) if r.msr == MSR_LBR_TOS]
+    assert touched == [(1, VCPU)]
+    assert [cpu.lbr.tos for cpu in rig.wire.host.machine.cpus] == [0, 5]
+
+
+def test_the_wrong_task_s_event_opens_passthrough_for_the_guest() -> None:
+    """Under merged KVM looks at the event's state only, not at where it is on."""
+    rig = Rig(MERGED, machine=TWO)
+    rig.place("t0", 1)
+    rig.perf(Retire(0, 1))
+    ioctl(rig, GetMsr(VCPU, FROM0, "t0"))
+
+    rig.guest(Nop())
+
+    assert rig.records(VmEntry)[-1].passthrough
+    view = rig.perf(PerfSnapshot())
+    assert isinstance(view, PerfView)
+    assert [(e.state, e.cpu) for e in view.guest_events] == [("ACTIVE", 1)]
+
+
+def test_naming_the_vcpu_s_own_thread_is_naming_none() -> None:
+    rig = Rig(MERGED)
+    ioctl(rig, GetMsr(VCPU, FROM0, VCPU))
+
+    assert opened_for(rig) == [VCPU]
+    assert [r.task for r in rig.records(UserMsr)] == [""]
+
+
+def test_where_the_thread_is_not_on_a_cpu() -> None:
+    rig = Rig(MERGED, place=False)
+    assert refusal(rig, GetMsr(VCPU, FROM0)) == "EAGAIN"
+
+    assert rig.kvm(GetMsr(VCPU, FROM0, "t0")) == IN_PROGRESS
+    rig.settle()
+    assert refusal(rig, GetMsr(VCPU, FROM0, "t0")) == "EAGAIN"
+    assert rig.records(HostMsr) == []
+    rig.place("t0")
+    assert rig.kvm(GetMsr(VCPU, FROM0, "t0")) == Done(0)
+    lone = Rig(KVM_SWITCH, place=False)
+    assert refusal(lone, GetMsr(VCPU, FROM0, "t0")) == "EAGAIN"
+
+
+def test_an_unknown_thread() -> None:
+    rig = Rig(MERGED)
+    assert ioctl(rig, GetMsr(VCPU, FROM0, "nobody")) == Done(0)
+    assert rig.vcpu().lbr_desc.event == 0
+
+
+def test_the_guest_leaves_guest_mode_first() -> None:
+    rig = Rig(MERGED)
+    rig.debugctl(1)
+    rig.guest(Branch(3))
+    exits = len(rig.records(VmExit))
+
+    assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == Done(3)
+
+    assert len(rig.records(VmExit)) == exits + 1
+    assert not rig.vcpu().guest_mode
+
+
+def test_not_while_guest_code_is_under_way() -> None:
+    rig = Rig(MERGED)
+    assert not rig.step(Cpuid(), Nop()).finished
+    assert refusal(rig, GetMsr(VCPU, FROM0)) == "EAGAIN"
+
+    assert rig.step().finished or rig.step().finished
+    assert ioctl(rig, GetMsr(VCPU, FROM0)) == Done(0)
+
+
+@every_design
+def test_what_is_no_lbr_msr_of_this_guest_is_rejected(design: Design) -> None:
+    rig = Rig(design, lbr=False)
+    for msr in (MSR_LBR_TOS, MSR_LBR_SELECT, FROM0, MSR_LBR_INFO):
+        assert rig.kvm(GetMsr(VCPU, msr)) == Done(errno="ENOENT")
+        assert rig.kvm(SetMsr(VCPU, msr, 0)) == Done(0)
+    assert rig.sent(CreateEvent) == 0
+
+
+@pytest.mark.parametrize(
+    ("design", "read", "written"),
+    [(MERGED, Done(0), Done(1)), (REVOKE_GP, Done(errno="ENOENT"), Done(0)), (KVM_SWITCH, Done(0), Done(1))],
+    ids=lambda d: getattr(d, "name", ""),
+)
+def test_a_guest_that_may_not(design: Design, read: Done, written: Done) -> None:
+    """The design's denial, and the guest itself has not been told by that."""
+    rig = Rig(design)
+    rig.rdmsr(MSR_LBR_TOS)
+    rig.kvm(StopLbr(VCPU))
+    rig.settle()
+
+    assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == read
+    assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 1)) == written
+    assert rig.vcpu().claim.untold
+    assert [r.reached for r in rig.records(UserMsr)] == [False, False]
+
+
+def test_a_reserved_value_faults_in_the_host_and_is_dropped() -> None:
+    rig = Rig(MERGED)
+
+    assert ioctl(rig, SetMsr(VCPU, MSR_LBR_SELECT, 1 << 10)) == Done(1)
+    assert ioctl(rig, GetMsr(VCPU, MSR_LBR_SELECT)) == Done(0)
+
+
+# DEBUGCTL --------------------------------------------------------------------------------------------------
+
+
+@with_event
+def test_debugctl_with_lbr_creates_the_event_too(design: Design) -> None:
+    rig = Rig(design)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 1)) == Done(1)
+    with pytest.raises(RefusedError, match="EventCreated"):
+        rig.step(Nop())
+    rig.settle()
+
+    assert opened_for(rig) == [VCPU]
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 1)) == Done(1)
+    assert rig.sent(CreateEvent) == 1
+
+
+def test_debugctl_from_another_thread() -> None:
+    rig = Rig(MERGED, machine=TWO)
+    rig.place("t0", 1)
+    rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 1, "t0"))
+    rig.settle()
+
+    assert opened_for(rig) == ["t0"]
+    assert [r.task for r in rig.records(UserMsr)] == ["t0"]
