@@ -11,11 +11,14 @@ from contract.messages import LbrImage
 
 
 class MachineSpec(msgspec.Struct, frozen=True):
-    """The host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth). ``counters``:
+    """A host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth). ``counters``:
     general counters of a CPU. ``fixed``: how many of the fixed ones (instructions, cycles, ref-cycles) it has besides.
     ``pmu``: ``intel``, or ``armv8`` for replaying what was recorded there (general counters and one for cycles).
     ``bus_lock``, ``rtm``: the CPU can trap bus locks, has transactions. ``mediated``: KVM runs with
-    enable_mediated_pmu, and so offers guests no LBR."""
+    enable_mediated_pmu, and so offers guests no LBR.
+
+    In a run with several hosts ``host`` numbers them from 0, and CPUs count on from one to the next: this one has those
+    from ``first_cpu``, its branches have serial numbers and its events ids of a range of their own."""
 
     cpus: int = 1
     lbr: str = "skylake"
@@ -27,6 +30,8 @@ class MachineSpec(msgspec.Struct, frozen=True):
     bus_lock: bool = False
     rtm: bool = False
     mediated: bool = False
+    host: int = 0
+    first_cpu: int = 0
 
 
 class VmSpec(msgspec.Struct, frozen=True):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from contract.control import MachineSpec, VmSpec
 from contract.errors import RefusedError
+from contract.provenance import SERIAL_LIMIT
 from contract.x86 import LbrModel, lbr_model
 
 KERNELS = ("v5.3", "v5.12", "v6.16")
 CPUS_LIMIT = 64
+"""CPUs of all hosts of a run together."""
+HOSTS_LIMIT = 4
+EVENTS_OF_A_HOST = 1_000_000
+"""Ids that each host has for its events: host 0 gives out 1, 2, ...; host 1 1000001, ..."""
 COUNTERS_LIMIT = 32
 FIXED_LIMIT = 3
 PMUS = ("intel", "armv8")
@@ -22,6 +27,10 @@ def machine_model(spec: MachineSpec) -> LbrModel:
     """The LBR of this machine. Raises RefusedError naming what is impossible about it."""
     if not 1 <= spec.cpus <= CPUS_LIMIT:
         raise RefusedError(f"cpus = {spec.cpus}, expected 1 to {CPUS_LIMIT}")
+    if not 0 <= spec.host < HOSTS_LIMIT:
+        raise RefusedError(f"host = {spec.host}, expected 0 to {HOSTS_LIMIT - 1}")
+    if not 0 <= spec.first_cpu <= CPUS_LIMIT - spec.cpus:
+        raise RefusedError(f"cpus = {spec.cpus} from cpu{spec.first_cpu} on, expected at most {CPUS_LIMIT} in all")
     if not 1 <= spec.counters <= COUNTERS_LIMIT:
         raise RefusedError(f"counters = {spec.counters}, expected 1 to {COUNTERS_LIMIT}")
     if not 0 <= spec.fixed <= FIXED_LIMIT:
@@ -42,3 +51,18 @@ def check_vm(spec: VmSpec) -> None:
         raise RefusedError(f"{spec.name}: pmu = {spec.pmu}, expected 0 to {PMU_VERSION_LIMIT}")
     if spec.model not in VM_MODELS:
         raise RefusedError(f"{spec.name}: unknown model {spec.model!r}, expected one of {', '.join(VM_MODELS)}")
+
+
+def first_serial(host: int) -> int:
+    """The serial number of the first branch on a host."""
+    return host * (SERIAL_LIMIT // HOSTS_LIMIT)
+
+
+def host_of_event(event: int) -> int:
+    """The host that gave an event its id."""
+    return event // EVENTS_OF_A_HOST
+
+
+def cpu_owners(hosts: list[int], cpus: int) -> list[int]:
+    """The number of the host of each CPU; ``hosts``: how many CPUs each has, none where one has them all."""
+    return [host for host, count in enumerate(hosts or [cpus]) for _ in range(count)]

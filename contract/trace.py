@@ -28,7 +28,8 @@ class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
 
 class Setup(Record):
     """What is being run. ``axes``: the design's point on each axis. ``actors`` resolves the actor number inside branch
-    addresses (``contract.provenance``)."""
+    addresses (``contract.provenance``). ``cpus``: of all hosts together. ``hosts``: how many of them each host has, in
+    their order (empty: one host has all). ``kvms``: KVM session to the number of its host."""
 
     scenario: str
     design: str
@@ -38,6 +39,8 @@ class Setup(Record):
     cpus: int
     actors: list[str]
     vcpus: list[str]
+    hosts: list[int] = []
+    kvms: dict[str, int] = msgspec.field(default_factory=lambda: {"kvm0": 0})
 
 
 class Statement(Record):
@@ -64,10 +67,16 @@ class End(Record):
 
 
 class Rest(Record):
-    """Both sides' views once nothing is in flight."""
+    """All views once nothing is in flight: of the hosts, ``others`` beside the first, and of the KVMs in the order of
+    ``Setup.kvms``."""
 
     host: PerfView
     kvm: list[KvmView]
+    others: list[PerfView] = []
+
+    @property
+    def hosts(self) -> list[PerfView]:
+        return [self.host, *self.others]
 
 
 # Contract ------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.spec import ADVANCE_LIMIT, TIME_LIMIT, machine_model
+from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TraceLog
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
 from perfcore_svc.endpoint import Endpoint
@@ -101,14 +101,15 @@ class HostCore:
         actors = actor_table(command.tasks, command.vcpus)
         self.inbox = Inbox()
         self.tasks = set(actors)
-        self.machine = Machine(model, spec.cpus, actors, self.log)
-        self.perf = Perf(self.machine, pmu, rules, command.design)
+        serial = first_serial(spec.host)
+        self.machine = Machine(model, spec.cpus, actors, self.log, first_cpu=spec.first_cpu, first_serial=serial)
+        self.perf = Perf(self.machine, pmu, rules, command.design, spec.host * EVENTS_OF_A_HOST)
         self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log, self.protocol, command.vcpus)
         self.configured = True
         return Done()
 
     def _cpu(self, index: int) -> Cpu:
-        if not 0 <= index < len(self.machine.cpus):
+        if not self.machine.first_cpu <= index < len(self.machine.cpus):
             raise RefusedError(f"there is no cpu{index}", "ENODEV")
         return self.machine.cpus[index]
 

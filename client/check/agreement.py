@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from client.check.monitor import Monitor
-from contract.control import EventView, VcpuView
+from contract.control import EventView, PerfView, VcpuView
 from contract.trace import Rest
 
 
@@ -16,9 +16,14 @@ class Agreement(Monitor):
     about = "at rest both sides hold the same view of threads, events, grants and passthrough"
 
     def _rest(self, r: Rest) -> None:
-        running = {task: cpu for cpu, task in r.host.running.items()}
-        unclaimed = {e.event: e for e in r.host.guest_events}
-        for view in (v for kvm in r.kvm for v in kvm.vcpus):
+        kvms = [(self.world.kvms[name], kvm) for name, kvm in zip(self.world.kvms, r.kvm, strict=False)]
+        for number, host in enumerate(r.hosts):
+            self._host(r, host, [v for at, kvm in kvms if at == number for v in kvm.vcpus])
+
+    def _host(self, r: Rest, host: PerfView, views: list[VcpuView]) -> None:
+        running = {task: cpu for cpu, task in host.running.items()}
+        unclaimed = {e.event: e for e in host.guest_events}
+        for view in views:
             self.exercised = True
             cpu = running.get(view.vcpu, -1)
             if view.cpu != cpu:

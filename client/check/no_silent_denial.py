@@ -32,7 +32,7 @@ class NoSilentDenial(Monitor):
     def _no_right(self, vcpu: str, cpu: int) -> str:
         if self.world.cpus[cpu].host_on:
             return f"the host has the LBR of cpu{cpu} on"
-        event = self.world.guest_event(vcpu)
+        event = self.world.guest_event(vcpu, cpu)
         return f"its event is {event.state}" if event is not None and event.state != "ACTIVE" else ""
 
     HANDLERS: ClassVar = {GuestMsr: _guest_msr, Access: _access}

@@ -52,12 +52,12 @@ class OneOwner(Monitor):
         entry = cpu.entry
         if r.guest or not r.recorded or r.cpu in self.host_since or entry is None or cpu.task != entry.vcpu:
             return
-        if lbr_on(entry.debugctl) and self._has_right(entry.vcpu):
+        if lbr_on(entry.debugctl) and self._has_right(entry.vcpu, r.cpu):
             text = f"host branches are recorded on cpu{r.cpu} into the ring of {entry.vcpu}"
             self.violated(r.seq, text, entry.seq)
 
-    def _has_right(self, vcpu: str) -> bool:
-        event = self.world.guest_event(vcpu)
+    def _has_right(self, vcpu: str, cpu: int) -> bool:
+        event = self.world.guest_event(vcpu, cpu)
         return event is None or event.state == "ACTIVE"
 
     def _use(self, cpu: int, vcpu: str, seq: int, text: str) -> None:

@@ -18,8 +18,9 @@ class RevokedMeansRevoked(Monitor):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.revoked: dict[str, tuple[int, int]] = {}
-        self.newest: dict[str, int] = {}
+        # By vCPU and host: each host numbers its own grants.
+        self.revoked: dict[tuple[str, int], tuple[int, int]] = {}
+        self.newest: dict[tuple[str, int], int] = {}
 
     def _delivery(self, r: Delivery) -> None:
         if r.how == "drop":
@@ -28,9 +29,11 @@ class RevokedMeansRevoked(Monitor):
         if not isinstance(body, Revoke | EventState | EventCreated):
             return
         event = self.world.events.get(body.event)
-        if event is None or body.grant < self.newest.get(event.opened.guest, 0):
+        if event is None:
             return
-        vcpu = event.opened.guest
+        vcpu = event.opened.guest, self.world.kvms[r.session]
+        if body.grant < self.newest.get(vcpu, 0):
+            return
         if isinstance(body, Revoke):
             self.newest[vcpu] = body.grant
             self.revoked[vcpu] = (body.grant, r.seq)
@@ -39,20 +42,21 @@ class RevokedMeansRevoked(Monitor):
             self.revoked.pop(vcpu, None)
 
     def _entry(self, r: VmEntry) -> None:
-        self._use(r.vcpu, r.seq, r.passthrough or lbr_on(r.debugctl), "enters with the LBR")
+        self._use(r.vcpu, r.cpu, r.seq, r.passthrough or lbr_on(r.debugctl), "enters with the LBR")
 
     def _guest_msr(self, r: GuestMsr) -> None:
-        self._use(r.vcpu, r.seq, True, "reaches an LBR register")
+        self._use(r.vcpu, r.cpu, r.seq, True, "reaches an LBR register")
 
     def _host_msr(self, r: HostMsr) -> None:
         if r.on_behalf and is_lbr_msr(self.world.model, r.msr):
-            self._use(r.on_behalf, r.seq, True, "is served by the LBR")
+            self._use(r.on_behalf, r.cpu, r.seq, True, "is served by the LBR")
 
-    def _use(self, vcpu: str, seq: int, uses: bool, text: str) -> None:
-        if vcpu not in self.revoked:
+    def _use(self, vcpu: str, cpu: int, seq: int, uses: bool, text: str) -> None:
+        at = vcpu, self.world.hosts[cpu]
+        if at not in self.revoked:
             return
         self.exercised = True
-        grant, taken = self.revoked[vcpu]
+        grant, taken = self.revoked[at]
         if uses:
             self.violated(seq, f"{vcpu} {text} after grant {grant} was revoked", taken)
 

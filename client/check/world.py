@@ -12,7 +12,7 @@ from typing import Any
 from contract.lbr_ring import LbrRing
 from contract.messages import AnyMessage
 from contract.provenance import branch_base, origin_of
-from contract.spec import CPUS_LIMIT
+from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
     EventChange,
@@ -78,11 +78,18 @@ class World:
         self.vcpus = setup.vcpus
         if not 1 <= setup.cpus <= CPUS_LIMIT:
             raise ValueError(f"cpus = {setup.cpus}, expected 1 to {CPUS_LIMIT}")
+        hosts = setup.hosts or [setup.cpus]
+        if sum(hosts) != setup.cpus or min(hosts) < 1:
+            raise ValueError(f"cpus = {setup.cpus}, hosts of {hosts}")
+        if not all(0 <= host < len(hosts) for host in setup.kvms.values()):
+            raise ValueError(f"a KVM on a host that is none of {len(hosts)}")
         self.cpus = [CpuView(LbrRing(self.model)) for _ in range(setup.cpus)]
+        self.hosts = cpu_owners(hosts, setup.cpus)
+        self.kvms = setup.kvms
         self.events: dict[int, EventView] = {}
         self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
         self.written: dict[str, set[int]] = {}
-        self.serial = 0
+        self.serials = [0] * len(hosts)
 
     def apply(self, record: AnyRecord) -> None:
         handler = _APPLY.get(type(record))
@@ -91,9 +98,10 @@ class World:
 
     # Questions monitors ask --------------------------------------------------------------------------------
 
-    def guest_event(self, vcpu: str) -> EventView | None:
-        """The host's event that stands for this vCPU: the newest, where a release was lost."""
-        return next((e for e in reversed(self.events.values()) if e.opened.guest == vcpu), None)
+    def guest_event(self, vcpu: str, cpu: int) -> EventView | None:
+        """The event that stands for this vCPU on the host of this CPU: the newest, where a release was lost."""
+        of_vcpu = (e for e in reversed(self.events.values()) if e.opened.guest == vcpu)
+        return next((e for e in of_vcpu if host_of_event(e.opened.event) == self.hosts[cpu]), None)
 
     def host_lbr_events(self, cpu: int) -> list[EventView]:
         """Host LBR events ACTIVE on this CPU."""
@@ -122,7 +130,7 @@ class World:
         self.cpus[r.cpu].task = r.next
 
     def _retired(self, r: Retired) -> None:
-        self.serial = r.first + r.count
+        self.serials[self.hosts[r.cpu]] = r.first + r.count
         cpu = self.cpus[r.cpu]
         cpu.tos_before = cpu.lbr.tos
         if r.recorded:
@@ -132,7 +140,7 @@ class World:
             )
 
     def _pmi(self, r: Pmi) -> None:
-        self.serial = r.first + r.count
+        self.serials[self.hosts[r.cpu]] = r.first + r.count
         if r.recorded:
             cpu = self.cpus[r.cpu]
             actor = self.actor_numbers[cpu.task]
@@ -174,7 +182,7 @@ class World:
     def _change(self, r: EventChange) -> None:
         event = self.events[r.event]
         if r.new == "ACTIVE":
-            event.since = self.serial
+            event.since = self.serials[self.hosts[r.cpu]]
         event.state, event.cpu = r.new, r.cpu
 
     def _close(self, r: EventClose) -> None:

@@ -23,7 +23,7 @@ Ends = Callable[[str, float], str]
 
 
 def greet(services: dict[str, Service], timeout: float, ends: Ends) -> int:
-    """Meet both services; the highest number of a run that either has seen.
+    """Meet all services; the highest number of a run that either has seen.
 
     Raises SystemFailedError naming a service that is missing, does not answer or speaks another protocol.
     """
@@ -33,7 +33,7 @@ def greet(services: dict[str, Service], timeout: float, ends: Ends) -> int:
             info = service.info(timeout)
         except grpc.RpcError as error:
             raise SystemFailedError(service.name, _symptom(service, error, ends)) from None
-        if info.service != service.name:
+        if info.service != service.kind:
             raise SystemFailedError(service.name, f"a {info.service} service is at {service.address}")
         if info.protocol_version != PROTOCOL_VERSION:
             raise SystemFailedError(
@@ -56,12 +56,17 @@ def examine(
     return _as_told(broken, services, ends)
 
 
-def _as_told(broken: BrokenCallError, services: Iterable[str], ends: Ends) -> SystemFailedError:
-    """Both services answer: what the failed call says. A message names the service that it is about, if not its own."""
+def _as_told(broken: BrokenCallError, services: dict[str, Service], ends: Ends) -> SystemFailedError:
+    """All services answer: what the failed call says. A message names the kind of service that it is about, if not its
+    own; a KVM among several by its session too, and a perf core is that of the host."""
     service, reason = broken.service, f"{broken.code.name}: {broken.details}"
-    for name in services:
-        if broken.details.startswith(f"{name}: "):
-            service, reason = name, broken.details.removeprefix(f"{name}: ")
+    kind, _, said = broken.details.partition(": ")
+    host = services[service].host
+    alike = [name for name, each in services.items() if each.kind == kind and each.host == host]
+    if alike:
+        reason = said
+        named = [name for name in alike if said.startswith(f"{name}: ")]
+        service = next(name for name in (*named, *([service] if service in alike else []), *alike))
     if broken.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         reason = "did not answer a call in time"
     if broken.code in _ENDING and (end := ends(service, EXIT_TIMEOUT)):

@@ -34,6 +34,11 @@ def event_name(actor: str, register: str) -> str:
     return register if actor == "host" else f"{actor}:{register}"
 
 
+def cpu_of(command: AnyPerfCommand) -> int:
+    """The CPU that a command is for; -1: none in particular."""
+    return command.cpu if isinstance(command, RunTask | Open | Retire | SetMuxInterval) else -1
+
+
 def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
     """The perf core's command for a host statement; None for any other."""
     match stmt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contract.messages import HOST
+from contract.spec import cpu_owners
 from contract.trace import (
     AnyRecord,
     Delivery,
@@ -12,6 +13,7 @@ from contract.trace import (
     EventClose,
     EventOpen,
     Send,
+    Setup,
     Switch,
     VcpuLoad,
     VcpuPut,
@@ -40,16 +42,19 @@ class InFlight:
 
 
 class Flight:
-    """``queues``: messages by way (session, direction), oldest first. ``running``: task to CPU. ``loaded``: vCPU to the
-    CPU that KVM believes in. ``waiting``: vCPU to the message it sleeps for. ``events``: host event to state."""
+    """``queues``: messages by way (session, direction), oldest first. ``running``: task to CPU, on each host.
+    ``loaded``: vCPU to the CPU that the KVM of each host believes in. ``waiting``: vCPU to the message it sleeps for.
+    ``events``: host event to state. ``places``: vCPU to the number of its host (0 where it never moved)."""
 
-    __slots__ = ("events", "loaded", "queues", "running", "seen", "sent", "waiting")
+    __slots__ = ("events", "loaded", "owners", "places", "queues", "running", "seen", "sent", "waiting")
 
     def __init__(self) -> None:
         self.queues: dict[tuple[str, bool], list[InFlight]] = {}
         self.sent: dict[str, int] = {}
-        self.running: dict[str, int] = {}
-        self.loaded: dict[str, int] = {}
+        self.running: dict[tuple[int, str], int] = {}
+        self.loaded: dict[tuple[int, str], int] = {}
+        self.places: dict[str, int] = {}
+        self.owners: list[int] = []
         self.waiting: dict[str, str] = {}
         self.events: dict[str, str] = {}
         self.seen = 0
@@ -57,17 +62,20 @@ class Flight:
     def follow(self, records: list[AnyRecord]) -> None:
         """Take in the records that are new since the last call."""
         for record in records[self.seen :]:
-            if isinstance(record, Send):
+            if isinstance(record, Setup):
+                self.owners = cpu_owners(record.hosts, record.cpus)
+            elif isinstance(record, Send):
                 self._send(record)
             elif isinstance(record, Delivery):
                 self._delivery(record)
             elif isinstance(record, Switch):
-                self.running.pop(record.prev, None)
-                self.running[record.next] = record.cpu
+                host = self.host_of(record.cpu)
+                self.running.pop((host, record.prev), None)
+                self.running[host, record.next] = record.cpu
             elif isinstance(record, VcpuLoad):
-                self.loaded[record.vcpu] = record.cpu
+                self.loaded[self.host_of(record.cpu), record.vcpu] = record.cpu
             elif isinstance(record, VcpuPut):
-                self.loaded.pop(record.vcpu, None)
+                self.loaded.pop((self.host_of(record.cpu), record.vcpu), None)
             elif isinstance(record, VcpuWait):
                 self.waiting[record.vcpu] = record.message
             elif isinstance(record, VcpuWake):
@@ -75,6 +83,9 @@ class Flight:
             elif isinstance(record, EventOpen | EventChange | EventClose):
                 self._event(record)
         self.seen = len(records)
+
+    def host_of(self, cpu: int) -> int:
+        return self.owners[cpu] if cpu < len(self.owners) else 0
 
     def _send(self, record: Send) -> None:
         message = type(record.body).__name__
@@ -107,7 +118,8 @@ class Flight:
         on."""
         if vcpu in self.waiting and not (by_ioctl and self.waiting[vcpu] == IOCTL):
             return f"waits for {self.waiting[vcpu]}"
-        cpu = self.running.get(vcpu)
+        place = self.places.get(vcpu, 0), vcpu
+        cpu = self.running.get(place)
         if cpu is None:
             return "its thread is on no CPU"
-        return "" if self.loaded.get(vcpu) == cpu else f"KVM has not taken SchedIn for cpu{cpu}"
+        return "" if self.loaded.get(place) == cpu else f"KVM has not taken SchedIn for cpu{cpu}"

@@ -48,14 +48,17 @@ class BrokenCallError(LbrlabError):
 
 
 class Service:
-    """A channel to ``name`` ("perfcore", "kvm") at ``address``. ``met``: it has answered before."""
+    """A channel to a service of ``kind`` ("perfcore", "kvm") at ``address``. ``name``: what failures call it, the kind
+    where it is the only one; ``host``: the number of its host. ``met``: it has answered before."""
 
-    def __init__(self, name: str, address: str) -> None:
-        self.name = name
+    def __init__(self, kind: str, address: str, name: str = "", host: int = 0) -> None:
+        self.kind = kind
+        self.name = name or kind
+        self.host = host
         self.address = address
         self.met = False
         self._channel = grpc.insecure_channel(address, options=CHANNEL)
-        descriptor, commands = CONTROLS[name]
+        descriptor, commands = CONTROLS[kind]
         self._methods: dict[type, tuple[Callable[..., Any], type[Message]]] = {
             struct: self._method(descriptor, method) for method, struct in command_types(descriptor, commands).items()
         }

@@ -1,4 +1,4 @@
-"""The gRPC wire: both services behind their addresses, in other processes.
+"""The gRPC wire: the services behind their addresses, in other processes.
 
 Theory of operation. One call at a time; each carries how far the run's clocks have come, and brings back all records
 that it caused, which follow ours without a gap. grpc is loaded with the first call. When a call fails for any other
@@ -7,11 +7,12 @@ reason than a refusal, the run is over: ``autopsy`` finds out which service it w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from client.drive.wire import SINGLE, Layout
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf
-from contract.errors import RefusedError, SystemFailedError
+from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.inbox import Fate
 from contract.messages import HOST
 from contract.trace import TraceLog
@@ -27,49 +28,78 @@ def _not_ours(service: str, timeout: float) -> str:
     return ""
 
 
+def perfcores_of(layout: Layout) -> list[str]:
+    """What failures call the perf cores."""
+    return ["perfcore", *(f"perfcore{i}" for i in range(1, layout.hosts))]
+
+
 class GrpcWire:
-    """A wire to one perf core and one KVM service, by gRPC addresses. ``timeout``: seconds for each call. ``ends``
-    tells how a service process of ours has ended (``Pair.end``)."""
+    """A wire to perf cores and KVM services by gRPC addresses, in the order of hosts and KVMs of a layout; one that has
+    more than a run takes leaves the others alone. ``timeout``: seconds for each call. ``ends`` tells how a service
+    process of ours has ended (``Pair.end``)."""
 
     name = "grpc"
 
     def __init__(
-        self, perfcore: str, kvm: str, timeout: float = CALL_TIMEOUT, ends: Callable[[str, float], str] = _not_ours
+        self,
+        perfcore: str | Sequence[str],
+        kvm: str | Sequence[str],
+        timeout: float = CALL_TIMEOUT,
+        ends: Callable[[str, float], str] = _not_ours,
     ) -> None:
-        self._addresses = {"perfcore": perfcore, "kvm": kvm}
+        self._perfcores = [perfcore] if isinstance(perfcore, str) else list(perfcore)
+        self._kvms = [kvm] if isinstance(kvm, str) else list(kvm)
         self._timeout = timeout
         self._ends = ends
         self._services: dict[str, Service] = {}
+        self._layout = SINGLE
         self._run = 0
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, layout: Layout = SINGLE) -> None:
+        names = perfcores_of(layout), list(layout.kvms)
+        for flag, given, needed in zip(("--perfcore", "--kvm"), (self._perfcores, self._kvms), names, strict=True):
+            if len(given) < len(needed):
+                expected = f"expected {len(needed)} ({', '.join(needed)})"
+                raise InputError(f"{len(given)} address{'es' * (len(given) != 1)} given, {expected}", flag)
+        if layout != self._layout:
+            self.close()
+            self._layout, self._run = layout, 0
         self.log = TraceLog()
-        self._configured = False
-        self._session = ""
+        self._configured: set[int] = set()
+        self._sessions: set[str] = set()
         self._failure: SystemFailedError | None = None
 
-    def perf(self, command: AnyPerfCommand) -> AnyResult:
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
         if isinstance(command, ConfigurePerf):
-            return self._configure(command)
-        result: AnyResult = self._call("perfcore", command)
+            return self._configure(command, host)
+        if host not in self._configured:
+            raise self._failure or RefusedError(*UNCONFIGURED)
+        result: AnyResult = self._call(self._perfcore(host), command)
         return result
 
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
         configures = isinstance(command, ConfigureKvm)
-        if not configures and session != self._session:
+        if session not in (self._layout.kvms if configures else self._sessions):
             raise RefusedError(*UNCONFIGURED)
-        result: AnyResult = self._call("kvm", command)
+        result: AnyResult = self._call(self._kvm(session), command)
         if configures:
-            self._session = session
+            self._sessions.add(session)
         return result
 
     def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
-        if receiver not in (HOST, self._session):
+        if receiver != HOST and receiver not in self._sessions:
             raise RefusedError(*UNCONFIGURED)
         from contract.wire.methods import Decide
 
-        self._call("perfcore" if receiver == HOST else "kvm", Decide(session, n, fate))
+        host = self._perfcore(self._layout.kvms.get(session, 0))
+        self._call(host if receiver == HOST else self._kvm(receiver), Decide(session, n, fate))
+
+    def _perfcore(self, host: int) -> str:
+        return perfcores_of(self._layout)[host]
+
+    def _kvm(self, session: str) -> str:
+        return session if len(self._layout.kvms) > 1 else "kvm"
 
     def close(self) -> None:
         for service in self._services.values():
@@ -80,14 +110,22 @@ class GrpcWire:
         if not self._services:
             from client.drive.grpc_service import Service
 
-            self._services = {name: Service(name, address) for name, address in self._addresses.items()}
+            names = perfcores_of(self._layout)
+            made = [Service("perfcore", self._perfcores[i], name, i) for i, name in enumerate(names)]
+            kvms = zip(self._layout.kvms.items(), self._kvms, strict=False)
+            made += [Service("kvm", address, self._kvm(name), host) for (name, host), address in kvms]
+            self._services = {service.name: service for service in made}
         return self._services
 
-    def _configure(self, command: ConfigurePerf) -> AnyResult:
-        """A run that is configured has a number above all that the services have seen."""
+    def _configure(self, command: ConfigurePerf, host: int) -> AnyResult:
+        """A run that is configured has a number above all that the services have seen. Host 0 begins it."""
         if self._failure is not None:
             raise self._failure
         services, before = self._connect(), self._run
+        if host:
+            result: AnyResult = self._call(self._perfcore(host), command)
+            self._configured.add(host)
+            return result
         if not before:
             from client.drive.autopsy import greet
 
@@ -96,10 +134,10 @@ class GrpcWire:
             except SystemFailedError as error:
                 self._failure = error
                 raise
-        was, self._configured = (self._configured, self._run), True
+        was, self._configured = (self._configured, self._run), {0}
         self._run = before + 1
         try:
-            result: AnyResult = self._call("perfcore", command)
+            result = self._call(self._perfcore(0), command)
         except RefusedError:
             self._configured, self._run = was
             raise

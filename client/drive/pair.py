@@ -1,4 +1,4 @@
-"""A perf core and a KVM as processes of ours, on private Unix sockets, for as long as a ``with`` block lasts."""
+"""Perf cores and KVMs as processes of ours, on private Unix sockets, for as long as a ``with`` block lasts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from client.drive.grpc_wire import CALL_TIMEOUT, GrpcWire
+from client.drive.grpc_wire import CALL_TIMEOUT, GrpcWire, perfcores_of
+from client.drive.wire import SINGLE, Layout
 from contract.errors import SystemFailedError
 
 START_TIMEOUT = 10.0
@@ -94,7 +95,8 @@ class Child:
 
 
 class Pair:
-    """Both services and a wire to them; nothing of them is left after the block.
+    """The services of a layout and a wire to them; nothing of them is left after the block. ``perfcore`` and ``kvm``:
+    the first of their kind.
 
     ``timeout``: seconds for each call of ``wire``. ``flags``: more arguments of a service, by "perfcore" and "kvm".
     """
@@ -103,7 +105,16 @@ class Pair:
     kvm: Child
     wire: GrpcWire
 
-    def __init__(self, *, timeout: float = CALL_TIMEOUT, flags: Mapping[str, list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout = SINGLE,
+        *,
+        timeout: float = CALL_TIMEOUT,
+        flags: Mapping[str, list[str]] | None = None,
+    ) -> None:
+        self.layout = layout
+        self.perfcores: list[Child] = []
+        self.kvms: dict[str, Child] = {}
         self._timeout = timeout
         self._flags = flags or {}
         self._children: list[Child] = []
@@ -113,9 +124,13 @@ class Pair:
         self._folder = tempfile.TemporaryDirectory(prefix="lbrlab-", ignore_cleanup_errors=True)
         folder = str(Path(self._folder.name))
         try:
-            self.perfcore = self._spawn("perfcore", "perfcore_svc.service.main", [], folder)
-            dial = ["--perfcore", self.perfcore.address]
-            self.kvm = self._spawn("kvm", "kvm_svc.service.main", dial, folder)
+            for name in perfcores_of(self.layout):
+                self.perfcores.append(self._spawn("perfcore", name, "perfcore_svc.service.main", [], folder))
+            for name, host in self.layout.kvms.items():
+                dial = ["--perfcore", self.perfcores[host].address, "--name", name]
+                called = name if len(self.layout.kvms) > 1 else "kvm"
+                self.kvms[name] = self._spawn("kvm", called, "kvm_svc.service.main", dial, folder)
+            self.perfcore, self.kvm = self.perfcores[0], next(iter(self.kvms.values()))
             deadline = time.monotonic() + START_TIMEOUT
             for child in self._children:
                 child.wait_ready(deadline)
@@ -125,8 +140,8 @@ class Pair:
             raise
         return self
 
-    def _spawn(self, service: str, module: str, arguments: list[str], folder: str) -> Child:
-        child = Child(service, module, [*arguments, *self._flags.get(service, [])], folder)
+    def _spawn(self, kind: str, service: str, module: str, arguments: list[str], folder: str) -> Child:
+        child = Child(service, module, [*arguments, *self._flags.get(kind, [])], folder)
         self._children.append(child)
         return child
 
@@ -138,14 +153,17 @@ class Pair:
 
     def end(self, service: str, timeout: float) -> str:
         """How the service's process ended, as ``Child.end``."""
-        return {"perfcore": self.perfcore, "kvm": self.kvm}[service].end(timeout)
+        return next(child for child in self._children if child.service == service).end(timeout)
 
     def connect(self, timeout: float = CALL_TIMEOUT) -> GrpcWire:
         """One more wire to this pair; the run that is configured last is the one that goes on."""
-        return GrpcWire(self.perfcore.address, self.kvm.address, timeout, self.end)
+        kvms = [child.address for child in self.kvms.values()]
+        wire = GrpcWire([child.address for child in self.perfcores], kvms, timeout, self.end)
+        wire.begin(self.layout)
+        return wire
 
     def close(self) -> None:
-        """Stop both: SIGTERM, and after two seconds SIGKILL."""
+        """Stop all: SIGTERM, and after two seconds SIGKILL."""
         try:
             for child in self._children:
                 child.ask_to_stop()

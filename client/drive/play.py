@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from client.drive.commands import event_name, guest_code, host_command, needs_its_thread, user_command
+from client.drive.commands import cpu_of, event_name, guest_code, host_command, needs_its_thread, user_command
 from client.drive.flight import Flight
 from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
-from client.drive.wire import Wire
+from client.drive.wire import Layout, Wire
 from client.litmus.ast import (
     GUEST_STATEMENTS,
+    USER_STATEMENTS,
     AnyStmt,
     Block,
     GuestReadLbr,
@@ -24,6 +25,7 @@ from client.litmus.ast import (
     OpenEvent,
     Scenario,
     UserGetMsr,
+    UserMigrate,
     UserSetMsr,
 )
 from client.litmus.ast import Step as LitmusStep
@@ -32,14 +34,28 @@ from client.tape.decisions import Decision, Deliver
 from client.tape.policy import Policy
 from contract.actors import actor_table
 from contract.control import (
+    Advance,
+    AnyPerfCommand,
+    AnyResult,
+    Close,
     ConfigureKvm,
     ConfigurePerf,
+    Disable,
+    Enable,
     KvmSnapshot,
     KvmView,
+    LoadVcpu,
+    Open,
     PerfSnapshot,
     PerfView,
+    Read,
+    Sample,
+    SaveVcpu,
+    SetMuxInterval,
     Stepped,
     StepVcpu,
+    StopLbr,
+    VcpuSaved,
 )
 from contract.design import Design
 from contract.errors import PeerContractError, RefusedError, SystemFailedError
@@ -49,7 +65,6 @@ from contract.messages import HOST
 from contract.spec import machine_model
 from contract.trace import AnyRecord, End, Outcome, Rest, SampleTaken, Setup, Statement
 
-SESSION = "kvm0"
 INTERRUPTED = "interrupted"
 IN_PROGRESS = "EINPROGRESS"
 """What an ioctl answers that waits for the host: the same command goes on with it."""
@@ -82,6 +97,8 @@ class Thread:
 
 @dataclass(slots=True)
 class Player:
+    """``places``: vCPU to the KVM that it is at. ``event_hosts``: host event to the host that it is on."""
+
     wire: Wire
     scenario: Scenario
     design: Design
@@ -90,6 +107,8 @@ class Player:
     threads: dict[str, Thread] = field(default_factory=dict)
     registers: dict[tuple[str, str], Value] = field(default_factory=dict)
     events: dict[tuple[str, str], str] = field(default_factory=dict)
+    event_hosts: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     tape: list[Decision] = field(default_factory=list)
 
     def play(self) -> Played:
@@ -122,10 +141,13 @@ class Player:
     def _set_up(self) -> None:
         scenario, wire = self.scenario, self.wire
         model = machine_model(scenario.machine)
-        vcpus = scenario.vcpus()
+        vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self._kvms()
+        for vm in scenario.vms:
+            for name in vm.vcpu_names():
+                self._place(name, scenario.home(vm.name))
         self.threads = {block.name: Thread(block) for block in scenario.blocks}
         actors = actor_table(scenario.tasks, vcpus)
-        wire.begin()
+        wire.begin(Layout(len(machines), scenario.placement()))
         wire.log.add(
             Setup(
                 scenario.name,
@@ -133,15 +155,26 @@ class Player:
                 self.design.axes(),
                 model.name,
                 model.depth,
-                scenario.machine.cpus,
+                scenario.cpus(),
                 actors,
                 vcpus,
+                [machine.cpus for machine in machines],
+                kvms,
             )
         )
-        wire.perf(ConfigurePerf(scenario.machine, self.design, scenario.tasks, vcpus))
-        if vcpus:
-            wire.kvm(SESSION, ConfigureKvm(SESSION, scenario.machine, self.design, scenario.vms))
+        for host, machine in enumerate(machines):
+            wire.perf(ConfigurePerf(machine, self.design, scenario.tasks, vcpus), host)
+        for kvm, host in kvms.items():
+            wire.kvm(kvm, ConfigureKvm(kvm, machines[host], self.design, scenario.vms_at(kvm)))
         self.flight.follow(wire.log.records)
+
+    def _kvms(self) -> dict[str, int]:
+        """The KVMs that have a VM, with the numbers of their hosts."""
+        return {kvm: host for kvm, host in self.scenario.placement().items() if self.scenario.vms_at(kvm)}
+
+    def _place(self, vcpu: str, kvm: str) -> None:
+        self.places[vcpu] = kvm
+        self.flight.places[vcpu] = self.scenario.placement()[kvm]
 
     def _obstacle(self, name: str) -> str:
         """Why a thread cannot step now; "" if it can."""
@@ -151,20 +184,22 @@ class Player:
             return "finished"
         if isinstance(step.stmt, GUEST_STATEMENTS):
             return self.flight.blocked(step.actor)
-        if needs_its_thread(step.stmt, machine_model(self.scenario.machine)):
+        if isinstance(step.stmt, UserMigrate) or needs_its_thread(step.stmt, machine_model(self.scenario.machine)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
 
     def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
         """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
-        assert isinstance(stmt, UserSetMsr | UserGetMsr)
+        assert isinstance(stmt, UserSetMsr | UserGetMsr | UserMigrate)
         if any(t.running and t is not thread and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
             return f"{stmt.vcpu} is busy"
-        if stmt.thread in ("", stmt.vcpu):
+        by = "" if isinstance(stmt, UserMigrate) else stmt.thread
+        if by in ("", stmt.vcpu):
             return self.flight.blocked(stmt.vcpu, by_ioctl=thread.running)
         if self.flight.waiting.get(stmt.vcpu) == "EventCreated":
             return "waits for EventCreated"
-        return "" if stmt.thread in self.flight.running else f"{stmt.thread} is on no CPU"
+        at = self.flight.places.get(stmt.vcpu, 0), by
+        return "" if at in self.flight.running else f"{by} is on no CPU"
 
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
@@ -199,10 +234,14 @@ class Player:
         """Whether the statement is done; an ioctl that waits for the host is not."""
         stmt = step.stmt
         try:
-            if (command := host_command(stmt, step.actor)) is not None:
-                value = host_value(self.wire.perf(command))
+            if isinstance(stmt, UserMigrate):
+                value = self._migrate(stmt)
+            elif (command := host_command(stmt, step.actor)) is not None:
+                value = host_value(self._perf(command))
             else:
-                value = host_value(self.wire.kvm(SESSION, user_command(stmt, machine_model(self.scenario.machine))))
+                assert isinstance(stmt, USER_STATEMENTS)
+                model = machine_model(self.scenario.machine)
+                value = host_value(self.wire.kvm(self.places[stmt.vcpu], user_command(stmt, model)))
         except RefusedError as error:
             value = error.errno
         if value == IN_PROGRESS:
@@ -218,6 +257,41 @@ class Player:
             self._set(step.actor, register, value)
         return True
 
+    def _perf(self, command: AnyPerfCommand) -> AnyResult:
+        """On the host that the CPU, or the event, or its group's leader is on; where none is named, on the first, but
+        time goes by and intervals are set on all. What each host does meanwhile comes after the other, in its own time.
+        """
+        hosts = [0]
+        if (cpu := cpu_of(command)) >= 0:
+            hosts = [self.flight.host_of(cpu)]
+        elif isinstance(command, Open):
+            hosts = [self.event_hosts.get(command.group, 0)]
+        elif isinstance(command, Enable | Disable | Close | Read | Sample):
+            hosts = [self.event_hosts.get(command.event, 0)]
+        elif isinstance(command, Advance | SetMuxInterval):
+            hosts = list(range(len(self.scenario.hosts) + 1))
+        if isinstance(command, Open):
+            self.event_hosts[command.event] = hosts[0]
+        log = self.wire.log
+        now = log.now
+        results = []
+        for host in hosts:
+            log.now = now
+            results.append(self.wire.perf(command, host))
+        return results[0]
+
+    def _migrate(self, stmt: UserMigrate) -> Value:
+        """What user space does of its own accord; the source's VM is torn down only when the other has taken over."""
+        source = self.places[stmt.vcpu]
+        if source == stmt.kvm:
+            return "EALREADY"
+        saved = self.wire.kvm(source, SaveVcpu(stmt.vcpu, stmt.lbr))
+        assert isinstance(saved, VcpuSaved)
+        self.wire.kvm(stmt.kvm, LoadVcpu(stmt.vcpu, saved.image))
+        self._place(stmt.vcpu, stmt.kvm)
+        self.wire.kvm(source, StopLbr(stmt.vcpu))
+        return DONE
+
     # Guest -----------------------------------------------------------------------------------------------
 
     def _guest_step(self, thread: Thread, step: LitmusStep) -> None:
@@ -229,7 +303,7 @@ class Player:
                 thread.at += 1
                 return
             ops = code
-        result = self.wire.kvm(SESSION, StepVcpu(step.actor, ops))
+        result = self.wire.kvm(self.places[step.actor], StepVcpu(step.actor, ops))
         assert isinstance(result, Stepped)
         thread.running = not result.finished
         if result.finished:
@@ -268,10 +342,10 @@ class Player:
                 self._set(actor, register, event_value(self.flight.events[name], samples[name]))
         undone = {name: self._obstacle(name) for name in self.threads}
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
-        host = self.wire.perf(PerfSnapshot())
-        kvms = [self.wire.kvm(SESSION, KvmSnapshot())] if self.scenario.vms else []
-        assert isinstance(host, PerfView)
-        self.wire.log.add(Rest(host, [view for view in kvms if isinstance(view, KvmView)]))
+        hosts = [self.wire.perf(PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
+        first, *others = [view for view in hosts if isinstance(view, PerfView)]
+        kvms = [self.wire.kvm(kvm, KvmSnapshot()) for kvm in self._kvms()]
+        self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
 
 
 def _vcpu_of(thread: Thread) -> str:

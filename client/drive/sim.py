@@ -1,8 +1,10 @@
-"""The simulated wire: both cores in this process."""
+"""The simulated wire: all cores in this process."""
 
 from __future__ import annotations
 
+from client.drive.wire import SINGLE, Layout
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.errors import RefusedError
 from contract.inbox import Fate
 from contract.messages import HOST
 from contract.trace import TraceLog
@@ -16,17 +18,29 @@ class SimWire:
     def __init__(self) -> None:
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, layout: Layout = SINGLE) -> None:
         self.log = TraceLog()
-        self.host = HostCore(self.log)
+        self.layout = layout
+        self.hosts = [HostCore(self.log) for _ in range(layout.hosts)]
         self.kvms: dict[str, KvmCore] = {}
 
-    def perf(self, command: AnyPerfCommand) -> AnyResult:
-        result = self.host.command(command)
+    @property
+    def host(self) -> HostCore:
+        """The first host."""
+        return self.hosts[0]
+
+    def host_of(self, session: str) -> HostCore:
+        if session not in self.layout.kvms:
+            raise RefusedError("not configured yet", "ENXIO")
+        return self.hosts[self.layout.kvms[session]]
+
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
+        result = self.hosts[host].command(command)
         self._carry()
         return result
 
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
+        host = self.host_of(session)
         core = self.kvms.get(session)
         if core is None:
             core = self.kvms[session] = KvmCore(self.log)
@@ -34,23 +48,24 @@ class SimWire:
         try:
             request = next(steps)
             while True:
-                request = steps.send(self.host.request(request))
+                request = steps.send(host.request(request))
         except StopIteration as stop:
             result: AnyResult = stop.value
         self._carry()
         return result
 
     def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
-        core = self.host if receiver == HOST else self.kvms[receiver]
+        core = self.host_of(session) if receiver == HOST else self.kvms[receiver]
         core.decide(fate, session, n)
         self._carry()
 
     def _carry(self) -> None:
-        for envelope in self.host.drain():
-            self.kvms[envelope.session].inbox.put(envelope)
-        for core in self.kvms.values():
+        for host in self.hosts:
+            for envelope in host.drain():
+                self.kvms[envelope.session].inbox.put(envelope)
+        for session, core in self.kvms.items():
             for envelope in core.drain():
-                self.host.inbox.put(envelope)
+                self.host_of(session).inbox.put(envelope)
 
     def close(self) -> None:
         pass

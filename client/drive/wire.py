@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.inbox import Fate
 from contract.trace import TraceLog
 
 
+class Layout(msgspec.Struct, frozen=True):
+    """Which services a run takes: ``hosts`` perf cores, and the KVMs in order, each with the number of its host."""
+
+    hosts: int = 1
+    kvms: dict[str, int] = msgspec.field(default_factory=lambda: {"kvm0": 0})
+
+
+SINGLE = Layout()
+
+
 class Wire(Protocol):
-    """One perf core and the KVMs attached to it. ``log`` holds every record so far, the player's own included.
+    """Perf cores and the KVMs attached to them. ``log`` holds every record so far, the player's own included. ``host``
+    is the number of a perf core.
 
     Every call is complete when it returns: all records it caused, on either side, are in ``log``.
     Raises RefusedError where a core refuses, SystemFailedError where a service fails.
@@ -19,14 +32,16 @@ class Wire(Protocol):
     name: str
     log: TraceLog
 
-    def perf(self, command: AnyPerfCommand) -> AnyResult: ...
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult: ...
 
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult: ...
 
     def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
         """What becomes of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name)."""
 
-    def begin(self) -> None:
-        """A new run: an empty log, nothing in flight. The configure commands follow."""
+    def begin(self, layout: Layout = SINGLE) -> None:
+        """A new run: an empty log, nothing in flight. The configure commands follow, that of host 0 first.
+
+        Raises InputError where the wire has not the services for it."""
 
     def close(self) -> None: ...

@@ -6,6 +6,7 @@ Values are plain; ``validate`` in ``client.litmus.validate`` says what makes a s
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from contract.control import MachineSpec, VmSpec
 
@@ -19,6 +20,24 @@ class MsrRef(msgspec.Struct, frozen=True):
 
     name: str
     index: int | str | None = None
+
+
+class HostSpec(msgspec.Struct, frozen=True):
+    """``machine dest { cpus = 1; }``: another host beside the first. It has the first one's LBR."""
+
+    name: str
+    machine: MachineSpec
+
+
+class KvmSpec(msgspec.Struct, frozen=True):
+    """``kvm kvm1;`` ``kvm kvm1 on dest;``: one more KVM service beside kvm0, on the first host ("") or another."""
+
+    name: str
+    host: str = ""
+
+
+FIRST_KVM = "kvm0"
+"""The KVM service that every first host has."""
 
 
 class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
@@ -204,6 +223,17 @@ class UserStopLbr(Stmt, frozen=True):
     vcpu: str
 
 
+class UserMigrate(Stmt, frozen=True):
+    """``migrate vm0/0 to kvm1 with lbr;`` ``m0 = migrate vm0/0 to kvm1 without lbr;``: the vCPU goes on at a KVM of
+    another host. User space saves it by its thread, which must be on a CPU, loads it there, and has the source stop its
+    use of the LBR. Gives ``ok``; EALREADY if it is there, or the errno of the step that failed: it stays then."""
+
+    vcpu: str
+    kvm: str
+    lbr: bool
+    register: str = ""
+
+
 HOST_STATEMENTS = (
     RunOn,
     OpenEvent,
@@ -216,7 +246,7 @@ HOST_STATEMENTS = (
     Mediated,
 )
 GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestHlt, GuestOut, GuestNop)
-USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr)
+USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr, UserMigrate)
 AnyStmt = (
     RunOn
     | OpenEvent
@@ -238,6 +268,7 @@ AnyStmt = (
     | UserSetMsr
     | UserGetMsr
     | UserStopLbr
+    | UserMigrate
 )
 
 
@@ -328,7 +359,10 @@ class Final(msgspec.Struct, frozen=True):
 
 
 class Scenario(msgspec.Struct):
-    """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM."""
+    """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM; each exists on every host.
+
+    ``machine`` is the first host, ``hosts`` are the others; CPUs count on from one to the next. ``kvms`` are the KVM
+    services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said."""
 
     name: str
     purpose: str = ""
@@ -337,6 +371,41 @@ class Scenario(msgspec.Struct):
     vms: list[VmSpec] = []
     blocks: list[Block] = []
     final: Final | None = None
+    hosts: list[HostSpec] = []
+    kvms: list[KvmSpec] = []
+    homes: dict[str, str] = {}
 
     def vcpus(self) -> list[str]:
         return [name for vm in self.vms for name in vm.vcpu_names()]
+
+    def machines(self) -> list[MachineSpec]:
+        """Every host's machine with its place among the others."""
+        machines: list[MachineSpec] = []
+        first_cpu = 0
+        for number, spec in enumerate([self.machine, *(host.machine for host in self.hosts)]):
+            machines.append(replace(spec, host=number, first_cpu=first_cpu))
+            first_cpu += spec.cpus
+        return machines
+
+    def cpus(self) -> int:
+        """CPUs of all hosts together."""
+        return sum(machine.cpus for machine in self.machines())
+
+    def placement(self) -> dict[str, int]:
+        """KVM service to the number of its host."""
+        numbers = {"": 0} | {host.name: i for i, host in enumerate(self.hosts, 1)}
+        return {FIRST_KVM: 0} | {kvm.name: numbers[kvm.host] for kvm in self.kvms}
+
+    def home(self, vm: str) -> str:
+        """The KVM service that a VM begins at."""
+        return self.homes.get(vm, FIRST_KVM)
+
+    def stays(self, vm: str) -> set[str]:
+        """The KVM services that a VM is ever at: its home and where it migrates to."""
+        steps = (step.stmt for block in self.blocks for step in block.steps)
+        goes = {s.kvm for s in steps if isinstance(s, UserMigrate) and s.vcpu.split("/")[0] == vm}
+        return {self.home(vm), *goes}
+
+    def vms_at(self, kvm: str) -> list[VmSpec]:
+        """The VMs that a KVM service must have, some of them as shells for a vCPU that comes later."""
+        return [vm for vm in self.vms if kvm in self.stays(vm.name)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from client.litmus.ast import AnyStmt, Block, Expr, Final, Scenario, Step
+from client.litmus.ast import AnyStmt, Block, Expr, Final, HostSpec, KvmSpec, Scenario, Step
 from client.litmus.validate import validate
 from contract.control import MachineSpec, VmSpec
 
@@ -45,12 +45,18 @@ class Story:
         machine: MachineSpec | None = None,
         tasks: Sequence[str] = (),
         vms: Sequence[VmSpec] = (),
+        hosts: Sequence[HostSpec] = (),
+        kvms: Sequence[KvmSpec] = (),
+        homes: Mapping[str, str] | None = None,
     ) -> None:
         self._name = name
         self._purpose = purpose
         self._machine = machine or MachineSpec()
         self._tasks = list(tasks)
         self._vms = list(vms)
+        self._hosts = list(hosts)
+        self._kvms = list(kvms)
+        self._homes = dict(homes or {})
         self._blocks: list[Block] = []
         self._final: Final | None = None
 
@@ -86,6 +92,9 @@ class Story:
             list(self._vms),
             [Block(list(b.actors), list(b.steps)) for b in self._blocks],
             self._final,
+            list(self._hosts),
+            list(self._kvms),
+            dict(self._homes),
         )
         validate(out)
         return out

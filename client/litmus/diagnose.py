@@ -28,7 +28,7 @@ _GROUPS = (
     (
         frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE"})
         | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
-        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR"}),
+        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "MIGRATE"}),
         "a statement",
         frozenset({"WORD", "USER", "VCPU"}),
     ),

@@ -9,6 +9,7 @@ MAX_PURPOSE = 4096
 MAX_NAME = 64
 
 MAX_VCPUS = 16
+MAX_KVMS = 8
 MAX_BRANCHES = 1_000_000
 MAX_PERIOD = (1 << 47) - 1
 """What perf lets a counter of 48 bits count up to."""

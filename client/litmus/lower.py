@@ -16,7 +16,8 @@ from client.litmus.words import quote, unknown
 from contract.control import MachineSpec, VmSpec
 
 _MACHINE = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
-_VM = ("vcpus", "lbr", "pmu", "pdcm", "model", "bus_lock", "rtm")
+_OTHER_MACHINE = tuple(key for key in _MACHINE if key not in ("lbr", "depth"))
+_VM = ("vcpus", "lbr", "pmu", "pdcm", "model", "bus_lock", "rtm", "kvm")
 
 
 def lower(tree: Node, places: Places) -> a.Scenario:
@@ -27,25 +28,25 @@ class _Lowering:
     def __init__(self, places: Places) -> None:
         self.places = places
         self.statements = StatementReader(places)
+        self.described = False
 
     def scenario(self, tree: Node) -> a.Scenario:
         name, *rest = tokens(tree)
-        out = a.Scenario(self.places.mark(("name",), name), tasks=[], vms=[], blocks=[])
+        out = a.Scenario(self.places.mark(("name",), name), tasks=[], vms=[], blocks=[], hosts=[], kvms=[], homes={})
         if rest:
             self.places.mark(("purpose",), rest[0])
             out.purpose = _purpose(rest[0])
-        machines = 0
         for node in trees(tree):
             match node.data:
                 case "machine":
-                    machines += 1
-                    out.machine = self.machine(node, machines)
-                    self.statements.cpus = out.machine.cpus
+                    self.machine(node, out)
+                case "kvm":
+                    out.kvms.append(self.kvm(node, len(out.kvms)))
                 case "tasks":
                     for token in tokens(node):
                         out.tasks.append(self.places.mark(("task", len(out.tasks)), token))
                 case "vm":
-                    out.vms.append(self.vm(node, len(out.vms)))
+                    out.vms.append(self.vm(node, out))
                 case "block":
                     out.blocks.append(self.block(node, len(out.blocks)))
                 case _:
@@ -64,12 +65,18 @@ class _Lowering:
             out[str(key)] = value
         return out
 
-    def machine(self, node: Node, nth: int) -> MachineSpec:
-        given = self.settings(node, ("machine",), _MACHINE)
-        if nth > 1:
-            self.places.fail(tokens(node)[0], "the machine is described twice")
-        usual = MachineSpec()
-        return MachineSpec(
+    def machine(self, node: Node, out: a.Scenario) -> None:
+        """The first host; or, with a name, another one, which is like the first where nothing is said."""
+        verb, *name = tokens(node)
+        if name and not self.described:
+            self.places.fail(verb, "describe the machine without a name before others")
+        path: Path = ("host", len(out.hosts)) if name else ("machine",)
+        keys = _OTHER_MACHINE if name else _MACHINE
+        given = self.settings(node, path, keys)
+        if self.described and not name:
+            self.places.fail(verb, "the machine is described twice")
+        usual = out.machine if name else MachineSpec()
+        spec = MachineSpec(
             cpus=self.count(given, "cpus", usual.cpus),
             lbr=str(given.get("lbr", usual.lbr)),
             depth=self.count(given, "depth", usual.depth),
@@ -80,6 +87,16 @@ class _Lowering:
             rtm=self.switch(given, "rtm", usual.rtm),
             mediated=self.switch(given, "mediated", usual.mediated),
         )
+        if name:
+            out.hosts.append(a.HostSpec(self.places.mark(path, name[0]), spec))
+        else:
+            out.machine, self.described = spec, True
+        self.statements.cpus = out.cpus()
+
+    def kvm(self, node: Node, nth: int) -> a.KvmSpec:
+        _, name, *host = tokens(node)
+        self.places.mark(("kvm", nth), name)
+        return a.KvmSpec(str(name), self.places.mark(("kvm", nth, "host"), host[0]) if host else "")
 
     def switch(self, given: dict[str, Token], key: str, usual: bool) -> bool:
         token = given.get(key)
@@ -95,9 +112,12 @@ class _Lowering:
             self.places.fail(token, f"expected a number for {quote(key)}, found {quote(token)}")
         return numeral(token, self.places)
 
-    def vm(self, node: Node, nth: int) -> VmSpec:
-        name = self.places.mark(("vm", nth), tokens(node)[0])
-        given = self.settings(node, ("vm", nth), _VM)
+    def vm(self, node: Node, out: a.Scenario) -> VmSpec:
+        path = ("vm", len(out.vms))
+        name = self.places.mark(path, tokens(node)[0])
+        given = self.settings(node, path, _VM)
+        if "kvm" in given:
+            out.homes[name] = str(given["kvm"])
         usual = VmSpec(name)
         return VmSpec(
             name,

@@ -139,6 +139,13 @@ class StatementReader:
     def stop(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.UserStopLbr(self.places.mark((*path, "vcpu"), tokens(node)[1]))
 
+    def migrate(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        _, vcpu, kvm, how, what = tokens(node)
+        if what != "lbr":
+            self.places.fail(what, f"expected 'lbr', found {quote(what)}")
+        self.places.mark((*path, "vcpu"), vcpu)
+        return a.UserMigrate(str(vcpu), self.places.mark((*path, "kvm"), kvm), how == "with", register)
+
     def msr(self, node: Node, path: Path, *more: str) -> a.MsrRef:
         name, *index = tokens(node)
         self.places.mark((*path, "msr"), name)
@@ -186,4 +193,5 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "set": StatementReader.set,
     "get": StatementReader.get,
     "stop": StatementReader.stop,
+    "migrate": StatementReader.migrate,
 }

@@ -52,6 +52,10 @@ def describe(scenario: Scenario, path: Path) -> str:
             where = f"block {quote(scenario.blocks[b].name)}"
         case ("vm", int(i), *_):
             where = f"vm {quote(scenario.vms[i].name)}"
+        case ("host", int(i), *_):
+            where = f"machine {quote(scenario.hosts[i].name)}"
+        case ("kvm", int(i), *_):
+            where = f"kvm {quote(scenario.kvms[i].name)}"
         case ("task", int(i), *_):
             where = f"task {quote(scenario.tasks[i])}"
         case _:

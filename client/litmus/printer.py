@@ -20,7 +20,9 @@ def format_scenario(scenario: Scenario) -> str:
     declarations = [_machine(scenario.machine)]
     if scenario.tasks:
         declarations.append(f"task {', '.join(scenario.tasks)};\n")
-    declarations += map(_vm, scenario.vms)
+    declarations += [_other_machine(host.name, host.machine, scenario.machine) for host in scenario.hosts]
+    declarations += [f"kvm {kvm.name}{f' on {kvm.host}' if kvm.host else ''};\n" for kvm in scenario.kvms]
+    declarations += [_vm(vm, scenario.homes.get(vm.name, "")) for vm in scenario.vms]
     parts = [head, "".join(declarations), *map(_block, scenario.blocks)]
     if scenario.final is not None:
         parts.append(_final(scenario.final))
@@ -38,11 +40,22 @@ def _machine(spec: MachineSpec) -> str:
     return f"machine {{ {'; '.join(settings)}; }}\n"
 
 
+def _other_machine(name: str, spec: MachineSpec, first: MachineSpec) -> str:
+    """What is not said of another machine is as in the first."""
+    settings = [f"cpus = {spec.cpus}"]
+    settings += [
+        f"{key} = {_setting(getattr(spec, key))}"
+        for key in ("counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
+        if getattr(spec, key) != getattr(first, key)
+    ]
+    return f"machine {name} {{ {'; '.join(settings)}; }}\n"
+
+
 def _setting(value: int | str) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
-def _vm(spec: VmSpec) -> str:
+def _vm(spec: VmSpec, home: str) -> str:
     usual = VmSpec(spec.name)
     settings = [f"vcpus = {spec.vcpus}", f"lbr = {_setting(spec.lbr)}"]
     settings += [
@@ -50,6 +63,8 @@ def _vm(spec: VmSpec) -> str:
         for key in ("pmu", "pdcm", "model", "bus_lock", "rtm")
         if getattr(spec, key) != getattr(usual, key)
     ]
+    if home:
+        settings.append(f"kvm = {home}")
     return f"vm {spec.name} {{ {'; '.join(settings)}; }}\n"
 
 

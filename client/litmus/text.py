@@ -60,6 +60,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"get {vcpu} {msr_text(msr)}{_origin(stmt.thread)}"
         case a.UserStopLbr(vcpu=vcpu):
             return f"stop_lbr {vcpu}"
+        case a.UserMigrate(vcpu=vcpu, kvm=kvm, lbr=lbr):
+            return f"migrate {vcpu} to {kvm} {'with' if lbr else 'without'} lbr"
 
 
 def _origin(thread: str) -> str:

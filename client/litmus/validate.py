@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from client.litmus import ast as a
-from client.litmus.limits import MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
+from client.litmus.limits import MAX_KVMS, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
 from client.litmus.places import Path, describe
 from client.litmus.validate_final import check_final
 from client.litmus.validate_step import StepChecker
 from client.litmus.words import actor_kind, hint, is_name, quote, unknown
 from contract.control import MachineSpec
 from contract.errors import InputError
-from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, KERNELS, PMU_VERSION_LIMIT, VM_MODELS
+from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, KERNELS, PMU_VERSION_LIMIT, VM_MODELS
 from contract.x86 import LBR_MODELS, LbrModel, lbr_model
 
 
@@ -41,6 +41,7 @@ class _Checker:
         if not scenario.purpose.isprintable() or len(scenario.purpose) > MAX_PURPOSE:
             self.fail(f"the purpose is not one printable line of at most {MAX_PURPOSE} characters", "purpose")
         model = self.machine()
+        self.hosts()
         self.names("task", scenario.tasks)
         self.names("vm", [vm.name for vm in scenario.vms])
         for i, vm in enumerate(scenario.vms):
@@ -48,6 +49,11 @@ class _Checker:
             self.within("pmu", vm.pmu, 0, PMU_VERSION_LIMIT, "vm", i, "pmu")
             if vm.model not in VM_MODELS:
                 self.fail(unknown("model", vm.model, VM_MODELS), "vm", i, "model")
+            if vm.name in scenario.homes and scenario.home(vm.name) not in scenario.placement():
+                self.fail(unknown("kvm", scenario.home(vm.name), scenario.placement()), "vm", i, "kvm")
+        for name in scenario.homes:
+            if name not in {vm.name for vm in scenario.vms}:
+                self.fail(f"{quote(name)} has a kvm and is no vm", "vm")
         self.actors()
         steps = StepChecker(scenario, model, self.fail)
         count = 0
@@ -95,6 +101,33 @@ class _Checker:
             return lbr_model(spec.lbr, spec.depth)
         except ValueError as error:
             self.fail(str(error), "machine", "depth")
+
+    def hosts(self) -> None:
+        scenario = self.scenario
+        first, names = scenario.machine, [host.name for host in scenario.hosts]
+        self.names("host", names)
+        self.within("hosts", 1 + len(names), 1, HOSTS_LIMIT, "host", HOSTS_LIMIT - 1)
+        for i, host in enumerate(scenario.hosts):
+            spec = host.machine
+            self.within("cpus", spec.cpus, 1, CPUS_LIMIT, "host", i, "cpus")
+            self.within("counters", spec.counters, 1, COUNTERS_LIMIT, "host", i, "counters")
+            self.within("fixed", spec.fixed, 0, FIXED_LIMIT, "host", i, "fixed")
+            if spec.kernel not in KERNELS:
+                self.fail(unknown("kernel", spec.kernel, KERNELS), "host", i, "kernel")
+            if (spec.lbr, spec.depth, spec.pmu) != (first.lbr, first.depth, first.pmu):
+                self.fail(f"{quote(host.name)} has another LBR or PMU than the first machine", "host", i)
+            if (cpus := sum(m.cpus for m in scenario.machines()[: i + 2])) > CPUS_LIMIT:
+                self.fail(f"{cpus} CPUs in all, expected at most {CPUS_LIMIT}", "host", i, "cpus")
+        kvms = [kvm.name for kvm in scenario.kvms]
+        self.names("kvm", kvms)
+        self.within("kvms", 1 + len(kvms), 1, MAX_KVMS, "kvm", MAX_KVMS - 1)
+        for i, kvm in enumerate(scenario.kvms):
+            if kvm.name == a.FIRST_KVM:
+                self.fail(f"{quote(kvm.name)} is there already, on the first machine", "kvm", i)
+            if actor_kind(kvm.name):
+                self.fail(f"{quote(kvm.name)} cannot name a kvm: it names an actor", "kvm", i)
+            if kvm.host and kvm.host not in names:
+                self.fail(unknown("host", kvm.host, names), "kvm", i, "host")
 
     def actors(self) -> None:
         vcpus = set(self.scenario.vcpus())

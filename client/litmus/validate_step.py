@@ -34,11 +34,13 @@ Registers = dict[str, dict[str, a.AnyStmt]]
 
 class StepChecker:
     def __init__(self, scenario: a.Scenario, model: LbrModel, fail: Fail) -> None:
-        self.cpus = scenario.machine.cpus
+        self.cpus = scenario.cpus()
         self.model = model
         self.model_name = scenario.machine.lbr
         self.vcpus = set(scenario.vcpus())
         self.tasks = self.vcpus.union(scenario.tasks)
+        self.placement = scenario.placement()
+        self.stays = {vm.name: scenario.stays(vm.name) for vm in scenario.vms}
         self.fail = fail
         self.registers: Registers = {}
         self.closed: set[tuple[str, str]] = set()
@@ -100,12 +102,23 @@ class StepChecker:
                     self.fail(f"{quote(f'{stmt.value:#x}')} does not fit 64 bits", *path, "value")
             case a.GuestRdmsr() | a.UserGetMsr():
                 self.msr(stmt.msr, known, path)
+            case a.UserMigrate():
+                self.migrate(stmt, path)
             case _:
                 pass
         if isinstance(stmt, a.UserSetMsr | a.UserGetMsr) and stmt.thread:
             self.member("task", stmt.thread, self.tasks, *path, "thread")
         if isinstance(stmt, a.USER_STATEMENTS):
             self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")
+
+    def migrate(self, stmt: a.UserMigrate, path: Path) -> None:
+        self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")
+        self.member("kvm", stmt.kvm, self.placement, *path, "kvm")
+        vm = stmt.vcpu.split("/")[0]
+        for other in sorted(self.stays[vm] & self.placement.keys()):
+            if other != stmt.kvm and self.placement[other] == self.placement[stmt.kvm]:
+                message = f"{quote(stmt.kvm)} is on the host of {quote(other)}, where {quote(vm)} has its threads"
+                self.fail(f"{message}: a vCPU migrates to another host", *path, "kvm")
 
     def member(self, what: str, name: str, known: Iterable[str], *path: str | int) -> None:
         if name not in known:

@@ -15,10 +15,11 @@ from perfcore_svc.perf.pmu import FIXED_EVENTS
 
 # The grammar's keywords: none of them can be a name. A test keeps the two the same.
 RESERVED = frozenset(
-    {"LBR", "machine", "task", "vm", "on", "in", "exists", "forall", "invariant"}
+    {"LBR", "machine", "kvm", "task", "vm", "on", "in", "exists", "forall", "invariant"}
     | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "branch", "advance"}
     | {"mux", "mediate", "unmediate", "group"}
-    | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop", "set", "get", "from", "stop_lbr"}
+    | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop"}
+    | {"set", "get", "from", "stop_lbr", "migrate", "to", "with", "without"}
     | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
     | {"counter", "counting", "period"}
 )

@@ -202,8 +202,8 @@ class Describer:
                 raise TypeError(type(r).__name__)
 
     def _host(self, r: t.Rest) -> str:
-        events = [f"event {e.event} of {e.vcpu} {e.state}" for e in r.host.guest_events]
-        events += [f"{name} {state}" for name, state in r.host.host_events.items()]
+        events = [f"event {e.event} of {e.vcpu} {e.state}" for host in r.hosts for e in host.guest_events]
+        events += [f"{name} {state}" for host in r.hosts for name, state in host.host_events.items()]
         return ", ".join(events) or "no events"
 
     def _kvm(self, views: list[KvmView]) -> str:

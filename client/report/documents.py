@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import msgspec
 
@@ -75,7 +76,9 @@ class ErrorDocument(msgspec.Struct):
 
 def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str) -> RunDocument:
     rest = next((r for r in reversed(run.trace) if isinstance(r, Rest)), None)
-    operations = rest.host.operations if rest else {}
+    operations: Counter[str] = Counter()
+    for host in rest.hosts if rest else ():
+        operations.update(host.operations)
     return RunDocument(
         verdict=verdict.verdict,
         why=verdict.why,

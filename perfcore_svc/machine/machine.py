@@ -99,15 +99,29 @@ class NoCounters:
 
 
 class Machine:
-    __slots__ = ("actors", "cpus", "log", "model", "operations", "passed", "pmi", "serial", "vmcs")
+    """``cpus``: those below ``first_cpu`` are offline here, they belong to other hosts of the run."""
 
-    def __init__(self, model: LbrModel, cpus: int, actors: list[str], log: TraceLog) -> None:
+    __slots__ = (
+        "actors", "cpus", "first_cpu", "first_serial", "log", "model", "operations", "passed", "pmi", "serial", "vmcs"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        model: LbrModel,
+        cpus: int,
+        actors: list[str],
+        log: TraceLog,
+        *,
+        first_cpu: int = 0,
+        first_serial: int = 0,
+    ) -> None:
         self.model = model
         self.passed = lbr_ranges(model)
-        self.cpus = [Cpu(i, LbrRing(model)) for i in range(cpus)]
+        self.first_cpu = first_cpu
+        self.cpus = [Cpu(i, LbrRing(model)) for i in range(first_cpu + cpus)]
         self.actors = {name: i for i, name in enumerate(actors)}
         self.vmcs: dict[str, Vmcs] = {}
-        self.serial = 0
+        self.serial = self.first_serial = first_serial
         self.operations: dict[str, int] = {}
         self.pmi: Counters = NoCounters()
         self.log = log
@@ -158,7 +172,7 @@ class Machine:
     def _serials(self, count: int) -> int:
         """The first of ``count`` serial numbers. A burst does not wrap around: its addresses would run into the next
         field."""
-        first = self.serial if self.serial + count <= SERIAL_LIMIT else 0
+        first = self.serial if self.serial + count <= SERIAL_LIMIT else self.first_serial
         self.serial = first + count
         return first
 
@@ -168,7 +182,7 @@ class Machine:
         """Answer KVM."""
         if isinstance(request, ReadMsr | WriteMsr | LoadLbr) and request.task:
             return self._for_another_thread(request, is_active)
-        if not 0 <= request.cpu < len(self.cpus):
+        if not self.first_cpu <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
         cpu = self.cpus[request.cpu]
         vmcs = self.vmcs.get(request.vcpu) or Vmcs()

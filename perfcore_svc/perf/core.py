@@ -24,7 +24,7 @@ MUX_INTERVAL = 4_000_000
 class Perf:
     __slots__ = ("design", "events", "machine", "named", "next_id", "reservations", "state")
 
-    def __init__(self, machine: Machine, pmu: Pmu, rules: KernelRules, design: Design) -> None:
+    def __init__(self, machine: Machine, pmu: Pmu, rules: KernelRules, design: Design, ids: int = 0) -> None:
         self.machine = machine
         self.design = design
         cpus = [PerfCpu(cpu.index, Context(""), reset_clears_select=rules.reset_clears_select) for cpu in machine.cpus]
@@ -35,7 +35,7 @@ class Perf:
         self.reservations = Reservations()
         self.events: dict[int, PerfEvent] = {}
         self.named: dict[str, PerfEvent] = {}
-        self.next_id = 1
+        self.next_id = ids + 1
 
     def host_event(self, name: str) -> PerfEvent:
         event = self.named.get(name)

@@ -264,8 +264,8 @@ def message(text: str) -> str:
         ("read = sample h0;", "6:6: expected a name, found '='"),
         (
             "x = close h0;",
-            "6:5: expected 'get', 'mediate', 'mux', 'open', 'rdmsr', 'read', 'sample', 'set', 'unmediate' or 'wrmsr',"
-            " found 'close'",
+            "6:5: expected 'get', 'mediate', 'migrate', 'mux', 'open', 'rdmsr', 'read', 'sample', 'set', 'unmediate' or"
+            " 'wrmsr', found 'close'",
         ),
     ],
 )
