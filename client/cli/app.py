@@ -84,8 +84,12 @@ def run_command(
     wire: Annotated[
         WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
     ] = None,
-    perfcore: Annotated[str | None, typer.Option(metavar="ADDR", help="Address of a running perfcore-svc.")] = None,
-    kvm: Annotated[str | None, typer.Option(metavar="ADDR", help="Address of a running kvm-svc.")] = None,
+    perfcore: Annotated[
+        list[str] | None, typer.Option(metavar="ADDR", help="A running perfcore-svc; once for each host, in order.")
+    ] = None,
+    kvm: Annotated[
+        list[str] | None, typer.Option(metavar="ADDR", help="A running kvm-svc; once for each: kvm0, then as declared.")
+    ] = None,
     tape: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Replay this tape, or the tape of this run file, strictly.")
     ] = None,
@@ -111,7 +115,15 @@ def run_command(
 
     run(
         RunRequest(
-            file, design, wire.value if wire else None, perfcore, kvm, tape, tuple(fault or ()), output, timeout
+            file,
+            design,
+            wire.value if wire else None,
+            tuple(perfcore or ()),
+            tuple(kvm or ()),
+            tape,
+            tuple(fault or ()),
+            output,
+            timeout,
         ),
         as_json=as_json,
     )

@@ -38,7 +38,7 @@ def demo(wire_name: str, timeout: float, *, as_json: bool) -> None:
     judged: list[Judged] = []
     with (
         progress.status("starting perfcore-svc and kvm-svc") as status,
-        open_wire(wire_name, None, None, timeout) as wire,
+        open_wire(wire_name, (), (), timeout) as wire,
     ):
         for name, fault in PLAN:
             status.update(f"{scenario.name} under {name} {fault}")

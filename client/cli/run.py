@@ -7,7 +7,7 @@ from pathlib import Path
 
 from client.cli.frame import console, finish
 from client.cli.runs import find_scenario, judge_run, keep, open_wire, play, read_tape
-from client.drive.play import INTERRUPTED
+from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
@@ -24,8 +24,8 @@ class RunRequest:
     file: str
     design: str
     wire: str | None
-    perfcore: str | None
-    kvm: str | None
+    perfcores: tuple[str, ...]
+    kvms: tuple[str, ...]
     tape: Path | None
     faults: tuple[str, ...]
     output: Path | None
@@ -42,9 +42,10 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         raise InputError("two faults for one message", "--fault")
     tape = read_tape(request.tape) if request.tape else None
     scenario = find_scenario(request.file)
+    _check_count(request, scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
-    with open_wire(wire_name, request.perfcore, request.kvm, request.timeout) as wire:
+    with open_wire(wire_name, request.perfcores, request.kvms, request.timeout, layout_of(scenario)) as wire:
         played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=str(request.tape))
     path = keep(file, scenario, request.output) if played.records else None
     if played.failure and played.failure.reason == INTERRUPTED:
@@ -70,22 +71,30 @@ def _report(file: RunFile, scenario: Scenario, path: Path | None, *, as_json: bo
 
 
 def _wire_name(request: RunRequest) -> str:
-    if (request.perfcore is None) != (request.kvm is None):
+    if bool(request.perfcores) != bool(request.kvms):
         raise InputError("expected both --perfcore and --kvm, or neither", "--perfcore, --kvm")
-    for flag, text in (("--perfcore", request.perfcore), ("--kvm", request.kvm)):
-        _check_address(flag, text)
-    if request.perfcore and request.wire == "sim":
+    for flag, texts in (("--perfcore", request.perfcores), ("--kvm", request.kvms)):
+        for text in texts:
+            _check_address(flag, text)
+    if request.perfcores and request.wire == "sim":
         raise InputError("addresses go with --wire grpc", "--wire sim")
-    return request.wire or ("grpc" if request.perfcore else "sim")
+    return request.wire or ("grpc" if request.perfcores else "sim")
 
 
-def _check_address(flag: str, text: str | None) -> None:
+def _check_count(request: RunRequest, scenario: Scenario) -> None:
+    """As many addresses as the scenario has services, in the order in which it names them."""
+    needed = ["the first machine", *(host.name for host in scenario.hosts)], list(scenario.placement())
+    for flag, given, names in zip(("--perfcore", "--kvm"), (request.perfcores, request.kvms), needed, strict=True):
+        if given and len(given) != len(names):
+            raise InputError(f"given {len(given)} times, the scenario has {len(names)}: {', '.join(names)}", flag)
+
+
+def _check_address(flag: str, text: str) -> None:
     from argparse import ArgumentTypeError
 
     from contract.wire.address import address
 
-    if text is not None:
-        try:
-            address(text)
-        except ArgumentTypeError as error:
-            raise InputError(str(error), flag) from None
+    try:
+        address(text)
+    except ArgumentTypeError as error:
+        raise InputError(str(error), flag) from None

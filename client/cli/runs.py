@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from client.check.verdict import Verdict, verdict_on
 from client.drive.play import Played, Player
-from client.drive.wire import Wire
+from client.drive.wire import SINGLE, Layout, Wire
 from client.litmus import Scenario, load, parse
 from client.litmus.words import hint
 from client.run_file import RunFile, load_run, run_file, save
@@ -57,16 +57,18 @@ def read_tape(path: Path) -> list[Decision]:
 
 
 @contextmanager
-def open_wire(name: str, perfcore: str | None, kvm: str | None, timeout: float) -> Iterator[Wire]:
-    """The simulated wire; or two given services; or a pair of our own, stopped at the end."""
+def open_wire(
+    name: str, perfcores: Sequence[str], kvms: Sequence[str], timeout: float, layout: Layout = SINGLE
+) -> Iterator[Wire]:
+    """The simulated wire; or given services; or services of our own as ``layout`` has it, stopped at the end."""
     if name == "sim":
         from client.drive.sim import SimWire
 
         yield SimWire()
-    elif perfcore and kvm:
+    elif perfcores and kvms:
         from client.drive.grpc_wire import GrpcWire
 
-        wire = GrpcWire(perfcore, kvm, timeout=timeout)
+        wire = GrpcWire(perfcores, kvms, timeout=timeout)
         try:
             yield wire
         finally:
@@ -74,7 +76,7 @@ def open_wire(name: str, perfcore: str | None, kvm: str | None, timeout: float) 
     else:
         from client.drive.pair import Pair
 
-        with Pair(timeout=timeout) as pair:
+        with Pair(layout, timeout=timeout) as pair:
             yield pair.wire
 
 

@@ -82,6 +82,11 @@ class Played:
     failure: SystemFailedError | None = None
 
 
+def layout_of(scenario: Scenario) -> Layout:
+    """The services that a scenario takes."""
+    return Layout(len(scenario.hosts) + 1, scenario.placement())
+
+
 @dataclass(slots=True)
 class Thread:
     """``running``: guest code of the current statement is started and not finished."""
@@ -147,7 +152,7 @@ class Player:
                 self._place(name, scenario.home(vm.name))
         self.threads = {block.name: Thread(block) for block in scenario.blocks}
         actors = actor_table(scenario.tasks, vcpus)
-        wire.begin(Layout(len(machines), scenario.placement()))
+        wire.begin(layout_of(scenario))
         wire.log.add(
             Setup(
                 scenario.name,
