@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from client.drive.values import Value
 from client.litmus import ast as a
+from client.litmus.arithmetic import evaluate
 from client.litmus.msr import address
 from contract.control import (
     Advance,
@@ -79,29 +80,35 @@ def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
             return None
 
 
-def user_command(stmt: a.AnyStmt, model: LbrModel) -> AnyKvmCommand:
+def user_command(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> AnyKvmCommand | None:
+    """The KVM's command for a statement of user space; None if what it computes is no number."""
     match stmt:
         case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value, thread=thread):
-            return SetMsr(vcpu, address(msr, model), value, thread)
+            at, number = _address(msr, model, registers), _number(value, model, registers)
+            return None if at is None or number is None else SetMsr(vcpu, at, number, thread)
         case a.UserGetMsr(vcpu=vcpu, msr=msr, thread=thread):
-            return GetMsr(vcpu, address(msr, model), thread)
+            at = _address(msr, model, registers)
+            return None if at is None else GetMsr(vcpu, at, thread)
         case a.UserStopLbr(vcpu=vcpu):
             return StopLbr(vcpu)
         case _:
             raise TypeError(f"{type(stmt).__name__} is no user-space statement")
 
 
-def needs_its_thread(stmt: a.AnyStmt, model: LbrModel) -> bool:
+def needs_its_thread(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> bool:
     """Whether user space's thread must be on a CPU for this: LBR MSRs are touched where it runs."""
-    return isinstance(stmt, a.UserSetMsr | a.UserGetMsr) and is_lbr_msr(model, address(stmt.msr, model))
+    if not isinstance(stmt, a.UserSetMsr | a.UserGetMsr):
+        return False
+    at = _address(stmt.msr, model, registers)
+    return at is not None and is_lbr_msr(model, at)
 
 
 def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> list[AnyOp] | None:
-    """What the guest executes; None if the register that should index an MSR holds no number."""
+    """What the guest executes; None if its MSR or its value comes to no number."""
     match stmt:
         case a.GuestWrmsr(msr=msr, value=value):
-            at = _address(msr, model, registers)
-            return None if at is None else [Wrmsr(at, value)]
+            at, number = _address(msr, model, registers), _number(value, model, registers)
+            return None if at is None or number is None else [Wrmsr(at, number)]
         case a.GuestRdmsr(msr=msr):
             at = _address(msr, model, registers)
             return None if at is None else [Rdmsr(at)]
@@ -122,7 +129,10 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) ->
 
 
 def _address(msr: a.MsrRef, model: LbrModel, registers: dict[str, Value]) -> int | None:
-    if not isinstance(msr.index, str):
-        return address(msr, model)
-    index = registers.get(msr.index)
-    return address(msr, model, index % model.depth) if isinstance(index, int) else None
+    index = _number(msr.index or 0, model, registers)
+    return None if index is None else address(msr, model, index)
+
+
+def _number(operand: a.Operand, model: LbrModel, registers: dict[str, Value]) -> int | None:
+    value = evaluate(operand, registers, model.depth)
+    return value if isinstance(value, int) else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from client.drive.commands import cpu_of, event_name, guest_code, host_command, needs_its_thread, user_command
 from client.drive.flight import Flight
+from client.drive.program import Program
 from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Layout, Wire
 from client.litmus.ast import (
@@ -91,13 +92,16 @@ def layout_of(scenario: Scenario) -> Layout:
 class Thread:
     """``running``: guest code of the current statement is started and not finished."""
 
-    block: Block
-    at: int = 0
+    program: Program
     running: bool = False
 
     @property
     def current(self) -> LitmusStep | None:
-        return self.block.steps[self.at] if self.at < len(self.block.steps) else None
+        return self.program.current
+
+    def done(self) -> None:
+        self.running = False
+        self.program.advance()
 
 
 @dataclass(slots=True)
@@ -150,7 +154,7 @@ class Player:
         for vm in scenario.vms:
             for name in vm.vcpu_names():
                 self._place(name, scenario.home(vm.name))
-        self.threads = {block.name: Thread(block) for block in scenario.blocks}
+        self.threads = {block.name: Thread(self._program(block)) for block in scenario.blocks}
         actors = actor_table(scenario.tasks, vcpus)
         wire.begin(layout_of(scenario))
         wire.log.add(
@@ -171,7 +175,12 @@ class Player:
             wire.perf(ConfigurePerf(machine, self.design, scenario.tasks, vcpus), host)
         for kvm, host in kvms.items():
             wire.kvm(kvm, ConfigureKvm(kvm, machines[host], self.design, scenario.vms_at(kvm)))
+        for thread in self.threads.values():
+            thread.program.settle()
         self.flight.follow(wire.log.records)
+
+    def _program(self, block: Block) -> Program:
+        return Program(block, self.scenario.name, self.registers, self._set, machine_model(self.scenario.machine).depth)
 
     def _kvms(self) -> dict[str, int]:
         """The KVMs that have a VM, with the numbers of their hosts."""
@@ -189,7 +198,8 @@ class Player:
             return "finished"
         if isinstance(step.stmt, GUEST_STATEMENTS):
             return self.flight.blocked(step.actor)
-        if isinstance(step.stmt, UserMigrate) or needs_its_thread(step.stmt, machine_model(self.scenario.machine)):
+        model = machine_model(self.scenario.machine)
+        if isinstance(step.stmt, UserMigrate) or needs_its_thread(step.stmt, model, self._register_of(step.actor)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
 
@@ -223,8 +233,9 @@ class Player:
         if isinstance(step.stmt, GUEST_STATEMENTS):
             self._guest_step(thread, step)
         else:
-            thread.running = not self._host_step(step)
-            thread.at += not thread.running
+            thread.running = True
+            if self._host_step(step):
+                thread.done()
 
     def _check_credits(self) -> None:
         """The same end on either wire, whose inboxes overflow at different moments."""
@@ -245,8 +256,8 @@ class Player:
                 value = host_value(self._perf(command))
             else:
                 assert isinstance(stmt, USER_STATEMENTS)
-                model = machine_model(self.scenario.machine)
-                value = host_value(self.wire.kvm(self.places[stmt.vcpu], user_command(stmt, model)))
+                code = user_command(stmt, machine_model(self.scenario.machine), self._register_of(step.actor))
+                value = SKIPPED if code is None else host_value(self.wire.kvm(self.places[stmt.vcpu], code))
         except RefusedError as error:
             value = error.errno
         if value == IN_PROGRESS:
@@ -305,15 +316,15 @@ class Player:
             code = guest_code(step.stmt, machine_model(self.scenario.machine), self._register_of(step.actor))
             if code is None:
                 self._set(step.actor, getattr(step.stmt, "register", ""), SKIPPED)
-                thread.at += 1
+                thread.done()
                 return
             ops = code
         result = self.wire.kvm(self.places[step.actor], StepVcpu(step.actor, ops))
         assert isinstance(result, Stepped)
         thread.running = not result.finished
         if result.finished:
-            thread.at += 1
             self._guest_outcome(step, result)
+            thread.done()
 
     def _register_of(self, actor: str) -> dict[str, Value]:
         return {register: value for (a, register), value in self.registers.items() if a == actor}

@@ -12,7 +12,7 @@ FAULT = "#GP"
 DONE = "ok"
 """The call did what it was asked to and has no value of its own."""
 SKIPPED = "skipped"
-"""The index register held no number, so there was nothing to read."""
+"""What the MSR or the value is made of held no number, so there was nothing to do."""
 
 
 def host_value(result: AnyResult) -> Value:

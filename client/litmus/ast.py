@@ -14,12 +14,62 @@ GENERAL = "general"
 """The event that any general counter can count."""
 
 
+DEPTH = "lbr_depth"
+"""How many entries the machine's LBR has, among the operands of an expression."""
+FAULT = "#GP"
+"""What a register holds after an access that faulted."""
+DIVISION = "#DE"
+"""What a register holds after a division by zero."""
+FAULTS = (FAULT, DIVISION)
+
+
+class Arith(msgspec.Struct, tag=True, frozen=True):
+    """``left op right`` on unsigned 64-bit numbers, op one of + - * % & | ^ << >>. Shifts of 64 and more give
+    0, % 0 gives ``#DE``."""
+
+    op: str
+    left: Operand
+    right: Operand
+
+
+class Inverse(msgspec.Struct, tag=True, frozen=True):
+    """``~arg``"""
+
+    arg: Operand
+
+
+Operand = int | str | Arith | Inverse
+"""A number, the name of a register of the same actor or ``lbr_depth``, or what is computed from such. What is made only
+of numbers is a number. With a register that holds a word (``#GP``, ``skipped``) the result is that word."""
+
+
+class Test(msgspec.Struct, tag=True, frozen=True):
+    """``left op right``, op one of = != < <= > >=; ``right`` may be a fault (``#GP``). A word equals only itself
+    and has no order."""
+
+    left: Operand
+    op: str
+    right: Operand
+
+
+class AllOf(msgspec.Struct, tag=True, frozen=True):
+    args: tuple[Condition, ...]
+
+
+class AnyOf(msgspec.Struct, tag=True, frozen=True):
+    args: tuple[Condition, ...]
+
+
+Condition = Test | AllOf | AnyOf
+
+
 class MsrRef(msgspec.Struct, frozen=True):
     """An MSR by name (``LBR_TOS``, ``LBR_FROM``, ``IA32_DEBUGCTL`` ...) or number (``0x1c9``). ``index`` picks
-    one of FROM, TO, INFO: a number, or the register that holds it."""
+    one of FROM, TO, INFO, counted around the ring. Without a name ``index`` is the address, of which the low 32 bits
+    count (as ECX does): ``rdmsr 0x680 + r1``."""
 
     name: str
-    index: int | str | None = None
+    index: Operand | None = None
 
 
 class HostSpec(msgspec.Struct, frozen=True):
@@ -148,10 +198,10 @@ class Mediated(Stmt, frozen=True):
 
 
 class GuestWrmsr(Stmt, frozen=True):
-    """``wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;`` ``w0 = wrmsr LBR_FROM[2], 0x10;``"""
+    """``wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;`` ``w0 = wrmsr LBR_FROM[2], 0x10;`` ``wrmsr DEBUGCTL, r0 & ~LBR;``"""
 
     msr: MsrRef
-    value: int
+    value: Operand
     register: str = ""
 
 
@@ -203,7 +253,7 @@ class UserSetMsr(Stmt, frozen=True):
 
     vcpu: str
     msr: MsrRef
-    value: int
+    value: Operand
     register: str = ""
     thread: str = ""
 
@@ -234,6 +284,52 @@ class UserMigrate(Stmt, frozen=True):
     register: str = ""
 
 
+# Programs, of any actor ----------------------------------------------------------------------------------
+
+
+class Assign(Stmt, frozen=True):
+    """``r1 = r0 + 1;``: no step of its own, as are all statements of programs."""
+
+    register: str
+    value: Operand
+
+
+class Repeat(Stmt, frozen=True):
+    """``repeat 40 { ... }``: ``count`` is looked at once, before the first time."""
+
+    count: Operand
+    body: tuple[Step, ...]
+
+
+class For(Stmt, frozen=True):
+    """``for i in 0 .. lbr_depth { ... }``: ``counter`` from ``first`` to the number before ``end``, which is looked at
+    before each time."""
+
+    counter: str
+    first: Operand
+    end: Operand
+    body: tuple[Step, ...]
+
+
+class While(Stmt, frozen=True):
+    """``while r0 != #GP { ... }``"""
+
+    test: Condition
+    body: tuple[Step, ...]
+
+
+class If(Stmt, frozen=True):
+    """``if r0 = #GP { ... } else { ... }``"""
+
+    test: Condition
+    then: tuple[Step, ...]
+    orelse: tuple[Step, ...] = ()
+
+
+class Break(Stmt, frozen=True):
+    """``break;`` leaves the innermost loop."""
+
+
 HOST_STATEMENTS = (
     RunOn,
     OpenEvent,
@@ -247,6 +343,9 @@ HOST_STATEMENTS = (
 )
 GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestHlt, GuestOut, GuestNop)
 USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr, UserMigrate)
+PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
+NUMBERS = (GuestRdmsr, UserGetMsr, UserSetMsr, Assign, For)
+"""Statements whose register holds a number, or the word for why not."""
 AnyStmt = (
     RunOn
     | OpenEvent
@@ -269,7 +368,30 @@ AnyStmt = (
     | UserGetMsr
     | UserStopLbr
     | UserMigrate
+    | Assign
+    | Repeat
+    | For
+    | While
+    | If
+    | Break
 )
+
+
+def bodies(stmt: AnyStmt) -> dict[str, tuple[Step, ...]]:
+    """What stands between the braces of a statement, by field."""
+    match stmt:
+        case Repeat(body=body) | For(body=body) | While(body=body):
+            return {"body": body}
+        case If(then=then, orelse=orelse):
+            return {"then": then, "orelse": orelse}
+        case _:
+            return {}
+
+
+def written(stmt: AnyStmt) -> str:
+    """The register that a statement sets, "" if none."""
+    register: str = stmt.counter if isinstance(stmt, For) else getattr(stmt, "register", "")
+    return register
 
 
 class Step(msgspec.Struct, eq=False):

@@ -28,10 +28,13 @@ _GROUPS = (
     (
         frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE"})
         | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
-        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "MIGRATE"}),
+        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "MIGRATE"})
+        | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"}),
         "a statement",
         frozenset({"WORD", "USER", "VCPU"}),
     ),
+    (frozenset({"WORD", "NUMBER", "LBR", "DEPTH", "NOT", "LPAR"}), "an expression", frozenset[str]()),
+    (frozenset({"OR", "XOR", "AND", "SHIFT", "PLUS", "MINUS", "TIMES", "MODULO"}), "an operator", frozenset[str]()),
     (frozenset({"WORD", "USER", "VCPU", "NUMBER", "DURATION", "TRAP", "INVARIANT"}), "a value", frozenset[str]()),
     (frozenset({"WORD", "USER", "VCPU"}), "an actor", frozenset[str]()),
     (frozenset({"WORD", "VCPU"}), "a task", frozenset[str]()),

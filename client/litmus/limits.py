@@ -5,6 +5,8 @@ MAX_TEXT = 1 << 20
 MAX_TOKENS = 200_000
 MAX_STEPS = 10_000
 MAX_NESTING = 64
+MAX_EXECUTED = 20_000
+"""Statements that one thread carries out, those of its loops counted each time."""
 MAX_PURPOSE = 4096
 MAX_NAME = 64
 

@@ -7,7 +7,9 @@ import re
 from lark import Token
 
 from client.litmus import ast as a
+from client.litmus.limits import MAX_NESTING
 from client.litmus.lower_final import lower_final
+from client.litmus.lower_operand import first
 from client.litmus.lower_step import StatementReader
 from client.litmus.numerals import numeral
 from client.litmus.places import Path, Places
@@ -136,21 +138,60 @@ class _Lowering:
             self.places.mark(("block", nth) if i == 0 else ("block", nth, "actor", i), token)
             for i, token in enumerate(tokens(head))
         ]
-        steps = [self.step(entry, actors, ("block", nth, "step", s)) for s, entry in enumerate(entries)]
+        steps = [self.step(entry, actors, "", ("block", nth, "step", s)) for s, entry in enumerate(entries)]
         return a.Block(actors, steps)
 
-    def step(self, entry: Node, actors: list[str], path: Path) -> a.Step:
+    def step(self, entry: Node, actors: list[str], within: str, path: Path) -> a.Step:
+        """``within``: the actor of the program statement around it, who says what nobody else is said to."""
+        if len(path) > 2 * MAX_NESTING:
+            self.places.fail(first(entry), f"blocks nest deeper than {MAX_NESTING}")
         (statement,) = trees(entry)
         (action,) = trees(statement)
-        registers, verb = tokens(statement), tokens(action)[0]
+        registers, verb = tokens(statement), first(action)
         self.places.mark(path, verb)
         register = self.places.mark((*path, "register"), registers[0]) if registers else ""
         prefix = tokens(entry)
-        if not prefix and len(actors) > 1:
-            first = registers[0] if registers else verb
-            self.places.fail(first, f"whose statement is this? expected {quote(actors[0] + ': ...')}")
-        actor = self.places.mark((*path, "actor"), prefix[0]) if prefix else actors[0]
+        if not prefix and not within and len(actors) > 1:
+            start = registers[0] if registers else verb
+            self.places.fail(start, f"whose statement is this? expected {quote(actors[0] + ': ...')}")
+        actor = self.places.mark((*path, "actor"), prefix[0]) if prefix else within or actors[0]
+        if action.data in ("repeat", "for", "while", "if"):
+            return a.Step(actor, self.program(action, actors, actor, path), verb.line or 0)
         return a.Step(actor, self.statements.read(action, actor, register, path), verb.line or 0)
+
+    def program(self, node: Node, actors: list[str], actor: str, path: Path) -> a.AnyStmt:
+        operands = self.statements.operands(actor)
+        match node.data, list(trees(node)):
+            case "repeat", [count, body]:
+                times = operands.operand(count, (*path, "count"))
+                return a.Repeat(times, self.body(body, actors, actor, (*path, "body")))
+            case "for", [start, end, body]:
+                counter = self.places.mark((*path, "register"), tokens(node)[1])
+                low = operands.operand(start, (*path, "first"))
+                self.statements.sets(actor, counter)
+                high = self.statements.operands(actor).operand(end, (*path, "end"))
+                return a.For(counter, low, high, self.body(body, actors, actor, (*path, "body")))
+            case "while", [test, body]:
+                condition = operands.condition(test, (*path, "test"))
+                return a.While(condition, self.body(body, actors, actor, (*path, "body")))
+            case _, [test, body, *other]:
+                condition = operands.condition(test, (*path, "test"))
+                then = self.body(body, actors, actor, (*path, "then"))
+                orelse: tuple[a.Step, ...] = ()
+                if other and other[0].data == "body":
+                    orelse = self.body(other[0], actors, actor, (*path, "orelse"))
+                elif other:
+                    place = (*path, "orelse", 0)
+                    self.places.mark(place, first(other[0]))
+                    if len(place) > 2 * MAX_NESTING:
+                        self.places.fail(first(other[0]), f"blocks nest deeper than {MAX_NESTING}")
+                    chained = self.program(other[0], actors, actor, place)
+                    orelse = (a.Step(actor, chained, first(other[0]).line or 0),)
+                return a.If(condition, then, orelse)
+        raise TypeError(node.data)
+
+    def body(self, node: Node, actors: list[str], actor: str, path: Path) -> tuple[a.Step, ...]:
+        return tuple(self.step(entry, actors, actor, (*path, i)) for i, entry in enumerate(trees(node)))
 
 
 def _purpose(token: Token) -> str:

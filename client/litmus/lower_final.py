@@ -6,6 +6,7 @@ from lark import Token, Tree
 
 from client.litmus import ast as a
 from client.litmus.limits import MAX_NESTING
+from client.litmus.lower_operand import first
 from client.litmus.numerals import duration, numeral
 from client.litmus.places import Path, Places
 from client.litmus.text import TIMES
@@ -18,20 +19,13 @@ _NO_TIMES = {"", *(field for fields in FIELDS.values() for field in fields if fi
 def lower_final(node: Node, places: Places) -> a.Final:
     *quantifier, condition = node.children
     assert isinstance(condition, Tree)
-    places.mark(("final",), _first(node))
+    places.mark(("final",), first(node))
     return a.Final("".join(map(str, quantifier)), _expr(condition, places, ("final", "expr")))
-
-
-def _first(node: Node) -> Token:
-    child: Node | Token = node
-    while isinstance(child, Tree):
-        child = child.children[0]
-    return child
 
 
 def _expr(node: Node, places: Places, path: Path) -> a.Expr:
     if len(path) > MAX_NESTING + 2:
-        places.fail(_first(node), f"the condition nests deeper than {MAX_NESTING}")
+        places.fail(first(node), f"the condition nests deeper than {MAX_NESTING}")
     if node.data == "comparison":
         left, op, right = node.children
         assert isinstance(op, Token)

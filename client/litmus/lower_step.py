@@ -9,6 +9,7 @@ from lark import Token
 
 from client.litmus import ast as a
 from client.litmus.lower_open import lower_open
+from client.litmus.lower_operand import OperandReader, dashed, first
 from client.litmus.msr import LBR_STACK, SPELLINGS, bit_names, named
 from client.litmus.numerals import cpu_number, duration, numeral
 from client.litmus.places import Path, Places
@@ -23,11 +24,34 @@ class StatementReader:
     def __init__(self, places: Places) -> None:
         self.places = places
         self.cpus = 1
+        self.actor = ""
+        self._set: dict[str, dict[str, None]] = {}
 
     def read(self, node: Node, actor: str, register: str, path: Path) -> a.AnyStmt:
+        self.actor = actor
         if node.data == "branch":
             return self.branch(node, actor_kind(actor) == "guest", path)
-        return _ACTIONS[node.data](self, node, register, path)
+        stmt = _ACTIONS[node.data](self, node, register, path)
+        self.sets(actor, register)
+        return stmt
+
+    def sets(self, actor: str, register: str) -> None:
+        """``actor`` has ``register`` from here on."""
+        if register:
+            self._set.setdefault(actor, {})[register] = None
+
+    def operands(self, actor: str, ref: a.MsrRef | None = None) -> OperandReader:
+        """``ref``: the MSR whose bits have their names."""
+        registers = self._set.get(actor, {})
+        if ref is None or not ref.name:
+            return OperandReader(self.places, actor, registers)
+        return OperandReader(self.places, actor, registers, bit_names(ref), ref.name)
+
+    def let(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.Assign(register, self.operands(self.actor).operand(next(trees(node)), (*path, "value")))
+
+    def leave(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.Break()
 
     def run(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         _, task, cpu = tokens(node)
@@ -104,7 +128,7 @@ class StatementReader:
 
     def rdmsr(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         (msr,) = trees(node)
-        if [str(t) for t in tokens(msr)] == [LBR_STACK]:
+        if [str(t) for t in msr.scan_values(lambda _: True)] == [LBR_STACK]:
             return a.GuestReadLbr(register)
         return a.GuestRdmsr(register, self.msr(msr, path, LBR_STACK))
 
@@ -147,34 +171,31 @@ class StatementReader:
         return a.UserMigrate(str(vcpu), self.places.mark((*path, "kvm"), kvm), how == "with", register)
 
     def msr(self, node: Node, path: Path, *more: str) -> a.MsrRef:
-        name, *index = tokens(node)
-        self.places.mark((*path, "msr"), name)
-        ref = a.MsrRef(f"{numeral(name, self.places):#x}") if name.type == "NUMBER" else named(name)
+        (operand,) = trees(node)
+        start = first(operand)
+        self.places.mark((*path, "msr"), start)
+        operands = self.operands(self.actor)
+        if operand.data != "atom" or start.type == "DEPTH" or (start in operands.registers and named(start) is None):
+            value = operands.operand(operand, (*path, "index"))
+            return a.MsrRef(f"{value:#x}") if isinstance(value, int) else a.MsrRef("", value)
+        ref = a.MsrRef(f"{numeral(start, self.places):#x}") if start.type == "NUMBER" else named(start)
         if ref is None:
-            self.places.fail(name, unknown("MSR", name, (*SPELLINGS, *more)))
-        if not index:
+            near = dashed(start, operands.registers) or unknown("MSR", start, (*SPELLINGS, *more))
+            self.places.fail(start, near)
+        bracket = next(trees(operand), None)
+        if bracket is None:
             return ref
         if ref.index is not None:
-            self.places.fail(index[0], f"{name} names one entry already")
-        self.places.mark((*path, "index"), index[0])
-        return a.MsrRef(ref.name, numeral(index[0], self.places) if index[0].type == "NUMBER" else str(index[0]))
+            self.places.fail(first(bracket), f"{start} names one entry already")
+        return a.MsrRef(ref.name, operands.operand(bracket, (*path, "index")))
 
-    def value(self, node: Node, ref: a.MsrRef, path: Path) -> int:
-        known, value = bit_names(ref), 0
-        for token in tokens(node):
-            self.places.mark((*path, "value"), token)
-            if token.type == "NUMBER":
-                value |= numeral(token, self.places)
-            elif token in known:
-                value |= known[token]
-            elif known:
-                self.places.fail(token, unknown(f"bit of {ref.name}", token, known))
-            else:
-                self.places.fail(token, f"expected a number, found {quote(token)}: no bit of {ref.name} has a name")
-        return value
+    def value(self, node: Node, ref: a.MsrRef, path: Path) -> a.Operand:
+        return self.operands(self.actor, ref).operand(node, (*path, "value"))
 
 
 _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
+    "let": StatementReader.let,
+    "break": StatementReader.leave,
     "run": StatementReader.run,
     "idle": StatementReader.idle,
     "open": StatementReader.open,

@@ -42,6 +42,9 @@ _BITS: dict[int, dict[str, int]] = {
     MSR_LBR_SELECT: {bit.name: int(bit) for bit in LbrSelect if bit.name},
 }
 
+BITS = {name: bit for names in _BITS.values() for name, bit in names.items()}
+"""Every bit that has a name; no two registers share one."""
+
 
 def named(text: str) -> MsrRef | None:
     """The MSR of a spelling, by its short name; None when there is none."""
@@ -62,13 +65,20 @@ def number(name: str) -> int | None:
 
 
 def address(ref: MsrRef, model: LbrModel, index: int = 0) -> int:
-    """Where ``ref``, valid on ``model``, lives. ``index``: the value of the register that picks the entry."""
+    """Where ``ref``, valid on ``model``, lives. ``index``: what an index that is no number came to."""
+    if not ref.name:
+        return index & MAX_MSR
     if ref.name in SINGLE:
         return SINGLE[ref.name]
     if ref.name in BANKS:
         base = {"LBR_FROM": model.from_base, "LBR_TO": model.to_base, "LBR_INFO": model.info_base}[ref.name]
-        return base + (ref.index if isinstance(ref.index, int) else index)
+        return base + (ref.index if isinstance(ref.index, int) else index % model.depth)
     return int(ref.name, 16)
+
+
+def taken(name: str) -> bool:
+    """Whether ``name`` says an MSR or a bit of one, so that no register can have it."""
+    return name in BITS or name == LBR_STACK or named(name) is not None
 
 
 def bit_names(ref: MsrRef) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from lark import Token
 
-from client.litmus.ast import Scenario
+from client.litmus.ast import Scenario, Step, bodies
 from client.litmus.text import statement_text
 from client.litmus.words import quote
 from contract.errors import InputError
@@ -40,12 +40,18 @@ class Places:
         return token_place(self.file, self._tokens[path]) if path else self.file
 
 
+def _innermost(step: Step, path: Path) -> Step:
+    while len(path) > 1 and path[0] in (inside := bodies(step.stmt)):
+        step, path = inside[str(path[0])][int(path[1])], path[2:]
+    return step
+
+
 def describe(scenario: Scenario, path: Path) -> str:
     """``path`` in words, for a scenario that was never text."""
     match path:
         case ("block", int(b), "step", int(s), *_):
             block = scenario.blocks[b]
-            step = block.steps[s]
+            step = _innermost(block.steps[s], path[4:])
             text = statement_text(step.stmt)
             where = f"block {quote(block.name)}, {step.actor}, statement {s + 1} ({text})"
         case ("block", int(b), *_):

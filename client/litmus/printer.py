@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from client.litmus.ast import And, Block, Final, Or, Scenario
-from client.litmus.text import expr_text, operand_text, statement_text
+from collections.abc import Iterable
+
+from client.litmus.ast import And, Block, Final, For, If, Or, Repeat, Scenario, Step, While
+from client.litmus.text import bracketed_text, expr_text, head_text, statement_text
 from client.litmus.validate import validate
 from contract.control import MachineSpec, VmSpec
 
@@ -70,11 +72,33 @@ def _vm(spec: VmSpec, home: str) -> str:
 
 def _block(block: Block) -> str:
     mixed = len(block.actors) > 1
-    lines = [f"{', '.join(block.actors)} {{"]
-    for step in block.steps:
-        prefix = f"{step.actor}: " if mixed else ""
-        lines.append(f"    {prefix}{statement_text(step.stmt)};")
-    return "\n".join([*lines, "}", ""])
+    return "\n".join([f"{', '.join(block.actors)} {{", *_steps(block.steps, mixed, "    "), "}", ""])
+
+
+def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[str]:
+    lines: list[str] = []
+    for step in steps:
+        start = f"{indent}{step.actor}: " if mixed else indent
+        match step.stmt:
+            case If():
+                lines += _if(step.stmt, mixed, start, indent)
+            case Repeat(body=body) | For(body=body) | While(body=body):
+                lines += [f"{start}{head_text(step.stmt)} {{", *_steps(body, mixed, indent + "    "), f"{indent}}}"]
+            case _:
+                lines.append(f"{start}{statement_text(step.stmt)};")
+    return lines
+
+
+def _if(stmt: If, mixed: bool, start: str, indent: str) -> list[str]:
+    """An else of nothing but another if goes on in the same line, unless somebody else says it."""
+    lines = [f"{start}{head_text(stmt)} {{", *_steps(stmt.then, mixed, indent + "    ")]
+    match stmt.orelse:
+        case ():
+            return [*lines, f"{indent}}}"]
+        case (Step(stmt=If() as chained),) if not mixed:
+            return [*lines, *_if(chained, mixed, f"{indent}}} else ", indent)]
+        case _:
+            return [*lines, f"{indent}}} else {{", *_steps(stmt.orelse, mixed, indent + "    "), f"{indent}}}"]
 
 
 def _final(final: Final) -> str:
@@ -84,4 +108,4 @@ def _final(final: Final) -> str:
     if len(line) <= WIDTH or not isinstance(final.expr, And | Or):
         return line
     sign = "/\\" if isinstance(final.expr, And) else "\\/"
-    return head + f"\n{' ' * len(head)}{sign} ".join(map(operand_text, final.expr.args)) + ")\n"
+    return head + f"\n{' ' * len(head)}{sign} ".join(map(bracketed_text, final.expr.args)) + ")\n"

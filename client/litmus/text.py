@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from client.litmus import ast as a
 from client.litmus.msr import LBR_STACK, bit_names
+from contract.x86 import MASK64
 
 TIMES = ("enabled", "running")
 """Fields of a read that hold nanoseconds."""
@@ -62,10 +63,74 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"stop_lbr {vcpu}"
         case a.UserMigrate(vcpu=vcpu, kvm=kvm, lbr=lbr):
             return f"migrate {vcpu} to {kvm} {'with' if lbr else 'without'} lbr"
+        case a.Assign(value=value):
+            return operand_text(value)
+        case a.Repeat() | a.For() | a.While() | a.If():
+            return f"{head_text(stmt)} {{ ... }}"
+        case a.Break():
+            return "break"
 
 
 def _origin(thread: str) -> str:
     return f" from {thread}" if thread else ""
+
+
+def head_text(stmt: a.Repeat | a.For | a.While | a.If) -> str:
+    """What stands before the brace."""
+    match stmt:
+        case a.Repeat(count=count):
+            return f"repeat {operand_text(count)}"
+        case a.For(counter=counter, first=first, end=end):
+            return f"for {counter} in {operand_text(first)} .. {operand_text(end)}"
+        case a.While(test=test):
+            return f"while {condition_text(test)}"
+        case a.If(test=test):
+            return f"if {condition_text(test)}"
+
+
+_NO_BITS: dict[str, int] = {}
+
+
+def operand_text(operand: a.Operand, bits: dict[str, int] = _NO_BITS) -> str:
+    """``bits``: numbers that have names here."""
+    match operand:
+        case int():
+            return _bits(bits, operand)
+        case str():
+            return operand
+        case a.Inverse(arg=arg):
+            return f"~{_inner(arg, bits)}"
+        case a.Arith(op=op, left=left, right=right):
+            chain = isinstance(left, a.Arith) and left.op == op
+            return f"{operand_text(left, bits) if chain else _inner(left, bits)} {op} {_inner(right, bits)}"
+
+
+def _inner(operand: a.Operand, bits: dict[str, int]) -> str:
+    """As part of a larger operand. A number of mostly ones is written as what it lacks."""
+    if isinstance(operand, a.Arith):
+        return f"({operand_text(operand, bits)})"
+    if not isinstance(operand, int):
+        return operand_text(operand, bits)
+    lacks = MASK64 - operand
+    if lacks < 1 << 32:
+        return f"~{_inner(lacks, bits)}" if lacks else f"{operand:#x}"
+    text = _bits(bits, operand)
+    return f"({text})" if "|" in text else text
+
+
+def condition_text(condition: a.Condition) -> str:
+    match condition:
+        case a.Test(left=left, op=op, right=right):
+            return f"{operand_text(left)} {op} {operand_text(right)}"
+        case a.AllOf(args=args):
+            return " /\\ ".join(map(_inner_condition, args))
+        case a.AnyOf(args=args):
+            return " \\/ ".join(map(_inner_condition, args))
+
+
+def _inner_condition(condition: a.Condition) -> str:
+    text = condition_text(condition)
+    return text if isinstance(condition, a.Test) else f"({text})"
 
 
 def _open(stmt: a.OpenEvent) -> str:
@@ -107,15 +172,22 @@ def duration_text(ns: int) -> str:
 
 
 def msr_text(msr: a.MsrRef) -> str:
-    return msr.name if msr.index is None else f"{msr.name}[{msr.index}]"
+    if msr.index is None:
+        return msr.name
+    index = operand_text(msr.index)
+    return f"{msr.name}[{index}]" if msr.name else index
 
 
 def _number(value: int, hex_from: int) -> str:
     return f"{value:#x}" if value >= hex_from else str(value)
 
 
-def _value(msr: a.MsrRef, value: int) -> str:
-    bits = {name: bit for name, bit in bit_names(msr).items() if value & bit}
+def _value(msr: a.MsrRef, value: a.Operand) -> str:
+    return operand_text(value, bit_names(msr))
+
+
+def _bits(names: dict[str, int], value: int) -> str:
+    bits = {name: bit for name, bit in names.items() if value & bit}
     rest = value & ~sum(bits.values())
     return " | ".join([*bits, *([_number(rest, 10)] if rest or not bits else [])])
 
@@ -140,12 +212,12 @@ def expr_text(expr: a.Expr) -> str:
         case a.Compare(left=left, op=op, right=right):
             return f"{term_text(left, right)} {op} {term_text(right, left)}"
         case a.Not(arg=arg):
-            return f"~ {operand_text(arg)}"
+            return f"~ {bracketed_text(arg)}"
         case a.And(args=args):
-            return " /\\ ".join(map(operand_text, args))
+            return " /\\ ".join(map(bracketed_text, args))
         case a.Or(args=args):
-            return " \\/ ".join(map(operand_text, args))
+            return " \\/ ".join(map(bracketed_text, args))
 
 
-def operand_text(expr: a.Expr) -> str:
+def bracketed_text(expr: a.Expr) -> str:
     return f"({expr_text(expr)})" if isinstance(expr, a.And | a.Or) else expr_text(expr)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from client.litmus import ast as a
-from client.litmus.limits import MAX_KVMS, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
+from client.litmus.limits import MAX_KVMS, MAX_NESTING, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
 from client.litmus.places import Path, describe
 from client.litmus.validate_final import check_final
 from client.litmus.validate_step import StepChecker
@@ -31,6 +31,7 @@ class _Checker:
     def __init__(self, scenario: a.Scenario, locate: Callable[[Path], str]) -> None:
         self.scenario = scenario
         self.locate = locate
+        self.count = 0
 
     def fail(self, message: str, *path: str | int) -> NoReturn:
         raise InputError(message, self.locate(path))
@@ -56,19 +57,28 @@ class _Checker:
                 self.fail(f"{quote(name)} has a kvm and is no vm", "vm")
         self.actors()
         steps = StepChecker(scenario, model, self.fail)
-        count = 0
         for b, block in enumerate(scenario.blocks):
-            actors = set(block.actors)
             for s, step in enumerate(block.steps):
-                count += 1
-                if count > MAX_STEPS:
-                    self.fail(f"more than {MAX_STEPS} statements", "block", b, "step", s)
-                if step.actor not in actors:
-                    message = f"{quote(step.actor)} is no actor of this block{hint(step.actor, block.actors)}"
-                    self.fail(message, "block", b, "step", s, "actor")
-                steps.check(step, ("block", b, "step", s))
+                self.step(step, block, steps, ("block", b, "step", s))
         if scenario.final is not None:
             check_final(scenario.final, steps.registers, self.fail)
+
+    def step(self, step: a.Step, block: a.Block, steps: StepChecker, path: Path) -> None:
+        self.count += 1
+        if self.count > MAX_STEPS:
+            self.fail(f"more than {MAX_STEPS} statements", *path)
+        if len(path) > 2 * MAX_NESTING:
+            self.fail(f"blocks nest deeper than {MAX_NESTING}", *path)
+        if step.actor not in block.actors:
+            message = f"{quote(step.actor)} is no actor of this block{hint(step.actor, block.actors)}"
+            self.fail(message, *path, "actor")
+        steps.check(step, path)
+        loop = isinstance(step.stmt, a.Repeat | a.For | a.While)
+        steps.loops += loop
+        for name, body in a.bodies(step.stmt).items():
+            for i, inner in enumerate(body):
+                self.step(inner, block, steps, (*path, name, i))
+        steps.loops -= loop
 
     def name(self, what: str, name: str, *path: str | int) -> None:
         if not is_name(name):

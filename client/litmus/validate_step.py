@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from client.litmus import ast as a
-from client.litmus.limits import MAX_BRANCHES, MAX_PERIOD, MAX_PORT
-from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number
+from client.litmus.arithmetic import ARITHMETIC
+from client.litmus.limits import MAX_BRANCHES, MAX_NESTING, MAX_PERIOD, MAX_PORT
+from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number, taken
 from client.litmus.places import Path
 from client.litmus.text import duration_text, statement_text
-from client.litmus.words import BRANCH_CONFIGS, CONFIGS, actor_kind, hint, is_name, listed, quote, unknown
+from client.litmus.words import BRANCH_CONFIGS, CONFIGS, OPERATORS, actor_kind, hint, is_name, listed, quote, unknown
 from contract.spec import ADVANCE_LIMIT
 from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
@@ -44,28 +45,47 @@ class StepChecker:
         self.fail = fail
         self.registers: Registers = {}
         self.closed: set[tuple[str, str]] = set()
+        self.loops = 0
 
     def check(self, step: a.Step, path: Path) -> None:
         stmt, actor = step.stmt, step.actor
         kind = actor_kind(actor)
-        if not isinstance(stmt, _ALLOWED[kind]):
+        if not isinstance(stmt, (*_ALLOWED[kind], *a.PROGRAM_STATEMENTS)):
             owner = next(k for k, allowed in _ALLOWED.items() if isinstance(stmt, allowed))
             verb = statement_text(stmt).split(" = ")[-1].split()[0]
             self.fail(f"{quote(verb)} is a {owner} statement, {quote(actor)} is no {owner}", *path)
         known = self.registers.setdefault(actor, {})
         self.statement(stmt, actor, known, path)
-        register = getattr(stmt, "register", "")
+        register = a.written(stmt)
         if not register:
+            if isinstance(stmt, a.Assign | a.For):
+                self.fail("an assignment needs a register", *path, "register")
             return
-        if not is_name(register):
+        if not is_name(register) or taken(register):
             message = f"{quote(register)} cannot name a register: reserved, too long or malformed"
             self.fail(message, *path, "register")
-        if register in known:
-            self.fail(f"{actor} sets {quote(register)} a second time", *path, "register")
+        if (before := known.get(register)) is not None and not _alike(before, stmt):
+            why = "" if type(before) is type(stmt) else f", {quote(statement_text(before))} was another kind of value"
+            self.fail(f"{actor} sets {quote(register)} a second time{why}", *path, "register")
         known[register] = stmt
 
     def statement(self, stmt: a.AnyStmt, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
         match stmt:
+            case a.Assign(value=value):
+                self.operand(value, actor, known, (*path, "value"))
+            case a.Repeat(count=count):
+                self.operand(count, actor, known, (*path, "count"))
+            case a.For(counter=counter, first=low, end=end):
+                self.operand(low, actor, known, (*path, "first"))
+                self.operand(end, actor, {**known, counter: stmt}, (*path, "end"))
+            case a.While(test=test) | a.If(test=test):
+                self.condition(test, actor, known, (*path, "test"))
+            case a.Break():
+                if not self.loops:
+                    self.fail("break stands in no loop", *path)
+            case a.OpenEvent() | a.EventOp(op="close") if self.loops:
+                verb = statement_text(stmt).split(" = ")[-1].split()[0]
+                self.fail(f"{verb} in a loop: a register names one event", *path)
             case a.RunOn():
                 if stmt.task:
                     self.task(stmt.task, path)
@@ -97,11 +117,10 @@ class StepChecker:
                 if stmt.cpu != -1:
                     self.cpu(stmt.cpu, path)
             case a.GuestWrmsr() | a.UserSetMsr():
-                self.msr(stmt.msr, known, path)
-                if not 0 <= stmt.value <= MASK64:
-                    self.fail(f"{quote(f'{stmt.value:#x}')} does not fit 64 bits", *path, "value")
+                self.msr(stmt.msr, actor, known, path)
+                self.operand(stmt.value, actor, known, (*path, "value"))
             case a.GuestRdmsr() | a.UserGetMsr():
-                self.msr(stmt.msr, known, path)
+                self.msr(stmt.msr, actor, known, path)
             case a.UserMigrate():
                 self.migrate(stmt, path)
             case _:
@@ -178,9 +197,13 @@ class StepChecker:
         if (actor, event) in self.closed:
             self.fail(f"event {quote(event)} is closed by here", *path, part)
 
-    def msr(self, msr: a.MsrRef, known: dict[str, a.AnyStmt], path: Path) -> None:
-        if msr.name in BANKS:
-            self.entry(msr, known, path)
+    def msr(self, msr: a.MsrRef, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
+        if not msr.name:
+            if msr.index is None or isinstance(msr.index, int):
+                self.fail("an MSR without a name needs an address to compute", *path, "msr")
+            self.operand(msr.index, actor, known, (*path, "index"))
+        elif msr.name in BANKS:
+            self.entry(msr, actor, known, path)
         elif msr.index is not None:
             self.fail(f"{msr.name} takes no index", *path, "index")
         elif msr.name == "LBR_SELECT" and not self.model.has_select:
@@ -192,16 +215,83 @@ class StepChecker:
             if address > MAX_MSR:
                 self.fail(f"MSR {msr.name} does not fit 32 bits", *path, "msr")
 
-    def entry(self, msr: a.MsrRef, known: dict[str, a.AnyStmt], path: Path) -> None:
+    def entry(self, msr: a.MsrRef, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
         if msr.name == "LBR_INFO" and not self.model.info_base:
             self.fail(f"{self.model_name} has no LBR_INFO", *path, "msr")
         if msr.index is None:
             self.fail(f"{msr.name} needs an index: '{msr.name}[0]'", *path, "msr")
-        if isinstance(msr.index, int):
-            if not 0 <= msr.index < self.model.depth:
-                last = self.model.depth - 1
-                self.fail(f"no {msr.name}[{msr.index}], the ring has entries 0 to {last}", *path, "index")
-        elif not isinstance(known.get(msr.index), a.GuestRdmsr | a.UserGetMsr):
-            read = [name for name, stmt in known.items() if isinstance(stmt, a.GuestRdmsr | a.UserGetMsr)]
-            message = f"no MSR was read into register {quote(msr.index)} by here{hint(msr.index, read)}"
-            self.fail(message, *path, "index")
+        if not isinstance(msr.index, int):
+            self.operand(msr.index, actor, known, (*path, "index"))
+        elif not 0 <= msr.index < self.model.depth:
+            last = self.model.depth - 1
+            self.fail(f"no {msr.name}[{msr.index}], the ring has entries 0 to {last}", *path, "index")
+
+    # Programs --------------------------------------------------------------------------------------------
+
+    def operand(
+        self,
+        operand: a.Operand,
+        actor: str,
+        known: dict[str, a.AnyStmt],
+        path: Path,
+        *,
+        word: bool = False,
+        depth: int = 0,
+    ) -> None:
+        """``word``: it is only asked whether it faulted, so that any register will do that holds one value."""
+        if depth > MAX_NESTING:
+            self.fail(f"the expression nests deeper than {MAX_NESTING}", *path)
+        match operand:
+            case int():
+                if not 0 <= operand <= MASK64:
+                    self.fail(f"{quote(f'{operand:#x}')} does not fit 64 bits", *path)
+            case a.DEPTH:
+                pass
+            case str():
+                self.number(operand, actor, known, path, word)
+            case a.Inverse(arg=arg):
+                if isinstance(arg, int):
+                    self.fail("this computes a constant, write the number", *path)
+                self.operand(arg, actor, known, path, depth=depth + 1)
+            case a.Arith(op="%", right=0):
+                self.fail("this divides by zero", *path)
+            case a.Arith(op=op, left=left, right=right):
+                if op not in ARITHMETIC:
+                    self.fail(unknown("operator", op, ARITHMETIC), *path)
+                if isinstance(left, int) and isinstance(right, int):
+                    self.fail("this computes a constant, write the number", *path)
+                for side in (left, right):
+                    self.operand(side, actor, known, path, depth=depth + 1)
+
+    def number(self, register: str, actor: str, known: dict[str, a.AnyStmt], path: Path, word: bool) -> None:
+        setter = known.get(register)
+        if setter is None:
+            self.fail(f"{actor} has set no register {quote(register)} by here{hint(register, known)}", *path)
+        if not isinstance(setter, (*a.NUMBERS, *((a.GuestWrmsr, a.GuestReadLbr) if word else ()))):
+            self.fail(f"{quote(register)} is no number: {actor} set it by {quote(statement_text(setter))}", *path)
+
+    def condition(
+        self, condition: a.Condition, actor: str, known: dict[str, a.AnyStmt], path: Path, depth: int = 0
+    ) -> None:
+        if depth > MAX_NESTING:
+            self.fail(f"the condition nests deeper than {MAX_NESTING}", *path)
+        if not isinstance(condition, a.Test):
+            if len(condition.args) < 2:
+                self.fail("a conjunction or disjunction needs two operands", *path)
+            for arg in condition.args:
+                self.condition(arg, actor, known, path, depth + 1)
+            return
+        if condition.op not in OPERATORS:
+            self.fail(unknown("comparison", condition.op, OPERATORS), *path)
+        word = condition.right in a.FAULTS
+        if word and condition.op not in ("=", "!="):
+            self.fail(f"named values have no order, expected '=' or '!=', found '{condition.op}'", *path)
+        self.operand(condition.left, actor, known, path, word=word)
+        if not word:
+            self.operand(condition.right, actor, known, path)
+
+
+def _alike(before: a.AnyStmt, stmt: a.AnyStmt) -> bool:
+    """Whether a register may be set again: it stays a number, a fault or not, or a look at the LBR."""
+    same = any(isinstance(before, kind) and isinstance(stmt, kind) for kind in (a.GuestWrmsr, a.GuestReadLbr))
+    return same or (isinstance(before, a.NUMBERS) and isinstance(stmt, a.NUMBERS))

@@ -19,6 +19,7 @@ RESERVED = frozenset(
     | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "branch", "advance"}
     | {"mux", "mediate", "unmediate", "group"}
     | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop"}
+    | {"repeat", "for", "while", "if", "else", "break", "lbr_depth"}
     | {"set", "get", "from", "stop_lbr", "migrate", "to", "with", "without"}
     | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
     | {"counter", "counting", "period"}
@@ -43,7 +44,7 @@ FIELDS: dict[type[Stmt], tuple[str, ...]] = {
 ERRNOS = tuple(sorted(errno.errorcode.values()))
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
 STATE_WORDS = (*EVENT_STATES, *ERRNOS)
-REGISTER_WORDS = ("#GP", "ok", "EOF", "none", "skipped", *ERRNOS)
+REGISTER_WORDS = ("#GP", "#DE", "ok", "EOF", "none", "skipped", *ERRNOS)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*")
 _CPU = re.compile(r"cpu[0-9]+")

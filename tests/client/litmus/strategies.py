@@ -5,12 +5,14 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from client.litmus import ast as a
+from client.litmus.arithmetic import ARITHMETIC, arith, inverse
 from client.litmus.msr import SINGLE, bit_names
 from client.litmus.words import (
     BRANCH_CONFIGS,
     CONFIGS,
     FIELDS,
     INVARIANTS,
+    OPERATORS,
     QUANTIFIERS,
     STATE_WORDS,
     VERDICTS,
@@ -45,12 +47,44 @@ PERIODS = st.sampled_from([0, 0, 0, 3, 100, 10_000, (1 << 47) - 1])
 EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
 
 
+def operands(draw: st.DrawFn, numbers: list[str], depth: int = 2) -> a.Operand:
+    """What can be computed of the registers ``numbers``, constants folded as the parser does."""
+    if depth == 0 or not draw(st.integers(0, 2)):
+        return draw(st.one_of(VALUES, st.sampled_from([a.DEPTH, *numbers])))
+    if not draw(st.integers(0, 4)):
+        return inverse(operands(draw, numbers, depth - 1))
+    op = draw(st.sampled_from(ARITHMETIC))
+    left, right = operands(draw, numbers, depth - 1), operands(draw, numbers, depth - 1)
+    return arith(op, left, 1 if op == "%" and right == 0 else right)
+
+
+def conditions(draw: st.DrawFn, numbers: list[str], fallible: list[str], depth: int = 2) -> a.Condition:
+    """``fallible``: registers that may hold a fault."""
+    if depth and not draw(st.integers(0, 3)):
+        size = draw(st.integers(2, 3))
+        args = tuple(conditions(draw, numbers, fallible, depth - 1) for _ in range(size))
+        return a.AllOf(args) if draw(st.booleans()) else a.AnyOf(args)
+    if len(fallible) > 0 and draw(st.booleans()):
+        equality = "=" if draw(st.booleans()) else "!="
+        return a.Test(draw(st.sampled_from(fallible)), equality, draw(st.sampled_from(a.FAULTS)))
+    return a.Test(operands(draw, numbers), draw(st.sampled_from(OPERATORS)), operands(draw, numbers))
+
+
 class _Actor:
-    """Draws the statements of one actor, who knows the registers set so far."""
+    """Draws the statements of one actor, who knows the registers set so far. ``bounded``: loops end soon."""
 
     def __init__(
-        self, draw: st.DrawFn, name: str, cpus: int, model: LbrModel, tasks: list[str], vcpus: list[str]
+        self,
+        draw: st.DrawFn,
+        name: str,
+        cpus: int,
+        model: LbrModel,
+        tasks: list[str],
+        vcpus: list[str],
+        *,
+        bounded: bool,
     ) -> None:
+        self.bounded = bounded
         self.draw = draw
         self.name = name
         self.cpu = st.integers(0, cpus - 1)
@@ -60,10 +94,17 @@ class _Actor:
         self.set: dict[str, a.AnyStmt] = {}
         self.open: list[str] = []
 
-    def step(self) -> a.Step:
+    def step(self, group: list[_Actor] | None = None, depth: int = 2, *, loop: bool = False) -> a.Step:
+        """``group``: who may speak between the braces of a program statement; ``loop``: this stands in one."""
         kind = "guest" if "/" in self.name else self.name.rstrip("0123456789")
-        stmt = {"host": self.host, "guest": self.guest, "user": self.user}[kind]()
-        register = getattr(stmt, "register", "")
+        own = {"host": self.host, "guest": self.guest, "user": self.user}[kind]
+        if self.draw(st.integers(0, 3)):
+            stmt = own()
+            if loop and isinstance(stmt, a.OpenEvent | a.EventOp):
+                stmt = a.Assign(self.number(), 1)
+        else:
+            stmt = self.program(group or [self], depth, loop=loop)
+        register = a.written(stmt)
         if register:
             self.set[register] = stmt
         if isinstance(stmt, a.OpenEvent):
@@ -71,6 +112,52 @@ class _Actor:
         if isinstance(stmt, a.EventOp) and stmt.op == "close":
             self.open.remove(stmt.event)
         return a.Step(self.name, stmt)
+
+    def numbers(self) -> list[str]:
+        return [register for register, stmt in self.set.items() if isinstance(stmt, a.NUMBERS)]
+
+    def fallible(self) -> list[str]:
+        return [r for r, stmt in self.set.items() if isinstance(stmt, (*a.NUMBERS, a.GuestWrmsr, a.GuestReadLbr))]
+
+    def number(self) -> str:
+        return self.draw(st.sampled_from([self.register("a"), *self.numbers()]))
+
+    def operand(self) -> a.Operand:
+        return operands(self.draw, self.numbers())
+
+    def end(self) -> a.Operand:
+        few = st.one_of(st.integers(0, 3), st.just(a.DEPTH))
+        return self.draw(few) if self.bounded else self.operand()
+
+    def test(self) -> a.Condition:
+        return conditions(self.draw, self.numbers(), self.fallible())
+
+    def program(self, group: list[_Actor], depth: int, *, loop: bool) -> a.AnyStmt:
+        draw = self.draw
+        known = ["let", "let", *(["break"] if loop else []), *(["repeat", "for", "while", "if"] if depth else [])]
+
+        def body(*, loop: bool) -> tuple[a.Step, ...]:
+            speakers = draw(st.lists(st.sampled_from(group), max_size=3))
+            return tuple(speaker.step(group, depth - 1, loop=loop) for speaker in speakers)
+
+        match draw(st.sampled_from(known)):
+            case "repeat":
+                return a.Repeat(self.end(), body(loop=True))
+            case "for":
+                first = 0 if self.bounded else self.operand()
+                counter, end = self.register("i"), self.end()
+                stmt = a.For(counter, first, end, ())
+                self.set[counter] = stmt
+                return a.For(counter, first, end, body(loop=True))
+            case "while":
+                test, inner = self.test(), body(loop=True)
+                return a.While(test, (*inner, a.Step(self.name, a.Break())) if self.bounded else inner)
+            case "if":
+                return a.If(self.test(), body(loop=loop), body(loop=loop))
+            case "break":
+                return a.Break()
+            case _:
+                return a.Assign(self.number(), self.operand())
 
     def register(self, letter: str, *, optional: bool = False) -> str:
         if optional and self.draw(st.booleans()):
@@ -174,13 +261,18 @@ class _Actor:
     def msr(self) -> a.MsrRef:
         draw = self.draw
         banks = ["LBR_FROM", "LBR_TO", *(["LBR_INFO"] if self.model.info_base else [])]
-        name = draw(st.sampled_from([*SINGLE, *banks, "0x1c9", "0x1d9", "0x680"]))
+        name = draw(st.sampled_from([*SINGLE, *banks, "0x1c9", "0x1d9", "0x680", ""]))
+        if not name:
+            at = arith("+", draw(st.sampled_from([0x1C8, 0x680, 0x6C0])), self.operand())
+            return a.MsrRef(f"{at & 0x7FF:#x}") if isinstance(at, int) else a.MsrRef("", at)
         if name not in banks:
             return a.MsrRef(name)
-        read = [r for r, stmt in self.set.items() if isinstance(stmt, a.GuestRdmsr | a.UserGetMsr)]
-        return a.MsrRef(name, draw(st.sampled_from([*range(self.model.depth), *read])))
+        index = self.operand()
+        return a.MsrRef(name, index % self.model.depth if isinstance(index, int) else index)
 
-    def value(self, msr: a.MsrRef) -> int:
+    def value(self, msr: a.MsrRef) -> a.Operand:
+        if not self.draw(st.integers(0, 3)):
+            return self.operand()
         bits = list(bit_names(msr).values())
         named = st.lists(st.sampled_from(bits), max_size=3, unique=True).map(sum) if bits else VALUES
         return self.draw(st.one_of(named, VALUES))
@@ -237,8 +329,8 @@ def _vms(name: str) -> st.SearchStrategy[VmSpec]:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, max_steps: int = 6) -> a.Scenario:
-    """A valid scenario; ``max_steps`` bounds every block."""
+def scenarios(draw: st.DrawFn, max_steps: int = 6, *, bounded: bool = True) -> a.Scenario:
+    """A valid scenario; ``max_steps`` bounds every block. Only a ``bounded`` one can always be played."""
     machine = draw(MACHINES)
     model = lbr_model(machine.lbr, machine.depth)
     count = draw(st.integers(1, 2))
@@ -247,7 +339,8 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6) -> a.Scenario:
     vcpus = [name for vm in vms for name in vm.vcpu_names()]
     extras = draw(st.sampled_from([[], ["user"], ["user", "host1"]]))
     actors = {
-        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus) for name in ["host", *vcpus, *extras]
+        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus, bounded=bounded)
+        for name in ["host", *vcpus, *extras]
     }
     names = draw(st.permutations(list(actors)))
     mixed = draw(st.integers(0, min(3, len(names))))
@@ -255,7 +348,7 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6) -> a.Scenario:
     blocks = []
     for group in groups:
         picks = draw(st.lists(st.sampled_from(group), max_size=max_steps))
-        blocks.append(a.Block(list(group), [actors[name].step() for name in picks]))
+        blocks.append(a.Block(list(group), [actors[name].step([actors[n] for n in group]) for name in picks]))
     final = None
     if draw(st.booleans()):
         final = a.Final(draw(st.sampled_from(QUANTIFIERS)), draw(_expressions(list(actors.values()))))

@@ -90,14 +90,14 @@ def test_the_printed_form() -> None:
     assert format_scenario(parse(STORY)) == PRINTED
 
 
-@given(scenarios())
+@given(scenarios(bounded=False))
 def test_round_trip(scenario: Scenario) -> None:
     text = format_scenario(scenario)
     assert parse(text) == scenario
     assert format_scenario(parse(text)) == text
 
 
-@given(scenarios())
+@given(scenarios(bounded=False))
 def test_scenarios_are_data(scenario: Scenario) -> None:
     assert msgspec.json.decode(msgspec.json.encode(scenario), type=Scenario) == scenario
 

@@ -1,0 +1,80 @@
+"""What operands and conditions come to: unsigned 64-bit arithmetic, words that stand for themselves."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+
+from client.litmus import ast as a
+from contract.x86 import MASK64
+
+UNSET = "skipped"
+"""What a register holds that no statement has set, or whose statement could not be carried out."""
+
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "%": operator.mod,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "<<": lambda left, right: left << right if right < 64 else 0,
+    ">>": lambda left, right: left >> right if right < 64 else 0,
+}
+ARITHMETIC = tuple(_ARITHMETIC)
+_ORDER: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def arith(op: str, left: a.Operand, right: a.Operand) -> a.Operand:
+    """``left op right``, a number where both are."""
+    if isinstance(left, int) and isinstance(right, int) and not (op == "%" and right == 0):
+        return _ARITHMETIC[op](left, right) & MASK64
+    return a.Arith(op, left, right)
+
+
+def inverse(arg: a.Operand) -> a.Operand:
+    return arg ^ MASK64 if isinstance(arg, int) else a.Inverse(arg)
+
+
+def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int | str:
+    """A number, or the first word met. Tables of fields take no part in arithmetic."""
+    match operand:
+        case int():
+            return operand
+        case a.DEPTH:
+            return depth
+        case str():
+            value = registers.get(operand, UNSET)
+            return value if isinstance(value, int | str) else UNSET
+        case a.Inverse(arg=arg):
+            value = evaluate(arg, registers, depth)
+            return value ^ MASK64 if isinstance(value, int) else value
+        case a.Arith(op=op):
+            left = evaluate(operand.left, registers, depth)
+            right = evaluate(operand.right, registers, depth)
+            if isinstance(left, str):
+                return left
+            if isinstance(right, str):
+                return right
+            return a.DIVISION if op == "%" and right == 0 else _ARITHMETIC[op](left, right) & MASK64
+
+
+def holds(condition: a.Condition, registers: Mapping[str, object], depth: int) -> bool:
+    match condition:
+        case a.AllOf(args=args):
+            return all(holds(arg, registers, depth) for arg in args)
+        case a.AnyOf(args=args):
+            return any(holds(arg, registers, depth) for arg in args)
+        case a.Test(op=op):
+            left = evaluate(condition.left, registers, depth)
+            fault = condition.right in a.FAULTS
+            right = condition.right if fault else evaluate(condition.right, registers, depth)
+            if op in ("=", "!="):
+                return (left == right) == (op == "=")
+            return isinstance(left, int) and isinstance(right, int) and _ORDER[op](left, right)

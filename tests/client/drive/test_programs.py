@@ -1,0 +1,271 @@
+"""Guest programs: what a program comes to is what Python comes to, on both wires, and a tape replays it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.drive.play import Player
+from client.drive.program import Program
+from client.drive.sim import SimWire
+from client.litmus import ast as a
+from client.litmus.arithmetic import evaluate, holds
+from client.litmus.limits import MAX_EXECUTED
+from client.tape.decisions import format_tape, parse_tape
+from client.tape.policy import DefaultPolicy, ReplayPolicy
+from contract.design import Design
+from contract.designs import DESIGNS, MERGED
+from contract.errors import InputError
+from contract.trace import End, Statement, canonical
+from tests.client.check.runs import outcomes, play, scenario
+from tests.client.litmus.strategies import conditions, operands
+
+MASK = (1 << 64) - 1
+PYTHON: dict[str, Callable[[int, int], int]] = {
+    "+": lambda x, y: (x + y) % 2**64,
+    "-": lambda x, y: (x - y) % 2**64,
+    "*": lambda x, y: x * y % 2**64,
+    "%": lambda x, y: x % y,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "<<": lambda x, y: x * 2**y % 2**64 if y < 64 else 0,
+    ">>": lambda x, y: x // 2**y if y < 64 else 0,
+}
+COMPARE: dict[str, Callable[[object, object], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": lambda x, y: isinstance(x, int) and isinstance(y, int) and x < y,
+    "<=": lambda x, y: isinstance(x, int) and isinstance(y, int) and x <= y,
+    ">": lambda x, y: isinstance(x, int) and isinstance(y, int) and x > y,
+    ">=": lambda x, y: isinstance(x, int) and isinstance(y, int) and x >= y,
+}
+DEPTH = 8
+
+
+def run(program: str) -> dict[str, object]:
+    """The guest's registers after it, with vm0/0 on a CPU."""
+    story = scenario(f"host {{ run vm0/0 on cpu0; }} vm0/0 {{ {program} }}")
+    played = play(story, MERGED)
+    assert not next(r.unfinished for r in played.records if isinstance(r, End))
+    return {name.partition(":")[2]: value for name, value in outcomes(played.records).items()}
+
+
+def in_python(operand: a.Operand, registers: dict[str, int | str]) -> int | str:
+    if isinstance(operand, int):
+        return operand
+    if isinstance(operand, str):
+        return DEPTH if operand == a.DEPTH else registers[operand]
+    if isinstance(operand, a.Inverse):
+        value = in_python(operand.arg, registers)
+        return MASK - value if isinstance(value, int) else value
+    left, right = in_python(operand.left, registers), in_python(operand.right, registers)
+    if isinstance(left, str) or isinstance(right, str):
+        return left if isinstance(left, str) else right
+    return "#DE" if operand.op == "%" and right == 0 else PYTHON[operand.op](left, right)
+
+
+def true_in_python(condition: a.Condition, registers: dict[str, int | str]) -> bool:
+    if isinstance(condition, a.AllOf):
+        return all(true_in_python(arg, registers) for arg in condition.args)
+    if isinstance(condition, a.AnyOf):
+        return any(true_in_python(arg, registers) for arg in condition.args)
+    right = condition.right if condition.right in ("#GP", "#DE") else in_python(condition.right, registers)
+    return COMPARE[condition.op](in_python(condition.left, registers), right)
+
+
+VALUES = st.one_of(st.integers(0, 70), st.integers(0, MASK), st.sampled_from(["#GP", "skipped"]))
+REGISTERS = st.dictionaries(st.sampled_from(["r0", "r1", "r2"]), VALUES, min_size=3)
+
+
+@given(REGISTERS, st.data())
+def test_expressions_come_to_what_python_says(registers: dict[str, int | str], data: st.DataObject) -> None:
+    operand = data.draw(st.composite(operands)(list(registers), 4))
+    assert evaluate(operand, registers, DEPTH) == in_python(operand, registers)
+
+
+@given(REGISTERS, st.data())
+def test_conditions_hold_when_python_says(registers: dict[str, int | str], data: st.DataObject) -> None:
+    condition = data.draw(st.composite(conditions)(list(registers), list(registers), 3))
+    assert holds(condition, registers, DEPTH) == true_in_python(condition, registers)
+
+
+# Random programs of assignments, loops and conditions, against a direct interpreter ------------------------
+
+
+@st.composite
+def bodies(draw: st.DrawFn, depth: int, *, loop: bool = False) -> tuple[a.Step, ...]:
+    registers = ["r0", "r1", "r2"]
+    steps = []
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(
+            st.sampled_from(["let", "let", *(["repeat", "for", "while", "if"] if depth else []), *["break"] * loop])
+        )
+        stmt: a.AnyStmt
+        match kind:
+            case "repeat":
+                stmt = a.Repeat(draw(st.integers(0, 3)), draw(bodies(depth - 1, loop=True)))
+            case "for":
+                stmt = a.For(
+                    f"i{depth}", draw(st.integers(0, 3)), draw(st.integers(0, 4)), draw(bodies(depth - 1, loop=True))
+                )
+            case "while":
+                test = conditions(draw, registers, registers, 1)
+                inner = draw(bodies(depth - 1, loop=True))
+                stmt = a.While(
+                    test,
+                    (*inner, a.Step("vm0/0", a.If(conditions(draw, registers, registers, 1), (_BREAK,), (_BREAK,)))),
+                )
+            case "if":
+                then, orelse = draw(bodies(depth - 1, loop=loop)), draw(bodies(depth - 1, loop=loop))
+                stmt = a.If(conditions(draw, registers, registers, 1), then, orelse)
+            case "break":
+                stmt = a.Break()
+            case _:
+                stmt = a.Assign(draw(st.sampled_from(registers)), operands(draw, registers))
+        steps.append(a.Step("vm0/0", stmt))
+    return tuple(steps)
+
+
+_BREAK = a.Step("vm0/0", a.Break())
+
+
+class _Leave(Exception):
+    pass
+
+
+def interpret(steps: tuple[a.Step, ...], registers: dict[str, int | str]) -> None:
+    for step in steps:
+        match step.stmt:
+            case a.Assign(register=register, value=value):
+                registers[register] = in_python(value, registers)
+            case a.If(test=test, then=then, orelse=orelse):
+                interpret(then if true_in_python(test, registers) else orelse, registers)
+            case a.Break():
+                raise _Leave
+            case a.Repeat() | a.For() | a.While():
+                _loop(step.stmt, registers)
+
+
+def _loop(stmt: a.Repeat | a.For | a.While, registers: dict[str, int | str]) -> None:
+    try:
+        match stmt:
+            case a.Repeat(count=int(count)):
+                for _ in range(count):
+                    interpret(stmt.body, registers)
+            case a.For(counter=counter, first=int(first), end=int(end)):
+                for number in range(first, end):
+                    registers[counter] = number
+                    interpret(stmt.body, registers)
+            case a.While(test=test):
+                while true_in_python(test, registers):
+                    interpret(stmt.body, registers)
+    except _Leave:
+        pass
+
+
+@given(REGISTERS, bodies(3))
+def test_programs_come_to_what_python_says(registers: dict[str, int | str], body: tuple[a.Step, ...]) -> None:
+    expected = dict(registers)
+    interpret(body, expected)
+
+    found: dict[tuple[str, str], object] = {("vm0/0", name): value for name, value in registers.items()}
+    program = Program(
+        a.Block(["vm0/0"], list(body)),
+        "story",
+        found,
+        lambda actor, register, value: found.update({(actor, register): value}),
+        DEPTH,
+    )
+    program.settle()
+
+    assert program.current is None
+    assert {name: value for (_, name), value in found.items()} == expected
+
+
+# In the player ---------------------------------------------------------------------------------------------
+
+
+def test_loops_and_conditions() -> None:
+    seen = run("n = 0; for i in 2 .. 5 { n = n * 10 + i; } repeat n % 5 { n = n + 1; } m = n >> 1 ^ 0xf0;")
+    assert (seen["i"], seen["n"], seen["m"]) == (4, 238, 238 // 2 ^ 0xF0)
+    assert run("n = 1; while n < 100 { n = n << 1; if n = 16 { break; } else { } }")["n"] == 16
+    assert run("n = 7; if n = 6 { n = 1; } else if n = 7 /\\ n != #GP { n = 2; } else { n = 3; }")["n"] == 2
+
+
+def test_a_loop_steps_as_often_as_it_goes_round() -> None:
+    story = scenario("host { run vm0/0 on cpu0; } vm0/0 { repeat 5 { branch 2; } }")
+    said = [r.text for r in play(story, MERGED).records if isinstance(r, Statement)]
+    assert said == ["run vm0/0 on cpu0", *["branch 2"] * 5]
+
+
+def test_computed_addresses() -> None:
+    seen = run(
+        "wrmsr DEBUGCTL, LBR; branch 3; wrmsr DEBUGCTL, 0; t = rdmsr LBR_TOS;"
+        "a = rdmsr 0x680 + t; b = rdmsr LBR_FROM[t]; c = rdmsr LBR_FROM[t + lbr_depth]; e = 0x680 + t; d = rdmsr e;"
+    )
+    assert isinstance(seen["a"], int)
+    assert seen["a"] > 0
+    assert seen["a"] == seen["b"] == seen["c"] == seen["d"]
+
+
+def test_faults_are_values() -> None:
+    seen = run(
+        "r = rdmsr 0x40; w = wrmsr 0x40, 1; n = 0; if r = #GP /\\ w = #GP { n = 1; } m = r + 1; x = rdmsr 0x680 + r;"
+    )
+    assert (seen["r"], seen["w"], seen["n"], seen["m"], seen["x"]) == ("#GP", "#GP", 1, "#GP", "skipped")
+    assert run("n = 3; d = n % (n - 3); if d = #DE { n = 4; }")["n"] == 4
+
+
+def test_a_written_value_can_be_computed() -> None:
+    seen = run(
+        "wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI; r = rdmsr DEBUGCTL; wrmsr DEBUGCTL, r & ~LBR; s = rdmsr DEBUGCTL;"
+    )
+    assert (seen["r"], seen["s"]) == (0x801, 0x800)
+
+
+def test_a_count_or_end_that_is_no_number_ends_the_loop() -> None:
+    seen = run("r = rdmsr 0x40; n = 0; repeat r { n = 1; } for i in 0 .. r { n = 2; } for i in r .. 4 { n = 3; }")
+    assert seen["n"] == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("while 1 = 1 { }", "while 1 = 1 { ... }"),
+        ("repeat 0xffffffff { nop; }", "repeat 0xffffffff { ... }"),
+        ("n = 0; while n = 0 { n = 0; }", "n = 0"),
+    ],
+)
+def test_a_program_is_bounded(program: str, line: str) -> None:
+    with pytest.raises(InputError) as error:
+        run(program)
+    assert str(error.value).startswith("test:")
+    assert f"vm0/0 carries out more than {MAX_EXECUTED} statements, at '{line}'" in str(error.value)
+
+
+def test_user_space_computes_too() -> None:
+    user = "b = 0x1d9; u = set vm0/0 b, b & 1; v = get vm0/0 0x1c0 + 0x19;"
+    story = scenario(f"host {{ run vm0/0 on cpu0; }} user {{ {user} }}")
+    seen = outcomes(play(story, MERGED).records)
+    assert (seen["user:u"], seen["user:v"]) == (1, 1)
+
+
+LONG = """host { run vm0/0 on cpu0; h = open cpu0 pinned branch any; close h; }
+vm0/0 {
+    wrmsr DEBUGCTL, LBR;
+    for i in 0 .. 3 { branch 2; t = rdmsr LBR_TOS; if t = #GP { f = 0; } else { f = rdmsr 0x680 + t; } }
+}"""
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_a_tape_replays(design: Design) -> None:
+    story = scenario(LONG)
+    first = Player(SimWire(), story, design, DefaultPolicy()).play()
+    tape = parse_tape(format_tape(first.tape))
+    again = Player(SimWire(), story, design, ReplayPolicy(tape)).play()
+    assert canonical(again.records) == canonical(first.records)
