@@ -59,7 +59,7 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
         found, place = quote(token), token_place(file, token)
         near = hint(token, [texts[t] for t in accepted if t in texts and texts[t].isidentifier()])
         near = near if len(expected) > 3 else ""
-        if token in RESERVED and "a name" in expected:
+        if token in RESERVED and {"a name", "a statement"} & set(expected):
             near = near or ", a reserved word"
     return InputError(f"expected {listed(expected)}, found {found}{near}", place)
 

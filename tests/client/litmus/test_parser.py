@@ -494,3 +494,67 @@ def test_load_errors_name_the_path(tmp_path: Path) -> None:
 def test_documented_example() -> None:
     assert doctest.testmod(client.litmus.build).failed == 0
     assert doctest.testmod(client.litmus.build).attempted > 0
+
+
+# Programs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("r1 = r2 + 1;", "9:6: vm0/0 has set no register 'r2' by here"),
+        ("r1 = r0-1;", "9:6: 'r0-1' is one name, write 'r0 - 1'"),
+        ("g = rdmsr LBR_STACK; r1 = g + 1;", "9:27: 'g' is no number: vm0/0 set it by 'g = rdmsr LBR_STACK'"),
+        ("r1 = r0 % 0;", "9:6: this divides by zero"),
+        ("r1 = r0 +;", "9:10: expected an expression, found ';'"),
+        ("r1 = (r0;", "9:9: expected ')', found ';'"),
+        ("r1 = 0x1ffffffffffffffff;", "9:6: '0x1ffffffffffffffff' does not fit 64 bits"),
+        ("JCC = 1;", "9:1: 'JCC' cannot name a register: reserved, too long or malformed"),
+        ("from = 1;", "9:1: expected a statement or '}', found 'from', a reserved word"),
+        ("r1 = LBR_FROM[0];", "9:15: LBR_FROM[...] is an MSR, which only rdmsr, wrmsr, get and set reach"),
+        ("break;", "9:1: break stands in no loop"),
+        ("if r0 = 1 { break; }", "9:13: break stands in no loop"),
+        ("if r0 { }", "9:7: expected a comparison, found '{'"),
+        ("if r0 = #XX { }", "9:9: expected a number, #GP or #DE, found '#XX'"),
+        ("if r0 < #GP { }", "9:4: named values have no order, expected '=' or '!=', found '<'"),
+        ("if r0 = 1 { nop; } else if { }", "9:28: expected an expression, found '{'"),
+        ("repeat { nop; }", "9:8: expected an expression, found '{'"),
+        ("for i in 0 { }", "9:12: expected '..', found '{'"),
+        ("for i in 0 .. j { }", "9:15: vm0/0 has set no register 'j' by here"),
+        ("for LBR in 0 .. 1 { }", "9:5: expected a name, found 'LBR', a reserved word"),
+        ("repeat 2 { host: nop; }", "9:12: 'host' is no actor of this block"),
+        ("repeat 2 { h1 = open cpu0 counter; }", "9:17: 'open' is a host statement, 'vm0/0' is no host"),
+        ("rdmsr 0x680 + r9;", "9:15: vm0/0 has set no register 'r9' by here"),
+        ("wrmsr DEBUGCTL, r0 | LBT;", "9:22: unknown bit of DEBUGCTL 'LBT', did you mean 'LBR'?"),
+        ("r1 = r0 == 1;", "9:9: expected ';', found '='"),
+        ("repeat 1 {" * 70 + "}" * 70, "9:631: blocks nest deeper than 64"),
+        ("r1 = " + "~" * 100 + "r0;", "9:73: the expression nests deeper than 64"),
+    ],
+)
+def test_program_errors(program: str, expected: str) -> None:
+    assert message(FRAME.format(host="", guest=program, end="")) == f"s.litmus:{expected}"
+
+
+def test_an_event_is_not_opened_in_a_loop() -> None:
+    text = FRAME.format(host="repeat 2 { h1 = open cpu0 counter; }", guest="", end="")
+    assert message(text) == "s.litmus:6:17: open in a loop: a register names one event"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 + 2 * 3", 7),
+        ("1 << 2 + 1", 8),
+        ("7 & 3 << 1", 6),
+        ("6 ^ 3 & 2", 4),
+        ("1 | 6 ^ 4", 3),
+        ("10 - 3 - 2", 5),
+        ("~0 - ~1", 1),
+        ("7 % 4 * 2", 6),
+        ("1 << 64", 0),
+        ("LBR | FREEZE_LBRS_ON_PMI", 0x801),
+    ],
+)
+def test_operators_bind_as_in_c(text: str, expected: int) -> None:
+    story = parse(FRAME.format(host="", guest=f"r1 = {text};", end=""))
+    assert story.blocks[1].steps[-1].stmt == a.Assign("r1", expected)
