@@ -192,6 +192,15 @@ def scenarios_command(as_json: JsonOption = False) -> None:
     scenarios(as_json=as_json)
 
 
+@app.command("lang")
+@command
+def language_command(as_json: JsonOption = False) -> None:
+    """Show the statements of a scenario, each by an example."""
+    from client.cli.lists import language
+
+    language(as_json=as_json)
+
+
 @app.command("oracle")
 @command
 def oracle_command(

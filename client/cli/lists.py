@@ -1,4 +1,4 @@
-"""``lbrlab designs``, ``invariants``, ``scenarios``: what there is to choose from."""
+"""``lbrlab designs``, ``invariants``, ``scenarios``, ``lang``: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from rich.markup import escape
 from client.cli.frame import console, print_table
 from client.cli.runs import LIBRARY
 from client.litmus import load
+from client.litmus.limits import MAX_EXECUTED
+from client.litmus.reference import STATEMENTS
 from client.report.documents import designs_document, invariants_document, print_json
 from client.report.tables import axes_table
 from contract.designs import DESIGNS
@@ -43,3 +45,19 @@ def scenarios(*, as_json: bool) -> None:
     out = console()
     for name, (scenario, _) in found.items():
         out.print(f"[bold]{name}[/]: {escape(scenario.purpose)}", soft_wrap=True)
+
+
+def language(*, as_json: bool) -> None:
+    """``--json``: who to example to meaning."""
+    if as_json:
+        print_json({who: dict(statements) for who, statements in STATEMENTS.items()})
+        return
+    out = console()
+    for who, statements in STATEMENTS.items():
+        out.print(f"[bold]{'any actor' if who == 'anyone' else who}[/]", soft_wrap=True)
+        for text, about in statements:
+            out.print(f"    {escape(text)}", soft_wrap=True)
+            out.print(f"        {escape(about)}", style="dim", soft_wrap=True)
+    out.print(
+        f"A thread carries out at most {MAX_EXECUTED:,} statements, those of loops counted each time.", soft_wrap=True
+    )

@@ -192,7 +192,7 @@ def test_the_lists_have_machine_readable_twins() -> None:
     assert set(document(lbrlab("designs", "--json"))) == set(DESIGNS)
     assert set(document(lbrlab("invariants", "--json"))) == {i.name for i in INVARIANTS}
     assert "central-story" in document(lbrlab("scenarios", "--json"))
-    for name in ("designs", "invariants", "scenarios"):
+    for name in ("designs", "invariants", "scenarios", "lang"):
         assert lbrlab(name).exit_code == 0
 
 
