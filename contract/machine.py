@@ -132,7 +132,15 @@ class LoadLbr(Request):
     task: str = ""
 
 
-AnyRequest = Enter | Continue | ReadMsr | WriteMsr | StoreLbr | LoadLbr
+class ReadCounter(Request):
+    """Read the event that counts for a guest's counter, wherever it is."""
+
+    event: int
+
+
+SiliconRequest = Enter | Continue | ReadMsr | WriteMsr | StoreLbr | LoadLbr
+"""What the silicon answers; perf answers the rest."""
+AnyRequest = SiliconRequest | ReadCounter
 
 
 class Reply(msgspec.Struct, tag_field="reply", tag=True):
@@ -184,10 +192,16 @@ class LbrLoaded(Reply):
     pass
 
 
+class CounterRead(Reply):
+    """What the event has counted since it was created; 0 where there is no such event."""
+
+    count: int
+
+
 class NotRunning(Reply):
     """The vCPU's thread is not on that CPU."""
 
     why: str
 
 
-AnyReply = Ran | Exit | EntryRefused | MsrDone | LbrStored | LbrLoaded | NotRunning
+AnyReply = Ran | Exit | EntryRefused | MsrDone | LbrStored | LbrLoaded | CounterRead | NotRunning

@@ -52,6 +52,33 @@ class CreateEvent(Message):
     task: str = ""
 
 
+class CreateCounter(Message):
+    """``perf_event_create_kernel_counter`` for general counter ``counter`` of the guest: counts branches that the guest
+    retires at ``levels``, and overflows each ``period`` of them. Answered by EventCreated with the same ``request``."""
+
+    vcpu: str
+    request: int
+    counter: int
+    levels: list[str]
+    period: int
+
+
+class PauseCounter(Message):
+    """``perf_event_pause``: a counter's event stops counting; what it has counted stays."""
+
+    event: int
+
+
+class ResumeCounter(Message):
+    """``perf_event_period`` and ``perf_event_enable``: it counts on, the next overflow is ``period`` away. Answered by
+    EventCreated with the same ``request``."""
+
+    vcpu: str
+    request: int
+    event: int
+    period: int
+
+
 class ReleaseEvent(Message):
     event: int
 
@@ -133,6 +160,8 @@ class Available(Message):
 
 
 class Overflow(Message):
+    """A guest counter's event overflowed: the PMI of ``kvm_perf_overflow``."""
+
     event: int
     cpu: int
 
@@ -144,13 +173,29 @@ class Drain(Message):
     reason: str = ""
 
 
-KVM_TO_HOST = Hello | Resume | RegisterVcpu | CreateEvent | ReleaseEvent | EnableEvent | Ack | Renew | Drain
+KVM_TO_HOST = (
+    Hello
+    | Resume
+    | RegisterVcpu
+    | CreateEvent
+    | CreateCounter
+    | PauseCounter
+    | ResumeCounter
+    | ReleaseEvent
+    | EnableEvent
+    | Ack
+    | Renew
+    | Drain
+)
 HOST_TO_KVM = Welcome | EventCreated | SchedIn | SchedOut | EventState | Revoke | Available | Overflow | Drain
 AnyMessage = (
     Hello
     | Resume
     | RegisterVcpu
     | CreateEvent
+    | CreateCounter
+    | PauseCounter
+    | ResumeCounter
     | ReleaseEvent
     | EnableEvent
     | Ack

@@ -385,6 +385,27 @@ class GuestEvent(Record):
     why: str = ""
 
 
+class CounterEvent(Record):
+    """KVM's end of the host event that counts for the guest's counter ``counter``: ``created``, ``failed``, ``paused``,
+    ``resumed``, ``released``."""
+
+    vcpu: str
+    counter: int
+    event: int
+    what: str
+    why: str = ""
+
+
+class GuestPmi(Record):
+    """A PMI goes into the guest with the next entry. ``status``: its PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its
+    DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI)."""
+
+    vcpu: str
+    cpu: int
+    status: int
+    frozen: bool
+
+
 class Granted(Record):
     """KVM now holds ``grant`` (0: none) for this vCPU."""
 
@@ -407,7 +428,7 @@ AnyRecord = (
     | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
     | VcpuLoad | VcpuPut | UserExit | UserReturn | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
-    | PassthroughSet | GuestEvent | Granted | Warn
+    | PassthroughSet | GuestEvent | CounterEvent | GuestPmi | Granted | Warn
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

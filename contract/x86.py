@@ -24,6 +24,23 @@ MSR_LBR_INFO = 0xDC0
 MSR_CORE_LBR_FROM = 0x40
 MSR_CORE_LBR_TO = 0x60
 
+MSR_PMC = 0xC1
+MSR_EVENTSEL = 0x186
+MSR_PMC_FULL = 0x4C1
+MSR_GLOBAL_STATUS = 0x38E
+MSR_GLOBAL_CTRL = 0x38F
+MSR_GLOBAL_OVF_CTRL = 0x390
+COUNTERS_NAMED = 8
+"""How many counters' registers have names here."""
+COUNTER_NAMES = {
+    MSR_GLOBAL_STATUS: "PERF_GLOBAL_STATUS",
+    MSR_GLOBAL_CTRL: "PERF_GLOBAL_CTRL",
+    MSR_GLOBAL_OVF_CTRL: "PERF_GLOBAL_OVF_CTRL",
+    **{MSR_EVENTSEL + i: f"PERFEVTSEL{i}" for i in range(COUNTERS_NAMED)},
+    **{MSR_PMC + i: f"PMC{i}" for i in range(COUNTERS_NAMED)},
+    **{MSR_PMC_FULL + i: f"A_PMC{i}" for i in range(COUNTERS_NAMED)},
+}
+
 LBR_FMT_MASK = 0x3F
 PERF_CAP_FULL_WIDTH_WRITES = 1 << 13
 
@@ -49,6 +66,28 @@ DEBUGCTL_FREEZE_LBRS_ON_PMI = int(Debugctl.FREEZE_LBRS_ON_PMI)
 DEBUGCTL_BUS_LOCK_DETECT = int(Debugctl.BUS_LOCK_DETECT)
 DEBUGCTL_RTM_DEBUG = int(Debugctl.RTM_DEBUG)
 DEBUGCTL_DEFINED = sum(Debugctl)
+
+
+class Eventsel(IntFlag):
+    """IA32_PERFEVTSELx above the event (7:0) and its unit mask (15:8)."""
+
+    USR = 1 << 16
+    OS = 1 << 17
+    EDGE = 1 << 18
+    PIN = 1 << 19
+    INT = 1 << 20
+    ANY = 1 << 21
+    EN = 1 << 22
+    INV = 1 << 23
+
+
+EVENTSEL_USR = int(Eventsel.USR)
+EVENTSEL_OS = int(Eventsel.OS)
+EVENTSEL_INT = int(Eventsel.INT)
+EVENTSEL_EN = int(Eventsel.EN)
+EVENTSEL_RESERVED = 0xFFFF_FFFF_0020_0000
+EVENTSEL_RAW = 0xFFFF_FFFF & ~(EVENTSEL_INT | EVENTSEL_EN | int(Eventsel.PIN))
+"""What makes two selects the same event: all but whether and how it is delivered."""
 
 
 class LbrSelect(IntFlag):
@@ -181,7 +220,7 @@ def lbr_names(model: LbrModel) -> dict[int, str]:
 
 
 def msr_name(model: LbrModel, msr: int) -> str:
-    return lbr_names(model).get(msr, f"{msr:#x}")
+    return lbr_names(model).get(msr) or COUNTER_NAMES.get(msr, f"{msr:#x}")
 
 
 def is_canonical(value: int) -> bool:

@@ -12,6 +12,7 @@ from contract.messages import (
     EventCreated,
     EventState,
     Hello,
+    Overflow,
     RegisterVcpu,
     Revoke,
     SchedIn,
@@ -21,6 +22,7 @@ from contract.messages import (
 from contract.session import Session, discard
 from contract.trace import TraceLog
 from kvm_svc.hypervisor import notifications
+from kvm_svc.hypervisor.counters import overflow
 from kvm_svc.hypervisor.state import Hypervisor
 
 
@@ -70,4 +72,5 @@ _HANDLERS: dict[type, Callable[[Hypervisor, Any], None]] = {
     EventState: notifications.event_state,
     Revoke: notifications.revoke,
     Available: notifications.available,
+    Overflow: overflow,
 }

@@ -35,7 +35,7 @@ from contract.control import (
 )
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
-from contract.machine import AnyReply, AnyRequest
+from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TraceLog
@@ -77,7 +77,11 @@ class HostCore:
     def request(self, request: AnyRequest) -> AnyReply:
         if not self.configured:
             raise RefusedError("not configured yet", "ENXIO")
-        return self.machine.handle(request, self.perf.is_active)
+        if isinstance(request, ReadCounter):
+            return CounterRead(self.perf.guest_count(request.event, request.vcpu))
+        reply = self.machine.handle(request, self.perf.is_active)
+        self.endpoint.tell_overflows()
+        return reply
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
         envelope = self.inbox.decide(fate, session, n, self.log)

@@ -12,14 +12,18 @@ from contract.inbox import CAPACITY
 from contract.messages import (
     AnyMessage,
     Available,
+    CreateCounter,
     CreateEvent,
     EnableEvent,
     Envelope,
     EventCreated,
     EventState,
     Hello,
+    Overflow,
+    PauseCounter,
     RegisterVcpu,
     ReleaseEvent,
+    ResumeCounter,
     Revoke,
     SchedIn,
     SchedOut,
@@ -86,6 +90,13 @@ class Endpoint:
                 self.vcpus[body.task] = envelope.session
             case CreateEvent():
                 self._create(envelope.session, body)
+            case CreateCounter():
+                self._create_counter(envelope.session, body)
+            case PauseCounter():
+                if event := self._guest_event(envelope, body.event):
+                    sched.disable(self.perf.state, event)
+            case ResumeCounter():
+                self._resume_counter(envelope, body)
             case ReleaseEvent():
                 if event := self._guest_event(envelope, body.event):
                     self.perf.close(event)
@@ -106,7 +117,7 @@ class Endpoint:
 
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)
-        if event is None or self.vcpus.get(event.guest) != envelope.session:
+        if event is None or self.vcpus.get(event.guest or event.counts_for) != envelope.session:
             discard(envelope, self.log, "R1", f"event {event_id} is not one of this session")
             return None
         return event
@@ -130,10 +141,40 @@ class Endpoint:
             created.grant = self._grant(event)
         self._send(session, created)
 
+    def _create_counter(self, session: str, request: CreateCounter) -> None:
+        name = f"pmc{request.counter}:{request.vcpu}"
+        answer = EventCreated(request.vcpu, request.request, 0)
+        try:
+            if self.vcpus.get(request.vcpu) != session:
+                raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
+            answer.event = self.perf.open_counter(name, request.vcpu, request.levels, request.period).id
+        except RefusedError as error:
+            self.log.add(EventFailed(name, error.errno))
+            answer.errno = error.errno
+        self.notify()
+        self._send(session, answer)
+
     # News for KVM ----------------------------------------------------------------------------------------
 
     def _send(self, session: str, body: AnyMessage) -> None:
         self.outbox.append(self.sessions[session].wrap(body, self.log))
+
+    def _resume_counter(self, envelope: Envelope, request: ResumeCounter) -> None:
+        answer = EventCreated(request.vcpu, request.request, 0)
+        event = self._guest_event(envelope, request.event)
+        if event is not None and event.counts_for == request.vcpu:
+            self.perf.resume_counter(event, request.period)
+            answer.event = event.id
+        else:
+            answer.errno = "ENOENT"
+        self.notify()
+        self._send(envelope.session, answer)
+
+    def tell_overflows(self) -> None:
+        """``kvm_perf_overflow``, called in the PMI."""
+        overflows, self.perf.state.overflows = self.perf.state.overflows, []
+        for event, cpu in overflows:
+            self._send(self.vcpus[event.counts_for], Overflow(event.id, cpu))
 
     def notify(self, besides: PerfEvent | None = None) -> None:
         """Settle what the perf core changed and tell the KVMs concerned, as far as the design tells them anything."""

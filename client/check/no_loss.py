@@ -7,8 +7,8 @@ from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.lbr_ring import LbrRing
 from contract.provenance import branch_base, sign_extended
-from contract.trace import Access, GuestMsr, LbrReset, Retired, UserMsr
-from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, is_lbr_msr
+from contract.trace import Access, GuestMsr, GuestPmi, LbrReset, Retired, UserMsr
+from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, is_lbr_msr
 
 
 @dataclass(slots=True)
@@ -92,6 +92,10 @@ class NoLoss(Monitor):
         elif r.reached and not r.read and not r.task:
             self.references[r.vcpu].lbr.put(r.msr, r.value)
 
+    def _pmi(self, r: GuestPmi) -> None:
+        if r.frozen:
+            self.references[r.vcpu].debugctl &= ~DEBUGCTL_LBR
+
     def _say(self, msr: int, value: int) -> str:
         if msr == MSR_LBR_TOS:
             return f"TOS {value}"
@@ -105,4 +109,5 @@ class NoLoss(Monitor):
         Access: _access,
         GuestMsr: _guest_msr,
         UserMsr: _user_msr,
+        GuestPmi: _pmi,
     }

@@ -6,11 +6,15 @@ import re
 
 from client.litmus.ast import MsrRef
 from contract.x86 import (
+    COUNTER_NAMES,
+    COUNTERS_NAMED,
     IA32_DEBUGCTL,
     IA32_PERF_CAPABILITIES,
+    MSR_EVENTSEL,
     MSR_LBR_SELECT,
     MSR_LBR_TOS,
     Debugctl,
+    Eventsel,
     LbrModel,
     LbrSelect,
 )
@@ -20,6 +24,7 @@ SINGLE = {
     "PERF_CAPABILITIES": IA32_PERF_CAPABILITIES,
     "LBR_SELECT": MSR_LBR_SELECT,
     "LBR_TOS": MSR_LBR_TOS,
+    **{name: msr for msr, name in COUNTER_NAMES.items()},
 }
 BANKS = ("LBR_FROM", "LBR_TO", "LBR_INFO")
 LBR_STACK = "LBR_STACK"
@@ -40,6 +45,7 @@ SPELLINGS = (*SINGLE, *BANKS, *_ALIASES)
 _BITS: dict[int, dict[str, int]] = {
     IA32_DEBUGCTL: {bit.name: int(bit) for bit in Debugctl if bit.name},
     MSR_LBR_SELECT: {bit.name: int(bit) for bit in LbrSelect if bit.name},
+    **{MSR_EVENTSEL + i: {bit.name: int(bit) for bit in Eventsel if bit.name} for i in range(COUNTERS_NAMED)},
 }
 
 BITS = {name: bit for names in _BITS.values() for name, bit in names.items()}

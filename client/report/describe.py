@@ -39,7 +39,15 @@ class Describer:
                 return self._kvm_record(record)
             case t.VcpuLoad() | t.VcpuPut() | t.VcpuWait() | t.VcpuWake() | t.Access() | t.UserMsr():
                 return self._kvm_record(record)
-            case t.VcpuMoved() | t.PassthroughSet() | t.GuestEvent() | t.Granted() | t.Warn():
+            case (
+                t.VcpuMoved()
+                | t.PassthroughSet()
+                | t.GuestEvent()
+                | t.CounterEvent()
+                | t.GuestPmi()
+                | t.Granted()
+                | t.Warn()
+            ):
                 return self._kvm_record(record)
             case t.EventOpen() | t.EventFailed() | t.EventChange() | t.EventClose() | t.HostLbr() | t.SampleTaken():
                 return self._perf_record(record)
@@ -185,6 +193,12 @@ class Describer:
                     return f"user space gets {whose}: {self.value(r.msr, r.value) if r.taken else 'rejected'}"
                 taken = "taken" if r.taken else "rejected"
                 return f"user space sets {whose} <- {self.value(r.msr, r.value)}: {taken}"
+            case t.CounterEvent():
+                why = f" ({r.why})" if r.why else ""
+                return f"{r.vcpu}: event {r.event} of counter {r.counter} {r.what}{why}"
+            case t.GuestPmi():
+                frozen = ", LBR frozen" if r.frozen else ""
+                return f"PMI for {r.vcpu}, PERF_GLOBAL_STATUS {r.status:#x}{frozen}"
             case t.VcpuMoved():
                 having = (
                     f"with its LBR, DEBUGCTL {self.bits(IA32_DEBUGCTL, r.debugctl)}" if r.lbr else "without its LBR"

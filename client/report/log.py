@@ -29,6 +29,8 @@ _SOURCES: dict[str, tuple[type, ...]] = {
         t.VcpuMoved,
         t.PassthroughSet,
         t.GuestEvent,
+        t.CounterEvent,
+        t.GuestPmi,
         t.Granted,
         t.Warn,
     ),

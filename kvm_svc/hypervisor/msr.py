@@ -20,6 +20,7 @@ from contract.x86 import (
     IA32_PERF_CAPABILITIES,
 )
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, guest_capabilities, supported_debugctl
+from kvm_svc.hypervisor.counters import counter_access, is_counter_msr
 from kvm_svc.hypervisor.lbr import ask_for_event, set_passthrough
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
@@ -40,6 +41,9 @@ def intercepted_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return _answer(hv, vcpu, work, "gp" if value is None else "done", value)
     if is_guest_lbr_msr(hv, vcpu.vm, msr):
         return (yield from lbr_msr_access(hv, vcpu, work))
+    if is_counter_msr(hv, vcpu, msr):
+        value = yield from counter_access(hv, vcpu, work.exit)
+        return _answer(hv, vcpu, work, "gp" if value is None else "done", value)
     return _answer(hv, vcpu, work, "gp")
 
 

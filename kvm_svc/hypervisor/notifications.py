@@ -6,6 +6,7 @@ from contract.design import Notifier, Recovery, Release, Save
 from contract.messages import Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
 from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
+from kvm_svc.hypervisor.counters import counter_created, slice_begins
 from kvm_svc.hypervisor.lbr import deny, drop_grant, hold_grant, release_event, set_passthrough
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
@@ -23,6 +24,7 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
             set_passthrough(hv, vcpu, False, "new slice")
         elif not vcpu.debugctl & DEBUGCTL_LBR:
             release_event(hv, vcpu, "a slice without LBR use")
+    slice_begins(vcpu)
     vcpu.lbr_desc.cleanup = vcpu.lbr_desc.event != 0
     vcpu.saved.restore = vcpu.saved.active and hv.design.save is Save.KVM_SWITCH
 
@@ -40,7 +42,7 @@ def sched_out(hv: Hypervisor, message: SchedOut) -> None:
 
 def event_created(hv: Hypervisor, message: EventCreated) -> None:
     vcpu = hv.vcpus.get(message.vcpu)
-    if vcpu is None or vcpu.lbr_desc.asked != message.request:
+    if vcpu is None or counter_created(hv, vcpu, message) or vcpu.lbr_desc.asked != message.request:
         return
     vcpu.lbr_desc.asked = 0
     vcpu.lbr_desc.event, vcpu.lbr_desc.create_errno = message.event, message.errno

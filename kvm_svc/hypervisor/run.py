@@ -34,11 +34,14 @@ from contract.machine import (
 )
 from contract.trace import UserExit, UserReturn
 from contract.x86 import IA32_DEBUGCTL
+from kvm_svc.hypervisor.counters import reprogram_counters
 from kvm_svc.hypervisor.entry import note_check, prepare_entry
 from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
+from kvm_svc.hypervisor.pmi import deliver_pmi
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
-TAKEN_BY_HOST = ("external-interrupt", "nmi")
+NMI = "nmi"
+TAKEN_BY_HOST = ("external-interrupt", NMI)
 """Exits that the host has dealt with by the time KVM hears of them: the guest just goes on."""
 NOTHING_TO_DO = ("cpuid", "hlt")
 """Exits after which the guest goes on at once. A HLT has its wake-up pending."""
@@ -85,6 +88,9 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
         if vcpu.guest_mode:
             reply = yield Continue(vcpu.name, vcpu.cpu, ops, vcpu.kick)
         else:
+            if (yield from reprogram_counters(hv, vcpu)):
+                return
+            deliver_pmi(hv, vcpu)
             enter = yield from prepare_entry(hv, vcpu, ops)
             reply = yield enter
             if isinstance(reply, Ran | Exit):
@@ -103,6 +109,8 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                     return
                 if reply.partial:
                     _cut(vcpu, reply.partial)
+                    if reply.reason == NMI and vcpu.pmu.counting:
+                        return
                 elif len(vcpu.values) == len(vcpu.ops):
                     return
             case NotRunning():

@@ -10,6 +10,7 @@ from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
 from contract.trace import TraceLog
 from contract.x86 import LbrModel
+from kvm_svc.hypervisor.guest_pmu import GuestPmu
 from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
 
 
@@ -112,10 +113,11 @@ class Vcpu:
     lbr_desc: LbrDesc = field(default_factory=LbrDesc)
     claim: Claim = field(default_factory=Claim)
     saved: SavedLbr = field(default_factory=SavedLbr)
+    pmu: GuestPmu = field(default_factory=GuestPmu)
 
     @property
     def waiting(self) -> bool:
-        return self.lbr_desc.asked != 0
+        return self.lbr_desc.asked != 0 or self.pmu.waiting
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from contract.machine import Exit
 class Cpu:
     """``task`` is what the host runs here ("" is the idle task); ``guest`` the vCPU in guest mode, "" in host mode.
 
-    ``retired`` and ``retired_guest`` count branches of either mode, as free-running counters would. ``traced_debugctl``
+    ``retired`` and ``retired_guest`` count branches of either mode, as free-running counters would, ``retired_by_user``
+    those of the guest at user level. ``traced_debugctl``
     is the DEBUGCTL value that the trace last showed."""
 
     index: int
@@ -22,6 +23,7 @@ class Cpu:
     guest: str = ""
     retired: int = 0
     retired_guest: int = 0
+    retired_by_user: int = 0
     traced_debugctl: int = 0
 
 

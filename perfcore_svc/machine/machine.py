@@ -23,7 +23,6 @@ from contract.lbr_ring import LbrRing
 from contract.machine import (
     AnyOp,
     AnyReply,
-    AnyRequest,
     Branch,
     Continue,
     Controls,
@@ -42,6 +41,7 @@ from contract.machine import (
     Ran,
     Rdmsr,
     ReadMsr,
+    SiliconRequest,
     StoreLbr,
     WriteMsr,
     Wrmsr,
@@ -78,8 +78,8 @@ IsActive = Callable[[int, int], bool]
 class Counters(Protocol):
     """What watches the branches that retire."""
 
-    def room(self, cpu: Cpu) -> int:
-        """Branches until a counter overflows on this CPU, in the mode it is in."""
+    def room(self, cpu: Cpu, privilege: str) -> int:
+        """Branches of this level until a counter overflows on this CPU, in the mode it is in."""
 
     def overflow(self, cpu: Cpu) -> None:
         """The interrupt of a counter that has; the CPU is in host mode."""
@@ -91,7 +91,7 @@ NEVER = 1 << 62
 class NoCounters:
     """Nothing overflows."""
 
-    def room(self, cpu: Cpu) -> int:
+    def room(self, cpu: Cpu, privilege: str) -> int:
         return NEVER
 
     def overflow(self, cpu: Cpu) -> None:
@@ -141,7 +141,7 @@ class Machine:
     def host_retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> None:
         """Branches of the host, with the interrupts that come of them."""
         while count:
-            room = self.pmi.room(cpu)
+            room = self.pmi.room(cpu, privilege)
             burst = min(count, room)
             self.retire(cpu, branch, privilege, burst)
             count -= burst
@@ -161,6 +161,8 @@ class Machine:
         first = self._serials(count)
         if guest:
             cpu.retired_guest += count
+            if privilege == "user":
+                cpu.retired_by_user += count
         else:
             cpu.retired += count
         recorded = False
@@ -178,7 +180,7 @@ class Machine:
 
     # The machine stream ----------------------------------------------------------------------------------
 
-    def handle(self, request: AnyRequest, is_active: IsActive) -> AnyReply:
+    def handle(self, request: SiliconRequest, is_active: IsActive) -> AnyReply:
         """Answer KVM."""
         if isinstance(request, ReadMsr | WriteMsr | LoadLbr) and request.task:
             return self._for_another_thread(request, is_active)
@@ -267,7 +269,7 @@ class Machine:
                 if value.fault:
                     break
             elif isinstance(op, Branch):
-                room = self.pmi.room(cpu)
+                room = self.pmi.room(cpu, op.privilege)
                 burst = min(op.count, room)
                 self.retire(cpu, op.branch, op.privilege, burst)
                 if burst == op.count:

@@ -10,7 +10,7 @@ from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import lbr, rotation, sched
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.opening import Reservations, guest_event, host_event
+from perfcore_svc.perf.opening import Reservations, guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, counted, unthrottle
 from perfcore_svc.perf.pmu import Pmu
 from perfcore_svc.perf.rules import KernelRules
@@ -68,6 +68,27 @@ class Perf:
         self.reservations.take(event)
         self._install(event)
         return event
+
+    def open_counter(self, name: str, vcpu: str, levels: list[str], period: int) -> PerfEvent:
+        """``perf_event_create_kernel_counter`` for a guest's counter. It succeeds where no counter is free, too."""
+        event = guest_counter(self.state.pmu, self.next_id, name, vcpu, levels, period)
+        self.reservations.take(event)
+        self._install(event)
+        return event
+
+    def resume_counter(self, event: PerfEvent, period: int) -> None:
+        """``perf_event_period``, ``perf_event_enable``."""
+        now = counted(self.machine.cpus[event.oncpu], event) if event.state == State.ACTIVE else 0
+        event.period, event.overflow_at = period, now + period
+        sched.enable(self.state, event)
+
+    def guest_count(self, event: int, vcpu: str) -> int:
+        """``perf_event_read_value`` of the event that counts for a guest's counter; 0 where there is none such."""
+        found = self.events.get(event)
+        if found is None or found.counts_for != vcpu:
+            return 0
+        on = found.state == State.ACTIVE
+        return found.count + (counted(self.machine.cpus[found.oncpu], found) - found.counted_from if on else 0)
 
     def _install(self, event: PerfEvent) -> None:
         self.next_id += 1

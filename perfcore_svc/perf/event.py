@@ -29,6 +29,9 @@ class PerfEvent:
 
     ``kind``: lbr, bts or pt, which shut each other out, or "". ``includes_guest``: attr.exclude_guest is 0.
 
+    ``counts_for`` names the vCPU whose counter a kernel event emulates: it counts what the guest retires at ``levels``
+    and nothing of the host.
+
     ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``ran``: it has been
     on before. ``period``: branches between overflows (0: none), ``overflow_at`` what the CPU's counter shows at the
     next one while ACTIVE, else the branches left until then. ``interrupts``: overflows in this jiffy. ``enabled`` and
@@ -50,6 +53,8 @@ class PerfEvent:
     kind: str = ""
     includes_guest: bool = False
     guest: str = ""
+    counts_for: str = ""
+    levels: tuple[str, ...] = ("user", "kernel")
     task_data: bool = False
     leader: PerfEvent = None  # type: ignore[assignment]
     siblings: list[PerfEvent] = field(default_factory=list)

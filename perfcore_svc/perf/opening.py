@@ -115,6 +115,24 @@ def _join(event: PerfEvent, leader: PerfEvent) -> None:
     event.leader = leader
 
 
+def guest_counter(pmu: Pmu, number: int, name: str, vcpu: str, levels: list[str], period: int) -> PerfEvent:
+    """The event that counts for a guest's counter (``pmc_reprogram_counter``)."""
+    return PerfEvent(
+        number,
+        name,
+        -1,
+        vcpu,
+        True,
+        State.INACTIVE,
+        counters=pmu.counters_for("general"),
+        includes_guest=True,
+        counts_for=vcpu,
+        levels=tuple(levels),
+        period=period,
+        overflow_at=period,
+    )
+
+
 def guest_event(model: LbrModel, number: int, name: str, vcpu: str, design: Design) -> PerfEvent:
     """The event that stands for a guest. Call stack and user are what KVM asks for: not a filter for the guest, but
     what makes perf save and restore."""

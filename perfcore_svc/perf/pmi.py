@@ -32,9 +32,9 @@ class PmiLine:
 
     state: PerfState
 
-    def room(self, cpu: Cpu) -> int:
-        """Branches until the next overflow on this CPU, in the mode it is in."""
-        due = [e.overflow_at - counted(cpu, e) for e in self._periodic(cpu) if e.includes_guest or not cpu.guest]
+    def room(self, cpu: Cpu, privilege: str) -> int:
+        """Branches of this level until the next overflow on this CPU, in the mode it is in."""
+        due = [e.overflow_at - counted(cpu, e) for e in self._periodic(cpu) if _counts(e, cpu, privilege)]
         return min(due, default=NEVER)
 
     def overflow(self, cpu: Cpu) -> None:
@@ -52,6 +52,9 @@ class PmiLine:
             event.interrupts += 1
             if event.interrupts == SAMPLES_PER_TICK:
                 machine.log.add(Throttle(event.id, event.name, cpu.index, on=True))
+            if event.counts_for:
+                self.state.overflows.append((event, cpu.index))
+                continue
             from_ip, to_ip = pc.lbr_stack if event.filter is not None else ([], [])
             stale = event.filter is not None and not was_read
             machine.log.add(SampleTaken(event.id, event.name, cpu.index, from_ip, to_ip, stale, overflow=True))
@@ -73,6 +76,15 @@ def unthrottle(st: PerfState, before: int) -> None:
             event.interrupts = 0
 
 
+def _counts(event: PerfEvent, cpu: Cpu, privilege: str) -> bool:
+    if event.counts_for:
+        return bool(cpu.guest) and privilege in event.levels
+    return event.includes_guest or not cpu.guest
+
+
 def counted(cpu: Cpu, event: PerfEvent) -> int:
     """What a free-running counter shows to this event."""
+    if event.counts_for:
+        by_kernel = cpu.retired_guest - cpu.retired_by_user
+        return cpu.retired_by_user * ("user" in event.levels) + by_kernel * ("kernel" in event.levels)
     return cpu.retired + cpu.retired_guest if event.includes_guest else cpu.retired

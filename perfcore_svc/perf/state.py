@@ -15,7 +15,8 @@ from perfcore_svc.perf.rules import KernelRules
 
 @dataclass(slots=True)
 class PerfState:
-    """``changed`` collects the events whose state a running operation touched. ``mux_interval`` and ``mux_phase``: the
+    """``changed`` collects the events whose state a running operation touched, ``overflows`` those that count for a
+    guest and overflowed, with the CPU. ``mux_interval`` and ``mux_phase``: the
     multiplex timer fires at phase + k * interval nanoseconds, on CPUs where it is armed."""
 
     machine: Machine
@@ -25,6 +26,7 @@ class PerfState:
     cpus: list[PerfCpu]
     tasks: dict[str, Context] = field(default_factory=dict)
     changed: dict[int, PerfEvent] = field(default_factory=dict)
+    overflows: list[tuple[PerfEvent, int]] = field(default_factory=list)
     mux_interval: list[int] = field(default_factory=list)
     mux_phase: list[int] = field(default_factory=list)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contract.machine import (
     AnyOp,
     AnyReply,
-    AnyRequest,
     Continue,
     Controls,
     Enter,
     Exit,
     Request,
+    SiliconRequest,
 )
 from contract.trace import TraceLog
 from contract.x86 import lbr_model
@@ -29,7 +29,7 @@ class Bench(Machine):
         self.cpus[0].task = "v"
 
     def ask(self, request: Request) -> AnyReply:
-        assert isinstance(request, AnyRequest)
+        assert isinstance(request, SiliconRequest)
         return self.handle(request, lambda event, grant: event == ACTIVE_EVENT and grant in (0, 1))
 
     def enter(self, *ops: AnyOp, debugctl: int = 0, passthrough: bool = False, **controls: object) -> AnyReply:

@@ -1,0 +1,47 @@
+"""Scenarios of the library that work an example through: the final state that KVM of v5.12 comes to, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client.check.verdict import verdict_on
+from client.litmus import load
+from contract.designs import MERGED
+from contract.trace import UserExit, VmExit
+from tests.client.check.runs import play
+
+LIBRARY = Path(__file__).parents[3] / "client/scenarios"
+EXAMPLES = [
+    "cold-and-warm-read",
+    "enable-lbr",
+    "exits",
+    "guest-without-lbr",
+    "pmi-freezes-lbr",
+    "pmi-without-freeze",
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_final_state(name: str) -> None:
+    story = load(LIBRARY / f"{name}.litmus")
+    assert story.final is not None
+    assert story.final.quantifier == "forall"
+    found = verdict_on(story, play(story, MERGED).records)
+
+    assert (found.verdict, found.unfinished) == ("held", {}), found.why
+    assert "Source: " in story.purpose
+
+
+def test_exits_by_reason() -> None:
+    records = play(load(LIBRARY / "exits.litmus"), MERGED).records
+
+    assert {r.reason for r in records if isinstance(r, VmExit)} >= {"cpuid", "hlt", "io"}
+    assert [r.reason for r in records if isinstance(r, UserExit)] == ["io"]
+
+
+def test_only_the_first_read_exits() -> None:
+    records = play(load(LIBRARY / "cold-and-warm-read.litmus"), MERGED).records
+
+    assert len([r for r in records if isinstance(r, VmExit) and r.msr]) == 1
