@@ -19,7 +19,7 @@ from contract.messages import PROTOCOL_VERSION
 from contract.trace import AnyRecord, Delivery, Setup
 
 FORMAT = "lbrlab-run"
-VERSION = 1
+VERSION = 2
 SIZE_LIMIT = 1 << 30
 
 

@@ -75,11 +75,11 @@ class RunTask(PerfCommand):
 
 
 class Open(PerfCommand):
-    """``perf_event_open``. ``task`` empty: a CPU event. ``cpu`` -1: a task event that follows its task.
-    ``branch`` empty: no branch stack, just a counter; else perf's branch filter names. ``group``: name of the leader
-    to join ("" makes a leader). ``config``: what is counted, ``general`` (any general counter), an event with a fixed
-    counter (instructions, cycles, ref-cycles), or a tracer (bts, pt). ``period``: branches between two PMIs that
-    each take a sample (0: none)."""
+    """``perf_event_open``. EINPROGRESS: it waits for a KVM, the same command goes on with it. ``task`` empty: a CPU
+    event. ``cpu`` -1: a task event that follows its task. ``branch`` empty: no branch stack, just a counter; else
+    perf's branch filter names. ``group``: name of the leader to join ("" makes a leader). ``config``: what is counted,
+    ``general`` (any general counter), an event with a fixed counter (instructions, cycles, ref-cycles), or a tracer
+    (bts, pt). ``period``: branches between two PMIs that each take a sample (0: none)."""
 
     event: str
     cpu: int = -1
@@ -96,7 +96,7 @@ class Open(PerfCommand):
 
 
 class Enable(PerfCommand):
-    """``group``: the whole group, member by member (PERF_IOC_FLAG_GROUP)."""
+    """``group``: the whole group, member by member (PERF_IOC_FLAG_GROUP). EINPROGRESS as for Open."""
 
     event: str
     group: bool = False
@@ -154,6 +154,13 @@ class Advance(PerfCommand):
     ns: int
 
 
+class FireHostTimer(PerfCommand):
+    """A timer of the host's end of ``session`` has run out; see ``contract.trace.Timer``."""
+
+    session: str
+    what: str
+
+
 class PerfSnapshot(PerfCommand):
     pass
 
@@ -171,6 +178,7 @@ AnyPerfCommand = (
     | Sample
     | Retire
     | Advance
+    | FireHostTimer
     | PerfSnapshot
 )
 
@@ -219,6 +227,19 @@ class StopLbr(KvmCommand):
     vcpu: str
 
 
+class ResetVcpu(KvmCommand):
+    """The vCPU is reset, as by INIT (``kvm_vcpu_reset``): DEBUGCTL and the counters are 0, the LBR MSRs stay as they
+    are. EBUSY while guest code runs."""
+
+    vcpu: str
+
+
+class FireKvmTimer(KvmCommand):
+    """A timer of KVM's has run out; see ``contract.trace.Timer``."""
+
+    what: str
+
+
 class VcpuImage(msgspec.Struct):
     """What user space carries from one host to another for a vCPU. ``lbr`` None: no LBR MSRs are in it, and the guest
     finds its LBR empty (no list of KVM has them, QEMU does not ask for them)."""
@@ -248,7 +269,9 @@ class KvmSnapshot(KvmCommand):
     pass
 
 
-AnyKvmCommand = ConfigureKvm | StepVcpu | SetMsr | GetMsr | StopLbr | SaveVcpu | LoadVcpu | KvmSnapshot
+AnyKvmCommand = (
+    ConfigureKvm | StepVcpu | SetMsr | GetMsr | StopLbr | ResetVcpu | SaveVcpu | LoadVcpu | FireKvmTimer | KvmSnapshot
+)
 
 
 class Result(msgspec.Struct, tag_field="result", tag=True):
@@ -292,7 +315,7 @@ class VcpuSaved(Result):
 
 
 class EventView(msgspec.Struct):
-    """A guest's event as the host sees it."""
+    """A guest's event as the host sees it. ``grant`` outlives the thread's own switches (R6)."""
 
     event: int
     vcpu: str

@@ -1,149 +1,287 @@
 """The axes of the contract between perf and KVM, and a design as one point on each of them.
 
 An axis is a line of the 2019 argument or a mechanism that a posted version had. Cores read axes;
-no core ever asks for a design's name.
+no core ever asks for a design's name. Which points are possible: ``contract.design_check``.
 """
 
 from __future__ import annotations
 
+import typing
 from enum import StrEnum
 
 import msgspec
 
 
-class Event(StrEnum):
+class Axis(StrEnum):
+    """Base of the axes. Each value carries what it means in a few words."""
+
+    about: str
+
+    def __new__(cls, value: str, about: str = "") -> typing.Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.about = about
+        return member
+
+
+class Event(Axis):
     """What stands for the guest in host perf."""
 
-    NONE = "none"
-    TASK_FLEXIBLE = "task-flexible"
-    TASK_PINNED = "task-pinned"
+    NONE = "none", "nothing: perf does not know of the guest's use"
+    TASK_FLEXIBLE = "task-flexible", "a flexible event of the vCPU's thread"
+    TASK_PINNED = "task-pinned", "a pinned event of the vCPU's thread"
 
 
-class Enablement(StrEnum):
-    """How user space gives a VM its LBR: a KVM capability, or LBR_FMT in the guest's PERF_CAPABILITIES."""
-
-    KVM_CAP = "kvm-cap"
-    PERF_CAPABILITIES = "perf-capabilities"
-
-
-class Admission(StrEnum):
+class Admission(Axis):
     """What the guest's event asks of the host's scheduler."""
 
-    BYPASS = "bypass"
-    PRIVATE_SLOT = "private-slot"
-    ORDINARY_SLOT = "ordinary-slot"
-    PSEUDO_COUNTER = "pseudo-counter"
+    NONE = "none", "there is no event to admit"
+    BYPASS = "bypass", "nothing: it never meets a resource"
+    PRIVATE_SLOT = "private-slot", "the LBR slot, with a value that no host event has"
+    ORDINARY_SLOT = "ordinary-slot", "the LBR slot as any host event, shared with equal filters; and pseudo counter 58"
+    PSEUDO_COUNTER = "pseudo-counter", "pseudo counter 58 alone, never the LBR slot"
 
 
-class LosingAdd(StrEnum):
+class Precedence(Axis):
+    """Who has the LBR where several want it."""
+
+    PERF_ORDER = "perf-order", "CPU-pinned, task-pinned, CPU-flexible, task-flexible"
+    FIRST_COME = "first-come", "whoever opened first; a later user is refused with EBUSY"
+
+
+class LosingAdd(Axis):
     """What an LBR event that perf tried to put on, and could not, leaves behind in the CPU's software filter."""
 
-    LEAVES_FILTER = "leaves-filter"
-    UNDONE = "undone"
+    LEAVES_FILTER = "leaves-filter", "its own filter, as the kernel does"
+    UNDONE = "undone", "nothing"
 
 
-class Save(StrEnum):
+class Save(Axis):
     """Who saves and restores the guest's LBR, and when."""
 
-    PERF_SWITCH = "perf-switch"
-    KVM_SWITCH = "kvm-switch"
-    NONE = "none"
+    PERF_SWITCH = "perf-switch", "perf, when the vCPU's thread is switched"
+    PERF_EVENT = "perf-event", "perf, whenever the guest's event goes off and on"
+    KVM_SWITCH = "kvm-switch", "KVM, in the preempt notifiers of the vCPU's thread"
+    VMX_TRANSITION = "vmx-transition", "KVM, at every VM-entry and VM-exit, the host's LBR too"
+    NONE = "none", "nobody"
 
 
-class FirstAccess(StrEnum):
+class SaveSelect(Axis):
+    """Whether LBR_SELECT is part of what is saved."""
+
+    YES = "yes", "always"
+    NO = "no", "never"
+    SINCE_V5_16 = "since-v5.16", "from v5.16 on: before, the constraint's flag never reached the event"
+
+
+class Activation(Axis):
+    """When a guest that has an LBR begins to use the host's."""
+
+    LAZY = "lazy", "with its first access"
+    EAGER = "eager", "with its first VM-entry"
+
+
+class FirstAccess(Axis):
     """What an intercepted access does first while there is no event."""
 
-    ACCESS_THEN_CREATE = "access-then-create"
-    CREATE_THEN_ACCESS = "create-then-access"
+    ACCESS_THEN_CREATE = "access-then-create", "the hardware, whoever it belongs to; then the event"
+    CREATE_THEN_ACCESS = "create-then-access", "the event; then the hardware, if the event is on"
 
 
-class Release(StrEnum):
+class Release(Axis):
     """When a guest that stopped using the LBR gives its event back."""
 
-    IDLE_SLICES = "two-idle-slices"
-    SCHED_IN_LBR_OFF = "sched-in-lbr-off"
-    NEVER = "never"
+    IDLE_SLICES = "two-idle-slices", "at the second sched-in after its last access, if its LBR is off"
+    SCHED_IN_LBR_OFF = "sched-in-lbr-off", "at the first entry after a sched-in, if its LBR is off"
+    UNUSED_SLICE = "unused-slice-lbr-off", "there too, but only if it was not seen to use it in the slice before"
+    NEVER = "never", "not before the VM ends or user space says so"
 
 
-class Passthrough(StrEnum):
+class Passthrough(Axis):
     """What turns passthrough of the LBR MSRs on."""
 
-    ON_ACCESS = "on-access"
-    AT_ENTRY = "at-entry"
-    ON_GRANT = "on-grant"
+    ON_ACCESS = "on-access", "the first intercepted access of a slice"
+    AT_ENTRY = "at-entry", "each entry with an event"
+    ON_GRANT = "on-grant", "a grant that the host gave"
+    ALWAYS = "always", "having an LBR"
 
 
-class Notifier(StrEnum):
-    NONE = "none"
-    ASYNC = "async"
+class Notifier(Axis):
+    """How KVM hears that its guest loses the LBR."""
+
+    NONE = "none", "not at all"
+    ASYNC = "async", "Revoke; the host does not wait"
+    ACKNOWLEDGED = "acknowledged", "Revoke; the host waits for Ack, at most until the grant's lease ends"
 
 
-class EntryCheck(StrEnum):
+class Delivery(Axis):
+    """What the contract stream does about loss and order."""
+
+    AS_IT_COMES = "as-it-comes", "nothing"
+    REPAIRED = "repaired", "messages are resent until they are acknowledged, and taken in order"
+
+
+class EntryCheck(Axis):
     """What KVM looks at on the vCPU's CPU, interrupts off, before VM-entry."""
 
-    NONE = "none"
-    EVENT_STATE = "event-state"
-    INVERTED = "event-state-inverted"
+    NONE = "none", "nothing"
+    EVENT_STATE = "event-state", "the event must be ACTIVE, else the LBR MSRs are intercepted"
+    INVERTED = "event-state-inverted", "the event must not be ACTIVE: v8 as posted"
+    FENCE = "fence", "the grant must be the current one, else intercepted and DEBUGCTL.LBR off; accesses likewise"
 
 
-class Denial(StrEnum):
+class Denial(Axis):
     """What a guest that may not use the LBR gets when it touches it."""
 
-    SILENT = "silent"
-    READ_ZERO = "read-zero"
-    GP = "gp"
+    SILENT = "silent", "nothing that would tell it"
+    READ_ZERO = "read-zero", "reads give 0, writes are dropped"
+    GP = "gp", "#GP"
+    FAIL_ENTRY = "fail-entry", "it is not entered any more"
 
 
-class Recovery(StrEnum):
+class Recovery(Axis):
     """How a guest that lost the LBR gets it back."""
 
-    STICKY = "sticky-error"
-    AVAILABLE = "told-available"
+    STICKY = "sticky-error", "not while its event lives: ERROR stays"
+    ENABLE_ON_ACCESS = "enable-on-access", "KVM enables the event anew at each intercepted access"
+    ASKS_AGAIN = "asks-again", "each access after the one that was denied asks for a fresh event"
+    AVAILABLE = "told-available", "the host tells when the LBR is free"
 
 
-class DebugctlWrite(StrEnum):
+class DebugctlWrite(Axis):
     """What becomes of guest DEBUGCTL bits beyond LBR and FREEZE_LBRS_ON_PMI."""
 
-    MASK = "mask"
-    TABLE = "table"
+    MASK = "mask", "they are dropped"
+    TABLE = "table", "LBR and BTF are dropped where unsupported, others give #GP"
 
 
-class HostDebugctl(StrEnum):
+class Enablement(Axis):
+    """How user space gives a VM its LBR."""
+
+    KVM_CAP = "kvm-cap", "by a KVM capability"
+    PERF_CAPABILITIES = "perf-capabilities", "by LBR_FMT in the guest's PERF_CAPABILITIES"
+
+
+class OtherThreads(Axis):
+    """What KVM does with user-space accesses of LBR MSRs that another thread makes than the vCPU's."""
+
+    SERVED = "served", "they touch the hardware where that thread runs, and an event made for them follows it"
+    REJECTED = "rejected", "nothing; the guest's event follows the vCPU's thread, whoever asks for it"
+
+
+class HostDebugctl(Axis):
     """When KVM remembers the host's DEBUGCTL, to write it back right after a VM-exit."""
 
-    AT_LOAD = "at-vcpu-load"
-    AT_ENTRY = "at-entry"
+    AT_LOAD = "at-vcpu-load", "at vcpu_load"
+    AT_ENTRY = "at-entry", "at entry, interrupts off"
+    AT_ENTRY_SINCE_V6_14 = "at-entry-since-v6.14", "at entry on kernels since v6.14, at vcpu_load before"
+    NOT_SWITCHED = "not-switched", "never: the guest's value stays on in the host"
+
+
+class Takes(Axis):
+    """What the guest's event takes of what counters are for."""
+
+    NOTHING = "nothing", "nothing"
+    PLACE = "place", "no counter, but a place in the CPU's event list, which is as long as there are counters"
+    COUNTER = "counter", "a real counter, as perf_event_create_kernel_counter does by itself"
+
+
+class HostEvents(Axis):
+    """What becomes of host LBR events while the guest runs."""
+
+    UNAFFECTED = "unaffected", "nothing"
+    SWITCHED_OUT = "switched-out", "off at VM-entry, on again at VM-exit; those that count guests are refused"
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
-    """One point on every axis. ``shut_out``: while the guest's event is on, the host's LBR enable, disable
-    and read do nothing on that CPU (``cpuc->vcpu_lbr``, ``vlbr_exclude_host``). ``save_select``: LBR_SELECT
-    is part of what is saved. ``info_known``: KVM recognises the INFO MSRs while it intercepts them."""
+    """One point on every axis."""
 
     name: str
     about: str
     event: Event
-    admission: Admission = Admission.ORDINARY_SLOT
-    shut_out: bool = False
-    losing_add: LosingAdd = LosingAdd.LEAVES_FILTER
-    save: Save = Save.PERF_SWITCH
-    save_select: bool = True
-    first_access: FirstAccess = FirstAccess.CREATE_THEN_ACCESS
-    release: Release = Release.NEVER
+    admission: Admission
+    precedence: Precedence
+    shut_out: bool
+    takes: Takes
+    losing_add: LosingAdd
+    save: Save
+    save_select: SaveSelect
+    whole_ring: bool
+    activation: Activation
+    first_access: FirstAccess
+    release: Release
     passthrough: Passthrough
-    notifier: Notifier = Notifier.NONE
-    entry_check: EntryCheck = EntryCheck.NONE
+    notifier: Notifier
+    delivery: Delivery
+    entry_check: EntryCheck
     denial: Denial
-    recovery: Recovery = Recovery.STICKY
-    debugctl_write: DebugctlWrite = DebugctlWrite.TABLE
-    info_known: bool = True
-    enablement: Enablement = Enablement.PERF_CAPABILITIES
-    host_debugctl: HostDebugctl = HostDebugctl.AT_LOAD
+    recovery: Recovery
+    debugctl_write: DebugctlWrite
+    info_known: bool
+    enablement: Enablement
+    other_threads: OtherThreads
+    host_debugctl: HostDebugctl
+    host_events: HostEvents
 
     def axes(self) -> dict[str, str]:
         """Axis name to value, without name and purpose."""
-        out = {}
-        for field in self.__struct_fields__[2:]:
-            value = getattr(self, field)
-            out[field.replace("_", "-")] = ("yes" if value else "no") if isinstance(value, bool) else str(value)
-        return out
+        return {axis: _shown(getattr(self, field)) for axis, field in FIELDS.items()}
+
+    @property
+    def pinned(self) -> bool:
+        return self.event is Event.TASK_PINNED
+
+    @property
+    def grants(self) -> bool:
+        """Whether the host tells KVM of grants (R6)."""
+        return self.notifier is not Notifier.NONE or self.entry_check is EntryCheck.FENCE
+
+
+def _shown(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+FIELDS: dict[str, str] = {field.replace("_", "-"): field for field in Design.__struct_fields__[2:]}
+"""Axis name to the field of Design."""
+KINDS: dict[str, type] = {axis: typing.get_type_hints(Design)[field] for axis, field in FIELDS.items()}
+"""Axis name to the Axis whose values it has, or bool."""
+QUESTIONS: dict[str, str] = {
+    "shut-out": "While the guest's event is on, the host's LBR enable, disable and read do nothing on that CPU.",
+    "whole-ring": "Saves keep every entry, none is left out, and a new guest finds all of it 0; no: as perf does.",
+    "info-known": "KVM recognises the INFO MSRs while it intercepts them.",
+}
+"""What is asked where an axis is a question."""
+
+
+def axis_about(axis: str) -> str:
+    """What an axis is about."""
+    return QUESTIONS.get(axis) or (KINDS[axis].__doc__ or "")
+
+
+def axis_values(axis: str) -> dict[str, object]:
+    """The values of an axis by the names that they have in files and on the wire."""
+    kind = KINDS[axis]
+    return {"yes": True, "no": False} if kind is bool else {str(value): value for value in kind}  # type: ignore[attr-defined]
+
+
+class UnknownAxisError(ValueError):
+    """``axis`` is the place, the text what is wrong there."""
+
+    def __init__(self, axis: str, message: str) -> None:
+        super().__init__(message)
+        self.axis = axis
+
+
+def design_from_axes(name: str, about: str, axes: dict[str, str]) -> Design:
+    """The inverse of ``Design.axes``. Raises UnknownAxisError for an unknown or missing axis and an unknown value."""
+    values: dict[str, object] = {}
+    for axis, value in axes.items():
+        if axis not in KINDS:
+            raise UnknownAxisError(axis, f"unknown axis {axis!r}, expected one of {', '.join(KINDS)}")
+        known = axis_values(axis)
+        if value not in known:
+            raise UnknownAxisError(axis, f"{axis} = {value!r}, expected one of {', '.join(known)}")
+        values[FIELDS[axis]] = known[value]
+    if missing := [axis for axis in KINDS if axis not in axes]:
+        raise UnknownAxisError(missing[0], f"no value for axis {missing[0]!r}")
+    return Design(name=name, about=about, **values)  # type: ignore[arg-type]

@@ -6,8 +6,21 @@ pushes and a return pops. Which format bits FROM carries: PERF_CAPABILITIES[5:0]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
 from contract.messages import LbrImage
-from contract.x86 import MASK64, MSR_LBR_SELECT, MSR_LBR_TOS, SELECT_CALL_STACK, LbrModel, select_admits
+from contract.x86 import (
+    MASK64,
+    MSR_LBR_SELECT,
+    MSR_LBR_TOS,
+    SELECT_CALL_STACK,
+    SELECT_HARDWARE,
+    LbrModel,
+    is_canonical,
+    select_admits,
+)
 
 _CALLS = ("call", "ind_call")
 INFO_CYCLES = 1
@@ -19,6 +32,66 @@ def from_field(lbr_fmt: int, address: int) -> int:
     if lbr_fmt == 4:
         return address & (MASK64 >> 3)
     return address & (MASK64 >> 1) if lbr_fmt == 3 else address
+
+
+_INFO_DEFINED = 0xFFFF | 7 << 61
+_SIGN_BITS = 3 << 59
+
+
+def _from_address(model: LbrModel, value: int) -> int:
+    """The part of a FROM value that must be canonical. Formats 3 and 4 keep the mispredict flag in bit 63; the TSX
+    flags of format 4 count as address bits on a part without TSX (``lbr_from_signext_quirk_needed``)."""
+    if model.lbr_fmt in (3, 4):
+        return value & MASK64 >> 1 | (value << 1 & 1 << 63)
+    return value
+
+
+def select_valid(model: LbrModel, value: int) -> bool:
+    """Whether LBR_SELECT takes this value; where there is no such register only 0 can be meant for it."""
+    if not model.has_select:
+        return value == 0
+    return not value & ~(SELECT_HARDWARE if model.call_stack else SELECT_HARDWARE & ~SELECT_CALL_STACK)
+
+
+def is_image(model: LbrModel, image: LbrImage) -> bool:
+    """Whether this LBR has the registers that it is an image of, for whole banks; values of entries are not looked
+    at."""
+    sizes = {len(image.from_ip), len(image.to_ip), len(image.info)}
+    if sizes != {model.depth} or not 0 <= image.tos < model.depth:
+        return False
+    return (model.has_select or not image.select) and (bool(model.info_base) or not any(image.info))
+
+
+def image_registers(model: LbrModel, image: LbrImage) -> Iterator[tuple[int, int]]:
+    """The registers of an LBR image with their values, as an MSR-load list names them. Nothing for an empty image,
+    which clears them all."""
+    if not image.from_ip:
+        return
+    yield MSR_LBR_TOS, image.tos
+    if model.has_select:
+        yield MSR_LBR_SELECT, image.select
+    banks = [(model.from_base, image.from_ip), (model.to_base, image.to_ip)]
+    if model.info_base:
+        banks.append((model.info_base, image.info))
+    for base, values in banks:
+        for i, value in enumerate(values):
+            yield base + i, value
+
+
+def refused_register(model: LbrModel, image: LbrImage) -> int:
+    """The first register that does not take its value, -1 if all do."""
+    ring = LbrRing(model)
+    return next((msr for msr, value in image_registers(model, image) if not ring.takes(msr, value)), -1)
+
+
+def mended_from(model: LbrModel, value: int) -> int:
+    """A FROM value as software must write it back (``lbr_from_signext_quirk_wr``): bits 62:61 copied from the address's
+    sign, bit 63 left alone."""
+    return value | (value & _SIGN_BITS) << 2 if model.lbr_fmt == 4 else value
+
+
+def mended(model: LbrModel, image: LbrImage) -> LbrImage:
+    return replace(image, from_ip=[mended_from(model, value) for value in image.from_ip])
 
 
 class LbrRing:
@@ -42,6 +115,20 @@ class LbrRing:
         if model.info_base and model.info_base <= msr < model.info_base + model.depth:
             return self.info, msr - model.info_base
         return None
+
+    def takes(self, msr: int, value: int) -> bool:
+        """Whether WRMSR of this register with this value is accepted; else it gives #GP (SDM vol. 4)."""
+        model = self.model
+        if self.get(msr) is None:
+            return False
+        if msr == MSR_LBR_TOS:
+            return True
+        if msr == MSR_LBR_SELECT:
+            return select_valid(model, value)
+        if model.info_base and msr >= model.info_base:
+            return not value & ~_INFO_DEFINED
+        is_from = model.from_base <= msr < model.from_base + model.depth
+        return is_canonical(_from_address(model, value) if is_from else value)
 
     def put(self, msr: int, value: int) -> None:
         """A write that the hardware has accepted."""

@@ -62,25 +62,31 @@ class GuestValue(msgspec.Struct):
 
 
 class Check(msgspec.Struct):
-    """Entry check on ``event``: which passthrough setting holds if it is ACTIVE (of this ``grant``, where not 0), and
-    which if not."""
+    """Entry check on ``event``: which passthrough setting holds if it is ACTIVE (under this ``grant``, where not 0),
+    and which if not. If not, ``refuse``: there is no entry; ``strip``: the guest's DEBUGCTL.LBR is off."""
 
     event: int
     when_active: bool
     otherwise: bool
     refuse: bool = False
     grant: int = 0
+    strip: bool = False
 
 
 class Controls(msgspec.Struct):
     """The VMCS controls of one entry. ``passthrough`` applies to the LBR MSRs, every other MSR is intercepted.
-    ``host_debugctl``: what the first instructions after the exit write back; None: what DEBUGCTL holds at entry."""
+
+    What the first instructions after the exit write into DEBUGCTL: ``host_debugctl``, or None: what it held at entry;
+    or, ``keep_debugctl``, what the guest had in it.
+
+    ``lbr``: the guest's LBR, which the MSR-load list puts in and the MSR-store list takes out at the exit. The host's
+    own is put aside for that time if its DEBUGCTL.LBR is set; otherwise the exit clears the ring."""
 
     debugctl: int
     passthrough: bool
     host_debugctl: int | None = None
-    load: list[tuple[int, int]] = []
-    store: list[int] = []
+    keep_debugctl: bool = False
+    lbr: LbrImage | None = None
     check: Check | None = None
 
 
@@ -105,12 +111,13 @@ class Continue(Request):
 
 
 class ReadMsr(Request):
-    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE. ``task``: the host task
-    whose code this is, wherever it runs, where that is not the vCPU's thread."""
+    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE, under this ``grant`` where
+    not 0. ``task``: the host task whose code this is, wherever it runs, where that is not the vCPU's thread."""
 
     msr: int
     event: int = 0
     task: str = ""
+    grant: int = 0
 
 
 class WriteMsr(Request):
@@ -118,6 +125,15 @@ class WriteMsr(Request):
     value: int
     event: int = 0
     task: str = ""
+    grant: int = 0
+
+
+class Look(Request):
+    """Whether that event is ACTIVE on the vCPU's CPU, under this ``grant`` where not 0; nothing is touched. Answered by
+    MsrDone."""
+
+    event: int
+    grant: int = 0
 
 
 class StoreLbr(Request):
@@ -138,7 +154,7 @@ class ReadCounter(Request):
     event: int
 
 
-SiliconRequest = Enter | Continue | ReadMsr | WriteMsr | StoreLbr | LoadLbr
+SiliconRequest = Enter | Continue | ReadMsr | WriteMsr | Look | StoreLbr | LoadLbr
 """What the silicon answers; perf answers the rest."""
 AnyRequest = SiliconRequest | ReadCounter
 
@@ -156,8 +172,8 @@ class Ran(Reply):
 
 class Exit(Reply):
     """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the
-    access. ``debugctl`` is what "save debug controls" put into the VMCS; ``stored`` answers ``Controls.store`` in
-    order."""
+    access. ``debugctl`` is what "save debug controls" put into the VMCS; ``lbr`` is the guest's LBR where
+    ``Controls.lbr`` had one."""
 
     reason: str
     values: list[GuestValue]
@@ -165,15 +181,16 @@ class Exit(Reply):
     msr: int = 0
     write: bool = False
     value: int = 0
-    stored: list[int] = []
+    lbr: LbrImage | None = None
     event_active: bool | None = None
     partial: int = 0
 
 
 class EntryRefused(Reply):
-    """VM-entry did not happen: the check refused it, or ``reason`` is a VMX entry failure."""
+    """VM-entry did not happen: by the check (``checked``), or ``reason`` is a VMX entry failure."""
 
     reason: str
+    checked: bool = False
 
 
 class MsrDone(Reply):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class LbrImage(msgspec.Struct, array_like=False):
@@ -84,14 +84,22 @@ class ReleaseEvent(Message):
 
 
 class EnableEvent(Message):
+    """``perf_event_enable`` of the guest's event. Answered by EventCreated with the same ``request``."""
+
+    vcpu: str
+    request: int
     event: int
 
 
 class Ack(Message):
+    """The end of ``grant`` is carried out: the guest does not touch the LBR any more."""
+
     grant: int
 
 
 class Renew(Message):
+    """``grant`` is still in use. Answered by EventState, or by its Revoke once more."""
+
     grant: int
 
 
@@ -109,7 +117,8 @@ class Welcome(Message):
 
 
 class EventCreated(Message):
-    """``event`` is 0 and ``errno`` names the error when creation failed. ``grant`` is 0 unless ACTIVE."""
+    """``event`` is 0 and ``errno`` names the error when creation failed. ``grant`` is 0 unless ACTIVE; ``until`` is the
+    end of its lease in nanoseconds, 0 where it has none."""
 
     vcpu: str
     request: int
@@ -117,14 +126,19 @@ class EventCreated(Message):
     errno: str = ""
     state: str = ""
     grant: int = 0
+    until: int = 0
 
 
 class SchedIn(Message):
-    """The vCPU thread went on ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``)."""
+    """The vCPU thread went on ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``).
+    ``grant``: the one that the vCPU's event has now, 0 for none, where the design tells of grants; ``until`` as in
+    EventCreated."""
 
     vcpu: str
     cpu: int
     debugctl: int
+    grant: int = 0
+    until: int = 0
 
 
 class SchedOut(Message):
@@ -136,12 +150,14 @@ class SchedOut(Message):
 
 
 class EventState(Message):
-    """The guest's event changed state; ``grant`` is the fencing token of an ACTIVE one, else 0."""
+    """The guest's event changed state, or its lease was renewed; ``grant`` is the fencing token of an ACTIVE one, else
+    0, and ``until`` as in EventCreated."""
 
     event: int
     state: str
     cpu: int
     grant: int = 0
+    until: int = 0
 
 
 class Revoke(Message):
@@ -173,6 +189,12 @@ class Drain(Message):
     reason: str = ""
 
 
+class Received(Message):
+    """Where the design repairs the stream: everything up to place ``upto`` of this direction's order was taken (R9)."""
+
+    upto: int
+
+
 KVM_TO_HOST = (
     Hello
     | Resume
@@ -186,8 +208,11 @@ KVM_TO_HOST = (
     | Ack
     | Renew
     | Drain
+    | Received
 )
-HOST_TO_KVM = Welcome | EventCreated | SchedIn | SchedOut | EventState | Revoke | Available | Overflow | Drain
+HOST_TO_KVM = (
+    Welcome | EventCreated | SchedIn | SchedOut | EventState | Revoke | Available | Overflow | Drain | Received
+)
 AnyMessage = (
     Hello
     | Resume
@@ -209,13 +234,15 @@ AnyMessage = (
     | Available
     | Overflow
     | Drain
+    | Received
 )
 MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)
 
 
 class Envelope(msgspec.Struct):
-    """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1
-    in each direction of a (session, epoch); ``clock`` is the sender's logical clock."""
+    """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1 in
+    each direction of a (session, epoch); ``clock`` is the sender's logical clock. ``order``: where the design repairs
+    the stream, its place among the messages of this direction, kept when it is sent again (R9); else 0."""
 
     session: str
     to_host: bool
@@ -223,6 +250,7 @@ class Envelope(msgspec.Struct):
     seq: int
     clock: int
     body: AnyMessage
+    order: int = 0
 
     @property
     def kind(self) -> str:

@@ -61,9 +61,11 @@ class Outcome(Record):
 
 
 class End(Record):
-    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for."""
+    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for. ``starved``:
+    vCPUs that cannot go on although their thread is on a CPU, and why."""
 
     unfinished: dict[str, str]
+    starved: dict[str, str] = {}
 
 
 class Rest(Record):
@@ -83,12 +85,15 @@ class Rest(Record):
 
 
 class Send(Record):
+    """``order``: as in Envelope; a message that is sent again keeps it."""
+
     session: str
     to_host: bool
     epoch: int
     n: int
     clock: int
     body: AnyMessage
+    order: int = 0
 
 
 class Delivery(Record):
@@ -111,6 +116,19 @@ class Discard(Record):
     message: str
     rule: str
     why: str
+
+
+class Timer(Record):
+    """An end of a session (``to_host``: KVM's, else the host's) wants to act at ``due`` nanoseconds; -1: no more.
+
+    ``what``: ``resend`` (messages not acknowledged yet), ``renew`` (leases), ``lease`` (the host's wait for an Ack is
+    over). ``awaited``: somebody waits for it, so that it fires even where nothing else would happen."""
+
+    session: str
+    to_host: bool
+    what: str
+    due: int
+    awaited: bool
 
 
 # Silicon -------------------------------------------------------------------------------------------------
@@ -136,13 +154,15 @@ class Retired(Record):
 
 
 class VmEntry(Record):
-    """``debugctl``: loaded for the guest; ``host_debugctl``: what the register held just before."""
+    """``debugctl``: loaded for the guest; ``host_debugctl``: what the register held just before. ``switched``: the
+    host's LBR was put aside whole, the guest has one to itself until the exit."""
 
     cpu: int
     vcpu: str
     debugctl: int
     passthrough: bool
     host_debugctl: int
+    switched: bool = False
 
 
 class VmEntryRefused(Record):
@@ -238,7 +258,7 @@ class LbrRestore(Record):
 
 class EventOpen(Record):
     """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch
-    stack."""
+    stack. ``counter``: it needs a counter."""
 
     event: int
     name: str
@@ -251,13 +271,35 @@ class EventOpen(Record):
     branch: list[str]
     privilege: list[str]
     leader: str
+    counter: bool = False
 
 
 class EventFailed(Record):
-    """An open or an operation on an event gave an errno."""
+    """An open gave an errno. ``holder``: whom it was refused for, "" where it was not for another's sake; ``lbr``: it
+    asked for branches. The rest is as in EventOpen."""
 
     name: str
     errno: str
+    cpu: int = -1
+    task: str = ""
+    pinned: bool = False
+    lbr: bool = False
+    guest: str = ""
+    holder: str = ""
+
+
+class HostWait(Record):
+    """Whoever opened or enabled ``name`` sleeps until KVM has acknowledged the end of ``grants``."""
+
+    name: str
+    grants: list[int]
+
+
+class HostWake(Record):
+    """``why``: acknowledged, or the lease is over."""
+
+    name: str
+    why: str
 
 
 class EventChange(Record):
@@ -406,6 +448,19 @@ class GuestPmi(Record):
     frozen: bool
 
 
+class ClaimChange(Record):
+    """What KVM believes of the guest's right to the LBR (``kvm_svc.hypervisor.claim``)."""
+
+    vcpu: str
+    old: str
+    new: str
+    why: str
+
+
+class VcpuReset(Record):
+    vcpu: str
+
+
 class Granted(Record):
     """KVM now holds ``grant`` (0: none) for this vCPU."""
 
@@ -423,12 +478,12 @@ class Warn(Record):
 
 AnyRecord = (
     Setup | Statement | Outcome | End | Rest
-    | Send | Delivery | Discard
+    | Send | Delivery | Discard | Timer
     | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | Pmi | Throttle
     | LbrReset | LbrSave | LbrRestore
-    | EventOpen | EventFailed | EventChange | EventClose | HostLbr | SampleTaken
+    | EventOpen | EventFailed | EventChange | EventClose | HostWait | HostWake | HostLbr | SampleTaken
     | VcpuLoad | VcpuPut | UserExit | UserReturn | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
-    | PassthroughSet | GuestEvent | CounterEvent | GuestPmi | Granted | Warn
+    | PassthroughSet | GuestEvent | CounterEvent | GuestPmi | ClaimChange | VcpuReset | Granted | Warn
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

@@ -16,10 +16,12 @@ from contract.control import (
     AnyResult,
     ConfigureKvm,
     Done,
+    FireKvmTimer,
     GetMsr,
     KvmSnapshot,
     KvmView,
     LoadVcpu,
+    ResetVcpu,
     SaveVcpu,
     SetMsr,
     StepVcpu,
@@ -27,7 +29,8 @@ from contract.control import (
     VcpuSaved,
     VcpuView,
 )
-from contract.design import DebugctlWrite
+from contract.design import DebugctlWrite, OtherThreads
+from contract.design_check import check_design
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
@@ -43,10 +46,11 @@ from kvm_svc.hypervisor.capabilities import (
     set_capabilities,
     supported_debugctl,
 )
-from kvm_svc.hypervisor.lbr import deny, release_event
+from kvm_svc.hypervisor.lbr import stop
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
 from kvm_svc.hypervisor.msr import debugctl_kept
+from kvm_svc.hypervisor.reset import reset_vcpu
 from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 from kvm_svc.hypervisor.userspace import access_lbr_msr, create_for_debugctl, current
@@ -74,6 +78,9 @@ class KvmCore:
             result: AnyResult = yield from step(self.hv, self._vcpu(command.vcpu), command.ops)
         elif isinstance(command, SaveVcpu):
             result = VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
+        elif isinstance(command, ResetVcpu):
+            yield from reset_vcpu(self.hv, self._vcpu(command.vcpu))
+            result = Done()
         elif isinstance(command, SetMsr | GetMsr) and self._is_lbr_msr(command):
             result = yield from access_lbr_msr(self.hv, self._vcpu(command.vcpu), command)
         else:
@@ -97,6 +104,7 @@ class KvmCore:
 
     def _configure(self, command: ConfigureKvm) -> AnyResult:
         model = machine_model(command.machine)
+        check_design(command.design)
         if not command.kvm:
             raise RefusedError("a KVM service needs a name")
         for spec in command.vms:
@@ -123,7 +131,9 @@ class KvmCore:
         return vcpu
 
     def _is_lbr_msr(self, command: SetMsr | GetMsr) -> bool:
-        return is_guest_lbr_msr(self.hv, self._vcpu(command.vcpu).vm, command.msr)
+        vcpu = self._vcpu(command.vcpu)
+        foreign = current(vcpu, command.thread) and self.hv.design.other_threads is OtherThreads.REJECTED
+        return not foreign and is_guest_lbr_msr(self.hv, vcpu.vm, command.msr)
 
     def _set_msr(self, command: SetMsr) -> AnyResult:
         vcpu = self._vcpu(command.vcpu)
@@ -149,10 +159,11 @@ class KvmCore:
         return Done(errno="ENOENT") if value is None else Done(value)
 
     def _stop(self, command: StopLbr) -> AnyResult:
-        vcpu = self._vcpu(command.vcpu)
-        release_event(self.hv, vcpu, "user space stopped LBR use")
-        deny(self.hv, vcpu, "user space stopped LBR use")
-        vcpu.claim.stopped = True
+        stop(self.hv, self._vcpu(command.vcpu), "user space stopped LBR use")
+        return Done()
+
+    def _fire(self, command: FireKvmTimer) -> AnyResult:
+        self.endpoint.fire(command.what)
         return Done()
 
     def _load(self, command: LoadVcpu) -> AnyResult:
@@ -172,5 +183,6 @@ _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     GetMsr: KvmCore._get_msr,
     StopLbr: KvmCore._stop,
     LoadVcpu: KvmCore._load,
+    FireKvmTimer: KvmCore._fire,
     KvmSnapshot: KvmCore._snapshot,
 }

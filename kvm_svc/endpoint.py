@@ -1,10 +1,12 @@
-"""KVM's end of the contract: its session with the host, and which message goes to which notification."""
+"""KVM's end of the contract: its session with the host, which message goes to which notification, and its timers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from contract.design import Delivery
+from contract.errors import RefusedError
 from contract.messages import (
     AnyMessage,
     Available,
@@ -19,20 +21,26 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
-from contract.session import Session, discard
-from contract.trace import TraceLog
+from contract.session import RESEND, Session, discard
+from contract.trace import Timer, TraceLog
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.counters import overflow
+from kvm_svc.hypervisor.lbr import renew_leases
 from kvm_svc.hypervisor.state import Hypervisor
+
+RENEW = "renew"
 
 
 class Endpoint:
-    __slots__ = ("hv", "log", "outbox", "refused", "session")
+    """``renew_at``: of the timer that prolongs leases, as it was last put on record."""
+
+    __slots__ = ("hv", "log", "outbox", "refused", "renew_at", "session")
 
     def __init__(self, name: str, hv: Hypervisor, log: TraceLog) -> None:
         self.hv = hv
         self.log = log
-        self.session = Session(name, is_host=False)
+        self.session = Session(name, is_host=False, repaired=hv.design.delivery is Delivery.REPAIRED)
+        self.renew_at = 0
         self.outbox: list[Envelope] = []
         self.refused = ""
 
@@ -47,6 +55,8 @@ class Endpoint:
         body = self.session.accept(envelope, self.log)
         if isinstance(body, Welcome):
             self.refused = "" if body.accepted else body.reason
+            if self.refused:
+                self.session.forget(self.log)
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
@@ -54,12 +64,27 @@ class Endpoint:
             else:
                 handler(self.hv, body)
         self.flush()
+        self.outbox += self.session.acknowledge(self.log)
 
     def flush(self) -> None:
-        """Number and send what the hypervisor has for the host."""
+        """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
         outgoing, self.hv.outgoing = self.hv.outgoing, []
         for body in outgoing:
             self._send(body)
+        due = min((v.claim.renew_at for v in self.hv.vcpus.values() if v.claim.renew_at), default=0)
+        if due != self.renew_at:
+            self.renew_at = due
+            self.log.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))
+
+    def fire(self, what: str) -> None:
+        """A timer has run out. Raises RefusedError where there is none such."""
+        if what == RESEND:
+            self.outbox += self.session.resend(self.log)
+        elif what == RENEW and self.renew_at:
+            renew_leases(self.hv)
+            self.flush()
+        else:
+            raise RefusedError(f"there is no timer {what!r}", "ENOENT")
 
     def _send(self, body: AnyMessage) -> None:
         self.outbox.append(self.session.wrap(body, self.log))

@@ -23,6 +23,7 @@ from contract.control import (
     Done,
     Enable,
     EventView,
+    FireHostTimer,
     Mediate,
     Open,
     PerfSnapshot,
@@ -33,6 +34,8 @@ from contract.control import (
     Sample,
     SetMuxInterval,
 )
+from contract.design import Design, HostEvents, Notifier
+from contract.design_check import check_design
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
@@ -45,10 +48,14 @@ from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
-from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.opening import MediatedError
 from perfcore_svc.perf.pmu import armv8_pmu, intel_pmu
+from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.rules import KERNELS
 
+IN_PROGRESS = Done(errno="EINPROGRESS")
+"""The call sleeps; the same command goes on with it."""
 BRANCHES_LIMIT = 1_000_000
 MUX_INTERVAL_LEAST = 1_000_000
 
@@ -59,9 +66,12 @@ class HostCore:
         self.protocol = protocol
         self.inbox = Inbox()
         self.tasks: set[str] = set()
+        # Events whose open or enable, which of them, went to sleep; said again, the call is the same one.
+        self.waited: dict[str, type[Open | Enable]] = {}
         self.machine: Machine
         self.perf: Perf
         self.endpoint: Endpoint
+        self.design: Design
         self.configured = False
 
     def command(self, command: AnyPerfCommand) -> AnyResult:
@@ -100,15 +110,20 @@ class HostCore:
     def _configure(self, command: ConfigurePerf) -> AnyResult:
         spec = command.machine
         model = machine_model(spec)
+        check_design(command.design)
         rules = KERNELS[spec.kernel]
         pmu = armv8_pmu(spec.counters) if spec.pmu == "armv8" else intel_pmu(spec.counters, spec.fixed)
         actors = actor_table(command.tasks, command.vcpus)
         self.inbox = Inbox()
         self.tasks = set(actors)
+        self.waited = {}
         serial = first_serial(spec.host)
         self.machine = Machine(model, spec.cpus, actors, self.log, first_cpu=spec.first_cpu, first_serial=serial)
         self.perf = Perf(self.machine, pmu, rules, command.design, spec.host * EVENTS_OF_A_HOST)
         self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log, self.protocol, command.vcpus)
+        self.design = command.design
+        if command.design.host_events is HostEvents.SWITCHED_OUT and command.vcpus:
+            self.perf.reservations.mediate()
         self.configured = True
         return Done()
 
@@ -145,9 +160,15 @@ class HostCore:
         sched.task_in(self.perf.state, cpu.index, task)
         self.endpoint.notify()
         if task:
+            self.endpoint.lost_at_sched_in(task, cpu.index)
             self.endpoint.sched_in(task, cpu.index)
 
     def _open(self, command: Open) -> AnyResult:
+        waits = self.endpoint.revocations.waits
+        if command.event in waits:
+            return IN_PROGRESS
+        if self._has_waited(command):
+            return Done()
         if command.event in self.perf.named:
             raise RefusedError(f"there is an event {command.event!r} already", "EEXIST")
         if command.task:
@@ -155,18 +176,52 @@ class HostCore:
         if command.cpu != -1 or not command.task:
             self._cpu(command.cpu)
         try:
-            self.perf.open_host(command)
+            event, losing = self.perf.open_host(command, losers_wait=self._waits)
         except RefusedError as error:
-            self.log.add(EventFailed(command.event, error.errno))
+            self._failed(command, error)
             return Done(errno=error.errno)
-        return Done()
+        return self._take_from(command, [event], losing)
+
+    def _failed(self, command: Open, error: RefusedError) -> None:
+        holder = error.holder if isinstance(error, TakenError | MediatedError) else ""
+        lbr = bool(command.branch)
+        failed = EventFailed(command.event, error.errno, command.cpu, command.task, command.pinned, lbr, "", holder)
+        self.log.add(failed)
+
+    def _has_waited(self, command: Open | Enable) -> bool:
+        """Whether this is a call that slept, and is over now."""
+        if self.waited.get(command.event) is not type(command):
+            return False
+        del self.waited[command.event]
+        return True
+
+    @property
+    def _waits(self) -> bool:
+        """Whether host events wait until guests have given the LBR up."""
+        return self.design.notifier is Notifier.ACKNOWLEDGED
+
+    def _take_from(self, command: Open | Enable, events: list[PerfEvent], losing: list[PerfEvent]) -> AnyResult:
+        if not losing:
+            return Done()
+        self.waited[command.event] = type(command)
+        self.endpoint.revocations.begin(events, losing)
+        return IN_PROGRESS
 
     def _event(self, name: str) -> PerfEvent:
         return self.perf.host_event(name)
 
     def _enable(self, command: Enable) -> AnyResult:
+        if command.event in self.endpoint.revocations.waits:
+            return IN_PROGRESS
+        if self._has_waited(command):
+            return Done()
         event = self._event(command.event)
-        for member in event.leader.group if command.group else [event]:
+        events = event.leader.group if command.group else [event]
+        asleep = [member for member in events if member.state < State.INACTIVE]
+        losing = self.perf.losers(events) if self._waits and asleep else []
+        if losing:
+            return self._take_from(command, [event, *(e for e in events if e is not event)], losing)
+        for member in events:
             sched.enable(self.perf.state, member)
         return Done()
 
@@ -177,7 +232,9 @@ class HostCore:
         return Done()
 
     def _close(self, command: Close) -> AnyResult:
-        self.perf.close(self._event(command.event))
+        event = self._event(command.event)
+        self.perf.close(event)
+        self.endpoint.revocations.closed(event)
         return Done()
 
     def _read(self, command: Read) -> AnyResult:
@@ -206,7 +263,7 @@ class HostCore:
             raise RefusedError(f"time cannot advance by {command.ns} ns, expected 1 to {ADVANCE_LIMIT}")
         if self.log.now + command.ns > TIME_LIMIT:
             raise RefusedError(f"time ends at {TIME_LIMIT} ns")
-        self.perf.advance(command.ns)
+        self.perf.advance(command.ns, self.endpoint.notify)
         return Done()
 
     def _set_mux_interval(self, command: SetMuxInterval) -> AnyResult:
@@ -222,6 +279,10 @@ class HostCore:
             self.perf.reservations.mediate() if command.create else self.perf.reservations.unmediate()
         except RefusedError as error:
             return Done(errno=error.errno)
+        return Done()
+
+    def _fire(self, command: FireHostTimer) -> AnyResult:
+        self.endpoint.fire(command.session, command.what)
         return Done()
 
     def _snapshot(self, command: PerfSnapshot) -> AnyResult:
@@ -246,5 +307,6 @@ _HANDLERS: dict[type, Callable[[HostCore, Any], AnyResult]] = {
     Sample: HostCore._sample,
     Retire: HostCore._retire,
     Advance: HostCore._advance,
+    FireHostTimer: HostCore._fire,
     PerfSnapshot: HostCore._snapshot,
 }

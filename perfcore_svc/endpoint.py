@@ -1,15 +1,20 @@
 """The host's end of the contract: sessions, and what a KVM is told about its events and threads.
 
-Messages from KVM come in through ``take``; what the perf core did meanwhile goes out through ``notify``.
-A grant is one ACTIVE spell of a guest's event, numbered upwards over the whole host (R6).
+Messages from KVM come in through ``take``; what the perf core did meanwhile goes out through ``notify``. A grant is the
+right to the LBR from the moment a guest's event goes on until somebody else may use the LBR instead, numbered upwards
+over the whole host (R6). The thread's own switches do not end it.
 """
 
 from __future__ import annotations
 
-from contract.design import Design, Notifier, Recovery, Save
+from collections.abc import Callable
+from typing import Any
+
+from contract.design import Delivery, Design, Notifier, Recovery, Save
 from contract.errors import RefusedError
 from contract.inbox import CAPACITY
 from contract.messages import (
+    Ack,
     AnyMessage,
     Available,
     CreateCounter,
@@ -21,20 +26,26 @@ from contract.messages import (
     Hello,
     Overflow,
     PauseCounter,
+    Received,
     RegisterVcpu,
     ReleaseEvent,
+    Renew,
     ResumeCounter,
     Revoke,
     SchedIn,
     SchedOut,
     Welcome,
 )
-from contract.session import Session, discard
+from contract.session import RESEND, Session, discard
+from contract.spec import LEASE_NS
 from contract.trace import EventFailed, TraceLog
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.rivals import TakenError
+from perfcore_svc.perf.what_if import would_go_on
+from perfcore_svc.revocation import LEASE, Revocations
 
 
 class Endpoint:
@@ -47,6 +58,7 @@ class Endpoint:
         "outbox",
         "perf",
         "protocol",
+        "revocations",
         "sessions",
         "threads",
         "vcpus",
@@ -66,46 +78,29 @@ class Endpoint:
         self.vcpus: dict[str, str] = {}
         self.outbox: list[Envelope] = []
         self.grants = 0
+        self.revocations = Revocations(perf, log, self.vcpus)
 
     # Messages from KVM -----------------------------------------------------------------------------------
 
     def take(self, envelope: Envelope) -> None:
         self.log.witness(envelope.clock, 0)
         name = envelope.session
-        if name not in self.accepted and not isinstance(envelope.body, Hello):
+        if name not in self.accepted and not isinstance(envelope.body, Hello | Received):
             discard(envelope, self.log, "R1", "no accepted Hello yet")
             return
-        session = self.sessions.setdefault(name, Session(name, is_host=True))
+        repaired = self.design.delivery is Delivery.REPAIRED
+        session = self.sessions.setdefault(name, Session(name, is_host=True, repaired=repaired))
         body = session.accept(envelope, self.log)
-        match body:
-            case None:
-                pass
-            case Hello() if name not in self.accepted:
-                self._welcome(session, body)
-            case RegisterVcpu() if body.task not in self.threads:
-                discard(envelope, self.log, "R7", f"{body.task!r} is no vCPU's thread")
-            case RegisterVcpu() if self.vcpus.get(body.task, name) != name:
-                discard(envelope, self.log, "R7", f"{body.task} belongs to session {self.vcpus[body.task]}")
-            case RegisterVcpu():
-                self.vcpus[body.task] = envelope.session
-            case CreateEvent():
-                self._create(envelope.session, body)
-            case CreateCounter():
-                self._create_counter(envelope.session, body)
-            case PauseCounter():
-                if event := self._guest_event(envelope, body.event):
-                    sched.disable(self.perf.state, event)
-            case ResumeCounter():
-                self._resume_counter(envelope, body)
-            case ReleaseEvent():
-                if event := self._guest_event(envelope, body.event):
-                    self.perf.close(event)
-            case EnableEvent():
-                if event := self._guest_event(envelope, body.event):
-                    sched.enable(self.perf.state, event)
-            case _:
+        if isinstance(body, Hello) and name not in self.accepted:
+            self._welcome(session, body)
+        elif body is not None:
+            handler = _HANDLERS.get(type(body))
+            if handler is None:
                 discard(envelope, self.log, "R1", f"the host has no use for {envelope.kind}")
+            else:
+                handler(self, envelope, body)
         self.notify()
+        self.outbox += session.acknowledge(self.log)
 
     def _welcome(self, session: Session, hello: Hello) -> None:
         reason = ""
@@ -115,6 +110,17 @@ class Endpoint:
             reason = f"protocol {hello.protocol}, this host speaks {self.protocol}"
         self._send(session.name, Welcome(not reason, self.protocol, reason, CAPACITY))
 
+    def _register(self, envelope: Envelope, body: RegisterVcpu) -> None:
+        owner = self.vcpus.get(body.task, envelope.session)
+        if body.task not in self.threads:
+            discard(envelope, self.log, "R7", f"{body.task!r} is no vCPU's thread")
+        elif owner != envelope.session:
+            discard(envelope, self.log, "R7", f"{body.task} belongs to session {owner}")
+        elif body.task not in self.vcpus:
+            self.vcpus[body.task] = envelope.session
+            if (cpu := self.perf.state.cpu_running(body.task)) >= 0:
+                self.sched_in(body.task, cpu)
+
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)
         if event is None or self.vcpus.get(event.guest or event.counts_for) != envelope.session:
@@ -122,8 +128,8 @@ class Endpoint:
             return None
         return event
 
-    def _create(self, session: str, request: CreateEvent) -> None:
-        name = f"vlbr:{request.vcpu}"
+    def _create(self, envelope: Envelope, request: CreateEvent) -> None:
+        session, name = envelope.session, f"vlbr:{request.vcpu}"
         try:
             if self.vcpus.get(request.vcpu) != session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
@@ -131,18 +137,34 @@ class Endpoint:
                 raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
             event = self.perf.open_guest(name, request.vcpu, request.task)
         except RefusedError as error:
-            self.log.add(EventFailed(name, error.errno))
+            holder = error.holder if isinstance(error, TakenError) else ""
+            task = request.task or request.vcpu
+            failed = EventFailed(name, error.errno, -1, task, self.design.pinned, True, request.vcpu, holder)
+            self.log.add(failed)
             self._send(session, EventCreated(request.vcpu, request.request, 0, error.errno))
             return
-        created = EventCreated(request.vcpu, request.request, event.id)
-        self.notify(besides=event)
-        if self.design.notifier is not Notifier.NONE:
-            created.state = event.state.name
-            created.grant = self._grant(event)
-        self._send(session, created)
+        self._answer(session, event, request.vcpu, request.request)
 
-    def _create_counter(self, session: str, request: CreateCounter) -> None:
-        name = f"pmc{request.counter}:{request.vcpu}"
+    def _enable(self, envelope: Envelope, request: EnableEvent) -> None:
+        event = self._guest_event(envelope, request.event)
+        if event is None:
+            answer = EventCreated(request.vcpu, request.request, 0, "ENOENT")
+            self._send(envelope.session, answer)
+            return
+        sched.enable(self.perf.state, event)
+        self._answer(envelope.session, event, request.vcpu, request.request)
+
+    def _answer(self, session: str, event: PerfEvent, vcpu: str, request: int) -> None:
+        """The guest's event after a call that may have put it on."""
+        self.notify(besides=event)
+        answer = EventCreated(vcpu, request, event.id)
+        if self.design.grants:
+            answer.state = event.state.name
+            answer.grant, answer.until = self._grant(event), self._until(event)
+        self._send(session, answer)
+
+    def _create_counter(self, envelope: Envelope, request: CreateCounter) -> None:
+        session, name = envelope.session, f"pmc{request.counter}:{request.vcpu}"
         answer = EventCreated(request.vcpu, request.request, 0)
         try:
             if self.vcpus.get(request.vcpu) != session:
@@ -154,10 +176,9 @@ class Endpoint:
         self.notify()
         self._send(session, answer)
 
-    # News for KVM ----------------------------------------------------------------------------------------
-
-    def _send(self, session: str, body: AnyMessage) -> None:
-        self.outbox.append(self.sessions[session].wrap(body, self.log))
+    def _pause_counter(self, envelope: Envelope, request: PauseCounter) -> None:
+        if event := self._guest_event(envelope, request.event):
+            sched.disable(self.perf.state, event)
 
     def _resume_counter(self, envelope: Envelope, request: ResumeCounter) -> None:
         answer = EventCreated(request.vcpu, request.request, 0)
@@ -170,6 +191,34 @@ class Endpoint:
         self.notify()
         self._send(envelope.session, answer)
 
+    def _release(self, envelope: Envelope, request: ReleaseEvent) -> None:
+        if event := self._guest_event(envelope, request.event):
+            ending = event.ending
+            self.perf.close(event)
+            self.revocations.give_up(envelope.session, ending)
+
+    def _ack(self, envelope: Envelope, ack: Ack) -> None:
+        self.revocations.give_up(envelope.session, ack.grant)
+
+    def _renew(self, envelope: Envelope, renew: Renew) -> None:
+        """A grant that is being ended is not prolonged: its Revoke is said once more."""
+        for event in self.perf.events.values():
+            if renew.grant and renew.grant in (event.grant, event.ending):
+                if self.vcpus.get(event.guest) != envelope.session:
+                    break
+                if event.ending:
+                    self._send(envelope.session, Revoke(event.id, event.ending, "said before"))
+                    return
+                event.until = self.log.now + LEASE_NS
+                self._send(envelope.session, self._granted(event))
+                return
+        discard(envelope, self.log, "R6", f"grant {renew.grant} is none of this session")
+
+    # News for KVM ----------------------------------------------------------------------------------------
+
+    def _send(self, session: str, body: AnyMessage) -> None:
+        self.outbox.append(self.sessions[session].wrap(body, self.log))
+
     def tell_overflows(self) -> None:
         """``kvm_perf_overflow``, called in the PMI."""
         overflows, self.perf.state.overflows = self.perf.state.overflows, []
@@ -177,36 +226,78 @@ class Endpoint:
             self._send(self.vcpus[event.counts_for], Overflow(event.id, cpu))
 
     def notify(self, besides: PerfEvent | None = None) -> None:
-        """Settle what the perf core changed and tell the KVMs concerned, as far as the design tells them anything."""
-        for event, old, old_cpu in self.perf.state.settle():
+        """Settle what the perf core changed, number and end grants, and tell the KVMs concerned, as far as the design
+        tells them anything."""
+        changes = self.perf.state.settle()
+        for event, _, old_cpu in changes:
             session = self.vcpus.get(event.guest)
-            if session is None or event is besides or self.design.notifier is Notifier.NONE:
+            if session is None or event is besides or not self.design.grants:
                 continue
-            ended, event.grant = event.grant, 0
-            own_switch = event.state == State.INACTIVE and self.perf.state.cpu_running(event.task) < 0
-            if old == State.ACTIVE and event.state != State.ACTIVE and not own_switch:
-                self._send(session, Revoke(event.id, ended, f"the event is {event.state.name} on cpu{old_cpu}"))
-            else:
-                self._send(session, EventState(event.id, event.state.name, event.oncpu, self._grant(event)))
-        if self.design.recovery is Recovery.AVAILABLE:
+            news = self._news(event, old_cpu)
+            if news is not None and self.design.notifier is not Notifier.NONE:
+                self._send(session, news)
+        self._tell_revocations()
+        if self.design.recovery is Recovery.AVAILABLE and (changes or self.perf.closed):
             self._tell_available()
+        self.perf.closed = False
+
+    def _news(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
+        """What is new for KVM of an event that went on or off. Its thread coming and going is not."""
+        had = event.grant
+        if event.state == State.ACTIVE:
+            grant = self._grant(event)
+            return self._granted(event) if grant != had else None
+        if event.state == State.INACTIVE and self.perf.state.cpu_running(event.task) < 0:
+            return None
+        if had:
+            event.grant = 0
+            where = old_cpu if old_cpu >= 0 else event.lost_on
+            return Revoke(event.id, had, f"the event is {event.state.name} on cpu{where}")
+        return None if event.ending else EventState(event.id, event.state.name, event.oncpu)
 
     def _grant(self, event: PerfEvent) -> int:
-        if event.state == State.ACTIVE:
+        if event.state == State.ACTIVE and not event.grant and not event.ending:
             self.grants += 1
             event.grant = self.grants
+            event.until = self.log.now + LEASE_NS if self.design.notifier is Notifier.ACKNOWLEDGED else 0
         return event.grant
 
+    def _until(self, event: PerfEvent) -> int:
+        return event.until if event.grant else 0
+
+    def _granted(self, event: PerfEvent) -> EventState:
+        return EventState(event.id, event.state.name, event.oncpu, event.grant, self._until(event))
+
+    def _tell_revocations(self) -> None:
+        """Who loses the LBR to an event that waits, and who keeps it after all."""
+        revokes, self.revocations.revokes = self.revocations.revokes, []
+        for session, revoke in revokes:
+            self._send(session, revoke)
+        kept, self.revocations.let_go = self.revocations.let_go, []
+        for event in kept:
+            if event.state == State.ACTIVE and not event.grant and self._grant(event):
+                self._send(self.vcpus[event.guest], self._granted(event))
+
     def _tell_available(self) -> None:
-        """Once for each loss: where the thread runs now, or where it lost the LBR, the slot is free of others."""
+        """Once for each loss: where the thread runs now, or where it lost the LBR, the event would be on."""
         for event in self.perf.events.values():
-            if event.guest and event.state == State.ERROR and event.lost_on >= 0:
+            session = self.vcpus.get(event.guest)
+            if session is not None and event.state == State.ERROR and event.lost_on >= 0:
                 running = self.perf.state.cpu_running(event.task)
-                pc = self.perf.state.cpus[running if running >= 0 else event.lost_on]
-                if event.slot is None or not pc.slot_users or pc.slot == event.slot:
-                    session = self.vcpus[event.guest]
-                    self._send(session, Available(event.id, pc.index))
+                cpu = running if running >= 0 else event.lost_on
+                if would_go_on(self.perf.state, event, cpu):
+                    self._send(session, Available(event.id, cpu))
                     event.lost_on = -1
+
+    def fire(self, session: str, what: str) -> None:
+        """A timer has run out. Raises RefusedError where there is none such."""
+        if what == RESEND and session in self.sessions and self.sessions[session].repaired:
+            self.outbox += self.sessions[session].resend(self.log)
+        elif what == LEASE and self.revocations.due.get(session, -1) >= 0:
+            self.revocations.lease_over(session)
+            self.notify()
+        else:
+            raise RefusedError(f"session {session!r} has no timer {what!r}", "ENOENT")
 
     # The preempt notifiers of vCPU threads ------------------------------------------------------------------
 
@@ -217,7 +308,37 @@ class Endpoint:
             image = self.machine.store_lbr(silicon, "kvm", task) if self.design.save is Save.KVM_SWITCH else None
             self._send(session, SchedOut(task, cpu, image))
 
+    def lost_at_sched_in(self, task: str, cpu: int) -> None:
+        """A grant outlives its thread's switches, unless the LBR is somebody else's when the thread comes back; or the
+        vCPU does, and its event is another thread's."""
+        for event in self.perf.events.values():
+            concerned = event.guest and task in (event.task, event.guest)
+            if concerned and event.grant and event.state == State.INACTIVE:
+                grant, event.grant = event.grant, 0
+                if self.design.notifier is not Notifier.NONE:
+                    revoke = Revoke(event.id, grant, f"the LBR of cpu{cpu} is not free")
+                    self._send(self.vcpus[event.guest], revoke)
+        if self.design.recovery is Recovery.AVAILABLE:
+            self._tell_available()
+
     def sched_in(self, task: str, cpu: int) -> None:
         session = self.vcpus.get(task)
         if session is not None:
-            self._send(session, SchedIn(task, cpu, self.machine.cpus[cpu].debugctl))
+            news = SchedIn(task, cpu, self.machine.cpus[cpu].debugctl)
+            event = self.perf.guest_event_of(task)
+            if self.design.grants and event is not None and event.state == State.ACTIVE:
+                news.grant, news.until = event.grant, self._until(event)
+            self._send(session, news)
+
+
+_HANDLERS: dict[type, Callable[[Endpoint, Envelope, Any], None]] = {
+    RegisterVcpu: Endpoint._register,
+    CreateEvent: Endpoint._create,
+    EnableEvent: Endpoint._enable,
+    CreateCounter: Endpoint._create_counter,
+    PauseCounter: Endpoint._pause_counter,
+    ResumeCounter: Endpoint._resume_counter,
+    ReleaseEvent: Endpoint._release,
+    Ack: Endpoint._ack,
+    Renew: Endpoint._renew,
+}

@@ -39,8 +39,8 @@ class Agreement(Monitor):
         if event is not None and event.vcpu != view.vcpu:
             self.violated(r.seq, f"event {view.event} of {view.vcpu} stands for {event.vcpu} on the host")
         state = event.state if event is not None else "none"
-        if self.world.axes["notifier"] != "none":
-            granted = event.grant if event is not None and state == "ACTIVE" else 0
+        if self.world.grants:
+            granted = event.grant if event is not None else 0
             if view.grant != granted:
                 self.violated(r.seq, f"KVM holds grant {view.grant} for {view.vcpu}, the host's is {granted} ({state})")
         if loaded and view.passthrough and self.world.axes["event"] != "none" and state != "ACTIVE":

@@ -13,10 +13,15 @@ from client.check.guest_clean import GuestClean
 from client.check.host_clean import HostClean
 from client.check.host_served import HostServed
 from client.check.monitor import Monitor, Violation
+from client.check.no_counter import NoCounter
 from client.check.no_leak import NoLeak
 from client.check.no_loss import NoLoss
 from client.check.no_silent_denial import NoSilentDenial
+from client.check.no_starvation import NoStarvation
 from client.check.one_owner import OneOwner
+from client.check.precedence import Precedence
+from client.check.recovers import Recovers
+from client.check.revoke_completes import RevokeCompletes
 from client.check.revoked import RevokedMeansRevoked
 from client.check.world import World
 from contract.errors import InputError
@@ -31,8 +36,13 @@ INVARIANTS: tuple[type[Monitor], ...] = (
     NoLoss,
     NoSilentDenial,
     RevokedMeansRevoked,
+    Precedence,
+    NoCounter,
     DebugctlRestored,
     Agreement,
+    RevokeCompletes,
+    NoStarvation,
+    Recovers,
 )
 
 

@@ -22,10 +22,12 @@ class Violation(msgspec.Struct):
 
 class Monitor:
     """One invariant over one trace. ``HANDLERS``: which records it looks at. ``exercised`` stays False while the trace
-    has nothing that could have broken it."""
+    has nothing that could have broken it. ``liveness``: that something happens in the end, not that nothing bad does.
+    """
 
     name: ClassVar[str]
     about: ClassVar[str]
+    liveness: ClassVar[bool] = False
     HANDLERS: ClassVar[dict[type, Handler]]
 
     def __init__(self, world: World) -> None:

@@ -7,14 +7,14 @@ from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.lbr_ring import LbrRing
 from contract.provenance import branch_base, sign_extended
-from contract.trace import Access, GuestMsr, GuestPmi, LbrReset, Retired, UserMsr
+from contract.trace import Access, GuestMsr, GuestPmi, LbrReset, Retired, UserMsr, VcpuReset
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, is_lbr_msr
 
 
 @dataclass(slots=True)
 class Reference:
     """The LBR this guest would have on a machine of its own. ``aligned``: its TOS has been taken over from the real
-    one."""
+    one. ``denied``: it was told that the LBR is lost, and has not turned it on again."""
 
     lbr: LbrRing
     debugctl: int = 0
@@ -24,11 +24,11 @@ class Reference:
 
 class NoLoss(Monitor):
     """Each guest has a reference LBR beside the real one, fed with what the guest does; a read that gives other than
-    the reference entry is a loss. Once a guest was denied an access it is judged no more. Exercised by a read of an
-    entry that the reference has."""
+    the reference entry is a loss. A guest that is denied an access begins anew, when it is next allowed to turn its LBR
+    on; so does one that is reset. Exercised by a read of an entry that the reference has."""
 
     name = "no-loss"
-    about = "a guest that is never denied reads its last branches, across switches and exits"
+    about = "a guest that is not denied reads its last branches, across switches and exits"
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -53,10 +53,11 @@ class NoLoss(Monitor):
     def _access(self, r: Access) -> None:
         reference = self.references[r.vcpu]
         if r.denied:
-            reference.denied = True
+            self.references[r.vcpu] = Reference(LbrRing(self.world.model), denied=True)
         elif r.msr == IA32_DEBUGCTL:
             if r.write and r.result == "done":
                 reference.debugctl = r.value
+                reference.denied = reference.denied and not lbr_on(r.value)
         elif r.result == "done" and is_lbr_msr(self.world.model, r.msr):
             self._reached(r, reference)
 
@@ -92,6 +93,9 @@ class NoLoss(Monitor):
         elif r.reached and not r.read and not r.task:
             self.references[r.vcpu].lbr.put(r.msr, r.value)
 
+    def _vcpu_reset(self, r: VcpuReset) -> None:
+        self.references[r.vcpu] = Reference(LbrRing(self.world.model))
+
     def _pmi(self, r: GuestPmi) -> None:
         if r.frozen:
             self.references[r.vcpu].debugctl &= ~DEBUGCTL_LBR
@@ -110,4 +114,5 @@ class NoLoss(Monitor):
         GuestMsr: _guest_msr,
         UserMsr: _user_msr,
         GuestPmi: _pmi,
+        VcpuReset: _vcpu_reset,
     }

@@ -10,8 +10,9 @@ from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
 class NoSilentDenial(Monitor):
     """A guest may not use the LBR while perf has it on for host events on that CPU, or while the event that stands for
-    the guest is not ACTIVE. If it then touches the LBR, or turns it on in DEBUGCTL, it must be answered as denied (a
-    #GP, or the zero that the design promises), not as if it were the owner. Exercised by such a touch."""
+    the guest is not ACTIVE; where each VMX transition switches the whole LBR it always may. If it then touches the LBR,
+    or turns it on in DEBUGCTL, it must be answered as denied (a #GP, or the zero that the design promises), not as if
+    it were the owner. Exercised by such a touch."""
 
     name = "no-silent-denial"
     about = "a guest that may not use the LBR is not served as if it might"
@@ -30,6 +31,8 @@ class NoSilentDenial(Monitor):
         return is_lbr_msr(self.world.model, r.msr) or (r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value))
 
     def _no_right(self, vcpu: str, cpu: int) -> str:
+        if self.world.own_lbr:
+            return ""
         if self.world.cpus[cpu].host_on:
             return f"the host has the LBR of cpu{cpu} on"
         event = self.world.guest_event(vcpu, cpu)

@@ -11,7 +11,8 @@ from contract.x86 import is_lbr_msr
 class OneOwner(Monitor):
     """Judged on use, not on event states: perf has the LBR on for host events, and on that CPU a guest enters with
     DEBUGCTL.LBR set or reaches an LBR register, itself or through KVM;
-    or host branches are recorded into the live ring of a guest. Exercised once a guest that has used the LBR
+    or host branches are recorded into the live ring of a guest. A guest whose entry switched the whole LBR uses one of
+    its own. Exercised once a guest that has used the LBR
     enters on a CPU where a host LBR event is ACTIVE."""
 
     name = "one-owner"
@@ -29,12 +30,16 @@ class OneOwner(Monitor):
             self.host_since.pop(r.cpu, None)
 
     def _entry(self, r: VmEntry) -> None:
-        if lbr_on(r.debugctl):
+        if lbr_on(r.debugctl) and not r.switched:
             self._use(r.cpu, r.vcpu, r.seq, f"{r.vcpu} enters with DEBUGCTL.LBR set")
         else:
             self._contend(r.cpu, r.vcpu)
 
     def _guest_msr(self, r: GuestMsr) -> None:
+        if self.world.cpus[r.cpu].switched:
+            self.guests.add(r.vcpu)
+            self._contend(r.cpu, r.vcpu)
+            return
         self._use(r.cpu, r.vcpu, r.seq, f"{r.vcpu} {'writes' if r.write else 'reads'} an LBR register")
 
     def _host_msr(self, r: HostMsr) -> None:
@@ -52,7 +57,7 @@ class OneOwner(Monitor):
         entry = cpu.entry
         if r.guest or not r.recorded or r.cpu in self.host_since or entry is None or cpu.task != entry.vcpu:
             return
-        if lbr_on(entry.debugctl) and self._has_right(entry.vcpu, r.cpu):
+        if lbr_on(entry.debugctl) and not entry.switched and self._has_right(entry.vcpu, r.cpu):
             text = f"host branches are recorded on cpu{r.cpu} into the ring of {entry.vcpu}"
             self.violated(r.seq, text, entry.seq)
 

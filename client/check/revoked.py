@@ -4,9 +4,11 @@ from typing import ClassVar
 
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
-from contract.messages import EventCreated, EventState, Revoke
-from contract.trace import Delivery, GuestMsr, HostMsr, VmEntry
+from contract.messages import EventCreated, EventState, Revoke, SchedIn
+from contract.trace import Delivery, Discard, GuestMsr, HostMsr, VmEntry
 from contract.x86 import is_lbr_msr
+
+Standing = tuple[int, tuple[int, int] | None]
 
 
 class RevokedMeansRevoked(Monitor):
@@ -21,25 +23,40 @@ class RevokedMeansRevoked(Monitor):
         # By vCPU and host: each host numbers its own grants.
         self.revoked: dict[tuple[str, int], tuple[int, int]] = {}
         self.newest: dict[tuple[str, int], int] = {}
+        self.last: tuple[tuple[str, int], Standing] | None = None
 
     def _delivery(self, r: Delivery) -> None:
-        if r.how == "drop":
-            return
+        self.last = None
         body = self.world.sent.get((r.session, r.to_host, r.n))
-        if not isinstance(body, Revoke | EventState | EventCreated):
+        if r.how == "drop" or not isinstance(body, Revoke | EventState | EventCreated | SchedIn):
             return
-        event = self.world.events.get(body.event)
-        if event is None:
+        vcpu = body.vcpu if isinstance(body, SchedIn) else self._owner(body.event)
+        if not vcpu:
             return
-        vcpu = event.opened.guest, self.world.kvms[r.session]
-        if body.grant < self.newest.get(vcpu, 0):
+        at = vcpu, self.world.kvms[r.session]
+        newest = self.newest.get(at, 0)
+        if body.grant < newest:
             return
+        self.last = at, (newest, self.revoked.get(at))
         if isinstance(body, Revoke):
-            self.newest[vcpu] = body.grant
-            self.revoked[vcpu] = (body.grant, r.seq)
-        elif body.grant > self.newest.get(vcpu, 0):
-            self.newest[vcpu] = body.grant
-            self.revoked.pop(vcpu, None)
+            self.newest[at] = body.grant
+            self.revoked[at] = (body.grant, r.seq)
+        elif body.grant > newest:
+            self.newest[at] = body.grant
+            self.revoked.pop(at, None)
+
+    def _owner(self, event: int) -> str:
+        found = self.world.events.get(event)
+        return "" if found is None else found.opened.guest
+
+    def _discard(self, r: Discard) -> None:
+        """It was not taken after all."""
+        if self.last is not None:
+            at, (self.newest[at], revoked) = self.last
+            self.revoked.pop(at, None)
+            if revoked is not None:
+                self.revoked[at] = revoked
+            self.last = None
 
     def _entry(self, r: VmEntry) -> None:
         self._use(r.vcpu, r.cpu, r.seq, r.passthrough or lbr_on(r.debugctl), "enters with the LBR")
@@ -60,4 +77,10 @@ class RevokedMeansRevoked(Monitor):
         if uses:
             self.violated(seq, f"{vcpu} {text} after grant {grant} was revoked", taken)
 
-    HANDLERS: ClassVar = {Delivery: _delivery, VmEntry: _entry, GuestMsr: _guest_msr, HostMsr: _host_msr}
+    HANDLERS: ClassVar = {
+        Delivery: _delivery,
+        Discard: _discard,
+        VmEntry: _entry,
+        GuestMsr: _guest_msr,
+        HostMsr: _host_msr,
+    }

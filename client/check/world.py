@@ -15,6 +15,7 @@ from contract.provenance import branch_base, origin_of
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
+    Delivery,
     EventChange,
     EventClose,
     EventOpen,
@@ -37,12 +38,14 @@ from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
 @dataclass(slots=True)
 class CpuView:
     """``host_on``: perf has the LBR on for host events. ``users``: whose branches were ever in this CPU's ring, as
-    (guest mode, actor). ``tos_before``: TOS before the last branches retired."""
+    (guest mode, actor). ``switched``: the guest in guest mode has the whole LBR to itself. ``tos_before``: TOS before
+    the last branches retired."""
 
     lbr: LbrRing
     task: str = ""
     guest: str = ""
     passthrough: bool = False
+    switched: bool = False
     host_on: bool = False
     entry: VmEntry | None = None
     users: set[tuple[bool, int]] = field(default_factory=set)
@@ -88,6 +91,7 @@ class World:
         self.kvms = setup.kvms
         self.events: dict[int, EventView] = {}
         self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
+        self.in_flight: set[tuple[str, bool, int]] = set()
         self.written: dict[str, set[int]] = {}
         self.serials = [0] * len(hosts)
 
@@ -101,7 +105,20 @@ class World:
     def guest_event(self, vcpu: str, cpu: int) -> EventView | None:
         """The event that stands for this vCPU on the host of this CPU: the newest, where a release was lost."""
         of_vcpu = (e for e in reversed(self.events.values()) if e.opened.guest == vcpu)
-        return next((e for e in of_vcpu if host_of_event(e.opened.event) == self.hosts[cpu]), None)
+        return next((e for e in of_vcpu if self.host_of(e) == self.hosts[cpu]), None)
+
+    def host_of(self, event: EventView) -> int:
+        return host_of_event(event.opened.event)
+
+    @property
+    def grants(self) -> bool:
+        """Whether the design tells KVM of grants."""
+        return self.axes["notifier"] != "none" or self.axes["entry-check"] == "fence"
+
+    @property
+    def own_lbr(self) -> bool:
+        """Whether a guest in guest mode has an LBR that nobody else's use can touch, in this design."""
+        return self.axes["save"] == "vmx-transition"
 
     def host_lbr_events(self, cpu: int) -> list[EventView]:
         """Host LBR events ACTIVE on this CPU."""
@@ -149,10 +166,11 @@ class World:
 
     def _entry(self, r: VmEntry) -> None:
         cpu = self.cpus[r.cpu]
-        cpu.guest, cpu.passthrough, cpu.entry = r.vcpu, r.passthrough, r
+        cpu.guest, cpu.passthrough, cpu.switched, cpu.entry = r.vcpu, r.passthrough, r.switched, r
 
     def _exit(self, r: VmExit) -> None:
         self.cpus[r.cpu].guest = ""
+        self.cpus[r.cpu].switched = False
 
     def _msr(self, r: GuestMsr | HostMsr) -> None:
         if r.write and not r.fault:
@@ -190,6 +208,11 @@ class World:
 
     def _send(self, r: Send) -> None:
         self.sent[r.session, r.to_host, r.n] = r.body
+        self.in_flight.add((r.session, r.to_host, r.n))
+
+    def _delivery(self, r: Delivery) -> None:
+        if r.how != "double":
+            self.in_flight.discard((r.session, r.to_host, r.n))
 
 
 _APPLY: dict[type, Callable[[World, Any], None]] = {
@@ -207,6 +230,7 @@ _APPLY: dict[type, Callable[[World, Any], None]] = {
     EventChange: World._change,
     EventClose: World._close,
     Send: World._send,
+    Delivery: World._delivery,
 }
 
 

@@ -80,7 +80,9 @@ def run_command(
         str,
         typer.Argument(metavar="FILE", help="A litmus file, - for standard input, or the name of a library scenario."),
     ],
-    design: Annotated[str, typer.Option("--design", "-d", help="See 'lbrlab designs'.")] = "merged",
+    design: Annotated[
+        str, typer.Option("--design", "-d", help="By name, see 'lbrlab designs'; or a design file.")
+    ] = "merged",
     wire: Annotated[
         WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
     ] = None,
@@ -96,6 +98,10 @@ def run_command(
     fault: Annotated[
         list[str] | None,
         typer.Option(metavar="F", help="KIND:MESSAGE:N, KIND one of drop, double, overtake. May be repeated."),
+    ] = None,
+    let: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="Another number for a 'let' of the scenario. May be repeated."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="RUN", help="Where the run file goes (lbrlab-runs/...).")
@@ -122,11 +128,44 @@ def run_command(
             tuple(kvm or ()),
             tape,
             tuple(fault or ()),
+            tuple(let or ()),
             output,
             timeout,
         ),
         as_json=as_json,
     )
+
+
+@app.command("matrix")
+@command
+def matrix_command(
+    designs: Annotated[
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file; all of the library if not said.")
+    ] = None,
+    scenarios: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,...", help="Scenarios by name, by how names begin ('c0*') or by file; all if not said."
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None, typer.Option(metavar="K", help="The rules of this kernel (v5.3, v5.12, v6.16) in every scenario.")
+    ] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="F", help="As for 'run', in every run.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where run files go (lbrlab-runs/matrix).")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0: one for each core.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every design against every scenario and print who holds what.
+
+    The first table has a verdict for each run, the second the worst of each invariant under each design. Each run is
+    kept in a file of its own, which replays it.
+    """
+    from client.cli.matrix import MatrixRequest, matrix
+
+    matrix(MatrixRequest(designs, scenarios, kernel, tuple(fault or ()), output, workers), as_json=as_json)
 
 
 @app.command("check")

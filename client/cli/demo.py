@@ -9,13 +9,13 @@ from rich.console import Console
 
 from client.cli.frame import console, finish, print_table
 from client.cli.runs import LIBRARY, Judged, judge_run, keep, open_wire, play
+from client.designs import DESIGNS
 from client.drive.play import INTERRUPTED
 from client.litmus import load
 from client.report.documents import DemoDocument, RunDocument, print_json, run_document
 from client.report.log import Log
 from client.report.tables import LEGEND, matrix
 from client.tape.faults import Fault, parse_fault
-from contract.designs import DESIGNS
 from contract.errors import ExitCode
 from contract.trace import Delivery
 

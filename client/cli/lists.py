@@ -6,12 +6,12 @@ from rich.markup import escape
 
 from client.cli.frame import console, print_table
 from client.cli.runs import LIBRARY
+from client.designs import DESIGNS
 from client.litmus import load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import STATEMENTS
 from client.report.documents import designs_document, invariants_document, print_json
 from client.report.tables import axes_table
-from contract.designs import DESIGNS
 
 
 def designs(*, as_json: bool) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.cli.frame import console, finish
-from client.cli.runs import find_scenario, judge_run, keep, open_wire, play, read_tape
+from client.cli.runs import find_scenario, judge_run, keep, open_wire, play, read_tape, with_lets
+from client.designs import design_named
 from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
 from client.run_file import RunFile, check_output, load_run
 from client.tape.faults import parse_fault
-from contract.designs import design_named
 from contract.errors import InputError
 
 
@@ -28,6 +28,7 @@ class RunRequest:
     kvms: tuple[str, ...]
     tape: Path | None
     faults: tuple[str, ...]
+    lets: tuple[str, ...]
     output: Path | None
     timeout: float
 
@@ -41,7 +42,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     if len({(f.message, f.which) for f in faults}) != len(faults):
         raise InputError("two faults for one message", "--fault")
     tape = read_tape(request.tape) if request.tape else None
-    scenario = find_scenario(request.file)
+    scenario = with_lets(find_scenario(request.file), request.lets)
     _check_count(request, scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from client.check.verdict import Verdict, verdict_on
 from client.drive.play import Played, Player
 from client.drive.wire import SINGLE, Layout, Wire
-from client.litmus import Scenario, load, parse
-from client.litmus.words import hint
+from client.litmus import Scenario, load, parse, validate
+from client.litmus.words import hint, unknown
 from client.run_file import RunFile, load_run, run_file, save
 from client.tape.decisions import Decision, parse_tape
 from client.tape.faults import Fault
@@ -42,6 +44,22 @@ def find_scenario(name: str) -> Scenario:
         known = sorted(p.stem for p in LIBRARY.glob("*.litmus"))
         raise InputError(f"no such file, nor a scenario of the library ({', '.join(known)}){hint(name, known)}", name)
     return load(Path(name))
+
+
+def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with other numbers for some of its ``let``s, each given as NAME=N."""
+    lets = dict(scenario.lets)
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in lets:
+            raise InputError(unknown("let", name, lets) if lets else f"{scenario.name} has no let", f"--let {text}")
+        try:
+            lets[name] = int(number, 0)
+        except ValueError:
+            raise InputError(f"{number!r} is no number", f"--let {text}") from None
+    changed = replace(scenario, lets=lets)
+    validate(changed)
+    return changed
 
 
 def read_tape(path: Path) -> list[Decision]:

@@ -105,8 +105,8 @@ def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
     code = error.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"does not answer at {service.address}"
+    if code in _ENDING and (end := ends(service.name, EXIT_TIMEOUT)):
+        return end
     if code is grpc.StatusCode.UNAVAILABLE:
-        if end := ends(service.name, EXIT_TIMEOUT):
-            return end
         return f"{'died, nothing' if service.met else 'nothing'} listens at {service.address}"
     return f"no service of ours at {service.address}: {code.name}: {error.details()}"

@@ -17,6 +17,7 @@ from contract.control import (
     Mediate,
     Open,
     Read,
+    ResetVcpu,
     Retire,
     RunTask,
     Sample,
@@ -91,6 +92,8 @@ def user_command(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) 
             return None if at is None else GetMsr(vcpu, at, thread)
         case a.UserStopLbr(vcpu=vcpu):
             return StopLbr(vcpu)
+        case a.UserReset(vcpu=vcpu):
+            return ResetVcpu(vcpu)
         case _:
             raise TypeError(f"{type(stmt).__name__} is no user-space statement")
 

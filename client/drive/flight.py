@@ -12,9 +12,12 @@ from contract.trace import (
     EventChange,
     EventClose,
     EventOpen,
+    HostWait,
+    HostWake,
     Send,
     Setup,
     Switch,
+    Timer,
     VcpuLoad,
     VcpuPut,
     VcpuWait,
@@ -41,15 +44,46 @@ class InFlight:
         return HOST if self.to_host else self.session
 
 
-class Flight:
-    """``queues``: messages by way (session, direction), oldest first. ``running``: task to CPU, on each host.
-    ``loaded``: vCPU to the CPU that the KVM of each host believes in. ``waiting``: vCPU to the message it sleeps for.
-    ``events``: host event to state. ``places``: vCPU to the number of its host (0 where it never moved)."""
+@dataclass(slots=True)
+class Armed:
+    """A timer of an end of a session, which is KVM's (``to_host``) or the host's; see ``contract.trace.Timer``."""
 
-    __slots__ = ("events", "loaded", "owners", "places", "queues", "running", "seen", "sent", "waiting")
+    session: str
+    to_host: bool
+    what: str
+    due: int
+    awaited: bool
+
+
+class Flight:
+    """``now``: virtual time in nanoseconds. ``queues``: messages by way (session, direction), oldest first. ``timers``:
+    those that are armed. ``sleeping``: host events whose opener waits. ``running``: task to CPU, on each host.
+    ``loaded``: vCPU to the CPU that the KVM of each host believes in. ``waiting``: vCPU to the message it sleeps for.
+    ``events``: host event to state; ``guests``: vCPU to the number of its event, ``guest_events``: that to state.
+    ``places``: vCPU to the number of its host (0 where it never moved)."""
+
+    __slots__ = (
+        "events",
+        "guest_events",
+        "guests",
+        "loaded",
+        "now",
+        "owners",
+        "places",
+        "queues",
+        "running",
+        "seen",
+        "sent",
+        "sleeping",
+        "timers",
+        "waiting",
+    )
 
     def __init__(self) -> None:
+        self.now = 0
         self.queues: dict[tuple[str, bool], list[InFlight]] = {}
+        self.timers: dict[tuple[str, bool, str], Armed] = {}
+        self.sleeping: set[str] = set()
         self.sent: dict[str, int] = {}
         self.running: dict[tuple[int, str], int] = {}
         self.loaded: dict[tuple[int, str], int] = {}
@@ -57,6 +91,8 @@ class Flight:
         self.owners: list[int] = []
         self.waiting: dict[str, str] = {}
         self.events: dict[str, str] = {}
+        self.guests: dict[str, int] = {}
+        self.guest_events: dict[int, str] = {}
         self.seen = 0
 
     def follow(self, records: list[AnyRecord]) -> None:
@@ -82,6 +118,12 @@ class Flight:
                 self.waiting.pop(record.vcpu, None)
             elif isinstance(record, EventOpen | EventChange | EventClose):
                 self._event(record)
+            elif isinstance(record, Timer):
+                self._timer(record)
+            elif isinstance(record, HostWait):
+                self.sleeping.add(record.name)
+            elif isinstance(record, HostWake):
+                self.sleeping.discard(record.name)
         self.seen = len(records)
 
     def host_of(self, cpu: int) -> int:
@@ -100,10 +142,34 @@ class Flight:
 
     def _event(self, record: EventOpen | EventChange | EventClose) -> None:
         if isinstance(record, EventOpen):
-            if not record.guest:
+            if record.guest:
+                self.guests[record.guest] = record.event
+                self.guest_events[record.event] = record.state
+            else:
                 self.events[record.name] = record.state
+        elif record.event in self.guest_events:
+            if isinstance(record, EventChange):
+                self.guest_events[record.event] = record.new
+            else:
+                del self.guest_events[record.event]
         elif record.name in self.events:
             self.events[record.name] = record.new if isinstance(record, EventChange) else "CLOSED"
+
+    def _timer(self, record: Timer) -> None:
+        key = record.session, record.to_host, record.what
+        self.timers.pop(key, None)
+        if record.due >= 0:
+            self.timers[key] = Armed(*key, record.due, record.awaited)
+
+    def state_of(self, event: str, vcpu: str) -> str:
+        """The state of a host event, or of the newest event that stands for a vCPU."""
+        if vcpu:
+            return self.guest_events.get(self.guests.get(vcpu, 0), "none")
+        return self.events.get(event, "none")
+
+    def armed(self) -> list[Armed]:
+        """The timers, that which runs out first before the others."""
+        return sorted(self.timers.values(), key=lambda t: (t.due, t.session, t.to_host, t.what))
 
     def heads(self) -> list[InFlight]:
         """The oldest message of every way, oldest first."""

@@ -10,28 +10,32 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from client.drive.commands import cpu_of, event_name, guest_code, host_command, needs_its_thread, user_command
-from client.drive.flight import Flight
+from client.drive.flight import IOCTL, Flight
 from client.drive.program import Program
 from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Layout, Wire
 from client.litmus.ast import (
     GUEST_STATEMENTS,
     USER_STATEMENTS,
+    AdvanceTime,
     AnyStmt,
     Block,
+    EventOp,
     GuestReadLbr,
     GuestWrmsr,
     Mediated,
     MuxInterval,
     OpenEvent,
     Scenario,
+    StateOf,
     UserGetMsr,
     UserMigrate,
+    UserReset,
     UserSetMsr,
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
-from client.tape.decisions import Decision, Deliver
+from client.tape.decisions import Decision, Deliver, Fire
 from client.tape.policy import Policy
 from contract.actors import actor_table
 from contract.control import (
@@ -43,6 +47,8 @@ from contract.control import (
     ConfigurePerf,
     Disable,
     Enable,
+    FireHostTimer,
+    FireKvmTimer,
     KvmSnapshot,
     KvmView,
     LoadVcpu,
@@ -90,17 +96,19 @@ def layout_of(scenario: Scenario) -> Layout:
 
 @dataclass(slots=True)
 class Thread:
-    """``running``: guest code of the current statement is started and not finished."""
+    """``running``: the current statement is started and not finished. ``until``: the time at which it is, if it waits
+    for time alone."""
 
     program: Program
     running: bool = False
+    until: int = 0
 
     @property
     def current(self) -> LitmusStep | None:
         return self.program.current
 
     def done(self) -> None:
-        self.running = False
+        self.running, self.until = False, 0
         self.program.advance()
 
 
@@ -130,6 +138,7 @@ class Player:
             self._set_up()
             names = list(self.threads)
             while True:
+                self.flight.now = self.wire.log.now
                 ready = [name for name in names if not self._obstacle(name)]
                 decision = self.policy.choose(self.flight, ready, names)
                 if decision is None:
@@ -180,7 +189,9 @@ class Player:
         self.flight.follow(wire.log.records)
 
     def _program(self, block: Block) -> Program:
-        return Program(block, self.scenario.name, self.registers, self._set, machine_model(self.scenario.machine).depth)
+        scenario = self.scenario
+        depth = machine_model(scenario.machine).depth
+        return Program(block, scenario.name, self.registers, self._set, depth, scenario.lets)
 
     def _kvms(self) -> dict[str, int]:
         """The KVMs that have a VM, with the numbers of their hosts."""
@@ -198,17 +209,22 @@ class Player:
             return "finished"
         if isinstance(step.stmt, GUEST_STATEMENTS):
             return self.flight.blocked(step.actor)
+        if isinstance(step.stmt, OpenEvent | EventOp):
+            event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
+            asleep = thread.running and event_name(step.actor, event) in self.flight.sleeping
+            return f"{event} waits for Ack" if asleep else ""
         model = machine_model(self.scenario.machine)
-        if isinstance(step.stmt, UserMigrate) or needs_its_thread(step.stmt, model, self._register_of(step.actor)):
+        by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
+        if by_its_thread or needs_its_thread(step.stmt, model, self._register_of(step.actor)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
 
     def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
         """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
-        assert isinstance(stmt, UserSetMsr | UserGetMsr | UserMigrate)
+        assert isinstance(stmt, UserSetMsr | UserGetMsr | UserMigrate | UserReset)
         if any(t.running and t is not thread and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
             return f"{stmt.vcpu} is busy"
-        by = "" if isinstance(stmt, UserMigrate) else stmt.thread
+        by = "" if isinstance(stmt, UserMigrate | UserReset) else stmt.thread
         if by in ("", stmt.vcpu):
             return self.flight.blocked(stmt.vcpu, by_ioctl=thread.running)
         if self.flight.waiting.get(stmt.vcpu) == "EventCreated":
@@ -224,6 +240,9 @@ class Player:
                 # The trace says that this message was sent and lies there.
                 raise SystemFailedError(decision.receiver, f"{decision}: {error}") from None
             return
+        if isinstance(decision, Fire):
+            self._fire(decision)
+            return
         thread = self.threads[decision.thread]
         step = thread.current
         assert step is not None
@@ -234,8 +253,17 @@ class Player:
             self._guest_step(thread, step)
         else:
             thread.running = True
-            if self._host_step(step):
+            if self._advance(thread, step.stmt) if isinstance(step.stmt, AdvanceTime) else self._host_step(step):
                 thread.done()
+
+    def _fire(self, timer: Fire) -> None:
+        due = self.flight.timers[timer.session, timer.to_host, timer.what].due
+        if due > self.wire.log.now:
+            self._perf(Advance(due - self.wire.log.now))
+        if timer.to_host:
+            self.wire.kvm(timer.session, FireKvmTimer(timer.what))
+        else:
+            self.wire.perf(FireHostTimer(timer.session, timer.what), self._kvms()[timer.session])
 
     def _check_credits(self) -> None:
         """The same end on either wire, whose inboxes overflow at different moments."""
@@ -246,12 +274,24 @@ class Player:
 
     # Host and user space ---------------------------------------------------------------------------------
 
+    def _advance(self, thread: Thread, stmt: AdvanceTime) -> bool:
+        """Time stops where a timer of a service runs out, so that it can fire in its time."""
+        now = self.wire.log.now
+        thread.until = thread.until or now + stmt.ns
+        stops = [timer.due for timer in self.flight.armed() if now < timer.due < thread.until]
+        to = min(stops, default=thread.until)
+        if to > now:
+            self._perf(Advance(to - now))
+        return to >= thread.until
+
     def _host_step(self, step: LitmusStep) -> bool:
         """Whether the statement is done; an ioctl that waits for the host is not."""
         stmt = step.stmt
         try:
             if isinstance(stmt, UserMigrate):
                 value = self._migrate(stmt)
+            elif isinstance(stmt, StateOf):
+                value = self.flight.state_of(event_name(step.actor, stmt.event), stmt.vcpu)
             elif (command := host_command(stmt, step.actor)) is not None:
                 value = host_value(self._perf(command))
             else:
@@ -327,7 +367,8 @@ class Player:
             thread.done()
 
     def _register_of(self, actor: str) -> dict[str, Value]:
-        return {register: value for (a, register), value in self.registers.items() if a == actor}
+        own = {register: value for (a, register), value in self.registers.items() if a == actor}
+        return {**self.scenario.lets, **own}
 
     def _guest_outcome(self, step: LitmusStep, result: Stepped) -> None:
         stmt = step.stmt
@@ -357,11 +398,20 @@ class Player:
             if name in self.flight.events:
                 self._set(actor, register, event_value(self.flight.events[name], samples[name]))
         undone = {name: self._obstacle(name) for name in self.threads}
-        self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
+        self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}, self._starved()))
         hosts = [self.wire.perf(PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
         kvms = [self.wire.kvm(kvm, KvmSnapshot()) for kvm in self._kvms()]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
+
+    def _starved(self) -> dict[str, str]:
+        """vCPUs with code left to run whose thread has a CPU, and that cannot go on all the same. One that waits for
+        its own mutex is user space's affair."""
+        steps = [t.current for t in self.threads.values() if t.current is not None]
+        vcpus = [step.actor for step in steps if isinstance(step.stmt, GUEST_STATEMENTS)]
+        blocked = {vcpu: self.flight.blocked(vcpu) for vcpu in vcpus}
+        on_cpu = {task for _, task in self.flight.running}
+        return {vcpu: why for vcpu, why in blocked.items() if why and vcpu in on_cpu and IOCTL not in why}
 
 
 def _vcpu_of(thread: Thread) -> str:

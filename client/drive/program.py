@@ -33,13 +33,14 @@ class Frame:
 
 @dataclass(slots=True)
 class Program:
-    """``depth``: the number of LBR entries that ``lbr_depth`` stands for."""
+    """``depth``: the number of LBR entries that ``lbr_depth`` stands for; ``lets``: what other names stand for."""
 
     block: a.Block
     scenario: str
     registers: Registers
     set: Set
     depth: int
+    lets: Mapping[str, int]
     executed: int = 0
     frames: list[Frame] = field(default_factory=list)
 
@@ -125,7 +126,8 @@ class Program:
                 return False
 
     def _own(self, actor: str) -> dict[str, object]:
-        return {register: value for (owner, register), value in self.registers.items() if owner == actor}
+        own = {register: value for (owner, register), value in self.registers.items() if owner == actor}
+        return {**self.lets, **own}
 
     def _count(self, step: a.Step) -> None:
         self.executed += 1

@@ -160,6 +160,15 @@ class SampleEvent(Stmt, frozen=True):
     event: str
 
 
+class StateOf(Stmt, frozen=True):
+    """``e0 = state h0;`` ``g0 = state vm0/0;``: the state that an event is in now, or the event that stands for a vCPU
+    (``none`` where there is none)."""
+
+    register: str
+    event: str = ""
+    vcpu: str = ""
+
+
 class HostBranch(Stmt, frozen=True):
     """``branch 8 on cpu0;`` ``branch 8 call user on cpu1;`` (kind and privilege default to jmp, kernel)"""
 
@@ -273,6 +282,12 @@ class UserStopLbr(Stmt, frozen=True):
     vcpu: str
 
 
+class UserReset(Stmt, frozen=True):
+    """``reset vm0/0;``: the vCPU is reset, as by INIT; it must not be in the middle of a statement."""
+
+    vcpu: str
+
+
 class UserMigrate(Stmt, frozen=True):
     """``migrate vm0/0 to kvm1 with lbr;`` ``m0 = migrate vm0/0 to kvm1 without lbr;``: the vCPU goes on at a KVM of
     another host. User space saves it by its thread, which must be on a CPU, loads it there, and has the source stop its
@@ -336,13 +351,14 @@ HOST_STATEMENTS = (
     EventOp,
     ReadEvent,
     SampleEvent,
+    StateOf,
     HostBranch,
     AdvanceTime,
     MuxInterval,
     Mediated,
 )
 GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestHlt, GuestOut, GuestNop)
-USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr, UserMigrate)
+USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr, UserReset, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
 NUMBERS = (GuestRdmsr, UserGetMsr, UserSetMsr, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
@@ -352,6 +368,7 @@ AnyStmt = (
     | EventOp
     | ReadEvent
     | SampleEvent
+    | StateOf
     | HostBranch
     | AdvanceTime
     | MuxInterval
@@ -367,6 +384,7 @@ AnyStmt = (
     | UserSetMsr
     | UserGetMsr
     | UserStopLbr
+    | UserReset
     | UserMigrate
     | Assign
     | Repeat
@@ -484,7 +502,8 @@ class Scenario(msgspec.Struct):
     """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM; each exists on every host.
 
     ``machine`` is the first host, ``hosts`` are the others; CPUs count on from one to the next. ``kvms`` are the KVM
-    services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said."""
+    services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said. ``lets``, ``let exits =
+    8;``: numbers that every actor's expressions can name, and that a run may set otherwise."""
 
     name: str
     purpose: str = ""
@@ -496,6 +515,7 @@ class Scenario(msgspec.Struct):
     hosts: list[HostSpec] = []
     kvms: list[KvmSpec] = []
     homes: dict[str, str] = {}
+    lets: dict[str, int] = {}
 
     def vcpus(self) -> list[str]:
         return [name for vm in self.vms for name in vm.vcpu_names()]

@@ -48,6 +48,7 @@ class Story:
         hosts: Sequence[HostSpec] = (),
         kvms: Sequence[KvmSpec] = (),
         homes: Mapping[str, str] | None = None,
+        lets: Mapping[str, int] | None = None,
     ) -> None:
         self._name = name
         self._purpose = purpose
@@ -57,6 +58,7 @@ class Story:
         self._hosts = list(hosts)
         self._kvms = list(kvms)
         self._homes = dict(homes or {})
+        self._lets = dict(lets or {})
         self._blocks: list[Block] = []
         self._final: Final | None = None
 
@@ -95,6 +97,7 @@ class Story:
             list(self._hosts),
             list(self._kvms),
             dict(self._homes),
+            dict(self._lets),
         )
         validate(out)
         return out

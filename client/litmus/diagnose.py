@@ -26,9 +26,9 @@ _CLASSES = {
 # Sets of what may come next that read better under one name.
 _GROUPS = (
     (
-        frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE"})
+        frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE", "STATE"})
         | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
-        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "MIGRATE"})
+        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "RESET", "MIGRATE"})
         | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"}),
         "a statement",
         frozenset({"WORD", "USER", "VCPU"}),

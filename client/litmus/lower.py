@@ -49,6 +49,8 @@ class _Lowering:
                         out.tasks.append(self.places.mark(("task", len(out.tasks)), token))
                 case "vm":
                     out.vms.append(self.vm(node, out))
+                case "constant":
+                    self.constant(node, out)
                 case "block":
                     out.blocks.append(self.block(node, len(out.blocks)))
                 case _:
@@ -99,6 +101,13 @@ class _Lowering:
         _, name, *host = tokens(node)
         self.places.mark(("kvm", nth), name)
         return a.KvmSpec(str(name), self.places.mark(("kvm", nth, "host"), host[0]) if host else "")
+
+    def constant(self, node: Node, out: a.Scenario) -> None:
+        _, name, value = tokens(node)
+        if name in out.lets:
+            self.places.fail(name, f"{quote(name)} is set twice")
+        out.lets[self.places.mark(("let", str(name)), name)] = numeral(value, self.places)
+        self.statements.constants = out.lets
 
     def switch(self, given: dict[str, Token], key: str, usual: bool) -> bool:
         token = given.get(key)

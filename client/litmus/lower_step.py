@@ -25,6 +25,7 @@ class StatementReader:
         self.places = places
         self.cpus = 1
         self.actor = ""
+        self.constants: dict[str, int] = {}
         self._set: dict[str, dict[str, None]] = {}
 
     def read(self, node: Node, actor: str, register: str, path: Path) -> a.AnyStmt:
@@ -42,7 +43,7 @@ class StatementReader:
 
     def operands(self, actor: str, ref: a.MsrRef | None = None) -> OperandReader:
         """``ref``: the MSR whose bits have their names."""
-        registers = self._set.get(actor, {})
+        registers = [*self._set.get(actor, {}), *self.constants]
         if ref is None or not ref.name:
             return OperandReader(self.places, actor, registers)
         return OperandReader(self.places, actor, registers, bit_names(ref), ref.name)
@@ -76,6 +77,12 @@ class StatementReader:
 
     def sample(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.SampleEvent(register, self.places.mark((*path, "event"), tokens(node)[1]))
+
+    def state(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        _, what = tokens(node)
+        if what.type == "VCPU":
+            return a.StateOf(register, vcpu=self.places.mark((*path, "vcpu"), what))
+        return a.StateOf(register, self.places.mark((*path, "event"), what))
 
     def branch(self, node: Node, guest: bool, path: Path) -> a.AnyStmt:
         verb, amount, *options = node.children
@@ -163,6 +170,9 @@ class StatementReader:
     def stop(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.UserStopLbr(self.places.mark((*path, "vcpu"), tokens(node)[1]))
 
+    def reset(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.UserReset(self.places.mark((*path, "vcpu"), tokens(node)[1]))
+
     def migrate(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         _, vcpu, kvm, how, what = tokens(node)
         if what != "lbr":
@@ -202,6 +212,7 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "event_op": StatementReader.event_op,
     "read": StatementReader.read_event,
     "sample": StatementReader.sample,
+    "state": StatementReader.state,
     "advance": StatementReader.advance,
     "mux": StatementReader.mux,
     "mediate": StatementReader.mediate,
@@ -214,5 +225,6 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "set": StatementReader.set,
     "get": StatementReader.get,
     "stop": StatementReader.stop,
+    "reset": StatementReader.reset,
     "migrate": StatementReader.migrate,
 }

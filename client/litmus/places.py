@@ -62,6 +62,8 @@ def describe(scenario: Scenario, path: Path) -> str:
             where = f"machine {quote(scenario.hosts[i].name)}"
         case ("kvm", int(i), *_):
             where = f"kvm {quote(scenario.kvms[i].name)}"
+        case ("let", str(name), *_):
+            where = f"let {quote(name)}"
         case ("task", int(i), *_):
             where = f"task {quote(scenario.tasks[i])}"
         case _:

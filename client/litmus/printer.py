@@ -24,6 +24,7 @@ def format_scenario(scenario: Scenario) -> str:
         declarations.append(f"task {', '.join(scenario.tasks)};\n")
     declarations += [_other_machine(host.name, host.machine, scenario.machine) for host in scenario.hosts]
     declarations += [f"kvm {kvm.name}{f' on {kvm.host}' if kvm.host else ''};\n" for kvm in scenario.kvms]
+    declarations += [f"let {name} = {value};\n" for name, value in scenario.lets.items()]
     declarations += [_vm(vm, scenario.homes.get(vm.name, "")) for vm in scenario.vms]
     parts = [head, "".join(declarations), *map(_block, scenario.blocks)]
     if scenario.final is not None:

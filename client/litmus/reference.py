@@ -7,6 +7,7 @@ machine {{ cpus = 1; lbr = skylake; }}
 machine dest {{ cpus = 1; }}
 kvm kvm1 on dest;
 task t0;
+let turns = 3;
 vm vm0 {{ lbr = on; }}
 {blocks}"""
 """What the examples stand in; ``blocks`` are those of host, guest and user."""
@@ -23,6 +24,10 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("enable h group;", "also disable; without group for the one event"),
         ("n = read h;", "n.count, n.enabled, n.running; EOF in ERROR"),
         ("s = sample h;", "a PMI now: s.entries, s.host, s.guest, s.empty; none if h is not ACTIVE"),
+        (
+            "e = state h;",
+            "the event's state at this moment; state vm0/0: of the event that stands for the vCPU, or none",
+        ),
         (
             "branch 8 call user on cpu0;",
             "branches retire; also jmp (usual), jcc, ind_call, return, ind_jmp, far; kernel (usual)",
@@ -48,6 +53,7 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("v = get vm0/0 LBR_TOS from t0;", "KVM_GET_MSRS"),
         ("m = migrate vm0/0 to kvm1 with lbr;", "the vCPU goes on at another KVM, with its LBR or without"),
         ("stop_lbr vm0/0;", "the vCPU stops using the LBR"),
+        ("reset vm0/0;", "the vCPU is reset, as by INIT"),
     ),
     "anyone": (
         (
@@ -55,7 +61,7 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
             "~ * % + - << >> & ^ | bind as in C, on unsigned 64 bits; #GP stays #GP, % 0 is #DE",
         ),
         ("if a = #GP \\/ a > 9 { } else if a != 1 { } else { }", "= != < <= > >=, joined by /\\ and \\/"),
-        ("repeat 3 { a = a + 1; }", "so many times"),
+        ("repeat turns { a = a + 1; }", "so many times; let turns = 3; at the head, run --let turns=9"),
         ("for i in 0 .. lbr_depth { a = a ^ i; }", "up to the number before the second"),
         ("while a < 2000 { a = a + 1; break; }", "break leaves the innermost loop"),
     ),

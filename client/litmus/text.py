@@ -31,6 +31,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"read {event}"
         case a.SampleEvent(event=event):
             return f"sample {event}"
+        case a.StateOf(event=event, vcpu=vcpu):
+            return f"state {event or vcpu}"
         case a.HostBranch(cpu=cpu):
             return f"{_branch(stmt)} on cpu{cpu}"
         case a.AdvanceTime(ns=ns):
@@ -61,6 +63,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"get {vcpu} {msr_text(msr)}{_origin(stmt.thread)}"
         case a.UserStopLbr(vcpu=vcpu):
             return f"stop_lbr {vcpu}"
+        case a.UserReset(vcpu=vcpu):
+            return f"reset {vcpu}"
         case a.UserMigrate(vcpu=vcpu, kvm=kvm, lbr=lbr):
             return f"migrate {vcpu} to {kvm} {'with' if lbr else 'without'} lbr"
         case a.Assign(value=value):

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from client.litmus import ast as a
 from client.litmus.limits import MAX_KVMS, MAX_NESTING, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
+from client.litmus.msr import taken
 from client.litmus.places import Path, describe
 from client.litmus.validate_final import check_final
 from client.litmus.validate_step import StepChecker
@@ -14,7 +15,7 @@ from client.litmus.words import actor_kind, hint, is_name, quote, unknown
 from contract.control import MachineSpec
 from contract.errors import InputError
 from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, KERNELS, PMU_VERSION_LIMIT, VM_MODELS
-from contract.x86 import LBR_MODELS, LbrModel, lbr_model
+from contract.x86 import LBR_MODELS, MASK64, LbrModel, lbr_model
 
 
 def validate(scenario: a.Scenario) -> None:
@@ -55,6 +56,11 @@ class _Checker:
         for name in scenario.homes:
             if name not in {vm.name for vm in scenario.vms}:
                 self.fail(f"{quote(name)} has a kvm and is no vm", "vm")
+        for name, value in scenario.lets.items():
+            if not is_name(name) or taken(name):
+                self.fail(f"{quote(name)} cannot name a number: reserved, too long or malformed", "let", name)
+            if not 0 <= value <= MASK64:
+                self.fail(f"{quote(str(value))} does not fit 64 bits", "let", name)
         self.actors()
         steps = StepChecker(scenario, model, self.fail)
         for b, block in enumerate(scenario.blocks):

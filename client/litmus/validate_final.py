@@ -14,6 +14,7 @@ from client.litmus.words import (
     OPERATORS,
     QUANTIFIERS,
     REGISTER_WORDS,
+    STATE_NOW_WORDS,
     STATE_WORDS,
     VERDICTS,
     hint,
@@ -29,6 +30,7 @@ Words = tuple[str, ...]
 _USUAL = {
     REGISTER_WORDS: ("a number", "#GP", "EOF", "an errno"),
     STATE_WORDS: (*EVENT_STATES, "an errno"),
+    STATE_NOW_WORDS: (*EVENT_STATES, "an errno", "none"),
 }
 
 
@@ -109,6 +111,8 @@ class _FinalChecker:
             name = f"{reg.actor}:{reg.register}"
             expected = listed(f"{name}.{field}" for field in fields)
             self.fail(f"{name} is an event, expected {expected}", *path, "register")
+        if isinstance(setter, a.StateOf):
+            return STATE_NOW_WORDS
         if not reg.field:
             return REGISTER_WORDS
         if not fields:

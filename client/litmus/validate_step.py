@@ -42,6 +42,7 @@ class StepChecker:
         self.tasks = self.vcpus.union(scenario.tasks)
         self.placement = scenario.placement()
         self.stays = {vm.name: scenario.stays(vm.name) for vm in scenario.vms}
+        self.lets = scenario.lets
         self.fail = fail
         self.registers: Registers = {}
         self.closed: set[tuple[str, str]] = set()
@@ -61,6 +62,8 @@ class StepChecker:
             if isinstance(stmt, a.Assign | a.For):
                 self.fail("an assignment needs a register", *path, "register")
             return
+        if register in self.lets:
+            self.fail(f"{quote(register)} is a number that 'let' has set", *path, "register")
         if not is_name(register) or taken(register):
             message = f"{quote(register)} cannot name a register: reserved, too long or malformed"
             self.fail(message, *path, "register")
@@ -101,6 +104,10 @@ class StepChecker:
                 if stmt.op == "close":
                     self.closed.add((actor, stmt.event))
             case a.ReadEvent() | a.SampleEvent():
+                self.event(stmt.event, actor, known, path)
+            case a.StateOf(event="", vcpu=vcpu):
+                self.member("vCPU", vcpu, self.vcpus, *path, "vcpu")
+            case a.StateOf():
                 self.event(stmt.event, actor, known, path)
             case a.HostBranch():
                 self.cpu(stmt.cpu, path)
@@ -265,6 +272,8 @@ class StepChecker:
 
     def number(self, register: str, actor: str, known: dict[str, a.AnyStmt], path: Path, word: bool) -> None:
         setter = known.get(register)
+        if setter is None and register in self.lets:
+            return
         if setter is None:
             self.fail(f"{actor} has set no register {quote(register)} by here{hint(register, known)}", *path)
         if not isinstance(setter, (*a.NUMBERS, *((a.GuestWrmsr, a.GuestReadLbr) if word else ()))):

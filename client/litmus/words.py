@@ -10,17 +10,17 @@ from difflib import get_close_matches
 from client.check import judge
 from client.litmus.ast import GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt
 from client.litmus.limits import MAX_NAME
-from perfcore_svc.perf.opening import TRACERS
+from perfcore_svc.perf.event import TRACERS
 from perfcore_svc.perf.pmu import FIXED_EVENTS
 
 # The grammar's keywords: none of them can be a name. A test keeps the two the same.
 RESERVED = frozenset(
-    {"LBR", "machine", "kvm", "task", "vm", "on", "in", "exists", "forall", "invariant"}
-    | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "branch", "advance"}
+    {"LBR", "machine", "kvm", "task", "vm", "let", "on", "in", "exists", "forall", "invariant"}
+    | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "state", "branch", "advance"}
     | {"mux", "mediate", "unmediate", "group"}
     | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop"}
     | {"repeat", "for", "while", "if", "else", "break", "lbr_depth"}
-    | {"set", "get", "from", "stop_lbr", "migrate", "to", "with", "without"}
+    | {"set", "get", "from", "stop_lbr", "reset", "migrate", "to", "with", "without"}
     | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
     | {"counter", "counting", "period"}
 )
@@ -41,9 +41,10 @@ FIELDS: dict[type[Stmt], tuple[str, ...]] = {
     SampleEvent: ("entries", "host", "guest", "empty"),
     GuestReadLbr: ("tos", "own", "foreign", "written", "empty"),
 }
-ERRNOS = tuple(sorted(errno.errorcode.values()))
+ERRNOS = tuple(name for name in dir(errno) if name.startswith("E"))
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
 STATE_WORDS = (*EVENT_STATES, *ERRNOS)
+STATE_NOW_WORDS = (*STATE_WORDS, "none")
 REGISTER_WORDS = ("#GP", "#DE", "ok", "EOF", "none", "skipped", *ERRNOS)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass, field
 
+from client.designs import DESIGNS
 from client.oracle.cases import Case, RecordedEvent, RecordedOp
 from contract.control import (
     Advance,
@@ -21,7 +22,6 @@ from contract.control import (
     RunTask,
     SetMuxInterval,
 )
-from contract.designs import DESIGNS
 from contract.errors import RefusedError
 from contract.trace import TraceLog
 from perfcore_svc.core import HostCore

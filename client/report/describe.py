@@ -33,7 +33,7 @@ class Describer:
                 return f"not finished: {left}" if left else "all threads finished"
             case t.Rest():
                 return f"host: {self._host(record)}; kvm: {self._kvm(record.kvm)}"
-            case t.Send() | t.Delivery() | t.Discard():
+            case t.Send() | t.Delivery() | t.Discard() | t.Timer():
                 return self._message(record)
             case t.UserExit() | t.UserReturn():
                 return self._kvm_record(record)
@@ -45,11 +45,15 @@ class Describer:
                 | t.GuestEvent()
                 | t.CounterEvent()
                 | t.GuestPmi()
+                | t.ClaimChange()
+                | t.VcpuReset()
                 | t.Granted()
                 | t.Warn()
             ):
                 return self._kvm_record(record)
             case t.EventOpen() | t.EventFailed() | t.EventChange() | t.EventClose() | t.HostLbr() | t.SampleTaken():
+                return self._perf_record(record)
+            case t.HostWait() | t.HostWake():
                 return self._perf_record(record)
             case _:
                 return self._silicon_record(record)
@@ -95,15 +99,17 @@ class Describer:
 
     # Records by source -----------------------------------------------------------------------------------
 
-    def _message(self, r: t.Send | t.Delivery | t.Discard) -> str:
+    def _message(self, r: t.Send | t.Delivery | t.Discard | t.Timer) -> str:
         way = f"{r.session}>host" if r.to_host else f"host>{r.session}"
         match r:
             case t.Send(body=body):
                 shown = ((f, getattr(body, f)) for f in body.__struct_fields__)
-                parts = [f"{f}={v}" for f, v in shown if f not in ("lbr", "debugctl", "kvm") and v not in ("", None)]
+                parts = [f"{f}={v}" for f, v in shown if f not in _HIDDEN and v not in ("", None)]
                 return f"{way} #{r.n} {type(body).__name__} {' '.join(parts)}".rstrip()
             case t.Delivery():
                 return f"{way} #{r.n} {r.message}: {_FATES[r.how]}"
+            case t.Timer():
+                return f"{way} timer {r.what} {f'runs out at {r.due} ns' if r.due >= 0 else 'off'}"
             case t.Discard():
                 return f"{way} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
 
@@ -118,6 +124,7 @@ class Describer:
                 return f"{who} retires {r.count} {r.branch} {r.privilege} #{r.first}{last}, {fate}"
             case t.VmEntry():
                 passed = "passed through" if r.passthrough else "intercepted"
+                passed += ", the whole LBR switched" if r.switched else ""
                 guest, host = self.bits(IA32_DEBUGCTL, r.debugctl), self.bits(IA32_DEBUGCTL, r.host_debugctl)
                 return f"enter {r.vcpu}: DEBUGCTL {host} -> {guest}, LBR MSRs {passed}"
             case t.VmEntryRefused():
@@ -156,7 +163,11 @@ class Describer:
                 select = f"LBR_SELECT {r.select:#x}" if r.select >= 0 else "counter"
                 return f"open {r.name} on {scope}, {'pinned' if r.pinned else 'flexible'}, {select}, {r.state}"
             case t.EventFailed():
-                return f"{r.name}: {r.errno}"
+                return f"{r.name}: {r.errno}{f', {r.holder} has it' if r.holder else ''}"
+            case t.HostWait():
+                return f"{r.name} waits for the end of grant {', '.join(map(str, r.grants))}"
+            case t.HostWake():
+                return f"{r.name} goes on, {r.why}"
             case t.EventChange():
                 return f"{r.name} {r.old} -> {r.new}"
             case t.EventClose():
@@ -208,6 +219,10 @@ class Describer:
                 return f"{r.vcpu}: passthrough {'on' if r.on else 'off'}, {r.why}"
             case t.GuestEvent():
                 return f"{r.vcpu}: event {r.event or ''} {r.what}{', ' + r.why if r.why else ''}".replace("  ", " ")
+            case t.ClaimChange():
+                return f"{r.vcpu}: claim {r.old} -> {r.new}, {r.why}"
+            case t.VcpuReset():
+                return f"{r.vcpu} is reset"
             case t.Granted():
                 return f"{r.vcpu}: {f'holds grant {r.grant}' if r.grant else 'holds no grant'}, {r.why}"
             case t.Warn():
@@ -230,5 +245,6 @@ class Describer:
         return "; ".join(shown) or "none"
 
 
+_HIDDEN = ("lbr", "debugctl", "kvm", "until")
 _FATES = {"take": "taken", "drop": "LOST", "double": "taken, and stays", "overtake": "taken before older ones"}
 _RESULTS = {"done": "done", "zero": "reads as 0", "dropped": "write dropped", "gp": "#GP"}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 
 import msgspec
 
 from client.check.final import Registers
 from client.check.judge import INVARIANTS
 from client.check.verdict import FinalResult, Verdict
+from client.cost.measure import Cost, Curve, Cycles
+from client.designs import DESIGNS
+from client.matrix.cell import Cell, operations_of
+from client.matrix.summary import Worst
 from client.run_file import AppliedFault, Failure, RunFile
-from contract.designs import DESIGNS
-from contract.trace import Rest
 from perfcore_svc.machine.cost import cycles
 
 
@@ -23,14 +24,6 @@ class ViolationDocument(msgspec.Struct):
     seq: int
     text: str
     because: list[int]
-
-
-class Cycles(msgspec.Struct):
-    """What the counted operations cost, by published prices (``perfcore_svc/machine/cost.py``)."""
-
-    low: int
-    typical: int
-    high: int
 
 
 class RunDocument(msgspec.Struct, kw_only=True):
@@ -67,6 +60,39 @@ class DemoDocument(msgspec.Struct):
     example: list[str]
 
 
+class MatrixDocument(msgspec.Struct):
+    """``matrix``. ``cells``: each run of it, by scenario and design, with its run file. ``worst``: invariant to design
+    to the worst verdict, and the scenarios in which it came out so. ``interrupted``: not all scenarios are there."""
+
+    verdict: str
+    exit_code: int
+    interrupted: bool
+    kernel: str | None
+    faults: list[str]
+    designs: list[str]
+    cells: list[Cell]
+    worst: dict[str, dict[str, Worst]]
+
+
+class PriceDocument(msgspec.Struct):
+    """Cycles of one operation, and where that is published."""
+
+    low: int
+    typical: int
+    high: int
+    source: str
+
+
+class CostDocument(msgspec.Struct):
+    """``cost``. ``curve``: cycles over one let of the scenario, null where it has none. ``picture``: the file."""
+
+    scenario: str
+    prices: dict[str, PriceDocument]
+    designs: list[Cost]
+    curve: Curve | None
+    picture: str | None
+
+
 class ErrorDocument(msgspec.Struct):
     """Any command that ends in 2 or 3 before it has a result."""
 
@@ -75,10 +101,7 @@ class ErrorDocument(msgspec.Struct):
 
 
 def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str) -> RunDocument:
-    rest = next((r for r in reversed(run.trace) if isinstance(r, Rest)), None)
-    operations: Counter[str] = Counter()
-    for host in rest.hosts if rest else ():
-        operations.update(host.operations)
+    operations = operations_of(run.trace)
     return RunDocument(
         verdict=verdict.verdict,
         why=verdict.why,

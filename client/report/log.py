@@ -15,8 +15,18 @@ from contract.errors import InputError
 
 _SOURCES: dict[str, tuple[type, ...]] = {
     "driver": (t.Setup, t.Statement, t.Outcome, t.End, t.Rest),
-    "wire": (t.Send, t.Delivery, t.Discard),
-    "perf": (t.EventOpen, t.EventFailed, t.EventChange, t.EventClose, t.HostLbr, t.SampleTaken, t.LbrReset),
+    "wire": (t.Send, t.Delivery, t.Discard, t.Timer),
+    "perf": (
+        t.EventOpen,
+        t.EventFailed,
+        t.EventChange,
+        t.EventClose,
+        t.HostWait,
+        t.HostWake,
+        t.HostLbr,
+        t.SampleTaken,
+        t.LbrReset,
+    ),
     "kvm": (
         t.VcpuLoad,
         t.VcpuPut,
@@ -31,6 +41,8 @@ _SOURCES: dict[str, tuple[type, ...]] = {
         t.GuestEvent,
         t.CounterEvent,
         t.GuestPmi,
+        t.ClaimChange,
+        t.VcpuReset,
         t.Granted,
         t.Warn,
     ),

@@ -4,9 +4,11 @@
     take kvm0>host 1 Hello
     step host+vm0/0
     drop host>kvm0 6 Revoke
+    timer kvm0>host resend
 
 ``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` says what becomes of message N: take,
-drop, double (taken, and stays to be taken again) or overtake (taken before older ones).
+drop, double (taken, and stays to be taken again) or overtake (taken before older ones). ``timer SENDER>RECEIVER WHAT``:
+virtual time goes on to when that timer of the sender runs out, if it is not so late yet, and it does.
 """
 
 from __future__ import annotations
@@ -48,26 +50,46 @@ class Deliver(msgspec.Struct, frozen=True):
         return f"{self.fate} {route} {self.n} {self.message}"
 
 
-Decision = Step | Deliver
+class Fire(msgspec.Struct, frozen=True):
+    """``to_host``: the timer is KVM's, else the host's."""
+
+    session: str
+    to_host: bool
+    what: str
+
+    def __str__(self) -> str:
+        return f"timer {f'{self.session}>{HOST}' if self.to_host else f'{HOST}>{self.session}'} {self.what}"
+
+
+Decision = Step | Deliver | Fire
 
 _DELIVER = re.compile(r"(take|drop|double|overtake) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{0,8}) ([A-Za-z]+)")
 _STEP = re.compile(r"step (\S+)")
+_FORMS = "'step THREAD', 'take|drop|double|overtake SENDER>RECEIVER N MESSAGE' or 'timer SENDER>RECEIVER WHAT'"
+_FIRE = re.compile(r"timer ([^\s>]+)>([^\s>]+) ([a-z]+)")
 
 
 def parse_decision(line: str) -> Decision:
     """One line of a tape. Raises ValueError saying what was expected."""
     if match := _STEP.fullmatch(line):
         return Step(match[1])
+    if match := _FIRE.fullmatch(line):
+        sender, receiver, what = match.groups()
+        return Fire(*_way(sender, receiver), what)
     match = _DELIVER.fullmatch(line)
     if not match:
-        raise ValueError("expected 'step THREAD' or 'take|drop|double|overtake SENDER>RECEIVER N MESSAGE'")
+        raise ValueError(f"expected {_FORMS}")
     fate, sender, receiver, n, message = match.groups()
-    if (sender == HOST) == (receiver == HOST):
-        raise ValueError(f"one end of {sender}>{receiver} must be {HOST!r}")
+    session, to_host = _way(sender, receiver)
     if message not in MESSAGE_KINDS:
         raise ValueError(f"unknown message {message!r}, expected one of {', '.join(MESSAGE_KINDS)}")
-    to_host = receiver == HOST
-    return Deliver(Fate(fate), sender if to_host else receiver, to_host, int(n), message)
+    return Deliver(Fate(fate), session, to_host, int(n), message)
+
+
+def _way(sender: str, receiver: str) -> tuple[str, bool]:
+    if (sender == HOST) == (receiver == HOST):
+        raise ValueError(f"one end of {sender}>{receiver} must be {HOST!r}")
+    return (sender, True) if receiver == HOST else (receiver, False)
 
 
 def parse_tape(text: str, path: str = "<tape>") -> list[Decision]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from client.drive.flight import Flight, InFlight
-from client.tape.decisions import Decision, Deliver, Step
+from client.drive.flight import Armed, Flight, InFlight
+from client.tape.decisions import Decision, Deliver, Fire, Step
 from client.tape.faults import Fault
 from contract.errors import InputError
 from contract.inbox import Fate
@@ -21,14 +21,24 @@ def deliver(fate: Fate, message: InFlight) -> Deliver:
     return Deliver(fate, message.session, message.to_host, message.n, message.message)
 
 
+def fire(timer: Armed) -> Fire:
+    return Fire(timer.session, timer.to_host, timer.what)
+
+
+FIRED_LIMIT = 1000
+"""Timers that a default tape lets run out where nothing else happens; a run that needs more is not going anywhere."""
+
+
 class DefaultPolicy:
-    """Deliver everything, oldest first, before the next step; step the threads in turn. ``faults`` meet the messages
-    they name; ``applied`` are those that did."""
+    """Deliver everything, oldest first, and fire what is due, before the next step; step the threads in turn. Time goes
+    on by itself only where nothing else can happen and somebody waits for a timer. ``faults`` meet the messages they
+    name; ``applied`` are those that did."""
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
         self.faults = {(f.message, f.which): f for f in faults}
         self.applied: set[Fault] = set()
         self.last = ""
+        self.fired = 0
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         heads = flight.heads()
@@ -38,9 +48,17 @@ class DefaultPolicy:
             if decision is not None:
                 return decision
             held.append(message)
+        armed = flight.armed()
+        if armed and armed[0].due <= flight.now:
+            return fire(armed[0])
         if threads:
-            return Step(self._next_thread(threads, all_threads))
-        return deliver(Fate.TAKE, held[0]) if held else None
+            return Step(self.next_thread(threads, all_threads))
+        if held:
+            return deliver(Fate.TAKE, held[0])
+        if any(timer.awaited for timer in armed) and self.fired < FIRED_LIMIT:
+            self.fired += 1
+            return fire(armed[0])
+        return None
 
     def _deliver(self, flight: Flight, message: InFlight) -> Decision | None:
         """What becomes of the oldest message of a way; None holds it back, as nothing can overtake it yet."""
@@ -55,7 +73,7 @@ class DefaultPolicy:
             return deliver(Fate.OVERTAKE, behind[0])
         return None
 
-    def _next_thread(self, threads: list[str], all_threads: list[str]) -> str:
+    def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
         start = all_threads.index(self.last) + 1 if self.last else 0
         turn = all_threads[start:] + all_threads[:start]
         self.last = next(t for t in turn if t in threads)
@@ -74,8 +92,8 @@ class ReplayPolicy:
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         choices = possible(flight, threads)
         if self.at == len(self.decisions):
-            if choices:
-                raise InputError(f"the tape ends, but '{choices[0]}' is still possible", self._place())
+            if left := unfinished(flight, threads):
+                raise InputError(f"the tape ends, but '{left[0]}' is still possible", self._place())
             return None
         decision = self.decisions[self.at]
         if decision not in choices:
@@ -94,4 +112,10 @@ def possible(flight: Flight, threads: list[str]) -> list[Decision]:
     for message in flight.heads():
         found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DOUBLE)]
         found += [deliver(Fate.OVERTAKE, other) for other in flight.behind(message)]
-    return found + [Step(thread) for thread in threads]
+    return found + [Step(thread) for thread in threads] + [fire(timer) for timer in flight.armed()]
+
+
+def unfinished(flight: Flight, threads: list[str]) -> list[Decision]:
+    """Those of them without which a run is not over: a timer that nobody waits for need not run out."""
+    idle = [fire(t) for t in flight.armed() if not t.awaited and t.due > flight.now]
+    return [decision for decision in possible(flight, threads) if decision not in idle]

@@ -189,6 +189,12 @@ def _release(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> 
         counter.event, counter.running = 0, False
 
 
+def release_counters(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """``kvm_pmu_reset``, as far as host events go."""
+    for number, counter in vcpu.pmu.counters.items():
+        _release(hv, vcpu, number, counter)
+
+
 def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
     """``kvm_pmu_cleanup``: what a whole slice did not touch and the guest has not enabled goes."""
     vcpu.pmu.cleanup = False
@@ -212,7 +218,7 @@ def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
             counter.reprogram = counter.reprogram or not message.event
             what = "resumed" if resumed else "created" if message.event else "failed"
             hv.log.add(CounterEvent(vcpu.name, number, message.event, what, message.errno))
-            if not vcpu.pmu.waiting:
+            if not vcpu.waiting:
                 hv.log.add(VcpuWake(vcpu.name))
             return True
     return False

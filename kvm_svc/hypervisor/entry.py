@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from contract.design import EntryCheck, HostDebugctl, Passthrough, Release
+from contract.design import Activation, Denial, EntryCheck, HostDebugctl, Passthrough, Release, Save
 from contract.machine import AnyOp, AnyReply, AnyRequest, Check, Controls, Enter, LoadLbr, NotRunning
 from contract.messages import LbrImage
 from contract.trace import Warn
 from contract.x86 import DEBUGCTL_LBR
-from kvm_svc.hypervisor.lbr import release_event, set_passthrough
+from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.lbr import ask_for_event, deny, has_event, release_event, set_passthrough
 from kvm_svc.hypervisor.migration import put_arrived
-from kvm_svc.hypervisor.msr import ThreadMovedError
+from kvm_svc.hypervisor.msr import ThreadMovedError, activate, refuse, starves
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
-def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Enter]:
+def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Enter | None]:
+    """The request to make, or None where the thread now sleeps."""
+    if _is_starved(hv, vcpu) or (yield from _waits_for_eager(hv, vcpu)):
+        return None
     if vcpu.saved.restore:
-        reply = yield LoadLbr(vcpu.name, vcpu.cpu, vcpu.saved.snapshot or LbrImage(), hv.design.save_select)
+        reply = yield LoadLbr(vcpu.name, vcpu.cpu, vcpu.saved.snapshot or LbrImage(), hv.saves_select)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
         vcpu.saved.restore = False
@@ -27,32 +31,72 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
     check = _entry_check(hv, vcpu, wanted)
     if check is None:
         set_passthrough(hv, vcpu, wanted, "entry")
-    host_debugctl = None if hv.design.host_debugctl is HostDebugctl.AT_ENTRY else vcpu.host_debugctl
-    # Under a design of grants even user space cannot turn a guest's LBR on without one.
-    granted = wanted or hv.design.passthrough is not Passthrough.ON_GRANT
-    debugctl = vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR
-    controls = Controls(debugctl, wanted, host_debugctl, check=check)
-    return Enter(vcpu.name, vcpu.cpu, controls, ops)
+    return Enter(vcpu.name, vcpu.cpu, _controls(hv, vcpu, wanted, check), ops)
+
+
+def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> Controls:
+    # Where no use may pass without a right to it even user space cannot turn a guest's LBR on.
+    needs_right = hv.fenced or Passthrough.ON_GRANT is hv.design.passthrough or hv.design.denial is Denial.FAIL_ENTRY
+    granted = wanted or not needs_right
+    controls = Controls(vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR, wanted, check=check)
+    if hv.remembers_at_load:
+        controls.host_debugctl = vcpu.host_debugctl
+    controls.keep_debugctl = hv.design.host_debugctl is HostDebugctl.NOT_SWITCHED
+    if hv.design.save is Save.VMX_TRANSITION and vcpu.saved.active and wanted:
+        controls.lbr = vcpu.saved.snapshot or LbrImage()
+    return controls
+
+
+def _is_starved(hv: Hypervisor, vcpu: Vcpu) -> bool:
+    """A guest that is known to have lost the LBR is not even tried."""
+    if starves(hv, vcpu) and vcpu.claim.phase is Phase.LOST:
+        refuse(hv, vcpu)
+        return True
+    return False
+
+
+def _waits_for_eager(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
+    """A guest that uses the LBR from its first entry on, or whose LBR user space has turned on where KVM saves by
+    itself. What comes of asking for an event is not looked at."""
+    eager = hv.design.activation is Activation.EAGER
+    if not vcpu.vm.lbr_enabled or vcpu.claim.shut_off:
+        return False
+    if not has_event(hv):
+        if eager or vcpu.debugctl & DEBUGCTL_LBR:
+            yield from activate(hv, vcpu)
+        return False
+    if not eager or vcpu.lbr_desc.tried or vcpu.lbr_desc.event:
+        return False
+    vcpu.lbr_desc.tried = True
+    ask_for_event(hv, vcpu, heeded=False)
+    return True
 
 
 def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """``intel_pmu_cleanup`` at the first entry after a sched-in. It promises to spare an event that was used in the
-    last slice, but looks only at DEBUGCTL.LBR."""
-    if vcpu.lbr_desc.cleanup:
-        vcpu.lbr_desc.cleanup = False
-        if hv.design.release is Release.SCHED_IN_LBR_OFF and not vcpu.debugctl & DEBUGCTL_LBR:
+    """``intel_pmu_cleanup`` at the first entry after a sched-in. As merged it promises to spare an event that was used
+    in the last slice, but looks only at DEBUGCTL.LBR."""
+    desc = vcpu.lbr_desc
+    if not desc.cleanup:
+        return
+    desc.cleanup = False
+    if not vcpu.debugctl & DEBUGCTL_LBR:
+        if hv.design.release is Release.SCHED_IN_LBR_OFF:
             release_event(hv, vcpu, "LBR off at the first entry of a slice")
-        vcpu.lbr_desc.in_use = False
+        elif hv.design.release is Release.UNUSED_SLICE and not desc.in_use:
+            release_event(hv, vcpu, "LBR off, and not seen in use in the slice before")
+    desc.in_use = False
 
 
 def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
-    if not vcpu.vm.lbr_enabled:
+    if not vcpu.vm.lbr_enabled or vcpu.claim.shut_off or (hv.fenced and not vcpu.claim.grant):
         return False
     match hv.design.passthrough:
         case Passthrough.ON_ACCESS:
             return vcpu.lbr_desc.passthrough
         case Passthrough.ON_GRANT:
             return vcpu.claim.grant != 0
+        case Passthrough.ALWAYS:
+            return True
         case Passthrough.AT_ENTRY:
             if not vcpu.lbr_desc.event and (vcpu.debugctl & DEBUGCTL_LBR or vcpu.lbr_desc.in_use):
                 _warn(hv, vcpu)
@@ -62,13 +106,18 @@ def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
 def _entry_check(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> Check | None:
     if not vcpu.lbr_desc.event:
         return None
+    refuse_entry = hv.design.denial is Denial.FAIL_ENTRY
     match hv.design.entry_check:
         case EntryCheck.NONE:
             return None
         case EntryCheck.EVENT_STATE:
-            return Check(vcpu.lbr_desc.event, when_active=wanted, otherwise=False)
+            return Check(vcpu.lbr_desc.event, when_active=wanted, otherwise=False, refuse=refuse_entry)
         case EntryCheck.INVERTED:
             return Check(vcpu.lbr_desc.event, when_active=False, otherwise=wanted)
+        case EntryCheck.FENCE:
+            grant = vcpu.claim.grant
+            check = Check(vcpu.lbr_desc.event, wanted, False, refuse_entry, grant, strip=True)
+            return check if grant else None
 
 
 def note_check(hv: Hypervisor, vcpu: Vcpu, check: Check | None, active: bool | None) -> None:
@@ -76,9 +125,19 @@ def note_check(hv: Hypervisor, vcpu: Vcpu, check: Check | None, active: bool | N
     if check is None or active is None:
         return
     set_passthrough(hv, vcpu, check.when_active if active else check.otherwise, "entry check")
-    if not active and hv.design.entry_check is EntryCheck.EVENT_STATE:
+    if active:
+        return
+    if hv.design.entry_check is EntryCheck.EVENT_STATE:
         vcpu.lbr_desc.in_use = False
         _warn(hv, vcpu)
+    elif hv.fenced:
+        deny(hv, vcpu, "the fence: this grant is over")
+
+
+def entry_refused(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """The check found the LBR lost: the guest sleeps until it is its own again."""
+    deny(hv, vcpu, "the entry check")
+    refuse(hv, vcpu)
 
 
 def _warn(hv: Hypervisor, vcpu: Vcpu) -> None:

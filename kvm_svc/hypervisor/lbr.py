@@ -1,19 +1,42 @@
-"""The guest's claim to the LBR: the host event that stands for it, passthrough, grants, and losing it."""
+"""The guest's event, passthrough, grants, and losing them."""
 
 from __future__ import annotations
 
-from contract.messages import CreateEvent, ReleaseEvent
-from contract.trace import Granted, GuestEvent, PassthroughSet, VcpuWait
+from contract.design import Denial, Event, OtherThreads, Recovery
+from contract.messages import CreateEvent, EnableEvent, ReleaseEvent, Renew
+from contract.spec import LEASE_NS
+from contract.trace import ClaimChange, Granted, GuestEvent, PassthroughSet, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
+from kvm_svc.hypervisor.claim import Input, Phase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
-def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
+def move_claim(hv: Hypervisor, vcpu: Vcpu, given: Input, why: str = "") -> None:
+    old = vcpu.claim.phase
+    if vcpu.claim.move(given):
+        hv.log.add(ClaimChange(vcpu.name, old, vcpu.claim.phase, why or given))
+
+
+# The event -----------------------------------------------------------------------------------------------
+
+
+def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "", *, heeded: bool = True) -> None:
     """``intel_pmu_create_guest_lbr_event`` for ``current``, the vCPU's thread if no other is named: it sleeps until
-    EventCreated."""
+    EventCreated. ``heeded``: who asks looks at what comes of it."""
+    if hv.design.other_threads is OtherThreads.REJECTED:
+        task = ""
+    move_claim(hv, vcpu, Input.ASK)
     hv.requests += 1
-    vcpu.lbr_desc.asked = hv.requests
+    vcpu.lbr_desc.asked, vcpu.lbr_desc.heeded, vcpu.lbr_desc.enabling = hv.requests, heeded, 0
     hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.asked, task))
+    hv.log.add(VcpuWait(vcpu.name, "EventCreated"))
+
+
+def ask_to_enable(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """``perf_event_enable`` of the vCPU's event, by its thread, which sleeps until EventCreated."""
+    hv.requests += 1
+    vcpu.lbr_desc.asked, vcpu.lbr_desc.enabling = hv.requests, vcpu.lbr_desc.event
+    hv.outgoing.append(EnableEvent(vcpu.name, vcpu.lbr_desc.asked, vcpu.lbr_desc.event))
     hv.log.add(VcpuWait(vcpu.name, "EventCreated"))
 
 
@@ -24,7 +47,18 @@ def release_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
         hv.outgoing.append(ReleaseEvent(vcpu.lbr_desc.event))
         vcpu.lbr_desc.event = 0
         vcpu.claim.state = ""
-        vcpu.claim.grant = 0
+        _forget_grant(hv, vcpu, why)
+        move_claim(hv, vcpu, Input.RELEASED, why)
+
+
+def ask_again(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """A guest that has been told of its loss touches the LBR once more: its dead event goes, so that it gets a fresh
+    one."""
+    if hv.design.recovery is Recovery.ASKS_AGAIN and vcpu.claim.phase is Phase.DENIED:
+        release_event(hv, vcpu, "asking again")
+
+
+# Passthrough -----------------------------------------------------------------------------------------------
 
 
 def set_passthrough(hv: Hypervisor, vcpu: Vcpu, on: bool, why: str) -> None:
@@ -36,28 +70,95 @@ def set_passthrough(hv: Hypervisor, vcpu: Vcpu, on: bool, why: str) -> None:
             vcpu.kick = True
 
 
-def hold_grant(hv: Hypervisor, vcpu: Vcpu, grant: int, why: str) -> None:
-    """The host granted the LBR. News older than the newest known grant is ignored (R6)."""
-    if grant > vcpu.claim.newest:
-        vcpu.claim.newest = vcpu.claim.grant = grant
-        vcpu.claim.denied = False
+# Grants --------------------------------------------------------------------------------------------------
+
+
+def hold_grant(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> None:
+    """The host granted the LBR, or prolonged the lease. News older than the newest known grant is ignored (R6)."""
+    claim = vcpu.claim
+    if grant > claim.newest:
+        claim.newest = claim.grant = grant
+        move_claim(hv, vcpu, Input.GRANT, why)
         hv.log.add(Granted(vcpu.name, grant, why))
+        _let_in(hv, vcpu)
+    if grant == claim.grant and until > claim.until:
+        claim.until, claim.renew_at = until, until - LEASE_NS // 2
+
+
+def _let_in(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """Its thread sleeps no longer for want of the LBR."""
+    if vcpu.refused:
+        vcpu.refused = False
+        if not vcpu.waiting:
+            hv.log.add(VcpuWake(vcpu.name))
 
 
 def drop_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The grant is over for now; the guest is not running, or will leave guest mode first."""
-    if vcpu.claim.grant:
-        vcpu.claim.grant = 0
-        hv.log.add(Granted(vcpu.name, 0, why))
+    _end_grant(hv, vcpu, why)
+    if vcpu.claim.phase is Phase.HELD:
+        move_claim(hv, vcpu, Input.OFF, why)
+
+
+def _end_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    _forget_grant(hv, vcpu, why)
     set_passthrough(hv, vcpu, False, why)
+
+
+def _forget_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    if vcpu.claim.grant:
+        vcpu.claim.grant = vcpu.claim.until = vcpu.claim.renew_at = 0
+        hv.log.add(Granted(vcpu.name, 0, why))
 
 
 def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The guest may not use the LBR any more: no passthrough, and its DEBUGCTL.LBR goes out as a PMI freeze would do
-    it."""
-    drop_grant(hv, vcpu, why)
-    vcpu.claim.untold = vcpu.claim.untold or not vcpu.claim.denied
-    vcpu.claim.denied = True
+    it; unless it is not entered at all until it may, and never knows."""
+    _end_grant(hv, vcpu, why)
+    if vcpu.claim.phase is not Phase.NONE and vcpu.claim.phase is not Phase.ASKED:
+        move_claim(hv, vcpu, Input.LOSS, why)
+    if hv.design.denial is not Denial.FAIL_ENTRY:
+        turn_off(vcpu)
+
+
+def stop(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    """For good."""
+    release_event(hv, vcpu, why)
+    _end_grant(hv, vcpu, why)
+    move_claim(hv, vcpu, Input.STOP, why)
+    turn_off(vcpu)
+    _let_in(hv, vcpu)
+
+
+def turn_off(vcpu: Vcpu) -> None:
     if vcpu.debugctl & DEBUGCTL_LBR:
         vcpu.debugctl &= ~DEBUGCTL_LBR
         vcpu.kick = vcpu.kick or vcpu.guest_mode
+
+
+def told(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """The guest has met its denial. If the event is gone meanwhile, its next access asks for the LBR anew."""
+    move_claim(hv, vcpu, Input.TOLD)
+    if vcpu.claim.phase is Phase.DENIED and not vcpu.lbr_desc.event:
+        move_claim(hv, vcpu, Input.RELEASED)
+
+
+def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """A grant whose lease was not prolonged in time is over, whatever the host has said or not."""
+    claim = vcpu.claim
+    if claim.grant and claim.until and hv.log.now >= claim.until:
+        deny(hv, vcpu, f"the lease of grant {claim.grant} is over")
+
+
+def renew_leases(hv: Hypervisor) -> None:
+    """Prolong what is due, and try again if nothing comes of it."""
+    for vcpu in hv.vcpus.values():
+        claim = vcpu.claim
+        if claim.grant and 0 < claim.renew_at <= hv.log.now:
+            hv.outgoing.append(Renew(claim.grant))
+            claim.renew_at = hv.log.now + LEASE_NS // 4
+
+
+def has_event(hv: Hypervisor) -> bool:
+    """Whether an event stands for guests in this design."""
+    return hv.design.event is not Event.NONE

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from contract.control import VcpuImage
-from contract.design import Event
+from contract.design import Save
 from contract.errors import LocalContractError, RefusedError
+from contract.lbr_ring import is_image, mended, refused_register
 from contract.machine import (
     AnyReply,
     AnyRequest,
@@ -26,9 +27,9 @@ from contract.machine import (
 )
 from contract.messages import LbrImage
 from contract.trace import VcpuMoved
-from contract.x86 import LBR_FMT_MASK, MSR_LBR_TOS, SELECT_HARDWARE
+from contract.x86 import LBR_FMT_MASK, MSR_LBR_TOS
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
-from kvm_svc.hypervisor.lbr import ask_for_event
+from kvm_svc.hypervisor.lbr import ask_for_event, has_event
 from kvm_svc.hypervisor.msr import ThreadMovedError
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
@@ -61,16 +62,23 @@ def leave_guest_mode(vcpu: Vcpu) -> Exchange:
         raise ThreadMovedError(reply.why)
     if not isinstance(reply, Exit):
         raise LocalContractError(f"{vcpu.name}: the silicon answered a kick with {type(reply).__name__}")
+    take_exit(vcpu, reply)
     vcpu.guest_mode = vcpu.kick = False
+
+
+def take_exit(vcpu: Vcpu, exit_: Exit) -> None:
+    """Where every transition switches the LBR, an exit brings the guest's."""
+    if exit_.lbr is not None:
+        vcpu.saved.snapshot = exit_.lbr
 
 
 def _lbr_of(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, LbrImage | None]:
     """The guest's LBR, if there is one: on the CPU while the guest may use it, or waiting to be put there."""
     if vcpu.saved.arrived is not None:
         return vcpu.saved.arrived
-    if vcpu.saved.restore:
+    if vcpu.saved.restore or hv.design.save is Save.VMX_TRANSITION:
         return vcpu.saved.snapshot
-    if hv.design.event is Event.NONE:
+    if not has_event(hv):
         if not vcpu.saved.active:
             return None
     elif not (yield from _is_active(vcpu)):
@@ -100,25 +108,26 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> None:
         raise RefusedError(f"PERF_CAPABILITIES {image.capabilities:#x}, this VM cannot have them here", "EINVAL")
     if image.debugctl & ~LBR_DEBUGCTL:
         raise RefusedError(f"DEBUGCTL {image.debugctl:#x} has bits that no guest has", "EINVAL")
-    if image.lbr is not None and not (image.capabilities & LBR_FMT_MASK and _fits(hv, image.lbr)):
+    lbr = None if image.lbr is None else mended(hv.model, image.lbr)
+    if lbr is not None and not (image.capabilities & LBR_FMT_MASK and _fits(hv, lbr)):
         raise RefusedError("the image's LBR is not the one that the guest has here", "EINVAL")
     vcpu = Vcpu(old.name, old.vm, cpu=old.cpu, debugctl=image.debugctl, host_debugctl=old.host_debugctl)
     set_capabilities(hv, vcpu.vm, image.capabilities)
     hv.vcpus[old.name] = vcpu
-    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=image.debugctl, lbr=image.lbr is not None))
-    if image.lbr is None:
+    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=image.debugctl, lbr=lbr is not None))
+    if lbr is None:
         return
-    if hv.design.event is Event.NONE:
-        vcpu.saved.active, vcpu.saved.snapshot, vcpu.saved.restore = True, image.lbr, True
+    if not has_event(hv):
+        vcpu.saved.active, vcpu.saved.snapshot = True, lbr
+        vcpu.saved.restore = hv.design.save is not Save.VMX_TRANSITION
+        vcpu.lbr_desc.passthrough = hv.design.save is Save.VMX_TRANSITION
     else:
-        vcpu.saved.arrived = image.lbr
-        ask_for_event(hv, vcpu)
+        vcpu.saved.arrived = lbr
+        ask_for_event(hv, vcpu, heeded=False)
 
 
 def _fits(hv: Hypervisor, lbr: LbrImage) -> bool:
-    depth = hv.model.depth
-    lengths = {len(lbr.from_ip), len(lbr.to_ip), len(lbr.info)}
-    return lengths == {depth} and lbr.tos < depth and not lbr.select & ~SELECT_HARDWARE
+    return is_image(hv.model, lbr) and refused_register(hv.model, lbr) < 0
 
 
 def put_arrived(hv: Hypervisor, vcpu: Vcpu) -> Exchange:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from contract.design import DebugctlWrite, Denial, Event, FirstAccess, Passthrough
-from contract.machine import AnyReply, AnyRequest, GuestValue, LoadLbr, MsrDone, NotRunning, ReadMsr, WriteMsr
+from contract.design import DebugctlWrite, Denial, FirstAccess, Passthrough, Recovery, Save
+from contract.lbr_ring import LbrRing
+from contract.machine import AnyReply, AnyRequest, GuestValue, LoadLbr, Look, MsrDone, NotRunning, ReadMsr, WriteMsr
 from contract.messages import LbrImage
-from contract.trace import Access, UserMsr
+from contract.trace import Access, UserMsr, VcpuWait
 from contract.x86 import (
     DEBUGCTL_BTF,
     DEBUGCTL_LBR,
@@ -21,7 +22,7 @@ from contract.x86 import (
 )
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, guest_capabilities, supported_debugctl
 from kvm_svc.hypervisor.counters import counter_access, is_counter_msr
-from kvm_svc.hypervisor.lbr import ask_for_event, set_passthrough
+from kvm_svc.hypervisor.lbr import ask_again, ask_for_event, ask_to_enable, deny, has_event, set_passthrough, told
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
@@ -62,16 +63,30 @@ def _answer(
     return GuestValue(value=0 if write else shown, fault=result == "gp")
 
 
-def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue:
-    """What this design gives a guest that may not use the LBR. Nothing is written. It has been told now: if the host's
-    event has gone meanwhile, the next access asks for the LBR anew."""
+def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:
+    """What this design gives a guest, or user space, that may not use the LBR. Nothing is written. Or the guest is not
+    told, and sleeps until it may."""
+    if starves(hv, vcpu) and not work.by_user:
+        refuse(hv, vcpu)
+        return None
     if not work.by_user:
-        vcpu.claim.untold = False
-        if not vcpu.lbr_desc.event:
-            vcpu.claim.denied = False
-    if hv.design.denial is Denial.GP:
+        told(hv, vcpu)
+    if hv.design.denial in (Denial.GP, Denial.FAIL_ENTRY):
         return _answer(hv, vcpu, work, "gp", denied=True)
+    if hv.design.denial is Denial.SILENT and not work.by_user:
+        return _answer(hv, vcpu, work, "done", None if work.exit.write else 0)
     return _answer(hv, vcpu, work, "dropped" if work.exit.write else "zero", denied=True)
+
+
+def starves(hv: Hypervisor, vcpu: Vcpu) -> bool:
+    """Whether this guest sleeps where another is denied: only while there is an event that may be its own again."""
+    return hv.design.denial is Denial.FAIL_ENTRY and vcpu.lbr_desc.event != 0
+
+
+def refuse(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """The guest does not run until the LBR is its own again."""
+    vcpu.refused = True
+    hv.log.add(VcpuWait(vcpu.name, "Available"))
 
 
 # DEBUGCTL ------------------------------------------------------------------------------------------------
@@ -87,39 +102,64 @@ def debugctl_kept(value: int, supported: int) -> int | None:
 
 def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     if hv.design.debugctl_write is DebugctlWrite.MASK:
-        return _debugctl_masked(hv, vcpu, work)
+        return (yield from _debugctl_masked(hv, vcpu, work))
     if not work.exit.write:
         return _answer(hv, vcpu, work, "done", vcpu.debugctl)
     kept = debugctl_kept(work.exit.value, supported_debugctl(hv, vcpu.vm))
     if kept is None:
         return _answer(hv, vcpu, work, "gp")
     if kept & DEBUGCTL_LBR:
+        ask_again(hv, vcpu)
         if vcpu.claim.shut_off:
             return _denied(hv, vcpu, work)
-        if hv.design.event is Event.NONE:
-            yield from _activate(hv, vcpu)
+        if not has_event(hv):
+            yield from activate(hv, vcpu)
         elif _must_ask(hv, vcpu):
             return None
-        elif vcpu.lbr_desc.create_errno and hv.design.denial is Denial.GP:
+        elif (vcpu.lbr_desc.create_errno and hv.design.denial in (Denial.GP, Denial.FAIL_ENTRY)) or not (
+            yield from _may_turn_on(hv, vcpu)
+        ):
             return _denied(hv, vcpu, work)
     vcpu.debugctl = kept
     return _answer(hv, vcpu, work, "done", kept)
 
 
-def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:
-    """v7, v8: two bits are kept, the others silently dropped, and any access counts as use of the LBR."""
+def _may_turn_on(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
+    """Whether the guest has the LBR at this moment, in designs that let no use pass without having looked."""
+    if not vcpu.lbr_desc.event or not (hv.fenced or hv.design.denial is Denial.FAIL_ENTRY):
+        return True
+    active = yield from _look(vcpu, vcpu.claim.grant if hv.fenced else 0)
+    if not active:
+        deny(hv, vcpu, "the LBR is not the guest's")
+    return active
+
+
+def _look(vcpu: Vcpu, grant: int = 0) -> Generator[AnyRequest, AnyReply, bool]:
+    """Whether the guest's event is ACTIVE, under this grant where one is named."""
+    reply = yield Look(vcpu.name, vcpu.cpu, vcpu.lbr_desc.event, grant)
+    if isinstance(reply, NotRunning):
+        raise ThreadMovedError(reply.why)
+    assert isinstance(reply, MsrDone)
+    return reply.met
+
+
+def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    """v7, v8: an LBR MSR like the others, but that two bits are kept and the others silently dropped."""
     if not vcpu.vm.lbr_enabled:
         return _answer(hv, vcpu, work, "gp")
     if vcpu.claim.shut_off:
         if work.exit.write and work.exit.value & DEBUGCTL_LBR:
             return _denied(hv, vcpu, work)
-    elif hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS and _must_ask(hv, vcpu):
-        return None
+    elif hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS:
+        if _must_ask(hv, vcpu):
+            return None
+        if vcpu.lbr_desc.create_errno or not (yield from _look(vcpu)):
+            return _denied(hv, vcpu, work)
     if not work.accessed:
         work.accessed = True
         if work.exit.write:
             vcpu.debugctl = work.exit.value & LBR_DEBUGCTL
-        if not vcpu.claim.shut_off and not vcpu.lbr_desc.create_errno:
+        if not vcpu.claim.shut_off:
             _mark_used(hv, vcpu)
     if vcpu.waiting:
         return None
@@ -131,23 +171,56 @@ def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue |
 
 def lbr_msr_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     """``intel_pmu_handle_lbr_msrs_access``, for the guest or for user space."""
+    if not work.by_user:
+        ask_again(hv, vcpu)
     if vcpu.claim.shut_off:
         return _denied(hv, vcpu, work)
-    if hv.design.event is Event.NONE:
-        yield from _activate(hv, vcpu, work.task)
-        return (yield from _touch_hardware(hv, vcpu, work))
+    if not has_event(hv):
+        return (yield from _without_event(hv, vcpu, work))
     if hv.design.first_access is FirstAccess.ACCESS_THEN_CREATE:
         return (yield from _access_then_create(hv, vcpu, work))
     if _must_ask(hv, vcpu, work.task):
         return None
     if vcpu.claim.shut_off or vcpu.lbr_desc.create_errno:
         return _denied(hv, vcpu, work)
-    done = yield from _hardware(vcpu, work, vcpu.lbr_desc.event)
+    done = yield from _hardware(vcpu, work, vcpu.lbr_desc.event, vcpu.claim.grant if hv.fenced else 0)
     vcpu.lbr_desc.in_use = done.met
     if not done.met:
+        if hv.design.recovery is Recovery.ENABLE_ON_ACCESS and not work.enabled:
+            work.enabled = True
+            ask_to_enable(hv, vcpu)
+            return None
+        if hv.fenced:
+            deny(hv, vcpu, "the fence: this grant is over")
+        elif hv.design.denial is Denial.FAIL_ENTRY:
+            deny(hv, vcpu, "the LBR is not the guest's")
         return _denied(hv, vcpu, work)
     _mark_used(hv, vcpu, work.task)
     return _served(hv, vcpu, work, done)
+
+
+def _without_event(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    """KVM saves by itself: the register is the guest's own, in the hardware or, where every transition switches it, in
+    the image. Then the guest gets its LBR and does the access itself."""
+    yield from activate(hv, vcpu, work.task)
+    if hv.design.save is not Save.VMX_TRANSITION:
+        return _served(hv, vcpu, work, (yield from _hardware(vcpu, work, 0)))
+    ring = LbrRing(hv.model)
+    ring.load(vcpu.saved.snapshot or LbrImage(), with_select=True)
+    msr, value = work.exit.msr, work.exit.value
+    shown = ring.get(msr)
+    if shown is None:
+        return _answer(hv, vcpu, work, "gp")
+    if not work.by_user:
+        vcpu.handling = None
+        return None
+    if not work.exit.write:
+        return _answer(hv, vcpu, work, "done", shown)
+    if not ring.takes(msr, value):
+        return _answer(hv, vcpu, work, "gp")
+    ring.put(msr, value)
+    vcpu.saved.snapshot = ring.store()
+    return _answer(hv, vcpu, work, "done")
 
 
 def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
@@ -161,10 +234,6 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     return _served(hv, vcpu, work, MsrDone(True, work.value, work.fault))
 
 
-def _touch_hardware(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    return _served(hv, vcpu, work, (yield from _hardware(vcpu, work, 0)))
-
-
 def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestValue:
     """A write that faults faults in the host, whose fix-up drops it: the guest gets no #GP here, but would if the
     register were passed through."""
@@ -173,13 +242,13 @@ def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestV
     return _answer(hv, vcpu, work, "done", done.value)
 
 
-def _hardware(vcpu: Vcpu, work: Handling, event: int) -> Generator[AnyRequest, AnyReply, MsrDone]:
-    """The access where the thread runs that makes it; with ``event``, only if that is ACTIVE."""
+def _hardware(vcpu: Vcpu, work: Handling, event: int, grant: int = 0) -> Generator[AnyRequest, AnyReply, MsrDone]:
+    """The access where the thread runs that makes it; with ``event``, only if that is ACTIVE, under this grant."""
     msr = work.exit.msr
     if work.exit.write:
-        reply = yield WriteMsr(vcpu.name, vcpu.cpu, msr, work.exit.value, event, work.task)
+        reply = yield WriteMsr(vcpu.name, vcpu.cpu, msr, work.exit.value, event, work.task, grant)
     else:
-        reply = yield ReadMsr(vcpu.name, vcpu.cpu, msr, event, work.task)
+        reply = yield ReadMsr(vcpu.name, vcpu.cpu, msr, event, work.task, grant)
     if isinstance(reply, NotRunning):
         raise ThreadMovedError(reply.why)
     assert isinstance(reply, MsrDone)
@@ -200,15 +269,17 @@ def _mark_used(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
         return
     vcpu.lbr_desc.used = True
     set_passthrough(hv, vcpu, True, "first LBR access in this slice")
-    if hv.design.event is not Event.NONE and not vcpu.lbr_desc.event:
+    if has_event(hv) and not vcpu.lbr_desc.event:
         ask_for_event(hv, vcpu, task)
 
 
-def _activate(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> Generator[AnyRequest, AnyReply, None]:
-    """KVM saves at switches: the guest's LBR starts out empty and is passed through from now on."""
-    if not vcpu.saved.active:
-        reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.design.save_select, task)
+def activate(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> Generator[AnyRequest, AnyReply, None]:
+    """KVM saves by itself: the guest's LBR starts out empty and is passed through from now on."""
+    if vcpu.saved.active:
+        return
+    if hv.design.save is not Save.VMX_TRANSITION:
+        reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.saves_select, task)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)
-        vcpu.saved.active = True
-        set_passthrough(hv, vcpu, True, "first LBR access")
+    vcpu.saved.active = True
+    set_passthrough(hv, vcpu, True, "first LBR access")

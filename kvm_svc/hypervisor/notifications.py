@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from contract.design import Notifier, Recovery, Release, Save
-from contract.messages import Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
+from contract.design import Denial, Enablement, Notifier, Recovery, Release, Save
+from contract.messages import Ack, Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
 from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
+from kvm_svc.hypervisor.claim import Input, Phase
 from kvm_svc.hypervisor.counters import counter_created, slice_begins
-from kvm_svc.hypervisor.lbr import deny, drop_grant, hold_grant, release_event, set_passthrough
+from kvm_svc.hypervisor.lbr import (
+    ask_to_enable,
+    deny,
+    drop_grant,
+    hold_grant,
+    move_claim,
+    release_event,
+    set_passthrough,
+    stop,
+)
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
@@ -24,9 +34,19 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
             set_passthrough(hv, vcpu, False, "new slice")
         elif not vcpu.debugctl & DEBUGCTL_LBR:
             release_event(hv, vcpu, "a slice without LBR use")
+    if hv.design.grants and vcpu.lbr_desc.event:
+        _told_grant(hv, vcpu, message)
     slice_begins(vcpu)
     vcpu.lbr_desc.cleanup = vcpu.lbr_desc.event != 0
     vcpu.saved.restore = vcpu.saved.active and hv.design.save is Save.KVM_SWITCH
+
+
+def _told_grant(hv: Hypervisor, vcpu: Vcpu, message: SchedIn) -> None:
+    """The thread's own switches do not end a grant; what the host says of it now is the truth."""
+    if message.grant:
+        hold_grant(hv, vcpu, message.grant, message.until, "SchedIn")
+    elif vcpu.claim.grant:
+        deny(hv, vcpu, "SchedIn: the grant is over")
 
 
 def sched_out(hv: Hypervisor, message: SchedOut) -> None:
@@ -44,41 +64,56 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     vcpu = hv.vcpus.get(message.vcpu)
     if vcpu is None or counter_created(hv, vcpu, message) or vcpu.lbr_desc.asked != message.request:
         return
-    vcpu.lbr_desc.asked = 0
-    vcpu.lbr_desc.event, vcpu.lbr_desc.create_errno = message.event, message.errno
-    vcpu.lbr_desc.in_use = vcpu.lbr_desc.in_use or message.event != 0
-    what = "created" if message.event else "failed"
-    hv.log.add(GuestEvent(vcpu.name, message.event, what, message.errno))
+    desc = vcpu.lbr_desc
+    enabled, given_back = desc.enabling != 0, desc.enabling != desc.event
+    errno = message.errno
+    if errno and hv.design.enablement is Enablement.KVM_CAP:
+        errno = "ENOENT"  # intel_pmu_enable_save_guest_lbr of v7 and v8 says so whatever perf said.
+    desc.asked, desc.create_errno = 0, errno if desc.heeded and not enabled else ""
+    desc.in_use = desc.in_use or message.event != 0
+    if not enabled:
+        desc.event = message.event
+        hv.log.add(GuestEvent(vcpu.name, message.event, "created" if message.event else "failed", errno))
+        move_claim(hv, vcpu, Input.CREATED if message.event else Input.FAILED)
+    elif message.event and not given_back:
+        hv.log.add(GuestEvent(vcpu.name, message.event, "enabled"))
     hv.log.add(VcpuWake(vcpu.name))
-    if vcpu.ioctl is not None:
-        hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
-    if hv.design.notifier is not Notifier.NONE and message.event:
+    if vcpu.claim.phase is Phase.STOPPED:
+        stop(hv, vcpu, "stopped while the event was made")
+    elif hv.design.grants and message.event and message.event == desc.event:
         if message.grant and hv.early_revokes.pop(message.event, 0) >= message.grant:
             vcpu.claim.newest = message.grant
-            _told_state(hv, vcpu, "ERROR", 0, "Revoke before EventCreated")
+            _told_state(hv, vcpu, "ERROR", 0, 0, "Revoke before EventCreated")
         else:
-            _told_state(hv, vcpu, message.state, message.grant, "EventCreated")
+            _told_state(hv, vcpu, message.state, message.grant, message.until, "EventCreated")
+    if vcpu.waiting:
+        hv.log.add(VcpuWait(vcpu.name, vcpu.waits_for))
+    elif vcpu.ioctl is not None:
+        hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
 
 
 def event_state(hv: Hypervisor, message: EventState) -> None:
     vcpu = _owner(hv, message.event)
     if vcpu is not None:
-        _told_state(hv, vcpu, message.state, message.grant, "EventState")
+        _told_state(hv, vcpu, message.state, message.grant, message.until, "EventState")
 
 
-def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, why: str) -> None:
-    vcpu.claim.state = state
-    if state == "ACTIVE":
-        hold_grant(hv, vcpu, grant, why)
+def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, until: int, why: str) -> None:
+    claim = vcpu.claim
+    if grant and (grant, claim.grant) < (claim.newest, claim.newest):
+        return  # It tells of an older grant, or of one that is over (R6).
+    claim.state = state
+    if grant:
+        hold_grant(hv, vcpu, grant, until, why)
     elif state == "ERROR":
         deny(hv, vcpu, f"{why}: ERROR")
-    else:
+    elif state != "ACTIVE":
         drop_grant(hv, vcpu, f"{why}: {state}")
 
 
 def revoke(hv: Hypervisor, message: Revoke) -> None:
     """The agreed notifier: cancel passthrough; from now on accesses trap and are denied. A late Revoke of an older
-    grant is ignored (R6)."""
+    grant is ignored (R6). Where the host waits it is told that this is done, whatever it was."""
     vcpu = _owner(hv, message.event)
     if vcpu is None:
         hv.early_revokes[message.event] = message.grant
@@ -86,15 +121,24 @@ def revoke(hv: Hypervisor, message: Revoke) -> None:
         vcpu.claim.newest = message.grant
         vcpu.claim.state = "ERROR"
         deny(hv, vcpu, "Revoke")
+    if hv.design.notifier is Notifier.ACKNOWLEDGED:
+        hv.outgoing.append(Ack(message.grant))
 
 
 def available(hv: Hypervisor, message: Available) -> None:
     """The dead event goes; the guest's next access asks for a fresh one, which starts with an empty ring. But a guest
-    that has not been told of its loss yet is told first: it is denied once."""
+    that has not been told of its loss yet is told first: it is denied once. One that is not told at all gets its event
+    back, and its ring with it."""
     vcpu = _owner(hv, message.event)
-    if vcpu is not None and hv.design.recovery is Recovery.AVAILABLE and vcpu.claim.denied:
+    if vcpu is None or hv.design.recovery is not Recovery.AVAILABLE or vcpu.claim.phase not in _LOST:
+        return
+    if hv.design.denial is not Denial.FAIL_ENTRY:
         release_event(hv, vcpu, "Available")
-        vcpu.claim.denied = vcpu.claim.untold
+    elif not vcpu.lbr_desc.asked:
+        ask_to_enable(hv, vcpu)
+
+
+_LOST = (Phase.LOST, Phase.DENIED)
 
 
 def _owner(hv: Hypervisor, event: int) -> Vcpu | None:

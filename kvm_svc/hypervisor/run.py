@@ -16,7 +16,6 @@ from collections.abc import Generator
 from msgspec.structs import replace
 
 from contract.control import Stepped
-from contract.design import HostDebugctl
 from contract.errors import LocalContractError, RefusedError
 from contract.machine import (
     AnyOp,
@@ -35,7 +34,9 @@ from contract.machine import (
 from contract.trace import UserExit, UserReturn
 from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.counters import reprogram_counters
-from kvm_svc.hypervisor.entry import note_check, prepare_entry
+from kvm_svc.hypervisor.entry import entry_refused, note_check, prepare_entry
+from kvm_svc.hypervisor.lbr import let_leases_end
+from kvm_svc.hypervisor.migration import take_exit
 from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
 from kvm_svc.hypervisor.pmi import deliver_pmi
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
@@ -57,12 +58,13 @@ def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, 
     if vcpu.cpu < 0:
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     if vcpu.waiting:
-        raise RefusedError(f"{vcpu.name} waits for EventCreated", "EAGAIN")
+        raise RefusedError(f"{vcpu.name} waits for {vcpu.waits_for}", "EAGAIN")
     if vcpu.ioctl is not None:
         raise RefusedError(f"{vcpu.name} waits for the end of an ioctl", "EAGAIN")
     if ops:
         vcpu.ops, vcpu.values = ops, []
     asked = hv.log.clock
+    let_leases_end(hv, vcpu)
     try:
         if vcpu.handling is not None:
             yield from _handle_exit(hv, vcpu, vcpu.handling)
@@ -92,6 +94,8 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                 return
             deliver_pmi(hv, vcpu)
             enter = yield from prepare_entry(hv, vcpu, ops)
+            if enter is None:
+                return
             reply = yield enter
             if isinstance(reply, Ran | Exit):
                 vcpu.kick = False
@@ -103,6 +107,7 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                 return
             case Exit():
                 vcpu.guest_mode, vcpu.vm.has_run = False, True
+                take_exit(vcpu, reply)
                 vcpu.values += reply.values
                 if reply.reason not in TAKEN_BY_HOST:
                     vcpu.handling = Handling(reply)
@@ -115,6 +120,9 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                     return
             case NotRunning():
                 raise ThreadMovedError(reply.why)
+            case EntryRefused(checked=True):
+                entry_refused(hv, vcpu)
+                return
             case EntryRefused():
                 raise LocalContractError(f"{vcpu.name}: VM-entry refused: {reply.reason}")
             case _:
@@ -147,7 +155,7 @@ def _user_space(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequ
         work.accessed = True
         hv.log.add(UserExit(vcpu.name, vcpu.cpu, work.exit.reason))
         return None
-    if hv.design.host_debugctl is HostDebugctl.AT_LOAD:
+    if hv.remembers_at_load:
         reply = yield ReadMsr(vcpu.name, vcpu.cpu, IA32_DEBUGCTL)
         if isinstance(reply, NotRunning):
             raise ThreadMovedError(reply.why)

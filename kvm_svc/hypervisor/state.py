@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contract.control import MachineSpec, VmSpec
-from contract.design import Design
+from contract.design import Design, EntryCheck, HostDebugctl, SaveSelect
 from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
 from contract.trace import TraceLog
 from contract.x86 import LbrModel
+from kvm_svc.hypervisor.claim import Claim
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
 from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
 
@@ -28,13 +29,14 @@ class Vm:
 @dataclass(slots=True)
 class Handling:
     """An exit that KVM is working on. ``accessed``: the register was touched already, ``value`` is what came of it;
-    ``fault``: the hardware refused it. ``by_user``: no exit but an ioctl of user space, made by host task ``task``
-    where that is not the vCPU's thread."""
+    ``fault``: the hardware refused it. ``enabled``: the event was enabled anew for this access. ``by_user``: no exit
+    but an ioctl of user space, made by host task ``task`` where that is not the vCPU's thread."""
 
     exit: Exit
     accessed: bool = False
     value: int = 0
     fault: bool = False
+    enabled: bool = False
     by_user: bool = False
     task: str = ""
 
@@ -43,39 +45,23 @@ class Handling:
 class LbrDesc:
     """``struct lbr_desc``: the host's event that stands for the guest, and passthrough of the LBR MSRs.
 
-    ``event`` is the host's event id or 0, ``asked`` the request of a CreateEvent not yet answered, ``create_errno``
-    what the last one failed with. ``passthrough``: the LBR MSRs are not intercepted. ``used``: the guest touched the
-    LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (5.12). ``cleanup``: look at
-    the first entry whether the event can go."""
+    ``event`` is the host's event id or 0, ``asked`` the request of a CreateEvent or EnableEvent not yet answered,
+    ``enabling`` the event of an EnableEvent, ``heeded`` that the access at hand looks at what comes of a CreateEvent,
+    and ``create_errno`` what it then failed with. ``passthrough``: the LBR MSRs are not intercepted. ``used``: the
+    guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (5.12).
+    ``cleanup``: look at the first entry whether the event can go. ``tried``: an event was asked for before any access
+    (eager)."""
 
     event: int = 0
     asked: int = 0
+    enabling: int = 0
+    heeded: bool = False
     create_errno: str = ""
     passthrough: bool = False
     used: bool = False
     in_use: bool = False
     cleanup: bool = False
-
-
-@dataclass(slots=True)
-class Claim:
-    """What notifications told of the guest's right to the LBR.
-
-    ``grant`` is the current grant, ``newest`` the highest ever heard of, ``state`` what the host last said of it.
-    ``denied``: the host told KVM that this guest may not use the LBR; ``stopped``: user space did, for good;
-    ``untold``: the guest has not met its denial yet."""
-
-    grant: int = 0
-    newest: int = 0
-    state: str = ""
-    denied: bool = False
-    stopped: bool = False
-    untold: bool = False
-
-    @property
-    def shut_off(self) -> bool:
-        """Whether KVM knows that this guest may not use the LBR."""
-        return self.denied or self.stopped
+    tried: bool = False
 
 
 @dataclass(slots=True)
@@ -96,8 +82,8 @@ class Vcpu:
 
     ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
     exited as far as KVM knows; ``kick``: it must before the guest runs on. ``debugctl`` is the VMCS field,
-    ``host_debugctl`` what is written back after an exit. ``ioctl`` is an access by user space that waits for the
-    host."""
+    ``host_debugctl`` what is written back after an exit. ``refused``: it is not entered, the thread sleeps until the
+    LBR is the guest's again. ``ioctl`` is an access by user space that waits for the host."""
 
     name: str
     vm: Vm
@@ -110,6 +96,7 @@ class Vcpu:
     ioctl: Handling | None = None
     debugctl: int = 0
     host_debugctl: int = 0
+    refused: bool = False
     lbr_desc: LbrDesc = field(default_factory=LbrDesc)
     claim: Claim = field(default_factory=Claim)
     saved: SavedLbr = field(default_factory=SavedLbr)
@@ -117,7 +104,14 @@ class Vcpu:
 
     @property
     def waiting(self) -> bool:
-        return self.lbr_desc.asked != 0 or self.pmu.waiting
+        return self.waits_for != ""
+
+    @property
+    def waits_for(self) -> str:
+        """What lets the thread go on: a message, or "" if it does not sleep."""
+        if self.lbr_desc.asked or self.pmu.waiting:
+            return "EventCreated"
+        return "Available" if self.refused else ""
 
 
 @dataclass(slots=True)
@@ -138,3 +132,21 @@ class Hypervisor:
     @property
     def rules(self) -> KvmRules:
         return KVM_RULES[self.machine.kernel]
+
+    @property
+    def fenced(self) -> bool:
+        """Whether every use of the LBR names the grant that it goes by."""
+        return self.design.entry_check is EntryCheck.FENCE
+
+    @property
+    def remembers_at_load(self) -> bool:
+        """Whether the host's DEBUGCTL is remembered at vcpu_load, and may be stale by the time of an entry."""
+        when = self.design.host_debugctl
+        return when is HostDebugctl.AT_LOAD or (
+            when is HostDebugctl.AT_ENTRY_SINCE_V6_14 and not self.rules.fresh_host_debugctl
+        )
+
+    @property
+    def saves_select(self) -> bool:
+        """Whether LBR_SELECT is part of what KVM itself saves."""
+        return self.design.save_select is not SaveSelect.NO

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from contract.control import Done, GetMsr, SetMsr
-from contract.design import Event
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, Exit
 from contract.trace import VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
-from kvm_svc.hypervisor.lbr import ask_for_event
+from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.migration import leave_guest_mode
 from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
@@ -33,8 +32,8 @@ def create_for_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str) -> None:
     """User space wrote the guest's DEBUGCTL: with LBR set it creates the event as the guest's write would, and does not
     look at the result (``vmx_set_msr``). The vCPU runs on when the host has answered."""
     wanted = vcpu.debugctl & DEBUGCTL_LBR and vcpu.vm.lbr_enabled and not vcpu.claim.shut_off
-    if wanted and hv.design.event is not Event.NONE and not (vcpu.lbr_desc.event or vcpu.waiting):
-        ask_for_event(hv, vcpu, current(vcpu, thread))
+    if wanted and has_event(hv) and not (vcpu.lbr_desc.event or vcpu.waiting):
+        ask_for_event(hv, vcpu, current(vcpu, thread), heeded=False)
 
 
 def access_lbr_msr(hv: Hypervisor, vcpu: Vcpu, command: SetMsr | GetMsr) -> Generator[AnyRequest, AnyReply, Done]:
@@ -47,12 +46,13 @@ def access_lbr_msr(hv: Hypervisor, vcpu: Vcpu, command: SetMsr | GetMsr) -> Gene
     if (work.exit.msr, work.exit.write, work.exit.value, work.task) != (command.msr, write, exit_.value, thread):
         raise RefusedError(f"{vcpu.name} is busy with another ioctl", "EAGAIN")
     if vcpu.waiting:
-        raise RefusedError(f"{vcpu.name} waits for EventCreated", "EAGAIN")
+        raise RefusedError(f"{vcpu.name} waits for {vcpu.waits_for}", "EAGAIN")
     if vcpu.ops:
         raise RefusedError(f"{vcpu.name} is busy with guest code", "EAGAIN")
     if not thread and vcpu.cpu < 0:
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     asked = hv.log.clock
+    let_leases_end(hv, vcpu)
     try:
         if vcpu.guest_mode:
             yield from leave_guest_mode(vcpu)

@@ -24,6 +24,8 @@ COSTS: dict[str, Cost] = {
         "Wei Wang, July 2019: 3,000 to 4,000 cycles for 98 registers; 120 in the enlightened MSR bitmap commit",
     ),
     "wrmsr": Cost(30, 100, 150, "not serialising for LBR MSRs; 144 measured by a third party"),
+    "msr-load": Cost(30, 100, 150, "an entry of a VM-entry or VM-exit MSR-load list, taken as a wrmsr; estimate"),
+    "msr-store": Cost(30, 40, 120, "an entry of a VM-exit MSR-store list, taken as a rdmsr; estimate"),
     "ipi": Cost(1000, 2000, 4000, "estimate"),
 }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from contract.lbr_ring import LbrRing
 from contract.machine import Exit
+from contract.messages import LbrImage
 
 
 @dataclass(slots=True)
@@ -29,10 +30,14 @@ class Cpu:
 
 @dataclass(slots=True)
 class Vmcs:
-    """What the silicon keeps for a vCPU between entry and exit. ``forced`` is an exit that KVM has not heard of yet."""
+    """What the silicon keeps for a vCPU between entry and exit. ``switched``: the guest has a whole LBR of its own in
+    the registers; ``host_lbr`` is the host's meanwhile, if it is in use. ``forced`` is an exit that KVM has not heard
+    of yet."""
 
     debugctl: int = 0
     passthrough: bool = False
     host_debugctl: int = 0
-    store: list[int] = field(default_factory=list)
+    keep_debugctl: bool = False
+    switched: bool = False
+    host_lbr: LbrImage | None = None
     forced: Exit | None = None

@@ -17,9 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec.structs import replace
-
-from contract.lbr_ring import LbrRing
+from contract.lbr_ring import LbrRing, is_image, mended, refused_register
 from contract.machine import (
     AnyOp,
     AnyReply,
@@ -35,6 +33,7 @@ from contract.machine import (
     LbrLoaded,
     LbrStored,
     LoadLbr,
+    Look,
     MsrDone,
     NotRunning,
     Out,
@@ -59,9 +58,13 @@ from contract.trace import (
     VmEntryRefused,
     VmExit,
 )
-from contract.x86 import DEBUGCTL_DEFINED, DEBUGCTL_LBR, IA32_DEBUGCTL, SELECT_HARDWARE, LbrModel, in_ranges, lbr_ranges
+from contract.x86 import DEBUGCTL_DEFINED, DEBUGCTL_LBR, IA32_DEBUGCTL, LbrModel, in_ranges, lbr_ranges
 from perfcore_svc.machine.cpu import Cpu, Vmcs
-from perfcore_svc.machine.msr import GeneralProtectionError, quirked_from, rdmsr, wrmsr
+from perfcore_svc.machine.msr import (
+    GeneralProtectionError,
+    rdmsr,
+    wrmsr,
+)
 
 EXTERNAL_INTERRUPT = "external-interrupt"
 MSR_READ = "msr-read"
@@ -84,6 +87,12 @@ class Counters(Protocol):
     def overflow(self, cpu: Cpu) -> None:
         """The interrupt of a counter that has; the CPU is in host mode."""
 
+    def enter_guest(self, cpu: Cpu) -> None:
+        """What host software does last before an entry, interrupts off."""
+
+    def leave_guest(self, cpu: Cpu) -> None:
+        """What it does first after an exit."""
+
 
 NEVER = 1 << 62
 
@@ -96,6 +105,12 @@ class NoCounters:
 
     def overflow(self, cpu: Cpu) -> None:
         raise AssertionError("no counter is there to overflow")
+
+    def enter_guest(self, cpu: Cpu) -> None:
+        pass
+
+    def leave_guest(self, cpu: Cpu) -> None:
+        pass
 
 
 class Machine:
@@ -217,41 +232,62 @@ class Machine:
 
     def _enter(self, cpu: Cpu, vmcs: Vmcs, request: Enter, is_active: IsActive) -> AnyReply:
         controls = request.controls
-        passthrough, active = controls.passthrough, None
-        if controls.check is not None:
-            active = is_active(controls.check.event, controls.check.grant)
-            passthrough = controls.check.when_active if active else controls.check.otherwise
-        refused = controls.check is not None and controls.check.refuse and not active
-        reason = "the entry check" if refused else self._entry_failure(cpu, controls)
-        if reason:
+        passthrough, debugctl, active = controls.passthrough, controls.debugctl, None
+        if (check := controls.check) is not None:
+            active = is_active(check.event, check.grant)
+            passthrough = check.when_active if active else check.otherwise
+            if not active and check.refuse:
+                self.log.add(VmEntryRefused(cpu.index, request.vcpu, "the entry check"))
+                return EntryRefused("the entry check", checked=True)
+            if not active and check.strip:
+                debugctl &= ~DEBUGCTL_LBR
+        if reason := self._entry_failure(cpu, controls):
             self.log.add(VmEntryRefused(cpu.index, request.vcpu, reason))
             return EntryRefused(reason)
-        self.count("vmentry")
-        self.log.add(VmEntry(cpu.index, request.vcpu, controls.debugctl, passthrough, cpu.debugctl))
         self.vmcs[request.vcpu] = vmcs
+        vmcs.switched = controls.lbr is not None
+        if controls.lbr is not None:
+            self._load_guest_lbr(cpu, vmcs, request.vcpu, controls.lbr)
+        self.pmi.enter_guest(cpu)
+        self.count("vmentry")
+        self.log.add(VmEntry(cpu.index, request.vcpu, debugctl, passthrough, cpu.debugctl, vmcs.switched))
         vmcs.host_debugctl = cpu.debugctl if controls.host_debugctl is None else controls.host_debugctl
-        vmcs.passthrough, vmcs.store = passthrough, controls.store
-        vmcs.forced = None
-        vmcs.debugctl = cpu.debugctl = cpu.traced_debugctl = controls.debugctl
+        vmcs.keep_debugctl, vmcs.passthrough, vmcs.forced = controls.keep_debugctl, passthrough, None
+        vmcs.debugctl = cpu.debugctl = cpu.traced_debugctl = debugctl
         cpu.guest = request.vcpu
         return self._run(cpu, vmcs, request.ops, active)
 
     def _entry_failure(self, cpu: Cpu, controls: Controls) -> str:
+        """Why the VMCS of this entry is invalid, "" if it is not (SDM vol. 3C, "VM-Entry Failures")."""
         if controls.debugctl & ~DEBUGCTL_DEFINED:
             return "invalid-guest-state: reserved DEBUGCTL bits"
-        for msr, value in controls.load:
-            try:
-                wrmsr(cpu, msr, value)
-            except GeneralProtectionError:
-                return f"msr-load: {msr:#x}"
-            self.log.add(HostMsr(cpu.index, "vmx", True, msr, value))
-        self.count("wrmsr", len(controls.load))
-        for msr in controls.store:
-            try:
-                rdmsr(cpu, msr)
-            except GeneralProtectionError:
-                return f"msr-store: {msr:#x}"
-        return ""
+        if controls.lbr is None:
+            return ""
+        if controls.lbr != LbrImage() and not is_image(self.model, controls.lbr):
+            return "msr-load: this is no image of this LBR"
+        bad = refused_register(self.model, controls.lbr)
+        return f"msr-load: {bad:#x}" if bad >= 0 else ""
+
+    # The MSR-load and MSR-store lists of an entry that switches the whole LBR
+
+    def _load_guest_lbr(self, cpu: Cpu, vmcs: Vmcs, vcpu: str, image: LbrImage) -> None:
+        vmcs.host_lbr = None
+        if cpu.debugctl & DEBUGCTL_LBR:
+            vmcs.host_lbr = self.store_lbr(cpu, "kvm", "host")
+        self.count("msr-load", self.model.registers)
+        cpu.lbr.load(image, with_select=True)
+        self.log.add(LbrRestore(cpu.index, "vmx", vcpu, image, select=True))
+
+    def _store_guest_lbr(self, cpu: Cpu, vmcs: Vmcs, vcpu: str) -> LbrImage:
+        """Mended as software has to before it loads it again."""
+        self.count("msr-store", self.model.registers)
+        self.log.add(LbrSave(cpu.index, "vmx", vcpu, self.model.depth))
+        image = cpu.lbr.store()
+        self.count("msr-load", self.model.registers)
+        host = vmcs.host_lbr or LbrImage()
+        cpu.lbr.load(host, with_select=True)
+        self.log.add(LbrRestore(cpu.index, "vmx", "host", host, select=True))
+        return mended(self.model, image)
 
     def _run(self, cpu: Cpu, vmcs: Vmcs, ops: list[AnyOp], active: bool | None) -> Ran | Exit:
         """Execute guest code until it is done, faults (its last value says so), or exits."""
@@ -307,26 +343,30 @@ class Machine:
             self.count("msr-exit")
         vmcs.debugctl = cpu.debugctl
         vcpu, cpu.guest = cpu.guest, ""
-        stored = [rdmsr(cpu, m) for m in vmcs.store]
-        self.count("rdmsr", len(stored))
-        cpu.debugctl = vmcs.host_debugctl
-        if vmcs.host_debugctl:
+        lbr = self._store_guest_lbr(cpu, vmcs, vcpu) if vmcs.switched else None
+        cpu.debugctl = vmcs.debugctl if vmcs.keep_debugctl else vmcs.host_debugctl
+        if cpu.debugctl:
             self.count("wrmsr")
         cpu.traced_debugctl = cpu.debugctl
         self.log.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE))
-        return Exit(reason, values, vmcs.debugctl, msr, stored=stored)
+        self.pmi.leave_guest(cpu)
+        return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr)
 
     # KVM's own code on the vCPU's CPU ----------------------------------------------------------------------
 
-    def _host_access(self, cpu: Cpu, request: ReadMsr | WriteMsr | StoreLbr | LoadLbr, is_active: IsActive) -> AnyReply:
+    def _host_access(
+        self, cpu: Cpu, request: ReadMsr | WriteMsr | Look | StoreLbr | LoadLbr, is_active: IsActive
+    ) -> AnyReply:
+        if isinstance(request, Look):
+            return MsrDone(met=is_active(request.event, request.grant))
         if isinstance(request, StoreLbr):
             return LbrStored(self.store_lbr(cpu, "kvm", request.vcpu))
         if isinstance(request, LoadLbr):
-            if not self._is_image(request.image):
+            if request.image != LbrImage() and not is_image(self.model, request.image):
                 return NotRunning("this is no image of this LBR")
             self.load_lbr(cpu, "kvm", request.vcpu, request.image, request.select)
             return LbrLoaded()
-        if request.event and not is_active(request.event, 0):
+        if request.event and not is_active(request.event, request.grant):
             return MsrDone(met=False)
         write = isinstance(request, WriteMsr)
         done = MsrDone(met=True, value=request.value if isinstance(request, WriteMsr) else 0)
@@ -344,11 +384,6 @@ class Machine:
             cpu.traced_debugctl = cpu.debugctl
         return done
 
-    def _is_image(self, image: LbrImage) -> bool:
-        depth = self.model.depth
-        sizes = {len(image.from_ip), len(image.to_ip), len(image.info)}
-        return sizes <= {0, depth} and 0 <= image.tos < depth and not image.select & ~SELECT_HARDWARE
-
     def store_lbr(self, cpu: Cpu, by: str, owner: str) -> LbrImage:
         """Read the whole LBR."""
         self.count("rdmsr", self.model.registers)
@@ -360,6 +395,6 @@ class Machine:
         """Write the whole LBR, FROM values mended as ``lbr_from_signext_quirk_wr`` does."""
         self.count("wrmsr", self.model.entry_registers + 1 + with_select)
         self.count("lbr-restore")
-        image = replace(image, from_ip=[quirked_from(self.model, value) for value in image.from_ip])
+        image = mended(self.model, image)
         cpu.lbr.load(image, with_select)
         self.log.add(LbrRestore(cpu.index, by, owner, image, with_select))

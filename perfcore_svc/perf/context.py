@@ -6,20 +6,7 @@ from dataclasses import dataclass, field
 
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent
-
-
-@dataclass(slots=True)
-class TaskLbr:
-    """A task's saved LBR (``struct x86_perf_task_context``): entries newest first, ``valid`` if there is a copy."""
-
-    valid: bool = False
-    tos: int = 0
-    select: int = 0
-    from_ip: list[int] = field(default_factory=list)
-    to_ip: list[int] = field(default_factory=list)
-    info: list[int] = field(default_factory=list)
-    log_id: int = 0
-    callstack_users: int = 0
+from perfcore_svc.perf.saved_lbr import SavedLbr
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +29,7 @@ class Context:
     time: int = 0
     since: int = 0
     ticking: bool = False
-    lbr: TaskLbr | None = None
+    lbr: SavedLbr | None = None
     lbr_events: int = 0
 
     def groups(self, event_class: int) -> list[PerfEvent]:
@@ -63,13 +50,14 @@ class Context:
 class PerfCpu:
     """``task_ctx`` is the context of the task on this CPU while it has events that may be in.
 
-    ``slot``/``slot_users``: the LBR shared register. ``on``: events that hold a place in the event list.
+    ``slot``/``slot_users``: the LBR shared register. ``on``: the events that are on.
     ``active_oncpu`` counts events that are on, ``exclusive`` that one of them is exclusive. ``lbr_users`` counts ACTIVE
     LBR events, guests' included; ``host_users`` without them. ``callstack_users`` counts CPU-wide call-stack events
     whose tasks' stacks are saved. ``shut_out``: a guest's event keeps the host off the LBR. ``reset_clears_select``: a
-    reset with such an event on clears LBR_SELECT too. ``br_sel`` is the software filter of whoever was added last, won
-    or not. ``lbr_stack`` is what perf read last: a sample carries it. ``tick_at``: when the multiplex timer fires next,
-    nanoseconds; -1 while it is not armed."""
+    reset with such an event on clears LBR_SELECT too. ``kept_with_event``: a guest's event is on whose LBR is saved
+    when it goes off. ``br_sel`` is the software filter of whoever was added last, won or not. ``parked`` are the groups
+    that are off while a guest runs here. ``lbr_stack`` is what perf read last: a sample carries it. ``tick_at``: when
+    the multiplex timer fires next, nanoseconds; -1 while it is not armed."""
 
     index: int
     ctx: Context
@@ -86,12 +74,14 @@ class PerfCpu:
     shut_out: bool = False
     save_select: bool = False
     reset_clears_select: bool = False
+    kept_with_event: bool = False
     br_sel: BranchFilter | None = None
-    last_task_ctx: Context | None = None
+    parked: list[tuple[Context, PerfEvent]] = field(default_factory=list)
+    last_saved: SavedLbr | None = None
     last_log_id: int = 0
     lbr_stack: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
     traced_lbr: bool = False
     tick_at: int = -1
 
 
-__all__ = ["FLEXIBLE", "PINNED", "Context", "PerfCpu", "TaskLbr"]
+__all__ = ["FLEXIBLE", "PINNED", "Context", "PerfCpu"]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from contract.control import Open
-from contract.design import Design
+from contract.design import Design, Precedence
 from contract.errors import RefusedError
 from contract.trace import EventClose, EventOpen, SampleTaken
 from perfcore_svc.machine.machine import Machine
-from perfcore_svc.perf import lbr, rotation, sched
+from perfcore_svc.perf import lbr, rotation, sched, what_if
 from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.opening import Reservations, guest_counter, guest_event, host_event
-from perfcore_svc.perf.pmi import PmiLine, counted, unthrottle
+from perfcore_svc.perf.pmi import PmiLine, unthrottle
 from perfcore_svc.perf.pmu import Pmu
+from perfcore_svc.perf.rivals import check_first_come
 from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import next_tick
@@ -22,7 +26,7 @@ MUX_INTERVAL = 4_000_000
 
 
 class Perf:
-    __slots__ = ("design", "events", "machine", "named", "next_id", "reservations", "state")
+    __slots__ = ("closed", "design", "events", "machine", "named", "next_id", "reservations", "state")
 
     def __init__(self, machine: Machine, pmu: Pmu, rules: KernelRules, design: Design, ids: int = 0) -> None:
         self.machine = machine
@@ -36,6 +40,8 @@ class Perf:
         self.events: dict[int, PerfEvent] = {}
         self.named: dict[str, PerfEvent] = {}
         self.next_id = ids + 1
+        # Since somebody looked: an event has gone, and others may find room.
+        self.closed = False
 
     def host_event(self, name: str) -> PerfEvent:
         event = self.named.get(name)
@@ -48,30 +54,54 @@ class Perf:
         found = self.events.get(event)
         return found is not None and found.state == State.ACTIVE and grant in (0, found.grant)
 
+    def guest_event_of(self, vcpu: str) -> PerfEvent | None:
+        """The newest event that stands for this vCPU."""
+        return next((event for event in reversed(self.events.values()) if event.guest == vcpu), None)
+
     # Opening and closing ---------------------------------------------------------------------------------
 
-    def open_host(self, attr: Open) -> PerfEvent:
-        """``perf_event_open``. Raises RefusedError with the kernel's errno."""
+    def open_host(self, attr: Open, *, losers_wait: bool = False) -> tuple[PerfEvent, list[PerfEvent]]:
+        """``perf_event_open``, and the guests' events that lose the LBR by it. ``losers_wait``: if there are such, the
+        event stays OFF for now. Raises RefusedError with the kernel's errno."""
         leader = self.host_event(attr.group) if attr.group else None
         event = host_event(
             self.machine.model, self.state.pmu, self.state.rules, self.reservations, self.next_id, attr, leader
         )
+        self._check_first_come(event)
         self.reservations.take(event)
+        losing = []
+        if losers_wait and event.state != State.OFF:
+            losing = what_if.put_off(self.state, self._granted(), [event], what_if.install)
+        if losing:
+            event.state = State.OFF
         self.named[attr.event] = event
         self._install(event)
-        return event
+        return event, losing
+
+    def losers(self, events: list[PerfEvent]) -> list[PerfEvent]:
+        """Guests' events with a grant that lose the LBR if these are enabled now."""
+        return what_if.put_off(self.state, self._granted(), events, sched.enable)
+
+    def _granted(self) -> list[PerfEvent]:
+        """Guests' events with a grant, be it one that is being ended."""
+        return [event for event in self.events.values() if event.grant or event.ending]
+
+    def _check_first_come(self, event: PerfEvent) -> None:
+        if self.design.precedence is Precedence.FIRST_COME:
+            check_first_come(self.events.values(), event)
 
     def open_guest(self, name: str, vcpu: str, task: str = "") -> PerfEvent:
         """``perf_event_create_kernel_counter`` for ``task``, or the vCPU's thread, as the design has it."""
-        event = guest_event(self.machine.model, self.next_id, name, vcpu, self.design)
+        event = guest_event(self.machine.model, self.state.pmu, self.next_id, name, vcpu, self.design)
         event.task = task or vcpu
+        self._check_first_come(event)
         self.reservations.take(event)
         self._install(event)
         return event
 
     def open_counter(self, name: str, vcpu: str, levels: list[str], period: int) -> PerfEvent:
         """``perf_event_create_kernel_counter`` for a guest's counter. It succeeds where no counter is free, too."""
-        event = guest_counter(self.state.pmu, self.next_id, name, vcpu, levels, period)
+        event = guest_counter(self.state.pmu, self.design, self.next_id, name, vcpu, levels, period)
         self.reservations.take(event)
         self._install(event)
         return event
@@ -110,6 +140,7 @@ class Perf:
                 [] if wanted is None else sorted(wanted.kinds),
                 [] if wanted is None else sorted(wanted.privileges),
                 "" if event.leader is event else event.leader.name,
+                bool(event.counters),
             )
         )
         sched.install(self.state, event)
@@ -117,6 +148,7 @@ class Perf:
     def close(self, event: PerfEvent) -> None:
         """``perf_event_release_kernel``."""
         sched.remove(self.state, event)
+        self.closed = True
         self.reservations.give(event)
         del self.events[event.id]
         if self.named.get(event.name) is event:
@@ -150,9 +182,10 @@ class Perf:
 
     # Time ------------------------------------------------------------------------------------------------
 
-    def advance(self, ns: int) -> None:
+    def advance(self, ns: int, guest_moved: Callable[[], None]) -> None:
+        """Time goes on; see ``rotation.advance``."""
         before = self.machine.log.now
-        rotation.advance(self.state, before + ns)
+        rotation.advance(self.state, before + ns, guest_moved)
         unthrottle(self.state, before)
 
     def set_mux_interval(self, ns: int, cpu: int, phase: int) -> None:

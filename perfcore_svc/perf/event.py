@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from contract.errors import LocalContractError
 from perfcore_svc.perf.branch_filter import BranchFilter
+from perfcore_svc.perf.saved_lbr import SavedLbr
 
 
 class State(IntEnum):
@@ -16,6 +18,25 @@ class State(IntEnum):
     OFF = -1
     INACTIVE = 0
     ACTIVE = 1
+
+
+TRANSITIONS: dict[tuple[State, State], str] = {
+    (State.INACTIVE, State.ACTIVE): "its group goes on",
+    (State.ACTIVE, State.INACTIVE): "its group goes off",
+    (State.INACTIVE, State.ERROR): "pinned, and does not fit",
+    (State.INACTIVE, State.OFF): "disabled",
+    (State.OFF, State.INACTIVE): "enabled",
+    (State.ERROR, State.INACTIVE): "enabled",
+    (State.INACTIVE, State.EXIT): "closed",
+    (State.OFF, State.EXIT): "closed",
+    (State.ERROR, State.EXIT): "closed",
+}
+"""Every change of state that there is (1.1), and what brings it about."""
+
+
+def check_transition(event: str, old: State, new: State) -> None:
+    if (old, new) not in TRANSITIONS:
+        raise LocalContractError(f"event {event} goes from {old.name} to {new.name}, which no event does")
 
 
 @dataclass(slots=True, eq=False)
@@ -32,11 +53,13 @@ class PerfEvent:
     ``counts_for`` names the vCPU whose counter a kernel event emulates: it counts what the guest retires at ``levels``
     and nothing of the host.
 
-    ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``ran``: it has been
-    on before. ``period``: branches between overflows (0: none), ``overflow_at`` what the CPU's counter shows at the
-    next one while ACTIVE, else the branches left until then. ``interrupts``: overflows in this jiffy. ``enabled`` and
-    ``running`` are nanoseconds of its context's clock up to ``stamp``. ``grant`` numbers the current ACTIVE spell
-    towards KVM; ``lost_on`` is the CPU on which a guest's event went to ERROR."""
+    ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``whole_ring``: what
+    is saved for it is the whole ring. ``saved`` is the guest's LBR while the event is off, in designs that save it with
+    the event. ``ran``: it has been on before. ``period``: branches between overflows (0: none),
+    ``overflow_at`` what the CPU's counter shows at the next one while ACTIVE, else the branches left until then.
+    ``interrupts``: overflows in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to
+    ``stamp``. ``grant`` is the one that KVM has for a guest's event (R6), ``until`` the end of its lease; ``ending``
+    one that the host has revoked and waits for. ``lost_on`` is the CPU on which a guest's event went to ERROR."""
 
     id: int
     name: str
@@ -56,6 +79,8 @@ class PerfEvent:
     counts_for: str = ""
     levels: tuple[str, ...] = ("user", "kernel")
     task_data: bool = False
+    whole_ring: bool = False
+    saved: SavedLbr | None = None
     leader: PerfEvent = None  # type: ignore[assignment]
     siblings: list[PerfEvent] = field(default_factory=list)
     oncpu: int = -1
@@ -70,6 +95,8 @@ class PerfEvent:
     count: int = 0
     counted_from: int = 0
     grant: int = 0
+    until: int = 0
+    ending: int = 0
     lost_on: int = -1
     traced: tuple[State, int] = (State.OFF, -1)
 
@@ -93,6 +120,8 @@ class PerfEvent:
         return PINNED if self.leader.pinned else FLEXIBLE
 
 
+TRACERS = ("bts", "pt")
+"""Kinds that take no counter but shut LBR events out, and each other (``x86_add_exclusive``)."""
 PINNED = 2
 FLEXIBLE = 1
 ALL = PINNED | FLEXIBLE

@@ -9,8 +9,8 @@ from __future__ import annotations
 from contract.design import LosingAdd
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.pmi import counted
 from perfcore_svc.perf.state import PerfState
 
 
@@ -19,7 +19,7 @@ def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) 
     filter_before = pc.br_sel
     for event in members:
         if event.filter is not None:
-            lbr.lbr_add(st.machine, pc, ctx, event, shut_out=st.design.shut_out, select=st.design.save_select)
+            lbr.lbr_add(st.machine, pc, ctx, event, shut_out=st.design.shut_out, select=st.saves_select)
     if not _commit(st, pc, members):
         for event in members:
             if event.filter is not None:
@@ -34,6 +34,8 @@ def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) 
         event.overflow_at += event.counted_from
         pc.active_oncpu += 1
         pc.exclusive = pc.exclusive or event.exclusive
+        if event.guest:
+            lbr.guest_on(st.machine, pc, event)
     return True
 
 
@@ -53,7 +55,7 @@ def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> bool:
         return False
     pc.slot, pc.slot_users = slot, users
     pc.pseudo_used = pc.pseudo_used or pseudo > 0
-    pc.on += [e for e in members if e.listed]
+    pc.on += members
     return True
 
 
@@ -65,14 +67,15 @@ def group_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent)
 def event_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
     if event.state != State.ACTIVE:
         return
+    if event.guest:
+        lbr.guest_off(st.machine, pc, event)
     if event.filter is not None:
         lbr.lbr_del(pc, ctx, event)
     if event.slot is not None:
         pc.slot_users -= 1
     if event.pseudo:
         pc.pseudo_used = False
-    if event.listed:
-        pc.on.remove(event)
+    pc.on.remove(event)
     event.counter = -1
     now = counted(st.machine.cpus[pc.index], event)
     event.count += now - event.counted_from

@@ -2,35 +2,46 @@
 
 May surprise: ``lbr_add`` runs before the resource test, so an event that does not fit has still put its software
 filter into ``br_sel`` and may have reset the ring. ``lbr_del`` goes by ``br_sel``, not by the event's own filter.
-A save stops at the first entry whose FROM is 0. A restore makes the saved copy invalid.
+A save stops at the first entry whose FROM is 0, and a restore is left out where the ring seems untouched; neither holds
+for a guest whose design has the whole ring kept. A restore makes the saved copy invalid.
 """
 
 from __future__ import annotations
 
+from contract.lbr_ring import mended_from
 from contract.messages import LbrImage
 from contract.provenance import branch_at
 from contract.trace import HostLbr, LbrReset, LbrRestore, LbrSave
 from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR, SELECT_CALL_STACK, SELECT_HARDWARE
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import Machine
-from perfcore_svc.machine.msr import quirked_from
-from perfcore_svc.perf.context import Context, PerfCpu, TaskLbr
+from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.saved_lbr import SavedLbr
 
 
-def attach(ctx: Context, event: PerfEvent) -> None:
-    """Space for saved stacks, while the task has an event that wants them (PERF_ATTACH_TASK_DATA)."""
-    if event.task_data:
-        ctx.lbr_events += 1
-        if ctx.task:
-            ctx.lbr = ctx.lbr or TaskLbr()
+def attach(ctx: Context, event: PerfEvent, *, with_event: bool) -> None:
+    """Space for saved stacks, while the task has an event that wants them (PERF_ATTACH_TASK_DATA). ``with_event``: a
+    guest's LBR is saved when its event goes off, and lies with the event."""
+    if not event.task_data:
+        return
+    if event.guest and with_event:
+        event.saved = SavedLbr(whole=event.whole_ring)
+        return
+    ctx.lbr_events += 1
+    if ctx.task:
+        ctx.lbr = ctx.lbr or SavedLbr()
+        ctx.lbr.whole = ctx.lbr.whole or event.whole_ring
 
 
 def detach(ctx: Context, event: PerfEvent) -> None:
-    if event.task_data:
-        ctx.lbr_events -= 1
-        if not ctx.lbr_events:
-            ctx.lbr = None
+    if not event.task_data or event.saved is not None:
+        return
+    ctx.lbr_events -= 1
+    if not ctx.lbr_events:
+        ctx.lbr = None
+    elif ctx.lbr is not None and event.whole_ring:
+        ctx.lbr.whole = ctx.lbr.valid = False
 
 
 def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, shut_out: bool, select: bool) -> None:
@@ -41,7 +52,7 @@ def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, sh
         pc.shut_out = pc.shut_out or shut_out
     pc.br_sel = event.filter
     _count_call_stack(pc, ctx, event, 1)
-    if pc.lbr_users == 0 and not event.ran:
+    if pc.lbr_users == 0 and not event.ran and not event.whole_ring:
         lbr_reset(machine, pc, "first LBR user is new")
     pc.lbr_users += 1
     if not event.guest:
@@ -61,7 +72,7 @@ def lbr_del(pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
 
 def _count_call_stack(pc: PerfCpu, ctx: Context, event: PerfEvent, step: int) -> None:
     """One user more or less whose stack is saved: by ``br_sel``, which is not the event's own filter on the way out."""
-    if pc.br_sel is None or not pc.br_sel.user_call_stack:
+    if pc.br_sel is None or not pc.br_sel.user_call_stack or event.saved is not None:
         return
     if ctx.lbr is not None:
         ctx.lbr.callstack_users += step
@@ -76,7 +87,7 @@ def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
     cpu.lbr.reset()
     machine.count("wrmsr", machine.model.entry_registers)
     machine.count("lbr-reset")
-    pc.last_task_ctx, pc.last_log_id = None, 0
+    pc.last_saved, pc.last_log_id = None, 0
     clears = pc.reset_clears_select and pc.save_select
     if clears:
         cpu.lbr.select = 0
@@ -118,28 +129,56 @@ def _write_debugctl(machine: Machine, cpu: Cpu, bits: int) -> None:
 
 
 def sched_task(machine: Machine, pc: PerfCpu, ctx: Context | None, *, switch_in: bool) -> None:
-    """``intel_pmu_lbr_sched_task``: save or restore for a task with call-stack data, else reset on switch-in."""
-    if pc.lbr_users == 0:
+    """``intel_pmu_lbr_sched_task``: save or restore for a task with call-stack data, else reset on switch-in. What is
+    kept with a guest's event was put there or back as that went off or on."""
+    if pc.lbr_users == 0 or pc.kept_with_event:
         return
-    if ctx is not None and ctx.lbr is not None:
+    if ctx is None or ctx.lbr is None:
         if switch_in:
-            _restore(machine, pc, ctx)
-        else:
-            _save(machine, pc, ctx)
-    elif switch_in:
-        lbr_reset(machine, pc, "switch to a task without LBR data")
-
-
-def _save(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
-    """``__intel_pmu_lbr_save``."""
-    saved = ctx.lbr
-    assert saved is not None
-    if saved.callstack_users + pc.callstack_users == 0:
-        saved.valid = False
+            lbr_reset(machine, pc, "switch to a task without LBR data")
         return
+    wanted = ctx.lbr.callstack_users + pc.callstack_users > 0
+    if not switch_in:
+        if wanted:
+            _save(machine, pc, ctx.lbr, ctx.task)
+        else:
+            ctx.lbr.valid = False
+    elif not wanted or not ctx.lbr.valid:
+        lbr_reset(machine, pc, "nothing saved for this task")
+    elif ctx.lbr.whole or not _untouched(machine, pc, ctx.lbr):
+        _restore(machine, pc, ctx.lbr, ctx.task)
+    else:
+        ctx.lbr.valid = False
+
+
+def guest_off(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
+    """The guest's event is about to go off."""
+    pc.kept_with_event = False
+    if event.saved is not None:
+        _save(machine, pc, event.saved, event.guest)
+
+
+def guest_on(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
+    """A guest's event has gone on. The first time it finds what ``lbr_add`` left of the LBR; or nothing at all, cleared
+    here because only now it is sure that nobody else has it."""
+    pc.kept_with_event = event.saved is not None
+    if event.saved is not None and event.saved.valid:
+        _restore(machine, pc, event.saved, event.guest)
+    elif event.whole_ring and not event.ran:
+        nothing = LbrImage()
+        machine.cpus[pc.index].lbr.load(nothing, with_select=True)
+        machine.count("wrmsr", machine.model.registers)
+        machine.count("lbr-reset")
+        machine.log.add(LbrRestore(pc.index, "perf", event.guest, nothing, True))
+
+
+def _save(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None:
+    """``__intel_pmu_lbr_save``."""
     lbr = machine.cpus[pc.index].lbr
     order = lbr.newest_first()
-    ages = next((age for age, i in enumerate(order) if lbr.from_ip[i] == 0), len(order))
+    ages = len(order)
+    if not saved.whole:
+        ages = next((age for age, i in enumerate(order) if lbr.from_ip[i] == 0), len(order))
     kept = order[:ages]
     saved.from_ip = [lbr.from_ip[i] for i in kept]
     saved.to_ip = [lbr.to_ip[i] for i in kept]
@@ -147,36 +186,35 @@ def _save(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
     saved.tos, saved.valid = lbr.tos, True
     saved.select = lbr.select if pc.save_select else 0
     saved.log_id += 1
-    pc.last_task_ctx, pc.last_log_id = ctx, saved.log_id
+    pc.last_saved, pc.last_log_id = saved, saved.log_id
     per_entry = 3 if machine.model.info_base else 2
     machine.count("rdmsr", 1 + per_entry * ages + (ages < len(order)) + pc.save_select)
     machine.count("lbr-save")
-    machine.log.add(LbrSave(pc.index, "perf", ctx.task, ages))
+    machine.log.add(LbrSave(pc.index, "perf", owner, ages))
 
 
-def _restore(machine: Machine, pc: PerfCpu, ctx: Context) -> None:
-    """``__intel_pmu_lbr_restore``, with the fast path for a ring that nobody has touched since."""
-    saved = ctx.lbr
-    assert saved is not None
-    if saved.callstack_users + pc.callstack_users == 0 or not saved.valid:
-        lbr_reset(machine, pc, "nothing saved for this task")
-        return
+def _untouched(machine: Machine, pc: PerfCpu, saved: SavedLbr) -> bool:
+    """Whether the ring seems to be as it was saved: perf's fast path."""
+    lbr = machine.cpus[pc.index].lbr
+    machine.count("rdmsr", 2)
+    return pc.last_saved is saved and pc.last_log_id == saved.log_id and lbr.from_ip[lbr.tos] != 0
+
+
+def _restore(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None:
+    """``__intel_pmu_lbr_restore``."""
     lbr = machine.cpus[pc.index].lbr
     saved.valid = False
-    machine.count("rdmsr", 2)
-    if pc.last_task_ctx is ctx and pc.last_log_id == saved.log_id and lbr.from_ip[lbr.tos]:
-        return
     depth = machine.model.depth
     image = LbrImage(saved.select if pc.save_select else lbr.select, saved.tos, [0] * depth, [0] * depth, [0] * depth)
     for age, value in enumerate(saved.from_ip):
         i = (saved.tos - age) & (depth - 1)
-        image.from_ip[i] = quirked_from(machine.model, value)
+        image.from_ip[i] = mended_from(machine.model, value)
         image.to_ip[i] = saved.to_ip[age]
         image.info[i] = saved.info[age]
     lbr.load(image, pc.save_select)
     machine.count("wrmsr", machine.model.entry_registers + 1 + pc.save_select)
     machine.count("lbr-restore")
-    machine.log.add(LbrRestore(pc.index, "perf", ctx.task, image, pc.save_select))
+    machine.log.add(LbrRestore(pc.index, "perf", owner, image, pc.save_select))
 
 
 # PMI -----------------------------------------------------------------------------------------------------

@@ -11,19 +11,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contract.control import Open
-from contract.design import Admission, Design, Event, Save
+from contract.design import Admission, Design, HostEvents, Save, Takes
 from contract.errors import RefusedError
 from contract.x86 import LbrModel
 from perfcore_svc.perf.branch_filter import branch_filter
-from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.event import TRACERS, PerfEvent, State
 from perfcore_svc.perf.pmu import Pmu
 from perfcore_svc.perf.rules import KernelRules
 
 PRIVATE_SLOT = 1 << 62
 """Linux-only bit that keeps a guest's slot value from ever equalling a host's (``LBR_VCPU`` of v8)."""
 
-TRACERS = ("bts", "pt")
-"""Configs that take no counter but shut LBR events out, and each other (``x86_add_exclusive``)."""
+
+class MediatedError(RefusedError):
+    """EOPNOTSUPP for the sake of VMs with a mediated vPMU."""
+
+    def __init__(self) -> None:
+        super().__init__("an event that counts guests while a mediated VM exists", "EOPNOTSUPP")
+        self.holder = "a mediated VM"
 
 
 @dataclass(slots=True)
@@ -44,7 +49,7 @@ class Reservations:
         self.check_exclusive(event.kind)
         if event.includes_guest:
             if self.mediated_vms:
-                raise RefusedError("an event that counts guests while a mediated VM exists", "EOPNOTSUPP")
+                raise MediatedError
             self.include_guest += 1
         if event.kind:
             self.exclusive[event.kind] = self.exclusive.get(event.kind, 0) + 1
@@ -115,8 +120,12 @@ def _join(event: PerfEvent, leader: PerfEvent) -> None:
     event.leader = leader
 
 
-def guest_counter(pmu: Pmu, number: int, name: str, vcpu: str, levels: list[str], period: int) -> PerfEvent:
-    """The event that counts for a guest's counter (``pmc_reprogram_counter``)."""
+def guest_counter(
+    pmu: Pmu, design: Design, number: int, name: str, vcpu: str, levels: list[str], period: int
+) -> PerfEvent:
+    """The event that counts for a guest's counter (``pmc_reprogram_counter``). Where host events make way for guests it
+    stands for a counter that the guest has itself: it takes none from the host, and is no event that counts guests."""
+    of_host = design.host_events is HostEvents.UNAFFECTED
     return PerfEvent(
         number,
         name,
@@ -124,8 +133,9 @@ def guest_counter(pmu: Pmu, number: int, name: str, vcpu: str, levels: list[str]
         vcpu,
         True,
         State.INACTIVE,
-        counters=pmu.counters_for("general"),
-        includes_guest=True,
+        counters=pmu.counters_for("general") if of_host else 0,
+        listed=of_host,
+        includes_guest=of_host,
         counts_for=vcpu,
         levels=tuple(levels),
         period=period,
@@ -133,25 +143,30 @@ def guest_counter(pmu: Pmu, number: int, name: str, vcpu: str, levels: list[str]
     )
 
 
-def guest_event(model: LbrModel, number: int, name: str, vcpu: str, design: Design) -> PerfEvent:
+_SLOTS = {Admission.PRIVATE_SLOT: PRIVATE_SLOT, Admission.ORDINARY_SLOT: 0}
+_PSEUDO = (Admission.PSEUDO_COUNTER, Admission.ORDINARY_SLOT)
+
+
+def guest_event(model: LbrModel, pmu: Pmu, number: int, name: str, vcpu: str, design: Design) -> PerfEvent:
     """The event that stands for a guest. Call stack and user are what KVM asks for: not a filter for the guest, but
-    what makes perf save and restore."""
+    what makes perf save and restore. Raises RefusedError where the LBR has no call-stack mode."""
     wanted = branch_filter(model, ["call_stack"], ["user"])
-    slots = {Admission.PRIVATE_SLOT: PRIVATE_SLOT, Admission.ORDINARY_SLOT: 0}
     assert wanted.select is not None
     return PerfEvent(
         number,
         name,
         -1,
         vcpu,
-        design.event is Event.TASK_PINNED,
+        design.pinned,
         State.INACTIVE,
         filter=wanted,
-        slot=wanted.select | slots[design.admission] if design.admission in slots else None,
-        pseudo=design.admission is Admission.PSEUDO_COUNTER,
-        listed=design.admission is Admission.PSEUDO_COUNTER,
+        slot=wanted.select | _SLOTS[design.admission] if design.admission in _SLOTS else None,
+        counters=pmu.counters_for("general") if design.takes is Takes.COUNTER else 0,
+        pseudo=design.admission in _PSEUDO,
+        listed=design.takes is not Takes.NOTHING,
         kind="lbr",
         includes_guest=True,
         guest=vcpu,
-        task_data=design.save is Save.PERF_SWITCH,
+        task_data=design.save in (Save.PERF_SWITCH, Save.PERF_EVENT),
+        whole_ring=design.whole_ring,
     )

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contract.design import HostEvents
 from contract.trace import Pmi, SampleTaken, Throttle
 from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import NEVER
 from perfcore_svc.perf import lbr
-from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.counting import counted
+from perfcore_svc.perf.event import TRACERS, PerfEvent
+from perfcore_svc.perf.guest_context import make_way, take_back
 from perfcore_svc.perf.state import PerfState
 
 SAMPLES_PER_TICK = 400
@@ -28,7 +31,7 @@ HANDLER_BRANCHES = 2
 
 @dataclass(slots=True)
 class PmiLine:
-    """What the silicon asks of the counters: when the next overflow is due, and to take it."""
+    """What the silicon asks of perf: when the next overflow is due, to take it, and to make way for a guest."""
 
     state: PerfState
 
@@ -36,6 +39,17 @@ class PmiLine:
         """Branches of this level until the next overflow on this CPU, in the mode it is in."""
         due = [e.overflow_at - counted(cpu, e) for e in self._periodic(cpu) if _counts(e, cpu, privilege)]
         return min(due, default=NEVER)
+
+    def enter_guest(self, cpu: Cpu) -> None:
+        """Host LBR events make way for the guest, in the design that has them do so."""
+        if self.state.design.host_events is HostEvents.SWITCHED_OUT:
+            make_way(self.state, self.state.cpus[cpu.index])
+            self.state.settle()
+
+    def leave_guest(self, cpu: Cpu) -> None:
+        if self.state.design.host_events is HostEvents.SWITCHED_OUT:
+            take_back(self.state, self.state.cpus[cpu.index])
+            self.state.settle()
 
     def overflow(self, cpu: Cpu) -> None:
         """The interrupt, on a CPU in host mode."""
@@ -60,7 +74,7 @@ class PmiLine:
             machine.log.add(SampleTaken(event.id, event.name, cpu.index, from_ip, to_ip, stale, overflow=True))
 
     def _periodic(self, cpu: Cpu) -> list[PerfEvent]:
-        return [e for e in self.state.cpus[cpu.index].on if e.period and e.interrupts < SAMPLES_PER_TICK]
+        return [e for e in self.state.cpus[cpu.index].on if _overflows(e) and e.interrupts < SAMPLES_PER_TICK]
 
 
 def unthrottle(st: PerfState, before: int) -> None:
@@ -69,22 +83,19 @@ def unthrottle(st: PerfState, before: int) -> None:
     if st.now // JIFFY == before // JIFFY:
         return
     for pc in st.cpus:
-        for event in pc.on:
+        for event in filter(_overflows, pc.on):
             if event.interrupts >= SAMPLES_PER_TICK:
                 event.overflow_at = counted(st.machine.cpus[pc.index], event) + event.period
                 st.machine.log.add(Throttle(event.id, event.name, pc.index, on=False))
             event.interrupts = 0
 
 
+def _overflows(event: PerfEvent) -> bool:
+    """Neither BTS nor PT counts anything."""
+    return event.period > 0 and event.kind not in TRACERS
+
+
 def _counts(event: PerfEvent, cpu: Cpu, privilege: str) -> bool:
     if event.counts_for:
         return bool(cpu.guest) and privilege in event.levels
     return event.includes_guest or not cpu.guest
-
-
-def counted(cpu: Cpu, event: PerfEvent) -> int:
-    """What a free-running counter shows to this event."""
-    if event.counts_for:
-        by_kernel = cpu.retired_guest - cpu.retired_by_user
-        return cpu.retired_by_user * ("user" in event.levels) + by_kernel * ("kernel" in event.levels)
-    return cpu.retired + cpu.retired_guest if event.includes_guest else cpu.retired

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PerfEvent
@@ -10,9 +12,9 @@ from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import ctx_sched_out, next_tick, sched_in
 
 
-def advance(st: PerfState, until: int) -> None:
+def advance(st: PerfState, until: int, guest_moved: Callable[[], None]) -> None:
     """Let virtual time go on to ``until`` nanoseconds, firing the timers on the way in the order of time, then of
-    CPU."""
+    CPU. ``guest_moved`` is called right after a tick that took a guest's event off or put one on."""
     while True:
         due = [pc for pc in st.cpus if 0 <= pc.tick_at <= until]
         if not due:
@@ -21,6 +23,8 @@ def advance(st: PerfState, until: int) -> None:
         st.machine.log.now = pc.tick_at
         st.machine.interrupt(st.machine.cpus[pc.index])
         pc.tick_at = next_tick(st, pc) if rotate_context(st, pc) else -1
+        if any(event.guest for event in st.changed.values()):
+            guest_moved()
     st.machine.log.now = until
 
 

@@ -30,8 +30,9 @@ class KernelRules:
     of that walk off too. ``refusal_shuts_door`` (1.6, since v5.7): so does a flexible group that was not even tried;
     before, such a group left no mark. ``quiet_install`` (1.9, since v5.5): installing what is off into a context that
     has events reschedules nobody. ``lbr_data_on_task`` (3.8, since v6.15): saved LBR stacks belong to tasks, and
-    CPU-wide call-stack events have them saved too. ``reset_clears_select`` (3.6, since v5.16): a reset while a guest's
-    event is on clears LBR_SELECT."""
+    CPU-wide call-stack events have them saved too. ``select_flag_kept`` (4.1, since v5.16): the flag by which
+    LBR_SELECT is saved reaches an event that has it from its constraint. ``reset_clears_select`` (3.6, since v5.16): a
+    reset while a guest's event is on clears LBR_SELECT."""
 
     name: str
     exclusive: ExclusiveRule
@@ -40,6 +41,7 @@ class KernelRules:
     refusal_shuts_door: bool
     quiet_install: bool
     lbr_data_on_task: bool
+    select_flag_kept: bool
     reset_clears_select: bool
 
 
@@ -54,6 +56,7 @@ KERNELS: dict[str, KernelRules] = {
             refusal_shuts_door=False,
             quiet_install=False,
             lbr_data_on_task=False,
+            select_flag_kept=False,
             reset_clears_select=False,
         ),
         KernelRules(
@@ -64,6 +67,7 @@ KERNELS: dict[str, KernelRules] = {
             refusal_shuts_door=True,
             quiet_install=True,
             lbr_data_on_task=False,
+            select_flag_kept=False,
             reset_clears_select=False,
         ),
         KernelRules(
@@ -74,6 +78,7 @@ KERNELS: dict[str, KernelRules] = {
             refusal_shuts_door=True,
             quiet_install=True,
             lbr_data_on_task=True,
+            select_flag_kept=True,
             reset_clears_select=True,
         ),
     )

@@ -9,10 +9,12 @@ Out of scope: the clone-swap short cut of a task switch, which needs inherited e
 
 from __future__ import annotations
 
+from contract.design import Save
 from perfcore_svc.perf import lbr
-from perfcore_svc.perf.context import Context, TaskLbr
-from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, PerfEvent, State
+from perfcore_svc.perf.context import Context
+from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, PerfEvent, State, check_transition
 from perfcore_svc.perf.group import event_sched_out, group_sched_out
+from perfcore_svc.perf.saved_lbr import SavedLbr
 from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import ctx_sched_out, sched_in
 
@@ -22,19 +24,19 @@ def install(st: PerfState, event: PerfEvent) -> None:
     ctx = st.context_of(event)
     quiet = st.rules.quiet_install and event.effective_state == State.OFF and ctx.events > 0
     _add_event(st, ctx, event)
-    cpu = _live_on(st, event)
+    cpu = live_on(st, event)
     if cpu >= 0 and not quiet:
         _resched(st, cpu, event)
 
 
 def _add_event(st: PerfState, ctx: Context, event: PerfEvent) -> None:
     ctx.events += 1
-    if not event.task or st.cpu_running(event.task) >= 0:
+    if ctx.events == 1 and (not event.task or st.cpu_running(event.task) >= 0):
         st.start_clock(ctx)
     event.stamp = st.context_time(ctx)
     if event.leader is event:
         ctx.add_leader(event)
-    lbr.attach(ctx, event)
+    lbr.attach(ctx, event, with_event=st.design.save is Save.PERF_EVENT)
 
 
 def enable(st: PerfState, event: PerfEvent) -> None:
@@ -43,7 +45,7 @@ def enable(st: PerfState, event: PerfEvent) -> None:
         return
     ctx = st.context_of(event)
     st.set_state(ctx, event, State.INACTIVE)
-    cpu = _live_on(st, event)
+    cpu = live_on(st, event)
     if cpu < 0 or event.cpu not in (-1, cpu):
         return
     if event.leader is event or event.leader.state == State.ACTIVE:
@@ -54,6 +56,7 @@ def disable(st: PerfState, event: PerfEvent) -> None:
     """``perf_event_disable``: a leader takes its group off; nobody takes the freed place now. ERROR stays ERROR."""
     if event.state < State.INACTIVE:
         return
+    _interrupt(st, event)
     _take_off(st, event, with_group=True)
     st.set_state(st.context_of(event), event, State.OFF)
 
@@ -62,6 +65,7 @@ def remove(st: PerfState, event: PerfEvent) -> None:
     """``perf_remove_from_context`` with DETACH_GROUP: the siblings become leaders of their own, flexible ones, and
     those that are on stay on."""
     ctx = st.context_of(event)
+    _interrupt(st, event)
     _take_off(st, event, with_group=False)
     st.update_times(ctx, event)
     if event.leader is event:
@@ -81,7 +85,15 @@ def remove(st: PerfState, event: PerfEvent) -> None:
     if not ctx.events:
         ctx.is_active = 0
         st.stop_clock(ctx)
+    check_transition(event.name, event.state, State.EXIT)
     event.state = State.EXIT
+
+
+def _interrupt(st: PerfState, event: PerfEvent) -> None:
+    """``event_function_call``: where the event's context is in, that CPU does it itself."""
+    cpu = live_on(st, event)
+    if cpu >= 0 and st.context_of(event).is_active:
+        st.machine.interrupt(st.machine.cpus[cpu])
 
 
 def _take_off(st: PerfState, event: PerfEvent, *, with_group: bool) -> None:
@@ -89,7 +101,6 @@ def _take_off(st: PerfState, event: PerfEvent, *, with_group: bool) -> None:
         return
     pc = st.cpus[event.oncpu]
     ctx = st.context_of(event)
-    st.machine.interrupt(st.machine.cpus[pc.index])
     lbr.disable_all(st.machine, pc)
     if event.leader is event:
         ctx.active(event.event_class).remove(event)
@@ -100,7 +111,7 @@ def _take_off(st: PerfState, event: PerfEvent, *, with_group: bool) -> None:
     lbr.enable_all(st.machine, pc)
 
 
-def _live_on(st: PerfState, event: PerfEvent) -> int:
+def live_on(st: PerfState, event: PerfEvent) -> int:
     """The CPU whose scheduling this event is part of now, or -1."""
     return st.cpu_running(event.task) if event.task else event.cpu
 
@@ -129,7 +140,7 @@ def _switching(st: PerfState, task: str) -> Context | None:
     """The context of a task on the way out or in. Since v6.15 a CPU-wide call-stack event gives every task space."""
     if task and st.rules.lbr_data_on_task and any(pc.ctx.lbr_events for pc in st.cpus):
         ctx = st.tasks.setdefault(task, Context(task))
-        ctx.lbr = ctx.lbr or TaskLbr()
+        ctx.lbr = ctx.lbr or SavedLbr()
     return st.tasks.get(task)
 
 

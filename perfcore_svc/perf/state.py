@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contract.design import Design
+from contract.design import Design, SaveSelect
 from contract.trace import EventChange
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf.context import Context, PerfCpu
-from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.event import PerfEvent, State, check_transition
 from perfcore_svc.perf.pmu import Pmu
 from perfcore_svc.perf.rules import KernelRules
 
@@ -33,6 +33,12 @@ class PerfState:
     @property
     def now(self) -> int:
         return self.machine.log.now
+
+    @property
+    def saves_select(self) -> bool:
+        """Whether LBR_SELECT is saved with a guest's LBR, in this design on this kernel."""
+        kept = self.design.save_select is SaveSelect.SINCE_V5_16 and self.rules.select_flag_kept
+        return kept or self.design.save_select is SaveSelect.YES
 
     def context_of(self, event: PerfEvent) -> Context:
         if not event.task:
@@ -73,6 +79,7 @@ class PerfState:
         """``perf_event_set_state``; a leader that goes off or on takes the siblings' clocks along."""
         if event.state == state:
             return
+        check_transition(event.name, event.state, state)
         self.update_times(ctx, event)
         if (event.state < 0) != (state < 0):
             for sibling in event.siblings:

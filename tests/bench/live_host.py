@@ -11,7 +11,6 @@ import grpc
 import grpc.aio
 
 from contract.control import ConfigurePerf, MachineSpec
-from contract.designs import DESIGNS
 from contract.inbox import Fate
 from contract.messages import Envelope
 from contract.trace import TraceLog
@@ -19,6 +18,7 @@ from contract.wire import options
 from contract.wire.shell import Run
 from perfcore_svc.core import HostCore
 from perfcore_svc.service.servicer import PerfcoreShell, service_handlers
+from tests.designs import DESIGNS
 
 ECHO = "/bench.Echo/Echo"
 

@@ -12,8 +12,8 @@ from client.drive.pair import Pair
 from client.drive.play import Player
 from client.litmus import load
 from client.tape.policy import DefaultPolicy
-from contract.designs import DESIGNS
 from tests.bench.figures import Figure, median, spread
+from tests.designs import DESIGNS
 
 STARTS = 5
 RUNS = 10

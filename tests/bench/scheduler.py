@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from client.oracle.compare import examine
 from contract.control import ConfigurePerf, MachineSpec, Open, RunTask
-from contract.designs import DESIGNS
 from contract.trace import TraceLog
 from perfcore_svc.core import HostCore
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent, State
 from tests.bench.figures import Figure, median, spread
+from tests.designs import DESIGNS
 from tests.oracle.recorded import stable
 
 ROUNDS = 7

@@ -11,8 +11,8 @@ from client.drive.sim import SimWire
 from client.litmus import Scenario, load
 from client.tape.policy import DefaultPolicy
 from contract.design import Design
-from contract.designs import DESIGNS
 from tests.bench.figures import Figure, median, spread
+from tests.designs import DESIGNS
 
 ROUNDS = 7
 RUNS = 200

@@ -7,17 +7,31 @@ import copy
 import pytest
 
 from contract.control import ConfigureKvm, MachineSpec, VmSpec
-from contract.designs import REVOKE_GP
 from contract.errors import PeerContractError, RefusedError
 from contract.inbox import CAPACITY, Fate, Inbox
-from contract.messages import CreateEvent, Envelope, EventCreated, EventState, Hello, RegisterVcpu, Welcome
+from contract.messages import (
+    PROTOCOL_VERSION,
+    CreateEvent,
+    EnableEvent,
+    Envelope,
+    EventCreated,
+    EventState,
+    Hello,
+    RegisterVcpu,
+    SchedIn,
+    Welcome,
+)
 from contract.session import Session
 from contract.trace import Delivery, Discard, Send, TraceLog
 from kvm_svc.core import KvmCore
+from kvm_svc.hypervisor.lbr import ask_for_event
 from perfcore_svc.core import HostCore
+from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import make_host
+from tests.perfcore_svc.kvm import revocable
 
 BODY = RegisterVcpu("v", "v")
+ANOTHER = PROTOCOL_VERSION + 1
 
 
 def pair() -> tuple[Session, Session, TraceLog]:
@@ -51,10 +65,9 @@ def test_R1_nothing_is_taken_before_hello() -> None:
 
 def test_R1_protocol_versions_must_be_equal() -> None:
     core = make_host()
-    answers = host_takes(core, Hello("k", protocol=2), BODY)
-    assert [(e.body.accepted, "protocol 2" in e.body.reason) for e in answers if isinstance(e.body, Welcome)] == [
-        (False, True)
-    ]
+    answers = host_takes(core, Hello("k", protocol=ANOTHER), BODY)
+    reason = f"protocol {ANOTHER}, this host speaks {PROTOCOL_VERSION}"
+    assert [(e.body.accepted, e.body.reason) for e in answers if isinstance(e.body, Welcome)] == [(False, reason)]
     assert discards(core.log) == [(2, "R1")]
 
 
@@ -76,8 +89,9 @@ def test_R2_an_envelope_carries_the_clock_of_its_record() -> None:
 
 def test_R2_goes_on_counting_after_a_refused_hello() -> None:
     core = make_host()
-    answers = host_takes(core, Hello("k", protocol=2), Hello("k"))
+    answers = host_takes(core, Hello("k", protocol=ANOTHER), Hello("k"))
     assert [e.seq for e in answers] == [1, 2]
+    assert [e.body.accepted for e in answers if isinstance(e.body, Welcome)] == [False, True]
 
 
 def test_R3_a_doubled_message_is_discarded() -> None:
@@ -119,13 +133,23 @@ def test_R5_a_hello_is_either_answered_or_discarded() -> None:
 
 
 def test_R6_grants_are_numbered_upwards() -> None:
-    core = make_host(design=REVOKE_GP, running="v")
-    answers = host_takes(core, Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1))
-    first = [e.body.grant for e in answers if isinstance(e.body, EventCreated)]
+    core, kvm, first = revocable()
+    core.open("P", "any", pinned=True)
+    core.close("P")
+    kvm.told()
+    kvm.tell(EnableEvent("v", 2, first.event))
+    (second,) = kvm.told()
+    assert isinstance(second, EventCreated)
+    assert (first.grant, second.grant) == (1, 2)
+
+
+def test_R6_the_threads_own_switches_do_not_end_a_grant() -> None:
+    core, kvm, created = revocable()
     for task in ("", "v", "w", "v"):
         core.run(task)
-    later = [e.body.grant for e in core.drain() if isinstance(e.body, EventState) and e.body.state == "ACTIVE"]
-    assert first + later == [1, 2, 3]
+    told = kvm.told()
+    assert [m.grant for m in told if isinstance(m, SchedIn)] == [created.grant] * 2
+    assert not [m for m in told if isinstance(m, EventState)]
 
 
 def test_R6_news_of_an_older_grant_is_ignored() -> None:
@@ -134,7 +158,7 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
     with pytest.raises(StopIteration):
         next(core.command(command))
     vcpu = core.hv.vcpus["vm/0"]
-    vcpu.lbr_desc.asked = 1
+    ask_for_event(core.hv, vcpu)
     host = Session("k", is_host=True)
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
         core.endpoint.take(host.wrap(body, core.log))

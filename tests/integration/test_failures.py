@@ -19,16 +19,18 @@ from client.drive.pair import Child, Pair
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
 from contract.control import ConfigureKvm, ConfigurePerf, MachineSpec, PerfSnapshot, Retire, RunTask, StepVcpu, VmSpec
-from contract.designs import MERGED, REVOKE_GP
 from contract.errors import SystemFailedError
 from contract.inbox import Fate
 from contract.machine import Branch, Wrmsr
+from contract.messages import PROTOCOL_VERSION
 from contract.trace import TraceLog, canonical
 from contract.wire.methods import Decide
 from contract.x86 import IA32_DEBUGCTL
 from lbrlab.v1 import info_pb2
+from tests.designs import MERGED, REVOKE_GP
 from tests.integration.story import SESSION, VCPU, guest, host, set_up
 
+ANOTHER = PROTOCOL_VERSION + 1
 CALL_TIMEOUT = 0.8
 IMPATIENT = {"kvm": ["--answer-timeout", "0.3"]}
 SOON = 4.0
@@ -204,15 +206,15 @@ def test_something_else_at_the_address(pair: Pair) -> None:
 @pytest.mark.parametrize("service", ["perfcore", "kvm"])
 def test_a_service_of_another_protocol_version(service: str) -> None:
     with (
-        Pair(flags={service: ["--protocol", "2"]}) as pair,
-        told_soon(service, f"^{service}: speaks protocol 2, expected 1$"),
+        Pair(flags={service: ["--protocol", str(ANOTHER)]}) as pair,
+        told_soon(service, f"^{service}: speaks protocol {ANOTHER}, expected {PROTOCOL_VERSION}$"),
     ):
         set_up(pair.wire, MERGED)
 
 
 def test_services_of_different_versions_refuse_each_other() -> None:
     """R1: Hello is answered by a Welcome that refuses; whoever asks KVM after that is told."""
-    with Pair(flags={"kvm": ["--protocol", "2"]}) as pair:
+    with Pair(flags={"kvm": ["--protocol", str(ANOTHER)]}) as pair:
         perfcore, kvm = Service("perfcore", pair.perfcore.address), Service("kvm", pair.kvm.address)
         perfcore.call(1, TraceLog(), ConfigurePerf(MachineSpec(), MERGED, [], [VCPU]), 5)
         configured = kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
@@ -221,7 +223,7 @@ def test_services_of_different_versions_refuse_each_other() -> None:
         perfcore.call(1, log, Decide(SESSION, 1, Fate.TAKE), 5)
         log.witness(log.clock + 2, 0)
         kvm.call(1, log, Decide(SESSION, 1, Fate.TAKE), 5)
-        reason = "protocol 2, this host speaks 1"
+        reason = f"protocol {ANOTHER}, this host speaks {PROTOCOL_VERSION}"
         with pytest.raises(BrokenCallError, match=f"UNAVAILABLE: perfcore: refuses the session: {reason}"):
             kvm.call(1, log, StepVcpu(VCPU, []), 5)
         info = kvm.info(5)

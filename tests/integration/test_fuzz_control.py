@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from client.drive.grpc_service import CONTROLS, Service
 from client.drive.pair import Pair
 from contract.control import KvmSnapshot, PerfSnapshot, Retire
-from contract.designs import MERGED
 from lbrlab.v1 import info_pb2, trace_pb2
+from tests.designs import MERGED
 from tests.integration.story import VCPU, deliver, set_up
 
 TIMEOUT = 5.0

@@ -13,8 +13,8 @@ from client.litmus import load
 from client.tape.decisions import format_tape
 from client.tape.policy import DefaultPolicy, ReplayPolicy
 from contract.design import Design
-from contract.designs import MERGED, REVOKE_GP
 from contract.trace import canonical
+from tests.designs import MERGED, REVOKE_GP
 
 LIBRARY = Path(__file__).parents[2] / "client/scenarios"
 

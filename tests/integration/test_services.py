@@ -26,12 +26,12 @@ from contract.control import (
     VmSpec,
 )
 from contract.design import Design
-from contract.designs import DESIGNS, MERGED, REVOKE_GP
 from contract.errors import RefusedError, SystemFailedError
 from contract.inbox import Fate
 from contract.machine import Branch, Nop
 from contract.messages import HOST
 from contract.trace import Statement, canonical
+from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.integration.story import SESSION, VCPU, decide, deliver, in_flight, set_up, tell
 
 EVERY_DESIGN = pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda d: d.name)

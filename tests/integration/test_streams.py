@@ -21,7 +21,6 @@ from client.drive.grpc_service import BrokenCallError, Service
 from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
 from contract.control import ConfigurePerf, MachineSpec, PerfSnapshot, RunTask, StepVcpu
-from contract.designs import REVOKE_GP
 from contract.inbox import Fate
 from contract.machine import Nop, StoreLbr
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu
@@ -29,6 +28,7 @@ from contract.trace import TraceLog
 from contract.wire.codec import to_proto
 from contract.wire.methods import Decide
 from lbrlab.v1 import contract_pb2, contract_pb2_grpc, machine_pb2, machine_pb2_grpc, trace_pb2
+from tests.designs import REVOKE_GP
 from tests.integration.story import VCPU, guest, host, set_up, tell
 
 KVM = "kvm9"

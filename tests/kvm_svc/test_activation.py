@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import Activation, DebugctlWrite, Design, Event, Release
 from contract.machine import AnyOp, Cpuid, Nop, Rdmsr, Wrmsr
 from contract.messages import CreateEvent, ReleaseEvent
 from contract.trace import GuestEvent, LbrRestore, PassthroughSet
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_TOS
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED
 from tests.kvm_svc.rig import FROM0, Rig
 
-WITH_EVENT = [V7, V8, MERGED, REVOKE_GP]
+WITH_EVENT = [design for design in DESIGNS.values() if design.event is not Event.NONE]
+IDLE_SLICES = [design for design in DESIGNS.values() if design.release is Release.IDLE_SLICES]
+NEVER_RELEASED = [design for design in DESIGNS.values() if design.release is Release.NEVER]
 LBR_ACCESSES: dict[str, AnyOp] = {
     "rdmsr FROM": Rdmsr(FROM0),
     "wrmsr FROM": Wrmsr(FROM0, 0),
@@ -26,22 +28,24 @@ DEBUGCTL_ACCESSES: dict[str, AnyOp] = {
 NEITHER: dict[str, AnyOp] = {"cpuid": Cpuid(), "nop": Nop(), "rdmsr PERF_CAPABILITIES": Rdmsr(IA32_PERF_CAPABILITIES)}
 ACCESSES: dict[str, AnyOp] = {**LBR_ACCESSES, **ENABLING, **DEBUGCTL_ACCESSES, **NEITHER}
 with_event = pytest.mark.parametrize("design", WITH_EVENT, ids=lambda d: d.name)
-idle_slices = pytest.mark.parametrize("design", [V7, V8], ids=lambda d: d.name)
+idle_slices = pytest.mark.parametrize("design", IDLE_SLICES, ids=lambda d: d.name)
 
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 @pytest.mark.parametrize("access", ACCESSES)
 def test_which_accesses_activate(design: Design, access: str) -> None:
-    """v7 and v8 count any DEBUGCTL access as use."""
-    activates = {**LBR_ACCESSES, **ENABLING, **(DEBUGCTL_ACCESSES if design in (V7, V8) else {})}
+    """Where DEBUGCTL is masked any access of it counts as use, and an eager guest needs none."""
+    masked = design.debugctl_write is DebugctlWrite.MASK
+    activates = {**LBR_ACCESSES, **ENABLING, **(DEBUGCTL_ACCESSES if masked else {})}
+    activated = access in activates or design.activation is Activation.EAGER
     rig = Rig(design)
 
     rig.guest(ACCESSES[access])
 
-    uses_events = design is not KVM_SWITCH
-    assert rig.sent(CreateEvent) == int(uses_events and access in activates)
-    assert bool(rig.vcpu().lbr_desc.event) == (uses_events and access in activates)
-    assert rig.vcpu().saved.active == (not uses_events and access in activates)
+    uses_events = design.event is not Event.NONE
+    assert rig.sent(CreateEvent) == int(uses_events and activated)
+    assert bool(rig.vcpu().lbr_desc.event) == (uses_events and activated)
+    assert rig.vcpu().saved.active == (not uses_events and activated)
 
 
 @with_event
@@ -178,7 +182,7 @@ def test_merged_looks_once_in_a_slice() -> None:
     assert rig.vcpu().lbr_desc.event == 0
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, KVM_SWITCH], ids=lambda d: d.name)
+@pytest.mark.parametrize("design", NEVER_RELEASED, ids=lambda d: d.name)
 def test_never_released(design: Design) -> None:
     rig = Rig(design)
     rig.rdmsr(FROM0)
@@ -188,5 +192,5 @@ def test_never_released(design: Design) -> None:
         rig.guest(Nop())
 
     assert rig.sent(ReleaseEvent) == 0
-    assert bool(rig.vcpu().lbr_desc.event) == (design is REVOKE_GP)
+    assert bool(rig.vcpu().lbr_desc.event) == (design.event is not Event.NONE)
     assert rig.vcpu().lbr_desc.passthrough

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
-from contract.designs import MERGED, REVOKE_GP
 from contract.machine import Nop
 from contract.trace import Access
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_MODELS, MSR_LBR_TOS, LbrModel
+from tests.designs import MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 FULL_WIDTH = 0x2000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from contract.control import MachineSpec, VmSpec
-from contract.designs import MERGED
 from contract.machine import Branch
 from contract.messages import CreateCounter, PauseCounter, ReleaseEvent, ResumeCounter
 from contract.trace import CounterEvent, GuestPmi
@@ -25,6 +24,7 @@ from contract.x86 import (
     MSR_PMC,
     MSR_PMC_FULL,
 )
+from tests.designs import MERGED
 from tests.kvm_svc.rig import Rig
 
 BRANCHES = 0xC4

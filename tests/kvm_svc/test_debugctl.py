@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from contract.control import Done, MachineSpec, SetMsr, VmSpec
-from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import DebugctlWrite, Design, Event
 from contract.messages import CreateEvent, ReleaseEvent
 from contract.trace import VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
+from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 GP = "#GP"
@@ -32,8 +32,8 @@ TABLE = [
     (0x0004, GP, GP),
     (1 << 63, GP, GP),
 ]
-TABLE_DESIGNS = [MERGED, KVM_SWITCH, REVOKE_GP]
-MASK_DESIGNS = [V7, V8]
+TABLE_DESIGNS = [design for design in DESIGNS.values() if design.debugctl_write is DebugctlWrite.TABLE]
+MASK_DESIGNS = [design for design in DESIGNS.values() if design.debugctl_write is DebugctlWrite.MASK]
 by_name = pytest.mark.parametrize("design", TABLE_DESIGNS, ids=lambda d: d.name)
 by_mask = pytest.mark.parametrize("design", MASK_DESIGNS, ids=lambda d: d.name)
 
@@ -52,7 +52,7 @@ def test_write_table(design: Design, lbr: bool, row: tuple[int, int | str, int |
 
     assert taken == (expected != GP)
     assert rig.rdmsr(IA32_DEBUGCTL).value == (before if expected == GP else expected)
-    creates = isinstance(expected, int) and expected & 1 and design is not KVM_SWITCH
+    creates = isinstance(expected, int) and expected & 1 and design.event is not Event.NONE
     assert bool(rig.vcpu().lbr_desc.event) == bool(creates)
 
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
-from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import Design, Enablement, EntryCheck
 from contract.errors import RefusedError
 from contract.machine import Nop
 from contract.trace import UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_MODELS, MSR_LBR_INFO, MSR_LBR_TOS
+from tests.designs import DESIGNS, MERGED
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
-BY_CAPABILITIES = [MERGED, KVM_SWITCH, REVOKE_GP]
-BY_KVM_CAP = [V7, V8]
+BY_CAPABILITIES = [design for design in DESIGNS.values() if design.enablement is Enablement.PERF_CAPABILITIES]
+BY_KVM_CAP = [design for design in DESIGNS.values() if design.enablement is Enablement.KVM_CAP]
 GP = "#GP"
 by_capabilities = pytest.mark.parametrize("design", BY_CAPABILITIES, ids=lambda d: d.name)
 by_kvm_cap = pytest.mark.parametrize("design", BY_KVM_CAP, ids=lambda d: d.name)
@@ -199,8 +199,8 @@ def test_info_while_intercepted(design: Design) -> None:
     first = guest(made, MSR_LBR_INFO)
     made.rdmsr(MSR_LBR_TOS)
 
-    assert (first == GP) == (design in BY_KVM_CAP)
-    if design is not V8:  # whose inverted check never opens it
+    assert (first == GP) == (not design.info_known)
+    if design.entry_check is not EntryCheck.INVERTED:  # which never opens it
         assert guest(made, MSR_LBR_INFO) == 0
 
 

@@ -7,13 +7,13 @@ from msgspec.structs import replace
 
 from contract.control import Done, LoadVcpu, SaveVcpu, VcpuImage, VcpuSaved
 from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent, LbrImage
 from contract.provenance import origin_of
 from contract.trace import LbrRestore, VcpuMoved
 from contract.x86 import MSR_LBR_TOS
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 DEPTH = 8

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contract.designs import KVM_SWITCH, MERGED, REVOKE_GP, V7
+from itertools import pairwise
+
 from contract.machine import Continue, Enter, Exit, GuestValue, MsrDone, Nop, Ran, Rdmsr, Wrmsr
 from contract.messages import (
     Ack,
@@ -16,8 +17,10 @@ from contract.messages import (
     SchedIn,
     SchedOut,
 )
-from contract.trace import Access, Discard, GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
+from contract.trace import Access, ClaimChange, Discard, GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL
+from kvm_svc.hypervisor.claim import Phase
+from tests.designs import KVM_SWITCH, MERGED, REVOKE_GP, V7
 from tests.kvm_svc.rig import FROM0, VCPU, Script
 
 EVENT = 7
@@ -109,13 +112,14 @@ def test_event_state() -> None:
     script = granted(3)
 
     script.tell(EventState(EVENT, "INACTIVE", -1))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.state, script.vcpu().claim.denied) == (0, "INACTIVE", False)
+    claim = script.vcpu().claim
+    assert (claim.grant, claim.state, claim.phase) == (0, "INACTIVE", Phase.OFF)
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.newest) == (4, 4)
+    assert (claim.grant, claim.newest, claim.phase) == (4, 4, Phase.HELD)
 
     script.tell(EventState(EVENT, "ERROR", 0))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.denied, script.vcpu().debugctl) == (0, True, 0)
+    assert (claim.grant, claim.phase, script.vcpu().debugctl) == (0, Phase.LOST, 0)
 
 
 def test_revoke_ends_use() -> None:
@@ -124,13 +128,8 @@ def test_revoke_ends_use() -> None:
     assert script.tell(Revoke(EVENT, 3, "")) == []
 
     vcpu = script.vcpu()
-    assert (vcpu.claim.grant, vcpu.claim.state, vcpu.claim.denied, vcpu.lbr_desc.passthrough, vcpu.debugctl) == (
-        0,
-        "ERROR",
-        True,
-        False,
-        0,
-    )
+    assert (vcpu.claim.grant, vcpu.claim.state, vcpu.claim.phase) == (0, "ERROR", Phase.LOST)
+    assert (vcpu.lbr_desc.passthrough, vcpu.debugctl) == (False, 0)
     assert vcpu.lbr_desc.event == EVENT
 
 
@@ -149,7 +148,7 @@ def test_available_releases_the_dead_event() -> None:
     script.tell(Revoke(EVENT, 3, ""))
 
     assert script.tell(Available(EVENT, 0)) == [ReleaseEvent(EVENT)]
-    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.denied) == (0, True), "until the guest has been told once"
+    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.phase) == (0, Phase.LOST), "until the guest has been told"
 
 
 def test_available_means_nothing_to_an_owner() -> None:
@@ -172,6 +171,8 @@ def test_recovered_guest_asks_afresh() -> None:
     script.tell(EventCreated(VCPU, 2, 8, state="ACTIVE", grant=4))
     assert script.step([], MsrDone(met=True, value=5)).values == [GuestValue(5)]
     assert script.vcpu().claim.grant == 4
+    moves = ["none", "asked", "held", "lost", "denied", "none", "asked", "held"]
+    assert [(r.old, r.new) for r in script.records(ClaimChange)] == list(pairwise(moves))
 
 
 def test_kick_out_of_guest_mode() -> None:

@@ -6,17 +6,20 @@ import pytest
 from msgspec.structs import replace
 
 from contract.control import MachineSpec, SetMsr, StopLbr, VmSpec
-from contract.design import Design, Release
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import DebugctlWrite, Denial, Design, Release
 from contract.machine import Branch, Continue, Controls, Enter, Exit, GuestValue, Nop, Ran, Rdmsr
 from contract.messages import Available, CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke, SchedIn
 from contract.trace import Access, VmEntry, Warn
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
+from kvm_svc.hypervisor.claim import Phase
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 from tests.kvm_svc.test_notifications import EVENT, granted, waiting
 
 NEHALEM = MachineSpec(lbr="nehalem", depth=8)
-by_mask = pytest.mark.parametrize("design", [V7, V8], ids=lambda d: d.name)
+by_mask = pytest.mark.parametrize(
+    "design", [d for d in DESIGNS.values() if d.debugctl_write is DebugctlWrite.MASK], ids=lambda d: d.name
+)
 
 
 def accesses(rig: Rig | Script) -> list[tuple[str, bool]]:
@@ -49,11 +52,22 @@ def test_stopped_is_for_good(design: Design) -> None:
     rig.kvm(StopLbr(VCPU))
     rig.settle()
     asked = rig.sent(CreateEvent)
+    before = len(accesses(rig))
     for _ in range(3):
-        rig.rdmsr(MSR_LBR_TOS)
+        assert rig.rdmsr(MSR_LBR_TOS).value == 0
         rig.slice()
-    assert [denied for _, denied in accesses(rig)[-3:]] == [True] * 3
+    assert [denied for _, denied in accesses(rig)[before:]] == [design.denial is not Denial.SILENT] * 3
+    assert rig.vcpu().claim.phase is Phase.STOPPED
     assert (rig.sent(CreateEvent), rig.vcpu().lbr_desc.event, rig.vcpu().lbr_desc.passthrough) == (asked, 0, False)
+
+
+def test_an_event_that_is_made_after_the_stop_is_given_back_at_once() -> None:
+    script = waiting()
+    script.command(StopLbr(VCPU))
+    assert script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3)) == [ReleaseEvent(EVENT)]
+    vcpu = script.vcpu()
+    assert (vcpu.claim.phase, vcpu.claim.grant, vcpu.lbr_desc.event) == (Phase.STOPPED, 0, 0)
+    assert script.step([]).values == [GuestValue(fault=True)]
 
 
 @by_mask
@@ -71,7 +85,7 @@ def test_a_masked_debugctl_access_opens_nothing_while_shut_off(design: Design) -
 
 def test_a_masked_debugctl_access_opens_nothing_when_creation_failed() -> None:
     rig = Rig(V8, machine=NEHALEM)
-    assert rig.debugctl(1)
+    assert not rig.debugctl(1)
     rig.guest(Nop())
     assert not rig.vcpu().lbr_desc.passthrough
     assert not any(r.passthrough for r in rig.records(VmEntry))
@@ -123,11 +137,12 @@ def test_an_early_revoke_outlives_older_news() -> None:
     script = waiting()
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.newest) == (0, 3)
+    claim = script.vcpu().claim
+    assert (claim.grant, claim.newest, claim.phase) == (0, 3, Phase.LOST)
     script.tell(EventState(EVENT, "ACTIVE", 0, 3))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (0, True)
+    assert (claim.grant, claim.phase) == (0, Phase.LOST)
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (4, False)
+    assert (claim.grant, claim.phase) == (4, Phase.HELD)
 
 
 def read_from(script: Script) -> bool | None:

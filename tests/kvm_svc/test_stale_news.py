@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contract.messages import EventCreated, EventState, Revoke
-from contract.trace import Granted
+from contract.trace import ClaimChange, Granted
+from kvm_svc.hypervisor.claim import Phase
 from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.test_notifications import EVENT, granted, waiting
 
@@ -13,13 +14,13 @@ from tests.kvm_svc.test_notifications import EVENT, granted, waiting
 @pytest.mark.parametrize("stale", [EventState(EVENT, "ACTIVE", 0, 2), Revoke(EVENT, 2, ""), Revoke(EVENT, 1, "")])
 def test_r6_older_grants_are_ignored(stale: EventState | Revoke) -> None:
     script = granted(3)
-    before = len(script.records(Granted))
+    before = len(script.records(Granted)), len(script.records(ClaimChange))
 
     script.tell(stale)
 
     vcpu = script.vcpu()
-    assert (vcpu.claim.grant, vcpu.claim.newest, vcpu.claim.denied, vcpu.debugctl) == (3, 3, False, 1)
-    assert len(script.records(Granted)) == before
+    assert (vcpu.claim.grant, vcpu.claim.newest, vcpu.claim.phase, vcpu.debugctl) == (3, 3, Phase.HELD, 1)
+    assert (len(script.records(Granted)), len(script.records(ClaimChange))) == before
 
 
 def test_r6_grant_after_its_revoke_is_ignored() -> None:
@@ -27,10 +28,10 @@ def test_r6_grant_after_its_revoke_is_ignored() -> None:
     script = granted(3)
     script.tell(Revoke(EVENT, 4, ""))
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (0, True)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (0, Phase.LOST)
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 5))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.denied) == (5, False)
+    assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (5, Phase.HELD)
 
 
 def test_r6_revoke_before_the_event_is_known() -> None:
@@ -39,7 +40,7 @@ def test_r6_revoke_before_the_event_is_known() -> None:
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
 
-    assert script.vcpu().claim.grant == 0
+    assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (0, Phase.LOST)
 
 
 def test_inactive_carries_no_number() -> None:

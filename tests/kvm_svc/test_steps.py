@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from contract.control import Retire
-from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, V7
+from contract.control import MachineSpec, Retire
+from contract.design import Design, HostDebugctl
 from contract.errors import LocalContractError
 from contract.machine import (
     AnyOp,
@@ -32,11 +32,12 @@ from contract.machine import (
 from contract.messages import CreateEvent, EventCreated, LbrImage, SchedIn, SchedOut
 from contract.trace import VmEntry, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT
+from tests.designs import KVM_SWITCH, MERGED, V7
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 
 
-def loaded(design: Design = MERGED) -> Script:
-    script = Script(design)
+def loaded(design: Design = MERGED, kernel: str = "v5.12") -> Script:
+    script = Script(design, machine=MachineSpec(depth=8, kernel=kernel))
     script.tell(SchedIn(VCPU, 0, 0x801))
     return script
 
@@ -174,17 +175,31 @@ def test_restore_before_the_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "remembered"),
-    [(d, None if d.host_debugctl == "at-entry" else 0x801) for d in DESIGNS.values()],
-    ids=DESIGNS,
+    ("when", "kernel", "remembered"),
+    [
+        (HostDebugctl.AT_LOAD, "v6.16", 0x801),
+        (HostDebugctl.AT_ENTRY, "v5.12", None),
+        (HostDebugctl.AT_ENTRY_SINCE_V6_14, "v5.12", 0x801),
+        (HostDebugctl.AT_ENTRY_SINCE_V6_14, "v6.16", None),
+    ],
 )
-def test_host_debugctl(design: Design, remembered: int | None) -> None:
-    script = loaded(design)
+def test_host_debugctl(when: HostDebugctl, kernel: str, remembered: int | None) -> None:
+    script = loaded(replace(MERGED, host_debugctl=when), kernel=kernel)
     script.step([Nop()], Ran([GuestValue()]))
 
     (enter,) = script.asked
     assert isinstance(enter, Enter)
     assert enter.controls.host_debugctl == remembered
+    assert not enter.controls.keep_debugctl
+
+
+def test_a_host_debugctl_that_nobody_switches() -> None:
+    script = loaded(replace(MERGED, host_debugctl=HostDebugctl.NOT_SWITCHED))
+    script.step([Nop()], Ran([GuestValue()]))
+
+    (enter,) = script.asked
+    assert isinstance(enter, Enter)
+    assert enter.controls.keep_debugctl
 
 
 def test_select_is_an_lbr_register() -> None:

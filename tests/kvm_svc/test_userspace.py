@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 
 from contract.control import AnyResult, Done, GetMsr, MachineSpec, PerfSnapshot, PerfView, Retire, SetMsr, StopLbr
-from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import Design, Event, FirstAccess, OtherThreads
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent
 from contract.trace import Access, EventOpen, HostMsr, UserMsr, VcpuWait, VcpuWake, VmEntry, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
+from kvm_svc.hypervisor.claim import Phase
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 TWO = MachineSpec(cpus=2, depth=8)
 every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-WITH_EVENT = [V7, V8, MERGED, REVOKE_GP]
+WITH_EVENT = [design for design in DESIGNS.values() if design.event is not Event.NONE]
 with_event = pytest.mark.parametrize("design", WITH_EVENT, ids=lambda d: d.name)
 
 
@@ -46,7 +47,7 @@ def test_from_the_thread_of_the_vcpu(design: Design) -> None:
     assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 5)) == Done(1)
     assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == Done(5)
     assert rig.rdmsr(MSR_LBR_TOS).value == 5
-    assert opened_for(rig) == ([] if design is KVM_SWITCH else [VCPU])
+    assert opened_for(rig) == ([] if design.event is Event.NONE else [VCPU])
     reads = [(r.read, r.value, r.taken, r.task, r.reached) for r in rig.records(UserMsr)]
     assert reads == [(False, 5, True, "", True), (True, 5, True, "", True)]
     assert not [r for r in rig.records(Access) if r.write]
@@ -71,7 +72,14 @@ def test_it_waits_for_the_host_and_goes_on(design: Design) -> None:
     assert rig.guest(Nop())
 
 
-@pytest.mark.parametrize("design", [MERGED, REVOKE_GP, V8], ids=lambda d: d.name)
+SERVES_OTHERS = [
+    design
+    for design in WITH_EVENT
+    if design.other_threads is OtherThreads.SERVED and design.first_access is FirstAccess.CREATE_THEN_ACCESS
+]
+
+
+@pytest.mark.parametrize("design", SERVES_OTHERS, ids=lambda d: d.name)
 def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
     """``current`` is whoever makes the ioctl: the guest's event follows the wrong task (kvm-facts 2.5)."""
     rig = Rig(design, machine=TWO)
@@ -83,6 +91,20 @@ def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
     touched = [(r.cpu, r.on_behalf) for r in rig.records(HostMsr) if r.msr == MSR_LBR_TOS]
     assert touched == [(1, VCPU)]
     assert [cpu.lbr.tos for cpu in rig.wire.host.machine.cpus] == [0, 5]
+
+
+@pytest.mark.parametrize(
+    "design", [d for d in DESIGNS.values() if d.other_threads is OtherThreads.REJECTED], ids=lambda d: d.name
+)
+def test_another_thread_can_be_rejected(design: Design) -> None:
+    rig = Rig(design, machine=TWO)
+    rig.place("t0", 1)
+
+    assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 5, "t0")) == Done(0)
+    assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS, "t0")) == Done(errno="ENOENT")
+
+    assert opened_for(rig) == []
+    assert rig.records(HostMsr) == []
 
 
 def test_the_wrong_task_s_event_opens_passthrough_for_the_guest() -> None:
@@ -164,7 +186,7 @@ def test_what_is_no_lbr_msr_of_this_guest_is_rejected(design: Design) -> None:
     ids=lambda d: getattr(d, "name", ""),
 )
 def test_a_guest_that_may_not(design: Design, read: Done, written: Done) -> None:
-    """The design's denial, and the guest itself has not been told by that."""
+    """The design's denial."""
     rig = Rig(design)
     rig.rdmsr(MSR_LBR_TOS)
     rig.kvm(StopLbr(VCPU))
@@ -172,8 +194,18 @@ def test_a_guest_that_may_not(design: Design, read: Done, written: Done) -> None
 
     assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == read
     assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 1)) == written
-    assert rig.vcpu().claim.untold
+    assert rig.vcpu().claim.phase is Phase.STOPPED
     assert [r.reached for r in rig.records(UserMsr)] == [False, False]
+
+
+def test_a_denial_of_user_space_does_not_tell_the_guest() -> None:
+    rig = Rig(REVOKE_GP)
+    rig.rdmsr(MSR_LBR_TOS)
+    rig.host_event()
+    assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == Done(errno="ENOENT")
+    assert rig.vcpu().claim.phase is Phase.LOST
+    assert rig.rdmsr(MSR_LBR_TOS).fault
+    assert rig.vcpu().claim.phase is Phase.DENIED
 
 
 def test_a_reserved_value_faults_in_the_host_and_is_dropped() -> None:

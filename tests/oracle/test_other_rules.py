@@ -11,7 +11,7 @@ import pytest
 from client.oracle.compare import examine
 from perfcore_svc.perf import rotation, rules, sched, walk
 from perfcore_svc.perf.context import Context, PerfCpu
-from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, PerfEvent, State
+from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, TRANSITIONS, PerfEvent, State
 from perfcore_svc.perf.group import group_sched_in
 from perfcore_svc.perf.state import PerfState
 from tests.oracle.recorded import cases
@@ -162,6 +162,7 @@ def disable_clears_error(patch: Patch) -> None:
         real(st, event)
         st.set_state(st.context_of(event), event, State.OFF)
 
+    patch.setitem(TRANSITIONS, (State.ERROR, State.OFF), "disabled")
     patch.setattr(sched, "disable", disable)
 
 

@@ -26,12 +26,12 @@ from contract.control import (
     Sample,
 )
 from contract.design import Design
-from contract.designs import MERGED
 from contract.trace import AnyRecord, TraceLog
 from perfcore_svc.core import HostCore
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent
 from perfcore_svc.perf.walk import next_tick
+from tests.designs import MERGED
 
 TASKS = ["t", "u"]
 VCPUS = ["v", "w"]

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.designs import REVOKE_GP
+from contract.design import Delivery
 from contract.inbox import Fate
 from contract.messages import (
     AnyMessage,
     CreateEvent,
     EventCreated,
     Hello,
+    Received,
     RegisterVcpu,
 )
 from contract.session import Session
+from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import Host, make_host
 
 
 class Kvm:
-    """A KVM at the other end of a perfect wire. ``told`` is what came since the last look."""
+    """A KVM at the other end of a perfect wire. ``told`` is what came since the last look, acknowledgements aside."""
 
     def __init__(self, host: Host, name: str = "k", vcpus: tuple[str, ...] = ("v",)) -> None:
         self.host, self.name = host, name
-        self.session = Session(name, is_host=False)
+        self.session = Session(name, is_host=False, repaired=host.design.delivery is Delivery.REPAIRED)
         self.tell(Hello(name))
         for vcpu in vcpus:
             self.tell(RegisterVcpu(vcpu, vcpu))
@@ -34,7 +36,8 @@ class Kvm:
         self.host.decide(Fate.TAKE, self.name, envelope.seq)
 
     def told(self) -> list[AnyMessage]:
-        return [e.body for e in self.host.drain() if e.session == self.name]
+        bodies = [e.body for e in self.host.drain() if e.session == self.name]
+        return [body for body in bodies if not isinstance(body, Received)]
 
     def create(self, vcpu: str = "v", request: int = 1) -> EventCreated:
         self.tell(CreateEvent(vcpu, request))

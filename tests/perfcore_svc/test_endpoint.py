@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from contract.designs import DESIGNS, V8
+from contract.design import Design, Event
 from contract.inbox import CAPACITY, Fate
 from contract.messages import (
     PROTOCOL_VERSION,
@@ -12,6 +14,7 @@ from contract.messages import (
     CreateEvent,
     Drain,
     EnableEvent,
+    EventCreated,
     Hello,
     RegisterVcpu,
     ReleaseEvent,
@@ -19,6 +22,7 @@ from contract.messages import (
 )
 from contract.session import Session
 from contract.trace import Discard, EventFailed
+from tests.designs import DESIGNS, V8
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
 
@@ -99,9 +103,12 @@ def test_a_created_event_is_answered_by_request_number() -> None:
     assert host.perf.events[created.event].guest == "v"
 
 
-@pytest.mark.parametrize("name", ["v7", "v8", "merged"])
-def test_without_a_notifier_the_answer_says_nothing_of_the_state(name: str) -> None:
-    host = make_host(design=DESIGNS[name], running="v")
+SILENT = [design for design in DESIGNS.values() if design.event is not Event.NONE and not design.grants]
+
+
+@pytest.mark.parametrize("design", SILENT, ids=lambda d: d.name)
+def test_without_grants_the_answer_says_nothing_of_the_state(design: Design) -> None:
+    host = make_host(design=design, running="v")
     created = Kvm(host).create()
     assert (created.state, created.grant) == ("", 0)
     assert host.states() == {"vlbr:v": "A"}
@@ -118,8 +125,14 @@ def test_a_failed_creation_has_an_errno_and_no_event(lbr: str, vcpu: str, errno:
     assert [r.errno for r in host.log.records if isinstance(r, EventFailed)] == [errno]
 
 
-@pytest.mark.parametrize("ask", [ReleaseEvent, EnableEvent])
-def test_nobody_touches_another_sessions_or_the_hosts_events(ask: type[ReleaseEvent] | type[EnableEvent]) -> None:
+@pytest.mark.parametrize(
+    ("ask", "answers"),
+    [(ReleaseEvent, []), (lambda event: EnableEvent("w", 5, event), [EventCreated("w", 5, 0, "ENOENT")])],
+    ids=["ReleaseEvent", "EnableEvent"],
+)
+def test_nobody_touches_another_sessions_or_the_hosts_events(
+    ask: Callable[[int], AnyMessage], answers: list[AnyMessage]
+) -> None:
     host = make_host(running="v")
     mine = Kvm(host).create().event
     host.open("P", "any", pinned=True, disabled=True)
@@ -127,8 +140,9 @@ def test_nobody_touches_another_sessions_or_the_hosts_events(ask: type[ReleaseEv
     other = Kvm(host, "other", ("w",))
     for event in (mine, host.perf.named["P"].id, 99):
         other.tell(ask(event))
+        assert other.told() == answers
     assert host.states() == before
-    assert discards(host) == [(ask.__name__, "R1")] * 3
+    assert discards(host) == [(type(ask(0)).__name__, "R1")] * 3
 
 
 def test_release_ends_the_event() -> None:
@@ -143,8 +157,9 @@ def test_enable_takes_an_event_out_of_error() -> None:
     kvm = Kvm(host)
     host.open("P", "any", pinned=True)
     event = kvm.create().event
-    kvm.tell(EnableEvent(event))
+    kvm.tell(EnableEvent("v", 2, event))
     assert host.states() == {"P": "A", "vlbr:v": "ERR"}
     host.close("P")
-    kvm.tell(EnableEvent(event))
+    kvm.tell(EnableEvent("v", 3, event))
     assert host.states() == {"vlbr:v": "A"}
+    assert kvm.told() == [EventCreated("v", 2, event), EventCreated("v", 3, event)]

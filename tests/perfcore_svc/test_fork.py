@@ -7,12 +7,12 @@ import copy
 import pytest
 
 from contract.design import Design
-from contract.designs import MERGED, REVOKE_GP, V8
 from contract.inbox import Fate
 from contract.machine import Branch, Controls, Enter
 from contract.messages import CreateEvent, Hello, RegisterVcpu
 from contract.session import Session
 from contract.trace import canonical
+from tests.designs import MERGED, REVOKE_GP, V8
 from tests.perfcore_svc.hosts import Host, make_host, picture
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
+from contract.control import PerfSnapshot, PerfView
+from contract.design import Design, Event, HostEvents, Notifier, Precedence, Save
 from contract.machine import Controls, Enter, Ran
 from contract.messages import (
     Available,
     EnableEvent,
-    EventState,
+    EventCreated,
     RegisterVcpu,
     Revoke,
     SchedIn,
     SchedOut,
 )
+from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.perfcore_svc.hosts import make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
 
@@ -41,14 +42,34 @@ def test_losing_to_the_host_is_a_revoke_of_the_grant() -> None:
     assert "ERROR" in revoke.reason
 
 
-def test_ones_own_switch_is_news_of_the_state_and_back_is_a_new_grant() -> None:
+def test_ones_own_switch_is_no_news_of_the_event_and_leaves_the_grant() -> None:
     host, kvm, created = revocable()
     host.run("")
-    assert kvm.told() == [EventState(created.event, "INACTIVE", -1, 0), SchedOut("v", 0)]
+    assert kvm.told() == [SchedOut("v", 0)]
     host.run("v")
-    state, sched_in = kvm.told()
-    assert state == EventState(created.event, "ACTIVE", 0, 2)
+    assert kvm.told() == [SchedIn("v", 0, 0, grant=created.grant)]
+
+
+def test_a_grant_is_in_view_while_the_thread_is_off() -> None:
+    host, _, created = revocable()
+    host.run("")
+    view = host.command(PerfSnapshot())
+    assert isinstance(view, PerfView)
+    assert [(e.event, e.state, e.grant) for e in view.guest_events] == [(created.event, "INACTIVE", created.grant)]
+
+
+@pytest.mark.parametrize("event", [Event.TASK_PINNED, Event.TASK_FLEXIBLE])
+def test_a_thread_that_comes_back_to_a_taken_lbr_has_lost_its_grant(event: Event) -> None:
+    host, kvm, created = revocable(event=event)
+    host.run("")
+    host.open("P", "any", pinned=True)
+    kvm.told()
+    host.run("v")
+    revoke, sched_in = kvm.told()
+    assert isinstance(revoke, Revoke)
+    assert (revoke.event, revoke.grant) == (created.event, created.grant)
     assert isinstance(sched_in, SchedIn)
+    assert sched_in.grant == 0
 
 
 def test_a_guest_in_guest_mode_is_told_too() -> None:
@@ -70,11 +91,17 @@ def test_grants_grow_over_all_vcpus() -> None:
     kvm.tell(RegisterVcpu("w", "w"))
     host.run("w")
     kvm.told()
-    second = kvm.create("w", 2).grant
+    second = kvm.create("w", 2)
     host.run("v")
     host.run("w")
-    later = [m.grant for m in kvm.told() if isinstance(m, EventState) and m.grant]
-    assert [created.grant, second, *later] == [1, 2, 3, 4]
+    back = [(m.vcpu, m.grant) for m in kvm.told() if isinstance(m, SchedIn)]
+    assert back == [("v", created.grant), ("w", second.grant)]
+    host.open("P", "any", pinned=True)
+    host.close("P")
+    kvm.told()
+    kvm.tell(EnableEvent("w", 3, second.event))
+    assert kvm.told() == [EventCreated("w", 3, second.event, "", "ACTIVE", 3)]
+    assert (created.grant, second.grant) == (1, 2)
 
 
 # Available -------------------------------------------------------------------------------------------------
@@ -93,7 +120,7 @@ def test_available_comes_once_for_each_loss() -> None:
     host.close("P")
     assert kvm.told() == [], "no second loss"
 
-    kvm.tell(EnableEvent(created.event))
+    kvm.tell(EnableEvent("v", 2, created.event))
     kvm.told()
     host.open("P", "any", pinned=True)
     assert [type(m) for m in kvm.told()] == [Revoke]
@@ -122,7 +149,7 @@ def test_threads_are_followed_and_the_ring_rides_along_only_where_kvm_saves(desi
     (out,) = kvm.told()
     assert isinstance(out, SchedOut)
     assert (out.vcpu, out.cpu) == ("v", 0)
-    assert (out.lbr.from_ip if out.lbr else None) == ([1, 2, 3, 4] if design is KVM_SWITCH else None)
+    assert (out.lbr.from_ip if out.lbr else None) == ([1, 2, 3, 4] if design.save is Save.KVM_SWITCH else None)
     host.run("v")
     assert kvm.told() == [SchedIn("v", 0, 0)]
 
@@ -143,12 +170,22 @@ def test_threads_of_nobody_are_not_followed() -> None:
     assert [m.vcpu for m in kvm.told() if isinstance(m, SchedIn | SchedOut)] == ["v"]
 
 
-@pytest.mark.parametrize("name", ["v7", "v8", "merged", "kvm-switch"])
-def test_without_a_notifier_losses_are_silent(name: str) -> None:
-    host = make_host(design=DESIGNS[name], running="v")
+SILENT = [
+    design
+    for design in DESIGNS.values()
+    if design.notifier is Notifier.NONE
+    and design.precedence is Precedence.PERF_ORDER
+    and design.host_events is HostEvents.UNAFFECTED
+]
+"""Those that let the host take the LBR from a guest and have no notifier."""
+
+
+@pytest.mark.parametrize("design", SILENT, ids=lambda d: d.name)
+def test_without_a_notifier_losses_are_silent(design: Design) -> None:
+    host = make_host(design=design, running="v")
     kvm = Kvm(host)
-    if name != "kvm-switch":
+    if design.event is not Event.NONE:
         kvm.create()
-    host.open("P", "any", pinned=True)
+    assert host.open("P", "any", pinned=True) == ""
     host.close("P")
     assert kvm.told() == []

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import Admission
-from contract.designs import REVOKE_GP
 from contract.messages import Available, RegisterVcpu, SchedIn
 from contract.trace import Discard
+from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm
 
@@ -69,7 +69,7 @@ def test_available_follows_the_vcpu_to_an_idle_cpu() -> None:
 
 def test_available_waits_while_the_other_cpu_is_taken_as_well() -> None:
     host, kvm, event = lost()
-    host.open("Q", "any", cpu=1)
+    host.open("Q", "any", cpu=1, pinned=True)
     host.run("v", 1)
     assert not [m for m in kvm.told() if isinstance(m, Available)]
     host.close("Q")
@@ -79,6 +79,6 @@ def test_available_waits_while_the_other_cpu_is_taken_as_well() -> None:
 @pytest.mark.parametrize(("admission", "told"), [(Admission.ORDINARY_SLOT, True), (Admission.PRIVATE_SLOT, False)])
 def test_a_slot_that_holds_the_guests_own_value_is_available(admission: Admission, told: bool) -> None:
     host, kvm, event = lost(admission=admission)
-    host.open("Q", "call_stack", cpu=1, privilege=["user"])
+    host.open("Q", "call_stack", cpu=1, pinned=True, privilege=["user"])
     host.run("v", 1)
     assert [m for m in kvm.told() if isinstance(m, Available)] == [Available(event, 1)] * told

@@ -104,7 +104,7 @@ class Late:
                     self.late = ("", 0)
                 return deliver(Fate.OVERTAKE, behind[0])
         if threads:
-            return Step(self.default._next_thread(threads, all_threads))
+            return Step(self.default.next_thread(threads, all_threads))
         return deliver(Fate.TAKE, held) if held else None
 
 

@@ -8,12 +8,12 @@ import pytest
 
 import kvm_svc.endpoint
 from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from contract.messages import SchedOut
 from contract.trace import Access, AnyRecord, GuestMsr
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.state import Hypervisor
 from tests.client.check.runs import HELD, HOST, IDLE, USE, finding, first, ordered, trace, verdicts
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
 NAME = "guest-clean"
 COLD = HOST + "host: close h0; host: run vm0/0 on cpu0; vm0/0: a = rdmsr LBR_FROM[2];"

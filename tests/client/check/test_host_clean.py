@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import perfcore_svc.perf.lbr
-from contract.designs import KVM_SWITCH, MERGED, REVOKE_GP
 from contract.trace import EventOpen, SampleTaken
 from perfcore_svc.perf.branch_filter import BranchFilter
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, trace
+from tests.designs import KVM_SWITCH, MERGED, REVOKE_GP
 
 NAME = "host-clean"
 SAMPLE = "host: s0 = sample h0;"

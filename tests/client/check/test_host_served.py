@@ -7,12 +7,12 @@ import pytest
 
 import perfcore_svc.perf.lbr
 from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 from contract.trace import Retired, SampleTaken
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.lbr import lbr_read
 from tests.client.check.runs import HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 
 NAME = "host-served"
 SAMPLE = "host: s0 = sample h0;"
@@ -20,7 +20,8 @@ SAMPLE = "host: s0 = sample h0;"
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_held_without_a_guest(design: Design) -> None:
-    assert finding(trace(ordered(HOST + SAMPLE), design), NAME).verdict == HELD
+    story = ordered(HOST + SAMPLE, actors="host", head="machine { cpus = 1; depth = 8; }")
+    assert finding(trace(story, design), NAME).verdict == HELD
 
 
 def test_held_against_a_guest() -> None:

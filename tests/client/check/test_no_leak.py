@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 import perfcore_svc.perf.lbr
-from contract.design import Design, Save
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import Design, Event, Save
 from contract.trace import Access, AnyRecord, VmEntry
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
 NAME = "no-leak"
 TWO_VMS = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = on; }\nvm vm1 { lbr = on; }"
@@ -52,7 +52,7 @@ def test_one_vm_cannot_leak_to_itself() -> None:
 def test_readable_is_enough(design: Design) -> None:
     """Save axis none: the other VM's branches are there at entry, read or not."""
     records = shared_cpu(replace(design, save=Save.NONE))
-    if design is not KVM_SWITCH:
+    if design.event is not Event.NONE:
         # perf itself clears the ring for a task without LBR data: no leak, but a loss.
         assert finding(records, NAME).verdict == HELD
         assert finding(records, "no-loss").verdict == VIOLATED
@@ -65,7 +65,7 @@ def test_readable_is_enough(design: Design) -> None:
 
 
 def test_violated_when_perf_neither_resets_nor_restores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perfcore_svc.perf.lbr, "_restore", lambda machine, pc, ctx: None)
+    monkeypatch.setattr(perfcore_svc.perf.lbr, "_restore", lambda machine, pc, saved, owner: None)
     monkeypatch.setattr(perfcore_svc.perf.lbr, "lbr_reset", lambda machine, pc, why: None)
     violation, record = first(shared_cpu(MERGED), NAME)
 

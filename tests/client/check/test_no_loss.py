@@ -1,4 +1,4 @@
-"""no-loss: a guest that is never denied reads its last branches, across switches and exits."""
+"""no-loss: a guest that is not denied reads its last branches, across switches and exits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 import perfcore_svc.perf.lbr
 from contract.design import Design, Save
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from contract.trace import Access, AnyRecord, GuestMsr, LbrReset
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, outcomes, trace
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
 NAME = "no-loss"
 every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
@@ -51,7 +51,7 @@ def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered("host: run vm0/0 on cpu0;" + steps), MERGED), NAME).verdict == IDLE
 
 
-def test_denied_guest_is_judged_no_more() -> None:
+def test_denied_guest_begins_anew() -> None:
     """It was told with a #GP that the LBR is not its own; that the ring is empty afterwards is no surprise."""
     later = "host: close h0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: o2 = rdmsr LBR_FROM[4];"
     records = trace(ordered(USE + HOST + AGAIN + later), REVOKE_GP)
@@ -59,6 +59,16 @@ def test_denied_guest_is_judged_no_more() -> None:
     assert outcomes(records)["vm0/0:o1"] == "#GP"
     assert outcomes(records)["vm0/0:o2"] == 0
     assert finding(records, NAME).verdict == HELD
+
+
+def test_a_guest_that_got_the_lbr_back_is_judged_again() -> None:
+    """Once more the host takes it, and this time the guest does not hear of that."""
+    back = "host: close h0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 4; vm0/0: t2 = rdmsr LBR_TOS;"
+    lost = "host: h1 = open cpu0 pinned branch any; vm0/0: o2 = rdmsr LBR_FROM[t2];"
+    records = trace(ordered(USE + HOST + AGAIN + back + lost), REVOKE_GP, "drop:Revoke:2")
+
+    assert finding(trace(ordered(USE + HOST + AGAIN + back), REVOKE_GP), NAME).verdict == HELD
+    assert first(records, NAME)[0].text == "vm0/0 reads 0 where it left a branch of guest vm0/0"
 
 
 def test_written_values_count() -> None:
@@ -88,7 +98,7 @@ def test_violated_without_saving(design: Design) -> None:
 
 
 def test_violated_when_perf_skips_the_restore(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perfcore_svc.perf.lbr, "_restore", lambda machine, pc, ctx: None)
+    monkeypatch.setattr(perfcore_svc.perf.lbr, "_restore", lambda machine, pc, saved, owner: None)
 
     assert isinstance(first(switched(MERGED), NAME)[1], GuestMsr)
 

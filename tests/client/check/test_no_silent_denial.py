@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.design import Denial, Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from contract.design import DebugctlWrite, Denial, Design, FirstAccess
 from contract.trace import Access, GuestMsr
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
 NAME = "no-silent-denial"
 READ_ZERO = replace(REVOKE_GP, denial=Denial.READ_ZERO)
@@ -23,9 +23,18 @@ def test_held(design: Design) -> None:
 
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("steps", [USE + AGAIN, HOST, FIRST + "vm0/0: wrmsr DEBUGCTL, 0; vm0/0: branch 3;"])
+@pytest.mark.parametrize("steps", [USE + AGAIN, HOST])
 def test_not_exercised(design: Design, steps: str) -> None:
     assert finding(trace(ordered(steps), design), NAME).verdict == IDLE
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_leaving_the_lbr_off_is_no_use_of_it(design: Design) -> None:
+    """v8 denies it all the same: DEBUGCTL is an LBR MSR like the others there."""
+    steps = FIRST + "vm0/0: wrmsr DEBUGCTL, 0; vm0/0: branch 3;"
+    looks = design.debugctl_write is DebugctlWrite.MASK and design.first_access is FirstAccess.CREATE_THEN_ACCESS
+    denied = looks and design.denial is Denial.GP
+    assert finding(trace(ordered(steps), design), NAME).verdict == (HELD if denied else IDLE)
 
 
 def test_violated_by_passthrough() -> None:
@@ -35,9 +44,10 @@ def test_violated_by_passthrough() -> None:
     assert violation.text == "vm0/0 reaches the LBR itself although the host has the LBR of cpu0 on"
 
 
-def test_violated_by_v8s_debugctl() -> None:
+def test_violated_by_a_debugctl_that_does_not_look() -> None:
     """Turning the LBR on is acknowledged while the event is in ERROR."""
-    violation, record = first(trace(ordered(FIRST + "vm0/0: wrmsr DEBUGCTL, LBR;"), V8), NAME)
+    design = replace(V8, debugctl_write=DebugctlWrite.TABLE)
+    violation, record = first(trace(ordered(FIRST + "vm0/0: wrmsr DEBUGCTL, LBR;"), design), NAME)
 
     assert isinstance(record, Access)
     assert violation.text.startswith("vm0/0 is told that its access succeeded although")

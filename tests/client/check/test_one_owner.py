@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 import kvm_svc.endpoint
 from contract.design import Design
-from contract.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 from contract.messages import Revoke
 from contract.trace import GuestMsr, HostLbr, HostMsr, VmEntry
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 
 NAME = "one-owner"
 

@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 import kvm_svc.endpoint
 from contract.design import Event
-from contract.designs import DESIGNS, REVOKE_GP
 from contract.messages import Revoke
 from contract.trace import AnyRecord, Delivery, GuestMsr, VmEntry
 from kvm_svc.hypervisor import notifications
+from kvm_svc.hypervisor.claim import Phase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 from tests.client.check.runs import (
     AGAIN,
@@ -27,17 +27,18 @@ from tests.client.check.runs import (
     scenario,
     trace,
 )
+from tests.designs import DESIGNS, REVOKE_GP
 
 NAME = "revoked-means-revoked"
-# The thread comes back: EventState (ACTIVE, grant 2). The host takes the LBR: Revoke of grant 2.
+# The thread comes back: SchedIn with grant 1. The host takes the LBR: Revoke of grant 1.
 BACK = "host: run t0 on cpu0; host: run vm0/0 on cpu0;"
 TASK = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
 RACE = ordered(USE + BACK + HOST + AGAIN, head=TASK)
 
 
 def late_grant() -> list[AnyRecord]:
-    """Revoke of grant 2 overtakes the news of grant 2 (EventState 1 is INACTIVE, 2 is ACTIVE)."""
-    return play_late(RACE, REVOKE_GP, "EventState", 2, "Revoke")
+    """Revoke of grant 1 overtakes the SchedIn that says it goes on."""
+    return play_late(RACE, REVOKE_GP, "SchedIn", 2, "Revoke")
 
 
 def test_held() -> None:
@@ -86,15 +87,15 @@ def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_violated_without_the_newest_grant_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trusting(hv: Hypervisor, vcpu: Vcpu, grant: int, why: str) -> None:
-        vcpu.claim.grant, vcpu.claim.denied = grant, False
+    def trusting(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> None:
+        vcpu.claim.grant, vcpu.claim.phase = grant, Phase.HELD
 
     monkeypatch.setattr(notifications, "hold_grant", trusting)
     records = late_grant()
     violation, record = first(records, NAME)
 
     assert isinstance(record, VmEntry | GuestMsr)
-    assert "after grant 2 was revoked" in violation.text
+    assert "after grant 1 was revoked" in violation.text
     assert finding(trace(RACE, REVOKE_GP), NAME).verdict == HELD
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from client.check.judge import INVARIANTS
 from client.cli.app import app
-from contract.designs import DESIGNS
+from tests.designs import DESIGNS
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +102,8 @@ def test_exists_that_is_not_witnessed_is_undecided() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "central-story", "-d", "v9"], "unknown design 'v9', expected one of v7, v8, merged"),
-        (["run", "central-story", "-d", "revoke_gp"], "unknown design 'revoke_gp', did you mean 'revoke-gp'"),
+        (["run", "central-story", "-d", "v9"], "unknown design 'v9', expected a file or one of v7, v7-pinned, v8, "),
+        (["run", "central-story", "-d", "revoke_gp"], "revoke-ack, fail-entry, fenced, did you mean 'revoke-gp'?"),
         (["run", "no-such-story"], "no such file, nor a scenario of the library"),
         (["run", "missing.litmus"], "missing.litmus"),
         (["run", "central-story", "--fault", "lose:Revoke:1"], "unknown kind 'lose'"),
@@ -150,7 +150,11 @@ def test_bad_litmus_text_names_line_and_column(text: str, said: str) -> None:
     ("spoil", "said"),
     [
         (lambda text: text[: len(text) // 2], "not a run file"),
-        (lambda text: text.replace('"lbrlab-run"', '"other"', 1), "expected lbrlab-run version 1, found other"),
+        (
+            lambda text: text.replace('"lbrlab-run"', '"other"', 1),
+            "expected lbrlab-run version 2, found other version 2",
+        ),
+        (lambda text: text.replace('"version":2', '"version":1', 1), "version 2, found lbrlab-run version 1"),
         (lambda text: text.replace('"kind":"switch","cpu":0', '"kind":"switch","cpu":"x"', 1), "`$.trace[8].cpu`"),
         (lambda text: text.replace('"seq":5,', '"seq":6,', 1), "trace: record 5"),
         (lambda text: text.replace('"step host', '"stride host', 1), "tape: decision"),

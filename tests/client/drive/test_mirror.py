@@ -10,11 +10,11 @@ from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
 from contract.design import Design
-from contract.designs import DESIGNS
 from contract.lbr_ring import LbrRing
 from contract.trace import Setup
 from tests.client.drive.test_random_tapes import DrawnPolicy
 from tests.client.litmus.strategies import scenarios
+from tests.designs import DESIGNS
 
 
 def ring(lbr: LbrRing) -> tuple[list[int], list[int], list[int], int, int]:

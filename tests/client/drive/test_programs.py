@@ -18,11 +18,11 @@ from client.litmus.limits import MAX_EXECUTED
 from client.tape.decisions import format_tape, parse_tape
 from client.tape.policy import DefaultPolicy, ReplayPolicy
 from contract.design import Design
-from contract.designs import DESIGNS, MERGED
 from contract.errors import InputError
 from contract.trace import End, Statement, canonical
 from tests.client.check.runs import outcomes, play, scenario
 from tests.client.litmus.strategies import conditions, operands
+from tests.designs import DESIGNS, MERGED
 
 MASK = (1 << 64) - 1
 PYTHON: dict[str, Callable[[int, int], int]] = {
@@ -180,6 +180,7 @@ def test_programs_come_to_what_python_says(registers: dict[str, int | str], body
         found,
         lambda actor, register, value: found.update({(actor, register): value}),
         DEPTH,
+        {},
     )
     program.settle()
 

@@ -8,9 +8,9 @@ import pytest
 
 from client.check.verdict import verdict_on
 from client.litmus import load
-from contract.designs import MERGED
 from contract.trace import UserExit, VmExit
 from tests.client.check.runs import play
+from tests.designs import MERGED
 
 LIBRARY = Path(__file__).parents[3] / "client/scenarios"
 EXAMPLES = [

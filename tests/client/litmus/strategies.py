@@ -82,9 +82,11 @@ class _Actor:
         tasks: list[str],
         vcpus: list[str],
         *,
+        lets: tuple[str, ...],
         bounded: bool,
     ) -> None:
         self.bounded = bounded
+        self.lets = lets
         self.draw = draw
         self.name = name
         self.cpu = st.integers(0, cpus - 1)
@@ -116,6 +118,9 @@ class _Actor:
     def numbers(self) -> list[str]:
         return [register for register, stmt in self.set.items() if isinstance(stmt, a.NUMBERS)]
 
+    def operands_known(self) -> list[str]:
+        return [*self.numbers(), *self.lets]
+
     def fallible(self) -> list[str]:
         return [r for r, stmt in self.set.items() if isinstance(stmt, (*a.NUMBERS, a.GuestWrmsr, a.GuestReadLbr))]
 
@@ -123,14 +128,14 @@ class _Actor:
         return self.draw(st.sampled_from([self.register("a"), *self.numbers()]))
 
     def operand(self) -> a.Operand:
-        return operands(self.draw, self.numbers())
+        return operands(self.draw, self.operands_known())
 
     def end(self) -> a.Operand:
         few = st.one_of(st.integers(0, 3), st.just(a.DEPTH))
         return self.draw(few) if self.bounded else self.operand()
 
     def test(self) -> a.Condition:
-        return conditions(self.draw, self.numbers(), self.fallible())
+        return conditions(self.draw, self.operands_known(), self.fallible())
 
     def program(self, group: list[_Actor], depth: int, *, loop: bool) -> a.AnyStmt:
         draw = self.draw
@@ -167,7 +172,7 @@ class _Actor:
     def host(self) -> a.AnyStmt:
         draw = self.draw
         known = ["run", "run", "idle", "open", "open", "branch", "branch", "advance", "mux", "mediate"]
-        match draw(st.sampled_from(known + ["op", "read", "sample", "sample"] * bool(self.open))):
+        match draw(st.sampled_from(known + ["op", "read", "state", "sample", "sample"] * bool(self.open))):
             case "run" if self.tasks:
                 return a.RunOn(draw(st.sampled_from(self.tasks)), draw(self.cpu))
             case "open":
@@ -187,6 +192,10 @@ class _Actor:
                 return a.EventOp(op, draw(st.sampled_from(self.open)), op != "close" and draw(st.booleans()))
             case "read":
                 return a.ReadEvent(self.register("n", optional=True), draw(st.sampled_from(self.open)))
+            case "state":
+                if self.vcpus and draw(st.sampled_from([True, False])):
+                    return a.StateOf(self.register("e", optional=True), vcpu=draw(st.sampled_from(self.vcpus)))
+                return a.StateOf(self.register("e", optional=True), draw(st.sampled_from(self.open)))
             case "sample":
                 return a.SampleEvent(self.register("s", optional=True), draw(st.sampled_from(self.open)))
             case _:
@@ -253,7 +262,7 @@ class _Actor:
             case "get":
                 return a.UserGetMsr(self.register("v", optional=True), vcpu, self.msr(), self.thread())
             case _:
-                return a.UserStopLbr(vcpu)
+                return a.UserStopLbr(vcpu) if draw(st.sampled_from([True, False])) else a.UserReset(vcpu)
 
     def thread(self) -> str:
         return self.draw(st.sampled_from(["", *self.tasks]))
@@ -290,7 +299,9 @@ def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
     states: list[a.Term] = []
     for actor in actors:
         for register, stmt in actor.set.items():
-            if not isinstance(stmt, a.OpenEvent):
+            if isinstance(stmt, a.StateOf):
+                states.append(a.Reg(actor.name, register))
+            elif not isinstance(stmt, a.OpenEvent):
                 numbers.append(a.Reg(actor.name, register))
             for field in FIELDS.get(type(stmt), ()):
                 (states if field == "state" else numbers).append(a.Reg(actor.name, register, field))
@@ -338,8 +349,9 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6, *, bounded: bool = True) -> a
     tasks = draw(st.sampled_from([[], ["t0"], ["t0", "t1"]]))
     vcpus = [name for vm in vms for name in vm.vcpu_names()]
     extras = draw(st.sampled_from([[], ["user"], ["user", "host1"]]))
+    lets = draw(st.sampled_from([{}, {"turns": 3}, {"turns": 0, "many": 1 << 40}]))
     actors = {
-        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus, bounded=bounded)
+        name: _Actor(draw, name, machine.cpus, model, [*tasks, *vcpus], vcpus, lets=tuple(lets), bounded=bounded)
         for name in ["host", *vcpus, *extras]
     }
     names = draw(st.permutations(list(actors)))
@@ -353,4 +365,4 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6, *, bounded: bool = True) -> a
     if draw(st.booleans()):
         final = a.Final(draw(st.sampled_from(QUANTIFIERS)), draw(_expressions(list(actors.values()))))
     name = draw(st.sampled_from(["story", "host-event-takes-lbr", "C4_v8"]))
-    return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final)
+    return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final, lets=dict(lets))

@@ -42,6 +42,8 @@ host {
     m1 = unmediate;
     s0 = sample h0;
     n0 = read h0;
+    e0 = state h0;
+    e1 = state vm0/0;
     disable h0;
     enable h0;
     close h0;
@@ -70,6 +72,7 @@ user {
     u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;
     u1 = get vm0/0 LBR_TOS;
     stop_lbr vm0/0;
+    reset vm0/0;
 }
 
 host1, vm1/0 {

@@ -13,6 +13,7 @@ from client.tape.decisions import (
     LINES_LIMIT,
     Decision,
     Deliver,
+    Fire,
     Step,
     format_tape,
     parse_decision,
@@ -32,7 +33,8 @@ DELIVERIES = st.builds(
     st.integers(1, 999_999_999),
     st.sampled_from(MESSAGE_KINDS),
 )
-TAPES: st.SearchStrategy[list[Decision]] = st.lists(st.one_of(st.builds(Step, THREADS), DELIVERIES))
+FIRES = st.builds(Fire, SESSIONS, st.booleans(), st.sampled_from(["resend", "renew", "lease"]))
+TAPES: st.SearchStrategy[list[Decision]] = st.lists(st.one_of(st.builds(Step, THREADS), DELIVERIES, FIRES))
 
 
 @given(TAPES)
@@ -52,12 +54,14 @@ def test_comments_and_blank_lines(tape: list[Decision]) -> None:
 
 def test_the_example_in_the_docs() -> None:
     text = "lbrlab-tape 1\ntake kvm0>host 1 Hello\nstep host+vm0/0\ndrop host>kvm0 6 Revoke\n"
+    text += "timer kvm0>host resend\n"
     tape = parse_tape(text)
 
     assert tape == [
         Deliver(Fate.TAKE, "kvm0", True, 1, "Hello"),
         Step("host+vm0/0"),
         Deliver(Fate.DROP, "kvm0", False, 6, "Revoke"),
+        Fire("kvm0", True, "resend"),
     ]
     assert format_tape(tape) == text
 
@@ -68,17 +72,26 @@ def test_receiver() -> None:
     assert (to_host.receiver, to_kvm.receiver) == ("host", "kvm0")
 
 
+FORMS = (
+    r"expected 'step THREAD', 'take\|drop\|double\|overtake SENDER>RECEIVER N MESSAGE' or 'timer SENDER>RECEIVER WHAT'"
+)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("stop host", "expected 'step THREAD' or"),
-        ("step", "expected 'step THREAD' or"),
-        ("step a b", "expected 'step THREAD' or"),
-        ("lose kvm0>host 1 Hello", "expected 'step THREAD' or"),
-        ("take kvm0>host 0 Hello", "expected 'step THREAD' or"),
-        ("take kvm0>host -1 Hello", "expected 'step THREAD' or"),
-        ("take kvm0>host 1234567890 Hello", "expected 'step THREAD' or"),
-        ("take kvm0>host 1", "expected 'step THREAD' or"),
+        ("stop host", FORMS),
+        ("step", FORMS),
+        ("step a b", FORMS),
+        ("lose kvm0>host 1 Hello", FORMS),
+        ("take kvm0>host 0 Hello", FORMS),
+        ("take kvm0>host -1 Hello", FORMS),
+        ("take kvm0>host 1234567890 Hello", FORMS),
+        ("take kvm0>host 1", FORMS),
+        ("timer kvm0>host", FORMS),
+        ("timer kvm0 resend", FORMS),
+        ("timer kvm0>host 1 resend", FORMS),
+        ("timer kvm0>kvm1 resend", "one end of kvm0>kvm1 must be 'host'"),
         ("take kvm0>kvm1 1 Hello", "one end of kvm0>kvm1 must be 'host'"),
         ("take host>host 1 Hello", "one end of host>host must be 'host'"),
         ("take kvm0>host 1 Helo", "unknown message 'Helo'"),
@@ -112,4 +125,4 @@ def test_too_long() -> None:
 @given(st.text())
 def test_any_text_is_a_tape_or_an_input_error(text: str) -> None:
     with contextlib.suppress(InputError):
-        assert all(isinstance(d, Step | Deliver) for d in parse_tape(f"{HEADER}\n{text}"))
+        assert all(isinstance(d, Step | Deliver | Fire) for d in parse_tape(f"{HEADER}\n{text}"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from client.drive.flight import Flight
-from client.tape.decisions import Decision, Deliver, Step
+from client.tape.decisions import Decision, Deliver, Fire, Step
 from client.tape.faults import parse_fault
 from client.tape.policy import DefaultPolicy, ReplayPolicy, possible
 from contract.errors import InputError
 from contract.inbox import Fate
 from contract.messages import Available, Hello, RegisterVcpu, Revoke, SchedIn, Welcome
-from contract.trace import AnyRecord, Delivery, Send
+from contract.trace import AnyRecord, Delivery, Send, Timer
 
 ALL = ["a", "b", "c"]
 HELLO = Send(session="kvm0", to_host=True, epoch=1, n=1, clock=0, body=Hello("kvm0"))
@@ -20,6 +20,8 @@ WELCOME = Send(session="kvm0", to_host=False, epoch=1, n=1, clock=0, body=Welcom
 REVOKE = Send(session="kvm0", to_host=False, epoch=1, n=2, clock=0, body=Revoke(1, 1, ""))
 AVAILABLE = Send(session="kvm0", to_host=False, epoch=1, n=3, clock=0, body=Available(1, 0))
 REVOKE_2 = Send(session="kvm0", to_host=False, epoch=1, n=4, clock=0, body=Revoke(2, 2, ""))
+RESEND = Timer(session="kvm0", to_host=True, what="resend", due=7, awaited=True)
+RENEW = Timer(session="kvm0", to_host=True, what="renew", due=5, awaited=False)
 
 
 class World:
@@ -43,6 +45,10 @@ class World:
         if isinstance(decision, Deliver):
             how, d = str(decision.fate), decision
             self.add(Delivery(how, d.session, d.to_host, d.n, d.message))
+        elif isinstance(decision, Fire):
+            armed = self.flight.timers[decision.session, decision.to_host, decision.what]
+            self.flight.now = max(self.flight.now, armed.due)
+            self.add(Timer(armed.session, armed.to_host, armed.what, -1, armed.awaited))
         return str(decision)
 
     def run(self, policy: DefaultPolicy | ReplayPolicy, threads: list[str], limit: int) -> list[str]:
@@ -72,6 +78,25 @@ def test_threads_in_turn() -> None:
 
 def test_nothing_left_ends_the_run() -> None:
     assert DefaultPolicy().choose(World().flight, [], ALL) is None
+
+
+def test_a_timer_that_is_due_fires_after_the_messages_and_before_a_step() -> None:
+    world, policy = World(HELLO), DefaultPolicy()
+    world.add(RENEW)
+
+    assert world.run(policy, ["a"], 2) == ["take kvm0>host 1 Hello", "step a"]
+    world.flight.now = 5
+    assert world.run(policy, ["a"], 2) == ["timer kvm0>host renew", "step a"]
+
+
+def test_time_passes_by_itself_only_where_a_timer_is_awaited() -> None:
+    """Up to the timer that is awaited; those that run out earlier fire on the way."""
+    world = World()
+    world.add(RENEW)
+    assert DefaultPolicy().choose(world.flight, [], ALL) is None
+
+    world.add(RESEND)
+    assert world.run(DefaultPolicy(), [], 3) == ["timer kvm0>host renew", "timer kvm0>host resend", "None"]
 
 
 @pytest.mark.parametrize("fate", ["drop", "double"])
@@ -138,6 +163,17 @@ def test_possible() -> None:
     ]
 
 
+def test_possible_timers_come_last_the_first_due_before_the_others() -> None:
+    world = World()
+    world.add(RESEND, RENEW)
+
+    assert [str(d) for d in possible(world.flight, ["b"])] == [
+        "step b",
+        "timer kvm0>host renew",
+        "timer kvm0>host resend",
+    ]
+
+
 def test_replay_follows_the_tape() -> None:
     tape: list[Decision] = [Step("b"), Deliver(Fate.DROP, "kvm0", False, 2, "Revoke"), Step("a")]
 
@@ -183,6 +219,24 @@ def test_tape_too_long() -> None:
 
 def test_tape_as_long_as_the_run() -> None:
     assert ReplayPolicy([]).choose(World().flight, [], ALL) is None
+
+
+def test_a_tape_may_end_before_a_timer_that_nobody_waits_for() -> None:
+    world = World()
+    world.add(RENEW)
+    assert ReplayPolicy([]).choose(world.flight, [], ALL) is None
+
+    world.flight.now = 5
+    with pytest.raises(InputError, match="the tape ends, but 'timer kvm0>host renew' is still possible"):
+        ReplayPolicy([]).choose(world.flight, [], ALL)
+
+
+def test_a_tape_may_not_end_before_a_timer_that_is_awaited() -> None:
+    world = World()
+    world.add(RESEND)
+
+    with pytest.raises(InputError, match="the tape ends, but 'timer kvm0>host resend' is still possible"):
+        ReplayPolicy([]).choose(world.flight, [], ALL)
 
 
 def test_flight_counts_kinds_over_all_ways() -> None:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, PerfView, Retire, RunTask
-from contract.designs import DESIGNS
 from contract.inbox import Fate
 from contract.machine import AnyOp, AnyReply, AnyRequest, Controls, Enter
 from contract.messages import CreateEvent, Envelope
@@ -20,7 +19,9 @@ from contract.wire.errors import WireValueError
 from contract.wire.methods import Decide, command_types
 from lbrlab.v1 import contract_pb2, control_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2
 from tests.contract.wire.structs import STRUCTS, message_of, structs
+from tests.designs import DESIGNS
 
+AXES = DESIGNS["v7"].axes()
 CASES = [pytest.param(struct, message_of(struct), id=struct.__name__) for struct in STRUCTS]
 
 
@@ -90,7 +91,7 @@ def test_every_design_survives(design: Any) -> None:
         ({"colour": "red"}, "unknown axis 'colour', expected one of event, admission, "),
         ({"event": "many"}, "event = 'many', expected one of none, task-flexible, task-pinned"),
         ({"event": "none", "shut-out": "perhaps"}, "shut-out = 'perhaps', expected one of yes, no"),
-        ({"event": "none", "passthrough": "at-entry"}, "no value for axis 'denial'"),
+        ({"event": "none", "passthrough": "at-entry"}, "no value for axis 'admission'"),
     ],
 )
 def test_a_bad_design_is_named(axes: dict[str, str], message: str) -> None:
@@ -99,11 +100,11 @@ def test_a_bad_design_is_named(axes: dict[str, str], message: str) -> None:
         from_proto(made, type(DESIGNS["v7"]))
 
 
-def test_axes_that_are_not_named_have_their_defaults() -> None:
-    axes = {"event": "none", "passthrough": "at-entry", "denial": "gp"}
-    design = from_proto(control_pb2.Design(name="mine", axes=axes), type(DESIGNS["v7"]))
-
-    assert (design.save, design.shut_out, design.info_known) == ("perf-switch", False, True)
+@pytest.mark.parametrize("axis", AXES)
+def test_no_axis_has_a_default(axis: str) -> None:
+    made = control_pb2.Design(name="mine", axes={other: value for other, value in AXES.items() if other != axis})
+    with pytest.raises(WireValueError, match=f"^design 'mine': no value for axis '{axis}'$"):
+        from_proto(made, type(DESIGNS["v7"]))
 
 
 @pytest.mark.parametrize("fate", [0, 99])

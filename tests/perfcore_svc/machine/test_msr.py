@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.lbr_ring import LbrRing, from_field
+from contract.lbr_ring import LbrRing, from_field, mended_from
 from contract.provenance import branch_base
 from contract.x86 import (
     IA32_DEBUGCTL,
@@ -19,7 +19,7 @@ from contract.x86 import (
     lbr_ranges,
 )
 from perfcore_svc.machine.cpu import Cpu
-from perfcore_svc.machine.msr import GeneralProtectionError, quirked_from, rdmsr, wrmsr
+from perfcore_svc.machine.msr import GeneralProtectionError, rdmsr, wrmsr
 
 KERNEL_ADDRESS = 0xFFFF_8000_1234_5678
 USER_ADDRESS = 0x1234_5678
@@ -142,7 +142,7 @@ def test_haswell_does_not_take_back_what_it_stored_for_a_kernel_branch() -> None
     cpu = cpu_of("haswell")
     stored = from_field(4, branch_base(1, False, "jmp", "kernel"))
     assert not takes(cpu, 0x680, stored)
-    assert takes(cpu, 0x680, quirked_from(cpu.lbr.model, stored))
+    assert takes(cpu, 0x680, mended_from(cpu.lbr.model, stored))
 
 
 @given(
@@ -159,7 +159,7 @@ def test_a_mended_from_is_taken_and_keeps_address_and_mispredict(
     stored = from_field(model.lbr_fmt, branch_base(1, True, "call", privilege) + 2 * serial)
     if model.lbr_fmt in (3, 4) and mispredicted:
         stored |= MISPREDICT
-    mended = quirked_from(model, stored)
+    mended = mended_from(model, stored)
     tsx_flags = IN_TX | ABORT if model.lbr_fmt == 4 else 0
     assert mended & ~tsx_flags == stored & ~tsx_flags
     assert takes(cpu, model.from_base, mended)

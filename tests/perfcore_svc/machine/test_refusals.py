@@ -7,10 +7,10 @@ import pytest
 from contract.lbr_ring import LbrRing
 from contract.machine import Branch, Check, Cpuid, EntryRefused, LbrLoaded, LoadLbr, NotRunning, Ran
 from contract.messages import LbrImage
-from contract.trace import HostMsr
-from contract.x86 import MSR_LBR_SELECT, MSR_LBR_TOS, SELECT_CALL_STACK, lbr_model
+from contract.trace import LbrRestore, LbrSave, VmEntry, VmExit
+from contract.x86 import SELECT_CALL_STACK, lbr_model
 from tests.perfcore_svc.hosts import picture
-from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, FROM0, LBR, RESERVED, Bench, left
+from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, FROM0, LBR, RESERVED, Bench, kinds, left
 
 
 @pytest.mark.parametrize(("event", "active"), [(ACTIVE_EVENT, True), (8, False)])
@@ -19,21 +19,12 @@ def test_a_cpuid_exit_says_what_the_entry_check_saw(event: int, active: bool) ->
     assert exit_.event_active is active
 
 
-def test_a_bad_store_list_refuses_the_entry_and_nothing_changes() -> None:
-    m = Bench()
-    m.cpus[0].debugctl = LBR
-    before = picture(m.cpus)
-    assert m.enter(Branch(1), store=[MSR_LBR_TOS, 0x684]) == EntryRefused("msr-store: 0x684")
-    assert picture(m.cpus) == before
-    assert not any(m.operations.values())
-
-
 def test_a_refused_request_leaves_no_vmcs() -> None:
     m = Bench()
     m.go_on()
     m.enter(debugctl=RESERVED)
-    m.enter(store=[0x684])
-    m.enter(load=[(0x684, 0)])
+    m.enter(lbr=LbrImage(0, 4))
+    m.enter(lbr=LbrImage(0, 0, [1 << 47, 0, 0, 0], FOUR, FOUR))
     m.enter(check=Check(8, when_active=True, otherwise=False, refuse=True))
     m.ask(LoadLbr("nobody", 0, LbrImage()))
     assert m.vmcs == {}
@@ -41,11 +32,14 @@ def test_a_refused_request_leaves_no_vmcs() -> None:
     assert list(m.vmcs) == ["v"]
 
 
-def test_the_load_list_is_on_record() -> None:
+def test_a_switched_lbr_is_on_record() -> None:
     m = Bench()
-    m.enter(load=[(MSR_LBR_TOS, 3), (MSR_LBR_SELECT, 6)])
-    loads = [(r.by, r.write, r.msr, r.value, r.on_behalf) for r in m.log.records if isinstance(r, HostMsr)]
-    assert loads == [("vmx", True, MSR_LBR_TOS, 3, ""), ("vmx", True, MSR_LBR_SELECT, 6, "")]
+    image = LbrImage(6, 3, [1, 2, 3, 4], [5, 6, 7, 8], FOUR)
+    m.enter(Cpuid(), lbr=image)
+    assert kinds(m.log) == [LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
+    restores = [(r.by, r.owner, r.image, r.select) for r in m.log.records if isinstance(r, LbrRestore)]
+    assert restores == [("vmx", "v", image, True), ("vmx", "host", LbrImage(), True)]
+    assert [(r.by, r.owner, r.valid) for r in m.log.records if isinstance(r, LbrSave)] == [("vmx", "v", 4)]
 
 
 FOUR = [0] * 4
@@ -57,6 +51,16 @@ BAD_IMAGES = [
     LbrImage(0, 0, FOUR, [1] * 5, FOUR),
     LbrImage(0, 0, FOUR, FOUR, [1] * 8),
 ]
+
+
+@pytest.mark.parametrize("image", BAD_IMAGES)
+def test_a_malformed_image_refuses_the_entry_and_nothing_changes(image: LbrImage) -> None:
+    m = Bench()
+    m.cpus[0].debugctl = LBR
+    before = picture(m.cpus)
+    assert m.enter(Branch(1), lbr=image) == EntryRefused("msr-load: this is no image of this LBR")
+    assert picture(m.cpus) == before
+    assert m.operations == {}
 
 
 @pytest.mark.parametrize("image", BAD_IMAGES)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.designs import REVOKE_GP
 from contract.machine import (
     Check,
     Continue,
@@ -18,6 +17,7 @@ from contract.machine import (
     LbrLoaded,
     LbrStored,
     LoadLbr,
+    Look,
     MsrDone,
     NotRunning,
     Ran,
@@ -28,10 +28,12 @@ from contract.machine import (
     WriteMsr,
 )
 from contract.messages import LbrImage
+from contract.trace import VmEntry, VmEntryRefused
 from contract.x86 import MSR_LBR_SELECT, MSR_LBR_TOS
-from tests.perfcore_svc.hosts import make_host
+from tests.designs import REVOKE_GP
+from tests.perfcore_svc.hosts import make_host, picture
 from tests.perfcore_svc.kvm import Kvm
-from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, Bench, left
+from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, FREEZE, LBR, Bench, left
 
 # Conditions ------------------------------------------------------------------------------------------------
 
@@ -54,9 +56,18 @@ def test_without_a_check_nothing_is_said_of_an_event() -> None:
 def test_a_check_can_refuse_the_entry() -> None:
     m = Bench()
     check = Check(8, when_active=True, otherwise=False, refuse=True)
-    assert isinstance(m.enter(Cpuid(), check=check), EntryRefused)
+    assert m.enter(Cpuid(), check=check) == EntryRefused("the entry check", checked=True)
     assert m.cpus[0].guest == ""
+    assert [(r.vcpu, r.reason) for r in m.log.records if isinstance(r, VmEntryRefused)] == [("v", "the entry check")]
     assert isinstance(m.enter(Cpuid(), check=Check(ACTIVE_EVENT, True, False, refuse=True)), Exit)
+
+
+@pytest.mark.parametrize(("event", "debugctl"), [(ACTIVE_EVENT, LBR | FREEZE), (8, FREEZE)])
+def test_a_check_can_strip_the_guests_lbr_bit(event: int, debugctl: int) -> None:
+    m = Bench()
+    check = Check(event, when_active=True, otherwise=False, strip=True)
+    assert left(m.enter(Cpuid(), debugctl=LBR | FREEZE, check=check)).debugctl == debugctl
+    assert [r.debugctl for r in m.log.records if isinstance(r, VmEntry)] == [debugctl]
 
 
 def test_a_check_on_a_grant_fails_once_that_grant_is_over() -> None:
@@ -64,8 +75,9 @@ def test_a_check_on_a_grant_fails_once_that_grant_is_over() -> None:
     Kvm(host)
     event = host.guest()
     old = event.grant
-    host.run("")
-    host.run("v")
+    host.open("P", "any", pinned=True)
+    host.close("P")
+    host.enable(event.name)
     assert event.grant > old > 0
     for grant, passed in ((0, True), (event.grant, True), (old, False)):
         check = Check(event.id, when_active=True, otherwise=False, grant=grant)
@@ -83,6 +95,27 @@ def test_host_accesses_are_conditional(event: int, met: bool) -> None:
     assert m.ask(ReadMsr("v", 0, MSR_LBR_SELECT, event)) == MsrDone(met, 3 if met else 0)
 
 
+@pytest.mark.parametrize(("grant", "met"), [(0, True), (1, True), (2, False)])
+def test_a_condition_can_name_the_grant(grant: int, met: bool) -> None:
+    m = Bench()
+    assert m.ask(WriteMsr("v", 0, MSR_LBR_SELECT, 6, ACTIVE_EVENT, grant=grant)) == MsrDone(met, 6 if met else 0)
+    assert m.cpus[0].lbr.select == (6 if met else 0)
+    m.cpus[0].lbr.select = 3
+    assert m.ask(ReadMsr("v", 0, MSR_LBR_SELECT, ACTIVE_EVENT, grant=grant)) == MsrDone(met, 3 if met else 0)
+
+
+@pytest.mark.parametrize(
+    ("event", "grant", "met"),
+    [(ACTIVE_EVENT, 0, True), (ACTIVE_EVENT, 1, True), (ACTIVE_EVENT, 2, False), (8, 0, False)],
+)
+def test_a_look_tells_the_condition_and_touches_nothing(event: int, grant: int, met: bool) -> None:
+    m = Bench()
+    before = picture(m.cpus)
+    assert m.ask(Look("v", 0, event, grant)) == MsrDone(met)
+    assert picture(m.cpus) == before
+    assert (m.log.records, m.operations) == ([], {})
+
+
 def test_a_host_access_that_faults_says_so() -> None:
     m = Bench()
     assert m.ask(ReadMsr("v", 0, 0x684)) == MsrDone(met=True, fault=True)
@@ -97,6 +130,7 @@ REQUESTS: list[Make] = [
     lambda v, c: Continue(v, c, []),
     lambda v, c: ReadMsr(v, c, MSR_LBR_TOS),
     lambda v, c: WriteMsr(v, c, MSR_LBR_TOS, 1),
+    lambda v, c: Look(v, c, ACTIVE_EVENT),
     lambda v, c: StoreLbr(v, c),
     lambda v, c: LoadLbr(v, c, LbrImage(1, 1)),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from contract.machine import (
     Branch,
@@ -16,9 +17,14 @@ from contract.machine import (
     Wrmsr,
 )
 from contract.messages import LbrImage
-from contract.trace import GuestMsr, HostMsr, VmEntry, VmEntryRefused, VmExit
-from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS
+from contract.trace import GuestMsr, VmEntry, VmEntryRefused, VmExit
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, SELECT_CALL_STACK
+from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.machine.bench import BTF, FREEZE, FROM0, LBR, RESERVED, Bench, kinds, left
+
+FOUR = [0] * 4
+EMPTY = LbrImage(0, 0, FOUR, FOUR, FOUR)
+IMAGE = LbrImage(5, 2, [1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 9, 9])
 
 # DEBUGCTL ------------------------------------------------------------------------------------------------
 
@@ -49,12 +55,22 @@ def test_exit_zeroes_debugctl_and_the_remembered_value_is_written_back(
     assert record.debugctl == after
 
 
+def test_what_the_guest_has_in_debugctl_can_stay_on_after_the_exit() -> None:
+    m = Bench()
+    m.cpus[0].debugctl = BTF
+    exit_ = left(m.enter(Cpuid(), debugctl=LBR, host_debugctl=FREEZE, keep_debugctl=True))
+    assert (exit_.debugctl, m.cpus[0].debugctl) == (LBR, LBR)
+    assert [r.debugctl for r in m.log.records if isinstance(r, VmExit)] == [LBR]
+
+
 def test_entry_and_exit_leave_the_ring_alone() -> None:
     m = Bench()
-    m.cpus[0].lbr.load(LbrImage(5, 2, [1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 9, 9]), with_select=True)
+    m.cpus[0].lbr.load(IMAGE, with_select=True)
     before = m.cpus[0].lbr.store()
-    m.enter(Cpuid(), debugctl=LBR)
+    exit_ = left(m.enter(Cpuid(), debugctl=LBR))
     assert m.cpus[0].lbr.store() == before
+    assert exit_.lbr is None
+    assert [r.switched for r in m.log.records if isinstance(r, VmEntry)] == [False]
 
 
 def test_reserved_debugctl_bits_fail_the_entry() -> None:
@@ -107,11 +123,11 @@ def test_a_fault_ends_the_guest_code() -> None:
 
 def test_an_interrupt_is_reported_at_the_next_continue() -> None:
     m = Bench()
-    m.enter(debugctl=LBR, store=[MSR_LBR_TOS], host_debugctl=FREEZE)
+    m.enter(debugctl=LBR, lbr=IMAGE, host_debugctl=FREEZE)
     m.interrupt(m.cpus[0])
     assert (m.cpus[0].guest, m.cpus[0].debugctl) == ("", FREEZE)
     exit_ = left(m.go_on(Nop()))
-    assert (exit_.reason, exit_.values, exit_.debugctl, exit_.stored) == ("external-interrupt", [], LBR, [0])
+    assert (exit_.reason, exit_.values, exit_.debugctl, exit_.lbr) == ("external-interrupt", [], LBR, IMAGE)
     assert isinstance(m.go_on(Nop()), NotRunning), "it is reported once"
 
 
@@ -157,31 +173,71 @@ def test_a_kick_forces_the_guest_out_before_it_goes_on() -> None:
 # MSR lists -------------------------------------------------------------------------------------------------
 
 
-def test_msrs_are_loaded_at_entry_and_stored_at_exit() -> None:
+def test_the_guests_lbr_is_loaded_at_entry_and_stored_at_exit() -> None:
     m = Bench()
-    exit_ = left(
-        m.enter(Wrmsr(MSR_LBR_SELECT, 6), Cpuid(), passthrough=True, load=[(MSR_LBR_TOS, 3)], store=[0x1C8, 0x1C9])
-    )
-    assert exit_.stored == [6, 3]
-    assert m.operations == {"wrmsr": 2, "vmentry": 1, "vmexit": 1, "rdmsr": 2}
+    ops = Wrmsr(MSR_LBR_SELECT, 6), Rdmsr(MSR_LBR_TOS), Rdmsr(FROM0 + 3), Cpuid()
+    exit_ = left(m.enter(*ops, passthrough=True, lbr=IMAGE))
+    assert exit_.values == [GuestValue(6), GuestValue(2), GuestValue(4)]
+    assert exit_.lbr == replace(IMAGE, select=6)
+    assert [r.switched for r in m.log.records if isinstance(r, VmEntry)] == [True]
 
 
-def test_stored_debugctl_is_the_guests() -> None:
-    assert left(Bench().enter(Cpuid(), debugctl=LBR, store=[IA32_DEBUGCTL])).stored == [LBR]
-
-
-@pytest.mark.parametrize("bad", [(0x684, 0), (MSR_LBR_SELECT, 1 << 10), (FROM0, 1 << 47)])
-def test_a_bad_load_refuses_the_entry(bad: tuple[int, int]) -> None:
+def test_an_lbr_that_the_host_does_not_use_is_empty_after_the_exit() -> None:
     m = Bench()
-    reply = m.enter(Branch(1), debugctl=LBR, load=[(MSR_LBR_TOS, 1), bad])
-    assert reply == EntryRefused(f"msr-load: {bad[0]:#x}")
-    assert (m.cpus[0].guest, m.cpus[0].debugctl) == ("", 0)
-    assert kinds(m.log) == [HostMsr, VmEntryRefused], "what was loaded before stays loaded, and on record"
+    m.cpus[0].lbr.load(IMAGE, with_select=True)
+    exit_ = left(m.enter(Branch(2), Cpuid(), debugctl=LBR, lbr=LbrImage()))
+    assert exit_.lbr is not None
+    assert (exit_.lbr.tos, exit_.lbr.from_ip.count(0)) == (2, 2)
+    assert m.cpus[0].lbr.store() == EMPTY
+
+
+def test_an_lbr_that_the_host_uses_is_put_aside_and_put_back() -> None:
+    m = Bench()
+    m.cpus[0].lbr.load(IMAGE, with_select=True)
+    m.cpus[0].debugctl = LBR
+    exit_ = left(m.enter(Branch(2), Cpuid(), debugctl=LBR, lbr=LbrImage()))
+    assert exit_.lbr is not None
+    assert (exit_.lbr.tos, exit_.lbr.from_ip.count(0)) == (2, 2), "nothing of the host is in it"
+    assert m.cpus[0].lbr.store() == IMAGE
+
+
+@pytest.mark.parametrize(("host_debugctl", "more"), [(0, {}), (LBR, {"rdmsr": 14, "lbr-save": 1, "wrmsr": 1})])
+def test_a_switched_lbr_costs_each_register_three_times(host_debugctl: int, more: dict[str, int]) -> None:
+    """TOS, SELECT, and FROM, TO and INFO of four entries: loaded, stored, and loaded for the host."""
+    m = Bench()
+    m.cpus[0].debugctl = host_debugctl
+    m.enter(Cpuid(), lbr=IMAGE)
+    assert m.operations == {"vmentry": 1, "vmexit": 1, "msr-load": 28, "msr-store": 14, **more}
+
+
+BAD_VALUES = [
+    ("sandybridge", LbrImage(SELECT_CALL_STACK, 0, FOUR, FOUR, FOUR), MSR_LBR_SELECT),
+    ("skylake", LbrImage(0, 0, [0, 1 << 47, 0, 0], FOUR, FOUR), FROM0 + 1),
+    ("skylake", LbrImage(0, 0, FOUR, [0, 0, 1 << 47, 0], FOUR), 0x6C2),
+    ("skylake", LbrImage(0, 0, FOUR, FOUR, [0, 0, 0, 1 << 16]), 0xDC3),
+]
+
+
+@pytest.mark.parametrize(("lbr", "image", "msr"), BAD_VALUES)
+def test_a_bad_value_refuses_the_entry_before_anything_is_loaded(lbr: str, image: LbrImage, msr: int) -> None:
+    m = Bench(lbr)
+    before = picture(m.cpus)
+    assert m.enter(Branch(1), debugctl=LBR, lbr=image) == EntryRefused(f"msr-load: {msr:#x}")
+    assert picture(m.cpus) == before
+    assert (kinds(m.log), m.operations) == ([VmEntryRefused], {})
 
 
 def test_a_haswell_kernel_from_in_the_load_list_must_be_sign_extended() -> None:
     """The errata that made such a list fail the entry on real machines."""
     m = Bench("haswell")
     stored = 0x1FFF_8000_1234_5678
-    assert isinstance(m.enter(load=[(FROM0, stored)]), EntryRefused)
-    assert isinstance(m.enter(load=[(FROM0, stored | 3 << 61)]), Ran)
+    assert m.enter(lbr=LbrImage(0, 0, [stored, 0, 0, 0], FOUR, FOUR)) == EntryRefused(f"msr-load: {FROM0:#x}")
+    assert isinstance(m.enter(lbr=LbrImage(0, 0, [stored | 3 << 61, 0, 0, 0], FOUR, FOUR)), Ran)
+
+
+def test_a_haswell_image_comes_out_of_an_exit_fit_to_go_in_again() -> None:
+    m = Bench("haswell")
+    stored = left(m.enter(Branch(1), Cpuid(), debugctl=LBR, lbr=LbrImage())).lbr
+    assert stored is not None
+    assert stored.from_ip[1] >> 61 == 3, "a kernel address, sign-extended up to bit 62"
+    assert isinstance(m.enter(lbr=stored), Ran)

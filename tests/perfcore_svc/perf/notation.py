@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contract.design import Design
-from contract.designs import MERGED
 from contract.trace import EventFailed, TraceLog
+from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, picture, set_up
 
 KERNELS = ("v5.3", "v5.12", "v6.16")

@@ -21,11 +21,11 @@ from contract.control import (
     Sample,
     SetMuxInterval,
 )
-from contract.designs import MERGED
 from contract.errors import RefusedError
 from contract.machine import StoreLbr
 from contract.trace import EventFailed, Switch, TraceLog
 from perfcore_svc.core import BRANCHES_LIMIT, HostCore
+from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, make_host, picture
 
 

@@ -36,12 +36,14 @@ def test_taking_an_event_off_interrupts_the_guest(take_off: object) -> None:
     assert host.machine.cpus[0].debugctl == 0, "the host's value, restored by the exit, is off now"
 
 
-def test_an_event_that_is_not_on_goes_without_an_interrupt() -> None:
+def test_an_event_that_is_off_is_disabled_without_an_interrupt_and_closed_with_one() -> None:
     host = make_host(running="v")
     host.open("P", "any", disabled=True)
     in_guest_mode(host)
-    host.close("P")
+    host.disable("P")
     assert host.machine.cpus[0].guest == "v"
+    host.close("P")
+    assert host.machine.cpus[0].guest == ""
 
 
 @pytest.mark.parametrize(("cpu", "guest"), [(1, "v"), (0, ""), (-1, "")])

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import LosingAdd
-from contract.designs import MERGED
+from tests.designs import MERGED
 from tests.perfcore_svc.perf.notation import Stage, every_kernel, group, stage
 
 # Closing a leader ------------------------------------------------------------------------------------------

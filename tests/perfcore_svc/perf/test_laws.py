@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from contract.control import Disable, Enable, Open, RunTask, SetMuxInterval
 from contract.design import Design
-from contract.designs import MERGED, REVOKE_GP, V7, V8
 from contract.errors import RefusedError
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import FLEXIBLE, PerfEvent, State
+from tests.designs import MERGED, REVOKE_GP, V7, V8
 from tests.perfcore_svc.hosts import VCPUS, Host, make_host, picture
 from tests.perfcore_svc.kvm import Kvm
 from tests.perfcore_svc.perf.bookkeeping import CHECKS, check_times

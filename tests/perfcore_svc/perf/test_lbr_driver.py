@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.design import LosingAdd
-from contract.designs import MERGED, V8
+from contract.design import LosingAdd, SaveSelect
 from contract.trace import HostLbr, LbrReset
 from contract.x86 import SELECT_CALL_STACK
 from perfcore_svc.perf import sched
+from tests.designs import MERGED, V8
 from tests.perfcore_svc.hosts import Host, make_host
 
 LBR, FREEZE, BTF = 1, 1 << 11, 2
@@ -73,10 +73,17 @@ def test_reset_spares_tos_and_the_hosts_select() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "save_select", "select"), [("v6.16", True, 0), ("v6.16", False, 6), ("v5.12", True, 6)]
+    ("kernel", "save_select", "select"),
+    [
+        ("v6.16", SaveSelect.YES, 0),
+        ("v6.16", SaveSelect.SINCE_V5_16, 0),
+        ("v6.16", SaveSelect.NO, 6),
+        ("v5.12", SaveSelect.YES, 6),
+        ("v5.12", SaveSelect.SINCE_V5_16, 6),
+    ],
 )
 def test_the_reset_for_a_guest_clears_select_where_the_design_saves_it(
-    kernel: str, save_select: bool, select: int
+    kernel: str, save_select: SaveSelect, select: int
 ) -> None:
     host = make_host(kernel=kernel, design=replace(MERGED, save_select=save_select), running="v")
     host.machine.cpus[0].lbr.select = 6

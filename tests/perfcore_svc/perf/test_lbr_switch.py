@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.designs import MERGED
+from contract.design import SaveSelect
 from contract.trace import LbrReset, LbrRestore, LbrSave
 from perfcore_svc.perf import lbr
+from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, make_host
 
 
@@ -200,8 +201,9 @@ def test_switching_without_lbr_users_touches_nothing() -> None:
     assert ring(host) == [1, 4, 3, 2]
 
 
-def test_a_guests_ring_and_select_follow_its_thread() -> None:
-    host = make_host(kernel="v6.16", design=replace(MERGED, save_select=True), running="v")
+@pytest.mark.parametrize("save_select", [SaveSelect.YES, SaveSelect.SINCE_V5_16])
+def test_a_guests_ring_and_select_follow_its_thread(save_select: SaveSelect) -> None:
+    host = make_host(kernel="v6.16", design=replace(MERGED, save_select=save_select), running="v")
     host.guest()
     silicon = host.machine.cpus[0].lbr
     silicon.select, silicon.tos, silicon.from_ip = 5, 2, [10, 11, 12, 13]
@@ -211,6 +213,19 @@ def test_a_guests_ring_and_select_follow_its_thread() -> None:
     silicon.select = 6
     host.run("v")
     assert (silicon.select, silicon.tos, silicon.from_ip) == (5, 2, [10, 11, 12, 13])
+
+
+@pytest.mark.parametrize(("kernel", "save_select"), [("v6.16", SaveSelect.NO), ("v5.12", SaveSelect.SINCE_V5_16)])
+def test_the_ring_follows_without_select_where_that_is_not_saved(kernel: str, save_select: SaveSelect) -> None:
+    host = make_host(kernel=kernel, design=replace(MERGED, save_select=save_select), running="v")
+    host.guest()
+    silicon = host.machine.cpus[0].lbr
+    silicon.select, silicon.tos, silicon.from_ip = 5, 2, [10, 11, 12, 13]
+    host.run("w")
+    host.guest("w")
+    silicon.select = 6
+    host.run("v")
+    assert (silicon.select, silicon.tos, silicon.from_ip) == (6, 2, [10, 11, 12, 13])
 
 
 @pytest.mark.parametrize(("lbr_name", "reset", "restore", "save"), [("skylake", 96, 97, 97), ("haswell", 32, 33, 33)])
@@ -223,7 +238,7 @@ def test_msr_operations_of_one_call(lbr_name: str, reset: int, restore: int, sav
     lbr.sched_task(host.machine, pc, context, switch_in=False)
     assert counted == {"rdmsr": save, "lbr-save": 1}
     counted.clear()
-    pc.last_task_ctx = None
+    pc.last_saved = None
     lbr.sched_task(host.machine, pc, context, switch_in=True)
     assert (counted["wrmsr"], counted["lbr-restore"]) == (restore, 1)
     assert 1 <= counted["rdmsr"] <= 2

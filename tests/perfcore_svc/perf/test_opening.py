@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from contract.designs import MERGED, V8
 from contract.errors import RefusedError
+from tests.designs import MERGED, V8
 from tests.perfcore_svc.perf.notation import Stage, refused, stage
 
 # Branch filters --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import Admission, Event
-from contract.designs import MERGED, V7, V8
+from tests.designs import MERGED, V7, V8
 from tests.perfcore_svc.hosts import Host, make_host
 
 KERNELS = ("v5.3", "v5.12", "v6.16")

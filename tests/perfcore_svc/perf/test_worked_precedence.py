@@ -4,7 +4,7 @@ merged (E20), and opens that fail (E17, E18, E27)."""
 from __future__ import annotations
 
 from contract.control import Mediate
-from contract.designs import MERGED, V8
+from tests.designs import MERGED, V8
 from tests.perfcore_svc.perf.notation import Stage, every_kernel, new_kernels, old_kernel, stage
 
 

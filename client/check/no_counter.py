@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from client.check.world import World, lbr_on
+from contract.trace import CounterEvent, EventChange, GuestPmi, Pmi, VmEntry
+
+
+class NoCounter(Monitor):
+    """The event that stands for a guest never holds a counter or overflows, and a guest that has programmed no counter
+    gets no PMI. Exercised once such an event is ACTIVE, or a guest enters with its LBR on."""
+
+    name = "no-counter"
+    about = "LBR emulation takes no counter and causes no PMI"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.counting: set[str] = set()
+
+    def _changed(self, r: EventChange) -> None:
+        event = self.world.events[r.event]
+        if not event.opened.guest or r.new != "ACTIVE":
+            return
+        self.exercised = True
+        if event.opened.counter:
+            self.violated(r.seq, f"{r.name} takes a counter of cpu{r.cpu}", event.opened.seq)
+
+    def _entry(self, r: VmEntry) -> None:
+        self.exercised = self.exercised or lbr_on(r.debugctl)
+
+    def _pmi(self, r: Pmi) -> None:
+        for event in self.world.events.values():
+            if event.opened.guest and event.opened.name in r.events:
+                self.violated(r.seq, f"{event.opened.name} causes a PMI", event.opened.seq)
+
+    def _counter(self, r: CounterEvent) -> None:
+        self.counting.add(r.vcpu)
+
+    def _guest_pmi(self, r: GuestPmi) -> None:
+        if r.vcpu not in self.counting:
+            self.violated(r.seq, f"{r.vcpu} gets a PMI, and has programmed no counter")
+
+    HANDLERS: ClassVar = {
+        EventChange: _changed,
+        VmEntry: _entry,
+        Pmi: _pmi,
+        CounterEvent: _counter,
+        GuestPmi: _guest_pmi,
+    }

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.monitor import Monitor
+from client.check.world import World, lbr_on
+from contract.trace import Access, ClaimChange, EventChange, EventOpen, GuestEvent
+from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
+
+
+class Recovers(Monitor):
+    """A guest that was denied may be denied once more, so that it learns of its loss; but not a second time while no
+    host event wants the LBR of its CPU and no message is under way. What user space stopped, and what no event could be
+    made for, is not judged. Exercised by an access of such a guest once the LBR is free."""
+
+    name = "recovers"
+    about = "a guest that lost the LBR is served again once it is free"
+    liveness = True
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.denied: dict[str, int] = {}
+        self.losers: set[str] = set()
+        self.beyond: set[str] = set()
+
+    def _access(self, r: Access) -> None:
+        if r.vcpu in self.beyond or not self._is_use(r):
+            return
+        free = not self.world.in_flight and not self._wanted(r.cpu)
+        before = self.denied.pop(r.vcpu, None)
+        if r.denied and before is not None and free:
+            text = f"{r.vcpu} is denied again, though nobody else has wanted the LBR of cpu{r.cpu} since"
+            self.violated(r.seq, text, before)
+        self.exercised = self.exercised or (free and r.vcpu in self.losers)
+        if r.denied:
+            self.losers.add(r.vcpu)
+            if free:
+                self.denied[r.vcpu] = r.seq
+
+    def _is_use(self, r: Access) -> bool:
+        turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value)
+        return turns_on or is_lbr_msr(self.world.model, r.msr)
+
+    def _wanted(self, cpu: int) -> bool:
+        return any(
+            event.host_lbr and event.state in ("ACTIVE", "INACTIVE") and event.opened.cpu in (-1, cpu)
+            for event in self.world.events.values()
+        )
+
+    def _others(self, r: EventOpen | EventChange) -> None:
+        if not self.world.events[r.event].opened.guest:
+            self.denied.clear()
+
+    def _claim(self, r: ClaimChange) -> None:
+        if r.new == "stopped":
+            self.beyond.add(r.vcpu)
+
+    def _guest_event(self, r: GuestEvent) -> None:
+        if r.what == "failed":
+            self.beyond.add(r.vcpu)
+
+    HANDLERS: ClassVar = {
+        Access: _access,
+        EventOpen: _others,
+        EventChange: _others,
+        ClaimChange: _claim,
+        GuestEvent: _guest_event,
+    }

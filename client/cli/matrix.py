@@ -1,0 +1,201 @@
+"""``lbrlab matrix``: designs against scenarios."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from client.check.judge import INVARIANTS
+from client.cli.frame import INTERRUPTED, console, finish, print_table
+from client.cli.runs import LIBRARY, RUNS, find_scenario
+from client.designs import DESIGNS, design_named
+from client.litmus import Scenario, load
+from client.litmus.words import unknown
+from client.matrix.cell import Cell
+from client.matrix.pool import PartialError, Row, run_rows
+from client.matrix.summary import Worst, overall, worst
+from client.report.documents import MatrixDocument, print_json
+from client.tape.faults import Fault, parse_fault
+from contract.design import Design
+from contract.errors import ExitCode, InputError
+from contract.spec import KERNELS
+
+LETTERS = {"held": "+", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
+_CELLS = {"X": "[bold red]X[/]", "x": "[red]x[/]", "?": "[yellow]?[/]", "!": "[bold red]![/]", "+": "[green]+[/]"}
+LEGEND = (
+    "+ held   X an invariant is violated   x only the scenario's own condition is   ? undecided on the default tape"
+    "   / this design cannot be put to it   ! failed"
+)
+EXIT_CODES = {
+    "held": ExitCode.HELD,
+    "violated": ExitCode.VIOLATED,
+    "undecided": ExitCode.UNDECIDED,
+    "impossible": ExitCode.UNDECIDED,
+    "failed": ExitCode.SYSTEM_FAILED,
+}
+
+
+@dataclass(slots=True)
+class MatrixRequest:
+    """The options of ``matrix`` as given."""
+
+    designs: str | None
+    scenarios: str | None
+    kernel: str | None
+    faults: tuple[str, ...]
+    folder: Path | None
+    workers: int
+
+
+def matrix(request: MatrixRequest, *, as_json: bool) -> None:
+    started = time.monotonic()
+    designs = chosen_designs(request.designs)
+    scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
+    faults = tuple(parse_fault(text) for text in request.faults)
+    folder = request.folder or RUNS / "matrix"
+    interrupted = False
+    try:
+        rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
+    except PartialError as partial:
+        rows, interrupted = partial.rows, True
+    cells = [cell for row in rows for cell in row]
+    names = [design.name for design in designs]
+    summary = worst(cells, names)
+    verdict = overall(cells)
+    code = INTERRUPTED if interrupted else int(EXIT_CODES[verdict])
+    if as_json:
+        document = MatrixDocument(
+            verdict, code, interrupted, request.kernel, [str(f) for f in faults], names, cells, summary
+        )
+        print_json(document)
+    else:
+        _print(console(), rows, names, summary, folder)
+        took = time.monotonic() - started
+        out = console()
+        missing = f", interrupted: {len(scenarios) - len(rows)} scenarios are missing" if interrupted else ""
+        out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
+        out.print(f"Each run is in {folder}/SCENARIO-DESIGN.json: lbrlab show FILE, lbrlab run SCENARIO --tape FILE")
+    finish(code)
+
+
+def chosen_designs(text: str | None) -> list[Design]:
+    """Designs by their names or files, comma-separated; all of the library if nothing is said."""
+    if text is None:
+        return list(DESIGNS.values())
+    return [design_named(name.strip()) for name in _listed(text, "--designs")]
+
+
+def chosen_scenarios(text: str | None) -> list[Scenario]:
+    """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library if nothing is said."""
+    library = sorted(LIBRARY.glob("*.litmus"))
+    if text is None:
+        return [load(path) for path in library]
+    chosen: dict[str, Scenario] = {}
+    for name in _listed(text, "--scenarios"):
+        if name.endswith("*"):
+            found = [path for path in library if path.stem.startswith(name[:-1])]
+            if not found:
+                raise InputError(unknown("scenario", name, [path.stem for path in library]), "--scenarios")
+            chosen |= {path.stem: load(path) for path in found}
+        else:
+            scenario = find_scenario(name)
+            chosen[scenario.name] = scenario
+    return list(chosen.values())
+
+
+def _listed(text: str, flag: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise InputError("expected names, separated by commas", flag)
+    return names
+
+
+def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
+    """The scenario with the rules of another kernel on every host."""
+    if kernel is None:
+        return scenario
+    if kernel not in KERNELS:
+        raise InputError(unknown("kernel", kernel, KERNELS), "--kernel")
+    hosts = [replace(host, machine=replace(host.machine, kernel=kernel)) for host in scenario.hosts]
+    return replace(scenario, machine=replace(scenario.machine, kernel=kernel), hosts=hosts)
+
+
+def run_with_progress(
+    scenarios: list[Scenario], designs: list[Design], folder: Path | None, faults: tuple[Fault, ...], workers: int = 0
+) -> list[Row]:
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task("runs", total=len(scenarios) * len(designs))
+        return run_rows(
+            scenarios,
+            designs,
+            folder,
+            faults,
+            workers=workers,
+            done=lambda row: progress.update(task, advance=len(row), description=row[0].scenario[:32].ljust(32)),
+        )
+
+
+# Tables --------------------------------------------------------------------------------------------------
+
+
+def _print(
+    out: Console, rows: Sequence[Row], designs: list[str], summary: dict[str, dict[str, Worst]], folder: Path
+) -> None:
+    table = _table("scenario", designs)
+    for row in rows:
+        table.add_row(row[0].scenario, *(_CELLS.get(letter := _letter(cell), letter) for cell in row))
+    print_table(out, table)
+    _print_key(out, designs)
+    out.print(LEGEND, style="dim", soft_wrap=True)
+    out.print()
+    table = _table("invariant, worst of all", designs)
+    for invariant in INVARIANTS:
+        table.add_row(invariant.name, *(_worst(summary[invariant.name][design]) for design in designs))
+    print_table(out, table)
+    out.print("X with the number of scenarios that break it; + held; . not exercised", style="dim")
+    out.print()
+
+
+def _letter(cell: Cell) -> str:
+    letter = LETTERS[cell.verdict]
+    return "x" if letter == "X" and not cell.broken else letter
+
+
+def _worst(found: Worst) -> str:
+    if found.verdict == "violated":
+        return f"[bold red]X{len(found.scenarios)}[/]"
+    return "[green]+[/]" if found.verdict == "held" else "[dim].[/]"
+
+
+def _table(what: str, designs: list[str]) -> Table:
+    """Designs across, by letter: their names would not fit."""
+    table = Table(pad_edge=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(what, no_wrap=True)
+    for letter, _ in zip(_keys(), designs, strict=False):
+        table.add_column(letter, no_wrap=True, min_width=2)
+    return table
+
+
+def _print_key(out: Console, designs: list[str]) -> None:
+    keys = "  ".join(f"{key} {name}" for key, name in zip(_keys(), designs, strict=False))
+    out.print(keys, style="bold", soft_wrap=True)
+
+
+def _keys() -> list[str]:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return [*letters, *(a + b for a in letters for b in letters)]

@@ -1,0 +1,113 @@
+"""The designs that there are: this folder's, and those of other installed packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from client.designs.toml import load_design
+from client.litmus.words import hint
+from contract.design import Design, UnknownAxisError, design_from_axes
+from contract.design_check import flaw
+from contract.errors import InputError
+
+GROUP = "lbrlab.designs"
+
+ORDER = (
+    "v7",
+    "v7-pinned",
+    "v8",
+    "silent",
+    "merged",
+    "merged-2023",
+    "first-come",
+    "kvm-switch",
+    "vmx-transition",
+    "mediated",
+    "revoke-gp",
+    "revoke-zero",
+    "revoke-ack",
+    "fail-entry",
+    "fenced",
+)
+"""As posted and merged, then the alternatives, then the option agreed and what grew out of it. What a design is like
+comes before it."""
+
+
+def _library() -> dict[str, Design]:
+    folder = Path(__file__).parent
+    found: dict[str, Design] = {}
+    for name in ORDER:
+        found[name] = load_design(folder / f"{name}.toml", found)
+    return found
+
+
+DESIGNS: dict[str, Design] = _library()
+
+
+@lru_cache(maxsize=1)
+def brought_along() -> dict[str, Design]:
+    """Designs of other packages. Raises InputError naming the entry point that gives none, or an impossible one."""
+    found: dict[str, Design] = {}
+    for point in entry_points(group=GROUP):
+        for design in _designs_of(point):
+            if design.name in DESIGNS or design.name in found:
+                raise InputError(f"there is a design {design.name!r} already", _place(point))
+            if problem := flaw(design):
+                raise InputError(f"{design.name}: {problem[1]}", _place(point))
+            found[design.name] = design
+    return found
+
+
+def _designs_of(point: EntryPoint) -> Iterable[Design]:
+    try:
+        given = point.load()
+        given = given() if callable(given) else given
+        designs = [given] if isinstance(given, Design) else list(given)
+    except Exception as error:  # It is somebody else's code.
+        raise InputError(f"{type(error).__name__}: {error}", _place(point)) from None
+    for design in designs:
+        if not isinstance(design, Design):
+            raise InputError(f"gives a {type(design).__name__}, expected a Design", _place(point))
+    return designs
+
+
+def _place(point: EntryPoint) -> str:
+    return f"entry point {point.name} = {point.value} of {GROUP}"
+
+
+def all_designs() -> dict[str, Design]:
+    return DESIGNS | brought_along()
+
+
+def design_named(name: str) -> Design:
+    """A design by name, or from a file (a name with a slash, or that ends in .toml); and with other values on some
+    axes: ``v7+host-debugctl=not-switched``.
+
+    Raises InputError listing the names there are, or naming the place in the file."""
+    base, *changes = name.split("+")
+    design = _unchanged(base)
+    if not changes:
+        return design
+    axes = design.axes()
+    for change in changes:
+        axis, _, value = change.partition("=")
+        axes[axis] = value
+    try:
+        changed = design_from_axes(name, design.about, axes)
+    except UnknownAxisError as error:
+        raise InputError(str(error), name) from None
+    if problem := flaw(changed):
+        raise InputError(problem[1], name)
+    return changed
+
+
+def _unchanged(name: str) -> Design:
+    if "/" in name or name.endswith(".toml"):
+        return load_design(Path(name), all_designs())
+    known = DESIGNS if name in DESIGNS else all_designs()
+    if name not in known:
+        raise InputError(f"unknown design {name!r}, expected a file or one of {', '.join(known)}{hint(name, known)}")
+    return known[name]

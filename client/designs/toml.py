@@ -1,0 +1,103 @@
+"""Design files: read, with errors that name file and line, and written."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from client.litmus.words import unknown
+from contract.design import Design, UnknownAxisError, design_from_axes
+from contract.design_check import flaw
+from contract.errors import InputError
+
+_KEYS = ("about", "source", "like", "axes")
+MAX_ABOUT = 4096
+MAX_NAME = 64
+
+
+def load_design(path: Path, known: Mapping[str, Design]) -> Design:
+    """The design in a file, named after it. ``known``: what it can be like.
+
+    Raises InputError naming the file, and the line where there is one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("not a text file in UTF-8", str(path)) from None
+    return _Reader(str(path), text).design(path.name.removesuffix(".toml"), known)
+
+
+class _Reader:
+    def __init__(self, place: str, text: str) -> None:
+        self.place = place
+        self.text = text
+
+    def design(self, name: str, known: Mapping[str, Design]) -> Design:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > MAX_NAME:
+            self.fail("", f"{name!r} is no name for a design: letters, digits, '.', '-', '_', at most {MAX_NAME}")
+        try:
+            content = tomllib.loads(self.text)
+        except (ValueError, RecursionError) as error:  # Of a number with too many digits, of tables too deep.
+            raise InputError(str(error), self.place) from None
+        for key in content:
+            if key not in _KEYS:
+                self.fail(key, unknown("key", key, _KEYS))
+        self.text_of(content, "source")
+        axes: dict[str, str] = {}
+        if (like := self.text_of(content, "like")) != "":
+            if like not in known:
+                self.fail("like", unknown("design", like, tuple(known)))
+            axes = known[like].axes()
+        axes |= self.axes(content.get("axes", {}))
+        try:
+            design = design_from_axes(name, self.text_of(content, "about"), axes)
+        except UnknownAxisError as error:
+            self.fail(error.axis, str(error))
+        if found := flaw(design):
+            self.fail(*found)
+        return design
+
+    def text_of(self, content: dict[str, Any], key: str) -> str:
+        value = content.get(key, "")
+        if not isinstance(value, str) or len(value) > MAX_ABOUT or not (value.isprintable() or not value):
+            self.fail(key, f"{key} is no line of text of at most {MAX_ABOUT} characters")
+        return value
+
+    def axes(self, given: object) -> dict[str, str]:
+        if not isinstance(given, dict):
+            self.fail("axes", "axes is no table")
+        found = {}
+        for axis, value in given.items():
+            if isinstance(value, bool):
+                value = "yes" if value else "no"
+            if not isinstance(value, str):
+                self.fail(axis, f"{axis} is neither a text nor true or false")
+            found[axis] = value
+        return found
+
+    def fail(self, key: str, message: str) -> NoReturn:
+        """At the line that sets ``key``, if there is one."""
+        line = (
+            re.search(rf"^\s*(?:\[\[?|axes\s*\.)?\s*[\"']?{re.escape(key)}[\"']?\s*[=\].]", self.text, re.MULTILINE)
+            if key
+            else None
+        )
+        if line is None:
+            raise InputError(message, self.place)
+        raise InputError(message, f"{self.place}:{self.text.count(chr(10), 0, line.end()) + 1}")
+
+
+def format_design(design: Design) -> str:
+    """A design file that says the same, on every axis."""
+    about = "".join(char if char.isprintable() else " " for char in design.about)
+    about = about.replace("\\", "\\\\").replace('"', '\\"')
+    lines = [f'about = "{about}"', "", "[axes]"]
+    answers = {"yes": "true", "no": "false"}
+    for axis, value in design.axes().items():
+        quoted = isinstance(getattr(design, axis.replace("-", "_")), str)
+        lines.append(f"{axis} = " + (f'"{value}"' if quoted else answers[value]))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,85 @@
+"""The cells of a matrix on all cores. Workers are spawned, never forked; a scenario is one piece of work."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+
+from client.litmus import Scenario
+from client.matrix.cell import Cell, impossible_cell, run_cell
+from client.tape.faults import Fault
+from contract.design import Design
+from contract.errors import LbrlabError
+
+Row = list[Cell]
+
+
+def run_row(scenario: Scenario, designs: list[Design], folder: Path | None, faults: tuple[Fault, ...]) -> Row:
+    """One scenario under each design. ``folder``: where run files go."""
+    row = []
+    for design in designs:
+        path = folder / f"{scenario.name}-{design.name}.json" if folder else None
+        try:
+            row.append(run_cell(scenario, design, path, faults).cell)
+        except LbrlabError as error:
+            row.append(impossible_cell(scenario, design, error))
+    return row
+
+
+def run_rows(
+    scenarios: list[Scenario],
+    designs: list[Design],
+    folder: Path | None,
+    faults: tuple[Fault, ...] = (),
+    *,
+    workers: int = 0,
+    done: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """All rows in the order of ``scenarios``; ``done`` hears of each as it comes. ``workers`` 0: one for each core.
+
+    On KeyboardInterrupt the rows that are there are the argument of the PartialError that is raised."""
+    rows: dict[int, Row] = {}
+    try:
+        for number, row in _rows(scenarios, designs, folder, faults, workers or os.cpu_count() or 1):
+            rows[number] = row
+            done(row)
+    except KeyboardInterrupt:
+        raise PartialError([rows[n] for n in sorted(rows)]) from None
+    return [rows[n] for n in sorted(rows)]
+
+
+class PartialError(Exception):
+    """Interrupted: ``rows`` are complete."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        super().__init__("interrupted")
+        self.rows = rows
+
+
+def _rows(
+    scenarios: list[Scenario], designs: list[Design], folder: Path | None, faults: tuple[Fault, ...], workers: int
+) -> Iterator[tuple[int, Row]]:
+    if workers == 1 or len(scenarios) < 2:
+        for number, scenario in enumerate(scenarios):
+            yield number, run_row(scenario, designs, folder, faults)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(scenarios)), get_context("spawn"), _ignore_interrupts)
+    try:
+        waiting: dict[Future[Row], int] = {
+            pool.submit(run_row, scenario, designs, folder, faults): number for number, scenario in enumerate(scenarios)
+        }
+        while waiting:
+            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield waiting.pop(future), future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """The parent takes Ctrl-C for all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

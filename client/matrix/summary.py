@@ -1,0 +1,41 @@
+"""What the cells of a matrix say together: the worst of each invariant under each design."""
+
+from __future__ import annotations
+
+import msgspec
+
+from client.check.judge import INVARIANTS
+from client.matrix.cell import Cell
+
+WORST_FIRST = ("violated", "held", "not exercised")
+
+
+class Worst(msgspec.Struct):
+    """``scenarios``: those in which it came out so."""
+
+    verdict: str
+    scenarios: list[str]
+
+
+def worst(cells: list[Cell], designs: list[str]) -> dict[str, dict[str, Worst]]:
+    """Invariant to design to the worst verdict of all scenarios."""
+    found: dict[str, dict[str, Worst]] = {}
+    for invariant in INVARIANTS:
+        found[invariant.name] = {design: _worst_of(cells, design, invariant.name) for design in designs}
+    return found
+
+
+def _worst_of(cells: list[Cell], design: str, invariant: str) -> Worst:
+    by_verdict: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.design == design and invariant in cell.invariants:
+            by_verdict.setdefault(cell.invariants[invariant], []).append(cell.scenario)
+    verdict = next((v for v in WORST_FIRST if v in by_verdict), "not exercised")
+    return Worst(verdict, by_verdict.get(verdict, []))
+
+
+def overall(cells: list[Cell]) -> str:
+    """One verdict for the whole matrix: the worst that any cell has."""
+    verdicts = {cell.verdict for cell in cells}
+    order = ("failed", "violated", "undecided", "impossible", "held")
+    return next((verdict for verdict in order if verdict in verdicts), "undecided")

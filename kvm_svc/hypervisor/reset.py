@@ -1,0 +1,36 @@
+"""A vCPU is reset (``kvm_vcpu_reset``, ``vmx_vcpu_reset``, ``intel_pmu_reset``)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from contract.errors import RefusedError
+from contract.machine import AnyReply, AnyRequest
+from contract.trace import VcpuReset
+from kvm_svc.hypervisor.claim import Input
+from kvm_svc.hypervisor.counters import release_counters
+from kvm_svc.hypervisor.guest_pmu import GuestPmu
+from kvm_svc.hypervisor.lbr import drop_grant, move_claim, release_event
+from kvm_svc.hypervisor.migration import leave_guest_mode
+from kvm_svc.hypervisor.msr import ThreadMovedError
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+
+
+def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
+    """The event goes; whether LBR MSRs are passed through stays as it was, and is put right at the next entry by
+    designs that do so. No LBR register is written. Raises RefusedError, with nothing changed, where the vCPU is
+    busy."""
+    if vcpu.waiting or vcpu.ops or vcpu.ioctl is not None:
+        raise RefusedError(f"{vcpu.name} is busy", "EBUSY")
+    if vcpu.guest_mode:
+        try:
+            yield from leave_guest_mode(vcpu)
+        except ThreadMovedError as error:
+            raise RefusedError(str(error), "EAGAIN") from None
+    hv.log.add(VcpuReset(vcpu.name))
+    if hv.design.grants:
+        drop_grant(hv, vcpu, "reset")
+    release_event(hv, vcpu, "reset")
+    release_counters(hv, vcpu)
+    vcpu.debugctl, vcpu.pmu = 0, GuestPmu()
+    move_claim(hv, vcpu, Input.RESET)

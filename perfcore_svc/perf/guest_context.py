@@ -1,0 +1,50 @@
+"""The host's events making way for a guest, where the design has the guest own the PMU while it runs (4.3).
+
+No sched-in happens meanwhile: whoever would cause one sends an interrupt, which is an exit. Pinned events survive as
+INACTIVE, and the time that the guest runs is no time of the host's events.
+"""
+
+from __future__ import annotations
+
+from perfcore_svc.perf import lbr
+from perfcore_svc.perf.context import Context, PerfCpu
+from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent
+from perfcore_svc.perf.group import group_sched_in, group_sched_out
+from perfcore_svc.perf.state import PerfState
+
+
+def make_way(st: PerfState, pc: PerfCpu) -> None:
+    """``perf_load_guest_context``: every event of the core PMU goes off while a guest runs here."""
+    for ctx in _contexts(pc):
+        st.stop_clock(ctx)
+    pc.parked = [
+        (ctx, leader)
+        for event_class in (PINNED, FLEXIBLE)
+        for ctx in _contexts(pc)
+        for leader in ctx.active(event_class)
+        if _of_core_pmu(leader)
+    ]
+    lbr.disable_all(st.machine, pc)
+    for ctx, leader in pc.parked:
+        group_sched_out(st, pc, ctx, leader)
+    lbr.enable_all(st.machine, pc)
+
+
+def take_back(st: PerfState, pc: PerfCpu) -> None:
+    """``perf_put_guest_context``. Nobody was scheduled meanwhile, so that all find their places free."""
+    for ctx in _contexts(pc):
+        st.start_clock(ctx)
+    lbr.disable_all(st.machine, pc)
+    for ctx, leader in pc.parked:
+        group_sched_in(st, pc, ctx, leader)
+    pc.parked.clear()
+    lbr.enable_all(st.machine, pc)
+
+
+def _contexts(pc: PerfCpu) -> list[Context]:
+    return [ctx for ctx in (pc.ctx, pc.task_ctx) if ctx is not None and ctx.events]
+
+
+def _of_core_pmu(leader: PerfEvent) -> bool:
+    """A guest's counter is one that the guest has itself here; PT is a PMU of its own."""
+    return not leader.counts_for and leader.kind != "pt"

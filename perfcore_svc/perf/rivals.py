@@ -1,0 +1,32 @@
+"""Who stands in whose way for the LBR, asked before an event is put to the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from contract.errors import RefusedError
+from perfcore_svc.perf.event import PerfEvent
+
+
+class TakenError(RefusedError):
+    """EBUSY for the sake of ``holder``."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"{holder} came first", "EBUSY")
+        self.holder = holder
+
+
+def check_first_come(events: Iterable[PerfEvent], event: PerfEvent) -> None:
+    """Where who came first has the LBR: raises TakenError if another event has asked for it, differently, that could
+    meet this one on a CPU. Existence counts, not being on, as with every reservation at open."""
+    if event.slot is None:
+        return
+    for other in events:
+        if other.slot not in (None, event.slot) and _may_meet(event, other):
+            raise TakenError(other.name)
+
+
+def _may_meet(a: PerfEvent, b: PerfEvent) -> bool:
+    if a.task and b.task and a.task != b.task:
+        return False
+    return a.cpu == b.cpu or -1 in (a.cpu, b.cpu)

@@ -1,0 +1,283 @@
+"""R9: a repaired session delivers everything once and in order, whatever the wire does meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
+from contract.session import RESEND, RESEND_AFTER, Session
+from contract.trace import Discard, Send, Timer, TraceLog
+
+
+def body(n: int) -> RegisterVcpu:
+    return RegisterVcpu(str(n), "v")
+
+
+def pair(*, repaired: bool = True) -> tuple[Session, Session, TraceLog]:
+    return (
+        Session("k", is_host=False, repaired=repaired),
+        Session("k", is_host=True, repaired=repaired),
+        TraceLog(),
+    )
+
+
+def sent(session: Session, log: TraceLog, count: int = 3) -> list[Envelope]:
+    return [session.wrap(body(n), log) for n in range(1, count + 1)]
+
+
+def discards(log: TraceLog) -> list[tuple[int, str]]:
+    return [(r.n, r.rule) for r in log.records if isinstance(r, Discard)]
+
+
+def timers(log: TraceLog) -> list[int]:
+    return [r.due for r in log.records if isinstance(r, Timer)]
+
+
+def received(upto: int) -> Envelope:
+    """The host's acknowledgement."""
+    return Envelope("k", False, 1, 1, 0, Received(upto))
+
+
+def acknowledged(session: Session, log: TraceLog) -> list[AnyMessage]:
+    return [e.body for e in session.acknowledge(log)]
+
+
+# Order -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_sent_again_keeps_its_place_and_has_a_new_number() -> None:
+    kvm, _, log = pair()
+    first, again = sent(kvm, log), kvm.resend(log)
+    assert [(e.order, e.seq) for e in first] == [(1, 1), (2, 2), (3, 3)]
+    assert [(e.order, e.seq) for e in again] == [(1, 4), (2, 5), (3, 6)]
+    assert [e.body for e in again] == [e.body for e in first]
+
+
+def test_the_record_of_a_message_has_its_place() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log, 2)
+    kvm.resend(log)
+    assert [(r.n, r.order) for r in log.records if isinstance(r, Send)] == [(1, 1), (2, 2), (3, 1), (4, 2)]
+
+
+def test_only_what_is_not_acknowledged_is_sent_again() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    kvm.accept(received(2), log)
+    assert [e.order for e in kvm.resend(log)] == [3]
+
+
+def test_behind_a_gap_everything_is_discarded_until_the_gap_is_filled() -> None:
+    kvm, host, log = pair()
+    first, *behind = sent(kvm, log)
+    assert [host.accept(e, log) for e in behind] == [None, None]
+    assert discards(log) == [(2, "R9"), (3, "R9")]
+    assert [host.accept(e, log) for e in (first, *behind)] == [body(1), body(2), body(3)]
+
+
+def test_a_gap_is_not_acknowledged() -> None:
+    kvm, host, log = pair()
+    host.accept(sent(kvm, log)[2], log)
+    assert acknowledged(host, log) == []
+
+
+def test_a_duplicate_is_discarded_and_acknowledged_again() -> None:
+    kvm, host, log = pair()
+    envelope = kvm.wrap(body(1), log)
+    host.accept(envelope, log)
+    assert acknowledged(host, log) == [Received(1)]
+    assert host.accept(envelope, log) is None
+    assert discards(log) == [(1, "R3")]
+    assert acknowledged(host, log) == [Received(1)]
+
+
+def test_another_epoch_is_neither_taken_nor_acknowledged() -> None:
+    _, host, log = pair()
+    stranger = Session("k", is_host=False, epoch=2, repaired=True)
+    assert host.accept(stranger.wrap(body(1), log), log) is None
+    assert discards(log) == [(1, "R5")]
+    assert acknowledged(host, log) == []
+
+
+# Acknowledging ---------------------------------------------------------------------------------------------
+
+
+def test_one_received_acknowledges_all_before_it() -> None:
+    kvm, host, log = pair()
+    for envelope in sent(kvm, log):
+        host.accept(envelope, log)
+    (answer,) = host.acknowledge(log)
+    assert answer.body == Received(3)
+    assert kvm.accept(answer, log) is None
+    assert kvm.unacknowledged == []
+
+
+def test_what_was_acknowledged_is_not_acknowledged_again_without_need() -> None:
+    kvm, host, log = pair()
+    host.accept(kvm.wrap(body(1), log), log)
+    host.acknowledge(log)
+    assert acknowledged(host, log) == []
+
+
+def test_received_has_no_place_and_is_not_acknowledged_itself() -> None:
+    kvm, host, log = pair()
+    host.accept(kvm.wrap(body(1), log), log)
+    (answer,) = host.acknowledge(log)
+    assert answer.order == 0
+    assert host.resend(log) == []
+    kvm.accept(answer, log)
+    assert acknowledged(kvm, log) == []
+    assert [e.order for e in (host.wrap(body(2), log), kvm.wrap(body(3), log))] == [1, 2]
+
+
+def test_an_old_received_takes_nothing_back() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    for upto, left in ((2, [3]), (1, [3]), (0, [3]), (3, []), (3, [])):
+        kvm.accept(received(upto), log)
+        assert [order for order, _ in kvm.unacknowledged] == left
+
+
+# The timer -------------------------------------------------------------------------------------------------
+
+
+def test_the_first_message_that_waits_arms_the_timer() -> None:
+    kvm, _, log = pair()
+    log.now = 5
+    sent(kvm, log)
+    assert [r for r in log.records if isinstance(r, Timer)] == [
+        Timer("k", True, RESEND, 5 + RESEND_AFTER, awaited=True, seq=2, time=5)
+    ]
+
+
+def test_the_hosts_timer_is_the_hosts() -> None:
+    _, host, log = pair()
+    host.wrap(body(1), log)
+    assert [r.to_host for r in log.records if isinstance(r, Timer)] == [False]
+
+
+def test_sending_again_arms_it_anew() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    log.now = 7
+    kvm.resend(log)
+    assert timers(log) == [RESEND_AFTER, 7 + RESEND_AFTER]
+
+
+def test_the_last_acknowledgement_disarms_it_and_no_earlier_one() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    kvm.accept(received(2), log)
+    assert timers(log) == [RESEND_AFTER]
+    kvm.accept(received(3), log)
+    kvm.accept(received(3), log)
+    assert timers(log) == [RESEND_AFTER, -1]
+
+
+@pytest.mark.parametrize("act", [Session.resend, Session.forget])
+def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[Session, TraceLog], object]) -> None:
+    kvm, _, log = pair()
+    act(kvm, log)
+    assert log.records == []
+
+
+def test_a_session_that_forgets_sends_nothing_again() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    kvm.forget(log)
+    assert timers(log) == [RESEND_AFTER, -1]
+    assert kvm.resend(log) == []
+    assert kvm.wrap(body(4), log).order == 4
+
+
+# Not repaired ----------------------------------------------------------------------------------------------
+
+
+def test_an_unrepaired_session_repairs_nothing() -> None:
+    kvm, host, log = pair(repaired=False)
+    envelopes = sent(kvm, log)
+    assert [e.order for e in envelopes] == [0, 0, 0]
+    assert [host.accept(envelopes[n], log) for n in (2, 0)] == [body(3), body(1)]
+    assert host.acknowledge(log) == kvm.resend(log) == []
+    assert timers(log) == []
+
+
+def test_an_unrepaired_session_has_no_rule_for_received() -> None:
+    kvm, host, log = pair(repaired=False)
+    assert kvm.accept(host.wrap(Received(1), log), log) == Received(1)
+
+
+# Any wire --------------------------------------------------------------------------------------------------
+
+ENDS = st.booleans()
+NUMBERS = st.integers(0, 50)
+ACTIONS = st.one_of(
+    st.tuples(st.sampled_from(["send", "send", "resend", "acknowledge"]), ENDS.map(int)),
+    st.tuples(st.sampled_from(["deliver", "deliver", "deliver", "drop", "copy"]), NUMBERS),
+)
+
+
+class Line:
+    """Two ends, and what is on the way between them; the wire takes any message next, none, or one twice."""
+
+    def __init__(self) -> None:
+        kvm, host, self.log = pair()
+        self.ends = (kvm, host)
+        self.wire: list[Envelope] = []
+        self.sent: tuple[list[AnyMessage], list[AnyMessage]] = [], []
+        self.taken: tuple[list[AnyMessage], list[AnyMessage]] = [], []
+
+    def act(self, what: str, n: int) -> None:
+        if what == "send":
+            message = body(len(self.sent[n]))
+            self.sent[n].append(message)
+            self.wire.append(self.ends[n].wrap(message, self.log))
+        elif what == "resend":
+            self.wire += self.ends[n].resend(self.log)
+        elif what == "acknowledge":
+            self.wire += self.ends[n].acknowledge(self.log)
+        elif self.wire:
+            n %= len(self.wire)
+            envelope = self.wire[n] if what == "copy" else self.wire.pop(n)
+            if what != "drop":
+                self.deliver(envelope)
+
+    def deliver(self, envelope: Envelope) -> None:
+        end = int(envelope.to_host)
+        message = self.ends[end].accept(envelope, self.log)
+        if message is not None:
+            self.taken[end].append(message)
+
+    def perfect_round(self) -> None:
+        """All timers fire, and the wire is perfect from now on."""
+        for n in (0, 1):
+            self.act("resend", n)
+        while self.wire:
+            self.deliver(self.wire.pop(0))
+            for n in (0, 1):
+                self.act("acknowledge", n)
+
+    def check(self) -> None:
+        for n, end in enumerate(self.ends):
+            taken = self.taken[1 - n]
+            assert taken == self.sent[n][: len(taken)], "in order, each once, nothing left out"
+            due = [r.due for r in self.log.records if isinstance(r, Timer) and r.to_host == (n == 0)]
+            assert bool(end.unacknowledged) == bool(due and due[-1] >= 0), "the timer runs while something waits"
+            assert len(self.sent[n]) - len(end.unacknowledged) <= len(taken), "what was acknowledged was taken"
+
+
+@settings(max_examples=150)
+@given(st.lists(ACTIONS, max_size=40))
+def test_everything_arrives_once_and_in_order_once_the_wire_is_perfect(actions: list[tuple[str, int]]) -> None:
+    line = Line()
+    for what, n in actions:
+        line.act(what, n)
+        line.check()
+    line.perfect_round()
+    line.check()
+    assert line.taken == (line.sent[1], line.sent[0])
+    assert [end.unacknowledged for end in line.ends] == [[], []]

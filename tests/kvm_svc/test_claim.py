@@ -1,0 +1,108 @@
+"""The claim: every input in every phase, and what no sequence of news, accesses and commands can bring about."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.design import Design
+from contract.errors import LocalContractError
+from contract.messages import EventCreated, EventState
+from contract.trace import ClaimChange
+from kvm_svc.hypervisor.claim import TRANSITIONS, UNMOVED, Claim, Input, Phase
+from tests.designs import DESIGNS, FAIL_ENTRY, REVOKE_GP
+from tests.kvm_svc.rig import VCPU
+from tests.kvm_svc.story import Story
+from tests.kvm_svc.told import EVENT, READ, held, loaded
+
+# What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
+TABLE = """
+         ASK   FAILED CREATED GRANT OFF  LOSS   TOLD   RELEASED RESET STOP
+none     asked !      !       !     !    !      -      -        -     stopped
+asked    !     none   held    !     !    !      -      !        !     stopped
+held     !     !      !       -     off  lost   -      none     !     stopped
+off      !     !      !       held  -    lost   -      none     !     stopped
+lost     !     !      !       held  -    -      denied -        none  stopped
+denied   !     !      !       held  -    -      -      none     !     stopped
+stopped  -     -      -       -     -    -      -      -        -     -
+"""
+HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
+CELLS = [(Phase(phase), Input[name], cell) for phase, *cells in ROWS for name, cell in zip(HEAD, cells, strict=True)]
+
+
+def test_the_table_has_every_phase_and_input() -> None:
+    assert {(phase, given) for phase, given, _ in CELLS} == {(phase, given) for phase in Phase for given in Input}
+
+
+@pytest.mark.parametrize(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
+def test_what_an_input_makes_of_a_phase(phase: Phase, given: Input, becomes: str) -> None:
+    claim = Claim(phase)
+    if becomes == "!":
+        with pytest.raises(LocalContractError, match=f"{phase} cannot meet: {given}"):
+            claim.move(given)
+        becomes = "-"
+    else:
+        assert claim.move(given) == (becomes != "-")
+    assert claim.phase == (phase if becomes == "-" else Phase(becomes))
+
+
+def test_an_input_either_moves_a_phase_or_does_not() -> None:
+    assert not UNMOVED & TRANSITIONS.keys()
+
+
+def test_no_transition_leads_nowhere() -> None:
+    assert [key for key, phase in TRANSITIONS.items() if key[0] is phase] == []
+
+
+def test_every_phase_can_be_reached() -> None:
+    reached = {Phase.NONE}
+    for _ in Phase:
+        reached |= {to for (phase, _), to in TRANSITIONS.items() if phase in reached}
+    assert reached == set(Phase)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_what_is_lost_denied_or_stopped_is_shut_off(phase: Phase) -> None:
+    assert Claim(phase).shut_off == (phase in {Phase.LOST, Phase.DENIED, Phase.STOPPED})
+
+
+# Any story -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_whatever_happens_a_grant_is_there_only_while_the_claim_is_held(design: Design) -> None:
+    for seed in range(20):
+        story = Story(design, seed)
+        for _ in range(60):
+            story.act()
+            claim = story.told.claim
+            assert not claim.grant or claim.phase is Phase.HELD, story
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_the_trace_says_whether_the_thread_sleeps(design: Design) -> None:
+    for seed in range(20):
+        story = Story(design, seed)
+        for _ in range(60):
+            story.act()
+            vcpu = story.told.vcpu()
+            assert story.sleeps() == (vcpu.waiting or vcpu.ioctl is not None), story
+
+
+def test_an_event_that_goes_off_without_a_loss_is_off_and_denies_nothing() -> None:
+    told = held(REVOKE_GP)
+    told.tell(EventState(EVENT, "INACTIVE", -1))
+
+    assert (told.claim.phase, told.claim.grant, told.vcpu().debugctl) == ("off", 0, 1)
+    assert not told.claim.shut_off
+
+
+def test_a_change_of_claim_is_on_record_with_its_cause() -> None:
+    told = loaded(FAIL_ENTRY)
+    told.access(READ)
+    told.tell(EventCreated(VCPU, 1, EVENT, state="ERROR"))
+
+    assert [(r.old, r.new, r.why) for r in told.records(ClaimChange)] == [
+        ("none", "asked", "asks for an event"),
+        ("asked", "held", "the event is there"),
+        ("held", "lost", "EventCreated: ERROR"),
+    ]

@@ -1,0 +1,133 @@
+"""R18: which host events wait for a guest, found out on a copy of the host, and what becomes of a wait meanwhile."""
+
+from __future__ import annotations
+
+from contract.control import Enable
+from contract.design import Takes
+from contract.messages import (
+    Ack,
+    Available,
+    CreateEvent,
+    EnableEvent,
+    EventCreated,
+    EventState,
+    Revoke,
+    SchedIn,
+)
+from contract.spec import LEASE_NS
+from tests.designs import REVOKE_ACK
+from tests.perfcore_svc.hosts import make_host
+from tests.perfcore_svc.kvm import Kvm
+from tests.perfcore_svc.test_acknowledged import MS, WAITS, granted, take, waiting
+
+# Who waits -------------------------------------------------------------------------------------------------
+
+
+def test_a_sibling_opened_into_a_group_that_is_on_waits() -> None:
+    host, _, _ = granted()
+    host.open("L", pinned=True)
+    assert host.open("S", "any", group="L") == WAITS
+
+
+def test_an_exclusive_event_that_puts_the_guest_off_waits() -> None:
+    host, _, _ = granted()
+    assert host.open("X", pinned=True, exclusive=True) == WAITS
+
+
+def test_a_counter_that_puts_the_guest_off_waits() -> None:
+    host, _, _ = granted(takes=Takes.COUNTER)
+    for name in "abc":
+        host.open(name, pinned=True)
+    assert host.open("d", pinned=True) == WAITS
+
+
+def test_an_event_of_the_same_class_with_an_older_place_waits() -> None:
+    host = make_host(design=REVOKE_ACK, running="v")
+    take(host, "A", task="v", disabled=True)
+    Kvm(host).create()
+    assert host.do(Enable("A")) == WAITS
+
+
+def test_a_guest_that_came_on_during_the_wait_is_waited_for_as_well() -> None:
+    host = make_host(design=REVOKE_ACK, running="w")
+    kvm = Kvm(host, vcpus=("v", "w"))
+    kvm.create("w", 1)
+    host.run("v")
+    kvm.told()
+    kvm.create("v", 2)
+    take(host)
+    host.run("w")
+    kvm.tell(Ack(2))
+    assert host.states()["vlbr:w"] == "A"
+
+
+# Who does not ----------------------------------------------------------------------------------------------
+
+
+def test_enabling_a_leader_whose_lbr_sibling_is_off_takes_nothing_from_the_guest() -> None:
+    host, kvm, _ = granted()
+    host.open("L", pinned=True, disabled=True)
+    host.open("S", "any", group="L", disabled=True)
+    assert host.do(Enable("L")) == ""
+    assert kvm.told() == []
+
+
+def test_an_event_that_finds_no_counter_takes_nothing_from_the_guest() -> None:
+    host, kvm, _ = granted()
+    for name in "abcd":
+        host.open(name, pinned=True)
+    assert take(host) == ""
+    assert (host.states()["P"], kvm.told()) == ("ERR", [])
+
+
+# Meanwhile -------------------------------------------------------------------------------------------------
+
+
+def test_another_session_does_not_acknowledge_for_this_one() -> None:
+    host, _, created = waiting()
+    Kvm(host, "o", ("w",)).tell(Ack(created.grant))
+    assert host.states()["P"] == "OFF"
+
+
+def test_a_guest_that_moved_away_during_the_wait_hears_that_it_has_the_lbr_there() -> None:
+    host = make_host(cpus=2, design=REVOKE_ACK, running="v")
+    kvm = Kvm(host)
+    created = kvm.create()
+    take(host)
+    host.run("v", 1)
+    kvm.told()
+    kvm.tell(Ack(created.grant))
+    assert host.states() == {"vlbr:v": "A", "P": "A"}
+    assert [m for m in kvm.told() if isinstance(m, EventState | Available)]
+
+
+def test_an_event_may_be_closed_while_its_enable_waits() -> None:
+    host, kvm, _ = granted()
+    take(host, disabled=True)
+    host.do(Enable("P"))
+    kvm.told()
+    host.close("P")
+    assert kvm.told() == [EventState(1, "ACTIVE", 0, 2, MS + LEASE_NS)], "the guest keeps its event, and hears of it"
+    kvm.tell(Ack(1))
+    assert host.states() == {"vlbr:v": "A"}
+
+
+def test_each_session_is_told_of_its_own_loss() -> None:
+    """Two guests' events that follow task t share the private slot."""
+    host = make_host(design=REVOKE_ACK, running="t")
+    for kvm, vcpu in ((Kvm(host), "v"), (Kvm(host, "o", ("w",)), "w")):
+        kvm.tell(CreateEvent(vcpu, 1, "t"))
+    host.drain()
+    take(host)
+    revoked = [(e.session, e.body.event) for e in host.drain() if isinstance(e.body, Revoke)]
+    assert revoked == [("k", 1), ("o", 2)]
+
+
+def test_without_a_grant_there_is_no_end_of_one() -> None:
+    host, kvm, created = waiting()
+    host.run("")
+    host.run("v")
+    kvm.tell(Ack(created.grant))
+    kvm.tell(EnableEvent("v", 2, created.event))
+    untils = [(m.grant, m.until) for m in kvm.told() if isinstance(m, SchedIn | EventCreated)]
+    assert untils == [(0, 0), (0, 0)]
