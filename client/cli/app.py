@@ -168,6 +168,29 @@ def matrix_command(
     matrix(MatrixRequest(designs, scenarios, kernel, tuple(fault or ()), output, workers), as_json=as_json)
 
 
+@app.command("claims")
+@command
+def claims_command(
+    claims: Annotated[
+        list[str] | None, typer.Argument(metavar="[CLAIM...]", help="C1 to C24; all of them if none is named.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where run files go (lbrlab-runs/claims).")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also checks that agree where there are many.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put each claim of the 2019 thread to the model: what was claimed, what the traces say, agreement or finding.
+
+    Ends with 1 if there is a finding.
+    """
+    from client.cli.claims import claims as run_claims
+
+    run_claims(tuple(claims or ()), output, as_json=as_json, verbose=verbose)
+
+
 @app.command("check")
 @command
 def check_command(

@@ -8,10 +8,10 @@ import time
 from rich.console import Console
 
 from client.cli.frame import console, finish, print_table
-from client.cli.runs import LIBRARY, Judged, judge_run, keep, open_wire, play
+from client.cli.runs import Judged, judge_run, keep, open_wire, play
 from client.designs import DESIGNS
 from client.drive.play import INTERRUPTED
-from client.litmus import load
+from client.litmus import library_path, load
 from client.report.documents import DemoDocument, RunDocument, print_json, run_document
 from client.report.log import Log
 from client.report.tables import LEGEND, matrix
@@ -19,7 +19,7 @@ from client.tape.faults import Fault, parse_fault
 from contract.errors import ExitCode
 from contract.trace import Delivery
 
-STORY = LIBRARY / "central-story.litmus"
+STORY = library_path("central-story")
 PLAN: tuple[tuple[str, str], ...] = (
     ("v7", ""),
     ("v8", ""),

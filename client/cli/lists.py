@@ -5,9 +5,8 @@ from __future__ import annotations
 from rich.markup import escape
 
 from client.cli.frame import console, print_table
-from client.cli.runs import LIBRARY
 from client.designs import DESIGNS
-from client.litmus import load
+from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import STATEMENTS
 from client.report.documents import designs_document, invariants_document, print_json
@@ -38,7 +37,7 @@ def invariants(*, as_json: bool) -> None:
 
 def scenarios(*, as_json: bool) -> None:
     """``--json``: name to purpose and file."""
-    found = {path.stem: (load(path), path) for path in sorted(LIBRARY.glob("*.litmus"))}
+    found = {path.stem: (load(path), path) for path in library()}
     if as_json:
         print_json({name: {"purpose": s.purpose, "file": str(path)} for name, (s, path) in found.items()})
         return

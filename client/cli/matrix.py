@@ -14,9 +14,9 @@ from rich.table import Table
 
 from client.check.judge import INVARIANTS
 from client.cli.frame import INTERRUPTED, console, finish, print_table
-from client.cli.runs import LIBRARY, RUNS, find_scenario
+from client.cli.runs import RUNS, find_scenario
 from client.designs import DESIGNS, design_named
-from client.litmus import Scenario, load
+from client.litmus import Scenario, library, load
 from client.litmus.words import unknown
 from client.matrix.cell import Cell
 from client.matrix.pool import PartialError, Row, run_rows
@@ -94,15 +94,16 @@ def chosen_designs(text: str | None) -> list[Design]:
 
 def chosen_scenarios(text: str | None) -> list[Scenario]:
     """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library if nothing is said."""
-    library = sorted(LIBRARY.glob("*.litmus"))
     if text is None:
-        return [load(path) for path in library]
+        return [load(path) for path in library()]
     chosen: dict[str, Scenario] = {}
     for name in _listed(text, "--scenarios"):
         if name.endswith("*"):
-            found = [path for path in library if path.stem.startswith(name[:-1])]
+            found = library(name[:-1])
             if not found:
-                raise InputError(unknown("scenario", name, [path.stem for path in library]), "--scenarios")
+                raise InputError(
+                    f"no scenario of the library begins with {name[:-1]!r} (lbrlab scenarios)", "--scenarios"
+                )
             chosen |= {path.stem: load(path) for path in found}
         else:
             scenario = find_scenario(name)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from client.check.verdict import Verdict, verdict_on
 from client.drive.play import Played, Player
 from client.drive.wire import SINGLE, Layout, Wire
-from client.litmus import Scenario, load, parse, validate
+from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.words import hint, unknown
 from client.run_file import RunFile, load_run, run_file, save
 from client.tape.decisions import Decision, parse_tape
@@ -22,7 +22,6 @@ from client.tape.policy import DefaultPolicy, ReplayPolicy
 from contract.design import Design
 from contract.errors import InputError
 
-LIBRARY = Path(__file__).resolve().parent.parent / "scenarios"
 RUNS = Path("lbrlab-runs")
 """Where run files go when ``-o`` does not say."""
 
@@ -38,11 +37,11 @@ def find_scenario(name: str) -> Scenario:
     """A litmus file by path, or one of the library by name."""
     if name == "-":
         return parse(sys.stdin.read(), "<stdin>")
-    if "/" not in name and not name.endswith(".litmus") and (LIBRARY / f"{name}.litmus").is_file():
-        return load(LIBRARY / f"{name}.litmus")
+    if "/" not in name and not name.endswith(".litmus") and library_path(name).is_file():
+        return load(library_path(name))
     if not Path(name).exists() and "/" not in name:
-        known = sorted(p.stem for p in LIBRARY.glob("*.litmus"))
-        raise InputError(f"no such file, nor a scenario of the library ({', '.join(known)}){hint(name, known)}", name)
+        known = [path.stem for path in library()]
+        raise InputError(f"no such file, nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
     return load(Path(name))
 
 

@@ -20,7 +20,7 @@ def text_of(curve: Curve) -> str:
     figure.origin = False
     figure.x_label, figure.y_label = curve.let, "cycles"
     figure.register_label_formatter(float, _short)
-    figure.set_x_limits(0, max(curve.values))
+    figure.set_x_limits(0, max(curve.values) * 1.02)
     lines = letters_of(curve)
     figure.set_y_limits(0, max(point.typical for points in lines.values() for point in points))
     for letter, points in lines.items():

@@ -9,6 +9,7 @@ import msgspec
 from client.check.final import Registers
 from client.check.judge import INVARIANTS
 from client.check.verdict import FinalResult, Verdict
+from client.claims.claim import Check
 from client.cost.measure import Cost, Curve, Cycles
 from client.designs import DESIGNS
 from client.matrix.cell import Cell, operations_of
@@ -72,6 +73,26 @@ class MatrixDocument(msgspec.Struct):
     designs: list[str]
     cells: list[Cell]
     worst: dict[str, dict[str, Worst]]
+
+
+class ClaimDocument(msgspec.Struct):
+    """``agrees``: all checks do. A check has the design, what the claim says of it, what the trace says, the run file
+    and the record in it that shows that."""
+
+    id: str
+    who: str
+    text: str
+    agrees: bool
+    checks: list[Check]
+
+
+class ClaimsDocument(msgspec.Struct):
+    """``claims``."""
+
+    exit_code: int
+    agree: int
+    findings: int
+    claims: list[ClaimDocument]
 
 
 class PriceDocument(msgspec.Struct):

@@ -49,6 +49,7 @@ def release_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
         vcpu.claim.state = ""
         _forget_grant(hv, vcpu, why)
         move_claim(hv, vcpu, Input.RELEASED, why)
+        _let_in(hv, vcpu)
 
 
 def ask_again(hv: Hypervisor, vcpu: Vcpu) -> None:
@@ -127,7 +128,6 @@ def stop(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     _end_grant(hv, vcpu, why)
     move_claim(hv, vcpu, Input.STOP, why)
     turn_off(vcpu)
-    _let_in(hv, vcpu)
 
 
 def turn_off(vcpu: Vcpu) -> None:
@@ -144,10 +144,14 @@ def told(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 
 def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """A grant whose lease was not prolonged in time is over, whatever the host has said or not."""
+    """A grant whose lease was not prolonged in time is over, whatever the host has said or not. Nobody need have taken
+    the LBR, so that no news of a free one would come: the event goes, and once it has been told the guest asks anew."""
     claim = vcpu.claim
     if claim.grant and claim.until and hv.log.now >= claim.until:
-        deny(hv, vcpu, f"the lease of grant {claim.grant} is over")
+        why = f"the lease of grant {claim.grant} is over"
+        deny(hv, vcpu, why)
+        if hv.design.denial is not Denial.FAIL_ENTRY:
+            release_event(hv, vcpu, why)
 
 
 def renew_leases(hv: Hypervisor) -> None:

@@ -62,7 +62,9 @@ def sched_out(hv: Hypervisor, message: SchedOut) -> None:
 
 def event_created(hv: Hypervisor, message: EventCreated) -> None:
     vcpu = hv.vcpus.get(message.vcpu)
-    if vcpu is None or counter_created(hv, vcpu, message) or vcpu.lbr_desc.asked != message.request:
+    if vcpu is None or not message.request or counter_created(hv, vcpu, message):
+        return
+    if vcpu.lbr_desc.asked != message.request:
         return
     desc = vcpu.lbr_desc
     enabled, given_back = desc.enabling != 0, desc.enabling != desc.event

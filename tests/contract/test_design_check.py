@@ -72,6 +72,13 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
         ],
     ),
     (
+        REVOKE_GP,
+        {"notifier": Notifier.ACKNOWLEDGED, "event": Event.TASK_FLEXIBLE},
+        "notifier",
+        "cannot sleep until KVM has answered",
+        [{"notifier": Notifier.ACKNOWLEDGED}, {"event": Event.TASK_FLEXIBLE}],
+    ),
+    (
         MERGED,
         {"recovery": Recovery.AVAILABLE},
         "recovery",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contract.lbr_ring import LbrRing
+from contract.lbr_ring import LbrRing, select_valid
 from contract.x86 import LBR_MODELS, MASK64, MSR_LBR_SELECT, MSR_LBR_TOS, LbrModel, lbr_model, lbr_ranges
 
 FLAG_ABOVE = {"nehalem", "sandybridge", "haswell"}
@@ -60,6 +60,10 @@ def test_info_has_cycles_and_three_flags() -> None:
 def test_select_has_nine_bits_and_a_tenth_where_there_is_a_call_stack_mode(model: LbrModel, value: int) -> None:
     limit = 0 if not model.has_select else 1 << 10 if model.call_stack else 1 << 9
     assert LbrRing(model).takes(MSR_LBR_SELECT, value) == (value < limit)
+
+
+def test_where_there_is_no_select_only_0_can_be_meant_for_it() -> None:
+    assert [select_valid(lbr_model("core2"), value) for value in (0, 1)] == [True, False]
 
 
 @given(models, values)

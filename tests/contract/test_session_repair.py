@@ -185,13 +185,14 @@ def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[Sess
     assert log.records == []
 
 
-def test_a_session_that_forgets_sends_nothing_again() -> None:
+def test_a_session_that_forgets_sends_nothing_again_now_or_later() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
     kvm.forget(log)
-    assert timers(log) == [RESEND_AFTER, -1]
     assert kvm.resend(log) == []
     assert kvm.wrap(body(4), log).order == 4
+    assert kvm.resend(log) == []
+    assert timers(log) == [RESEND_AFTER, -1]
 
 
 # Not repaired ----------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from contract.trace import Access, VcpuWait, VcpuWake, VmEntry, VmEntryRefused
 from contract.x86 import MSR_LBR_TOS
 from tests.designs import FAIL_ENTRY
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
-from tests.kvm_svc.told import EVENT, GONE, HELD, READ, TURN_ON, Told, asked, exit_of, held
+from tests.kvm_svc.told import EVENT, GONE, HELD, READ, TURN_ON, Told, asked, exit_of, held, loaded
 
 REFUSED = EntryRefused("the entry check", checked=True)
 both = pytest.mark.parametrize("op", [READ, TURN_ON])
@@ -108,6 +108,15 @@ def test_an_event_that_never_came_on_is_waited_for() -> None:
 
     assert told.go_on() is None
     assert waits(told) == ["EventCreated", "Available"]
+
+
+def test_a_guest_that_has_no_event_to_wait_for_is_denied() -> None:
+    told = loaded(FAIL_ENTRY)
+    told.access(READ)
+    told.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
+
+    assert told.go_on() == [GuestValue(fault=True)]
+    assert not told.vcpu().waiting
 
 
 @pytest.mark.parametrize("news", ["refused", "revoked"])

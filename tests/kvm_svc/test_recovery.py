@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.control import Close, Done, Enable, GetMsr, MachineSpec, Open
+from contract.control import Close, Done, Enable, GetMsr, MachineSpec, Open, SetMsr
 from contract.design import Design, Recovery
 from contract.machine import GuestValue, MsrDone, Rdmsr, ReadMsr, Wrmsr
 from contract.messages import Available, CreateEvent, EnableEvent, EventCreated, EventState, ReleaseEvent, Revoke
 from contract.trace import ClaimChange, GuestEvent, VcpuWait, VcpuWake
-from tests.designs import FENCED, MERGED, MERGED_2023, REVOKE_GP, REVOKE_ZERO
+from tests.designs import FAIL_ENTRY, FENCED, MERGED, MERGED_2023, REVOKE_GP, REVOKE_ZERO
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
-from tests.kvm_svc.told import EVENT, GONE, READ, TURN_ON, WRITE, Told, asked, held, results
+from tests.kvm_svc.told import EVENT, GONE, READ, TURN_ON, WRITE, Told, asked, held, loaded, results
 
 GP = [GuestValue(fault=True)]
 ASKS_AGAIN = replace(REVOKE_GP, recovery=Recovery.ASKS_AGAIN)
@@ -195,6 +195,16 @@ def test_a_guest_that_reads_zero_is_told_by_that() -> None:
 
     assert told.access(READ) == [GuestValue()]
     assert told.access(READ) is None
+
+
+@pytest.mark.parametrize("design", [REVOKE_GP, FENCED, FAIL_ENTRY], ids=lambda d: d.name)
+def test_user_space_turns_no_lbr_on_that_the_guest_has_no_right_to(design: Design) -> None:
+    told = loaded(design)
+    told.command(SetMsr(VCPU, TURN_ON.msr, 1))
+    told.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
+
+    controls = told.enter().controls
+    assert (controls.passthrough, controls.debugctl, told.vcpu().debugctl) == (False, 0, 1)
 
 
 def test_a_second_word_of_a_free_lbr_changes_nothing() -> None:

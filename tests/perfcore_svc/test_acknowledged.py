@@ -412,6 +412,10 @@ def test_a_host_that_does_not_wait_for_kvm_takes_it_at_once(notifier: Notifier) 
     host, _, _ = revocable(notifier=notifier, **axes)
     assert take(host) == ""
     assert host.states() == {"vlbr:v": "ERR", "P": "A"}
+    host, _, _ = revocable(notifier=notifier, **axes)
+    take(host, disabled=True)
+    assert host.do(Enable("P")) == ""
+    assert host.states() == {"vlbr:v": "ERR", "P": "A"}
 
 
 # Timers that there are not ---------------------------------------------------------------------------------

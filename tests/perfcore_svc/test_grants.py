@@ -297,6 +297,15 @@ def test_with_a_fence_alone_the_grant_is_told_at_switch_in() -> None:
     assert ins == [created.grant, 0]
 
 
+def test_with_a_fence_alone_a_loss_at_switch_in_is_told_by_the_grant_that_is_not_there() -> None:
+    host, kvm, created = revocable(event=Event.TASK_FLEXIBLE, **FENCE_ALONE)
+    host.run("")
+    host.open("F", "any")
+    host.run("v")
+    assert [m.grant for m in kvm.told() if isinstance(m, SchedIn | Revoke)] == [0]
+    assert not look(host, created.event, created.grant)
+
+
 @pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
 def test_without_notifier_and_fence_nobody_numbers_grants(design: Design) -> None:
     host = make_host(design=design, running="v")

@@ -5,12 +5,10 @@ A cell that changes is news, not necessarily a bug: look at the trace first.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
-from client.litmus import load
+from client.litmus import library_path, load
 from client.litmus.words import INVARIANTS
 from contract.design import Design, Event, Save
 from contract.design_check import flaw
@@ -31,7 +29,7 @@ from tests.client.check.runs import (
 )
 from tests.designs import DESIGNS, MERGED, REVOKE_GP, V7, V8
 
-STORY = Path(__file__).parents[3] / "client/scenarios/central-story.litmus"
+STORY = library_path("central-story")
 TASK = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
 TWO_VMS = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = on; }\nvm vm1 { lbr = on; }"
 every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.check.judge import INVARIANTS, judge
-from client.litmus import load
+from client.litmus import library_path, load
 from client.litmus.words import INVARIANTS as NAMES
 from contract.errors import InputError
 from contract.messages import LbrImage
@@ -31,7 +30,7 @@ from contract.trace import (
 from tests.client.check.runs import HELD, IDLE, USE, VIOLATED, ordered, renumbered, trace, verdicts
 from tests.designs import DESIGNS, KVM_SWITCH
 
-STORY = Path(__file__).parents[3] / "client/scenarios/central-story.litmus"
+STORY = library_path("central-story")
 DESIGN_NAMES = st.sampled_from(list(DESIGNS))
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

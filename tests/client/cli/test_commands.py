@@ -10,29 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from client.check.judge import INVARIANTS
-from client.cli.app import app
+from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def lbrlab(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, list(arguments))
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(result: Result) -> dict[str, object]:
-    loaded = json.loads(result.stdout)
-    assert isinstance(loaded, dict)
-    return loaded
 
 
 def test_run_reports_verdict_invariants_outcome_and_the_run_file(in_tmp: Path) -> None:

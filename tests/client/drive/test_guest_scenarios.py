@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
 from client.check.verdict import Verdict, verdict_on
-from client.litmus import Scenario, load
+from client.litmus import Scenario, library_path, load
 from contract.design import DebugctlWrite, Denial, Design, EntryCheck
 from tests.client.check.runs import outcomes, play
 from tests.designs import DESIGNS, FAIL_ENTRY
 
-LIBRARY = Path(__file__).parents[3] / "client/scenarios"
 TESTS = [
     "guest-capabilities-are-read-only",
     "guest-clears-lbr",
@@ -27,7 +24,7 @@ every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def story(name: str) -> Scenario:
-    return load(LIBRARY / f"{name}.litmus")
+    return load(library_path(name))
 
 
 def verdict(scenario: Scenario, design: Design) -> Verdict:

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from client.check.verdict import verdict_on
-from client.litmus import Scenario, load
+from client.litmus import Scenario, library, library_path, load
 from contract.trace import AnyRecord, HostWait, LbrReset, LbrRestore, LbrSave
 from tests.client.check.runs import VIOLATED, broken, outcomes, play, verdicts
 from tests.client.drive import test_guest_scenarios, test_worked_examples
 from tests.designs import DESIGNS, REVOKE_ACK, REVOKE_GP
-
-LIBRARY = Path(__file__).parents[3] / "client/scenarios"
 
 HELD: dict[str, tuple[str, ...]] = {
     "mech-debugctl-faults-v8": ("v8",),
@@ -159,7 +156,7 @@ ENDS = ("held", "witnessed")
 
 @cache
 def story(name: str) -> Scenario:
-    return load(LIBRARY / f"{name}.litmus")
+    return load(library_path(name))
 
 
 @cache
@@ -176,7 +173,7 @@ def ends_in(scenario: Scenario, played: list[AnyRecord]) -> str:
 
 
 def test_every_scenario_is_in_a_table() -> None:
-    there = {path.stem for path in LIBRARY.glob("*.litmus")}
+    there = {path.stem for path in library()}
     assert there >= AGREES | TESTED_ELSEWHERE
     assert {name for name in there - AGREES - TESTED_ELSEWHERE if not CLAIMS_AND_RULES.match(name)} == set()
     assert len(AGREES) == len(HELD) + len(DEFECTS)

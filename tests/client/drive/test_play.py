@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
-from client.litmus import load
+from client.litmus import library_path, load
 from client.tape.decisions import format_tape, parse_tape
 from client.tape.policy import ReplayPolicy
 from contract.design import Design
@@ -17,7 +15,7 @@ from contract.trace import End, Rest, Setup, Statement, canonical
 from tests.client.check.runs import ordered, outcomes, play, scenario
 from tests.designs import DESIGNS, FAIL_ENTRY, MERGED
 
-STORY = Path(__file__).parents[3] / "client/scenarios/central-story.litmus"
+STORY = library_path("central-story")
 every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 
 

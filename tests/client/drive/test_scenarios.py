@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from client.check.verdict import verdict_on
-from client.litmus import format_scenario, load, parse
+from client.litmus import format_scenario, library, load, parse
 from contract.design import Precedence
 from contract.trace import EventFailed
 from tests.client.check.runs import play
 from tests.designs import DESIGNS
 
-LIBRARY = Path(__file__).parents[3] / "client/scenarios"
-HOST_ONLY = [path for path in sorted(LIBRARY.glob("*.litmus")) if not load(path).vms]
+HOST_ONLY = [path for path in library() if not load(path).vms]
 
 
 def test_there_are_some() -> None:
@@ -38,7 +37,7 @@ def test_holds_whatever_the_design(path: Path) -> None:
         assert (verdict.verdict, verdict.unfinished) == ("violated" if refused else "held", {}), verdict.why
 
 
-@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.litmus")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", library(), ids=lambda path: path.stem)
 def test_prints_and_reads_back(path: Path) -> None:
     story = load(path)
     assert parse(format_scenario(story)) == story

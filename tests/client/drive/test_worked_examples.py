@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from client.check.verdict import verdict_on
-from client.litmus import load
+from client.litmus import library_path, load
 from contract.trace import UserExit, VmExit
 from tests.client.check.runs import play
 from tests.designs import MERGED
 
-LIBRARY = Path(__file__).parents[3] / "client/scenarios"
 EXAMPLES = [
     "cold-and-warm-read",
     "enable-lbr",
@@ -25,7 +22,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_final_state(name: str) -> None:
-    story = load(LIBRARY / f"{name}.litmus")
+    story = load(library_path(name))
     assert story.final is not None
     assert story.final.quantifier == "forall"
     found = verdict_on(story, play(story, MERGED).records)
@@ -35,13 +32,13 @@ def test_final_state(name: str) -> None:
 
 
 def test_exits_by_reason() -> None:
-    records = play(load(LIBRARY / "exits.litmus"), MERGED).records
+    records = play(load(library_path("exits")), MERGED).records
 
     assert {r.reason for r in records if isinstance(r, VmExit)} >= {"cpuid", "hlt", "io"}
     assert [r.reason for r in records if isinstance(r, UserExit)] == ["io"]
 
 
 def test_only_the_first_read_exits() -> None:
-    records = play(load(LIBRARY / "cold-and-warm-read.litmus"), MERGED).records
+    records = play(load(library_path("cold-and-warm-read")), MERGED).records
 
     assert len([r for r in records if isinstance(r, VmExit) and r.msr]) == 1

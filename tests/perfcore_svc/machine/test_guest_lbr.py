@@ -198,8 +198,8 @@ NO_IMAGE = "msr-load: this is no image of this LBR"
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (LbrImage(0, 4), NO_IMAGE),
-        (LbrImage(0, -1), NO_IMAGE),
+        (LbrImage(0, 4, FOUR, FOUR, FOUR), NO_IMAGE),
+        (LbrImage(0, -1, FOUR, FOUR, FOUR), NO_IMAGE),
         (LbrImage(1 << 10, 0, FOUR, FOUR, FOUR), "msr-load: 0x1c8"),
         (LbrImage(1 << 10), NO_IMAGE),
         (LbrImage(0, 0, [1] * 3, FOUR, FOUR), NO_IMAGE),

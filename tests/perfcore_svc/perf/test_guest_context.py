@@ -12,7 +12,6 @@ from contract.control import ConfigurePerf, Counted, MachineSpec
 from contract.machine import AnyOp, Branch, Controls, Cpuid, Enter, EntryRefused, Ran
 from contract.messages import CreateCounter, EventCreated, LbrImage
 from contract.trace import EventChange, EventFailed, HostLbr, Pmi, TraceLog, VmEntry, VmEntryRefused
-from perfcore_svc.perf.event import State
 from tests.designs import MEDIATED, VMX_TRANSITION
 from tests.perfcore_svc.hosts import Host
 from tests.perfcore_svc.kvm import Kvm
@@ -273,11 +272,23 @@ def test_an_event_that_is_closed_while_the_guest_runs_leaves_nothing_behind() ->
         check(host)
 
 
+def test_an_event_that_is_off_is_opened_without_a_clock_starting() -> None:
+    host = mediated()
+    put(host, "P", "CP any")
+    enter(host)
+    put(host, "off", "CP plain", disabled=True)
+    assert host.machine.cpus[0].guest == "v"
+    host.advance(500_000)
+    leave(host)
+    assert host.times("P") == (0, 0)
+
+
 operations = st.one_of(
     st.tuples(
         st.just("open"),
         st.sampled_from(["CP", "TP", "CF", "TF"]),
         st.sampled_from(sorted(FILTERS)),
+        st.booleans(),
         st.booleans(),
     ),
     st.tuples(st.sampled_from(["join", "enable", "disable", "close"]), st.integers(0, 5)),
@@ -285,15 +296,14 @@ operations = st.one_of(
 
 
 def act(host: Stage, what: str, *how: Any) -> None:
-    """An operation that gets the CPU out of guest mode, where it concerns that CPU: no quiet install."""
     if what == "open":
-        put(host, "new", f"{how[0]} {how[1]}", exclusive=how[2])
+        put(host, "new", f"{how[0]} {how[1]}", exclusive=how[2], disabled=how[3])
     elif host.perf.named:
         name = list(host.perf.named)[how[0] % len(host.perf.named)]
         of = host.perf.named[name]
-        if what == "join" and of.state != State.OFF:
+        if what == "join":
             host.open("new", group=name, task=of.task, cpu=of.cpu, exclude_guest=True)
-        elif what != "join":
+        else:
             {"enable": host.enable, "disable": host.disable, "close": host.close}[what](name)
 
 
@@ -346,14 +356,15 @@ def test_nor_where_guests_do_not_own_the_lbr() -> None:
     assert stage(design=VMX_TRANSITION).open("P", "any") == ""
 
 
-def test_a_guests_counters_are_its_own_and_work() -> None:
-    host = mediated()
+@pytest.mark.parametrize("counters", [1, 4])
+def test_a_guests_counters_are_its_own_and_work(counters: int) -> None:
+    host = mediated(counters=counters)
     kvm = Kvm(host)
+    put(host, "P", "CP any")
     kvm.tell(CreateCounter("v", 4, 0, ["user", "kernel"], 100))
     (created,) = kvm.told()
     assert isinstance(created, EventCreated)
     assert created.errno == ""
-    put(host, "P", "CP any")
     enter(host, Branch(5), Branch(2, "jmp", "user"))
     assert host.perf.guest_count(created.event, "v") == 7
     leave(host)

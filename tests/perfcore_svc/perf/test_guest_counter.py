@@ -67,6 +67,25 @@ def test_the_open_says_whether_it_needs_one(takes: Takes) -> None:
     assert [r.counter for r in host.news() if isinstance(r, EventOpen)] == [takes is Takes.COUNTER]
 
 
+@pytest.mark.parametrize(("takes", "state"), [(Takes.NOTHING, "A"), (Takes.PLACE, "ERR"), (Takes.COUNTER, "ERR")])
+def test_it_can_be_short_of_a_place_where_the_host_has_all_of_them(takes: Takes, state: str) -> None:
+    host = host_of(takes)
+    host.all_put("CP plain", "a", "b", "c", "d")
+    for config in ("instructions", "cycles", "ref-cycles"):
+        host.put(config, "CP plain", config=config)
+    host.guest()
+    assert host.now("V") == state
+
+
+def test_a_place_takes_one_from_the_host() -> None:
+    host = host_of(Takes.PLACE)
+    host.guest()
+    host.all_put("CF plain", "a", "b", "c", "d")
+    for config in ("instructions", "cycles", "ref-cycles"):
+        host.put(config, "CF plain", config=config)
+    assert host.now() == "A A A A A A A I"
+
+
 def test_the_pseudo_counter_is_no_real_one() -> None:
     host = stage(design=MERGED_2023)
     host.all_put("CP plain", "a", "b", "c", "d")

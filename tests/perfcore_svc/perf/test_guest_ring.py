@@ -176,6 +176,28 @@ def test_clearing_writes_every_register_and_is_on_record() -> None:
     assert (restore.by, restore.owner, restore.image, restore.select) == ("perf", "v", LbrImage(), True)
 
 
+def test_a_host_event_of_the_thread_is_saved_as_perf_does_once_the_guest_has_gone() -> None:
+    host = whole()
+    host.open("A", "call_stack", task="v", pinned=True, privilege=["user"])
+    guest = host.guest()
+    host.perf.close(guest)
+    ring(host).load(HOLED, with_select=False)
+    host.news()
+    assert "save v 2" in there_and_back(host)
+
+
+def test_a_host_event_of_the_thread_does_not_find_the_ring_of_a_guest_that_has_gone() -> None:
+    host = whole()
+    guest = host.guest()
+    ring(host).load(KEPT, with_select=True)
+    host.run("t")
+    host.open("A", "call_stack", task="v", pinned=True, privilege=["user"])
+    host.perf.close(guest)
+    host.run("v")
+    assert host.states()["A"] == "A"
+    assert not any(ring(host).from_ip)
+
+
 # Saved with the guest's event ------------------------------------------------------------------------------
 
 

@@ -105,6 +105,25 @@ def test_a_starved_guest_that_user_space_stops_sleeps_no_longer() -> None:
     assert (told.vcpu().waiting, sleeps(told)) == (False, False)
 
 
+def test_a_starved_guest_whose_event_a_slice_gives_back_sleeps_no_longer() -> None:
+    told = held(replace(FAIL_ENTRY, release=Release.IDLE_SLICES))
+    told.access(Wrmsr(IA32_DEBUGCTL, 0))
+    told.tell(Revoke(EVENT, 3, ""))
+    told.step([Nop()])
+    assert told.tell(SchedIn(VCPU, 0, 0)) == [ReleaseEvent(EVENT)]
+    assert (told.vcpu().waiting, sleeps(told)) == (False, False)
+
+
+def test_a_grant_for_an_event_that_was_given_back_is_none() -> None:
+    told = held(replace(FAIL_ENTRY, release=Release.IDLE_SLICES))
+    told.access(Wrmsr(IA32_DEBUGCTL, 0))
+    told.tell(Revoke(EVENT, 3, ""))
+    told.tell(Available(EVENT, 0))
+    told.tell(SchedIn(VCPU, 0, 0))
+    told.tell(EventCreated(VCPU, 2, EVENT, state="ACTIVE", grant=4))
+    assert (told.vcpu().lbr_desc.event, told.claim.grant) == (0, 0)
+
+
 def test_a_thread_that_waits_for_an_answer_is_not_woken_by_a_grant() -> None:
     """EventCreated is late or lost. The trace says that the thread wakes, the player steps it, and is refused."""
     told = held(FAIL_ENTRY)
@@ -150,6 +169,13 @@ def test_the_first_access_after_user_space_failed_asks() -> None:
 
     assert told.access(READ) is None
     assert told.heard() == [CreateEvent(VCPU, 2)]
+
+
+def test_the_first_access_after_an_arrival_that_got_no_event_asks() -> None:
+    told = loaded(MERGED)
+    told.command(LoadVcpu(VCPU, VcpuImage(0, 0x2005, LbrImage(0, 0, [0] * 8, [0] * 8, [0] * 8))))
+    told.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
+    assert told.access(READ) is None
 
 
 # The fence without a grant -----------------------------------------------------------------------------------
@@ -216,3 +242,16 @@ def test_news_of_an_older_grant_does_not_change_the_state_either() -> None:
     told.tell(Revoke(EVENT, 3, ""))
     told.tell(EventState(EVENT, "ACTIVE", 0, 2))
     assert told.claim.state == "ERROR"
+
+
+def test_an_answer_to_no_request_is_ignored() -> None:
+    """0 is no request, but what is asked while nothing is: a host that sends it ends KVM with LocalContractError, or
+    has a counter take the event for its own."""
+    told = loaded(MERGED)
+    told.access(Wrmsr(MSR_GLOBAL_CTRL, 1))
+    told.tell(EventCreated(VCPU, 0, 9))
+    told.access(Wrmsr(MSR_EVENTSEL, 0))
+    told.tell(EventCreated(VCPU, 0, 9))
+
+    assert told.vcpu().lbr_desc.event == 0
+    assert [counter.event for counter in told.vcpu().pmu.counters.values()] == [0]

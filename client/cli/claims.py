@@ -1,0 +1,62 @@
+"""``lbrlab claims``: each claim of the thread, what the model finds, and whether that is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from client.claims import CLAIMS, Claim
+from client.claims.claim import Lab
+from client.cli.frame import console, finish
+from client.cli.runs import RUNS
+from client.litmus.words import unknown
+from client.report.documents import ClaimDocument, ClaimsDocument, print_json
+from contract.errors import ExitCode, InputError
+
+
+def claims(ids: tuple[str, ...], folder: Path | None, *, as_json: bool, verbose: bool) -> None:
+    """``ids``: which claims, all if none is named."""
+    known = {claim.id: claim for claim in CLAIMS}
+    for text in ids:
+        if text.upper() not in known:
+            raise InputError(unknown("claim", text, known), "CLAIM")
+    chosen = [known[text.upper()] for text in ids] or list(CLAIMS)
+    folder = folder or RUNS / "claims"
+    lab = Lab(folder)
+    out, documents = console(), []
+    with console(stderr=True).status("C1") as status:
+        for claim in chosen:
+            status.update(f"{claim.id} {claim.text}")
+            documents.append(_judge(claim, lab))
+    findings = sum(not document.agrees for document in documents)
+    code = ExitCode.VIOLATED if findings else ExitCode.HELD
+    if as_json:
+        print_json(ClaimsDocument(int(code), len(documents) - findings, findings, documents))
+    else:
+        for document in documents:
+            _print(out, document, verbose=verbose or len(documents) == 1)
+        out.print(f"{len(documents) - findings} claims agree with the model, {findings} do not (findings)")
+        out.print(f"The runs are in {folder}: lbrlab show FILE", soft_wrap=True)
+    finish(int(code))
+
+
+def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
+    checks = list(claim.evaluate(lab))
+    return ClaimDocument(claim.id, claim.who, claim.text, all(check.agrees for check in checks), checks)
+
+
+def _print(out: Console, claim: ClaimDocument, *, verbose: bool) -> None:
+    verdict = "[green]agrees[/]" if claim.agrees else "[bold red]FINDING[/]"
+    out.print(f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", soft_wrap=True)
+    for check in claim.checks:
+        if check.agrees and not verbose and len(claim.checks) > 6:
+            continue
+        mark = "[green]=[/]" if check.agrees else "[bold red]#[/]"
+        where = ""
+        if check.run:
+            where = f"  [dim]{escape(Path(check.run).name)}{f' record {check.seq}' if check.seq else ''}[/]"
+        out.print(f"      {mark} [bold]{escape(check.design)}[/]: {escape(check.found)}{where}", soft_wrap=True)
+        if not check.agrees:
+            out.print(f"        [dim]claimed: {escape(check.expected)}[/]", soft_wrap=True)

@@ -1,0 +1,116 @@
+"""The claims of the thread: what comes of each, and that it comes from the run and not from us."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.claims import CLAIMS, Claim, claim
+from client.claims.claim import Check, Lab
+from client.run_file import load_run
+from contract.errors import RefusedError
+from perfcore_svc.perf import core, opening
+from perfcore_svc.perf.event import PerfEvent
+from tests.designs import DESIGNS
+
+BY_ID = {claim.id: claim for claim in CLAIMS}
+FINDINGS = {"C3", "C4", "C9", "C10", "C12", "C17", "C20", "C23"}
+"""Where the model disagrees with what was said."""
+
+
+def evaluated(claim: Claim) -> list[tuple[str, bool]]:
+    return [(check.found, check.agrees) for check in claim.evaluate(Lab(None))]
+
+
+@cache
+def found(name: str) -> list[tuple[str, bool]]:
+    return evaluated(BY_ID[name])
+
+
+def test_there_are_24_in_their_order() -> None:
+    assert [claim.id for claim in CLAIMS] == [f"C{n}" for n in range(1, 25)]
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_agreement_or_finding(name: str) -> None:
+    assert found(name)
+    assert all(agrees for _, agrees in found(name)) == (name not in FINDINGS)
+
+
+# It comes from the run ---------------------------------------------------------------------------------------
+
+OTHER_DESIGN = {
+    "fenced": ["C3", "C4", "C5", "C6", "C8", "C9", "C10", "C12", "C16", "C18", "C19", "C20", "C23", "C24"],
+    "revoke-gp": ["C7", "C14"],
+    "v7": ["C2", "C15"],
+    "kvm-switch": ["C21", "C22"],
+    "v8": ["C11"],
+}
+"""Another design in the place of whichever a claim is about, and the claims that come out otherwise then."""
+
+
+@pytest.mark.parametrize(("design", "name"), [(d, name) for d, names in OTHER_DESIGN.items() for name in names])
+def test_another_design_gives_another_answer(design: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = found(name)
+    monkeypatch.setattr(claim, "design_named", lambda _: DESIGNS[design])
+    assert evaluated(BY_ID[name]) != before
+
+
+def test_every_claim_is_asked_otherwise() -> None:
+    assert {name for names in OTHER_DESIGN.values() for name in names} | {"C1", "C13", "C17"} == set(BY_ID)
+
+
+def test_c1_with_a_perf_core_that_pins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = opening.host_event
+
+    def unpinned(*arguments: Any) -> PerfEvent:
+        event = made(*arguments)
+        event.pinned = False
+        return event
+
+    monkeypatch.setattr(core, "host_event", unpinned)
+    assert not all(agrees for _, agrees in evaluated(BY_ID["C1"]))
+
+
+def test_c13_with_a_perf_core_that_makes_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RefusedError("no", "ENOSPC")
+
+    monkeypatch.setattr(core, "guest_counter", refused)
+    assert not all(agrees for _, agrees in evaluated(BY_ID["C13"]))
+
+
+def test_c17_with_an_lbr_that_everybody_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = opening.host_event
+
+    def alike(*arguments: Any) -> PerfEvent:
+        event = made(*arguments)
+        event.slot = None if event.slot is None else 0
+        return event
+
+    before = found("C17")
+    monkeypatch.setattr(core, "host_event", alike)
+    assert evaluated(BY_ID["C17"]) != before
+
+
+# Its runs can be looked at -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_each_check_names_the_run_that_shows_it(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    checks: list[Check] = list(BY_ID[name].evaluate(Lab(tmp_path_factory.mktemp(name))))
+    for check in checks:
+        assert check.run is not None
+        run = load_run(Path(check.run))
+        assert run.design.name == check.design
+        assert 0 <= check.seq <= len(run.trace)
+
+
+def test_the_page_explains_the_findings_and_no_others() -> None:
+    page = (files("client.claims") / "findings.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (C\d+):", page, re.MULTILINE) == [claim.id for claim in CLAIMS if claim.id in FINDINGS]

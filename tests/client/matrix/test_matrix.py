@@ -1,0 +1,162 @@
+"""Cells, rows on several processes, and what they say together."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from client.check.judge import INVARIANTS
+from client.litmus import Scenario, library_path, load, parse
+from client.matrix.cell import Cell, run_cell
+from client.matrix.pool import PartialError, Row, run_row, run_rows
+from client.matrix.summary import overall, worst
+from client.run_file import load_run
+from client.tape.faults import parse_fault
+from contract.design import Design
+from contract.errors import RefusedError, SystemFailedError
+from tests.client.check.runs import trace, verdicts
+from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+
+STORY = load(library_path("central-story"))
+ALONE = load(library_path("guest-alone"))
+HOST_ONLY = load(library_path("pinned-error"))
+
+
+# A cell ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", [V7, V8, MERGED, FENCED], ids=lambda d: d.name)
+def test_a_cell_says_what_a_run_says(design: Design) -> None:
+    cell = run_cell(STORY, design, None).cell
+    records = trace(STORY, design)
+    assert cell.invariants == verdicts(records)
+    assert cell.broken == [name for name, finding in cell.invariants.items() if finding == "violated"]
+    assert (cell.verdict == "violated") == bool(cell.broken)
+    assert cell.run is None
+
+
+def test_a_cells_run_file_is_its_run(tmp_path: Path) -> None:
+    cell = run_cell(STORY, REVOKE_GP, tmp_path / "run.json", (parse_fault("drop:Revoke:1"),)).cell
+    assert cell.run == str(tmp_path / "run.json")
+    run = load_run(tmp_path / "run.json")
+    assert [(f.fault, f.applied) for f in run.faults] == [("drop:Revoke:1", True)]
+    assert verdicts(run.trace) == cell.invariants
+
+
+def test_a_fault_that_met_nothing_decides_nothing() -> None:
+    cell = run_cell(HOST_ONLY, REVOKE_GP, None, (parse_fault("drop:Revoke:1"),)).cell
+    assert (cell.verdict, cell.broken) == ("undecided", [])
+    assert "met no message" in cell.why
+
+
+def test_a_condition_that_fails_breaks_no_invariant() -> None:
+    story = parse("LBR x host { e = open cpu0 pinned branch any; } forall (host:e.state = ERROR)")
+    cell = run_cell(story, MERGED, None).cell
+    assert (cell.verdict, cell.broken) == ("violated", [])
+
+
+# Rows --------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_has_a_cell_for_each_design_and_a_file_for_each_cell(tmp_path: Path) -> None:
+    row = run_row(STORY, [V7, FENCED], tmp_path, ())
+    assert [(cell.scenario, cell.design) for cell in row] == [("central-story", "v7"), ("central-story", "fenced")]
+    assert [Path(str(cell.run)).name for cell in row] == ["central-story-v7.json", "central-story-fenced.json"]
+
+
+def impossible(*_: object) -> None:
+    raise RefusedError("such a machine cannot be")
+
+
+def failing(*_: object) -> None:
+    raise SystemFailedError("sim", "broken")
+
+
+@pytest.mark.parametrize(("raised", "verdict"), [(impossible, "impossible"), (failing, "failed")])
+def test_one_that_cannot_be_run_leaves_the_others_alone(
+    raised: object, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from client.matrix import pool
+
+    ran = pool.run_cell
+
+    def run(story: Scenario, design: Design, *rest: object) -> object:
+        return raised() if design is V8 else ran(story, design, *rest)  # type: ignore[operator,arg-type]
+
+    monkeypatch.setattr(pool, "run_cell", run)
+    row = run_row(ALONE, [V7, V8, FENCED], None, ())
+    assert [cell.verdict for cell in row] == ["held", verdict, "held"]
+
+
+def test_several_processes_say_the_same_as_one_in_the_order_of_the_scenarios() -> None:
+    stories, designs = [STORY, ALONE, HOST_ONLY], [V7, MERGED]
+    heard: list[Row] = []
+    several = run_rows(stories, designs, None, workers=2, done=heard.append)
+    assert several == run_rows(stories, designs, None, workers=1)
+    assert [row[0].scenario for row in several] == [story.name for story in stories]
+    assert sorted(row[0].scenario for row in heard) == sorted(story.name for story in stories)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interrupted_it_gives_what_is_there(workers: int) -> None:
+    def interrupt(_: Row) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(PartialError) as partial:
+        run_rows([STORY, ALONE, HOST_ONLY], [MERGED], None, workers=workers, done=interrupt)
+    assert len(partial.value.rows) == 1
+    assert all(isinstance(cell, Cell) for row in partial.value.rows for cell in row)
+
+
+def test_it_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    run_rows([ALONE, HOST_ONLY], [MERGED], None, workers=2)
+    assert threading.active_count() <= before + 1
+
+
+# Together ----------------------------------------------------------------------------------------------------
+
+
+def cell(scenario: str, design: str, verdict: str = "held", **invariants: str) -> Cell:
+    return Cell(scenario, design, verdict, "", [], {k.replace("_", "-"): v for k, v in invariants.items()}, {}, None)
+
+
+def test_the_worst_of_an_invariant_names_where() -> None:
+    cells = [
+        cell("a", "v7", one_owner="held"),
+        cell("b", "v7", one_owner="violated"),
+        cell("c", "v7", one_owner="violated", no_leak="held"),
+        cell("d", "v7", one_owner="not exercised"),
+        cell("a", "fenced", one_owner="held"),
+    ]
+    found = worst(cells, ["v7", "fenced"])
+    assert (found["one-owner"]["v7"].verdict, found["one-owner"]["v7"].scenarios) == ("violated", ["b", "c"])
+    assert (found["one-owner"]["fenced"].verdict, found["one-owner"]["fenced"].scenarios) == ("held", ["a"])
+    assert (found["no-leak"]["v7"].verdict, found["no-leak"]["fenced"].verdict) == ("held", "not exercised")
+    assert list(found) == [invariant.name for invariant in INVARIANTS]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "together"),
+    [
+        (["held", "held"], "held"),
+        (["held", "undecided"], "undecided"),
+        (["undecided", "violated", "impossible"], "violated"),
+        (["violated", "failed"], "failed"),
+        (["held", "impossible"], "impossible"),
+        ([], "undecided"),
+    ],
+)
+def test_the_worst_cell_decides(verdicts: list[str], together: str) -> None:
+    assert overall([cell(str(i), "v7", verdict) for i, verdict in enumerate(verdicts)]) == together
+
+
+def test_every_design_is_in_the_table() -> None:
+    row = run_row(ALONE, list(DESIGNS.values()), None, ())
+    assert [c.design for c in row] == list(DESIGNS)
+    assert {c.verdict for c in row} == {"held"}
+    other = run_row(replace(STORY, final=None), [KVM_SWITCH], None, ())
+    assert other[0].broken

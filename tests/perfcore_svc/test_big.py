@@ -1,0 +1,54 @@
+"""What is foretold of a change comes true, and telling it changes nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.design import Design
+from perfcore_svc.perf import sched, what_if
+from perfcore_svc.perf.event import State
+from tests.designs import MEDIATED, REVOKE_ACK, V8
+from tests.perfcore_svc.hosts import picture
+from tests.perfcore_svc.perf.notation import KERNELS, Stage, stage
+from tests.perfcore_svc.perf.test_transitions import carry_out, operations
+
+designs = st.sampled_from([V8, REVOKE_ACK, MEDIATED])
+kernels = st.sampled_from(KERNELS)
+
+
+def played(actions: list[tuple[str, ...]], design: Design, kernel: str, counters: int) -> Stage:
+    host = stage(kernel, design=design, counters=counters)
+    for n, (what, *how) in enumerate(actions):
+        carry_out(host, n, what, *how)
+    return host
+
+
+@settings(max_examples=1500)
+@given(operations, designs, kernels, st.integers(1, 3))
+def test_those_that_an_enable_puts_off_were_named_before(
+    actions: list[tuple[str, ...]], design: Design, kernel: str, counters: int
+) -> None:
+    host = played(actions, design, kernel, counters)
+    everyone = list(host.perf.events.values())
+    for name in list(host.perf.named):
+        on = [event for event in everyone if event.state == State.ACTIVE]
+        before, records = picture(host.perf.state), len(host.log.records)
+        named = what_if.put_off(host.perf.state, everyone, [host.perf.named[name]], sched.enable)
+        assert (picture(host.perf.state), len(host.log.records)) == (before, records)
+        host.enable(name)
+        assert named == [event for event in on if event.state != State.ACTIVE]
+
+
+@settings(max_examples=1500)
+@given(operations, designs, kernels, st.integers(1, 3))
+def test_an_event_of_a_task_goes_on_where_it_was_said_to(
+    actions: list[tuple[str, ...]], design: Design, kernel: str, counters: int
+) -> None:
+    host = played(actions, design, kernel, counters)
+    for event in [event for event in host.perf.events.values() if event.task and event.leader is event]:
+        foretold = what_if.would_go_on(host.perf.state, event, 0)
+        if host.machine.cpus[0].task != event.task:
+            host.run(event.task)
+        host.enable(event.name)
+        assert (event.state == State.ACTIVE) == foretold
