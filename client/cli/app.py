@@ -191,6 +191,35 @@ def claims_command(
     run_claims(tuple(claims or ()), output, as_json=as_json, verbose=verbose)
 
 
+@app.command("cost")
+@command
+def cost_command(
+    file: Annotated[str, typer.Argument(metavar="SCENARIO", help="As for 'run'.")],
+    designs: Annotated[
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file; all of the library if not said.")
+    ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=V", help="The curve over this let: NAME=1,2,4 or NAME=1..64; its only let if not said."
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curve into this .png, .svg or .pdf file, too.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count and price what each design does for the same guest work, and draw the curve over a number of it.
+
+    \b
+    lbrlab cost c09-exits-per-switch
+    lbrlab cost c09-exits-per-switch --designs v7,vmx-transition --vary exits=1..40 --picture exits.svg
+    """
+    from client.cli.cost import cost
+
+    cost(file, designs, vary, picture, as_json=as_json)
+
+
 @app.command("check")
 @command
 def check_command(
