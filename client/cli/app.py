@@ -81,7 +81,7 @@ def run_command(
         typer.Argument(metavar="FILE", help="A litmus file, - for standard input, or the name of a library scenario."),
     ],
     design: Annotated[
-        str, typer.Option("--design", "-d", help="By name, see 'lbrlab designs'; or a design file.")
+        str, typer.Option("--design", "-d", help="By name, see 'lbrlab designs'; a file; or NAME+AXIS=VALUE+...")
     ] = "merged",
     wire: Annotated[
         WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
@@ -220,6 +220,26 @@ def cost_command(
     cost(file, designs, vary, picture, as_json=as_json)
 
 
+@app.command("contract")
+@command
+def contract_command(
+    runs: Annotated[bool, typer.Option("--runs/--no-runs", help="Also what takes runs to find out.")] = True,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, the states as Mermaid diagrams.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the contract: its rules, messages and states, what each design keeps and breaks, and why fenced needs each
+    of its rules.
+
+    What designs break comes from runs of the whole library, with every message delivered and with the first Revoke
+    lost; what a rule is needed for from a run without it.
+    """
+    from client.cli.contract import contract
+
+    contract(runs=runs, markdown=markdown, as_json=as_json)
+
+
 @app.command("check")
 @command
 def check_command(
@@ -258,11 +278,23 @@ def tape_command(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run 
 
 @app.command("designs")
 @command
-def designs_command(as_json: JsonOption = False) -> None:
-    """List the designs: the point of each on every axis of the contract."""
+def designs_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[DESIGN...]", help="Print these as design files, explained.")
+    ] = None,
+    axes: Annotated[bool, typer.Option("--axes", help="By axis: what each value means, and who has it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the designs; or print some as files to begin one of your own from.
+
+    \b
+    lbrlab designs fenced > mine.toml
+    lbrlab run central-story -d ./mine.toml
+    lbrlab run central-story -d v7+shut-out=no
+    """
     from client.cli.lists import designs
 
-    designs(as_json=as_json)
+    designs(tuple(names or ()), axes=axes, as_json=as_json)
 
 
 @app.command("invariants")
@@ -276,11 +308,18 @@ def invariants_command(as_json: JsonOption = False) -> None:
 
 @app.command("scenarios")
 @command
-def scenarios_command(as_json: JsonOption = False) -> None:
-    """List the scenarios of the library; 'lbrlab run NAME' runs one."""
+def scenarios_command(
+    beginning: Annotated[str, typer.Argument(metavar="[BEGINNING]", help="Only those whose names begin so.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the scenarios of the library; 'lbrlab run NAME' runs one.
+
+    c01 to c24 are the claims of the thread, r09 to r20 ask for a rule of the contract, perf-e and kvm-w are worked
+    examples of how perf and KVM behave, mech- shows one mechanism each, guest- are tests that a guest runs.
+    """
     from client.cli.lists import scenarios
 
-    scenarios(as_json=as_json)
+    scenarios(beginning, as_json=as_json)
 
 
 @app.command("lang")

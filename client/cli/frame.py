@@ -33,10 +33,10 @@ def console(*, stderr: bool = False) -> Console:
     return _Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
 
 
-def print_table(out: Console, table: Table) -> None:
-    """Without blanks at the ends of lines: tables are pasted into mails."""
+def print_table(out: Console, table: Table | Text) -> None:
+    """A table, or a text in lines, without blanks at their ends: they are pasted into mails."""
     with out.capture() as captured:
-        out.print(table)
+        out.print(table, soft_wrap=False)
     for line in captured.get().splitlines():
         out.print(Text.from_ansi(line.rstrip()))
 

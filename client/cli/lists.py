@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.markup import escape
 
-from client.cli.frame import console, print_table
-from client.designs import DESIGNS
+from client.cli.frame import console
+from client.designs import all_designs, design_named, format_design
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import STATEMENTS
-from client.report.documents import designs_document, invariants_document, print_json
-from client.report.tables import axes_table
+from client.report.documents import AxisDocument, axes_document, designs_document, invariants_document, print_json
+from contract.errors import InputError
 
 
-def designs(*, as_json: bool) -> None:
-    if as_json:
-        print_json(designs_document())
-        return
+def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
+    """``names``: only these, on every axis; all if none is named. ``axes``: by axis."""
+    chosen = [design_named(name) for name in names] or list(all_designs().values())
     out = console()
-    for design in DESIGNS.values():
-        out.print(f"[bold]{design.name:<12}[/]{escape(design.about)}", soft_wrap=True)
-    out.print()
-    print_table(out, axes_table({name: design.axes() for name, design in DESIGNS.items()}))
+    if as_json:
+        print_json(axes_document(chosen) if axes else designs_document(chosen))
+    elif axes:
+        _print_axes(out, axes_document(chosen))
+    elif names:
+        out.print("\n".join(format_design(design, explained=True) for design in chosen), markup=False, end="")
+    else:
+        wide = max(len(design.name) for design in chosen)
+        for design in chosen:
+            out.print(f"[bold]{design.name:<{wide}}[/]  {escape(design.about)}", soft_wrap=True)
+
+
+def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
+    for name, axis in document.items():
+        out.print(f"[bold]{name}[/]: {escape(axis.about)}", soft_wrap=True)
+        wide = max(map(len, axis.values))
+        for value, found in axis.values.items():
+            about = f"{escape(found.about)}: " if found.about else ""
+            out.print(f"    {value:<{wide}}  [dim]{about}[/]{', '.join(found.designs) or '-'}", soft_wrap=True)
 
 
 def invariants(*, as_json: bool) -> None:
@@ -35,9 +50,11 @@ def invariants(*, as_json: bool) -> None:
         out.print(f"    {escape(texts['judged'])}", style="dim", soft_wrap=True)
 
 
-def scenarios(*, as_json: bool) -> None:
-    """``--json``: name to purpose and file."""
-    found = {path.stem: (load(path), path) for path in library()}
+def scenarios(beginning: str, *, as_json: bool) -> None:
+    """``beginning``: only those whose names begin so. ``--json``: name to purpose and file."""
+    found = {path.stem: (load(path), path) for path in library(beginning)}
+    if not found:
+        raise InputError(f"no scenario of the library begins with {beginning!r}", "BEGINNING")
     if as_json:
         print_json({name: {"purpose": s.purpose, "file": str(path)} for name, (s, path) in found.items()})
         return

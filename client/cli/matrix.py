@@ -10,9 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from client.check.judge import INVARIANTS
 from client.cli.frame import INTERRUPTED, console, finish, print_table
 from client.cli.runs import RUNS, find_scenario
 from client.designs import DESIGNS, design_named
@@ -22,6 +20,7 @@ from client.matrix.cell import Cell
 from client.matrix.pool import PartialError, Row, run_rows
 from client.matrix.summary import Worst, overall, worst
 from client.report.documents import MatrixDocument, print_json
+from client.report.tables import WORST_LEGEND, across, key_of, worst_table
 from client.tape.faults import Fault, parse_fault
 from contract.design import Design
 from contract.errors import ExitCode, InputError
@@ -157,46 +156,18 @@ def run_with_progress(
 def _print(
     out: Console, rows: Sequence[Row], designs: list[str], summary: dict[str, dict[str, Worst]], folder: Path
 ) -> None:
-    table = _table("scenario", designs)
+    table = across("scenario", designs)
     for row in rows:
         table.add_row(row[0].scenario, *(_CELLS.get(letter := _letter(cell), letter) for cell in row))
     print_table(out, table)
-    _print_key(out, designs)
+    out.print(key_of(designs), style="bold", soft_wrap=True)
     out.print(LEGEND, style="dim", soft_wrap=True)
     out.print()
-    table = _table("invariant, worst of all", designs)
-    for invariant in INVARIANTS:
-        table.add_row(invariant.name, *(_worst(summary[invariant.name][design]) for design in designs))
-    print_table(out, table)
-    out.print("X with the number of scenarios that break it; + held; . not exercised", style="dim")
+    print_table(out, worst_table(summary, designs))
+    out.print(WORST_LEGEND, style="dim")
     out.print()
 
 
 def _letter(cell: Cell) -> str:
     letter = LETTERS[cell.verdict]
     return "x" if letter == "X" and not cell.broken else letter
-
-
-def _worst(found: Worst) -> str:
-    if found.verdict == "violated":
-        return f"[bold red]X{len(found.scenarios)}[/]"
-    return "[green]+[/]" if found.verdict == "held" else "[dim].[/]"
-
-
-def _table(what: str, designs: list[str]) -> Table:
-    """Designs across, by letter: their names would not fit."""
-    table = Table(pad_edge=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(what, no_wrap=True)
-    for letter, _ in zip(_keys(), designs, strict=False):
-        table.add_column(letter, no_wrap=True, min_width=2)
-    return table
-
-
-def _print_key(out: Console, designs: list[str]) -> None:
-    keys = "  ".join(f"{key} {name}" for key, name in zip(_keys(), designs, strict=False))
-    out.print(keys, style="bold", soft_wrap=True)
-
-
-def _keys() -> list[str]:
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return [*letters, *(a + b for a in letters for b in letters)]

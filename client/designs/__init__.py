@@ -5,7 +5,7 @@ it differs from the named design that it is ``like``. A package brings designs u
 ``lbrlab.designs``: a Design, several, or a function that gives them.
 """
 
-from client.designs.library import DESIGNS, design_named
+from client.designs.library import DESIGNS, all_designs, design_named
 from client.designs.toml import format_design, load_design
 
-__all__ = ["DESIGNS", "design_named", "format_design", "load_design"]
+__all__ = ["DESIGNS", "all_designs", "design_named", "format_design", "load_design"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.litmus.words import unknown
-from contract.design import Design, UnknownAxisError, design_from_axes
+from contract.design import Design, UnknownAxisError, axis_about, axis_values, design_from_axes
 from contract.design_check import flaw
 from contract.errors import InputError
 
@@ -91,13 +91,23 @@ class _Reader:
         raise InputError(message, f"{self.place}:{self.text.count(chr(10), 0, line.end()) + 1}")
 
 
-def format_design(design: Design) -> str:
-    """A design file that says the same, on every axis."""
+def format_design(design: Design, *, explained: bool = False) -> str:
+    """A design file that says the same, on every axis; ``explained`` by comments."""
     about = "".join(char if char.isprintable() else " " for char in design.about)
     about = about.replace("\\", "\\\\").replace('"', '\\"')
     lines = [f'about = "{about}"', "", "[axes]"]
     answers = {"yes": "true", "no": "false"}
     for axis, value in design.axes().items():
+        if explained:
+            lines += ["", f"# {axis_about(axis)}", *_choices(axis)]
         quoted = isinstance(getattr(design, axis.replace("-", "_")), str)
         lines.append(f"{axis} = " + (f'"{value}"' if quoted else answers[value]))
     return "\n".join(lines) + "\n"
+
+
+def _choices(axis: str) -> list[str]:
+    values = axis_values(axis)
+    if all(isinstance(value, bool) for value in values.values()):
+        return []
+    wide = max(map(len, values))
+    return [f"#   {name:<{wide}}  {getattr(value, 'about', '')}" for name, value in values.items()]

@@ -20,14 +20,15 @@ from contract.trace import AnyRecord, Rest
 
 class Cell(msgspec.Struct):
     """``verdict``: as of a run. ``broken``: the invariants that are violated, none where only the scenario's final
-    condition is. ``invariants``: name to held, violated or not exercised. ``run``: path of the run file, None where it
-    could not be kept."""
+    condition is. ``unmet``: faults that met no message. ``invariants``: name to held, violated or not exercised.
+    ``run``: path of the run file, None where it could not be kept."""
 
     scenario: str
     design: str
     verdict: str
     why: str
     broken: list[str]
+    unmet: list[str]
     invariants: dict[str, str]
     operations: dict[str, int]
     run: str | None
@@ -54,16 +55,24 @@ def run_cell(scenario: Scenario, design: Design, path: Path | None, faults: tupl
     if path is not None:
         save(run_file(played, [(fault, fault in policy.applied) for fault in faults]), path)
         kept = str(path)
-    return Played(_cell(scenario, design, verdict, played.records, kept), verdict, played.records)
+    return Played(_cell(scenario, design, verdict, unmet, played.records, kept), verdict, played.records)
 
 
-def _cell(scenario: Scenario, design: Design, verdict: Verdict, records: list[AnyRecord], run: str | None) -> Cell:
+def _cell(
+    scenario: Scenario,
+    design: Design,
+    verdict: Verdict,
+    unmet: tuple[str, ...],
+    records: list[AnyRecord],
+    run: str | None,
+) -> Cell:
     return Cell(
         scenario.name,
         design.name,
         verdict.verdict,
         verdict.why,
         [f.invariant for f in verdict.findings if f.verdict == "violated"],
+        list(unmet),
         {f.invariant: f.verdict for f in verdict.findings},
         operations_of(records),
         run,
@@ -83,4 +92,4 @@ def operations_of(records: list[AnyRecord]) -> dict[str, int]:
 def impossible_cell(scenario: Scenario, design: Design, error: LbrlabError) -> Cell:
     """A scenario that this design cannot be put to; the rest of the matrix goes on."""
     verdict = "failed" if not isinstance(error, InputError) else "impossible"
-    return Cell(scenario.name, design.name, verdict, str(error), [], {}, {}, None)
+    return Cell(scenario.name, design.name, verdict, str(error), [], [], {}, {}, None)

@@ -11,10 +11,10 @@ from client.check.judge import INVARIANTS
 from client.check.verdict import FinalResult, Verdict
 from client.claims.claim import Check
 from client.cost.measure import Cost, Curve, Cycles
-from client.designs import DESIGNS
 from client.matrix.cell import Cell, operations_of
 from client.matrix.summary import Worst
 from client.run_file import AppliedFault, Failure, RunFile
+from contract.design import FIELDS, Design, axis_about, axis_values
 from perfcore_svc.machine.cost import cycles
 
 
@@ -114,6 +114,18 @@ class CostDocument(msgspec.Struct):
     picture: str | None
 
 
+class ValueDocument(msgspec.Struct):
+    """A value of an axis, and the designs that have it."""
+
+    about: str
+    designs: list[str]
+
+
+class AxisDocument(msgspec.Struct):
+    about: str
+    values: dict[str, ValueDocument]
+
+
 class ErrorDocument(msgspec.Struct):
     """Any command that ends in 2 or 3 before it has a result."""
 
@@ -145,9 +157,23 @@ def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str
     )
 
 
-def designs_document() -> dict[str, dict[str, object]]:
+def designs_document(designs: list[Design]) -> dict[str, dict[str, object]]:
     """``designs``: name to purpose and axes."""
-    return {name: {"about": design.about, "axes": design.axes()} for name, design in DESIGNS.items()}
+    return {design.name: {"about": design.about, "axes": design.axes()} for design in designs}
+
+
+def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
+    """``designs --axes``: axis to what it is about, and who is where on it."""
+    return {
+        axis: AxisDocument(
+            axis_about(axis),
+            {
+                name: ValueDocument(getattr(value, "about", ""), [d.name for d in designs if d.axes()[axis] == name])
+                for name, value in axis_values(axis).items()
+            },
+        )
+        for axis in FIELDS
+    }
 
 
 def invariants_document() -> dict[str, dict[str, str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from client.check.judge import INVARIANTS
+from client.matrix.summary import Worst
 from client.report.documents import RunDocument
 
 _CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "not exercised": "[dim]-[/]"}
@@ -24,15 +27,46 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
     return table
 
 
-def axes_table(designs: dict[str, dict[str, str]]) -> Table:
-    """Axes down, designs across."""
+# Designs across: by letter, as their names would not fit -----------------------------------------------------
+
+WORST_LEGEND = "X with the number of scenarios that break it; + held; . not exercised"
+
+
+def across(what: str, designs: Sequence[str]) -> Table:
+    """A table without rows. ``what``: what goes down."""
     table = Table(pad_edge=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column("axis", no_wrap=True)
-    for name in designs:
-        table.add_column(name, overflow="fold")
-    for axis in next(iter(designs.values())):
-        table.add_row(axis, *(axes[axis] for axes in designs.values()))
+    table.add_column(what, no_wrap=True)
+    for letter, _ in zip(_letters(), designs, strict=False):
+        table.add_column(letter, no_wrap=True, min_width=2)
     return table
+
+
+def key_of(designs: Sequence[str]) -> str:
+    """Which letter is which design."""
+    return "  ".join(f"{letter} {name}" for letter, name in zip(_letters(), designs, strict=False))
+
+
+def worst_table(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) -> Table:
+    """Invariant to design to the worst verdict of all scenarios."""
+    table = across("invariant, worst of all", designs)
+    for invariant in INVARIANTS:
+        table.add_row(invariant.name, *(_worst(summary[invariant.name][design]) for design in designs))
+    return table
+
+
+def _worst(found: Worst) -> str:
+    if found.verdict == "violated":
+        return f"[bold red]X{len(found.scenarios)}[/]"
+    return "[green]+[/]" if found.verdict == "held" else "[dim].[/]"
+
+
+def _letters() -> Iterator[str]:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    yield from letters
+    yield from (a + b for a in letters for b in letters)
+
+
+# One run -----------------------------------------------------------------------------------------------------
 
 
 def print_run(console: Console, run: RunDocument) -> None:

@@ -1,0 +1,58 @@
+"""The contract as one value."""
+
+from __future__ import annotations
+
+import msgspec
+
+from client.document.machines import StateMachine, machines
+from client.document.needed import Need
+from client.document.schema import MessageText, messages, rules
+from client.document.standing import Standings
+from contract.design import Design
+from contract.messages import PROTOCOL_VERSION
+from contract.rules import RULES
+
+
+class RuleDocument(msgspec.Struct):
+    """``kept_by``: the designs that keep it."""
+
+    id: str
+    name: str
+    text: str
+    kept_by: list[str]
+
+
+class DesignDocument(msgspec.Struct):
+    about: str
+    axes: dict[str, str]
+
+
+class ContractDocument(msgspec.Struct):
+    """``contract``. ``needs``: why each rule of fenced is needed; ``standings``: what each design keeps and breaks;
+    both come from runs, and are null where none were wanted."""
+
+    protocol: int
+    rules: list[RuleDocument]
+    messages: list[MessageText]
+    states: list[StateMachine]
+    designs: dict[str, DesignDocument]
+    needs: list[Need] | None = None
+    standings: Standings | None = None
+
+
+def contract_document(
+    designs: list[Design], needs: list[Need] | None = None, standings: Standings | None = None
+) -> ContractDocument:
+    texts = {text.id: text for text in rules()}
+    return ContractDocument(
+        PROTOCOL_VERSION,
+        [
+            RuleDocument(rule.id, texts[rule.id].name, texts[rule.id].text, [d.name for d in designs if rule.kept(d)])
+            for rule in RULES
+        ],
+        messages(),
+        machines(),
+        {design.name: DesignDocument(design.about, design.axes()) for design in designs},
+        needs,
+        standings,
+    )

@@ -1,0 +1,63 @@
+"""The contract as Markdown, its states as Mermaid diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from client.document.contract import ContractDocument
+from client.document.needed import FENCED, Need
+from client.document.standing import LOST
+from client.matrix.summary import Worst
+
+
+def as_markdown(document: ContractDocument) -> str:
+    return "\n".join(_parts(document)) + "\n"
+
+
+def _parts(document: ContractDocument) -> Iterator[str]:
+    names = list(document.designs)
+    yield f"# The contract between host perf and KVM over the LBR, protocol {document.protocol}"
+    yield "\n## Rules\n"
+    for rule in document.rules:
+        yield f"- **{rule.id} {rule.name}**: {rule.text}"
+    yield "\n## Messages\n"
+    yield from _table(
+        ["message", "direction", "what it says"], ([m.name, m.direction, m.text] for m in document.messages)
+    )
+    yield "\n## States"
+    for machine in document.states:
+        yield f"\n### {machine.name}\n\n{machine.about}\n\n```mermaid\n{machine.mermaid()}\n```"
+    yield "\n## Designs\n"
+    yield from _table(["design", "what it is"], ([name, d.about] for name, d in document.designs.items()))
+    yield "\n### Which rules each keeps\n"
+    yield from _table(
+        ["rule", *names], ([r.id, *("+" if n in r.kept_by else "" for n in names)] for r in document.rules)
+    )
+    if (standings := document.standings) is not None:
+        yield f"\n### What each breaks in {standings.scenarios} scenarios\n"
+        yield "X: violated, with the number of scenarios; +: held; blank: nothing could have broken it.\n"
+        yield from _table(["invariant", *names], _rows(standings.delivered, names))
+        yield f"\nThe same with the first Revoke lost (`--fault {LOST}`), where there is one:\n"
+        yield from _table(["invariant", *names], _rows(standings.lossy, names))
+    if document.needs is not None:
+        yield f"\n## Why {FENCED} needs each of its rules\n"
+        yield "Each line is a run: fenced without the rule, and the first thing that breaks. fenced itself keeps all.\n"
+        yield from _table(["rule", "breaks", "first violation", "command"], (_need(need) for need in document.needs))
+
+
+def _need(need: Need) -> list[str]:
+    return [need.rule, ", ".join(need.broken), f"{need.text} (record {need.seq})", f"`{need.command}`"]
+
+
+def _rows(found: dict[str, dict[str, Worst]], designs: list[str]) -> Iterator[list[str]]:
+    for invariant, by_design in found.items():
+        yield [invariant, *(_cell(by_design[design]) for design in designs)]
+
+
+def _cell(worst: Worst) -> str:
+    return f"X{len(worst.scenarios)}" if worst.verdict == "violated" else "+" if worst.verdict == "held" else ""
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
+    for line in (head, ["---"] * len(head), *rows):
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
