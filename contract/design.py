@@ -247,7 +247,7 @@ KINDS: dict[str, type] = {axis: typing.get_type_hints(Design)[field] for axis, f
 """Axis name to the Axis whose values it has, or bool."""
 QUESTIONS: dict[str, str] = {
     "shut-out": "While the guest's event is on, the host's LBR enable, disable and read do nothing on that CPU.",
-    "whole-ring": "Saves keep every entry, none is left out, and a new guest finds all of it 0; no: as perf does.",
+    "whole-ring": "Saves keep every entry, a guest begins with zeros, the host finds none of its; no: as perf does.",
     "info-known": "KVM recognises the INFO MSRs while it intercepts them.",
 }
 """What is asked where an axis is a question."""

@@ -66,7 +66,7 @@ def demo_command(
     """Play the thread's central story under every design and print who breaks what.
 
     A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
-    tries again. The last column loses the Revoke notifier. Ends with 1, because some designs do break.
+    tries again. In the last columns the Revoke notifier is lost. Ends with 1, because some designs do break.
     """
     from client.cli.demo import demo
 
@@ -78,11 +78,19 @@ def demo_command(
 def run_command(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A litmus file, - for standard input, or the name of a library scenario."),
+        typer.Argument(
+            metavar="FILE",
+            help="A litmus file, - for standard input, the name of a library scenario, or a run file to replay.",
+        ),
     ],
     design: Annotated[
-        str, typer.Option("--design", "-d", help="By name, see 'lbrlab designs'; a file; or NAME+AXIS=VALUE+...")
-    ] = "merged",
+        str | None,
+        typer.Option(
+            "--design",
+            "-d",
+            help="By name, see 'lbrlab designs'; a file; or NAME+AXIS=VALUE+... (merged, or the run file's).",
+        ),
+    ] = None,
     wire: Annotated[
         WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
     ] = None,
@@ -115,7 +123,7 @@ def run_command(
     lbrlab run central-story --design v8
     lbrlab run central-story -d revoke-gp --wire grpc --fault drop:Revoke:1
     lbrlab run central-story -d revoke-gp -o run.json
-    lbrlab run central-story -d revoke-gp --tape run.json --wire grpc
+    lbrlab run run.json --wire grpc
     """
     from client.cli.run import RunRequest, run
 

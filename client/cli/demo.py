@@ -27,8 +27,11 @@ PLAN: tuple[tuple[str, str], ...] = (
     ("kvm-switch", ""),
     ("revoke-gp", ""),
     ("revoke-gp", "drop:Revoke:1"),
+    ("fenced", "drop:Revoke:1"),
 )
 """Design and fault of each column."""
+SHOWN = ("revoke-gp", "drop:Revoke:1")
+"""The column whose first violation is shown."""
 
 
 def demo(wire_name: str, timeout: float, *, as_json: bool) -> None:
@@ -50,17 +53,18 @@ def demo(wire_name: str, timeout: float, *, as_json: bool) -> None:
             judged.append(Judged(run, judge_run(run, scenario), path))
     took = time.monotonic() - started
     runs = [run_document(j.run, j.verdict, str(j.path) if j.path else None, scenario.name) for j in judged]
-    example = _example(judged[-1])
+    shown = PLAN.index(SHOWN)
+    example = _example(judged[shown])
     code = max(run.exit_code for run in runs)
     if as_json:
         print_json(DemoDocument("violated" if code == ExitCode.VIOLATED else "held", code, runs, example))
     else:
-        _print(console(), scenario.purpose, runs, example, wire_name, took)
+        _print(console(), scenario.purpose, runs, shown, example, wire_name, took)
     finish(code)
 
 
 def _example(judged: Judged) -> list[str]:
-    """The first violation of the last run: the records that show it, under the statements that caused them."""
+    """The first violation of a run: the records that show it, under the statements that caused them."""
     finding = next((f for f in judged.verdict.findings if f.violations), None)
     if finding is None:
         return []
@@ -73,26 +77,26 @@ def _lost(judged: Judged) -> set[int]:
 
 
 def _print(
-    out: Console, purpose: str, runs: list[RunDocument], example: list[str], wire_name: str, took: float
+    out: Console, purpose: str, runs: list[RunDocument], shown: int, example: list[str], wire_name: str, took: float
 ) -> None:
     where = "two processes joined by gRPC" if wire_name == "grpc" else "one process, simulated wire"
     out.print(purpose)
     out.print()
     columns = []
     for (name, fault), run in zip(PLAN, runs, strict=True):
-        columns.append((f"{name} {fault}".strip(), run.invariants))
+        columns.append((f"{name}\n{fault}".strip(), run.invariants))
     print_table(out, matrix(columns, f"{len(runs)} runs on {where}, {took:.1f} s, verdicts computed from their traces"))
     out.print(LEGEND, style="dim")
-    last = runs[-1]
+    run = runs[shown]
     if example:
-        shown = last.violations[0]
+        first = run.violations[0]
         out.print()
-        out.print(f"[bold]{shown.invariant}[/] under {last.design} with its Revoke lost: {shown.text}")
+        out.print(f"[bold]{first.invariant}[/] under {run.design} with its Revoke lost: {first.text}")
         for line in example:
             out.print(line, markup=False, soft_wrap=True)
     out.print()
-    if last.run is None:
+    if run.run is None:
         return
     program = sys.argv[0]
-    out.print(f"The whole log of that run: {program} show {last.run}", markup=False, soft_wrap=True)
-    out.print(f"Judge it again:            {program} check {last.run}", markup=False, soft_wrap=True)
+    out.print(f"The whole log of that run: {program} show {run.run}", markup=False, soft_wrap=True)
+    out.print(f"Judge it again:            {program} check {run.run}", markup=False, soft_wrap=True)

@@ -80,7 +80,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         out = console()
         missing = f", interrupted: {len(scenarios) - len(rows)} scenarios are missing" if interrupted else ""
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
-        out.print(f"Each run is in {folder}/SCENARIO-DESIGN.json: lbrlab show FILE, lbrlab run SCENARIO --tape FILE")
+        out.print(f"Each run is in {folder}/SCENARIO-DESIGN.json: lbrlab show FILE, lbrlab run FILE to replay it")
     finish(code)
 
 

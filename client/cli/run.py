@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.cli.frame import console, finish
-from client.cli.runs import find_scenario, judge_run, keep, open_wire, play, read_tape, with_lets
+from client.cli.runs import find_scenario, is_run_file, judge_run, keep, open_wire, play, read_tape, with_lets
 from client.designs import design_named
 from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import Scenario
@@ -16,13 +16,15 @@ from client.run_file import RunFile, check_output, load_run
 from client.tape.faults import parse_fault
 from contract.errors import InputError
 
+USUAL_DESIGN = "merged"
+
 
 @dataclass(slots=True)
 class RunRequest:
     """The options of ``run`` as given."""
 
     file: str
-    design: str
+    design: str | None
     wire: str | None
     perfcores: tuple[str, ...]
     kvms: tuple[str, ...]
@@ -37,17 +39,21 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     wire_name = _wire_name(request)
     if request.tape and request.faults:
         raise InputError("a tape already says what becomes of every message", "--fault with --tape")
-    design = design_named(request.design)
+    again = load_run(Path(request.file)) if is_run_file(Path(request.file)) else None
+    if again and (request.tape or request.faults):
+        raise InputError("a run file brings its tape along", "--tape, --fault")
+    design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
     faults = tuple(parse_fault(text) for text in request.faults)
     if len({(f.message, f.which) for f in faults}) != len(faults):
         raise InputError("two faults for one message", "--fault")
-    tape = read_tape(request.tape) if request.tape else None
-    scenario = with_lets(find_scenario(request.file), request.lets)
+    tape_name = request.file if again else str(request.tape)
+    tape = again.decisions() if again else read_tape(request.tape) if request.tape else None
+    scenario = with_lets(again.read_scenario() if again else find_scenario(request.file), request.lets)
     _check_count(request, scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
     with open_wire(wire_name, request.perfcores, request.kvms, request.timeout, layout_of(scenario)) as wire:
-        played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=str(request.tape))
+        played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=tape_name)
     path = keep(file, scenario, request.output) if played.records else None
     if played.failure and played.failure.reason == INTERRUPTED:
         raise KeyboardInterrupt(f"interrupted; what there is of the run is in {path}" if path else "interrupted")

@@ -61,12 +61,20 @@ def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
     return changed
 
 
+def is_run_file(path: Path) -> bool:
+    """By its first byte, which no litmus file and no tape begins with."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) == b"{"
+
+
 def read_tape(path: Path) -> list[Decision]:
     """A tape file, or the tape of a run file."""
     try:
-        with path.open("rb") as file:
-            is_run = file.read(1) == b"{"
-        return load_run(path).decisions() if is_run else parse_tape(path.read_text(encoding="utf-8"), str(path))
+        if is_run_file(path):
+            return load_run(path).decisions()
+        return parse_tape(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     except UnicodeDecodeError:

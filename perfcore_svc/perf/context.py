@@ -75,6 +75,7 @@ class PerfCpu:
     save_select: bool = False
     reset_clears_select: bool = False
     kept_with_event: bool = False
+    of_guest: bool = False
     br_sel: BranchFilter | None = None
     parked: list[tuple[Context, PerfEvent]] = field(default_factory=list)
     last_saved: SavedLbr | None = None

@@ -1,10 +1,10 @@
 """The Intel LBR driver (``arch/x86/events/intel/lbr.c``): who turns the LBR on, what is saved, restored and cleared.
 
-May surprise: ``lbr_add`` runs before the resource test, so an event that does not fit has still put its software
-filter into ``br_sel`` and may have reset the ring. ``lbr_del`` goes by ``br_sel``, not by the event's own filter.
-A save stops at the first entry whose FROM is 0, and a restore is left out where the ring seems untouched; neither holds
-for a guest whose design has the whole ring kept. A restore makes the saved copy invalid.
-"""
+May surprise: ``lbr_add`` runs before the resource test, so an event that does not fit has still put its software filter
+into ``br_sel`` and may have reset the ring. ``lbr_del`` goes by ``br_sel``, not by the event's own filter. A save stops
+at the first entry whose FROM is 0, a restore is left out where the ring seems untouched, and an event that has been on
+before takes the ring as it is; none of this holds for a guest whose design has the whole ring kept. A restore makes the
+saved copy invalid."""
 
 from __future__ import annotations
 
@@ -52,8 +52,11 @@ def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, sh
         pc.shut_out = pc.shut_out or shut_out
     pc.br_sel = event.filter
     _count_call_stack(pc, ctx, event, 1)
-    if pc.lbr_users == 0 and not event.ran and not event.whole_ring:
-        lbr_reset(machine, pc, "first LBR user is new")
+    if pc.lbr_users == 0 and not event.whole_ring:
+        if not event.ran:
+            lbr_reset(machine, pc, "first LBR user is new")
+        elif pc.of_guest:
+            lbr_reset(machine, pc, "the ring is a guest's")
     pc.lbr_users += 1
     if not event.guest:
         pc.host_users += 1
@@ -87,7 +90,7 @@ def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
     cpu.lbr.reset()
     machine.count("wrmsr", machine.model.entry_registers)
     machine.count("lbr-reset")
-    pc.last_saved, pc.last_log_id = None, 0
+    pc.last_saved, pc.last_log_id, pc.of_guest = None, 0, False
     clears = pc.reset_clears_select and pc.save_select
     if clears:
         cpu.lbr.select = 0
@@ -161,7 +164,7 @@ def guest_off(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
 def guest_on(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
     """A guest's event has gone on. The first time it finds what ``lbr_add`` left of the LBR; or nothing at all, cleared
     here because only now it is sure that nobody else has it."""
-    pc.kept_with_event = event.saved is not None
+    pc.kept_with_event, pc.of_guest = event.saved is not None, event.whole_ring
     if event.saved is not None and event.saved.valid:
         _restore(machine, pc, event.saved, event.guest)
     elif event.whole_ring and not event.ran:

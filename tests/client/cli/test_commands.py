@@ -51,6 +51,27 @@ def test_a_run_replays_from_its_run_file_to_the_same_trace() -> None:
     assert json.loads(Path("b.json").read_text())["trace"] == json.loads(Path("a.json").read_text())["trace"]
 
 
+def test_a_run_file_is_run_again_as_it_was() -> None:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "drop:Revoke:1", "-o", "a.json")
+    again = lbrlab("run", "a.json", "-o", "b.json")
+
+    assert again.exit_code == 1
+    assert unlined("b.json") == unlined("a.json")
+
+
+def unlined(path: str) -> list[dict[str, object]]:
+    """A trace without the lines of statements: a run file has the scenario as it is printed, not as it was written."""
+    return [{k: v for k, v in r.items() if k != "line"} for r in json.loads(Path(path).read_text())["trace"]]
+
+
+def test_a_run_file_goes_with_no_other_tape_and_no_fault() -> None:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
+    for more in (["--tape", "a.json"], ["--fault", "drop:Revoke:1"]):
+        result = lbrlab("run", "a.json", *more)
+        assert (result.exit_code, "a run file brings its tape along" in result.stderr) == (2, True)
+    assert "a.json: decision" in lbrlab("run", "a.json", "-d", "v7").stderr
+
+
 def test_a_tape_of_another_design_is_refused_at_its_first_divergence() -> None:
     lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
     result = lbrlab("run", "central-story", "-d", "v7", "--tape", "a.json")
@@ -187,7 +208,9 @@ def test_demo_in_one_process_shows_every_design_and_ends_in_1() -> None:
 
     assert result.exit_code == 1
     assert isinstance(told["runs"], list)
-    assert [run["design"] for run in told["runs"]] == ["v7", "v8", "merged", "kvm-switch", "revoke-gp", "revoke-gp"]
+    shown = ["v7", "v8", "merged", "kvm-switch", "revoke-gp", "revoke-gp", "fenced"]
+    assert [run["design"] for run in told["runs"]] == shown
+    assert [run["verdict"] for run in told["runs"]] == [*["violated"] * 4, "held", "violated", "held"]
     assert "!! one-owner" in str(told["example"])
 
 

@@ -18,6 +18,8 @@ from tests.client.drive import test_guest_scenarios, test_worked_examples
 from tests.designs import DESIGNS, REVOKE_ACK, REVOKE_GP
 
 HELD: dict[str, tuple[str, ...]] = {
+    "central-story-in-full": ("vmx-transition", "revoke-gp", "revoke-ack", "fenced"),
+    "mech-four-vms-three-kvms": ("revoke-gp", "revoke-ack", "fenced"),
     "mech-debugctl-faults-v8": ("v8",),
     "mech-debugctl-no-event-v8": ("v8",),
     "mech-mediated-all-make-way": ("mediated",),
@@ -114,6 +116,7 @@ DEFECTS = {
     "mech-first-come-host": defect("first-come", "precedence", "revoke-gp"),
     "mech-first-write-wiped-v7": defect("v7", "no-loss", "merged"),
     "mech-hole-loses-older": defect("merged", "no-loss", "kvm-switch"),
+    "mech-host-finds-guest": defect("revoke-gp", "host-clean", "fenced"),
     "mech-host-lbr-lost-at-exit": defect("v8", "host-served debugctl-restored", "revoke-gp"),
     "mech-losing-add-filter": defect("v8", "host-served", "revoke-gp"),
     "mech-losing-add-resets": defect("kvm-switch", "no-loss", "merged"),

@@ -358,7 +358,7 @@ def test_nor_where_guests_do_not_own_the_lbr() -> None:
 
 @pytest.mark.parametrize("counters", [1, 4])
 def test_a_guests_counters_are_its_own_and_work(counters: int) -> None:
-    host = mediated(counters=counters)
+    host = mediated(counters=counters, fixed=0)
     kvm = Kvm(host)
     put(host, "P", "CP any")
     kvm.tell(CreateCounter("v", 4, 0, ["user", "kernel"], 100))
