@@ -257,13 +257,18 @@ class Player:
                 thread.done()
 
     def _fire(self, timer: Fire) -> None:
-        due = self.flight.timers[timer.session, timer.to_host, timer.what].due
+        """Raises PeerContractError where the service forgets that the timer ran out: it would do so for ever."""
+        key = timer.session, timer.to_host, timer.what
+        due = self.flight.timers[key].due
         if due > self.wire.log.now:
             self._perf(Advance(due - self.wire.log.now))
         if timer.to_host:
             self.wire.kvm(timer.session, FireKvmTimer(timer.what))
         else:
             self.wire.perf(FireHostTimer(timer.session, timer.what), self._kvms()[timer.session])
+        self.flight.follow(self.wire.log.records)
+        if key in self.flight.timers and self.flight.timers[key].due <= self.wire.log.now:
+            raise PeerContractError(f"{timer}: it ran out, and is due still")
 
     def _check_credits(self) -> None:
         """The same end on either wire, whose inboxes overflow at different moments."""

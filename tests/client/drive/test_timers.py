@@ -8,11 +8,13 @@ from client.drive.flight import Flight
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.tape.decisions import Decision, Fire, Step, format_tape, parse_tape
+from client.tape.faults import parse_fault
 from client.tape.policy import DefaultPolicy, ReplayPolicy
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import Renew
 from contract.trace import Delivery, End, Granted, HostWake, Send, Statement, canonical
+from perfcore_svc.revocation import Revocations
 from tests.client.check.runs import ordered, outcomes, play
 from tests.designs import FENCED, MERGED, REVOKE_ACK, REVOKE_GP
 
@@ -161,3 +163,11 @@ def test_what_was_lost_is_sent_again_after_10_ms() -> None:
 def test_a_stream_that_is_taken_as_it_comes_stays_without_it() -> None:
     played = play(TAKES, MERGED, "drop:Hello:1")
     assert (fired(played), list(unfinished(played))) == ([], ["host+vm0/0"])
+
+
+def test_a_service_that_forgets_that_its_timer_ran_out_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the run never ends: a timer that is due fires before anything else happens."""
+    monkeypatch.setattr(Revocations, "lease_over", lambda self, session: None)
+    run = Player(SimWire(), TAKES, REVOKE_ACK, DefaultPolicy((parse_fault("drop:Ack:1"),))).play()
+    assert run.failure is not None
+    assert run.failure.reason == "timer host>kvm0 lease: it ran out, and is due still"
