@@ -303,11 +303,14 @@ class HostWake(Record):
 
 
 class EventChange(Record):
+    """``why``: what a pinned event that went to ERROR found no room for, "" otherwise."""
+
     event: int
     name: str
     old: str
     new: str
     cpu: int
+    why: str = ""
 
 
 class EventClose(Record):

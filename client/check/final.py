@@ -34,7 +34,8 @@ def result_of(final: a.Final, registers: Registers, verdicts: dict[str, str]) ->
 
 
 def final_text(final: a.Final) -> str:
-    return f"{final.quantifier} ({expr_text(final.expr)})"
+    under = f" under {', '.join(final.under)}" if final.under else ""
+    return f"{final.quantifier} ({expr_text(final.expr)}){under}"
 
 
 def _holds(expr: a.Expr, registers: Registers, verdicts: dict[str, str]) -> bool:

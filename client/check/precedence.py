@@ -5,6 +5,7 @@ from typing import ClassVar
 from client.check.monitor import Monitor
 from client.check.world import EventView, World
 from contract.trace import EventChange, EventFailed, EventOpen, HostLbr, Rest, Retired, Statement, Switch, VmEntry
+from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
 
 _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
@@ -14,7 +15,8 @@ class Precedence(Monitor):
     has the LBR of a CPU (a host event that is ACTIVE with the LBR on for it, a guest's that is ACTIVE) while one of a
     higher class that wants it there, otherwise filtered, has it not: waits, has just lost it, is ACTIVE and shut out,
     or was refused at open for the lower one's sake. An event that has been in ERROR does not want any more (perf's
-    rule). Exercised by two events of different classes that want the LBR of one CPU."""
+    rule), nor is one denied the LBR that lacked something else. Exercised by two events of different classes that want
+    the LBR of one CPU."""
 
     name = "precedence"
     about = "nobody has the LBR that an event of a higher class wants"
@@ -27,7 +29,7 @@ class Precedence(Monitor):
 
     def _changed(self, r: EventOpen | EventChange | HostLbr | Switch) -> None:
         self.dirty = True
-        if isinstance(r, EventChange) and r.new == "ERROR":
+        if isinstance(r, EventChange) and r.new == "ERROR" and r.why not in (NO_PLACE, NO_COUNTER):
             self.lost.add(r.event)
 
     def _failed(self, r: EventFailed) -> None:
@@ -56,6 +58,7 @@ class Precedence(Monitor):
         for high in wanting:
             rivals = [e for e in wanting if _differ(high, e)]
             if not any(_rank_of(low) > _rank_of(high) for low in rivals):
+                self.told.discard((cpu, high.opened.event))
                 continue
             self.exercised = True
             owner = min((e for e in rivals if self._has(e, cpu)), key=_rank_of, default=None)

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from client.check.monitor import Monitor
-from client.check.world import World, lbr_on
+from client.check.world import EventView, World, lbr_on
 from contract.trace import Access, ClaimChange, EventChange, EventOpen, GuestEvent
 from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
+
+_WANTING = ("ACTIVE", "INACTIVE")
 
 
 class Recovers(Monitor):
@@ -19,45 +21,49 @@ class Recovers(Monitor):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.denied: dict[str, int] = {}
+        self.denied: dict[str, tuple[int, int]] = {}
         self.losers: set[str] = set()
-        self.beyond: set[str] = set()
+        self.stopped: set[str] = set()
+        self.without: set[str] = set()
 
     def _access(self, r: Access) -> None:
-        if r.vcpu in self.beyond or not self._is_use(r):
+        if r.vcpu in self.stopped | self.without or not self._is_use(r):
             return
         free = not self.world.in_flight and not self._wanted(r.cpu)
         before = self.denied.pop(r.vcpu, None)
         if r.denied and before is not None and free:
             text = f"{r.vcpu} is denied again, though nobody else has wanted the LBR of cpu{r.cpu} since"
-            self.violated(r.seq, text, before)
+            self.violated(r.seq, text, before[0])
         self.exercised = self.exercised or (free and r.vcpu in self.losers)
         if r.denied:
             self.losers.add(r.vcpu)
             if free:
-                self.denied[r.vcpu] = r.seq
+                self.denied[r.vcpu] = r.seq, r.cpu
 
     def _is_use(self, r: Access) -> bool:
         turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value)
         return turns_on or is_lbr_msr(self.world.model, r.msr)
 
     def _wanted(self, cpu: int) -> bool:
-        return any(
-            event.host_lbr and event.state in ("ACTIVE", "INACTIVE") and event.opened.cpu in (-1, cpu)
-            for event in self.world.events.values()
-        )
+        return any(_wants(event, cpu) for event in self.world.events.values())
 
     def _others(self, r: EventOpen | EventChange) -> None:
-        if not self.world.events[r.event].opened.guest:
-            self.denied.clear()
+        """Whoever wants the LBR, or wanted it until now."""
+        event = self.world.events[r.event]
+        was = isinstance(r, EventChange) and r.old in _WANTING and event.host_lbr
+        for vcpu, (_, cpu) in list(self.denied.items()):
+            if _wants(event, cpu) or (was and event.opened.cpu in (-1, cpu)):
+                del self.denied[vcpu]
 
     def _claim(self, r: ClaimChange) -> None:
         if r.new == "stopped":
-            self.beyond.add(r.vcpu)
+            self.stopped.add(r.vcpu)
 
     def _guest_event(self, r: GuestEvent) -> None:
         if r.what == "failed":
-            self.beyond.add(r.vcpu)
+            self.without.add(r.vcpu)
+        elif r.what == "created":
+            self.without.discard(r.vcpu)
 
     HANDLERS: ClassVar = {
         Access: _access,
@@ -66,3 +72,7 @@ class Recovers(Monitor):
         ClaimChange: _claim,
         GuestEvent: _guest_event,
     }
+
+
+def _wants(event: EventView, cpu: int) -> bool:
+    return event.host_lbr and event.state in _WANTING and event.opened.cpu in (-1, cpu)

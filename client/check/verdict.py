@@ -6,9 +6,9 @@ import msgspec
 
 from client.check.final import Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
-from client.litmus.ast import Scenario
+from client.litmus.ast import Final, Scenario
 from contract.errors import ExitCode
-from contract.trace import AnyRecord, End, Rest
+from contract.trace import AnyRecord, End, Rest, Setup
 
 EXIT_CODES = {
     "held": ExitCode.HELD,
@@ -18,8 +18,11 @@ EXIT_CODES = {
 }
 
 
+NOT_ASKED = "not asked"
+
+
 class FinalResult(msgspec.Struct):
-    """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall)."""
+    """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall); not asked (of other designs)."""
 
     condition: str
     result: str
@@ -53,12 +56,19 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
     ended = next((r for r in records if isinstance(r, End)), None)
     unfinished = ended.unfinished if ended else {}
     if scenario.final is not None and not failed:
-        final = FinalResult(final_text(scenario.final), result_of(scenario.final, outcome, verdicts))
+        asked = _asked(scenario.final, records)
+        result = result_of(scenario.final, outcome, verdicts) if asked else NOT_ASKED
+        final = FinalResult(final_text(scenario.final), result)
     open_ends = [f"fault {fault} met no message" for fault in unmet]
     if not failed and not isinstance(records[-1], Rest):
         open_ends.append(f"the trace ends at record {len(records)}, before the run did")
     verdict, why = _decide(findings, final, unfinished, failed, open_ends)
     return Verdict(verdict, why, findings, outcome, final, unfinished)
+
+
+def _asked(final: Final, records: list[AnyRecord]) -> bool:
+    design = next((r.design for r in records if isinstance(r, Setup)), "")
+    return not final.under or design in final.under
 
 
 def _decide(
@@ -83,6 +93,6 @@ def _decide(
         return "undecided", f"not finished: {', '.join(waits)}"
     if final is not None and final.result == "not witnessed":
         return "undecided", f"not witnessed on this tape: {final.condition}"
-    if not held and final is None:
+    if not held and (final is None or final.result == NOT_ASKED):
         return "undecided", "nothing that could have broken an invariant happened"
     return "held", f"{held} invariant{'s' * (held != 1)} held, {len(findings) - held} not exercised"

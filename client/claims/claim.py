@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from client.check.monitor import Violation
 from client.check.verdict import Verdict, verdict_on
 from client.designs import design_named
-from client.drive.play import Player
+from client.drive.play import INTERRUPTED, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario, library_path, load
 from client.matrix.cell import operations_of
@@ -167,7 +167,7 @@ class Lab:
         decider = policy or faulty
         played = Player(SimWire(), story, chosen, decider).play()
         if played.failure is not None:
-            raise played.failure
+            raise KeyboardInterrupt if played.failure.reason == INTERRUPTED else played.failure
         path = None
         if self.folder is not None:
             ends = [label, *(text.replace(":", "-") for text in faults)]

@@ -153,7 +153,7 @@ def c17(lab: Lab) -> Iterator[Check]:
     run = lab.play("c17-two-host-threads", "merged")
     a, b, c = (run.register(f"host:{name}0") for name in "abc")
     shares = [_share(run, name) for name in "abc"]
-    turns = f"taking turns, {shares[0]:.0%} and {shares[2]:.0%} of the time"
+    turns = f"taking turns, {shares[0]:.0%} and {shares[1]:.0%} against {shares[2]:.0%} of the time"
     text = f"equal filters: {a} and {b}; another filter: {c}, then {turns}"
     fails = any(r.errno for r in run.of(EventFailed)) or a != "ACTIVE" or b != "ACTIVE"
     yield run.check("of two that want the LBR at once one simply fails", text, fails)

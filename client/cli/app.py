@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from client.cli.frame import command
+from contract.errors import ExitCode
 from contract.messages import PROTOCOL_VERSION
 
 app = typer.Typer(
     name="lbrlab",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -38,11 +39,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(int(ExitCode.BAD_INPUT))
 
 
 class WireName(StrEnum):
@@ -317,7 +321,10 @@ def invariants_command(as_json: JsonOption = False) -> None:
 @app.command("scenarios")
 @command
 def scenarios_command(
-    beginning: Annotated[str, typer.Argument(metavar="[BEGINNING]", help="Only those whose names begin so.")] = "",
+    beginning: Annotated[
+        str,
+        typer.Argument(metavar="[BEGINNING]", help="Only those whose names begin so; a whole name prints the text."),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """List the scenarios of the library; 'lbrlab run NAME' runs one.

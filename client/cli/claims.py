@@ -10,6 +10,7 @@ from rich.markup import escape
 from client.claims import CLAIMS, Claim
 from client.claims.claim import Lab
 from client.cli.frame import console, finish
+from client.cli.matrix import make_folder
 from client.cli.runs import RUNS
 from client.litmus.words import unknown
 from client.report.documents import ClaimDocument, ClaimsDocument, print_json
@@ -22,8 +23,9 @@ def claims(ids: tuple[str, ...], folder: Path | None, *, as_json: bool, verbose:
     for text in ids:
         if text.upper() not in known:
             raise InputError(unknown("claim", text, known), "CLAIM")
-    chosen = [known[text.upper()] for text in ids] or list(CLAIMS)
+    chosen = [known[text] for text in dict.fromkeys(text.upper() for text in ids)] or list(CLAIMS)
     folder = folder or RUNS / "claims"
+    make_folder(folder)
     lab = Lab(folder)
     out, documents = console(), []
     with console(stderr=True).status("C1") as status:
@@ -37,7 +39,8 @@ def claims(ids: tuple[str, ...], folder: Path | None, *, as_json: bool, verbose:
     else:
         for document in documents:
             _print(out, document, verbose=verbose or len(documents) == 1)
-        out.print(f"{len(documents) - findings} claims agree with the model, {findings} do not (findings)")
+        out.print("= as claimed   # not as claimed", style="dim")
+        out.print(f"claims that agree with the model: {len(documents) - findings}; that do not (findings): {findings}")
         out.print(f"The runs are in {folder}: lbrlab show FILE", soft_wrap=True)
     finish(int(code))
 

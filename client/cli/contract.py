@@ -16,14 +16,20 @@ from client.document.contract import ContractDocument, contract_document
 from client.document.markdown import as_markdown
 from client.document.needed import FENCED, Need, needs
 from client.document.standing import LOST, Standings, standings
+from client.litmus import Scenario
+from client.matrix.cell import Cell
+from client.matrix.pool import PartialError
 from client.report.documents import print_json
 from client.report.tables import WORST_LEGEND, across, key_of, worst_table
 from client.tape.faults import parse_fault
 from contract.design import Design
+from contract.errors import InputError, SystemFailedError
 
 
 def contract(*, runs: bool, markdown: bool, as_json: bool) -> None:
     """``runs``: also what takes runs to find out."""
+    if markdown and as_json:
+        raise InputError("expected one of them", "--markdown, --json")
     designs = list(all_designs().values())
     document = contract_document(designs)
     if runs:
@@ -41,9 +47,19 @@ def contract(*, runs: bool, markdown: bool, as_json: bool) -> None:
 
 def _standings(designs: list[Design]) -> Standings:
     scenarios = chosen_scenarios(None)
+    try:
+        delivered, lossy = _matrices(scenarios, designs)
+    except PartialError as partial:
+        if str(partial) == "interrupted":
+            raise KeyboardInterrupt from None
+        raise SystemFailedError("matrix", str(partial)) from None
+    return standings([design.name for design in designs], delivered, lossy)
+
+
+def _matrices(scenarios: list[Scenario], designs: list[Design]) -> tuple[list[Cell], list[Cell]]:
     delivered = [cell for row in run_with_progress(scenarios, designs, None, ()) for cell in row]
     lossy = [cell for row in run_with_progress(scenarios, designs, None, (parse_fault(LOST),)) for cell in row]
-    return standings([design.name for design in designs], delivered, lossy)
+    return delivered, lossy
 
 
 def _print(out: Console, document: ContractDocument) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from client.cli.frame import console, finish, print_table
 from client.cli.matrix import chosen_designs
 from client.cli.runs import find_scenario
-from client.cost.draw import letters_of, save_picture, text_of
+from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
 from client.litmus import Scenario
 from client.litmus.words import unknown
@@ -44,6 +44,8 @@ def cost(name: str, designs: str | None, vary: str | None, picture: Path | None,
     varied = _varied(scenario, vary)
     if picture is not None and varied is None:
         raise InputError(f"{scenario.name} has no let to draw a curve over", "--picture")
+    if picture is not None:
+        check_picture(picture)
     with console(stderr=True).status(f"{scenario.name} under {len(chosen)} designs"):
         costs = [cost_of(scenario, design) for design in chosen]
         curve = curve_of(scenario, chosen, *varied) if varied else None
@@ -77,7 +79,7 @@ def _varied(scenario: Scenario, text: str | None) -> tuple[str, list[int]] | Non
 
 
 def _print(out: Console, scenario: Scenario, costs: list[Cost], curve: Curve | None, picture: Path | None) -> None:
-    least = min((c.cycles.typical for c in costs if c.cycles.typical), default=0)
+    least = min((c.cycles.typical for c in costs if c.cycles.typical and c.telling), default=0)
     table = Table(title=f"{scenario.name}, the whole run", title_justify="left", title_style="bold")
     table.pad_edge, table.box, table.padding = False, None, (0, 2, 0, 0)
     table.add_column("design", no_wrap=True)
@@ -86,13 +88,13 @@ def _print(out: Console, scenario: Scenario, costs: list[Cost], curve: Curve | N
         table.add_column(COLUMNS[op], justify="right", no_wrap=True)
     table.add_column("cycles", justify="right", no_wrap=True)
     table.add_column("range", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
     for c in costs:
         counts = [f"{c.operations.get(op, 0):,}" for op in used]
         price = f"{c.cycles.low:,} to {c.cycles.high:,}"
-        ratio = f"{c.cycles.typical / least:.2f}x" if least else ""
-        note = "" if c.verdict in ("held", "violated") else f" {c.verdict}"
-        table.add_row(c.design, *counts, f"{c.cycles.typical:,}", price, ratio + note)
+        ratio = f"{c.cycles.typical / least:.2f}x" if least and c.telling else ""
+        ratio = ratio or (c.verdict if c.finished else "not finished")
+        table.add_row(c.design, *counts, f"{c.cycles.typical:,}", price, ratio)
     print_table(out, table)
     for op, paid in COSTS.items():
         text = f"{op} {paid.typical:,} ({paid.low:,} to {paid.high:,}): {paid.source}"

@@ -44,6 +44,11 @@ def _run() -> int:
         return int(app(standalone_mode=False) or 0)
     except typer.Exit as done:
         return done.exit_code
+    except SystemExit:
+        # What click makes of a closed pipe, wherever it met it.
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            raise BrokenPipeError from None
+        raise
     except Exception as error:
         # Errors in the words of the command line are of a class that typer does not export.
         if hasattr(error, "format_message"):

@@ -34,11 +34,29 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_table(out: Console, table: Table | Text) -> None:
-    """A table, or a text in lines, without blanks at their ends: they are pasted into mails."""
+    """A table, or a text in lines, without blanks at their ends: they are pasted into mails. A table is as wide as it
+    needs to be: one whose lines are broken by the terminal can be read, one that lacks columns cannot."""
+    usual = out.width
+    out.width = max(usual, _needed(table)) if isinstance(table, Table) else usual
     with out.capture() as captured:
         out.print(table, soft_wrap=False)
+    out.width = usual
     for line in captured.get().splitlines():
-        out.print(Text.from_ansi(line.rstrip()))
+        out.print(Text.from_ansi(line.rstrip()), soft_wrap=True)
+
+
+FOLDED = 24
+"""What a column gets at least that may be folded."""
+
+
+def _needed(table: Table) -> int:
+    needed = 0
+    for column in table.columns:
+        cells = [column.header, *column.cells]
+        widest = max((Text.from_markup(str(cell)).cell_len for cell in cells), default=0)
+        widest = max(widest if column.no_wrap else min(widest, FOLDED), column.min_width or 0)
+        needed += widest + sum(table.padding[1::2])
+    return needed
 
 
 def finish(code: int) -> NoReturn:

@@ -17,6 +17,8 @@ from contract.errors import InputError
 def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
     """``names``: only these, on every axis; all if none is named. ``axes``: by axis."""
     chosen = [design_named(name) for name in names] or list(all_designs().values())
+    if len(names) > 1 and not (as_json or axes):
+        raise InputError("a file holds one design, expected one name", " ".join(names))
     out = console()
     if as_json:
         print_json(axes_document(chosen) if axes else designs_document(chosen))
@@ -51,7 +53,8 @@ def invariants(*, as_json: bool) -> None:
 
 
 def scenarios(beginning: str, *, as_json: bool) -> None:
-    """``beginning``: only those whose names begin so. ``--json``: name to purpose and file."""
+    """``beginning``: only those whose names begin so; the text of the one that is called so. ``--json``: name to
+    purpose and file."""
     found = {path.stem: (load(path), path) for path in library(beginning)}
     if not found:
         raise InputError(f"no scenario of the library begins with {beginning!r}", "BEGINNING")
@@ -59,6 +62,9 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
         print_json({name: {"purpose": s.purpose, "file": str(path)} for name, (s, path) in found.items()})
         return
     out = console()
+    if beginning in found:
+        out.print(found[beginning][1].read_text(encoding="utf-8"), markup=False, soft_wrap=True, end="")
+        return
     for name, (scenario, _) in found.items():
         out.print(f"[bold]{name}[/]: {escape(scenario.purpose)}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.cli.frame import INTERRUPTED, console, finish, print_table
-from client.cli.runs import RUNS, find_scenario
-from client.designs import DESIGNS, design_named
+from client.cli.runs import RUNS, chosen_faults, find_scenario
+from client.designs import all_designs, design_named
 from client.litmus import Scenario, library, load
-from client.litmus.words import unknown
 from client.matrix.cell import Cell
 from client.matrix.pool import PartialError, Row, run_rows
 from client.matrix.summary import Worst, overall, worst
 from client.report.documents import MatrixDocument, print_json
 from client.report.tables import WORST_LEGEND, across, key_of, worst_table
-from client.tape.faults import Fault, parse_fault
+from client.tape.faults import Fault
 from contract.design import Design
 from contract.errors import ExitCode, InputError
 from contract.spec import KERNELS
@@ -30,7 +30,7 @@ LETTERS = {"held": "+", "violated": "X", "undecided": "?", "failed": "!", "impos
 _CELLS = {"X": "[bold red]X[/]", "x": "[red]x[/]", "?": "[yellow]?[/]", "!": "[bold red]![/]", "+": "[green]+[/]"}
 LEGEND = (
     "+ held   X an invariant is violated   x only the scenario's own condition is   ? undecided on the default tape"
-    "   / this design cannot be put to it   ! failed"
+    "   / it cannot be run   ! failed"
 )
 EXIT_CODES = {
     "held": ExitCode.HELD,
@@ -39,6 +39,9 @@ EXIT_CODES = {
     "impossible": ExitCode.UNDECIDED,
     "failed": ExitCode.SYSTEM_FAILED,
 }
+
+
+REASONS_LIMIT = 5
 
 
 @dataclass(slots=True)
@@ -57,38 +60,59 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     started = time.monotonic()
     designs = chosen_designs(request.designs)
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
-    faults = tuple(parse_fault(text) for text in request.faults)
-    folder = request.folder or RUNS / "matrix"
-    interrupted = False
+    faults = chosen_faults(request.faults)
+    folder = request.folder or _usual_folder(request)
+    make_folder(folder)
+    cut_short = ""
     try:
         rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
     except PartialError as partial:
-        rows, interrupted = partial.rows, True
+        rows, cut_short = partial.rows, str(partial)
     cells = [cell for row in rows for cell in row]
     names = [design.name for design in designs]
     summary = worst(cells, names)
     verdict = overall(cells)
-    code = INTERRUPTED if interrupted else int(EXIT_CODES[verdict])
+    code = int(EXIT_CODES[verdict])
+    if cut_short:
+        code = INTERRUPTED if cut_short == "interrupted" else int(ExitCode.SYSTEM_FAILED)
     if as_json:
         document = MatrixDocument(
-            verdict, code, interrupted, request.kernel, [str(f) for f in faults], names, cells, summary
+            verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary
         )
         print_json(document)
     else:
         _print(console(), rows, names, summary, folder)
         took = time.monotonic() - started
         out = console()
-        missing = f", interrupted: {len(scenarios) - len(rows)} scenarios are missing" if interrupted else ""
+        missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
         out.print(f"Each run is in {folder}/SCENARIO-DESIGN.json: lbrlab show FILE, lbrlab run FILE to replay it")
     finish(code)
 
 
+def _usual_folder(request: MatrixRequest) -> Path:
+    """One for each kind of matrix, so that no run takes the place of another's."""
+    parts = ["matrix", *([request.kernel] if request.kernel else []), *(f.replace(":", "-") for f in request.faults)]
+    return RUNS / "-".join(parts)
+
+
+def make_folder(folder: Path) -> None:
+    """Raises InputError where run files cannot be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made: {error.strerror}", str(folder)) from None
+
+
 def chosen_designs(text: str | None) -> list[Design]:
     """Designs by their names or files, comma-separated; all of the library if nothing is said."""
     if text is None:
-        return list(DESIGNS.values())
-    return [design_named(name.strip()) for name in _listed(text, "--designs")]
+        return list(all_designs().values())
+    designs = [design_named(name.strip()) for name in _listed(text, "--designs")]
+    names = [design.name for design in designs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"two designs are called {twice!r}", "--designs")
+    return designs
 
 
 def chosen_scenarios(text: str | None) -> list[Scenario]:
@@ -106,6 +130,8 @@ def chosen_scenarios(text: str | None) -> list[Scenario]:
             chosen |= {path.stem: load(path) for path in found}
         else:
             scenario = find_scenario(name)
+            if chosen.get(scenario.name, scenario) != scenario:
+                raise InputError(f"two scenarios are called {scenario.name!r}", "--scenarios")
             chosen[scenario.name] = scenario
     return list(chosen.values())
 
@@ -122,7 +148,7 @@ def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
     if kernel is None:
         return scenario
     if kernel not in KERNELS:
-        raise InputError(unknown("kernel", kernel, KERNELS), "--kernel")
+        raise InputError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}", "--kernel")
     hosts = [replace(host, machine=replace(host.machine, kernel=kernel)) for host in scenario.hosts]
     return replace(scenario, machine=replace(scenario.machine, kernel=kernel), hosts=hosts)
 
@@ -137,6 +163,7 @@ def run_with_progress(
         TimeElapsedColumn(),
         console=console(stderr=True),
         transient=True,
+        disable=not sys.stderr.isatty(),
     )
     with progress:
         task = progress.add_task("runs", total=len(scenarios) * len(designs))
@@ -162,10 +189,18 @@ def _print(
     print_table(out, table)
     out.print(key_of(designs), style="bold", soft_wrap=True)
     out.print(LEGEND, style="dim", soft_wrap=True)
+    _print_reasons(out, [cell for row in rows for cell in row if cell.verdict in ("failed", "impossible")])
     out.print()
     print_table(out, worst_table(summary, designs))
     out.print(WORST_LEGEND, style="dim")
     out.print()
+
+
+def _print_reasons(out: Console, cells: list[Cell]) -> None:
+    for cell in cells[:REASONS_LIMIT]:
+        out.print(f"{cell.scenario} under {cell.design}: {cell.why}", markup=False, soft_wrap=True)
+    if len(cells) > REASONS_LIMIT:
+        out.print(f"... and {len(cells) - REASONS_LIMIT} more; --json has all")
 
 
 def _letter(cell: Cell) -> str:

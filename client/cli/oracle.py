@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -30,7 +31,8 @@ def oracle(paths: list[Path], kernel: str | None, *, verbose: bool, as_json: boo
     cases = load_cases(paths)
     if not cases:
         raise InputError("no cases", ", ".join(map(str, paths)))
-    bar = track(cases, "replaying", console=console(stderr=True), transient=True)
+    quiet = not sys.stderr.isatty()
+    bar = track(cases, "replaying", console=console(stderr=True), transient=True, disable=quiet)
     results = [examine(case, kernel) for case in bar]
     totals = _totals(results)
     code = ExitCode.VIOLATED if totals["hard_disagreeing"] else ExitCode.HELD

@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.cli.frame import console, finish
-from client.cli.runs import find_scenario, is_run_file, judge_run, keep, open_wire, play, read_tape, with_lets
+from client.cli.runs import (
+    chosen_faults,
+    find_scenario,
+    is_run_file,
+    judge_run,
+    keep,
+    open_wire,
+    play,
+    read_tape,
+    with_lets,
+)
 from client.designs import design_named
 from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
 from client.run_file import RunFile, check_output, load_run
-from client.tape.faults import parse_fault
 from contract.errors import InputError
 
 USUAL_DESIGN = "merged"
@@ -42,10 +51,12 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     again = load_run(Path(request.file)) if is_run_file(Path(request.file)) else None
     if again and (request.tape or request.faults):
         raise InputError("a run file brings its tape along", "--tape, --fault")
-    design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
-    faults = tuple(parse_fault(text) for text in request.faults)
-    if len({(f.message, f.which) for f in faults}) != len(faults):
-        raise InputError("two faults for one message", "--fault")
+    design = (
+        again.design
+        if again and request.design is None
+        else design_named(USUAL_DESIGN if request.design is None else request.design)
+    )
+    faults = chosen_faults(request.faults)
     tape_name = request.file if again else str(request.tape)
     tape = again.decisions() if again else read_tape(request.tape) if request.tape else None
     scenario = with_lets(again.read_scenario() if again else find_scenario(request.file), request.lets)
@@ -54,7 +65,8 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
     with open_wire(wire_name, request.perfcores, request.kvms, request.timeout, layout_of(scenario)) as wire:
         played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=tape_name)
-    path = keep(file, scenario, request.output) if played.records else None
+    label = "-".join([*(text.replace("=", "") for text in request.lets), *(["replay"] if tape is not None else [])])
+    path = keep(file, scenario, request.output, label) if played.records else None
     if played.failure and played.failure.reason == INTERRUPTED:
         raise KeyboardInterrupt(f"interrupted; what there is of the run is in {path}" if path else "interrupted")
     if path is None and played.failure:

@@ -11,13 +11,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from client.check.verdict import Verdict, verdict_on
+from client.designs import DESIGNS, all_designs
 from client.drive.play import Played, Player
 from client.drive.wire import SINGLE, Layout, Wire
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.words import hint, unknown
 from client.run_file import RunFile, load_run, run_file, save
 from client.tape.decisions import Decision, parse_tape
-from client.tape.faults import Fault
+from client.tape.faults import Fault, parse_fault
 from client.tape.policy import DefaultPolicy, ReplayPolicy
 from contract.design import Design
 from contract.errors import InputError
@@ -34,7 +35,15 @@ class Judged:
 
 
 def find_scenario(name: str) -> Scenario:
-    """A litmus file by path, or one of the library by name."""
+    """A litmus file by path, or one of the library by name; the designs that it speaks of exist."""
+    scenario = _scenario(name)
+    for design in scenario.final.under if scenario.final else ():
+        if design not in DESIGNS and design not in all_designs():
+            raise InputError(f"under {design}: {unknown('design', design, tuple(all_designs()))}", name)
+    return scenario
+
+
+def _scenario(name: str) -> Scenario:
     if name == "-":
         return parse(sys.stdin.read(), "<stdin>")
     if "/" not in name and not name.endswith(".litmus") and library_path(name).is_file():
@@ -43,6 +52,13 @@ def find_scenario(name: str) -> Scenario:
         known = [path.stem for path in library()]
         raise InputError(f"no such file, nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
     return load(Path(name))
+
+
+def chosen_faults(texts: Sequence[str]) -> tuple[Fault, ...]:
+    faults = tuple(parse_fault(text) for text in texts)
+    if len({(f.message, f.which) for f in faults}) != len(faults):
+        raise InputError("two faults for one message", "--fault")
+    return faults
 
 
 def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
@@ -57,7 +73,10 @@ def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
         except ValueError:
             raise InputError(f"{number!r} is no number", f"--let {text}") from None
     changed = replace(scenario, lets=lets)
-    validate(changed)
+    try:
+        validate(changed)
+    except InputError as error:
+        raise InputError(str(error), f"--let {', '.join(texts)}") from None
     return changed
 
 
@@ -126,17 +145,19 @@ def judge_run(run: RunFile, scenario: Scenario) -> Verdict:
     return verdict_on(scenario, run.trace, failed, tuple(f.fault for f in run.faults if not f.applied))
 
 
-def default_path(run: RunFile, scenario: Scenario) -> Path:
-    faults = "".join(f"-{f.fault.replace(':', '-')}" for f in run.faults)
-    return RUNS / f"{scenario.name}-{run.design.name}{faults}-{run.wire}.json"
+def default_path(run: RunFile, scenario: Scenario, label: str = "") -> Path:
+    """``label``: what else tells the run from others of its scenario and design."""
+    faults = [f.fault.replace(":", "-") for f in run.faults]
+    parts = [scenario.name, run.design.name, *([label] if label else []), *faults, run.wire]
+    return RUNS / f"{'-'.join(parts)}.json"
 
 
-def keep(run: RunFile, scenario: Scenario, path: Path | None) -> Path | None:
+def keep(run: RunFile, scenario: Scenario, path: Path | None, label: str = "") -> Path | None:
     """Save the run at ``path``; or at its default place, and go without where that cannot be written."""
     if path is not None:
         save(run, path)
         return path
-    path = default_path(run, scenario)
+    path = default_path(run, scenario, label)
     try:
         save(run, path)
     except InputError as error:

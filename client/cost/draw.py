@@ -8,6 +8,8 @@ from client.cost.measure import Curve, Cycles
 from contract.errors import InputError, SystemFailedError
 
 WIDTH, HEIGHT = 72, 16
+EMPTY = " \u2800"
+"""A blank, and the Braille pattern without a dot."""
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -26,7 +28,7 @@ def text_of(curve: Curve) -> str:
     for letter, points in lines.items():
         figure.plot([float(v) for v in curve.values], [float(p.typical) for p in points])
         figure.scatter([float(v) for v in curve.values], [float(p.typical) for p in points], marker=letter)
-    return "\n".join(line.rstrip() for line in str(figure.show()).splitlines())
+    return "\n".join(line.rstrip(EMPTY) for line in str(figure.show()).splitlines())
 
 
 def letters_of(curve: Curve) -> dict[str, list[Cycles]]:
@@ -39,14 +41,22 @@ def _short(value: float, chars: int, delta: float, left: bool = False) -> str:
     return text.ljust(chars) if left else text.rjust(chars)
 
 
-def save_picture(curve: Curve, title: str, path: Path) -> None:
-    """Typical cycles as lines, the range of prices as bands. Raises InputError naming the file."""
+def check_picture(path: Path) -> None:
+    """Raises InputError for a name of no known kind, SystemFailedError where nothing can draw."""
     if path.suffix not in FORMATS:
         raise InputError(f"expected a name that ends in {', '.join(FORMATS)}", str(path))
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401 - asked for here, so that nothing is run in vain
     except ImportError:
         raise SystemFailedError("lbrlab", "pictures need matplotlib: pip install 'lbrlab[plot]'") from None
+
+
+def save_picture(curve: Curve, title: str, path: Path) -> None:
+    """Typical cycles as lines, the range of prices as bands. Raises InputError naming the file."""
+    check_picture(path)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
     for names, points in curve.alike().items():
@@ -61,7 +71,10 @@ def save_picture(curve: Curve, title: str, path: Path) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize="small", loc="upper left")
+    # The same curve gives the same file.
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        with rc_context({"svg.hashsalt": "lbrlab"}):
+            figure.savefig(path, metadata=dates.get(path.suffix))
     except OSError as error:
         raise InputError(f"cannot write: {error.strerror}", str(path)) from None

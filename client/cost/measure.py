@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from client.litmus import Scenario
-from client.matrix.cell import Cell, run_cell
+from client.matrix.cell import run_cell
 from contract.design import Design
 from perfcore_svc.machine.cost import cycles
 
@@ -20,13 +20,18 @@ class Cycles(msgspec.Struct):
 
 
 class Cost(msgspec.Struct):
-    """``operations``: what the silicon counted in the whole run. ``verdict``: of the run; its cost says little where
-    the guest did not get to the end of its work (``undecided``, or starved)."""
+    """``operations``: what the silicon counted in the whole run. ``verdict``: of the run. ``finished``: everybody got
+    to the end of the work. Where not, or where the verdict is undecided, the cost says little."""
 
     design: str
     operations: dict[str, int]
     cycles: Cycles
     verdict: str
+    finished: bool
+
+    @property
+    def telling(self) -> bool:
+        return self.finished and self.verdict != "undecided"
 
 
 class Curve(msgspec.Struct):
@@ -49,8 +54,10 @@ class Curve(msgspec.Struct):
 
 
 def cost_of(scenario: Scenario, design: Design) -> Cost:
-    cell: Cell = run_cell(scenario, design, None).cell
-    return Cost(design.name, cell.operations, Cycles(*cycles(cell.operations)), cell.verdict)
+    played = run_cell(scenario, design, None)
+    done = not played.verdict.unfinished and played.cell.verdict != "failed"
+    operations = played.cell.operations
+    return Cost(design.name, operations, Cycles(*cycles(operations)), played.cell.verdict, done)
 
 
 def curve_of(scenario: Scenario, designs: list[Design], let: str, values: list[int]) -> Curve:

@@ -7,6 +7,8 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+import msgspec
+
 from client.designs.toml import load_design
 from client.litmus.words import hint
 from contract.design import Design, UnknownAxisError, design_from_axes
@@ -71,6 +73,10 @@ def _designs_of(point: EntryPoint) -> Iterable[Design]:
     for design in designs:
         if not isinstance(design, Design):
             raise InputError(f"gives a {type(design).__name__}, expected a Design", _place(point))
+        try:
+            msgspec.convert(msgspec.to_builtins(design), Design)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{design.name}: {error}", _place(point)) from None
     return designs
 
 
@@ -87,7 +93,7 @@ def design_named(name: str) -> Design:
     axes: ``v7+host-debugctl=not-switched``.
 
     Raises InputError listing the names there are, or naming the place in the file."""
-    base, *changes = name.split("+")
+    base, *changes = _split(name)
     design = _unchanged(base)
     if not changes:
         return design
@@ -96,7 +102,7 @@ def design_named(name: str) -> Design:
         axis, _, value = change.partition("=")
         axes[axis] = value
     try:
-        changed = design_from_axes(name, design.about, axes)
+        changed = design_from_axes("+".join([design.name, *changes]), design.about, axes)
     except UnknownAxisError as error:
         raise InputError(str(error), name) from None
     if problem := flaw(changed):
@@ -104,9 +110,18 @@ def design_named(name: str) -> Design:
     return changed
 
 
+def _split(name: str) -> list[str]:
+    """The design and the changes; the name of a file may have a "+" in it."""
+    path, suffix, changes = name.rpartition(".toml")
+    return [path + suffix, *changes.split("+")[1:]] if suffix else name.split("+")
+
+
 def _unchanged(name: str) -> Design:
     if "/" in name or name.endswith(".toml"):
-        return load_design(Path(name), all_designs())
+        design = load_design(Path(name), all_designs())
+        if design.name in all_designs():
+            raise InputError(f"there is a design {design.name!r} already, the file needs another name", name)
+        return design
     known = DESIGNS if name in DESIGNS else all_designs()
     if name not in known:
         raise InputError(f"unknown design {name!r}, expected a file or one of {', '.join(known)}{hint(name, known)}")

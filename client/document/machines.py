@@ -48,7 +48,8 @@ def machines() -> list[StateMachine]:
     return [
         StateMachine(
             "event",
-            "An event in host perf, the guest's among them. Only ACTIVE has the LBR; ERROR is left by an enable alone.",
+            "An event in host perf, the guest's among them. Only ACTIVE has the LBR; ERROR is left by an enable alone. "
+            "The log has what an operation comes to: ACTIVE -> ERROR is off first, and then it does not fit.",
             event.State.INACTIVE.name,
             events,
         ),

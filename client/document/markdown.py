@@ -60,4 +60,4 @@ def _cell(worst: Worst) -> str:
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
     for line in (head, ["---"] * len(head), *rows):
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+        yield "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"

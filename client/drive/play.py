@@ -415,7 +415,7 @@ class Player:
         steps = [t.current for t in self.threads.values() if t.current is not None]
         vcpus = [step.actor for step in steps if isinstance(step.stmt, GUEST_STATEMENTS)]
         blocked = {vcpu: self.flight.blocked(vcpu) for vcpu in vcpus}
-        on_cpu = {task for _, task in self.flight.running}
+        on_cpu = {vcpu for vcpu in vcpus if (self.flight.places.get(vcpu, 0), vcpu) in self.flight.running}
         return {vcpu: why for vcpu, why in blocked.items() if why and vcpu in on_cpu and IOCTL not in why}
 
 

@@ -492,10 +492,12 @@ Expr = Compare | Not | And | Or
 
 
 class Final(msgspec.Struct, frozen=True):
-    """``quantifier`` is ``exists``, ``~exists`` or ``forall``."""
+    """``quantifier`` is ``exists``, ``~exists`` or ``forall``. ``under`` names the designs that it is asked of, all if
+    it names none."""
 
     quantifier: str
     expr: Expr
+    under: tuple[str, ...] = ()
 
 
 class Scenario(msgspec.Struct):

@@ -75,14 +75,15 @@ class Story:
         """One block of several actors, its steps as (actor, statement)."""
         return self._block(list(dict.fromkeys(actor for actor, _ in steps)), steps)
 
-    def exists(self, expr: Expr) -> Story:
-        return self._finally("exists", expr)
+    def exists(self, expr: Expr, *under: str) -> Story:
+        """``under``: the designs that this is asked of."""
+        return self._finally("exists", expr, under)
 
-    def never(self, expr: Expr) -> Story:
-        return self._finally("~exists", expr)
+    def never(self, expr: Expr, *under: str) -> Story:
+        return self._finally("~exists", expr, under)
 
-    def forall(self, expr: Expr) -> Story:
-        return self._finally("forall", expr)
+    def forall(self, expr: Expr, *under: str) -> Story:
+        return self._finally("forall", expr, under)
 
     def scenario(self) -> Scenario:
         """The scenario so far, valid or InputError."""
@@ -106,6 +107,6 @@ class Story:
         self._blocks.append(Block(actors, [Step(actor, stmt) for actor, stmt in steps]))
         return self
 
-    def _finally(self, quantifier: str, expr: Expr) -> Story:
-        self._final = Final(quantifier, expr)
+    def _finally(self, quantifier: str, expr: Expr, under: tuple[str, ...]) -> Story:
+        self._final = Final(quantifier, expr, under)
         return self

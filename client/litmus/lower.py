@@ -121,7 +121,10 @@ class _Lowering:
             return usual
         if token.type != "NUMBER":
             self.places.fail(token, f"expected a number for {quote(key)}, found {quote(token)}")
-        return numeral(token, self.places)
+        value = numeral(token, self.places)
+        if key == "depth" and not value:
+            self.places.fail(token, "depth = 0, expected a power of two; the part's own is what it has by itself")
+        return value
 
     def vm(self, node: Node, out: a.Scenario) -> VmSpec:
         path = ("vm", len(out.vms))

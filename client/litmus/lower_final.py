@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lark import Token, Tree
+from lark import Token
 
 from client.litmus import ast as a
 from client.litmus.limits import MAX_NESTING
@@ -17,10 +17,17 @@ _NO_TIMES = {"", *(field for fields in FIELDS.values() for field in fields if fi
 
 
 def lower_final(node: Node, places: Places) -> a.Final:
-    *quantifier, condition = node.children
-    assert isinstance(condition, Tree)
+    quantifier = "".join(map(str, tokens(node)))
+    condition, *under = trees(node)
     places.mark(("final",), first(node))
-    return a.Final("".join(map(str, quantifier)), _expr(condition, places, ("final", "expr")))
+    return a.Final(quantifier, _expr(condition, places, ("final", "expr")), _designs(under, places))
+
+
+def _designs(under: list[Node], places: Places) -> tuple[str, ...]:
+    names = [token for node in under for token in tokens(node) if token.type == "WORD"]
+    for i, name in enumerate(names):
+        places.mark(("final", "under", i), name)
+    return tuple(map(str, names))
 
 
 def _expr(node: Node, places: Places, path: Path) -> a.Expr:

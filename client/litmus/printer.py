@@ -105,8 +105,9 @@ def _if(stmt: If, mixed: bool, start: str, indent: str) -> list[str]:
 def _final(final: Final) -> str:
     """On one line if it fits, else the outermost operands below each other."""
     head = f"{final.quantifier} ("
-    line = f"{head}{expr_text(final.expr)})\n"
+    end = f") under {', '.join(final.under)}\n" if final.under else ")\n"
+    line = f"{head}{expr_text(final.expr)}{end}"
     if len(line) <= WIDTH or not isinstance(final.expr, And | Or):
         return line
     sign = "/\\" if isinstance(final.expr, And) else "\\/"
-    return head + f"\n{' ' * len(head)}{sign} ".join(map(bracketed_text, final.expr.args)) + ")\n"
+    return head + f"\n{' ' * len(head)}{sign} ".join(map(bracketed_text, final.expr.args)) + end

@@ -18,6 +18,7 @@ from client.litmus.words import (
     STATE_WORDS,
     VERDICTS,
     hint,
+    is_name,
     listed,
     quote,
     unknown,
@@ -37,6 +38,9 @@ _USUAL = {
 def check_final(final: a.Final, registers: Registers, fail: Fail) -> None:
     if final.quantifier not in QUANTIFIERS:
         fail(unknown("quantifier", final.quantifier, QUANTIFIERS), "final")
+    for i, name in enumerate(final.under):
+        if not is_name(name) or name in final.under[:i]:
+            fail(f"{quote(name)} cannot name a design here: malformed, or named before", "final", "under", i)
     _FinalChecker(registers, fail).expr(final.expr, ("final", "expr"))
 
 

@@ -20,7 +20,7 @@ RESERVED = frozenset(
     | {"mux", "mediate", "unmediate", "group"}
     | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop"}
     | {"repeat", "for", "while", "if", "else", "break", "lbr_depth"}
-    | {"set", "get", "from", "stop_lbr", "reset", "migrate", "to", "with", "without"}
+    | {"set", "get", "from", "stop_lbr", "reset", "migrate", "to", "with", "without", "under"}
     | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
     | {"counter", "counting", "period"}
 )

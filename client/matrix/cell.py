@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from client.check.verdict import Verdict, verdict_on
-from client.drive.play import Player
+from client.drive.play import INTERRUPTED, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
 from client.run_file import run_file, save
@@ -46,15 +47,16 @@ def run_cell(scenario: Scenario, design: Design, path: Path | None, faults: tupl
     """Play and judge; ``path`` is where the run file goes. A run that fails is a verdict, too."""
     policy = DefaultPolicy(faults)
     played = Player(SimWire(), scenario, design, policy).play()
-    if played.failure is not None and played.failure.reason == "interrupted":
+    if played.failure is not None and played.failure.reason == INTERRUPTED:
         raise KeyboardInterrupt
     failed = f"{played.failure.service}: {played.failure.reason}" if played.failure else ""
     unmet = tuple(str(fault) for fault in faults if fault not in policy.applied)
     verdict = verdict_on(scenario, played.records, failed, unmet)
     kept = None
     if path is not None:
-        save(run_file(played, [(fault, fault in policy.applied) for fault in faults]), path)
-        kept = str(path)
+        with suppress(InputError):
+            save(run_file(played, [(fault, fault in policy.applied) for fault in faults]), path)
+            kept = str(path)
     return Played(_cell(scenario, design, verdict, unmet, played.records, kept), verdict, played.records)
 
 

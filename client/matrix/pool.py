@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -41,22 +42,24 @@ def run_rows(
 ) -> list[Row]:
     """All rows in the order of ``scenarios``; ``done`` hears of each as it comes. ``workers`` 0: one for each core.
 
-    On KeyboardInterrupt the rows that are there are the argument of the PartialError that is raised."""
+    Raises PartialError, with the rows that are there, on KeyboardInterrupt and when a worker dies."""
     rows: dict[int, Row] = {}
     try:
         for number, row in _rows(scenarios, designs, folder, faults, workers or os.cpu_count() or 1):
             rows[number] = row
             done(row)
     except KeyboardInterrupt:
-        raise PartialError([rows[n] for n in sorted(rows)]) from None
+        raise PartialError([rows[n] for n in sorted(rows)], "interrupted") from None
+    except BrokenProcessPool:
+        raise PartialError([rows[n] for n in sorted(rows)], "a worker process has died") from None
     return [rows[n] for n in sorted(rows)]
 
 
 class PartialError(Exception):
-    """Interrupted: ``rows`` are complete."""
+    """Interrupted, or a worker died: ``rows`` are complete."""
 
-    def __init__(self, rows: list[Row]) -> None:
-        super().__init__("interrupted")
+    def __init__(self, rows: list[Row], why: str) -> None:
+        super().__init__(why)
         self.rows = rows
 
 
@@ -77,7 +80,8 @@ def _rows(
             for future in finished:
                 yield waiting.pop(future), future.result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Waiting for those under way: else the pool is gone before it has cancelled the others.
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ignore_interrupts() -> None:

@@ -169,7 +169,7 @@ class Describer:
             case t.HostWake():
                 return f"{r.name} goes on, {r.why}"
             case t.EventChange():
-                return f"{r.name} {r.old} -> {r.new}"
+                return f"{r.name} {r.old} -> {r.new}{f' ({r.why})' if r.why else ''}"
             case t.EventClose():
                 return f"close {r.name}"
             case t.HostLbr():

@@ -63,11 +63,12 @@ class DemoDocument(msgspec.Struct):
 
 class MatrixDocument(msgspec.Struct):
     """``matrix``. ``cells``: each run of it, by scenario and design, with its run file. ``worst``: invariant to design
-    to the worst verdict, and the scenarios in which it came out so. ``interrupted``: not all scenarios are there."""
+    to the worst verdict, and the scenarios in which it came out so. ``cut_short``: why not all scenarios are there, ""
+    if they are."""
 
     verdict: str
     exit_code: int
-    interrupted: bool
+    cut_short: str
     kernel: str | None
     faults: list[str]
     designs: list[str]

@@ -21,7 +21,7 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
     table.add_column("invariant", no_wrap=True)
     for name, _ in columns:
-        table.add_column(escape(name), overflow="fold")
+        table.add_column(escape(name), no_wrap=True)
     for invariant in INVARIANTS:
         table.add_row(invariant.name, *(_CELLS[verdicts[invariant.name]] for _, verdicts in columns))
     return table

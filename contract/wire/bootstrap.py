@@ -88,8 +88,13 @@ class Process:
         if self.args.exit_with_parent:
             self._watch_parent()
         ready = {"service": self.service, "address": address, "protocol": self.args.protocol}
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            log().error("cannot-say-that-it-is-ready", reason=str(error.strerror))
+            await end()
+            os._exit(1)  # What is buffered for standard output cannot be written at an ordinary end either.
         log().info("serving", address=address)
         await self.stop.wait()
         await self.health.enter_graceful_shutdown()

@@ -55,11 +55,11 @@ class PerfEvent:
 
     ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``whole_ring``: what
     is saved for it is the whole ring. ``saved`` is the guest's LBR while the event is off, in designs that save it with
-    the event. ``ran``: it has been on before. ``period``: branches between overflows (0: none),
-    ``overflow_at`` what the CPU's counter shows at the next one while ACTIVE, else the branches left until then.
-    ``interrupts``: overflows in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to
-    ``stamp``. ``grant`` is the one that KVM has for a guest's event (R6), ``until`` the end of its lease; ``ending``
-    one that the host has revoked and waits for. ``lost_on`` is the CPU on which a guest's event went to ERROR."""
+    the event. ``ran``: it has been on before. ``period``: branches between overflows (0: none), ``overflow_at`` what
+    the CPU's counter shows at the next one while ACTIVE, else the branches left until then. ``interrupts``: overflows
+    in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to ``stamp``. ``grant`` is the
+    one that KVM has for a guest's event (R6), ``until`` the end of its lease; ``ending`` one that the host has revoked
+    and waits for. ``lost_on`` is the CPU on which an event went to ERROR, ``refused`` what it found no room for."""
 
     id: int
     name: str
@@ -98,6 +98,7 @@ class PerfEvent:
     until: int = 0
     ending: int = 0
     lost_on: int = -1
+    refused: str = ""
     traced: tuple[State, int] = (State.OFF, -1)
 
     def __post_init__(self) -> None:

@@ -13,14 +13,18 @@ from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.state import PerfState
 
+NO_PLACE, NO_LBR, NO_COUNTER = "the event list is full", "the LBR is another's", "no counter is free"
+
 
 def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
+    """Whether the group is on; else its leader knows what it found no room for."""
     members = [event for event in leader.group if event.state == State.INACTIVE]
     filter_before = pc.br_sel
     for event in members:
         if event.filter is not None:
             lbr.lbr_add(st.machine, pc, ctx, event, shut_out=st.design.shut_out, select=st.saves_select)
-    if not _commit(st, pc, members):
+    leader.refused = _commit(st, pc, members)
+    if leader.refused:
         for event in members:
             if event.filter is not None:
                 lbr.lbr_del(pc, ctx, event)
@@ -39,24 +43,25 @@ def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) 
     return True
 
 
-def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> bool:
-    """``x86_schedule_events`` on those that are on and the newcomers: the shared LBR register, then counters."""
+def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> str:
+    """``x86_schedule_events`` on those that are on and the newcomers: the shared LBR register, then counters. What
+    there is no room for, "" if all fit."""
     if sum(e.listed for e in pc.on) + sum(e.listed for e in members) > st.pmu.places:
-        return False
+        return NO_PLACE
     slot, users = pc.slot, pc.slot_users
     for event in members:
         if event.slot is None:
             continue
         if users and slot != event.slot:
-            return False
+            return NO_LBR
         slot, users = event.slot, users + 1
     pseudo = sum(e.pseudo for e in members)
     if pseudo + pc.pseudo_used > 1 or not st.pmu.assign(pc, members):
-        return False
+        return NO_COUNTER
     pc.slot, pc.slot_users = slot, users
     pc.pseudo_used = pc.pseudo_used or pseudo > 0
     pc.on += members
-    return True
+    return ""
 
 
 def group_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> None:

@@ -98,7 +98,8 @@ class PerfState:
                 continue
             event.traced = (event.state, event.oncpu)
             cpu = event.oncpu if event.oncpu >= 0 else old_cpu
-            self.machine.log.add(EventChange(event.id, event.name, old.name, event.state.name, cpu))
+            why = event.refused if event.state == State.ERROR else ""
+            self.machine.log.add(EventChange(event.id, event.name, old.name, event.state.name, cpu, why))
             changes.append((event, old, old_cpu))
         self.changed.clear()
         return changes

@@ -13,6 +13,8 @@ from perfcore_svc.perf.group import group_sched_in, group_sched_out
 from perfcore_svc.perf.rules import ExclusiveRule
 from perfcore_svc.perf.state import PerfState
 
+BEHIND = "it is behind one that did not fit, or exclusive and not alone"
+
 
 def sched_in(st: PerfState, pc: PerfCpu) -> None:
     """``perf_event_sched_in``."""
@@ -36,6 +38,7 @@ def _walk(st: PerfState, pc: PerfCpu, ctx: Context, event_class: int) -> None:
             continue
         if event_class == PINNED:
             st.set_state(ctx, leader, State.ERROR)
+            leader.refused = leader.refused if tried else "an exclusive event is on" if pc.exclusive else BEHIND
             leader.lost_on = pc.index
             door_open = door_open and not st.rules.pinned_failure_shuts_door
         elif tried or st.rules.refusal_shuts_door:

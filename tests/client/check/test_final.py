@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from client.check.final import Registers, result_of
+from client.check.verdict import FinalResult, verdict_on
 from client.litmus import ast as a
+from client.litmus import parse
+from contract.design import Design
+from tests.client.check.runs import trace
+from tests.designs import FENCED, V8
 
 SET = a.Reg("vm0/0", "r0")
 FIELD = a.Reg("host", "s0", "entries")
@@ -41,3 +46,16 @@ def test_words_have_no_order() -> None:
 
 def test_a_word_stands_for_every_field_of_what_failed() -> None:
     assert witnessed(a.Reg("host", "none", "entries"), "=", a.Word("none"))
+
+
+STORY = """LBR x host { e = open cpu0 pinned branch any; } forall (host:e.state = ERROR) under v8, merged"""
+
+
+@pytest.mark.parametrize(
+    ("design", "result", "verdict"), [(V8, "violated", "violated"), (FENCED, "not asked", "undecided")]
+)
+def test_a_condition_is_asked_of_the_designs_that_it_names(design: Design, result: str, verdict: str) -> None:
+    scenario = parse(STORY)
+    found = verdict_on(scenario, trace(scenario, design))
+    assert found.final == FinalResult("forall (host:e.state = ERROR) under v8, merged", result)
+    assert found.verdict == verdict

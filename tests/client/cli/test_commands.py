@@ -64,6 +64,29 @@ def unlined(path: str) -> list[dict[str, object]]:
     return [{k: v for k, v in r.items() if k != "line"} for r in json.loads(Path(path).read_text())["trace"]]
 
 
+def test_no_run_takes_the_place_of_another(in_tmp: Path) -> None:
+    usual = ("run", "c09-exits-per-switch", "-d", "v7")
+    first = document(lbrlab(*usual, "--json"))["run"]
+    runs = [first]
+    for more in (["--let", "exits=2"], ["--let", "exits=3"], ["--fault", "double:EventCreated:1"], ["--tape", first]):
+        runs.append(document(lbrlab(*usual, *more, "--json"))["run"])
+    runs.append(document(lbrlab("run", runs[3], "--let", "exits=8", "--json"))["run"])
+    assert len({*runs}) == len(runs)
+    assert lbrlab("run", first).exit_code == 0
+    assert json.loads(Path(first).read_text())["faults"] == []
+
+
+def test_a_guest_whose_thread_is_on_no_cpu_of_its_new_host_does_not_starve(in_tmp: Path) -> None:
+    """It has not been run there; the CPU that it had is the other host's."""
+    Path("moves.litmus").write_text(
+        "LBR moves machine { cpus = 1; } machine dest { cpus = 1; } kvm kvm1 on dest; vm vm0 { lbr = on; }"
+        "host, vm0/0, user { host: run vm0/0 on cpu0; vm0/0: nop;"
+        " user: m = migrate vm0/0 to kvm1 with lbr; vm0/0: nop; }"
+    )
+    told = document(lbrlab("run", "moves.litmus", "-d", "fenced", "--json"))
+    assert (told["exit_code"], told["invariants"]["no-starvation"]) == (4, "held")
+
+
 def test_a_run_file_goes_with_no_other_tape_and_no_fault() -> None:
     lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
     for more in (["--tape", "a.json"], ["--fault", "drop:Revoke:1"]):

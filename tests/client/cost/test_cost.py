@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client.cost.draw import FORMATS, letters_of, save_picture, text_of
-from client.cost.measure import Cost, Curve, Cycles, cost_of, curve_of
+from client.cost.measure import Curve, Cycles, cost_of, curve_of
 from client.litmus import library_path, load
 from client.matrix.cell import operations_of
 from contract.errors import InputError, SystemFailedError
@@ -61,8 +61,8 @@ def test_designs_of_one_line_are_one() -> None:
 
 def test_a_run_that_the_guest_did_not_finish_says_so() -> None:
     starved = cost_of(load(library_path("c07-entry-fails")), DESIGNS["fail-entry"])
-    assert starved.verdict == "violated"
-    assert isinstance(starved, Cost)
+    assert (starved.verdict, starved.finished, starved.telling) == ("violated", False, False)
+    assert cost_of(STORY, FENCED).telling
 
 
 # Drawn ---------------------------------------------------------------------------------------------------------

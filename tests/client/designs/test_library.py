@@ -55,9 +55,24 @@ def test_a_design_is_found_by_its_file(tmp_path: Path, written: str) -> None:
 
 
 def test_a_file_in_this_folder_is_told_by_its_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text('like = "v7"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert design_named("mine.toml").axes() == DESIGNS["v7"].axes()
+
+
+def test_a_file_is_not_called_as_one_of_the_library_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what is said of it would be taken for what is said of that one."""
     (tmp_path / "v8.toml").write_text('like = "v7"\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert design_named("v8.toml").axes() == DESIGNS["v7"].axes()
+    with pytest.raises(InputError, match="there is a design 'v8' already"):
+        design_named("v8.toml")
+
+
+def test_a_changed_file_has_its_name_without_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "a+b").mkdir()
+    (tmp_path / "a+b" / "mine.toml").write_text('like = "v7"\n', encoding="utf-8")
+    changed = design_named(f"{tmp_path}/a+b/mine.toml+save=none")
+    assert (changed.name, changed.axes()["save"]) == ("mine+save=none", "none")
     assert design_named("v8") is DESIGNS["v8"]
 
 

@@ -168,8 +168,10 @@ def records(name: str, design: str) -> list[AnyRecord]:
 
 
 def ends_in(scenario: Scenario, played: list[AnyRecord]) -> str:
-    """What becomes of the final condition; everything must have come to its end."""
-    found = verdict_on(scenario, played)
+    """What becomes of the final condition, whichever designs it is for; everything must have come to its end."""
+    assert scenario.final is not None
+    final = msgspec.structs.replace(scenario.final, under=())
+    found = verdict_on(msgspec.structs.replace(scenario, final=final), played)
     assert found.unfinished == {}
     assert found.final is not None
     return found.final.result
@@ -190,6 +192,14 @@ def test_says_what_it_shows_and_whence(name: str) -> None:
     assert shows
     assert source.endswith(".")
     assert scenario.final is not None
+
+
+@pytest.mark.parametrize("name", sorted(AGREES))
+def test_is_asked_of_the_designs_of_the_table(name: str) -> None:
+    final = story(name).final
+    assert final is not None
+    assert set(final.under) <= set(DESIGNS)
+    assert not final.under or set(final.under) == set(HELD.get(name, (design_of(name),)))
 
 
 @pytest.mark.parametrize(("name", "design"), [(name, design) for name, found in HELD.items() for design in found])

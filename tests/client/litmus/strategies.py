@@ -363,6 +363,9 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6, *, bounded: bool = True) -> a
         blocks.append(a.Block(list(group), [actors[name].step([actors[n] for n in group]) for name in picks]))
     final = None
     if draw(st.booleans()):
-        final = a.Final(draw(st.sampled_from(QUANTIFIERS)), draw(_expressions(list(actors.values()))))
+        expr = draw(_expressions(list(actors.values())))
+        final = a.Final(
+            draw(st.sampled_from(QUANTIFIERS)), expr, draw(st.sampled_from([(), ("v8",), ("fenced", "v7")]))
+        )
     name = draw(st.sampled_from(["story", "host-event-takes-lbr", "C4_v8"]))
     return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final, lets=dict(lets))

@@ -1,0 +1,342 @@
+"""precedence: nobody has the LBR that an event of a higher class wants."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from contract.design import Design, Event, Precedence
+from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Rest, Statement, VmEntry
+from perfcore_svc.perf import sched, walk
+from perfcore_svc.perf.context import PerfCpu
+from perfcore_svc.perf.event import FLEXIBLE, PINNED
+from perfcore_svc.perf.state import PerfState
+from tests.client.check.runs import (
+    AGAIN,
+    HELD,
+    HOST,
+    IDLE,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    outcomes,
+    renumbered,
+    scenario,
+    trace,
+)
+from tests.designs import DESIGNS, FENCED, FIRST_COME, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V7_PINNED, V8
+
+NAME = "precedence"
+TASK = "machine { cpus = 1; depth = 8; }\ntask t0, t1;\nvm vm0 { lbr = on; }"
+TWO_CPUS = "machine { cpus = 2; depth = 8; }\ntask t0;"
+TWO_HOSTS = "machine { cpus = 1; depth = 8; }\nmachine dest { cpus = 1; }\ntask t0;"
+
+# perf's own gap: a class that is on is not walked again. h1 waits when t0's event comes, and nobody asks it.
+WAITS = "host: h2 = open cpu0 pinned branch any; host: h1 = open cpu0 branch any_call; host: close h2;"
+GAP = WAITS + "host: run t0 on cpu0; host: h0 = open task t0 branch any;"
+
+
+def told(records: list[AnyRecord]) -> list[str]:
+    return [violation.text for violation in finding(records, NAME).violations]
+
+
+def host(steps: str, *, head: str = TASK, design: Design = MERGED) -> list[AnyRecord]:
+    """Host events alone."""
+    return trace(ordered(steps, actors="host", head=head), design)
+
+
+# Held ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)
+@pytest.mark.parametrize("steps", [USE + HOST + AGAIN, HOST + USE], ids=["guest first", "host first"])
+def test_held_where_the_guests_event_stands_in_perfs_order(design: Design, steps: str) -> None:
+    assert finding(trace(ordered(steps), design), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize("steps", ["cpu0 pinned", "task t0 pinned", "cpu0", "task t0"])
+def test_held_between_host_events_of_any_class(steps: str) -> None:
+    """The other one is of another class, and comes first or last."""
+    other = "task t0" if steps != "task t0" else "cpu0"
+    opens = [f"host: h0 = open {steps} branch any;", f"host: h1 = open {other} branch any_call;"]
+    for order in (opens, opens[::-1]):
+        assert finding(host("host: run t0 on cpu0;" + "".join(order) + "host: branch 1;"), NAME).verdict == HELD
+
+
+def test_held_where_the_higher_one_is_off() -> None:
+    """Without the disable it is the gap below."""
+    off = "host: disable h1; host: run t0 on cpu0; host: h0 = open task t0 branch any; host: branch 1;"
+    assert finding(host(WAITS + off), NAME).verdict == HELD
+
+
+def test_held_where_nobody_has_it() -> None:
+    """Both wait since h2 has gone: perf asks nobody to take its place."""
+    waits = "host: h2 = open cpu0 pinned branch any; host: h1 = open cpu0 branch any_call;"
+    steps = (
+        "host: run t0 on cpu0;" + waits + "host: h0 = open task t0 branch any_return; host: close h2; host: branch 1;"
+    )
+    assert finding(host(steps), NAME).verdict == HELD
+
+
+def test_held_where_an_equal_has_it() -> None:
+    """h2 is there to be put in its place."""
+    opens = "host: h0 = open cpu0 branch any; host: h1 = open cpu0 branch any_call;"
+    records = host("host: run t0 on cpu0;" + opens + "host: h2 = open task t0 branch any_return; host: branch 1;")
+
+    assert outcomes(records)["host:h1"] == {"state": "INACTIVE", "samples": 0}
+    assert finding(records, NAME).verdict == HELD
+
+
+def test_held_where_both_have_it() -> None:
+    """Nobody is shut out: what becomes of the ring is one-owner's business. h1 lost to its equal, not to the guest."""
+    both = replace(V7, shut_out=False)
+    assert finding(trace(ordered(USE + HOST + AGAIN), both), NAME).verdict == HELD
+    loses = "host: h1 = open cpu0 pinned branch any_call; host: branch 1;"
+    assert finding(trace(ordered(USE + HOST + loses), both), NAME).verdict == HELD
+
+
+def test_held_by_a_thread_that_comes_and_waits() -> None:
+    """Neither event changes its state with the switch."""
+    opens = "host: h0 = open cpu0 branch any; host: h1 = open task t0 branch any_call;"
+    assert finding(host(opens), NAME).verdict == IDLE
+    assert finding(host(opens + "host: run t0 on cpu0; host: branch 1;"), NAME).verdict == HELD
+
+
+def test_what_went_off_just_now_wants_no_more() -> None:
+    """As if three statements were one, so that h0 goes on before anybody looks."""
+    steps = "host: disable h1; host: run t0 on cpu0; host: h0 = open task t0 branch any;"
+    records = host(WAITS + steps + "host: branch 1;")
+    one = [r for r in records if not (isinstance(r, Statement) and r.text.startswith(("run", "h0")))]
+
+    assert len(one) == len(records) - 2
+    assert finding(renumbered(one), NAME).verdict == HELD
+
+
+# Not exercised -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_not_exercised_by_one_event_alone(design: Design) -> None:
+    assert finding(trace(ordered(USE + AGAIN), design), NAME).verdict == IDLE
+    assert finding(host(HOST, head="machine { cpus = 1; depth = 8; }", design=design), NAME).verdict == IDLE
+
+
+def test_not_exercised_where_no_event_stands_for_the_guest() -> None:
+    assert finding(trace(ordered(USE + HOST + AGAIN), KVM_SWITCH), NAME).verdict == IDLE
+
+
+@pytest.mark.parametrize(
+    ("other", "head"),
+    [
+        ("host: h1 = open cpu0 branch any;", TASK),
+        ("host: h1 = open cpu0 pinned counter;", TASK),
+        ("host: h1 = open task t1 pinned branch any_call;", TASK),
+        ("host: h1 = open cpu1 pinned branch any_call;", TWO_CPUS),
+        ("host: h1 = open task t0 on cpu1 pinned branch any_call;", TWO_CPUS),
+        ("host: h1 = open cpu1 pinned branch any_call;", TWO_HOSTS),
+    ],
+    ids=["equal filters share", "no branches", "another task", "another CPU", "its task elsewhere", "another host"],
+)
+def test_not_exercised_without_a_rival(other: str, head: str) -> None:
+    steps = "host: run t0 on cpu0; host: h0 = open task t0 branch any;" + other + "host: branch 1 on cpu0;"
+    assert finding(host(steps, head=head), NAME).verdict == IDLE
+
+
+def test_an_event_waits_for_a_cpu_of_its_own_host_only() -> None:
+    """A task of that name runs on the other host; there the event is nobody's rival."""
+    steps = "host: h0 = open task t0 pinned branch any; host: run t0 on cpu1; host: h1 = open cpu1 branch any_call;"
+    assert finding(host(steps + "host: branch 1 on cpu1;", head=TWO_HOSTS), NAME).verdict == IDLE
+
+
+def test_two_guests_are_no_rivals() -> None:
+    """Their threads take turns, and their events are of one class."""
+    head = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = on; }\nvm vm1 { lbr = on; }"
+    steps = USE + "host: run vm1/0 on cpu0; vm1/0: wrmsr DEBUGCTL, LBR; vm1/0: branch 2;" + AGAIN.replace("vm0", "vm1")
+    for design in (MERGED, REVOKE_GP):
+        assert finding(trace(ordered(steps, actors="host, vm0/0, vm1/0", head=head), design), NAME).verdict == IDLE
+
+
+def test_an_event_that_has_been_in_error_wants_no_more() -> None:
+    """perf's rule. Nor does it once the LBR is free, and a lower one has it."""
+    lost = "host: h1 = open cpu0 pinned branch any; host: h0 = open cpu0 pinned branch any_call; host: branch 1;"
+    records = host(lost + "host: close h1; host: run t0 on cpu0; host: h2 = open task t0 branch any; host: branch 1;")
+
+    assert [(r.name, r.new) for r in records if isinstance(r, EventChange) and r.new == "ERROR"] == [("h0", "ERROR")]
+    assert finding(records, NAME).verdict == IDLE
+
+
+# Violated ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("design", "lower"),
+    [(V7, "task-flexible"), (V7_PINNED, "task-pinned"), (MERGED, "task-pinned")],
+    ids=["v7", "v7-pinned", "merged"],
+)
+def test_violated_by_an_event_that_bypasses_the_order(design: Design, lower: str) -> None:
+    records = trace(ordered(USE + HOST), design)
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, Statement)
+    assert violation.text == f"vlbr:vm0/0 ({lower}) has the LBR of cpu0, h0 (CPU-pinned) is ACTIVE and shut out"
+    opens = [records[seq - 1] for seq in violation.because]
+    assert [(type(r), getattr(r, "name", "")) for r in opens] == [(EventOpen, "vlbr:vm0/0"), (EventOpen, "h0")]
+
+
+@pytest.mark.parametrize("scope", ["cpu0 pinned", "task vm0/0 pinned", "cpu0"])
+def test_each_class_above_the_guests(scope: str) -> None:
+    records = trace(ordered(USE + f"host: h0 = open {scope} branch any; host: branch 1;"), V7)
+    assert finding(records, NAME).verdict == VIOLATED
+
+
+def test_a_host_event_of_the_guests_own_filter_is_a_rival() -> None:
+    """Host events of one filter share the LBR. A guest shares with nobody."""
+    steps = "host: h0 = open cpu0 pinned branch call_stack user; host: branch 1;"
+    assert told(trace(ordered(USE + steps), MERGED))[0].endswith("h0 (CPU-pinned) is ACTIVE and shut out")
+
+
+@pytest.mark.parametrize("scope", ["task vm0/0 pinned", "cpu0", "task vm0/0"])
+def test_no_class_below_the_guests(scope: str) -> None:
+    """Shut out all the same, but by its better, or its equal."""
+    records = trace(ordered(USE + f"host: h0 = open {scope} branch any; host: branch 1;"), V7_PINNED)
+    assert finding(records, NAME).verdict == (IDLE if "pinned" in scope else HELD)
+
+
+def test_violated_by_a_wait() -> None:
+    records = host(GAP + "host: branch 1;")
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, Statement)
+    assert violation.text == "h0 (task-flexible) has the LBR of cpu0, h1 (CPU-flexible) is INACTIVE"
+    assert [getattr(records[seq - 1], "name", "") for seq in violation.because] == ["h1", "h0"]
+
+
+def test_what_comes_last_is_judged_at_rest() -> None:
+    assert isinstance(first(host(GAP), NAME)[1], Rest)
+
+
+def test_what_the_guest_brought_about_is_judged_where_it_goes_on() -> None:
+    """The first read of the stack makes the event, the others are the guest's own."""
+    story = scenario("vm0/0 { g = rdmsr LBR_STACK; } host { h0 = open cpu0 pinned branch any; run vm0/0 on cpu0; }")
+    assert isinstance(first(trace(story, MERGED), NAME)[1], VmEntry)
+
+
+def backwards(st: PerfState, pc: PerfCpu) -> None:
+    """``perf_event_sched_in`` with the task before the CPU."""
+    pc.task_ctx = st.tasks.get(st.machine.cpus[pc.index].task)
+    for event_class in (PINNED, FLEXIBLE):
+        for ctx in (pc.task_ctx, pc.ctx):
+            if ctx is not None and ctx.events and not ctx.is_active & event_class:
+                ctx.is_active |= event_class
+                walk._walk(st, pc, ctx, event_class)
+
+
+def test_violated_by_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held with the walk as it is. The loser is in ERROR, and did want the LBR until just now."""
+    assert finding(trace(ordered(USE + HOST), REVOKE_GP), NAME).verdict == HELD
+    monkeypatch.setattr(sched, "sched_in", backwards)
+
+    records = trace(ordered(USE + HOST), REVOKE_GP)
+    assert told(records) == ["vlbr:vm0/0 (task-pinned) has the LBR of cpu0, h0 (CPU-pinned) is ERROR"]
+
+
+def test_held_where_a_flexible_guest_waits() -> None:
+    flexible = replace(REVOKE_GP, event=Event.TASK_FLEXIBLE)
+    records = trace(ordered(USE + "host: h0 = open task vm0/0 pinned branch any; host: branch 1;"), flexible)
+    assert finding(records, NAME).verdict == HELD
+
+
+NO_COUNTER = "machine { cpus = 1; depth = 8; counters = 1; fixed = 0; }\nvm vm0 { lbr = on; }"
+
+
+def test_held_where_the_higher_one_lacks_a_counter() -> None:
+    """h0 is in ERROR because of c, and could not be on without the guest either."""
+    steps = "host: c = open cpu0 pinned counter;" + USE + "host: h0 = open cpu0 pinned branch any;"
+    assert told(trace(ordered(steps, head=NO_COUNTER), FENCED)) == []
+
+
+# Told once -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cpu", ["cpu0", "cpu1"])
+def test_one_that_waits_on_is_told_once(cpu: str) -> None:
+    """Though other events come meanwhile."""
+    steps = GAP + "host: branch 1; host: a = open task t1 counter; host: branch 1; host: b = open task t1 counter;"
+    head = "machine { cpus = 2; depth = 8; }\ntask t0, t1;"
+    records = host(steps.replace("branch 1", "branch 1 on cpu0").replace("cpu0", cpu), head=head)
+    assert len(told(records)) == 1
+
+
+def test_one_that_was_served_meanwhile_is_told_again() -> None:
+    served = "host: disable h1; host: enable h1; host: branch 1;"
+    again = "host: h3 = open cpu0 pinned branch any_return; host: close h3; host: disable h0; host: enable h0;"
+    assert len(told(host(GAP + "host: branch 1;" + served))) == 1
+    assert len(told(host(GAP + "host: branch 1;" + served + again))) == 2
+
+
+def test_one_that_was_served_while_the_guest_was_away_is_told_again() -> None:
+    away = "host: run t0 on cpu0; host: branch 1; host: run vm0/0 on cpu0; host: branch 1;"
+    assert len(told(trace(ordered(USE + HOST + away, head=TASK), MERGED))) == 2
+
+
+# Refused at open -----------------------------------------------------------------------------------------
+
+
+def test_violated_by_a_refusal_for_a_lower_ones_sake() -> None:
+    records = trace(ordered("host: c = open cpu0 counter;" + USE + HOST), FIRST_COME)
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, EventFailed)
+    assert violation.text == "h0 (CPU-pinned) is refused for vlbr:vm0/0 (task-pinned)"
+    (holder,) = [records[seq - 1] for seq in violation.because]
+    assert isinstance(holder, EventOpen)
+    assert holder.name == "vlbr:vm0/0"
+
+
+def test_violated_by_a_refusal_for_what_is_no_event() -> None:
+    violation, record = first(trace(ordered(USE + HOST), MEDIATED), NAME)
+
+    assert isinstance(record, EventFailed)
+    assert (violation.text, violation.because) == ("h0 (CPU-pinned) is refused for a mediated VM", [])
+
+
+def test_a_guest_is_refused_for_a_lower_one_too() -> None:
+    records = trace(ordered("host: h0 = open cpu0 branch any; host: run vm0/0 on cpu0; vm0/0: nop;" + USE), FIRST_COME)
+    assert told(records)[0] == "vlbr:vm0/0 (task-pinned) is refused for h0 (CPU-flexible)"
+
+
+@pytest.mark.parametrize(
+    "opens",
+    [
+        "host: h0 = open cpu0 pinned branch any; host: h1 = open cpu0 branch any_call;",
+        "host: h0 = open cpu0 pinned branch any; host: h1 = open cpu0 pinned branch any_call;",
+    ],
+    ids=["lower", "equal"],
+)
+def test_held_by_a_refusal_of_no_higher_one(opens: str) -> None:
+    records = host(opens, design=FIRST_COME)
+
+    assert [r.name for r in records if isinstance(r, EventFailed)] == ["h1"]
+    assert finding(records, NAME).verdict == HELD
+
+
+@pytest.mark.parametrize(
+    ("steps", "design"),
+    [
+        ("host: h0 = open cpu0 pinned counter;", MEDIATED),
+        ("host: h0 = open cpu0 pinned counter bts; host: h1 = open cpu0 pinned branch any;", MERGED),
+    ],
+    ids=["no branches", "for nobody's sake"],
+)
+def test_not_exercised_by_a_refusal_that_is_none_of_the_lbrs(steps: str, design: Design) -> None:
+    records = trace(ordered(steps, actors="host"), design)
+
+    assert any(isinstance(r, EventFailed) for r in records)
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_perfs_order_refuses_nobody() -> None:
+    order = replace(FIRST_COME, precedence=Precedence.PERF_ORDER)
+    assert finding(trace(ordered(USE + HOST), order), NAME).verdict == HELD

@@ -1,0 +1,261 @@
+"""recovers: a guest that lost the LBR is served again once it is free."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from client.claims.policies import Late
+from client.drive.play import Player
+from client.drive.sim import SimWire
+from contract.design import Design
+from contract.trace import Access, AnyRecord, GuestEvent
+from kvm_svc.hypervisor import msr
+from tests.client.check.runs import AGAIN, HELD, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
+from tests.designs import DESIGNS, FENCED, FIRST_COME, MERGED, MERGED_2023, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO, V8
+
+NAME = "recovers"
+TWO = "machine { cpus = 2; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+VCPUS = "machine { cpus = 2; depth = 8; }\nvm vm0 { vcpus = 2; lbr = on; }"
+HOST = "host: h0 = open cpu0 pinned branch any; host: branch 3 on cpu0;"
+LOST = USE + HOST + "vm0/0: x = rdmsr LBR_TOS;"
+LOOKS = "vm0/0: y = rdmsr LBR_TOS; vm0/0: z = rdmsr LBR_TOS;"
+FREE = LOST + "host: close h0;"
+
+
+def verdict(steps: str, design: Design = V8, *, actors: str = "host, vm0/0", head: str = TWO) -> str:
+    return finding(trace(ordered(steps, actors=actors, head=head), design), NAME).verdict
+
+
+def denied(records: list[AnyRecord]) -> list[Access]:
+    return [r for r in records if isinstance(r, Access) and r.denied]
+
+
+# Held ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", [REVOKE_GP, REVOKE_ZERO, REVOKE_ACK, FENCED, MERGED_2023], ids=lambda d: d.name)
+def test_held(design: Design) -> None:
+    assert verdict(FREE + LOOKS, design) == HELD
+    assert verdict(FREE + LOOKS + AGAIN, design) == HELD
+
+
+@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
+def test_one_denial_after_the_host_has_gone_tells_the_guest(design: Design) -> None:
+    """It was never denied before: it learns of its loss now."""
+    records = trace(ordered(USE + HOST + "host: close h0;" + LOOKS), design)
+
+    assert (outcomes(records)["vm0/0:y"], len(denied(records))) == ("#GP", 1)
+    assert finding(records, NAME).verdict == HELD
+
+
+def test_a_guest_that_comes_second_recovers_too() -> None:
+    steps = HOST + "host: run vm0/0 on cpu0; vm0/0: x = rdmsr LBR_TOS; host: close h0;" + LOOKS
+    assert (verdict(steps, FENCED), verdict(steps, V8)) == (HELD, VIOLATED)
+
+
+def test_held_for_good() -> None:
+    """A host event that comes later and stays changes nothing."""
+    later = "host: h1 = open cpu0 pinned branch any; vm0/0: v = rdmsr LBR_TOS; vm0/0: w = rdmsr LBR_TOS;"
+    assert verdict(FREE + LOOKS + later, FENCED) == HELD
+
+
+# Not exercised -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@pytest.mark.parametrize("steps", [USE + AGAIN, LOST + LOOKS, HOST], ids=["no host", "never free", "no guest"])
+def test_not_exercised(design: Design, steps: str) -> None:
+    assert verdict(steps, design) == IDLE
+
+
+@pytest.mark.parametrize("design", [MERGED, FIRST_COME], ids=lambda d: d.name)
+def test_not_exercised_by_a_guest_that_nobody_denies(design: Design) -> None:
+    assert verdict(FREE + LOOKS, design) == IDLE
+
+
+def test_not_exercised_by_another_guests_use() -> None:
+    """vm0/0 lost, and does not look again."""
+    steps = FREE + "host: run vm0/1 on cpu1; vm0/1: wrmsr DEBUGCTL, LBR; vm0/1: a = rdmsr LBR_TOS;"
+    assert verdict(steps, FENCED, actors="host, vm0/0, vm0/1", head=VCPUS) == IDLE
+
+
+# Violated ------------------------------------------------------------------------------------------------
+
+
+def test_violated_by_an_error_that_stays() -> None:
+    """Denied while the host has it, once more after that, and then without a reason."""
+    records = trace(ordered(FREE + LOOKS), V8)
+    violation, record = first(records, NAME)
+    _, once, again = denied(records)
+
+    assert record is again
+    assert violation.text == "vm0/0 is denied again, though nobody else has wanted the LBR of cpu0 since"
+    assert violation.because == [once.seq]
+
+
+def test_violated_at_each_denial_more() -> None:
+    found = finding(trace(ordered(FREE + LOOKS + AGAIN), V8), NAME)
+    assert len(found.violations) == 3
+    assert [v.because for v in found.violations[1:]] == [[v.seq] for v in found.violations[:-1]]
+
+
+def test_violated_by_turning_the_lbr_on_in_vain() -> None:
+    assert verdict(FREE + "vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: wrmsr DEBUGCTL, LBR;") == VIOLATED
+
+
+def test_violated_when_nobody_says_that_the_lbr_is_free() -> None:
+    assert finding(trace(ordered(FREE + LOOKS), REVOKE_GP, "drop:Available:1"), NAME).verdict == VIOLATED
+
+
+def test_violated_when_kvm_does_not_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(msr, "ask_again", lambda hv, vcpu: None)
+    assert verdict(FREE + LOOKS, FENCED) == VIOLATED
+
+
+# What is no use ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", ["wrmsr DEBUGCTL, 0", "d = rdmsr DEBUGCTL"])
+def test_leaving_the_lbr_alone_is_no_use_of_it(use: str) -> None:
+    """v8 denies it all the same."""
+    records = trace(ordered(FREE + f"vm0/0: {use}; vm0/0: {use}; vm0/0: {use};"), V8)
+
+    assert len(denied(records)) == 4
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_nor_does_it_make_up_for_a_denial() -> None:
+    assert verdict(FREE + "vm0/0: y = rdmsr LBR_TOS; vm0/0: wrmsr DEBUGCTL, 0; vm0/0: z = rdmsr LBR_TOS;") == VIOLATED
+
+
+def test_reading_debugctl_is_none_though_it_shows_the_lbr_on() -> None:
+    """User space has turned it on, and the guest is still shut off: nobody said that the LBR is free."""
+    sets = "user: u = set vm0/0 DEBUGCTL, LBR; vm0/0: d = rdmsr DEBUGCTL;"
+    steps = FREE + "vm0/0: y = rdmsr LBR_TOS;" + sets + "vm0/0: z = rdmsr LBR_TOS;"
+    records = trace(ordered(steps, actors="host, vm0/0, user"), REVOKE_GP, "drop:Available:1")
+
+    assert outcomes(records)["vm0/0:d"] == 1
+    assert finding(records, NAME).verdict == VIOLATED
+
+
+def test_a_use_that_is_served_does() -> None:
+    """The guest was served in between: what it is denied next is another loss."""
+    records = trace(ordered(FREE + LOOKS + "vm0/0: w = rdmsr LBR_TOS;"), V8)
+    assert len(finding(records, NAME).violations) == 2
+    at = denied(records)[2].seq - 1
+    served = records[at]
+    assert isinstance(served, Access)
+    records[at] = replace(served, denied=False, result="done")
+
+    assert finding(records, NAME).verdict == HELD
+
+
+# Who else wants it ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [
+        ("cpu0 branch any", IDLE),
+        ("task t0 branch any", IDLE),
+        ("cpu1 pinned branch any", VIOLATED),
+        ("task t0 on cpu1 branch any", VIOLATED),
+        ("cpu0 disabled branch any", VIOLATED),
+        ("cpu0 counter", VIOLATED),
+    ],
+)
+def test_only_who_wants_the_lbr_of_its_cpu_keeps_a_guest_waiting(opened: str, expected: str) -> None:
+    """A task's event wants that of any CPU."""
+    assert verdict(f"host: h1 = open {opened};" + FREE + LOOKS) == expected
+
+
+def test_one_that_lost_as_well_wants_nothing() -> None:
+    steps = USE + HOST + "host: h1 = open cpu0 pinned branch any_call; vm0/0: x = rdmsr LBR_TOS; host: close h0;"
+    assert verdict(steps + LOOKS) == VIOLATED
+
+
+@pytest.mark.parametrize(
+    ("steps", "between"),
+    [
+        (FREE, "host: h1 = open cpu0 pinned branch any; host: close h1;"),
+        (LOST + "host: disable h0;", "host: enable h0; host: disable h0;"),
+    ],
+    ids=["opened", "enabled"],
+)
+def test_who_wanted_it_since_is_a_reason(steps: str, between: str) -> None:
+    assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS; vm0/0: z = rdmsr LBR_TOS;") == VIOLATED
+    assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS;" + between + "vm0/0: z = rdmsr LBR_TOS;") == HELD
+
+
+def test_another_guests_event_is_none() -> None:
+    """It is made for vm0/1 on the other CPU, between the two denials of vm0/0."""
+    other = "host: run vm0/1 on cpu1; vm0/1: wrmsr DEBUGCTL, LBR;"
+    steps = FREE + "vm0/0: y = rdmsr LBR_TOS;" + other + "vm0/0: z = rdmsr LBR_TOS;"
+    assert verdict(steps, actors="host, vm0/0, vm0/1", head=VCPUS) == VIOLATED
+
+
+@pytest.mark.parametrize("between", ["cpu0 counter", "cpu1 branch any", "cpu0 disabled branch any"])
+def test_who_wanted_something_else_since_is_none(between: str) -> None:
+    steps = FREE + "vm0/0: y = rdmsr LBR_TOS;" + f"host: h1 = open {between};" + "vm0/0: z = rdmsr LBR_TOS;"
+    assert verdict(steps) == VIOLATED
+
+
+# What is under way ---------------------------------------------------------------------------------------
+
+
+def test_a_guest_is_denied_as_long_as_the_news_is_under_way() -> None:
+    policy = Late("Available")
+    records = Player(SimWire(), ordered(FREE + LOOKS), REVOKE_GP, policy).play().records
+
+    assert policy.applied
+    assert len(denied(records)) == 3
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_nor_is_it_judged_while_news_for_another_is() -> None:
+    """The monitor does not ask what a message is about."""
+    policy = Late("SchedIn", 2)
+    steps = FREE + "vm0/0: y = rdmsr LBR_TOS; host: run vm0/1 on cpu1; vm0/0: z = rdmsr LBR_TOS;"
+    records = Player(SimWire(), ordered(steps, head=VCPUS), V8, policy).play().records
+
+    assert policy.applied
+    assert finding(records, NAME).verdict == HELD
+    assert verdict(steps, head=VCPUS) == VIOLATED
+
+
+# What is not judged --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)
+@pytest.mark.parametrize("steps", [USE, FREE], ids=["in use", "denied before"])
+def test_a_guest_that_user_space_stopped_is_not_judged(design: Design, steps: str) -> None:
+    records = trace(ordered(steps + "user: stop_lbr vm0/0;" + LOOKS + AGAIN, actors="host, vm0/0, user"), design)
+
+    assert {outcomes(records)[f"vm0/0:{name}"] for name in ("y", "z", "t1", "o1")} == {"#GP"}
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_a_guest_that_no_event_could_be_made_for_is_not_judged() -> None:
+    """No host event wants the LBR: a mediated VM is in the way."""
+    records = trace(ordered("host: mediate; host: run vm0/0 on cpu0;" + LOOKS + AGAIN), V8)
+
+    assert {r.what for r in records if isinstance(r, GuestEvent)} == {"failed"}
+    assert len(denied(records)) == 4
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_a_guest_that_an_event_was_made_for_after_all_is_judged() -> None:
+    steps = "host: mediate; host: run vm0/0 on cpu0; vm0/0: w = rdmsr LBR_TOS; host: unmediate;" + FREE + LOOKS
+    records = trace(ordered(steps), V8)
+
+    assert [r.what for r in records if isinstance(r, GuestEvent)] == ["failed", "created"]
+    assert finding(records, NAME).verdict == VIOLATED
+
+
+def test_one_guest_answers_for_itself_alone() -> None:
+    """vm0/1 is stopped, vm0/0 denied."""
+    steps = "host: run vm0/1 on cpu1; vm0/1: wrmsr DEBUGCTL, LBR; user: stop_lbr vm0/1;" + FREE
+    story = steps + LOOKS.replace("vm0/0", "vm0/1") + LOOKS
+    assert verdict(story, actors="host, vm0/0, vm0/1, user", head=VCPUS) == VIOLATED
+    assert verdict(steps + LOOKS.replace("vm0/0", "vm0/1"), actors="host, vm0/0, vm0/1, user", head=VCPUS) == IDLE

@@ -1,0 +1,223 @@
+"""``lbrlab designs``, ``invariants``, ``scenarios``, ``lang``: what there is to choose from, and designs as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client.check.judge import INVARIANTS
+from client.designs import load_design
+from client.litmus import library, library_path, load
+from client.litmus.reference import STATEMENTS
+from client.run_file import load_run
+from contract.design import FIELDS, Design, axis_about, axis_values
+from tests.client.cli.commands import document, lbrlab
+from tests.designs import DESIGNS, FENCED, MERGED, V7
+
+every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+
+
+def lines(*arguments: str) -> list[str]:
+    result = lbrlab(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["designs"], ["designs", "--axes"], ["designs", "fenced"], ["invariants"], ["scenarios", "c"], ["lang"]],
+    ids=" ".join,
+)
+def test_no_line_ends_in_blanks(arguments: list[str]) -> None:
+    assert [line for line in lines(*arguments) if line != line.rstrip()] == []
+
+
+# Designs -------------------------------------------------------------------------------------------------
+
+
+def test_a_line_says_what_a_design_is() -> None:
+    wide = max(map(len, DESIGNS))
+    assert lines("designs") == [f"{name:<{wide}}  {design.about}".rstrip() for name, design in DESIGNS.items()]
+
+
+def test_the_document_has_their_axes() -> None:
+    assert document(lbrlab("designs", "--json")) == {
+        name: {"about": design.about, "axes": design.axes()} for name, design in DESIGNS.items()
+    }
+    assert list(document(lbrlab("designs", "v8", "v7", "--json"))) == ["v8", "v7"]
+
+
+@every_design
+def test_a_design_that_is_printed_is_a_file_that_says_the_same(design: Design) -> None:
+    Path(f"{design.name}.toml").write_text(lbrlab("designs", design.name).stdout)
+    assert load_design(Path(f"{design.name}.toml"), {}) == design
+
+
+@pytest.mark.parametrize("name", ["v7+shut-out=no", "fenced+delivery=as-it-comes+whole-ring=no"])
+def test_one_with_other_values_is_printed_with_them(name: str) -> None:
+    Path("mine.toml").write_text(lbrlab("designs", name).stdout)
+    axes = load_design(Path("mine.toml"), {}).axes()
+    changes = dict(change.split("=") for change in name.split("+")[1:])
+
+    assert axes == DESIGNS[name.split("+")[0]].axes() | changes
+
+
+def test_what_is_printed_explains_every_axis() -> None:
+    text = lines("designs", "fenced")
+    for axis, value in FENCED.axes().items():
+        about = text.index(f"# {axis_about(axis)}")
+        values = axis_values(axis)
+        explained = [line.split()[1] for line in text[about + 1 :][: len(values)] if line.startswith("#   ")]
+        assert explained == ([] if bool in map(type, values.values()) else list(values))
+        said = value if value not in ("yes", "no") or axis == "save-select" else {"yes": "true", "no": "false"}[value]
+        assert text[about + 1 + len(explained)].split(" = ") == [
+            axis,
+            said if said in ("true", "false") else f'"{said}"',
+        ]
+
+
+# By axis ---------------------------------------------------------------------------------------------------
+
+
+def test_an_axis_says_what_its_values_mean_and_who_has_them() -> None:
+    loaded = document(lbrlab("designs", "--axes", "--json"))
+
+    assert list(loaded) == list(FIELDS)
+    for axis, found in loaded.items():
+        assert found["about"] == axis_about(axis)
+        assert list(found["values"]) == list(axis_values(axis))
+        has = {name: value for value, told in found["values"].items() for name in told["designs"]}
+        assert has == {name: design.axes()[axis] for name, design in DESIGNS.items()}
+
+
+def test_axes_are_printed_as_the_document_has_them() -> None:
+    text = lines("designs", "--axes")
+    for axis, found in document(lbrlab("designs", "--axes", "--json")).items():
+        at = text.index(f"{axis}: {found['about']}")
+        for line, (value, told) in zip(text[at + 1 :], found["values"].items(), strict=False):
+            assert line.split()[0] == value
+            assert line.endswith(", ".join(told["designs"]) or "-")
+            assert told["about"] in line
+
+
+def test_axes_can_be_those_of_some_designs() -> None:
+    loaded = document(lbrlab("designs", "--axes", "v7", "merged", "--json"))
+    admission = {value: told["designs"] for value, told in loaded["admission"]["values"].items() if told["designs"]}
+    assert admission == {V7.admission: ["v7"], MERGED.admission: ["merged"]}
+
+
+# A design that is none -------------------------------------------------------------------------------------
+
+BAD = {
+    "name": ("v9", "unknown design 'v9', expected a file or one of v7, v7-pinned, v8, "),
+    "near name": ("revoke_gp", "did you mean 'revoke-gp'?"),
+    "axis": ("v7+shutout=no", "v7+shutout=no: unknown axis 'shutout', expected one of event, admission, "),
+    "no axis": ("v7+", "v7+: unknown axis '', expected one of event, "),
+    "value": ("v7+shut-out=maybe", "v7+shut-out=maybe: shut-out = 'maybe', expected one of yes, no"),
+    "no value": ("v7+shut-out", "v7+shut-out: shut-out = '', expected one of yes, no"),
+    "impossible": (
+        "v7+event=none",
+        "v7+event=none: admission = bypass needs an event to act on; with event = none it is none",
+    ),
+    "impossible together": (
+        "revoke-gp+notifier=none+recovery=sticky-error",
+        "passthrough = on-grant is impossible here: nobody gives grants: it takes a notifier, or entry-check = fence",
+    ),
+    "base": ("v9+event=none", "unknown design 'v9'"),
+    "file": ("./none.toml", "none.toml: cannot read: No such file or directory"),
+    "in a file": ("./bad.toml", "bad.toml:3: unknown axis 'evnt', expected one of event, "),
+    "changed file": ("./mine.toml+event=nil", "mine.toml+event=nil: event = 'nil', expected one of none, "),
+}
+
+
+@pytest.mark.parametrize(("name", "said"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("command", [["designs"], ["run", "guest-alone", "-d"]], ids=lambda c: c[0])
+def test_a_design_that_is_none_is_bad_input(command: list[str], name: str, said: str) -> None:
+    Path("mine.toml").write_text('like = "v7"\n')
+    Path("bad.toml").write_text('like = "v7"\n[axes]\nevnt = "none"\n')
+    result = lbrlab(*command, name)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+# A design of one's own -------------------------------------------------------------------------------------
+
+
+def test_a_file_is_a_design_under_its_own_name() -> None:
+    Path("mine.toml").write_text('about = "Mine."\nlike = "v7"\n[axes]\nshut-out = false\n')
+    ran = document(lbrlab("run", "central-story", "-d", "mine.toml", "--json"))
+    changed = document(lbrlab("run", "central-story", "-d", "v7+shut-out=no", "--json"))
+
+    assert (ran["design"], changed["design"]) == ("mine", "v7+shut-out=no")
+    assert ran["invariants"] == changed["invariants"]
+    assert load_run(Path(ran["run"])).design.about == "Mine."
+    assert document(lbrlab("designs", "./mine.toml", "--json"))["mine"]["axes"]["shut-out"] == "no"
+
+
+def test_other_values_change_what_breaks_and_are_in_the_run_file() -> None:
+    plain = document(lbrlab("run", "r12-fence", "-d", "fenced", "--fault", "drop:Revoke:1", "--json"))
+    name = "fenced+entry-check=none"
+    without = document(lbrlab("run", "r12-fence", "-d", name, "--fault", "drop:Revoke:1", "--json"))
+
+    assert (plain["exit_code"], without["exit_code"]) == (0, 1)
+    assert load_run(Path(without["run"])).design.axes() == FENCED.axes() | {"entry-check": "none"}
+    assert document(lbrlab("check", without["run"], "--json")) == without
+
+
+# The other lists -------------------------------------------------------------------------------------------
+
+
+def test_scenarios_can_be_narrowed_by_how_their_names_begin() -> None:
+    names = [path.stem for path in library("c0")]
+
+    assert len(names) > 5
+    assert all(name.startswith("c0") for name in names)
+    assert [line.split(": ")[0] for line in lines("scenarios", "c0")] == names
+    assert list(document(lbrlab("scenarios", "c0", "--json"))) == names
+
+
+def test_a_scenario_is_listed_with_its_purpose_and_its_file() -> None:
+    text = lines("scenarios", "r")
+    for name, told in document(lbrlab("scenarios", "r", "--json")).items():
+        story = load(told["file"])
+        assert (story.name, story.purpose) == (name, told["purpose"])
+        assert f"{name}: {told['purpose']}" in text
+
+
+def test_a_whole_name_prints_the_text_of_that_scenario() -> None:
+    printed = lbrlab("scenarios", "central-story").stdout
+    Path("mine.litmus").write_text(printed)
+
+    assert printed == library_path("central-story").read_text(encoding="utf-8")
+    assert load("mine.litmus") == load(library_path("central-story"))
+
+
+def test_no_scenario_begins_so() -> None:
+    result = lbrlab("scenarios", "zz")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "lbrlab: error: BEGINNING: no scenario of the library begins with 'zz'\n"
+
+
+def test_invariants_are_listed_with_how_they_are_judged() -> None:
+    text = lines("invariants")
+    loaded = document(lbrlab("invariants", "--json"))
+
+    for at, invariant in enumerate(INVARIANTS):
+        judged = " ".join((invariant.__doc__ or "").split())
+        assert loaded[invariant.name] == {"about": invariant.about, "judged": judged}
+        assert text[2 * at : 2 * at + 2] == [f"{invariant.name}: {invariant.about}", f"    {judged}"]
+    assert len(text) == 2 * len(INVARIANTS)
+
+
+def test_every_statement_is_listed_by_an_example() -> None:
+    text = lines("lang")
+    loaded = document(lbrlab("lang", "--json"))
+
+    for who, statements in STATEMENTS.items():
+        assert ("any actor" if who == "anyone" else who) in text
+        assert loaded[who] == dict(statements)
+        for example, about in statements:
+            assert text[text.index(f"    {example}") + 1].strip() == about

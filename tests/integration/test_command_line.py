@@ -1,0 +1,64 @@
+"""The command line as a process: signals, closed pipes, and what is left of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PATIENCE = 60
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    code = "import sys; from client.cli.entry import main; sys.argv[0] = 'lbrlab'; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_ctrl_c_stops_a_matrix_and_leaves_what_is_there(tmp_path: Path) -> None:
+    """Not after all the runs that were still to come."""
+    with start(tmp_path, "matrix", "--workers", "2", "--json") as process:
+        runs = tmp_path / "lbrlab-runs" / "matrix"
+        deadline = time.monotonic() + PATIENCE
+        while not list(runs.glob("*.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        text, errors = process.communicate(timeout=PATIENCE)
+    told = json.loads(text)
+    assert (process.returncode, told["exit_code"], told["cut_short"]) == (130, 130, "interrupted")
+    assert errors == ""
+    kept = {path.name for path in runs.glob("*.json")}
+    assert {Path(cell["run"]).name for cell in told["cells"]} <= kept
+    assert len(kept) < 2000
+
+
+def test_a_reader_that_has_gone_ends_a_document_too(tmp_path: Path) -> None:
+    with start(tmp_path, "run", "central-story", "-d", "fenced", "--json") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(PATIENCE)
+        assert process.stderr is not None
+        assert (process.returncode, process.stderr.read()) == (141, "")
+
+
+def workers_of(parent: int) -> list[int]:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_a_worker_that_dies_takes_no_row_along(tmp_path: Path) -> None:
+    """As the kernel's out-of-memory killer would have it."""
+    with start(tmp_path, "matrix", "--workers", "2", "--json") as process:
+        runs = tmp_path / "lbrlab-runs" / "matrix"
+        deadline = time.monotonic() + PATIENCE
+        while len(list(runs.glob("*.json"))) < 100 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
+        text, _ = process.communicate(timeout=PATIENCE)
+    told = json.loads(text)
+    assert (process.returncode, told["cut_short"]) == (3, "a worker process has died")
+    assert told["cells"]
