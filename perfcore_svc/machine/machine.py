@@ -231,6 +231,7 @@ class Machine:
         return self._host_access(cpu, request, is_active)
 
     def _enter(self, cpu: Cpu, vmcs: Vmcs, request: Enter, is_active: IsActive) -> AnyReply:
+        """A VM-entry, in one piece with the check that the controls may ask for: the merged kernel's, or the fence."""
         controls = request.controls
         passthrough, debugctl, active = controls.passthrough, controls.debugctl, None
         if (check := controls.check) is not None:
