@@ -105,6 +105,13 @@ class LbrRing:
         self.to_ip = [0] * model.depth
         self.info = [0] * model.depth
 
+    def __deepcopy__(self, memo: dict[int, object]) -> LbrRing:
+        """Not entry by entry: they are numbers."""
+        twin = LbrRing(self.model)
+        twin.select, twin.tos = self.select, self.tos
+        twin.from_ip[:], twin.to_ip[:], twin.info[:] = self.from_ip, self.to_ip, self.info
+        return twin
+
     def bank(self, msr: int) -> tuple[list[int], int] | None:
         """The list and index that FROM, TO or INFO register ``msr`` is; None for any other register."""
         model = self.model

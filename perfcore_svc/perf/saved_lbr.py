@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(slots=True, eq=False)
@@ -19,3 +19,7 @@ class SavedLbr:
     info: list[int] = field(default_factory=list)
     log_id: int = 0
     callstack_users: int = 0
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SavedLbr:
+        """Not entry by entry: they are numbers."""
+        return replace(self, from_ip=self.from_ip[:], to_ip=self.to_ip[:], info=self.info[:])

@@ -33,6 +33,8 @@ def put_off(
 
 def would_go_on(st: PerfState, event: PerfEvent, cpu: int) -> bool:
     """Whether an event of a task would be ACTIVE if it were enabled now and its task ran on ``cpu``."""
+    if any(_stays_before(other, event) for other in st.cpus[cpu].on):
+        return False
     copy, (there,), _ = _copy(st, [event], [])
     silicon = copy.machine.cpus[cpu]
     if silicon.task != event.task:
@@ -42,6 +44,13 @@ def would_go_on(st: PerfState, event: PerfEvent, cpu: int) -> bool:
         sched.task_in(copy, cpu, event.task)
     sched.enable(copy, there)
     return there.state == State.ACTIVE
+
+
+def _stays_before(other: PerfEvent, event: PerfEvent) -> bool:
+    """A pinned event of the CPU that holds the LBR: no task's event moves it. The commonest answer, without a copy."""
+    if other.task or not other.leader.pinned:
+        return False
+    return other.slot is not None and event.slot is not None and other.slot != event.slot
 
 
 def install(st: PerfState, event: PerfEvent) -> None:
@@ -54,7 +63,11 @@ def install(st: PerfState, event: PerfEvent) -> None:
 def _copy(
     st: PerfState, watched: list[PerfEvent], newcomers: list[PerfEvent]
 ) -> tuple[PerfState, list[PerfEvent], list[PerfEvent]]:
-    """With a log of its own: what happens there is not on record."""
+    """With a log of its own: what happens there is not on record. What never changes is not copied."""
+    machine = st.machine
     log = TraceLog()
     log.now = st.now
-    return deepcopy((st, watched, newcomers), {id(st.machine.log): log})
+    known: dict[int, object] = {id(machine.log): log}
+    for fixed in (machine.model, machine.passed, machine.actors, st.pmu, st.rules, st.design):
+        known[id(fixed)] = fixed
+    return deepcopy((st, watched, newcomers), known)

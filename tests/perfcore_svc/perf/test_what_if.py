@@ -52,3 +52,13 @@ def test_an_event_of_a_task_goes_on_where_it_was_said_to(
             host.run(event.task)
         host.enable(event.name)
         assert (event.state == State.ACTIVE) == foretold
+
+
+def test_an_event_goes_before_one_of_its_task_that_was_added_later() -> None:
+    host = stage(design=REVOKE_ACK)
+    host.put("early", "TP call", disabled=True)
+    host.put("late", "TP any")
+    assert host.now() == "OFF A"
+    assert what_if.would_go_on(host.perf.state, host.perf.named["early"], 0)
+    host.enable("early")
+    assert host.now() == "A ERR"
