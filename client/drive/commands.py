@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from client.drive.values import Value
 from client.litmus import ast as a
 from client.litmus.arithmetic import evaluate
@@ -81,7 +83,7 @@ def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
             return None
 
 
-def user_command(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> AnyKvmCommand | None:
+def user_command(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> AnyKvmCommand | None:
     """The KVM's command for a statement of user space; None if what it computes is no number."""
     match stmt:
         case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value, thread=thread):
@@ -98,7 +100,7 @@ def user_command(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) 
             raise TypeError(f"{type(stmt).__name__} is no user-space statement")
 
 
-def needs_its_thread(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> bool:
+def needs_its_thread(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> bool:
     """Whether user space's thread must be on a CPU for this: LBR MSRs are touched where it runs."""
     if not isinstance(stmt, a.UserSetMsr | a.UserGetMsr):
         return False
@@ -106,7 +108,7 @@ def needs_its_thread(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Valu
     return at is not None and is_lbr_msr(model, at)
 
 
-def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) -> list[AnyOp] | None:
+def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> list[AnyOp] | None:
     """What the guest executes; None if its MSR or its value comes to no number."""
     match stmt:
         case a.GuestWrmsr(msr=msr, value=value):
@@ -131,11 +133,11 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: dict[str, Value]) ->
             raise TypeError(f"{type(stmt).__name__} is no guest statement")
 
 
-def _address(msr: a.MsrRef, model: LbrModel, registers: dict[str, Value]) -> int | None:
+def _address(msr: a.MsrRef, model: LbrModel, registers: Mapping[str, Value]) -> int | None:
     index = _number(msr.index or 0, model, registers)
     return None if index is None else address(msr, model, index)
 
 
-def _number(operand: a.Operand, model: LbrModel, registers: dict[str, Value]) -> int | None:
+def _number(operand: a.Operand, model: LbrModel, registers: Mapping[str, Value]) -> int | None:
     value = evaluate(operand, registers, model.depth)
     return value if isinstance(value, int) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from contract.messages import HOST
 from contract.spec import cpu_owners
@@ -98,36 +100,38 @@ class Flight:
     def follow(self, records: list[AnyRecord]) -> None:
         """Take in the records that are new since the last call."""
         for record in records[self.seen :]:
-            if isinstance(record, Setup):
-                self.owners = cpu_owners(record.hosts, record.cpus)
-            elif isinstance(record, Send):
-                self._send(record)
-            elif isinstance(record, Delivery):
-                self._delivery(record)
-            elif isinstance(record, Switch):
-                host = self.host_of(record.cpu)
-                self.running.pop((host, record.prev), None)
-                self.running[host, record.next] = record.cpu
-            elif isinstance(record, VcpuLoad):
-                self.loaded[self.host_of(record.cpu), record.vcpu] = record.cpu
-            elif isinstance(record, VcpuPut):
-                self.loaded.pop((self.host_of(record.cpu), record.vcpu), None)
-            elif isinstance(record, VcpuWait):
-                self.waiting[record.vcpu] = record.message
-            elif isinstance(record, VcpuWake):
-                self.waiting.pop(record.vcpu, None)
-            elif isinstance(record, EventOpen | EventChange | EventClose):
-                self._event(record)
-            elif isinstance(record, Timer):
-                self._timer(record)
-            elif isinstance(record, HostWait):
-                self.sleeping.add(record.name)
-            elif isinstance(record, HostWake):
-                self.sleeping.discard(record.name)
+            if (take_in := _TAKE_IN.get(type(record))) is not None:
+                take_in(self, record)
         self.seen = len(records)
 
     def host_of(self, cpu: int) -> int:
         return self.owners[cpu] if cpu < len(self.owners) else 0
+
+    def _setup(self, record: Setup) -> None:
+        self.owners = cpu_owners(record.hosts, record.cpus)
+
+    def _switch(self, record: Switch) -> None:
+        host = self.host_of(record.cpu)
+        self.running.pop((host, record.prev), None)
+        self.running[host, record.next] = record.cpu
+
+    def _load(self, record: VcpuLoad) -> None:
+        self.loaded[self.host_of(record.cpu), record.vcpu] = record.cpu
+
+    def _put(self, record: VcpuPut) -> None:
+        self.loaded.pop((self.host_of(record.cpu), record.vcpu), None)
+
+    def _wait(self, record: VcpuWait) -> None:
+        self.waiting[record.vcpu] = record.message
+
+    def _wake(self, record: VcpuWake) -> None:
+        self.waiting.pop(record.vcpu, None)
+
+    def _host_wait(self, record: HostWait) -> None:
+        self.sleeping.add(record.name)
+
+    def _host_wake(self, record: HostWake) -> None:
+        self.sleeping.discard(record.name)
 
     def _send(self, record: Send) -> None:
         message = type(record.body).__name__
@@ -140,20 +144,24 @@ class Flight:
             queue = self.queues[record.session, record.to_host]
             queue.remove(next(m for m in queue if m.n == record.n))
 
-    def _event(self, record: EventOpen | EventChange | EventClose) -> None:
-        if isinstance(record, EventOpen):
-            if record.guest:
-                self.guests[record.guest] = record.event
-                self.guest_events[record.event] = record.state
-            else:
-                self.events[record.name] = record.state
-        elif record.event in self.guest_events:
-            if isinstance(record, EventChange):
-                self.guest_events[record.event] = record.new
-            else:
-                del self.guest_events[record.event]
+    def _open(self, record: EventOpen) -> None:
+        if record.guest:
+            self.guests[record.guest] = record.event
+            self.guest_events[record.event] = record.state
+        else:
+            self.events[record.name] = record.state
+
+    def _change(self, record: EventChange) -> None:
+        if record.event in self.guest_events:
+            self.guest_events[record.event] = record.new
         elif record.name in self.events:
-            self.events[record.name] = record.new if isinstance(record, EventChange) else "CLOSED"
+            self.events[record.name] = record.new
+
+    def _close(self, record: EventClose) -> None:
+        if record.event in self.guest_events:
+            del self.guest_events[record.event]
+        elif record.name in self.events:
+            self.events[record.name] = "CLOSED"
 
     def _timer(self, record: Timer) -> None:
         key = record.session, record.to_host, record.what
@@ -189,3 +197,21 @@ class Flight:
         if cpu is None:
             return "its thread is on no CPU"
         return "" if self.loaded.get(place) == cpu else f"KVM has not taken SchedIn for cpu{cpu}"
+
+
+_TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
+    Setup: Flight._setup,
+    Send: Flight._send,
+    Delivery: Flight._delivery,
+    Switch: Flight._switch,
+    VcpuLoad: Flight._load,
+    VcpuPut: Flight._put,
+    VcpuWait: Flight._wait,
+    VcpuWake: Flight._wake,
+    EventOpen: Flight._open,
+    EventChange: Flight._change,
+    EventClose: Flight._close,
+    Timer: Flight._timer,
+    HostWait: Flight._host_wait,
+    HostWake: Flight._host_wake,
+}

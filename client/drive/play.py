@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from client.drive.commands import cpu_of, event_name, guest_code, host_command, needs_its_thread, user_command
 from client.drive.flight import IOCTL, Flight
 from client.drive.program import Program
+from client.drive.registers import Registers
 from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Layout, Wire
 from client.litmus.ast import (
@@ -71,6 +72,7 @@ from contract.machine import AnyOp
 from contract.messages import HOST
 from contract.spec import machine_model
 from contract.trace import AnyRecord, End, Outcome, Rest, SampleTaken, Setup, Statement
+from contract.x86 import LbrModel
 
 INTERRUPTED = "interrupted"
 IN_PROGRESS = "EINPROGRESS"
@@ -114,7 +116,8 @@ class Thread:
 
 @dataclass(slots=True)
 class Player:
-    """``places``: vCPU to the KVM that it is at. ``event_hosts``: host event to the host that it is on."""
+    """``model`` is the LBR of the machines. ``places``: vCPU to the KVM that it is at. ``event_hosts``: host event to
+    the host that it is on."""
 
     wire: Wire
     scenario: Scenario
@@ -122,11 +125,16 @@ class Player:
     policy: Policy
     flight: Flight = field(default_factory=Flight)
     threads: dict[str, Thread] = field(default_factory=dict)
-    registers: dict[tuple[str, str], Value] = field(default_factory=dict)
+    model: LbrModel = field(init=False)
+    registers: Registers = field(init=False)
     events: dict[tuple[str, str], str] = field(default_factory=dict)
     event_hosts: dict[str, int] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     tape: list[Decision] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.model = machine_model(self.scenario.machine)
+        self.registers = Registers(self.scenario.lets)
 
     def play(self) -> Played:
         """Play to the end. A service that fails, or Ctrl-C, ends the run early; what there is of it is returned all the
@@ -158,7 +166,6 @@ class Player:
 
     def _set_up(self) -> None:
         scenario, wire = self.scenario, self.wire
-        model = machine_model(scenario.machine)
         vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self._kvms()
         for vm in scenario.vms:
             for name in vm.vcpu_names():
@@ -171,8 +178,8 @@ class Player:
                 scenario.name,
                 self.design.name,
                 self.design.axes(),
-                model.name,
-                model.depth,
+                self.model.name,
+                self.model.depth,
                 scenario.cpus(),
                 actors,
                 vcpus,
@@ -189,9 +196,7 @@ class Player:
         self.flight.follow(wire.log.records)
 
     def _program(self, block: Block) -> Program:
-        scenario = self.scenario
-        depth = machine_model(scenario.machine).depth
-        return Program(block, scenario.name, self.registers, self._set, depth, scenario.lets)
+        return Program(block, self.scenario.name, self.registers, self._set, self.model.depth)
 
     def _kvms(self) -> dict[str, int]:
         """The KVMs that have a VM, with the numbers of their hosts."""
@@ -213,9 +218,8 @@ class Player:
             event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
             asleep = thread.running and event_name(step.actor, event) in self.flight.sleeping
             return f"{event} waits for Ack" if asleep else ""
-        model = machine_model(self.scenario.machine)
         by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
-        if by_its_thread or needs_its_thread(step.stmt, model, self._register_of(step.actor)):
+        if by_its_thread or needs_its_thread(step.stmt, self.model, self.registers.of(step.actor)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
 
@@ -301,7 +305,7 @@ class Player:
                 value = host_value(self._perf(command))
             else:
                 assert isinstance(stmt, USER_STATEMENTS)
-                code = user_command(stmt, machine_model(self.scenario.machine), self._register_of(step.actor))
+                code = user_command(stmt, self.model, self.registers.of(step.actor))
                 value = SKIPPED if code is None else host_value(self.wire.kvm(self.places[stmt.vcpu], code))
         except RefusedError as error:
             value = error.errno
@@ -358,7 +362,7 @@ class Player:
     def _guest_step(self, thread: Thread, step: LitmusStep) -> None:
         ops: list[AnyOp] = []
         if not thread.running:
-            code = guest_code(step.stmt, machine_model(self.scenario.machine), self._register_of(step.actor))
+            code = guest_code(step.stmt, self.model, self.registers.of(step.actor))
             if code is None:
                 self._set(step.actor, getattr(step.stmt, "register", ""), SKIPPED)
                 thread.done()
@@ -370,10 +374,6 @@ class Player:
         if result.finished:
             self._guest_outcome(step, result)
             thread.done()
-
-    def _register_of(self, actor: str) -> dict[str, Value]:
-        own = {register: value for (a, register), value in self.registers.items() if a == actor}
-        return {**self.scenario.lets, **own}
 
     def _guest_outcome(self, step: LitmusStep, result: Stepped) -> None:
         stmt = step.stmt
@@ -391,7 +391,7 @@ class Player:
 
     def _set(self, actor: str, register: str, value: Value) -> None:
         if register:
-            self.registers[actor, register] = value
+            self.registers.put(actor, register, value)
         self.wire.log.add(Outcome(actor, register, value))
 
     # The end ---------------------------------------------------------------------------------------------

@@ -6,16 +6,16 @@ the tape nor a service ever meets one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from client.drive.registers import Registers
 from client.litmus import ast as a
 from client.litmus.arithmetic import evaluate, holds
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.text import statement_text
 from contract.errors import InputError
 
-Registers = Mapping[tuple[str, str], object]
 Set = Callable[[str, str, int | str], None]
 
 
@@ -33,14 +33,13 @@ class Frame:
 
 @dataclass(slots=True)
 class Program:
-    """``depth``: the number of LBR entries that ``lbr_depth`` stands for; ``lets``: what other names stand for."""
+    """``depth``: the number of LBR entries that ``lbr_depth`` stands for."""
 
     block: a.Block
     scenario: str
     registers: Registers
     set: Set
     depth: int
-    lets: Mapping[str, int]
     executed: int = 0
     frames: list[Frame] = field(default_factory=list)
 
@@ -81,7 +80,7 @@ class Program:
                 self.frames.pop()
 
     def value(self, operand: a.Operand, actor: str) -> int | str:
-        return evaluate(operand, self._own(actor), self.depth)
+        return evaluate(operand, self.registers.of(actor), self.depth)
 
     def _carry_out(self, step: a.Step, frame: Frame) -> None:
         frame.at += 1
@@ -89,7 +88,7 @@ class Program:
             case a.Assign(register=register, value=value):
                 self.set(step.actor, register, self.value(value, step.actor))
             case a.If(test=test, then=then, orelse=orelse):
-                self.frames.append(Frame(then if holds(test, self._own(step.actor), self.depth) else orelse))
+                self.frames.append(Frame(then if holds(test, self.registers.of(step.actor), self.depth) else orelse))
             case a.Break():
                 while self.frames.pop().loop is None:
                     pass
@@ -121,13 +120,9 @@ class Program:
                 frame.counter += 1
                 return True
             case a.While(test=test):
-                return holds(test, self._own(step.actor), self.depth)
+                return holds(test, self.registers.of(step.actor), self.depth)
             case _:
                 return False
-
-    def _own(self, actor: str) -> dict[str, object]:
-        own = {register: value for (owner, register), value in self.registers.items() if owner == actor}
-        return {**self.lets, **own}
 
     def _count(self, step: a.Step) -> None:
         self.executed += 1

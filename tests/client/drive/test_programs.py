@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from client.drive.play import Player
 from client.drive.program import Program
+from client.drive.registers import Registers
 from client.drive.sim import SimWire
 from client.litmus import ast as a
 from client.litmus.arithmetic import evaluate, holds
@@ -173,19 +174,14 @@ def test_programs_come_to_what_python_says(registers: dict[str, int | str], body
     expected = dict(registers)
     interpret(body, expected)
 
-    found: dict[tuple[str, str], object] = {("vm0/0", name): value for name, value in registers.items()}
-    program = Program(
-        a.Block(["vm0/0"], list(body)),
-        "story",
-        found,
-        lambda actor, register, value: found.update({(actor, register): value}),
-        DEPTH,
-        {},
-    )
+    found = Registers({})
+    for name, value in registers.items():
+        found.put("vm0/0", name, value)
+    program = Program(a.Block(["vm0/0"], list(body)), "story", found, found.put, DEPTH)
     program.settle()
 
     assert program.current is None
-    assert {name: value for (_, name), value in found.items()} == expected
+    assert found.of("vm0/0") == expected
 
 
 # In the player ---------------------------------------------------------------------------------------------

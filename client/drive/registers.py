@@ -1,0 +1,29 @@
+"""The registers of a scenario's actors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from client.drive.values import Value
+
+
+class Registers:
+    """``lets``: names of the scenario that stand for numbers; every actor sees them beside its registers."""
+
+    __slots__ = ("_lets", "_seen")
+
+    def __init__(self, lets: Mapping[str, int]) -> None:
+        self._lets = lets
+        self._seen: dict[str, dict[str, Value]] = {}
+
+    def of(self, actor: str) -> Mapping[str, Value]:
+        """What the actor sees, now and later."""
+        return self._known(actor)
+
+    def put(self, actor: str, register: str, value: Value) -> None:
+        self._known(actor)[register] = value
+
+    def _known(self, actor: str) -> dict[str, Value]:
+        if actor not in self._seen:
+            self._seen[actor] = dict(self._lets)
+        return self._seen[actor]
