@@ -190,7 +190,7 @@ def claims_command(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where run files go (lbrlab-runs/claims).")
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also checks that agree where there are many.")
+        bool, typer.Option("--verbose", "-v", help="Each check with its run, also where designs are alike.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

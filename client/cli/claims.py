@@ -8,13 +8,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.claims import CLAIMS, Claim
-from client.claims.claim import Lab
+from client.claims.claim import Check, Lab
 from client.cli.frame import console, finish
 from client.cli.matrix import make_folder
 from client.cli.runs import RUNS
 from client.litmus.words import unknown
 from client.report.documents import ClaimDocument, ClaimsDocument, print_json
 from contract.errors import ExitCode, InputError
+
+_FEW = 4
+"""So many designs of one finding are named."""
 
 
 def claims(ids: tuple[str, ...], folder: Path | None, *, as_json: bool, verbose: bool) -> None:
@@ -53,13 +56,27 @@ def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
 def _print(out: Console, claim: ClaimDocument, *, verbose: bool) -> None:
     verdict = "[green]agrees[/]" if claim.agrees else "[bold red]FINDING[/]"
     out.print(f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", soft_wrap=True)
-    for check in claim.checks:
-        if check.agrees and not verbose and len(claim.checks) > 6:
-            continue
+    for check, designs in _shown(claim.checks, verbose=verbose):
         mark = "[green]=[/]" if check.agrees else "[bold red]#[/]"
         where = ""
         if check.run:
             where = f"  [dim]{escape(Path(check.run).name)}{f' record {check.seq}' if check.seq else ''}[/]"
-        out.print(f"      {mark} [bold]{escape(check.design)}[/]: {escape(check.found)}{where}", soft_wrap=True)
+        out.print(f"      {mark} [bold]{escape(designs)}[/]: {escape(check.found)}{where}", soft_wrap=True)
         if not check.agrees:
             out.print(f"        [dim]claimed: {escape(check.expected)}[/]", soft_wrap=True)
+
+
+def _shown(checks: list[Check], *, verbose: bool) -> list[tuple[Check, str]]:
+    """Each with the designs of which the same was claimed and the same found."""
+    if verbose:
+        return [(check, check.design) for check in checks]
+    alike: dict[tuple[bool, str, str], list[Check]] = {}
+    for check in checks:
+        alike.setdefault((check.agrees, check.expected, check.found), []).append(check)
+    return [(same[0], _names([check.design for check in same])) for same in alike.values()]
+
+
+def _names(designs: list[str]) -> str:
+    names = list(dict.fromkeys(designs))
+    more = len(names) - _FEW + 1
+    return f"{', '.join(names[:-more])} and {more} more" if more > 1 else ", ".join(names)

@@ -137,19 +137,26 @@ def test_the_text_has_the_checks_of_the_document() -> None:
         assert f"{'=' if check['agrees'] else '#'} {check['design']}: {check['found']}  {where}\n" in text
 
 
-@pytest.mark.parametrize("name", ["C4", "C12"])
-def test_where_there_are_many_checks_only_findings_are_shown_unless_verbose(name: str) -> None:
-    (found,) = told(name)["claims"]
-    findings = sum(not check["agrees"] for check in found["checks"])
-    shown = findings if len(found["checks"]) > 6 else len(found["checks"])
+@pytest.mark.parametrize("name", ["C4", "C10", "C21"])
+def test_designs_of_which_the_same_was_claimed_and_found_share_a_line_unless_each_is_asked_for(name: str) -> None:
+    checks, others = (told(which)["claims"][0]["checks"] for which in (name, "C11"))
 
     def count(*more: str) -> int:
         return sum(line.startswith(("      = ", "      # ")) for line in lines(name, *more))
 
-    others = len(told("C11")["claims"][0]["checks"])
-    assert count("C11") == shown + others
-    assert count("C11", "-v") == len(found["checks"]) + others
-    assert count() == len(found["checks"])
+    def kinds(of: list[dict[str, Any]]) -> int:
+        return len({(check["agrees"], check["expected"], check["found"]) for check in of})
+
+    assert kinds(checks) < len(checks)
+    assert count("C11") == kinds(checks) + kinds(others)
+    assert count("C11", "-v") == len(checks) + len(others)
+    assert count() == len(checks)
+
+
+def test_up_to_four_of_such_designs_are_named_and_the_others_counted() -> None:
+    text = "\n".join(lines("C10", "C16"))
+    assert "# v7+save=none, v7-pinned+save=none, v8+save=none and 8 more: " in text
+    assert "= v7, v8, merged: it is ACTIVE" in text
 
 
 def test_no_line_ends_in_blanks() -> None:
