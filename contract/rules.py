@@ -45,7 +45,8 @@ def _arbitrated(design: Design) -> bool:
 
 
 def _whole(design: Design) -> bool:
-    return design.whole_ring and design.save is not Save.NONE and design.save_select is SaveSelect.YES
+    apart = design.save not in (Save.NONE, Save.PERF_SWITCH)
+    return design.whole_ring and apart and design.save_select is SaveSelect.YES
 
 
 def _acknowledged(design: Design) -> bool:
@@ -65,7 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule("R10", _arbitrated, (("admission", "pseudo-counter"), ("precedence", "first-come"))),
     Rule("R11", lambda d: d.losing_add is LosingAdd.UNDONE, (("losing-add", "leaves-filter"),)),
     Rule("R12", lambda d: d.entry_check is EntryCheck.FENCE, (("entry-check", "none"), ("entry-check", "event-state"))),
-    Rule("R13", _whole, (("whole-ring", "no"), ("save-select", "no"), ("save", "none"))),
+    Rule("R13", _whole, (("whole-ring", "no"), ("save-select", "no"), ("save", "none"), ("save", "perf-switch"))),
     Rule("R14", lambda d: d.notifier is not Notifier.NONE, (("notifier", "none"),)),
     Rule("R15", lambda d: d.denial is Denial.GP, (("denial", "silent"),)),
     Rule(

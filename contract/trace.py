@@ -258,7 +258,7 @@ class LbrRestore(Record):
 
 class EventOpen(Record):
     """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch
-    stack. ``counter``: it needs a counter."""
+    stack. ``counter``: it needs a counter. ``exclusive``: it, or its leader."""
 
     event: int
     name: str
@@ -272,6 +272,7 @@ class EventOpen(Record):
     privilege: list[str]
     leader: str
     counter: bool = False
+    exclusive: bool = False
 
 
 class EventFailed(Record):

@@ -6,7 +6,7 @@ from client.check.monitor import Monitor
 from client.check.world import World
 from contract.lbr_ring import LbrRing
 from contract.provenance import branch_base, origin_of
-from contract.trace import HostLbr, LbrReset, LbrRestore, Retired, SampleTaken
+from contract.trace import HostLbr, LbrReset, LbrRestore, Pmi, Retired, SampleTaken
 
 
 class HostServed(Monitor):
@@ -48,6 +48,12 @@ class HostServed(Monitor):
             text = f"the sample of {r.name} lacks {due} branches that it asked for and that were recorded"
             self.violated(r.seq, text, event.opened.seq)
 
+    def _pmi(self, r: Pmi) -> None:
+        """Where the LBR goes on, the handler's own calls push out what was there before."""
+        if r.recorded:
+            actor = self.world.actors.index(self.world.cpus[r.cpu].task)
+            self.own[r.cpu].retire(branch_base(actor, False, "call", "kernel") + 2 * r.first, r.count, "call", "kernel")
+
     def _reset(self, r: LbrReset) -> None:
         self.own[r.cpu].reset()
 
@@ -60,6 +66,7 @@ class HostServed(Monitor):
 
     HANDLERS: ClassVar = {
         Retired: _retired,
+        Pmi: _pmi,
         SampleTaken: _sample,
         LbrReset: _reset,
         LbrRestore: _restore,

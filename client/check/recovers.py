@@ -12,8 +12,8 @@ _WANTING = ("ACTIVE", "INACTIVE")
 
 class Recovers(Monitor):
     """A guest that was denied may be denied once more, so that it learns of its loss; but not a second time while no
-    host event wants the LBR of its CPU and no message is under way. What user space stopped, and what no event could be
-    made for, is not judged. Exercised by an access of such a guest once the LBR is free."""
+    host event wants the LBR of its CPU, nor the CPU for itself, and no message is under way. What user space stopped,
+    and what no event could be made for, is not judged. Exercised by an access of such a guest once the LBR is free."""
 
     name = "recovers"
     about = "a guest that lost the LBR is served again once it is free"
@@ -50,7 +50,7 @@ class Recovers(Monitor):
     def _others(self, r: EventOpen | EventChange) -> None:
         """Whoever wants the LBR, or wanted it until now."""
         event = self.world.events[r.event]
-        was = isinstance(r, EventChange) and r.old in _WANTING and event.host_lbr
+        was = isinstance(r, EventChange) and r.old in _WANTING and event.keeps_guests_off
         for vcpu, (_, cpu) in list(self.denied.items()):
             if _wants(event, cpu) or (was and event.opened.cpu in (-1, cpu)):
                 del self.denied[vcpu]
@@ -75,4 +75,4 @@ class Recovers(Monitor):
 
 
 def _wants(event: EventView, cpu: int) -> bool:
-    return event.host_lbr and event.state in _WANTING and event.opened.cpu in (-1, cpu)
+    return event.keeps_guests_off and event.state in _WANTING and event.opened.cpu in (-1, cpu)

@@ -71,6 +71,11 @@ class EventView:
     def host_lbr(self) -> bool:
         return not self.opened.guest and self.opened.select >= 0
 
+    @property
+    def keeps_guests_off(self) -> bool:
+        """Whether this is a host event beside which no guest's has the LBR."""
+        return self.host_lbr or (self.opened.exclusive and not self.opened.guest)
+
 
 class World:
     def __init__(self, setup: Setup) -> None:

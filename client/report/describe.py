@@ -161,7 +161,8 @@ class Describer:
             case t.EventOpen():
                 scope = f"task {r.task}" if r.task else f"cpu{r.cpu}"
                 select = f"LBR_SELECT {r.select:#x}" if r.select >= 0 else "counter"
-                return f"open {r.name} on {scope}, {'pinned' if r.pinned else 'flexible'}, {select}, {r.state}"
+                how = ("pinned" if r.pinned else "flexible") + (" exclusive" if r.exclusive else "")
+                return f"open {r.name} on {scope}, {how}, {select}, {r.state}"
             case t.EventFailed():
                 return f"{r.name}: {r.errno}{f', {r.holder} has it' if r.holder else ''}"
             case t.HostWait():

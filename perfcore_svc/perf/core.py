@@ -141,6 +141,7 @@ class Perf:
                 [] if wanted is None else sorted(wanted.privileges),
                 "" if event.leader is event else event.leader.name,
                 bool(event.counters),
+                event.leader.exclusive,
             )
         )
         sched.install(self.state, event)

@@ -131,16 +131,21 @@ def _write_debugctl(machine: Machine, cpu: Cpu, bits: int) -> None:
 # Task switch ---------------------------------------------------------------------------------------------
 
 
-def sched_task(machine: Machine, pc: PerfCpu, ctx: Context | None, *, switch_in: bool) -> None:
+def sched_task(machine: Machine, pc: PerfCpu, ctx: Context | None, wide_users: int, *, switch_in: bool) -> None:
     """``intel_pmu_lbr_sched_task``: save or restore for a task with call-stack data, else reset on switch-in. What is
-    kept with a guest's event was put there or back as that went off or on."""
-    if pc.lbr_users == 0 or pc.kept_with_event:
+    kept with a guest's event was put there or back as that went off or on. ``wide_users``: CPU-wide call-stack events
+    that are on, on whichever CPU (``x86_pmu.lbr_callstack_users``)."""
+    if pc.lbr_users == 0:
+        return
+    if pc.kept_with_event:
+        if ctx is not None and ctx.lbr is not None:
+            ctx.lbr.valid = False
         return
     if ctx is None or ctx.lbr is None:
         if switch_in:
             lbr_reset(machine, pc, "switch to a task without LBR data")
         return
-    wanted = ctx.lbr.callstack_users + pc.callstack_users > 0
+    wanted = ctx.lbr.callstack_users + wide_users > 0
     if not switch_in:
         if wanted:
             _save(machine, pc, ctx.lbr, ctx.task)

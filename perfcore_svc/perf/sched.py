@@ -144,12 +144,16 @@ def _switching(st: PerfState, task: str) -> Context | None:
     return st.tasks.get(task)
 
 
+def _wide_users(st: PerfState) -> int:
+    return sum(pc.callstack_users for pc in st.cpus)
+
+
 def task_out(st: PerfState, cpu: int, task: str) -> None:
     """``__perf_event_task_sched_out``: save first, while the task's events are still on."""
     pc = st.cpus[cpu]
     ctx = _switching(st, task)
     lbr.disable_all(st.machine, pc)
-    lbr.sched_task(st.machine, pc, ctx, switch_in=False)
+    lbr.sched_task(st.machine, pc, ctx, _wide_users(st), switch_in=False)
     if ctx is not None:
         ctx_sched_out(st, pc, ctx, ALL)
         st.stop_clock(ctx)
@@ -168,5 +172,5 @@ def task_in(st: PerfState, cpu: int, task: str) -> None:
         if ctx.pinned:
             ctx_sched_out(st, pc, pc.ctx, FLEXIBLE)
         sched_in(st, pc)
-    lbr.sched_task(st.machine, pc, ctx, switch_in=True)
+    lbr.sched_task(st.machine, pc, ctx, _wide_users(st), switch_in=True)
     lbr.enable_all(st.machine, pc)

@@ -71,6 +71,16 @@ def test_violated_by_an_incomplete_sample(monkeypatch: pytest.MonkeyPatch) -> No
     assert violation.text == "the sample of h0 lacks 2 branches that it asked for and that were recorded"
 
 
+def test_what_the_interrupts_own_calls_push_out_is_not_due() -> None:
+    """The ring is full of calls when the interrupt comes, and goes on recording: call-stack mode is not frozen."""
+    steps = "host: h0 = open cpu0 pinned branch call_stack period 40; host: branch 40 call;"
+    records = trace(ordered(steps), MERGED)
+    (sample,) = (record for record in records if isinstance(record, SampleTaken))
+
+    assert sum(bool(value) for value in sample.from_ip) == len(sample.from_ip)
+    assert finding(records, NAME).verdict == HELD
+
+
 def test_overwritten_branches_are_not_due() -> None:
     steps = (
         "host: h0 = open cpu0 pinned branch any; host: branch 100;" + SAMPLE + "host: branch 3; host: s1 = sample h0;"

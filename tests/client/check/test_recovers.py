@@ -54,6 +54,18 @@ def test_a_guest_that_comes_second_recovers_too() -> None:
     assert (verdict(steps, FENCED), verdict(steps, V8)) == (HELD, VIOLATED)
 
 
+@pytest.mark.parametrize(("how", "found"), [("exclusive ", "not exercised"), ("", VIOLATED)])
+def test_an_exclusive_event_keeps_a_guest_off_whatever_it_counts(how: str, found: str) -> None:
+    """Beside one that is not, v8's guest is denied though the LBR is free: its ERROR sticks."""
+    steps = LOST + f"host: close h0; host: e0 = open cpu0 pinned {how}counter;" + LOOKS
+    assert verdict(steps) == found
+
+
+def test_an_exclusive_event_that_has_gone_is_no_excuse() -> None:
+    steps = LOST + "host: close h0; host: e0 = open cpu0 pinned exclusive counter; host: close e0;" + LOOKS
+    assert verdict(steps) == VIOLATED
+
+
 def test_held_for_good() -> None:
     """A host event that comes later and stays changes nothing."""
     later = "host: h1 = open cpu0 pinned branch any; vm0/0: v = rdmsr LBR_TOS; vm0/0: w = rdmsr LBR_TOS;"

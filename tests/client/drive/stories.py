@@ -68,9 +68,11 @@ def _host(rng: Random, vcpus: list[str], cpus: int) -> str:
         match what[0]:
             case "open" if len(opened) < 3:
                 scope = rng.choice([cpu, cpu, cpu, "task t0", f"task {rng.choice(vcpus)}"])
-                wanted = rng.choice(["any", "any_call", "call_stack user", "any user"])
+                wanted = rng.choice(["any", "any_call", "call_stack", "call_stack user", "any user"])
                 extra = rng.choice(["", "", "", " exclusive", " disabled"])
-                steps.append(f"h{n} = open {scope} {rng.choice(['pinned', 'flexible'])} branch {wanted}{extra};")
+                period = rng.choice(["", "", "", f" period {rng.randint(2, 9)}"])
+                rank = rng.choice(["pinned", "flexible"])
+                steps.append(f"h{n} = open {scope} {rank} branch {wanted}{extra}{period};")
                 opened.append(f"h{n}")
             case "close" if opened:
                 steps.append(f"close {opened.pop(rng.randrange(len(opened)))};")

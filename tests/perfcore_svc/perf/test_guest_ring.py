@@ -298,6 +298,22 @@ def test_a_call_stack_of_the_vcpus_thread_is_kept_though_a_guests_event_was_ther
     assert (len(before), host.sample("A").from_ip) == (2, before)
 
 
+def test_what_was_kept_of_the_thread_before_a_guests_time_is_not_restored_after_it() -> None:
+    host = with_event(kernel="v6.16")
+    host.open("W", "call_stack", pinned=True, privilege=["user"])
+    host.run("v")
+    host.retire(2, "call")
+    host.run("t")
+    host.disable("W")
+    host.guest()
+    host.run("v")
+    host.run("t")
+    host.enable("W")
+    host.news()
+    host.run("v")
+    assert "restore v" not in steps(host)
+
+
 def test_a_cpu_wide_event_is_reset_at_a_switch_to_a_vcpu_whose_event_is_off() -> None:
     host = with_event()
     host.guest()

@@ -179,6 +179,25 @@ def test_beside_a_cpu_wide_event_a_call_stack_task_is_restored() -> None:
     assert ring(host) == of_t
 
 
+@pytest.mark.parametrize(
+    ("kernel", "leaving", "coming_back"),
+    [("v6.16", ["save t 2", "reset"], ["save u 0", "restore t"]), ("v5.12", ["reset"], ["reset"])],
+)
+def test_a_cpu_wide_call_stack_event_has_the_stacks_of_other_cpus_kept_too(
+    kernel: str, leaving: list[str], coming_back: list[str]
+) -> None:
+    host = make_host(kernel=kernel, cpus=2, running="t")
+    host.open("W", "call_stack", cpu=1, pinned=True, privilege=["user"])
+    host.open("P", "any", pinned=True)
+    host.run("t")
+    host.retire(2, "call")
+    host.news()
+    host.run("u")
+    assert steps(host) == leaving
+    host.run("t")
+    assert steps(host) == coming_back
+
+
 def test_an_event_that_lost_its_place_has_nothing_saved_and_is_reset() -> None:
     host = make_host(running="t")
     host.open("P", "any", pinned=True)
@@ -235,11 +254,11 @@ def test_msr_operations_of_one_call(lbr_name: str, reset: int, restore: int, sav
     host.retire(40, "call")
     pc, context, counted = host.perf.state.cpus[0], host.perf.state.tasks["t"], host.machine.operations
     counted.clear()
-    lbr.sched_task(host.machine, pc, context, switch_in=False)
+    lbr.sched_task(host.machine, pc, context, 0, switch_in=False)
     assert counted == {"rdmsr": save, "lbr-save": 1}
     counted.clear()
     pc.last_saved = None
-    lbr.sched_task(host.machine, pc, context, switch_in=True)
+    lbr.sched_task(host.machine, pc, context, 0, switch_in=True)
     assert (counted["wrmsr"], counted["lbr-restore"]) == (restore, 1)
     assert 1 <= counted["rdmsr"] <= 2
     counted.clear()
