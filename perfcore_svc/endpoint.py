@@ -177,7 +177,8 @@ class Endpoint:
         self._send(session, answer)
 
     def _pause_counter(self, envelope: Envelope, request: PauseCounter) -> None:
-        if event := self._guest_event(envelope, request.event):
+        event = self._guest_event(envelope, request.event)
+        if event is not None and event.counts_for:
             sched.disable(self.perf.state, event)
 
     def _resume_counter(self, envelope: Envelope, request: ResumeCounter) -> None:

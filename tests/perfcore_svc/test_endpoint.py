@@ -11,13 +11,16 @@ from contract.inbox import CAPACITY, Fate
 from contract.messages import (
     PROTOCOL_VERSION,
     AnyMessage,
+    CreateCounter,
     CreateEvent,
     Drain,
     EnableEvent,
     EventCreated,
     Hello,
+    PauseCounter,
     RegisterVcpu,
     ReleaseEvent,
+    ResumeCounter,
     Welcome,
 )
 from contract.session import Session
@@ -127,8 +130,13 @@ def test_a_failed_creation_has_an_errno_and_no_event(lbr: str, vcpu: str, errno:
 
 @pytest.mark.parametrize(
     ("ask", "answers"),
-    [(ReleaseEvent, []), (lambda event: EnableEvent("w", 5, event), [EventCreated("w", 5, 0, "ENOENT")])],
-    ids=["ReleaseEvent", "EnableEvent"],
+    [
+        (ReleaseEvent, []),
+        (PauseCounter, []),
+        (lambda event: EnableEvent("w", 5, event), [EventCreated("w", 5, 0, "ENOENT")]),
+        (lambda event: ResumeCounter("w", 5, event, 9), [EventCreated("w", 5, 0, "ENOENT")]),
+    ],
+    ids=["ReleaseEvent", "PauseCounter", "EnableEvent", "ResumeCounter"],
 )
 def test_nobody_touches_another_sessions_or_the_hosts_events(
     ask: Callable[[int], AnyMessage], answers: list[AnyMessage]
@@ -143,6 +151,26 @@ def test_nobody_touches_another_sessions_or_the_hosts_events(
         assert other.told() == answers
     assert host.states() == before
     assert discards(host) == [(type(ask(0)).__name__, "R1")] * 3
+
+
+def test_a_counter_that_is_paused_counts_nothing_until_it_is_resumed() -> None:
+    host = make_host(running="v")
+    kvm = Kvm(host)
+    kvm.tell(CreateCounter("v", 1, 0, ["user", "kernel"], 100))
+    (created,) = kvm.told()
+    assert isinstance(created, EventCreated)
+
+    kvm.tell(PauseCounter(created.event))
+    assert (kvm.told(), host.states()) == ([], {"pmc0:v": "OFF"})
+    kvm.tell(ResumeCounter("v", 2, created.event, 100))
+    assert (kvm.told(), host.states()) == ([EventCreated("v", 2, created.event)], {"pmc0:v": "A"})
+
+
+def test_only_counters_are_paused_and_resumed() -> None:
+    host, kvm, created = revocable()
+    kvm.tell(PauseCounter(created.event))
+    kvm.tell(ResumeCounter("v", 2, created.event, 100))
+    assert (kvm.told(), host.states()) == ([EventCreated("v", 2, 0, "ENOENT")], {"vlbr:v": "A"})
 
 
 def test_release_ends_the_event() -> None:
