@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -140,11 +141,18 @@ def load_run(path: Path) -> RunFile:
         run = msgspec.json.decode(content, type=RunFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not a run file: {error}", str(path)) from None
-    try:
+    with errors_of(path):
         _check_parts(run)
+    return run
+
+
+@contextlib.contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """An InputError about something in the file names the file as well."""
+    try:
+        yield
     except InputError as error:
         raise InputError(str(error), str(path)) from None
-    return run
 
 
 def _check_parts(run: RunFile) -> None:

@@ -44,7 +44,8 @@ class Setup(Record):
 
 
 class Statement(Record):
-    """Thread ``thread`` of the schedule begins this statement of ``actor``."""
+    """Thread ``thread`` of the schedule begins this statement of ``actor``, on this ``line`` of the scenario as the run
+    file has it (0: it has none)."""
 
     thread: str
     actor: str

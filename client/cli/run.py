@@ -22,7 +22,7 @@ from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
-from client.run_file import RunFile, check_output, load_run
+from client.run_file import RunFile, check_output, errors_of, load_run
 from contract.errors import InputError
 
 USUAL_DESIGN = "merged"
@@ -76,8 +76,9 @@ def run(request: RunRequest, *, as_json: bool) -> None:
 
 def check(path: Path, *, as_json: bool) -> None:
     file = load_run(path)
-    file.decisions()
-    _report(file, file.read_scenario(), path, as_json=as_json)
+    with errors_of(path):
+        file.decisions()
+        _report(file, file.read_scenario(), path, as_json=as_json)
 
 
 def _report(file: RunFile, scenario: Scenario, path: Path | None, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from client.check.judge import INVARIANTS, judge
 from client.report.documents import print_json
 from client.report.log import Log, source_of
-from client.run_file import load_run
+from client.run_file import errors_of, load_run
 from client.tape.decisions import format_tape
 from contract.errors import InputError
 from contract.trace import AnyRecord
@@ -36,7 +36,8 @@ def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
         raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(names)}", "--invariant")
     trace = load_run(path).trace
     try:
-        _show(trace, invariant, as_json=as_json)
+        with errors_of(path):
+            _show(trace, invariant, as_json=as_json)
     except LookupError as error:
         raise InputError(f"a record has a value that no run has ({error})", str(path)) from None
 

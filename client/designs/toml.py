@@ -42,7 +42,7 @@ class _Reader:
         try:
             content = tomllib.loads(self.text)
         except (ValueError, RecursionError) as error:  # Of a number with too many digits, of tables too deep.
-            raise InputError(str(error), self.place) from None
+            raise InputError(f"not TOML: {error}", self.place) from None
         for key in content:
             if key not in _KEYS:
                 self.fail(key, unknown("key", key, _KEYS))

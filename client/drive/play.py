@@ -252,7 +252,7 @@ class Player:
         assert step is not None
         if not thread.running:
             text = statement_text(step.stmt)
-            self.wire.log.add(Statement(decision.thread, step.actor, text, step.line))
+            self.wire.log.add(Statement(decision.thread, step.actor, text, step.printed))
         if isinstance(step.stmt, GUEST_STATEMENTS):
             self._guest_step(thread, step)
         else:

@@ -413,11 +413,13 @@ def written(stmt: AnyStmt) -> str:
 
 
 class Step(msgspec.Struct, eq=False):
-    """One statement of one actor. ``line`` is where it stands in the file (0: built in Python); not compared."""
+    """One statement of one actor. ``line`` is where it stands in the file, ``printed`` where in the text that
+    ``format_scenario`` gives (0: built in Python); not compared."""
 
     actor: str
     stmt: AnyStmt
     line: int = 0
+    printed: int = 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and (self.actor, self.stmt) == (other.actor, other.stmt)

@@ -14,6 +14,7 @@ from client.litmus.diagnose import character_error, syntax_error
 from client.litmus.limits import MAX_TEXT, MAX_TOKENS
 from client.litmus.lower import lower
 from client.litmus.places import Places
+from client.litmus.printer import number
 from client.litmus.validate import check
 from contract.errors import InputError
 
@@ -56,6 +57,7 @@ def parse(text: str, path: str = "<text>") -> Scenario:
     places = Places(path)
     scenario = lower(tree, places)
     check(scenario, places.find)
+    number(scenario)
     return scenario
 
 

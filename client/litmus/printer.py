@@ -12,24 +12,41 @@ from contract.control import MachineSpec, VmSpec
 WIDTH = 100
 
 
+Row = tuple[str, Step | None]
+"""A line of text, and the statement that begins on it."""
+
+
 def format_scenario(scenario: Scenario) -> str:
     """The text of a valid scenario. InputError for any other, whose text would not read back."""
     validate(scenario)
-    head = f"LBR {scenario.name}\n"
+    return "\n".join(text for text, _ in _rows(scenario)) + "\n"
+
+
+def number(scenario: Scenario) -> None:
+    """Have each step of a valid scenario know its line in that text."""
+    for line, (_, step) in enumerate(_rows(scenario), 1):
+        if step is not None:
+            step.printed = line
+
+
+def _rows(scenario: Scenario) -> list[Row]:
+    head = [f"LBR {scenario.name}"]
     if scenario.purpose:
         escaped = scenario.purpose.replace("\\", "\\\\").replace('"', '\\"')
-        head += f'"{escaped}"\n'
+        head.append(f'"{escaped}"')
     declarations = [_machine(scenario.machine)]
     if scenario.tasks:
-        declarations.append(f"task {', '.join(scenario.tasks)};\n")
+        declarations.append(f"task {', '.join(scenario.tasks)};")
     declarations += [_other_machine(host.name, host.machine, scenario.machine) for host in scenario.hosts]
-    declarations += [f"kvm {kvm.name}{f' on {kvm.host}' if kvm.host else ''};\n" for kvm in scenario.kvms]
-    declarations += [f"let {name} = {value};\n" for name, value in scenario.lets.items()]
+    declarations += [f"kvm {kvm.name}{f' on {kvm.host}' if kvm.host else ''};" for kvm in scenario.kvms]
+    declarations += [f"let {name} = {value};" for name, value in scenario.lets.items()]
     declarations += [_vm(vm, scenario.homes.get(vm.name, "")) for vm in scenario.vms]
-    parts = [head, "".join(declarations), *map(_block, scenario.blocks)]
+    rows: list[Row] = [(line, None) for line in [*head, "", *declarations]]
+    for block in scenario.blocks:
+        rows += [("", None), *_block(block)]
     if scenario.final is not None:
-        parts.append(_final(scenario.final))
-    return "\n".join(parts)
+        rows += [("", None), *((line, None) for line in _final(scenario.final))]
+    return rows
 
 
 def _machine(spec: MachineSpec) -> str:
@@ -40,7 +57,7 @@ def _machine(spec: MachineSpec) -> str:
         for key in ("depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
         if getattr(spec, key) != getattr(usual, key)
     ]
-    return f"machine {{ {'; '.join(settings)}; }}\n"
+    return f"machine {{ {'; '.join(settings)}; }}"
 
 
 def _other_machine(name: str, spec: MachineSpec, first: MachineSpec) -> str:
@@ -51,7 +68,7 @@ def _other_machine(name: str, spec: MachineSpec, first: MachineSpec) -> str:
         for key in ("counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
         if getattr(spec, key) != getattr(first, key)
     ]
-    return f"machine {name} {{ {'; '.join(settings)}; }}\n"
+    return f"machine {name} {{ {'; '.join(settings)}; }}"
 
 
 def _setting(value: int | str) -> str:
@@ -68,46 +85,50 @@ def _vm(spec: VmSpec, home: str) -> str:
     ]
     if home:
         settings.append(f"kvm = {home}")
-    return f"vm {spec.name} {{ {'; '.join(settings)}; }}\n"
+    return f"vm {spec.name} {{ {'; '.join(settings)}; }}"
 
 
-def _block(block: Block) -> str:
+def _block(block: Block) -> list[Row]:
     mixed = len(block.actors) > 1
-    return "\n".join([f"{', '.join(block.actors)} {{", *_steps(block.steps, mixed, "    "), "}", ""])
+    return [(f"{', '.join(block.actors)} {{", None), *_steps(block.steps, mixed, "    "), ("}", None)]
 
 
-def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[str]:
-    lines: list[str] = []
+def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[Row]:
+    rows: list[Row] = []
     for step in steps:
         start = f"{indent}{step.actor}: " if mixed else indent
         match step.stmt:
             case If():
-                lines += _if(step.stmt, mixed, start, indent)
+                rows += _if(step, step.stmt, mixed, start, indent)
             case Repeat(body=body) | For(body=body) | While(body=body):
-                lines += [f"{start}{head_text(step.stmt)} {{", *_steps(body, mixed, indent + "    "), f"{indent}}}"]
+                rows.append((f"{start}{head_text(step.stmt)} {{", step))
+                rows += [*_steps(body, mixed, indent + "    "), (f"{indent}}}", None)]
             case _:
-                lines.append(f"{start}{statement_text(step.stmt)};")
-    return lines
+                rows.append((f"{start}{statement_text(step.stmt)};", step))
+    return rows
 
 
-def _if(stmt: If, mixed: bool, start: str, indent: str) -> list[str]:
+def _if(step: Step, stmt: If, mixed: bool, start: str, indent: str) -> list[Row]:
     """An else of nothing but another if goes on in the same line, unless somebody else says it."""
-    lines = [f"{start}{head_text(stmt)} {{", *_steps(stmt.then, mixed, indent + "    ")]
+    rows: list[Row] = [(f"{start}{head_text(stmt)} {{", step), *_steps(stmt.then, mixed, indent + "    ")]
     match stmt.orelse:
         case ():
-            return [*lines, f"{indent}}}"]
-        case (Step(stmt=If() as chained),) if not mixed:
-            return [*lines, *_if(chained, mixed, f"{indent}}} else ", indent)]
+            return [*rows, (f"{indent}}}", None)]
+        case (Step(stmt=If() as chained) as other,) if not mixed:
+            return [*rows, *_if(other, chained, mixed, f"{indent}}} else ", indent)]
         case _:
-            return [*lines, f"{indent}}} else {{", *_steps(stmt.orelse, mixed, indent + "    "), f"{indent}}}"]
+            otherwise = _steps(stmt.orelse, mixed, indent + "    ")
+            return [*rows, (f"{indent}}} else {{", None), *otherwise, (f"{indent}}}", None)]
 
 
-def _final(final: Final) -> str:
+def _final(final: Final) -> list[str]:
     """On one line if it fits, else the outermost operands below each other."""
     head = f"{final.quantifier} ("
-    end = f") under {', '.join(final.under)}\n" if final.under else ")\n"
+    end = f") under {', '.join(final.under)}" if final.under else ")"
     line = f"{head}{expr_text(final.expr)}{end}"
-    if len(line) <= WIDTH or not isinstance(final.expr, And | Or):
-        return line
+    if len(line) < WIDTH or not isinstance(final.expr, And | Or):
+        return [line]
     sign = "/\\" if isinstance(final.expr, And) else "\\/"
-    return head + f"\n{' ' * len(head)}{sign} ".join(map(bracketed_text, final.expr.args)) + end
+    first, *others = map(bracketed_text, final.expr.args)
+    lines = [head + first, *(f"{' ' * len(head)}{sign} {other}" for other in others)]
+    return [*lines[:-1], lines[-1] + end]

@@ -101,6 +101,27 @@ def test_round_trip(scenario: Scenario) -> None:
 
 
 @given(scenarios(bounded=False))
+def test_a_step_knows_its_line_in_the_printed_form(scenario: Scenario) -> None:
+    text = format_scenario(scenario)
+    read = parse(text)
+    assert [step.printed for step in every_step(read)] == [step.line for step in every_step(read)]
+    squeezed = parse(" ".join(text.splitlines()))
+    assert [step.printed for step in every_step(squeezed)] == [step.printed for step in every_step(read)]
+
+
+def every_step(scenario: Scenario) -> list[a.Step]:
+    """Those in the bodies of others too."""
+    found: list[a.Step] = []
+    left = [step for block in scenario.blocks for step in block.steps]
+    while left:
+        step = left.pop(0)
+        found.append(step)
+        for field in ("body", "then", "orelse"):
+            left += getattr(step.stmt, field, ())
+    return found
+
+
+@given(scenarios(bounded=False))
 def test_scenarios_are_data(scenario: Scenario) -> None:
     assert msgspec.json.decode(msgspec.json.encode(scenario), type=Scenario) == scenario
 
