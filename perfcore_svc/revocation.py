@@ -121,6 +121,6 @@ class Revocations:
                 due[session] = min(until, due.get(session, until))
         for session in [*due, *(old for old in self.due if old not in due)]:
             at = due.get(session, -1)
-            if at != self.due.get(session, -1):
+            if at != self.due.get(session):
                 self.due[session] = at
                 self.log.add(Timer(session, False, LEASE, at, awaited=True))

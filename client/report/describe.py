@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from client.litmus.ast import MsrRef
 from client.litmus.msr import bit_names
+from client.litmus.text import duration_text
 from contract import trace as t
 from contract.control import KvmView
 from contract.provenance import origin_of
@@ -109,7 +110,7 @@ class Describer:
             case t.Delivery():
                 return f"{way} #{r.n} {r.message}: {_FATES[r.how]}"
             case t.Timer():
-                return f"{way} timer {r.what} {f'runs out at {r.due} ns' if r.due >= 0 else 'off'}"
+                return f"{way} timer {r.what} {f'runs out at {duration_text(r.due)}' if r.due >= 0 else 'off'}"
             case t.Discard():
                 return f"{way} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
 

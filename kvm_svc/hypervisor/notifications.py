@@ -34,7 +34,7 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
             set_passthrough(hv, vcpu, False, "new slice")
         elif not vcpu.debugctl & DEBUGCTL_LBR:
             release_event(hv, vcpu, "a slice without LBR use")
-    if hv.design.grants and vcpu.lbr_desc.event:
+    if vcpu.lbr_desc.event:
         _told_grant(hv, vcpu, message)
     slice_begins(vcpu)
     vcpu.lbr_desc.cleanup = vcpu.lbr_desc.event != 0

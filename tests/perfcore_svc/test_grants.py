@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from msgspec.structs import replace
 
@@ -241,13 +243,14 @@ def test_enable_of_somebody_elses_event_fails_with_enoent(event: int) -> None:
 # Available -------------------------------------------------------------------------------------------------
 
 
-def test_available_comes_after_a_loss_at_switch_in_as_well() -> None:
+@pytest.mark.parametrize("leave", [Host.close, Host.disable])
+def test_available_comes_after_a_loss_at_switch_in_as_well(leave: Callable[[Host, str], None]) -> None:
     host, kvm, created = revocable()
     host.run("")
     lose(host)
     host.run("v")
     kvm.told()
-    host.close("P")
+    leave(host, "P")
     assert kvm.told() == [Available(created.event, 0)]
 
 

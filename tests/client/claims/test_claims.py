@@ -19,8 +19,8 @@ from perfcore_svc.perf.event import PerfEvent
 from tests.designs import DESIGNS
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
-FINDINGS = {"C3", "C4", "C9", "C10", "C12", "C17", "C20", "C23"}
-"""Where the model disagrees with what was said."""
+FINDINGS = {"C3": 1, "C4": 2, "C9": 1, "C10": 12, "C12": 2, "C17": 1, "C20": 1, "C23": 1}
+"""Where the model disagrees with what was said, and in how many checks."""
 
 
 def evaluated(claim: Claim) -> list[tuple[str, bool]]:
@@ -39,7 +39,7 @@ def test_there_are_24_in_their_order() -> None:
 @pytest.mark.parametrize("name", BY_ID)
 def test_agreement_or_finding(name: str) -> None:
     assert found(name)
-    assert all(agrees for _, agrees in found(name)) == (name not in FINDINGS)
+    assert sum(not agrees for _, agrees in found(name)) == FINDINGS.get(name, 0)
 
 
 # It comes from the run ---------------------------------------------------------------------------------------

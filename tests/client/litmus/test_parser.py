@@ -256,6 +256,7 @@ def message(text: str) -> str:
             "6:24: expected ';', 'branch', 'counter', 'counting', 'disabled', 'exclude_guest', 'exclusive', 'flexible',"
             " 'in', 'kernel', 'period', 'pinned', 'user' or a name, found 'disable', did you mean 'disabled'?",
         ),
+        ("s1 = state vm1/0;", "6:12: unknown vCPU 'vm1/0', did you mean 'vm0/0'?"),
         ("close h0 group;", "6:10: expected ';', found 'group'"),
         ("enable h0 grp;", "6:11: expected ';' or 'group', found 'grp'"),
         ("mux 101s;", "6:5: mux 101s is impossible, expected 0s to 100s"),

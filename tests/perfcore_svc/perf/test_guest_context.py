@@ -36,6 +36,15 @@ def leave(host: Host) -> None:
     host.machine.interrupt(host.machine.cpus[0])
 
 
+def test_the_hosts_lbr_is_off_before_the_guest_is_entered() -> None:
+    host = mediated()
+    put(host, "P", "CP any")
+    assert host.machine.cpus[0].debugctl == LBR | FREEZE
+    enter(host)
+    (entry,) = (record for record in host.news() if isinstance(record, VmEntry))
+    assert entry.host_debugctl == 0
+
+
 @every_kernel
 def test_the_hosts_events_are_off_while_the_guest_runs(kernel: str) -> None:
     host = mediated(kernel)

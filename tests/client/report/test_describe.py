@@ -1,0 +1,179 @@
+"""What the log says of a record: each kind of record at least once, from runs of the library."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import get_args
+
+import pytest
+
+from client.drive.play import Player
+from client.drive.sim import SimWire
+from client.litmus import library_path, load
+from client.report.describe import Describer
+from client.tape.policy import DefaultPolicy
+from contract.trace import AnyRecord, Discard, Setup, Throttle
+from tests.designs import DESIGNS
+
+SHOWN: dict[tuple[str, str], list[str]] = {
+    ("c01-order-of-precedence", "merged"): [
+        "c01-order-of-precedence under merged on skylake, depth 32",
+        "switch idle -> t0",
+        "host1: tp = open task t0 pinned branch any_call;",
+        "LBR reset: first LBR user is new",
+        "host LBR on, DEBUGCTL LBR|FREEZE_LBRS_ON_PMI, LBR_SELECT 0xe4",
+        "open host2:cf on cpu0, flexible, LBR_SELECT 0xdc, INACTIVE",
+        "host1:tp ACTIVE -> ERROR (the LBR is another's)",
+        "host1:tp = state ERROR, samples 0",
+        "all threads finished",
+        "host: host1:tp ERROR, host2:cf INACTIVE, host3:tf INACTIVE, cp ACTIVE; kvm: none",
+    ],
+    ("c02-event-is-task-flexible", "fenced"): [
+        "kvm0>host timer resend runs out at 10ms",
+        "kvm0>host timer resend off",
+        "perf restores the LBR of vm0/0: empty",
+        "vm0/0: holds grant 1, EventCreated",
+        "host: event 1 of vm0/0 ACTIVE; kvm: vm0/0 event 1 grant 1",
+    ],
+    ("c02-event-is-task-flexible", "mediated"): [
+        "enter vm0/0: DEBUGCTL 0 -> 0, LBR MSRs passed through, the whole LBR switched",
+        "host: no events; kvm: vm0/0 event none, passed through",
+    ],
+    ("c02-event-is-task-flexible", "merged"): [
+        "kvm0>host #1 Hello protocol=2",
+        "kvm0>host #1 Hello: taken",
+        "vm0/0 loaded",
+        "kvm0>host #3 CreateEvent vcpu=vm0/0 request=1",
+        "vm0/0 wakes",
+        "vm0/0 reads LBR_TOS = 0: done",
+        "vm0/0:t0 = 0",
+    ],
+    ("c03-exclusive-host-user", "fail-entry"): [
+        "vm0/0 waits for Available",
+        "not finished: host+vm0/0 (waits for Available)",
+    ],
+    ("c03-exclusive-host-user", "first-come"): [
+        "vm0/0: event failed, EBUSY",
+    ],
+    ("c03-exclusive-host-user", "kvm-switch"): [
+        "enter vm0/0: DEBUGCTL LBR|FREEZE_LBRS_ON_PMI -> LBR, LBR MSRs passed through",
+    ],
+    ("c03-exclusive-host-user", "mediated"): [
+        "h0: EOPNOTSUPP, a mediated VM has it",
+        "vmx saves the LBR of vm0/0, 32 entries",
+    ],
+    ("c03-exclusive-host-user", "merged"): [
+        "open h0 on cpu0, pinned exclusive, LBR_SELECT 0x0, INACTIVE",
+        "exit vm0/0: msr-write DEBUGCTL, DEBUGCTL now LBR|FREEZE_LBRS_ON_PMI",
+        "guest vm0/0 retires 4 jmp kernel #0..3, recorded",
+        "vm0/0: warns 'fail to passthrough LBR'",
+    ],
+    ("c03-flexible-event-rotates", "merged"): [
+        "vm0/0: passthrough on, entry check",
+    ],
+    ("c03-permanent-host-user", "kvm-switch"): [
+        "sample of h0: 3 host vm0/0, 8 guest vm0/0, 21 empty",
+    ],
+    ("c03-permanent-host-user", "mediated"): [
+        "host vm0/0 retires 3 jmp kernel #8..10, not recorded",
+    ],
+    ("c03-permanent-host-user", "merged"): [
+        "host LBR off, DEBUGCTL 0, LBR_SELECT 0x0",
+        "sample of h0 (shut out: not read): empty",
+    ],
+    ("c04-cpu-pinned-comes-later", "fenced"): [
+        "vm0/0: holds no grant, Revoke",
+        "vm0/0: claim held -> lost, Revoke",
+    ],
+    ("c04-cpu-pinned-comes-later", "revoke-ack"): [
+        "h0 goes on, acknowledged",
+    ],
+    ("c05-passthrough-without-event", "mediated"): [
+        "vmx restores the LBR of vm0/0: 4 guest vm0/0",
+    ],
+    ("c06-silent-malfunction", "fenced"): [
+        "vm0/0 reads LBR_TOS = 0: #GP (denied)",
+        "vm0/0: event 1 released, asking again",
+        "close vlbr:vm0/0",
+    ],
+    ("c06-silent-malfunction", "merged"): [
+        "vm0/0 reads LBR_FROM[4] = guest vm0/0 #3",
+    ],
+    ("c06-silent-malfunction", "v8"): [
+        "kvm for vm0/0 reads LBR_FROM[4] = guest vm0/0 #3",
+    ],
+    ("c08-debugctl-is-switched", "merged"): [
+        "vm0/0 leaves to user space, io",
+        "vm0/0 comes back from user space",
+    ],
+    ("c09-exits-per-switch", "merged"): [
+        "vm0/0 put",
+    ],
+    ("c18-notifier", "merged"): [
+        "vm0/0 writes LBR_SELECT <- KERNEL",
+    ],
+    ("c23-created-twice", "v8"): [
+        "kvm for vm0/0 writes LBR_SELECT <- 0",
+    ],
+    ("kvm-w14-user-enable-order", "merged"): [
+        "user space sets PERF_CAPABILITIES of vm0/0 <- 0x2005: taken",
+    ],
+    ("mech-get-msrs-from-another-thread", "fail-entry"): [
+        "entry of vm0/0 refused: the entry check",
+    ],
+    ("mech-get-msrs-from-another-thread", "merged"): [
+        "user space gets LBR_TOS of vm0/0 from t1: 0",
+    ],
+    ("mech-guest-counter-beside-lbr", "mediated"): [
+        "PMI: pmc0:vm0/0 overflowed, LBR goes on",
+        "vm0/0: event 1 of counter 0 paused",
+        "PMI for vm0/0, PERF_GLOBAL_STATUS 0x1, LBR frozen",
+    ],
+    ("mech-migrate-with-lbr", "merged"): [
+        "vm0/0 saved with its LBR, DEBUGCTL LBR",
+    ],
+    ("mech-migrate-without-lbr", "merged"): [
+        "vm0/0 saved without its LBR",
+    ],
+    ("mech-reset-merged", "merged"): [
+        "vm0/0 is reset",
+    ],
+    ("mech-shut-out-is-a-flag", "revoke-ack"): [
+        "h0 waits for the end of grant 1, 2",
+    ],
+}
+"""Scenario and design to what its log has among others, in this order."""
+
+
+@cache
+def described(scenario: str, design: str) -> list[tuple[str, AnyRecord]]:
+    records = Player(SimWire(), load(library_path(scenario)), DESIGNS[design], DefaultPolicy()).play().records
+    assert isinstance(records[0], Setup)
+    describer = Describer(records[0])
+    return [(describer.text(record), record) for record in records]
+
+
+@pytest.mark.parametrize(("scenario", "design"), SHOWN, ids="-".join)
+def test_a_record_is_put_into_these_words(scenario: str, design: str) -> None:
+    wanted = SHOWN[scenario, design]
+    log = iter(text for text, _ in described(scenario, design))
+    assert [text for text in wanted if text not in log] == []
+
+
+RARE: list[tuple[AnyRecord, str]] = [
+    (Throttle(1, "h0", 0, on=True), "h0 throttled"),
+    (Throttle(1, "h0", 0, on=False), "h0 may overflow again"),
+    (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),
+]
+
+
+@pytest.mark.parametrize(("record", "text"), RARE, ids=[text for _, text in RARE])
+def test_so_is_what_no_default_tape_brings_about(record: AnyRecord, text: str) -> None:
+    setup = described("central-story", "merged")[0][1]
+    assert isinstance(setup, Setup)
+    assert Describer(setup).text(record) == text
+
+
+def test_no_kind_of_record_is_left_out() -> None:
+    kinds = {type(record) for run, words in SHOWN.items() for text, record in described(*run) if text in words}
+    assert kinds | {type(record) for record, _ in RARE} == set(get_args(AnyRecord))
