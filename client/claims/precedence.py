@@ -35,18 +35,17 @@ def c1(lab: Lab) -> Iterator[Check]:
         run = lab.play("c01-order-of-precedence", "merged", policy=InOrder(["host", *order]), label="-".join(order))
         last = run
         broken += run.of_invariant("precedence") == "violated"
-        registers = {thread: name.replace("cp", "cp") for thread, name in CLASSES.items()}
         for count, states in enumerate(states_after(run.records)[2:], 1):
-            there = [registers[t] for t in CLASSES if t in order[:count]]
+            there = [CLASSES[t] for t in CLASSES if t in order[:count]]
             names = [_event_name(order, name) for name in there]
             winners = [name for name in names if states.get(name) == "ACTIVE"]
             prefixes += 1
             if winners != names[:1]:
-                wrong.append((run, f"{' '.join(order[:count])}: {', '.join(winners) or 'nobody'}"))
+                wrong.append((run, f"{' '.join(order[:count])}: {', '.join(winners) or 'nobody'} is on"))
     assert last is not None
-    shown = wrong[0][0] if wrong else last
+    shown, first = wrong[0] if wrong else (last, "")
     won = f"{prefixes - len(wrong)} of {prefixes} prefixes of 24 orders have the highest class on"
-    found = f"{won}; precedence violated in {broken}"
+    found = f"{won}; precedence violated in {broken}" + (f"; {first}" if first else "")
     yield shown.check(
         "the same winner at each prefix of all 24 orders, precedence held", found, not wrong and not broken
     )

@@ -70,7 +70,7 @@ class Perf:
         self._check_first_come(event)
         self.reservations.take(event)
         losing = []
-        if losers_wait and event.state != State.OFF:
+        if losers_wait:
             losing = what_if.put_off(self.state, self._granted(), [event], what_if.install)
         if losing:
             event.state = State.OFF

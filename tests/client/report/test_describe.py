@@ -11,8 +11,9 @@ from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import library_path, load
 from client.report.describe import Describer
+from client.report.log import source_of
 from client.tape.policy import DefaultPolicy
-from contract.trace import AnyRecord, Discard, Setup, Throttle
+from contract.trace import AnyRecord, Delivery, Discard, EventFailed, Send, Setup, Throttle, Timer
 from tests.designs import DESIGNS
 
 SHOWN: dict[tuple[str, str], list[str]] = {
@@ -161,6 +162,7 @@ def test_a_record_is_put_into_these_words(scenario: str, design: str) -> None:
 
 
 RARE: list[tuple[AnyRecord, str]] = [
+    (EventFailed("h0", "EINVAL"), "h0: EINVAL"),
     (Throttle(1, "h0", 0, on=True), "h0 throttled"),
     (Throttle(1, "h0", 0, on=False), "h0 may overflow again"),
     (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),
@@ -172,6 +174,20 @@ def test_so_is_what_no_default_tape_brings_about(record: AnyRecord, text: str) -
     setup = described("central-story", "merged")[0][1]
     assert isinstance(setup, Setup)
     assert Describer(setup).text(record) == text
+
+
+def test_who_said_it() -> None:
+    """What is of no other is the silicon's, so that a kind that was forgotten would be too."""
+    kinds: dict[str, set[type]] = {}
+    records = [record for run in SHOWN for _, record in described(*run)] + [record for record, _ in RARE]
+    for record in records:
+        kinds.setdefault(source_of(record), set()).add(type(record))
+    assert kinds.keys() == {"driver", "wire", "perf", "kvm", "silicon"}
+    assert kinds["wire"] == {Send, Delivery, Discard, Timer}
+    assert {kind.__name__ for kind in kinds["silicon"]} == {
+        "Switch", "Retired", "VmEntry", "VmEntryRefused", "VmExit", "GuestMsr", "HostMsr", "Pmi", "Throttle",
+        "LbrSave", "LbrRestore",
+    }  # fmt: skip
 
 
 def test_no_kind_of_record_is_left_out() -> None:

@@ -76,3 +76,9 @@ def test_the_ring_of_a_model_has_the_counted_registers(name: str) -> None:
     ring = LbrRing(lbr_model(name))
     lists = 3 if ring.model.info_base else 2
     assert lists * len(ring.from_ip) == ring.model.entry_registers
+
+
+@pytest.mark.parametrize(("entry", "taken_as"), [("msr-load", "wrmsr"), ("msr-store", "rdmsr")])
+def test_an_entry_of_a_list_costs_what_the_instruction_does(entry: str, taken_as: str) -> None:
+    one, other = COSTS[entry], COSTS[taken_as]
+    assert (one.low, one.typical, one.high) == (other.low, other.typical, other.high)
