@@ -52,10 +52,6 @@ class Run:
     def of(self, kind: type[R]) -> list[R]:
         return [record for record in self.records if isinstance(record, kind)]
 
-    def after(self, seq: int) -> list[AnyRecord]:
-        """The records behind one."""
-        return self.records[seq:]
-
     def violation(self, invariant: str) -> Violation | None:
         finding = next(f for f in self.verdict.findings if f.invariant == invariant)
         return finding.violations[0] if finding.violations else None

@@ -34,14 +34,15 @@ def attach(ctx: Context, event: PerfEvent, *, with_event: bool) -> None:
         ctx.lbr.whole = ctx.lbr.whole or event.whole_ring
 
 
-def detach(ctx: Context, event: PerfEvent) -> None:
+def detach(ctx: Context, event: PerfEvent, *, for_all: bool) -> None:
+    """``for_all``: every task has space, for whoever profiles a CPU by call stacks, and what was saved stays there."""
     if not event.task_data or event.saved is not None:
         return
     ctx.lbr_events -= 1
-    if not ctx.lbr_events:
-        ctx.lbr = None
-    elif ctx.lbr is not None and event.whole_ring:
+    if ctx.lbr is not None and event.whole_ring:
         ctx.lbr.whole = ctx.lbr.valid = False
+    if not ctx.lbr_events and not for_all:
+        ctx.lbr = None
 
 
 def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, shut_out: bool, select: bool) -> None:

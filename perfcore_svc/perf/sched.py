@@ -81,7 +81,10 @@ def remove(st: PerfState, event: PerfEvent) -> None:
     else:
         event.leader.siblings.remove(event)
     ctx.events -= 1
-    lbr.detach(ctx, event)
+    lbr.detach(ctx, event, for_all=_space_for_all(st))
+    if not event.task and not _space_for_all(st):
+        for other in st.tasks.values():
+            other.lbr = other.lbr if other.lbr_events else None
     if not ctx.events:
         ctx.is_active = 0
         st.stop_clock(ctx)
@@ -136,9 +139,14 @@ def _resched(st: PerfState, cpu: int, event: PerfEvent) -> None:
 # Task switch -----------------------------------------------------------------------------------------------
 
 
+def _space_for_all(st: PerfState) -> bool:
+    """``attach_global_ctx_data``: since v6.15 a CPU-wide call-stack event gives every task space."""
+    return st.rules.lbr_data_on_task and any(pc.ctx.lbr_events for pc in st.cpus)
+
+
 def _switching(st: PerfState, task: str) -> Context | None:
-    """The context of a task on the way out or in. Since v6.15 a CPU-wide call-stack event gives every task space."""
-    if task and st.rules.lbr_data_on_task and any(pc.ctx.lbr_events for pc in st.cpus):
+    """The context of a task on the way out or in."""
+    if task and _space_for_all(st):
         ctx = st.tasks.setdefault(task, Context(task))
         ctx.lbr = ctx.lbr or SavedLbr()
     return st.tasks.get(task)

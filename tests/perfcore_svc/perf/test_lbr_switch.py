@@ -198,6 +198,38 @@ def test_a_cpu_wide_call_stack_event_has_the_stacks_of_other_cpus_kept_too(
     assert steps(host) == coming_back
 
 
+@pytest.mark.parametrize(
+    ("kernel", "coming_back"), [("v6.16", ["save u 0", "restore t"]), ("v5.12", ["reset"])], ids=["v6.16", "v5.12"]
+)
+def test_what_was_saved_for_a_task_outlives_its_event_beside_a_cpu_wide_one(
+    kernel: str, coming_back: list[str]
+) -> None:
+    """The event that comes back finds what another has left: nothing tells whose it was."""
+    host = make_host(kernel=kernel, running="t")
+    host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
+    host.open("W", "call_stack", pinned=True, privilege=["user"])
+    host.retire(2, "call")
+    host.run("u")
+    host.close("A")
+    host.news()
+    host.run("t")
+    assert steps(host) == coming_back
+
+
+def test_no_task_has_space_once_the_last_cpu_wide_event_has_gone() -> None:
+    host = make_host(kernel="v6.16", cpus=2, running="t")
+    host.open("W", "call_stack", cpu=1, pinned=True, privilege=["user"])
+    host.open("P", "any", pinned=True)
+    host.run("t")
+    host.retire(2, "call")
+    host.run("u")
+    host.close("W")
+    host.open("W", "call_stack", cpu=1, pinned=True, privilege=["user"])
+    host.news()
+    host.run("t")
+    assert steps(host) == ["save u 0", "reset"]
+
+
 def test_an_event_that_lost_its_place_has_nothing_saved_and_is_reset() -> None:
     host = make_host(running="t")
     host.open("P", "any", pinned=True)
