@@ -6,7 +6,10 @@ from client.check.monitor import Monitor
 from client.check.world import EventView, World
 from contract.trace import EventChange, EventFailed, EventOpen, HostLbr, Rest, Retired, Statement, Switch, VmEntry
 from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
+from perfcore_svc.perf.walk import BEHIND
 
+_OTHERWISE = (NO_PLACE, NO_COUNTER, BEHIND)
+"""What an event can lack that is not the LBR."""
 _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
 
@@ -29,7 +32,7 @@ class Precedence(Monitor):
 
     def _changed(self, r: EventOpen | EventChange | HostLbr | Switch) -> None:
         self.dirty = True
-        if isinstance(r, EventChange) and r.new == "ERROR" and r.why not in (NO_PLACE, NO_COUNTER):
+        if isinstance(r, EventChange) and r.new == "ERROR" and r.why not in _OTHERWISE:
             self.lost.add(r.event)
 
     def _failed(self, r: EventFailed) -> None:

@@ -248,6 +248,11 @@ def test_held_where_a_flexible_guest_waits() -> None:
     assert finding(records, NAME).verdict == HELD
 
 
+def test_an_exclusive_event_that_is_not_alone_was_not_denied_the_lbr() -> None:
+    host = "host: p = open cpu0 pinned counter; host: h0 = open cpu0 pinned exclusive branch any; host: branch 1;"
+    assert told(trace(ordered(USE + host), FENCED)) == []
+
+
 NO_COUNTER = "machine { cpus = 1; depth = 8; counters = 1; fixed = 0; }\nvm vm0 { lbr = on; }"
 
 
