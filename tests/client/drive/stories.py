@@ -62,17 +62,18 @@ def _host(rng: Random, vcpus: list[str], cpus: int) -> str:
     opened: list[str] = []
     for n in range(rng.randint(2, 9)):
         cpu = f"cpu{rng.randrange(cpus)}"
-        what = rng.choices(
+        step = rng.choices(
             ["open", "close", "switch", "branch", "run", "idle", "sample", "advance"], [5, 1, 1, 3, 4, 1, 2, 2]
         )
-        match what[0]:
+        match step[0]:
             case "open" if len(opened) < 3:
                 scope = rng.choice([cpu, cpu, cpu, "task t0", f"task {rng.choice(vcpus)}"])
-                wanted = rng.choice(["any", "any_call", "call_stack", "call_stack user", "any user"])
+                wanted = rng.choice(["any", "any_call", "call_stack", "call_stack user", "any user", ""])
                 extra = rng.choice(["", "", "", " exclusive", " disabled"])
                 period = rng.choice(["", "", "", f" period {rng.randint(2, 9)}"])
                 rank = rng.choice(["pinned", "flexible"])
-                steps.append(f"h{n} = open {scope} {rank} branch {wanted}{extra}{period};")
+                what = f"branch {wanted}" if wanted else "counter"
+                steps.append(f"h{n} = open {scope} {rank} {what}{extra}{period};")
                 opened.append(f"h{n}")
             case "close" if opened:
                 steps.append(f"close {opened.pop(rng.randrange(len(opened)))};")
