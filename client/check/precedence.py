@@ -6,9 +6,9 @@ from client.check.monitor import Monitor
 from client.check.world import EventView, World
 from contract.trace import EventChange, EventFailed, EventOpen, HostLbr, Rest, Retired, Statement, Switch, VmEntry
 from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
-from perfcore_svc.perf.walk import BEHIND
+from perfcore_svc.perf.walk import NOT_ALONE
 
-_OTHERWISE = (NO_PLACE, NO_COUNTER, BEHIND)
+_OTHERWISE = (NO_PLACE, NO_COUNTER, NOT_ALONE)
 """What an event can lack that is not the LBR."""
 _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 

@@ -13,7 +13,7 @@ from perfcore_svc.perf.group import group_sched_in, group_sched_out
 from perfcore_svc.perf.rules import ExclusiveRule
 from perfcore_svc.perf.state import PerfState
 
-BEHIND = "it is behind one that did not fit, or exclusive and not alone"
+BEHIND, NOT_ALONE = "it is behind one that did not fit", "it is exclusive and not alone"
 
 
 def sched_in(st: PerfState, pc: PerfCpu) -> None:
@@ -38,7 +38,7 @@ def _walk(st: PerfState, pc: PerfCpu, ctx: Context, event_class: int) -> None:
             continue
         if event_class == PINNED:
             st.set_state(ctx, leader, State.ERROR)
-            leader.refused = leader.refused if tried else "an exclusive event is on" if pc.exclusive else BEHIND
+            leader.refused = leader.refused if tried else _why_not(pc, door_open)
             leader.lost_on = pc.index
             door_open = door_open and not st.rules.pinned_failure_shuts_door
         elif tried or st.rules.refusal_shuts_door:
@@ -56,6 +56,12 @@ def _can_go_on(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent, door
             return door_open and pc.active_oncpu == 0
         return door_open and not ctx.active(leader.event_class)
     return door_open
+
+
+def _why_not(pc: PerfCpu, door_open: bool) -> str:
+    if pc.exclusive:
+        return "an exclusive event is on"
+    return NOT_ALONE if door_open else BEHIND
 
 
 def ctx_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, classes: int) -> None:
