@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,3 +165,20 @@ def test_state_in_a_module_is_caught(body: str) -> None:
 
 def test_constants_and_locals_are_no_state() -> None:
     assert mutable_state("A = {1: 2}\ndef f():\n    b = dict(A)\n    b[1] = 3\n    return A[1]\n") == []
+
+
+AT_THE_ROOT = {
+    ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
+    "buf.yaml", "client", "contract", "deploy", "docs", "kvm_svc", "perfcore_svc", "protos", "pyproject.toml",
+    "requirements.lock", "setup.py", "tests",
+}  # fmt: skip
+
+
+def test_the_root_holds_only_what_belongs_there() -> None:
+    """Of the files that git knows: run files and scratch scenarios were committed there once."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: nothing tells sources from what was made here")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    found = {path.split("/")[0] for path in listed.split("\0") if path}
+    assert found <= AT_THE_ROOT
+    assert found >= {"README.md", "client", "tests"}
