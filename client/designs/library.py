@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.designs.toml import load_design
+from client.designs.toml import load_design, name_flaw
 from client.litmus.words import hint
 from contract.design import Design, UnknownAxisError, design_from_axes
 from contract.design_check import flaw
@@ -68,16 +68,22 @@ def _designs_of(point: EntryPoint) -> Iterable[Design]:
         given = point.load()
         given = given() if callable(given) else given
         designs = [given] if isinstance(given, Design) else list(given)
-    except Exception as error:  # It is somebody else's code.
+    except (Exception, SystemExit) as error:  # It is somebody else's code.
         raise InputError(f"{type(error).__name__}: {error}", _place(point)) from None
-    for design in designs:
-        if not isinstance(design, Design):
-            raise InputError(f"gives a {type(design).__name__}, expected a Design", _place(point))
-        try:
-            msgspec.convert(msgspec.to_builtins(design), Design)
-        except msgspec.ValidationError as error:
-            raise InputError(f"{design.name}: {error}", _place(point)) from None
-    return designs
+    return [_converted(design, _place(point)) for design in designs]
+
+
+def _converted(given: object, place: str) -> Design:
+    """The design with a value of its axis for each text, as a file's design has them."""
+    if not isinstance(given, Design):
+        raise InputError(f"gives a {type(given).__name__}, expected a Design", place)
+    try:
+        design = msgspec.convert(msgspec.to_builtins(given), Design)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{given.name}: {error}", place) from None
+    if problem := name_flaw(design.name):
+        raise InputError(problem, place)
+    return design
 
 
 def _place(point: EntryPoint) -> str:
@@ -98,8 +104,12 @@ def design_named(name: str) -> Design:
     if not changes:
         return design
     axes = design.axes()
+    changed_axes: set[str] = set()
     for change in changes:
         axis, _, value = change.partition("=")
+        if axis in changed_axes:
+            raise InputError(f"{axis} has two values", name)
+        changed_axes.add(axis)
         axes[axis] = value
     try:
         changed = design_from_axes("+".join([design.name, *changes]), design.about, axes)
@@ -124,5 +134,6 @@ def _unchanged(name: str) -> Design:
         return design
     known = DESIGNS if name in DESIGNS else all_designs()
     if name not in known:
-        raise InputError(f"unknown design {name!r}, expected a file or one of {', '.join(known)}{hint(name, known)}")
+        near = f", did you mean './{name}'?" if Path(name).is_file() else hint(name, known)
+        raise InputError(f"unknown design {name!r}, expected a file or one of {', '.join(known)}{near}")
     return known[name]

@@ -23,12 +23,19 @@ def load_design(path: Path, known: Mapping[str, Design]) -> Design:
 
     Raises InputError naming the file, and the line where there is one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     except UnicodeDecodeError:
         raise InputError("not a text file in UTF-8", str(path)) from None
     return _Reader(str(path), text).design(path.name.removesuffix(".toml"), known)
+
+
+def name_flaw(name: str) -> str:
+    """Why ``name`` cannot name a design; "" if it can."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) and len(name) <= MAX_NAME:
+        return ""
+    return f"{name!r} is no name for a design: letters, digits, '.', '-', '_', at most {MAX_NAME}"
 
 
 class _Reader:
@@ -37,8 +44,8 @@ class _Reader:
         self.text = text
 
     def design(self, name: str, known: Mapping[str, Design]) -> Design:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > MAX_NAME:
-            self.fail("", f"{name!r} is no name for a design: letters, digits, '.', '-', '_', at most {MAX_NAME}")
+        if problem := name_flaw(name):
+            self.fail("", problem)
         try:
             content = tomllib.loads(self.text)
         except (ValueError, RecursionError) as error:  # Of a number with too many digits, of tables too deep.
@@ -50,7 +57,7 @@ class _Reader:
         axes: dict[str, str] = {}
         if (like := self.text_of(content, "like")) != "":
             if like not in known:
-                self.fail("like", unknown("design", like, tuple(known)))
+                self.fail("like", f"{unknown('design', like, tuple(known))} (a design by name, not a file)")
             axes = known[like].axes()
         axes |= self.axes(content.get("axes", {}))
         try:

@@ -80,7 +80,8 @@ def hint(word: str, candidates: Iterable[str]) -> str:
     """``, did you mean 'x'?`` when one of ``candidates`` is near, else nothing."""
     if len(word) > MAX_NAME:
         return ""
-    near = get_close_matches(word, list(candidates)[:256], n=1, cutoff=0.6)
+    known = list(candidates)[:256]
+    near = [c for c in known if c.lower() == word.lower()] or get_close_matches(word, known, n=1, cutoff=0.6)
     return f", did you mean {quote(near[0])}?" if near and near[0] != word else ""
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from msgspec.structs import replace
 
 from client.designs import DESIGNS, design_named
 from client.designs.library import GROUP, all_designs, brought_along
+from contract.design import axis_values
+from contract.design_check import flaw
 from contract.errors import ExitCode, InputError
 
 GOOD = """
@@ -130,7 +133,38 @@ BROKEN = {
         "x",
         "mine: admission = none is impossible here: an event has to be admitted somehow",
     ),
+    "impossible as text": (
+        GOOD + "x = replace(DESIGNS['fenced'], name='mine', event='none')",
+        "x",
+        "mine: admission = private-slot needs an event",
+    ),
+    "value": (GOOD + "x = replace(mine, save='bogus')", "x", "mine: Invalid enum value 'bogus' - at `$.save`"),
+    "name": (GOOD + "x = replace(mine, name='a/../b')", "x", "'a/../b' is no name for a design"),
+    "exit": ("import sys\nsys.exit(7)", "x", "SystemExit: 7"),
 }
+
+
+def test_a_text_on_an_axis_is_the_value_of_that_name(package: Package) -> None:
+    """The cores compare values by identity: a design that keeps the text behaves as another one."""
+    texts: dict[str, tuple[str, str]] = {}
+    for axis in DESIGNS["fenced"].axes():
+        for name, value in axis_values(axis).items():
+            field = axis.replace("-", "_")
+            if not isinstance(value, bool) and flaw(replace(DESIGNS["fenced"], **{field: value})) is None:
+                texts[f"d{len(texts)}"] = field, name
+    assert len(texts) > 20
+    package.brings(
+        f"""
+        from msgspec.structs import replace
+        from client.designs import DESIGNS
+        x = [replace(DESIGNS["fenced"], name=name, **{{field: text}}) for name, (field, text) in {texts!r}.items()]
+        """,
+        "x",
+    )
+    for name, (field, text) in texts.items():
+        axis = field.replace("_", "-")
+        assert getattr(design_named(name), field) is axis_values(axis)[text]
+        assert design_named(name).axes() == design_named(f"fenced+{axis}={text}").axes()
 
 
 @pytest.mark.parametrize(("code", "point", "what"), BROKEN.values(), ids=BROKEN)
