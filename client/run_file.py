@@ -13,7 +13,7 @@ import msgspec
 from client.drive.play import Played
 from client.litmus import Scenario, format_scenario, parse
 from client.tape.decisions import Decision, Deliver, parse_decision
-from client.tape.faults import Fault
+from client.tape.faults import Fault, faults_met, parse_fault
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import PROTOCOL_VERSION
@@ -55,6 +55,10 @@ class RunFile(msgspec.Struct, kw_only=True):
     def read_scenario(self) -> Scenario:
         return parse(self.scenario, "scenario")
 
+    def asked_faults(self) -> tuple[Fault, ...]:
+        """The faults that the run asked for. Raises InputError naming the one that is none."""
+        return tuple(parse_fault(asked.fault, "faults:") for asked in self.faults)
+
     def decisions(self) -> list[Decision]:
         """The tape. Raises InputError naming the decision that is none."""
         found = []
@@ -66,15 +70,17 @@ class RunFile(msgspec.Struct, kw_only=True):
         return found
 
 
-def run_file(played: Played, faults: list[tuple[Fault, bool]] | None = None) -> RunFile:
+def run_file(played: Played, faults: tuple[Fault, ...] = ()) -> RunFile:
+    """``faults``: those that the run asked for; the trace says which of them applied."""
     from importlib.metadata import version
 
     failure = played.failure
+    met = faults_met(faults, played.records)
     return RunFile(
         lbrlab=version("lbrlab"),
         wire=played.wire,
         design=played.design,
-        faults=[AppliedFault(str(fault), applied) for fault, applied in faults or []],
+        faults=[AppliedFault(str(fault), fault in met) for fault in faults],
         failure=Failure(failure.service, failure.reason) if failure else None,
         scenario=format_scenario(played.scenario),
         tape=[str(decision) for decision in played.tape],
@@ -92,6 +98,20 @@ def check_output(path: Path, inputs: list[Path]) -> None:
         start = file.read(256)
     if start and f'"{FORMAT}"'.encode() not in start:
         raise InputError("exists and is no run file; choose another name", str(path))
+
+
+def is_good_run(path: Path) -> bool:
+    """True where ``path`` holds a run that did not fail."""
+    try:
+        return path.is_file() and load_run(path).failure is None
+    except InputError:
+        return False
+
+
+def kept_beside(path: Path, *, failed: bool) -> Path:
+    """Where a run is kept: at ``path``, or with "-failed" in its name where it failed and ``path`` holds one that did
+    not."""
+    return path.with_name(f"{path.stem}-failed{path.suffix}") if failed and is_good_run(path) else path
 
 
 def save(run: RunFile, path: Path) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from client.check.final import Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
 from client.litmus.ast import Final, Scenario
+from client.tape.faults import unmet_text
 from contract.errors import ExitCode
 from contract.trace import AnyRecord, End, Rest, Setup
 
@@ -30,7 +31,7 @@ class FinalResult(msgspec.Struct):
 
 class Verdict(msgspec.Struct):
     """``verdict``: ``violated`` (an invariant, or a final ~exists or forall), ``failed`` (a service did),
-    ``undecided`` (a thread never finished, the trace has no end, a fault met no message, exists was not witnessed, or
+    ``undecided`` (a thread never finished, the trace has no end, a fault did not apply, exists was not witnessed, or
     nothing was exercised), else ``held``.
     ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for."""
 
@@ -48,7 +49,7 @@ class Verdict(msgspec.Struct):
 
 def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", unmet: tuple[str, ...] = ()) -> Verdict:
     """Judge a run from its scenario and trace; ``failed`` is what ended it early, if anything did, ``unmet`` are faults
-    that met no message."""
+    that matched no message."""
     findings = judge(records)
     verdicts = {f.invariant: f.verdict for f in findings}
     outcome = registers_of(records)
@@ -59,7 +60,7 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
         asked = _asked(scenario.final, records)
         result = result_of(scenario.final, outcome, verdicts) if asked else NOT_ASKED
         final = FinalResult(final_text(scenario.final), result)
-    open_ends = [f"fault {fault} met no message" for fault in unmet]
+    open_ends = [unmet_text(fault) for fault in unmet]
     if not failed and not isinstance(records[-1], Rest):
         open_ends.append(f"the trace ends at record {len(records)}, before the run did")
     verdict, why = _decide(findings, final, unfinished, failed, open_ends)

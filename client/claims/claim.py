@@ -15,6 +15,7 @@ from client.check.verdict import Verdict, verdict_on
 from client.designs import design_named
 from client.drive.play import INTERRUPTED, Player
 from client.drive.sim import SimWire
+from client.drive.wire import Wire
 from client.litmus import Scenario, library_path, load
 from client.matrix.cell import operations_of
 from client.run_file import run_file, save
@@ -131,9 +132,11 @@ class Run:
 
 @dataclass(slots=True)
 class Lab:
-    """Plays what claims ask for. ``folder``: where run files go, None to keep none."""
+    """Plays what claims ask for. ``folder``: where run files go, None to keep none. ``wire``: the simulated one if none
+    is given."""
 
     folder: Path | None
+    wire: Wire | None = None
     scenarios: dict[str, Scenario] = field(default_factory=dict)
 
     def scenario(self, name: str) -> Scenario:
@@ -159,9 +162,8 @@ class Lab:
             label = label or "-".join(f"{name}{value}" for name, value in lets.items())
         chosen = design_named(design)
         parsed: tuple[Fault, ...] = tuple(parse_fault(text) for text in faults)
-        faulty = DefaultPolicy(parsed)
-        decider = policy or faulty
-        played = Player(SimWire(), story, chosen, decider).play()
+        decider = policy or DefaultPolicy(parsed)
+        played = Player(self.wire or SimWire(), story, chosen, decider).play()
         if played.failure is not None:
             raise KeyboardInterrupt if played.failure.reason == INTERRUPTED else played.failure
         path = None
@@ -169,7 +171,7 @@ class Lab:
             ends = [label, *(text.replace(":", "-") for text in faults)]
             stem = "-".join([scenario, chosen.name, *(end for end in ends if end)])
             path = self.folder / f"{stem}.json"
-            save(run_file(played, [(fault, fault in faulty.applied) for fault in parsed]), path)
+            save(run_file(played, parsed), path)
         return Run(story, chosen, played.records, verdict_on(story, played.records), path)
 
 

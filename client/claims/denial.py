@@ -65,7 +65,7 @@ def c18(lab: Lab) -> Iterator[Check]:
 SCENARIO = "c24-notifier-is-lost-or-late"
 DESIGNS = ("revoke-gp", "revoke-ack", "fenced")
 """One for each notifier mode: async, acknowledged, and async with a fence."""
-FAULTS = ("drop", "double", "overtake", "late")
+FAULTS = ("drop", "double", "overtaken", "late")
 MESSAGES = {"revoke-gp": ("Revoke",), "revoke-ack": ("Revoke", "Ack"), "fenced": ("Revoke", "Received")}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from client.cli.frame import command
+from client.cli.frame import command, only
 from contract.errors import ExitCode
 from contract.messages import PROTOCOL_VERSION
 
@@ -55,6 +55,12 @@ class WireName(StrEnum):
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+PerfcoreOption = Annotated[
+    list[str] | None, typer.Option("--perfcore", metavar="ADDR", help="A running perfcore-svc; one per host, in order.")
+]
+KvmOption = Annotated[
+    list[str] | None, typer.Option("--kvm", metavar="ADDR", help="A running kvm-svc; one per KVM, kvm0 first.")
+]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", min=0.1, max=3600, help="Seconds a service may take to answer one call (grpc).")
 ]
@@ -63,18 +69,23 @@ TimeoutOption = Annotated[
 @app.command("demo")
 @command
 def demo_command(
-    wire: Annotated[WireName, typer.Option(help="grpc starts two services of its own.")] = WireName.GRPC,
+    wire: Annotated[
+        WireName, typer.Option(help="grpc starts two services where no addresses are given.")
+    ] = WireName.GRPC,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Play the thread's central story under every design and print who breaks what.
+    """Play the thread's central story under five designs and print who breaks what.
 
     A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
     tries again. In the last columns the Revoke notifier is lost. Ends with 1, because some designs do break.
     """
     from client.cli.demo import demo
+    from client.cli.services import addresses
 
-    demo(wire.value, timeout, as_json=as_json)
+    demo(wire.value, addresses(perfcore, kvm), timeout, as_json=as_json)
 
 
 @app.command("run")
@@ -88,7 +99,7 @@ def run_command(
         ),
     ],
     design: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--design",
             "-d",
@@ -98,18 +109,17 @@ def run_command(
     wire: Annotated[
         WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
     ] = None,
-    perfcore: Annotated[
-        list[str] | None, typer.Option(metavar="ADDR", help="A running perfcore-svc; once for each host, in order.")
-    ] = None,
-    kvm: Annotated[
-        list[str] | None, typer.Option(metavar="ADDR", help="A running kvm-svc; once for each: kvm0, then as declared.")
-    ] = None,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
     tape: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Replay this tape, or the tape of this run file, strictly.")
     ] = None,
+    then_default: Annotated[
+        bool, typer.Option("--then-default", help="The tape is a beginning: go on with the default tape at its end.")
+    ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="F", help="KIND:MESSAGE:N, KIND one of drop, double, overtake. May be repeated."),
+        typer.Option(metavar="F", help="KIND:MESSAGE:N, KIND one of drop, double, overtaken. May be repeated."),
     ] = None,
     let: Annotated[
         list[str] | None,
@@ -128,17 +138,19 @@ def run_command(
     lbrlab run central-story -d revoke-gp --wire grpc --fault drop:Revoke:1
     lbrlab run central-story -d revoke-gp -o run.json
     lbrlab run run.json --wire grpc
+    lbrlab run central-story --tape edited.tape --then-default
     """
     from client.cli.run import RunRequest, run
+    from client.cli.services import addresses
 
     run(
         RunRequest(
             file,
-            design,
+            only("--design", design),
             wire.value if wire else None,
-            tuple(perfcore or ()),
-            tuple(kvm or ()),
+            addresses(perfcore, kvm),
             tape,
+            then_default,
             tuple(fault or ()),
             tuple(let or ()),
             output,
@@ -168,16 +180,22 @@ def matrix_command(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where run files go (lbrlab-runs/matrix).")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0: one for each core.")] = 0,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
     """Run every design against every scenario and print who holds what.
 
     The first table has a verdict for each run, the second the worst of each invariant under each design. Each run is
-    kept in a file of its own, which replays it.
+    kept in a file of its own, which replays it. Running services, where they are given, play all of it.
     """
     from client.cli.matrix import MatrixRequest, matrix
+    from client.cli.services import addresses
 
-    matrix(MatrixRequest(designs, scenarios, kernel, tuple(fault or ()), output, workers), as_json=as_json)
+    services = addresses(perfcore, kvm)
+    request = MatrixRequest(designs, scenarios, kernel, tuple(fault or ()), output, workers, services, timeout)
+    matrix(request, as_json=as_json)
 
 
 @app.command("claims")
@@ -192,6 +210,9 @@ def claims_command(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Each check with its run, also where designs are alike.")
     ] = False,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
     """Put each claim of the 2019 thread to the model: what was claimed, what the traces say, agreement or finding.
@@ -199,8 +220,9 @@ def claims_command(
     Ends with 1 if there is a finding.
     """
     from client.cli.claims import claims as run_claims
+    from client.cli.services import addresses
 
-    run_claims(tuple(claims or ()), output, as_json=as_json, verbose=verbose)
+    run_claims(tuple(claims or ()), output, addresses(perfcore, kvm), timeout, as_json=as_json, verbose=verbose)
 
 
 @app.command("cost")

@@ -11,7 +11,8 @@ from client.claims import CLAIMS, Claim
 from client.claims.claim import Check, Lab
 from client.cli.frame import console, finish
 from client.cli.matrix import make_folder
-from client.cli.runs import RUNS
+from client.cli.runs import RUNS, open_wire
+from client.cli.services import Services
 from client.litmus.words import unknown
 from client.report.documents import ClaimDocument, ClaimsDocument, print_json
 from contract.errors import ExitCode, InputError
@@ -20,8 +21,10 @@ _FEW = 4
 """So many designs of one finding are named."""
 
 
-def claims(ids: tuple[str, ...], folder: Path | None, *, as_json: bool, verbose: bool) -> None:
-    """``ids``: which claims, all if none is named."""
+def claims(
+    ids: tuple[str, ...], folder: Path | None, services: Services, timeout: float, *, as_json: bool, verbose: bool
+) -> None:
+    """``ids``: which claims, all if none is named. ``timeout``: seconds for a call to one of ``services``."""
     known = {claim.id: claim for claim in CLAIMS}
     for text in ids:
         if text.upper() not in known:
@@ -29,9 +32,9 @@ def claims(ids: tuple[str, ...], folder: Path | None, *, as_json: bool, verbose:
     chosen = [known[text] for text in dict.fromkeys(text.upper() for text in ids)] or list(CLAIMS)
     folder = folder or RUNS / "claims"
     make_folder(folder)
-    lab = Lab(folder)
     out, documents = console(), []
-    with console(stderr=True).status("C1") as status:
+    with console(stderr=True).status("C1") as status, open_wire(services.wire_name(None), services, timeout) as wire:
+        lab = Lab(folder, wire)
         for claim in chosen:
             status.update(f"{claim.id} {claim.text}")
             documents.append(_judge(claim, lab))

@@ -1,4 +1,4 @@
-"""``lbrlab demo``: the thread's central story under every design, on two real processes."""
+"""``lbrlab demo``: the thread's central story under five designs, on two real processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from rich.console import Console
 
 from client.cli.frame import console, finish, print_table
 from client.cli.runs import Judged, judge_run, keep, open_wire, play
+from client.cli.services import Services
 from client.designs import DESIGNS
-from client.drive.play import INTERRUPTED
+from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import library_path, load
 from client.report.documents import DemoDocument, RunDocument, print_json, run_document
 from client.report.log import Log
@@ -34,14 +35,16 @@ SHOWN = ("revoke-gp", "drop:Revoke:1")
 """The column whose first violation is shown."""
 
 
-def demo(wire_name: str, timeout: float, *, as_json: bool) -> None:
+def demo(wire_name: str, services: Services, timeout: float, *, as_json: bool) -> None:
+    wire_name = services.wire_name(wire_name)
     started = time.monotonic()
     scenario = load(STORY)
+    services.check_count(scenario)
     progress = console(stderr=True)
     judged: list[Judged] = []
     with (
-        progress.status("starting perfcore-svc and kvm-svc") as status,
-        open_wire(wire_name, (), (), timeout) as wire,
+        progress.status("asking the services" if services else "starting perfcore-svc and kvm-svc") as status,
+        open_wire(wire_name, services, timeout, layout_of(scenario)) as wire,
     ):
         for name, fault in PLAN:
             status.update(f"{scenario.name} under {name} {fault}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn, ParamSpec
 
 import typer
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.report.documents import ErrorDocument, print_json
-from contract.errors import ExitCode, LbrlabError
+from contract.errors import ExitCode, InputError, LbrlabError
 
 P = ParamSpec("P")
 
@@ -57,6 +57,13 @@ def _needed(table: Table) -> int:
         widest = max(widest if column.no_wrap else min(widest, FOLDED), column.min_width or 0)
         needed += widest + sum(table.padding[1::2])
     return needed
+
+
+def only(flag: str, given: Sequence[str] | None) -> str | None:
+    """The value of an option that stands once, or None. Raises InputError where it stands twice."""
+    if given and len(given) > 1:
+        raise InputError(f"expected one, found {', '.join(given)}", flag)
+    return given[0] if given else None
 
 
 def finish(code: int) -> NoReturn:

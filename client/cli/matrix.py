@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.cli.frame import INTERRUPTED, console, finish, print_table
-from client.cli.runs import RUNS, chosen_faults, find_scenario
+from client.cli.runs import RUNS, chosen_faults, faults_label, find_scenario, open_wire, short_name
+from client.cli.services import Services
 from client.designs import all_designs, design_named
+from client.drive.wire import Wire
 from client.litmus import Scenario, library, load
 from client.matrix.cell import Cell
 from client.matrix.pool import PartialError, Row, run_rows
@@ -54,6 +56,8 @@ class MatrixRequest:
     faults: tuple[str, ...]
     folder: Path | None
     workers: int
+    services: Services
+    timeout: float
 
 
 def matrix(request: MatrixRequest, *, as_json: bool) -> None:
@@ -61,11 +65,17 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     designs = chosen_designs(request.designs)
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
     faults = chosen_faults(request.faults)
+    if request.services and request.workers > 1:
+        raise InputError("given services play one run at a time", "--workers")
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
     cut_short = ""
     try:
-        rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
+        if request.services:
+            with open_wire("grpc", request.services, request.timeout) as wire:
+                rows = run_with_progress(scenarios, designs, folder, faults, wire=wire)
+        else:
+            rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
     except PartialError as partial:
         rows, cut_short = partial.rows, str(partial)
     cells = [cell for row in rows for cell in row]
@@ -92,8 +102,9 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
 
 def _usual_folder(request: MatrixRequest) -> Path:
     """One for each kind of matrix, so that no run takes the place of another's."""
-    parts = ["matrix", *([request.kernel] if request.kernel else []), *(f.replace(":", "-") for f in request.faults)]
-    return RUNS / "-".join(parts)
+    wire = "grpc" if request.services else ""
+    parts = ["matrix", request.kernel or "", faults_label(request.faults), wire]
+    return RUNS / short_name("-".join(part for part in parts if part))
 
 
 def make_folder(folder: Path) -> None:
@@ -154,7 +165,12 @@ def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
 
 
 def run_with_progress(
-    scenarios: list[Scenario], designs: list[Design], folder: Path | None, faults: tuple[Fault, ...], workers: int = 0
+    scenarios: list[Scenario],
+    designs: list[Design],
+    folder: Path | None,
+    faults: tuple[Fault, ...],
+    workers: int = 0,
+    wire: Wire | None = None,
 ) -> list[Row]:
     progress = Progress(
         TextColumn("{task.description}"),
@@ -173,6 +189,7 @@ def run_with_progress(
             folder,
             faults,
             workers=workers,
+            wire=wire,
             done=lambda row: progress.update(task, advance=len(row), description=row[0].scenario[:32].ljust(32)),
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client.cli.frame import console, finish
 from client.cli.runs import (
+    Tape,
     chosen_faults,
     find_scenario,
     is_run_file,
@@ -15,8 +16,10 @@ from client.cli.runs import (
     open_wire,
     play,
     read_tape,
+    tape_of,
     with_lets,
 )
+from client.cli.services import Services
 from client.designs import design_named
 from client.drive.play import INTERRUPTED, layout_of
 from client.litmus import Scenario
@@ -35,9 +38,9 @@ class RunRequest:
     file: str
     design: str | None
     wire: str | None
-    perfcores: tuple[str, ...]
-    kvms: tuple[str, ...]
+    services: Services
     tape: Path | None
+    then_default: bool
     faults: tuple[str, ...]
     lets: tuple[str, ...]
     output: Path | None
@@ -45,26 +48,17 @@ class RunRequest:
 
 
 def run(request: RunRequest, *, as_json: bool) -> None:
-    wire_name = _wire_name(request)
-    if request.tape and request.faults:
-        raise InputError("a tape already says what becomes of every message", "--fault with --tape")
+    wire_name = request.services.wire_name(request.wire)
     again = load_run(Path(request.file)) if is_run_file(Path(request.file)) else None
-    if again and (request.tape or request.faults):
-        raise InputError("a run file brings its tape along", "--tape, --fault")
-    design = (
-        again.design
-        if again and request.design is None
-        else design_named(USUAL_DESIGN if request.design is None else request.design)
-    )
-    faults = chosen_faults(request.faults)
-    tape_name = request.file if again else str(request.tape)
-    tape = again.decisions() if again else read_tape(request.tape) if request.tape else None
+    tape = _tape(request, again)
+    design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
+    faults = tape.faults if tape else chosen_faults(request.faults)
     scenario = with_lets(again.read_scenario() if again else find_scenario(request.file), request.lets)
-    _check_count(request, scenario)
+    request.services.check_count(scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
-    with open_wire(wire_name, request.perfcores, request.kvms, request.timeout, layout_of(scenario)) as wire:
-        played, file = play(wire, scenario, design, faults=faults, tape=tape, tape_name=tape_name)
+    with open_wire(wire_name, request.services, request.timeout, layout_of(scenario)) as wire:
+        played, file = play(wire, scenario, design, faults=faults, tape=tape, then_default=request.then_default)
     label = "-".join([*(text.replace("=", "") for text in request.lets), *(["replay"] if tape is not None else [])])
     path = keep(file, scenario, request.output, label) if played.records else None
     if played.failure and played.failure.reason == INTERRUPTED:
@@ -72,6 +66,21 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     if path is None and played.failure:
         raise played.failure
     _report(file, scenario, path, as_json=as_json)
+
+
+def _tape(request: RunRequest, again: RunFile | None) -> Tape | None:
+    """The decisions to replay: of the run file, of --tape, or none."""
+    if request.tape and request.faults:
+        raise InputError("a tape already decides the fate of every message", "--fault with --tape")
+    if again and (request.tape or request.faults):
+        raise InputError("a run file has its tape and its faults in it", "--tape, --fault")
+    if again:
+        return tape_of(again, request.file)
+    if request.tape:
+        return read_tape(request.tape)
+    if request.then_default:
+        raise InputError("expected a tape to begin with: --tape FILE, or a run file", "--then-default")
+    return None
 
 
 def check(path: Path, *, as_json: bool) -> None:
@@ -88,33 +97,3 @@ def _report(file: RunFile, scenario: Scenario, path: Path | None, *, as_json: bo
     else:
         print_run(console(), document)
     finish(document.exit_code)
-
-
-def _wire_name(request: RunRequest) -> str:
-    if bool(request.perfcores) != bool(request.kvms):
-        raise InputError("expected both --perfcore and --kvm, or neither", "--perfcore, --kvm")
-    for flag, texts in (("--perfcore", request.perfcores), ("--kvm", request.kvms)):
-        for text in texts:
-            _check_address(flag, text)
-    if request.perfcores and request.wire == "sim":
-        raise InputError("addresses go with --wire grpc", "--wire sim")
-    return request.wire or ("grpc" if request.perfcores else "sim")
-
-
-def _check_count(request: RunRequest, scenario: Scenario) -> None:
-    """As many addresses as the scenario has services, in the order in which it names them."""
-    needed = ["the first machine", *(host.name for host in scenario.hosts)], list(scenario.placement())
-    for flag, given, names in zip(("--perfcore", "--kvm"), (request.perfcores, request.kvms), needed, strict=True):
-        if given and len(given) != len(names):
-            raise InputError(f"given {len(given)} times, the scenario has {len(names)}: {', '.join(names)}", flag)
-
-
-def _check_address(flag: str, text: str) -> None:
-    from argparse import ArgumentTypeError
-
-    from contract.wire.address import address
-
-    try:
-        address(text)
-    except ArgumentTypeError as error:
-        raise InputError(str(error), flag) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,15 +12,16 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from client.check.verdict import Verdict, verdict_on
+from client.cli.services import Services
 from client.designs import DESIGNS, all_designs
 from client.drive.play import Played, Player
 from client.drive.wire import SINGLE, Layout, Wire
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.words import hint, unknown
-from client.run_file import RunFile, load_run, run_file, save
-from client.tape.decisions import Decision, parse_tape
-from client.tape.faults import Fault, parse_fault
-from client.tape.policy import DefaultPolicy, ReplayPolicy
+from client.run_file import RunFile, kept_beside, load_run, run_file, save
+from client.tape.decisions import Decision, numbered_tape
+from client.tape.faults import Fault, faults_met, parse_fault
+from client.tape.policy import DefaultPolicy, Policy, ReplayPolicy
 from contract.design import Design
 from contract.errors import InputError
 
@@ -48,6 +50,8 @@ def _scenario(name: str) -> Scenario:
         return parse(sys.stdin.read(), "<stdin>")
     if "/" not in name and not name.endswith(".litmus") and library_path(name).is_file():
         return load(library_path(name))
+    if not name:
+        raise InputError("expected a litmus file, or the name of a scenario of the library", "FILE")
     if not Path(name).exists() and "/" not in name:
         known = [path.stem for path in library()]
         raise InputError(f"no such file, nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
@@ -88,12 +92,28 @@ def is_run_file(path: Path) -> bool:
         return file.read(1) == b"{"
 
 
-def read_tape(path: Path) -> list[Decision]:
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """Decisions to replay. ``path`` and ``lines`` say in errors where each stands; a run file has no such lines.
+    ``faults``: those that the recorded run asked for."""
+
+    decisions: list[Decision]
+    path: str
+    lines: tuple[int, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def tape_of(run: RunFile, path: str) -> Tape:
+    return Tape(run.decisions(), path, faults=run.asked_faults())
+
+
+def read_tape(path: Path) -> Tape:
     """A tape file, or the tape of a run file."""
     try:
         if is_run_file(path):
-            return load_run(path).decisions()
-        return parse_tape(path.read_text(encoding="utf-8"), str(path))
+            return tape_of(load_run(path), str(path))
+        numbered = numbered_tape(path.read_text(encoding="utf-8"), str(path))
+        return Tape([decision for _, decision in numbered], str(path), tuple(line for line, _ in numbered))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     except UnicodeDecodeError:
@@ -101,18 +121,16 @@ def read_tape(path: Path) -> list[Decision]:
 
 
 @contextmanager
-def open_wire(
-    name: str, perfcores: Sequence[str], kvms: Sequence[str], timeout: float, layout: Layout = SINGLE
-) -> Iterator[Wire]:
-    """The simulated wire; or given services; or services of our own as ``layout`` has it, stopped at the end."""
+def open_wire(name: str, services: Services, timeout: float, layout: Layout = SINGLE) -> Iterator[Wire]:
+    """The simulated wire; or given services; or services started for ``layout`` and stopped at the end."""
     if name == "sim":
         from client.drive.sim import SimWire
 
         yield SimWire()
-    elif perfcores and kvms:
+    elif services:
         from client.drive.grpc_wire import GrpcWire
 
-        wire = GrpcWire(perfcores, kvms, timeout=timeout)
+        wire = GrpcWire(services.perfcores, services.kvms, timeout=timeout)
         try:
             yield wire
         finally:
@@ -130,37 +148,71 @@ def play(
     design: Design,
     *,
     faults: tuple[Fault, ...] = (),
-    tape: list[Decision] | None = None,
-    tape_name: str = "<tape>",
+    tape: Tape | None = None,
+    then_default: bool = False,
 ) -> tuple[Played, RunFile]:
-    """One run, as it happened and as a file."""
-    policy = DefaultPolicy(faults) if tape is None else ReplayPolicy(tape, tape_name)
+    """One run, as it happened and as a file. A ``tape`` decides, and after its end the default where ``then_default``
+    says so; without one the default with ``faults``. The faults of a replayed run stand in the file again."""
+    policy: Policy = DefaultPolicy(faults)
+    if tape is not None:
+        then = DefaultPolicy() if then_default else None
+        policy = ReplayPolicy(tape.decisions, tape.path, lines=tape.lines, then=then)
     played = Player(wire, scenario, design, policy).play()
-    applied = policy.applied if isinstance(policy, DefaultPolicy) else set()
-    return played, run_file(played, [(fault, fault in applied) for fault in faults])
+    return played, run_file(played, faults)
 
 
 def judge_run(run: RunFile, scenario: Scenario) -> Verdict:
     failed = f"{run.failure.service}: {run.failure.reason}" if run.failure else ""
-    return verdict_on(scenario, run.trace, failed, tuple(f.fault for f in run.faults if not f.applied))
+    asked = run.asked_faults()
+    met = faults_met(asked, run.trace)
+    return verdict_on(scenario, run.trace, failed, tuple(str(fault) for fault in asked if fault not in met))
+
+
+NAME_LIMIT = 120
+"""Characters of a run file's name in the default folder; file systems take 255 bytes, a fault is 30 at most."""
 
 
 def default_path(run: RunFile, scenario: Scenario, label: str = "") -> Path:
     """``label``: what else tells the run from others of its scenario and design."""
-    faults = [f.fault.replace(":", "-") for f in run.faults]
-    parts = [scenario.name, run.design.name, *([label] if label else []), *faults, run.wire]
-    return RUNS / f"{'-'.join(parts)}.json"
+    faults = faults_label([f.fault for f in run.faults])
+    own = "own" if _other_of_library(scenario) else ""
+    parts = [scenario.name, own, run.design.name, label, faults, run.wire]
+    return RUNS / f"{short_name('-'.join(part for part in parts if part))}.json"
+
+
+def faults_label(faults: Sequence[str]) -> str:
+    """Faults as a part of a file's name."""
+    return "-".join(fault.replace(":", "-") for fault in faults)
+
+
+def short_name(name: str) -> str:
+    """A name that fits: a long one keeps its beginning and ends with a digest of the whole."""
+    if len(name) <= NAME_LIMIT:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{name[: NAME_LIMIT - len(digest) - 1].rstrip('-')}-{digest}"
+
+
+def _other_of_library(scenario: Scenario) -> bool:
+    """True for a scenario that has the name of another one in the library."""
+    path = library_path(scenario.name)
+    return path.is_file() and replace(load(path), lets={}) != replace(scenario, lets={})
 
 
 def keep(run: RunFile, scenario: Scenario, path: Path | None, label: str = "") -> Path | None:
-    """Save the run at ``path``; or at its default place, and go without where that cannot be written."""
-    if path is not None:
-        save(run, path)
-        return path
-    path = default_path(run, scenario, label)
+    """Save the run at ``path``; or at its default place, and go without where that cannot be written.
+
+    A run that failed never takes the place of one that did not: its file gets another name."""
+    usual = path is None
+    path = default_path(run, scenario, label) if path is None else path
+    wanted, path = path, kept_beside(path, failed=run.failure is not None)
+    if path != wanted:
+        print(f"lbrlab: warning: {wanted} holds a run that did not fail and stays; this one is {path}", file=sys.stderr)
     try:
         save(run, path)
     except InputError as error:
+        if not usual:
+            raise
         print(f"lbrlab: warning: {error}; the run is not kept, -o says where else", file=sys.stderr)
         return None
     return path

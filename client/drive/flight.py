@@ -104,6 +104,11 @@ class Flight:
                 take_in(self, record)
         self.seen = len(records)
 
+    def take_in(self, record: AnyRecord) -> None:
+        """Take in one record, by itself."""
+        if (take_in := _TAKE_IN.get(type(record))) is not None:
+            take_in(self, record)
+
     def host_of(self, cpu: int) -> int:
         return self.owners[cpu] if cpu < len(self.owners) else 0
 

@@ -1,4 +1,4 @@
-"""One cell: a scenario under a design, on the simulated wire, judged, with its run file."""
+"""One cell: a scenario under a design, judged, with its run file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import msgspec
 from client.check.verdict import Verdict, verdict_on
 from client.drive.play import INTERRUPTED, Player
 from client.drive.sim import SimWire
+from client.drive.wire import Wire
 from client.litmus import Scenario
-from client.run_file import run_file, save
-from client.tape.faults import Fault
+from client.run_file import kept_beside, run_file, save
+from client.tape.faults import Fault, faults_met
 from client.tape.policy import DefaultPolicy
 from contract.design import Design
 from contract.errors import InputError, LbrlabError
@@ -43,19 +44,24 @@ class Played(msgspec.Struct):
     records: list[AnyRecord]
 
 
-def run_cell(scenario: Scenario, design: Design, path: Path | None, faults: tuple[Fault, ...] = ()) -> Played:
-    """Play and judge; ``path`` is where the run file goes. A run that fails is a verdict, too."""
-    policy = DefaultPolicy(faults)
-    played = Player(SimWire(), scenario, design, policy).play()
+def run_cell(
+    scenario: Scenario, design: Design, path: Path | None, faults: tuple[Fault, ...] = (), wire: Wire | None = None
+) -> Played:
+    """Play and judge; ``path`` is where the run file goes. A run that fails is a verdict, too.
+
+    ``wire``: the simulated one if none is given."""
+    played = Player(wire or SimWire(), scenario, design, DefaultPolicy(faults)).play()
     if played.failure is not None and played.failure.reason == INTERRUPTED:
         raise KeyboardInterrupt
     failed = f"{played.failure.service}: {played.failure.reason}" if played.failure else ""
-    unmet = tuple(str(fault) for fault in faults if fault not in policy.applied)
+    met = faults_met(faults, played.records)
+    unmet = tuple(str(fault) for fault in faults if fault not in met)
     verdict = verdict_on(scenario, played.records, failed, unmet)
     kept = None
     if path is not None:
+        path = kept_beside(path, failed=played.failure is not None)
         with suppress(InputError):
-            save(run_file(played, [(fault, fault in policy.applied) for fault in faults]), path)
+            save(run_file(played, faults), path)
             kept = str(path)
     return Played(_cell(scenario, design, verdict, unmet, played.records, kept), verdict, played.records)
 

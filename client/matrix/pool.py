@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
+from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.matrix.cell import Cell, impossible_cell, run_cell
 from client.tape.faults import Fault
@@ -19,13 +20,19 @@ from contract.errors import LbrlabError
 Row = list[Cell]
 
 
-def run_row(scenario: Scenario, designs: list[Design], folder: Path | None, faults: tuple[Fault, ...]) -> Row:
-    """One scenario under each design. ``folder``: where run files go."""
+def run_row(
+    scenario: Scenario,
+    designs: list[Design],
+    folder: Path | None,
+    faults: tuple[Fault, ...],
+    wire: Wire | None = None,
+) -> Row:
+    """One scenario under each design. ``folder``: where run files go. ``wire``: as for ``run_cell``."""
     row = []
     for design in designs:
         path = folder / f"{scenario.name}-{design.name}.json" if folder else None
         try:
-            row.append(run_cell(scenario, design, path, faults).cell)
+            row.append(run_cell(scenario, design, path, faults, wire).cell)
         except LbrlabError as error:
             row.append(impossible_cell(scenario, design, error))
     return row
@@ -38,14 +45,16 @@ def run_rows(
     faults: tuple[Fault, ...] = (),
     *,
     workers: int = 0,
+    wire: Wire | None = None,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """All rows in the order of ``scenarios``; ``done`` hears of each as it comes. ``workers`` 0: one for each core.
+    A given ``wire`` plays all of them in this process, one after the other.
 
     Raises PartialError, with the rows that are there, on KeyboardInterrupt and when a worker dies."""
     rows: dict[int, Row] = {}
     try:
-        for number, row in _rows(scenarios, designs, folder, faults, workers or os.cpu_count() or 1):
+        for number, row in _rows(scenarios, designs, folder, faults, workers or os.cpu_count() or 1, wire):
             rows[number] = row
             done(row)
     except KeyboardInterrupt:
@@ -64,11 +73,16 @@ class PartialError(Exception):
 
 
 def _rows(
-    scenarios: list[Scenario], designs: list[Design], folder: Path | None, faults: tuple[Fault, ...], workers: int
+    scenarios: list[Scenario],
+    designs: list[Design],
+    folder: Path | None,
+    faults: tuple[Fault, ...],
+    workers: int,
+    wire: Wire | None,
 ) -> Iterator[tuple[int, Row]]:
-    if workers == 1 or len(scenarios) < 2:
+    if wire is not None or workers == 1 or len(scenarios) < 2:
         for number, scenario in enumerate(scenarios):
-            yield number, run_row(scenario, designs, folder, faults)
+            yield number, run_row(scenario, designs, folder, faults, wire)
         return
     pool = ProcessPoolExecutor(min(workers, len(scenarios)), get_context("spawn"), _ignore_interrupts)
     try:
@@ -85,5 +99,5 @@ def _rows(
 
 
 def _ignore_interrupts() -> None:
-    """The parent takes Ctrl-C for all."""
+    """Workers ignore SIGINT; the parent handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -11,6 +11,7 @@ from rich.table import Table
 from client.check.judge import INVARIANTS
 from client.matrix.summary import Worst
 from client.report.documents import RunDocument
+from client.tape.faults import unmet_text
 
 _CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "not exercised": "[dim]-[/]"}
 LEGEND = "held, VIOLATED, or - where nothing in the trace could have broken it (not exercised)"
@@ -87,7 +88,7 @@ def print_run(console: Console, run: RunDocument) -> None:
         console.print(f"  [yellow]not finished[/] {thread}: {escape(why or 'could step')}", soft_wrap=True)
     for fault in run.faults:
         if not fault.applied:
-            console.print(f"  [yellow]fault {fault.fault} met no message[/]")
+            console.print(f"  [yellow]{unmet_text(fault.fault)}[/]")
     if run.operations:
         counts = ", ".join(f"{name} {count}" for name, count in run.operations.items())
         price = f"about {run.cycles.typical:,} cycles ({run.cycles.low:,} to {run.cycles.high:,})"

@@ -94,17 +94,22 @@ def _way(sender: str, receiver: str) -> tuple[str, bool]:
 
 def parse_tape(text: str, path: str = "<tape>") -> list[Decision]:
     """A tape file; blank lines and ``#`` comments are allowed. Raises InputError with path and line."""
+    return [decision for _, decision in numbered_tape(text, path)]
+
+
+def numbered_tape(text: str, path: str = "<tape>") -> list[tuple[int, Decision]]:
+    """The decisions of a tape file, each with the number of its line, from 1. Raises InputError as ``parse_tape``."""
     lines = text.splitlines()
     if len(lines) > LINES_LIMIT:
         raise InputError(f"more than {LINES_LIMIT} lines", path)
     if not lines or lines[0].strip() != HEADER:
         raise InputError(f"expected the header {HEADER!r}", f"{path}:1")
-    decisions = []
+    decisions: list[tuple[int, Decision]] = []
     for number, line in enumerate(lines[1:], 2):
         body = line.split("#", 1)[0].strip()
         if body:
             try:
-                decisions.append(parse_decision(body))
+                decisions.append((number, parse_decision(body)))
             except ValueError as error:
                 raise InputError(str(error), f"{path}:{number}") from None
     return decisions

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from client.drive.flight import Armed, Flight, InFlight
 from client.tape.decisions import Decision, Deliver, Fire, Step
-from client.tape.faults import Fault
+from client.tape.faults import Fault, FaultKind
 from contract.errors import InputError
 from contract.inbox import Fate
 
@@ -65,9 +66,9 @@ class DefaultPolicy:
         fault = self.faults.get((message.message, message.which))
         if fault is None or fault in self.applied:
             return deliver(Fate.TAKE, message)
-        if fault.fate is not Fate.OVERTAKE:
+        if fault.kind is not FaultKind.OVERTAKEN:
             self.applied.add(fault)
-            return deliver(fault.fate, message)
+            return deliver(Fate(fault.kind), message)
         if behind := flight.behind(message):
             self.applied.add(fault)
             return deliver(Fate.OVERTAKE, behind[0])
@@ -81,20 +82,35 @@ class DefaultPolicy:
 
 
 class ReplayPolicy:
-    """Every decision from a tape. The first one that is not possible is an InputError naming it; so is a tape that ends
-    while something can still happen."""
+    """Every decision from a tape. The first one that is not possible is an InputError naming it. So is a tape that ends
+    while something can still happen, unless ``then`` decides from there on.
 
-    def __init__(self, decisions: list[Decision], path: str = "<tape>") -> None:
+    ``lines``: the line of each decision in the file ``path``; where there are none, errors count decisions."""
+
+    def __init__(
+        self,
+        decisions: list[Decision],
+        path: str = "<tape>",
+        *,
+        lines: Sequence[int] = (),
+        then: Policy | None = None,
+    ) -> None:
         self.decisions = decisions
         self.path = path
+        self.lines = lines
+        self.then = then
         self.at = 0
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
-        choices = possible(flight, threads)
         if self.at == len(self.decisions):
+            if self.then is not None:
+                return self.then.choose(flight, threads, all_threads)
             if left := unfinished(flight, threads):
-                raise InputError(f"the tape ends, but '{left[0]}' is still possible", self._place())
+                raise InputError(
+                    f"the tape ends, but '{left[0]}' is still possible (--then-default goes on)", self._place()
+                )
             return None
+        choices = possible(flight, threads)
         decision = self.decisions[self.at]
         if decision not in choices:
             offered = ", ".join(f"'{d}'" for d in choices[:6]) or "nothing, the run is over"
@@ -103,7 +119,9 @@ class ReplayPolicy:
         return decision
 
     def _place(self) -> str:
-        return f"{self.path}: decision {self.at + 1}"
+        if not self.lines:
+            return f"{self.path}: decision {self.at + 1}"
+        return f"{self.path}:{self.lines[self.at] if self.at < len(self.lines) else self.lines[-1] + 1}"
 
 
 def possible(flight: Flight, threads: list[str]) -> list[Decision]:

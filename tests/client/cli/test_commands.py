@@ -86,7 +86,7 @@ def test_a_run_file_goes_with_no_other_tape_and_no_fault() -> None:
     lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
     for more in (["--tape", "a.json"], ["--fault", "drop:Revoke:1"]):
         result = lbrlab("run", "a.json", *more)
-        assert (result.exit_code, "a run file brings its tape along" in result.stderr) == (2, True)
+        assert (result.exit_code, "a run file has its tape and its faults in it" in result.stderr) == (2, True)
     assert "a.json: decision" in lbrlab("run", "a.json", "-d", "v7").stderr
 
 
@@ -322,7 +322,7 @@ def test_a_run_that_cannot_be_kept_is_still_judged(in_tmp: Path) -> None:
 def test_a_fault_that_meets_nothing_leaves_the_run_undecided() -> None:
     told = document(lbrlab("run", "guest-alone", "-d", "revoke-gp", "--fault", "drop:Revoke:1", "--json"))
 
-    assert (told["verdict"], told["why"]) == ("undecided", "fault drop:Revoke:1 met no message")
+    assert (told["verdict"], told["why"]) == ("undecided", "fault drop:Revoke:1 matched no message")
 
 
 def test_a_trace_cut_short_is_never_held() -> None:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.tape.faults import FATES, Fault, parse_fault
+from client.tape.faults import Fault, FaultKind, parse_fault
 from contract.errors import InputError
-from contract.inbox import Fate
 from contract.messages import MESSAGE_KINDS
 
-FAULTS = st.builds(Fault, st.sampled_from(FATES), st.sampled_from(MESSAGE_KINDS), st.integers(1, 1_000_000))
+FAULTS = st.builds(Fault, st.sampled_from(FaultKind), st.sampled_from(MESSAGE_KINDS), st.integers(1, 1_000_000))
 
 
 @given(FAULTS)
@@ -22,7 +21,7 @@ def test_round_trip(fault: Fault) -> None:
 
 
 def test_example() -> None:
-    assert parse_fault("drop:Revoke:1") == Fault(Fate.DROP, "Revoke", 1)
+    assert parse_fault("drop:Revoke:1") == Fault(FaultKind.DROP, "Revoke", 1)
 
 
 @pytest.mark.parametrize(
@@ -31,9 +30,11 @@ def test_example() -> None:
         ("", "expected KIND:MESSAGE:N"),
         ("drop:Revoke", "expected KIND:MESSAGE:N"),
         ("drop:Revoke:1:2", "expected KIND:MESSAGE:N"),
-        ("take:Revoke:1", "unknown kind 'take', expected one of drop, double, overtake"),
+        ("take:Revoke:1", "unknown kind 'take', expected one of drop, double, overtaken"),
         ("Drop:Revoke:1", "unknown kind 'Drop'"),
-        ("drop:revoke:1", "unknown message 'revoke'"),
+        ("drop:revoke:1", "unknown message 'revoke', did you mean Revoke"),
+        ("drop:Revok:1", "unknown message 'Revok', expected one of"),
+        ("overtake:Revoke:1", "the message named is the one that is overtaken: expected overtaken:MESSAGE:N"),
         ("drop:Revoke:0", "'0' is no message number"),
         ("drop:Revoke:-1", "'-1' is no message number"),
         ("drop:Revoke:", "'' is no message number"),

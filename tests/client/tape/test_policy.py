@@ -117,7 +117,7 @@ def test_fault_meets_the_message_it_names(fate: str) -> None:
 
 def test_overtake_holds_the_message_until_another_is_behind_it() -> None:
     world = World(REVOKE)
-    fault = parse_fault("overtake:Revoke:1")
+    fault = parse_fault("overtaken:Revoke:1")
     policy = DefaultPolicy((fault,))
 
     assert world.run(policy, ["a"], 2) == ["step a", "step a"]
@@ -133,7 +133,7 @@ def test_overtake_holds_the_message_until_another_is_behind_it() -> None:
 def test_held_message_is_taken_when_nothing_else_can_happen() -> None:
     """It was never overtaken, and the fault says so by not being applied."""
     world = World(REVOKE)
-    policy = DefaultPolicy((parse_fault("overtake:Revoke:1"),))
+    policy = DefaultPolicy((parse_fault("overtaken:Revoke:1"),))
 
     assert world.run(policy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
     assert policy.applied == set()

@@ -147,7 +147,7 @@ def test_on_its_way_to_one_that_somebody_waits_for_time_passes_the_others() -> N
 
 def test_a_message_that_was_held_back_is_taken_before_time_passes() -> None:
     world = World(armed(LEASE, 5, awaited=True), message())
-    policy = DefaultPolicy((parse_fault("overtake:Welcome:1"),))
+    policy = DefaultPolicy((parse_fault("overtaken:Welcome:1"),))
     assert [world.decided(policy, []) for _ in range(2)] == ["take host>kvm0 1 Welcome", "timer host>kvm0 lease"]
 
 

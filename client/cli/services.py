@@ -1,0 +1,74 @@
+"""Which services a command uses: none, two started for it, or running ones by address."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from client.drive.play import layout_of
+from client.litmus import Scenario
+from contract.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Addresses of running services, in the order in which scenarios name hosts and KVMs; empty where none is given.
+
+    Raises InputError for a text that is no address, for one given twice, and for one kind without the other."""
+
+    perfcores: tuple[str, ...] = ()
+    kvms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.perfcores) != bool(self.kvms):
+            raise InputError("expected both --perfcore and --kvm, or neither", "--perfcore, --kvm")
+        for flag, texts in (("--perfcore", self.perfcores), ("--kvm", self.kvms)):
+            for text in texts:
+                check_address(flag, text)
+            if twice := next((text for text in texts if texts.count(text) > 1), None):
+                raise InputError(f"{twice} is given twice; each service has an address of its own", flag)
+
+    def __bool__(self) -> bool:
+        return bool(self.perfcores)
+
+    def wire_name(self, wanted: str | None) -> str:
+        """``sim`` or ``grpc``: the wire that was asked for, or that goes with the addresses."""
+        if self and wanted == "sim":
+            raise InputError("addresses go with --wire grpc", "--wire sim")
+        return wanted or ("grpc" if self else "sim")
+
+    def check_count(self, scenario: Scenario) -> None:
+        """A scenario needs as many addresses as it has services. Raises InputError that names them."""
+        for flag, given, names in self._needs(scenario):
+            if given and len(given) != len(names):
+                raise InputError(f"{_times(len(given))}, the scenario has {len(names)}: {', '.join(names)}", flag)
+
+    def shortage(self, scenario: Scenario) -> str:
+        """Why these services are too few for a scenario; "" if they are enough or none is given."""
+        for flag, given, names in self._needs(scenario):
+            if given and len(given) < len(names):
+                return f"{flag}: {_times(len(given))}, the scenario has {len(names)}: {', '.join(names)}"
+        return ""
+
+    def _needs(self, scenario: Scenario) -> list[tuple[str, tuple[str, ...], list[str]]]:
+        hosts = ["the first machine", *(host.name for host in scenario.hosts)]
+        return [("--perfcore", self.perfcores, hosts), ("--kvm", self.kvms, list(layout_of(scenario).kvms))]
+
+
+def _times(count: int) -> str:
+    return "given once" if count == 1 else f"given {count} times"
+
+
+def check_address(flag: str, text: str) -> None:
+    """Raises InputError naming ``flag`` where ``text`` is no address of a service."""
+    from contract.wire.address import address
+
+    try:
+        address(text)
+    except ArgumentTypeError as error:
+        raise InputError(str(error), flag) from None
+
+
+def addresses(perfcore: Sequence[str] | None, kvm: Sequence[str] | None) -> Services:
+    return Services(tuple(perfcore or ()), tuple(kvm or ()))

@@ -1,0 +1,194 @@
+"""Replayed runs: their faults, edited tapes, and files that stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from client.cli.runs import RUNS, short_name
+from client.drive import play
+from client.litmus import library_path
+from contract.errors import SystemFailedError
+from tests.client.cli.commands import document, lbrlab
+
+FAULTS = [
+    ("central-story", "revoke-gp", "drop:Revoke:1", True),
+    ("central-story", "revoke-gp", "double:Revoke:1", True),
+    ("c24-notifier-is-lost-or-late", "revoke-gp", "overtaken:Revoke:1", True),
+    ("exits", "fenced", "drop:Revoke:1", False),
+    ("guest-alone", "v7", "overtaken:SchedIn:1", False),
+]
+
+
+@pytest.mark.parametrize(("scenario", "design", "fault", "applied"), FAULTS)
+def test_a_replay_repeats_the_faults_and_the_verdict(scenario: str, design: str, fault: str, applied: bool) -> None:
+    first = lbrlab("run", scenario, "-d", design, "--fault", fault, "-o", "a.json", "--json")
+    told = document(first)
+    assert told["faults"] == [{"fault": fault, "applied": applied}]
+
+    lbrlab("tape", "a.json")
+    for again in (
+        lbrlab("run", "a.json", "-o", "b.json", "--json"),
+        lbrlab("run", scenario, "-d", design, "--tape", "a.json", "-o", "b.json", "--json"),
+        lbrlab("check", "a.json", "--json"),
+    ):
+        repeated = document(again)
+        assert again.exit_code == first.exit_code
+        assert {**repeated, "run": ""} == {**told, "run": ""}
+    assert Path("b.json").read_bytes() == Path("a.json").read_bytes()
+
+
+def test_a_fault_that_nothing_overtakes_says_so() -> None:
+    """Its message is there: it cannot be said that the fault matched no message."""
+    told = document(lbrlab("run", "guest-alone", "-d", "v7", "--fault", "overtaken:SchedIn:1", "--json"))
+    expected = "fault overtaken:SchedIn:1 did not apply: no message overtook SchedIn 1, or it was never sent"
+    assert (told["verdict"], told["why"]) == ("undecided", expected)
+
+
+def test_the_old_word_is_refused_with_the_new_one() -> None:
+    result = lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "overtake:Revoke:1")
+    assert result.exit_code == 2
+    assert "the message named is the one that is overtaken: expected overtaken:MESSAGE:N" in result.stderr
+
+
+def tape_lines() -> list[str]:
+    lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
+    return lbrlab("tape", "a.json").stdout.splitlines()
+
+
+def test_a_tape_may_be_a_prefix_that_the_default_continues() -> None:
+    lines = tape_lines()
+    at = next(number for number, line in enumerate(lines) if line.endswith(" Revoke"))
+    edited = [*lines[:at], lines[at].replace("take ", "drop ")]
+    Path("edited.tape").write_text("\n".join(edited) + "\n")
+
+    strict = lbrlab("run", "central-story", "-d", "revoke-gp", "--tape", "edited.tape")
+    assert strict.exit_code == 2
+    assert f"edited.tape:{len(edited) + 1}: the tape ends, but " in strict.stderr
+    assert "--then-default" in strict.stderr
+
+    prefix = ("--tape", "edited.tape", "--then-default")
+    told = document(lbrlab("run", "central-story", "-d", "revoke-gp", *prefix, "-o", "b.json", "--json"))
+    lost = document(lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "drop:Revoke:1", "--json"))
+    assert told["verdict"] == "violated"
+    assert told["violations"] == lost["violations"]
+    assert document(lbrlab("run", "b.json", "--json"))["violations"] == lost["violations"]
+
+
+def test_then_default_after_a_whole_tape_changes_nothing() -> None:
+    tape_lines()
+    lbrlab("run", "a.json", "--then-default", "-o", "b.json")
+    assert Path("b.json").read_bytes() == Path("a.json").read_bytes()
+
+
+def test_then_default_needs_a_tape() -> None:
+    result = lbrlab("run", "central-story", "--then-default")
+    assert (result.exit_code, "--then-default: expected a tape to begin with" in result.stderr) == (2, True)
+
+
+def test_an_error_in_a_tape_names_its_line() -> None:
+    lines = tape_lines()
+    at = next(number for number, line in enumerate(lines) if line.endswith(" Revoke"))
+    wrong = [lines[0], "# a comment", "", *lines[1:at], "take host>kvm0 99 Revoke"]
+    Path("edited.tape").write_text("\n".join(wrong) + "\n")
+
+    result = lbrlab("run", "central-story", "-d", "revoke-gp", "--tape", "edited.tape")
+    assert result.exit_code == 2
+    assert f"edited.tape:{at + 3}: diverges: " in result.stderr
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "mine.json"]])
+def test_a_failed_run_never_overwrites_a_good_one(output: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    good = document(lbrlab("run", "central-story", "-d", "v7", *output, "--json"))
+    content = Path(good["run"]).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(play.Player, "_rest", _gone)
+        result = lbrlab("run", "central-story", "-d", "v7", *output, "--json")
+    bad = document(result)
+
+    assert (result.exit_code, bad["verdict"]) == (3, "failed")
+    assert Path(good["run"]).read_bytes() == content
+    assert Path(bad["run"]).name == f"{Path(good['run']).stem}-failed.json"
+    assert json.loads(Path(bad["run"]).read_text())["failure"] == {"service": "kvm", "reason": "gone"}
+    assert "stays" in result.stderr
+
+
+def test_a_failed_run_of_a_matrix_leaves_the_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("matrix", "--designs", "v7", "--scenarios", "central-story", "--json")
+    good = document(lbrlab(*asked))["cells"][0]["run"]
+    content = Path(good).read_bytes()
+    monkeypatch.setattr(play.Player, "_rest", _gone)
+    bad = document(lbrlab(*asked))["cells"][0]
+
+    assert bad["verdict"] == "failed"
+    assert Path(good).read_bytes() == content
+    assert Path(bad["run"]).name == "central-story-v7-failed.json"
+
+
+def _gone(player: play.Player) -> None:
+    raise SystemFailedError("kvm", "gone")
+
+
+def test_a_scenario_with_a_name_of_the_library_has_a_file_of_its_own() -> None:
+    of_library = document(lbrlab("run", "central-story", "-d", "v7", "--json"))["run"]
+    text = library_path("central-story").read_text()
+    Path("central-story.litmus").write_text(text)
+    assert document(lbrlab("run", "./central-story.litmus", "-d", "v7", "--json"))["run"] == of_library
+
+    Path("central-story.litmus").write_text(text.replace("branch 40", "branch 41"))
+    own = document(lbrlab("run", "./central-story.litmus", "-d", "v7", "--json"))["run"]
+    assert Path(own).name == "central-story-own-v7-sim.json"
+
+
+def test_a_long_list_of_faults_has_a_file_name_that_fits() -> None:
+    faults = [part for n in range(1, 30) for part in ("--fault", f"drop:Revoke:{n}")]
+    told = document(lbrlab("run", "central-story", "-d", "revoke-gp", *faults, "--json"))
+    other = document(lbrlab("run", "central-story", "-d", "revoke-gp", *faults[:-2], "--json"))
+
+    assert Path(told["run"]).is_file()
+    assert Path(told["run"]).parent == RUNS
+    assert told["run"] != other["run"]
+    assert document(lbrlab("matrix", "--designs", "v7", "--scenarios", "exits", *faults, "--json"))["cells"][0]["run"]
+
+
+def test_short_names_stay_as_they_are() -> None:
+    assert short_name("a" * 120) == "a" * 120
+    assert len(short_name("a" * 121)) == 120
+    assert short_name("a" * 121) != short_name("a" * 122)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["run", "exits", "-d", "v7", "-d", "v8"], "--design: expected one, found v7, v8"),
+        (["run", "exits", "-d", "v7+shut-out=no+shut-out=yes"], "shut-out has two values"),
+        (["run", "exits", "-d", "V7"], "did you mean 'v7'?"),
+        (["run", ""], "FILE: expected a litmus file, or the name of a scenario"),
+        (["run", "exits", "--fault", "drop:revoke:1"], "unknown message 'revoke', did you mean Revoke?"),
+        (["run", "exits", "--perfcore", "a:1", "--kvm", "a:2", "--kvm", "a:2"], "--kvm: a:2 is given twice"),
+        (["matrix", "--perfcore", "a:1"], "expected both --perfcore and --kvm, or neither"),
+        (["claims", "--kvm", "a:1"], "expected both --perfcore and --kvm, or neither"),
+        (["demo", "--wire", "sim", "--perfcore", "a:1", "--kvm", "a:2"], "addresses go with --wire grpc"),
+        (["matrix", "--perfcore", "a:1", "--kvm", "a:2", "--workers", "2"], "--workers: given services play one run"),
+        (
+            ["run", "mech-two-kvms-one-cpu", "--perfcore", "a:1", "--kvm", "a:2"],
+            "--kvm: given once, the scenario has 2: kvm0, kvm1",
+        ),
+    ],
+)
+def test_what_is_given_twice_or_in_part_is_refused(arguments: list[str], error: str) -> None:
+    result = lbrlab(*arguments)
+    assert result.exit_code == 2
+    assert error in result.stderr
+
+
+def test_a_design_file_in_this_folder_is_hinted_at() -> None:
+    Path("noext").write_text('like = "v7"\n')
+    assert "did you mean './noext'?" in lbrlab("run", "exits", "-d", "noext").stderr
+
+
+def test_a_design_file_may_begin_with_a_byte_order_mark() -> None:
+    Path("mine.toml").write_text('\ufefflike = "v7"\n', encoding="utf-8")
+    assert lbrlab("run", "guest-alone", "-d", "./mine.toml").exit_code == 0
