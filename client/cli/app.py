@@ -303,11 +303,14 @@ def show_command(
 
 @app.command("tape")
 @command
-def tape_command(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")]) -> None:
+def tape_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    as_json: JsonOption = False,
+) -> None:
     """Print the tape of a run file as text, to be edited and replayed with 'lbrlab run --tape'."""
     from client.cli.show import tape
 
-    tape(run)
+    tape(run, as_json=as_json)
 
 
 @app.command("designs")

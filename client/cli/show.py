@@ -26,8 +26,19 @@ class LineDocument(msgspec.Struct):
     broken: list[str]
 
 
-def tape(path: Path) -> None:
-    print(format_tape(load_run(path).decisions()), end="")
+class TapeDocument(msgspec.Struct):
+    """``tape --json``: the decisions in the text that a tape file has, one a line."""
+
+    run: str
+    tape: list[str]
+
+
+def tape(path: Path, *, as_json: bool) -> None:
+    decisions = load_run(path).decisions()
+    if as_json:
+        print_json(TapeDocument(str(path), [str(decision) for decision in decisions]))
+    else:
+        print(format_tape(decisions), end="")
 
 
 def show(path: Path, invariant: str | None, *, as_json: bool) -> None:

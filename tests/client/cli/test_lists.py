@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,11 @@ def test_every_statement_is_listed_by_an_example() -> None:
         assert loaded[who] == dict(statements)
         for example, about in statements:
             assert text[text.index(f"    {example}") + 1].strip() == about
+
+
+def test_a_purpose_speaks_of_its_own_scenario() -> None:
+    """A list is not read in order, and the scenario before it in the list can be another one."""
+    leaning = [
+        path.stem for path in library() if re.match("the same |again|likewise|as before", load(path).purpose, re.I)
+    ]
+    assert leaning == []

@@ -77,6 +77,11 @@ def test_a_tape_may_be_a_prefix_that_the_default_continues() -> None:
     assert document(lbrlab("run", "b.json", "--json"))["violations"] == lost["violations"]
 
 
+def test_a_tape_has_a_machine_readable_twin() -> None:
+    lines = tape_lines()
+    assert document(lbrlab("tape", "a.json", "--json")) == {"run": "a.json", "tape": lines[1:]}
+
+
 def test_then_default_after_a_whole_tape_changes_nothing() -> None:
     tape_lines()
     lbrlab("run", "a.json", "--then-default", "-o", "b.json")
