@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 
 from client.litmus import ast as a
 from client.litmus.text import expr_text
@@ -11,6 +12,8 @@ from contract.trace import AnyRecord, Outcome
 
 Value = int | str | dict[str, int | str]
 Registers = dict[str, Value]
+
+UNDECIDED = "undecided"
 
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
@@ -25,9 +28,14 @@ def registers_of(records: list[AnyRecord]) -> Registers:
     return {f"{r.actor}:{r.register}": r.value for r in records if isinstance(r, Outcome) and r.register}
 
 
-def result_of(final: a.Final, registers: Registers, verdicts: dict[str, str]) -> str:
-    """``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated`` for ~exists and forall."""
-    true = _holds(final.expr, registers, verdicts)
+def result_of(
+    final: a.Final, registers: Registers, verdicts: dict[str, str], unfinished: Container[str] = frozenset()
+) -> str:
+    """``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated`` for ~exists and forall; ``undecided``
+    where it depends on registers that actors in ``unfinished`` have not set."""
+    true = _Condition(registers, verdicts, unfinished).truth(final.expr)
+    if true is None:
+        return UNDECIDED
     if final.quantifier == "exists":
         return "witnessed" if true else "not witnessed"
     return "held" if true == (final.quantifier == "forall") else "violated"
@@ -38,29 +46,45 @@ def final_text(final: a.Final) -> str:
     return f"{final.quantifier} ({expr_text(final.expr)}){under}"
 
 
-def _holds(expr: a.Expr, registers: Registers, verdicts: dict[str, str]) -> bool:
-    match expr:
-        case a.Not(arg=arg):
-            return not _holds(arg, registers, verdicts)
-        case a.And(args=args):
-            return all(_holds(arg, registers, verdicts) for arg in args)
-        case a.Or(args=args):
-            return any(_holds(arg, registers, verdicts) for arg in args)
-        case a.Compare(left=left, op=op, right=right):
-            return _compare(_value(left, registers, verdicts), op, _value(right, registers, verdicts))
+@dataclass(slots=True)
+class _Condition:
+    registers: Registers
+    verdicts: dict[str, str]
+    unfinished: Container[str]
 
+    def truth(self, expr: a.Expr) -> bool | None:
+        """None: unknown. A part that is unknown leaves open what the others do not settle."""
+        match expr:
+            case a.Not(arg=arg):
+                true = self.truth(arg)
+                return None if true is None else not true
+            case a.And(args=args):
+                parts = [self.truth(arg) for arg in args]
+                return False if False in parts else None if None in parts else True
+            case a.Or(args=args):
+                parts = [self.truth(arg) for arg in args]
+                return True if True in parts else None if None in parts else False
+            case a.Compare(left=left, op=op, right=right):
+                if self.unknown(left) or self.unknown(right):
+                    return None
+                return _compare(self.value(left), op, self.value(right))
 
-def _value(term: a.Term, registers: Registers, verdicts: dict[str, str]) -> int | str | None:
-    match term:
-        case a.Int() | a.Word():
-            return term.value
-        case a.Invariant(name=name):
-            return verdicts.get(name, "not exercised").replace(" ", "-")
-        case a.Reg():
-            value = registers.get(f"{term.actor}:{term.register}")
-            if isinstance(value, dict):
-                return value.get(term.field)
-            return value if isinstance(value, str) or not term.field else None
+    def unknown(self, term: a.Term) -> bool:
+        if not isinstance(term, a.Reg) or term.actor not in self.unfinished:
+            return False
+        return f"{term.actor}:{term.register}" not in self.registers
+
+    def value(self, term: a.Term) -> int | str | None:
+        match term:
+            case a.Int() | a.Word():
+                return term.value
+            case a.Invariant(name=name):
+                return self.verdicts.get(name, "not exercised").replace(" ", "-")
+            case a.Reg():
+                value = self.registers.get(f"{term.actor}:{term.register}")
+                if isinstance(value, dict):
+                    return value.get(term.field)
+                return value if isinstance(value, str) or not term.field else None
 
 
 def _compare(left: int | str | None, op: str, right: int | str | None) -> bool:

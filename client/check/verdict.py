@@ -23,7 +23,8 @@ NOT_ASKED = "not asked"
 
 
 class FinalResult(msgspec.Struct):
-    """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall); not asked (of other designs)."""
+    """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall); undecided (it depends on
+    registers of threads that never finished); not asked (of other designs)."""
 
     condition: str
     result: str
@@ -56,9 +57,11 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
     final = None
     ended = next((r for r in records if isinstance(r, End)), None)
     unfinished = ended.unfinished if ended else {}
+    still = unfinished if ended else [block.name for block in scenario.blocks]
     if scenario.final is not None and not failed:
         asked = _asked(scenario.final, records)
-        result = result_of(scenario.final, outcome, verdicts) if asked else NOT_ASKED
+        actors = {actor for thread in still for actor in thread.split("+")}
+        result = result_of(scenario.final, outcome, verdicts, actors) if asked else NOT_ASKED
         final = FinalResult(final_text(scenario.final), result)
     open_ends = [unmet_text(fault) for fault in unmet]
     if not failed and not isinstance(records[-1], Rest):

@@ -13,10 +13,13 @@ from client.drive.commands import cpu_of, event_name, guest_code, host_command, 
 from client.drive.flight import IOCTL, Flight
 from client.drive.program import Program
 from client.drive.registers import Registers
-from client.drive.values import DONE, FAULT, SKIPPED, Value, event_value, host_value, read_value, stack_value
+from client.drive.values import Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Layout, Wire
 from client.litmus.ast import (
+    DONE,
+    FAULT,
     GUEST_STATEMENTS,
+    SKIPPED,
     USER_STATEMENTS,
     AdvanceTime,
     AnyStmt,
@@ -196,7 +199,7 @@ class Player:
         self.flight.follow(wire.log.records)
 
     def _program(self, block: Block) -> Program:
-        return Program(block, self.scenario.name, self.registers, self._set, self.model.depth)
+        return Program(block, self.scenario.file or self.scenario.name, self.registers, self._set, self.model.depth)
 
     def _kvms(self) -> dict[str, int]:
         """The KVMs that have a VM, with the numbers of their hosts."""

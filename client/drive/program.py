@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from client.drive.registers import Registers
 from client.litmus import ast as a
-from client.litmus.arithmetic import evaluate, holds
+from client.litmus.arithmetic import NoNumberError, evaluate, holds
 from client.litmus.limits import MAX_EXECUTED
-from client.litmus.text import statement_text
+from client.litmus.text import operand_text, statement_text
+from client.litmus.words import quote
 from contract.errors import InputError
 
 Set = Callable[[str, str, int | str], None]
@@ -33,7 +34,8 @@ class Frame:
 
 @dataclass(slots=True)
 class Program:
-    """``depth``: the number of LBR entries that ``lbr_depth`` stands for."""
+    """``scenario``: the file, or the name, that errors name. ``depth``: the number of LBR entries that ``lbr_depth``
+    stands for."""
 
     block: a.Block
     scenario: str
@@ -60,7 +62,8 @@ class Program:
     def settle(self) -> None:
         """Carry out program statements up to the next statement that is a step, or the end.
 
-        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements."""
+        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares what
+        is no number."""
         while True:
             frame = self.frames[-1]
             if frame.at < len(frame.steps):
@@ -88,7 +91,7 @@ class Program:
             case a.Assign(register=register, value=value):
                 self.set(step.actor, register, self.value(value, step.actor))
             case a.If(test=test, then=then, orelse=orelse):
-                self.frames.append(Frame(then if holds(test, self.registers.of(step.actor), self.depth) else orelse))
+                self.frames.append(Frame(then if self._holds(test, step) else orelse))
             case a.Break():
                 while self.frames.pop().loop is None:
                     pass
@@ -120,15 +123,24 @@ class Program:
                 frame.counter += 1
                 return True
             case a.While(test=test):
-                return holds(test, self.registers.of(step.actor), self.depth)
+                return self._holds(test, step)
             case _:
                 return False
+
+    def _holds(self, test: a.Condition, step: a.Step) -> bool:
+        try:
+            return holds(test, self.registers.of(step.actor), self.depth)
+        except NoNumberError as error:
+            what = f"{step.actor} compares {quote(operand_text(error.operand))}, which holds {error.word} and no number"
+            raise InputError(f"{what}; test it by '= {error.word}' first", self._place(step)) from None
+
+    def _place(self, step: a.Step) -> str:
+        return f"{self.scenario}:{step.line}" if step.line else self.scenario
 
     def _count(self, step: a.Step) -> None:
         self.executed += 1
         if self.executed > MAX_EXECUTED:
-            where = f"{self.scenario}:{step.line}" if step.line else self.scenario
             raise InputError(
                 f"{self.block.name} carries out more than {MAX_EXECUTED} statements, at '{statement_text(step.stmt)}'",
-                where,
+                self._place(step),
             )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from client.litmus.ast import FAULT
 from contract.control import AnyResult, Branches, Counted, Done
 from contract.machine import GuestValue
 from contract.provenance import origin_of
 
 Value = int | str | dict[str, int | str]
-
-FAULT = "#GP"
-DONE = "ok"
-"""The call did what it was asked to and has no value of its own."""
-SKIPPED = "skipped"
-"""What the MSR or the value is made of held no number, so there was nothing to do."""
 
 
 def host_value(result: AnyResult) -> Value:

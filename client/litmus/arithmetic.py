@@ -8,9 +8,6 @@ from collections.abc import Callable, Mapping
 from client.litmus import ast as a
 from contract.x86 import MASK64
 
-UNSET = "skipped"
-"""What a register holds that no statement has set, or whose statement could not be carried out."""
-
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -23,7 +20,9 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     ">>": lambda left, right: left >> right if right < 64 else 0,
 }
 ARITHMETIC = tuple(_ARITHMETIC)
-_ORDER: dict[str, Callable[[int, int], bool]] = {
+_COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -50,8 +49,8 @@ def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) ->
         case a.DEPTH:
             return depth
         case str():
-            value = registers.get(operand, UNSET)
-            return value if isinstance(value, int | str) else UNSET
+            value = registers.get(operand, a.SKIPPED)
+            return value if isinstance(value, int | str) else a.SKIPPED
         case a.Inverse(arg=arg):
             value = evaluate(arg, registers, depth)
             return value ^ MASK64 if isinstance(value, int) else value
@@ -65,16 +64,38 @@ def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) ->
             return a.DIVISION if op == "%" and right == 0 else _ARITHMETIC[op](left, right) & MASK64
 
 
+class NoNumberError(Exception):
+    """A comparison met ``operand``, which comes to ``word``."""
+
+    def __init__(self, operand: a.Operand, word: str) -> None:
+        super().__init__(word)
+        self.operand = operand
+        self.word = word
+
+
 def holds(condition: a.Condition, registers: Mapping[str, object], depth: int) -> bool:
+    """From left to right, as far as it takes to know. Raises NoNumberError where a comparison lacks a number."""
     match condition:
         case a.AllOf(args=args):
             return all(holds(arg, registers, depth) for arg in args)
         case a.AnyOf(args=args):
             return any(holds(arg, registers, depth) for arg in args)
         case a.Test(op=op):
-            left = evaluate(condition.left, registers, depth)
-            fault = condition.right in a.FAULTS
-            right = condition.right if fault else evaluate(condition.right, registers, depth)
-            if op in ("=", "!="):
-                return (left == right) == (op == "=")
-            return isinstance(left, int) and isinstance(right, int) and _ORDER[op](left, right)
+            if a.is_answer(condition.right):
+                return (_answer(condition.left, registers, depth) == condition.right) == (op == "=")
+            left, right = (_number(side, registers, depth) for side in (condition.left, condition.right))
+            return _COMPARE[op](left, right)
+
+
+def _answer(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int | str | None:
+    """None for a table of fields, which is no word either."""
+    if isinstance(operand, str) and isinstance(registers.get(operand), dict):
+        return None
+    return evaluate(operand, registers, depth)
+
+
+def _number(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int:
+    value = evaluate(operand, registers, depth)
+    if isinstance(value, str):
+        raise NoNumberError(operand, value)
+    return value

@@ -5,8 +5,11 @@ Values are plain; ``validate`` in ``client.litmus.validate`` says what makes a s
 
 from __future__ import annotations
 
+import errno
+from typing import TypeGuard
+
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from contract.control import MachineSpec, VmSpec
 
@@ -20,7 +23,13 @@ FAULT = "#GP"
 """What a register holds after an access that faulted."""
 DIVISION = "#DE"
 """What a register holds after a division by zero."""
-FAULTS = (FAULT, DIVISION)
+DONE = "ok"
+"""What a register holds after a call that did what it was asked to and has no value of its own."""
+SKIPPED = "skipped"
+"""What a register holds that no statement has set, or whose statement could not be carried out."""
+ERRNOS = tuple(name for name in dir(errno) if name.startswith("E"))
+ANSWERS = frozenset({FAULT, DIVISION, DONE, SKIPPED, *ERRNOS})
+"""The words that a program can compare a register with; none of them can name one."""
 
 
 class Arith(msgspec.Struct, tag=True, frozen=True):
@@ -44,12 +53,17 @@ of numbers is a number. With a register that holds a word (``#GP``, ``skipped``)
 
 
 class Test(msgspec.Struct, tag=True, frozen=True):
-    """``left op right``, op one of = != < <= > >=; ``right`` may be a fault (``#GP``). A word equals only itself
-    and has no order."""
+    """``left op right``, op one of = != < <= > >=. ``right`` may be a word of ``ANSWERS`` (``#GP``, ``ok``), op then
+    = or !=. Where it is none, both sides must come to numbers when the program gets there."""
 
     left: Operand
     op: str
     right: Operand
+
+
+def is_answer(operand: Operand) -> TypeGuard[str]:
+    """Whether the right side of a Test is a word of ``ANSWERS``."""
+    return isinstance(operand, str) and operand in ANSWERS
 
 
 class AllOf(msgspec.Struct, tag=True, frozen=True):
@@ -362,6 +376,8 @@ USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr, UserReset, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
 NUMBERS = (GuestRdmsr, UserGetMsr, UserSetMsr, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
+WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserMigrate)
+"""Other statements whose register may hold a word of ``ANSWERS``."""
 AnyStmt = (
     RunOn
     | OpenEvent
@@ -502,12 +518,13 @@ class Final(msgspec.Struct, frozen=True):
     under: tuple[str, ...] = ()
 
 
-class Scenario(msgspec.Struct):
+class Scenario(msgspec.Struct, eq=False):
     """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM; each exists on every host.
 
     ``machine`` is the first host, ``hosts`` are the others; CPUs count on from one to the next. ``kvms`` are the KVM
     services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said. ``lets``, ``let exits =
-    8;``: numbers that every actor's expressions can name, and that a run may set otherwise."""
+    8;``: numbers that every actor's expressions can name, and that a run may set otherwise. ``file``: what errors at
+    run time call the text that it comes from ("": built in Python); not compared."""
 
     name: str
     purpose: str = ""
@@ -520,6 +537,10 @@ class Scenario(msgspec.Struct):
     kvms: list[KvmSpec] = []
     homes: dict[str, str] = {}
     lets: dict[str, int] = {}
+    file: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scenario) and astuple(self)[:-1] == astuple(other)[:-1]
 
     def vcpus(self) -> list[str]:
         return [name for vm in self.vms for name in vm.vcpu_names()]

@@ -78,14 +78,20 @@ class OperandReader:
             assert isinstance(left, Tree)
             assert isinstance(op, Token)
             value = self.operand(left, path)
-            if isinstance(right, Tree):
+            if isinstance(right, Tree) and not (_alone(right) and first(right) in a.ANSWERS):
                 return a.Test(value, str(op), self.operand(right, path))
-            if right not in a.FAULTS:
-                self.places.fail(right, f"expected a number, #GP or #DE, found {quote(right)}")
-            return a.Test(value, str(op), str(right))
+            word = first(right) if isinstance(right, Tree) else right
+            if word not in a.ANSWERS:
+                self.places.fail(word, f"expected a number, #GP, #DE, ok, skipped or an errno, found {quote(word)}")
+            return a.Test(value, str(op), str(word))
         self.places.mark(path, first(node))
         args = tuple(self.condition(child, path, depth + 1) for child in trees(node))
         return a.AnyOf(args) if node.data == "test" else a.AllOf(args)
+
+
+def _alone(node: Node) -> bool:
+    """Whether an operand is one word."""
+    return node.data == "atom" and len(node.children) == 1
 
 
 def first(node: Node) -> Token:

@@ -58,6 +58,7 @@ def parse(text: str, path: str = "<text>") -> Scenario:
     scenario = lower(tree, places)
     check(scenario, places.find)
     number(scenario)
+    scenario.file = path
     return scenario
 
 

@@ -57,7 +57,7 @@ class _Checker:
             if name not in {vm.name for vm in scenario.vms}:
                 self.fail(f"{quote(name)} has a kvm and is no vm", "vm")
         for name, value in scenario.lets.items():
-            if not is_name(name) or taken(name):
+            if not is_name(name) or taken(name) or name in a.ANSWERS:
                 self.fail(f"{quote(name)} cannot name a number: reserved, too long or malformed", "let", name)
             if not 0 <= value <= MASK64:
                 self.fail(f"{quote(str(value))} does not fit 64 bits", "let", name)

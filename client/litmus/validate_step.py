@@ -64,7 +64,7 @@ class StepChecker:
             return
         if register in self.lets:
             self.fail(f"{quote(register)} is a number that 'let' has set", *path, "register")
-        if not is_name(register) or taken(register):
+        if not is_name(register) or taken(register) or register in a.ANSWERS:
             message = f"{quote(register)} cannot name a register: reserved, too long or malformed"
             self.fail(message, *path, "register")
         if (before := known.get(register)) is not None and not _alike(before, stmt):
@@ -245,7 +245,7 @@ class StepChecker:
         word: bool = False,
         depth: int = 0,
     ) -> None:
-        """``word``: it is only asked whether it faulted, so that any register will do that holds one value."""
+        """``word``: it is only compared with a word, so that any register will do that may hold one."""
         if depth > MAX_NESTING:
             self.fail(f"the expression nests deeper than {MAX_NESTING}", *path)
         match operand:
@@ -276,7 +276,7 @@ class StepChecker:
             return
         if setter is None:
             self.fail(f"{actor} has set no register {quote(register)} by here{hint(register, known)}", *path)
-        if not isinstance(setter, (*a.NUMBERS, *((a.GuestWrmsr, a.GuestReadLbr) if word else ()))):
+        if not isinstance(setter, (*a.NUMBERS, *(a.WORDS if word else ()))):
             self.fail(f"{quote(register)} is no number: {actor} set it by {quote(statement_text(setter))}", *path)
 
     def condition(
@@ -292,7 +292,7 @@ class StepChecker:
             return
         if condition.op not in OPERATORS:
             self.fail(unknown("comparison", condition.op, OPERATORS), *path)
-        word = condition.right in a.FAULTS
+        word = a.is_answer(condition.right)
         if word and condition.op not in ("=", "!="):
             self.fail(f"named values have no order, expected '=' or '!=', found '{condition.op}'", *path)
         self.operand(condition.left, actor, known, path, word=word)

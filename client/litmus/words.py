@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from client.check import judge
-from client.litmus.ast import GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt
+from client.litmus.ast import ERRNOS, GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt
 from client.litmus.limits import MAX_NAME
 from perfcore_svc.perf.event import TRACERS
 from perfcore_svc.perf.pmu import FIXED_EVENTS
@@ -41,7 +40,6 @@ FIELDS: dict[type[Stmt], tuple[str, ...]] = {
     SampleEvent: ("entries", "host", "guest", "empty"),
     GuestReadLbr: ("tos", "own", "foreign", "written", "empty"),
 }
-ERRNOS = tuple(name for name in dir(errno) if name.startswith("E"))
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
 STATE_WORDS = (*EVENT_STATES, *ERRNOS)
 STATE_NOW_WORDS = (*STATE_WORDS, "none")

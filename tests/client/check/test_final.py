@@ -48,6 +48,54 @@ def test_a_word_stands_for_every_field_of_what_failed() -> None:
     assert witnessed(a.Reg("host", "none", "entries"), "=", a.Word("none"))
 
 
+R, S = a.Reg("user", "u"), a.Reg("vm0/0", "r0")
+UNSET_IS_1, SET_IS_4, SET_IS_5 = (a.Compare(*c) for c in ((R, "=", a.Int(1)), (S, "=", a.Int(4)), (S, "=", a.Int(5))))
+
+
+@pytest.mark.parametrize(
+    ("expr", "result"),
+    [
+        (UNSET_IS_1, "undecided"),
+        (a.Not(UNSET_IS_1), "undecided"),
+        (a.And((SET_IS_4, UNSET_IS_1)), "undecided"),
+        (a.And((SET_IS_5, UNSET_IS_1)), "violated"),
+        (a.Or((SET_IS_5, UNSET_IS_1)), "undecided"),
+        (a.Or((UNSET_IS_1, SET_IS_4)), "held"),
+        (a.Compare(S, "=", R), "undecided"),
+    ],
+)
+def test_what_depends_on_an_unfinished_actor_is_undecided(expr: a.Expr, result: str) -> None:
+    opposite = {"held": "violated", "violated": "held", "undecided": "undecided"}[result]
+    exists = {"held": "witnessed", "violated": "not witnessed", "undecided": "undecided"}[result]
+    for quantifier, expected in (("forall", result), ("~exists", opposite), ("exists", exists)):
+        assert result_of(a.Final(quantifier, expr), REGISTERS, {}, {"user"}) == expected
+    assert result_of(a.Final("forall", UNSET_IS_1), REGISTERS, {}, {"vm0/0"}) == "violated"
+
+
+NEVER = """LBR x vm vm0 { lbr = on; }
+user { u = set vm0/0 LBR_TOS, 7; } host, vm0/0 { host: run vm0/0 on cpu0; vm0/0: r = rdmsr DEBUGCTL; }
+forall (user:u = 1 /\\ vm0/0:r = 0)"""
+
+
+def test_a_thread_that_never_ran_leaves_its_condition_undecided() -> None:
+    scenario = parse(NEVER.replace("run vm0/0 on cpu0", "branch 1 on cpu0"))
+    records = trace(scenario, V8)
+    found = verdict_on(scenario, records)
+    assert (found.verdict, found.final.result if found.final else "") == ("undecided", "undecided")
+    assert int(found.exit_code) == 4
+    cut = verdict_on(scenario, records[:3])
+    assert (cut.verdict, cut.final.result if cut.final else "") == ("undecided", "undecided")
+
+    finished = parse(NEVER.replace("LBR_TOS, 7", "DEBUGCTL, 0"))
+    assert verdict_on(finished, trace(finished, V8)).verdict == "held"
+
+
+def test_what_the_others_settle_is_settled() -> None:
+    scenario = parse("""LBR x vm vm0 { lbr = on; } user { u = set vm0/0 LBR_TOS, 7; } host { s = mux 1ms; }
+        forall (user:u = 1 /\\ host:s = EINVAL)""")
+    assert verdict_on(scenario, trace(scenario, V8)).verdict == "violated"
+
+
 STORY = """LBR x host { e = open cpu0 pinned branch any; } forall (host:e.state = ERROR) under v8, merged"""
 
 

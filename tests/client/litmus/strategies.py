@@ -66,7 +66,7 @@ def conditions(draw: st.DrawFn, numbers: list[str], fallible: list[str], depth: 
         return a.AllOf(args) if draw(st.booleans()) else a.AnyOf(args)
     if len(fallible) > 0 and draw(st.booleans()):
         equality = "=" if draw(st.booleans()) else "!="
-        return a.Test(draw(st.sampled_from(fallible)), equality, draw(st.sampled_from(a.FAULTS)))
+        return a.Test(draw(st.sampled_from(fallible)), equality, draw(st.sampled_from(sorted(a.ANSWERS))))
     return a.Test(operands(draw, numbers), draw(st.sampled_from(OPERATORS)), operands(draw, numbers))
 
 
