@@ -317,12 +317,16 @@ def tape_command(
 @command
 def designs_command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[DESIGN...]", help="Print these as design files, explained.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[DESIGN...]",
+            help="Print this one as a design file, explained; with --json or --axes any number of them.",
+        ),
     ] = None,
     axes: Annotated[bool, typer.Option("--axes", help="By axis: what each value means, and who has it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the designs; or print some as files to begin one of your own from.
+    """List the designs; or print one as a file to begin one of your own from.
 
     \b
     lbrlab designs fenced > mine.toml

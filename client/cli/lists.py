@@ -18,7 +18,7 @@ def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
     """``names``: only these, on every axis; all if none is named. ``axes``: by axis."""
     chosen = [design_named(name) for name in names] or list(all_designs().values())
     if len(names) > 1 and not (as_json or axes):
-        raise InputError("a file holds one design, expected one name", " ".join(names))
+        raise InputError("a design file holds one design, expected one name, or --json, or --axes", " ".join(names))
     out = console()
     if as_json:
         print_json(axes_document(chosen) if axes else designs_document(chosen))
