@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -70,14 +71,20 @@ class RunFile(msgspec.Struct, kw_only=True):
         return found
 
 
-def run_file(played: Played, faults: tuple[Fault, ...] = ()) -> RunFile:
-    """``faults``: those that the run asked for; the trace says which of them applied."""
+@lru_cache(maxsize=1)
+def installed_version() -> str:
+    """Cached: a look-up parses the package's metadata, which takes a fifth of the time of a matrix."""
     from importlib.metadata import version
 
+    return version("lbrlab")
+
+
+def run_file(played: Played, faults: tuple[Fault, ...] = ()) -> RunFile:
+    """``faults``: those that the run asked for; the trace says which of them applied."""
     failure = played.failure
     met = faults_met(faults, played.records)
     return RunFile(
-        lbrlab=version("lbrlab"),
+        lbrlab=installed_version(),
         wire=played.wire,
         design=played.design,
         faults=[AppliedFault(str(fault), fault in met) for fault in faults],

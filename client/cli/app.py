@@ -320,7 +320,7 @@ def designs_command(
         list[str] | None,
         typer.Argument(
             metavar="[DESIGN...]",
-            help="Print this one as a design file, explained; with --json or --axes any number of them.",
+            help="Print this one as a design file; with --json or --axes several.",
         ),
     ] = None,
     axes: Annotated[bool, typer.Option("--axes", help="By axis: what each value means, and who has it.")] = False,
