@@ -33,9 +33,25 @@ from contract.x86 import MSR_LBR_TOS, LbrModel, is_lbr_msr
 _EVENT_OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Disable}
 
 
-def event_name(actor: str, register: str) -> str:
-    """Events belong to the actor that opened them; the usual single host's go by their register alone."""
-    return register if actor == "host" else f"{actor}:{register}"
+class EventNames:
+    """What the perf core calls the event that a register names: the newest that its actor has opened into it.
+
+    The usual single host's events have the names of their registers, those of other hosts the actor's in front. From
+    the second open into the same register on, a loop's, the name ends in the number of the open: ``h0#2``."""
+
+    __slots__ = ("_opens",)
+
+    def __init__(self) -> None:
+        self._opens: dict[tuple[str, str], int] = {}
+
+    def open(self, actor: str, register: str) -> None:
+        """One more open into ``register`` begins."""
+        self._opens[actor, register] = self._opens.get((actor, register), 0) + 1
+
+    def of(self, actor: str, register: str) -> str:
+        name = register if actor == "host" else f"{actor}:{register}"
+        nth = self._opens.get((actor, register), 1)
+        return name if nth == 1 else f"{name}#{nth}"
 
 
 def cpu_of(command: AnyPerfCommand) -> int:
@@ -43,34 +59,34 @@ def cpu_of(command: AnyPerfCommand) -> int:
     return command.cpu if isinstance(command, RunTask | Open | Retire | SetMuxInterval) else -1
 
 
-def host_command(stmt: a.AnyStmt, actor: str) -> AnyPerfCommand | None:
+def host_command(stmt: a.AnyStmt, actor: str, events: EventNames) -> AnyPerfCommand | None:
     """The perf core's command for a host statement; None for any other."""
     match stmt:
         case a.RunOn(task=task, cpu=cpu):
             return RunTask(task, cpu)
         case a.OpenEvent():
             return Open(
-                event_name(actor, stmt.register),
+                events.of(actor, stmt.register),
                 cpu=stmt.cpu,
                 task=stmt.task,
                 pinned=stmt.pinned,
                 branch=list(stmt.branch),
                 privilege=list(stmt.privilege),
                 disabled=stmt.disabled,
-                group=event_name(actor, stmt.group) if stmt.group else "",
+                group=events.of(actor, stmt.group) if stmt.group else "",
                 exclusive=stmt.exclusive,
                 config=stmt.config,
                 exclude_guest=stmt.exclude_guest,
                 period=stmt.period,
             )
         case a.EventOp(op="close", event=event):
-            return Close(event_name(actor, event))
+            return Close(events.of(actor, event))
         case a.EventOp(op=op, event=event, group=group):
-            return _EVENT_OPS[op](event_name(actor, event), group)
+            return _EVENT_OPS[op](events.of(actor, event), group)
         case a.ReadEvent(event=event):
-            return Read(event_name(actor, event))
+            return Read(events.of(actor, event))
         case a.SampleEvent(event=event):
-            return Sample(event_name(actor, event))
+            return Sample(events.of(actor, event))
         case a.HostBranch():
             return Retire(stmt.cpu, stmt.count, stmt.branch, stmt.privilege)
         case a.AdvanceTime(ns=ns):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from client.drive.commands import cpu_of, event_name, guest_code, host_command, needs_its_thread, user_command
+from client.drive.commands import EventNames, cpu_of, guest_code, host_command, needs_its_thread, user_command
 from client.drive.flight import IOCTL, Flight
 from client.drive.program import Program
 from client.drive.registers import Registers
@@ -119,8 +119,8 @@ class Thread:
 
 @dataclass(slots=True)
 class Player:
-    """``model`` is the LBR of the machines. ``places``: vCPU to the KVM that it is at. ``event_hosts``: host event to
-    the host that it is on."""
+    """``model`` is the LBR of the machines. ``places``: vCPU to the KVM that it is at. ``events``: register to the
+    host event that was opened into it last. ``event_hosts``: host event to the host that it is on."""
 
     wire: Wire
     scenario: Scenario
@@ -130,6 +130,7 @@ class Player:
     threads: dict[str, Thread] = field(default_factory=dict)
     model: LbrModel = field(init=False)
     registers: Registers = field(init=False)
+    names: EventNames = field(default_factory=EventNames)
     events: dict[tuple[str, str], str] = field(default_factory=dict)
     event_hosts: dict[str, int] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
@@ -219,7 +220,7 @@ class Player:
             return self.flight.blocked(step.actor)
         if isinstance(step.stmt, OpenEvent | EventOp):
             event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
-            asleep = thread.running and event_name(step.actor, event) in self.flight.sleeping
+            asleep = thread.running and self.names.of(step.actor, event) in self.flight.sleeping
             return f"{event} waits for Ack" if asleep else ""
         by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
         if by_its_thread or needs_its_thread(step.stmt, self.model, self.registers.of(step.actor)):
@@ -254,6 +255,8 @@ class Player:
         step = thread.current
         assert step is not None
         if not thread.running:
+            if isinstance(step.stmt, OpenEvent):
+                self.names.open(step.actor, step.stmt.register)
             text = statement_text(step.stmt)
             self.wire.log.add(Statement(decision.thread, step.actor, text, step.printed))
         if isinstance(step.stmt, GUEST_STATEMENTS):
@@ -303,8 +306,8 @@ class Player:
             if isinstance(stmt, UserMigrate):
                 value = self._migrate(stmt)
             elif isinstance(stmt, StateOf):
-                value = self.flight.state_of(event_name(step.actor, stmt.event), stmt.vcpu)
-            elif (command := host_command(stmt, step.actor)) is not None:
+                value = self.flight.state_of(self.names.of(step.actor, stmt.event), stmt.vcpu)
+            elif (command := host_command(stmt, step.actor, self.names)) is not None:
                 value = host_value(self._perf(command))
             else:
                 assert isinstance(stmt, USER_STATEMENTS)
@@ -315,7 +318,7 @@ class Player:
         if value == IN_PROGRESS:
             return False
         if isinstance(stmt, OpenEvent):
-            self.events[step.actor, stmt.register] = event_name(step.actor, stmt.register)
+            self.events[step.actor, stmt.register] = self.names.of(step.actor, stmt.register)
             if isinstance(value, str):
                 self._set(step.actor, stmt.register, event_value(value))
             return True

@@ -132,6 +132,8 @@ class OpenEvent(Stmt, frozen=True):
     the tracers bts and pt take none and go with no branch filter. ``period 100``: an overflow, and a sample, every 100
     branches (0: none). ``exclude_guest``: guest mode is not counted.
 
+    In a loop the register names the event that was opened last; the earlier ones stay as they are.
+
     The register ends as two fields: ``.state``, ACTIVE, INACTIVE, OFF, ERROR or CLOSED, or the errno of an open that
     failed; ``.samples``, how many samples overflows took."""
 

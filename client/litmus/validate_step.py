@@ -86,15 +86,13 @@ class StepChecker:
             case a.Break():
                 if not self.loops:
                     self.fail("break stands in no loop", *path)
-            case a.OpenEvent() | a.EventOp(op="close") if self.loops:
-                verb = statement_text(stmt).split(" = ")[-1].split()[0]
-                self.fail(f"{verb} in a loop: a register names one event", *path)
             case a.RunOn():
                 if stmt.task:
                     self.task(stmt.task, path)
                 self.cpu(stmt.cpu, path)
             case a.OpenEvent():
                 self.open(stmt, actor, known, path)
+                self.closed.discard((actor, stmt.register))
             case a.EventOp():
                 if stmt.op not in _EVENT_OPS:
                     self.fail(unknown("statement", stmt.op, _EVENT_OPS), *path)

@@ -7,12 +7,13 @@ import pytest
 from client.drive.grpc_wire import GrpcWire
 from client.drive.play import Player
 from client.drive.sim import SimWire
-from client.litmus import library_path, load
+from client.litmus import library_path, load, parse
 from client.tape.decisions import format_tape
 from client.tape.policy import DefaultPolicy, ReplayPolicy
 from contract.design import Design
-from contract.trace import canonical
-from tests.designs import MERGED, REVOKE_GP
+from contract.errors import InputError
+from contract.trace import EventOpen, canonical
+from tests.designs import MERGED, REVOKE_ACK, REVOKE_GP
 
 
 @pytest.mark.parametrize("design", [MERGED, REVOKE_GP], ids=lambda design: design.name)
@@ -26,3 +27,26 @@ def test_the_same_on_both_wires(wire: GrpcWire, name: str, design: Design) -> No
 
     again = Player(wire, story, design, ReplayPolicy(sim.tape)).play()
     assert canonical(again.records) == canonical(sim.records)
+
+
+def test_events_that_are_opened_in_a_loop(wire: GrpcWire) -> None:
+    text = """LBR loop vm vm0 { lbr = on; }
+    host { run vm0/0 on cpu0; repeat 3 { h = open cpu0 pinned branch any; branch 3; s = sample h; close h; } }
+    vm0/0 { wrmsr DEBUGCTL, LBR; repeat 8 { branch 2; cpuid; } }"""
+    story = parse(text)
+    sim = Player(SimWire(), story, REVOKE_ACK, DefaultPolicy()).play()
+    grpc = Player(wire, story, REVOKE_ACK, DefaultPolicy()).play()
+    assert canonical(grpc.records) == canonical(sim.records)
+    assert [r.name for r in grpc.records if isinstance(r, EventOpen) and not r.guest] == ["h", "h#2", "h#3"]
+
+
+COMPARES = """LBR compares vm vm0 { lbr = off; }
+host { run vm0/0 on cpu0; }
+vm0/0 { a = rdmsr LBR_TOS; b = rdmsr LBR_TOS; if a = b { same = 1; } }"""
+
+
+def test_a_comparison_of_no_number_ends_the_run_on_both_wires(wire: GrpcWire) -> None:
+    story = parse(COMPARES, "compares.litmus")
+    for one in (SimWire(), wire):
+        with pytest.raises(InputError, match="^compares.litmus:3: vm0/0 compares 'a', which holds #GP and no number"):
+            Player(one, story, MERGED, DefaultPolicy()).play()

@@ -561,9 +561,9 @@ def test_numbers_with_names() -> None:
     ]
 
 
-def test_an_event_is_not_opened_in_a_loop() -> None:
-    text = FRAME.format(host="repeat 2 { h1 = open cpu0 counter; }", guest="", end="")
-    assert message(text) == "s.litmus:6:17: open in a loop: a register names one event"
+def test_a_closed_event_in_a_loop() -> None:
+    text = FRAME.format(host="repeat 2 { h1 = open cpu0 counter; close h1; read h1; }", guest="", end="")
+    assert message(text) == "s.litmus:6:51: event 'h1' is closed by here"
 
 
 @pytest.mark.parametrize(
