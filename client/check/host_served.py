@@ -4,15 +4,15 @@ from typing import ClassVar
 
 from client.check.monitor import Monitor
 from client.check.world import World
-from contract.lbr_ring import LbrRing
+from contract.lbr_ring import LbrRing, from_field
 from contract.provenance import branch_base, origin_of
-from contract.trace import HostLbr, LbrReset, LbrRestore, Pmi, Retired, SampleTaken
+from contract.trace import EventChange, HostLbr, LbrReset, LbrRestore, Pmi, Retired, SampleTaken
 
 
 class HostServed(Monitor):
     """While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample holds those of
     them that a ring of the host's own would still have: one that guests and KVM do not touch. Exercised by such a
-    branch."""
+    branch. Branches from before the event last became ACTIVE are not due, nor are those that perf put back."""
 
     name = "host-served"
     about = "an ACTIVE host LBR event does get its branches"
@@ -20,13 +20,28 @@ class HostServed(Monitor):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.own = [LbrRing(world.model) for _ in world.cpus]
+        # FROM values that were in the ring already when the event became ACTIVE. Serial numbers wrap around, so that
+        # their order does not tell.
+        self.before: dict[int, set[int]] = {}
+
+    def _changed(self, r: EventChange) -> None:
+        if r.new == "ACTIVE" and self.world.events[r.event].host_lbr:
+            self.before[r.event] = set(self.own[r.cpu].from_ip)
+
+    def _record(self, cpu: int, address: int, count: int, branch: str, privilege: str) -> None:
+        self.own[cpu].retire(address, count, branch, privilege)
+        fmt = self.world.model.lbr_fmt
+        first, end = from_field(fmt, address), from_field(fmt, address + 2 * count)
+        for event in self.world.host_lbr_events(cpu):
+            if before := self.before.get(event.opened.event):
+                before -= {value for value in before if first <= value < end}
 
     def _retired(self, r: Retired) -> None:
         if r.guest:
             return
         if r.recorded:
             address = branch_base(r.actor, False, r.branch, r.privilege) + 2 * r.first
-            self.own[r.cpu].retire(address, r.count, r.branch, r.privilege)
+            self._record(r.cpu, address, r.count, r.branch, r.privilege)
         actor = self.world.actors[r.actor]
         for event in self.world.host_lbr_events(r.cpu):
             if event.wants(actor, r.branch, r.privilege):
@@ -38,10 +53,10 @@ class HostServed(Monitor):
 
     def _sample(self, r: SampleTaken) -> None:
         event = self.world.events[r.event]
-        due = 0
+        due, before = 0, self.before.get(r.event, ())
         for value in self.own[r.cpu].from_ip:
             origin = origin_of(value)
-            if origin is None or origin.guest or origin.serial < event.since or value in r.from_ip:
+            if origin is None or origin.guest or value in before or value in r.from_ip:
                 continue
             due += event.wants(self.world.actors[origin.actor], origin.kind, origin.privilege)
         if due:
@@ -52,7 +67,8 @@ class HostServed(Monitor):
         """Where the LBR goes on, the handler's own calls push out what was there before."""
         if r.recorded:
             actor = self.world.actors.index(self.world.cpus[r.cpu].task)
-            self.own[r.cpu].retire(branch_base(actor, False, "call", "kernel") + 2 * r.first, r.count, "call", "kernel")
+            address = branch_base(actor, False, "call", "kernel") + 2 * r.first
+            self._record(r.cpu, address, r.count, "call", "kernel")
 
     def _reset(self, r: LbrReset) -> None:
         self.own[r.cpu].reset()
@@ -60,11 +76,14 @@ class HostServed(Monitor):
     def _restore(self, r: LbrRestore) -> None:
         if r.by == "perf":
             self.own[r.cpu].load(r.image, r.select)
+            for event in self.world.host_lbr_events(r.cpu):
+                self.before.setdefault(event.opened.event, set()).update(r.image.from_ip)
 
     def _host_lbr(self, r: HostLbr) -> None:
         self.own[r.cpu].select = r.select
 
     HANDLERS: ClassVar = {
+        EventChange: _changed,
         Retired: _retired,
         Pmi: _pmi,
         SampleTaken: _sample,

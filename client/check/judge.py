@@ -23,6 +23,7 @@ from client.check.precedence import Precedence
 from client.check.recovers import Recovers
 from client.check.revoke_completes import RevokeCompletes
 from client.check.revoked import RevokedMeansRevoked
+from client.check.user_clean import UserClean
 from client.check.world import World
 from contract.errors import InputError
 from contract.trace import AnyRecord, Setup
@@ -33,6 +34,7 @@ INVARIANTS: tuple[type[Monitor], ...] = (
     HostClean,
     HostServed,
     NoLeak,
+    UserClean,
     NoLoss,
     NoSilentDenial,
     RevokedMeansRevoked,

@@ -67,8 +67,7 @@ class NoLoss(Monitor):
 
     def _reached(self, r: Access | GuestMsr, reference: Reference) -> None:
         if r.write:
-            reference.lbr.put(r.msr, r.value)
-            reference.aligned = reference.aligned or r.msr == MSR_LBR_TOS
+            self._put(r.msr, r.value, reference)
             return
         if reference.denied or (r.msr == MSR_LBR_TOS and not reference.aligned):
             return
@@ -90,8 +89,12 @@ class NoLoss(Monitor):
     def _user_msr(self, r: UserMsr) -> None:
         if r.taken and not r.read and r.msr == IA32_DEBUGCTL:
             self.references[r.vcpu].debugctl = r.value
-        elif r.reached and not r.read and not r.task:
-            self.references[r.vcpu].lbr.put(r.msr, r.value)
+        elif r.reached and not r.read and (not r.task or self.world.own_lbr):
+            self._put(r.msr, r.value, self.references[r.vcpu])
+
+    def _put(self, msr: int, value: int, reference: Reference) -> None:
+        reference.lbr.put(msr, value)
+        reference.aligned = reference.aligned or msr == MSR_LBR_TOS
 
     def _vcpu_reset(self, r: VcpuReset) -> None:
         self.references[r.vcpu] = Reference(LbrRing(self.world.model))

@@ -7,23 +7,25 @@ from typing import ClassVar
 
 from client.check.monitor import Monitor
 from contract.trace import Access, GuestMsr
+from contract.x86 import LbrModel
+
+
+def is_address(model: LbrModel, msr: int) -> bool:
+    """Whether this is a FROM or TO register."""
+    return model.from_base <= msr < model.from_base + model.depth or (
+        model.to_base <= msr < model.to_base + model.depth
+    )
 
 
 class GuestReads(Monitor, ABC):
     """Calls ``served`` for every read of a FROM or TO register that gave the guest a value from the hardware."""
 
-    def _is_address(self, msr: int) -> bool:
-        model = self.world.model
-        return model.from_base <= msr < model.from_base + model.depth or (
-            model.to_base <= msr < model.to_base + model.depth
-        )
-
     def _guest_msr(self, r: GuestMsr) -> None:
-        if not r.fault and not r.write and self._is_address(r.msr):
+        if not r.fault and not r.write and is_address(self.world.model, r.msr):
             self.served(r)
 
     def _access(self, r: Access) -> None:
-        if r.result == "done" and not r.write and self._is_address(r.msr):
+        if r.result == "done" and not r.write and is_address(self.world.model, r.msr):
             self.served(r)
 
     @abstractmethod

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from contract.lbr_ring import LbrRing
 from contract.messages import AnyMessage
-from contract.provenance import branch_base, origin_of
+from contract.provenance import SERIAL_LIMIT, branch_base, origin_of
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
     Delivery,
     EventChange,
     EventClose,
+    EventFailed,
     EventOpen,
     GuestMsr,
     HostLbr,
@@ -29,6 +30,7 @@ from contract.trace import (
     Send,
     Setup,
     Switch,
+    UserMsr,
     VmEntry,
     VmExit,
 )
@@ -54,12 +56,9 @@ class CpuView:
 
 @dataclass(slots=True)
 class EventView:
-    """``since``: the serial number of the first branch after the event last became ACTIVE."""
-
     opened: EventOpen
     state: str
     cpu: int = -1
-    since: int = 0
 
     def wants(self, actor: str, branch: str, privilege: str) -> bool:
         """Whether the event asked for such a host-mode branch."""
@@ -98,9 +97,16 @@ class World:
         self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
         self.in_flight: set[tuple[str, bool, int]] = set()
         self.written: dict[str, set[int]] = {}
-        self.serials = [0] * len(hosts)
+        self.time = 0
 
     def apply(self, record: AnyRecord) -> None:
+        """Raises ValueError or LookupError where the record cannot follow what came before."""
+        if record.time < self.time:
+            raise ValueError(f"time is {record.time} ns, {self.time} ns have passed already")
+        self.time = record.time
+        least = _LEAST_CPU.get(type(record))
+        if least is not None and not least <= record.cpu < len(self.cpus):  # type: ignore[union-attr]
+            raise ValueError(f"cpu = {record.cpu}, expected {least} to {len(self.cpus) - 1}")  # type: ignore[union-attr]
         handler = _APPLY.get(type(record))
         if handler is not None:
             handler(self, record)
@@ -152,7 +158,7 @@ class World:
         self.cpus[r.cpu].task = r.next
 
     def _retired(self, r: Retired) -> None:
-        self.serials[self.hosts[r.cpu]] = r.first + r.count
+        _check_burst(r)
         cpu = self.cpus[r.cpu]
         cpu.tos_before = cpu.lbr.tos
         if r.recorded:
@@ -162,7 +168,7 @@ class World:
             )
 
     def _pmi(self, r: Pmi) -> None:
-        self.serials[self.hosts[r.cpu]] = r.first + r.count
+        _check_burst(r)
         if r.recorded:
             cpu = self.cpus[r.cpu]
             actor = self.actor_numbers[cpu.task]
@@ -182,7 +188,16 @@ class World:
             self.cpus[r.cpu].lbr.put(r.msr, r.value)
             vcpu = r.vcpu if isinstance(r, GuestMsr) else r.on_behalf
             if vcpu:
-                self.written.setdefault(vcpu, set()).add(r.value)
+                self._written(vcpu, r.value)
+
+    def _user_msr(self, r: UserMsr) -> None:
+        """Where an entry switches the whole LBR the value goes into the image that the entry loads: no register is
+        written now."""
+        if r.reached and not r.read:
+            self._written(r.vcpu, r.value)
+
+    def _written(self, vcpu: str, value: int) -> None:
+        self.written.setdefault(vcpu, set()).add(value)
 
     def _reset(self, r: LbrReset) -> None:
         lbr = self.cpus[r.cpu].lbr
@@ -204,8 +219,6 @@ class World:
 
     def _change(self, r: EventChange) -> None:
         event = self.events[r.event]
-        if r.new == "ACTIVE":
-            event.since = self.serials[self.hosts[r.cpu]]
         event.state, event.cpu = r.new, r.cpu
 
     def _close(self, r: EventClose) -> None:
@@ -228,6 +241,7 @@ _APPLY: dict[type, Callable[[World, Any], None]] = {
     VmExit: World._exit,
     GuestMsr: World._msr,
     HostMsr: World._msr,
+    UserMsr: World._user_msr,
     LbrReset: World._reset,
     LbrRestore: World._restore,
     HostLbr: World._host_lbr,
@@ -237,6 +251,18 @@ _APPLY: dict[type, Callable[[World, Any], None]] = {
     Send: World._send,
     Delivery: World._delivery,
 }
+
+
+_NO_CPU = (EventChange, EventFailed, EventOpen)
+"""Records that name no CPU where an event has none."""
+_LEAST_CPU: dict[type, int] = {
+    kind: -1 if kind in _NO_CPU else 0 for kind in get_args(AnyRecord) if "cpu" in kind.__struct_fields__
+}
+
+
+def _check_burst(r: Retired | Pmi) -> None:
+    if r.count < 1 or not 0 <= r.first <= SERIAL_LIMIT - r.count:
+        raise ValueError(f"{r.count} branches from serial {r.first}, serials are 0 to {SERIAL_LIMIT - 1}")
 
 
 def lbr_on(debugctl: int) -> bool:

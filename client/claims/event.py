@@ -86,7 +86,10 @@ def c23(lab: Lab) -> Iterator[Check]:
         answers = f"the read gives {_shown(run, 'vm0/0:f0')}, the write {_shown(run, 'vm0/0:w0')}"
         found = f"{said}; {answers}; LBR MSRs {'passed through all the same' if passed else 'intercepted'}"
         yield run.check(
-            "the failure leaks nothing", found, not passed and not run.broken(), failed.seq if failed else 0
+            "the failure leaks nothing, and the guest is told",
+            found,
+            not passed and not run.broken(),
+            failed.seq if failed else 0,
         )
 
 

@@ -5,14 +5,28 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
+from msgspec.structs import replace
 
 import kvm_svc.endpoint
-from contract.design import Design
+from contract.design import Design, Save
 from contract.messages import SchedOut
-from contract.trace import Access, AnyRecord, GuestMsr
+from contract.trace import Access, AnyRecord, GuestMsr, HostMsr, UserMsr
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.state import Hypervisor
-from tests.client.check.runs import HELD, HOST, IDLE, USE, finding, first, ordered, trace, verdicts
+from tests.client.check.runs import (
+    HELD,
+    HOST,
+    IDLE,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    outcomes,
+    renumbered,
+    trace,
+    verdicts,
+)
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
 NAME = "guest-clean"
@@ -86,3 +100,33 @@ def test_flags_that_a_guest_wrote_survive_a_switch() -> None:
         "vm0/0: a = rdmsr LBR_FROM[0];"
     )
     assert finding(trace(ordered(steps, head=head), MERGED), NAME).verdict == HELD
+
+
+def test_what_another_guest_wrote_is_not_its_own() -> None:
+    """Nobody saves: vm0 reads a value that vm1 wrote into the ring, and that is no branch of anybody."""
+    write = (
+        "host: run vm0/0 on cpu0; vm0/0: a = rdmsr LBR_TOS; host: run vm1/0 on cpu0; vm1/0: wrmsr LBR_FROM[2], 0x1111;"
+    )
+    read = "host: run %s on cpu0; %s: b = rdmsr LBR_FROM[2];"
+    design = replace(KVM_SWITCH, save=Save.NONE)
+
+    def judged(reader: str) -> list[AnyRecord]:
+        return trace(ordered(write + read % (reader, reader), actors="host, vm0/0, vm1/0", head=TWO), design)
+
+    violation, record = first(judged("vm0/0"), NAME)
+    assert isinstance(record, GuestMsr)
+    assert violation.text == "vm0/0 reads nobody's branch"
+    assert finding(judged("vm1/0"), NAME).verdict == HELD
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_what_user_space_wrote_for_the_guest(design: Design) -> None:
+    """A restore: the value is nobody's branch, and nothing has leaked, in a register or in an image."""
+    steps = "host: run vm0/0 on cpu0; user: a = set vm0/0 LBR_FROM[0], 0x1111; vm0/0: f = rdmsr LBR_FROM[0];"
+    records = trace(ordered(steps, actors="host, vm0/0, user"), design)
+
+    assert finding(records, NAME).verdict != VIOLATED
+    written = [r for r in records if isinstance(r, UserMsr) and not r.read and r.reached]
+    if written and outcomes(records)["vm0/0:f"] == 0x1111:
+        others = [r for r in records if r not in written and not isinstance(r, HostMsr)]
+        assert finding(renumbered(others), NAME).verdict == VIOLATED, "and nothing else excuses it"

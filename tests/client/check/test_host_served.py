@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+import perfcore_svc.machine.machine
 import perfcore_svc.perf.lbr
 from contract.design import Design
-from contract.trace import Retired, SampleTaken
+from contract.trace import LbrRestore, Retired, SampleTaken
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.lbr import lbr_read
@@ -98,3 +99,46 @@ def test_only_branches_of_this_spell_are_due(again: str, verdict: str) -> None:
     records[at] = msgspec.structs.replace(sample, from_ip=[], to_ip=[])
 
     assert finding(records, NAME).verdict == verdict
+
+
+@pytest.mark.parametrize("lbr", ["skylake", "haswell", "sandybridge"])
+def test_judged_when_serial_numbers_have_wrapped_around(lbr: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event is on when the numbers begin again at 0; what it asked for is due all the same."""
+    monkeypatch.setattr(perfcore_svc.machine.machine, "SERIAL_LIMIT", 20)
+    head = f"machine {{ cpus = 1; lbr = {lbr}; depth = 8; }}"
+    steps = "host: branch 18; host: h0 = open cpu0 pinned branch any; host: branch 3;" + SAMPLE
+    records = trace(ordered(steps, actors="host", head=head), MERGED)
+    at, sample = next((i, r) for i, r in enumerate(records) if isinstance(r, SampleTaken))
+
+    assert [r.first for r in records if isinstance(r, Retired)] == [0, 0]
+    assert finding(records, NAME).verdict == HELD
+    records[at] = msgspec.structs.replace(sample, from_ip=[], to_ip=[])
+    assert first(records, NAME)[0].text.startswith("the sample of h0 lacks 3 branches")
+
+
+def test_a_number_that_comes_again_is_a_new_branch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ring holds branches 0 to 2 when the event comes, and the same numbers again afterwards."""
+    monkeypatch.setattr(perfcore_svc.machine.machine, "SERIAL_LIMIT", 3)
+    steps = HOST + "host: disable h0; host: enable h0; host: branch 3;" + SAMPLE
+    records = trace(ordered(steps, actors="host", head="machine { cpus = 1; depth = 8; }"), MERGED)
+    at, sample = next((i, r) for i, r in enumerate(records) if isinstance(r, SampleTaken))
+
+    assert finding(records, NAME).verdict == HELD
+    records[at] = msgspec.structs.replace(sample, from_ip=[], to_ip=[])
+    assert finding(records, NAME).verdict == VIOLATED
+
+
+def test_what_perf_put_back_is_not_due() -> None:
+    """A task's call stack goes back when the task does: it is from before the event was last ACTIVE."""
+    head = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+    steps = (
+        "host: h0 = open task t0 branch call_stack user; host: h1 = open task vm0/0 branch call_stack user;"
+        "host: run t0 on cpu0; host: branch 2 call user; host: run vm0/0 on cpu0; host: branch 3 call user;"
+        "host: run t0 on cpu0;" + SAMPLE
+    )
+    records = trace(ordered(steps, actors="host", head=head), MERGED)
+    at, sample = next((i, r) for i, r in enumerate(records) if isinstance(r, SampleTaken))
+    records[at] = msgspec.structs.replace(sample, from_ip=[], to_ip=[])
+
+    assert any(isinstance(r, LbrRestore) and any(r.image.from_ip) for r in records)
+    assert finding(records, NAME).verdict == HELD

@@ -20,6 +20,7 @@ from contract.trace import (
     Access,
     AnyRecord,
     EventChange,
+    EventOpen,
     GuestMsr,
     LbrRestore,
     Retired,
@@ -105,6 +106,59 @@ def test_record_that_does_not_fit(bad: AnyRecord) -> None:
 
     assert error.place == "trace: record 31"
     assert "does not fit what came before" in str(error)
+
+
+def with_cpu(kind: type, cpu: int) -> tuple[list[AnyRecord], int]:
+    """The story with the CPU of its first record of this kind changed, and that record's number."""
+    records = story("merged")
+    at = next(i for i, r in enumerate(records) if isinstance(r, kind))
+    records[at] = msgspec.structs.replace(records[at], cpu=cpu)
+    return records, at + 1
+
+
+CPU_RECORDS: set[type] = {type(r) for r in central("merged") if hasattr(r, "cpu")}
+
+
+@pytest.mark.parametrize("kind", sorted(CPU_RECORDS, key=str), ids=lambda k: k.__name__)
+def test_a_cpu_that_is_none(kind: type) -> None:
+    """-1 is Python's last element, and no CPU; only an event can be on none."""
+    least = -1 if kind in (EventOpen, EventChange) else 0
+    for cpu in (least - 1, 1):
+        records, number = with_cpu(kind, cpu)
+        error = refused(records)
+        assert error.place == f"trace: record {number}"
+        assert f"cpu = {cpu}, expected {least} to 0" in str(error)
+
+
+def test_every_record_with_a_wrong_cpu() -> None:
+    records = [msgspec.structs.replace(r, cpu=-1) if isinstance(r, Retired) else r for r in story("merged")]
+    assert "cpu = -1" in str(refused(records))
+
+
+def test_time_does_not_run_backwards() -> None:
+    records = story("merged")
+    for record in records:
+        record.time = 1000 - record.seq
+    error = refused(records)
+
+    assert error.place == "trace: record 2"
+    assert "time is 998 ns, 999 ns have passed already" in str(error)
+
+
+def test_time_may_stand_still() -> None:
+    records = story("merged")
+    for record in records:
+        record.time = 7
+    assert verdicts(records) == verdicts(story("merged"))
+
+
+@pytest.mark.parametrize("changes", [{"count": 0}, {"count": -3}, {"first": -1}, {"first": 1 << 28}], ids=str)
+def test_branches_that_cannot_be(changes: dict[str, int]) -> None:
+    records = story("merged")
+    at = next(i for i, r in enumerate(records) if isinstance(r, Retired))
+    records[at] = msgspec.structs.replace(records[at], **changes)
+
+    assert refused(records).place == f"trace: record {at + 1}"
 
 
 @pytest.mark.parametrize(

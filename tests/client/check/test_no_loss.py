@@ -9,7 +9,7 @@ import perfcore_svc.perf.lbr
 from contract.design import Design, Save
 from contract.trace import Access, AnyRecord, GuestMsr, LbrReset
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, outcomes, trace
-from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from tests.designs import DESIGNS, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V8, VMX_TRANSITION
 
 NAME = "no-loss"
 every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
@@ -143,3 +143,30 @@ def test_tos_counts() -> None:
     violation, _ = first(trace(ordered(USE + HOST + AGAIN), KVM_SWITCH), NAME)
 
     assert violation.text == "vm0/0 reads TOS 1 where it left TOS 6"
+
+
+@pytest.mark.parametrize("thread", ["", " from t0"], ids=["own thread", "another task"])
+@pytest.mark.parametrize("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
+def test_user_space_writes_into_the_image_that_an_entry_loads(design: Design, thread: str) -> None:
+    """Whichever thread makes the ioctl: there is one image, and the guest must find the value in it."""
+    steps = USE + f"host: run t0 on cpu1; vm0/0: cpuid; user: a = set vm0/0 LBR_FROM[2], 0x1111{thread};"
+    head = (TASK % "skylake").replace("cpus = 1", "cpus = 2")
+    story = ordered(steps + "vm0/0: f = rdmsr LBR_FROM[2];", actors="host, vm0/0, user", head=head)
+    records = trace(story, design)
+
+    assert (outcomes(records)["user:a"], outcomes(records)["vm0/0:f"]) == (1, 0x1111)
+    assert finding(records, NAME).verdict == HELD
+    at, read = [(i, r) for i, r in enumerate(records) if isinstance(r, GuestMsr)][-1]
+    records[at] = replace(read, value=0)
+    assert first(records, NAME)[0].text == "vm0/0 reads 0 where it left nobody's branch"
+
+
+def test_a_position_that_user_space_wrote_counts() -> None:
+    steps = "host: run vm0/0 on cpu0; user: a = set vm0/0 LBR_TOS, 5; vm0/0: t = rdmsr LBR_TOS;"
+    records = trace(ordered(steps, actors="host, vm0/0, user"), MERGED)
+
+    assert outcomes(records)["vm0/0:t"] == 5
+    assert finding(records, NAME).verdict == HELD
+    at, read = [(i, r) for i, r in enumerate(records) if isinstance(r, GuestMsr | Access)][-1]
+    records[at] = replace(read, value=4)
+    assert first(records, NAME)[0].text == "vm0/0 reads TOS 4 where it left TOS 5"

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import DebugctlWrite, Denial, Design, FirstAccess
-from contract.trace import Access, GuestMsr
+from contract.trace import Access, GuestEvent, GuestMsr
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
-from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
 NAME = "no-silent-denial"
 READ_ZERO = replace(REVOKE_GP, denial=Denial.READ_ZERO)
@@ -87,3 +87,46 @@ def test_dead_event_left_behind_is_not_the_guests() -> None:
 
     assert isinstance(outcomes(records)["vm0/0:a"], int)
     assert finding(records, NAME).verdict != VIOLATED
+
+
+NO_CALL_STACK = "machine { cpus = 1; lbr = sandybridge; kernel = v5.12; }\nvm vm0 { lbr = on; }"
+"""Perf refuses the guest's event with EOPNOTSUPP."""
+TURN_ON = "host: run vm0/0 on cpu0; vm0/0: w = wrmsr DEBUGCTL, LBR;"
+
+
+def test_violated_by_a_write_taken_although_no_event_could_be_made() -> None:
+    records = trace(ordered(TURN_ON, head=NO_CALL_STACK), MERGED)
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, Access)
+    assert violation.text == (
+        "vm0/0 is told that its access succeeded although no event could be made for it (EOPNOTSUPP)"
+    )
+    (failed,) = [records[seq - 1] for seq in violation.because]
+    assert isinstance(failed, GuestEvent)
+
+
+def test_violated_by_passthrough_although_no_event_could_be_made() -> None:
+    """v7 opens passthrough with the first access, whatever becomes of the event."""
+    records = trace(ordered(TURN_ON + "vm0/0: a = rdmsr LBR_TOS;", head=NO_CALL_STACK), V7)
+    found = [records[v.seq - 1] for v in finding(records, NAME).violations]
+
+    assert [type(record) for record in found] == [Access, GuestMsr]
+
+
+@pytest.mark.parametrize(("design", "verdict"), [(FENCED, HELD), (REVOKE_GP, HELD), (KVM_SWITCH, IDLE)])
+def test_a_guest_without_an_event_that_is_told_or_needs_none(design: Design, verdict: str) -> None:
+    assert finding(trace(ordered(TURN_ON, head=NO_CALL_STACK), design), NAME).verdict == verdict
+
+
+def test_a_later_event_gives_the_right_again() -> None:
+    """A BTS event is in the way of the first attempt; it goes, and the next write makes the event."""
+    steps = (
+        "host: b = open cpu0 counter bts; host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; host: close b;"
+        "vm0/0: wrmsr DEBUGCTL, LBR;"
+    )
+    records = trace(ordered(steps), MERGED)
+    denied, served = [r for r in records if isinstance(r, Access)]
+
+    assert [v.seq for v in finding(records, NAME).violations] == [denied.seq]
+    assert served.result == "done"

@@ -49,7 +49,9 @@ def test_a_loss_breaks_what_it_did_not_before() -> None:
     found = stand()
     broken = {name for name, by in found.lossy.items() if by["revoke-gp"].verdict == "violated"}
     assert broken >= {"one-owner", "agreement", "revoke-completes"}
-    assert {by["revoke-gp"].verdict for by in found.delivered.values()} == {"held"}
+    delivered = {name: by["revoke-gp"].verdict for name, by in found.delivered.items()}
+    assert {name for name, verdict in delivered.items() if verdict != "held"} == {"user-clean"}
+    assert delivered["user-clean"] == "not exercised", "user space reads nothing in these two"
     assert "violated" not in {by["fenced"].verdict for by in found.lossy.values()}
 
 

@@ -51,7 +51,7 @@ def contended(rng: Random) -> Scenario:
 _USER = (
     "reset vm0/0;",
     "stop_lbr vm0/0;",
-    "u = get vm0/0 LBR_TOS;",
+    "u = get vm0/0 LBR_FROM[1];",
     "u = set vm0/0 DEBUGCTL, LBR;",
     "u = get vm0/0 LBR_TOS from t0;",
 )
