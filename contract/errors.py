@@ -24,6 +24,7 @@ class InputError(LbrlabError):
 
     def __init__(self, message: str, place: str = "") -> None:
         super().__init__(f"{place}: {message}" if place else message)
+        self.message = message
         self.place = place
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from client.litmus import ast as a
-from client.litmus.text import expr_text
+from client.litmus.text import expr_text, under_text
 from contract.trace import AnyRecord, Outcome
 
 Value = int | str | dict[str, int | str]
@@ -42,8 +42,7 @@ def result_of(
 
 
 def final_text(final: a.Final) -> str:
-    under = f" under {', '.join(final.under)}" if final.under else ""
-    return f"{final.quantifier} ({expr_text(final.expr)}){under}"
+    return f"{final.quantifier} ({expr_text(final.expr)}){under_text(final.under)}"
 
 
 @dataclass(slots=True)

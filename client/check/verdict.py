@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from client.check.final import Registers, final_text, registers_of, result_of
+from client.check.expected import VIOLATED, asked_of, expected_verdicts, stated_violations
+from client.check.final import UNDECIDED, Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
-from client.litmus.ast import Final, Scenario
+from client.litmus.ast import Scenario
 from client.tape.faults import unmet_text
 from contract.errors import ExitCode
 from contract.trace import AnyRecord, End, Rest, Setup
 
 EXIT_CODES = {
     "held": ExitCode.HELD,
+    "expected": ExitCode.HELD,
     "violated": ExitCode.VIOLATED,
     "failed": ExitCode.SYSTEM_FAILED,
     "undecided": ExitCode.UNDECIDED,
@@ -20,6 +22,7 @@ EXIT_CODES = {
 
 
 NOT_ASKED = "not asked"
+CONDITION = "condition"
 
 
 class FinalResult(msgspec.Struct):
@@ -31,10 +34,13 @@ class FinalResult(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """``verdict``: ``violated`` (an invariant, or a final ~exists or forall), ``failed`` (a service did),
-    ``undecided`` (a thread never finished, the trace has no end, a fault did not apply, exists was not witnessed, or
-    nothing was exercised), else ``held``.
-    ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for."""
+    """``verdict``: ``violated`` (an invariant that is not expected to be, a final ~exists or forall, an expectation),
+    ``failed`` (a service did), ``undecided`` (a thread never finished, the trace has no end, a fault
+    did not apply, exists was not witnessed, or nothing was exercised), ``expected`` (all is as it should be, some
+    invariants violated), else ``held``.
+    ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for.
+    ``surprises``: each thing that is not as it should be: an invariant that is violated, ``condition`` (the final one
+    is false), ``expect violated X`` (it did not come so), ``undecided``; none of a run that failed."""
 
     verdict: str
     why: str
@@ -42,6 +48,7 @@ class Verdict(msgspec.Struct):
     outcome: Registers
     final: FinalResult | None
     unfinished: dict[str, str]
+    surprises: list[str] = []
 
     @property
     def exit_code(self) -> ExitCode:
@@ -58,45 +65,54 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
     ended = next((r for r in records if isinstance(r, End)), None)
     unfinished = ended.unfinished if ended else {}
     still = unfinished if ended else [block.name for block in scenario.blocks]
+    design = next((r.design for r in records if isinstance(r, Setup)), "")
+    expected = expected_verdicts(scenario, design)
     if scenario.final is not None and not failed:
-        asked = _asked(scenario.final, records)
+        asked = asked_of(scenario.final.under, design)
         actors = {actor for thread in still for actor in thread.split("+")}
         result = result_of(scenario.final, outcome, verdicts, actors) if asked else NOT_ASKED
         final = FinalResult(final_text(scenario.final), result)
+        if result == "held":
+            expected |= dict.fromkeys(stated_violations(scenario.final, verdicts), VIOLATED)
     open_ends = [unmet_text(fault) for fault in unmet]
     if not failed and not isinstance(records[-1], Rest):
         open_ends.append(f"the trace ends at record {len(records)}, before the run did")
-    verdict, why = _decide(findings, final, unfinished, failed, open_ends)
-    return Verdict(verdict, why, findings, outcome, final, unfinished)
+    open_ends += [f"not finished: {_waits(unfinished)}"] if unfinished else []
+    surprises, (verdict, why) = _decide(verdicts, expected, final, failed, open_ends)
+    return Verdict(verdict, why, findings, outcome, final, unfinished, surprises)
 
 
-def _asked(final: Final, records: list[AnyRecord]) -> bool:
-    design = next((r.design for r in records if isinstance(r, Setup)), "")
-    return not final.under or design in final.under
+def _waits(unfinished: dict[str, str]) -> str:
+    return ", ".join(f"{thread} ({why or 'could step'})" for thread, why in unfinished.items())
 
 
 def _decide(
-    findings: list[Finding],
-    final: FinalResult | None,
-    unfinished: dict[str, str],
-    failed: str,
-    open_ends: list[str],
-) -> tuple[str, str]:
-    broken = [f.invariant for f in findings if f.verdict == "violated"]
-    held = sum(f.verdict == "held" for f in findings)
+    verdicts: dict[str, str], expected: dict[str, str], final: FinalResult | None, failed: str, open_ends: list[str]
+) -> tuple[list[str], tuple[str, str]]:
+    """The surprises; and the verdict with its reason. ``open_ends``: why the run is not over."""
+    broken = [name for name, verdict in verdicts.items() if verdict == VIOLATED]
+    held = sum(verdict == "held" for verdict in verdicts.values())
+    wrong = {name: name for name in broken if expected.get(name) != VIOLATED}
+    if final is not None and final.result == VIOLATED:
+        wrong[CONDITION] = final.condition
+    missing = {
+        f"expect {wanted.replace(' ', '-')} {name}": f"{name} is {verdicts[name]}, expected {wanted}"
+        for name, wanted in expected.items()
+        if verdicts[name] not in (wanted, VIOLATED)
+    }
     if failed:
-        return "failed", failed
+        return [], ("failed", failed)
+    if wrong or (missing and not open_ends):
+        every = wrong | missing
+        return list(every), (VIOLATED, "; ".join(every.values()) if missing else ", ".join(every.values()))
+    undecided = "; ".join(open_ends)
+    if not undecided and final is not None and final.result == "not witnessed":
+        undecided = f"not witnessed on this tape: {final.condition}"
+    if not undecided and not held and not broken and (final is None or final.result == NOT_ASKED):
+        undecided = "nothing that could have broken an invariant happened"
+    if undecided:
+        return [UNDECIDED], (UNDECIDED, undecided)
+    summary = f"{held} invariant{'s' * (held != 1)} held, {len(verdicts) - held - len(broken)} not exercised"
     if broken:
-        return "violated", ", ".join(broken)
-    if final is not None and final.result == "violated":
-        return "violated", final.condition
-    if open_ends:
-        return "undecided", "; ".join(open_ends)
-    if unfinished:
-        waits = (f"{thread} ({why or 'could step'})" for thread, why in unfinished.items())
-        return "undecided", f"not finished: {', '.join(waits)}"
-    if final is not None and final.result == "not witnessed":
-        return "undecided", f"not witnessed on this tape: {final.condition}"
-    if not held and (final is None or final.result == NOT_ASKED):
-        return "undecided", "nothing that could have broken an invariant happened"
-    return "held", f"{held} invariant{'s' * (held != 1)} held, {len(findings) - held} not exercised"
+        return [], ("expected", f"{', '.join(broken)} violated as expected; {summary}")
+    return [], ("held", summary)

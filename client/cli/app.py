@@ -125,6 +125,12 @@ def run_command(
         list[str] | None,
         typer.Option(metavar="NAME=N", help="Another number for a 'let' of the scenario. May be repeated."),
     ] = None,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="E", help="VERDICT INVARIANT,...: 'violated no-loss' is as it should be. May be repeated."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="RUN", help="Where the run file goes (lbrlab-runs/...).")
     ] = None,
@@ -153,6 +159,7 @@ def run_command(
             then_default,
             tuple(fault or ()),
             tuple(let or ()),
+            tuple(expect or ()),
             output,
             timeout,
         ),

@@ -28,14 +28,15 @@ from contract.design import Design
 from contract.errors import ExitCode, InputError
 from contract.spec import KERNELS
 
-LETTERS = {"held": "+", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
-_CELLS = {"X": "[bold red]X[/]", "x": "[red]x[/]", "?": "[yellow]?[/]", "!": "[bold red]![/]", "+": "[green]+[/]"}
+LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
+_STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "+": "green", "e": "green"}
 LEGEND = (
-    "+ held   X an invariant is violated   x only the scenario's own condition is   ? undecided on the default tape"
-    "   / it cannot be run   ! failed"
+    "+ held   e violated as expected   X an invariant is violated   x only the scenario's own condition or expectation"
+    "   ? undecided on the default tape   / it cannot be run   ! failed"
 )
 EXIT_CODES = {
     "held": ExitCode.HELD,
+    "expected": ExitCode.HELD,
     "violated": ExitCode.VIOLATED,
     "undecided": ExitCode.UNDECIDED,
     "impossible": ExitCode.UNDECIDED,
@@ -202,7 +203,7 @@ def _print(
 ) -> None:
     table = across("scenario", designs)
     for row in rows:
-        table.add_row(row[0].scenario, *(_CELLS.get(letter := _letter(cell), letter) for cell in row))
+        table.add_row(row[0].scenario, *(_styled(_letter(cell)) for cell in row))
     print_table(out, table)
     out.print(key_of(designs), style="bold", soft_wrap=True)
     out.print(LEGEND, style="dim", soft_wrap=True)
@@ -211,6 +212,10 @@ def _print(
     print_table(out, worst_table(summary, designs))
     out.print(WORST_LEGEND, style="dim")
     out.print()
+
+
+def _styled(letter: str) -> str:
+    return f"[{style}]{letter}[/]" if (style := _STYLES.get(letter)) else letter
 
 
 def _print_reasons(out: Console, cells: list[Cell]) -> None:

@@ -17,6 +17,7 @@ from client.cli.runs import (
     play,
     read_tape,
     tape_of,
+    with_expects,
     with_lets,
 )
 from client.cli.services import Services
@@ -43,6 +44,7 @@ class RunRequest:
     then_default: bool
     faults: tuple[str, ...]
     lets: tuple[str, ...]
+    expects: tuple[str, ...]
     output: Path | None
     timeout: float
 
@@ -54,6 +56,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
     faults = tape.faults if tape else chosen_faults(request.faults)
     scenario = with_lets(again.read_scenario() if again else find_scenario(request.file), request.lets)
+    scenario = with_expects(scenario, request.expects)
     request.services.check_count(scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])

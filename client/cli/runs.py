@@ -17,7 +17,8 @@ from client.designs import DESIGNS, all_designs
 from client.drive.play import Played, Player
 from client.drive.wire import SINGLE, Layout, Wire
 from client.litmus import Scenario, library, library_path, load, parse, validate
-from client.litmus.words import hint, unknown
+from client.litmus.ast import Expect
+from client.litmus.words import hint, quote, unknown
 from client.run_file import RunFile, kept_beside, load_run, run_file, save
 from client.tape.decisions import Decision, numbered_tape
 from client.tape.faults import Fault, faults_met, parse_fault
@@ -39,7 +40,8 @@ class Judged:
 def find_scenario(name: str) -> Scenario:
     """A litmus file by path, or one of the library by name; the designs that it speaks of exist."""
     scenario = _scenario(name)
-    for design in scenario.final.under if scenario.final else ():
+    named = [*(scenario.final.under if scenario.final else ()), *(d for e in scenario.expects for d in e.under)]
+    for design in named:
         if design not in DESIGNS and design not in all_designs():
             raise InputError(f"under {design}: {unknown('design', design, tuple(all_designs()))}", name)
     return scenario
@@ -82,6 +84,28 @@ def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
     except InputError as error:
         raise InputError(str(error), f"--let {', '.join(texts)}") from None
     return changed
+
+
+def with_expects(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with expectations of the command line, each given as ``violated no-loss, no-leak``. They are of this
+    run, whatever its design, and come before what the scenario expects of the same invariants."""
+    for text in texts:
+        place = f"--expect {quote(text)}"
+        verdict, _, names = text.strip().partition(" ")
+        if not names.strip():
+            raise InputError("expected VERDICT INVARIANT, for example 'violated no-loss'", place)
+        given = Expect(verdict, tuple(name.strip() for name in names.split(",")))
+        others = (replace(e, invariants=_without(e.invariants, given.invariants)) for e in scenario.expects)
+        scenario = replace(scenario, expects=[*(e for e in others if e.invariants), given])
+        try:
+            validate(scenario)
+        except InputError as error:
+            raise InputError(error.message, place) from None
+    return scenario
+
+
+def _without(names: tuple[str, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in taken)
 
 
 def is_run_file(path: Path) -> bool:
@@ -196,7 +220,7 @@ def short_name(name: str) -> str:
 def _other_of_library(scenario: Scenario) -> bool:
     """True for a scenario that has the name of another one in the library."""
     path = library_path(scenario.name)
-    return path.is_file() and replace(load(path), lets={}) != replace(scenario, lets={})
+    return path.is_file() and replace(load(path), lets={}, expects=[]) != replace(scenario, lets={}, expects=[])
 
 
 def keep(run: RunFile, scenario: Scenario, path: Path | None, label: str = "") -> Path | None:

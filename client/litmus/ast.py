@@ -520,12 +520,22 @@ class Final(msgspec.Struct, frozen=True):
     under: tuple[str, ...] = ()
 
 
+class Expect(msgspec.Struct, frozen=True):
+    """``expect violated no-loss, no-leak under v7, merged;``: the verdict that invariants must have, under these
+    designs or all. A violation that is expected is as it should be, one that does not happen is not."""
+
+    verdict: str
+    invariants: tuple[str, ...]
+    under: tuple[str, ...] = ()
+
+
 class Scenario(msgspec.Struct, eq=False):
     """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM; each exists on every host.
 
     ``machine`` is the first host, ``hosts`` are the others; CPUs count on from one to the next. ``kvms`` are the KVM
     services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said. ``lets``, ``let exits =
-    8;``: numbers that every actor's expressions can name, and that a run may set otherwise. ``file``: what errors at
+    8;``: numbers that every actor's expressions can name, and that a run may set otherwise. ``expects``: what is
+    expected of invariants. ``file``: what errors at
     run time call the text that it comes from ("": built in Python); not compared."""
 
     name: str
@@ -539,6 +549,7 @@ class Scenario(msgspec.Struct, eq=False):
     kvms: list[KvmSpec] = []
     homes: dict[str, str] = {}
     lets: dict[str, int] = {}
+    expects: list[Expect] = []
     file: str = ""
 
     def __eq__(self, other: object) -> bool:

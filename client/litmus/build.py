@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from client.litmus.ast import AnyStmt, Block, Expr, Final, HostSpec, KvmSpec, Scenario, Step
+from client.litmus.ast import AnyStmt, Block, Expect, Expr, Final, HostSpec, KvmSpec, Scenario, Step
 from client.litmus.validate import validate
 from contract.control import MachineSpec, VmSpec
 
@@ -61,6 +61,7 @@ class Story:
         self._lets = dict(lets or {})
         self._blocks: list[Block] = []
         self._final: Final | None = None
+        self._expects: list[Expect] = []
 
     def host(self, *stmts: AnyStmt, actor: str = "host") -> Story:
         return self._block([actor], ((actor, stmt) for stmt in stmts))
@@ -85,6 +86,11 @@ class Story:
     def forall(self, expr: Expr, *under: str) -> Story:
         return self._finally("forall", expr, under)
 
+    def expect(self, verdict: str, *invariants: str, under: tuple[str, ...] = ()) -> Story:
+        """``verdict``: held, violated or not-exercised."""
+        self._expects.append(Expect(verdict, invariants, under))
+        return self
+
     def scenario(self) -> Scenario:
         """The scenario so far, valid or InputError."""
         out = Scenario(
@@ -99,6 +105,7 @@ class Story:
             list(self._kvms),
             dict(self._homes),
             dict(self._lets),
+            list(self._expects),
         )
         validate(out)
         return out

@@ -8,7 +8,7 @@ from lark import Token
 
 from client.litmus import ast as a
 from client.litmus.limits import MAX_NESTING
-from client.litmus.lower_final import lower_final
+from client.litmus.lower_final import lower_expect, lower_final
 from client.litmus.lower_operand import first
 from client.litmus.lower_step import StatementReader
 from client.litmus.numerals import numeral
@@ -34,7 +34,9 @@ class _Lowering:
 
     def scenario(self, tree: Node) -> a.Scenario:
         name, *rest = tokens(tree)
-        out = a.Scenario(self.places.mark(("name",), name), tasks=[], vms=[], blocks=[], hosts=[], kvms=[], homes={})
+        out = a.Scenario(
+            self.places.mark(("name",), name), tasks=[], vms=[], blocks=[], hosts=[], kvms=[], homes={}, expects=[]
+        )
         if rest:
             self.places.mark(("purpose",), rest[0])
             out.purpose = _purpose(rest[0])
@@ -53,6 +55,8 @@ class _Lowering:
                     self.constant(node, out)
                 case "block":
                     out.blocks.append(self.block(node, len(out.blocks)))
+                case "expect":
+                    out.expects.append(lower_expect(node, len(out.expects), self.places))
                 case _:
                     out.final = lower_final(node, self.places)
         return out

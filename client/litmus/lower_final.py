@@ -20,14 +20,21 @@ def lower_final(node: Node, places: Places) -> a.Final:
     quantifier = "".join(map(str, tokens(node)))
     condition, *under = trees(node)
     places.mark(("final",), first(node))
-    return a.Final(quantifier, _expr(condition, places, ("final", "expr")), _designs(under, places))
+    return a.Final(quantifier, _expr(condition, places, ("final", "expr")), _designs(under, places, ("final",)))
 
 
-def _designs(under: list[Node], places: Places) -> tuple[str, ...]:
+def lower_expect(node: Node, nth: int, places: Places) -> a.Expect:
+    path: Path = ("expect", nth)
+    verb, verdict, *names = tokens(node)
+    places.mark(path, verb)
+    places.mark((*path, "verdict"), verdict)
+    invariants = tuple(places.mark((*path, "invariant", i), name) for i, name in enumerate(names))
+    return a.Expect(str(verdict), invariants, _designs(list(trees(node)), places, path))
+
+
+def _designs(under: list[Node], places: Places, path: Path) -> tuple[str, ...]:
     names = [token for node in under for token in tokens(node) if token.type == "WORD"]
-    for i, name in enumerate(names):
-        places.mark(("final", "under", i), name)
-    return tuple(map(str, names))
+    return tuple(places.mark((*path, "under", i), name) for i, name in enumerate(names))
 
 
 def _expr(node: Node, places: Places, path: Path) -> a.Expr:

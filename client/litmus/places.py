@@ -7,7 +7,7 @@ from typing import NoReturn
 from lark import Token
 
 from client.litmus.ast import Scenario, Step, bodies
-from client.litmus.text import statement_text
+from client.litmus.text import expect_text, statement_text
 from client.litmus.words import quote
 from contract.errors import InputError
 
@@ -64,6 +64,8 @@ def describe(scenario: Scenario, path: Path) -> str:
             where = f"kvm {quote(scenario.kvms[i].name)}"
         case ("let", str(name), *_):
             where = f"let {quote(name)}"
+        case ("expect", int(i), *_):
+            where = expect_text(scenario.expects[i])
         case ("task", int(i), *_):
             where = f"task {quote(scenario.tasks[i])}"
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from client.litmus.ast import And, Block, Final, For, If, Or, Repeat, Scenario, Step, While
-from client.litmus.text import bracketed_text, expr_text, head_text, statement_text
+from client.litmus.text import bracketed_text, expect_text, expr_text, head_text, statement_text, under_text
 from client.litmus.validate import validate
 from contract.control import MachineSpec, VmSpec
 
@@ -44,6 +44,8 @@ def _rows(scenario: Scenario) -> list[Row]:
     rows: list[Row] = [(line, None) for line in [*head, "", *declarations]]
     for block in scenario.blocks:
         rows += [("", None), *_block(block)]
+    if scenario.expects:
+        rows += [("", None), *((f"{expect_text(expect)};", None) for expect in scenario.expects)]
     if scenario.final is not None:
         rows += [("", None), *((line, None) for line in _final(scenario.final))]
     return rows
@@ -124,7 +126,7 @@ def _if(step: Step, stmt: If, mixed: bool, start: str, indent: str) -> list[Row]
 def _final(final: Final) -> list[str]:
     """On one line if it fits, else the outermost operands below each other."""
     head = f"{final.quantifier} ("
-    end = f") under {', '.join(final.under)}" if final.under else ")"
+    end = f"){under_text(final.under)}"
     line = f"{head}{expr_text(final.expr)}{end}"
     if len(line) < WIDTH or not isinstance(final.expr, And | Or):
         return [line]

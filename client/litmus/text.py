@@ -223,5 +223,14 @@ def expr_text(expr: a.Expr) -> str:
             return " \\/ ".join(map(bracketed_text, args))
 
 
+def expect_text(expect: a.Expect) -> str:
+    return f"expect {expect.verdict} {', '.join(expect.invariants)}{under_text(expect.under)}"
+
+
+def under_text(under: tuple[str, ...]) -> str:
+    """The designs that something is asked of, nothing for all."""
+    return f" under {', '.join(under)}" if under else ""
+
+
 def bracketed_text(expr: a.Expr) -> str:
     return f"({expr_text(expr)})" if isinstance(expr, a.And | a.Or) else expr_text(expr)

@@ -9,7 +9,7 @@ from client.litmus import ast as a
 from client.litmus.limits import MAX_KVMS, MAX_NESTING, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
 from client.litmus.msr import taken
 from client.litmus.places import Path, describe
-from client.litmus.validate_final import check_final
+from client.litmus.validate_final import check_expects, check_final
 from client.litmus.validate_step import StepChecker
 from client.litmus.words import actor_kind, hint, is_name, quote, unknown
 from contract.control import MachineSpec
@@ -66,6 +66,7 @@ class _Checker:
         for b, block in enumerate(scenario.blocks):
             for s, step in enumerate(block.steps):
                 self.step(step, block, steps, ("block", b, "step", s))
+        check_expects(scenario.expects, self.fail)
         if scenario.final is not None:
             check_final(scenario.final, steps.registers, self.fail)
 

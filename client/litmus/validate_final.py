@@ -38,10 +38,34 @@ _USUAL = {
 def check_final(final: a.Final, registers: Registers, fail: Fail) -> None:
     if final.quantifier not in QUANTIFIERS:
         fail(unknown("quantifier", final.quantifier, QUANTIFIERS), "final")
-    for i, name in enumerate(final.under):
-        if not is_name(name) or name in final.under[:i]:
-            fail(f"{quote(name)} cannot name a design here: malformed, or named before", "final", "under", i)
+    _check_under(final.under, ("final",), fail)
     _FinalChecker(registers, fail).expr(final.expr, ("final", "expr"))
+
+
+def check_expects(expects: list[a.Expect], fail: Fail) -> None:
+    """Each names verdicts and invariants that there are, and one verdict for each invariant under each design."""
+    for nth, expect in enumerate(expects):
+        path = ("expect", nth)
+        if expect.verdict not in VERDICTS:
+            fail(unknown("verdict", expect.verdict, VERDICTS), *path, "verdict")
+        if not expect.invariants:
+            fail("expect needs an invariant", *path)
+        _check_under(expect.under, path, fail)
+        for i, name in enumerate(expect.invariants):
+            if name not in INVARIANTS:
+                fail(unknown("invariant", name, INVARIANTS), *path, "invariant", i)
+            both = any(
+                name in other.invariants and (not other.under or not expect.under or {*other.under} & {*expect.under})
+                for other in expects[:nth]
+            )
+            if both or name in expect.invariants[:i]:
+                fail(f"a verdict of {quote(name)} is expected twice", *path, "invariant", i)
+
+
+def _check_under(under: tuple[str, ...], path: Path, fail: Fail) -> None:
+    for i, name in enumerate(under):
+        if not is_name(name) or name in under[:i]:
+            fail(f"{quote(name)} cannot name a design here: malformed, or named before", *path, "under", i)
 
 
 class _FinalChecker:

@@ -14,7 +14,7 @@ from perfcore_svc.perf.pmu import FIXED_EVENTS
 
 # The grammar's keywords: none of them can be a name. A test keeps the two the same.
 RESERVED = frozenset(
-    {"LBR", "machine", "kvm", "task", "vm", "let", "on", "in", "exists", "forall", "invariant"}
+    {"LBR", "machine", "kvm", "task", "vm", "let", "on", "in", "expect", "exists", "forall", "invariant"}
     | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "state", "branch", "advance"}
     | {"mux", "mediate", "unmediate", "group"}
     | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop"}

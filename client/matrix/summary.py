@@ -37,5 +37,5 @@ def _worst_of(cells: list[Cell], design: str, invariant: str) -> Worst:
 def overall(cells: list[Cell]) -> str:
     """One verdict for the whole matrix: the worst that any cell has."""
     verdicts = {cell.verdict for cell in cells}
-    order = ("failed", "violated", "undecided", "impossible", "held")
+    order = ("failed", "violated", "undecided", "impossible", "expected", "held")
     return next((verdict for verdict in order if verdict in verdicts), "undecided")

@@ -28,7 +28,8 @@ class ViolationDocument(msgspec.Struct):
 
 
 class RunDocument(msgspec.Struct, kw_only=True):
-    """``run``, ``check``. ``verdict``: held, violated, failed or undecided; ``exit_code``: what the command ends with.
+    """``run``, ``check``. ``verdict``: held, expected, violated, failed or undecided; ``exit_code``: what the command
+    ends with. ``surprises``: what is not as expected, as in ``Verdict``.
     ``invariants``: name to held, violated or not exercised. ``outcome``: ``actor:register`` to a number, a word or a
     table of fields. ``operations``: what the silicon counted. ``run``: path of the
     run file."""
@@ -44,6 +45,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     outcome: Registers
     final: FinalResult | None
     unfinished: dict[str, str]
+    surprises: list[str]
     faults: list[AppliedFault]
     failure: Failure | None
     operations: dict[str, int]
@@ -150,6 +152,7 @@ def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str
         outcome=verdict.outcome,
         final=verdict.final,
         unfinished=verdict.unfinished,
+        surprises=verdict.surprises,
         faults=run.faults,
         failure=run.failure,
         operations=operations,

@@ -72,7 +72,7 @@ def _letters() -> Iterator[str]:
 
 def print_run(console: Console, run: RunDocument) -> None:
     """One run at a glance: verdict, invariants, registers, what went wrong and where."""
-    colour = {"held": "green", "violated": "red"}.get(run.verdict, "yellow")
+    colour = {"held": "green", "expected": "green", "violated": "red"}.get(run.verdict, "yellow")
     name = f"{run.scenario} under {run.design} on {run.wire}"
     console.print(f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", soft_wrap=True)
     for invariant, verdict in run.invariants.items():

@@ -7,6 +7,7 @@ import pytest
 from client.drive.grpc_wire import GrpcWire
 from client.drive.play import Player
 from client.drive.sim import SimWire
+from client.drive.wire import Wire
 from client.litmus import library_path, load, parse
 from client.tape.decisions import format_tape
 from client.tape.policy import DefaultPolicy, ReplayPolicy
@@ -47,6 +48,7 @@ vm0/0 { a = rdmsr LBR_TOS; b = rdmsr LBR_TOS; if a = b { same = 1; } }"""
 
 def test_a_comparison_of_no_number_ends_the_run_on_both_wires(wire: GrpcWire) -> None:
     story = parse(COMPARES, "compares.litmus")
-    for one in (SimWire(), wire):
-        with pytest.raises(InputError, match="^compares.litmus:3: vm0/0 compares 'a', which holds #GP and no number"):
+    wires: list[Wire] = [SimWire(), wire]
+    for one in wires:
+        with pytest.raises(InputError, match=r"^compares\.litmus:3: vm0/0 compares 'a', which holds #GP and no number"):
             Player(one, story, MERGED, DefaultPolicy()).play()

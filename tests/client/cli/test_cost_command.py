@@ -258,7 +258,10 @@ def test_a_picture_is_the_same_when_drawn_again() -> None:
         ([EXITS, *FEW, "--vary", "exits=9..1"], "--vary exits=9..1: 0 values, expected 2 to 64"),
         ([EXITS, *FEW, "--vary", "exits=2,2"], "--vary exits=2,2: 1 values, expected 2 to 64"),
         ([EXITS, *FEW, "--vary", "exits=1..65"], "--vary exits=1..65: 65 values, expected 2 to 64"),
-        ([EXITS, *FEW, "--vary", "exits=1,99999"], f"{EXITS}:16: host+vm0/0 carries out more than 20000 statements"),
+        (
+            [EXITS, *FEW, "--vary", "exits=1,99999"],
+            f"{EXITS}.litmus:16: host+vm0/0 carries out more than 20000 statements",
+        ),
         (["guest-alone", "--designs", "v7", "--vary", "exits=1,2"], "--vary exits=1,2: guest-alone has no let"),
         (["guest-alone", "--designs", "v7", "--picture", "x.png"], "--picture: guest-alone has no let to draw"),
         ([EXITS, *FEW, "--picture", "x.gif"], "x.gif: expected a name that ends in .png, .svg, .pdf"),

@@ -93,7 +93,7 @@ def test_a_condition_that_fails_alone_is_a_violation_of_its_own_letter() -> None
     result = matrix("merged", written(ASKS.format("forall")))
 
     assert (result.exit_code, rows(result)) == (1, {"asks": ["x"]})
-    assert "x only the scenario's own condition is" in result.stdout
+    assert "x only the scenario's own condition or expectation" in result.stdout
 
 
 # The document --------------------------------------------------------------------------------------------

@@ -44,6 +44,13 @@ BURSTS = st.one_of(st.integers(1, 12), st.integers(1, 1_000_000))
 UNITS = st.sampled_from([1, 1_000, 1_000_000])
 VALUES = st.one_of(st.integers(0, 64), st.integers(0, MASK64))
 PERIODS = st.sampled_from([0, 0, 0, 3, 100, 10_000, (1 << 47) - 1])
+UNDER = st.sampled_from([(), ("v8",), ("fenced", "v7")])
+EXPECTS = st.builds(
+    a.Expect,
+    st.sampled_from(VERDICTS),
+    st.lists(st.sampled_from(INVARIANTS), min_size=1, max_size=3, unique=True).map(tuple),
+    UNDER,
+)
 EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
 
 
@@ -364,8 +371,7 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6, *, bounded: bool = True) -> a
     final = None
     if draw(st.booleans()):
         expr = draw(_expressions(list(actors.values())))
-        final = a.Final(
-            draw(st.sampled_from(QUANTIFIERS)), expr, draw(st.sampled_from([(), ("v8",), ("fenced", "v7")]))
-        )
+        final = a.Final(draw(st.sampled_from(QUANTIFIERS)), expr, draw(UNDER))
     name = draw(st.sampled_from(["story", "host-event-takes-lbr", "C4_v8"]))
-    return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final, lets=dict(lets))
+    expects = [draw(EXPECTS)] if draw(st.booleans()) else []
+    return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final, lets=dict(lets), expects=expects)
