@@ -53,8 +53,9 @@ class CreateEvent(Message):
 
 
 class CreateCounter(Message):
-    """``perf_event_create_kernel_counter`` for general counter ``counter`` of the guest: counts branches that the guest
-    retires at ``levels``, and overflows each ``period`` of them. Answered by EventCreated with the same ``request``."""
+    """``perf_event_create_kernel_counter`` for counter ``counter`` of the guest (fixed ones from 32): counts branches
+    that the guest retires at ``levels``, and overflows each ``period`` of them. Answered by EventCreated with the same
+    ``request``."""
 
     vcpu: str
     request: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contract.control import MachineSpec, VmSpec
 from contract.errors import RefusedError
+from contract.kernels import KERNELS, unknown_kernel
 from contract.provenance import SERIAL_LIMIT
 from contract.x86 import LbrModel, lbr_model
 
-KERNELS = ("v5.3", "v5.12", "v6.16")
 CPUS_LIMIT = 64
 """CPUs of all hosts of a run together."""
 HOSTS_LIMIT = 4
@@ -40,7 +40,7 @@ def machine_model(spec: MachineSpec) -> LbrModel:
     if spec.pmu not in PMUS:
         raise RefusedError(f"unknown PMU {spec.pmu!r}, expected one of {', '.join(PMUS)}")
     if spec.kernel not in KERNELS:
-        raise RefusedError(f"unknown kernel {spec.kernel!r}, expected one of {', '.join(KERNELS)}")
+        raise RefusedError(unknown_kernel(spec.kernel))
     try:
         return lbr_model(spec.lbr, spec.depth)
     except ValueError as error:

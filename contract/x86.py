@@ -27,12 +27,24 @@ MSR_CORE_LBR_TO = 0x60
 MSR_PMC = 0xC1
 MSR_EVENTSEL = 0x186
 MSR_PMC_FULL = 0x4C1
+MSR_FIXED_CTR = 0x309
+MSR_FIXED_CTR_CTRL = 0x38D
 MSR_GLOBAL_STATUS = 0x38E
 MSR_GLOBAL_CTRL = 0x38F
 MSR_GLOBAL_OVF_CTRL = 0x390
+PEBS_MSRS = (0x3F1, 0x600, 0x3F2)
+"""PEBS_ENABLE, DS_AREA, PEBS_DATA_CFG."""
+LAST_BRANCH_MSRS = (0x1DB, 0x1DC, 0x1DD, 0x1DE)
+"""LASTBRANCHFROMIP, LASTBRANCHTOIP, LASTINTFROMIP, LASTINTTOIP: not the LBR of the parts that the model has."""
+FIXED_COUNTER = 32
+"""The number of the first fixed counter, which is its bit in the global registers; general ones begin at 0."""
+COUNTER_WIDTH = (1 << 48) - 1
 COUNTERS_NAMED = 8
 """How many counters' registers have names here."""
+FIXED_NAMED = 3
 COUNTER_NAMES = {
+    MSR_FIXED_CTR_CTRL: "FIXED_CTR_CTRL",
+    **{MSR_FIXED_CTR + i: f"FIXED_CTR{i}" for i in range(FIXED_NAMED)},
     MSR_GLOBAL_STATUS: "PERF_GLOBAL_STATUS",
     MSR_GLOBAL_CTRL: "PERF_GLOBAL_CTRL",
     MSR_GLOBAL_OVF_CTRL: "PERF_GLOBAL_OVF_CTRL",

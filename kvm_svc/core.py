@@ -46,6 +46,7 @@ from kvm_svc.hypervisor.capabilities import (
     set_capabilities,
     supported_debugctl,
 )
+from kvm_svc.hypervisor.counters import new_pmu
 from kvm_svc.hypervisor.lbr import stop
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
@@ -116,7 +117,7 @@ class KvmCore:
         for spec in command.vms:
             vm = hv.vms[spec.name] = create_vm(hv, spec)
             for name in spec.vcpu_names():
-                hv.vcpus[name] = Vcpu(name, vm)
+                hv.vcpus[name] = Vcpu(name, vm, pmu=new_pmu(hv, vm))
         self.hv = hv
         self.inbox = Inbox()
         self.endpoint = Endpoint(command.kvm, hv, self.log)

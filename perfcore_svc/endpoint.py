@@ -169,7 +169,9 @@ class Endpoint:
         try:
             if self.vcpus.get(request.vcpu) != session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
-            answer.event = self.perf.open_counter(name, request.vcpu, request.levels, request.period).id
+            answer.event = self.perf.open_counter(
+                name, request.vcpu, request.counter, request.levels, request.period
+            ).id
         except RefusedError as error:
             self.log.add(EventFailed(name, error.errno))
             answer.errno = error.errno

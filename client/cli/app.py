@@ -10,6 +10,7 @@ import typer
 
 from client.cli.frame import command, only
 from contract.errors import ExitCode
+from contract.kernels import KERNELS
 from contract.messages import PROTOCOL_VERSION
 
 app = typer.Typer(
@@ -47,6 +48,9 @@ def options(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(int(ExitCode.BAD_INPUT))
+
+
+KERNELS_HELP = " ".join(f"{name}: {about}." for name, about in KERNELS.items())
 
 
 class WireName(StrEnum):
@@ -180,7 +184,7 @@ def matrix_command(
         ),
     ] = None,
     kernel: Annotated[
-        str | None, typer.Option(metavar="K", help="The rules of this kernel (v5.3, v5.12, v6.16) in every scenario.")
+        str | None, typer.Option(metavar="K", help=f"The rules of this kernel in every scenario. {KERNELS_HELP}")
     ] = None,
     fault: Annotated[list[str] | None, typer.Option(metavar="F", help="As for 'run', in every run.")] = None,
     output: Annotated[
@@ -387,7 +391,7 @@ def language_command(as_json: JsonOption = False) -> None:
 def oracle_command(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recorded cases, JSON lines, .xz or plain.")],
     kernel: Annotated[
-        str | None, typer.Option(metavar="K", help="Rule set (v5.3, v5.12, v6.16) instead of the recorded kernel's.")
+        str | None, typer.Option(metavar="K", help=f"Rule set instead of the recorded kernel's. {KERNELS_HELP}")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also name the cases that agree.")] = False,
     as_json: JsonOption = False,

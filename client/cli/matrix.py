@@ -26,7 +26,7 @@ from client.report.tables import WORST_LEGEND, across, key_of, worst_table
 from client.tape.faults import Fault
 from contract.design import Design
 from contract.errors import ExitCode, InputError
-from contract.spec import KERNELS
+from contract.kernels import KERNELS, unknown_kernel
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
 _STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "+": "green", "e": "green"}
@@ -160,7 +160,7 @@ def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
     if kernel is None:
         return scenario
     if kernel not in KERNELS:
-        raise InputError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}", "--kernel")
+        raise InputError(unknown_kernel(kernel), "--kernel")
     hosts = [replace(host, machine=replace(host.machine, kernel=kernel)) for host in scenario.hosts]
     return replace(scenario, machine=replace(scenario.machine, kernel=kernel), hosts=hosts)
 

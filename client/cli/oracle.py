@@ -14,7 +14,7 @@ from client.oracle.cases import load_cases
 from client.oracle.compare import CaseResult, examine
 from client.report.documents import print_json
 from contract.errors import ExitCode, InputError
-from contract.spec import KERNELS
+from contract.kernels import KERNELS, unknown_kernel
 
 
 class OracleDocument(msgspec.Struct):
@@ -27,7 +27,7 @@ class OracleDocument(msgspec.Struct):
 
 def oracle(paths: list[Path], kernel: str | None, *, verbose: bool, as_json: bool) -> None:
     if kernel is not None and kernel not in KERNELS:
-        raise InputError(f"unknown kernel {kernel!r}, expected one of {', '.join(KERNELS)}", "--kernel")
+        raise InputError(unknown_kernel(kernel), "--kernel")
     cases = load_cases(paths)
     if not cases:
         raise InputError("no cases", ", ".join(map(str, paths)))

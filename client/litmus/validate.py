@@ -14,7 +14,8 @@ from client.litmus.validate_step import StepChecker
 from client.litmus.words import actor_kind, hint, is_name, quote, unknown
 from contract.control import MachineSpec
 from contract.errors import InputError
-from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, KERNELS, PMU_VERSION_LIMIT, VM_MODELS
+from contract.kernels import KERNELS
+from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, PMU_VERSION_LIMIT, VM_MODELS
 from contract.x86 import LBR_MODELS, MASK64, LbrModel, lbr_model
 
 

@@ -29,7 +29,8 @@ LBR_DEBUGCTL = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
 def advertised(hv: Hypervisor) -> int:
     """Every bit of PERF_CAPABILITIES that KVM supports here."""
     hidden = hv.machine.mediated or (hv.rules.call_stack_needed and not hv.model.call_stack)
-    return PERF_CAP_FULL_WIDTH_WRITES | (0 if hidden else hv.model.lbr_fmt)
+    full_width = PERF_CAP_FULL_WIDTH_WRITES if hv.rules.pmu.full_width else 0
+    return full_width | (0 if hidden else hv.model.lbr_fmt)
 
 
 def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
@@ -43,7 +44,7 @@ def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
     _refresh(hv, vm)
     wanted = hv.model.lbr_fmt if spec.lbr else 0
     if spec.pmu and (spec.pdcm or not hv.rules.pdcm_checked):
-        wanted |= PERF_CAP_FULL_WIDTH_WRITES
+        wanted |= advertised(hv) & PERF_CAP_FULL_WIDTH_WRITES
     if not set_capabilities(hv, vm, wanted):
         hv.log.add(UserMsr(spec.vcpu_names()[0], IA32_PERF_CAPABILITIES, vm.capabilities, False))
     return vm

@@ -1,15 +1,16 @@
-"""The guest's general counters: their MSRs, and the host events that count for them.
+"""The guest's counters: what their MSRs do, and the host events that count for them.
 
-Theory of operation. A guest's access of a counter MSR always exits. A write that changes what is to be counted only
-marks the counter; before the next VM-entry (KVM_REQ_PMU) its host event is paused, resumed or created anew
-(``reprogram_counter``): task-pinned, exclude_host, with a period of the two's-complement distance to overflow. A
-creation that fails leaves the mark, and is tried again with the next request; the counter stands still meanwhile. In
-one kernel these are calls; here the thread sleeps until the host has created or resumed the event, so that no branch of
-the guest's falls between.
+Theory of operation. A guest's access of a counter MSR always exits; which registers there are, and what they take, is
+the table of ``kvm_svc.hypervisor.pmu_msrs``. A write that changes what is to be counted only marks the counter; before
+the next VM-entry (KVM_REQ_PMU) its host event is paused, resumed or created anew (``reprogram_counter``): task-pinned,
+exclude_host, with a period of the two's-complement distance to overflow. A creation that fails leaves the mark, and is
+tried again with the next request; the counter stands still meanwhile. In one kernel these are calls; here the thread
+sleeps until the host has created or resumed the event, so that no branch of the guest's falls between.
 Nothing of this looks at the LBR.
 
-Any event select counts retired branches, as every event of this model does. Fixed counters are not offered to guests.
-Registers: SDM vol. 3B, "Architectural Performance Monitoring"; ``intel_pmu_set_msr``, ``intel_pmu_get_msr``.
+Any event select counts retired branches, as every event of this model does; so does any fixed counter.
+Registers: SDM vol. 3B, "Architectural Performance Monitoring"; ``intel_pmu_set_msr``, ``intel_pmu_get_msr``,
+``kvm_pmu_set_msr``, ``intel_rdpmc_ecx_to_pmc``.
 """
 
 from __future__ import annotations
@@ -17,99 +18,142 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from contract.errors import LocalContractError
-from contract.machine import AnyReply, AnyRequest, CounterRead, Exit, ReadCounter
+from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import CreateCounter, EventCreated, Overflow, PauseCounter, ReleaseEvent, ResumeCounter
 from contract.trace import CounterEvent, VcpuWait, VcpuWake
 from contract.x86 import (
+    COUNTER_WIDTH,
     EVENTSEL_EN,
     EVENTSEL_INT,
     EVENTSEL_OS,
     EVENTSEL_RAW,
-    EVENTSEL_RESERVED,
     EVENTSEL_USR,
-    MSR_EVENTSEL,
-    MSR_GLOBAL_CTRL,
-    MSR_GLOBAL_OVF_CTRL,
-    MSR_GLOBAL_STATUS,
-    MSR_PMC,
-    MSR_PMC_FULL,
+    FIXED_COUNTER,
     PERF_CAP_FULL_WIDTH_WRITES,
 )
 from kvm_svc.hypervisor.capabilities import read_capabilities
-from kvm_svc.hypervisor.guest_pmu import GuestCounter
-from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from kvm_svc.hypervisor.guest_pmu import GuestCounter, GuestPmu
+from kvm_svc.hypervisor.pmu_msrs import Access, Bank, PmuMsr, PmuShape, pmu_msrs
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
 
 Exchange = Generator[AnyRequest, AnyReply, int | None]
-GENERAL_MOST = 8
-WIDTH = (1 << 48) - 1
-CONDITION_CHANGED = 3 << 62
+FIXED_LEVELS = (("user", 2), ("kernel", 1))
+"""Bits of a field of FIXED_CTR_CTRL."""
+FIXED_PMI = 8
+RDPMC_FIXED = 1 << 30
+RDPMC_FAST = 1 << 31
 
 
-def is_counter_msr(hv: Hypervisor, vcpu: Vcpu, msr: int) -> bool:
-    """Whether this guest has this register: none without a PMU, the global ones from version 2 on."""
-    if msr in (MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS, MSR_GLOBAL_OVF_CTRL):
-        return vcpu.vm.spec.pmu > 1
-    return _counter(hv, vcpu, msr) is not None
+def shape_of(hv: Hypervisor, vm: Vm) -> PmuShape:
+    """The PMU that this guest has."""
+    full_width = read_capabilities(hv, vm) & PERF_CAP_FULL_WIDTH_WRITES != 0
+    return PmuShape(hv.machine.counters, hv.machine.fixed, vm.spec.pmu, full_width)
 
 
-def _general(hv: Hypervisor, vcpu: Vcpu) -> int:
-    return min(hv.machine.counters, GENERAL_MOST) if vcpu.vm.spec.pmu else 0
+def pmu_msr(hv: Hypervisor, vm: Vm, msr: int) -> PmuMsr | None:
+    """This guest's register at an address; None where the table has none."""
+    return pmu_msrs(hv.rules.pmu, shape_of(hv, vm)).get(msr)
 
 
-def _counter(hv: Hypervisor, vcpu: Vcpu, msr: int) -> tuple[int, int] | None:
-    """The bank and the number of a counter's own register."""
-    banks = [MSR_EVENTSEL, MSR_PMC]
-    if read_capabilities(hv, vcpu.vm) & PERF_CAP_FULL_WIDTH_WRITES:
-        banks.append(MSR_PMC_FULL)
-    return next(((base, msr - base) for base in banks if 0 <= msr - base < _general(hv, vcpu)), None)
+def new_pmu(hv: Hypervisor, vm: Vm) -> GuestPmu:
+    """The PMU of a vCPU that has its CPUID (``kvm_pmu_refresh``): every register as the table has it at reset."""
+    rows = pmu_msrs(hv.rules.pmu, shape_of(hv, vm)).values()
+    return GuestPmu(global_ctrl=next((row.reset for row in rows if row.bank is Bank.GLOBAL_CTRL), 0))
 
 
-def counter_access(hv: Hypervisor, vcpu: Vcpu, exit_: Exit) -> Exchange:
-    """The guest's RDMSR or WRMSR of such a register: what is read, or stored; None is #GP."""
-    pmu, msr, value = vcpu.pmu, exit_.msr, exit_.value
-    if (place := _counter(hv, vcpu, msr)) is not None:
-        bank, number = place
-        counter = pmu.counters.setdefault(number, GuestCounter())
-        counter.in_use = True
-        if bank == MSR_EVENTSEL:
-            return _write_eventsel(vcpu, counter, value) if exit_.write else counter.eventsel
-        shown = yield from _value(vcpu, counter)
-        return _write_pmc(vcpu, counter, bank, value) if exit_.write else shown
-    valid = (1 << _general(hv, vcpu)) - 1
-    if not exit_.write:
-        return {MSR_GLOBAL_CTRL: pmu.global_ctrl, MSR_GLOBAL_STATUS: pmu.global_status}.get(msr, 0)
-    if msr == MSR_GLOBAL_STATUS or value & ~(valid if msr == MSR_GLOBAL_CTRL else valid | CONDITION_CHANGED):
+def counter_access(hv: Hypervisor, vcpu: Vcpu, row: PmuMsr, write: int | None, *, by_user: bool = False) -> Exchange:
+    """RDMSR, or WRMSR of ``write``: what is read, or stored. None: #GP for the guest, failed for user space."""
+    access = row.user if by_user else row.guest
+    if access is Access.NONE:
         return None
-    if msr == MSR_GLOBAL_OVF_CTRL:
-        pmu.global_status &= ~value
-        return value
-    for number, counter in pmu.counters.items():
-        if (pmu.global_ctrl ^ value) >> number & 1:
-            _mark(vcpu, counter)
-    pmu.global_ctrl = value
+    if access in (Access.ZERO, Access.ZERO_ONLY):
+        return 0 if access is Access.ZERO or not write else None
+    if write is None:
+        return (yield from _read(vcpu, row))
+    if access is Access.READ or write & (row.user_reserved if by_user else row.reserved):
+        return None
+    return (yield from _write(hv, vcpu, row, write, by_user=by_user))
+
+
+def _counter(vcpu: Vcpu, number: int) -> GuestCounter:
+    counter = vcpu.pmu.counters.setdefault(number, GuestCounter())
+    counter.in_use = True
+    return counter
+
+
+def _read(vcpu: Vcpu, row: PmuMsr) -> Generator[AnyRequest, AnyReply, int]:
+    pmu = vcpu.pmu
+    match row.bank:
+        case Bank.EVENTSEL:
+            return _counter(vcpu, row.number).eventsel
+        case Bank.PMC | Bank.PMC_FULL | Bank.FIXED:
+            return (yield from _value(vcpu, _counter(vcpu, row.number)))
+        case Bank.FIXED_CTRL:
+            return pmu.fixed_ctr_ctrl
+        case Bank.GLOBAL_STATUS:
+            return pmu.global_status
+        case Bank.GLOBAL_CTRL:
+            return pmu.global_ctrl
+        case _:
+            return 0
+
+
+def _write(
+    hv: Hypervisor, vcpu: Vcpu, row: PmuMsr, value: int, *, by_user: bool
+) -> Generator[AnyRequest, AnyReply, int]:
+    pmu = vcpu.pmu
+    match row.bank:
+        case Bank.EVENTSEL:
+            counter = _counter(vcpu, row.number)
+            if value != counter.eventsel:
+                counter.eventsel = value
+                _mark(vcpu, counter)
+        case Bank.PMC | Bank.PMC_FULL | Bank.FIXED:
+            if row.bank is Bank.PMC and not by_user:
+                low = value & 0xFFFF_FFFF
+                value = low | -(low >> 31) << 32
+            value &= COUNTER_WIDTH
+            yield from _set_value(hv, vcpu, _counter(vcpu, row.number), value)
+        case Bank.FIXED_CTRL:
+            changed, pmu.fixed_ctr_ctrl = pmu.fixed_ctr_ctrl ^ value, value
+            for i in range(shape_of(hv, vcpu.vm).fixed):
+                if changed >> 4 * i & 0xF:
+                    _mark(vcpu, _counter(vcpu, FIXED_COUNTER + i))
+        case Bank.GLOBAL_STATUS:
+            pmu.global_status = value
+        case Bank.GLOBAL_CTRL:
+            changed, pmu.global_ctrl = pmu.global_ctrl ^ value, value
+            for number, counter in pmu.counters.items():
+                if changed >> number & 1:
+                    _mark(vcpu, counter)
+        case Bank.OVF_CTRL if not by_user:
+            pmu.global_status &= ~value
+        case _:
+            pass
     return value
 
 
-def _write_eventsel(vcpu: Vcpu, counter: GuestCounter, value: int) -> int | None:
-    if value & EVENTSEL_RESERVED:
-        return None
-    if value != counter.eventsel:
-        counter.eventsel = value
-        _mark(vcpu, counter)
-    return value
-
-
-def _write_pmc(vcpu: Vcpu, counter: GuestCounter, bank: int, value: int) -> int | None:
-    """The old register takes 32 bits and extends their sign; the other takes the full width and no more."""
-    if bank == MSR_PMC:
-        low = value & 0xFFFF_FFFF
-        value = (low | -(low >> 31) << 32) & WIDTH
-    elif value & ~WIDTH:
-        return None
-    counter.value = value
+def _set_value(hv: Hypervisor, vcpu: Vcpu, counter: GuestCounter, value: int) -> Generator[AnyRequest, AnyReply, None]:
+    """``pmc_write_counter``. Up to v5.5 what the event has counted since it began stays on top of the value."""
     if counter.running:
+        yield from _value(vcpu, counter)
+        if hv.rules.pmu.write_replaces_count:
+            value = (value + counter.since - counter.begun) & COUNTER_WIDTH
         _mark(vcpu, counter)
-    return value
+    counter.value = value
+
+
+def rdpmc(hv: Hypervisor, vcpu: Vcpu, index: int) -> Exchange:
+    """RDPMC with ``index`` in ECX (``kvm_pmu_rdpmc``): the counter's value; None is #GP. Bit 30 means fixed counters.
+    Bit 31 asked for the low 32 bits until v6.8, and is #GP since."""
+    shape = shape_of(hv, vcpu.vm)
+    fast = index & RDPMC_FAST and hv.rules.pmu.fast_rdpmc
+    known = RDPMC_FIXED | (RDPMC_FAST if fast else 0)
+    place = index & ~known
+    if not shape.version or place >= (shape.fixed if index & RDPMC_FIXED else shape.general):
+        return None
+    value = yield from _value(vcpu, _counter(vcpu, place + (FIXED_COUNTER if index & RDPMC_FIXED else 0)))
+    return value & 0xFFFF_FFFF if fast else value
 
 
 def _mark(vcpu: Vcpu, counter: GuestCounter) -> None:
@@ -117,9 +161,34 @@ def _mark(vcpu: Vcpu, counter: GuestCounter) -> None:
     counter.reprogram = vcpu.pmu.requested = True
 
 
+def _field(vcpu: Vcpu, number: int) -> int:
+    """What FIXED_CTR_CTRL has for a fixed counter."""
+    return vcpu.pmu.fixed_ctr_ctrl >> 4 * (number - FIXED_COUNTER) & 0xF
+
+
+def _levels(vcpu: Vcpu, number: int, counter: GuestCounter) -> list[str]:
+    """The privilege levels at which the counter counts."""
+    if number >= FIXED_COUNTER:
+        return [name for name, bit in FIXED_LEVELS if _field(vcpu, number) & bit]
+    return [name for name, bit in (("user", EVENTSEL_USR), ("kernel", EVENTSEL_OS)) if counter.eventsel & bit]
+
+
+def _switched_on(vcpu: Vcpu, number: int, counter: GuestCounter) -> bool:
+    """``pmc_speculative_in_use``: the counter's own register has it on."""
+    if number >= FIXED_COUNTER:
+        return bool(_field(vcpu, number) & 3)
+    return bool(counter.eventsel & EVENTSEL_EN)
+
+
 def _enabled(vcpu: Vcpu, number: int, counter: GuestCounter) -> bool:
     by_all = vcpu.vm.spec.pmu < 2 or vcpu.pmu.global_ctrl >> number & 1
-    return bool(counter.eventsel & EVENTSEL_EN and by_all)
+    return bool(by_all and _switched_on(vcpu, number, counter))
+
+
+def _wants_pmi(vcpu: Vcpu, number: int, counter: GuestCounter) -> bool:
+    if number >= FIXED_COUNTER:
+        return bool(_field(vcpu, number) & FIXED_PMI)
+    return bool(counter.eventsel & EVENTSEL_INT)
 
 
 def _shown(vcpu: Vcpu, counter: GuestCounter) -> Generator[AnyRequest, AnyReply, int]:
@@ -134,7 +203,7 @@ def _value(vcpu: Vcpu, counter: GuestCounter) -> Generator[AnyRequest, AnyReply,
     """``pmc_read_counter``; the counter's value is now up to date."""
     if counter.running:
         shown = yield from _shown(vcpu, counter)
-        counter.value = (counter.value + shown - counter.since) & WIDTH
+        counter.value = (counter.value + shown - counter.since) & COUNTER_WIDTH
         counter.since = shown
     return counter.value
 
@@ -167,10 +236,10 @@ def _reprogram(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -
         hv.log.add(CounterEvent(vcpu.name, number, counter.event, "paused"))
     if not _enabled(vcpu, number, counter):
         return
-    config = counter.eventsel & EVENTSEL_RAW
-    period = -counter.value & WIDTH or WIDTH + 1
+    config = _field(vcpu, number) & 3 if number >= FIXED_COUNTER else counter.eventsel & EVENTSEL_RAW
+    period = -counter.value & COUNTER_WIDTH or COUNTER_WIDTH + 1
     if counter.event and counter.config == config:
-        counter.since = yield from _shown(vcpu, counter)
+        counter.since = counter.begun = yield from _shown(vcpu, counter)
         hv.requests += 1
         counter.asked = hv.requests
         hv.outgoing.append(ResumeCounter(vcpu.name, counter.asked, counter.event, period))
@@ -178,8 +247,7 @@ def _reprogram(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -
     _release(hv, vcpu, number, counter)
     hv.requests += 1
     counter.asked, counter.config = hv.requests, config
-    levels = [name for name, bit in (("user", EVENTSEL_USR), ("kernel", EVENTSEL_OS)) if counter.eventsel & bit]
-    hv.outgoing.append(CreateCounter(vcpu.name, counter.asked, number, levels, period))
+    hv.outgoing.append(CreateCounter(vcpu.name, counter.asked, number, _levels(vcpu, number, counter), period))
 
 
 def _release(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> None:
@@ -199,7 +267,7 @@ def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
     """``kvm_pmu_cleanup``: what a whole slice did not touch and the guest has not enabled goes."""
     vcpu.pmu.cleanup = False
     for number, counter in vcpu.pmu.counters.items():
-        if not counter.in_use and not counter.eventsel & EVENTSEL_EN:
+        if not counter.in_use and not _switched_on(vcpu, number, counter):
             _release(hv, vcpu, number, counter)
         counter.in_use = False
 
@@ -213,7 +281,7 @@ def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
         if counter.asked == message.request:
             resumed = message.event != 0 and message.event == counter.event
             if not resumed:
-                counter.event, counter.since = message.event, 0
+                counter.event, counter.since, counter.begun = message.event, 0, 0
             counter.asked, counter.running = 0, message.event != 0
             counter.reprogram = counter.reprogram or not message.event
             what = "resumed" if resumed else "created" if message.event else "failed"
@@ -232,7 +300,7 @@ def overflow(hv: Hypervisor, message: Overflow) -> None:
             if counter.event == message.event and message.event and not counter.reprogram:
                 if vcpu.vm.spec.pmu > 1:
                     vcpu.pmu.global_status |= 1 << number
-                vcpu.pmu.pmi = vcpu.pmu.pmi or bool(counter.eventsel & EVENTSEL_INT)
+                vcpu.pmu.pmi = vcpu.pmu.pmi or _wants_pmi(vcpu, number, counter)
                 vcpu.kick = vcpu.kick or vcpu.guest_mode
                 _mark(vcpu, counter)
 

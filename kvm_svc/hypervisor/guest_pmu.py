@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class GuestCounter:
     """``value`` is what the counter held when ``event``, the host event that counts for it (0: none), showed ``since``;
-    ``running``: that event counts. ``config``: what it was created for. ``asked`` is the request of a CreateCounter not
-    yet answered. ``reprogram``: the event does not match the registers any more. ``in_use``: touched in this slice."""
+    ``running``: that event counts, and it showed ``begun`` when it began to. ``config``: what it was created for.
+    ``asked`` is the request of a CreateCounter not yet answered. ``reprogram``: the event does not match the registers
+    any more. ``in_use``: touched in this slice."""
 
     eventsel: int = 0
     value: int = 0
     event: int = 0
     since: int = 0
+    begun: int = 0
     running: bool = False
     config: int = 0
     asked: int = 0
@@ -24,10 +26,11 @@ class GuestCounter:
 
 @dataclass(slots=True)
 class GuestPmu:
-    """``counters`` by number, those that were touched. ``requested`` is KVM_REQ_PMU, ``pmi`` KVM_REQ_PMI, ``cleanup``
-    need_cleanup."""
+    """``counters`` by number, those that were touched; fixed ones from FIXED_COUNTER. ``requested`` is KVM_REQ_PMU,
+    ``pmi`` KVM_REQ_PMI, ``cleanup`` need_cleanup."""
 
     counters: dict[int, GuestCounter] = field(default_factory=dict)
+    fixed_ctr_ctrl: int = 0
     global_ctrl: int = 0
     global_status: int = 0
     requested: bool = False

@@ -29,6 +29,7 @@ from contract.messages import LbrImage
 from contract.trace import VcpuMoved
 from contract.x86 import LBR_FMT_MASK, MSR_LBR_TOS
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
+from kvm_svc.hypervisor.counters import new_pmu
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event
 from kvm_svc.hypervisor.msr import ThreadMovedError
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -112,6 +113,7 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> None:
     if lbr is not None and not (image.capabilities & LBR_FMT_MASK and _fits(hv, lbr)):
         raise RefusedError("the image's LBR is not the one that the guest has here", "EINVAL")
     vcpu = Vcpu(old.name, old.vm, cpu=old.cpu, debugctl=image.debugctl, host_debugctl=old.host_debugctl)
+    vcpu.pmu = new_pmu(hv, old.vm)
     set_capabilities(hv, vcpu.vm, image.capabilities)
     hv.vcpus[old.name] = vcpu
     hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=image.debugctl, lbr=lbr is not None))

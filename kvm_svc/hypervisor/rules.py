@@ -2,7 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from contract.kernels import KERNELS
+
+
+@dataclass(frozen=True, slots=True)
+class PmuRules:
+    """The rules of a guest's PMU MSRs (``kvm_svc.hypervisor.pmu_msrs`` makes the table of them).
+
+    ``reset_enables_fixed``: PERF_GLOBAL_CTRL is refreshed to the bits of the fixed counters too (``intel_pmu_refresh``
+    up to v5.19). ``fixed_bits_of_existing``: FIXED_CTR_CTRL takes the bits of existing fixed counters only; before, of
+    three, whatever the guest has. ``status_checked``: what user space writes to PERF_GLOBAL_STATUS has reserved bits.
+    ``full_width``: the counters have a second address of full width (v5.8, 27461da31089). ``write_replaces_count``: a
+    write of a running counter keeps all that its event has counted since it was made on top of the value; mended in
+    v5.6 by 4400cf546b4b. ``fast_rdpmc``: bit 31 of an index of RDPMC asks for the low 32 bits (until v6.8).
+    ``refresh_resets``: a refresh resets the PMU first (v6.8, 1647b52757d5).
+
+    What KVM_GET_MSR_INDEX_LIST names: ``saves_counters``: the PMU MSRs (e2ada66ec418, after v5.3). ``saves_ovf_ctrl``:
+    PERF_GLOBAL_OVF_CTRL among them. ``saves_pebs``: the PEBS MSRs, which no guest has here. ``saves_debugctl``:
+    DEBUGCTL and 0x1db to 0x1de (v7.1, 3700f0788da6). ``absent_reads_zero``: user space reads 0 from a listed MSR that
+    the guest lacks, and can write 0 to it (``kvm_do_msr_access``, v6.3)."""
+
+    reset_enables_fixed: bool
+    fixed_bits_of_existing: bool
+    status_checked: bool
+    full_width: bool
+    write_replaces_count: bool
+    fast_rdpmc: bool
+    refresh_resets: bool
+    saves_counters: bool
+    saves_ovf_ctrl: bool
+    saves_pebs: bool
+    saves_debugctl: bool
+    absent_reads_zero: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +51,54 @@ class KvmRules:
     user_debugctl: bool
     rtm_debug: bool
     fresh_host_debugctl: bool
+    pmu: PmuRules
 
 
-_OLD = KvmRules(
-    call_stack_needed=False, pdcm_checked=False, user_debugctl=False, rtm_debug=False, fresh_host_debugctl=False
+_V5_3 = KvmRules(
+    call_stack_needed=False,
+    pdcm_checked=False,
+    user_debugctl=False,
+    rtm_debug=False,
+    fresh_host_debugctl=False,
+    pmu=PmuRules(
+        reset_enables_fixed=True,
+        fixed_bits_of_existing=False,
+        status_checked=False,
+        full_width=False,
+        write_replaces_count=True,
+        fast_rdpmc=True,
+        refresh_resets=False,
+        saves_counters=False,
+        saves_ovf_ctrl=False,
+        saves_pebs=False,
+        saves_debugctl=False,
+        absent_reads_zero=False,
+    ),
 )
-_NEW = KvmRules(call_stack_needed=True, pdcm_checked=True, user_debugctl=True, rtm_debug=True, fresh_host_debugctl=True)
-KVM_RULES = {"v5.3": _OLD, "v5.12": _OLD, "v6.16": _NEW}
+_V5_12 = replace(
+    _V5_3,
+    pmu=replace(_V5_3.pmu, full_width=True, write_replaces_count=False, saves_counters=True, saves_ovf_ctrl=True),
+)
+_V6_16 = KvmRules(
+    call_stack_needed=True,
+    pdcm_checked=True,
+    user_debugctl=True,
+    rtm_debug=True,
+    fresh_host_debugctl=True,
+    pmu=PmuRules(
+        reset_enables_fixed=False,
+        fixed_bits_of_existing=True,
+        status_checked=True,
+        full_width=True,
+        write_replaces_count=False,
+        fast_rdpmc=False,
+        refresh_resets=True,
+        saves_counters=True,
+        saves_ovf_ctrl=False,
+        saves_pebs=True,
+        saves_debugctl=False,
+        absent_reads_zero=True,
+    ),
+)
+_V7_1 = replace(_V6_16, pmu=replace(_V6_16.pmu, saves_debugctl=True))
+KVM_RULES: dict[str, KvmRules] = dict(zip(KERNELS, (_V5_3, _V5_12, _V6_16, _V7_1), strict=True))

@@ -15,7 +15,7 @@ from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.opening import Reservations, guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, unthrottle
-from perfcore_svc.perf.pmu import Pmu
+from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS, Pmu
 from perfcore_svc.perf.rivals import check_first_come
 from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
@@ -99,9 +99,10 @@ class Perf:
         self._install(event)
         return event
 
-    def open_counter(self, name: str, vcpu: str, levels: list[str], period: int) -> PerfEvent:
+    def open_counter(self, name: str, vcpu: str, number: int, levels: list[str], period: int) -> PerfEvent:
         """``perf_event_create_kernel_counter`` for a guest's counter. It succeeds where no counter is free, too."""
-        event = guest_counter(self.state.pmu, self.design, self.next_id, name, vcpu, levels, period)
+        config = FIXED_EVENTS[number - FIXED] if number >= FIXED else "general"
+        event = guest_counter(self.state.pmu, self.design, self.next_id, name, vcpu, config, levels, period)
         self.reservations.take(event)
         self._install(event)
         return event

@@ -121,7 +121,7 @@ def _join(event: PerfEvent, leader: PerfEvent) -> None:
 
 
 def guest_counter(
-    pmu: Pmu, design: Design, number: int, name: str, vcpu: str, levels: list[str], period: int
+    pmu: Pmu, design: Design, number: int, name: str, vcpu: str, config: str, levels: list[str], period: int
 ) -> PerfEvent:
     """The event that counts for a guest's counter (``pmc_reprogram_counter``). Where host events make way for guests it
     stands for a counter that the guest has itself: it takes none from the host, and is no event that counts guests."""
@@ -133,7 +133,7 @@ def guest_counter(
         vcpu,
         True,
         State.INACTIVE,
-        counters=pmu.counters_for("general") if of_host else 0,
+        counters=pmu.counters_for(config) if of_host else 0,
         listed=of_host,
         includes_guest=of_host,
         counts_for=vcpu,

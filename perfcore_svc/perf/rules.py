@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 
@@ -83,3 +83,5 @@ KERNELS: dict[str, KernelRules] = {
         ),
     )
 }
+KERNELS["v7.1"] = replace(KERNELS["v6.16"], name="v7.1")
+"""Nothing of host perf that the model has differs from v6.16."""

@@ -58,7 +58,7 @@ def armed(
         (MSR_PMC, 0x7FFF_FFFF, True, 0x7FFF_FFFF),
         (MSR_PMC, 0x8000_0000, True, 0xFFFF_8000_0000),
         (MSR_GLOBAL_CTRL, 0b11, True, 0b11),
-        (MSR_GLOBAL_CTRL, 1 << 40, False, 0),
+        (MSR_GLOBAL_CTRL, 1 << 40, False, 0x7_0000_000F),
         (MSR_GLOBAL_STATUS, 0, False, 0),
         (MSR_GLOBAL_OVF_CTRL, 1, True, 0),
         (MSR_GLOBAL_OVF_CTRL, 1 << 58, False, 0),
@@ -71,7 +71,7 @@ def test_what_a_register_takes(msr: int, value: int, taken: bool, reads: int) ->
     assert it.rdmsr(msr).value == reads
 
 
-@pytest.mark.parametrize("msr", [MSR_EVENTSEL, MSR_PMC, MSR_PMC_FULL, MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS])
+@pytest.mark.parametrize("msr", [MSR_EVENTSEL + 2, MSR_PMC + 2, MSR_PMC_FULL, MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS])
 def test_none_without_a_pmu(msr: int) -> None:
     assert rig(0, lbr=False).rdmsr(msr).fault
 

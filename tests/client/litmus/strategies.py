@@ -18,7 +18,8 @@ from client.litmus.words import (
     VERDICTS,
 )
 from contract.control import MachineSpec, VmSpec
-from contract.spec import KERNELS, VM_MODELS
+from contract.kernels import KERNELS
+from contract.spec import VM_MODELS
 from contract.x86 import BRANCH_KINDS, MASK64, LbrModel, lbr_model
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 
@@ -29,7 +30,7 @@ MACHINES = st.builds(
     depth=st.sampled_from([4, 8]),
     counters=st.integers(1, 4),
     fixed=st.sampled_from([0, 3, 3]),
-    kernel=st.sampled_from(KERNELS),
+    kernel=st.sampled_from(list(KERNELS)),
     bus_lock=st.booleans(),
     rtm=st.booleans(),
     mediated=st.booleans(),

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from contract.design import Design
+from contract.kernels import KERNELS as NAMES
 from contract.trace import EventFailed, TraceLog
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, picture, set_up
 
-KERNELS = ("v5.3", "v5.12", "v6.16")
-NEW = ("v5.12", "v6.16")
+KERNELS = tuple(NAMES)
+NEW = tuple(kernel for kernel in KERNELS if kernel != "v5.3")
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 new_kernels = pytest.mark.parametrize("kernel", NEW)
 old_kernel = pytest.mark.parametrize("kernel", ["v5.3"])

@@ -8,9 +8,9 @@ import pytest
 
 from contract.machine import Controls, Enter, Ran
 from tests.perfcore_svc.hosts import Host, make_host
+from tests.perfcore_svc.perf.notation import KERNELS
 
 CLASSES = ("CP", "TP", "CF", "TF")
-KERNELS = ("v5.3", "v5.12", "v6.16")
 
 
 def open_class(host: Host, name: str, event_class: str, *branch: str, **options: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contract.spec import KERNELS as NAMES
+from contract.kernels import KERNELS as NAMES
 from perfcore_svc.perf.rules import KERNELS, ExclusiveRule, KernelRules, RotationRule
 from tests.designs import MERGED, V8
 from tests.perfcore_svc.perf.notation import Stage, stage
@@ -111,7 +111,7 @@ def test_every_flag_is_here() -> None:
 
 
 def test_versions() -> None:
-    assert tuple(KERNELS) == NAMES
+    assert list(KERNELS) == list(NAMES)
     told = {kernel: {flag: getattr(rules, flag) for flag in CASES} for kernel, rules in KERNELS.items()}
     old, new = ExclusiveRule.ANY_EVENT_ON, ExclusiveRule.OWN_LIST
     first, fixed = RotationRule.FIRST_ACTIVE, RotationRule.FIRST_ACTIVE_OR_FIRST
@@ -119,4 +119,5 @@ def test_versions() -> None:
         "v5.3": [old, first, False, False, False, False, False, False],
         "v5.12": [new, fixed, True, True, True, False, False, False],
         "v6.16": [new, fixed, True, True, True, True, True, True],
+        "v7.1": [new, fixed, True, True, True, True, True, True],
     }

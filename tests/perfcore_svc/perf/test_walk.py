@@ -8,10 +8,9 @@ from msgspec.structs import replace
 from contract.design import Admission, Event
 from tests.designs import MERGED, V7, V8
 from tests.perfcore_svc.hosts import Host, make_host
+from tests.perfcore_svc.perf.notation import KERNELS, every_kernel
 
-KERNELS = ("v5.3", "v5.12", "v6.16")
-SHUTS = {"v5.3": False, "v5.12": True, "v6.16": True}
-every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+SHUTS = {kernel: kernel != "v5.3" for kernel in KERNELS}
 
 
 def with_guest(kernel: str = "v5.12", counters: int = 4) -> Host:

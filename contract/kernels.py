@@ -1,0 +1,19 @@
+"""The kernels whose rules the model knows. Every place that names a kernel reads this table.
+
+What differs is data of each side: ``perfcore_svc.perf.rules`` for host perf, ``kvm_svc.hypervisor.rules`` for KVM.
+"""
+
+from __future__ import annotations
+
+KERNELS: dict[str, str] = {
+    "v5.3": "2019, the tree of the v7 and v8 patches: no PMU MSR is saved, perf's old walk and rotation",
+    "v5.12": "2021, guest LBR as merged: PMU MSRs are saved, fixed counters are on at RESET",
+    "v6.16": "2025: LBR needs call-stack mode, user space sets DEBUGCTL freely, absent MSRs read 0",
+    "v7.1": "2026: as v6.16, and DEBUGCTL is saved, before the counters",
+}
+"""By name: one line on what differs from the others."""
+
+
+def unknown_kernel(name: str) -> str:
+    """The error for a kernel that is not in the table."""
+    return f"unknown kernel {name!r}, expected one of {', '.join(KERNELS)}"
