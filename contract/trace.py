@@ -23,6 +23,11 @@ class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
     time: int = 0
 
 
+def kind_of(record: type[Record]) -> str:
+    """What a type of record is called in a trace, such as ``vm-entry``."""
+    return str(record.__struct_config__.tag)
+
+
 # Driver --------------------------------------------------------------------------------------------------
 
 

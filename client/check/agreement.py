@@ -2,18 +2,28 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from contract.control import EventView, PerfView, VcpuView
 from contract.trace import Rest
 
 
 class Agreement(Monitor):
-    """Judged once, when nothing is in flight: where each vCPU's thread is, which event stands for it, whether a grant
-    is out (where the design tells KVM at all), and that nobody has the LBR passed through without an ACTIVE event.
-    Exercised by a run that came to rest with a VM."""
-
     name = "agreement"
     about = "at rest both sides hold the same view of threads, events, grants and passthrough"
+    definition = Definition(
+        text=(
+            "When nothing is in flight both sides hold the same view: where each vCPU's thread is, which event stands "
+            "for it, whether a grant is out (where the design tells KVM at all), and that nobody has the LBR passed "
+            "through without an ACTIVE event."
+        ),
+        broken_by="A view of KVM at rest that differs from the host's.",
+        evidence="A run that came to rest with a VM.",
+        reads={
+            Rest: "the views of all hosts and of all KVMs",
+        },
+        unseen="Views while messages are under way: they may differ then.",
+    )
 
     def _rest(self, r: Rest) -> None:
         kvms = [(self.world.kvms[name], kvm) for name, kvm in zip(self.world.kvms, r.kvm, strict=False)]

@@ -2,16 +2,25 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World
 from contract.trace import VmEntry, VmExit
 
 
 class DebugctlRestored(Monitor):
-    """Exercised by an exit where the host or the guest had a DEBUGCTL other than 0."""
-
     name = "debugctl-restored"
     about = "after a VM-exit the host's DEBUGCTL is what it was before the entry"
+    definition = Definition(
+        text="After a VM-exit the host's DEBUGCTL is what it was before the entry.",
+        broken_by="A VM-exit after which the host's DEBUGCTL differs from its value just before the entry.",
+        evidence="A VM-exit where the host or the guest had a DEBUGCTL other than 0.",
+        reads={
+            VmEntry: "the host's DEBUGCTL before, the guest's after",
+            VmExit: "the host's DEBUGCTL after the exit",
+        },
+        unseen="DEBUGCTL between the exit and KVM's first instructions: an NMI may be handled there.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

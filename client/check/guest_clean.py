@@ -1,15 +1,32 @@
 from __future__ import annotations
 
+from client.check.definition import Definition
 from client.check.reads import GuestReads
 from contract.trace import Access, GuestMsr
 
 
 class GuestClean(GuestReads):
-    """Entries only: what TOS and LBR_SELECT show of others is not judged. Exercised by any read of FROM or TO that the
-    hardware served."""
-
     name = "guest-clean"
     about = "a guest reads only branches that it executed itself, or values that it wrote"
+    definition = Definition(
+        text=(
+            "A guest reads only branches that it executed itself, or values that it or its user space wrote into the "
+            "LBR."
+        ),
+        broken_by=(
+            "A read of a FROM or TO register that gives the guest a branch of the host, of another VM or of another "
+            "vCPU."
+        ),
+        evidence="A read of a FROM or TO register that the hardware served, passed through or emulated.",
+        reads={
+            GuestMsr: "reads that the hardware served to the guest",
+            Access: "reads that KVM emulated",
+        },
+        unseen=(
+            "TOS, LBR_SELECT and INFO of others, which hold no address. What a guest could have read but did not is "
+            "the subject of no-leak."
+        ),
+    )
 
     def served(self, r: GuestMsr | Access) -> None:
         self.exercised = True

@@ -2,17 +2,28 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from contract.provenance import origin_of
 from contract.trace import SampleTaken
 
 
 class HostClean(Monitor):
-    """An event asks for host-mode branches of its scope (its task, or anybody on its CPU) that pass its filter. Guest
-    branches are never among them: a guest runs under its own DEBUGCTL. Exercised by a sample with entries."""
-
     name = "host-clean"
     about = "a host sample holds only what its event asked for"
+    definition = Definition(
+        text=(
+            "A host sample holds only branches that its event asked for: host branches of its task, or of anybody on "
+            "its CPU, that pass its filter. Guest branches are never among them, since a guest runs under its own "
+            "DEBUGCTL."
+        ),
+        broken_by="A sample with an entry that its event did not ask for.",
+        evidence="A sample with at least one entry.",
+        reads={
+            SampleTaken: "the entries of the sample",
+        },
+        unseen="Entries that are absent: host-served judges those.",
+    )
 
     def _sample(self, r: SampleTaken) -> None:
         event = self.world.events[r.event]

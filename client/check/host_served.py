@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World
 from contract.lbr_ring import LbrRing, from_field
@@ -10,12 +11,30 @@ from contract.trace import EventChange, HostLbr, LbrReset, LbrRestore, Pmi, Reti
 
 
 class HostServed(Monitor):
-    """While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample holds those of
-    them that a ring of the host's own would still have: one that guests and KVM do not touch. Exercised by such a
-    branch. Branches from before the event last became ACTIVE are not due, nor are those that perf put back."""
-
     name = "host-served"
     about = "an ACTIVE host LBR event does get its branches"
+    definition = Definition(
+        text=(
+            "While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample holds "
+            "those of them that a ring of the host's own would still have: one that guests and KVM do not touch. "
+            "Branches from before the event last became ACTIVE are not due, nor are those that perf put back."
+        ),
+        broken_by=(
+            "A host branch that an ACTIVE event asked for and that is not recorded, or a sample that lacks a branch "
+            "that is due."
+        ),
+        evidence="A host branch that an ACTIVE event asked for.",
+        reads={
+            EventChange: "which branches precede the event's time as ACTIVE",
+            Retired: "host branches",
+            Pmi: "branches of the handler, which push out older ones",
+            SampleTaken: "the entries of the sample",
+            LbrReset: "the ring is empty",
+            LbrRestore: "what perf put back",
+            HostLbr: "LBR_SELECT of the host",
+        },
+        unseen="Branches while the event is not ACTIVE: whether it should be is the subject of precedence.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from client.check.definition import Definition
 from client.check.world import World
 
 Handler = Callable[[Any, Any], None]
@@ -27,6 +28,7 @@ class Monitor:
 
     name: ClassVar[str]
     about: ClassVar[str]
+    definition: ClassVar[Definition]
     liveness: ClassVar[bool] = False
     HANDLERS: ClassVar[dict[type, Handler]]
 

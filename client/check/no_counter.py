@@ -2,17 +2,34 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.trace import CounterEvent, EventChange, GuestPmi, Pmi, VmEntry
 
 
 class NoCounter(Monitor):
-    """The event that stands for a guest never holds a counter or overflows, and a guest that has programmed no counter
-    gets no PMI. Exercised once such an event is ACTIVE, or a guest enters with its LBR on."""
-
     name = "no-counter"
     about = "LBR emulation takes no counter and causes no PMI"
+    definition = Definition(
+        text=(
+            "LBR emulation takes no counter and causes no PMI: the event that stands for a guest never holds a counter"
+            " or overflows, and a guest that has programmed no counter gets no PMI."
+        ),
+        broken_by=(
+            "A guest's LBR event that becomes ACTIVE with a counter, a PMI that it causes, or a PMI for a guest "
+            "without counters."
+        ),
+        evidence="A guest's LBR event becomes ACTIVE, or a guest enters with its LBR on.",
+        reads={
+            EventChange: "guests' events that become ACTIVE",
+            VmEntry: "DEBUGCTL.LBR of the guest",
+            Pmi: "which events overflowed",
+            CounterEvent: "guests that have programmed a counter",
+            GuestPmi: "PMIs that go into a guest",
+        },
+        unseen="How long the host spends on emulation: `lbrlab cost` measures that.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -2,16 +2,37 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.reads import GuestReads
 from contract.trace import Access, GuestMsr, VmEntry
 
 
 class NoLeak(GuestReads):
-    """Readable is enough: at each entry with the LBR passed through the ring must hold nothing of the host or of
-    another VM. Exercised once such a guest may read the ring of a CPU that the host or another VM has recorded on."""
-
     name = "no-leak"
     about = "no branch of the host or of another VM is readable by a guest"
+    definition = Definition(
+        text=(
+            "No branch of the host or of another VM is readable by a guest. Readable is enough: the guest need not "
+            "read it. At each entry with the LBR passed through the ring holds nothing of the host or of another VM."
+        ),
+        broken_by=(
+            "An entry with the LBR passed through and a foreign branch in FROM or TO, or a read that gives the guest "
+            "one."
+        ),
+        evidence=(
+            "A guest reads, or enters with the LBR passed through, on a CPU whose ring the host or another VM has "
+            "recorded into."
+        ),
+        reads={
+            GuestMsr: "reads that the hardware served to the guest",
+            Access: "reads that KVM emulated",
+            VmEntry: "whether the LBR is passed through",
+        },
+        unseen=(
+            "TOS, LBR_SELECT and INFO of others. Branches of other vCPUs of the same VM are no leak: guest-clean "
+            "judges them where they are read."
+        ),
+    )
 
     def _entry(self, r: VmEntry) -> None:
         if not r.passthrough:

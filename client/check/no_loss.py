@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.lbr_ring import LbrRing
@@ -23,12 +24,27 @@ class Reference:
 
 
 class NoLoss(Monitor):
-    """Each guest has a reference LBR beside the real one, fed with what the guest does; a read that gives other than
-    the reference entry is a loss. A guest that is denied an access begins anew, when it is next allowed to turn its LBR
-    on; so does one that is reset. Exercised by a read of an entry that the reference has."""
-
     name = "no-loss"
     about = "a guest that is not denied reads its last branches, across switches and exits"
+    definition = Definition(
+        text=(
+            "A guest that is not denied reads its last branches, across switches and exits. Each guest has a reference"
+            " LBR beside the real one, which takes in what the guest and its user space do. A guest that is denied an "
+            "access begins anew when it is next allowed to turn its LBR on; so does one that is reset."
+        ),
+        broken_by="A read that gives other than the entry of the reference LBR.",
+        evidence="A read of an entry that the reference LBR has.",
+        reads={
+            LbrReset: "the record to name as the cause",
+            Retired: "branches of the guest",
+            Access: "writes of DEBUGCTL, denials, emulated accesses to the LBR",
+            GuestMsr: "accesses that the hardware served to the guest",
+            UserMsr: "writes of user space",
+            GuestPmi: "DEBUGCTL.LBR cleared by a freeze",
+            VcpuReset: "the reference begins anew",
+        },
+        unseen="Entries that the guest does not read.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.trace import Access, GuestEvent, GuestMsr
@@ -9,13 +10,25 @@ from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
 
 class NoSilentDenial(Monitor):
-    """A guest may not use the LBR while perf has it on for host events on that CPU, while the event that stands for the
-    guest is not ACTIVE, or after no event could be made for it; where each VMX transition switches the whole LBR it
-    always may. If it then touches the LBR, or turns it on in DEBUGCTL, it must be answered as denied (a #GP, or the
-    zero that the design promises), not as if it were the owner. Exercised by such a touch."""
-
     name = "no-silent-denial"
     about = "a guest that may not use the LBR is not served as if it might"
+    definition = Definition(
+        text=(
+            "A guest that may not use the LBR is not served as if it might. It may not while perf has the LBR on for "
+            "host events on that CPU, while the event that stands for the guest is not ACTIVE, or after no event could"
+            " be made for it. Where each VMX transition switches the whole LBR, it always may. If a guest that may not"
+            " use the LBR touches it, or turns it on in DEBUGCTL, it is answered as denied (a #GP, or the zero that "
+            "the design promises)."
+        ),
+        broken_by="Such a touch that the hardware serves, or that KVM answers as done.",
+        evidence="Such a touch, or an access that KVM denied.",
+        reads={
+            GuestEvent: "whether an event could be made for the guest",
+            GuestMsr: "accesses that the hardware served to the guest",
+            Access: "accesses that KVM answered",
+        },
+        unseen="Whether a denial was needed: precedence and recovers judge that.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -2,18 +2,32 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World
 from contract.trace import End, VcpuWait, VcpuWake, VmEntry
 
 
 class NoStarvation(Monitor):
-    """Judged at the end, which comes after the last fault: a guest that has code left to run and whose thread has a CPU
-    can go on. Exercised by a guest that was entered, or that could not be."""
-
     name = "no-starvation"
     about = "a guest whose thread has a CPU runs"
     liveness = True
+    definition = Definition(
+        text=(
+            "A guest whose thread has a CPU runs. Judged at the end, which comes after the last fault: a guest that "
+            "has code left to run and whose thread has a CPU can go on."
+        ),
+        broken_by="A guest that cannot go on at the end although its thread has a CPU and it has code left to run.",
+        evidence="A guest that was entered, or that could not be, in a trace that reaches its end.",
+        open_while="A guest was entered, or waits, and the trace ends before the run does.",
+        reads={
+            VcpuWait: "what the thread of a vCPU waits for",
+            VcpuWake: "it waits no more",
+            VmEntry: "a guest that runs",
+            End: "guests that cannot go on",
+        },
+        unseen="A guest that goes on so slowly that it might as well not: time is not judged.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

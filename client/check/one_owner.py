@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.trace import GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
@@ -9,14 +10,33 @@ from contract.x86 import is_lbr_msr
 
 
 class OneOwner(Monitor):
-    """Judged on use, not on event states: perf has the LBR on for host events, and on that CPU a guest enters with
-    DEBUGCTL.LBR set or reaches an LBR register, itself or through KVM;
-    or host branches are recorded into the live ring of a guest. A guest whose entry switched the whole LBR uses one of
-    its own. Exercised once a guest that has used the LBR
-    enters on a CPU where a host LBR event is ACTIVE."""
-
     name = "one-owner"
     about = "host and guest never both use a CPU's LBR"
+    definition = Definition(
+        text=(
+            "Host and guest never both use the LBR of one CPU. Use counts, not the state of an event: the host uses "
+            "the LBR while perf has it on for host events; a guest uses it when it enters with DEBUGCTL.LBR set, when "
+            "it reaches an LBR register itself, and when KVM reaches one for it. A guest whose entry switched the "
+            "whole LBR uses an LBR of its own."
+        ),
+        broken_by=(
+            "A use by a guest, or by KVM for it, on a CPU where perf has the LBR on. Also host branches that are "
+            "recorded into the live ring of the guest whose thread is on the CPU."
+        ),
+        evidence="A guest that has used the LBR enters, or uses it, on a CPU where a host LBR event is ACTIVE.",
+        reads={
+            HostLbr: "when the host begins and ends to use the LBR",
+            VmEntry: "DEBUGCTL.LBR of the guest, and whether the LBR was switched",
+            GuestMsr: "accesses that the hardware served to the guest",
+            HostMsr: "accesses of KVM on behalf of a guest",
+            LbrRestore: "an LBR that KVM loads for a guest",
+            Retired: "host branches that were recorded",
+        },
+        unseen=(
+            "Users that take turns on one CPU without a switch of the LBR between them: no-leak and no-loss see what "
+            "comes of that."
+        ),
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import EventView, World
 from contract.trace import EventChange, EventFailed, EventOpen, HostLbr, Rest, Retired, Statement, Switch, VmEntry
@@ -14,15 +15,34 @@ _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
 
 class Precedence(Monitor):
-    """The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too. Broken where an event
-    has the LBR of a CPU (a host event that is ACTIVE with the LBR on for it, a guest's that is ACTIVE) while one of a
-    higher class that wants it there, otherwise filtered, has it not: waits, has just lost it, is ACTIVE and shut out,
-    or was refused at open for the lower one's sake. An event that has been in ERROR does not want any more (perf's
-    rule), nor is one denied the LBR that lacked something else. Exercised by two events of different classes that want
-    the LBR of one CPU."""
-
     name = "precedence"
     about = "nobody has the LBR that an event of a higher class wants"
+    definition = Definition(
+        text=(
+            "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too. Nobody has the"
+            " LBR of a CPU (a host event that is ACTIVE with the LBR on for it, a guest's event that is ACTIVE) while "
+            "an event of a higher class, otherwise filtered, wants the LBR there and has it not: it waits, has just "
+            "lost it, is ACTIVE and shut out, or was refused at open for the lower one's sake. An event that has been "
+            "in ERROR does not want any more, by perf's rule, nor is one denied the LBR that lacked something else."
+        ),
+        broken_by=(
+            "An event of a lower class that has the LBR of a CPU while one of a higher class wants it there and has it"
+            " not."
+        ),
+        evidence="Two events of different classes that want the LBR of one CPU.",
+        reads={
+            EventOpen: "class, filter and scope of an event",
+            EventChange: "states; what an event in ERROR lacked",
+            HostLbr: "whether ACTIVE host events have the LBR on",
+            Switch: "which task's events can want the LBR of a CPU",
+            EventFailed: "an open that was refused, and for whom",
+            Statement: "perf is done: judge",
+            Retired: "perf is done: judge",
+            VmEntry: "perf is done: judge",
+            Rest: "perf is done: judge",
+        },
+        unseen="Who among events of one class has the LBR: rotation decides that.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import EventView, World, lbr_on
 from contract.trace import Access, ClaimChange, EventChange, EventOpen, GuestEvent
@@ -11,13 +12,28 @@ _WANTING = ("ACTIVE", "INACTIVE")
 
 
 class Recovers(Monitor):
-    """A guest that was denied may be denied once more, so that it learns of its loss; but not a second time while no
-    host event wants the LBR of its CPU, nor the CPU for itself, and no message is under way. What user space stopped,
-    and what no event could be made for, is not judged. Exercised by an access of such a guest once the LBR is free."""
-
     name = "recovers"
     about = "a guest that lost the LBR is served again once it is free"
     liveness = True
+    definition = Definition(
+        text=(
+            "A guest that lost the LBR is served again once it is free. A guest that was denied may be denied once "
+            "more, so that it learns of its loss; but not a second time while no host event wants the LBR of its CPU, "
+            "nor the CPU for itself, and no message is under way. What user space stopped, and what no event could be "
+            "made for, is not judged."
+        ),
+        broken_by="A second denial while the LBR was free.",
+        evidence="An access by a guest that was denied, once the LBR is free.",
+        open_while="A guest was denied once while the LBR was free, and the trace ends before its next access.",
+        reads={
+            Access: "accesses to the LBR, and whether they were denied",
+            EventOpen: "host events that want the LBR",
+            EventChange: "host events that want the LBR, or wanted it until now",
+            ClaimChange: "guests that user space stopped",
+            GuestEvent: "guests that no event could be made for",
+        },
+        unseen="A guest that does not ask again.",
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

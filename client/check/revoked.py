@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.messages import EventCreated, EventState, Revoke, SchedIn
@@ -12,11 +13,28 @@ Standing = tuple[int, tuple[int, int] | None]
 
 
 class RevokedMeansRevoked(Monitor):
-    """From the moment KVM takes Revoke of a grant until it takes news of a higher one: no entry with the LBR passed
-    through or DEBUGCTL.LBR set, no access. Exercised by an entry or access after a Revoke was taken."""
-
     name = "revoked-means-revoked"
     about = "once KVM has taken a Revoke its guest does not use the LBR"
+    definition = Definition(
+        text=(
+            "Once KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest does not use"
+            " the LBR: it does not enter with the LBR passed through or with DEBUGCTL.LBR set, and no access to an LBR"
+            " register is served."
+        ),
+        broken_by="An entry or an access of this kind after the Revoke was taken.",
+        evidence="An entry or an access after a Revoke was taken.",
+        reads={
+            Delivery: "which Revoke, and which news of a grant, KVM takes",
+            Discard: "what KVM throws away, and so has not taken",
+            VmEntry: "passthrough and DEBUGCTL.LBR",
+            GuestMsr: "accesses that the hardware served to the guest",
+            HostMsr: "accesses of KVM on behalf of a guest",
+        },
+        unseen=(
+            "Designs that tell KVM of no grant: they have no Revoke. A Revoke that is lost is not taken; "
+            "revoke-completes sees it."
+        ),
+    )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

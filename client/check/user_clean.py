@@ -2,18 +2,27 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.reads import is_address
 from contract.trace import UserMsr
 
 
 class UserClean(Monitor):
-    """KVM_GET_MSRS gives user space no address of a branch that the host or another VM executed. A value that the guest
-    or its user space wrote into the LBR itself may look like one, and is none. TOS, LBR_SELECT and INFO hold no address
-    and are not judged. Exercised by a read of FROM or TO that KVM answered with a value other than 0."""
-
     name = "user-clean"
     about = "user space reads no branch of the host or of another VM out of a guest's LBR"
+    definition = Definition(
+        text=(
+            "KVM_GET_MSRS gives user space no address of a branch that the host or another VM executed. A value that "
+            "the guest or its user space wrote into the LBR itself may look like one, and is none."
+        ),
+        broken_by="A read of FROM or TO by user space that gives a branch of the host or of another VM.",
+        evidence="A read of FROM or TO that KVM answered with a value other than 0.",
+        reads={
+            UserMsr: "what KVM_GET_MSRS returned",
+        },
+        unseen="TOS, LBR_SELECT and INFO, which hold no address. What a migration copies is not judged.",
+    )
 
     def _user_msr(self, r: UserMsr) -> None:
         if not r.read or not r.taken or not r.value or not is_address(self.world.model, r.msr):

@@ -351,11 +351,18 @@ def designs_command(
 
 @app.command("invariants")
 @command
-def invariants_command(as_json: JsonOption = False) -> None:
-    """List the invariants, what each says and how it is judged."""
+def invariants_command(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show the definition of this one.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the invariants, or show the definition of one.
+
+    A definition says what breaks the invariant, what a trace must contain for the result held, which records its
+    monitor reads, and what the monitor cannot see.
+    """
     from client.cli.lists import invariants
 
-    invariants(as_json=as_json)
+    invariants(name, as_json=as_json)
 
 
 @app.command("scenarios")

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from rich.console import Console
 from rich.markup import escape
 
+from client.check.judge import INVARIANTS
 from client.cli.frame import console
 from client.designs import all_designs, design_named, format_design
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import STATEMENTS
-from client.report.documents import AxisDocument, axes_document, designs_document, invariants_document, print_json
+from client.litmus.words import unknown
+from client.report.documents import (
+    AxisDocument,
+    InvariantDocument,
+    axes_document,
+    designs_document,
+    invariants_document,
+    print_json,
+)
 from contract.errors import InputError
+
+WIDTH = 80
+PART = 20
+"""Columns of a line, and those of its title, in a definition."""
 
 
 def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
@@ -41,15 +56,51 @@ def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
             out.print(f"    {value:<{wide}}  [dim]{about}[/]{', '.join(found.designs) or '-'}", soft_wrap=True)
 
 
-def invariants(*, as_json: bool) -> None:
-    document = invariants_document()
+def invariants(name: str, *, as_json: bool) -> None:
+    """``name``: its definition; a line for each if none is named."""
+    known = {invariant.name: invariant for invariant in INVARIANTS}
+    if name and name not in known:
+        raise InputError(unknown("invariant", name, known), "NAME")
+    document = invariants_document([known[name]] if name else INVARIANTS)
     if as_json:
         print_json(document)
         return
     out = console()
-    for name, texts in document.items():
-        out.print(f"[bold]{name}[/]: {escape(texts['about'])}", soft_wrap=True)
-        out.print(f"    {escape(texts['judged'])}", style="dim", soft_wrap=True)
+    wide = max(map(len, known))
+    for title, invariant in document.items():
+        if name:
+            out.print(f"[bold]{title}[/]: {escape(invariant.about)}", soft_wrap=True)
+            _print_definition(out, invariant)
+            continue
+        first, *more = wrap(invariant.about, WIDTH - wide - 2, break_on_hyphens=False)
+        out.print(f"[bold]{title:<{wide}}[/]  {escape(first)}", soft_wrap=True)
+        for line in more:
+            out.print(f"{'':<{wide}}  {escape(line)}", soft_wrap=True)
+
+
+def _print_definition(out: Console, invariant: InvariantDocument) -> None:
+    kind = "liveness: something happens in the end" if invariant.liveness else "safety: nothing bad happens"
+    parts = {
+        "kind": kind,
+        "definition": invariant.text,
+        "broken by": invariant.broken_by,
+        "held if": invariant.evidence,
+        "open while": invariant.open_while,
+        "cannot see": invariant.unseen,
+    }
+    for title, text in parts.items():
+        if text:
+            _print_part(out, title, text)
+    out.print("[bold]reads[/]", soft_wrap=True)
+    for record, taken in invariant.reads.items():
+        _print_part(out, f"  {record}", taken)
+
+
+def _print_part(out: Console, title: str, text: str) -> None:
+    first, *more = wrap(text, WIDTH - PART, break_on_hyphens=False)
+    out.print(f"[bold]{title:<{PART}}[/]{escape(first)}", soft_wrap=True)
+    for line in more:
+        out.print(f"{'':<{PART}}{escape(line)}", soft_wrap=True)
 
 
 def scenarios(beginning: str, *, as_json: bool) -> None:

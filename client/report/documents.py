@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
 from client.check.final import Registers
 from client.check.judge import INVARIANTS
+from client.check.monitor import Monitor
 from client.check.verdict import FinalResult, Verdict
 from client.claims.claim import Check
 from client.cost.measure import Cost, Curve, Cycles
@@ -15,6 +17,7 @@ from client.matrix.cell import Cell, operations_of
 from client.matrix.summary import Worst
 from client.run_file import AppliedFault, Failure, RunFile
 from contract.design import FIELDS, Design, axis_about, axis_values
+from contract.trace import kind_of
 from perfcore_svc.machine.cost import cycles
 
 
@@ -180,9 +183,37 @@ def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
     }
 
 
-def invariants_document() -> dict[str, dict[str, str]]:
-    """``invariants``: name to what it says and how it is judged."""
-    return {i.name: {"about": i.about, "judged": " ".join((i.__doc__ or "").split())} for i in INVARIANTS}
+class InvariantDocument(msgspec.Struct, kw_only=True):
+    """``liveness``: something happens in the end; else it is of safety: nothing bad happens. ``reads``: kind of record
+    to what the monitor takes from it. The other fields are those of ``client.check.definition.Definition``."""
+
+    about: str
+    liveness: bool
+    text: str
+    broken_by: str
+    evidence: str
+    open_while: str
+    reads: dict[str, str]
+    unseen: str
+
+
+def invariant_document(invariant: type[Monitor]) -> InvariantDocument:
+    definition = invariant.definition
+    return InvariantDocument(
+        about=invariant.about,
+        liveness=invariant.liveness,
+        text=definition.text,
+        broken_by=definition.broken_by,
+        evidence=definition.evidence,
+        open_while=definition.open_while,
+        reads={kind_of(record): taken for record, taken in definition.reads.items()},
+        unseen=definition.unseen,
+    )
+
+
+def invariants_document(invariants: Iterable[type[Monitor]] = INVARIANTS) -> dict[str, InvariantDocument]:
+    """``invariants``: name to definition."""
+    return {invariant.name: invariant_document(invariant) for invariant in invariants}
 
 
 def print_json(document: object) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from client.check.judge import INVARIANTS
+from client.check.monitor import Monitor
 from client.designs import load_design
 from client.litmus import library, library_path, load
 from client.litmus.reference import STATEMENTS
 from client.run_file import load_run
 from contract.design import FIELDS, Design, axis_about, axis_values
+from contract.trace import kind_of
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS, FENCED, MERGED, V7
 
@@ -202,15 +204,43 @@ def test_no_scenario_begins_so() -> None:
     assert result.stderr == "lbrlab: error: BEGINNING: no scenario of the library begins with 'zz'\n"
 
 
-def test_invariants_are_listed_with_how_they_are_judged() -> None:
+def test_invariants_are_listed_within_80_columns() -> None:
     text = lines("invariants")
-    loaded = document(lbrlab("invariants", "--json"))
 
-    for at, invariant in enumerate(INVARIANTS):
-        judged = " ".join((invariant.__doc__ or "").split())
-        assert loaded[invariant.name] == {"about": invariant.about, "judged": judged}
-        assert text[2 * at : 2 * at + 2] == [f"{invariant.name}: {invariant.about}", f"    {judged}"]
-    assert len(text) == 2 * len(INVARIANTS)
+    assert [line.split()[0] for line in text if not line.startswith(" ")] == [i.name for i in INVARIANTS]
+    said = " ".join(" ".join(text).split())
+    assert all(f"{i.name} {i.about}" in said for i in INVARIANTS)
+    assert max(map(len, text)) <= 80
+
+
+@pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda i: i.name)
+def test_the_definition_of_an_invariant(invariant: type[Monitor]) -> None:
+    text = lines("invariants", invariant.name)
+    found = invariant.definition
+
+    assert text[0] == f"{invariant.name}: {invariant.about}"
+    said = " ".join(" ".join(text).split())
+    for part in (found.text, found.broken_by, found.evidence, found.open_while, found.unseen):
+        assert " ".join(part.split()) in said
+    for record, taken in found.reads.items():
+        assert f"{kind_of(record)} {taken}" in said
+    assert max(map(len, text[1:])) <= 80
+
+
+def test_definitions_have_a_machine_readable_twin() -> None:
+    every = document(lbrlab("invariants", "--json"))
+    one = document(lbrlab("invariants", "recovers", "--json"))
+
+    assert list(every) == [i.name for i in INVARIANTS]
+    assert one == {"recovers": every["recovers"]}
+    assert every["recovers"]["liveness"] is True
+    assert every["debugctl-restored"]["reads"].keys() == {"vm-entry", "vm-exit"}
+
+
+def test_no_invariant_is_called_so() -> None:
+    result = lbrlab("invariants", "no-lose")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "unknown invariant 'no-lose', did you mean" in result.stderr
 
 
 def test_every_statement_is_listed_by_an_example() -> None:
