@@ -78,6 +78,7 @@ class Activation(Axis):
     """When a guest that has an LBR begins to use the host's."""
 
     LAZY = "lazy", "with its first access"
+    LBR_ON = "lbr-on", "with its first access, or at a VM-entry with its DEBUGCTL.LBR set"
     EAGER = "eager", "with its first VM-entry"
 
 

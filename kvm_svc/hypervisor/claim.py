@@ -46,6 +46,8 @@ P, IN = Phase, Input
 
 TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
     (P.NONE, IN.ASK): P.ASKED,
+    # Its LBR is on, and it is entered without one.
+    (P.NONE, IN.LOSS): P.LOST,
     (P.ASKED, IN.CREATED): P.HELD,
     (P.ASKED, IN.FAILED): P.NONE,
     (P.HELD, IN.OFF): P.OFF,

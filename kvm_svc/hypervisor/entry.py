@@ -10,7 +10,7 @@ from contract.messages import LbrImage
 from contract.trace import Warn
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.claim import Phase
-from kvm_svc.hypervisor.lbr import ask_for_event, deny, has_event, release_event, set_passthrough
+from kvm_svc.hypervisor.lbr import ask_for_event, deny, has_event, lose_without_event, release_event, set_passthrough
 from kvm_svc.hypervisor.migration import put_arrived
 from kvm_svc.hypervisor.msr import ThreadMovedError, activate, refuse, starves
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -18,7 +18,7 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Enter | None]:
     """The request to make, or None where the thread now sleeps."""
-    if _is_starved(hv, vcpu) or (yield from _waits_for_eager(hv, vcpu)):
+    if _is_starved(hv, vcpu) or (yield from _waits_for_event(hv, vcpu)):
         return None
     if vcpu.saved.restore:
         reply = yield LoadLbr(vcpu.name, vcpu.cpu, vcpu.saved.snapshot or LbrImage(), hv.saves_select)
@@ -28,6 +28,8 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
     yield from put_arrived(hv, vcpu)
     _cleanup(hv, vcpu)
     wanted = _wanted_passthrough(hv, vcpu)
+    if _loses_unseen(hv, vcpu, wanted):
+        lose_without_event(hv, vcpu, "entered without the LBR")
     check = _entry_check(hv, vcpu, wanted)
     if check is None:
         set_passthrough(hv, vcpu, wanted, "entry")
@@ -35,9 +37,7 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
 
 
 def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> Controls:
-    # Where no use may pass without a right to it even user space cannot turn a guest's LBR on.
-    needs_right = hv.fenced or Passthrough.ON_GRANT is hv.design.passthrough or hv.design.denial is Denial.FAIL_ENTRY
-    granted = wanted or not needs_right
+    granted = wanted or not _needs_right(hv)
     controls = Controls(vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR, wanted, check=check)
     if hv.remembers_at_load:
         controls.host_debugctl = vcpu.host_debugctl
@@ -45,6 +45,17 @@ def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> 
     if hv.design.save is Save.VMX_TRANSITION and vcpu.saved.active and wanted:
         controls.lbr = vcpu.saved.snapshot or LbrImage()
     return controls
+
+
+def _needs_right(hv: Hypervisor) -> bool:
+    """Where no use may pass without a right to it, even user space cannot turn a guest's LBR on."""
+    return hv.fenced or hv.design.passthrough is Passthrough.ON_GRANT or hv.design.denial is Denial.FAIL_ENTRY
+
+
+def _loses_unseen(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> bool:
+    """Whether this entry takes the guest's LBR away without a denial: its branches would be lost unseen."""
+    turned_on = vcpu.vm.lbr_enabled and vcpu.debugctl & DEBUGCTL_LBR != 0
+    return turned_on and not wanted and not vcpu.claim.shut_off and _needs_right(hv)
 
 
 def _is_starved(hv: Hypervisor, vcpu: Vcpu) -> bool:
@@ -55,17 +66,19 @@ def _is_starved(hv: Hypervisor, vcpu: Vcpu) -> bool:
     return False
 
 
-def _waits_for_eager(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
-    """A guest that uses the LBR from its first entry on, or whose LBR user space has turned on where KVM saves by
-    itself. What comes of asking for an event is not looked at."""
+def _waits_for_event(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
+    """Ask for the event of a guest that uses the LBR from its first entry on, or whose LBR user space has turned on.
+    The result of the request is ignored."""
     eager = hv.design.activation is Activation.EAGER
+    turned_on = vcpu.debugctl & DEBUGCTL_LBR != 0
     if not vcpu.vm.lbr_enabled or vcpu.claim.shut_off:
         return False
     if not has_event(hv):
-        if eager or vcpu.debugctl & DEBUGCTL_LBR:
+        if eager or turned_on:
             yield from activate(hv, vcpu)
         return False
-    if not eager or vcpu.lbr_desc.tried or vcpu.lbr_desc.event:
+    first = eager and not vcpu.lbr_desc.tried
+    if vcpu.lbr_desc.event or not (first or (turned_on and hv.design.activation is Activation.LBR_ON)):
         return False
     vcpu.lbr_desc.tried = True
     ask_for_event(hv, vcpu, heeded=False)

@@ -122,6 +122,14 @@ def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
         turn_off(vcpu)
 
 
+def lose_without_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    """The guest has its LBR on, and nothing that stands for it on the host: its next access is denied, so that it
+    learns of the branches that nobody recorded."""
+    if vcpu.claim.phase is Phase.NONE:
+        move_claim(hv, vcpu, Input.LOSS, why)
+    deny(hv, vcpu, why)
+
+
 def stop(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """For good."""
     release_event(hv, vcpu, why)

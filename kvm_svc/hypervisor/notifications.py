@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.design import Denial, Enablement, Notifier, Recovery, Release, Save
+from contract.design import Activation, Denial, Enablement, Notifier, Recovery, Release, Save
 from contract.messages import Ack, Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
 from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
@@ -13,6 +13,7 @@ from kvm_svc.hypervisor.lbr import (
     deny,
     drop_grant,
     hold_grant,
+    lose_without_event,
     move_claim,
     release_event,
     set_passthrough,
@@ -80,6 +81,8 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     elif message.event and not given_back:
         hv.log.add(GuestEvent(vcpu.name, message.event, "enabled"))
     hv.log.add(VcpuWake(vcpu.name))
+    if not message.event and not enabled and not desc.heeded and hv.design.activation is Activation.LBR_ON:
+        lose_without_event(hv, vcpu, "no event could be made")
     if vcpu.claim.phase is Phase.STOPPED:
         stop(hv, vcpu, "stopped while the event was made")
     elif hv.design.grants and message.event and message.event == desc.event:

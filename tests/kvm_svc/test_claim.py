@@ -17,7 +17,7 @@ from tests.kvm_svc.told import EVENT, READ, held, loaded
 # What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
 TABLE = """
          ASK   FAILED CREATED GRANT OFF  LOSS   TOLD   RELEASED RESET STOP
-none     asked !      !       !     !    !      -      -        -     stopped
+none     asked !      !       !     !    lost   -      -        -     stopped
 asked    !     none   held    !     !    !      -      !        !     stopped
 held     !     !      !       -     off  lost   -      none     !     stopped
 off      !     !      !       held  -    lost   -      none     !     stopped

@@ -204,7 +204,9 @@ def test_user_space_turns_no_lbr_on_that_the_guest_has_no_right_to(design: Desig
     told.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
 
     controls = told.enter().controls
-    assert (controls.passthrough, controls.debugctl, told.vcpu().debugctl) == (False, 0, 1)
+    kept = design is FAIL_ENTRY
+    assert (controls.passthrough, controls.debugctl, told.vcpu().debugctl) == (False, 0, kept)
+    assert told.claim.phase == "lost"
 
 
 def test_a_second_word_of_a_free_lbr_changes_nothing() -> None:
