@@ -129,6 +129,7 @@ DEFECTS = {
     "mech-shut-out-is-a-flag": defect("v7", "one-owner guest-clean no-leak", "revoke-gp"),
     "mech-skipped-restore": defect("merged", "guest-clean no-leak no-loss", "fenced"),
     "mech-stale-host-debugctl-v512": defect("merged", "one-owner no-leak debugctl-restored", "merged-2023"),
+    "mech-user-turns-lbr-on-first": defect("merged", "no-loss", "fenced"),
     "perf-e20-shut-out": defect("merged", "host-served precedence", "revoke-gp"),
 }
 """Scenario to what is broken in it; a migration without the LBR loses it whatever the design."""
