@@ -264,7 +264,8 @@ class LbrRestore(Record):
 
 class EventOpen(Record):
     """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch
-    stack. ``counter``: it needs a counter. ``exclusive``: it, or its leader."""
+    stack. ``counter``: it needs a counter. ``exclusive``: it, or its leader. ``counts_for``: the vCPU for whose counter
+    it counts, else ""."""
 
     event: int
     name: str
@@ -279,6 +280,7 @@ class EventOpen(Record):
     leader: str
     counter: bool = False
     exclusive: bool = False
+    counts_for: str = ""
 
 
 class EventFailed(Record):

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
+from client.check.world import World
 from contract.control import EventView, PerfView, VcpuView
-from contract.trace import Rest
+from contract.trace import CounterEvent, Rest, VcpuMoved
 
 
 class Agreement(Monitor):
@@ -14,19 +15,41 @@ class Agreement(Monitor):
     definition = Definition(
         text=(
             "When nothing is in flight both sides hold the same view: where each vCPU's thread is, which event stands "
-            "for it, whether a grant is out (where the design tells KVM at all), and that nobody has the LBR passed "
-            "through without an ACTIVE event."
+            "for it, which events count for its counters, that nobody has the LBR passed through without an ACTIVE "
+            "event, and, where the host tells KVM at all, whether a grant is out and which state the event is in."
         ),
-        broken_by="A view of KVM at rest that differs from the host's.",
+        broken_by="A view of KVM at rest that differs from the host's, or an event that only one of them has.",
         evidence="A run that came to rest with a VM.",
         reads={
             Rest: "the views of all hosts and of all KVMs",
+            CounterEvent: "which events count for a guest, as KVM has it",
+            VcpuMoved: "that KVM has forgotten what it knew of a vCPU",
         },
-        unseen="Views while messages are under way: they may differ then.",
+        unseen=(
+            "Views while messages are under way: they may differ then. An event goes off and on with its thread and "
+            "nobody tells, so that ACTIVE and INACTIVE are told apart only while that thread is on a CPU."
+        ),
     )
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        # Events that count for guests' counters, as KVM has them: event to vCPU.
+        self.counting: dict[int, str] = {}
+
+    def _counter(self, r: CounterEvent) -> None:
+        if r.what in ("created", "resumed"):
+            self.counting[r.event] = r.vcpu
+        elif r.what == "released":
+            self.counting.pop(r.event, None)
+
+    def _moved(self, r: VcpuMoved) -> None:
+        """KVM forgets whatever it knew of this vCPU."""
+        if r.what == "loaded":
+            self.counting = {event: vcpu for event, vcpu in self.counting.items() if vcpu != r.vcpu}
 
     def _rest(self, r: Rest) -> None:
         kvms = [(self.world.kvms[name], kvm) for name, kvm in zip(self.world.kvms, r.kvm, strict=False)]
+        self._counters(r)
         for number, host in enumerate(r.hosts):
             self._host(r, host, [v for at, kvm in kvms if at == number for v in kvm.vcpus])
 
@@ -38,13 +61,16 @@ class Agreement(Monitor):
             cpu = running.get(view.vcpu, -1)
             if view.cpu != cpu:
                 self.violated(r.seq, f"{view.vcpu} runs on {_cpu(cpu)}, KVM believes on {_cpu(view.cpu)}")
-            self._event(r, view, unclaimed.pop(view.event, None), loaded=cpu >= 0)
+            event = unclaimed.pop(view.event, None)
+            self._event(r, view, event, loaded=cpu >= 0)
+            if event is not None and self.world.axes["notifier"] != "none":
+                self._state(r, view, event, running)
         for event in unclaimed.values():
             self.violated(r.seq, f"the host keeps event {event.event} for {event.vcpu}, KVM knows nothing of it")
 
     def _event(self, r: Rest, view: VcpuView, event: EventView | None, *, loaded: bool) -> None:
         if view.event and event is None:
-            self.violated(r.seq, f"{view.vcpu} believes in event {view.event}, the host has none such")
+            self.violated(r.seq, f"{view.vcpu} believes in event {view.event}, the host has no such event")
             return
         if event is not None and event.vcpu != view.vcpu:
             self.violated(r.seq, f"event {view.event} of {view.vcpu} stands for {event.vcpu} on the host")
@@ -56,7 +82,25 @@ class Agreement(Monitor):
         if loaded and view.passthrough and self.world.axes["event"] != "none" and state != "ACTIVE":
             self.violated(r.seq, f"{view.vcpu} has the LBR passed through, its event is {state}")
 
-    HANDLERS: ClassVar = {Rest: _rest}
+    def _state(self, r: Rest, view: VcpuView, event: EventView, running: dict[str, int]) -> None:
+        if view.state in ("", event.state):
+            return
+        thread = self.world.events[event.event].opened.task
+        if thread in running or {view.state, event.state} != {"ACTIVE", "INACTIVE"}:
+            self.violated(r.seq, f"KVM was told that the event of {view.vcpu} is {view.state}, it is {event.state}")
+
+    def _counters(self, r: Rest) -> None:
+        there = {e.opened.event: e.opened for e in self.world.events.values() if e.opened.counts_for}
+        for event, opened in there.items():
+            if event not in self.counting:
+                text = f"the host keeps event {event}, which counts for {opened.counts_for}, KVM knows nothing of it"
+                self.violated(r.seq, text, opened.seq)
+        for event, vcpu in self.counting.items():
+            if event not in there:
+                text = f"{vcpu} believes in event {event}, which counts for it, the host has no such event"
+                self.violated(r.seq, text)
+
+    HANDLERS: ClassVar = {CounterEvent: _counter, VcpuMoved: _moved, Rest: _rest}
 
 
 def _cpu(cpu: int) -> str:

@@ -83,8 +83,8 @@ class HostServed(Monitor):
             self.violated(r.seq, text, event.opened.seq)
 
     def _pmi(self, r: Pmi) -> None:
-        """Where the LBR goes on, the handler's own calls push out what was there before."""
-        if r.recorded:
+        """Where the LBR goes on, the handler's own calls push out what was there before; a frozen one keeps it."""
+        if r.recorded and not r.frozen:
             actor = self.world.actors.index(self.world.cpus[r.cpu].task)
             address = branch_base(actor, False, "call", "kernel") + 2 * r.first
             self._record(r.cpu, address, r.count, "call", "kernel")

@@ -46,6 +46,8 @@ def _told_grant(hv: Hypervisor, vcpu: Vcpu, message: SchedIn) -> None:
     """The thread's own switches do not end a grant; what the host says of it now is the truth."""
     if message.grant:
         hold_grant(hv, vcpu, message.grant, message.until, "SchedIn")
+        if message.grant == vcpu.claim.grant:
+            vcpu.claim.state = "ACTIVE"
     elif vcpu.claim.grant:
         deny(hv, vcpu, "SchedIn: the grant is over")
 

@@ -143,6 +143,7 @@ class Perf:
                 "" if event.leader is event else event.leader.name,
                 bool(event.counters),
                 event.leader.exclusive,
+                event.counts_for,
             )
         )
         sched.install(self.state, event)

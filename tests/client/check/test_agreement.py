@@ -10,8 +10,21 @@ import kvm_svc.endpoint
 from contract.control import VcpuView
 from contract.design import Admission, Design, EntryCheck, Event, Notifier
 from contract.messages import Revoke
-from contract.trace import AnyRecord, Rest
-from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, play_late, trace
+from contract.trace import AnyRecord, CounterEvent, Rest, VcpuMoved
+from tests.client.check.runs import (
+    AGAIN,
+    HELD,
+    HOST,
+    IDLE,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    play_late,
+    renumbered,
+    trace,
+)
 from tests.designs import DESIGNS, FAIL_ENTRY, MERGED, REVOKE_GP, V7
 
 NAME = "agreement"
@@ -65,6 +78,16 @@ def test_not_exercised_before_rest() -> None:
             [
                 "KVM holds grant 1 for vm0/0, the host's is 0 (ERROR)",
                 "vm0/0 has the LBR passed through, its event is ERROR",
+                "KVM was told that the event of vm0/0 is ACTIVE, it is ERROR",
+            ],
+        ),
+        (
+            USE + HOST,
+            "drop:Revoke:1",
+            [
+                "KVM holds grant 1 for vm0/0, the host's is 0 (ERROR)",
+                "vm0/0 has the LBR passed through, its event is ERROR",
+                "KVM was told that the event of vm0/0 is ACTIVE, it is ERROR",
             ],
         ),
         (
@@ -93,7 +116,10 @@ def test_violated_by_a_lost_grant() -> None:
         ordered(USE + HOST + "host: close h0; host: advance 4ms;", head=TASK), FLEXIBLE, "drop:EventState:1"
     )
 
-    assert texts(records) == ["KVM holds grant 0 for vm0/0, the host's is 2 (ACTIVE)"]
+    assert texts(records) == [
+        "KVM holds grant 0 for vm0/0, the host's is 2 (ACTIVE)",
+        "KVM was told that the event of vm0/0 is ERROR, it is ACTIVE",
+    ]
 
 
 def test_violated_when_a_grant_overtakes_a_sched_in_without_one() -> None:
@@ -138,10 +164,13 @@ def ending(records: list[AnyRecord], **changes: object) -> list[AnyRecord]:
         ({"cpu": 1}, ["vm0/0 runs on cpu0, KVM believes on cpu1"]),
         ({"cpu": -1}, ["vm0/0 runs on cpu0, KVM believes on no CPU"]),
         ({"grant": 9}, ["KVM holds grant 9 for vm0/0, the host's is 1 (ACTIVE)"]),
+        ({"state": "ERROR"}, ["KVM was told that the event of vm0/0 is ERROR, it is ACTIVE"]),
+        ({"state": "INACTIVE"}, ["KVM was told that the event of vm0/0 is INACTIVE, it is ACTIVE"]),
+        ({"state": ""}, []),
         (
             {"event": 9},
             [
-                "vm0/0 believes in event 9, the host has none such",
+                "vm0/0 believes in event 9, the host has no such event",
                 "the host keeps event 1 for vm0/0, KVM knows nothing of it",
             ],
         ),
@@ -165,3 +194,68 @@ def test_events_of_two_vcpus_mixed_up() -> None:
     kvm = msgspec.structs.replace(rest.kvm[0], vcpus=[swapped(a, b), swapped(b, a)])
 
     assert texts([*records[:-1], msgspec.structs.replace(rest, kvm=[kvm])]) != []
+
+
+@pytest.mark.parametrize(("told", "verdict"), [("ACTIVE", HELD), ("INACTIVE", HELD), ("ERROR", VIOLATED)])
+def test_a_thread_that_is_off_is_not_told_of(told: str, verdict: str) -> None:
+    """Its event goes off with it, and KVM hears of the thread alone."""
+    steps = "".join(f"host: run vm0/{i} on cpu{i}; vm0/{i}: wrmsr DEBUGCTL, LBR; vm0/{i}: nop;" for i in (0, 1))
+    records = trace(ordered(steps + "host: idle cpu0;", actors="host, vm0/0, vm0/1", head=TWO), REVOKE_GP)
+
+    assert finding(ending(records, state=told), NAME).verdict == verdict
+
+
+# Counters --------------------------------------------------------------------------------------------------
+
+COUNT = (
+    "host: run vm0/0 on cpu0; vm0/0: wrmsr PERFEVTSEL0, 0x5300c4; vm0/0: wrmsr PERF_GLOBAL_CTRL, 1; vm0/0: branch 3;"
+    "vm0/0: nop;"
+)
+
+
+def counting() -> list[AnyRecord]:
+    return trace(ordered(COUNT), MERGED)
+
+
+@pytest.mark.parametrize(
+    "more", ["", "vm0/0: wrmsr PERFEVTSEL0, 0x5300c5; vm0/0: nop;", "vm0/0: cpuid; user: reset vm0/0;"]
+)
+def test_held_with_a_counter(more: str) -> None:
+    records = trace(ordered(COUNT + more, actors="host, vm0/0, user"), MERGED)
+
+    assert any(isinstance(r, CounterEvent) and r.what == "created" for r in records)
+    assert finding(records, NAME).verdict == HELD
+
+
+@pytest.mark.parametrize("forgets", [CounterEvent, VcpuMoved])
+def test_violated_by_an_event_of_a_counter_that_kvm_forgets(forgets: type) -> None:
+    records = counting()
+    at, made = next((i, r) for i, r in enumerate(records) if isinstance(r, CounterEvent))
+    if forgets is CounterEvent:
+        del records[at]
+    else:
+        records.insert(at + 1, VcpuMoved(vcpu="vm0/0", what="loaded", debugctl=0, lbr=False))
+    expected = f"the host keeps event {made.event}, which counts for vm0/0, KVM knows nothing of it"
+
+    assert texts(renumbered(records)) == [expected]
+
+
+def test_a_saved_vcpu_is_not_forgotten() -> None:
+    records = counting()
+    records.insert(-1, VcpuMoved(vcpu="vm0/0", what="saved", debugctl=0, lbr=False))
+    assert texts(renumbered(records)) == []
+
+
+@pytest.mark.parametrize("what", ["created", "resumed", "paused", "released"])
+def test_violated_by_an_event_of_a_counter_that_the_host_has_not(what: str) -> None:
+    records = counting()
+    records.insert(-1, CounterEvent(vcpu="vm0/0", counter=1, event=77, what=what))
+    expected = ["vm0/0 believes in event 77, which counts for it, the host has no such event"]
+
+    assert texts(renumbered(records)) == (expected if what in ("created", "resumed") else [])
+
+
+def test_violated_by_a_counter_that_is_not_given_back() -> None:
+    """The vCPU is reset and a ReleaseEvent is lost."""
+    steps = ordered(COUNT + "vm0/0: cpuid; user: reset vm0/0;", actors="host, vm0/0, user")
+    assert len(texts(trace(steps, MERGED, "drop:ReleaseEvent:1"))) == 1
