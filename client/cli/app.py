@@ -65,6 +65,13 @@ PerfcoreOption = Annotated[
 KvmOption = Annotated[
     list[str] | None, typer.Option("--kvm", metavar="ADDR", help="A running kvm-svc; one per KVM, kvm0 first.")
 ]
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option("--baseline", metavar="FILE", help="What is known: only what is new or has vanished counts."),
+]
+WriteBaselineOption = Annotated[
+    Path | None, typer.Option("--write-baseline", metavar="FILE", help="Keep what is found as what is known.")
+]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", min=0.1, max=3600, help="Seconds a service may take to answer one call (grpc).")
 ]
@@ -138,6 +145,8 @@ def run_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="RUN", help="Where the run file goes (lbrlab-runs/...).")
     ] = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -166,6 +175,8 @@ def run_command(
             tuple(expect or ()),
             output,
             timeout,
+            baseline,
+            write_baseline,
         ),
         as_json=as_json,
     )
@@ -193,6 +204,8 @@ def matrix_command(
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0: one for each core.")] = 0,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -205,7 +218,18 @@ def matrix_command(
     from client.cli.services import addresses
 
     services = addresses(perfcore, kvm)
-    request = MatrixRequest(designs, scenarios, kernel, tuple(fault or ()), output, workers, services, timeout)
+    request = MatrixRequest(
+        designs,
+        scenarios,
+        kernel,
+        tuple(fault or ()),
+        output,
+        workers,
+        services,
+        timeout,
+        baseline,
+        write_baseline,
+    )
     matrix(request, as_json=as_json)
 
 
@@ -223,6 +247,8 @@ def claims_command(
     ] = False,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -231,9 +257,12 @@ def claims_command(
     Ends with 1 if there is a finding.
     """
     from client.cli.claims import claims as run_claims
+    from client.cli.ledger import Ledger
     from client.cli.services import addresses
 
-    run_claims(tuple(claims or ()), output, addresses(perfcore, kvm), timeout, as_json=as_json, verbose=verbose)
+    ledger = Ledger(baseline, write_baseline)
+    services = addresses(perfcore, kvm)
+    run_claims(tuple(claims or ()), output, services, timeout, ledger, as_json=as_json, verbose=verbose)
 
 
 @app.command("cost")

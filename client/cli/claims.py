@@ -7,9 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from client.baseline import KnownFinding
 from client.claims import CLAIMS, Claim
 from client.claims.claim import Check, Lab
 from client.cli.frame import console, finish
+from client.cli.ledger import Ledger, print_compared
 from client.cli.matrix import make_folder
 from client.cli.runs import RUNS, open_wire
 from client.cli.services import Services
@@ -22,7 +24,14 @@ _FEW = 4
 
 
 def claims(
-    ids: tuple[str, ...], folder: Path | None, services: Services, timeout: float, *, as_json: bool, verbose: bool
+    ids: tuple[str, ...],
+    folder: Path | None,
+    services: Services,
+    timeout: float,
+    ledger: Ledger,
+    *,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """``ids``: which claims, all if none is named. ``timeout``: seconds for a call to one of ``services``."""
     known = {claim.id: claim for claim in CLAIMS}
@@ -39,16 +48,25 @@ def claims(
             status.update(f"{claim.id} {claim.text}")
             documents.append(_judge(claim, lab))
     findings = sum(not document.agrees for document in documents)
-    code = ExitCode.VIOLATED if findings else ExitCode.HELD
+    compared = ledger.claims([claim.id for claim in chosen], _findings(documents))
+    surprises = findings if compared is None else len(compared.new) + len(compared.vanished)
+    code = ExitCode.VIOLATED if surprises else ExitCode.HELD
     if as_json:
-        print_json(ClaimsDocument(int(code), len(documents) - findings, findings, documents))
+        print_json(ClaimsDocument(int(code), len(documents) - findings, findings, documents, compared))
     else:
         for document in documents:
-            _print(out, document, verbose=verbose or len(documents) == 1)
+            all_known = compared is not None and all(str(f) in compared.known for f in _findings([document]))
+            _print(out, document, known=all_known, verbose=verbose or len(documents) == 1)
         out.print("= as claimed   # not as claimed", style="dim")
         out.print(f"claims that agree with the model: {len(documents) - findings}; that do not (findings): {findings}")
+        print_compared(out, compared)
         out.print(f"The runs are in {folder}: lbrlab show FILE", soft_wrap=True)
     finish(int(code))
+
+
+def _findings(documents: list[ClaimDocument]) -> list[KnownFinding]:
+    checks = ((document.id, check) for document in documents for check in document.checks)
+    return [KnownFinding(claim, check.design, check.expected) for claim, check in checks if not check.agrees]
 
 
 def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
@@ -56,8 +74,9 @@ def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
     return ClaimDocument(claim.id, claim.who, claim.text, all(check.agrees for check in checks), checks)
 
 
-def _print(out: Console, claim: ClaimDocument, *, verbose: bool) -> None:
-    verdict = "[green]agrees[/]" if claim.agrees else "[bold red]FINDING[/]"
+def _print(out: Console, claim: ClaimDocument, *, known: bool, verbose: bool) -> None:
+    """``known``: the baseline has all that is not as claimed."""
+    verdict = "[green]agrees[/]" if claim.agrees else "[yellow]known[/]" if known else "[bold red]FINDING[/]"
     out.print(f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", soft_wrap=True)
     for check, designs in _shown(claim.checks, verbose=verbose):
         mark = "[green]=[/]" if check.agrees else "[bold red]#[/]"

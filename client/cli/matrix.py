@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from client.baseline import Compared, RunKey, together, verdict_against
 from client.cli.frame import INTERRUPTED, console, finish, print_table
+from client.cli.ledger import Ledger, print_compared
 from client.cli.runs import RUNS, chosen_faults, faults_label, find_scenario, open_wire, short_name
 from client.cli.services import Services
 from client.designs import all_designs, design_named
@@ -29,10 +31,10 @@ from contract.errors import ExitCode, InputError
 from contract.kernels import KERNELS, unknown_kernel
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
-_STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "+": "green", "e": "green"}
+_STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "v": "bold red", "+": "green", "e": "green"}
 LEGEND = (
     "+ held   e violated as expected   X an invariant is violated   x only the scenario's own condition or expectation"
-    "   ? undecided on the default tape   / it cannot be run   ! failed"
+    "   ? undecided on the default tape   / it cannot be run   ! failed   v less than the baseline knows"
 )
 EXIT_CODES = {
     "held": ExitCode.HELD,
@@ -59,6 +61,8 @@ class MatrixRequest:
     workers: int
     services: Services
     timeout: float
+    baseline: Path | None = None
+    write_baseline: Path | None = None
 
 
 def matrix(request: MatrixRequest, *, as_json: bool) -> None:
@@ -68,6 +72,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     faults = chosen_faults(request.faults)
     if request.services and request.workers > 1:
         raise InputError("given services play one run at a time", "--workers")
+    ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
     cut_short = ""
@@ -80,6 +85,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     except PartialError as partial:
         rows, cut_short = partial.rows, str(partial)
     cells = [cell for row in rows for cell in row]
+    compared = _compare(cells, request.kernel or "", faults, ledger)
     names = [design.name for design in designs]
     summary = worst(cells, names)
     verdict = overall(cells)
@@ -88,17 +94,33 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         code = INTERRUPTED if cut_short == "interrupted" else int(ExitCode.SYSTEM_FAILED)
     if as_json:
         document = MatrixDocument(
-            verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary
+            verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary, compared
         )
         print_json(document)
     else:
         _print(console(), rows, names, summary, folder)
+        print_compared(console(), compared)
         took = time.monotonic() - started
         out = console()
         missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
         out.print(f"Each run is in {folder}/SCENARIO-DESIGN.json: lbrlab show FILE, lbrlab run FILE to replay it")
     finish(code)
+
+
+def _compare(cells: list[Cell], kernel: str, faults: tuple[Fault, ...], ledger: Ledger) -> Compared | None:
+    """Every cell against the baseline, which decides its verdict; and all of them together."""
+    key_of_cell = {
+        RunKey(cell.scenario, cell.design, kernel, tuple(sorted(map(str, faults)))): cell
+        for cell in cells
+        if cell.verdict != "failed"
+    }
+    found = ledger.runs({key: cell.surprises for key, cell in key_of_cell.items()})
+    for key, compared in found.items():
+        cell = key_of_cell[key]
+        cell.baseline = compared
+        cell.verdict, cell.why = verdict_against(cell.verdict, cell.why, compared)
+    return together(found) if found else None
 
 
 def _usual_folder(request: MatrixRequest) -> Path:
@@ -226,5 +248,7 @@ def _print_reasons(out: Console, cells: list[Cell]) -> None:
 
 
 def _letter(cell: Cell) -> str:
+    if cell.verdict == "violated" and cell.baseline is not None and not cell.baseline.new:
+        return "v"
     letter = LETTERS[cell.verdict]
     return "x" if letter == "X" and not cell.broken else letter

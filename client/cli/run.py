@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.baseline import RunKey, verdict_against
+from client.check.verdict import EXIT_CODES
 from client.cli.frame import console, finish
+from client.cli.ledger import Ledger
 from client.cli.runs import (
     Tape,
     chosen_faults,
@@ -47,6 +50,8 @@ class RunRequest:
     expects: tuple[str, ...]
     output: Path | None
     timeout: float
+    baseline: Path | None = None
+    write_baseline: Path | None = None
 
 
 def run(request: RunRequest, *, as_json: bool) -> None:
@@ -57,6 +62,9 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     faults = tape.faults if tape else chosen_faults(request.faults)
     scenario = with_lets(again.read_scenario() if again else find_scenario(request.file), request.lets)
     scenario = with_expects(scenario, request.expects)
+    ledger = Ledger(request.baseline, request.write_baseline)
+    lets = tuple(sorted(f"{name}={scenario.lets[name]}" for name in {text.partition("=")[0] for text in request.lets}))
+    key = RunKey(scenario.name, design.name, faults=tuple(sorted(map(str, faults))), lets=lets)
     request.services.check_count(scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
@@ -68,7 +76,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         raise KeyboardInterrupt(f"interrupted; what there is of the run is in {path}" if path else "interrupted")
     if path is None and played.failure:
         raise played.failure
-    _report(file, scenario, path, as_json=as_json)
+    _report(file, scenario, path, ledger, key, as_json=as_json)
 
 
 def _tape(request: RunRequest, again: RunFile | None) -> Tape | None:
@@ -90,11 +98,20 @@ def check(path: Path, *, as_json: bool) -> None:
     file = load_run(path)
     with errors_of(path):
         file.decisions()
-        _report(file, file.read_scenario(), path, as_json=as_json)
+        _report(file, file.read_scenario(), path, Ledger(), None, as_json=as_json)
 
 
-def _report(file: RunFile, scenario: Scenario, path: Path | None, *, as_json: bool) -> None:
-    document = run_document(file, judge_run(file, scenario), str(path) if path else None, scenario.name)
+def _report(
+    file: RunFile, scenario: Scenario, path: Path | None, ledger: Ledger, key: RunKey | None, *, as_json: bool
+) -> None:
+    """``key``: the run in a baseline."""
+    verdict = judge_run(file, scenario)
+    compared = ledger.runs({key: verdict.surprises}) if key and verdict.verdict != "failed" else {}
+    document = run_document(file, verdict, str(path) if path else None, scenario.name)
+    if key in compared:
+        document.baseline = compared[key]
+        document.verdict, document.why = verdict_against(verdict.verdict, verdict.why, compared[key])
+        document.exit_code = int(EXIT_CODES[document.verdict])
     if as_json:
         print_json(document)
     else:

@@ -442,6 +442,10 @@ class Step(msgspec.Struct, eq=False):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and (self.actor, self.stmt) == (other.actor, other.stmt)
 
+    def __ne__(self, other: object) -> bool:
+        # Struct has one of its own, which knows nothing of this __eq__.
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.actor, self.stmt))
 
@@ -554,6 +558,9 @@ class Scenario(msgspec.Struct, eq=False):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scenario) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def vcpus(self) -> list[str]:
         return [name for vm in self.vms for name in vm.vcpu_names()]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from client.baseline import Compared
 from client.check.verdict import Verdict, verdict_on
 from client.drive.play import INTERRUPTED, Player
 from client.drive.sim import SimWire
@@ -23,7 +24,8 @@ from contract.trace import AnyRecord, Rest
 class Cell(msgspec.Struct):
     """``verdict``: as of a run. ``broken``: the invariants that are violated, none where only the scenario's final
     condition is. ``unmet``: faults that met no message. ``invariants``: name to held, violated or not exercised.
-    ``run``: path of the run file, None where it could not be kept."""
+    ``run``: path of the run file, None where it could not be kept. ``surprises``: as of a run, or ``impossible``;
+    ``baseline``: those against a baseline, None without one."""
 
     scenario: str
     design: str
@@ -34,6 +36,8 @@ class Cell(msgspec.Struct):
     invariants: dict[str, str]
     operations: dict[str, int]
     run: str | None
+    surprises: list[str] = []
+    baseline: Compared | None = None
 
 
 class Played(msgspec.Struct):
@@ -84,6 +88,7 @@ def _cell(
         {f.invariant: f.verdict for f in verdict.findings},
         operations_of(records),
         run,
+        verdict.surprises,
     )
 
 
@@ -100,4 +105,15 @@ def operations_of(records: list[AnyRecord]) -> dict[str, int]:
 def impossible_cell(scenario: Scenario, design: Design, error: LbrlabError) -> Cell:
     """A scenario that this design cannot be put to; the rest of the matrix goes on."""
     verdict = "failed" if not isinstance(error, InputError) else "impossible"
-    return Cell(scenario.name, design.name, verdict, str(error), [], [], {}, {}, None)
+    return Cell(
+        scenario.name,
+        design.name,
+        verdict,
+        str(error),
+        [],
+        [],
+        {},
+        {},
+        None,
+        [verdict] if verdict == "impossible" else [],
+    )

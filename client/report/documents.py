@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from client.baseline import Compared
 from client.check.final import Registers
 from client.check.judge import INVARIANTS
 from client.check.monitor import Monitor
@@ -32,7 +33,8 @@ class ViolationDocument(msgspec.Struct):
 
 class RunDocument(msgspec.Struct, kw_only=True):
     """``run``, ``check``. ``verdict``: held, expected, violated, failed or undecided; ``exit_code``: what the command
-    ends with. ``surprises``: what is not as expected, as in ``Verdict``.
+    ends with. ``surprises``: what is not as expected, as in ``Verdict``; ``baseline``: those against
+    a baseline, null without one.
     ``invariants``: name to held, violated or not exercised. ``outcome``: ``actor:register`` to a number, a word or a
     table of fields. ``operations``: what the silicon counted. ``run``: path of the
     run file."""
@@ -54,6 +56,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     operations: dict[str, int]
     cycles: Cycles
     run: str | None
+    baseline: Compared | None = None
 
 
 class DemoDocument(msgspec.Struct):
@@ -69,7 +72,7 @@ class DemoDocument(msgspec.Struct):
 class MatrixDocument(msgspec.Struct):
     """``matrix``. ``cells``: each run of it, by scenario and design, with its run file. ``worst``: invariant to design
     to the worst verdict, and the scenarios in which it came out so. ``cut_short``: why not all scenarios are there, ""
-    if they are."""
+    if they are. ``baseline``: the surprises of all cells against a baseline, null without one."""
 
     verdict: str
     exit_code: int
@@ -79,6 +82,7 @@ class MatrixDocument(msgspec.Struct):
     designs: list[str]
     cells: list[Cell]
     worst: dict[str, dict[str, Worst]]
+    baseline: Compared | None = None
 
 
 class ClaimDocument(msgspec.Struct):
@@ -93,12 +97,13 @@ class ClaimDocument(msgspec.Struct):
 
 
 class ClaimsDocument(msgspec.Struct):
-    """``claims``."""
+    """``claims``. ``baseline``: the checks that are not as claimed against a baseline, null without one."""
 
     exit_code: int
     agree: int
     findings: int
     claims: list[ClaimDocument]
+    baseline: Compared | None = None
 
 
 class PriceDocument(msgspec.Struct):

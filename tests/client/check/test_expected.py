@@ -113,3 +113,5 @@ def test_a_run_that_is_not_over_cannot_be_as_expected() -> None:
     records = RECORDS["merged"]
     assert summary(verdict(f"expect violated {ALL};", records=records[:-1]))[0] == "undecided"
     assert summary(verdict(f"expect violated {ALL};", records=records[:9])) == ("undecided", ["undecided"], 4)
+    more = "expect violated revoke-completes;"
+    assert verdict(more, records=records[:-1]).surprises == BROKEN

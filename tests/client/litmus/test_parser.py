@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import operator
 import re
 from pathlib import Path
 
@@ -157,6 +158,14 @@ def test_every_form() -> None:
 
 def test_steps_know_their_lines() -> None:
     assert [step.line for step in parse(STORY).blocks[0].steps[:3]] == [11, 12, 13]
+
+
+def test_places_do_not_make_scenarios_differ() -> None:
+    one, other = parse(STORY, "a.litmus"), parse("\n" + STORY, "b.litmus")
+    assert one == other
+    assert not operator.ne(one, other)
+    step, moved = one.blocks[0].steps[0], other.blocks[0].steps[0]
+    assert (step.line, step, operator.ne(step, moved)) == (moved.line - 1, moved, False)
 
 
 def test_the_least_scenario() -> None:

@@ -1,0 +1,157 @@
+"""A baseline: what is known to be not as expected, so that what is new and what has vanished stand out.
+
+It is a JSON document with one line for each run and each finding of a claim, made to be compared and merged by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from client.check.verdict import UNDECIDED, VIOLATED
+from contract.errors import InputError
+
+FORMAT = "lbrlab-baseline"
+VERSION = 1
+SIZE_LIMIT = 1 << 26
+
+
+class RunKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which run: ``kernel`` and ``lets`` as they were chosen on the command line ("" and none: the scenario's own),
+    ``faults`` as KIND:MESSAGE:N."""
+
+    scenario: str
+    design: str
+    kernel: str = ""
+    faults: tuple[str, ...] = ()
+    lets: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        settings = ", ".join([*([self.kernel] if self.kernel else []), *self.faults, *self.lets])
+        return f"{self.scenario} under {self.design}{f' ({settings})' if settings else ''}"
+
+
+class KnownRun(msgspec.Struct, frozen=True):
+    """``known``: the surprises of the run, as in ``client.check.verdict.Verdict``, or ``impossible``."""
+
+    run: RunKey
+    known: tuple[str, ...]
+
+
+class KnownFinding(msgspec.Struct, frozen=True):
+    """A check of a claim that is not as claimed, by design and what was claimed of it."""
+
+    claim: str
+    design: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.claim} {self.design}: {self.expected}"
+
+
+class Compared(msgspec.Struct):
+    """What was found against what is known: each is a text that names the run or the claim."""
+
+    new: list[str] = []
+    known: list[str] = []
+    vanished: list[str] = []
+
+
+class Baseline(msgspec.Struct):
+    format: str = FORMAT
+    version: int = VERSION
+    runs: list[KnownRun] = []
+    claims: list[KnownFinding] = []
+
+    def with_runs(self, found: Mapping[RunKey, Sequence[str]]) -> Baseline:
+        """With what is known of these runs now; of others it stays."""
+        runs = {known.run: known.known for known in self.runs} | {key: tuple(known) for key, known in found.items()}
+        kept = [KnownRun(key, known) for key, known in runs.items() if known]
+        return Baseline(runs=sorted(kept, key=lambda known: msgspec.structs.astuple(known.run)), claims=self.claims)
+
+    def with_claims(self, asked: Sequence[str], found: Sequence[KnownFinding]) -> Baseline:
+        """With the findings of the claims ``asked``; of others they stay."""
+        kept = [known for known in self.claims if known.claim not in asked]
+        every = sorted({*kept, *found}, key=lambda known: (int(known.claim[1:]), known.design, known.expected))
+        return Baseline(runs=self.runs, claims=every)
+
+
+def compare(found: Sequence[str], known: Sequence[str]) -> Compared:
+    return Compared(
+        [one for one in found if one not in known],
+        [one for one in found if one in known],
+        [one for one in known if one not in found],
+    )
+
+
+def together(compared: Mapping[RunKey, Compared]) -> Compared:
+    """All of them, each text with its run in front."""
+    parts = {
+        field: [f"{key}: {text}" for key, one in compared.items() for text in getattr(one, field)]
+        for field in Compared.__struct_fields__
+    }
+    return Compared(**parts)
+
+
+def verdict_against(verdict: str, why: str, compared: Compared) -> tuple[str, str]:
+    """A run's verdict and reason in the light of a baseline: ``expected`` where everything is known, ``violated`` where
+    something is new or has vanished, ``undecided`` where that alone is new. A run that failed stays failed."""
+    new, vanished = ", ".join(compared.new), ", ".join(compared.vanished)
+    if verdict == "failed":
+        return verdict, why
+    if compared.new == [UNDECIDED] and not vanished:
+        return UNDECIDED, why
+    if new or vanished:
+        parts = [f"not in the baseline: {new}" if new else "", f"only in the baseline: {vanished}" if vanished else ""]
+        return VIOLATED, "; ".join(part for part in parts if part)
+    return ("expected", f"as in the baseline: {', '.join(compared.known)}") if compared.known else (verdict, why)
+
+
+class _Head(msgspec.Struct):
+    format: str
+    version: int
+
+
+def load_baseline(path: Path) -> Baseline:
+    """Raises InputError that names the file and what is wrong."""
+    try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise InputError(f"larger than {SIZE_LIMIT >> 20} MiB", str(path))
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
+    try:
+        head = msgspec.json.decode(content, type=_Head)
+        if (head.format, head.version) != (FORMAT, VERSION):
+            found = f"{head.format} version {head.version}"
+            raise InputError(f"expected {FORMAT} version {VERSION}, found {found}", str(path))
+        baseline = msgspec.json.decode(content, type=Baseline)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"no baseline: {error}", str(path)) from None
+    for known in baseline.claims:
+        if not known.claim[1:].isdecimal():
+            raise InputError(f"{known.claim!r} is no claim", str(path))
+    return baseline
+
+
+def save_baseline(baseline: Baseline, path: Path) -> None:
+    """Raises InputError naming the path where it cannot be written."""
+    text = (
+        f'{{"format": "{FORMAT}", "version": {VERSION},\n'
+        f'"runs": {_lines(baseline.runs)},\n'
+        f'"claims": {_lines(baseline.claims)}}}\n'
+    )
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+
+
+def _lines(entries: Sequence[msgspec.Struct]) -> str:
+    """A list with a line for each entry."""
+    if not entries:
+        return "[]"
+    lines = (msgspec.json.format(msgspec.json.encode(entry), indent=0).decode() for entry in entries)
+    return "[\n  " + ",\n  ".join(lines) + "\n]"
