@@ -204,7 +204,7 @@ class StepVcpu(KvmCommand):
 
 
 class SetMsr(KvmCommand):
-    """KVM_SET_MSRS by host task ``thread``, the vCPU's own if none is named: 1 when taken, 0 when rejected.
+    """KVM_SET_MSRS of one register by host task ``thread``, the vCPU's own if none is named: 1 taken, 0 rejected.
     EINPROGRESS: the ioctl waits for the host, call it again."""
 
     vcpu: str
@@ -214,11 +214,40 @@ class SetMsr(KvmCommand):
 
 
 class GetMsr(KvmCommand):
-    """KVM_GET_MSRS; ENOENT when rejected, else as SetMsr."""
+    """KVM_GET_MSRS of one register; ENOENT when rejected, else as SetMsr."""
 
     vcpu: str
     msr: int
     thread: str = ""
+
+
+class MsrEntry(msgspec.Struct, frozen=True):
+    """``struct kvm_msr_entry``"""
+
+    msr: int
+    value: int
+
+
+class SetMsrs(KvmCommand):
+    """KVM_SET_MSRS of a list, in its order, as far as the first that KVM rejects: how many were taken. E2BIG for
+    ``MSRS_LIMIT`` or more; EINPROGRESS as for SetMsr."""
+
+    vcpu: str
+    entries: list[MsrEntry]
+    thread: str = ""
+
+
+class GetMsrs(KvmCommand):
+    """KVM_GET_MSRS of a list, as SetMsrs: a MsrsRead."""
+
+    vcpu: str
+    msrs: list[int]
+    thread: str = ""
+
+
+MSRS_LIMIT = 256
+"""MAX_IO_MSRS: an ioctl takes fewer registers than this."""
+MsrIoctl = SetMsr | GetMsr | SetMsrs | GetMsrs
 
 
 class StopLbr(KvmCommand):
@@ -270,7 +299,7 @@ class KvmSnapshot(KvmCommand):
 
 
 AnyKvmCommand = (
-    ConfigureKvm | StepVcpu | SetMsr | GetMsr | StopLbr | ResetVcpu | SaveVcpu | LoadVcpu | FireKvmTimer | KvmSnapshot
+    ConfigureKvm | StepVcpu | MsrIoctl | StopLbr | ResetVcpu | SaveVcpu | LoadVcpu | FireKvmTimer | KvmSnapshot
 )
 
 
@@ -308,6 +337,13 @@ class Stepped(Result):
 
     finished: bool
     values: list[GuestValue] = []
+
+
+class MsrsRead(Result):
+    """The values of the registers up to the first that KVM rejects."""
+
+    values: list[int] = []
+    errno: str = ""
 
 
 class VcpuSaved(Result):
@@ -350,4 +386,4 @@ class KvmView(Result):
     vcpus: list[VcpuView]
 
 
-AnyResult = Done | Counted | Branches | Stepped | VcpuSaved | PerfView | KvmView
+AnyResult = Done | Counted | Branches | Stepped | MsrsRead | VcpuSaved | PerfView | KvmView

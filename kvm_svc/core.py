@@ -17,44 +17,35 @@ from contract.control import (
     ConfigureKvm,
     Done,
     FireKvmTimer,
-    GetMsr,
     KvmSnapshot,
     KvmView,
     LoadVcpu,
+    MsrIoctl,
     ResetVcpu,
     SaveVcpu,
-    SetMsr,
     StepVcpu,
     StopLbr,
     VcpuSaved,
     VcpuView,
 )
-from contract.design import DebugctlWrite, OtherThreads
 from contract.design_check import check_design
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import check_vm, machine_model
-from contract.trace import TraceLog, UserMsr
-from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES
+from contract.trace import TraceLog
 from kvm_svc.endpoint import Endpoint
 from kvm_svc.hypervisor.capabilities import (
-    LBR_DEBUGCTL,
     create_vm,
-    read_capabilities,
-    set_capabilities,
-    supported_debugctl,
 )
 from kvm_svc.hypervisor.counters import new_pmu
 from kvm_svc.hypervisor.lbr import stop
-from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
-from kvm_svc.hypervisor.msr import debugctl_kept
 from kvm_svc.hypervisor.reset import reset_vcpu
 from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
-from kvm_svc.hypervisor.userspace import access_lbr_msr, create_for_debugctl, current
+from kvm_svc.hypervisor.userspace import msr_ioctl
 
 Steps = Generator[AnyRequest, AnyReply, AnyResult]
 VCPUS_LIMIT = 16
@@ -82,8 +73,8 @@ class KvmCore:
         elif isinstance(command, ResetVcpu):
             yield from reset_vcpu(self.hv, self._vcpu(command.vcpu))
             result = Done()
-        elif isinstance(command, SetMsr | GetMsr) and self._is_lbr_msr(command):
-            result = yield from access_lbr_msr(self.hv, self._vcpu(command.vcpu), command)
+        elif isinstance(command, MsrIoctl):
+            result = yield from msr_ioctl(self.hv, self._vcpu(command.vcpu), command)
         else:
             result = _HANDLERS[type(command)](self, command)
         self.endpoint.flush()
@@ -131,34 +122,6 @@ class KvmCore:
             raise RefusedError(f"there is no vCPU {name!r}", "ENOENT")
         return vcpu
 
-    def _is_lbr_msr(self, command: SetMsr | GetMsr) -> bool:
-        vcpu = self._vcpu(command.vcpu)
-        foreign = current(vcpu, command.thread) and self.hv.design.other_threads is OtherThreads.REJECTED
-        return not foreign and is_guest_lbr_msr(self.hv, vcpu.vm, command.msr)
-
-    def _set_msr(self, command: SetMsr) -> AnyResult:
-        vcpu = self._vcpu(command.vcpu)
-        taken = False
-        if command.msr == IA32_PERF_CAPABILITIES:
-            taken = set_capabilities(self.hv, vcpu.vm, command.value)
-        elif command.msr == IA32_DEBUGCTL and (kept := self._debugctl_kept(vcpu, command.value)) is not None:
-            vcpu.debugctl, vcpu.kick, taken = kept, vcpu.guest_mode, True
-            create_for_debugctl(self.hv, vcpu, command.thread)
-        value = vcpu.debugctl if command.msr == IA32_DEBUGCTL else command.value
-        self.log.add(UserMsr(vcpu.name, command.msr, value, taken, task=current(vcpu, command.thread)))
-        return Done(int(taken))
-
-    def _debugctl_kept(self, vcpu: Vcpu, value: int) -> int | None:
-        if self.hv.design.debugctl_write is DebugctlWrite.MASK:
-            return value & LBR_DEBUGCTL
-        return debugctl_kept(value, supported_debugctl(self.hv, vcpu.vm, by_user=True))
-
-    def _get_msr(self, command: GetMsr) -> AnyResult:
-        vcpu = self._vcpu(command.vcpu)
-        readable = {IA32_PERF_CAPABILITIES: read_capabilities(self.hv, vcpu.vm), IA32_DEBUGCTL: vcpu.debugctl}
-        value = readable.get(command.msr)
-        return Done(errno="ENOENT") if value is None else Done(value)
-
     def _stop(self, command: StopLbr) -> AnyResult:
         stop(self.hv, self._vcpu(command.vcpu), "user space stopped LBR use")
         return Done()
@@ -180,8 +143,6 @@ def _view(v: Vcpu) -> VcpuView:
 
 
 _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
-    SetMsr: KvmCore._set_msr,
-    GetMsr: KvmCore._get_msr,
     StopLbr: KvmCore._stop,
     LoadVcpu: KvmCore._load,
     FireKvmTimer: KvmCore._fire,

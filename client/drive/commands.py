@@ -16,7 +16,9 @@ from contract.control import (
     Disable,
     Enable,
     GetMsr,
+    GetMsrs,
     Mediate,
+    MsrEntry,
     Open,
     Read,
     ResetVcpu,
@@ -24,6 +26,7 @@ from contract.control import (
     RunTask,
     Sample,
     SetMsr,
+    SetMsrs,
     SetMuxInterval,
     StopLbr,
 )
@@ -108,6 +111,13 @@ def user_command(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value
         case a.UserGetMsr(vcpu=vcpu, msr=msr, thread=thread):
             at = _address(msr, model, registers)
             return None if at is None else GetMsr(vcpu, at, thread)
+        case a.UserSetMsrs(vcpu=vcpu, entries=entries, thread=thread):
+            pairs = [(_address(e.msr, model, registers), _number(e.value, model, registers)) for e in entries]
+            known = [MsrEntry(at, number) for at, number in pairs if at is not None and number is not None]
+            return SetMsrs(vcpu, known, thread) if len(known) == len(pairs) else None
+        case a.UserGetMsrs(vcpu=vcpu, msrs=msrs, thread=thread):
+            addresses = [at for msr in msrs if (at := _address(msr, model, registers)) is not None]
+            return GetMsrs(vcpu, addresses, thread) if len(addresses) == len(msrs) else None
         case a.UserStopLbr(vcpu=vcpu):
             return StopLbr(vcpu)
         case a.UserReset(vcpu=vcpu):
@@ -118,10 +128,18 @@ def user_command(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value
 
 def needs_its_thread(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> bool:
     """Whether user space's thread must be on a CPU for this: LBR MSRs are touched where it runs."""
-    if not isinstance(stmt, a.UserSetMsr | a.UserGetMsr):
-        return False
-    at = _address(stmt.msr, model, registers)
-    return at is not None and is_lbr_msr(model, at)
+    refs: tuple[a.MsrRef, ...]
+    match stmt:
+        case a.UserSetMsr(msr=msr) | a.UserGetMsr(msr=msr):
+            refs = (msr,)
+        case a.UserSetMsrs(entries=entries):
+            refs = tuple(entry.msr for entry in entries)
+        case a.UserGetMsrs(msrs=refs):
+            pass
+        case _:
+            return False
+    addresses = (_address(ref, model, registers) for ref in refs)
+    return any(at is not None and is_lbr_msr(model, at) for at in addresses)
 
 
 def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> list[AnyOp] | None:

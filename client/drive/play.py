@@ -19,6 +19,7 @@ from client.litmus.ast import (
     DONE,
     FAULT,
     GUEST_STATEMENTS,
+    MSR_IOCTLS,
     SKIPPED,
     USER_STATEMENTS,
     AdvanceTime,
@@ -32,10 +33,8 @@ from client.litmus.ast import (
     OpenEvent,
     Scenario,
     StateOf,
-    UserGetMsr,
     UserMigrate,
     UserReset,
-    UserSetMsr,
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
@@ -229,10 +228,10 @@ class Player:
 
     def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
         """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
-        assert isinstance(stmt, UserSetMsr | UserGetMsr | UserMigrate | UserReset)
+        assert isinstance(stmt, USER_STATEMENTS)
         if any(t.running and t is not thread and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
             return f"{stmt.vcpu} is busy"
-        by = "" if isinstance(stmt, UserMigrate | UserReset) else stmt.thread
+        by = stmt.thread if isinstance(stmt, MSR_IOCTLS) else ""
         if by in ("", stmt.vcpu):
             return self.flight.blocked(stmt.vcpu, by_ioctl=thread.running)
         if self.flight.waiting.get(stmt.vcpu) == "EventCreated":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from client.litmus.ast import FAULT
-from contract.control import AnyResult, Branches, Counted, Done
+from contract.control import AnyResult, Branches, Counted, Done, MsrsRead
 from contract.machine import GuestValue
 from contract.provenance import origin_of
 
@@ -16,6 +16,10 @@ def host_value(result: AnyResult) -> Value:
             return "none"
         case Branches():
             return sample_value(result.from_ip)
+        case MsrsRead(errno=""):
+            return {"done": len(result.values), **{f"v{i}": value for i, value in enumerate(result.values)}}
+        case MsrsRead():
+            return result.errno
         case Counted(errno=""):
             return {"count": result.count, "enabled": result.enabled, "running": result.running}
         case Counted():

@@ -292,6 +292,33 @@ class UserGetMsr(Stmt, frozen=True):
     thread: str = ""
 
 
+class MsrValue(msgspec.Struct, frozen=True):
+    """``PMC0, 100;`` in a list."""
+
+    msr: MsrRef
+    value: Operand
+
+
+class UserSetMsrs(Stmt, frozen=True):
+    """``n = set vm0/0 { PMC0, 100; PERFEVTSEL0, 0x5300c4; };``: one ioctl with a list of registers, in this order, up
+    to the first that is rejected. Gives how many were taken, or E2BIG."""
+
+    vcpu: str
+    entries: tuple[MsrValue, ...]
+    register: str = ""
+    thread: str = ""
+
+
+class UserGetMsrs(Stmt, frozen=True):
+    """``g = get vm0/0 { PMC0; PERFEVTSEL0; };``: ``.done``, how many were read, and their values ``.v0``, ``.v1`` ...;
+    or E2BIG."""
+
+    register: str
+    vcpu: str
+    msrs: tuple[MsrRef, ...]
+    thread: str = ""
+
+
 class UserStopLbr(Stmt, frozen=True):
     """``stop_lbr vm0/0;``"""
 
@@ -374,9 +401,11 @@ HOST_STATEMENTS = (
     Mediated,
 )
 GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestHlt, GuestOut, GuestNop)
-USER_STATEMENTS = (UserSetMsr, UserGetMsr, UserStopLbr, UserReset, UserMigrate)
+MSR_IOCTLS = (UserSetMsr, UserGetMsr, UserSetMsrs, UserGetMsrs)
+"""Statements that make an ioctl by some thread."""
+USER_STATEMENTS = (*MSR_IOCTLS, UserStopLbr, UserReset, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
-NUMBERS = (GuestRdmsr, UserGetMsr, UserSetMsr, Assign, For)
+NUMBERS = (GuestRdmsr, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
 WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserMigrate)
 """Other statements whose register may hold a word of ``ANSWERS``."""
@@ -401,6 +430,8 @@ AnyStmt = (
     | GuestNop
     | UserSetMsr
     | UserGetMsr
+    | UserSetMsrs
+    | UserGetMsrs
     | UserStopLbr
     | UserReset
     | UserMigrate

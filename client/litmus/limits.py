@@ -17,3 +17,5 @@ MAX_PERIOD = (1 << 47) - 1
 """What perf lets a counter of 48 bits count up to."""
 
 MAX_PORT = 0xFFFF
+MAX_MSRS = 1024
+"""Registers in a list of one ioctl; KVM takes 255."""

@@ -164,6 +164,27 @@ class StatementReader:
         vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
         return a.UserGetMsr(register, vcpu, self.msr(msr, path), self.thread(origin, path))
 
+    def set_list(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
+        entries = []
+        for i, entry in enumerate(entry for entry in trees(node) if entry.data == "msr_value"):
+            at: Path = (*path, "entries", i)
+            msr, value = trees(entry)
+            ref = self.msr(msr, at)
+            entries.append(a.MsrValue(ref, self.value(value, ref, at)))
+        return a.UserSetMsrs(
+            vcpu, tuple(entries), register, self.thread([part for part in trees(node) if part.data == "from"], path)
+        )
+
+    def get_list(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
+        refs = tuple(
+            self.msr(msr, (*path, "msrs", i)) for i, msr in enumerate(msr for msr in trees(node) if msr.data == "msr")
+        )
+        return a.UserGetMsrs(
+            register, vcpu, refs, self.thread([part for part in trees(node) if part.data == "from"], path)
+        )
+
     def thread(self, origin: list[Node], path: Path) -> str:
         return self.places.mark((*path, "thread"), tokens(origin[0])[0]) if origin else ""
 
@@ -224,6 +245,8 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "nop": StatementReader.nop,
     "set": StatementReader.set,
     "get": StatementReader.get,
+    "sets": StatementReader.set_list,
+    "gets": StatementReader.get_list,
     "stop": StatementReader.stop,
     "reset": StatementReader.reset,
     "migrate": StatementReader.migrate,

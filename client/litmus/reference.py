@@ -51,6 +51,11 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "user": (
         ("u = set vm0/0 LBR_TOS, 3;", "KVM_SET_MSRS: 1 taken, 0 rejected; from t0: the ioctl is made by that task"),
         ("v = get vm0/0 LBR_TOS from t0;", "KVM_GET_MSRS"),
+        (
+            "n = set vm0/0 { PMC0, 100; PERFEVTSEL0, 0x5300c4; };",
+            "one ioctl with a list; stops at the first rejected: how many",
+        ),
+        ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reading: g.done, g.v0, g.v1 ..."),
         ("m = migrate vm0/0 to kvm1 with lbr;", "the vCPU goes on at another KVM, with its LBR or without"),
         ("stop_lbr vm0/0;", "the vCPU stops using the LBR"),
         ("reset vm0/0;", "the vCPU is reset, as by INIT"),

@@ -61,6 +61,11 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"set {vcpu} {msr_text(msr)}, {_value(msr, value)}{_origin(stmt.thread)}"
         case a.UserGetMsr(vcpu=vcpu, msr=msr):
             return f"get {vcpu} {msr_text(msr)}{_origin(stmt.thread)}"
+        case a.UserSetMsrs(vcpu=vcpu, entries=entries):
+            listed = " ".join(f"{msr_text(e.msr)}, {_value(e.msr, e.value)};" for e in entries)
+            return f"set {vcpu} {{ {listed} }}{_origin(stmt.thread)}"
+        case a.UserGetMsrs(vcpu=vcpu, msrs=msrs):
+            return f"get {vcpu} {{ {' '.join(f'{msr_text(msr)};' for msr in msrs)} }}{_origin(stmt.thread)}"
         case a.UserStopLbr(vcpu=vcpu):
             return f"stop_lbr {vcpu}"
         case a.UserReset(vcpu=vcpu):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import NoReturn, Protocol
 
 from client.litmus import ast as a
 from client.litmus.arithmetic import ARITHMETIC
-from client.litmus.limits import MAX_BRANCHES, MAX_NESTING, MAX_PERIOD, MAX_PORT
+from client.litmus.limits import MAX_BRANCHES, MAX_MSRS, MAX_NESTING, MAX_PERIOD, MAX_PORT
 from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number, taken
 from client.litmus.places import Path
 from client.litmus.text import duration_text, statement_text
@@ -126,14 +126,27 @@ class StepChecker:
                 self.operand(stmt.value, actor, known, (*path, "value"))
             case a.GuestRdmsr() | a.UserGetMsr():
                 self.msr(stmt.msr, actor, known, path)
+            case a.UserSetMsrs(entries=entries):
+                self.listed(entries, (*path, "entries"))
+                for i, entry in enumerate(entries):
+                    self.msr(entry.msr, actor, known, (*path, "entries", i))
+                    self.operand(entry.value, actor, known, (*path, "entries", i, "value"))
+            case a.UserGetMsrs(msrs=msrs):
+                self.listed(msrs, (*path, "msrs"))
+                for i, msr in enumerate(msrs):
+                    self.msr(msr, actor, known, (*path, "msrs", i))
             case a.UserMigrate():
                 self.migrate(stmt, path)
             case _:
                 pass
-        if isinstance(stmt, a.UserSetMsr | a.UserGetMsr) and stmt.thread:
+        if isinstance(stmt, a.MSR_IOCTLS) and stmt.thread:
             self.member("task", stmt.thread, self.tasks, *path, "thread")
         if isinstance(stmt, a.USER_STATEMENTS):
             self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")
+
+    def listed(self, entries: Sized, path: Path) -> None:
+        if not 1 <= len(entries) <= MAX_MSRS:
+            self.fail(f"{len(entries)} registers in a list, expected 1 to {MAX_MSRS}", *path)
 
     def migrate(self, stmt: a.UserMigrate, path: Path) -> None:
         self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")
@@ -300,5 +313,7 @@ class StepChecker:
 
 def _alike(before: a.AnyStmt, stmt: a.AnyStmt) -> bool:
     """Whether a register may be set again: it stays a number, a fault or not, or a look at the LBR."""
-    same = any(isinstance(before, kind) and isinstance(stmt, kind) for kind in (a.GuestWrmsr, a.GuestReadLbr))
+    same = any(
+        isinstance(before, kind) and isinstance(stmt, kind) for kind in (a.GuestWrmsr, a.GuestReadLbr, a.UserGetMsrs)
+    )
     return same or (isinstance(before, a.NUMBERS) and isinstance(stmt, a.NUMBERS))

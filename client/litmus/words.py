@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from client.check import judge
-from client.litmus.ast import ERRNOS, GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt
+from client.litmus.ast import ERRNOS, GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt, UserGetMsrs
 from client.litmus.limits import MAX_NAME
+from contract.control import MSRS_LIMIT
 from perfcore_svc.perf.event import TRACERS
 from perfcore_svc.perf.pmu import FIXED_EVENTS
 
@@ -38,6 +39,7 @@ FIELDS: dict[type[Stmt], tuple[str, ...]] = {
     OpenEvent: ("state", "samples"),
     ReadEvent: ("count", "enabled", "running"),
     SampleEvent: ("entries", "host", "guest", "empty"),
+    UserGetMsrs: ("done", *(f"v{i}" for i in range(MSRS_LIMIT - 1))),
     GuestReadLbr: ("tos", "own", "foreign", "written", "empty"),
 }
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")

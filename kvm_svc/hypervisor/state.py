@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contract.control import MachineSpec, VmSpec
+from contract.control import MachineSpec, MsrIoctl, VmSpec
 from contract.design import Design, EntryCheck, HostDebugctl, SaveSelect
 from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
@@ -39,6 +39,16 @@ class Handling:
     enabled: bool = False
     by_user: bool = False
     task: str = ""
+
+
+@dataclass(slots=True)
+class Ioctl:
+    """KVM_SET_MSRS or KVM_GET_MSRS that waits for the host. ``values``: of the registers done so far, 0 where they were
+    set; ``handling``: the access at hand."""
+
+    command: MsrIoctl
+    values: list[int] = field(default_factory=list)
+    handling: Handling | None = None
 
 
 @dataclass(slots=True)
@@ -93,7 +103,7 @@ class Vcpu:
     ops: list[AnyOp] = field(default_factory=list)
     values: list[GuestValue] = field(default_factory=list)
     handling: Handling | None = None
-    ioctl: Handling | None = None
+    ioctl: Ioctl | None = None
     debugctl: int = 0
     host_debugctl: int = 0
     refused: bool = False

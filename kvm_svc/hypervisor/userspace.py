@@ -1,31 +1,147 @@
-"""KVM_SET_MSRS and KVM_GET_MSRS of LBR MSRs: the guest's own path, taken by the thread that makes the ioctl.
+"""KVM_SET_MSRS and KVM_GET_MSRS: a list of registers, one after the other, up to the first that KVM rejects.
 
-That thread is ``current``: it touches the hardware where it runs, and the event that the access creates is its own, so
-that from any other thread than the vCPU's the guest's event hangs on the wrong task. The vCPU stays out of guest mode
-meanwhile, as ``vcpu->mutex`` has it. Creating an event waits for the host: the ioctl is then called again.
+They reach every MSR that KVM emulates. LBR MSRs take the guest's own path, by the thread that makes the ioctl: that
+thread is ``current``, it touches the hardware where it runs, and the event that the access creates is its own, so that
+from any other thread than the vCPU's the guest's event hangs on the wrong task. The vCPU stays out of guest mode
+meanwhile, as ``vcpu->mutex`` has it. Creating an event waits for the host: the ioctl is then called again, and goes on
+where it was (``Vcpu.ioctl``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
-from contract.control import Done, GetMsr, SetMsr
+from contract.control import MSRS_LIMIT, AnyResult, Done, GetMsr, GetMsrs, MsrIoctl, MsrsRead, SetMsr, SetMsrs
+from contract.design import DebugctlWrite, OtherThreads
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, Exit
-from contract.trace import VcpuWait, VcpuWake
-from contract.x86 import DEBUGCTL_LBR
+from contract.trace import UserMsr, VcpuWait, VcpuWake
+from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES
+from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, read_capabilities, set_capabilities, supported_debugctl
+from kvm_svc.hypervisor.counters import counter_access, pmu_msr
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
+from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import leave_guest_mode
-from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access
-from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
+from kvm_svc.hypervisor.msr import ThreadMovedError, debugctl_kept, lbr_msr_access
+from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 """The ioctl sleeps; the same command goes on with it."""
 
 
+class _AsleepError(Exception):
+    """The ioctl waits for the host."""
+
+
+Entry = tuple[int, int | None]
+"""A register and the value to write, None to read."""
+Exchange = Generator[AnyRequest, AnyReply, int | None]
+
+
+def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyRequest, AnyReply, AnyResult]:
+    """Raises RefusedError, with nothing changed, where another ioctl is under way or the thread cannot do it now."""
+    entries = _entries(command)
+    if len(entries) >= MSRS_LIMIT:
+        return Done(errno="E2BIG") if isinstance(command, SetMsrs) else MsrsRead(errno="E2BIG")
+    if vcpu.ioctl is not None and vcpu.ioctl.command != command:
+        raise RefusedError(f"{vcpu.name} is busy with another ioctl", "EAGAIN")
+    ioctl = vcpu.ioctl or Ioctl(command)
+    thread = current(vcpu, command.thread)
+    _check_thread(hv, vcpu, thread, entries[len(ioctl.values) :])
+    for entry in entries[len(ioctl.values) :]:
+        try:
+            value = yield from _access(hv, vcpu, ioctl, thread, entry)
+        except _AsleepError:
+            vcpu.ioctl = ioctl
+            return IN_PROGRESS
+        if value is None:
+            break
+        ioctl.values.append(value)
+    if vcpu.ioctl is not None:
+        vcpu.ioctl = None
+        hv.log.add(VcpuWake(vcpu.name))
+    return _result(command, ioctl.values)
+
+
+def _entries(command: MsrIoctl) -> list[Entry]:
+    match command:
+        case SetMsr(msr=msr, value=value):
+            return [(msr, value)]
+        case GetMsr(msr=msr):
+            return [(msr, None)]
+        case SetMsrs(entries=entries):
+            return [(entry.msr, entry.value) for entry in entries]
+        case GetMsrs(msrs=msrs):
+            return [(msr, None) for msr in msrs]
+
+
+def _result(command: MsrIoctl, values: list[int]) -> AnyResult:
+    match command:
+        case GetMsr():
+            return Done(values[0]) if values else Done(errno="ENOENT")
+        case GetMsrs():
+            return MsrsRead(values)
+        case _:
+            return Done(len(values))
+
+
 def current(vcpu: Vcpu, thread: str) -> str:
     """The thread that makes an ioctl; "" for the vCPU's own."""
     return "" if thread == vcpu.name else thread
+
+
+def _is_lbr_msr(hv: Hypervisor, vcpu: Vcpu, thread: str, msr: int) -> bool:
+    foreign = thread and hv.design.other_threads is OtherThreads.REJECTED
+    return not foreign and is_guest_lbr_msr(hv, vcpu.vm, msr)
+
+
+def _check_thread(hv: Hypervisor, vcpu: Vcpu, thread: str, entries: Sequence[Entry]) -> None:
+    """Raises RefusedError where a register of the LBR is named and the thread cannot touch it now."""
+    if not any(_is_lbr_msr(hv, vcpu, thread, msr) for msr, _ in entries):
+        return
+    if vcpu.waiting:
+        raise RefusedError(f"{vcpu.name} waits for {vcpu.waits_for}", "EAGAIN")
+    if vcpu.ops:
+        raise RefusedError(f"{vcpu.name} is busy with guest code", "EAGAIN")
+    if not thread and vcpu.cpu < 0:
+        raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
+
+
+def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry) -> Exchange:
+    """The value read, or 0 if it was set; None: rejected."""
+    msr, value = entry
+    if _is_lbr_msr(hv, vcpu, thread, msr):
+        return (yield from _lbr_msr(hv, vcpu, ioctl, thread, entry))
+    if msr == IA32_DEBUGCTL:
+        got = vcpu.debugctl if value is None else _set_debugctl(hv, vcpu, thread, value)
+    elif msr == IA32_PERF_CAPABILITIES:
+        got = read_capabilities(hv, vcpu.vm)
+        if value is not None:
+            got = value if set_capabilities(hv, vcpu.vm, value) else None
+    elif (row := pmu_msr(hv, vcpu.vm, msr)) is not None:
+        got = yield from counter_access(hv, vcpu, row, value, by_user=True)
+        vcpu.kick = vcpu.kick or (vcpu.guest_mode and vcpu.pmu.requested)
+    else:
+        got = None
+    shown = got if got is not None else _shown(vcpu, msr, value)
+    hv.log.add(UserMsr(vcpu.name, msr, shown, got is not None, value is None, thread))
+    return got if got is None or value is None else 0
+
+
+def _shown(vcpu: Vcpu, msr: int, value: int | None) -> int:
+    """What the record of a rejected access holds: DEBUGCTL as it stays, else the value that was to be written."""
+    return vcpu.debugctl if msr == IA32_DEBUGCTL else value or 0
+
+
+def _set_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str, value: int) -> int | None:
+    if hv.design.debugctl_write is DebugctlWrite.MASK:
+        kept: int | None = value & LBR_DEBUGCTL
+    else:
+        kept = debugctl_kept(value, supported_debugctl(hv, vcpu.vm, by_user=True))
+    if kept is not None:
+        vcpu.debugctl, vcpu.kick = kept, vcpu.guest_mode
+        create_for_debugctl(hv, vcpu, thread)
+    return kept
 
 
 def create_for_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str) -> None:
@@ -36,39 +152,28 @@ def create_for_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str) -> None:
         ask_for_event(hv, vcpu, current(vcpu, thread), heeded=False)
 
 
-def access_lbr_msr(hv: Hypervisor, vcpu: Vcpu, command: SetMsr | GetMsr) -> Generator[AnyRequest, AnyReply, Done]:
-    """Raises RefusedError, with nothing changed, where the thread cannot do it now."""
-    write = isinstance(command, SetMsr)
-    thread = current(vcpu, command.thread)
-    exit_ = Exit("msr-write" if write else "msr-read", [], vcpu.debugctl, command.msr, write)
-    exit_.value = command.value if isinstance(command, SetMsr) else 0
-    work = vcpu.ioctl or Handling(exit_, by_user=True, task=thread)
-    if (work.exit.msr, work.exit.write, work.exit.value, work.task) != (command.msr, write, exit_.value, thread):
-        raise RefusedError(f"{vcpu.name} is busy with another ioctl", "EAGAIN")
-    if vcpu.waiting:
-        raise RefusedError(f"{vcpu.name} waits for {vcpu.waits_for}", "EAGAIN")
-    if vcpu.ops:
-        raise RefusedError(f"{vcpu.name} is busy with guest code", "EAGAIN")
-    if not thread and vcpu.cpu < 0:
-        raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
+def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry) -> Exchange:
+    """Raises RefusedError, with nothing changed, where the thread is not where KVM believes it is."""
+    if vcpu.waiting:  # for what an earlier register of the list has asked for
+        raise _AsleepError
+    msr, value = entry
+    write = value is not None
+    exit_ = Exit("msr-write" if write else "msr-read", [], vcpu.debugctl, msr, write)
+    exit_.value = value or 0
+    work = ioctl.handling or Handling(exit_, by_user=True, task=thread)
     asked = hv.log.clock
     let_leases_end(hv, vcpu)
     try:
         if vcpu.guest_mode:
             yield from leave_guest_mode(vcpu)
-        value = yield from lbr_msr_access(hv, vcpu, work)
+        got = yield from lbr_msr_access(hv, vcpu, work)
     except ThreadMovedError as error:
-        if hv.log.clock == asked:
+        if hv.log.clock == asked and not ioctl.values:
             raise RefusedError(str(error), "EAGAIN") from None
         if vcpu.ioctl is None:
             hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
-        value = None
-    if value is None:
-        vcpu.ioctl = work
-        return IN_PROGRESS
-    if vcpu.ioctl is not None:
-        vcpu.ioctl = None
-        hv.log.add(VcpuWake(vcpu.name))
-    if write:
-        return Done(int(not value.fault))
-    return Done(errno="ENOENT") if value.fault else Done(value.value)
+        got = None
+    ioctl.handling = work if got is None else None
+    if got is None:
+        raise _AsleepError
+    return None if got.fault else got.value

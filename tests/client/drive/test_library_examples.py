@@ -36,6 +36,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-fail-entry-sleeps": ("fail-entry",),
     "mech-from-sign-extension": ("merged",),
     "mech-get-msrs-from-another-thread": ("merged",),
+    "mech-user-msr-list": ("merged", "v8", "fenced"),
     "mech-guest-counter-beside-lbr": ("merged", "v8", "fenced"),
     "mech-guest-event-keeps-mediated-out": ("merged", "v8"),
     "mech-guest-keeps-bts-out": ("merged", "v7", "v8"),

@@ -262,13 +262,20 @@ class _Actor:
     def user(self) -> a.AnyStmt:
         draw = self.draw
         vcpu = draw(st.sampled_from(self.vcpus))
-        match draw(st.sampled_from(["set", "get", "stop"])):
+        match draw(st.sampled_from(["set", "get", "set list", "get list", "stop"])):
             case "set":
                 msr = self.msr()
                 value, register = self.value(msr), self.register("u", optional=True)
                 return a.UserSetMsr(vcpu, msr, value, register, self.thread())
             case "get":
                 return a.UserGetMsr(self.register("v", optional=True), vcpu, self.msr(), self.thread())
+            case "set list":
+                msrs = [self.msr() for _ in range(draw(st.integers(1, 3)))]
+                entries = tuple(a.MsrValue(msr, self.value(msr)) for msr in msrs)
+                return a.UserSetMsrs(vcpu, entries, self.register("u", optional=True), self.thread())
+            case "get list":
+                refs = tuple(self.msr() for _ in range(draw(st.integers(1, 3))))
+                return a.UserGetMsrs(self.register("l", optional=True), vcpu, refs, self.thread())
             case _:
                 return a.UserStopLbr(vcpu) if draw(st.sampled_from([True, False])) else a.UserReset(vcpu)
 
