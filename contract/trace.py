@@ -67,11 +67,9 @@ class Outcome(Record):
 
 
 class End(Record):
-    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for. ``starved``:
-    vCPUs that cannot go on although their thread is on a CPU, and why."""
+    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for."""
 
     unfinished: dict[str, str]
-    starved: dict[str, str] = {}
 
 
 class Rest(Record):

@@ -32,7 +32,8 @@ def result_of(
     final: a.Final, registers: Registers, verdicts: dict[str, str], unfinished: Container[str] = frozenset()
 ) -> str:
     """``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated`` for ~exists and forall; ``undecided``
-    where it depends on registers that actors in ``unfinished`` have not set."""
+    where it depends on registers that actors in ``unfinished`` have not set, or on an invariant that is not in
+    ``verdicts``."""
     true = _Condition(registers, verdicts, unfinished).truth(final.expr)
     if true is None:
         return UNDECIDED
@@ -69,6 +70,8 @@ class _Condition:
                 return _compare(self.value(left), op, self.value(right))
 
     def unknown(self, term: a.Term) -> bool:
+        if isinstance(term, a.Invariant):
+            return term.name not in self.verdicts
         if not isinstance(term, a.Reg) or term.actor not in self.unfinished:
             return False
         return f"{term.actor}:{term.register}" not in self.registers
@@ -78,7 +81,7 @@ class _Condition:
             case a.Int() | a.Word():
                 return term.value
             case a.Invariant(name=name):
-                return self.verdicts.get(name, "not exercised").replace(" ", "-")
+                return self.verdicts[name].replace(" ", "-")
             case a.Reg():
                 value = self.registers.get(f"{term.actor}:{term.register}")
                 if isinstance(value, dict):

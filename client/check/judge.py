@@ -12,7 +12,7 @@ from client.check.debugctl_restored import DebugctlRestored
 from client.check.guest_clean import GuestClean
 from client.check.host_clean import HostClean
 from client.check.host_served import HostServed
-from client.check.monitor import Monitor, Violation
+from client.check.monitor import Monitor, Obligation, Violation
 from client.check.no_counter import NoCounter
 from client.check.no_leak import NoLeak
 from client.check.no_loss import NoLoss
@@ -49,11 +49,13 @@ INVARIANTS: tuple[type[Monitor], ...] = (
 
 
 class Finding(msgspec.Struct):
-    """``verdict``: held, violated, or not exercised (nothing in the trace could have broken it)."""
+    """``verdict``: held; violated; open (of liveness: the trace ends too early to tell, ``pending`` is what is due);
+    or not exercised (nothing in the trace could have broken it)."""
 
     invariant: str
     verdict: str
     violations: list[Violation]
+    pending: list[Obligation] = []
 
 
 def judge(records: list[AnyRecord]) -> list[Finding]:
@@ -77,7 +79,7 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
         except (LookupError, ValueError) as error:
             why = f"does not fit what came before ({type(error).__name__}: {error})"
             raise InputError(why, f"trace: record {number}") from None
-    return [Finding(m.name, m.verdict, m.violations) for m in monitors]
+    return [Finding(m.name, m.verdict, m.violations, m.pending()) for m in monitors]
 
 
 def _world(setup: Setup) -> World:

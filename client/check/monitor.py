@@ -21,6 +21,16 @@ class Violation(msgspec.Struct):
     because: list[int] = []
 
 
+HELD, VIOLATED, OPEN, NOT_EXERCISED = "held", "violated", "open", "not exercised"
+
+
+class Obligation(msgspec.Struct):
+    """What a liveness invariant still waits for when the trace ends. ``seq``: the record from which it was due."""
+
+    seq: int
+    text: str
+
+
 class Monitor:
     """One invariant over one trace. ``HANDLERS``: which records it looks at. ``exercised`` stays False while the trace
     has nothing that could have broken it. ``liveness``: that something happens in the end, not that nothing bad does.
@@ -41,8 +51,25 @@ class Monitor:
         self.exercised = True
         self.violations.append(Violation(seq, text, sorted({b for b in because if b is not None and b != seq})))
 
+    def pending(self) -> list[Obligation]:
+        """What is due and has not happened yet; nothing where the invariant is one of safety."""
+        return []
+
     @property
     def verdict(self) -> str:
         if self.violations:
-            return "violated"
-        return "held" if self.exercised else "not exercised"
+            return VIOLATED
+        return HELD if self.exercised else NOT_EXERCISED
+
+
+class Liveness(Monitor):
+    """An invariant of the form: what is due happens in the end. A trace shows that only at rest, where nothing more can
+    happen by itself; before, and while something is still due, the result is open."""
+
+    liveness = True
+
+    @property
+    def verdict(self) -> str:
+        if not self.violations and (self.pending() or (self.exercised and not self.world.at_rest)):
+            return OPEN
+        return super().verdict

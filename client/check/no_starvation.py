@@ -3,38 +3,51 @@ from __future__ import annotations
 from typing import ClassVar
 
 from client.check.definition import Definition
-from client.check.monitor import Monitor
+from client.check.monitor import Liveness, Obligation
 from client.check.world import World
-from contract.trace import End, VcpuWait, VcpuWake, VmEntry
+from contract.trace import Rest, VcpuWait, VcpuWake, VmEntry
+
+MUTEX = "the end of an ioctl"
+"""What a vCPU's thread waits for while an ioctl of user space has the mutex of the vCPU."""
 
 
-class NoStarvation(Monitor):
+class NoStarvation(Liveness):
     name = "no-starvation"
     about = "a guest whose thread has a CPU runs"
-    liveness = True
     definition = Definition(
         text=(
-            "A guest whose thread has a CPU runs. Judged at the end, which comes after the last fault: a guest that "
-            "has code left to run and whose thread has a CPU can go on."
+            "A guest whose thread has a CPU runs. At rest, which comes after the last fault, nothing more happens by "
+            "itself. A vCPU whose thread is on a CPU then must be able to go on: its thread does not sleep in KVM, and "
+            "KVM knows the CPU. A thread that waits for an ioctl of its own user space is not judged: user space has "
+            "the mutex."
         ),
-        broken_by="A guest that cannot go on at the end although its thread has a CPU and it has code left to run.",
-        evidence="A guest that was entered, or that could not be, in a trace that reaches its end.",
-        open_while="A guest was entered, or waits, and the trace ends before the run does.",
+        broken_by=(
+            "At rest, a vCPU whose thread is on a CPU of the host and sleeps in KVM, or of which KVM does not believe "
+            "that it is on that CPU."
+        ),
+        evidence="A VM entry, in a trace that comes to rest.",
+        open_while="A guest was entered, or its thread sleeps in KVM on a CPU, and the trace does not come to rest.",
         reads={
-            VcpuWait: "what the thread of a vCPU waits for",
-            VcpuWake: "it waits no more",
+            VcpuWait: "what the thread of a vCPU sleeps for",
+            VcpuWake: "the thread sleeps no more",
             VmEntry: "a guest that runs",
-            End: "guests that cannot go on",
+            Rest: "which task each CPU runs, and on which CPU KVM believes each vCPU",
         },
-        unseen="A guest that goes on so slowly that it might as well not: time is not judged.",
+        unseen=(
+            "A guest that goes on, but late: time is not judged. A guest that is entered again and again and makes no "
+            "progress. Whether the guest has code left: a thread that is on a CPU counts as one that has."
+        ),
     )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.waiting: dict[str, int] = {}
+        self.waiting: dict[str, VcpuWait] = {}
 
     def _wait(self, r: VcpuWait) -> None:
-        self.waiting[r.vcpu] = r.seq
+        if r.message == MUTEX:
+            self.waiting.pop(r.vcpu, None)
+        else:
+            self.waiting[r.vcpu] = r
 
     def _wake(self, r: VcpuWake) -> None:
         self.waiting.pop(r.vcpu, None)
@@ -42,8 +55,27 @@ class NoStarvation(Monitor):
     def _entry(self, r: VmEntry) -> None:
         self.exercised = True
 
-    def _end(self, r: End) -> None:
-        for vcpu, why in r.starved.items():
-            self.violated(r.seq, f"{vcpu} has a CPU and cannot go on: {why}", self.waiting.get(vcpu))
+    def _rest(self, r: Rest) -> None:
+        running = [{task: cpu for cpu, task in host.running.items()} for host in r.hosts]
+        for host, kvm in zip(self.world.kvms.values(), r.kvm, strict=False):
+            for view in kvm.vcpus:
+                cpu = running[host].get(view.vcpu, -1)
+                if cpu < 0:
+                    continue
+                if wait := self.waiting.get(view.vcpu):
+                    self.violated(r.seq, f"{view.vcpu} has a CPU and cannot go on: waits for {wait.message}", wait.seq)
+                elif view.cpu != cpu:
+                    text = f"{view.vcpu} has a CPU and cannot go on: KVM has not taken SchedIn for cpu{cpu}"
+                    self.violated(r.seq, text)
 
-    HANDLERS: ClassVar = {VcpuWait: _wait, VcpuWake: _wake, VmEntry: _entry, End: _end}
+    def pending(self) -> list[Obligation]:
+        if self.world.at_rest:
+            return []
+        on_cpu = {cpu.task for cpu in self.world.cpus}
+        return [
+            Obligation(wait.seq, f"{vcpu} waits for {wait.message}")
+            for vcpu, wait in self.waiting.items()
+            if vcpu in on_cpu
+        ]
+
+    HANDLERS: ClassVar = {VcpuWait: _wait, VcpuWake: _wake, VmEntry: _entry, Rest: _rest}

@@ -4,13 +4,9 @@ from typing import ClassVar
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import EventView, World
+from client.check.world import NOT_THE_LBR, EventView, World
 from contract.trace import EventChange, EventFailed, EventOpen, HostLbr, Rest, Retired, Statement, Switch, VmEntry
-from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
-from perfcore_svc.perf.walk import NOT_ALONE
 
-_OTHERWISE = (NO_PLACE, NO_COUNTER, NOT_ALONE)
-"""What an event can lack that is not the LBR."""
 _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
 
@@ -52,7 +48,7 @@ class Precedence(Monitor):
 
     def _changed(self, r: EventOpen | EventChange | HostLbr | Switch) -> None:
         self.dirty = True
-        if isinstance(r, EventChange) and r.new == "ERROR" and r.why not in _OTHERWISE:
+        if isinstance(r, EventChange) and r.new == "ERROR" and r.why not in NOT_THE_LBR:
             self.lost.add(r.event)
 
     def _failed(self, r: EventFailed) -> None:

@@ -1,64 +1,97 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from client.check.definition import Definition
-from client.check.monitor import Monitor
-from client.check.world import EventView, World, lbr_on
-from contract.trace import Access, ClaimChange, EventChange, EventOpen, GuestEvent
+from client.check.monitor import Liveness, Obligation
+from client.check.world import NOT_THE_LBR, EventView, World, lbr_on
+from contract.trace import Access, ClaimChange, EventChange, EventOpen, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
 _WANTING = ("ACTIVE", "INACTIVE")
 
 
-class Recovers(Monitor):
+@dataclass(slots=True)
+class Loss:
+    """``seq``: the first denial since the guest was last served. ``told``: a denial while the LBR was free, after which
+    nobody else has wanted the LBR of that CPU."""
+
+    seq: int
+    told: Access | None = None
+
+
+class Recovers(Liveness):
     name = "recovers"
     about = "a guest that lost the LBR is served again once it is free"
-    liveness = True
     definition = Definition(
         text=(
-            "A guest that lost the LBR is served again once it is free. A guest that was denied may be denied once "
-            "more, so that it learns of its loss; but not a second time while no host event wants the LBR of its CPU, "
-            "nor the CPU for itself, and no message is under way. What user space stopped, and what no event could be "
-            "made for, is not judged."
+            "A guest that was denied the LBR is served again once the LBR is free. The LBR of a CPU is free while no "
+            "host event wants it, nor wants the CPU for itself. The guest may be denied once more while the LBR is "
+            "free, so that it learns of its loss; but not a second time, unless somebody else has wanted the LBR in "
+            "between. A guest is served where the hardware answers an access to an LBR register, or where a write that "
+            "turns the LBR on is answered as done and the guest's event is ACTIVE. A write that is answered as done "
+            "while the event is not ACTIVE neither serves the guest nor ends its loss."
         ),
-        broken_by="A second denial while the LBR was free.",
-        evidence="An access by a guest that was denied, once the LBR is free.",
-        open_while="A guest was denied once while the LBR was free, and the trace ends before its next access.",
+        broken_by=(
+            "A second denial of an access to an LBR register, or of a write that turns the LBR on, while the LBR was "
+            "free and no message was under way."
+        ),
+        evidence="A guest that was denied is served while the LBR is free.",
+        open_while="A guest was denied while the LBR was free, and has made no access since that shows more.",
         reads={
-            Access: "accesses to the LBR, and whether they were denied",
+            Access: "accesses that KVM answered, and whether it denied them",
+            GuestMsr: "accesses that the hardware served to the guest",
             EventOpen: "host events that want the LBR",
-            EventChange: "host events that want the LBR, or wanted it until now",
-            ClaimChange: "guests that user space stopped",
+            EventChange: "host events that want the LBR, or wanted it until now; what a guest's event in ERROR lacked",
+            ClaimChange: "guests whose LBR user space stopped",
             GuestEvent: "guests that no event could be made for",
         },
-        unseen="A guest that does not ask again.",
+        unseen=(
+            "A guest that does not ask again. A guest whose LBR user space stopped, that no event could be made for, "
+            "or whose event lacked something other than the LBR, such as a counter: such a denial is not judged."
+        ),
     )
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.denied: dict[str, tuple[int, int]] = {}
-        self.losers: set[str] = set()
+        self.losses: dict[str, Loss] = {}
         self.stopped: set[str] = set()
         self.without: set[str] = set()
+        self.lacking: set[str] = set()
 
     def _access(self, r: Access) -> None:
-        if r.vcpu in self.stopped | self.without or not self._is_use(r):
-            return
-        free = not self.world.in_flight and not self._wanted(r.cpu)
-        before = self.denied.pop(r.vcpu, None)
-        if r.denied and before is not None and free:
-            text = f"{r.vcpu} is denied again, though nobody else has wanted the LBR of cpu{r.cpu} since"
-            self.violated(r.seq, text, before[0])
-        self.exercised = self.exercised or (free and r.vcpu in self.losers)
-        if r.denied:
-            self.losers.add(r.vcpu)
-            if free:
-                self.denied[r.vcpu] = r.seq, r.cpu
-
-    def _is_use(self, r: Access) -> bool:
         turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value)
-        return turns_on or is_lbr_msr(self.world.model, r.msr)
+        if not turns_on and not is_lbr_msr(self.world.model, r.msr):
+            return
+        if r.denied:
+            self._denied(r)
+        elif r.result == "done" and (not turns_on or self._active(r)):
+            self._served(r.vcpu, r.cpu)
+
+    def _guest_msr(self, r: GuestMsr) -> None:
+        if not r.fault:
+            self._served(r.vcpu, r.cpu)
+
+    def _active(self, r: Access) -> bool:
+        event = self.world.guest_event(r.vcpu, r.cpu)
+        return self.world.axes["event"] == "none" or (event is not None and event.state == "ACTIVE")
+
+    def _denied(self, r: Access) -> None:
+        if r.vcpu in self.stopped | self.without | self.lacking:
+            return
+        loss = self.losses.setdefault(r.vcpu, Loss(r.seq))
+        if self._wanted(r.cpu):
+            loss.told = None
+        elif not self.world.in_flight:
+            if loss.told is not None:
+                text = f"{r.vcpu} is denied again, though nobody else has wanted the LBR of cpu{r.cpu} since"
+                self.violated(r.seq, text, loss.told.seq)
+            loss.told = r
+
+    def _served(self, vcpu: str, cpu: int) -> None:
+        if self.losses.pop(vcpu, None) is not None and not self._wanted(cpu):
+            self.exercised = True
 
     def _wanted(self, cpu: int) -> bool:
         return any(_wants(event, cpu) for event in self.world.events.values())
@@ -66,23 +99,42 @@ class Recovers(Monitor):
     def _others(self, r: EventOpen | EventChange) -> None:
         """Whoever wants the LBR, or wanted it until now."""
         event = self.world.events[r.event]
+        if guest := event.opened.guest:
+            self._own(guest, r.why if isinstance(r, EventChange) else "")
         was = isinstance(r, EventChange) and r.old in _WANTING and event.keeps_guests_off
-        for vcpu, (_, cpu) in list(self.denied.items()):
-            if _wants(event, cpu) or (was and event.opened.cpu in (-1, cpu)):
-                del self.denied[vcpu]
+        for loss in self.losses.values():
+            if loss.told and (_wants(event, loss.told.cpu) or (was and event.opened.cpu in (-1, loss.told.cpu))):
+                loss.told = None
+
+    def _own(self, guest: str, why: str) -> None:
+        if why in NOT_THE_LBR:
+            self.lacking.add(guest)
+            self.losses.pop(guest, None)
+        else:
+            self.lacking.discard(guest)
 
     def _claim(self, r: ClaimChange) -> None:
         if r.new == "stopped":
             self.stopped.add(r.vcpu)
+            self.losses.pop(r.vcpu, None)
 
     def _guest_event(self, r: GuestEvent) -> None:
         if r.what == "failed":
             self.without.add(r.vcpu)
+            self.losses.pop(r.vcpu, None)
         elif r.what == "created":
             self.without.discard(r.vcpu)
 
+    def pending(self) -> list[Obligation]:
+        return [
+            Obligation(loss.told.seq, f"{vcpu} is denied, though the LBR of cpu{loss.told.cpu} is free")
+            for vcpu, loss in self.losses.items()
+            if loss.told is not None
+        ]
+
     HANDLERS: ClassVar = {
         Access: _access,
+        GuestMsr: _guest_msr,
         EventOpen: _others,
         EventChange: _others,
         ClaimChange: _claim,

@@ -3,16 +3,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from client.check.definition import Definition
-from client.check.monitor import Monitor
+from client.check.monitor import Liveness, Obligation
 from client.check.world import World
 from contract.messages import Revoke
-from contract.trace import HostWait, HostWake, Rest, Send
+from contract.trace import Granted, HostWait, HostWake, Rest, Send
 
 
-class RevokeCompletes(Monitor):
+class RevokeCompletes(Liveness):
     name = "revoke-completes"
     about = "in the end a grant that was revoked is given up"
-    liveness = True
     definition = Definition(
         text=(
             "In the end a grant that was revoked is given up. Judged at rest, which comes after the last fault: KVM "
@@ -23,6 +22,7 @@ class RevokeCompletes(Monitor):
         open_while="A Revoke was sent, or somebody on the host waits, and the trace ends before it comes to rest.",
         reads={
             Send: "Revokes",
+            Granted: "the grant that KVM holds now, while the run goes on",
             HostWait: "who on the host begins to wait",
             HostWake: "who waits no more",
             Rest: "the grants that KVM holds",
@@ -33,12 +33,20 @@ class RevokeCompletes(Monitor):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.revoked: dict[tuple[str, int], int] = {}
+        # Vcpu of a revoked grant to the grant and its Revoke, until KVM holds another one or none.
+        self.due: dict[str, tuple[int, int]] = {}
         self.waits: dict[str, int] = {}
 
     def _send(self, r: Send) -> None:
         if isinstance(r.body, Revoke):
             self.exercised = True
             self.revoked[r.session, r.body.grant] = r.seq
+            if event := self.world.events.get(r.body.event):
+                self.due[event.opened.guest] = r.body.grant, r.seq
+
+    def _granted(self, r: Granted) -> None:
+        if r.vcpu in self.due and self.due[r.vcpu][0] != r.grant:
+            del self.due[r.vcpu]
 
     def _wait(self, r: HostWait) -> None:
         self.waits[r.name] = r.seq
@@ -55,4 +63,10 @@ class RevokeCompletes(Monitor):
         for name, since in self.waits.items():
             self.violated(r.seq, f"{name} waits still for the LBR", since)
 
-    HANDLERS: ClassVar = {Send: _send, HostWait: _wait, HostWake: _wake, Rest: _rest}
+    def pending(self) -> list[Obligation]:
+        if self.world.at_rest:
+            return []
+        held = [Obligation(seq, f"{vcpu} has yet to give up grant {grant}") for vcpu, (grant, seq) in self.due.items()]
+        return held + [Obligation(seq, f"{name} waits for the LBR") for name, seq in self.waits.items()]
+
+    HANDLERS: ClassVar = {Send: _send, Granted: _granted, HostWait: _wait, HostWake: _wake, Rest: _rest}

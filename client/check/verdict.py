@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from client.check.expected import VIOLATED, asked_of, expected_verdicts, stated_violations
+from client.check.expected import asked_of, expected_verdicts, stated_violations
 from client.check.final import UNDECIDED, Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
+from client.check.monitor import HELD, NOT_EXERCISED, OPEN, VIOLATED
 from client.litmus.ast import Scenario
 from client.tape.faults import unmet_text
 from contract.errors import ExitCode
@@ -38,6 +39,8 @@ class Verdict(msgspec.Struct):
     ``failed`` (a service did), ``undecided`` (a thread never finished, the trace has no end, a fault
     did not apply, exists was not witnessed, or nothing was exercised), ``expected`` (all is as it should be, some
     invariants violated), else ``held``.
+    An open liveness invariant decides nothing by itself, like one that was not exercised: a story that is over may end
+    where something is still due. ``why`` names it.
     ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for.
     ``surprises``: each thing that is not as it should be: an invariant that is violated, ``condition`` (the final one
     is false), ``expect violated X`` (it did not come so), ``undecided``; none of a run that failed."""
@@ -70,7 +73,8 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
     if scenario.final is not None and not failed:
         asked = asked_of(scenario.final.under, design)
         actors = {actor for thread in still for actor in thread.split("+")}
-        result = result_of(scenario.final, outcome, verdicts, actors) if asked else NOT_ASKED
+        known = verdicts if isinstance(records[-1], Rest) else _settled(verdicts)
+        result = result_of(scenario.final, outcome, known, actors) if asked else NOT_ASKED
         final = FinalResult(final_text(scenario.final), result)
         if result == "held":
             expected |= dict.fromkeys(stated_violations(scenario.final, verdicts), VIOLATED)
@@ -82,6 +86,28 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
     return Verdict(verdict, why, findings, outcome, final, unfinished, surprises)
 
 
+def _settled(verdicts: dict[str, str]) -> dict[str, str]:
+    """Of a trace that ends before the run did: what went wrong stays wrong, everything else may yet change."""
+    return {name: verdict for name, verdict in verdicts.items() if verdict == VIOLATED}
+
+
+def _summary(verdicts: dict[str, str]) -> str:
+    """How many held, which are open, how many were not exercised."""
+    held = sum(verdict == HELD for verdict in verdicts.values())
+    is_open = [name for name, verdict in verdicts.items() if verdict == OPEN]
+    parts = [f"{held} invariant{'s' * (held != 1)} held"]
+    parts += [f"{len(is_open)} open ({', '.join(is_open)})"] if is_open else []
+    idle = sum(verdict == NOT_EXERCISED for verdict in verdicts.values())
+    return ", ".join([*parts, f"{idle} not exercised"])
+
+
+def _nothing_shown(verdicts: dict[str, str]) -> str:
+    is_open = [name for name, verdict in verdicts.items() if verdict == OPEN]
+    if is_open:
+        return f"no invariant was seen to hold; {', '.join(is_open)} open"
+    return "nothing that could have broken an invariant happened"
+
+
 def _waits(unfinished: dict[str, str]) -> str:
     return ", ".join(f"{thread} ({why or 'could step'})" for thread, why in unfinished.items())
 
@@ -91,7 +117,7 @@ def _decide(
 ) -> tuple[list[str], tuple[str, str]]:
     """The surprises; and the verdict with its reason. ``open_ends``: why the run is not over."""
     broken = [name for name, verdict in verdicts.items() if verdict == VIOLATED]
-    held = sum(verdict == "held" for verdict in verdicts.values())
+    held = sum(verdict == HELD for verdict in verdicts.values())
     wrong = {name: name for name in broken if expected.get(name) != VIOLATED}
     if final is not None and final.result == VIOLATED:
         wrong[CONDITION] = final.condition
@@ -109,10 +135,10 @@ def _decide(
     if not undecided and final is not None and final.result == "not witnessed":
         undecided = f"not witnessed on this tape: {final.condition}"
     if not undecided and not held and not broken and (final is None or final.result == NOT_ASKED):
-        undecided = "nothing that could have broken an invariant happened"
+        undecided = _nothing_shown(verdicts)
     if undecided:
         return [UNDECIDED], (UNDECIDED, undecided)
-    summary = f"{held} invariant{'s' * (held != 1)} held, {len(verdicts) - held - len(broken)} not exercised"
+    summary = _summary(verdicts)
     if broken:
         return [], ("expected", f"{', '.join(broken)} violated as expected; {summary}")
     return [], ("held", summary)

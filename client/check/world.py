@@ -26,6 +26,7 @@ from contract.trace import (
     LbrReset,
     LbrRestore,
     Pmi,
+    Rest,
     Retired,
     Send,
     Setup,
@@ -35,6 +36,11 @@ from contract.trace import (
     VmExit,
 )
 from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
+from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
+from perfcore_svc.perf.walk import NOT_ALONE
+
+NOT_THE_LBR = (NO_PLACE, NO_COUNTER, NOT_ALONE)
+"""What an event can lack that is not the LBR (``EventChange.why``)."""
 
 
 @dataclass(slots=True)
@@ -77,6 +83,8 @@ class EventView:
 
 
 class World:
+    """``at_rest``: nothing is in flight and nothing more can happen by itself; a trace ends with this."""
+
     def __init__(self, setup: Setup) -> None:
         self.model: LbrModel = lbr_model(setup.lbr, setup.depth)
         self.actors = setup.actors
@@ -98,6 +106,7 @@ class World:
         self.in_flight: set[tuple[str, bool, int]] = set()
         self.written: dict[str, set[int]] = {}
         self.time = 0
+        self.at_rest = False
 
     def apply(self, record: AnyRecord) -> None:
         """Raises ValueError or LookupError where the record cannot follow what came before."""
@@ -232,6 +241,9 @@ class World:
         if r.how != "double":
             self.in_flight.discard((r.session, r.to_host, r.n))
 
+    def _rest(self, r: Rest) -> None:
+        self.at_rest = True
+
 
 _APPLY: dict[type, Callable[[World, Any], None]] = {
     Switch: World._switch,
@@ -250,6 +262,7 @@ _APPLY: dict[type, Callable[[World, Any], None]] = {
     EventClose: World._close,
     Send: World._send,
     Delivery: World._delivery,
+    Rest: World._rest,
 }
 
 

@@ -124,9 +124,11 @@ class Run:
             return f"{', '.join(broken)} violated{text}"
         held = [name for name in names if self.of_invariant(name) == "held"]
         idle = [name for name in names if self.of_invariant(name) == "not exercised"]
+        is_open = [name for name in names if self.of_invariant(name) == "open"]
+        parts = [f"{', '.join(is_open)} open"] if is_open else []
         if len(names) > 4:
-            return f"{len(held)} held, {len(idle)} not exercised"
-        parts = [f"{', '.join(held)} held"] if held else []
+            return ", ".join([f"{len(held)} held", *parts, f"{len(idle)} not exercised"])
+        parts = [*([f"{', '.join(held)} held"] if held else []), *parts]
         return "; ".join([*parts, *([f"{', '.join(idle)} not exercised"] if idle else [])])
 
 

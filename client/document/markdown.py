@@ -35,7 +35,10 @@ def _parts(document: ContractDocument) -> Iterator[str]:
     )
     if (standings := document.standings) is not None:
         yield f"\n### What each breaks in {standings.scenarios} scenarios\n"
-        yield "X: violated, with the number of scenarios; +: held; blank: nothing could have broken it.\n"
+        yield (
+            "X: violated, with the number of scenarios; +: held; o: open, the traces end too early to tell; "
+            "blank: nothing could have broken it.\n"
+        )
         yield from _table(["invariant", *names], _rows(standings.delivered, names))
         yield f"\nThe same with the first Revoke lost (`--fault {LOST}`), where there is one:\n"
         yield from _table(["invariant", *names], _rows(standings.lossy, names))
@@ -55,7 +58,9 @@ def _rows(found: dict[str, dict[str, Worst]], designs: list[str]) -> Iterator[li
 
 
 def _cell(worst: Worst) -> str:
-    return f"X{len(worst.scenarios)}" if worst.verdict == "violated" else "+" if worst.verdict == "held" else ""
+    if worst.verdict == "violated":
+        return f"X{len(worst.scenarios)}"
+    return {"held": "+", "open": "o"}.get(worst.verdict, "")
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:

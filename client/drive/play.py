@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from client.drive.commands import EventNames, cpu_of, guest_code, host_command, needs_its_thread, user_command
-from client.drive.flight import IOCTL, Flight
+from client.drive.flight import Flight
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
@@ -408,20 +408,11 @@ class Player:
             if name in self.flight.events:
                 self._set(actor, register, event_value(self.flight.events[name], samples[name]))
         undone = {name: self._obstacle(name) for name in self.threads}
-        self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}, self._starved()))
+        self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
         hosts = [self.wire.perf(PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
         kvms = [self.wire.kvm(kvm, KvmSnapshot()) for kvm in self._kvms()]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
-
-    def _starved(self) -> dict[str, str]:
-        """vCPUs with code left to run whose thread has a CPU, and that cannot go on all the same. One that waits for
-        its own mutex is user space's affair."""
-        steps = [t.current for t in self.threads.values() if t.current is not None]
-        vcpus = [step.actor for step in steps if isinstance(step.stmt, GUEST_STATEMENTS)]
-        blocked = {vcpu: self.flight.blocked(vcpu) for vcpu in vcpus}
-        on_cpu = {vcpu for vcpu in vcpus if (self.flight.places.get(vcpu, 0), vcpu) in self.flight.running}
-        return {vcpu: why for vcpu, why in blocked.items() if why and vcpu in on_cpu and IOCTL not in why}
 
 
 def _vcpu_of(thread: Thread) -> str:

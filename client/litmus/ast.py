@@ -505,7 +505,7 @@ class Reg(msgspec.Struct, tag=True, frozen=True):
 
 
 class Invariant(msgspec.Struct, tag=True, frozen=True):
-    """``invariant one-owner``: its value is ``held``, ``violated`` or ``not-exercised``."""
+    """``invariant one-owner``: its value is ``held``, ``violated``, ``open`` or ``not-exercised``."""
 
     name: str
 

@@ -87,7 +87,7 @@ class Story:
         return self._finally("forall", expr, under)
 
     def expect(self, verdict: str, *invariants: str, under: tuple[str, ...] = ()) -> Story:
-        """``verdict``: held, violated or not-exercised."""
+        """``verdict``: held, violated, open or not-exercised."""
         self._expects.append(Expect(verdict, invariants, under))
         return self
 

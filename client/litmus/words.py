@@ -32,7 +32,7 @@ OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 QUANTIFIERS = ("exists", "~exists", "forall")
 
 INVARIANTS = tuple(monitor.name for monitor in judge.INVARIANTS)
-VERDICTS = ("held", "violated", "not-exercised")
+VERDICTS = ("held", "violated", "open", "not-exercised")
 
 # What a final condition may ask of a register, by the statement that set it.
 FIELDS: dict[type[Stmt], tuple[str, ...]] = {

@@ -23,7 +23,7 @@ from contract.trace import AnyRecord, Rest
 
 class Cell(msgspec.Struct):
     """``verdict``: as of a run. ``broken``: the invariants that are violated, none where only the scenario's final
-    condition is. ``unmet``: faults that met no message. ``invariants``: name to held, violated or not exercised.
+    condition is. ``unmet``: faults that met no message. ``invariants``: name to held, violated, open or not exercised.
     ``run``: path of the run file, None where it could not be kept. ``surprises``: as of a run, or ``impossible``;
     ``baseline``: those against a baseline, None without one."""
 

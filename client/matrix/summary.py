@@ -7,7 +7,7 @@ import msgspec
 from client.check.judge import INVARIANTS
 from client.matrix.cell import Cell
 
-WORST_FIRST = ("violated", "held", "not exercised")
+WORST_FIRST = ("violated", "held", "open", "not exercised")
 
 
 class Worst(msgspec.Struct):

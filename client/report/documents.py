@@ -10,7 +10,7 @@ import msgspec
 from client.baseline import Compared
 from client.check.final import Registers
 from client.check.judge import INVARIANTS
-from client.check.monitor import Monitor
+from client.check.monitor import OPEN, Monitor
 from client.check.verdict import FinalResult, Verdict
 from client.claims.claim import Check
 from client.cost.measure import Cost, Curve, Cycles
@@ -31,12 +31,20 @@ class ViolationDocument(msgspec.Struct):
     because: list[int]
 
 
+class PendingDocument(msgspec.Struct):
+    """What a liveness invariant that is open still waits for. ``seq``: the record from which it was due."""
+
+    invariant: str
+    seq: int
+    text: str
+
+
 class RunDocument(msgspec.Struct, kw_only=True):
     """``run``, ``check``. ``verdict``: held, expected, violated, failed or undecided; ``exit_code``: what the command
     ends with. ``surprises``: what is not as expected, as in ``Verdict``; ``baseline``: those against
     a baseline, null without one.
-    ``invariants``: name to held, violated or not exercised. ``outcome``: ``actor:register`` to a number, a word or a
-    table of fields. ``operations``: what the silicon counted. ``run``: path of the
+    ``invariants``: name to held, violated, open or not exercised. ``outcome``: ``actor:register`` to a number, a
+    word or a table of fields. ``operations``: what the silicon counted. ``run``: path of the
     run file."""
 
     verdict: str
@@ -47,6 +55,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     wire: str
     invariants: dict[str, str]
     violations: list[ViolationDocument]
+    pending: list[PendingDocument]
     outcome: Registers
     final: FinalResult | None
     unfinished: dict[str, str]
@@ -156,6 +165,12 @@ def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str
         invariants={f.invariant: f.verdict for f in verdict.findings},
         violations=[
             ViolationDocument(f.invariant, v.seq, v.text, v.because) for f in verdict.findings for v in f.violations
+        ],
+        pending=[
+            PendingDocument(f.invariant, due.seq, due.text)
+            for f in verdict.findings
+            if f.verdict == OPEN
+            for due in f.pending
         ],
         outcome=verdict.outcome,
         final=verdict.final,

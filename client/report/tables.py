@@ -10,11 +10,14 @@ from rich.table import Table
 
 from client.check.judge import INVARIANTS
 from client.matrix.summary import Worst
-from client.report.documents import RunDocument
+from client.report.documents import PendingDocument, RunDocument, ViolationDocument
 from client.tape.faults import unmet_text
 
-_CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "not exercised": "[dim]-[/]"}
-LEGEND = "held, VIOLATED, or - where nothing in the trace could have broken it (not exercised)"
+_CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "open": "[yellow]open[/]", "not exercised": "[dim]-[/]"}
+LEGEND = (
+    "held, VIOLATED, open where the trace ends too early to tell, or - where nothing in the trace could have broken it "
+    "(not exercised)"
+)
 
 
 def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
@@ -30,7 +33,7 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
 
 # Designs across: by letter, as their names would not fit -----------------------------------------------------
 
-WORST_LEGEND = "X with the number of scenarios that break it; + held; . not exercised"
+WORST_LEGEND = "X with the number of scenarios that break it; + held; o open; . not exercised"
 
 
 def across(what: str, designs: Sequence[str]) -> Table:
@@ -58,7 +61,7 @@ def worst_table(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) ->
 def _worst(found: Worst) -> str:
     if found.verdict == "violated":
         return f"[bold red]X{len(found.scenarios)}[/]"
-    return "[green]+[/]" if found.verdict == "held" else "[dim].[/]"
+    return {"held": "[green]+[/]", "open": "[yellow]o[/]"}.get(found.verdict, "[dim].[/]")
 
 
 def _letters() -> Iterator[str]:
@@ -76,8 +79,10 @@ def print_run(console: Console, run: RunDocument) -> None:
     name = f"{run.scenario} under {run.design} on {run.wire}"
     console.print(f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", soft_wrap=True)
     for invariant, verdict in run.invariants.items():
-        first = next((v for v in run.violations if v.invariant == invariant), None)
-        count = sum(v.invariant == invariant for v in run.violations)
+        told: list[ViolationDocument | PendingDocument]
+        told = [v for v in run.violations if v.invariant == invariant]
+        told += [due for due in run.pending if due.invariant == invariant]
+        first, count = (told[0] if told else None), len(told)
         where = f"  record {first.seq}: {first.text}{f' (+{count - 1} more)' if count > 1 else ''}" if first else ""
         console.print(f"  {invariant:<22}{_CELLS[verdict]}{escape(where)}", soft_wrap=True)
     if run.final:

@@ -19,7 +19,7 @@ from contract.design import Design
 from contract.inbox import Fate
 from contract.trace import AnyRecord, Outcome
 
-HELD, VIOLATED, IDLE = "held", "violated", "not exercised"
+HELD, VIOLATED, OPEN, IDLE = "held", "violated", "open", "not exercised"
 
 
 ONE_CPU = "machine { cpus = 1; lbr = skylake; depth = 8; }\nvm vm0 { lbr = on; }"

@@ -5,9 +5,23 @@ from __future__ import annotations
 import pytest
 
 from contract.design import Design
-from contract.trace import End, VcpuWait, VcpuWake, VmEntry
+from contract.trace import AnyRecord, End, Rest, VcpuWait, VcpuWake, VmEntry
 from kvm_svc.hypervisor import lbr
-from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, scenario, trace
+from tests.client.check.runs import (
+    AGAIN,
+    HELD,
+    HOST,
+    IDLE,
+    OPEN,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    renumbered,
+    scenario,
+    trace,
+)
 from tests.designs import DESIGNS, FAIL_ENTRY, FENCED, MERGED, REVOKE_GP
 
 NAME = "no-starvation"
@@ -51,7 +65,7 @@ def test_violated_by_an_answer_that_never_comes(design: Design) -> None:
     records = trace(ordered(USE), design, "drop:EventCreated:1")
     violation, record = first(records, NAME)
 
-    assert isinstance(record, End)
+    assert isinstance(record, Rest)
     assert violation.text == "vm0/0 has a CPU and cannot go on: waits for EventCreated"
     (wait,) = [records[seq - 1] for seq in violation.because]
     assert isinstance(wait, VcpuWait)
@@ -106,16 +120,39 @@ def test_a_guest_whose_thread_has_left_its_cpu_is_not_starved() -> None:
     records = trace(LEAVES, MERGED, "drop:EventCreated:1")
     (end,) = [r for r in records if isinstance(r, End)]
 
-    assert (end.unfinished, end.starved) == ({"vm0/0": "waits for EventCreated"}, {})
+    assert end.unfinished == {"vm0/0": "waits for EventCreated"}
     assert finding(records, NAME).verdict == HELD
 
 
-def test_not_judged_before_the_end() -> None:
+def test_open_before_rest() -> None:
+    """The trace is cut before it comes to rest; what is due is named."""
     records = trace(ordered(USE), MERGED, "drop:EventCreated:1")
-    at = next(i for i, r in enumerate(records) if isinstance(r, End))
+    found = finding(records[:-1], NAME)
 
-    assert finding(records[:at], NAME).verdict == HELD
-    assert finding(records[: at + 1], NAME).violations
+    assert isinstance(records[-1], Rest)
+    assert (found.verdict, found.violations) == (OPEN, [])
+    (due,) = found.pending
+    assert due.text == "vm0/0 waits for EventCreated"
+    assert isinstance(records[due.seq - 1], VcpuWait)
+    assert finding(records, NAME).violations
+
+
+def test_open_before_rest_though_nothing_is_due() -> None:
+    records = trace(ordered(USE), MERGED)
+    assert (finding(records[:-1], NAME).verdict, finding(records[:-1], NAME).pending) == (OPEN, [])
+    assert finding(records, NAME).verdict == HELD
+
+
+def waits(message: str) -> list[AnyRecord]:
+    """The guest goes on to wait for ``message``, and stays so."""
+    records = trace(ordered(USE), MERGED)
+    return renumbered([*records[:-1], VcpuWait("vm0/0", message), records[-1]])
+
+
+def test_an_ioctl_of_user_space_has_the_mutex() -> None:
+    """Whoever made the ioctl keeps the guest from running, not the host and not KVM."""
+    assert finding(waits("the end of an ioctl"), NAME).verdict == HELD
+    assert finding(waits("EventCreated"), NAME).verdict == VIOLATED
 
 
 def test_each_starved_guest_is_told() -> None:

@@ -56,9 +56,33 @@ def test_held_by_a_late_revoke() -> None:
     assert finding(records, NAME).verdict == HELD
 
 
-def test_not_judged_before_rest() -> None:
+def test_open_before_rest() -> None:
+    """KVM has not given the grant up by then, and nothing says that it will not."""
     records = trace(ordered(USE + OPEN), REVOKE_GP, "drop:Revoke:1")
-    assert finding(records[:-1], NAME).violations == []
+    found = finding(records[:-1], NAME)
+
+    assert (found.verdict, found.violations) == ("open", [])
+    (due,) = found.pending
+    assert due.text == "vm0/0 has yet to give up grant 1"
+    sent = records[due.seq - 1]
+    assert isinstance(sent, Send)
+    assert isinstance(sent.body, Revoke)
+
+
+def test_a_grant_that_was_given_up_is_not_due() -> None:
+    """Granted says that KVM holds none now. The trace has no end yet, so that it shows no more."""
+    found = finding(trace(ordered(USE + OPEN), REVOKE_GP)[:-1], NAME)
+    assert (found.verdict, found.pending) == ("open", [])
+
+
+def test_a_host_that_waits_is_due_until_it_wakes() -> None:
+    records = trace(ordered(USE + OPEN), REVOKE_ACK)
+    wait = next(r for r in records if isinstance(r, HostWait))
+    wake = next(r for r in records if isinstance(r, HostWake))
+    due = finding(records[: wait.seq], NAME).pending
+
+    assert (wait.seq, f"{wait.name} waits for the LBR") in [(d.seq, d.text) for d in due]
+    assert f"{wait.name} waits for the LBR" not in [d.text for d in finding(records[: wake.seq], NAME).pending]
 
 
 @pytest.mark.parametrize("design", [REVOKE_GP, REVOKE_ZERO], ids=lambda d: d.name)

@@ -167,7 +167,7 @@ def test_what_each_design_breaks_is_printed() -> None:
         ("The same with the first Revoke lost, where there is one (drop:Revoke:1)", found.lossy),
     ):
         rows = {line.split()[0]: line.split()[1:] for line in part(text, head)}
-        letters = {"violated": "X1", "held": "+", "not exercised": "."}
+        letters = {"violated": "X1", "held": "+", "open": "o", "not exercised": "."}
         for invariant, by_design in told.items():
             assert rows[invariant] == [letters[worst.verdict] for worst in by_design.values()]
 

@@ -156,7 +156,7 @@ def test_its_text_has_two_tables_a_key_and_legends() -> None:
     assert lines[3:6] == ["A v7  B fenced", LEGEND, ""]
     assert lines[6].split()[-2:] == ["A", "B"]
     assert [line.split()[0] for line in lines[7 : 7 + len(INVARIANTS)]] == [invariant.name for invariant in INVARIANTS]
-    assert lines[7 + len(INVARIANTS)] == "X with the number of scenarios that break it; + held; . not exercised"
+    assert lines[7 + len(INVARIANTS)] == "X with the number of scenarios that break it; + held; o open; . not exercised"
     assert lines[-2].startswith("4 runs in ")
     assert lines[-1].startswith("Each run is in lbrlab-runs/matrix/SCENARIO-DESIGN.json: ")
 
@@ -168,7 +168,7 @@ def test_its_text_says_what_its_document_says() -> None:
     for line in lines[7 : 7 + len(INVARIANTS)]:
         name, *marks = line.split()
         by_design = loaded["worst"][name].values()
-        letters = {"held": "+", "not exercised": "."}
+        letters = {"held": "+", "open": "o", "not exercised": "."}
         assert marks == [letters.get(w["verdict"], f"X{len(w['scenarios'])}") for w in by_design]
 
 

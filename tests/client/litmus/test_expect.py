@@ -39,8 +39,8 @@ def test_in_python() -> None:
     ("line", "message"),
     [
         (
-            "expect broken no-loss;",
-            f"2:8: unknown verdict 'broken', expected {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}",
+            "expect faulty no-loss;",
+            f"2:8: unknown verdict 'faulty', expected {', '.join(VERDICTS[:-1])} or {VERDICTS[-1]}",
         ),
         ("expect violated no-los;", "2:17: unknown invariant 'no-los', did you mean 'no-loss'?"),
         ("expect violated;", "2:16: expected a name, found ';'"),

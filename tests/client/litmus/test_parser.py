@@ -341,7 +341,7 @@ def test_guest_errors(guest: str, expected: str) -> None:
         ),
         (
             "exists (invariant no-leak = 1)",
-            "11:29: expected held, violated or not-exercised, found 1",
+            "11:29: expected held, violated, open or not-exercised, found 1",
         ),
         ("exists (host:h0.state = ERORR)", "11:25: unknown value 'ERORR', did you mean 'ERROR'?"),
         ("exists (host:s0 > #GP)", "11:17: named values have no order, expected '=' or '!=', found '>'"),
