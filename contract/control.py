@@ -270,12 +270,15 @@ class FireKvmTimer(KvmCommand):
 
 
 class VcpuImage(msgspec.Struct):
-    """What user space carries from one host to another for a vCPU. ``lbr`` None: no LBR MSRs are in it, and the guest
-    finds its LBR empty (no list of KVM has them, QEMU does not ask for them)."""
+    """What user space carries from one host to another for a vCPU. ``msrs``: the save list of the source's kernel
+    (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: no LBR MSRs are in it, and the
+    guest finds its LBR empty (no list of KVM has them, QEMU does not ask for them); with it goes ``debugctl``.
+    ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end."""
 
     debugctl: int = 0
     capabilities: int = 0
     lbr: LbrImage | None = None
+    msrs: list[MsrEntry] = []
 
 
 class SaveVcpu(KvmCommand):
@@ -294,12 +297,27 @@ class LoadVcpu(KvmCommand):
     image: VcpuImage
 
 
+class CloseVcpu(KvmCommand):
+    """User space closes a vCPU that goes on elsewhere (``kvm_pmu_destroy``): the host events of its counters go."""
+
+    vcpu: str
+
+
 class KvmSnapshot(KvmCommand):
     pass
 
 
 AnyKvmCommand = (
-    ConfigureKvm | StepVcpu | MsrIoctl | StopLbr | ResetVcpu | SaveVcpu | LoadVcpu | FireKvmTimer | KvmSnapshot
+    ConfigureKvm
+    | StepVcpu
+    | MsrIoctl
+    | StopLbr
+    | ResetVcpu
+    | SaveVcpu
+    | LoadVcpu
+    | CloseVcpu
+    | FireKvmTimer
+    | KvmSnapshot
 )
 
 

@@ -14,6 +14,7 @@ from contract.actors import actor_table
 from contract.control import (
     AnyKvmCommand,
     AnyResult,
+    CloseVcpu,
     ConfigureKvm,
     Done,
     FireKvmTimer,
@@ -42,6 +43,7 @@ from kvm_svc.hypervisor.capabilities import (
 from kvm_svc.hypervisor.counters import new_pmu
 from kvm_svc.hypervisor.lbr import stop
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
+from kvm_svc.hypervisor.pmu_refresh import reset_pmu
 from kvm_svc.hypervisor.reset import reset_vcpu
 from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -70,6 +72,9 @@ class KvmCore:
             result: AnyResult = yield from step(self.hv, self._vcpu(command.vcpu), command.ops)
         elif isinstance(command, SaveVcpu):
             result = VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
+        elif isinstance(command, LoadVcpu):
+            yield from load_vcpu(self.hv, self._vcpu(command.vcpu), command.image)
+            result = Done()
         elif isinstance(command, ResetVcpu):
             yield from reset_vcpu(self.hv, self._vcpu(command.vcpu))
             result = Done()
@@ -130,8 +135,8 @@ class KvmCore:
         self.endpoint.fire(command.what)
         return Done()
 
-    def _load(self, command: LoadVcpu) -> AnyResult:
-        load_vcpu(self.hv, self._vcpu(command.vcpu), command.image)
+    def _close(self, command: CloseVcpu) -> AnyResult:
+        reset_pmu(self.hv, self._vcpu(command.vcpu), "the vCPU is closed")
         return Done()
 
     def _snapshot(self, command: KvmSnapshot) -> AnyResult:
@@ -144,7 +149,7 @@ def _view(v: Vcpu) -> VcpuView:
 
 _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     StopLbr: KvmCore._stop,
-    LoadVcpu: KvmCore._load,
+    CloseVcpu: KvmCore._close,
     FireKvmTimer: KvmCore._fire,
     KvmSnapshot: KvmCore._snapshot,
 }

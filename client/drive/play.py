@@ -46,6 +46,7 @@ from contract.control import (
     AnyPerfCommand,
     AnyResult,
     Close,
+    CloseVcpu,
     ConfigureKvm,
     ConfigurePerf,
     Disable,
@@ -222,7 +223,8 @@ class Player:
             asleep = thread.running and self.names.of(step.actor, event) in self.flight.sleeping
             return f"{event} waits for Ack" if asleep else ""
         by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
-        if by_its_thread or needs_its_thread(step.stmt, self.model, self.registers.of(step.actor)):
+        goes_on = thread.running and isinstance(step.stmt, MSR_IOCTLS)
+        if by_its_thread or goes_on or needs_its_thread(step.stmt, self.model, self.registers.of(step.actor)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
 
@@ -360,6 +362,7 @@ class Player:
         self.wire.kvm(stmt.kvm, LoadVcpu(stmt.vcpu, saved.image))
         self._place(stmt.vcpu, stmt.kvm)
         self.wire.kvm(source, StopLbr(stmt.vcpu))
+        self.wire.kvm(source, CloseVcpu(stmt.vcpu))
         return DONE
 
     # Guest -----------------------------------------------------------------------------------------------

@@ -1,15 +1,16 @@
 """Carrying a vCPU to another host: what user space reads here and sets up there.
 
-KVM's own interface has no LBR MSRs in any list and QEMU asks for none, so a guest arrives with an empty LBR and its
-DEBUGCTL 0 (kvm-facts 2.12); an image with an LBR is what an interface for it would carry. The image may go into the
-ring only while the guest may use the LBR there: at the first entry at which its event is ACTIVE.
+User space carries the MSRs of the source kernel's save list, in its order: the counters and PERF_CAPABILITIES, and from
+v7.1 on DEBUGCTL. No list has LBR MSRs and QEMU asks for none, so a guest arrives with an empty LBR; an image with an
+LBR is what an interface for it would carry. The image may go into the ring only while the guest may use the LBR there:
+at the first entry at which its event is ACTIVE.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 
-from contract.control import VcpuImage
+from contract.control import MsrEntry, VcpuImage
 from contract.design import Save
 from contract.errors import LocalContractError, RefusedError
 from contract.lbr_ring import is_image, mended, refused_register
@@ -27,11 +28,13 @@ from contract.machine import (
 )
 from contract.messages import LbrImage
 from contract.trace import VcpuMoved
-from contract.x86 import LBR_FMT_MASK, MSR_LBR_TOS
+from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, MSR_LBR_TOS
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
-from kvm_svc.hypervisor.counters import new_pmu
+from kvm_svc.hypervisor.counters import counter_access, new_pmu, pmu_msr
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event
-from kvm_svc.hypervisor.msr import ThreadMovedError
+from kvm_svc.hypervisor.msr import ThreadMovedError, user_debugctl
+from kvm_svc.hypervisor.pmu_msrs import Bank, save_list
+from kvm_svc.hypervisor.pmu_refresh import refreshes
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 Exchange = Generator[AnyRequest, AnyReply, None]
@@ -43,7 +46,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     if vcpu.waiting or vcpu.ops:
         raise RefusedError(f"{vcpu.name} is busy with guest code", "EAGAIN")
-    image = VcpuImage(capabilities=read_capabilities(hv, vcpu.vm))
+    image = VcpuImage(capabilities=read_capabilities(hv, vcpu.vm), msrs=(yield from _saved_msrs(hv, vcpu)))
     try:
         if vcpu.guest_mode:
             yield from leave_guest_mode(vcpu)
@@ -52,8 +55,50 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
             image.lbr = yield from _lbr_of(hv, vcpu)
     except ThreadMovedError as error:
         raise RefusedError(str(error), "EAGAIN") from None
-    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="saved", debugctl=image.debugctl, lbr=image.lbr is not None))
+    carried = image.debugctl or next((entry.value for entry in image.msrs if entry.msr == IA32_DEBUGCTL), 0)
+    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="saved", debugctl=carried, lbr=image.lbr is not None))
     return image
+
+
+def _saved_msrs(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, list[MsrEntry]]:
+    """KVM_GET_MSRS of the save list. User space leaves out what the guest's CPUID lacks."""
+    entries = []
+    for msr in save_list(hv.rules.pmu, hv.machine.counters, hv.machine.fixed):
+        if msr == IA32_DEBUGCTL:
+            value: int | None = vcpu.debugctl
+        elif msr == IA32_PERF_CAPABILITIES:
+            value = read_capabilities(hv, vcpu.vm)
+        else:
+            row = pmu_msr(hv, vcpu.vm, msr)
+            if row is None or row.bank in (Bank.ABSENT, Bank.P6):
+                continue
+            value = yield from counter_access(hv, vcpu, row, None, by_user=True)
+        if value is not None:
+            entries.append(MsrEntry(msr, value))
+    return entries
+
+
+def _load_msrs(hv: Hypervisor, vcpu: Vcpu, entries: list[MsrEntry]) -> Generator[AnyRequest, AnyReply, bool]:
+    """KVM_SET_MSRS of the list for a vCPU that has not run. DEBUGCTL with LBR set creates the event if the LBR is
+    enabled at that moment: whether it does. Raises RefusedError naming the first register that is rejected."""
+    creates = False
+    for entry in entries:
+        taken: int | None = None
+        if entry.msr == IA32_DEBUGCTL:
+            if (taken := user_debugctl(hv, vcpu.vm, entry.value)) is not None:
+                vcpu.debugctl = taken
+                creates = vcpu.vm.lbr_enabled and bool(taken & DEBUGCTL_LBR)
+        elif entry.msr == IA32_PERF_CAPABILITIES:
+            if can_have(hv, vcpu.vm, entry.value):
+                taken = entry.value
+                if refreshes(hv, vcpu.vm, taken):
+                    vcpu.pmu, creates = new_pmu(hv, vcpu.vm), False
+                set_capabilities(hv, vcpu.vm, taken)
+        elif (row := pmu_msr(hv, vcpu.vm, entry.msr)) is not None:
+            taken = yield from counter_access(hv, vcpu, row, entry.value, by_user=True)
+        if taken is None:
+            raise RefusedError(f"MSR {entry.msr:#x} of the save list cannot be {entry.value:#x} here", "EINVAL")
+    return creates
 
 
 def leave_guest_mode(vcpu: Vcpu) -> Exchange:
@@ -101,7 +146,7 @@ def _is_active(vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
     return reply.met
 
 
-def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> None:
+def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
     """Raises RefusedError, with nothing changed, where this KVM cannot give the guest what the image has."""
     if old.waiting or old.ops or old.guest_mode:
         raise RefusedError(f"{old.name} runs here", "EBUSY")
@@ -113,11 +158,19 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> None:
     if lbr is not None and not (image.capabilities & LBR_FMT_MASK and _fits(hv, lbr)):
         raise RefusedError("the image's LBR is not the one that the guest has here", "EINVAL")
     vcpu = Vcpu(old.name, old.vm, cpu=old.cpu, debugctl=image.debugctl, host_debugctl=old.host_debugctl)
-    vcpu.pmu = new_pmu(hv, old.vm)
+    before = vcpu.vm.capabilities
     set_capabilities(hv, vcpu.vm, image.capabilities)
+    vcpu.pmu = new_pmu(hv, old.vm)
+    try:
+        creates = yield from _load_msrs(hv, vcpu, image.msrs)
+    except RefusedError:
+        set_capabilities(hv, vcpu.vm, before)
+        raise
     hv.vcpus[old.name] = vcpu
-    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=image.debugctl, lbr=lbr is not None))
+    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=vcpu.debugctl, lbr=lbr is not None))
     if lbr is None:
+        if creates and has_event(hv):
+            ask_for_event(hv, vcpu, heeded=False)
         return
     if not has_event(hv):
         vcpu.saved.active, vcpu.saved.snapshot = True, lbr

@@ -24,7 +24,7 @@ from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, guest_capabilities, su
 from kvm_svc.hypervisor.counters import counter_access, pmu_msr
 from kvm_svc.hypervisor.lbr import ask_again, ask_for_event, ask_to_enable, deny, has_event, set_passthrough, told
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
-from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
+from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu, Vm
 
 Exchange = Generator[AnyRequest, AnyReply, GuestValue | None]
 
@@ -98,6 +98,13 @@ def debugctl_kept(value: int, supported: int) -> int | None:
     tolerated = value & ~supported & (DEBUGCTL_LBR | DEBUGCTL_BTF)
     kept = value & ~tolerated
     return None if kept & ~supported else kept
+
+
+def user_debugctl(hv: Hypervisor, vm: Vm, value: int) -> int | None:
+    """What a DEBUGCTL write by user space stores; None: rejected."""
+    if hv.design.debugctl_write is DebugctlWrite.MASK:
+        return value & LBR_DEBUGCTL
+    return debugctl_kept(value, supported_debugctl(hv, vm, by_user=True))
 
 
 def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:

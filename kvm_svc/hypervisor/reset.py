@@ -8,11 +8,10 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.trace import VcpuReset
 from kvm_svc.hypervisor.claim import Input
-from kvm_svc.hypervisor.counters import release_counters
-from kvm_svc.hypervisor.guest_pmu import GuestPmu
-from kvm_svc.hypervisor.lbr import drop_grant, move_claim, release_event
+from kvm_svc.hypervisor.lbr import move_claim
 from kvm_svc.hypervisor.migration import leave_guest_mode
 from kvm_svc.hypervisor.msr import ThreadMovedError
+from kvm_svc.hypervisor.pmu_refresh import reset_pmu
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
@@ -28,9 +27,6 @@ def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
         except ThreadMovedError as error:
             raise RefusedError(str(error), "EAGAIN") from None
     hv.log.add(VcpuReset(vcpu.name))
-    if hv.design.grants:
-        drop_grant(hv, vcpu, "reset")
-    release_event(hv, vcpu, "reset")
-    release_counters(hv, vcpu)
-    vcpu.debugctl, vcpu.pmu = 0, GuestPmu()
+    reset_pmu(hv, vcpu, "reset")
+    vcpu.debugctl = 0
     move_claim(hv, vcpu, Input.RESET)

@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from contract.control import MSRS_LIMIT, AnyResult, Done, GetMsr, GetMsrs, MsrIoctl, MsrsRead, SetMsr, SetMsrs
-from contract.design import DebugctlWrite, OtherThreads
+from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, Exit
 from contract.trace import UserMsr, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES
-from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, read_capabilities, set_capabilities, supported_debugctl
+from kvm_svc.hypervisor.capabilities import read_capabilities
 from kvm_svc.hypervisor.counters import counter_access, pmu_msr
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import leave_guest_mode
-from kvm_svc.hypervisor.msr import ThreadMovedError, debugctl_kept, lbr_msr_access
+from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access, user_debugctl
+from kvm_svc.hypervisor.pmu_refresh import refreshes, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
@@ -117,7 +118,9 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
     elif msr == IA32_PERF_CAPABILITIES:
         got = read_capabilities(hv, vcpu.vm)
         if value is not None:
-            got = value if set_capabilities(hv, vcpu.vm, value) else None
+            if vcpu.waiting and refreshes(hv, vcpu.vm, value):
+                raise _AsleepError
+            got = value if write_capabilities(hv, vcpu.vm, value) else None
     elif (row := pmu_msr(hv, vcpu.vm, msr)) is not None:
         got = yield from counter_access(hv, vcpu, row, value, by_user=True)
         vcpu.kick = vcpu.kick or (vcpu.guest_mode and vcpu.pmu.requested)
@@ -134,10 +137,7 @@ def _shown(vcpu: Vcpu, msr: int, value: int | None) -> int:
 
 
 def _set_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str, value: int) -> int | None:
-    if hv.design.debugctl_write is DebugctlWrite.MASK:
-        kept: int | None = value & LBR_DEBUGCTL
-    else:
-        kept = debugctl_kept(value, supported_debugctl(hv, vcpu.vm, by_user=True))
+    kept = user_debugctl(hv, vcpu.vm, value)
     if kept is not None:
         vcpu.debugctl, vcpu.kick = kept, vcpu.guest_mode
         create_for_debugctl(hv, vcpu, thread)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.control import Done, LoadVcpu, SaveVcpu, VcpuImage, VcpuSaved
+from contract.control import Done, GetMsr, LoadVcpu, MachineSpec, SaveVcpu, SetMsr, VcpuImage, VcpuSaved
 from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent, LbrImage
 from contract.provenance import origin_of
 from contract.trace import LbrRestore, VcpuMoved
-from contract.x86 import MSR_LBR_TOS
+from contract.x86 import (
+    IA32_DEBUGCTL,
+    IA32_PERF_CAPABILITIES,
+    MSR_EVENTSEL,
+    MSR_FIXED_CTR_CTRL,
+    MSR_GLOBAL_CTRL,
+    MSR_LBR_TOS,
+    MSR_PMC,
+)
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
@@ -154,3 +162,94 @@ def test_a_vcpu_that_runs_is_not_overwritten() -> None:
 def test_loading_without_an_lbr_asks_for_no_event() -> None:
     rig = there(MERGED, VcpuImage(0, FMT))
     assert rig.sent(CreateEvent) == 0
+
+
+# The MSRs of the save list -------------------------------------------------------------------------------
+
+ON = 0x5300C4
+
+
+def counting(kernel: str) -> Rig:
+    rig = Rig(MERGED, machine=MachineSpec(counters=2, fixed=1, kernel=kernel))
+    for msr, value in ((MSR_GLOBAL_CTRL, 1), (MSR_PMC, 100), (MSR_EVENTSEL, ON), (MSR_FIXED_CTR_CTRL, 2)):
+        assert rig.wrmsr(msr, value)
+    rig.guest(Branch(20))
+    return rig
+
+
+COUNTERS = [0x309, 0x38D, 0x38E, 0x38F]
+BANKS = [0xC1, 0xC2, 0x186, 0x187, IA32_PERF_CAPABILITIES]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "order"),
+    [
+        ("v5.3", [IA32_PERF_CAPABILITIES]),
+        ("v5.12", [*COUNTERS, 0x390, *BANKS]),
+        ("v6.16", [*COUNTERS, *BANKS]),
+        ("v7.1", [IA32_DEBUGCTL, *COUNTERS, *BANKS]),
+    ],
+)
+def test_the_save_list_is_carried_in_its_order(kernel: str, order: list[int]) -> None:
+    image = saved(counting(kernel), lbr=False)
+
+    assert [entry.msr for entry in image.msrs] == order
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reads"), [("v5.3", [0, 0, 3, 0]), ("v5.12", [125, ON, 1, 2]), ("v6.16", [125, ON, 1, 2])]
+)
+def test_the_counters_count_on_there(kernel: str, reads: list[int]) -> None:
+    image = saved(counting(kernel), lbr=False)
+    far = Rig(MERGED, machine=MachineSpec(counters=2, fixed=0 if kernel == "v5.3" else 1, kernel=kernel), place=False)
+    assert far.kvm(LoadVcpu(VCPU, image)) == Done()
+    far.place(VCPU)
+    far.guest(Branch(5))
+
+    assert [far.rdmsr(msr).value for msr in (MSR_PMC, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_FIXED_CTR_CTRL)] == reads
+
+
+@pytest.mark.parametrize(("kernel", "debugctl", "events"), [("v6.16", 0, 0), ("v7.1", 1, 1)])
+def test_debugctl_is_carried_from_v7_1_on(kernel: str, debugctl: int, events: int) -> None:
+    """The write of DEBUGCTL makes the event; the ring is empty."""
+    here = Rig(MERGED, machine=MachineSpec(depth=8, kernel=kernel))
+    here.debugctl(1)
+    here.guest(Branch(5), Cpuid())
+    far = Rig(MERGED, machine=MachineSpec(depth=8, kernel=kernel), place=False)
+    assert far.kvm(LoadVcpu(VCPU, saved(here, lbr=False))) == Done()
+
+    assert (far.vcpu().debugctl, far.sent(CreateEvent)) == (debugctl, events)
+    far.settle()
+    far.place(VCPU)
+    assert [far.rdmsr(FROM0 + i).value for i in range(DEPTH)] == [0] * DEPTH
+
+
+def test_a_register_that_is_rejected_there_keeps_the_vcpu_here() -> None:
+    image = saved(counting("v6.16"), lbr=False)
+    far = Rig(MERGED, machine=MachineSpec(counters=2, fixed=0, kernel="v6.16"), place=False)
+    before = (far.vcpu(), far.vcpu().vm.capabilities)
+
+    with pytest.raises(RefusedError, match="MSR 0x309 of the save list cannot be 0x0 here"):
+        far.kvm(LoadVcpu(VCPU, image))
+    assert far.vcpu() is before[0]
+    assert far.vcpu().vm.capabilities == before[1]
+
+
+# PERF_CAPABILITIES that changes refreshes the PMU --------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kernel", "kept"), [("v5.12", True), ("v6.16", False)])
+def test_another_perf_capabilities_resets_the_pmu(kernel: str, kept: bool) -> None:
+    """v6.8 and later: counters, and the event that DEBUGCTL made; DEBUGCTL itself stays. No entry looks at it."""
+    rig = Rig(MERGED, machine=MachineSpec(depth=8, kernel=kernel))
+    for msr, value in ((MSR_PMC, 9), (MSR_GLOBAL_CTRL, 3), (IA32_DEBUGCTL, 1)):
+        assert rig.kvm(SetMsr(VCPU, msr, value)) == Done(1)
+    rig.settle()
+    assert rig.vcpu().lbr_desc.event
+    assert rig.kvm(SetMsr(VCPU, IA32_PERF_CAPABILITIES, FMT)) == Done(1)
+    assert rig.kvm(GetMsr(VCPU, MSR_PMC)) == Done(9)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_PERF_CAPABILITIES, 5)) == Done(1)
+    found = [rig.kvm(GetMsr(VCPU, msr)) for msr in (MSR_PMC, MSR_GLOBAL_CTRL)]
+    assert found == ([Done(9), Done(3)] if kept else [Done(0), Done(0xF)])
+    assert (rig.vcpu().debugctl, rig.vcpu().lbr_desc.event != 0) == (1, kept)

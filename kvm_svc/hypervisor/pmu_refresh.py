@@ -1,0 +1,43 @@
+"""A guest's PMU is reset, or set up by what its CPUID and PERF_CAPABILITIES say (``kvm_pmu_reset``,
+``kvm_pmu_refresh``)."""
+
+from __future__ import annotations
+
+from kvm_svc.hypervisor.capabilities import read_capabilities, set_capabilities
+from kvm_svc.hypervisor.counters import new_pmu, release_counters
+from kvm_svc.hypervisor.guest_pmu import GuestPmu
+from kvm_svc.hypervisor.lbr import drop_grant, release_event
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
+
+
+def reset_pmu(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    """The counters are 0 and off; their host events and the guest's LBR event go. DEBUGCTL stays."""
+    if hv.design.grants:
+        drop_grant(hv, vcpu, why)
+    release_event(hv, vcpu, why)
+    release_counters(hv, vcpu)
+    vcpu.pmu = GuestPmu()
+
+
+def refresh_pmu(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """PERF_GLOBAL_CTRL has its value of a new vCPU; from v6.8 on everything else is reset too."""
+    if hv.rules.pmu.refresh_resets:
+        reset_pmu(hv, vcpu, "the PMU is refreshed")
+    vcpu.pmu.global_ctrl = new_pmu(hv, vcpu.vm).global_ctrl
+
+
+def refreshes(hv: Hypervisor, vm: Vm, value: int) -> bool:
+    """Whether this value of PERF_CAPABILITIES has the PMU refreshed: one that differs, from v6.8 on."""
+    return hv.rules.pmu.refresh_resets and value != read_capabilities(hv, vm)
+
+
+def write_capabilities(hv: Hypervisor, vm: Vm, value: int) -> bool:
+    """KVM_SET_MSRS of PERF_CAPABILITIES; False: rejected."""
+    refreshed = refreshes(hv, vm, value)
+    if not set_capabilities(hv, vm, value):
+        return False
+    if refreshed:
+        for vcpu in hv.vcpus.values():
+            if vcpu.vm is vm:
+                refresh_pmu(hv, vcpu)
+    return True
