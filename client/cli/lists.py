@@ -12,7 +12,7 @@ from client.cli.frame import console
 from client.designs import all_designs, design_named, format_design
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
-from client.litmus.reference import STATEMENTS
+from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
 from client.litmus.words import unknown
 from client.report.documents import (
     AxisDocument,
@@ -121,16 +121,20 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
 
 
 def language(*, as_json: bool) -> None:
-    """``--json``: who to example to meaning."""
+    """``--json``: head, who, and end to example to meaning; ``words`` to what they say to the words."""
+    sections = {"head": HEAD, **STATEMENTS, "end": END}
     if as_json:
-        print_json({who: dict(statements) for who, statements in STATEMENTS.items()})
+        print_json({**{name: dict(texts) for name, texts in sections.items()}, "words": WORDS})
         return
     out = console()
-    for who, statements in STATEMENTS.items():
+    for who, statements in sections.items():
         out.print(f"[bold]{'any actor' if who == 'anyone' else who}[/]", soft_wrap=True)
         for text, about in statements:
             out.print(f"    {escape(text)}", soft_wrap=True)
             out.print(f"        {escape(about)}", style="dim", soft_wrap=True)
+    out.print("[bold]words[/]")
+    for what, words in WORDS.items():
+        out.print(f"    {what}: {escape(', '.join(words))}", soft_wrap=True)
     out.print(
         f"A thread carries out at most {MAX_EXECUTED:,} statements, those of loops counted each time.", soft_wrap=True
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
+from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 from lark.lexer import PatternStr
 
 from client.litmus.places import token_place
-from client.litmus.words import RESERVED, hint, listed, quote
+from client.litmus.reference import statements_of
+from client.litmus.words import RESERVED, actor_kind, hint, listed, quote
 from contract.errors import InputError
 
 _CLASSES = {
@@ -23,16 +24,16 @@ _CLASSES = {
     "ORDER": "a comparison",
     "$END": "the end of the text",
 }
+_VERBS = (
+    frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE", "STATE"})
+    | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
+    | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "RESET", "MIGRATE"})
+    | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"})
+)
+"""What a statement begins with."""
 # Sets of what may come next that read better under one name.
 _GROUPS = (
-    (
-        frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE", "STATE"})
-        | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
-        | frozenset({"WRMSR", "RDMSR", "CPUID", "HLT", "OUT", "NOP", "SET", "GET", "STOP_LBR", "RESET", "MIGRATE"})
-        | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"}),
-        "a statement",
-        frozenset({"WORD", "USER", "VCPU"}),
-    ),
+    (_VERBS, "a statement", frozenset({"WORD", "USER", "VCPU"})),
     (frozenset({"WORD", "NUMBER", "LBR", "DEPTH", "NOT", "LPAR"}), "an expression", frozenset[str]()),
     (frozenset({"OR", "XOR", "AND", "SHIFT", "PLUS", "MINUS", "TIMES", "MODULO"}), "an operator", frozenset[str]()),
     (frozenset({"WORD", "USER", "VCPU", "NUMBER", "DURATION", "TRAP", "INVARIANT"}), "a value", frozenset[str]()),
@@ -46,8 +47,13 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
     token = error.token
     parser = error.interactive_parser
     accepted = set(error.accepts or error.expected)
-    misread = _misread(parser.parser_state.value_stack if parser else [], accepted)
-    if misread is not None:
+    stack = parser.parser_state.value_stack if parser else []
+    misread = stack[-1] if stack and isinstance(stack[-1], Token) and stack[-1].type == "WORD" else None
+    if misread is not None and accepted <= {"COLON", "EQUAL"} and token.type not in _VERBS:
+        near = hint(misread, statements_of("host", "guest", "user"))
+        message = f"unknown statement {quote(misread)}{near}; a statement is {_statements(stack[:-1])}"
+        return InputError(message, token_place(file, misread))
+    if misread is not None and accepted <= {"COMMA", "LBRACE", "COLON", "EQUAL"} and hint(misread, RESERVED):
         message = f"unknown word {quote(misread)}{hint(misread, RESERVED)}"
         return InputError(message, token_place(file, misread))
     texts = _texts(lark)
@@ -61,16 +67,20 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
         near = near if len(expected) > 3 else ""
         if token in RESERVED and {"a name", "a statement"} & set(expected):
             near = near or ", a reserved word"
-    return InputError(f"expected {listed(expected)}, found {found}{near}", place)
+    what = f"; a statement is {_statements(stack)}" if "a statement" in expected else ""
+    return InputError(f"expected {listed(expected)}, found {found}{near}{what}", place)
 
 
-def _misread(stack: list[object], accepted: set[str]) -> Token | None:
-    """The word before the error, where it was taken for a register or an actor but is nearly a keyword."""
-    last = stack[-1] if stack else None
-    starts = accepted <= {"COLON", "EQUAL"} or accepted <= {"COMMA", "LBRACE"}
-    if starts and isinstance(last, Token) and last.type == "WORD" and hint(last, RESERVED):
-        return last
-    return None
+def _statements(stack: list[object]) -> str:
+    """Those that can stand here: of the actor that is named before the colon, else of the actors of the block."""
+    actors: list[str] = []
+    for item in stack:
+        if isinstance(item, Tree) and item.data == "actors":
+            actors = [str(token) for token in item.children]
+    if len(stack) > 1 and isinstance(stack[-1], Token) and stack[-1].type == "COLON":
+        actors = [str(stack[-2])]
+    kinds = dict.fromkeys(kind for actor in actors if (kind := actor_kind(actor)))
+    return listed(statements_of(*(kinds or ("host", "guest", "user"))))
 
 
 def _plain(accepted: set[str], texts: dict[str, str]) -> list[str]:
@@ -93,6 +103,8 @@ def _texts(lark: Lark) -> dict[str, str]:
 def character_error(file: str, text: str, error: UnexpectedCharacters) -> InputError:
     rest = text[error.pos_in_stream :]
     place = f"{file}:{error.line}:{error.column}"
+    if rest.startswith(("#", "(*", "--")):
+        return InputError(f"unexpected character {quote(rest[0])}; a comment is // ... or /* ... */", place)
     if rest.startswith("/*"):
         return InputError("comment without an end, expected '*/'", place)
     if rest.startswith('"'):

@@ -1,16 +1,49 @@
-"""Every statement of the language by an example, who says it, and what it means. A test parses all of them together."""
+"""The language by examples, each with its meaning: head, statements by who says them, end. A test parses all of them
+together and looks for every keyword of the grammar."""
 
 from __future__ import annotations
 
-FRAME = """\
-machine {{ cpus = 1; lbr = skylake; }}
-machine dest {{ cpus = 1; }}
-kvm kvm1 on dest;
-task t0;
-let turns = 3;
-vm vm0 {{ lbr = on; }}
-{blocks}"""
-"""What the examples stand in; ``blocks`` are those of host, guest and user."""
+from client.litmus.msr import BITS, LBR_STACK, SPELLINGS
+from client.litmus.text import UNITS
+from client.litmus.words import CONFIGS, EVENT_STATES, FIELDS, INVARIANTS, VERDICTS
+from contract.kernels import KERNELS
+from contract.spec import VM_MODELS
+from contract.x86 import BRANCH_KINDS, LBR_MODELS
+from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
+
+HEAD = (
+    ("LBR language", "the first line: the name of the scenario"),
+    ('"What it is about."', "its purpose, in quotes; may be left out, as may everything below"),
+    (
+        "machine { cpus = 1; lbr = skylake; depth = 8; counters = 4; fixed = 3; kernel = v6.16; }",
+        "the first host: CPUs, LBR and how many entries it has, general and fixed counters, the rules of which kernel",
+    ),
+    (
+        "machine dest { cpus = 1; bus_lock = off; rtm = on; mediated = on; }",
+        "another host, like the first in what it does not say; DEBUGCTL.BUS_LOCK_DETECT, RTM, a mediated vPMU",
+    ),
+    ("kvm kvm1 on dest;", "a KVM service beside kvm0; without on, on the first host"),
+    ("task t0;", "a host task; each vCPU has a thread, which is a task called like it"),
+    ("let turns = 3;", "a number that every actor knows; lbrlab run --let turns=9 changes it"),
+    (
+        "vm vm0 { vcpus = 1; lbr = on; pmu = 2; pdcm = on; model = host; bus_lock = off; rtm = off; kvm = kvm0; }",
+        "a VM: its vCPUs are vm0/0, vm0/1, ...; LBR_FMT, the PMU version, PDCM, the CPU model that it is told, its KVM",
+    ),
+    ("// to the end of the line, /* or between these */", "comments"),
+)
+"""What stands before the blocks. A block names its actors, ``host``, ``host1``, ``user``, ``vm0/0``, and is one thread;
+``host, vm0/0 { host: idle cpu0; vm0/0: nop; }`` is one of several actors, in a fixed order."""
+
+END = (
+    ("expect violated no-loss, no-leak under v7, merged;", "verdicts that are as they should be, under these designs"),
+    (
+        "forall (vm0/0:a = 9 /\\ (host:s.guest > 0 \\/ ~ host:h.state = ERROR) /\\ invariant no-leak = held)",
+        "the run must be so; registers, fields of registers, words, numbers and verdicts are compared",
+    ),
+    ("~exists (vm0/0:w = #GP) under merged", "the run must not be so; asked of these designs only"),
+    ("exists (host:n.running < 4ms)", "the run may be so; undecided where it is not"),
+)
+"""What stands behind the blocks: any number of ``expect``, one condition."""
 
 STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "host": (
@@ -18,10 +51,16 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("idle cpu0;", "switch the idle task in"),
         (
             "h = open cpu0 pinned branch any;",
-            "perf_event_open; ends in period N, and a PMI takes a sample each N branches",
+            "perf_event_open of an LBR event; in a loop each is an event of its own, and h the newest",
         ),
+        (
+            "c = open task t0 on cpu0 flexible exclusive counter cycles user period 100 exclude_guest disabled;",
+            "an event that follows a task; period: a PMI takes a sample every 100 branches",
+        ),
+        ("b = open cpu0 branch call, any_return counting instructions kernel;", "what is counted beside the LBR"),
         ("g = open cpu0 in h counter;", "a sibling in the group of h"),
-        ("enable h group;", "also disable; without group for the one event"),
+        ("enable h group;", "the event and its siblings; without group the one event"),
+        ("disable h;", "also with group"),
         ("n = read h;", "n.count, n.enabled, n.running; EOF in ERROR"),
         ("s = sample h;", "a PMI now: s.entries, s.host, s.guest, s.empty; none if h is not ACTIVE"),
         (
@@ -34,7 +73,8 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("advance 4ms;", "time goes by, multiplex timers fire"),
         ("mux 1ms;", "the multiplex interval"),
-        ("mediate;", "a VM with a mediated vPMU comes; unmediate: it goes"),
+        ("mediate;", "a VM with a mediated vPMU comes"),
+        ("unmediate;", "it goes"),
         ("close g;", "the event is gone"),
     ),
     "vm0/0": (
@@ -56,7 +96,8 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
             "one ioctl with a list; stops at the first rejected: how many",
         ),
         ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reading: g.done, g.v0, g.v1 ..."),
-        ("m = migrate vm0/0 to kvm1 with lbr;", "the vCPU goes on at another KVM, with its LBR or without"),
+        ("m = migrate vm0/0 to kvm1 with lbr;", "the vCPU goes on at another KVM, with its LBR"),
+        ("migrate vm0/0 to kvm0 without lbr;", "and back, without it"),
         ("stop_lbr vm0/0;", "the vCPU stops using the LBR"),
         ("reset vm0/0;", "the vCPU is reset, as by INIT"),
     ),
@@ -65,7 +106,11 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
             "a = 0x680 + lbr_depth;",
             "~ * % + - << >> & ^ | bind as in C, on unsigned 64 bits; #GP stays #GP, % 0 is #DE",
         ),
-        ("if a = #GP \\/ a > 9 { } else if a != 1 { } else { }", "= != < <= > >=, joined by /\\ and \\/"),
+        (
+            "if a = #GP \\/ a > 9 { } else if a != 1 { } else { }",
+            "= != < <= > >=, joined by /\\ and \\/, from left to right as far as it takes; = and != also with #GP, ok, "
+            "skipped, #DE or an errno; any other comparison of a register that holds no number is an error",
+        ),
         ("repeat turns { a = a + 1; }", "so many times; let turns = 3; at the head, run --let turns=9"),
         ("for i in 0 .. lbr_depth { a = a ^ i; }", "up to the number before the second"),
         ("while a < 2000 { a = a + 1; break; }", "break leaves the innermost loop"),
@@ -73,11 +118,40 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def example() -> str:
-    """A whole scenario of all examples; what anyone says is said by the guest."""
+WORDS: dict[str, tuple[str, ...]] = {
+    "LBR models": tuple(LBR_MODELS),
+    "kernels": tuple(KERNELS),
+    "VM models": tuple(VM_MODELS),
+    "branch filters of events": tuple(BRANCH_FILTERS),
+    "kinds of branches": tuple(BRANCH_KINDS),
+    "counted events": CONFIGS,
+    "MSRs": (*SPELLINGS, LBR_STACK),
+    "bits of MSRs": tuple(BITS),
+    "states of events": EVENT_STATES,
+    "words of registers": ("#GP", "#DE", "ok", "EOF", "none", "skipped", "an errno (EBUSY)"),
+    "fields of registers": tuple(dict.fromkeys(field for fields in FIELDS.values() for field in fields)),
+    "verdicts": VERDICTS,
+    "invariants": INVARIANTS,
+    "units of time": tuple(UNITS),
+}
+"""The words that stand for themselves in the places above, by what they say."""
+
+
+_PROGRAM = ("repeat", "for", "while", "if", "break", "NAME = ...")
+
+
+def statements_of(*kinds: str) -> list[str]:
+    """How each statement of ``host``, ``guest`` or ``user`` begins, whatever stands before its ``=``; those of programs
+    last."""
+    texts = (text for kind in kinds for text, _ in STATEMENTS["vm0/0" if kind == "guest" else kind])
+    return [*dict.fromkeys(text.split(" = ")[-1].split()[0].rstrip(";") for text in texts), *_PROGRAM]
+
+
+def example(end: int = 1) -> str:
+    """A whole scenario of all examples; what anyone says is said by the guest. ``end``: which of the conditions."""
     blocks = {name: [text for text, _ in STATEMENTS[name]] for name in ("host", "vm0/0", "user")}
     blocks["vm0/0"] += [text for text, _ in STATEMENTS["anyone"]]
-    lines = "".join(
-        f"{name} {{\n" + "".join(f"    {text}\n" for text in texts) + "}\n" for name, texts in blocks.items()
-    )
-    return "LBR language\n" + FRAME.format(blocks=lines)
+    lines = [text for text, _ in HEAD]
+    for name, texts in blocks.items():
+        lines += [f"{name} {{", *(f"    {text}" for text in texts), "}"]
+    return "\n".join([*lines, END[0][0], END[end][0]]) + "\n"

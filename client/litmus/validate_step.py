@@ -10,6 +10,7 @@ from client.litmus.arithmetic import ARITHMETIC
 from client.litmus.limits import MAX_BRANCHES, MAX_MSRS, MAX_NESTING, MAX_PERIOD, MAX_PORT
 from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number, taken
 from client.litmus.places import Path
+from client.litmus.reference import statements_of
 from client.litmus.text import duration_text, statement_text
 from client.litmus.words import BRANCH_CONFIGS, CONFIGS, OPERATORS, actor_kind, hint, is_name, listed, quote, unknown
 from contract.spec import ADVANCE_LIMIT
@@ -54,7 +55,8 @@ class StepChecker:
         if not isinstance(stmt, (*_ALLOWED[kind], *a.PROGRAM_STATEMENTS)):
             owner = next(k for k, allowed in _ALLOWED.items() if isinstance(stmt, allowed))
             verb = statement_text(stmt).split(" = ")[-1].split()[0]
-            self.fail(f"{quote(verb)} is a {owner} statement, {quote(actor)} is no {owner}", *path)
+            said = f"{quote(verb)} is a {owner} statement, {quote(actor)} is no {owner}"
+            self.fail(f"{said}; a {kind} statement is {listed(statements_of(kind))}", *path)
         known = self.registers.setdefault(actor, {})
         self.statement(stmt, actor, known, path)
         register = a.written(stmt)

@@ -11,7 +11,7 @@ from client.check.judge import INVARIANTS
 from client.check.monitor import Monitor
 from client.designs import load_design
 from client.litmus import library, library_path, load
-from client.litmus.reference import STATEMENTS
+from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
 from client.run_file import load_run
 from contract.design import FIELDS, Design, axis_about, axis_values
 from contract.trace import kind_of
@@ -247,11 +247,14 @@ def test_every_statement_is_listed_by_an_example() -> None:
     text = lines("lang")
     loaded = document(lbrlab("lang", "--json"))
 
-    for who, statements in STATEMENTS.items():
+    for who, statements in {"head": HEAD, **STATEMENTS, "end": END}.items():
         assert ("any actor" if who == "anyone" else who) in text
         assert loaded[who] == dict(statements)
         for example, about in statements:
             assert text[text.index(f"    {example}") + 1].strip() == about
+    for what, words in WORDS.items():
+        assert f"    {what}: {', '.join(words)}" in text
+        assert loaded["words"][what] == list(words)
 
 
 def test_a_purpose_speaks_of_its_own_scenario() -> None:

@@ -213,6 +213,17 @@ vm0/0 {{ r0 = rdmsr LBR_TOS; g0 = rdmsr LBR_STACK;
 """
 
 
+PROGRAM = "repeat, for, while, if, break or NAME = ..."
+OF_HOST = (
+    "a statement is run, idle, open, enable, disable, read, sample, state, branch, advance, mux, mediate, unmediate, "
+    f"close, {PROGRAM}"
+)
+OF_GUEST = f"a statement is wrmsr, rdmsr, branch, cpuid, hlt, out, nop, {PROGRAM}"
+OF_A_HOST = OF_HOST.replace("a statement", "a host statement")
+OF_A_GUEST = OF_GUEST.replace("a statement", "a guest statement")
+USERS = f"stop_lbr, reset, {PROGRAM}"
+
+
 def message(text: str) -> str:
     with pytest.raises(InputError) as caught:
         parse(text, "s.litmus")
@@ -224,7 +235,15 @@ def message(text: str) -> str:
     ("host", "expected"),
     [
         ("run vm0/0 onn cpu0;", "6:11: expected 'on', found 'onn'"),
-        ("brnch 8 on cpu0;", "6:1: unknown word 'brnch', did you mean 'branch'?"),
+        ("brnch 8 on cpu0;", f"6:1: unknown statement 'brnch', did you mean 'branch'?; {OF_HOST}"),
+        ("frob vm0/0;", f"6:1: unknown statement 'frob'; {OF_HOST}"),
+        ("frob;", f"6:1: unknown statement 'frob'; {OF_HOST}"),
+        ("frob 4 on cpu0;", f"6:1: unknown statement 'frob'; {OF_HOST}"),
+        ("repeat 2 { frob; }", f"6:12: unknown statement 'frob'; {OF_HOST}"),
+        ("n1 read h0;", "6:4: expected ':' or '=', found 'read'"),
+        ("5;", f"6:1: expected a statement or '}}', found '5'; {OF_HOST}"),
+        ("# a comment", "6:1: unexpected character '#'; a comment is // ... or /* ... */"),
+        ("(* a comment *)", "6:1: expected a statement or '}', found '('" + f"; {OF_HOST}"),
         ("branch 8 cal on cpu0;", "6:10: unknown branch kind 'cal', did you mean 'call'?"),
         ("branch 8;", "6:1: branch needs 'on cpuN': the machine has 2 CPUs"),
         ("branch 0 on cpu0;", "6:8: 0 branches are impossible, expected 1 to 1000000"),
@@ -271,7 +290,7 @@ def message(text: str) -> str:
         ("mux 101s;", "6:5: mux 101s is impossible, expected 0s to 100s"),
         ("mux 1ms on cpu2;", "6:12: no CPU 'cpu2', the machine has cpu0 to cpu1"),
         ("advance 100_001ms;", "6:9: advance 100001ms is impossible, expected 1ns to 100s"),
-        ("wrmsr LBR_TOS, 1;", "6:1: 'wrmsr' is a guest statement, 'host' is no guest"),
+        ("wrmsr LBR_TOS, 1;", f"6:1: 'wrmsr' is a guest statement, 'host' is no guest; {OF_A_HOST}"),
         ("advance 0ms;", "6:9: advance 0s is impossible, expected 1ns to 100s"),
         ("read = sample h0;", "6:6: expected a name, found '='"),
         (
@@ -385,7 +404,9 @@ def test_errors_after_the_blocks(end: str, expected: str) -> None:
         ("LBR x machine { rtm = 1; }", "1:23: expected 'on' or 'off', found '1'"),
         ("LBR x vm v {} user { r = get v/0 LBR_TOS from t1; }", "1:47: unknown task 't1', expected v/0"),
         ("LBR x vm v { vcpus = 17; }", "1:22: vcpus = 17 is impossible, expected 1 to 16"),
-        ("LBR x\nhost {\n", "2:7: expected a statement or '}', found the end of the text"),
+        ("LBR x\nhost {\n", f"2:7: expected a statement or '}}', found the end of the text; {OF_HOST}"),
+        ("LBR x\nvm vm0 { }\nhost, vm0/0 {\nvm0/0: frob;\n", f"4:8: unknown statement 'frob'; {OF_GUEST}"),
+        ("LBR x\nuser {\nfrob vm0/0;\n", f"3:1: unknown statement 'frob'; a statement is set, get, migrate, {USERS}"),
         ("LBR x guest { nop; }", "1:7: unknown actor 'guest', expected host or user"),
     ],
 )
@@ -521,7 +542,7 @@ def test_documented_example() -> None:
         ("r1 = (r0;", "9:9: expected ')', found ';'"),
         ("r1 = 0x1ffffffffffffffff;", "9:6: '0x1ffffffffffffffff' does not fit 64 bits"),
         ("JCC = 1;", "9:1: 'JCC' cannot name a register: reserved, too long or malformed"),
-        ("from = 1;", "9:1: expected a statement or '}', found 'from', a reserved word"),
+        ("from = 1;", "9:1: expected a statement or '}', found 'from', a reserved word" + f"; {OF_GUEST}"),
         ("r1 = LBR_FROM[0];", "9:15: LBR_FROM[...] is an MSR, which only rdmsr, wrmsr, get and set reach"),
         ("break;", "9:1: break stands in no loop"),
         ("if r0 = 1 { break; }", "9:13: break stands in no loop"),
@@ -534,7 +555,7 @@ def test_documented_example() -> None:
         ("for i in 0 .. j { }", "9:15: vm0/0 has set no register 'j' by here"),
         ("for LBR in 0 .. 1 { }", "9:5: expected a name, found 'LBR', a reserved word"),
         ("repeat 2 { host: nop; }", "9:12: 'host' is no actor of this block"),
-        ("repeat 2 { h1 = open cpu0 counter; }", "9:17: 'open' is a host statement, 'vm0/0' is no host"),
+        ("repeat 2 { h1 = open cpu0 counter; }", f"9:17: 'open' is a host statement, 'vm0/0' is no host; {OF_A_GUEST}"),
         ("rdmsr 0x680 + r9;", "9:15: vm0/0 has set no register 'r9' by here"),
         ("wrmsr DEBUGCTL, r0 | LBT;", "9:22: unknown bit of DEBUGCTL 'LBT', did you mean 'LBR'?"),
         ("r1 = r0 == 1;", "9:9: expected ';', found '='"),

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import typing
 
+import pytest
+from lark.lexer import PatternStr
+
 from client.litmus import ast as a
-from client.litmus import format_scenario, parse
-from client.litmus.reference import example
+from client.litmus import format_scenario, lower, parse
+from client.litmus.diagnose import _VERBS
+from client.litmus.parser import grammar
+from client.litmus.reference import END, HEAD, STATEMENTS, WORDS, example, statements_of
+from client.litmus.words import RESERVED
+from contract.errors import InputError
+
+EXAMPLES = [text for texts in (HEAD, *STATEMENTS.values(), END) for text, _ in texts]
 
 
 def kinds(steps: typing.Iterable[a.Step]) -> set[type]:
@@ -18,8 +28,60 @@ def kinds(steps: typing.Iterable[a.Step]) -> set[type]:
     return found
 
 
-def test_every_statement_has_an_example_that_parses() -> None:
-    story = parse(example())
+@pytest.mark.parametrize("end", range(1, len(END)))
+def test_every_statement_has_an_example_that_parses(end: int) -> None:
+    story = parse(example(end))
     said = {kind for block in story.blocks for kind in kinds(block.steps)}
     assert said == set(typing.get_args(a.AnyStmt))
+    assert story.final is not None
+    assert END[end][0].startswith(story.final.quantifier)
     assert parse(format_scenario(story)) == story
+
+
+@pytest.mark.parametrize("keyword", sorted(RESERVED))
+def test_every_keyword_of_the_grammar_has_an_example(keyword: str) -> None:
+    assert any(re.search(rf"(?<![\w-]){keyword}(?![\w-])", text) for text in EXAMPLES)
+
+
+@pytest.mark.parametrize("keys", [lower._MACHINE, lower._VM])
+def test_every_setting_has_an_example(keys: tuple[str, ...]) -> None:
+    verb = "machine" if keys is lower._MACHINE else "vm"
+    said = {key for text in EXAMPLES if text.startswith(f"{verb} ") for key in re.findall(r"(\w+) = ", text)}
+    assert said == set(keys)
+
+
+def test_every_sign_of_the_grammar_has_an_example() -> None:
+    fixed = {str(t.pattern.value) for t in grammar().terminals if isinstance(t.pattern, PatternStr)}
+    shown = "".join(EXAMPLES) + "".join(about for texts in STATEMENTS.values() for _, about in texts)
+    assert {sign for sign in fixed - RESERVED if sign not in shown} == set()
+
+
+def test_the_statements_that_can_stand_somewhere_are_those_of_the_grammar() -> None:
+    texts = {t.name: str(t.pattern.value) for t in grammar().terminals if isinstance(t.pattern, PatternStr)}
+    begins = set(statements_of("host", "guest", "user"))
+    assert begins == {texts[name] for name in _VERBS} | {"NAME = ..."}
+
+
+def test_words_are_what_the_parser_takes() -> None:
+    """Each vocabulary in the place where it stands."""
+    places = {
+        "LBR models": "machine {{ lbr = {}; }}",
+        "kernels": "machine {{ kernel = {}; }}",
+        "VM models": "vm vm0 {{ model = {}; }}",
+        "branch filters of events": "host {{ h = open cpu0 branch {}; }}",
+        "kinds of branches": "host {{ branch 1 {} on cpu0; }}",
+        "counted events": "host {{ h = open cpu0 counter {}; }}",
+        "verdicts": "expect {} no-loss;",
+        "invariants": "expect held {};",
+        "units of time": "host {{ advance 1{}; }}",
+    }
+    for what, place in places.items():
+        for word in WORDS[what]:
+            parse(f"LBR x {place.format(word)}")
+        with pytest.raises(InputError):
+            parse(f"LBR x {place.format('nonsuch')}")
+    for msr in WORDS["MSRs"]:
+        index = "[0]" if msr in ("LBR_FROM", "LBR_TO", "LBR_INFO") else ""
+        parse(f"LBR x vm vm0 {{ }} vm0/0 {{ r = rdmsr {msr}{index}; }}")
+    for bit in WORDS["bits of MSRs"]:
+        parse(f"LBR x vm vm0 {{ }} vm0/0 {{ r = {bit}; }}")
