@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from client.check.verdict import UNDECIDED, VIOLATED
+from client.files import read_file
 from contract.errors import InputError
 
 FORMAT = "lbrlab-baseline"
@@ -117,9 +118,7 @@ class _Head(msgspec.Struct):
 def load_baseline(path: Path) -> Baseline:
     """Raises InputError that names the file and what is wrong."""
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise InputError(f"larger than {SIZE_LIMIT >> 20} MiB", str(path))
-        content = path.read_bytes()
+        content = read_file(path, SIZE_LIMIT)
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from client.drive.play import Played
+from client.files import read_file
 from client.litmus import Scenario, format_scenario, parse
 from client.tape.decisions import Decision, Deliver, parse_decision
 from client.tape.faults import Fault, faults_met, parse_fault
@@ -154,9 +155,7 @@ def _umask() -> int:
 def load_run(path: Path) -> RunFile:
     """Raises InputError that names the file and the place in it."""
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise InputError(f"larger than {SIZE_LIMIT >> 20} MiB", str(path))
-        content = path.read_bytes()
+        content = read_file(path, SIZE_LIMIT)
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     try:

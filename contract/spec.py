@@ -19,10 +19,11 @@ PMUS = ("intel", "armv8")
 PMU_VERSION_LIMIT = 5
 VM_MODELS = ("host", "other")
 ADVANCE_LIMIT = 100_000_000_000
+"""Nanoseconds that virtual time goes on at once."""
 LEASE_NS = 10_000_000
 """Nanoseconds that a grant holds without being renewed, in designs whose host waits for KVM."""
 TIME_LIMIT = 1 << 60
-"""Nanoseconds that virtual time goes on at once: what one command can cost."""
+"""Nanoseconds at which virtual time ends."""
 
 
 def machine_model(spec: MachineSpec) -> LbrModel:

@@ -16,6 +16,7 @@ from client.cli.services import Services
 from client.designs import DESIGNS, all_designs
 from client.drive.play import Played, Player
 from client.drive.wire import SINGLE, Layout, Wire
+from client.files import read_file
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
 from client.litmus.words import hint, quote, unknown
@@ -26,6 +27,7 @@ from client.tape.policy import DefaultPolicy, Policy, ReplayPolicy
 from contract.design import Design
 from contract.errors import InputError
 
+TAPE_LIMIT = 64 << 20
 RUNS = Path("lbrlab-runs")
 """Where run files go when ``-o`` does not say."""
 
@@ -136,7 +138,7 @@ def read_tape(path: Path) -> Tape:
     try:
         if is_run_file(path):
             return tape_of(load_run(path), str(path))
-        numbered = numbered_tape(path.read_text(encoding="utf-8"), str(path))
+        numbered = numbered_tape(read_file(path, TAPE_LIMIT).decode("utf-8"), str(path))
         return Tape([decision for _, decision in numbered], str(path), tuple(line for line, _ in numbered))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from client.files import read_file
 from client.litmus.words import unknown
 from contract.design import Design, UnknownAxisError, axis_about, axis_values, design_from_axes
 from contract.design_check import flaw
 from contract.errors import InputError
 
 _KEYS = ("about", "source", "like", "axes")
+SIZE_LIMIT = 1 << 20
 MAX_ABOUT = 4096
 MAX_NAME = 64
 
@@ -23,7 +25,7 @@ def load_design(path: Path, known: Mapping[str, Design]) -> Design:
 
     Raises InputError naming the file, and the line where there is one."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path, SIZE_LIMIT).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     except UnicodeDecodeError:

@@ -25,11 +25,13 @@ from contract.messages import PROTOCOL_VERSION
 from contract.wire import options
 from contract.wire.address import address
 from contract.wire.log import bind, log
+from contract.wire.socket_lock import hold
 
 GRACE = 0.5
 """Seconds that calls under way get at the end."""
-ORPHAN_LIMIT = 3.0
-"""Seconds after which an orphan ends, whatever it is doing."""
+END_LIMIT = 3.0
+"""Seconds after which a process that has to end does so, whatever its event loop is doing."""
+PROTOCOL_LIMIT = (1 << 32) - 1
 
 Cleanup = Callable[[], Awaitable[None]]
 
@@ -51,8 +53,25 @@ def argument_parser(prog: str, description: str, epilog: str) -> argparse.Argume
         action="store_true",
         help="stop when standard input ends: no service outlives the program that started it",
     )
-    parser.add_argument("--protocol", type=int, default=PROTOCOL_VERSION, help=argparse.SUPPRESS)
+    parser.add_argument("--protocol", type=_protocol, default=PROTOCOL_VERSION, help=argparse.SUPPRESS)
     return parser
+
+
+def _protocol(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= PROTOCOL_LIMIT):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {PROTOCOL_LIMIT}, found {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A duration on a command line, in seconds. Raises ArgumentTypeError unless it is 0.001 to 86400."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.001 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.001 to 86400, found {text!r}")
+    return value
 
 
 class Process:
@@ -75,8 +94,9 @@ class Process:
         reflection.enable_server_reflection([*self.names, HEALTH, reflection.SERVICE_NAME], server)
         listen = self.args.listen
         try:
+            held = hold(listen)
             port = server.add_insecure_port(listen)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
             await end()
             return 1
@@ -100,13 +120,23 @@ class Process:
         await self.health.enter_graceful_shutdown()
         await end()
         await server.stop(GRACE)
+        if held is not None:
+            held.close()
         log().info("stopped")
         return 0
 
     def _catch_signals(self) -> None:
+        """The handler runs between two bytecodes, in the middle of a command too; the loop's own would wait for it."""
         loop = asyncio.get_running_loop()
+
+        def end(number: int, frame: object) -> None:
+            loop.call_soon_threadsafe(self.stop.set)
+            watchdog = threading.Timer(END_LIMIT, os._exit, (1,))
+            watchdog.daemon = True
+            watchdog.start()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop.set)
+            signal.signal(number, end)
 
     def _watch_parent(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,7 +147,7 @@ class Process:
                     pass
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.stop.set)
-            time.sleep(ORPHAN_LIMIT)
+            time.sleep(END_LIMIT)
             os._exit(1)
 
         threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -7,17 +7,17 @@ the setting that does so; the keepalive timeout of its name has no effect on tha
 from __future__ import annotations
 
 MESSAGE_LIMIT = 64 << 20
-"""Bytes of one message: the records of one command come in one response."""
+"""Bytes of one response: the records of one command come in it."""
+REQUEST_LIMIT = 2 << 20
+"""Bytes of one request or frame to a service; the largest valid one, a Configure with all names, has half of that."""
 
 Options = list[tuple[str, int]]
 
-_BOTH: Options = [
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.max_send_message_length", MESSAGE_LIMIT),
-]
+_BOTH: Options = [("grpc.max_send_message_length", MESSAGE_LIMIT)]
 
 CHANNEL: Options = [
     *_BOTH,
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
@@ -31,6 +31,7 @@ CHANNEL: Options = [
 
 SERVER: Options = [
     *_BOTH,
+    ("grpc.max_receive_message_length", REQUEST_LIMIT),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
     # Two services on one port would each get half of the calls.

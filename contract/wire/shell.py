@@ -70,7 +70,8 @@ class Run(Generic[C]):
         try:
             for envelope in envelopes:
                 self.core.inbox.put(envelope)
-                self.newest[envelope.session] = envelope.seq
+                # Numbers can come out of order (R9): a message that is sent again has a new one.
+                self.newest[envelope.session] = max(self.newest.get(envelope.session, 0), envelope.seq)
         except PeerContractError as error:
             self.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
         self.arrived.set()
@@ -183,6 +184,8 @@ class Shell(ABC, Generic[C]):
                 run.core.decide(command.fate, command.session, command.n)
             else:
                 result = await self.carry_out(run, command, block)
+            block.flush()
+            self.stamp(run)
         except RefusedError as error:
             if log.clock == asked:
                 log.clock, log.now = clock, now
@@ -197,7 +200,6 @@ class Shell(ABC, Generic[C]):
         except Exception as error:
             self.broken(run, error, type(command).__name__)
             run.check()
-        block.flush()
         if len(log.records) > KEPT + KEPT // 4:
             del log.records[:-KEPT]
         return result, block

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from contract.errors import LbrlabError, RefusedError
 from contract.wire.errors import WireValueError
+from contract.wire.field_rules import keeps_rules, too_long
 from contract.wire.log import log
 from contract.wire.refusal import CLOCK, ERRNO, NOW
 
@@ -49,10 +50,15 @@ def parse(message: type[M], raw: bytes) -> M:
     """A valid message, or CallError INVALID_ARGUMENT naming the field that breaks a rule."""
     try:
         made = message.FromString(raw)
-        protovalidate.validate(made)
     except DecodeError:
         name = message.DESCRIPTOR.full_name
         raise CallError(grpc.StatusCode.INVALID_ARGUMENT, f"these bytes are no {name}") from None
+    if keeps_rules(made):
+        return made
+    if why := too_long(made):
+        raise CallError(grpc.StatusCode.INVALID_ARGUMENT, why)
+    try:
+        protovalidate.validate(made)
     except protovalidate.ValidationError as error:
         raise CallError(grpc.StatusCode.INVALID_ARGUMENT, _violations(error)) from None
     return made

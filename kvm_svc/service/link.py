@@ -19,7 +19,6 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import Envelope
 from contract.wire.codec import descriptor_of, to_proto, type_fields, union_fields
 from contract.wire.codec import from_proto as struct_from_proto
-from contract.wire.frames import parse_frame
 from contract.wire.options import CHANNEL
 from contract.wire.status import CallError, parse, unexpected
 from contract.wire.stream import FrameWriter
@@ -81,7 +80,7 @@ class Link:
         tasks: list[asyncio.Task[Any]] = []
         try:
             await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, protocol=self.protocol))
-            await _read(contract, contract_pb2.AttachResponse, parse_frame)
+            await _read(contract, contract_pb2.AttachResponse)
             writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
             self._writer, self._machine, self._broken = writer, machine, asyncio.Event()
             self.generation += 1
@@ -112,7 +111,7 @@ class Link:
         await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, run=run, envelopes=messages))
 
     async def _read_frames(self, contract: Any) -> None:
-        while (frame := await _read(contract, contract_pb2.AttachResponse, parse_frame)) is not None:
+        while (frame := await _read(contract, contract_pb2.AttachResponse)) is not None:
             self._receive(frame.run, [struct_from_proto(e, Envelope) for e in frame.envelopes])
 
     async def ask(self, stamp: trace_pb2.Stamp, request: AnyRequest, timeout: float) -> tuple[AnyReply, Any]:
@@ -168,7 +167,7 @@ def unavailable(why: str) -> CallError:
     return CallError(grpc.StatusCode.UNAVAILABLE, f"perfcore: {why}")
 
 
-async def _read(call: Any, message: type[Any], parse: Callable[[type[Any], bytes], Any] = parse) -> Any:
+async def _read(call: Any, message: type[Any]) -> Any:
     raw = await call.read()
     return None if raw is grpc.aio.EOF else parse(message, raw)
 

@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from contract.wire.address import address
-from contract.wire.bootstrap import Process, argument_parser
+from contract.wire.bootstrap import Process, argument_parser, seconds
 
 EXAMPLES = """\
 It dials the perf core until it answers, and again after the link is lost. When it serves, which does not wait for
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument(
         "--answer-timeout",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=3.0,
         help="how long the perf core may take to answer before the run fails (default: %(default)g)",
     )

@@ -7,7 +7,7 @@ so does the run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,6 @@ from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.trace import TraceLog
 from contract.wire.codec import from_proto, to_proto, union_fields, union_from_proto
 from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
-from contract.wire.frames import parse_frame
 from contract.wire.methods import command_types
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
@@ -93,7 +92,7 @@ class PerfcoreShell(Shell[HostCore]):
     # The contract stream ---------------------------------------------------------------------------------
 
     async def attach(self, context: grpc.aio.ServicerContext) -> None:
-        first = await _read(context, contract_pb2.AttachRequest, parse_frame)
+        first = await _read(context, contract_pb2.AttachRequest)
         if first is None:
             return
         attachment = Attachment(self, first.kvm, context)
@@ -118,7 +117,7 @@ class PerfcoreShell(Shell[HostCore]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
-        while (frame := await _read(context, contract_pb2.AttachRequest, parse_frame)) is not None:
+        while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:
             attachment.receive(frame)
 
     def _lost(self, attachment: Attachment, why: str) -> None:
@@ -146,18 +145,19 @@ class PerfcoreShell(Shell[HostCore]):
             block = Block(log)
             try:
                 reply = run.core.request(union_from_proto(request, AnyRequest))
+                member, encode = _REPLIES[type(reply)]
+                getattr(response, member).CopyFrom(encode(reply))
+                block.flush()
+                response.stamp.CopyFrom(self.stamp(run))
             except RefusedError as error:
                 code = grpc.StatusCode.FAILED_PRECONDITION
                 _fail(response, code, str(error), error.errno)
+                block.flush()
+                response.stamp.CopyFrom(self.stamp(run))
             except Exception as error:
                 self.broken(run, error, "machine request")
                 run.check()
-            else:
-                member, encode = _REPLIES[type(reply)]
-                getattr(response, member).CopyFrom(encode(reply))
-            block.flush()
             response.records.extend(block.records)
-            response.stamp.CopyFrom(self.stamp(run))
             self._deliver(run)
         except CallError as error:
             _fail(response, error.code, error.message, "")
@@ -170,9 +170,7 @@ def _fail(response: machine_pb2.RunResponse, code: grpc.StatusCode, message: str
     response.failure.errno = errno
 
 
-async def _read(
-    context: grpc.aio.ServicerContext, message: type[Any], parse: Callable[[type[Any], bytes], Any] = parse
-) -> Any:
+async def _read(context: grpc.aio.ServicerContext, message: type[Any]) -> Any:
     """The next valid message; None at the end of the stream, however it ended."""
     with suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
         raw = await context.read()

@@ -1,0 +1,65 @@
+"""The compiled rules of the schema: they take and refuse what protovalidate does, and look at sizes first."""
+
+from __future__ import annotations
+
+import protovalidate
+import pytest
+from google.protobuf.descriptor import Descriptor
+from hypothesis import given, settings
+
+from contract.wire.field_rules import keeps_rules, too_long
+from contract.wire.status import CallError, parse
+from lbrlab.v1 import contract_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
+from tests.integration.test_fuzz_control import messages
+
+FILES = contract_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
+TYPES = [d for file in FILES for d in file.DESCRIPTOR.message_types_by_name.values()]
+
+
+@pytest.mark.parametrize("descriptor", TYPES, ids=lambda d: d.name)
+def test_a_message_is_valid_where_protovalidate_says_so(descriptor: Descriptor) -> None:
+    @settings(max_examples=15, deadline=None)
+    @given(messages(descriptor))
+    def holds(message: object) -> None:
+        try:
+            protovalidate.validate(message)  # type: ignore[arg-type]
+            valid = True
+        except protovalidate.ValidationError:
+            valid = False
+        assert keeps_rules(message) == valid
+
+    holds()
+
+
+SMALL = {
+    "counter": contract_pb2.Envelope(create_counter=contract_pb2.CreateCounter(vcpu="v", levels=["bogus"], period=1)),
+    "period": contract_pb2.Envelope(create_counter=contract_pb2.CreateCounter(vcpu="v", levels=["user"])),
+    "vcpu": contract_pb2.Envelope(register_vcpu=contract_pb2.RegisterVcpu(task="t")),
+    "kvm": contract_pb2.Envelope(hello=contract_pb2.Hello()),
+    "task": contract_pb2.Envelope(create_event=contract_pb2.CreateEvent(vcpu="v", task="t" * 129)),
+    "clock": contract_pb2.Envelope(clock=2**64 - 1, hello=contract_pb2.Hello(kvm="kvm0")),
+}
+
+
+@pytest.mark.parametrize("field", SMALL)
+def test_a_small_frame_keeps_the_nested_rules(field: str) -> None:
+    frame = contract_pb2.AttachRequest(kvm="kvm0", envelopes=[SMALL[field]])
+    frame.envelopes[0].MergeFrom(contract_pb2.Envelope(session="kvm0", epoch=1, seq=1))
+    with pytest.raises(CallError, match=rf"^envelopes\[0\]\.\S*{field}"):
+        parse(contract_pb2.AttachRequest, frame.SerializeToString())
+
+
+def test_a_list_that_is_too_long_is_not_looked_into() -> None:
+    frame = contract_pb2.AttachRequest(kvm="kvm0", envelopes=[contract_pb2.Envelope()] * 257)
+
+    assert not keeps_rules(frame)
+    assert too_long(frame) == "envelopes: must contain no more than 256 item(s)"
+
+
+def test_a_nested_list_that_is_too_long_is_named() -> None:
+    request = kvm_control_pb2.StepVcpuRequest(ops=[machine_pb2.GuestOp()] * 4097)
+    image = contract_pb2.LbrImage(from_ip=[0] * 65)
+    frame = contract_pb2.AttachResponse(envelopes=[contract_pb2.Envelope(sched_out=contract_pb2.SchedOut(lbr=image))])
+
+    assert too_long(request) == "ops: must contain no more than 4096 item(s)"
+    assert too_long(frame) == "envelopes[0].sched_out.lbr.from_ip: must contain no more than 64 item(s)"
