@@ -389,7 +389,8 @@ class VcpuWake(Record):
 
 class Access(Record):
     """An intercepted access as the guest sees it. ``result``: ``done``, ``zero`` (read as 0), ``dropped`` (write
-    ignored), ``gp``. ``denied``: because the guest may not use the LBR now, not because the access is wrong."""
+    ignored), ``gp``. ``denied``: because the guest may not use the LBR now, not because the access is wrong. ``value``
+    of a write is what was stored, ``asked`` what the guest wrote."""
 
     vcpu: str
     cpu: int
@@ -398,6 +399,7 @@ class Access(Record):
     value: int
     result: str
     denied: bool = False
+    asked: int = 0
 
 
 class UserMsr(Record):

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 
 from client.check.agreement import Agreement
+from client.check.capability_kept import CapabilityKept
 from client.check.debugctl_restored import DebugctlRestored
 from client.check.guest_clean import GuestClean
 from client.check.host_clean import HostClean
 from client.check.host_served import HostServed
 from client.check.monitor import Monitor, Obligation, Violation
+from client.check.msr_legality import MsrLegality
 from client.check.no_counter import NoCounter
 from client.check.no_leak import NoLeak
 from client.check.no_loss import NoLoss
@@ -37,6 +39,8 @@ INVARIANTS: tuple[type[Monitor], ...] = (
     UserClean,
     NoLoss,
     NoSilentDenial,
+    MsrLegality,
+    CapabilityKept,
     RevokedMeansRevoked,
     Precedence,
     NoCounter,

@@ -58,7 +58,8 @@ def _answer(
         done = result == "done"
         hv.log.add(UserMsr(vcpu.name, work.exit.msr, shown, result != "gp", not write, work.task, done))
     else:
-        hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied))
+        asked = work.exit.value if write else 0
+        hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied, asked))
     vcpu.lbr_desc.create_errno = ""
     return GuestValue(value=0 if write else shown, fault=result == "gp")
 
@@ -243,9 +244,11 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
 
 def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestValue:
     """A write that faults faults in the host, whose fix-up drops it: the guest gets no #GP here, but would if the
-    register were passed through."""
+    register were passed through. The fence gives it the #GP."""
+    if work.exit.write and done.fault:
+        return _answer(hv, vcpu, work, "gp" if hv.fenced and not work.by_user else "dropped")
     if work.exit.write:
-        return _answer(hv, vcpu, work, "dropped" if done.fault else "done")
+        return _answer(hv, vcpu, work, "done")
     return _answer(hv, vcpu, work, "done", done.value)
 
 

@@ -36,8 +36,8 @@ every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 
 LETTERS = {HELD: "+", VIOLATED: "X", IDLE: "."}
 
-# User space reads no LBR register in this story.
-ALL_HELD = {**dict.fromkeys(INVARIANTS, "+"), "user-clean": "."}
+# User space reads no LBR register in this story, nor does the guest read PERF_CAPABILITIES.
+ALL_HELD = {**dict.fromkeys(INVARIANTS, "+"), "user-clean": ".", "capability-kept": "."}
 
 # +: held, X: violated, .: not exercised.
 CENTRAL: dict[tuple[str, str], dict[str, str]] = {
@@ -50,6 +50,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "X",  # intel_pmu_lbr_add of h0: resched took the guest's event off, so h0 is a new first user
         "no-silent-denial": ".",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "X",  # a task event has what a CPU-pinned one wants, see host-served
         "no-counter": "+",
@@ -68,6 +70,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "+",  # denied with a #GP, to the end
         "no-silent-denial": "+",  # DEBUGCTL is looked at like the other LBR MSRs: #GP
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "+",  # its event meets the slot, and loses it
         "no-counter": "+",
@@ -86,6 +90,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "X",
         "no-silent-denial": "X",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "+",  # perf does its part
         "no-counter": "+",
@@ -104,6 +110,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "X",  # as v7: the newcomer resets the ring
         "no-silent-denial": ".",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "X",
         "no-counter": "+",
@@ -122,6 +130,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "+",  # its LBR on again, it looks at no older entry than its newest
         "no-silent-denial": "X",  # a WRMSR of DEBUGCTL enables nothing, and is acknowledged in ERROR
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "+",
         "no-counter": "+",
@@ -140,6 +150,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "+",
         "no-silent-denial": ".",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "X",  # EBUSY for a CPU-pinned event, for the sake of a task-pinned one
         "no-counter": "+",
@@ -158,6 +170,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "X",  # h0 resets the ring, and moves TOS by its own branches
         "no-silent-denial": "X",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": ".",  # one event alone has no class to respect
         "no-counter": "+",
@@ -176,6 +190,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "+",
         "no-silent-denial": ".",  # there is nothing to deny
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": ".",
         "no-counter": "+",
@@ -194,6 +210,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "+",
         "no-silent-denial": ".",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "X",  # EOPNOTSUPP for an event that counts guests, whatever its class
         "no-counter": "+",
@@ -213,6 +231,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "X",
         "no-silent-denial": "X",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",  # KVM never took a Revoke
         "precedence": "+",  # perf's order is kept, the guest does not know
         "no-counter": "+",
@@ -235,6 +255,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "user-clean": ".",
         "no-loss": "+",
         "no-silent-denial": ".",
+        "msr-legality": "+",
+        "capability-kept": ".",
         "revoked-means-revoked": ".",
         "precedence": "+",
         "no-counter": "+",

@@ -93,7 +93,7 @@ def _host(rng: Random, vcpus: list[str], cpus: int) -> str:
 
 
 def _guest(rng: Random) -> str:
-    steps = ["wrmsr DEBUGCTL, LBR;", "branch 3;"]
+    steps = ["c = rdmsr PERF_CAPABILITIES;", "wrmsr DEBUGCTL, LBR;", "branch 3;"]
     for n in range(rng.randint(2, 9)):
         steps += rng.choices(
             [

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from client.check.definition import Definition
+from client.check.legality import faults, is_register
+from client.check.promises import PromiseKeeper
+from client.check.world import World, lbr_on
+from contract.trace import Access, EventFailed, GuestEvent, GuestMsr, UserMsr
+from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR, IA32_DEBUGCTL
+
+_LBR_BITS = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
+
+
+class CapabilityKept(PromiseKeeper):
+    name = "capability-kept"
+    about = "the LBR that PERF_CAPABILITIES promises is there"
+    definition = Definition(
+        text=(
+            "Where PERF_CAPABILITIES has an LBR_FMT other than 0, the guest has the LBR registers of that format, and "
+            "DEBUGCTL takes LBR and FREEZE_LBRS_ON_PMI. The promise is made when the guest reads the register, or when "
+            "KVM takes the value from user space. A guest may be denied for the sake of another user of the LBR; it "
+            "may not be denied because no event can be made for it on this machine."
+        ),
+        broken_by=(
+            "A legal access to such a register that gives #GP and is no denial; a write of DEBUGCTL.LBR that succeeds "
+            "and leaves the bit clear; a denial after perf has refused the guest's event with EOPNOTSUPP."
+        ),
+        evidence="An access to the LBR, or a write of DEBUGCTL.LBR, by a guest to which an LBR was promised.",
+        reads={
+            Access: "PERF_CAPABILITIES that the guest read, and accesses that KVM answered",
+            UserMsr: "PERF_CAPABILITIES that KVM took from user space",
+            GuestMsr: "accesses that the hardware served to the guest",
+            EventFailed: "that perf cannot make an event for the guest",
+            GuestEvent: "that it could",
+        },
+        unseen=(
+            "Promises that nobody has read or set in the trace; full-width counters. Whether the registers hold "
+            "branches is the subject of no-loss."
+        ),
+    )
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.impossible: dict[str, int] = {}
+
+    def _failed(self, r: EventFailed) -> None:
+        if r.guest and r.errno == "EOPNOTSUPP":
+            self.impossible[r.guest] = r.seq
+
+    def _guest_event(self, r: GuestEvent) -> None:
+        if r.what == "created":
+            self.impossible.pop(r.vcpu, None)
+
+    def _guest_msr(self, r: GuestMsr) -> None:
+        promised, shown = self.lbr_format(r.vcpu)
+        if promised:
+            self.exercised = True
+            if r.fault and not (r.write and faults(self.world.model, r.msr, r.value)):
+                self._broken(r, promised, shown, f"MSR {r.msr:#x} gives #GP")
+
+    def judge_access(self, r: Access) -> None:
+        promised, shown = self.lbr_format(r.vcpu)
+        model = self.world.model
+        turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.asked)
+        if not promised or not (turns_on or is_register(model, r.msr)):
+            return
+        self.exercised = True
+        if r.denied:
+            if failed := self.impossible.get(r.vcpu):
+                self._broken(r, promised, shown, "it is denied because no event can be made", failed)
+        elif r.result == "gp":
+            legal = not r.asked & ~_LBR_BITS if turns_on else not (r.write and faults(model, r.msr, r.asked))
+            if legal:
+                self._broken(r, promised, shown, f"MSR {r.msr:#x} gives #GP")
+        elif turns_on and not lbr_on(r.value):
+            self._broken(r, promised, shown, "DEBUGCTL.LBR stays clear")
+
+    def _broken(self, r: Access | GuestMsr, promised: int, shown: int | None, what: str, *because: int) -> None:
+        text = f"PERF_CAPABILITIES promises {r.vcpu} an LBR of format {promised}: {what}"
+        self.violated(r.seq, text, shown, *because)
+
+    HANDLERS: ClassVar = PromiseKeeper.HANDLERS | {
+        GuestMsr: _guest_msr,
+        EventFailed: _failed,
+        GuestEvent: _guest_event,
+    }

@@ -1,0 +1,46 @@
+"""Which accesses of a guest are legal, as the SDM has it (vol. 4 for the registers, vol. 3B "Last Branch, Interrupt,
+and Exception Recording" for their formats). The silicon and KVM are judged by this, so that it states the rules once
+more and takes nothing from them."""
+
+from __future__ import annotations
+
+from contract.x86 import LbrModel
+
+DEBUGCTL_ALWAYS = 0b11
+"""LBR and BTF. KVM drops them where it does not support them (``vmx_set_msr``), so that they never fault."""
+DEBUGCTL_RESERVED = 0xFFFF_FFFF_FFFF_2038
+"""Bits 5:3, 13 and 63:16."""
+_SPACES = ((0x1C8, 2), (0x40, 8), (0x60, 8), (0x680, 32), (0x6C0, 32), (0xDC0, 32))
+"""First MSR and number of them: LBR_SELECT and LBR_TOS, the banks of Core 2, FROM, TO, INFO."""
+_SELECT_BITS, _CALL_STACK = 0x3FF, 0x200
+_INFO_RESERVED = 0x1FFF_FFFF_FFFF_0000
+"""Bits 60:16; above are the flags, below the cycles."""
+
+
+def in_lbr_space(msr: int) -> bool:
+    """Whether some LBR of these generations has a register there."""
+    return any(first <= msr < first + count for first, count in _SPACES)
+
+
+def is_register(model: LbrModel, msr: int) -> bool:
+    """Whether this LBR has it."""
+    if msr == 0x1C8:
+        return model.has_select
+    if msr == 0x1C9:
+        return True
+    banks = [model.from_base, model.to_base, *([model.info_base] if model.info_base else [])]
+    return any(0 <= msr - base < model.depth for base in banks)
+
+
+def faults(model: LbrModel, msr: int, value: int) -> bool:
+    """Whether WRMSR of this register of the LBR with this value is #GP: reserved bits, or an address that is not
+    canonical. FROM of formats 3 and 4 has its sign in bit 62, above it a flag."""
+    if msr == 0x1C9:
+        return False
+    if msr == 0x1C8:
+        return bool(value & ~(_SELECT_BITS if model.call_stack else _SELECT_BITS & ~_CALL_STACK))
+    if model.info_base and 0 <= msr - model.info_base < model.depth:
+        return bool(value & _INFO_RESERVED)
+    flagged = model.lbr_fmt in (3, 4) and 0 <= msr - model.from_base < model.depth
+    sign = value >> 47 & (0xFFFF if flagged else 0x1FFFF)
+    return sign not in (0, 0xFFFF if flagged else 0x1FFFF)
