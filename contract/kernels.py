@@ -6,10 +6,10 @@ What differs is data of each side: ``perfcore_svc.perf.rules`` for host perf, ``
 from __future__ import annotations
 
 KERNELS: dict[str, str] = {
-    "v5.3": "2019, the tree of the v7 and v8 patches: no PMU MSR is saved, perf's old walk and rotation",
-    "v5.12": "2021, guest LBR as merged: PMU MSRs are saved, fixed counters are on at RESET",
-    "v6.16": "2025: LBR needs call-stack mode, user space sets DEBUGCTL freely, absent MSRs read 0",
-    "v7.1": "2026: as v6.16, and DEBUGCTL is saved, before the counters",
+    "v5.3": "2019, the tree of v7 and v8: no PMU MSR is saved, old walk and rotation",
+    "v5.12": "2021, guest LBR as merged: counters are saved, fixed ones on at RESET",
+    "v6.16": "2025, LBR needs call stacks, user space may set DEBUGCTL first",
+    "v7.1": "2026, as v6.16, and DEBUGCTL is saved, before the counters",
 }
 """By name: one line on what differs from the others."""
 

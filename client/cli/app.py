@@ -422,6 +422,22 @@ def language_command(as_json: JsonOption = False) -> None:
     language(as_json=as_json)
 
 
+@app.command("msrs")
+@command
+def msrs_command(
+    kernel: Annotated[str | None, typer.Option(metavar="K", help=f"Only this kernel's. {KERNELS_HELP}")] = None,
+    pmu: Annotated[int, typer.Option(min=0, max=5, help="PMU version in the guest's CPUID.")] = 2,
+    counters: Annotated[int, typer.Option(help="General counters of the host.")] = 4,
+    fixed: Annotated[int, typer.Option(help="Fixed counters of the host.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the PMU MSRs of a guest: who may read and write them, reset values, the save list, for each kernel."""
+    from client.cli.lists import msrs
+    from contract.control import MachineSpec
+
+    msrs(kernel, MachineSpec(counters=counters, fixed=fixed), pmu, as_json=as_json)
+
+
 @app.command("oracle")
 @command
 def oracle_command(

@@ -1,15 +1,17 @@
-"""``lbrlab designs``, ``invariants``, ``scenarios``, ``lang``: what there is to choose from."""
+"""``lbrlab designs``, ``invariants``, ``scenarios``, ``lang``, ``msrs``: what there is to choose from."""
 
 from __future__ import annotations
 
 from textwrap import wrap
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 
 from client.check.judge import INVARIANTS
 from client.cli.frame import console
 from client.designs import all_designs, design_named, format_design
+from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
@@ -22,7 +24,9 @@ from client.report.documents import (
     invariants_document,
     print_json,
 )
-from contract.errors import InputError
+from contract.control import MachineSpec, VmSpec
+from contract.errors import InputError, RefusedError
+from contract.kernels import KERNELS, unknown_kernel
 
 WIDTH = 80
 PART = 20
@@ -118,6 +122,29 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
         return
     for name, (scenario, _) in found.items():
         out.print(f"[bold]{name}[/]: {escape(scenario.purpose)}", soft_wrap=True)
+
+
+def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, as_json: bool) -> None:
+    """``kernel``: of this one, of all if none is named. ``--json``: kernel to rows."""
+    if kernel is not None and kernel not in KERNELS:
+        raise InputError(unknown_kernel(kernel), "--kernel")
+    try:
+        tables = {
+            name: pmu_msr_rows(replace(machine, kernel=name), VmSpec("vm0", pmu=pmu))
+            for name in ([kernel] if kernel else KERNELS)
+        }
+    except RefusedError as error:
+        raise InputError(str(error)) from None
+    if as_json:
+        print_json(tables)
+        return
+    out = console()
+    for name, rows in tables.items():
+        out.print(f"[bold]{name}[/]  {escape(KERNELS[name])}", soft_wrap=True)
+        for line in pmu_msr_lines(rows):
+            out.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
+        out.print()
+    out.print(LEGEND, style="dim", soft_wrap=True, highlight=False)
 
 
 def language(*, as_json: bool) -> None:

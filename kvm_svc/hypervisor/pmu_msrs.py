@@ -128,7 +128,7 @@ def save_list(rules: PmuRules, host_general: int, host_fixed: int) -> tuple[int,
         listed += PEBS_MSRS if rules.saves_pebs else []
         listed += [MSR_PMC + i for i in range(general)]
         listed += [MSR_EVENTSEL + i for i in range(general)]
-    return (*listed, IA32_PERF_CAPABILITIES)
+    return (*listed, IA32_PERF_CAPABILITIES) if rules.full_width else tuple(listed)
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,10 @@ from client.litmus import library, library_path, load
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
 from client.run_file import load_run
 from contract.design import FIELDS, Design, axis_about, axis_values
+from contract.kernels import KERNELS
 from contract.trace import kind_of
+from kvm_svc.hypervisor.pmu_msrs import PmuShape, pmu_msrs
+from kvm_svc.hypervisor.rules import KVM_RULES
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS, FENCED, MERGED, V7
 
@@ -29,7 +32,7 @@ def lines(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["designs"], ["designs", "--axes"], ["designs", "fenced"], ["invariants"], ["scenarios", "c"], ["lang"]],
+    [["designs"], ["designs", "--axes"], ["designs", "fenced"], ["invariants"], ["scenarios", "c"], ["lang"], ["msrs"]],
     ids=" ".join,
 )
 def test_no_line_ends_in_blanks(arguments: list[str]) -> None:
@@ -263,3 +266,51 @@ def test_a_purpose_speaks_of_its_own_scenario() -> None:
         path.stem for path in library() if re.match("the same |again|likewise|as before", load(path).purpose, re.I)
     ]
     assert leaning == []
+
+
+# PMU MSRs ------------------------------------------------------------------------------------------------
+
+
+def test_msrs_show_every_kernel_in_eighty_columns() -> None:
+    printed = lines("msrs")
+
+    assert [line.split()[0] for line in printed if line.startswith("v")] == list(KERNELS)
+    assert max(map(len, printed)) <= 80
+
+
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_msrs_are_those_of_the_table(kernel: str) -> None:
+    told = document(lbrlab("msrs", "--kernel", kernel, "--pmu", "4", "--counters", "2", "--fixed", "1", "--json"))
+    table = pmu_msrs(KVM_RULES[kernel].pmu, PmuShape(2, 1, 4, full_width=True))
+
+    assert list(told) == [kernel]
+    found = {row["msr"]: (row["guest"], row["user"], row["reset"], row["saved"]) for row in told[kernel]}
+    assert found == {row.msr: (row.guest, row.user, row.reset, row.place) for row in table.values()}
+    saved = [row["saved"] for row in told[kernel] if row["saved"] >= 0]
+    assert saved == list(range(len(saved)))
+    for row in told[kernel]:
+        if table[row["msr"]].guest == table[row["msr"]].user == "rw":
+            assert row["reserved"] == table[row["msr"]].reserved == table[row["msr"]].user_reserved
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--kernel", "linux"], "--kernel: unknown kernel 'linux', expected one of v5.3, v5.12, v6.16, v7.1"),
+        (["--counters", "99"], "counters = 99, expected 1 to 32"),
+        (["--fixed", "-1"], "fixed = -1, expected 0 to 3"),
+    ],
+)
+def test_msrs_of_no_machine(arguments: list[str], said: str) -> None:
+    result = lbrlab("msrs", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["matrix"], ["oracle"], ["msrs"]], ids=" ".join)
+def test_kernel_lists_all_kernels_with_a_line_on_each(arguments: list[str]) -> None:
+    result = lbrlab(*arguments, "--help")
+    said = " ".join(result.stdout.split())
+
+    assert all(f"{name}: {about}" in said for name, about in KERNELS.items())
