@@ -320,6 +320,15 @@ class EventChange(Record):
     why: str = ""
 
 
+class EventWaits(Record):
+    """Perf tried to put the group of leader ``event``, which asks for the LBR, on a CPU again, and found no room for
+    another reason than before: ``why``, "" for none. Its state is as it was."""
+
+    event: int
+    name: str
+    why: str
+
+
 class EventClose(Record):
     event: int
     name: str
@@ -493,7 +502,7 @@ AnyRecord = (
     | Send | Delivery | Discard | Timer
     | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | Pmi | Throttle
     | LbrReset | LbrSave | LbrRestore
-    | EventOpen | EventFailed | EventChange | EventClose | HostWait | HostWake | HostLbr | SampleTaken
+    | EventOpen | EventFailed | EventChange | EventWaits | EventClose | HostWait | HostWake | HostLbr | SampleTaken
     | VcpuLoad | VcpuPut | UserExit | UserReturn | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
     | PassthroughSet | GuestEvent | CounterEvent | GuestPmi | ClaimChange | VcpuReset | Granted | Warn
 )  # fmt: skip

@@ -4,8 +4,21 @@ from typing import ClassVar
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import NOT_THE_LBR, EventView, World
-from contract.trace import EventChange, EventFailed, EventOpen, HostLbr, Rest, Retired, Statement, Switch, VmEntry
+from client.check.world import NOT_THE_LBR, EventView, World, lbr_on
+from contract.trace import (
+    EventChange,
+    EventFailed,
+    EventOpen,
+    EventWaits,
+    HostLbr,
+    HostWait,
+    HostWake,
+    Rest,
+    Retired,
+    Statement,
+    Switch,
+    VmEntry,
+)
 
 _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
@@ -15,29 +28,43 @@ class Precedence(Monitor):
     about = "nobody has the LBR that an event of a higher class wants"
     definition = Definition(
         text=(
-            "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too. Nobody has the"
-            " LBR of a CPU (a host event that is ACTIVE with the LBR on for it, a guest's event that is ACTIVE) while "
-            "an event of a higher class, otherwise filtered, wants the LBR there and has it not: it waits, has just "
-            "lost it, is ACTIVE and shut out, or was refused at open for the lower one's sake. An event that has been "
-            "in ERROR does not want any more, by perf's rule, nor is one denied the LBR that lacked something else."
+            "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too; the class of "
+            "an event is that of its group. Nobody has the LBR of a CPU while an event of a higher class with another "
+            "filter wants it there and has it not. A host event has the LBR where it is ACTIVE and perf has the LBR "
+            "on; a guest's event has it where it is ACTIVE. An event wants the LBR of its CPU while it and the leader "
+            "of its group are enabled and not in ERROR, and at the moment at which the group goes to ERROR for want of "
+            "the LBR. It does not want it while its group lacks something else: a counter, a place in the list of "
+            "events, or the CPU to itself. An event whose opener sleeps until KVM has acknowledged the end of a grant "
+            "wants the LBR, too. It may wait for the guest that has the LBR already, but no longer than until the run "
+            "is at rest, and nobody of a lower class may get the LBR meanwhile."
         ),
         broken_by=(
-            "An event of a lower class that has the LBR of a CPU while one of a higher class wants it there and has it"
-            " not."
+            "An event of a lower class that has the LBR of a CPU while one of a higher class wants it there and waits, "
+            "has just lost it, or is ACTIVE and shut out. An open that is refused for the sake of an event of a lower "
+            "class, or of mediated VMs while a guest has the LBR of a CPU on which the event would count."
         ),
-        evidence="Two events of different classes that want the LBR of one CPU.",
+        evidence=(
+            "Two events of different classes that want the LBR of one CPU, or an open that is refused for the sake of "
+            "another who wants the LBR."
+        ),
         reads={
             EventOpen: "class, filter and scope of an event",
             EventChange: "states; what an event in ERROR lacked",
+            EventWaits: "what an event lacks that perf could not put on",
+            HostWait: "an event whose opener begins to sleep until a grant has ended",
+            HostWake: "its opener sleeps no more",
             HostLbr: "whether ACTIVE host events have the LBR on",
             Switch: "which task's events can want the LBR of a CPU",
             EventFailed: "an open that was refused, and for whom",
-            Statement: "perf is done: judge",
-            Retired: "perf is done: judge",
-            VmEntry: "perf is done: judge",
-            Rest: "perf is done: judge",
+            Statement: "perf has done what it was asked to do: judge",
+            Retired: "the same",
+            VmEntry: "the same; the guest that has the LBR of a CPU without an event",
+            Rest: "the same; nobody waits any more for what is under way",
         },
-        unseen="Who among events of one class has the LBR: rotation decides that.",
+        unseen=(
+            "Who among events of one class has the LBR: rotation decides that. An event that lacked something else "
+            "when perf last tried to put it on, and would not any more: perf tries again at the next walk only."
+        ),
     )
 
     def __init__(self, world: World) -> None:
@@ -45,27 +72,53 @@ class Precedence(Monitor):
         self.dirty = False
         self.lost: set[int] = set()
         self.told: set[tuple[int, int]] = set()
+        # Name of an event whose opener sleeps to the record with which that began.
+        self.asleep: dict[str, int] = {}
+        self.went_on: dict[int, int] = {}
 
-    def _changed(self, r: EventOpen | EventChange | HostLbr | Switch) -> None:
+    def _changed(self, r: EventOpen | EventChange | EventWaits | HostLbr | Switch) -> None:
         self.dirty = True
-        if isinstance(r, EventChange) and r.new == "ERROR" and r.why not in NOT_THE_LBR:
-            self.lost.add(r.event)
+        if isinstance(r, EventChange):
+            if r.new == "ERROR" and r.why not in NOT_THE_LBR:
+                self.lost.add(r.event)
+            if r.new == "ACTIVE":
+                self.went_on[r.event] = r.seq
+
+    def _sleeps(self, r: HostWait) -> None:
+        self.asleep.setdefault(r.name, r.seq)
+        self.dirty = True
+
+    def _wakes(self, r: HostWake) -> None:
+        self.asleep.pop(r.name, None)
+        self.dirty = True
 
     def _failed(self, r: EventFailed) -> None:
         if not r.lbr or not r.holder:
             return
-        self.exercised = True
-        holder = next((e for e in self.world.events.values() if e.opened.name == r.holder), None)
         rank = _rank(r.pinned, r.task)
+        refused = f"{r.name} ({_CLASSES[rank]}) is refused for {r.holder}"
+        holder = next((e for e in self.world.events.values() if e.opened.name == r.holder), None)
         if holder is None:
-            self.violated(r.seq, f"{r.name} ({_CLASSES[rank]}) is refused for {r.holder}")
-        elif rank < _rank_of(holder):
-            text = f"{r.name} ({_CLASSES[rank]}) is refused for {r.holder} ({_CLASSES[_rank_of(holder)]})"
-            self.violated(r.seq, text, holder.opened.seq)
+            if (entry := self._guest_with_lbr(r)) is not None:
+                self.violated(r.seq, refused, entry.seq)
+            return
+        self.exercised = True
+        if rank < _rank_of(holder):
+            self.violated(r.seq, f"{refused} ({_CLASSES[_rank_of(holder)]})", holder.opened.seq)
+
+    def _guest_with_lbr(self, r: EventFailed) -> VmEntry | None:
+        """The last entry of a guest that has the LBR of a CPU on which the event would count."""
+        for number, cpu in enumerate(self.world.cpus):
+            if r.cpu not in (-1, number) or (r.task and r.cpu < 0 and r.task != cpu.task):
+                continue
+            entry = cpu.entry
+            if entry is not None and cpu.task == entry.vcpu and (entry.passthrough or lbr_on(entry.debugctl)):
+                return entry
+        return None
 
     def _judge(self, r: Statement | Retired | VmEntry | Rest) -> None:
         """Only where perf is done with what it was doing."""
-        if not self.dirty:
+        if not self.dirty and not (self.asleep and isinstance(r, Rest)):
             return
         self.dirty = False
         for cpu in range(len(self.world.cpus)):
@@ -83,7 +136,7 @@ class Precedence(Monitor):
             owner = min((e for e in rivals if self._has(e, cpu)), key=_rank_of, default=None)
             if owner is None or _rank_of(owner) <= _rank_of(high) or self._has(high, cpu):
                 self.told.discard((cpu, high.opened.event))
-            elif (cpu, high.opened.event) not in self.told:
+            elif (cpu, high.opened.event) not in self.told and not self._may_wait(high, owner):
                 self.told.add((cpu, high.opened.event))
                 self.violated(seq, self._say(high, owner, cpu), high.opened.seq, owner.opened.seq)
 
@@ -95,7 +148,17 @@ class Precedence(Monitor):
             here = opened.cpu == cpu
         if not here or self.world.host_of(event) != self.world.hosts[cpu]:
             return False
-        return event.state in ("ACTIVE", "INACTIVE") or opened.event in self.lost
+        return event.can_be_on or event.head.opened.event in self.lost or self._asleep_since(event) > 0
+
+    def _asleep_since(self, event: EventView) -> int:
+        """The record with which its opener, or its leader's, went to sleep; 0 if none sleeps."""
+        if event.opened.guest or "OFF" not in (event.state, event.head.state):
+            return 0
+        return self.asleep.get(event.head.opened.name, 0) or self.asleep.get(event.opened.name, 0)
+
+    def _may_wait(self, high: EventView, owner: EventView) -> bool:
+        since = self._asleep_since(high)
+        return since > 0 and not self.world.at_rest and self.went_on.get(owner.opened.event, 0) < since
 
     def _has(self, event: EventView, cpu: int) -> bool:
         return event.state == "ACTIVE" and (bool(event.opened.guest) or self.world.cpus[cpu].host_on)
@@ -103,11 +166,16 @@ class Precedence(Monitor):
     def _say(self, high: EventView, low: EventView, cpu: int) -> str:
         has, lacks = (f"{e.opened.name} ({_CLASSES[_rank_of(e)]})" for e in (low, high))
         how = "is ACTIVE and shut out" if high.state == "ACTIVE" else f"is {high.state}"
+        if self._asleep_since(high):
+            how = "waits for KVM to acknowledge"
         return f"{has} has the LBR of cpu{cpu}, {lacks} {how}"
 
     HANDLERS: ClassVar = {
         EventOpen: _changed,
         EventChange: _changed,
+        EventWaits: _changed,
+        HostWait: _sleeps,
+        HostWake: _wakes,
         HostLbr: _changed,
         Switch: _changed,
         EventFailed: _failed,
@@ -123,7 +191,7 @@ def _rank(pinned: bool, task: str) -> int:
 
 
 def _rank_of(event: EventView) -> int:
-    return _rank(event.opened.pinned, event.opened.task)
+    return _rank(event.pinned, event.opened.task)
 
 
 def _differ(a: EventView, b: EventView) -> bool:

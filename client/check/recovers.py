@@ -6,7 +6,7 @@ from typing import ClassVar
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
 from client.check.world import NOT_THE_LBR, EventView, World, lbr_on
-from contract.trace import Access, ClaimChange, EventChange, EventOpen, GuestEvent, GuestMsr
+from contract.trace import Access, ClaimChange, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
 _WANTING = ("ACTIVE", "INACTIVE")
@@ -44,6 +44,7 @@ class Recovers(Liveness):
             GuestMsr: "accesses that the hardware served to the guest",
             EventOpen: "host events that want the LBR",
             EventChange: "host events that want the LBR, or wanted it until now; what a guest's event in ERROR lacked",
+            EventWaits: "what else an event lacks that perf could not put on",
             ClaimChange: "guests whose LBR user space stopped",
             GuestEvent: "guests that no event could be made for",
         },
@@ -96,11 +97,11 @@ class Recovers(Liveness):
     def _wanted(self, cpu: int) -> bool:
         return any(_wants(event, cpu) for event in self.world.events.values())
 
-    def _others(self, r: EventOpen | EventChange) -> None:
+    def _others(self, r: EventOpen | EventChange | EventWaits) -> None:
         """Whoever wants the LBR, or wanted it until now."""
         event = self.world.events[r.event]
         if guest := event.opened.guest:
-            self._own(guest, r.why if isinstance(r, EventChange) else "")
+            self._own(guest, event.refused)
         was = isinstance(r, EventChange) and r.old in _WANTING and event.keeps_guests_off
         for loss in self.losses.values():
             if loss.told and (_wants(event, loss.told.cpu) or (was and event.opened.cpu in (-1, loss.told.cpu))):
@@ -137,10 +138,11 @@ class Recovers(Liveness):
         GuestMsr: _guest_msr,
         EventOpen: _others,
         EventChange: _others,
+        EventWaits: _others,
         ClaimChange: _claim,
         GuestEvent: _guest_event,
     }
 
 
 def _wants(event: EventView, cpu: int) -> bool:
-    return event.keeps_guests_off and event.state in _WANTING and event.opened.cpu in (-1, cpu)
+    return event.keeps_guests_off and event.can_be_on and event.opened.cpu in (-1, cpu)

@@ -20,6 +20,7 @@ from contract.trace import (
     EventClose,
     EventFailed,
     EventOpen,
+    EventWaits,
     GuestMsr,
     HostLbr,
     HostMsr,
@@ -40,7 +41,7 @@ from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
 from perfcore_svc.perf.walk import NOT_ALONE
 
 NOT_THE_LBR = (NO_PLACE, NO_COUNTER, NOT_ALONE)
-"""What an event can lack that is not the LBR (``EventChange.why``)."""
+"""What an event can lack that is not the LBR (``why`` of EventChange and EventWaits)."""
 
 
 @dataclass(slots=True)
@@ -62,9 +63,15 @@ class CpuView:
 
 @dataclass(slots=True)
 class EventView:
+    """``leader``: that of its group, None if it is one itself. ``alone``: it was a sibling, and its leader has gone.
+    ``refused``: what perf found no room for when it last tried to put it on."""
+
     opened: EventOpen
     state: str
     cpu: int = -1
+    leader: EventView | None = None
+    alone: bool = False
+    refused: str = ""
 
     def wants(self, actor: str, branch: str, privilege: str) -> bool:
         """Whether the event asked for such a host-mode branch."""
@@ -79,7 +86,24 @@ class EventView:
     @property
     def keeps_guests_off(self) -> bool:
         """Whether this is a host event beside which no guest's has the LBR."""
-        return self.host_lbr or (self.opened.exclusive and not self.opened.guest)
+        return self.host_lbr or (self.opened.exclusive and not self.alone and not self.opened.guest)
+
+    @property
+    def head(self) -> EventView:
+        """The leader of its group."""
+        return self.leader or self
+
+    @property
+    def pinned(self) -> bool:
+        """A sibling whose leader is closed goes on as a flexible event (``perf_group_detach``)."""
+        return self.opened.pinned and not self.alone
+
+    @property
+    def can_be_on(self) -> bool:
+        """Whether it is on, or off for want of the LBR at most: enabled, with its leader (``__perf_effective_state``),
+        and not lacking anything else."""
+        enabled = all(event.state in ("ACTIVE", "INACTIVE") for event in (self, self.head))
+        return enabled and (self.state == "ACTIVE" or self.head.refused not in NOT_THE_LBR)
 
 
 class World:
@@ -224,14 +248,22 @@ class World:
         cpu.host_on, cpu.lbr.select = r.on, r.select
 
     def _open(self, r: EventOpen) -> None:
-        self.events[r.event] = EventView(r, r.state)
+        of_host = (e for e in reversed(self.events.values()) if host_of_event(e.opened.event) == host_of_event(r.event))
+        leader = next((e for e in of_host if e.opened.name == r.leader), None) if r.leader else None
+        self.events[r.event] = EventView(r, r.state, leader=leader)
 
     def _change(self, r: EventChange) -> None:
         event = self.events[r.event]
-        event.state, event.cpu = r.new, r.cpu
+        event.state, event.cpu, event.refused = r.new, r.cpu, r.why
+
+    def _waits(self, r: EventWaits) -> None:
+        self.events[r.event].refused = r.why
 
     def _close(self, r: EventClose) -> None:
-        self.events.pop(r.event, None)
+        gone = self.events.pop(r.event, None)
+        for event in self.events.values():
+            if gone is not None and event.leader is gone:
+                event.leader, event.alone = None, True
 
     def _send(self, r: Send) -> None:
         self.sent[r.session, r.to_host, r.n] = r.body
@@ -259,6 +291,7 @@ _APPLY: dict[type, Callable[[World, Any], None]] = {
     HostLbr: World._host_lbr,
     EventOpen: World._open,
     EventChange: World._change,
+    EventWaits: World._waits,
     EventClose: World._close,
     Send: World._send,
     Delivery: World._delivery,

@@ -54,7 +54,7 @@ class Describer:
                 return self._kvm_record(record)
             case t.EventOpen() | t.EventFailed() | t.EventChange() | t.EventClose() | t.HostLbr() | t.SampleTaken():
                 return self._perf_record(record)
-            case t.HostWait() | t.HostWake():
+            case t.HostWait() | t.HostWake() | t.EventWaits():
                 return self._perf_record(record)
             case _:
                 return self._silicon_record(record)
@@ -172,6 +172,8 @@ class Describer:
                 return f"{r.name} goes on, {r.why}"
             case t.EventChange():
                 return f"{r.name} {r.old} -> {r.new}{f' ({r.why})' if r.why else ''}"
+            case t.EventWaits():
+                return f"{r.name} stays off ({r.why})" if r.why else f"{r.name} may be put on again"
             case t.EventClose():
                 return f"close {r.name}"
             case t.HostLbr():

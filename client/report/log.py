@@ -23,6 +23,7 @@ _SOURCES: dict[str, tuple[type, ...]] = {
         t.EventClose,
         t.HostWait,
         t.HostWake,
+        t.EventWaits,
         t.HostLbr,
         t.SampleTaken,
         t.LbrReset,

@@ -59,7 +59,8 @@ class PerfEvent:
     the CPU's counter shows at the next one while ACTIVE, else the branches left until then. ``interrupts``: overflows
     in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to ``stamp``. ``grant`` is the
     one that KVM has for a guest's event (R6), ``until`` the end of its lease; ``ending`` one that the host has revoked
-    and waits for. ``lost_on`` is the CPU on which an event went to ERROR, ``refused`` what it found no room for."""
+    and waits for. ``lost_on`` is the CPU on which an event went to ERROR, ``refused`` what it found no room for
+    when perf last tried to put it on, ``traced_refused`` the same as it was last put on record."""
 
     id: int
     name: str
@@ -99,6 +100,7 @@ class PerfEvent:
     ending: int = 0
     lost_on: int = -1
     refused: str = ""
+    traced_refused: str = ""
     traced: tuple[State, int] = (State.OFF, -1)
 
     def __post_init__(self) -> None:
@@ -114,6 +116,11 @@ class PerfEvent:
     def group(self) -> list[PerfEvent]:
         """The leader and its siblings, for a leader."""
         return [self, *self.siblings]
+
+    @property
+    def waits_for_lbr(self) -> bool:
+        """Whether one of this leader's group asks for branches: its being off is a matter of the LBR."""
+        return any(event.filter is not None for event in self.group)
 
     @property
     def event_class(self) -> int:

@@ -45,6 +45,7 @@ def enable(st: PerfState, event: PerfEvent) -> None:
         return
     ctx = st.context_of(event)
     st.set_state(ctx, event, State.INACTIVE)
+    event.refused = ""
     cpu = live_on(st, event)
     if cpu < 0 or event.cpu not in (-1, cpu):
         return

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contract.design import Design, SaveSelect
-from contract.trace import EventChange
+from contract.trace import EventChange, EventWaits
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import PerfEvent, State, check_transition
 from perfcore_svc.perf.pmu import Pmu
 from perfcore_svc.perf.rules import KernelRules
+
+_OFF = (State.INACTIVE, State.ERROR)
+"""States of an event that perf has tried to put on, without success."""
 
 
 @dataclass(slots=True)
@@ -94,12 +97,16 @@ class PerfState:
         changes = []
         for event in self.changed.values():
             old, old_cpu = event.traced
-            if (event.state, event.oncpu) == event.traced or event.state == State.EXIT:
+            if event.state == State.EXIT:
                 continue
-            event.traced = (event.state, event.oncpu)
-            cpu = event.oncpu if event.oncpu >= 0 else old_cpu
-            why = event.refused if event.state == State.ERROR else ""
-            self.machine.log.add(EventChange(event.id, event.name, old.name, event.state.name, cpu, why))
-            changes.append((event, old, old_cpu))
+            if (event.state, event.oncpu) != event.traced:
+                event.traced = (event.state, event.oncpu)
+                cpu = event.oncpu if event.oncpu >= 0 else old_cpu
+                why = event.traced_refused = event.refused if event.state == State.ERROR else ""
+                self.machine.log.add(EventChange(event.id, event.name, old.name, event.state.name, cpu, why))
+                changes.append((event, old, old_cpu))
+            if event.state in _OFF and event.refused != event.traced_refused and event.waits_for_lbr:
+                event.traced_refused = event.refused
+                self.machine.log.add(EventWaits(event.id, event.name, event.refused))
         self.changed.clear()
         return changes

@@ -36,9 +36,11 @@ def _walk(st: PerfState, pc: PerfCpu, ctx: Context, event_class: int) -> None:
         if tried and group_sched_in(st, pc, ctx, leader):
             ctx.active(event_class).append(leader)
             continue
+        leader.refused = leader.refused if tried else _why_not(pc, door_open)
+        if leader.refused != leader.traced_refused:
+            st.changed[leader.id] = leader
         if event_class == PINNED:
             st.set_state(ctx, leader, State.ERROR)
-            leader.refused = leader.refused if tried else _why_not(pc, door_open)
             leader.lost_on = pc.index
             door_open = door_open and not st.rules.pinned_failure_shuts_door
         elif tried or st.rules.refusal_shuts_door:

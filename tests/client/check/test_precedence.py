@@ -6,11 +6,22 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import Design, Event, Precedence
-from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Rest, Statement, VmEntry
+from contract.trace import (
+    AnyRecord,
+    EventChange,
+    EventFailed,
+    EventOpen,
+    EventWaits,
+    HostWait,
+    Rest,
+    Statement,
+    VmEntry,
+)
 from perfcore_svc.perf import sched, walk
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PINNED
 from perfcore_svc.perf.state import PerfState
+from perfcore_svc.revocation import Revocations
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -26,7 +37,19 @@ from tests.client.check.runs import (
     scenario,
     trace,
 )
-from tests.designs import DESIGNS, FENCED, FIRST_COME, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V7_PINNED, V8
+from tests.designs import (
+    DESIGNS,
+    FENCED,
+    FIRST_COME,
+    KVM_SWITCH,
+    MEDIATED,
+    MERGED,
+    REVOKE_ACK,
+    REVOKE_GP,
+    V7,
+    V7_PINNED,
+    V8,
+)
 
 NAME = "precedence"
 TASK = "machine { cpus = 1; depth = 8; }\ntask t0, t1;\nvm vm0 { lbr = on; }"
@@ -301,10 +324,139 @@ def test_violated_by_a_refusal_for_a_lower_ones_sake() -> None:
 
 
 def test_violated_by_a_refusal_for_what_is_no_event() -> None:
-    violation, record = first(trace(ordered(USE + HOST), MEDIATED), NAME)
+    records = trace(ordered(USE + HOST), MEDIATED)
+    violation, record = first(records, NAME)
 
     assert isinstance(record, EventFailed)
-    assert (violation.text, violation.because) == ("h0 (CPU-pinned) is refused for a mediated VM", [])
+    assert violation.text == "h0 (CPU-pinned) is refused for a mediated VM"
+    (entry,) = [records[seq - 1] for seq in violation.because]
+    assert isinstance(entry, VmEntry)
+
+
+@pytest.mark.parametrize(
+    ("design", "head", "steps"),
+    [
+        (FENCED, "vm vm0 { lbr = off; }", ""),
+        (MEDIATED, "vm vm0 { lbr = off; }", ""),
+        (FENCED, "vm vm0 { lbr = on; }", "host: run vm0/0 on cpu0; vm0/0: cpuid;"),
+    ],
+    ids=["fenced, no LBR", "mediated, no LBR", "fenced, LBR off"],
+)
+def test_not_exercised_by_a_refusal_for_vms_that_have_not_the_lbr(design: Design, head: str, steps: str) -> None:
+    """A mediated VM exists, and nobody has the LBR that h0 asked for."""
+    records = trace(
+        ordered(steps + "host: mediate;" + HOST, head=f"machine {{ cpus = 1; depth = 8; }}\n{head}"), design
+    )
+
+    assert [r.holder for r in records if isinstance(r, EventFailed)] == ["a mediated VM"]
+    assert finding(records, NAME).verdict == IDLE
+
+
+# Groups --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+def test_a_sibling_wants_nothing_while_its_leader_is_off(design: Design) -> None:
+    group = "host: l = open cpu0 pinned counter disabled; host: h = open cpu0 in l branch any;"
+    assert finding(trace(ordered(group + USE), design), NAME).verdict == IDLE
+    assert finding(trace(ordered(group + "host: enable l;" + USE), FENCED), NAME).verdict == HELD
+    assert told(trace(ordered(group + USE + "host: enable l;"), V7)) != []
+
+
+def test_a_sibling_wants_nothing_while_its_leader_is_in_error() -> None:
+    """c has one of the two counters that the group of l needs, so that it is in ERROR."""
+    group = "host: l = open cpu0 pinned counter; host: h = open cpu0 in l branch any;"
+    head = NO_COUNTER.replace("counters = 1", "counters = 2")
+    records = trace(ordered("host: c = open cpu0 pinned counter;" + group + USE, head=head), MERGED)
+
+    assert ("l", "ERROR") in [(r.name, r.new) for r in records if isinstance(r, EventChange)]
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_a_sibling_of_a_group_that_has_just_lost_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = "host: l = open cpu0 pinned counter; host: h = open cpu0 in l branch any;"
+    assert finding(trace(ordered(USE + group), REVOKE_GP), NAME).verdict == HELD
+    monkeypatch.setattr(sched, "sched_in", backwards)
+
+    assert told(trace(ordered(USE + group), REVOKE_GP)) == [
+        "vlbr:vm0/0 (task-pinned) has the LBR of cpu0, h (CPU-pinned) is INACTIVE"
+    ]
+
+
+def test_a_sibling_whose_leader_has_gone_is_flexible() -> None:
+    """``perf_group_detach``: no class of its own above the guest's any more."""
+    group = "host: l = open cpu0 pinned counter; host: h = open cpu0 in l branch any; host: close l;"
+    records = trace(ordered(group + "host: disable h; host: enable h;" + USE), FENCED)
+    assert finding(records, NAME).verdict == HELD
+
+
+# For want of something else ------------------------------------------------------------------------------
+
+FULL = "machine { cpus = 1; counters = 1; fixed = 1; depth = 8; }\ntask t0;"
+LOW = "host: run t0 on cpu0; host: low = open task t0 flexible branch any_call counting instructions;"
+WANTS_COUNTER = "host: c = open cpu0 pinned counter;" + LOW + "host: high = open cpu0 flexible branch any;"
+
+
+@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+def test_a_flexible_event_that_waits_for_a_counter_is_not_denied_the_lbr(design: Design) -> None:
+    records = host(WANTS_COUNTER + "host: branch 3;", head=FULL, design=design)
+
+    assert [(r.name, r.why) for r in records if isinstance(r, EventWaits)] == [("high", "no counter is free")]
+    assert outcomes(records)["host:high"] == {"state": "INACTIVE", "samples": 0}
+    assert finding(records, NAME).verdict == IDLE
+
+
+def test_with_a_counter_it_waits_for_the_lbr() -> None:
+    """The nearest story that is wrong: a walk in the wrong order gives the LBR to the task's event."""
+    opens = "host: high = open cpu0 flexible branch any;" + LOW.replace("host: run t0 on cpu0;", "")
+    steps = f"host: run t0 on cpu0; {opens} host: disable high; host: enable high; host: branch 3;"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sched, "sched_in", backwards)
+        texts = told(host(steps, head=FULL))
+    assert texts == ["low (task-flexible) has the LBR of cpu0, high (CPU-flexible) is INACTIVE"]
+    assert (
+        finding(host(steps + "host: disable high; host: enable high; host: branch 3;", head=FULL), NAME).verdict == HELD
+    )
+
+
+# Asleep until KVM acknowledges ---------------------------------------------------------------------------
+
+
+def test_an_event_may_wait_while_the_acknowledgement_is_under_way() -> None:
+    records = trace(ordered(USE + HOST), REVOKE_ACK)
+    wait = next(r for r in records if isinstance(r, HostWait))
+
+    assert finding(records, NAME).verdict == HELD
+    assert finding(records[: wait.seq], NAME).violations == []
+
+
+def test_violated_by_a_wait_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """KVM does not answer, and no lease ends: the guest keeps the LBR for ever."""
+    monkeypatch.setattr(Revocations, "_arm", lambda self: None)
+    records = trace(ordered(USE + HOST), REVOKE_ACK, "drop:Revoke:1")
+    violation, record = first(records, NAME)
+
+    assert isinstance(record, Rest)
+    assert violation.text == (
+        "vlbr:vm0/0 (task-pinned) has the LBR of cpu0, h0 (CPU-pinned) waits for KVM to acknowledge"
+    )
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+def test_nobody_of_a_lower_class_gets_the_lbr_meanwhile(after: bool) -> None:
+    """The guest's event goes on once more after the host went to sleep, or did so before it."""
+    records = trace(ordered(USE + HOST), REVOKE_ACK)
+    wait = next(i for i, r in enumerate(records) if isinstance(r, HostWait))
+    opened = next(r for r in records if isinstance(r, EventOpen) and r.guest)
+    off_and_on: list[AnyRecord] = [
+        EventChange(opened.event, opened.name, "ACTIVE", "INACTIVE", 0),
+        EventChange(opened.event, opened.name, "INACTIVE", "ACTIVE", 0),
+    ]
+    statement = next(r for r in reversed(records[:wait]) if isinstance(r, Statement))
+    at = wait + after
+    part = [*records[:at], *off_and_on, *records[at : wait + 1], statement]
+
+    assert bool(told(renumbered([replace(record, time=0) for record in part]))) == after
 
 
 def test_a_guest_is_refused_for_a_lower_one_too() -> None:

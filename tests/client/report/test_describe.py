@@ -13,7 +13,7 @@ from client.litmus import library_path, load
 from client.report.describe import Describer
 from client.report.log import source_of
 from client.tape.policy import DefaultPolicy
-from contract.trace import AnyRecord, Delivery, Discard, EventFailed, Send, Setup, Throttle, Timer
+from contract.trace import AnyRecord, Delivery, Discard, EventFailed, EventWaits, Send, Setup, Throttle, Timer
 from tests.designs import DESIGNS
 
 SHOWN: dict[tuple[str, str], list[str]] = {
@@ -163,6 +163,8 @@ def test_a_record_is_put_into_these_words(scenario: str, design: str) -> None:
 
 RARE: list[tuple[AnyRecord, str]] = [
     (EventFailed("h0", "EINVAL"), "h0: EINVAL"),
+    (EventWaits(1, "h0", "no counter is free"), "h0 stays off (no counter is free)"),
+    (EventWaits(1, "h0", ""), "h0 may be put on again"),
     (Throttle(1, "h0", 0, on=True), "h0 throttled"),
     (Throttle(1, "h0", 0, on=False), "h0 may overflow again"),
     (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),
