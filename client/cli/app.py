@@ -65,6 +65,12 @@ PerfcoreOption = Annotated[
 KvmOption = Annotated[
     list[str] | None, typer.Option("--kvm", metavar="ADDR", help="A running kvm-svc; one per KVM, kvm0 first.")
 ]
+WaitOption = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help="Wait so long where another driver has the services.")
+]
+TakeOverOption = Annotated[
+    bool, typer.Option("--take-over", help="End the run of another driver that has the services.")
+]
 BaselineOption = Annotated[
     Path | None,
     typer.Option("--baseline", metavar="FILE", help="What is known: only what is new or has vanished counts."),
@@ -85,6 +91,8 @@ def demo_command(
     ] = WireName.GRPC,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,7 +104,7 @@ def demo_command(
     from client.cli.demo import demo
     from client.cli.services import addresses
 
-    demo(wire.value, addresses(perfcore, kvm), timeout, as_json=as_json)
+    demo(wire.value, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
 
 
 @app.command("run")
@@ -122,6 +130,8 @@ def run_command(
     ] = None,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
     tape: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Replay this tape, or the tape of this run file, strictly.")
     ] = None,
@@ -167,7 +177,7 @@ def run_command(
             file,
             only("--design", design),
             wire.value if wire else None,
-            addresses(perfcore, kvm),
+            addresses(perfcore, kvm, wait, take_over),
             tape,
             then_default,
             tuple(fault or ()),
@@ -204,6 +214,8 @@ def matrix_command(
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0: one for each core.")] = 0,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = 5.0,
@@ -217,7 +229,7 @@ def matrix_command(
     from client.cli.matrix import MatrixRequest, matrix
     from client.cli.services import addresses
 
-    services = addresses(perfcore, kvm)
+    services = addresses(perfcore, kvm, wait, take_over)
     request = MatrixRequest(
         designs,
         scenarios,
@@ -247,6 +259,8 @@ def claims_command(
     ] = False,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = 5.0,
@@ -261,7 +275,7 @@ def claims_command(
     from client.cli.services import addresses
 
     ledger = Ledger(baseline, write_baseline)
-    services = addresses(perfcore, kvm)
+    services = addresses(perfcore, kvm, wait, take_over)
     run_claims(tuple(claims or ()), output, services, timeout, ledger, as_json=as_json, verbose=verbose)
 
 

@@ -156,7 +156,7 @@ def open_wire(name: str, services: Services, timeout: float, layout: Layout = SI
     elif services:
         from client.drive.grpc_wire import GrpcWire
 
-        wire = GrpcWire(services.perfcores, services.kvms, timeout=timeout)
+        wire = GrpcWire(services.perfcores, services.kvms, timeout=timeout, turn=services.turn)
         try:
             yield wire
         finally:

@@ -6,9 +6,12 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from client.drive.grpc_wire import NO_WAIT, Turn
 from client.drive.play import layout_of
 from client.litmus import Scenario
 from contract.errors import InputError
+
+WAIT_LIMIT = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Services:
 
     perfcores: tuple[str, ...] = ()
     kvms: tuple[str, ...] = ()
+    turn: Turn = NO_WAIT
 
     def __post_init__(self) -> None:
         if bool(self.perfcores) != bool(self.kvms):
@@ -70,5 +74,12 @@ def check_address(flag: str, text: str) -> None:
         raise InputError(str(error), flag) from None
 
 
-def addresses(perfcore: Sequence[str] | None, kvm: Sequence[str] | None) -> Services:
-    return Services(tuple(perfcore or ()), tuple(kvm or ()))
+def addresses(
+    perfcore: Sequence[str] | None, kvm: Sequence[str] | None, wait: float = 0.0, take_over: bool = False
+) -> Services:
+    """``wait``, ``take_over``: as in ``Turn``. Raises InputError as ``Services``, and for a wait without services."""
+    if (wait or take_over) and not perfcore:
+        raise InputError("goes with --perfcore and --kvm", "--wait" if wait else "--take-over")
+    if not 0 <= wait <= WAIT_LIMIT:
+        raise InputError(f"expected seconds from 0 to {WAIT_LIMIT}, found {wait:g}", "--wait")
+    return Services(tuple(perfcore or ()), tuple(kvm or ()), Turn(wait, take_over))

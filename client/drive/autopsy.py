@@ -22,12 +22,11 @@ Ends = Callable[[str, float], str]
 """How the process of a service of ours ended, in words, waiting so many seconds for its end; "" while it runs."""
 
 
-def greet(services: dict[str, Service], timeout: float, ends: Ends) -> int:
-    """Meet all services; the highest number of a run that either has seen.
+def greet(services: dict[str, Service], timeout: float, ends: Ends) -> None:
+    """Meet all services.
 
     Raises SystemFailedError naming a service that is missing, does not answer or speaks another protocol.
     """
-    highest = 0
     for service in services.values():
         try:
             info = service.info(timeout)
@@ -39,17 +38,13 @@ def greet(services: dict[str, Service], timeout: float, ends: Ends) -> int:
             raise SystemFailedError(
                 service.name, f"speaks protocol {info.protocol_version}, expected {PROTOCOL_VERSION}"
             )
-        highest = max(highest, info.run)
-    return highest
 
 
-def examine(
-    broken: BrokenCallError, services: dict[str, Service], run: int, log: TraceLog, ends: Ends
-) -> SystemFailedError:
+def examine(broken: BrokenCallError, services: dict[str, Service], log: TraceLog, ends: Ends) -> SystemFailedError:
     """Whose failure it was. Appends to ``log`` what the services that still answer know of the run."""
     with ThreadPoolExecutor(len(services)) as pool:
         symptoms = dict(zip(services, pool.map(lambda s: _probe(s, ends), services.values()), strict=True))
-    recover(log, run, [service for name, service in services.items() if not symptoms[name]])
+    recover(log, [service for name, service in services.items() if not symptoms[name]])
     for name, symptom in symptoms.items():
         if symptom:
             return SystemFailedError(name, symptom)
@@ -74,9 +69,10 @@ def _as_told(broken: BrokenCallError, services: dict[str, Service], ends: Ends) 
     return SystemFailedError(service, reason)
 
 
-def recover(log: TraceLog, run: int, services: Iterable[Service]) -> None:
+def recover(log: TraceLog, services: Iterable[Service]) -> None:
     """Append what follows our records without a gap."""
-    found = [record for service in services for record in service.trace(run, log.clock, PROBE_TIMEOUT)]
+    begun = [service for service in services if service.run]
+    found = [record for service in begun for record in service.trace(service.run, log.clock, PROBE_TIMEOUT)]
     follow(log, sorted(found, key=lambda record: record.seq))
 
 

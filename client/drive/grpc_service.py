@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from secrets import token_hex
 from typing import Any
 
 import grpc
@@ -20,9 +22,10 @@ from contract.wire.methods import command_types
 from contract.wire.options import CHANNEL
 from contract.wire.records import record_from_proto, stamp_of
 from contract.wire.refusal import CLOCK, ERRNO
-from lbrlab.v1 import info_pb2, kvm_control_pb2, perf_control_pb2, trace_pb2
+from lbrlab.v1 import info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, trace_pb2
 
 _RESULTS: dict[str, type[msgspec.Struct]] = {struct.__name__: struct for struct in AnyResult.__args__}
+LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
 CONTROLS: dict[str, tuple[ServiceDescriptor, tuple[type[msgspec.Struct], ...]]] = {
     "perfcore": (perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"], AnyPerfCommand.__args__),
     "kvm": (kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"], AnyKvmCommand.__args__),
@@ -49,10 +52,13 @@ class BrokenCallError(LbrlabError):
 
 class Service:
     """A channel to a service of ``kind`` ("perfcore", "kvm") at ``address``. ``name``: what failures call it, the kind
-    where it is the only one; ``host``: the number of its host. ``met``: it has answered before."""
+    where it is the only one; ``host``: the number of its host. ``owner``: the token of the driver. ``run``: the number
+    of its run there. ``met``: it has answered before."""
 
-    def __init__(self, kind: str, address: str, name: str = "", host: int = 0) -> None:
+    def __init__(self, kind: str, address: str, name: str = "", host: int = 0, owner: str = "") -> None:
         self.kind = kind
+        self.owner = owner or token_hex(16)
+        self.run = 0
         self.name = name or kind
         self.host = host
         self.address = address
@@ -81,7 +87,7 @@ class Service:
             request = to_proto(command, request_type)
         except WireValueError as error:
             raise RefusedError(str(error)) from None
-        request.stamp.CopyFrom(stamp_of(run, log))  # type: ignore[attr-defined]
+        request.stamp.CopyFrom(stamp_of(run, log, self.owner))  # type: ignore[attr-defined]
         try:
             response = method(request, timeout=timeout)
         except grpc.RpcError as error:
@@ -97,6 +103,22 @@ class Service:
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             return RefusedError(details)
         return BrokenCallError(self.name, code, details)
+
+    def acquire(self, holder: str, timeout: float, *, wait: float = 0.0, take_over: bool = False) -> None:
+        """Get the lease of a perf core, waiting ``wait`` seconds for another driver. Raises BrokenCallError."""
+        request = lease_pb2.AcquireRequest(
+            owner=self.owner, holder=holder[:128], wait_ms=int(wait * 1000), take_over=take_over
+        )
+        method = self._method(LEASES, "Acquire")[0]
+        try:
+            method(request, timeout=wait + timeout)
+        except grpc.RpcError as error:
+            raise self._failed(error) from None
+
+    def release(self, timeout: float) -> None:
+        """Give the lease of a perf core back. Where that fails, it runs out."""
+        with suppress(grpc.RpcError):
+            self._method(LEASES, "Release")[0](lease_pb2.ReleaseRequest(owner=self.owner), timeout=timeout)
 
     def info(self, timeout: float) -> info_pb2.GetInfoResponse:
         """Raises grpc.RpcError."""

@@ -7,7 +7,11 @@ reason than a refusal, the run is over: ``autopsy`` finds out which service it w
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from client.drive.wire import SINGLE, Layout
@@ -20,7 +24,25 @@ from contract.trace import TraceLog
 if TYPE_CHECKING:
     from client.drive.grpc_service import Service
 
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How a driver gets services that another one holds: it waits so many seconds, or ends the other's run."""
+
+    wait: float = 0.0
+    take_over: bool = False
+
+
+NO_WAIT = Turn()
+
+
+def holder() -> str:
+    """How other drivers hear of this one."""
+    return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()} (process {os.getpid()})"
+
+
 CALL_TIMEOUT = 5.0
+RELEASE_TIMEOUT = 0.5
 UNCONFIGURED = "not configured yet", "ENXIO"
 
 
@@ -46,6 +68,7 @@ class GrpcWire:
         kvm: str | Sequence[str],
         timeout: float = CALL_TIMEOUT,
         ends: Callable[[str, float], str] = _not_ours,
+        turn: Turn = NO_WAIT,
     ) -> None:
         self._perfcores = [perfcore] if isinstance(perfcore, str) else list(perfcore)
         self._kvms = [kvm] if isinstance(kvm, str) else list(kvm)
@@ -53,7 +76,10 @@ class GrpcWire:
         self._ends = ends
         self._services: dict[str, Service] = {}
         self._layout = SINGLE
-        self._run = 0
+        self._turn = turn
+        self.owner = token_hex(16)
+        self._acquired: list[Service] = []
+        self._failure: SystemFailedError | None = None
         self.begin()
 
     def begin(self, layout: Layout = SINGLE) -> None:
@@ -64,11 +90,13 @@ class GrpcWire:
                 raise InputError(f"{len(given)} address{'es' * (len(given) != 1)} given, {expected}", flag)
         if layout != self._layout:
             self.close()
-            self._layout, self._run = layout, 0
+            self._layout = layout
         self.log = TraceLog()
         self._configured: set[int] = set()
         self._sessions: set[str] = set()
-        self._failure: SystemFailedError | None = None
+        if self._failure is not None:
+            self._acquired.clear()
+        self._failure = None
 
     def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
         if isinstance(command, ConfigurePerf):
@@ -103,6 +131,11 @@ class GrpcWire:
         return session if len(self._layout.kvms) > 1 else "kvm"
 
     def close(self) -> None:
+        """Give the services back; others wait for them."""
+        for service in self._acquired:
+            if self._failure is None or self._failure.service != service.name:
+                service.release(RELEASE_TIMEOUT)
+        self._acquired.clear()
         for service in self._services.values():
             service.close()
         self._services.clear()
@@ -112,57 +145,70 @@ class GrpcWire:
             from client.drive.grpc_service import Service
 
             names = perfcores_of(self._layout)
-            made = [Service("perfcore", self._perfcores[i], name, i) for i, name in enumerate(names)]
+            made = [Service("perfcore", self._perfcores[i], name, i, self.owner) for i, name in enumerate(names)]
             kvms = zip(self._layout.kvms.items(), self._kvms, strict=False)
-            made += [Service("kvm", address, self._kvm(name), host) for (name, host), address in kvms]
+            made += [Service("kvm", address, self._kvm(name), host, self.owner) for (name, host), address in kvms]
             self._services = {service.name: service for service in made}
         return self._services
 
     def _configure(self, command: ConfigurePerf, host: int) -> AnyResult:
-        """A run that is configured has a number above all that the services have seen. Host 0 begins it."""
+        """Each perf core gives the run a number of its own, which goes for its KVMs too. Host 0 begins it."""
         if self._failure is not None:
             raise self._failure
-        services, before = self._connect(), self._run
-        if host:
-            result: AnyResult = self._call(self._perfcore(host), command)
-            self._configured.add(host)
-            return result
-        if not before:
-            from client.drive.autopsy import greet
-
-            try:
-                before = greet(services, self._timeout, self._ends)
-            except SystemFailedError as error:
-                self._failure = error
-                raise
-        was, self._configured = (self._configured, self._run), {0}
-        self._run = before + 1
-        try:
-            result = self._call(self._perfcore(0), command)
-        except RefusedError:
-            self._configured, self._run = was
-            raise
+        if not host:
+            self._acquire()
+        if host and not self._configured:
+            raise RefusedError(*UNCONFIGURED)
+        result: AnyResult = self._call(self._perfcore(host), command)
+        self._configured = self._configured | {host} if host else {0}
         return result
+
+    def _acquire(self) -> None:
+        """Meet the services, and hold the perf cores; always in the same order, so that two drivers do not wait for
+        each other."""
+        services = self._connect()
+        if self._acquired:
+            return
+        from client.drive.autopsy import greet
+        from client.drive.grpc_service import BrokenCallError
+
+        try:
+            greet(services, self._timeout, self._ends)
+            for service in sorted(services.values(), key=lambda service: service.address):
+                if service.kind == "perfcore":
+                    service.acquire(holder(), self._timeout, wait=self._turn.wait, take_over=self._turn.take_over)
+                    self._acquired.append(service)
+        except SystemFailedError as error:
+            self._failure = error
+            raise
+        except BrokenCallError as broken:
+            hint = "; --wait SECONDS waits, --take-over ends the other run" if broken.details.startswith("busy") else ""
+            self._failure = SystemFailedError(broken.service, f"{broken.details}{hint}")
+            raise self._failure from None
 
     def _call(self, name: str, command: Any) -> Any:
         if self._failure is not None:
             raise self._failure
-        if not self._configured:
+        if not (self._configured or isinstance(command, ConfigurePerf)):
             raise RefusedError(*UNCONFIGURED)
         from client.drive.autopsy import examine, follow, recover
         from client.drive.grpc_service import BrokenCallError, RefusedCallError, result_of
         from contract.wire.records import record_from_proto
 
         services, log = self._connect(), self.log
+        service = services[name]
+        run = 0 if isinstance(command, ConfigurePerf) else services[self._perfcore(service.host)].run
         try:
-            response = services[name].call(self._run, log, command, self._timeout)
+            response = service.call(run, log, command, self._timeout)
         except RefusedCallError as refused:
             if refused.clock != log.clock:
-                recover(log, self._run, services.values())
+                recover(log, services.values())
             raise RefusedError(str(refused), refused.errno) from None
         except BrokenCallError as broken:
-            self._failure = examine(broken, services, self._run, log, self._ends)
+            self._failure = examine(broken, services, log, self._ends)
             raise self._failure from None
+        if isinstance(command, ConfigurePerf | ConfigureKvm):
+            service.run = response.stamp.run
         expected = log.clock + 1
         if not follow(log, list(map(record_from_proto, response.records))) or response.stamp.clock != log.clock:
             self._failure = SystemFailedError(name, f"its records do not follow ours, expected one numbered {expected}")

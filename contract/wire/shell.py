@@ -45,12 +45,14 @@ C = TypeVar("C", bound=Core)
 
 
 class Run(Generic[C]):
-    """One run of the service. ``newest``: the highest message number that has arrived, by session."""
+    """One run of the service. ``newest``: the highest message number that has arrived, by session. ``owner``: the token
+    of its driver."""
 
-    __slots__ = ("arrived", "core", "failed", "newest", "number")
+    __slots__ = ("arrived", "core", "failed", "newest", "number", "owner")
 
-    def __init__(self, number: int, core: C) -> None:
+    def __init__(self, number: int, core: C, owner: str = "") -> None:
         self.number = number
+        self.owner = owner
         self.core = core
         self.failed: CallError | None = None
         self.newest: dict[str, int] = {}
@@ -109,8 +111,9 @@ class Shell(ABC, Generic[C]):
     def send(self, run: Run[C], envelopes: list[Envelope]) -> None:
         """Hand the core's messages to the streams. Raises PeerContractError where one is clogged."""
 
-    async def prepare(self) -> None:
-        """What has to be there before a run can begin. Raises CallError if it is not."""
+    async def prepare(self, stamp: trace_pb2.Stamp) -> int:
+        """The number of the run that can begin now. Raises CallError where none can."""
+        return self.run.number + 1
 
     def may_arrive(self, session: str) -> bool:
         """Whether messages of that session can come at all."""
@@ -125,23 +128,25 @@ class Shell(ABC, Generic[C]):
 
     # Commands --------------------------------------------------------------------------------------------
 
-    def current(self, number: int) -> Run[C]:
+    def numbered(self, number: int) -> Run[C]:
         """The current run, if it is that one. Raises CallError ABORTED."""
         run = self.run
-        if number != run.number:
+        if number != run.number or not number:
             now = f"the current run is {run.number}" if run.number else "there is no run yet"
-            if 0 < number < run.number:
-                now += ", which another driver has begun"
             raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {number} is not current, {now}")
         return run
 
+    def current(self, stamp: trace_pb2.Stamp) -> Run[C]:
+        """The current run, if the stamp is of that one and of its driver. Raises CallError ABORTED."""
+        if self.run.number and stamp.owner != self.run.owner:
+            now = f"the current run is {self.run.number}, which another driver has begun"
+            raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {stamp.run} is not current, {now}")
+        return self.numbered(stamp.run)
+
     async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
-            if stamp.run <= self.run.number:
-                why = f"{self.service}: run {stamp.run} is over, a new one needs a number above {self.run.number}"
-                raise CallError(grpc.StatusCode.ABORTED, why)
-            await self.prepare()
-            run: Run[C] = Run(stamp.run, self.new_core(TraceLog()))
+            number = await self.prepare(stamp)
+            run: Run[C] = Run(number, self.new_core(TraceLog()), stamp.owner)
             result, block = await self._perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
@@ -150,7 +155,7 @@ class Shell(ABC, Generic[C]):
 
     async def command(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
-            run = self.current(stamp.run)
+            run = self.current(stamp)
             run.check()
             try:
                 result, block = await self._perform(run, stamp, command)
@@ -159,14 +164,14 @@ class Shell(ABC, Generic[C]):
             return run, result, block
 
     async def decide(self, stamp: trace_pb2.Stamp, decision: Decide) -> Performed[C]:
-        run = self.current(stamp.run)
+        run = self.current(stamp)
         if self.may_arrive(decision.session):
             # The inbox refuses a message that is still not there.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.arrival_timeout):
                     await run.arrival(decision.session, decision.n)
         async with self.lock:
-            run = self.current(stamp.run)
+            run = self.current(stamp)
             run.check()
             result, block = await self._perform(run, stamp, decision)
             self._deliver(run)
@@ -233,10 +238,10 @@ class Shell(ABC, Generic[C]):
         return made
 
     async def trace(self, request: trace_pb2.GetTraceRequest) -> AsyncIterator[trace_pb2.GetTraceResponse]:
-        records = since(self.current(request.run).core.log.records, request.since_seq)
+        records = since(self.numbered(request.run).core.log.records, request.since_seq)
         for start in range(0, len(records), TRACE_CHUNK):
             chunk = records[start : start + TRACE_CHUNK]
             yield trace_pb2.GetTraceResponse(records=map(record_to_proto, chunk))
 
     def stamp(self, run: Run[C]) -> trace_pb2.Stamp:
-        return stamp_of(run.number, run.core.log)
+        return stamp_of(run.number, run.core.log, run.owner)

@@ -22,7 +22,7 @@ from contract.wire.codec import from_proto as struct_from_proto
 from contract.wire.options import CHANNEL
 from contract.wire.status import CallError, parse, unexpected
 from contract.wire.stream import FrameWriter
-from lbrlab.v1 import contract_pb2, info_pb2, machine_pb2, trace_pb2
+from lbrlab.v1 import contract_pb2, info_pb2, lease_pb2, machine_pb2, trace_pb2
 
 _REQUESTS = union_fields(AnyRequest, machine_pb2.RunRequest)
 _REPLIES = {
@@ -50,6 +50,7 @@ class Link:
         self._receive = receive
         self._lost = lost
         self._machine: Any = None
+        self._prolong: Any = None
         self._broken = asyncio.Event()
         self._writer: FrameWriter | None = None
 
@@ -83,6 +84,9 @@ class Link:
             await _read(contract, contract_pb2.AttachResponse)
             writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
             self._writer, self._machine, self._broken = writer, machine, asyncio.Event()
+            self._prolong = channel.unary_unary(
+                f"/{lease_pb2.DESCRIPTOR.services_by_name['LeaseService'].full_name}/Prolong", _serialized
+            )
             self.generation += 1
             self.state, self.detail = info_pb2.LINK_STATE_UP, ""
             self.up.set()
@@ -92,7 +96,7 @@ class Link:
             for task in done:
                 task.result()
         finally:
-            self._writer = self._machine = None
+            self._writer = self._machine = self._prolong = None
             contract.cancel()
             machine.cancel()
             for task in tasks:
@@ -113,6 +117,17 @@ class Link:
     async def _read_frames(self, contract: Any) -> None:
         while (frame := await _read(contract, contract_pb2.AttachResponse)) is not None:
             self._receive(frame.run, [struct_from_proto(e, Envelope) for e in frame.envelopes])
+
+    async def prolong(self, stamp: trace_pb2.Stamp, timeout: float) -> None:
+        """Make sure that the perf core has this run for this driver. Raises CallError with its answer."""
+        if self._prolong is None:
+            raise unavailable(f"link lost: {self.detail}")
+        try:
+            await self._prolong(lease_pb2.ProlongRequest(stamp=stamp), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.ABORTED:
+                raise CallError(grpc.StatusCode.ABORTED, error.details() or "") from None
+            raise unavailable(f"cannot tell whose run it is: {error.code().name}: {error.details()}") from None
 
     async def ask(self, stamp: trace_pb2.Stamp, request: AnyRequest, timeout: float) -> tuple[AnyReply, Any]:
         """The silicon's reply to one request, and the response that brought it.

@@ -20,7 +20,7 @@ from contract.wire.shell import Run, Shell
 from contract.wire.status import CallError
 from kvm_svc.core import KvmCore
 from kvm_svc.service.link import Link, unavailable
-from lbrlab.v1 import info_pb2, kvm_control_pb2
+from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
 
 CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
 SERVICES: Sequence[ServiceDescriptor] = (CONTROL, INFO, TRACE)
@@ -37,19 +37,27 @@ class KvmShell(Shell[KvmCore]):
         super().__init__(protocol)
         self.name = name
         self.answer_timeout = answer_timeout
+        self._generation = 0
         self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)
         self._dialling = asyncio.create_task(self.link.run())
 
     def new_core(self, log: TraceLog) -> KvmCore:
         return KvmCore(log, self.protocol)
 
-    async def prepare(self) -> None:
+    async def prepare(self, stamp: trace_pb2.Stamp) -> int:
+        """The number is the one that the perf core gave the driver; it is asked whether that is so."""
         try:
             async with asyncio.timeout(self.answer_timeout):
                 await self.link.up.wait()
         except TimeoutError:
             where = f"no link to {self.link.perfcore} within {self.answer_timeout:g} s"
             raise unavailable(f"{where}: {self.link.detail}") from None
+        if (stamp.run, self.link.generation) == (self.run.number, self._generation):
+            why = f"kvm: {self.name}: run {stamp.run} is configured already"
+            raise CallError(grpc.StatusCode.ABORTED, why)
+        await self.link.prolong(stamp, self.answer_timeout)
+        self._generation = self.link.generation
+        return stamp.run
 
     async def carry_out(self, run: Run[KvmCore], command: AnyKvmCommand, block: Block) -> AnyResult:
         if isinstance(command, ConfigureKvm) and command.kvm != self.name:

@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import sys
 
-from contract.wire.bootstrap import Process, argument_parser
+from contract.wire.bootstrap import Process, argument_parser, seconds
+from contract.wire.lease import LEASE
 
 EXAMPLES = """\
 When it serves, it prints one line of JSON with its address on standard output; its log goes to standard error.
@@ -22,12 +23,19 @@ examples:
 async def run(args: argparse.Namespace) -> int:
     from perfcore_svc.service.servicer import SERVICES, PerfcoreShell, service_handlers
 
-    shell = PerfcoreShell(args.protocol)
+    shell = PerfcoreShell(args.protocol, args.lease)
     return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
 
 
 def main() -> None:
     parser = argument_parser("perfcore-svc", "The silicon and host perf's core, as a gRPC service.", EXAMPLES)
+    parser.add_argument(
+        "--lease",
+        metavar="SECONDS",
+        type=seconds,
+        default=LEASE,
+        help="how long a silent driver keeps it from others (default: %(default)g)",
+    )
     sys.exit(asyncio.run(run(parser.parse_args())))
 
 

@@ -22,18 +22,20 @@ from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.trace import TraceLog
 from contract.wire.codec import from_proto, to_proto, union_fields, union_from_proto
 from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
+from contract.wire.lease import LEASE, Lease
 from contract.wire.methods import command_types
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
-from contract.wire.status import CallError, parse, stream_stream
+from contract.wire.status import CallError, parse, stream_stream, unary
 from contract.wire.stream import FrameWriter
-from lbrlab.v1 import contract_pb2, machine_pb2, perf_control_pb2
+from lbrlab.v1 import contract_pb2, lease_pb2, machine_pb2, perf_control_pb2, trace_pb2
 from perfcore_svc.core import HostCore
 
 CONTROL = perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"]
 CONTRACT = contract_pb2.DESCRIPTOR.services_by_name["ContractService"]
 MACHINE = machine_pb2.DESCRIPTOR.services_by_name["MachineService"]
-SERVICES: Sequence[ServiceDescriptor] = (CONTROL, CONTRACT, MACHINE, INFO, TRACE)
+LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, CONTRACT, MACHINE, LEASES, INFO, TRACE)
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
 
 
@@ -64,12 +66,42 @@ class Attachment:
 class PerfcoreShell(Shell[HostCore]):
     service = "perfcore"
 
-    def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
+    def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = LEASE) -> None:
         super().__init__(protocol)
+        self.lease = Lease(lease)
         self.attached: dict[str, Attachment] = {}
 
     def new_core(self, log: TraceLog) -> HostCore:
         return HostCore(log, self.protocol)
+
+    async def prepare(self, stamp: trace_pb2.Stamp) -> int:
+        """The perf core gives out the numbers."""
+        if stamp.run:
+            raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "stamp.run: expected 0, the answer has the number")
+        self.lease.take(stamp.owner)
+        return self.run.number + 1
+
+    def current(self, stamp: trace_pb2.Stamp) -> Run[HostCore]:
+        run = super().current(stamp)
+        if stamp.owner == self.lease.owner:
+            self.lease.renew()
+        return run
+
+    async def acquire(self, request: lease_pb2.AcquireRequest) -> lease_pb2.AcquireResponse:
+        wait = request.wait_ms / 1000
+        await self.lease.acquire(request.owner, request.holder, wait, take_over=request.take_over)
+        if self.run.number and self.run.owner != request.owner:
+            why = f"perfcore: {self.lease.holder} has taken it, the lease of this run has ended"
+            self.run.fail(CallError(grpc.StatusCode.ABORTED, why))
+        return lease_pb2.AcquireResponse()
+
+    async def prolong(self, request: lease_pb2.ProlongRequest) -> lease_pb2.ProlongResponse:
+        self.current(request.stamp).check()
+        return lease_pb2.ProlongResponse()
+
+    async def release(self, request: lease_pb2.ReleaseRequest) -> lease_pb2.ReleaseResponse:
+        self.lease.release(request.owner)
+        return lease_pb2.ReleaseResponse()
 
     async def carry_out(self, run: Run[HostCore], command: AnyPerfCommand, block: Block) -> AnyResult:
         return run.core.command(command)
@@ -138,7 +170,7 @@ class PerfcoreShell(Shell[HostCore]):
     def _answer(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
         response = machine_pb2.RunResponse()
         try:
-            run = self.current(request.stamp.run)
+            run = self.current(request.stamp)
             run.check()
             log = run.core.log
             log.witness(request.stamp.clock, request.stamp.now_ns)
@@ -183,5 +215,13 @@ def service_handlers(shell: PerfcoreShell) -> list[grpc.GenericRpcHandler]:
         control_handlers(shell, CONTROL, command_types(CONTROL, AnyPerfCommand.__args__)),
         handlers(CONTRACT, {CONTRACT.methods_by_name["Attach"]: stream_stream(shell.attach, "Attach")}),
         handlers(MACHINE, {MACHINE.methods_by_name["Run"]: stream_stream(shell.machine, "Run")}),
+        handlers(
+            LEASES,
+            {
+                LEASES.methods_by_name["Acquire"]: unary(lease_pb2.AcquireRequest, shell.acquire),
+                LEASES.methods_by_name["Prolong"]: unary(lease_pb2.ProlongRequest, shell.prolong),
+                LEASES.methods_by_name["Release"]: unary(lease_pb2.ReleaseRequest, shell.release),
+            },
+        ),
         *common_handlers(shell),
     ]

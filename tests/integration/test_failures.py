@@ -147,7 +147,7 @@ def test_records_whose_answer_never_came_are_fetched() -> None:
     with pair_that_ends() as pair:
         begin(pair.wire)
         known = pair.wire.log.clock
-        perfcore = Service("perfcore", pair.perfcore.address)
+        perfcore = Service("perfcore", pair.perfcore.address, owner=pair.wire.owner)
         perfcore.call(perfcore.info(5).run, pair.wire.log, Retire(0, 2), 5)
         perfcore.close()
         pair.kvm.process.kill()
@@ -161,7 +161,7 @@ def test_records_whose_answer_never_came_are_fetched() -> None:
 def test_records_that_do_not_follow_ours_end_the_run(pair: Pair, wire: GrpcWire) -> None:
     begin(wire)
     known = canonical(wire.log.records)
-    perfcore = Service("perfcore", pair.perfcore.address)
+    perfcore = Service("perfcore", pair.perfcore.address, owner=wire.owner)
     perfcore.call(perfcore.info(5).run, wire.log, Retire(0, 2), 5)
     perfcore.close()
     with told_soon("perfcore", "its records do not follow ours, expected one numbered"):
@@ -215,8 +215,9 @@ def test_a_service_of_another_protocol_version(service: str) -> None:
 def test_services_of_different_versions_refuse_each_other() -> None:
     """R1: Hello is answered by a Welcome that refuses; whoever asks KVM after that is told."""
     with Pair(flags={"kvm": ["--protocol", str(ANOTHER)]}) as pair:
-        perfcore, kvm = Service("perfcore", pair.perfcore.address), Service("kvm", pair.kvm.address)
-        perfcore.call(1, TraceLog(), ConfigurePerf(MachineSpec(), MERGED, [], [VCPU]), 5)
+        perfcore = Service("perfcore", pair.perfcore.address)
+        kvm = Service("kvm", pair.kvm.address, owner=perfcore.owner)
+        perfcore.call(0, TraceLog(), ConfigurePerf(MachineSpec(), MERGED, [], [VCPU]), 5)
         configured = kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
         log = TraceLog()
         log.witness(configured.stamp.clock, 0)

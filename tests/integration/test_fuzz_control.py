@@ -48,16 +48,15 @@ class Raw:
     def __init__(self, pair: Pair) -> None:
         self.wire = pair.connect(TIMEOUT)
         self.services = {
-            "perfcore": Service("perfcore", pair.perfcore.address),
-            "kvm": Service("kvm", pair.kvm.address),
+            "perfcore": Service("perfcore", pair.perfcore.address, owner=self.wire.owner),
+            "kvm": Service("kvm", pair.kvm.address, owner=self.wire.owner),
         }
         self.channels = {name: grpc.insecure_channel(service.address) for name, service in self.services.items()}
         self.begin()
 
     def begin(self) -> None:
-        self.wire._run = max(service.info(TIMEOUT).run for service in self.services.values())
         set_up(self.wire, MERGED)
-        self.run = self.wire._run
+        self.run = self.services["perfcore"].info(TIMEOUT).run
 
     def call(self, service: str, path: str, request: bytes) -> tuple[grpc.StatusCode, str]:
         method: Callable[..., Any] = self.channels[service].unary_unary(path)
@@ -138,7 +137,9 @@ def test_any_request(raw: Raw, service: str, method: Any) -> None:
     def holds(request: Any, off: int) -> None:
         before = raw.views()
         if request.HasField("stamp"):
-            request.stamp.run = raw.run + off
+            begins = service == "perfcore" and method.name == "Configure"
+            request.stamp.run = off + (0 if begins else raw.run) if off >= 0 or not begins else raw.run
+            request.stamp.owner = raw.wire.owner
             request.stamp.clock = min(request.stamp.clock, raw.wire.log.clock)
         if method.name == "Decide":
             request.n = min(request.n, 2)
@@ -184,6 +185,7 @@ def test_a_broken_rule_names_its_field(raw: Raw, command: Any, field: str) -> No
     method = CONTROLS["perfcore"][0].methods_by_name["Retire"]
     request = GetMessageClass(method.input_type)(cpu=command.cpu, count=command.count, branch="jmp", privilege="user")
     request.stamp.run = raw.run  # type: ignore[attr-defined]
+    request.stamp.owner = raw.wire.owner  # type: ignore[attr-defined]
     code, details = raw.call("perfcore", path_of(method), request.SerializeToString())
 
     assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, field)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from client.drive.grpc_wire import GrpcWire
-from client.drive.pair import Pair
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
 from contract.control import (
@@ -26,7 +25,7 @@ from contract.control import (
     VmSpec,
 )
 from contract.design import Design
-from contract.errors import RefusedError, SystemFailedError
+from contract.errors import RefusedError
 from contract.inbox import Fate
 from contract.machine import Branch, Nop
 from contract.messages import HOST
@@ -192,17 +191,3 @@ def test_a_kvm_of_another_name_is_refused(wire: GrpcWire) -> None:
     with pytest.raises(RefusedError, match="this service is 'kvm0', not 'kvm7'"):
         wire.kvm("kvm7", ConfigureKvm("kvm7", MachineSpec(), MERGED, [VmSpec("vm0")]))
     wire.kvm(SESSION, ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]))
-
-
-def test_two_drivers_do_not_mix(pair: Pair, wire: GrpcWire) -> None:
-    """The run that is configured last goes on; the other one is told."""
-    set_up(wire, MERGED)
-    other = pair.connect()
-    set_up(other, MERGED)
-    with pytest.raises(
-        SystemFailedError,
-        match=r"^perfcore: run \d+ is not current, the current run is \d+, which another driver has begun$",
-    ):
-        wire.perf(RunTask("t0", 0))
-    other.perf(RunTask("t0", 0))
-    other.close()

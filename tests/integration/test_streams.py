@@ -70,8 +70,8 @@ class Host:
         self.contract = contract_pb2_grpc.ContractServiceStub(self.channel)
         self.machine = machine_pb2_grpc.MachineServiceStub(self.channel)
         self.log = TraceLog()
-        self.run = self.service.info(TIMEOUT).run + 1
-        self.call(ConfigurePerf(MachineSpec(), REVOKE_GP, [], [VCPU]))
+        self.run = 0
+        self.run = self.call(ConfigurePerf(MachineSpec(), REVOKE_GP, [], [VCPU])).stamp.run
 
     def call(self, command: Any) -> Any:
         response = self.service.call(self.run, self.log, command, TIMEOUT)
@@ -92,6 +92,7 @@ class Host:
         return contract_pb2.AttachRequest(kvm=KVM, run=run or self.run, envelopes=envelopes)
 
     def close(self) -> None:
+        self.service.release(TIMEOUT)
         self.service.close()
         self.channel.close()
 
@@ -198,15 +199,17 @@ def test_random_bytes_on_the_streams(pair: Pair, perfcore: Host) -> None:
     assert perfcore.service.info(TIMEOUT).service == "perfcore"
 
 
-def machine_request(run: int, clock: int = 0) -> Any:
+def machine_request(perfcore: Host, run: int, clock: int = 0) -> Any:
     store = to_proto(StoreLbr(VCPU, 0), machine_pb2.StoreLbr)
-    return machine_pb2.RunRequest(stamp=trace_pb2.Stamp(run=run, clock=clock), store_lbr=store)
+    return machine_pb2.RunRequest(
+        stamp=trace_pb2.Stamp(run=run, clock=clock, owner=perfcore.service.owner), store_lbr=store
+    )
 
 
 def test_the_machine_stream_by_hand(perfcore: Host) -> None:
     perfcore.call(RunTask(VCPU, 0))
     stream = Stream(perfcore.machine.Run)
-    stream.send(machine_request(perfcore.run, 100))
+    stream.send(machine_request(perfcore, perfcore.run, 100))
     answer = stream.receive()
     stream.close()
 
@@ -218,9 +221,9 @@ def test_the_machine_stream_by_hand(perfcore: Host) -> None:
 def test_a_machine_request_of_another_run_is_told_so_and_the_stream_stays(perfcore: Host) -> None:
     perfcore.call(RunTask(VCPU, 0))
     stream = Stream(perfcore.machine.Run)
-    stream.send(machine_request(perfcore.run - 1 or 99))
+    stream.send(machine_request(perfcore, perfcore.run - 1 or 99))
     failure = stream.receive().failure
-    stream.send(machine_request(perfcore.run))
+    stream.send(machine_request(perfcore, perfcore.run))
 
     assert failure.code == grpc.StatusCode.ABORTED.value[0]
     assert stream.receive().WhichOneof("reply") == "lbr_stored"
@@ -263,7 +266,7 @@ def test_a_call_that_its_caller_gives_up_ends_the_run_but_not_the_service() -> N
         set_up(pair.wire, REVOKE_GP)
         host(pair.wire, RunTask(VCPU, 0))
         pair.perfcore.process.send_signal(signal.SIGSTOP)
-        hasty = Service("kvm", pair.kvm.address)
+        hasty = Service("kvm", pair.kvm.address, owner=pair.wire.owner)
         with pytest.raises(BrokenCallError, match="DEADLINE_EXCEEDED"):
             hasty.call(hasty.info(TIMEOUT).run, pair.wire.log, StepVcpu(VCPU, [Nop()]), 0.2)
         pair.perfcore.process.send_signal(signal.SIGCONT)

@@ -69,8 +69,8 @@ class Echo(Shell[Core]):
         self.sent += envelopes
 
 
-def stamp(run: int = 1, clock: int = 0, now: int = 0) -> trace_pb2.Stamp:
-    return trace_pb2.Stamp(run=run, clock=clock, now_ns=now)
+def stamp(run: int = 1, clock: int = 0, now: int = 0, owner: str = "me") -> trace_pb2.Stamp:
+    return trace_pb2.Stamp(run=run, clock=clock, now_ns=now, owner=owner)
 
 
 def message(n: int, session: str = "kvm0") -> Envelope:

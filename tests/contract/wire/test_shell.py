@@ -38,10 +38,29 @@ async def test_another_run_is_aborted(shell: Echo, number: int) -> None:
     assert caught.value.code is grpc.StatusCode.ABORTED
 
 
-@pytest.mark.parametrize("number", [0, 1])
-async def test_a_run_that_is_over_does_not_come_back(shell: Echo, number: int) -> None:
-    with pytest.raises(CallError, match="needs a number above 1"):
-        await shell.configure(stamp(number), COMMAND)
+async def test_the_service_gives_out_the_numbers(shell: Echo) -> None:
+    numbers = [(await shell.configure(stamp(0), COMMAND))[0].number for _ in range(3)]
+
+    assert numbers == [2, 3, 4]
+
+
+async def test_the_run_of_another_driver_is_aborted(shell: Echo) -> None:
+    with pytest.raises(CallError, match="the current run is 1, which another driver has begun") as caught:
+        await shell.command(stamp(owner="you"), COMMAND)
+    assert caught.value.code is grpc.StatusCode.ABORTED
+
+
+async def test_records_that_cannot_be_encoded_fail_the_run(shell: Echo) -> None:
+    error = await failing(shell, lambda core: core.log.witness(2**64, 0))
+
+    assert error.code is grpc.StatusCode.INTERNAL
+    assert (await shell.info(info_pb2.GetInfoRequest())).run_failed == error.message
+
+
+async def test_messages_out_of_order_are_not_waited_for(shell: Echo) -> None:
+    shell.run.receive([message(9), message(5)])
+    async with asyncio.timeout(1):
+        await shell.run.arrival("kvm0", 9)
 
 
 async def test_configure_starts_afresh(shell: Echo) -> None:
