@@ -79,7 +79,11 @@ class Open(PerfCommand):
     event. ``cpu`` -1: a task event that follows its task. ``branch`` empty: no branch stack, just a counter; else
     perf's branch filter names. ``group``: name of the leader to join ("" makes a leader). ``config``: what is counted,
     ``general`` (any general counter), an event with a fixed counter (instructions, cycles, ref-cycles), or a tracer
-    (bts, pt). ``period``: branches between two PMIs that each take a sample (0: none)."""
+    (bts, pt). ``period``: branches between two PMIs that each take a sample (0: none).
+
+    ``privilege``: with ``branch`` the levels of the branch filter, without it those that are counted; empty: the levels
+    that are not excluded. ``exclude_host`` to ``exclude_kernel``: the bits of perf_event_attr, on what is counted; they
+    do not reach LBR_SELECT."""
 
     event: str
     cpu: int = -1
@@ -93,6 +97,9 @@ class Open(PerfCommand):
     config: str = "general"
     exclude_guest: bool = False
     period: int = 0
+    exclude_host: bool = False
+    exclude_user: bool = False
+    exclude_kernel: bool = False
 
 
 class Enable(PerfCommand):

@@ -81,6 +81,9 @@ def host_command(stmt: a.AnyStmt, actor: str, events: EventNames) -> AnyPerfComm
                 config=stmt.config,
                 exclude_guest=stmt.exclude_guest,
                 period=stmt.period,
+                exclude_host=stmt.exclude_host,
+                exclude_user=stmt.exclude_user,
+                exclude_kernel=stmt.exclude_kernel,
             )
         case a.EventOp(op="close", event=event):
             return Close(events.of(actor, event))

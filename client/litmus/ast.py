@@ -130,7 +130,10 @@ class OpenEvent(Stmt, frozen=True):
     ``config``, ``counter cycles`` or ``branch any counting cycles``: what is counted. ``general``, which is what is
     counted when nothing is said, takes a general counter; instructions, cycles and ref-cycles may take their fixed one;
     the tracers bts and pt take none and go with no branch filter. ``period 100``: an overflow, and a sample, every 100
-    branches (0: none). ``exclude_guest``: guest mode is not counted.
+    branches (0: none).
+
+    ``exclude_host``, ``exclude_guest``, ``exclude_user``, ``exclude_kernel``: what is not counted. A branch filter
+    without a level has those that are not excluded.
 
     In a loop the register names the event that was opened last; the earlier ones stay as they are.
 
@@ -149,6 +152,15 @@ class OpenEvent(Stmt, frozen=True):
     config: str = GENERAL
     exclude_guest: bool = False
     period: int = 0
+    exclude_host: bool = False
+    exclude_user: bool = False
+    exclude_kernel: bool = False
+
+    @property
+    def usual_privilege(self) -> tuple[str, ...]:
+        """The levels of an event that names none."""
+        excluded = {"user": self.exclude_user, "kernel": self.exclude_kernel}
+        return tuple(level for level in excluded if not excluded[level])
 
 
 class EventOp(Stmt, frozen=True):

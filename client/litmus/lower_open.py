@@ -24,7 +24,7 @@ _SLOTS = {
 }
 _OPTIONS = (
     *("pinned", "flexible", "exclusive", "disabled", "branch", "counter", "counting"),
-    *("user", "kernel", "exclude_guest", "period", "in"),
+    *("user", "kernel", "exclude_host", "exclude_guest", "exclude_user", "exclude_kernel", "period", "in"),
 )
 
 
@@ -69,14 +69,22 @@ class _Reader:
             task,
             pinned=seen.get("class") == "pinned",
             branch=self.filters,
-            privilege=tuple(p for p in ("user", "kernel") if p in seen) or ("user", "kernel"),
+            privilege=self.levels(seen),
             disabled="disabled" in seen,
             group=self.group,
             exclusive="exclusive" in seen,
             config=self.config,
             exclude_guest="exclude_guest" in seen,
             period=self.period,
+            exclude_host="exclude_host" in seen,
+            exclude_user="exclude_user" in seen,
+            exclude_kernel="exclude_kernel" in seen,
         )
+
+    def levels(self, seen: dict[str, Token]) -> tuple[str, ...]:
+        """The levels that are named, else those that are not excluded."""
+        named = tuple(level for level in ("user", "kernel") if level in seen)
+        return named or tuple(level for level in ("user", "kernel") if f"exclude_{level}" not in seen)
 
     def option(self, word: Token, rest: list[Token]) -> None:
         match word.type:

@@ -61,6 +61,8 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("g = open cpu0 in h counter;", "a sibling in the group of h"),
         ("enable h group;", "the event and its siblings; without group the one event"),
         ("disable h;", "also with group"),
+        ("k = open cpu0 counter exclude_host exclude_user;", "counts what the guest's kernel executes"),
+        ("m = open cpu0 counter exclude_kernel;", "counts user level alone, as the word user does"),
         ("n = read h;", "n.count, n.enabled, n.running; EOF in ERROR"),
         ("s = sample h;", "a PMI now: s.entries, s.host, s.guest, s.empty; none if h is not ACTIVE"),
         (

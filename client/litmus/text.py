@@ -158,8 +158,11 @@ def _open(stmt: a.OpenEvent) -> str:
         ("counter", not stmt.branch),
         ("counting", bool(stmt.branch) and other),
         (stmt.config, other),
-        (" ".join(stmt.privilege), len(stmt.privilege) == 1),
+        (" ".join(stmt.privilege), stmt.privilege != stmt.usual_privilege),
+        ("exclude_host", stmt.exclude_host),
         ("exclude_guest", stmt.exclude_guest),
+        ("exclude_user", stmt.exclude_user),
+        ("exclude_kernel", stmt.exclude_kernel),
         (f"period {stmt.period}", stmt.period),
         ("disabled", stmt.disabled),
     )

@@ -16,6 +16,7 @@ from client.litmus.words import BRANCH_CONFIGS, CONFIGS, OPERATORS, actor_kind, 
 from contract.spec import ADVANCE_LIMIT
 from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
+from perfcore_svc.perf.event import TRACERS
 
 _ALLOWED: dict[str, tuple[type[a.Stmt], ...]] = {
     "host": a.HOST_STATEMENTS,
@@ -187,16 +188,38 @@ class StepChecker:
             self.member("branch filter", name, BRANCH_FILTERS, *path, "branch", i)
             if name in stmt.branch[:i]:
                 self.fail(f"branch filter {quote(name)} is named twice", *path, "branch", i)
-        if stmt.privilege not in _PRIVILEGES:
-            self.fail("an event's privilege is user, kernel, or user and kernel", *path, "privilege")
+        self.levels(stmt, path)
         self.member("counted event", stmt.config, CONFIGS, *path, "config")
         if stmt.branch and stmt.config not in BRANCH_CONFIGS:
             message = f"{quote(stmt.config)} has no branch stack, expected {listed(BRANCH_CONFIGS)}"
             self.fail(message, *path, "config")
         if not 0 <= stmt.period <= MAX_PERIOD:
             self.fail(f"period = {stmt.period} is impossible, expected 1 to {MAX_PERIOD}", *path, "period")
+        if stmt.config in TRACERS:
+            self.tracer(stmt, path)
         if stmt.group:
             self.event(stmt.group, actor, known, path, "group")
+
+    def levels(self, stmt: a.OpenEvent, path: Path) -> None:
+        """Each level that is named is one that can be recorded or counted; a counter alone may exclude both."""
+        if stmt.privilege not in _PRIVILEGES and (stmt.branch or stmt.privilege != stmt.usual_privilege):
+            self.fail("an event's privilege is user, kernel, or user and kernel", *path, "privilege")
+        excluded = [level for level in stmt.privilege if level not in stmt.usual_privilege]
+        if excluded and not stmt.branch:
+            self.fail(f"a counter of {quote(excluded[0])} with 'exclude_{excluded[0]}' contradicts itself", *path)
+
+    def tracer(self, stmt: a.OpenEvent, path: Path) -> None:
+        """A tracer stands in the way of others and records nothing here: what says what it records has no meaning."""
+        idle = {
+            "period": stmt.period,
+            "exclude_host": stmt.exclude_host,
+            "exclude_guest": stmt.exclude_guest and stmt.config != "bts",
+            "exclude_user": stmt.exclude_user,
+            "exclude_kernel": stmt.exclude_kernel,
+            listed(stmt.privilege or ("user",)): stmt.privilege != stmt.usual_privilege,
+        }
+        if said := [word for word, given in idle.items() if given]:
+            self.fail(f"{quote(said[0])} has no effect on {quote(stmt.config)}, which records nothing here", *path)
 
     def branch(self, stmt: a.HostBranch | a.GuestBranch, path: Path) -> None:
         if not 1 <= stmt.count <= MAX_BRANCHES:

@@ -21,7 +21,8 @@ RESERVED = frozenset(
     | {"wrmsr", "rdmsr", "cpuid", "hlt", "out", "nop"}
     | {"repeat", "for", "while", "if", "else", "break", "lbr_depth"}
     | {"set", "get", "from", "stop_lbr", "reset", "migrate", "to", "with", "without", "under"}
-    | {"pinned", "flexible", "exclusive", "disabled", "exclude_guest", "user", "kernel"}
+    | {"pinned", "flexible", "exclusive", "disabled", "user", "kernel"}
+    | {"exclude_guest", "exclude_host", "exclude_user", "exclude_kernel"}
     | {"counter", "counting", "period"}
 )
 

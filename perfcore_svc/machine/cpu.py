@@ -13,18 +13,18 @@ from contract.messages import LbrImage
 class Cpu:
     """``task`` is what the host runs here ("" is the idle task); ``guest`` the vCPU in guest mode, "" in host mode.
 
-    ``retired`` and ``retired_guest`` count branches of either mode, as free-running counters would, ``retired_by_user``
-    those of the guest at user level. ``traced_debugctl``
-    is the DEBUGCTL value that the trace last showed."""
+    ``host_user``, ``host_kernel``, ``guest_user`` and ``guest_kernel`` count branches by mode and level, as counters
+    that run freely would. ``traced_debugctl`` is the DEBUGCTL value that the trace last showed."""
 
     index: int
     lbr: LbrRing
     debugctl: int = 0
     task: str = ""
     guest: str = ""
-    retired: int = 0
-    retired_guest: int = 0
-    retired_by_user: int = 0
+    host_user: int = 0
+    host_kernel: int = 0
+    guest_user: int = 0
+    guest_kernel: int = 0
     traced_debugctl: int = 0
 
 

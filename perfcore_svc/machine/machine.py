@@ -174,12 +174,15 @@ class Machine:
         guest = bool(cpu.guest)
         actor = self.actors[cpu.guest or cpu.task]
         first = self._serials(count)
-        if guest:
-            cpu.retired_guest += count
-            if privilege == "user":
-                cpu.retired_by_user += count
+        if privilege == "user":
+            if guest:
+                cpu.guest_user += count
+            else:
+                cpu.host_user += count
+        elif guest:
+            cpu.guest_kernel += count
         else:
-            cpu.retired += count
+            cpu.host_kernel += count
         recorded = False
         if cpu.debugctl & DEBUGCTL_LBR:
             address = branch_base(actor, guest, branch, privilege) + 2 * first

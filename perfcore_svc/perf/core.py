@@ -16,7 +16,7 @@ from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.opening import Reservations, guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, unthrottle
 from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS, Pmu
-from perfcore_svc.perf.rivals import check_first_come
+from perfcore_svc.perf.rivals import check_first_come, check_installable
 from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import next_tick
@@ -68,6 +68,7 @@ class Perf:
             self.machine.model, self.state.pmu, self.state.rules, self.reservations, self.next_id, attr, leader
         )
         self._check_first_come(event)
+        check_installable(self.events.values(), event)
         self.reservations.take(event)
         losing = []
         if losers_wait:

@@ -48,10 +48,11 @@ class PerfEvent:
     ``counter`` while ACTIVE (else -1); ``filter`` and ``slot`` (its value in the LBR shared register; None takes none);
     ``pseudo``, the one fake counter 58. ``listed``: it takes a place in the CPU's event list.
 
-    ``kind``: lbr, bts or pt, which shut each other out, or "". ``includes_guest``: attr.exclude_guest is 0.
+    ``kind``: lbr, bts or pt, which shut each other out, or "". ``includes_guest``: attr.exclude_guest is 0, and it
+    stands in the way of a mediated vPMU. It counts at ``levels``, in host mode if ``counts_host`` and in guest mode if
+    ``counts_guest``.
 
-    ``counts_for`` names the vCPU whose counter a kernel event emulates: it counts what the guest retires at ``levels``
-    and nothing of the host.
+    ``counts_for`` names the vCPU whose counter a kernel event emulates: it counts nothing of the host.
 
     ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``whole_ring``: what
     is saved for it is the whole ring. ``saved`` is the guest's LBR while the event is off, in designs that save it with
@@ -79,6 +80,8 @@ class PerfEvent:
     guest: str = ""
     counts_for: str = ""
     levels: tuple[str, ...] = ("user", "kernel")
+    counts_host: bool = True
+    counts_guest: bool = True
     task_data: bool = False
     whole_ring: bool = False
     saved: SavedLbr | None = None

@@ -2,8 +2,8 @@
 make.
 
 Order as in the kernel: attributes (1.15), the driver (2.4), LBR, BTS and PT shutting each other out, the group on an
-empty CPU, the mediated vPMU (4.3). Contention with other groups is not checked: an open succeeds and the event may
-never be on.
+empty CPU, PMUs that take task events or CPU events only, the mediated vPMU (4.3), two events of such a PMU in one
+place. Contention with other groups is not checked: an open succeeds and the event may never be on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from contract.control import Open
 from contract.design import Admission, Design, HostEvents, Save, Takes
 from contract.errors import RefusedError
-from contract.x86 import LbrModel
+from contract.x86 import PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import branch_filter
 from perfcore_svc.perf.event import TRACERS, PerfEvent, State
-from perfcore_svc.perf.pmu import Pmu
+from perfcore_svc.perf.pmu import FIXED_EVENTS, Pmu
 from perfcore_svc.perf.rules import KernelRules
 
+CONFIGS = ("general", *FIXED_EVENTS, *TRACERS)
+"""The events that can be counted or traced."""
 PRIVATE_SLOT = 1 << 62
 """Linux-only bit that keeps a guest's slot value from ever equalling a host's (``LBR_VCPU`` of v8)."""
 
@@ -36,6 +38,8 @@ class Reservations:
     """Machine-wide counts that opens check (2.4, 4.3). They count existence, not being on."""
 
     exclusive: dict[str, int] = field(default_factory=dict)
+    exclusive_pmus: dict[str, int] = field(default_factory=dict)
+    """By tracer: how many task events it has, or, negative, how many CPU events (``pmu->exclusive_cnt``)."""
     include_guest: int = 0
     mediated_vms: int = 0
 
@@ -47,16 +51,23 @@ class Reservations:
     def take(self, event: PerfEvent) -> None:
         """Count an event that is otherwise fit to be opened."""
         self.check_exclusive(event.kind)
+        step = _exclusive_step(event)
+        if step * self.exclusive_pmus.get(event.kind, 0) < 0:
+            raise RefusedError(f"{event.kind} is in use by {'CPU' if step > 0 else 'task'} events", "EBUSY")
         if event.includes_guest:
             if self.mediated_vms:
                 raise MediatedError
             self.include_guest += 1
         if event.kind:
             self.exclusive[event.kind] = self.exclusive.get(event.kind, 0) + 1
+        if step:
+            self.exclusive_pmus[event.kind] = self.exclusive_pmus.get(event.kind, 0) + step
 
     def give(self, event: PerfEvent) -> None:
         if event.kind:
             self.exclusive[event.kind] -= 1
+        if step := _exclusive_step(event):
+            self.exclusive_pmus[event.kind] -= step
         if event.includes_guest:
             self.include_guest -= 1
 
@@ -73,6 +84,11 @@ class Reservations:
         self.mediated_vms -= 1
 
 
+def _exclusive_step(event: PerfEvent) -> int:
+    """``exclusive_event_init``: a PMU with PERF_PMU_CAP_EXCLUSIVE has task events (1) or CPU events (-1), not both."""
+    return (1 if event.task else -1) if event.kind in TRACERS else 0
+
+
 def host_event(
     model: LbrModel,
     pmu: Pmu,
@@ -83,7 +99,16 @@ def host_event(
     leader: PerfEvent | None,
 ) -> PerfEvent:
     """The event that these attributes ask for. Raises RefusedError with the kernel's errno."""
-    wanted = branch_filter(model, attr.branch, attr.privilege or ["user", "kernel"]) if attr.branch else None
+    if unknown := [level for level in attr.privilege if level not in PRIVILEGES]:
+        raise RefusedError(f"unknown privilege level {unknown[0]!r}")
+    if attr.config not in CONFIGS:
+        raise RefusedError(f"unknown counted event {attr.config!r}")
+    excluded = {"user": attr.exclude_user, "kernel": attr.exclude_kernel}
+    levels = tuple(level for level in PRIVILEGES if not excluded[level])
+    wanted = branch_filter(model, attr.branch, attr.privilege or list(levels)) if attr.branch else None
+    if wanted is None and attr.privilege:
+        levels = tuple(level for level in levels if level in attr.privilege)
+    _check_tracer(attr)
     event = PerfEvent(
         number,
         attr.event,
@@ -98,6 +123,9 @@ def host_event(
         listed=attr.config not in TRACERS,
         kind="lbr" if wanted else attr.config if attr.config in TRACERS else "",
         includes_guest=not attr.exclude_guest and attr.config != "pt",
+        levels=levels,
+        counts_host=not attr.exclude_host,
+        counts_guest=not attr.exclude_guest,
         period=attr.period,
         overflow_at=attr.period,
         task_data=wanted is not None and wanted.call_stack and (bool(attr.task) or rules.lbr_data_on_task),
@@ -108,6 +136,16 @@ def host_event(
     if not pmu.group_fits(event.leader, event if leader is not None else None):
         raise RefusedError("the group cannot be on even alone")
     return event
+
+
+def _check_tracer(attr: Open) -> None:
+    """The tracers of this model record nothing: an attribute that says what they record is refused, not ignored."""
+    if attr.config not in TRACERS:
+        return
+    levels = bool(attr.privilege) and set(attr.privilege) != set(PRIVILEGES)
+    excludes = attr.exclude_host or attr.exclude_user or attr.exclude_kernel
+    if attr.period or levels or excludes or (attr.exclude_guest and attr.config == "pt"):
+        raise RefusedError(f"{attr.config} has no period, levels or exclude bits here")
 
 
 def _join(event: PerfEvent, leader: PerfEvent) -> None:
@@ -138,6 +176,7 @@ def guest_counter(
         includes_guest=of_host,
         counts_for=vcpu,
         levels=tuple(levels),
+        counts_host=False,
         period=period,
         overflow_at=period,
     )

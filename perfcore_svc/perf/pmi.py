@@ -17,7 +17,7 @@ from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import NEVER
 from perfcore_svc.perf import lbr
-from perfcore_svc.perf.counting import counted
+from perfcore_svc.perf.counting import counted, counts_here
 from perfcore_svc.perf.event import TRACERS, PerfEvent
 from perfcore_svc.perf.guest_context import make_way, take_back
 from perfcore_svc.perf.state import PerfState
@@ -37,7 +37,7 @@ class PmiLine:
 
     def room(self, cpu: Cpu, privilege: str) -> int:
         """Branches of this level until the next overflow on this CPU, in the mode it is in."""
-        due = [e.overflow_at - counted(cpu, e) for e in self._periodic(cpu) if _counts(e, cpu, privilege)]
+        due = [e.overflow_at - counted(cpu, e) for e in self._periodic(cpu) if counts_here(cpu, e, privilege)]
         return min(due, default=NEVER)
 
     def enter_guest(self, cpu: Cpu) -> None:
@@ -93,9 +93,3 @@ def unthrottle(st: PerfState, before: int) -> None:
 def _overflows(event: PerfEvent) -> bool:
     """Neither BTS nor PT counts anything."""
     return event.period > 0 and event.kind not in TRACERS
-
-
-def _counts(event: PerfEvent, cpu: Cpu, privilege: str) -> bool:
-    if event.counts_for:
-        return bool(cpu.guest) and privilege in event.levels
-    return event.includes_guest or not cpu.guest

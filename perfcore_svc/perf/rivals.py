@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contract.errors import RefusedError
-from perfcore_svc.perf.event import PerfEvent
+from perfcore_svc.perf.event import TRACERS, PerfEvent
 
 
 class TakenError(RefusedError):
@@ -24,6 +24,17 @@ def check_first_come(events: Iterable[PerfEvent], event: PerfEvent) -> None:
     for other in events:
         if other.slot not in (None, event.slot) and _may_meet(event, other):
             raise TakenError(other.name)
+
+
+def check_installable(events: Iterable[PerfEvent], event: PerfEvent) -> None:
+    """``exclusive_event_installable``: raises RefusedError (EBUSY) for a second event of intel_pt or intel_bts in one
+    context, on one CPU or where either follows its task everywhere. Linux v5.3 to v7.1, kernel/events/core.c."""
+    if event.kind not in TRACERS:
+        return
+    for other in events:
+        meet = other.cpu == event.cpu or -1 in (other.cpu, event.cpu)
+        if meet and (other.kind, other.task) == (event.kind, event.task):
+            raise RefusedError(f"{other.name} has {event.kind} there already", "EBUSY")
 
 
 def _may_meet(a: PerfEvent, b: PerfEvent) -> bool:

@@ -52,6 +52,8 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-no-pdcm-v616": ("merged",),
     "mech-pinned-failure-takes-guest-v512": ("merged",),
     "mech-pinned-failure-takes-guest-v53": ("merged",),
+    "mech-counter-levels": ("merged", "fenced"),
+    "mech-exclusive-pmu": ("merged", "fenced"),
     "mech-pmi-version-4": ("merged",),
     "mech-reset-merged": ("merged", "v8"),
     "mech-select-between-vms-v616": ("merged",),

@@ -22,6 +22,7 @@ from contract.kernels import KERNELS
 from contract.spec import VM_MODELS
 from contract.x86 import BRANCH_KINDS, MASK64, LbrModel, lbr_model
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
+from perfcore_svc.perf.event import TRACERS
 
 MACHINES = st.builds(
     MachineSpec,
@@ -221,19 +222,28 @@ class _Actor:
         leads = not group or not draw(st.integers(0, 4))
         filters = st.lists(st.sampled_from(BRANCH_FILTERS), max_size=3, unique=True).map(tuple)
         branch = draw(st.one_of(st.just(("any",)), filters))
+        config = draw(st.one_of(st.just("general"), st.sampled_from(BRANCH_CONFIGS if branch else CONFIGS)))
+        traces = config in TRACERS
+        excludes = {
+            f"exclude_{what}": not traces and not draw(st.integers(0, 4)) for what in ("host", "user", "kernel")
+        }
+        levels = tuple(level for level in ("user", "kernel") if not excludes[f"exclude_{level}"])
+        if branch or (len(levels) == 2 and not traces):
+            levels = draw(EVENT_RINGS)
         return a.OpenEvent(
             self.register("h"),
             cpu=cpu,
             task=task,
             pinned=leads and draw(st.booleans()),
             branch=branch,
-            privilege=draw(EVENT_RINGS),
+            privilege=levels,
             disabled=draw(st.booleans()),
             group=group,
             exclusive=leads and not draw(st.integers(0, 3)),
-            config=draw(st.one_of(st.just("general"), st.sampled_from(BRANCH_CONFIGS if branch else CONFIGS))),
-            exclude_guest=draw(st.booleans()),
-            period=draw(PERIODS),
+            config=config,
+            exclude_guest=config != "pt" and draw(st.booleans()),
+            period=0 if traces else draw(PERIODS),
+            **excludes,
         )
 
     def guest(self) -> a.AnyStmt:

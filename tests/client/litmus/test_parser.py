@@ -281,7 +281,8 @@ def message(text: str) -> str:
         ("h1 = open cpu0 counter in h0 in h0;", "6:30: 'in' after 'in'"),
         (
             "h1 = open cpu0 counter disable;",
-            "6:24: expected ';', 'branch', 'counter', 'counting', 'disabled', 'exclude_guest', 'exclusive', 'flexible',"
+            "6:24: expected ';', 'branch', 'counter', 'counting', 'disabled', 'exclude_guest', 'exclude_host',"
+            " 'exclude_kernel', 'exclude_user', 'exclusive', 'flexible',"
             " 'in', 'kernel', 'period', 'pinned', 'user' or a name, found 'disable', did you mean 'disabled'?",
         ),
         ("s1 = state vm1/0;", "6:12: unknown vCPU 'vm1/0', did you mean 'vm0/0'?"),

@@ -46,10 +46,20 @@ def test_a_filter_without_a_level_means_both() -> None:
     assert host.perf.named["default"].slot == host.perf.named["both"].slot == 0
 
 
+def test_a_filter_without_a_level_has_those_that_are_not_excluded() -> None:
+    host = stage()
+    host.open("user", "any", privilege=["user"])
+    host.open("default", "any", privilege=[], exclude_kernel=True)
+    host.open("named", "any", privilege=["user", "kernel"], exclude_kernel=True)
+    slots = [host.perf.named[name].slot for name in ("user", "default", "named")]
+    assert slots[0] == slots[1] != slots[2] == 0
+
+
 def test_levels() -> None:
     host = stage()
     refused(host, "EINVAL", "x", "any", privilege=["hypervisor"])
-    assert host.open("plain", privilege=["hypervisor"]) == "", "without a branch stack nobody looks"
+    refused(host, "EINVAL", "x", privilege=["hypervisor"])
+    refused(host, "EINVAL", "x", privilege=["user", "root"])
 
 
 # LBR, BTS and PT -------------------------------------------------------------------------------------------
@@ -69,8 +79,6 @@ def test_lbr_bts_and_pt_shut_each_other_out_from_open_to_close(first: str, secon
     assert open_kind(host, "a", first, disabled=off) == ""
     if first == second:
         assert open_kind(host, "b", second, cpu=1) == ""
-        assert open_kind(host, "c", second) == ""
-        host.close("c")
         other = next(kind for kind in KINDS if kind != first)
         refused(host, "EBUSY", "d", *KINDS[other][0], config=KINDS[other][1])
     else:
@@ -79,6 +87,52 @@ def test_lbr_bts_and_pt_shut_each_other_out_from_open_to_close(first: str, secon
     for name in set(host.states()):
         host.close(name)
     assert open_kind(host, "b", second) == ""
+
+
+@pytest.mark.parametrize("config", ["cycels", "", "any"])
+def test_an_unknown_event_is_not_a_general_counter(config: str) -> None:
+    refused(stage(), "EINVAL", "x", config=config)
+
+
+PLACES = {
+    "cpu0": ("", 0),
+    "cpu1": ("", 1),
+    "t": ("t", -1),
+    "u": ("u", -1),
+    "t on cpu0": ("t", 0),
+    "t on cpu1": ("t", 1),
+}
+MEET = {("t", "t on cpu0"), ("t", "t on cpu1"), *((place, place) for place in PLACES)}
+"""Places of two events of one context that share a CPU."""
+
+
+@pytest.mark.parametrize("tracer", ["bts", "pt"])
+@pytest.mark.parametrize(("first", "second"), list(product(PLACES, repeat=2)))
+def test_an_exclusive_pmu_takes_tasks_or_cpus_and_one_event_a_place(tracer: str, first: str, second: str) -> None:
+    host = stage(cpus=2)
+    (task, cpu), (other, there) = PLACES[first], PLACES[second]
+    assert host.open("a", config=tracer, task=task, cpu=cpu) == ""
+    of_one_kind = bool(task) == bool(other)
+    if of_one_kind and not {(first, second), (second, first)} & MEET:
+        assert host.open("b", config=tracer, task=other, cpu=there) == ""
+    else:
+        refused(host, "EBUSY", "b", config=tracer, task=other, cpu=there)
+    for name in list(host.states()):
+        host.close(name)
+    assert host.open("c", config=tracer, task=other, cpu=there) == ""
+
+
+def test_the_core_pmu_is_not_exclusive() -> None:
+    host = stage(cpus=2)
+    assert [host.open("a"), host.open("b"), host.open("c", task="t")] == ["", "", ""]
+
+
+@pytest.mark.parametrize("bit", ["exclude_host", "exclude_user", "exclude_kernel"])
+@pytest.mark.parametrize("tracer", ["bts", "pt"])
+def test_what_a_tracer_cannot_follow_is_refused(tracer: str, bit: str) -> None:
+    refused(stage(), "EINVAL", "x", config=tracer, **{bit: True})
+    refused(stage(), "EINVAL", "x", config=tracer, period=10)
+    refused(stage(), "EINVAL", "x", config=tracer, privilege=["user"])
 
 
 @pytest.mark.parametrize("design", [V8, MERGED], ids=lambda d: d.name)

@@ -46,7 +46,7 @@ def test_an_nmi_in_the_middle_of_an_op_tells_how_far_it_got() -> None:
     host = periodic(3)
     exit_ = left(host.request(enter(1, 5)))
     assert (exit_.reason, exit_.values, exit_.partial) == ("nmi", [GuestValue()], 2)
-    assert host.machine.cpus[0].retired_guest == 3
+    assert host.machine.cpus[0].guest_kernel == 3
     assert overflows(host) == 1
     assert host.machine.cpus[0].guest == ""
 
