@@ -9,8 +9,6 @@ from client.check.world import NOT_THE_LBR, EventView, World, lbr_on
 from contract.trace import Access, ClaimChange, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
-_WANTING = ("ACTIVE", "INACTIVE")
-
 
 @dataclass(slots=True)
 class Loss:
@@ -43,7 +41,7 @@ class Recovers(Liveness):
             Access: "accesses that KVM answered, and whether it denied them",
             GuestMsr: "accesses that the hardware served to the guest",
             EventOpen: "host events that want the LBR",
-            EventChange: "host events that want the LBR, or wanted it until now; what a guest's event in ERROR lacked",
+            EventChange: "host events that want the LBR; what a guest's event in ERROR lacked",
             EventWaits: "what else an event lacks that perf could not put on",
             ClaimChange: "guests whose LBR user space stopped",
             GuestEvent: "guests that no event could be made for",
@@ -98,13 +96,11 @@ class Recovers(Liveness):
         return any(_wants(event, cpu) for event in self.world.events.values())
 
     def _others(self, r: EventOpen | EventChange | EventWaits) -> None:
-        """Whoever wants the LBR, or wanted it until now."""
         event = self.world.events[r.event]
         if guest := event.opened.guest:
             self._own(guest, event.refused)
-        was = isinstance(r, EventChange) and r.old in _WANTING and event.keeps_guests_off
         for loss in self.losses.values():
-            if loss.told and (_wants(event, loss.told.cpu) or (was and event.opened.cpu in (-1, loss.told.cpu))):
+            if loss.told and self._wanted(loss.told.cpu):
                 loss.told = None
 
     def _own(self, guest: str, why: str) -> None:

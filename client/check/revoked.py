@@ -6,7 +6,7 @@ from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.messages import EventCreated, EventState, Revoke, SchedIn
-from contract.trace import Delivery, Discard, GuestMsr, HostMsr, VmEntry
+from contract.trace import Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
 from contract.x86 import is_lbr_msr
 
 Standing = tuple[int, tuple[int, int] | None]
@@ -17,22 +17,24 @@ class RevokedMeansRevoked(Monitor):
     about = "once KVM has taken a Revoke its guest does not use the LBR"
     definition = Definition(
         text=(
-            "Once KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest does not use"
-            " the LBR: it does not enter with the LBR passed through or with DEBUGCTL.LBR set, and no access to an LBR"
-            " register is served."
+            "Once KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest does not use "
+            "the LBR: it does not enter with the LBR passed through or with DEBUGCTL.LBR set, no access to an LBR "
+            "register is served, and none of its branches is recorded. A guest that is in guest mode when KVM takes "
+            "the Revoke has to be forced out before it retires another branch into the LBR."
         ),
-        broken_by="An entry or an access of this kind after the Revoke was taken.",
-        evidence="An entry or an access after a Revoke was taken.",
+        broken_by="An entry, an access or a recorded guest branch of this kind after the Revoke was taken.",
+        evidence="An entry, an access or a guest branch after a Revoke was taken.",
         reads={
             Delivery: "which Revoke, and which news of a grant, KVM takes",
             Discard: "what KVM throws away, and so has not taken",
             VmEntry: "passthrough and DEBUGCTL.LBR",
             GuestMsr: "accesses that the hardware served to the guest",
             HostMsr: "accesses of KVM on behalf of a guest",
+            Retired: "branches of the guest, and whether they were recorded",
         },
         unseen=(
             "Designs that tell KVM of no grant: they have no Revoke. A Revoke that is lost is not taken; "
-            "revoke-completes sees it."
+            "revoke-completes sees it. A guest that stays in guest mode with its LBR on and retires no branch."
         ),
     )
 
@@ -86,6 +88,10 @@ class RevokedMeansRevoked(Monitor):
         if r.on_behalf and is_lbr_msr(self.world.model, r.msr):
             self._use(r.on_behalf, r.cpu, r.seq, True, "is served by the LBR")
 
+    def _retired(self, r: Retired) -> None:
+        if r.guest:
+            self._use(self.world.actors[r.actor], r.cpu, r.seq, r.recorded, "records branches")
+
     def _use(self, vcpu: str, cpu: int, seq: int, uses: bool, text: str) -> None:
         at = vcpu, self.world.hosts[cpu]
         if at not in self.revoked:
@@ -101,4 +107,5 @@ class RevokedMeansRevoked(Monitor):
         VmEntry: _entry,
         GuestMsr: _guest_msr,
         HostMsr: _host_msr,
+        Retired: _retired,
     }

@@ -36,7 +36,11 @@ _GROUPS = (
     (_VERBS, "a statement", frozenset({"WORD", "USER", "VCPU"})),
     (frozenset({"WORD", "NUMBER", "LBR", "DEPTH", "NOT", "LPAR"}), "an expression", frozenset[str]()),
     (frozenset({"OR", "XOR", "AND", "SHIFT", "PLUS", "MINUS", "TIMES", "MODULO"}), "an operator", frozenset[str]()),
-    (frozenset({"WORD", "USER", "VCPU", "NUMBER", "DURATION", "TRAP", "INVARIANT"}), "a value", frozenset[str]()),
+    (
+        frozenset({"WORD", "OPEN", "USER", "VCPU", "NUMBER", "DURATION", "TRAP", "INVARIANT"}),
+        "a value",
+        frozenset[str](),
+    ),
     (frozenset({"WORD", "USER", "VCPU"}), "an actor", frozenset[str]()),
     (frozenset({"WORD", "VCPU"}), "a task", frozenset[str]()),
     (frozenset({"EQUAL", "ORDER"}), "a comparison", frozenset[str]()),

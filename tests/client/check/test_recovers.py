@@ -251,6 +251,15 @@ def test_who_wanted_it_since_is_a_reason(steps: str, between: str) -> None:
     assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS;" + between + "vm0/0: z = rdmsr LBR_TOS;") == OPEN
 
 
+def test_a_group_that_wanted_it_since_is_a_reason() -> None:
+    """The sibling wants the LBR from the moment at which its leader is enabled; its own state says nothing."""
+    group = "host: l = open cpu0 pinned counter disabled; host: h1 = open cpu0 in l branch any;"
+    between = "host: enable l; host: disable l;"
+    steps = "vm0/0: y = rdmsr LBR_TOS;{between}vm0/0: z = rdmsr LBR_TOS;"
+    assert verdict(group + FREE + steps.format(between="")) == VIOLATED
+    assert verdict(group + FREE + steps.format(between=between)) == OPEN
+
+
 def test_another_guests_event_is_none() -> None:
     """It is made for vm0/1 on the other CPU, between the two denials of vm0/0."""
     other = "host: run vm0/1 on cpu1; vm0/1: wrmsr DEBUGCTL, LBR;"

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 import kvm_svc.endpoint
 from contract.design import Event
 from contract.messages import Revoke
-from contract.trace import AnyRecord, Delivery, GuestMsr, VmEntry
+from contract.trace import AnyRecord, Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.claim import Phase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -24,6 +25,7 @@ from tests.client.check.runs import (
     ordered,
     outcomes,
     play_late,
+    renumbered,
     scenario,
     trace,
 )
@@ -119,3 +121,71 @@ def test_stale_revoke_binds_nobody() -> None:
 
     assert isinstance(outcomes(records)["vm0/0:a"], int)
     assert finding(records, NAME).verdict == IDLE
+
+
+# Each kind of record ---------------------------------------------------------------------------------------
+
+
+def after_revoke(*more: AnyRecord) -> list[str]:
+    """What is violated if ``more`` happens once KVM has taken the Revoke of grant 1, and the guest is out."""
+    records = trace(ordered(USE + HOST), REVOKE_GP)
+    assert any(isinstance(r, Delivery) and r.message == "Revoke" for r in records)
+    changed = [*records[:-2], *(replace(record, time=records[-2].time) for record in more), *records[-2:]]
+    return [violation.text for violation in finding(renumbered(changed), NAME).violations]
+
+
+def branch(actor: int, *, guest: bool, recorded: bool) -> Retired:
+    return Retired(
+        cpu=0, actor=actor, guest=guest, branch="jmp", privilege="user", first=100, count=1, recorded=recorded
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "flagged"),
+    [
+        (VmEntry(0, "vm0/0", 1, False, 0), "enters with the LBR"),
+        (VmEntry(0, "vm0/0", 0, True, 0), "enters with the LBR"),
+        (VmEntry(0, "vm0/0", 0, False, 1), ""),
+        (GuestMsr(0, "vm0/0", False, MSR_LBR_TOS, 3, False), "reaches an LBR register"),
+        (HostMsr(0, "kvm", False, MSR_LBR_TOS, 3, on_behalf="vm0/0"), "is served by the LBR"),
+        (HostMsr(0, "perf", False, MSR_LBR_TOS, 3), ""),
+        (HostMsr(0, "kvm", True, IA32_DEBUGCTL, 1, on_behalf="vm0/0"), ""),
+    ],
+    ids=["entry with LBR", "entry passed through", "entry", "guest", "KVM for it", "perf", "KVM: DEBUGCTL"],
+)
+def test_each_use_after_a_revoke_and_its_neighbour(record: AnyRecord, flagged: str) -> None:
+    assert after_revoke(record) == ([f"vm0/0 {flagged} after grant 1 was revoked"] if flagged else [])
+
+
+def test_violated_by_a_guest_that_goes_on_recording() -> None:
+    actors = trace(ordered(USE + HOST), REVOKE_GP)[0].actors  # type: ignore[union-attr]
+    vcpu = actors.index("vm0/0")
+
+    assert after_revoke(branch(vcpu, guest=True, recorded=True)) == ["vm0/0 records branches after grant 1 was revoked"]
+    assert after_revoke(branch(vcpu, guest=True, recorded=False)) == []
+    assert after_revoke(branch(vcpu, guest=False, recorded=True)) == []
+
+
+def test_violated_where_a_guest_is_not_forced_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """KVM takes the Revoke, and leaves the guest in guest mode with its LBR on."""
+    running = scenario(
+        "vm0/0 { wrmsr DEBUGCTL, LBR; branch 4; branch 4; branch 4; branch 4; }"
+        "host { run vm0/0 on cpu0; advance 1us; advance 1us; h0 = open cpu0 pinned branch any; branch 3; }"
+    )
+    assert finding(trace(running, REVOKE_GP), NAME).verdict == HELD
+    monkeypatch.setitem(kvm_svc.endpoint._HANDLERS, Revoke, lambda hv, message: None)
+    texts = [violation.text for violation in finding(trace(running, REVOKE_GP), NAME).violations]
+
+    assert "vm0/0 records branches after grant 1 was revoked" in texts
+
+
+@pytest.mark.parametrize(("rule", "flagged"), [(None, True), ("R5", False)], ids=["taken", "discarded"])
+def test_a_revoke_that_kvm_throws_away_binds_nobody(rule: str | None, flagged: bool) -> None:
+    records = trace(ordered(USE + HOST), REVOKE_GP)
+    at = next(i for i, r in enumerate(records) if isinstance(r, Delivery) and r.message == "Revoke")
+    taken = records[at]
+    assert isinstance(taken, Delivery)
+    use = replace(VmEntry(0, "vm0/0", 1, False, 0), time=taken.time)
+    away = [] if rule is None else [Discard(taken.session, False, taken.n, "Revoke", rule, "stale", time=taken.time)]
+
+    assert bool(finding(renumbered([*records[: at + 1], *away, use]), NAME).violations) == flagged
