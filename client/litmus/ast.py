@@ -198,7 +198,8 @@ class StateOf(Stmt, frozen=True):
 
 
 class HostBranch(Stmt, frozen=True):
-    """``branch 8 on cpu0;`` ``branch 8 call user on cpu1;`` (kind and privilege default to jmp, kernel)"""
+    """``branch 8 on cpu0;`` ``branch 8 call user on cpu1;`` (kind and privilege default to jmp, kernel). Text without a
+    CPU means the only one; ``cpu`` is -1, which is invalid, where there are more."""
 
     count: int
     cpu: int = 0

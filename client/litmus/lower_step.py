@@ -85,7 +85,7 @@ class StatementReader:
         return a.StateOf(register, self.places.mark((*path, "event"), what))
 
     def branch(self, node: Node, guest: bool, path: Path) -> a.AnyStmt:
-        verb, amount, *options = node.children
+        _, amount, *options = node.children
         self.places.mark((*path, "count"), cast(Token, amount))
         count = numeral(cast(Token, amount), self.places)
         kind, privilege, cpu = "jmp", "kernel", -1
@@ -110,9 +110,7 @@ class StatementReader:
             if "cpu" in seen:
                 self.places.fail(seen["cpu"], "a guest's branches name no CPU: they retire where its vCPU runs")
             return a.GuestBranch(count, kind, privilege)
-        if cpu < 0 and self.cpus != 1:
-            self.places.fail(cast(Token, verb), f"branch needs 'on cpuN': the machine has {self.cpus} CPUs")
-        return a.HostBranch(count, max(cpu, 0), kind, privilege)
+        return a.HostBranch(count, 0 if self.cpus == 1 and cpu < 0 else cpu, kind, privilege)
 
     def advance(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         token = tokens(node)[1]

@@ -3,6 +3,8 @@ together and looks for every keyword of the grammar."""
 
 from __future__ import annotations
 
+import re
+
 from client.litmus.msr import BITS, LBR_STACK, SPELLINGS
 from client.litmus.text import UNITS
 from client.litmus.words import CONFIGS, EVENT_STATES, FIELDS, INVARIANTS, VERDICTS
@@ -120,6 +122,7 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+_NTH = re.compile(r"v[0-9]+")
 WORDS: dict[str, tuple[str, ...]] = {
     "LBR models": tuple(LBR_MODELS),
     "kernels": tuple(KERNELS),
@@ -131,7 +134,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "bits of MSRs": tuple(BITS),
     "states of events": EVENT_STATES,
     "words of registers": ("#GP", "#DE", "ok", "EOF", "none", "skipped", "an errno (EBUSY)"),
-    "fields of registers": tuple(dict.fromkeys(field for fields in FIELDS.values() for field in fields)),
+    "fields of registers": (
+        *dict.fromkeys(f for fields in FIELDS.values() for f in fields if not _NTH.fullmatch(f)),
+        "v0, v1, ...",
+    ),
     "verdicts": VERDICTS,
     "invariants": INVARIANTS,
     "units of time": tuple(UNITS),

@@ -15,8 +15,12 @@ from client.litmus.words import actor_kind, hint, is_name, quote, unknown
 from contract.control import MachineSpec
 from contract.errors import InputError
 from contract.kernels import KERNELS
+from contract.provenance import ACTOR_LIMIT
 from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, PMU_VERSION_LIMIT, VM_MODELS
 from contract.x86 import LBR_MODELS, MASK64, LbrModel, lbr_model
+
+TASKS_LIMIT = ACTOR_LIMIT - 1
+"""The idle task is an actor, too."""
 
 
 def validate(scenario: a.Scenario) -> None:
@@ -47,7 +51,13 @@ class _Checker:
         self.hosts()
         self.names("task", scenario.tasks)
         self.names("vm", [vm.name for vm in scenario.vms])
+        tasks = len(scenario.tasks)
+        if tasks > TASKS_LIMIT:
+            self.fail(f"more than {TASKS_LIMIT} tasks", "task", TASKS_LIMIT)
         for i, vm in enumerate(scenario.vms):
+            tasks += vm.vcpus
+            if tasks > TASKS_LIMIT:
+                self.fail(f"more than {TASKS_LIMIT} tasks, with a thread for each vCPU", "vm", i)
             self.within("vcpus", vm.vcpus, 1, MAX_VCPUS, "vm", i, "vcpus")
             self.within("pmu", vm.pmu, 0, PMU_VERSION_LIMIT, "vm", i, "pmu")
             if vm.model not in VM_MODELS:

@@ -111,6 +111,8 @@ class StepChecker:
             case a.StateOf():
                 self.event(stmt.event, actor, known, path)
             case a.HostBranch():
+                if stmt.cpu < 0:
+                    self.fail(f"branch needs 'on cpuN': the machine has {self.cpus} CPUs", *path)
                 self.cpu(stmt.cpu, path)
                 self.branch(stmt, path)
             case a.GuestBranch():

@@ -30,6 +30,12 @@ def test_they_stand_before_or_behind_the_condition() -> None:
     assert parse(format_scenario(story)) == story
 
 
+def test_open_is_a_verdict_and_a_statement() -> None:
+    story = parse("LBR x expect open recovers; forall (invariant recovers = open)")
+    assert story.expects == [a.Expect("open", ("recovers",))]
+    assert story.final == a.Final("forall", a.Compare(a.Invariant("recovers"), "=", a.Word("open")))
+
+
 def test_in_python() -> None:
     story = Story("x", vms=[VmSpec("vm0")]).expect("violated", "no-loss", "no-leak", under=("v7", "merged")).scenario()
     assert story.expects == EXPECTS[:1]

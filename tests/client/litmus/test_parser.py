@@ -382,6 +382,15 @@ def test_errors_after_the_blocks(end: str, expected: str) -> None:
         ("", "1:1: expected 'LBR', found the end of the text"),
         ("LBR read", "1:5: expected a name, found 'read', a reserved word"),
         ("LBR x machine { cpus = 0; }", "1:24: cpus = 0 is impossible, expected 1 to 64"),
+        ("LBR x machine { cpus = 4096; } host { branch 8; }", "1:24: cpus = 4096 is impossible, expected 1 to 64"),
+        (
+            f"LBR x\ntask {', '.join(f't{i}' for i in range(4096))};",
+            f"2:{len('task ' + ', '.join(f't{i}' for i in range(4095)) + ', ') + 1}: more than 4095 tasks",
+        ),
+        (
+            f"LBR x\ntask {', '.join(f't{i}' for i in range(4094))};\nvm v {{ vcpus = 2; }}",
+            "3:4: more than 4095 tasks, with a thread for each vCPU",
+        ),
         (
             "LBR x machine { depth = 7; }",
             "1:25: depth 7 is impossible on skylake, expected a power of two from 2 to 32",
