@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from contract.messages import PROTOCOL_VERSION
 from contract.trace import AnyRecord, TraceLog
 
 PROBE_TIMEOUT = 0.5
+KNOCK_TIMEOUT = 1.0
 EXIT_TIMEOUT = 1.0
 """Seconds from the end of a process's sockets to the end of the process."""
 
@@ -69,6 +71,28 @@ def _as_told(broken: BrokenCallError, services: dict[str, Service], ends: Ends) 
     return SystemFailedError(service, reason)
 
 
+def knock(address: str, *, met: bool) -> str:
+    """A plain connect() to a service that is unavailable, in words. A stopped process still listens; only an address
+    that refuses is one whose process has died, where it has answered before (``met``)."""
+    try:
+        if address.startswith("unix:"):
+            with socket.socket(socket.AF_UNIX) as plain:
+                plain.settimeout(KNOCK_TIMEOUT)
+                plain.connect(address.removeprefix("unix:"))
+        else:
+            name, _, port = address.rpartition(":")
+            socket.create_connection((name.strip("[]"), int(port)), KNOCK_TIMEOUT).close()
+    except socket.gaierror as error:
+        return f"cannot resolve the name of {address}: {error.strerror}"
+    except (ConnectionRefusedError, FileNotFoundError):
+        return f"{'died, nothing' if met else 'nothing'} listens at {address}"
+    except TimeoutError:
+        return f"does not answer at {address}"
+    except OSError as error:
+        return f"cannot be reached at {address}: {error.strerror}"
+    return f"does not answer at {address}"
+
+
 def recover(log: TraceLog, services: Iterable[Service]) -> None:
     """Append what follows our records without a gap."""
     begun = [service for service in services if service.run]
@@ -90,10 +114,13 @@ def _probe(service: Service, ends: Ends) -> str:
     """What is wrong with a service; "" if it answers."""
     if end := ends(service.name, 0):
         return end
+    fresh = service.again()  # The channel of the call can be broken where the service is well.
     try:
-        service.info(PROBE_TIMEOUT)
+        fresh.info(PROBE_TIMEOUT)
     except grpc.RpcError as error:
         return _symptom(service, error, ends)
+    finally:
+        fresh.close()
     return ""
 
 
@@ -104,5 +131,5 @@ def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
     if code in _ENDING and (end := ends(service.name, EXIT_TIMEOUT)):
         return end
     if code is grpc.StatusCode.UNAVAILABLE:
-        return f"{'died, nothing' if service.met else 'nothing'} listens at {service.address}"
+        return knock(service.address, met=service.met)
     return f"no service of ours at {service.address}: {code.name}: {error.details()}"

@@ -15,6 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.errors import LbrlabError, RefusedError
+from contract.spec import CPUS_LIMIT
 from contract.trace import AnyRecord, TraceLog
 from contract.wire.codec import from_proto, to_proto
 from contract.wire.errors import WireValueError
@@ -25,6 +26,7 @@ from contract.wire.refusal import CLOCK, ERRNO
 from lbrlab.v1 import info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, trace_pb2
 
 _RESULTS: dict[str, type[msgspec.Struct]] = {struct.__name__: struct for struct in AnyResult.__args__}
+DETAILS_LIMIT = 2000
 LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
 CONTROLS: dict[str, tuple[ServiceDescriptor, tuple[type[msgspec.Struct], ...]]] = {
     "perfcore": (perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"], AnyPerfCommand.__args__),
@@ -38,6 +40,19 @@ class RefusedCallError(RefusedError):
     def __init__(self, message: str, errno: str, clock: int) -> None:
         super().__init__(message, errno)
         self.clock = clock
+
+
+def printable(text: str) -> str:
+    """Text of a service, with control characters escaped: it goes to a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:DETAILS_LIMIT])
+
+
+def sound(record: AnyRecord) -> AnyRecord:
+    """The record. Raises WireValueError where it names a CPU that no machine has, or a time below 0."""
+    cpu = getattr(record, "cpu", 0)
+    if not (-1 <= cpu < CPUS_LIMIT and record.time >= 0):
+        raise WireValueError(f"record {record.seq}: cpu = {cpu}, time = {record.time}")
+    return record
 
 
 class BrokenCallError(LbrlabError):
@@ -71,6 +86,10 @@ class Service:
         self._info = self._method(info_pb2.DESCRIPTOR.services_by_name["InfoService"], "GetInfo")[0]
         self._trace = self._method(trace_pb2.DESCRIPTOR.services_by_name["TraceService"], "GetTrace")[0]
 
+    def again(self) -> Service:
+        """The same service over a channel of its own."""
+        return Service(self.kind, self.address, self.name, self.host, self.owner)
+
     def _method(self, service: ServiceDescriptor, name: str) -> tuple[Callable[..., Any], type[Message]]:
         method = service.methods_by_name[name]
         request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
@@ -98,8 +117,12 @@ class Service:
     def _failed(self, error: Any) -> LbrlabError:
         metadata = dict(error.trailing_metadata() or ())
         code, details = error.code(), error.details() or ""
+        details = printable(details)
         if ERRNO in metadata:
-            return RefusedCallError(details, metadata[ERRNO], int(metadata[CLOCK]))
+            clock = str(metadata.get(CLOCK, ""))
+            if not (clock.isascii() and clock.isdigit()):
+                return BrokenCallError(self.name, code, f"refused without a clock ({CLOCK} = {clock!r}): {details}")
+            return RefusedCallError(details, metadata[ERRNO], int(clock))
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             return RefusedError(details)
         return BrokenCallError(self.name, code, details)

@@ -192,7 +192,7 @@ class GrpcWire:
         if not (self._configured or isinstance(command, ConfigurePerf)):
             raise RefusedError(*UNCONFIGURED)
         from client.drive.autopsy import examine, follow, recover
-        from client.drive.grpc_service import BrokenCallError, RefusedCallError, result_of
+        from client.drive.grpc_service import BrokenCallError, RefusedCallError, printable, result_of, sound
         from contract.wire.records import record_from_proto
 
         services, log = self._connect(), self.log
@@ -210,8 +210,14 @@ class GrpcWire:
         if isinstance(command, ConfigurePerf | ConfigureKvm):
             service.run = response.stamp.run
         expected = log.clock + 1
-        if not follow(log, list(map(record_from_proto, response.records))) or response.stamp.clock != log.clock:
+        try:
+            records = [sound(record_from_proto(record)) for record in response.records]
+            result = result_of(response)
+        except InputError as error:
+            self._failure = SystemFailedError(name, f"its answer cannot be read: {printable(str(error))}")
+            raise self._failure from None
+        if not follow(log, records) or response.stamp.clock != log.clock:
             self._failure = SystemFailedError(name, f"its records do not follow ours, expected one numbered {expected}")
             raise self._failure
         log.now = response.stamp.now_ns
-        return result_of(response)
+        return result

@@ -95,7 +95,9 @@ class _Player:
     def _advance(self, ms: float) -> None:
         ns = round(ms * MS) - self.log.now
         if ns > 0:
-            self.core.command(Advance(ns))
+            until = self.core.log.now + ns
+            while self.core.log.now < until:
+                self.core.command(Advance(until - self.core.log.now))
             self.log.records.clear()
 
     def _operate(self, op: RecordedOp) -> int:

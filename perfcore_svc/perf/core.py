@@ -186,11 +186,12 @@ class Perf:
 
     # Time ------------------------------------------------------------------------------------------------
 
-    def advance(self, ns: int, guest_moved: Callable[[], None]) -> None:
+    def advance(self, ns: int, guest_moved: Callable[[], None]) -> bool:
         """Time goes on; see ``rotation.advance``."""
         before = self.machine.log.now
-        rotation.advance(self.state, before + ns, guest_moved)
+        done = rotation.advance(self.state, before + ns, guest_moved)
         unthrottle(self.state, before)
+        return done
 
     def set_mux_interval(self, ns: int, cpu: int, phase: int) -> None:
         """The timers of these CPUs start anew with the new interval; the same value changes nothing (1.12)."""

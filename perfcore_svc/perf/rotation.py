@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
@@ -11,21 +12,28 @@ from perfcore_svc.perf.rules import RotationRule
 from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import ctx_sched_out, next_tick, sched_in
 
+TICKS_AT_ONCE = 2000
+"""Ticks that one command fires: some 0.1 s of work."""
 
-def advance(st: PerfState, until: int, guest_moved: Callable[[], None]) -> None:
+
+def advance(st: PerfState, until: int, guest_moved: Callable[[], None]) -> bool:
     """Let virtual time go on to ``until`` nanoseconds, firing the timers on the way in the order of time, then of
-    CPU. ``guest_moved`` is called right after a tick that took a guest's event off or put one on."""
-    while True:
+    CPU. ``guest_moved`` is called right after a tick that took a guest's event off or put one on. False where it stops
+    before ``until``: TICKS_AT_ONCE have fired, and all others of that moment."""
+    for tick in count():
         due = [pc for pc in st.cpus if 0 <= pc.tick_at <= until]
         if not due:
             break
         pc = min(due, key=lambda c: (c.tick_at, c.index))
+        if tick >= TICKS_AT_ONCE and pc.tick_at > st.machine.log.now:
+            return False
         st.machine.log.now = pc.tick_at
         st.machine.interrupt(st.machine.cpus[pc.index])
         pc.tick_at = next_tick(st, pc) if rotate_context(st, pc) else -1
         if any(event.guest for event in st.changed.values()):
             guest_moved()
     st.machine.log.now = until
+    return True
 
 
 def rotate_context(st: PerfState, pc: PerfCpu) -> bool:

@@ -118,6 +118,15 @@ def test_a_service_that_hangs(victim: str) -> None:
         assert is_prefix_of_the_truth(pair.wire, goes_on)
 
 
+def test_a_kvm_that_hangs_is_not_said_to_have_died() -> None:
+    """With the default timeout, which is as long as the transport takes to give the connection up."""
+    with Pair() as pair:
+        begin(pair.wire)
+        pair.kvm.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(SystemFailedError, match=r"^kvm: does not answer at unix:"):
+            goes_on(pair.wire)
+
+
 def test_a_service_that_hangs_before_the_first_call() -> None:
     with pair_that_ends() as pair:
         pair.kvm.process.send_signal(signal.SIGSTOP)

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from client.drive.pair import Pair
+from client.drive.grpc_service import Service
+from client.drive.pair import Child, Pair
 from contract.errors import SystemFailedError
 
 
@@ -26,6 +28,57 @@ def test_a_service_that_cannot_start_is_named_with_its_last_words() -> None:
 def test_an_impossible_address() -> None:
     last_words = r"^kvm: exited with 1: .*event=cannot-listen address=unix:/nowhere/x"
     with pytest.raises(SystemFailedError, match=last_words), Pair(flags={"kvm": ["--listen", "unix:/nowhere/x"]}):
+        pass
+
+
+def test_a_second_service_on_one_socket_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    first = Child("perfcore", "perfcore_svc.service.main", [], str(tmp_path))
+    first.wait_ready(time.monotonic() + 10)
+    second = Child("perfcore", "perfcore_svc.service.main", [], str(tmp_path))
+    with pytest.raises(SystemFailedError, match=r"exited with 1: .*another service listens at unix:"):
+        second.wait_ready(time.monotonic() + 10)
+    second.see_off(time.monotonic() + 2)
+    service = Service("perfcore", first.address)
+    answer = service.info(5).service
+    service.close()
+    first.ask_to_stop()
+    first.see_off(time.monotonic() + 2)
+    third = Child("perfcore", "perfcore_svc.service.main", [], str(tmp_path))
+    third.wait_ready(time.monotonic() + 10)
+    third.ask_to_stop()
+    third.see_off(time.monotonic() + 2)
+
+    assert answer == "perfcore"
+
+
+BUSY = """
+import argparse, asyncio
+from contract.wire import bootstrap
+bootstrap.END_LIMIT = 0.1
+async def main():
+    bootstrap.Process("perfcore", argparse.Namespace(), [])._catch_signals()
+    print("busy", flush=True)
+    while True:
+        pass
+asyncio.run(main())
+"""
+
+
+def test_a_service_whose_event_loop_is_busy_ends_all_the_same() -> None:
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None
+        assert busy.stdout.readline() == b"busy\n"
+        busy.terminate()
+
+        assert busy.wait(10) == 1
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "1e9"])
+def test_a_timeout_that_makes_no_sense(value: str) -> None:
+    with (
+        pytest.raises(SystemFailedError, match=r"^kvm: exited with 2: .*--answer-timeout: expected seconds"),
+        Pair(flags={"kvm": ["--answer-timeout", value]}),
+    ):
         pass
 
 
@@ -45,7 +98,8 @@ def test_ctrl_c_leaves_no_process() -> None:
 
 PARENT = """
 import json, sys
-from client.drive.pair import Pair
+from client.drive.grpc_service import Service
+from client.drive.pair import Child, Pair
 with Pair() as pair:
     print(json.dumps([pair.perfcore.process.pid, pair.kvm.process.pid]), flush=True)
     sys.stdin.read()

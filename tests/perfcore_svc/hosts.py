@@ -81,7 +81,9 @@ class Host(HostCore):
         return counted.enabled, counted.running
 
     def advance(self, ns: int) -> None:
-        self.do(Advance(ns))
+        until = self.perf.state.now + ns
+        while self.perf.state.now < until:
+            assert self.command(Advance(until - self.perf.state.now)) in (Done(), Done(errno="EINPROGRESS"))
 
     def tick(self, times: int = 1) -> None:
         """On to the next point of the multiplex timer's grid on cpu0, as often as said; a tick due there fires."""
