@@ -10,19 +10,22 @@ from typing import Any
 
 import pytest
 
+from client.check.judge import Finding
+from client.check.verdict import Verdict
 from client.claims import CLAIMS, Claim, claim
-from client.claims.claim import Check, Lab
+from client.claims.claim import Check, Lab, Run
 from client.claims.denial import stall_ns
 from client.claims.policies import InOrder
 from client.drive.flight import Flight
+from client.litmus import Scenario
 from client.run_file import load_run
 from client.tape.decisions import Deliver, Step
 from contract.errors import RefusedError
 from contract.messages import Hello
-from contract.trace import HostWait, Send
+from contract.trace import AnyRecord, End, HostWait, HostWake, Send
 from perfcore_svc.perf import core, opening
 from perfcore_svc.perf.event import PerfEvent
-from tests.designs import DESIGNS
+from tests.designs import DESIGNS, MERGED
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 FINDINGS = {"C3": 1, "C4": 2, "C9": 1, "C10": 12, "C12": 2, "C17": 1, "C20": 1, "C23": 2}
@@ -139,6 +142,45 @@ def test_the_figures_of_the_page_are_those_of_the_run() -> None:
 def test_only_a_host_that_waits_stalls(design: str, stalls: bool) -> None:
     run = Lab(None).play("c24-notifier-is-lost-or-late", design, faults=("drop:Ack:1",))
     assert (stall_ns(run) > 0) == bool(run.of(HostWait)) == stalls
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "agrees"),
+    [
+        ({"no-loss": "held", "no-leak": "held"}, True),
+        ({"no-loss": "held", "no-leak": "not exercised"}, True),
+        ({"no-loss": "not exercised", "no-leak": "not exercised"}, False),
+        ({"no-loss": "held", "no-leak": "violated"}, False),
+        ({"no-loss": "not exercised", "no-leak": "violated"}, False),
+    ],
+)
+def test_nothing_is_held_that_nothing_exercised(verdicts: dict[str, str], agrees: bool) -> None:
+    findings = [Finding(name, verdict, []) for name, verdict in verdicts.items()]
+    run = Run(Scenario("x"), MERGED, [], Verdict("held", "", findings, {}, None, {}), None)
+    assert run.holds("no-loss", "no-leak").agrees is agrees
+    assert run.holds().agrees is agrees
+
+
+@pytest.mark.parametrize(
+    ("records", "stall"),
+    [
+        ([End({}, time=100)], 0),
+        ([HostWait("a", [1], time=10), HostWake("a", "acknowledged", time=25), End({}, time=100)], 15),
+        ([HostWait("a", [1], time=10), End({}, time=100)], 90),
+        (
+            [
+                HostWait("a", [1], time=10),
+                HostWait("b", [2], time=20),
+                HostWake("a", "acknowledged", time=25),
+                End({}, time=100),
+            ],
+            80,
+        ),
+    ],
+)
+def test_who_waits_still_at_the_end_has_waited_so_long(records: list[AnyRecord], stall: int) -> None:
+    run = Run(Scenario("x"), MERGED, records, Verdict("held", "", [], {}, None, {}), None)
+    assert stall_ns(run) == stall
 
 
 def test_threads_in_a_given_order_wait_for_what_is_in_flight() -> None:

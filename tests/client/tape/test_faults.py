@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -48,10 +48,23 @@ def test_errors_say_which_part(text: str, expected: str) -> None:
     assert error.value.place == f"--fault {text}"
 
 
-@given(st.text())
-def test_any_text_is_a_fault_or_an_input_error(text: str) -> None:
-    with contextlib.suppress(InputError):
-        assert parse_fault(text).which >= 1
+KINDS = st.one_of(st.sampled_from([*FaultKind, "take", "Drop", ""]), st.text(max_size=4))
+MESSAGES = st.one_of(st.sampled_from([*MESSAGE_KINDS, "revoke", ""]), st.text(max_size=4))
+NUMBERS = st.one_of(
+    st.integers(-2, 1_000_002).map(str), st.sampled_from(["", "0", "007", "1000000", "00000001", "²"]), st.text()
+)
+
+
+@given(KINDS, MESSAGES, NUMBERS, st.sampled_from([":", ":", ":", "", "::", " "]))
+def test_a_text_is_a_fault_where_all_of_its_parts_are_right(kind: str, message: str, number: str, colon: str) -> None:
+    text = f"{kind}{colon}{message}:{number}"
+    known = colon == ":" and kind in list(FaultKind) and message in MESSAGE_KINDS
+    if known and re.fullmatch("[0-9]{1,7}", number) and 1 <= int(number) <= 1_000_000:
+        assert parse_fault(text) == Fault(FaultKind(kind), message, int(number))
+    else:
+        with pytest.raises(InputError) as error:
+            parse_fault(text)
+        assert error.value.place == f"--fault {text}"
 
 
 def test_absurd_numbers() -> None:
