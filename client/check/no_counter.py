@@ -52,7 +52,8 @@ class NoCounter(Monitor):
                 self.violated(r.seq, f"{event.opened.name} causes a PMI", event.opened.seq)
 
     def _counter(self, r: CounterEvent) -> None:
-        self.counting.add(r.vcpu)
+        if r.what != "failed":
+            self.counting.add(r.vcpu)
 
     def _guest_pmi(self, r: GuestPmi) -> None:
         if r.vcpu not in self.counting:

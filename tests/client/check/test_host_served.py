@@ -142,3 +142,26 @@ def test_what_perf_put_back_is_not_due() -> None:
 
     assert any(isinstance(r, LbrRestore) and any(r.image.from_ip) for r in records)
     assert finding(records, NAME).verdict == HELD
+
+
+@pytest.mark.parametrize(
+    ("steps", "head"),
+    [
+        ("host: h0 = open cpu0 branch any; host: branch 3; host: run t0 on cpu0; host: branch 1;", "task t0;"),
+        (
+            "host: h0 = open cpu0 branch call_stack user; host: a = open task t0 branch call_stack user;"
+            "host: b = open task t1 branch call_stack user; host: run t0 on cpu0; host: branch 2 call user;"
+            "host: run t1 on cpu0; host: branch 3 call user; host: run t0 on cpu0;",
+            "task t0; task t1;",
+        ),
+        ("host: h0 = open cpu0 branch call_stack user; host: branch 3 call user; host: branch 1 return user;", ""),
+    ],
+    ids=["cleared at a switch", "another stack put back", "popped by a return"],
+)
+def test_what_a_ring_of_the_hosts_own_would_not_have_is_not_due(steps: str, head: str) -> None:
+    """Perf itself clears the ring, or loads it; and in call-stack mode returns take entries away."""
+    machine = f"machine {{ cpus = 1; depth = 8; }}\n{head}"
+    records = trace(ordered(steps + SAMPLE, actors="host", head=machine), MERGED)
+
+    assert any(isinstance(r, SampleTaken) for r in records)
+    assert finding(records, NAME).verdict == HELD

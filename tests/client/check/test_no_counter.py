@@ -135,3 +135,13 @@ def test_another_vcpus_counter_explains_nothing(monkeypatch: pytest.MonkeyPatch)
     assert found.verdict == VIOLATED
     assert {v.text.split()[0] for v in found.violations if v.seq > counting} == {"vm0/1"}
     assert any(isinstance(r, GuestPmi) and r.vcpu == "vm0/0" and r.seq > counting for r in records)
+
+
+@pytest.mark.parametrize(("what", "verdict"), [("created", HELD), ("resumed", HELD), ("failed", VIOLATED)])
+def test_a_counter_that_could_not_be_made_explains_nothing(what: str, verdict: str) -> None:
+    """The guest's PMI comes of an event that counts for it."""
+    records = trace(ordered(USE + COUNT), REVOKE_GP)
+    assert any(isinstance(r, GuestPmi) for r in records)
+    changed = [replace(r, what=what) if isinstance(r, CounterEvent) else r for r in records]
+
+    assert finding(changed, NAME).verdict == verdict

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 import perfcore_svc.perf.lbr
 from contract.design import Design, Event, Save
-from contract.trace import Access, AnyRecord, VmEntry
+from contract.provenance import branch_base
+from contract.trace import Access, AnyRecord, GuestMsr, Setup, VmEntry
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
@@ -87,3 +88,23 @@ def test_violated_by_the_host_beside_the_guest() -> None:
 
     assert isinstance(record, VmEntry)
     assert "a host branch (vm0/0) in it" in violation.text
+
+
+@pytest.mark.parametrize(
+    ("actor", "guest", "verdict"), [("", False, VIOLATED), ("vm1/0", True, VIOLATED), ("vm0/1", True, HELD)]
+)
+def test_a_read_that_is_passed_through(actor: str, guest: bool, verdict: str) -> None:
+    """Nothing foreign was there at the entry, and the read gives it all the same; a branch of one's own VM is none."""
+    head = "machine { cpus = 2; depth = 8; }\nvm vm0 { vcpus = 2; lbr = on; }\nvm vm1 { lbr = on; }"
+    steps = "host: run vm1/0 on cpu0; vm1/0: wrmsr DEBUGCTL, LBR; vm1/0: branch 2; " + USE
+    records = trace(ordered(steps, actors="host, vm0/0, vm1/0", head=head), MERGED)
+    setup = records[0]
+    assert isinstance(setup, Setup)
+    at, read = [(i, r) for i, r in enumerate(records) if isinstance(r, GuestMsr)][-1]
+    assert finding(records, NAME).verdict == HELD
+
+    value = branch_base(setup.actors.index(actor), guest, "jmp", "user")
+    records[at] = replace(read, value=value)
+    found = finding(records, NAME)
+    assert found.verdict == verdict
+    assert [v.seq for v in found.violations] == [read.seq] * (verdict == VIOLATED)
