@@ -130,11 +130,13 @@ def _of_list(field: FieldDescriptor, rules: Any, kinds: set[str], get: Callable[
     _expect_none(kinds - {"map" if is_map else "repeated"}, field)
     counts = {"min_items": "gte", "max_items": "lte", "min_pairs": "gte", "max_pairs": "lte"}
     parts = {rule.name: value for rule, value in own.ListFields()}
-    _expect_none(set(parts) - {*counts, "items", "keys", "values"}, field)
+    _expect_none(set(parts) - {*counts, "unique", "items", "keys", "values"}, field)
     for name, bound in counts.items():
         if name in parts:
             within = _BOUNDS[bound](parts[name])
             yield lambda message, within=within: within(len(get(message)))  # type: ignore[misc]
+    if parts.get("unique"):
+        yield lambda message: len(set(get(message))) == len(get(message))
     if is_map:
         of_key, of_value = (
             _of_scalar(field, getattr(own, part), {rule.name for rule, _ in getattr(own, part).ListFields()})

@@ -9,10 +9,19 @@ from hypothesis import given, settings
 
 from contract.wire.field_rules import keeps_rules, too_long
 from contract.wire.status import CallError, parse
-from lbrlab.v1 import contract_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
+from lbrlab.v1 import (
+    contract_pb2,
+    control_pb2,
+    info_pb2,
+    kvm_control_pb2,
+    lease_pb2,
+    machine_pb2,
+    perf_control_pb2,
+    trace_pb2,
+)
 from tests.integration.test_fuzz_control import messages
 
-FILES = contract_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
+FILES = contract_pb2, control_pb2, lease_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
 TYPES = [d for file in FILES for d in file.DESCRIPTOR.message_types_by_name.values()]
 
 
