@@ -17,11 +17,9 @@ from contract.trace import (
     Statement,
     VmEntry,
 )
-from perfcore_svc.perf import sched, walk
-from perfcore_svc.perf.context import PerfCpu
-from perfcore_svc.perf.event import FLEXIBLE, PINNED
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf import sched
 from perfcore_svc.revocation import Revocations
+from tests.client.check.mutations.precedence import task_first
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -246,20 +244,10 @@ def test_what_the_guest_brought_about_is_judged_where_it_goes_on() -> None:
     assert isinstance(first(trace(story, MERGED), NAME)[1], VmEntry)
 
 
-def backwards(st: PerfState, pc: PerfCpu) -> None:
-    """``perf_event_sched_in`` with the task before the CPU."""
-    pc.task_ctx = st.tasks.get(st.machine.cpus[pc.index].task)
-    for event_class in (PINNED, FLEXIBLE):
-        for ctx in (pc.task_ctx, pc.ctx):
-            if ctx is not None and ctx.events and not ctx.is_active & event_class:
-                ctx.is_active |= event_class
-                walk._walk(st, pc, ctx, event_class)
-
-
 def test_violated_by_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """Held with the walk as it is. The loser is in ERROR, and did want the LBR until just now."""
     assert finding(trace(ordered(USE + HOST), REVOKE_GP), NAME).verdict == HELD
-    monkeypatch.setattr(sched, "sched_in", backwards)
+    monkeypatch.setattr(sched, "sched_in", task_first)
 
     records = trace(ordered(USE + HOST), REVOKE_GP)
     assert told(records) == ["vlbr:vm0/0 (task-pinned) has the LBR of cpu0, h0 (CPU-pinned) is ERROR"]
@@ -376,7 +364,7 @@ def test_a_sibling_wants_nothing_while_its_leader_is_in_error() -> None:
 def test_a_sibling_of_a_group_that_has_just_lost_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     group = "host: l = open cpu0 pinned counter; host: h = open cpu0 in l branch any;"
     assert finding(trace(ordered(USE + group), REVOKE_GP), NAME).verdict == HELD
-    monkeypatch.setattr(sched, "sched_in", backwards)
+    monkeypatch.setattr(sched, "sched_in", task_first)
 
     assert told(trace(ordered(USE + group), REVOKE_GP)) == [
         "vlbr:vm0/0 (task-pinned) has the LBR of cpu0, h (CPU-pinned) is INACTIVE"
@@ -411,7 +399,7 @@ def test_with_a_counter_it_waits_for_the_lbr() -> None:
     opens = "host: high = open cpu0 flexible branch any;" + LOW.replace("host: run t0 on cpu0;", "")
     steps = f"host: run t0 on cpu0; {opens} host: disable high; host: enable high; host: branch 3;"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sched, "sched_in", backwards)
+        patched.setattr(sched, "sched_in", task_first)
         texts = told(host(steps, head=FULL))
     assert texts == ["low (task-flexible) has the LBR of cpu0, high (CPU-flexible) is INACTIVE"]
     assert (

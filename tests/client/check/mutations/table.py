@@ -6,6 +6,7 @@ from tests.client.check.mutations import (
     Mutation,
     agreement,
     capability_kept,
+    debugctl_restored,
     guest_clean,
     host_clean,
     host_served,
@@ -14,6 +15,12 @@ from tests.client.check.mutations import (
     no_leak,
     no_loss,
     no_silent_denial,
+    no_starvation,
+    one_owner,
+    precedence,
+    recovers,
+    revoke_completes,
+    revoked,
     user_clean,
 )
 
@@ -29,8 +36,19 @@ MUTATIONS: dict[str, list[Mutation]] = {
     "capability-kept": capability_kept.MUTATIONS,
     "no-counter": no_counter.MUTATIONS,
     "agreement": agreement.MUTATIONS,
+    "one-owner": one_owner.MUTATIONS,
+    "revoked-means-revoked": revoked.MUTATIONS,
+    "precedence": precedence.MUTATIONS,
+    "debugctl-restored": debugctl_restored.MUTATIONS,
+    "revoke-completes": revoke_completes.MUTATIONS,
+    "no-starvation": no_starvation.MUTATIONS,
+    "recovers": recovers.MUTATIONS,
 }
 LEAST = 3
 """Mutations of the production code for each monitor."""
-NEVER_ALONE: dict[str, str] = {}
+NEVER_ALONE: dict[str, str] = {
+    "revoke-completes": "agreement compares the grants of both sides at rest, and so notices each grant that is kept; "
+    "precedence notices each wait that does not end, as the waiting event is of a higher class. They are not one: both "
+    "judge more than grants that were revoked, and neither says which Revoke was not carried out.",
+}
 """Monitors of which no mutation was found that no other notices, and why the two are not one."""
