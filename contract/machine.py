@@ -37,6 +37,12 @@ class Cpuid(GuestOp, frozen=True):
     """Exits always, touches nothing."""
 
 
+class Rdpmc(GuestOp, frozen=True):
+    """RDPMC with ``index`` in ECX; exits always (RDPMC exiting)."""
+
+    index: int
+
+
 class Hlt(GuestOp, frozen=True):
     """Exits always; what wakes the guest is there already."""
 
@@ -51,7 +57,7 @@ class Nop(GuestOp, frozen=True):
     """Runs without exit."""
 
 
-AnyOp = Rdmsr | Wrmsr | Branch | Cpuid | Hlt | Out | Nop
+AnyOp = Rdmsr | Wrmsr | Rdpmc | Branch | Cpuid | Hlt | Out | Nop
 
 
 class GuestValue(msgspec.Struct):
@@ -172,8 +178,8 @@ class Ran(Reply):
 
 class Exit(Reply):
     """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the
-    access. ``debugctl`` is what "save debug controls" put into the VMCS; ``lbr`` is the guest's LBR where
-    ``Controls.lbr`` had one."""
+    access, for an RDPMC ``value`` is its index. ``debugctl`` is what "save debug controls" put into the VMCS; ``lbr``
+    is the guest's LBR where ``Controls.lbr`` had one."""
 
     reason: str
     values: list[GuestValue]

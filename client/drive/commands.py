@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from client.drive.values import Value
 from client.litmus import ast as a
 from client.litmus.arithmetic import evaluate
-from client.litmus.msr import address
+from client.litmus.msr import MAX_MSR, address
 from contract.control import (
     Advance,
     AnyKvmCommand,
@@ -30,7 +30,7 @@ from contract.control import (
     SetMuxInterval,
     StopLbr,
 )
-from contract.machine import AnyOp, Branch, Cpuid, Hlt, Nop, Out, Rdmsr, Wrmsr
+from contract.machine import AnyOp, Branch, Cpuid, Hlt, Nop, Out, Rdmsr, Rdpmc, Wrmsr
 from contract.x86 import MSR_LBR_TOS, LbrModel, is_lbr_msr
 
 _EVENT_OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Disable}
@@ -154,6 +154,9 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value])
         case a.GuestRdmsr(msr=msr):
             at = _address(msr, model, registers)
             return None if at is None else [Rdmsr(at)]
+        case a.GuestRdpmc(index=index):
+            ecx = _number(index, model, registers)
+            return None if ecx is None else [Rdpmc(ecx & MAX_MSR)]
         case a.GuestReadLbr():
             return [Rdmsr(MSR_LBR_TOS), *(Rdmsr(model.from_base + i) for i in range(model.depth))]
         case a.GuestBranch():

@@ -250,6 +250,14 @@ class GuestRdmsr(Stmt, frozen=True):
     msr: MsrRef
 
 
+class GuestRdpmc(Stmt, frozen=True):
+    """``r0 = rdpmc 1;``: general counter 1; ``rdpmc 0x40000000``: fixed counter 0. The low 32 bits of ``index`` count,
+    as ECX does."""
+
+    register: str
+    index: Operand
+
+
 class GuestReadLbr(Stmt, frozen=True):
     """``g0 = rdmsr LBR_STACK;``: TOS, then FROM of every entry, ending at the first fault."""
 
@@ -413,12 +421,22 @@ HOST_STATEMENTS = (
     MuxInterval,
     Mediated,
 )
-GUEST_STATEMENTS = (GuestWrmsr, GuestRdmsr, GuestReadLbr, GuestBranch, GuestCpuid, GuestHlt, GuestOut, GuestNop)
+GUEST_STATEMENTS = (
+    GuestWrmsr,
+    GuestRdmsr,
+    GuestRdpmc,
+    GuestReadLbr,
+    GuestBranch,
+    GuestCpuid,
+    GuestHlt,
+    GuestOut,
+    GuestNop,
+)
 MSR_IOCTLS = (UserSetMsr, UserGetMsr, UserSetMsrs, UserGetMsrs)
 """Statements that make an ioctl by some thread."""
 USER_STATEMENTS = (*MSR_IOCTLS, UserStopLbr, UserReset, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
-NUMBERS = (GuestRdmsr, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
+NUMBERS = (GuestRdmsr, GuestRdpmc, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
 WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserMigrate)
 """Other statements whose register may hold a word of ``ANSWERS``."""
@@ -435,6 +453,7 @@ AnyStmt = (
     | Mediated
     | GuestWrmsr
     | GuestRdmsr
+    | GuestRdpmc
     | GuestReadLbr
     | GuestBranch
     | GuestCpuid

@@ -137,6 +137,9 @@ class StatementReader:
             return a.GuestReadLbr(register)
         return a.GuestRdmsr(register, self.msr(msr, path, LBR_STACK))
 
+    def rdpmc(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.GuestRdpmc(register, self.operands(self.actor).operand(next(trees(node)), (*path, "index")))
+
     def cpuid(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestCpuid()
 
@@ -237,6 +240,7 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "mediate": StatementReader.mediate,
     "wrmsr": StatementReader.wrmsr,
     "rdmsr": StatementReader.rdmsr,
+    "rdpmc": StatementReader.rdpmc,
     "cpuid": StatementReader.cpuid,
     "hlt": StatementReader.hlt,
     "out": StatementReader.out,

@@ -85,6 +85,7 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("w = wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;", "ok, or #GP"),
         ("r = rdmsr LBR_FROM[3];", "also LBR_TO, LBR_INFO, LBR_TOS, LBR_SELECT, PERF_CAPABILITIES; #GP if it faults"),
         ("r = rdmsr 0x680 + r;", "an address that is a number or computed"),
+        ("p = rdpmc 0x40000000;", "a counter by its index: bit 30 for fixed ones; #GP if there is none"),
         ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
         ("branch 40;", "branches retire where the vCPU runs"),
         ("cpuid;", "an exit that touches nothing"),

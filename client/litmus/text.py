@@ -45,6 +45,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"wrmsr {msr_text(msr)}, {_value(msr, value)}"
         case a.GuestRdmsr(msr=msr):
             return f"rdmsr {msr_text(msr)}"
+        case a.GuestRdpmc(index=index):
+            return f"rdpmc {_number(index, 10) if isinstance(index, int) else operand_text(index)}"
         case a.GuestReadLbr():
             return f"rdmsr {LBR_STACK}"
         case a.GuestBranch():

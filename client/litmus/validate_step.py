@@ -131,6 +131,8 @@ class StepChecker:
                 self.operand(stmt.value, actor, known, (*path, "value"))
             case a.GuestRdmsr() | a.UserGetMsr():
                 self.msr(stmt.msr, actor, known, path)
+            case a.GuestRdpmc(index=index):
+                self.operand(index, actor, known, (*path, "index"))
             case a.UserSetMsrs(entries=entries):
                 self.listed(entries, (*path, "entries"))
                 for i, entry in enumerate(entries):

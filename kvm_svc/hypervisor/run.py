@@ -33,7 +33,7 @@ from contract.machine import (
 )
 from contract.trace import UserExit, UserReturn
 from contract.x86 import IA32_DEBUGCTL
-from kvm_svc.hypervisor.counters import reprogram_counters
+from kvm_svc.hypervisor.counters import rdpmc, reprogram_counters
 from kvm_svc.hypervisor.entry import entry_refused, note_check, prepare_entry
 from kvm_svc.hypervisor.lbr import let_leases_end
 from kvm_svc.hypervisor.migration import take_exit
@@ -47,6 +47,7 @@ TAKEN_BY_HOST = ("external-interrupt", NMI)
 NOTHING_TO_DO = ("cpuid", "hlt")
 """Exits after which the guest goes on at once. A HLT has its wake-up pending."""
 IO = "io"
+RDPMC = "rdpmc"
 
 
 def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Stepped]:
@@ -141,6 +142,9 @@ def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyReq
     value: GuestValue | None = GuestValue()
     if work.exit.reason == IO:
         value = yield from _user_space(hv, vcpu, work)
+    elif work.exit.reason == RDPMC:
+        counted = yield from rdpmc(hv, vcpu, work.exit.value)
+        value = GuestValue(counted or 0, fault=counted is None)
     elif work.exit.reason not in NOTHING_TO_DO:
         value = yield from intercepted_access(hv, vcpu, work)
     if value is not None:

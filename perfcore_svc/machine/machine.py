@@ -39,6 +39,7 @@ from contract.machine import (
     Out,
     Ran,
     Rdmsr,
+    Rdpmc,
     ReadMsr,
     SiliconRequest,
     StoreLbr,
@@ -71,7 +72,7 @@ MSR_READ = "msr-read"
 MSR_WRITE = "msr-write"
 NMI = "nmi"
 
-ALWAYS_EXIT = {Cpuid: "cpuid", Hlt: "hlt", Out: "io"}
+ALWAYS_EXIT = {Cpuid: "cpuid", Hlt: "hlt", Out: "io", Rdpmc: "rdpmc"}
 """Instructions that leave guest mode whatever the controls say, and the exit reason of each."""
 
 IsActive = Callable[[int, int], bool]
@@ -319,8 +320,9 @@ class Machine:
                     exit_.partial, exit_.event_active = burst % op.count, active
                     self.pmi.overflow(cpu)
                     return exit_
-            elif isinstance(op, Cpuid | Hlt | Out):
+            elif isinstance(op, Cpuid | Hlt | Out | Rdpmc):
                 exit_ = self._exit(cpu, vmcs, ALWAYS_EXIT[type(op)], values)
+                exit_.value = op.index if isinstance(op, Rdpmc) else 0
                 exit_.event_active = active
                 return exit_
             else:

@@ -6,7 +6,7 @@ import pytest
 
 from contract.control import MachineSpec, VmSpec
 from contract.kernels import KERNELS
-from contract.machine import Branch
+from contract.machine import Branch, Rdpmc
 from contract.x86 import (
     EVENTSEL_EN,
     EVENTSEL_OS,
@@ -219,3 +219,49 @@ def test_a_write_of_a_running_counter(kernel: str, reads: int) -> None:
     it.wrmsr(MSR_PMC, 1000)
     it.guest(Branch(7))
     assert it.rdmsr(MSR_PMC).value == reads
+
+
+# RDPMC ---------------------------------------------------------------------------------------------------
+
+FIXED = 1 << 30
+FAST = 1 << 31
+
+
+def rdpmc(it: Rig, index: int) -> int | None:
+    """None: #GP."""
+    (value,) = it.guest(Rdpmc(index))
+    return None if value.fault else value.value
+
+
+@every_kernel
+@every_guest
+def test_rdpmc_of_every_index(kernel: str, guest: str) -> None:
+    it = rig(kernel, guest)
+    shape = shape_of(it.core.hv, it.vcpu().vm)
+    for i in range(10):
+        assert (rdpmc(it, i) == 0) == (i < shape.general)
+        assert (rdpmc(it, FIXED | i) == 0) == (i < shape.fixed)
+    for bit in (4, 16, 29):
+        assert rdpmc(it, 1 << bit) is None
+
+
+@every_kernel
+def test_rdpmc_reads_what_the_register_holds(kernel: str) -> None:
+    it = rig(kernel)
+    it.wrmsr(MSR_PMC + 1, 0x8000_0001)
+    it.wrmsr(MSR_EVENTSEL + 1, ON)
+    it.wrmsr(MSR_FIXED_CTR_CTRL, 0x30)
+    it.wrmsr(MSR_GLOBAL_CTRL, 2 | 1 << FIXED_COUNTER + 1)
+    it.guest(Branch(6))
+
+    assert rdpmc(it, 1) == it.rdmsr(MSR_PMC + 1).value == 0xFFFF_8000_0007
+    assert rdpmc(it, FIXED | 1) == it.rdmsr(MSR_FIXED_CTR + 1).value == 6
+
+
+@pytest.mark.parametrize(("kernel", "reads"), [("v5.3", 0x8000_0001), ("v5.12", 0x8000_0001), ("v6.16", None)])
+def test_the_fast_read_is_gone_since_v6_8(kernel: str, reads: int | None) -> None:
+    it = rig(kernel)
+    it.wrmsr(MSR_PMC, 0x8000_0001)
+
+    assert rdpmc(it, 0) == 0xFFFF_8000_0001
+    assert rdpmc(it, FAST) == reads

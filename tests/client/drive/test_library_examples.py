@@ -38,6 +38,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-get-msrs-from-another-thread": ("merged",),
     "mech-migrate-counters-v616": ("merged", "fenced"),
     "mech-migrate-counters-v71": ("merged", "fenced"),
+    "mech-rdpmc-v616": ("merged", "v8", "fenced"),
     "mech-user-msr-list": ("merged", "v8", "fenced"),
     "mech-guest-counter-beside-lbr": ("merged", "v8", "fenced"),
     "mech-guest-event-keeps-mediated-out": ("merged", "v8"),

@@ -249,7 +249,9 @@ class _Actor:
     def guest(self) -> a.AnyStmt:
         draw = self.draw
         match draw(
-            st.sampled_from(["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "hlt", "out", "nop"])
+            st.sampled_from(
+                ["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "rdpmc", "hlt", "out", "nop"]
+            )
         ):
             case "wrmsr":
                 msr = self.msr()
@@ -262,6 +264,8 @@ class _Actor:
                 return a.GuestBranch(draw(BURSTS), draw(KINDS), draw(RINGS))
             case "cpuid":
                 return a.GuestCpuid()
+            case "rdpmc":
+                return a.GuestRdpmc(self.register("p", optional=True), draw(st.integers(0, 1 << 32)))
             case "hlt":
                 return a.GuestHlt()
             case "out":
