@@ -86,7 +86,10 @@ class Controls(msgspec.Struct):
     or, ``keep_debugctl``, what the guest had in it.
 
     ``lbr``: the guest's LBR, which the MSR-load list puts in and the MSR-store list takes out at the exit. The host's
-    own is put aside for that time if its DEBUGCTL.LBR is set; otherwise the exit clears the ring."""
+    own is put aside for that time if its DEBUGCTL.LBR is set; otherwise the exit clears the ring.
+
+    ``nmi_first``: an NMI that ends guest mode is handled before DEBUGCTL is written, so that its handler runs with
+    DEBUGCTL 0."""
 
     debugctl: int
     passthrough: bool
@@ -94,6 +97,7 @@ class Controls(msgspec.Struct):
     keep_debugctl: bool = False
     lbr: LbrImage | None = None
     check: Check | None = None
+    nmi_first: bool = False
 
 
 class Request(msgspec.Struct, tag_field="request", tag=True):

@@ -41,6 +41,7 @@ def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> 
     controls = Controls(vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR, wanted, check=check)
     if hv.remembers_at_load:
         controls.host_debugctl = vcpu.host_debugctl
+    controls.nmi_first = hv.rules.nmi_before_debugctl
     controls.keep_debugctl = hv.design.host_debugctl is HostDebugctl.NOT_SWITCHED
     if hv.design.save is Save.VMX_TRANSITION and vcpu.saved.active and wanted:
         controls.lbr = vcpu.saved.snapshot or LbrImage()

@@ -44,13 +44,15 @@ class KvmRules:
     without PDCM in the guest's CPUID PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.
     ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (2022).
     ``rtm_debug``: DEBUGCTL.RTM_DEBUG is supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at
-    the entry (v6.14)."""
+    the entry (v6.14). ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is
+    written back (v6.3, 11df586d774f)."""
 
     call_stack_needed: bool
     pdcm_checked: bool
     user_debugctl: bool
     rtm_debug: bool
     fresh_host_debugctl: bool
+    nmi_before_debugctl: bool
     pmu: PmuRules
 
 
@@ -60,6 +62,7 @@ _V5_3 = KvmRules(
     user_debugctl=False,
     rtm_debug=False,
     fresh_host_debugctl=False,
+    nmi_before_debugctl=False,
     pmu=PmuRules(
         reset_enables_fixed=True,
         fixed_bits_of_existing=False,
@@ -85,6 +88,7 @@ _V6_16 = KvmRules(
     user_debugctl=True,
     rtm_debug=True,
     fresh_host_debugctl=True,
+    nmi_before_debugctl=True,
     pmu=PmuRules(
         reset_enables_fixed=False,
         fixed_bits_of_existing=True,

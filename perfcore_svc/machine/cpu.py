@@ -30,14 +30,16 @@ class Cpu:
 
 @dataclass(slots=True)
 class Vmcs:
-    """What the silicon keeps for a vCPU between entry and exit. ``switched``: the guest has a whole LBR of its own in
-    the registers; ``host_lbr`` is the host's meanwhile, if it is in use. ``forced`` is an exit that KVM has not heard
-    of yet."""
+    """State that the silicon keeps for a vCPU between entry and exit.
+
+    ``nmi_first``: as in Controls. ``switched``: the guest has a whole LBR of its own in the registers; ``host_lbr`` is
+    the host's meanwhile, if it is in use. ``forced`` is an exit that KVM has not heard of yet."""
 
     debugctl: int = 0
     passthrough: bool = False
     host_debugctl: int = 0
     keep_debugctl: bool = False
+    nmi_first: bool = False
     switched: bool = False
     host_lbr: LbrImage | None = None
     forced: Exit | None = None

@@ -258,6 +258,7 @@ class Machine:
         self.log.add(VmEntry(cpu.index, request.vcpu, debugctl, passthrough, cpu.debugctl, vmcs.switched))
         vmcs.host_debugctl = cpu.debugctl if controls.host_debugctl is None else controls.host_debugctl
         vmcs.keep_debugctl, vmcs.passthrough, vmcs.forced = controls.keep_debugctl, passthrough, None
+        vmcs.nmi_first = controls.nmi_first
         vmcs.debugctl = cpu.debugctl = cpu.traced_debugctl = debugctl
         cpu.guest = request.vcpu
         return self._run(cpu, vmcs, request.ops, active)
@@ -318,7 +319,7 @@ class Machine:
                 if burst == room:
                     exit_ = self._exit(cpu, vmcs, NMI, values)
                     exit_.partial, exit_.event_active = burst % op.count, active
-                    self.pmi.overflow(cpu)
+                    self._nmi(cpu, vmcs)
                     return exit_
             elif isinstance(op, Cpuid | Hlt | Out | Rdpmc):
                 exit_ = self._exit(cpu, vmcs, ALWAYS_EXIT[type(op)], values)
@@ -357,6 +358,16 @@ class Machine:
         self.log.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE))
         self.pmi.leave_guest(cpu)
         return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr)
+
+    def _nmi(self, cpu: Cpu, vmcs: Vmcs) -> None:
+        """The interrupt that ended guest mode. The exit has left DEBUGCTL 0, and KVM's first instructions write the
+        host's: before the handler (``vmx_handle_exit_irqoff``), or after it (``vmx_vcpu_enter_exit``, v6.3)."""
+        if not vmcs.nmi_first:
+            self.pmi.overflow(cpu)
+            return
+        restored, cpu.debugctl = cpu.debugctl, 0
+        self.pmi.overflow(cpu)
+        cpu.debugctl = restored
 
     # KVM's own code on the vCPU's CPU ----------------------------------------------------------------------
 

@@ -40,3 +40,23 @@ def test_a_switch_out_without_a_stack_user_makes_the_copy_invalid() -> None:
     assert host.states() == {"A": "A"}
     assert steps(host) == ["reset"]
     assert ring(host) == []
+
+
+def test_a_copy_is_used_up_by_its_restore() -> None:
+    """``__intel_pmu_lbr_restore`` sets the state to LBR_NONE: a thread that left without a user of the LBR has nothing
+    to get back, however old its copy is."""
+    host = make_host(running="t")
+    host.open("A", "call_stack", task="t", privilege=["user"])
+    host.retire(3, "call")
+    host.run("u")
+    host.open("B", "any")
+    host.retire(1)
+    host.close("B")
+    host.run("t")
+    assert len(host.sample("A").from_ip) == 3
+    host.disable("A")
+    host.run("u")
+    host.enable("A")
+    host.run("t")
+    assert host.states() == {"A": "A"}
+    assert host.sample("A").from_ip == []

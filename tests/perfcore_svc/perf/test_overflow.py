@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from contract.machine import Branch, Check, Controls, Enter, GuestValue, Nop
+from contract.provenance import branch_at
 from contract.trace import Pmi, SampleTaken, Throttle
 from perfcore_svc.perf.pmi import JIFFY, SAMPLES_PER_TICK
 from tests.perfcore_svc.hosts import Host, make_host
@@ -137,3 +140,41 @@ def test_an_event_off_and_on_keeps_what_is_left_of_its_period() -> None:
     assert overflows(host) == 0
     host.retire(1)
     assert overflows(host) == 1
+
+
+# What the handler itself executes --------------------------------------------------------------------------
+
+
+def newest(host: Host) -> list[tuple[str, str]]:
+    """Kind and level of the branches of the newest sample, newest first."""
+    (sample,) = [r for r in host.news() if isinstance(r, SampleTaken)]
+    return [found for value in sample.from_ip if (found := branch_at(value)) is not None]
+
+
+def test_a_frozen_lbr_has_none_of_the_handlers_branches() -> None:
+    """FREEZE_LBRS_ON_PMI: without it the handler's two calls push two of the eight out."""
+    host = make_host(running="v", depth=8)
+    host.open("P", "any", period=8)
+    host.retire(8)
+    assert newest(host) == [("jmp", "user")] * 8
+
+
+def test_a_call_stack_is_not_frozen() -> None:
+    host = make_host(running="v", depth=8)
+    host.open("P", "call_stack", period=8, privilege=["user", "kernel"])
+    host.retire(8, "call", "kernel")
+    pmi = next(r for r in host.log.records if isinstance(r, Pmi))
+    assert (pmi.frozen, pmi.recorded) == (False, True)
+
+
+@pytest.mark.parametrize(("nmi_first", "handlers"), [(False, 2), (True, 0)])
+def test_a_handler_that_runs_before_debugctl_is_restored_leaves_no_branches(nmi_first: bool, handlers: int) -> None:
+    """v6.3 on: the exit has left DEBUGCTL 0 and the handler finds the LBR off."""
+    host = make_host(running="v", depth=8)
+    host.open("P", "call_stack", period=8, privilege=["kernel"])
+    host.retire(3, "call", "kernel")
+    before = host.machine.cpus[0].debugctl
+    controls = Controls(0, False, nmi_first=nmi_first)
+    assert left(host.request(Enter("v", 0, controls, [Branch(6)]))).reason == "nmi"
+    assert newest(host) == [("call", "kernel")] * (3 + handlers)
+    assert host.machine.cpus[0].debugctl == before != 0
