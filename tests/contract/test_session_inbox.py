@@ -117,15 +117,17 @@ def test_R4_gaps_and_overtaken_numbers_are_taken_as_they_come() -> None:
     assert discards(log) == []
 
 
-def test_R5_another_epoch_is_discarded() -> None:
-    _, host, log = pair()
-    stale = Session("k", is_host=False, epoch=2).wrap(BODY, log)
-    assert host.accept(stale, log) is None
+@pytest.mark.parametrize(("own", "other"), [(2, 1), (3, 1), (1, 2)], ids=["stale", "older", "future"])
+def test_R5_another_epoch_is_discarded(own: int, other: int) -> None:
+    """A message of the session before, and one of a session that this end has not begun."""
+    _, _, log = pair()
+    host = Session("k", is_host=True, epoch=own)
+    assert host.accept(Session("k", is_host=False, epoch=other).wrap(BODY, log), log) is None
     assert discards(log) == [(1, "R5")]
     assert host.taken == set()
 
 
-def test_R5_a_hello_is_either_answered_or_discarded() -> None:
+def test_R5_a_hello_of_a_later_epoch_is_either_answered_or_discarded() -> None:
     core = make_host()
     core.inbox.put(Session("k", is_host=False, epoch=2).wrap(Hello("k"), core.log))
     core.decide(Fate.TAKE, "k", 1)

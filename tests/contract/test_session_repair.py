@@ -95,9 +95,11 @@ def test_a_duplicate_is_discarded_and_acknowledged_again() -> None:
     assert acknowledged(host, log) == [Received(1)]
 
 
-def test_another_epoch_is_neither_taken_nor_acknowledged() -> None:
-    _, host, log = pair()
-    stranger = Session("k", is_host=False, epoch=2, repaired=True)
+@pytest.mark.parametrize(("own", "other"), [(2, 1), (1, 2)], ids=["stale", "future"])
+def test_another_epoch_is_neither_taken_nor_acknowledged(own: int, other: int) -> None:
+    _, _, log = pair()
+    host = Session("k", is_host=True, epoch=own, repaired=True)
+    stranger = Session("k", is_host=False, epoch=other, repaired=True)
     assert host.accept(stranger.wrap(body(1), log), log) is None
     assert discards(log) == [(1, "R5")]
     assert acknowledged(host, log) == []
