@@ -7,8 +7,21 @@ from msgspec.structs import replace
 
 import perfcore_svc.perf.lbr
 from contract.design import Design, Save
-from contract.trace import Access, AnyRecord, GuestMsr, LbrReset
-from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, outcomes, trace
+from contract.trace import Access, AnyRecord, GuestMsr, GuestPmi, LbrReset, VcpuReset
+from tests.client.check.runs import (
+    AGAIN,
+    HELD,
+    HOST,
+    IDLE,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    outcomes,
+    renumbered,
+    trace,
+)
 from tests.designs import DESIGNS, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V8, VMX_TRANSITION
 
 NAME = "no-loss"
@@ -170,3 +183,32 @@ def test_a_position_that_user_space_wrote_counts() -> None:
     at, read = [(i, r) for i, r in enumerate(records) if isinstance(r, GuestMsr | Access)][-1]
     records[at] = replace(read, value=4)
     assert first(records, NAME)[0].text == "vm0/0 reads TOS 4 where it left TOS 5"
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_branches_after_a_pmi_that_froze_the_lbr_are_not_missed(frozen: bool) -> None:
+    """The nearest trace that must be flagged: the same, where the record says that the LBR went on."""
+    steps = (
+        "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR|FREEZE_LBRS_ON_PMI; vm0/0: wrmsr PERFEVTSEL0, 0x5300c4;"
+        "vm0/0: wrmsr PMC0, 0xfffffffd; vm0/0: wrmsr PERF_GLOBAL_CTRL, 1; vm0/0: branch 3; vm0/0: nop;"
+        "vm0/0: branch 12;"
+        "vm0/0: t = rdmsr LBR_TOS; vm0/0: f = rdmsr LBR_FROM[3];"
+    )
+    records = trace(ordered(steps), MERGED)
+    pmis = [r for r in records if isinstance(r, GuestPmi)]
+    assert [r.frozen for r in pmis[:1]] == [True]
+    for pmi in pmis:
+        pmi.frozen = frozen
+
+    assert finding(records, NAME).verdict == (HELD if frozen else VIOLATED)
+
+
+def test_branches_after_a_reset_are_not_missed() -> None:
+    """A reset clears DEBUGCTL.LBR; without it the guest would have recorded them."""
+    steps = USE + "vm0/0: cpuid; user: reset vm0/0; vm0/0: branch 2; vm0/0: f = rdmsr LBR_FROM[5];"
+    records = trace(ordered(steps, actors="host, vm0/0, user"), MERGED)
+
+    assert outcomes(records)["vm0/0:f"] == 0
+    assert finding(records, NAME).verdict == HELD
+    kept = [r for r in records if not isinstance(r, VcpuReset)]
+    assert finding(renumbered(kept), NAME).verdict == VIOLATED
