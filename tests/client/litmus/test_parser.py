@@ -218,7 +218,7 @@ OF_HOST = (
     "a statement is run, idle, open, enable, disable, read, sample, state, branch, advance, mux, mediate, unmediate, "
     f"close, {PROGRAM}"
 )
-OF_GUEST = f"a statement is wrmsr, rdmsr, branch, cpuid, hlt, out, nop, {PROGRAM}"
+OF_GUEST = f"a statement is wrmsr, rdmsr, rdpmc, branch, cpuid, hlt, out, nop, {PROGRAM}"
 OF_A_HOST = OF_HOST.replace("a statement", "a host statement")
 OF_A_GUEST = OF_GUEST.replace("a statement", "a guest statement")
 USERS = f"stop_lbr, reset, {PROGRAM}"
@@ -296,8 +296,8 @@ def message(text: str) -> str:
         ("read = sample h0;", "6:6: expected a name, found '='"),
         (
             "x = close h0;",
-            "6:5: expected an expression, 'get', 'mediate', 'migrate', 'mux', 'open', 'rdmsr', 'read', 'sample',"
-            " 'set', 'state', 'unmediate' or 'wrmsr', found 'close'",
+            "6:5: expected an expression, 'get', 'mediate', 'migrate', 'mux', 'open', 'rdmsr', 'rdpmc', 'read',"
+            " 'sample', 'set', 'state', 'unmediate' or 'wrmsr', found 'close'",
         ),
     ],
 )
