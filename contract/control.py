@@ -39,7 +39,8 @@ class VmSpec(msgspec.Struct, frozen=True):
     guest has an LBR if KVM takes it.
 
     The guest's CPUID: ``pmu`` is the PMU version of leaf 0xA (0: no PMU), ``pdcm`` that PERF_CAPABILITIES exists,
-    ``model`` whether family and model are the ``host``'s or ``other``, ``bus_lock`` and ``rtm`` as in MachineSpec."""
+    ``model`` whether family and model are the ``host``'s or ``other``, ``bus_lock`` and ``rtm`` as in MachineSpec.
+    ``counters`` and ``fixed`` are the counters of leaf 0xA, None for as many as the host has; KVM gives no more."""
 
     name: str
     vcpus: int = 1
@@ -49,6 +50,8 @@ class VmSpec(msgspec.Struct, frozen=True):
     model: str = "host"
     bus_lock: bool = False
     rtm: bool = False
+    counters: int | None = None
+    fixed: int | None = None
 
     def vcpu_names(self) -> list[str]:
         return [f"{self.name}/{i}" for i in range(self.vcpus)]
@@ -270,6 +273,19 @@ class ResetVcpu(KvmCommand):
     vcpu: str
 
 
+class SetCpuid(KvmCommand):
+    """KVM_SET_CPUID2 for every vCPU of the VM that ``vcpu`` belongs to: user space gives all the same. None: that part
+    of the CPUID stays as it is. EINVAL where the kernel takes no other CPUID after the first KVM_RUN; EBUSY while one
+    of the vCPUs is in the middle of something."""
+
+    vcpu: str
+    pmu: int | None = None
+    counters: int | None = None
+    fixed: int | None = None
+    pdcm: bool | None = None
+    model: str | None = None
+
+
 class FireKvmTimer(KvmCommand):
     """A timer of KVM's has run out; see ``contract.trace.Timer``."""
 
@@ -320,6 +336,7 @@ AnyKvmCommand = (
     | MsrIoctl
     | StopLbr
     | ResetVcpu
+    | SetCpuid
     | SaveVcpu
     | LoadVcpu
     | CloseVcpu

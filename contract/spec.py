@@ -17,6 +17,9 @@ COUNTERS_LIMIT = 32
 FIXED_LIMIT = 3
 PMUS = ("intel", "armv8")
 PMU_VERSION_LIMIT = 5
+CPUID_LIMITS = {"pmu": PMU_VERSION_LIMIT, "counters": 255, "fixed": 31}
+"""The most that leaf 0xA of a guest's CPUID can say: its version, general counters (EAX, bits 15:8) and fixed counters
+(EDX, bits 4:0)."""
 VM_MODELS = ("host", "other")
 ADVANCE_LIMIT = 100_000_000_000
 """Nanoseconds that virtual time goes on at once."""
@@ -50,8 +53,10 @@ def machine_model(spec: MachineSpec) -> LbrModel:
 
 def check_vm(spec: VmSpec) -> None:
     """Raises RefusedError naming what is impossible about a guest's CPUID."""
-    if not 0 <= spec.pmu <= PMU_VERSION_LIMIT:
-        raise RefusedError(f"{spec.name}: pmu = {spec.pmu}, expected 0 to {PMU_VERSION_LIMIT}")
+    for what, most in CPUID_LIMITS.items():
+        value = getattr(spec, what)
+        if value is not None and not 0 <= value <= most:
+            raise RefusedError(f"{spec.name}: {what} = {value}, expected 0 to {most}")
     if spec.model not in VM_MODELS:
         raise RefusedError(f"{spec.name}: unknown model {spec.model!r}, expected one of {', '.join(VM_MODELS)}")
 

@@ -482,6 +482,20 @@ class VcpuReset(Record):
     vcpu: str
 
 
+class CpuidSet(Record):
+    """KVM_SET_CPUID2 of all vCPUs of the VM ``vm``, and the CPUID that user space gives it. ``lbr``: the guest has an
+    LBR afterwards. ``errno`` not empty: rejected, and nothing changed."""
+
+    vm: str
+    pmu: int
+    counters: int
+    fixed: int
+    pdcm: bool
+    model: str
+    lbr: bool
+    errno: str = ""
+
+
 class Granted(Record):
     """KVM now holds ``grant`` (0: none) for this vCPU."""
 
@@ -504,7 +518,7 @@ AnyRecord = (
     | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventWaits | EventClose | HostWait | HostWake | HostLbr | SampleTaken
     | VcpuLoad | VcpuPut | UserExit | UserReturn | VcpuWait | VcpuWake | Access | UserMsr | VcpuMoved
-    | PassthroughSet | GuestEvent | CounterEvent | GuestPmi | ClaimChange | VcpuReset | Granted | Warn
+    | PassthroughSet | GuestEvent | CounterEvent | GuestPmi | ClaimChange | VcpuReset | CpuidSet | Granted | Warn
 )  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

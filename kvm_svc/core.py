@@ -24,6 +24,7 @@ from contract.control import (
     MsrIoctl,
     ResetVcpu,
     SaveVcpu,
+    SetCpuid,
     StepVcpu,
     StopLbr,
     VcpuSaved,
@@ -41,6 +42,7 @@ from kvm_svc.hypervisor.capabilities import (
     create_vm,
 )
 from kvm_svc.hypervisor.counters import new_pmu
+from kvm_svc.hypervisor.cpuid import set_cpuid
 from kvm_svc.hypervisor.lbr import stop
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
 from kvm_svc.hypervisor.pmu_refresh import reset_pmu
@@ -78,6 +80,8 @@ class KvmCore:
         elif isinstance(command, ResetVcpu):
             yield from reset_vcpu(self.hv, self._vcpu(command.vcpu))
             result = Done()
+        elif isinstance(command, SetCpuid):
+            result = yield from set_cpuid(self.hv, self._vcpu(command.vcpu), command)
         elif isinstance(command, MsrIoctl):
             result = yield from msr_ioctl(self.hv, self._vcpu(command.vcpu), command)
         else:

@@ -25,6 +25,7 @@ from contract.control import (
     Retire,
     RunTask,
     Sample,
+    SetCpuid,
     SetMsr,
     SetMsrs,
     SetMuxInterval,
@@ -125,6 +126,8 @@ def user_command(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value
             return StopLbr(vcpu)
         case a.UserReset(vcpu=vcpu):
             return ResetVcpu(vcpu)
+        case a.UserSetCpuid(vcpu=vcpu):
+            return SetCpuid(vcpu, stmt.pmu, stmt.counters, stmt.fixed, stmt.pdcm, stmt.model)
         case _:
             raise TypeError(f"{type(stmt).__name__} is no user-space statement")
 

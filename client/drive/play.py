@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from client.drive.commands import EventNames, cpu_of, guest_code, host_command, needs_its_thread, user_command
-from client.drive.flight import Flight
+from client.drive.flight import IOCTL, Flight
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
@@ -33,8 +33,13 @@ from client.litmus.ast import (
     OpenEvent,
     Scenario,
     StateOf,
+    UserGetMsr,
+    UserGetMsrs,
     UserMigrate,
     UserReset,
+    UserSetCpuid,
+    UserSetMsr,
+    UserSetMsrs,
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
@@ -223,11 +228,25 @@ class Player:
             event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
             asleep = thread.running and self.names.of(step.actor, event) in self.flight.sleeping
             return f"{event} waits for Ack" if asleep else ""
+        if isinstance(step.stmt, UserSetCpuid):
+            return self._vm_busy(step.stmt) or self._vm_waits(step.stmt)
+        if thread.running and isinstance(step.stmt, MSR_IOCTLS) and (why := self._vm_waits(step.stmt)):
+            return why
         by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
         goes_on = thread.running and isinstance(step.stmt, MSR_IOCTLS)
         if by_its_thread or goes_on or needs_its_thread(step.stmt, self.model, self.registers.of(step.actor)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
+
+    def _vm_busy(self, stmt: UserSetCpuid) -> str:
+        """An ioctl that changes a whole VM waits for the statements of its vCPUs that are under way."""
+        busy = (_vcpu_of(other) for other in self.threads.values() if other.running)
+        return next((f"{vcpu} is busy" for vcpu in busy if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
+
+    def _vm_waits(self, stmt: UserSetCpuid | UserSetMsr | UserGetMsr | UserSetMsrs | UserGetMsrs) -> str:
+        """What a vCPU of the VM waits for, other than the end of an ioctl."""
+        waiting = ((vcpu, why) for vcpu, why in self.flight.waiting.items() if why != IOCTL)
+        return next((f"{vcpu} waits for {why}" for vcpu, why in waiting if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
     def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
         """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
@@ -324,7 +343,7 @@ class Player:
             if isinstance(value, str):
                 self._set(step.actor, stmt.register, event_value(value))
             return True
-        if isinstance(stmt, MuxInterval | Mediated) and value == 0:
+        if isinstance(stmt, MuxInterval | Mediated | UserSetCpuid) and value == 0:
             value = DONE
         if (register := getattr(stmt, "register", "")) or (isinstance(value, str) and value != DONE):
             self._set(step.actor, register, value)
@@ -427,6 +446,10 @@ class Player:
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
         kvms = [self.wire.kvm(kvm, KvmSnapshot()) for kvm in self._kvms()]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
+
+
+def _vm_of(vcpu: str) -> str:
+    return vcpu.split("/")[0]
 
 
 def _vcpu_of(thread: Thread) -> str:

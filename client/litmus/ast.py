@@ -104,6 +104,10 @@ FIRST_KVM = "kvm0"
 """The KVM service that every first host has."""
 
 
+CPUID = ("pmu", "counters", "fixed", "pdcm", "model")
+"""Settings of a VM that KVM_SET_CPUID2 can change."""
+
+
 class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
     """Base of statements. ``register``, where a statement has one, receives its result ("" drops it)."""
 
@@ -352,6 +356,19 @@ class UserReset(Stmt, frozen=True):
     vcpu: str
 
 
+class UserSetCpuid(Stmt, frozen=True):
+    """``c0 = set_cpuid vm0/0 { pmu = 0; pdcm = off; };``: KVM_SET_CPUID2 for every vCPU of the VM. What is not said
+    stays as it is. Gives ``ok``, or EINVAL where the kernel takes no other CPUID after the first KVM_RUN."""
+
+    vcpu: str
+    pmu: int | None = None
+    counters: int | None = None
+    fixed: int | None = None
+    pdcm: bool | None = None
+    model: str | None = None
+    register: str = ""
+
+
 class UserMigrate(Stmt, frozen=True):
     """``migrate vm0/0 to kvm1 with lbr;`` ``m0 = migrate vm0/0 to kvm1 without lbr;``: the vCPU goes on at a KVM of
     another host. User space saves it by its thread, which must be on a CPU, loads it there, and has the source stop its
@@ -434,11 +451,11 @@ GUEST_STATEMENTS = (
 )
 MSR_IOCTLS = (UserSetMsr, UserGetMsr, UserSetMsrs, UserGetMsrs)
 """Statements that make an ioctl by some thread."""
-USER_STATEMENTS = (*MSR_IOCTLS, UserStopLbr, UserReset, UserMigrate)
+USER_STATEMENTS = (*MSR_IOCTLS, UserStopLbr, UserReset, UserSetCpuid, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
 NUMBERS = (GuestRdmsr, GuestRdpmc, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
-WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserMigrate)
+WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserSetCpuid, UserMigrate)
 """Other statements whose register may hold a word of ``ANSWERS``."""
 AnyStmt = (
     RunOn
@@ -466,6 +483,7 @@ AnyStmt = (
     | UserGetMsrs
     | UserStopLbr
     | UserReset
+    | UserSetCpuid
     | UserMigrate
     | Assign
     | Repeat

@@ -13,13 +13,14 @@ from client.litmus.lower_operand import first
 from client.litmus.lower_step import StatementReader
 from client.litmus.numerals import numeral
 from client.litmus.places import Path, Places
+from client.litmus.settings import amount, read_settings, switch
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import quote, unknown
+from client.litmus.words import quote
 from contract.control import MachineSpec, VmSpec
 
 _MACHINE = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
 _OTHER_MACHINE = tuple(key for key in _MACHINE if key not in ("lbr", "depth"))
-_VM = ("vcpus", "lbr", "pmu", "pdcm", "model", "bus_lock", "rtm", "kvm")
+_VM = ("vcpus", "lbr", *a.CPUID, "bus_lock", "rtm", "kvm")
 
 
 def lower(tree: Node, places: Places) -> a.Scenario:
@@ -61,18 +62,6 @@ class _Lowering:
                     out.final = lower_final(node, self.places)
         return out
 
-    def settings(self, node: Node, path: Path, keys: tuple[str, ...]) -> dict[str, Token]:
-        out: dict[str, Token] = {}
-        for setting in trees(node):
-            key, value = tokens(setting)
-            if key not in keys:
-                self.places.fail(key, unknown("setting", key, keys))
-            if key in out:
-                self.places.fail(key, f"{quote(key)} is set twice")
-            self.places.mark((*path, str(key)), value)
-            out[str(key)] = value
-        return out
-
     def machine(self, node: Node, out: a.Scenario) -> None:
         """The first host; or, with a name, another one, which is like the first where nothing is said."""
         verb, *name = tokens(node)
@@ -80,7 +69,7 @@ class _Lowering:
             self.places.fail(verb, "describe the machine without a name before others")
         path: Path = ("host", len(out.hosts)) if name else ("machine",)
         keys = _OTHER_MACHINE if name else _MACHINE
-        given = self.settings(node, path, keys)
+        given = read_settings(node, self.places, path, keys)
         if self.described and not name:
             self.places.fail(verb, "the machine is described twice")
         usual = out.machine if name else MachineSpec()
@@ -114,26 +103,21 @@ class _Lowering:
         self.statements.constants = out.lets
 
     def switch(self, given: dict[str, Token], key: str, usual: bool) -> bool:
-        token = given.get(key)
-        if token is not None and token not in ("on", "off"):
-            self.places.fail(token, f"expected 'on' or 'off', found {quote(token)}")
-        return usual if token is None else token == "on"
+        said = switch(given, key, self.places)
+        return usual if said is None else said
 
     def count(self, given: dict[str, Token], key: str, usual: int) -> int:
-        token = given.get(key)
-        if token is None:
+        value = amount(given, key, self.places)
+        if value is None:
             return usual
-        if token.type != "NUMBER":
-            self.places.fail(token, f"expected a number for {quote(key)}, found {quote(token)}")
-        value = numeral(token, self.places)
         if key == "depth" and not value:
-            self.places.fail(token, "depth = 0, expected a power of two; the part's own is what it has by itself")
+            self.places.fail(given[key], "depth = 0, expected a power of two; the part's own is what it has by itself")
         return value
 
     def vm(self, node: Node, out: a.Scenario) -> VmSpec:
         path = ("vm", len(out.vms))
         name = self.places.mark(path, tokens(node)[0])
-        given = self.settings(node, path, _VM)
+        given = read_settings(node, self.places, path, _VM)
         if "kvm" in given:
             out.homes[name] = str(given["kvm"])
         usual = VmSpec(name)
@@ -142,6 +126,8 @@ class _Lowering:
             vcpus=self.count(given, "vcpus", usual.vcpus),
             lbr=self.switch(given, "lbr", usual.lbr),
             pmu=self.count(given, "pmu", usual.pmu),
+            counters=amount(given, "counters", self.places),
+            fixed=amount(given, "fixed", self.places),
             pdcm=self.switch(given, "pdcm", usual.pdcm),
             model=str(given.get("model", usual.model)),
             bus_lock=self.switch(given, "bus_lock", usual.bus_lock),

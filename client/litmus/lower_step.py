@@ -13,6 +13,7 @@ from client.litmus.lower_operand import OperandReader, dashed, first
 from client.litmus.msr import LBR_STACK, SPELLINGS, bit_names, named
 from client.litmus.numerals import cpu_number, duration, numeral
 from client.litmus.places import Path, Places
+from client.litmus.settings import amount, read_settings, switch
 from client.litmus.tree import Node, tokens, trees
 from client.litmus.words import actor_kind, quote, unknown
 from contract.x86 import BRANCH_KINDS
@@ -195,6 +196,19 @@ class StatementReader:
     def reset(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.UserReset(self.places.mark((*path, "vcpu"), tokens(node)[1]))
 
+    def set_cpuid(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        vcpu = self.places.mark((*path, "vcpu"), tokens(node)[1])
+        given = read_settings(node, self.places, path, a.CPUID)
+        return a.UserSetCpuid(
+            vcpu,
+            pmu=amount(given, "pmu", self.places),
+            counters=amount(given, "counters", self.places),
+            fixed=amount(given, "fixed", self.places),
+            pdcm=switch(given, "pdcm", self.places),
+            model=str(given["model"]) if "model" in given else None,
+            register=register,
+        )
+
     def migrate(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         _, vcpu, kvm, how, what = tokens(node)
         if what != "lbr":
@@ -251,5 +265,6 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "gets": StatementReader.get_list,
     "stop": StatementReader.stop,
     "reset": StatementReader.reset,
+    "set_cpuid": StatementReader.set_cpuid,
     "migrate": StatementReader.migrate,
 }

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from client.litmus.ast import And, Block, Final, For, If, Or, Repeat, Scenario, Step, While
-from client.litmus.text import bracketed_text, expect_text, expr_text, head_text, statement_text, under_text
+from client.litmus.ast import CPUID, And, Block, Final, For, If, Or, Repeat, Scenario, Step, While
+from client.litmus.text import (
+    bracketed_text,
+    expect_text,
+    expr_text,
+    head_text,
+    setting_text,
+    statement_text,
+    under_text,
+)
 from client.litmus.validate import validate
 from contract.control import MachineSpec, VmSpec
 
@@ -55,7 +63,7 @@ def _machine(spec: MachineSpec) -> str:
     usual = MachineSpec()
     settings = [f"cpus = {spec.cpus}", f"lbr = {spec.lbr}"]
     settings += [
-        f"{key} = {_setting(getattr(spec, key))}"
+        f"{key} = {setting_text(getattr(spec, key))}"
         for key in ("depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
         if getattr(spec, key) != getattr(usual, key)
     ]
@@ -66,23 +74,19 @@ def _other_machine(name: str, spec: MachineSpec, first: MachineSpec) -> str:
     """What is not said of another machine is as in the first."""
     settings = [f"cpus = {spec.cpus}"]
     settings += [
-        f"{key} = {_setting(getattr(spec, key))}"
+        f"{key} = {setting_text(getattr(spec, key))}"
         for key in ("counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
         if getattr(spec, key) != getattr(first, key)
     ]
     return f"machine {name} {{ {'; '.join(settings)}; }}"
 
 
-def _setting(value: int | str) -> str:
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)
-
-
 def _vm(spec: VmSpec, home: str) -> str:
     usual = VmSpec(spec.name)
-    settings = [f"vcpus = {spec.vcpus}", f"lbr = {_setting(spec.lbr)}"]
+    settings = [f"vcpus = {spec.vcpus}", f"lbr = {setting_text(spec.lbr)}"]
     settings += [
-        f"{key} = {_setting(getattr(spec, key))}"
-        for key in ("pmu", "pdcm", "model", "bus_lock", "rtm")
+        f"{key} = {setting_text(getattr(spec, key))}"
+        for key in (*CPUID, "bus_lock", "rtm")
         if getattr(spec, key) != getattr(usual, key)
     ]
     if home:

@@ -28,7 +28,8 @@ HEAD = (
     ("task t0;", "a host task; each vCPU has a thread, which is a task called like it"),
     ("let turns = 3;", "a number that every actor knows; lbrlab run --let turns=9 changes it"),
     (
-        "vm vm0 { vcpus = 1; lbr = on; pmu = 2; pdcm = on; model = host; bus_lock = off; rtm = off; kvm = kvm0; }",
+        "vm vm0 { vcpus = 1; lbr = on; pmu = 2; counters = 4; fixed = 3; pdcm = on; model = host; bus_lock = off; "
+        "rtm = off; kvm = kvm0; }",
         "a VM: its vCPUs are vm0/0, vm0/1, ...; LBR_FMT, the PMU version, PDCM, the CPU model that it is told, its KVM",
     ),
     ("// to the end of the line, /* or between these */", "comments"),
@@ -103,6 +104,10 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reading: g.done, g.v0, g.v1 ..."),
         ("m = migrate vm0/0 to kvm1 with lbr;", "the vCPU goes on at another KVM, with its LBR"),
         ("migrate vm0/0 to kvm0 without lbr;", "and back, without it"),
+        (
+            "c = set_cpuid vm0/0 { pmu = 2; counters = 2; fixed = 0; pdcm = on; model = host; };",
+            "KVM_SET_CPUID2 of the whole VM: ok, or EINVAL after the first KVM_RUN on newer kernels",
+        ),
         ("stop_lbr vm0/0;", "the vCPU stops using the LBR"),
         ("reset vm0/0;", "the vCPU is reset, as by INIT"),
     ),
@@ -153,7 +158,7 @@ def statements_of(*kinds: str) -> list[str]:
     """How each statement of ``host``, ``guest`` or ``user`` begins, whatever stands before its ``=``; those of programs
     last."""
     texts = (text for kind in kinds for text, _ in STATEMENTS["vm0/0" if kind == "guest" else kind])
-    return [*dict.fromkeys(text.split(" = ")[-1].split()[0].rstrip(";") for text in texts), *_PROGRAM]
+    return [*dict.fromkeys(text.split(" = ", 1)[-1].split()[0].rstrip(";") for text in texts), *_PROGRAM]
 
 
 def example(end: int = 1) -> str:

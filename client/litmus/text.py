@@ -72,6 +72,10 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"stop_lbr {vcpu}"
         case a.UserReset(vcpu=vcpu):
             return f"reset {vcpu}"
+        case a.UserSetCpuid(vcpu=vcpu):
+            said = [(key, getattr(stmt, key)) for key in a.CPUID]
+            given = " ".join(f"{key} = {setting_text(value)};" for key, value in said if value is not None)
+            return f"set_cpuid {vcpu} {{ {given} }}" if given else f"set_cpuid {vcpu} {{ }}"
         case a.UserMigrate(vcpu=vcpu, kvm=kvm, lbr=lbr):
             return f"migrate {vcpu} to {kvm} {'with' if lbr else 'without'} lbr"
         case a.Assign(value=value):
@@ -80,6 +84,11 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"{head_text(stmt)} {{ ... }}"
         case a.Break():
             return "break"
+
+
+def setting_text(value: int | str) -> str:
+    """The value of a setting in braces."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def _origin(thread: str) -> str:

@@ -16,7 +16,7 @@ from contract.control import MachineSpec
 from contract.errors import InputError
 from contract.kernels import KERNELS
 from contract.provenance import ACTOR_LIMIT
-from contract.spec import COUNTERS_LIMIT, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, PMU_VERSION_LIMIT, VM_MODELS
+from contract.spec import COUNTERS_LIMIT, CPUID_LIMITS, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, VM_MODELS
 from contract.x86 import LBR_MODELS, MASK64, LbrModel, lbr_model
 
 TASKS_LIMIT = ACTOR_LIMIT - 1
@@ -59,7 +59,9 @@ class _Checker:
             if tasks > TASKS_LIMIT:
                 self.fail(f"more than {TASKS_LIMIT} tasks, with a thread for each vCPU", "vm", i)
             self.within("vcpus", vm.vcpus, 1, MAX_VCPUS, "vm", i, "vcpus")
-            self.within("pmu", vm.pmu, 0, PMU_VERSION_LIMIT, "vm", i, "pmu")
+            for key, most in CPUID_LIMITS.items():
+                if (value := getattr(vm, key)) is not None:
+                    self.within(key, value, 0, most, "vm", i, key)
             if vm.model not in VM_MODELS:
                 self.fail(unknown("model", vm.model, VM_MODELS), "vm", i, "model")
             if vm.name in scenario.homes and scenario.home(vm.name) not in scenario.placement():

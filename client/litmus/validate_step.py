@@ -13,7 +13,7 @@ from client.litmus.places import Path
 from client.litmus.reference import statements_of
 from client.litmus.text import duration_text, statement_text
 from client.litmus.words import BRANCH_CONFIGS, CONFIGS, OPERATORS, actor_kind, hint, is_name, listed, quote, unknown
-from contract.spec import ADVANCE_LIMIT
+from contract.spec import ADVANCE_LIMIT, CPUID_LIMITS, VM_MODELS
 from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 from perfcore_svc.perf.event import TRACERS
@@ -142,6 +142,8 @@ class StepChecker:
                 self.listed(msrs, (*path, "msrs"))
                 for i, msr in enumerate(msrs):
                     self.msr(msr, actor, known, (*path, "msrs", i))
+            case a.UserSetCpuid():
+                self.cpuid(stmt, path)
             case a.UserMigrate():
                 self.migrate(stmt, path)
             case _:
@@ -154,6 +156,14 @@ class StepChecker:
     def listed(self, entries: Sized, path: Path) -> None:
         if not 1 <= len(entries) <= MAX_MSRS:
             self.fail(f"{len(entries)} registers in a list, expected 1 to {MAX_MSRS}", *path)
+
+    def cpuid(self, stmt: a.UserSetCpuid, path: Path) -> None:
+        for key, most in CPUID_LIMITS.items():
+            value = getattr(stmt, key)
+            if value is not None and not 0 <= value <= most:
+                self.fail(f"{key} = {value} is impossible, expected 0 to {most}", *path, key)
+        if stmt.model is not None:
+            self.member("model", stmt.model, VM_MODELS, *path, "model")
 
     def migrate(self, stmt: a.UserMigrate, path: Path) -> None:
         self.member("vCPU", stmt.vcpu, self.vcpus, *path, "vcpu")

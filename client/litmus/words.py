@@ -20,7 +20,7 @@ RESERVED = frozenset(
     | {"mux", "mediate", "unmediate", "group"}
     | {"wrmsr", "rdmsr", "rdpmc", "cpuid", "hlt", "out", "nop"}
     | {"repeat", "for", "while", "if", "else", "break", "lbr_depth"}
-    | {"set", "get", "from", "stop_lbr", "reset", "migrate", "to", "with", "without", "under"}
+    | {"set", "get", "from", "stop_lbr", "reset", "set_cpuid", "migrate", "to", "with", "without", "under"}
     | {"pinned", "flexible", "exclusive", "disabled", "user", "kernel"}
     | {"exclude_guest", "exclude_host", "exclude_user", "exclude_kernel"}
     | {"counter", "counting", "period"}

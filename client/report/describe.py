@@ -48,6 +48,7 @@ class Describer:
                 | t.GuestPmi()
                 | t.ClaimChange()
                 | t.VcpuReset()
+                | t.CpuidSet()
                 | t.Granted()
                 | t.Warn()
             ):
@@ -227,6 +228,11 @@ class Describer:
                 return f"{r.vcpu}: claim {r.old} -> {r.new}, {r.why}"
             case t.VcpuReset():
                 return f"{r.vcpu} is reset"
+            case t.CpuidSet():
+                what = f"PMU version {r.pmu}, {r.counters} + {r.fixed} counters, {'' if r.pdcm else 'no '}PDCM"
+                lbr = f"{'an' if r.lbr else 'no'} LBR"
+                done = f"rejected, {r.errno}" if r.errno else lbr
+                return f"user space sets the CPUID of {r.vm} to {what}, model {r.model}: {done}"
             case t.Granted():
                 return f"{r.vcpu}: {f'holds grant {r.grant}' if r.grant else 'holds no grant'}, {r.why}"
             case t.Warn():

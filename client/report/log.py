@@ -44,6 +44,7 @@ _SOURCES: dict[str, tuple[type, ...]] = {
         t.GuestPmi,
         t.ClaimChange,
         t.VcpuReset,
+        t.CpuidSet,
         t.Granted,
         t.Warn,
     ),

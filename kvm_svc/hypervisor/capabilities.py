@@ -39,9 +39,9 @@ def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
     vm = Vm(spec, advertised(hv))
     if hv.design.enablement is Enablement.KVM_CAP:
         vm.capabilities = hv.model.lbr_fmt if spec.lbr and spec.model == "host" else 0
-        _refresh(hv, vm)
+    refresh_lbr(hv, vm)
+    if hv.design.enablement is Enablement.KVM_CAP:
         return vm
-    _refresh(hv, vm)
     wanted = hv.model.lbr_fmt if spec.lbr else 0
     if spec.pmu and (spec.pdcm or not hv.rules.pdcm_checked):
         wanted |= advertised(hv) & PERF_CAP_FULL_WIDTH_WRITES
@@ -55,13 +55,14 @@ def set_capabilities(hv: Hypervisor, vm: Vm, value: int) -> bool:
     if hv.design.enablement is Enablement.KVM_CAP or not can_have(hv, vm, value):
         return False
     vm.capabilities = value
-    _refresh(hv, vm)
+    _note_enabled(hv, vm)
     return True
 
 
 def can_have(hv: Hypervisor, vm: Vm, value: int) -> bool:
     """Whether PERF_CAPABILITIES of this guest can be ``value``."""
-    if vm.has_run or hv.design.enablement is Enablement.KVM_CAP:
+    frozen = vm.has_run and not hv.rules.cpuid_after_run
+    if frozen or hv.design.enablement is Enablement.KVM_CAP:
         return value == read_capabilities(hv, vm)
     supported = advertised(hv)
     lbr_fmt = value & LBR_FMT_MASK
@@ -69,7 +70,8 @@ def can_have(hv: Hypervisor, vm: Vm, value: int) -> bool:
         return False
     if value & ~LBR_FMT_MASK & ~supported:
         return False
-    return not value or (vm.spec.pmu > 0 and (vm.spec.pdcm or not hv.rules.pdcm_checked))
+    has_pmu = vm.spec.pmu > 0 or not hv.rules.capabilities_need_pmu
+    return not value or (has_pmu and (vm.spec.pdcm or not hv.rules.pdcm_checked))
 
 
 def read_capabilities(hv: Hypervisor, vm: Vm) -> int:
@@ -84,12 +86,21 @@ def guest_capabilities(hv: Hypervisor, vm: Vm) -> int | None:
     return vm.capabilities
 
 
-def _refresh(hv: Hypervisor, vm: Vm) -> None:
+def refresh_lbr(hv: Hypervisor, vm: Vm) -> None:
     """``intel_pmu_refresh``, as far as the LBR goes. v7 and v8 have LBR MSRs and DEBUGCTL valid only for a PMU of
-    version 2 or later (``intel_is_valid_msr``)."""
-    least = 2 if hv.design.enablement is Enablement.KVM_CAP else 1
-    has_registers = vm.spec.model == "host" and vm.spec.pmu >= least
-    vm.lbr_enabled = has_registers and bool(read_capabilities(hv, vm) & LBR_FMT_MASK)
+    version 2 or later (``intel_is_valid_msr``). As merged, a refresh without a PMU returned before it came to the LBR,
+    which stayed as it was, until v6.4 cleared the records first (957d0f70e97b)."""
+    as_cap = hv.design.enablement is Enablement.KVM_CAP
+    if vm.spec.pmu >= (2 if as_cap else 1):
+        vm.has_records = vm.spec.model == "host"
+    elif as_cap or hv.rules.refresh_clears_lbr:
+        vm.has_records = False
+    _note_enabled(hv, vm)
+
+
+def _note_enabled(hv: Hypervisor, vm: Vm) -> None:
+    """``intel_pmu_lbr_is_enabled``"""
+    vm.lbr_enabled = vm.has_records and bool(read_capabilities(hv, vm) & LBR_FMT_MASK)
 
 
 def supported_debugctl(hv: Hypervisor, vm: Vm, *, by_user: bool = False) -> int:

@@ -47,7 +47,7 @@ RDPMC_FAST = 1 << 31
 def shape_of(hv: Hypervisor, vm: Vm) -> PmuShape:
     """The PMU that this guest has."""
     full_width = read_capabilities(hv, vm) & PERF_CAP_FULL_WIDTH_WRITES != 0
-    return PmuShape(hv.machine.counters, hv.machine.fixed, vm.spec.pmu, full_width)
+    return PmuShape(hv.machine.counters, hv.machine.fixed, vm.spec.pmu, full_width, vm.spec.counters, vm.spec.fixed)
 
 
 def pmu_msr(hv: Hypervisor, vm: Vm, msr: int) -> PmuMsr | None:

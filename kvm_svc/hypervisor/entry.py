@@ -10,7 +10,15 @@ from contract.messages import LbrImage
 from contract.trace import Warn
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.claim import Phase
-from kvm_svc.hypervisor.lbr import ask_for_event, deny, has_event, lose_without_event, release_event, set_passthrough
+from kvm_svc.hypervisor.lbr import (
+    ask_for_event,
+    deny,
+    forbids_unbacked_use,
+    has_event,
+    lose_without_event,
+    release_event,
+    set_passthrough,
+)
 from kvm_svc.hypervisor.migration import put_arrived
 from kvm_svc.hypervisor.msr import ThreadMovedError, activate, refuse, starves
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -37,7 +45,7 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
 
 
 def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> Controls:
-    granted = wanted or not _needs_right(hv)
+    granted = wanted or not forbids_unbacked_use(hv)
     controls = Controls(vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR, wanted, check=check)
     if hv.remembers_at_load:
         controls.host_debugctl = vcpu.host_debugctl
@@ -48,15 +56,10 @@ def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> 
     return controls
 
 
-def _needs_right(hv: Hypervisor) -> bool:
-    """Where no use may pass without a right to it, even user space cannot turn a guest's LBR on."""
-    return hv.fenced or hv.design.passthrough is Passthrough.ON_GRANT or hv.design.denial is Denial.FAIL_ENTRY
-
-
 def _loses_unseen(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> bool:
     """Whether this entry takes the guest's LBR away without a denial: its branches would be lost unseen."""
     turned_on = vcpu.vm.lbr_enabled and vcpu.debugctl & DEBUGCTL_LBR != 0
-    return turned_on and not wanted and not vcpu.claim.shut_off and _needs_right(hv)
+    return turned_on and not wanted and not vcpu.claim.shut_off and forbids_unbacked_use(hv)
 
 
 def _is_starved(hv: Hypervisor, vcpu: Vcpu) -> bool:
@@ -88,12 +91,13 @@ def _waits_for_event(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyRep
 
 def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
     """``intel_pmu_cleanup`` at the first entry after a sched-in. As merged it promises to spare an event that was used
-    in the last slice, but looks only at DEBUGCTL.LBR."""
+    in the last slice, but looks only at DEBUGCTL.LBR. A guest whose PMU is gone has no such check any more
+    (``kvm_arch_sched_in`` asks for it only where ``pmu->version`` is not 0)."""
     desc = vcpu.lbr_desc
     if not desc.cleanup:
         return
     desc.cleanup = False
-    if not vcpu.debugctl & DEBUGCTL_LBR:
+    if not vcpu.debugctl & DEBUGCTL_LBR and vcpu.vm.spec.pmu:
         if hv.design.release is Release.SCHED_IN_LBR_OFF:
             release_event(hv, vcpu, "LBR off at the first entry of a slice")
         elif hv.design.release is Release.UNUSED_SLICE and not desc.in_use:
@@ -102,6 +106,8 @@ def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 
 def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
+    if not vcpu.vm.lbr_enabled and hv.design.passthrough is Passthrough.AT_ENTRY and not forbids_unbacked_use(hv):
+        return vcpu.lbr_desc.passthrough  # vmx_passthrough_lbr_msrs is not called
     if not vcpu.vm.lbr_enabled or vcpu.claim.shut_off or (hv.fenced and not vcpu.claim.grant):
         return False
     match hv.design.passthrough:
@@ -118,7 +124,7 @@ def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
 
 
 def _entry_check(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> Check | None:
-    if not vcpu.lbr_desc.event:
+    if not vcpu.lbr_desc.event or not vcpu.vm.lbr_enabled:
         return None
     refuse_entry = hv.design.denial is Denial.FAIL_ENTRY
     match hv.design.entry_check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.design import Denial, Event, OtherThreads, Recovery
+from contract.design import Denial, Event, OtherThreads, Passthrough, Recovery
 from contract.messages import CreateEvent, EnableEvent, ReleaseEvent, Renew
 from contract.spec import LEASE_NS
 from contract.trace import ClaimChange, Granted, GuestEvent, PassthroughSet, VcpuWait, VcpuWake
@@ -169,6 +169,11 @@ def renew_leases(hv: Hypervisor) -> None:
         if claim.grant and 0 < claim.renew_at <= hv.log.now:
             hv.outgoing.append(Renew(claim.grant))
             claim.renew_at = hv.log.now + LEASE_NS // 4
+
+
+def forbids_unbacked_use(hv: Hypervisor) -> bool:
+    """Where no use may pass without a right to it, even user space cannot turn a guest's LBR on."""
+    return hv.fenced or hv.design.passthrough is Passthrough.ON_GRANT or hv.design.denial is Denial.FAIL_ENTRY
 
 
 def has_event(hv: Hypervisor) -> bool:

@@ -75,27 +75,35 @@ class Access(StrEnum):
 @dataclass(frozen=True, slots=True)
 class PmuShape:
     """``host_general``, ``host_fixed``: counters that KVM could offer. ``version``: leaf 0xA of the guest's CPUID (0:
-    no PMU). ``full_width``: the guest's PERF_CAPABILITIES has full-width writes."""
+    no PMU). ``full_width``: the guest's PERF_CAPABILITIES has full-width writes.
+    ``guest_general``, ``guest_fixed``: counters in leaf 0xA of the guest's CPUID, None for all that KVM offers."""
 
     host_general: int
     host_fixed: int
     version: int
     full_width: bool
+    guest_general: int | None = None
+    guest_fixed: int | None = None
 
     @property
     def general(self) -> int:
         """How many general counters the guest has."""
-        return min(self.host_general, GENERAL_MOST) if self.version else 0
+        most = min(self.host_general, GENERAL_MOST)
+        return _at_most(most, self.guest_general) if self.version else 0
 
     @property
     def fixed(self) -> int:
         """How many fixed counters the guest has: none before version 2."""
-        return self.host_fixed if self.version > 1 else 0
+        return _at_most(self.host_fixed, self.guest_fixed) if self.version > 1 else 0
 
     @property
     def counters(self) -> int:
         """The bits of all counters in the global registers."""
         return (1 << self.general) - 1 | ((1 << self.fixed) - 1) << FIXED_COUNTER
+
+
+def _at_most(offered: int, wanted: int | None) -> int:
+    return offered if wanted is None else min(offered, wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from kvm_svc.hypervisor.capabilities import read_capabilities, set_capabilities
+from kvm_svc.hypervisor.capabilities import read_capabilities, refresh_lbr, set_capabilities
 from kvm_svc.hypervisor.counters import new_pmu, release_counters
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
-from kvm_svc.hypervisor.lbr import drop_grant, release_event
+from kvm_svc.hypervisor.lbr import drop_grant, forbids_unbacked_use, release_event, turn_off
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
 
 
@@ -33,11 +33,39 @@ def refreshes(hv: Hypervisor, vm: Vm, value: int) -> bool:
 
 def write_capabilities(hv: Hypervisor, vm: Vm, value: int) -> bool:
     """KVM_SET_MSRS of PERF_CAPABILITIES; False: rejected."""
-    refreshed = refreshes(hv, vm, value)
+    refreshed, had_lbr = refreshes(hv, vm, value), vm.lbr_enabled
     if not set_capabilities(hv, vm, value):
         return False
     if refreshed:
-        for vcpu in hv.vcpus.values():
-            if vcpu.vm is vm:
-                refresh_pmu(hv, vcpu)
+        for vcpu in vcpus_of(hv, vm):
+            refresh_pmu(hv, vcpu)
+    if had_lbr:
+        take_from_lbrless(hv, vm)
     return True
+
+
+def refresh_cpuid(hv: Hypervisor, vm: Vm) -> None:
+    """``kvm_vcpu_after_set_cpuid``"""
+    had_lbr = vm.lbr_enabled
+    refresh_lbr(hv, vm)
+    for vcpu in vcpus_of(hv, vm):
+        refresh_pmu(hv, vcpu)
+    if had_lbr:
+        take_from_lbrless(hv, vm)
+
+
+def take_from_lbrless(hv: Hypervisor, vm: Vm) -> None:
+    """A guest that had an LBR, and has none now, loses what stands for it, in designs that let no LBR run without a
+    right to it. As merged, its event, its passthrough and its DEBUGCTL stay."""
+    if vm.lbr_enabled or not forbids_unbacked_use(hv):
+        return
+    why = "the guest has no LBR any more"
+    for vcpu in vcpus_of(hv, vm):
+        if hv.design.grants:
+            drop_grant(hv, vcpu, why)
+        release_event(hv, vcpu, why)
+        turn_off(vcpu)
+
+
+def vcpus_of(hv: Hypervisor, vm: Vm) -> list[Vcpu]:
+    return [vcpu for vcpu in hv.vcpus.values() if vcpu.vm is vm]

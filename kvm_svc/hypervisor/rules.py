@@ -45,7 +45,12 @@ class KvmRules:
     ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (2022).
     ``rtm_debug``: DEBUGCTL.RTM_DEBUG is supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at
     the entry (v6.14). ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is
-    written back (v6.3, 11df586d774f)."""
+    written back (v6.3, 11df586d774f).
+
+    ``cpuid_after_run``: KVM_SET_CPUID2 and PERF_CAPABILITIES can change after the first KVM_RUN. v5.15 took the CPUID
+    with a warning (63f5a1909f9e), v5.16 none (feb627e8d6f6), later ones take identical data (c6617c61e8fe); v6.4 froze
+    PERF_CAPABILITIES (0094f62c7eaa). ``refresh_clears_lbr``: a refresh takes the LBR away before it looks for a PMU
+    (v6.4, 957d0f70e97b). ``capabilities_need_pmu``: PERF_CAPABILITIES is 0 in a guest without a PMU (until v6.8)."""
 
     call_stack_needed: bool
     pdcm_checked: bool
@@ -53,6 +58,9 @@ class KvmRules:
     rtm_debug: bool
     fresh_host_debugctl: bool
     nmi_before_debugctl: bool
+    cpuid_after_run: bool
+    refresh_clears_lbr: bool
+    capabilities_need_pmu: bool
     pmu: PmuRules
 
 
@@ -63,6 +71,9 @@ _V5_3 = KvmRules(
     rtm_debug=False,
     fresh_host_debugctl=False,
     nmi_before_debugctl=False,
+    cpuid_after_run=True,
+    refresh_clears_lbr=False,
+    capabilities_need_pmu=True,
     pmu=PmuRules(
         reset_enables_fixed=True,
         fixed_bits_of_existing=False,
@@ -89,6 +100,9 @@ _V6_16 = KvmRules(
     rtm_debug=True,
     fresh_host_debugctl=True,
     nmi_before_debugctl=True,
+    cpuid_after_run=False,
+    refresh_clears_lbr=True,
+    capabilities_need_pmu=False,
     pmu=PmuRules(
         reset_enables_fixed=False,
         fixed_bits_of_existing=True,

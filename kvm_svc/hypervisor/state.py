@@ -17,12 +17,14 @@ from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
 
 @dataclass(slots=True)
 class Vm:
-    """``capabilities``: guest IA32_PERF_CAPABILITIES; frozen once a vCPU ``has_run``. ``lbr_enabled``:
-    ``intel_pmu_lbr_is_enabled``, which ``kvm_svc.hypervisor.capabilities`` keeps up to date."""
+    """``capabilities``: guest IA32_PERF_CAPABILITIES; some kernels freeze it once a vCPU ``has_run``. ``has_records``:
+    ``lbr_desc.records.nr`` is not 0. ``lbr_enabled``: ``intel_pmu_lbr_is_enabled``, which
+    ``kvm_svc.hypervisor.capabilities`` keeps up to date."""
 
     spec: VmSpec
     capabilities: int
     has_run: bool = False
+    has_records: bool = False
     lbr_enabled: bool = False
 
 

@@ -23,7 +23,7 @@ from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import leave_guest_mode
 from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access, user_debugctl
-from kvm_svc.hypervisor.pmu_refresh import refreshes, write_capabilities
+from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
@@ -118,7 +118,7 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
     elif msr == IA32_PERF_CAPABILITIES:
         got = read_capabilities(hv, vcpu.vm)
         if value is not None:
-            if vcpu.waiting and refreshes(hv, vcpu.vm, value):
+            if refreshes(hv, vcpu.vm, value) and any(each.waiting for each in vcpus_of(hv, vcpu.vm)):
                 raise _AsleepError
             got = value if write_capabilities(hv, vcpu.vm, value) else None
     elif (row := pmu_msr(hv, vcpu.vm, msr)) is not None:

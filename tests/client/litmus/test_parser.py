@@ -297,7 +297,7 @@ def message(text: str) -> str:
         (
             "x = close h0;",
             "6:5: expected an expression, 'get', 'mediate', 'migrate', 'mux', 'open', 'rdmsr', 'rdpmc', 'read',"
-            " 'sample', 'set', 'state', 'unmediate' or 'wrmsr', found 'close'",
+            " 'sample', 'set', 'set_cpuid', 'state', 'unmediate' or 'wrmsr', found 'close'",
         ),
     ],
 )
@@ -416,7 +416,10 @@ def test_errors_after_the_blocks(end: str, expected: str) -> None:
         ("LBR x vm v { vcpus = 17; }", "1:22: vcpus = 17 is impossible, expected 1 to 16"),
         ("LBR x\nhost {\n", f"2:7: expected a statement or '}}', found the end of the text; {OF_HOST}"),
         ("LBR x\nvm vm0 { }\nhost, vm0/0 {\nvm0/0: frob;\n", f"4:8: unknown statement 'frob'; {OF_GUEST}"),
-        ("LBR x\nuser {\nfrob vm0/0;\n", f"3:1: unknown statement 'frob'; a statement is set, get, migrate, {USERS}"),
+        (
+            "LBR x\nuser {\nfrob vm0/0;\n",
+            f"3:1: unknown statement 'frob'; a statement is set, get, migrate, set_cpuid, {USERS}",
+        ),
         ("LBR x guest { nop; }", "1:7: unknown actor 'guest', expected host or user"),
     ],
 )

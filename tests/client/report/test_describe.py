@@ -136,6 +136,10 @@ SHOWN: dict[tuple[str, str], list[str]] = {
     ("mech-migrate-without-lbr", "merged"): [
         "vm0/0 saved without its LBR",
     ],
+    ("mech-set-cpuid-v616", "merged"): [
+        "user space sets the CPUID of vm0 to PMU version 2, 2 + 3 counters, PDCM, model host: an LBR",
+        "user space sets the CPUID of vm0 to PMU version 2, 4 + 3 counters, PDCM, model host: rejected, EINVAL",
+    ],
     ("mech-reset-merged", "merged"): [
         "vm0/0 is reset",
     ],

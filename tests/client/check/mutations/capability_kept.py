@@ -20,13 +20,13 @@ NO_CALL_STACK = ordered(
 
 
 def never_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = capabilities._refresh
+    real = capabilities._note_enabled
 
-    def refresh(hv: Hypervisor, vm: Vm) -> None:
+    def note_enabled(hv: Hypervisor, vm: Vm) -> None:
         real(hv, vm)
         vm.lbr_enabled = False
 
-    monkeypatch.setattr(capabilities, "_refresh", refresh)
+    monkeypatch.setattr(capabilities, "_note_enabled", note_enabled)
 
 
 def no_info(monkeypatch: pytest.MonkeyPatch) -> None:
