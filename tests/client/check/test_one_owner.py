@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 import kvm_svc.endpoint
 from contract.design import Design
-from contract.messages import Revoke
-from contract.trace import GuestMsr, HostLbr, HostMsr, VmEntry
-from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
+from contract.messages import LbrImage, Revoke
+from contract.trace import GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
+from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, renumbered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 
 NAME = "one-owner"
@@ -85,3 +85,29 @@ def test_host_off_again_is_no_owner() -> None:
     records = trace(ordered(USE + HOST + "host: close h0;" + AGAIN), KVM_SWITCH)
 
     assert finding(records, NAME).verdict != VIOLATED
+
+
+@pytest.mark.parametrize(
+    ("by", "on", "found"),
+    [("kvm", True, True), ("kvm", False, False), ("perf", True, False)],
+    ids=["kvm beside the host", "kvm alone", "perf"],
+)
+def test_kvm_that_loads_a_guests_lbr_uses_it(by: str, on: bool, found: bool) -> None:
+    records = trace(ordered(USE + HOST + ("" if on else "host: close h0;")), REVOKE_GP)
+    empty = LbrImage(0, 0, [0] * 8, [0] * 8, [0] * 8)
+    restore = LbrRestore(0, by, "vm0/0", empty, False, time=records[-2].time)
+    violations = finding(renumbered([*records[:-2], restore, *records[-2:]]), NAME).violations
+
+    assert [v.text for v in violations] == (
+        ["KVM writes the LBR for vm0/0 while the host has the LBR of cpu0 on"] if found else []
+    )
+
+
+@pytest.mark.parametrize(("guest", "recorded", "found"), [(False, True, True), (False, False, False)])
+def test_host_branches_in_a_live_ring(guest: bool, recorded: bool, found: bool) -> None:
+    """The guest's thread is on the CPU, last entered with its LBR on, and its event is ACTIVE."""
+    records = trace(ordered(USE), REVOKE_GP)
+    branches = Retired(0, 0, guest, "jmp", "user", 500, 1, recorded, time=records[-2].time)
+    violations = finding(renumbered([*records[:-2], branches, *records[-2:]]), NAME).violations
+
+    assert bool(violations) == found

@@ -9,10 +9,24 @@ from client.claims.policies import Late
 from client.drive.play import Player
 from client.drive.sim import SimWire
 from contract.design import Design, Takes
-from contract.trace import Access, AnyRecord, EventChange, GuestEvent
+from contract.trace import Access, AnyRecord, EventChange, GuestEvent, GuestMsr
+from contract.x86 import MSR_LBR_TOS
 from kvm_svc.hypervisor import msr
 from perfcore_svc.perf.group import NO_PLACE
-from tests.client.check.runs import AGAIN, HELD, IDLE, OPEN, USE, VIOLATED, finding, first, ordered, outcomes, trace
+from tests.client.check.runs import (
+    AGAIN,
+    HELD,
+    IDLE,
+    OPEN,
+    USE,
+    VIOLATED,
+    finding,
+    first,
+    ordered,
+    outcomes,
+    renumbered,
+    trace,
+)
 from tests.designs import DESIGNS, FENCED, FIRST_COME, MERGED, MERGED_2023, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO, V8
 
 NAME = "recovers"
@@ -109,6 +123,15 @@ def test_open_after_one_denial_on_a_free_lbr() -> None:
     (due,) = found.pending
     assert records[due.seq - 1] == denied(records)[-1]
     assert due.text == "vm0/0 is denied, though the LBR of cpu0 is free"
+
+
+@pytest.mark.parametrize(("fault", "found"), [(False, HELD), (True, OPEN)], ids=["served", "faults"])
+def test_an_access_that_the_hardware_serves_ends_a_loss(fault: bool, found: str) -> None:
+    steps = USE + "host: x = open cpu0 pinned exclusive counter; vm0/0: a = rdmsr LBR_TOS; host: close x;"
+    records = trace(ordered(steps + "vm0/0: b = rdmsr LBR_TOS;", head=ALONE), MERGED)
+    served = GuestMsr(0, "vm0/0", False, MSR_LBR_TOS, 3, fault, time=records[-2].time)
+
+    assert finding(renumbered([*records[:-2], served, *records[-2:]]), NAME).verdict == found
 
 
 def test_held_where_the_same_guest_is_served_again() -> None:
