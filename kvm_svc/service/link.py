@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import Envelope
 from contract.wire.codec import descriptor_of, to_proto, type_fields, union_fields
 from contract.wire.codec import from_proto as struct_from_proto
+from contract.wire.log import log
 from contract.wire.options import CHANNEL
 from contract.wire.status import CallError, parse, unexpected
 from contract.wire.stream import FrameWriter
@@ -29,6 +31,8 @@ _REPLIES = {
     type_fields(descriptor_of(machine_pb2.RunResponse))[struct.__name__].name: struct for struct in AnyReply.__args__
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION
+REFUSED_REDIAL = 0.5
 REDIAL = 0.05
 """Seconds between two attempts where the perf core turns the link down at once."""
 
@@ -44,6 +48,8 @@ class Link:
         self.kvm = kvm
         self.protocol = protocol
         self.generation = 0
+        self.instance = token_hex(16)
+        self._refusal = ""
         self.state = info_pb2.LINK_STATE_DIALLING
         self.detail = "not dialled yet"
         self.up = asyncio.Event()
@@ -68,6 +74,9 @@ class Link:
                 why = "its streams ended"
             except grpc.aio.AioRpcError as error:
                 why = error.details() or error.code().name
+                if error.code() in REFUSALS:
+                    await self._refused(why)
+                    continue
             except (CallError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
                 why = str(error)
             except Exception as error:
@@ -80,8 +89,12 @@ class Link:
         machine = _open(channel, machine_pb2, "MachineService", "Run")
         tasks: list[asyncio.Task[Any]] = []
         try:
-            await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, protocol=self.protocol))
-            await _read(contract, contract_pb2.AttachResponse)
+            await contract.write(
+                contract_pb2.AttachRequest(kvm=self.kvm, protocol=self.protocol, instance=self.instance)
+            )
+            first = await _read(contract, contract_pb2.AttachResponse)
+            if first is None or first.envelopes or (first.kvm, first.protocol) != (self.kvm, self.protocol):
+                raise CallError(grpc.StatusCode.FAILED_PRECONDITION, f"its first frame is not one for {self.kvm}")
             writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
             self._writer, self._machine, self._broken = writer, machine, asyncio.Event()
             self._prolong = channel.unary_unary(
@@ -102,6 +115,15 @@ class Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refused(self, why: str) -> None:
+        """The reason stands until the perf core says something else; each is logged once."""
+        self._down(why)
+        self.state = info_pb2.LINK_STATE_REFUSED
+        if why != self._refusal:
+            log().warning("link-refused", perfcore=self.perfcore, reason=why)
+        self._refusal = why
+        await asyncio.sleep(REFUSED_REDIAL)
 
     def _down(self, why: str) -> None:
         was_up = self.up.is_set()

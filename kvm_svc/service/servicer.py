@@ -46,6 +46,8 @@ class KvmShell(Shell[KvmCore]):
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number is the one that the perf core gave the driver; it is asked whether that is so."""
+        if self.link.state == info_pb2.LINK_STATE_REFUSED:
+            raise unavailable(f"refuses the session: {self.link.detail}")
         try:
             async with asyncio.timeout(self.answer_timeout):
                 await self.link.up.wait()

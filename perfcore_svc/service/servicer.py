@@ -23,6 +23,7 @@ from contract.trace import TraceLog
 from contract.wire.codec import from_proto, to_proto, union_fields, union_from_proto
 from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import LEASE, Lease
+from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
@@ -42,8 +43,10 @@ _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
 class Attachment:
     """The stream of one KVM. ``run``: the run it has taken part in last."""
 
-    def __init__(self, shell: PerfcoreShell, kvm: str, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, shell: PerfcoreShell, kvm: str, instance: str, context: grpc.aio.ServicerContext) -> None:
         self.kvm = kvm
+        self.instance = instance
+        self.peer = context.peer()
         self.run: Run[HostCore] | None = None
         self.over = asyncio.Event()
         self._shell = shell
@@ -70,6 +73,7 @@ class PerfcoreShell(Shell[HostCore]):
         super().__init__(protocol)
         self.lease = Lease(lease)
         self.attached: dict[str, Attachment] = {}
+        self._refused = "", "", ""
 
     def new_core(self, log: TraceLog) -> HostCore:
         return HostCore(log, self.protocol)
@@ -127,7 +131,8 @@ class PerfcoreShell(Shell[HostCore]):
         first = await _read(context, contract_pb2.AttachRequest)
         if first is None:
             return
-        attachment = Attachment(self, first.kvm, context)
+        self._check_first(first, context.peer())
+        attachment = Attachment(self, first.kvm, first.instance, context)
         if before := self.attached.get(first.kvm):
             self._lost(before, "another stream of that name took its place")
         self.attached[first.kvm] = attachment
@@ -147,6 +152,24 @@ class PerfcoreShell(Shell[HostCore]):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _check_first(self, first: contract_pb2.AttachRequest, peer: str) -> None:
+        """Raises CallError where this stream is refused."""
+        if first.envelopes or first.run:
+            raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "the first frame carries messages or a run")
+        code, why = grpc.StatusCode.OK, ""
+        if first.protocol != self.protocol:
+            code = grpc.StatusCode.FAILED_PRECONDITION
+            why = f"protocol {first.protocol}, this host speaks {self.protocol}"
+        before = self.attached.get(first.kvm)
+        if before is not None and (not first.instance or first.instance != before.instance):
+            code = grpc.StatusCode.ALREADY_EXISTS
+            why = f"another KVM service named {first.kvm} is attached, from {before.peer}; give this one another --name"
+        if why:
+            if (refused := (first.kvm, first.instance, why)) != self._refused:
+                log().warning("kvm-refused", kvm=first.kvm, peer=peer, reason=why)
+            self._refused = refused
+            raise CallError(code, why)
 
     async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
         while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:

@@ -18,13 +18,11 @@ from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
-from contract.control import ConfigureKvm, ConfigurePerf, MachineSpec, PerfSnapshot, Retire, RunTask, StepVcpu, VmSpec
+from contract.control import ConfigureKvm, MachineSpec, PerfSnapshot, Retire, RunTask, VmSpec
 from contract.errors import SystemFailedError
-from contract.inbox import Fate
 from contract.machine import Branch, Wrmsr
 from contract.messages import PROTOCOL_VERSION
 from contract.trace import TraceLog, canonical
-from contract.wire.methods import Decide
 from contract.x86 import IA32_DEBUGCTL
 from lbrlab.v1 import info_pb2
 from tests.designs import MERGED, REVOKE_GP
@@ -221,26 +219,46 @@ def test_a_service_of_another_protocol_version(service: str) -> None:
         set_up(pair.wire, MERGED)
 
 
+def refused(kvm: Service) -> info_pb2.GetInfoResponse:
+    """The service's state once its perf core has refused it."""
+    deadline = time.monotonic() + 10
+    while (info := kvm.info(5)).link != info_pb2.LINK_STATE_REFUSED:
+        assert time.monotonic() < deadline
+    return info
+
+
 def test_services_of_different_versions_refuse_each_other() -> None:
-    """R1: Hello is answered by a Welcome that refuses; whoever asks KVM after that is told."""
+    """R1: the streams are refused; whoever asks KVM after that is told."""
     with Pair(flags={"kvm": ["--protocol", str(ANOTHER)]}) as pair:
-        perfcore = Service("perfcore", pair.perfcore.address)
-        kvm = Service("kvm", pair.kvm.address, owner=perfcore.owner)
-        perfcore.call(0, TraceLog(), ConfigurePerf(MachineSpec(), MERGED, [], [VCPU]), 5)
-        configured = kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
-        log = TraceLog()
-        log.witness(configured.stamp.clock, 0)
-        perfcore.call(1, log, Decide(SESSION, 1, Fate.TAKE), 5)
-        log.witness(log.clock + 2, 0)
-        kvm.call(1, log, Decide(SESSION, 1, Fate.TAKE), 5)
+        kvm = Service("kvm", pair.kvm.address)
+        info = refused(kvm)
         reason = f"protocol {ANOTHER}, this host speaks {PROTOCOL_VERSION}"
         with pytest.raises(BrokenCallError, match=f"UNAVAILABLE: perfcore: refuses the session: {reason}"):
-            kvm.call(1, log, StepVcpu(VCPU, []), 5)
-        info = kvm.info(5)
-        perfcore.close()
+            kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
         kvm.close()
 
-        assert (info.link, info.link_detail) == (info_pb2.LINK_STATE_REFUSED, reason)
+        assert info.link_detail == reason
+
+
+def test_a_second_kvm_of_one_name_is_refused_and_both_sides_say_so(tmp_path: Path) -> None:
+    with Pair() as pair:
+        begin(pair.wire)
+        second = Child("kvm", "kvm_svc.service.main", ["--perfcore", pair.perfcore.address], str(tmp_path))
+        second.wait_ready(time.monotonic() + 10)
+        kvm = Service("kvm", second.address)
+        info = refused(kvm)
+        host(pair.wire, Retire(0, 2))
+        pair.kvm.process.kill()
+        deadline = time.monotonic() + 10
+        while kvm.info(5).link != info_pb2.LINK_STATE_UP:
+            assert time.monotonic() < deadline
+        kvm.close()
+        second.ask_to_stop()
+        second.see_off(time.monotonic() + 2)
+
+        assert info.link_detail.startswith("another KVM service named kvm0 is attached, from unix:")
+        assert sum("event=link-refused" in line for line in second.tail) == 1
+        assert any("event=kvm-refused" in line for line in pair.perfcore.tail)
 
 
 def test_kvm_finds_the_perf_core_again() -> None:

@@ -80,7 +80,7 @@ class Host:
 
     def attach(self) -> Stream:
         stream = Stream(self.contract.Attach)
-        stream.send(contract_pb2.AttachRequest(kvm=KVM, protocol=PROTOCOL_VERSION))
+        stream.send(contract_pb2.AttachRequest(kvm=KVM, protocol=PROTOCOL_VERSION, instance="mine"))
         assert stream.receive().protocol == PROTOCOL_VERSION
         return stream
 
@@ -170,6 +170,28 @@ def test_a_bad_frame_ends_the_stream(perfcore: Host, frame: Any, reason: str) ->
     assert stream.status() == (grpc.StatusCode.INVALID_ARGUMENT, reason)
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"protocol": 999}, grpc.StatusCode.FAILED_PRECONDITION),
+        ({"run": 1}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"instance": "another"}, grpc.StatusCode.ALREADY_EXISTS),
+    ],
+)
+def test_a_first_frame_that_breaks_a_rule_is_refused(
+    perfcore: Host, change: dict[str, Any], code: grpc.StatusCode
+) -> None:
+    first = perfcore.attach()
+    stream = Stream(perfcore.contract.Attach)
+    stream.send(contract_pb2.AttachRequest(**{"kvm": KVM, "protocol": PROTOCOL_VERSION, "instance": "mine", **change}))
+    said = stream.status()
+    first.send(perfcore.frame(Hello(KVM)))
+    perfcore.call(Decide(KVM, 1, Fate.TAKE))
+    first.close()
+
+    assert said[0] is code
+
+
 def test_messages_of_another_session_or_direction_end_the_stream(perfcore: Host) -> None:
     frame = perfcore.frame(Hello("kvm8"), session="kvm8")
     backwards = perfcore.frame(Hello(KVM))
@@ -193,7 +215,8 @@ def test_random_bytes_on_the_streams(pair: Pair, perfcore: Host) -> None:
         with suppress(grpc.RpcError):
             for _ in call:
                 pass
-        assert call.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
+        refused = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
+        assert call.code() in (grpc.StatusCode.OK, *refused)
 
     holds()
     assert perfcore.service.info(TIMEOUT).service == "perfcore"
