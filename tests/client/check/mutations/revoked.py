@@ -17,7 +17,7 @@ HOST_LEFT = ordered(USE + "host: h0 = open cpu0 pinned branch any; host: close h
 
 def stays_on(monkeypatch: pytest.MonkeyPatch) -> None:
     attribute(lbr, "turn_off", nothing)(monkeypatch)
-    attribute(vm_entry, "_needs_right", lambda hv: False)(monkeypatch)
+    attribute(vm_entry, "forbids_unbacked_use", lambda hv: False)(monkeypatch)
 
 
 MUTATIONS = [
