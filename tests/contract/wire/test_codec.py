@@ -124,7 +124,8 @@ def test_fates_go_by_name(fate: Fate) -> None:
 def test_an_empty_oneof_is_named() -> None:
     with pytest.raises(WireValueError, match=r"Envelope: none of hello, resume, .* is set"):
         from_proto(contract_pb2.Envelope(), Envelope)
-    with pytest.raises(WireValueError, match="GuestOp: none of rdmsr, wrmsr, rdpmc, branch, cpuid, hlt, out, nop is set"):
+    told = "GuestOp: none of rdmsr, wrmsr, rdpmc, branch, cpuid, hlt, out, nop is set"
+    with pytest.raises(WireValueError, match=told):
         union_from_proto(machine_pb2.GuestOp(), AnyOp)
 
 
