@@ -57,6 +57,8 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-exclusive-pmu": ("merged", "fenced"),
     "mech-pmi-version-4": ("merged",),
     "mech-reset-merged": ("merged", "v8"),
+    "mech-set-cpuid-v512": ("merged",),
+    "mech-set-cpuid-v616": ("merged",),
     "mech-select-between-vms-v616": ("merged",),
     "mech-select-of-host-v616": ("merged",),
     "mech-three-vms-one-cpu": ("merged", "v7", "v8", "kvm-switch", "fenced"),
