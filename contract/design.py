@@ -194,11 +194,28 @@ class HostEvents(Axis):
     SWITCHED_OUT = "switched-out", "off at VM-entry, on again at VM-exit; those that count guests are refused"
 
 
+class Condition(Axis):
+    """What is asked of the contract stream before a claim counts, from nothing to most."""
+
+    ANY = "any", "whatever messages are lost, doubled, overtaken or late"
+    COMPLETE = "complete", "while each message arrives once and in order, however late"
+    PROMPT = "prompt", "while each message arrives once and in order, before anything else happens"
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An invariant that a design promises to keep while ``condition`` holds."""
+
+    invariant: str
+    condition: Condition
+
+
 class Design(msgspec.Struct, frozen=True, kw_only=True):
-    """One point on every axis."""
+    """One point on every axis. ``claims``: what its authors promise of it; no core reads them, and the wire does not
+    carry them."""
 
     name: str
     about: str
+    claims: tuple[Claim, ...] = ()
     event: Event
     admission: Admission
     precedence: Precedence
@@ -225,8 +242,17 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     host_events: HostEvents
 
     def axes(self) -> dict[str, str]:
-        """Axis name to value, without name and purpose."""
+        """Axis name to value, without name, purpose and claims."""
         return {axis: _shown(getattr(self, field)) for axis, field in FIELDS.items()}
+
+    def promises(self) -> dict[str, str]:
+        """Invariant to the condition of its claim."""
+        return {claim.invariant: str(claim.condition) for claim in self.claims}
+
+    def claimed(self, condition: Condition) -> tuple[str, ...]:
+        """The invariants that it promises to keep under ``condition``; a claim under less asked covers it."""
+        order = list(Condition)
+        return tuple(c.invariant for c in self.claims if order.index(c.condition) <= order.index(condition))
 
     @property
     def pinned(self) -> bool:
@@ -242,7 +268,7 @@ def _shown(value: object) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-FIELDS: dict[str, str] = {field.replace("_", "-"): field for field in Design.__struct_fields__[2:]}
+FIELDS: dict[str, str] = {field.replace("_", "-"): field for field in Design.__struct_fields__[3:]}
 """Axis name to the field of Design."""
 KINDS: dict[str, type] = {axis: typing.get_type_hints(Design)[field] for axis, field in FIELDS.items()}
 """Axis name to the Axis whose values it has, or bool."""

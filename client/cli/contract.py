@@ -19,8 +19,9 @@ from client.document.standing import LOST, Standings, standings
 from client.litmus import Scenario
 from client.matrix.cell import Cell
 from client.matrix.pool import PartialError
+from client.matrix.summary import Worst
 from client.report.documents import print_json
-from client.report.tables import WORST_LEGEND, across, key_of, worst_table
+from client.report.tables import WORST_LEGEND, across, claims_table, key_of, named_breaches, worst_table
 from client.tape.faults import parse_fault
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
@@ -81,6 +82,10 @@ def _print(out: Console, document: ContractDocument) -> None:
         table.add_row(f"{rule.id} {rule.name}", *("[green]+[/]" if name in rule.kept_by else "" for name in names))
     print_table(out, table)
     out.print(key_of(names), style="bold", soft_wrap=True)
+    _head(out, "What each design claims to keep")
+    print_table(out, claims_table({name: design.claims for name, design in document.designs.items()}))
+    for condition, about in document.conditions.items():
+        out.print(f"{condition[0].upper()} {condition}: {about}", style="dim", soft_wrap=True)
     if document.standings is not None:
         _print_standings(out, document.standings, names)
     if document.needs is not None:
@@ -90,9 +95,16 @@ def _print(out: Console, document: ContractDocument) -> None:
 def _print_standings(out: Console, found: Standings, names: list[str]) -> None:
     _head(out, f"What each breaks in {found.scenarios} scenarios")
     print_table(out, worst_table(found.delivered, names))
+    _print_breaches(out, found.delivered, names)
     _head(out, f"The same with the first Revoke lost, where there is one ({LOST})")
     print_table(out, worst_table(found.lossy, names))
+    _print_breaches(out, found.lossy, names)
     out.print(WORST_LEGEND, style="dim")
+
+
+def _print_breaches(out: Console, found: dict[str, dict[str, Worst]], names: list[str]) -> None:
+    for invariant, design, scenarios in named_breaches(found, names):
+        _print_text(out, "", f"  {invariant}, {design}: {', '.join(scenarios)}")
 
 
 def _print_needs(out: Console, found: list[Need]) -> None:

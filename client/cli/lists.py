@@ -25,6 +25,7 @@ from client.report.documents import (
     print_json,
 )
 from contract.control import MachineSpec, VmSpec
+from contract.design import Condition
 from contract.errors import InputError, RefusedError
 from contract.kernels import KERNELS, unknown_kernel
 
@@ -49,6 +50,9 @@ def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
         wide = max(len(design.name) for design in chosen)
         for design in chosen:
             out.print(f"[bold]{design.name:<{wide}}[/]  {escape(design.about)}", soft_wrap=True)
+            for condition in Condition:
+                if claimed := [c.invariant for c in design.claims if c.condition is condition]:
+                    out.print(f"{'':<{wide}}  [dim]claims, {condition}: {', '.join(claimed)}[/]", soft_wrap=True)
 
 
 def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from msgspec.structs import replace
+
 from client.files import read_file
-from client.litmus.words import unknown
-from contract.design import Design, UnknownAxisError, axis_about, axis_values, design_from_axes
+from client.litmus.words import INVARIANTS, unknown
+from contract.design import Claim, Condition, Design, UnknownAxisError, axis_about, axis_values, design_from_axes
 from contract.design_check import flaw
 from contract.errors import InputError
 
-_KEYS = ("about", "source", "like", "axes")
+_KEYS = ("about", "source", "like", "axes", "claims")
 SIZE_LIMIT = 1 << 20
 MAX_ABOUT = 4096
 MAX_NAME = 64
@@ -68,7 +70,25 @@ class _Reader:
             self.fail(error.axis, str(error))
         if found := flaw(design):
             self.fail(*found)
-        return design
+        return replace(design, claims=self.claims(content.get("claims", {})))
+
+    def claims(self, given: object) -> tuple[Claim, ...]:
+        """``like`` brings axes along, no claims: they are of one design, and runs have to bear them out."""
+        if not isinstance(given, dict):
+            self.fail("claims", "claims is no table")
+        found: dict[str, Claim] = {}
+        for condition, invariants in given.items():
+            if condition not in list(Condition):
+                self.fail(condition, unknown("condition", condition, tuple(Condition)))
+            if not isinstance(invariants, list):
+                self.fail(condition, f"{condition} is no list of invariants")
+            for invariant in invariants:
+                if invariant not in INVARIANTS:
+                    self.fail(condition, unknown("invariant", str(invariant), INVARIANTS))
+                if invariant in found:
+                    self.fail(condition, f"{invariant} is claimed twice")
+                found[invariant] = Claim(invariant, Condition(condition))
+        return tuple(found.values())
 
     def text_of(self, content: dict[str, Any], key: str) -> str:
         value = content.get(key, "")
@@ -111,7 +131,19 @@ def format_design(design: Design, *, explained: bool = False) -> str:
             lines += ["", f"# {axis_about(axis)}", *_choices(axis)]
         quoted = isinstance(getattr(design, axis.replace("-", "_")), str)
         lines.append(f"{axis} = " + (f'"{value}"' if quoted else answers[value]))
+    lines += _claims(design, explained=explained)
     return "\n".join(lines) + "\n"
+
+
+def _claims(design: Design, *, explained: bool) -> list[str]:
+    if not design.claims:
+        return []
+    lines = ["", "[claims]"]
+    for condition in Condition:
+        if invariants := [f'"{c.invariant}"' for c in design.claims if c.condition is condition]:
+            lines += [f"# {condition.about}"] if explained else []
+            lines.append(f"{condition} = [{', '.join(invariants)}]")
+    return lines
 
 
 def _choices(axis: str) -> list[str]:

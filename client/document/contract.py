@@ -8,7 +8,7 @@ from client.document.machines import StateMachine, machines
 from client.document.needed import Need
 from client.document.schema import MessageText, messages, rules
 from client.document.standing import Standings
-from contract.design import Design
+from contract.design import Condition, Design
 from contract.messages import PROTOCOL_VERSION
 from contract.rules import RULES
 
@@ -23,12 +23,16 @@ class RuleDocument(msgspec.Struct):
 
 
 class DesignDocument(msgspec.Struct):
+    """``claims``: invariant to the condition under which the design promises to keep it (``conditions``)."""
+
     about: str
     axes: dict[str, str]
+    claims: dict[str, str] = {}
 
 
 class ContractDocument(msgspec.Struct):
-    """``contract``. ``needs``: why each rule of fenced is needed; ``standings``: what each design keeps and breaks;
+    """``contract``. ``conditions``: those of the designs' claims, with their meaning.
+    ``needs``: why each rule of fenced is needed; ``standings``: what each design keeps and breaks;
     both come from runs, and are null where none were wanted."""
 
     protocol: int
@@ -36,6 +40,7 @@ class ContractDocument(msgspec.Struct):
     messages: list[MessageText]
     states: list[StateMachine]
     designs: dict[str, DesignDocument]
+    conditions: dict[str, str]
     needs: list[Need] | None = None
     standings: Standings | None = None
 
@@ -52,7 +57,8 @@ def contract_document(
         ],
         messages(),
         machines(),
-        {design.name: DesignDocument(design.about, design.axes()) for design in designs},
+        {design.name: DesignDocument(design.about, design.axes(), design.promises()) for design in designs},
+        {str(condition): condition.about for condition in Condition},
         needs,
         standings,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from client.check.judge import INVARIANTS
 from client.document.contract import ContractDocument
 from client.document.needed import FENCED, Need
 from client.document.standing import LOST
 from client.matrix.summary import Worst
+from client.report.tables import named_breaches
 
 
 def as_markdown(document: ContractDocument) -> str:
@@ -33,6 +35,11 @@ def _parts(document: ContractDocument) -> Iterator[str]:
     yield from _table(
         ["rule", *names], ([r.id, *("+" if n in r.kept_by else "" for n in names)] for r in document.rules)
     )
+    yield "\n### What each design claims to keep\n"
+    for condition, about in document.conditions.items():
+        yield f"- {condition}: {about}"
+    yield ""
+    yield from _table(["claim", *names], _claims(document))
     if (standings := document.standings) is not None:
         yield f"\n### What each breaks in {standings.scenarios} scenarios\n"
         yield (
@@ -40,12 +47,29 @@ def _parts(document: ContractDocument) -> Iterator[str]:
             "blank: nothing could have broken it.\n"
         )
         yield from _table(["invariant", *names], _rows(standings.delivered, names))
+        yield from _breaches(standings.delivered, names)
         yield f"\nThe same with the first Revoke lost (`--fault {LOST}`), where there is one:\n"
         yield from _table(["invariant", *names], _rows(standings.lossy, names))
+        yield from _breaches(standings.lossy, names)
     if document.needs is not None:
         yield f"\n## Why {FENCED} needs each of its rules\n"
-        yield "Each line is a run: fenced without the rule, and the first thing that breaks. fenced itself keeps all.\n"
+        yield (
+            "Each line is a run: fenced without the rule, and the first thing that breaks. fenced itself keeps every\n"
+            "invariant in these scenarios. Where it breaks one elsewhere, the tables above name the scenario.\n"
+        )
         yield from _table(["rule", "breaks", "first violation", "command"], (_need(need) for need in document.needs))
+
+
+def _claims(document: ContractDocument) -> Iterator[list[str]]:
+    for invariant in INVARIANTS:
+        yield [invariant.name, *(design.claims.get(invariant.name, "") for design in document.designs.values())]
+
+
+def _breaches(found: dict[str, dict[str, Worst]], names: list[str]) -> Iterator[str]:
+    """Which scenarios each X counts."""
+    yield ""
+    for invariant, design, scenarios in named_breaches(found, names):
+        yield f"- {invariant}, {design}: {', '.join(scenarios)}"
 
 
 def _need(need: Need) -> list[str]:

@@ -185,8 +185,10 @@ def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str
 
 
 def designs_document(designs: list[Design]) -> dict[str, dict[str, object]]:
-    """``designs``: name to purpose and axes."""
-    return {design.name: {"about": design.about, "axes": design.axes()} for design in designs}
+    """``designs``: name to purpose, axes, and claims (invariant to the condition of the promise)."""
+    return {
+        design.name: {"about": design.about, "axes": design.axes(), "claims": design.promises()} for design in designs
+    }
 
 
 def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:

@@ -58,6 +58,24 @@ def worst_table(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) ->
     return table
 
 
+def named_breaches(
+    summary: dict[str, dict[str, Worst]], designs: Sequence[str]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Invariant, design, and the scenarios in which it is violated: what each ``Xn`` of ``worst_table`` counts."""
+    for invariant, by_design in summary.items():
+        for design in designs:
+            if by_design[design].verdict == "violated":
+                yield invariant, design, by_design[design].scenarios
+
+
+def claims_table(claims: dict[str, dict[str, str]]) -> Table:
+    """``claims``: design to invariant to the condition of the promise."""
+    table = across("invariant", list(claims))
+    for invariant in INVARIANTS:
+        table.add_row(invariant.name, *(promises.get(invariant.name, "")[:1].upper() for promises in claims.values()))
+    return table
+
+
 def _worst(found: Worst) -> str:
     if found.verdict == "violated":
         return f"[bold red]X{len(found.scenarios)}[/]"

@@ -16,8 +16,9 @@ from client.drive.sim import SimWire
 from client.litmus import library, load
 from client.matrix.pool import run_rows
 from tests.bench.figures import Figure, median, spread
-from tests.client.drive.stories import Reckless, contended
 from tests.designs import DESIGNS, FENCED
+from tests.stories.schedule import Reckless
+from tests.stories.story import contended
 
 ROUNDS = 3
 STORIES = 300

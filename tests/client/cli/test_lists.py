@@ -13,7 +13,7 @@ from client.designs import load_design
 from client.litmus import library, library_path, load
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
 from client.run_file import load_run
-from contract.design import FIELDS, Design, axis_about, axis_values
+from contract.design import FIELDS, Condition, Design, axis_about, axis_values
 from contract.kernels import KERNELS
 from contract.trace import kind_of
 from kvm_svc.hypervisor.pmu_msrs import PmuShape, pmu_msrs
@@ -44,12 +44,16 @@ def test_no_line_ends_in_blanks(arguments: list[str]) -> None:
 
 def test_a_line_says_what_a_design_is() -> None:
     wide = max(map(len, DESIGNS))
-    assert lines("designs") == [f"{name:<{wide}}  {design.about}".rstrip() for name, design in DESIGNS.items()]
+    told = lines("designs")
+    assert [line for line in told if line[0] != " "] == [f"{n:<{wide}}  {d.about}".rstrip() for n, d in DESIGNS.items()]
+    after = told[told.index(f"{'revoke-ack':<{wide}}  {DESIGNS['revoke-ack'].about}") + 1]
+    assert after.strip() == f"claims, complete: {', '.join(DESIGNS['revoke-ack'].claimed(Condition.COMPLETE))}"
 
 
 def test_the_document_has_their_axes() -> None:
     assert document(lbrlab("designs", "--json")) == {
-        name: {"about": design.about, "axes": design.axes()} for name, design in DESIGNS.items()
+        name: {"about": design.about, "axes": design.axes(), "claims": design.promises()}
+        for name, design in DESIGNS.items()
     }
     assert list(document(lbrlab("designs", "v8", "v7", "--json"))) == ["v8", "v7"]
 

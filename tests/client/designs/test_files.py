@@ -83,7 +83,7 @@ def test_a_design_is_like_what_it_is_given(tmp_path: Path) -> None:
 # What is wrong with them -------------------------------------------------------------------------------------
 
 WRONG = {
-    "key": ('like = "v7"\n\nwhat = 1\n', ":3", "unknown key 'what', expected about, source, like or axes"),
+    "key": ('like = "v7"\n\nwhat = 1\n', ":3", "unknown key 'what', expected about, source, like, axes or claims"),
     "near key": ('like = "v7"\nabuot = ""\n', ":2", "unknown key 'abuot', did you mean 'about'?"),
     "table": ('like = "v7"\n[axis]\n', ":2", "unknown key 'axis', did you mean 'axes'?"),
     "like": ('about = ""\nlike = "v77"\n', ":2", "unknown design 'v77', did you mean 'v7'?"),
@@ -162,7 +162,7 @@ def test_quotes_and_backslashes_are_written_so_that_they_are_read(tmp_path: Path
 
 def test_what_is_written_names_every_axis_once(tmp_path: Path) -> None:
     lines = format_design(DESIGNS["merged"]).splitlines()
-    assert [line.split(" = ")[0] for line in lines[3:]] == list(FIELDS)
+    assert [line.split(" = ")[0] for line in lines[3:]] == [*FIELDS, "", "[claims]", "prompt"]
     assert "shut-out = true" in lines
     assert 'event = "task-pinned"' in lines
 

@@ -92,6 +92,7 @@ def test_its_tables() -> None:
         "message",
         "design",
         "rule",
+        "claim",
         "invariant",
         "invariant",
         "rule",
@@ -106,6 +107,23 @@ def test_the_table_of_rules_has_a_plus_where_a_design_keeps_it() -> None:
         assert row[0] == rule.id
         assert [name for name, mark in marks.items() if mark] == rule.kept_by
         assert set(marks.values()) <= {"+", ""}
+
+
+def test_the_table_of_claims_has_the_condition_of_each() -> None:
+    (found,) = headed(as_markdown(contract_document(ALL)), "claim")
+    for row in found:
+        assert row[1:] == [design.promises().get(row[0], "") for design in ALL]
+
+
+def test_each_breach_names_its_scenarios() -> None:
+    document = whole()
+    assert document.standings is not None
+    text = as_markdown(document)
+    for told in (document.standings.delivered, document.standings.lossy):
+        for invariant, by_design in told.items():
+            for design, worst in by_design.items():
+                if worst.verdict == "violated":
+                    assert f"- {invariant}, {design}: {', '.join(worst.scenarios)}\n" in text
 
 
 def test_the_tables_of_runs_say_what_the_value_says() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, PerfView, Retire, RunTask
 from contract.inbox import Fate
@@ -82,7 +83,8 @@ def test_the_order_of_a_dict_survives(states: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=str)
 def test_every_design_survives(design: Any) -> None:
-    assert from_proto(to_proto(design, control_pb2.Design), type(design)) == design
+    """What it claims is nothing that a service acts on, and stays behind."""
+    assert from_proto(to_proto(design, control_pb2.Design), type(design)) == replace(design, claims=())
 
 
 @pytest.mark.parametrize(

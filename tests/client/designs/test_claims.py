@@ -1,0 +1,87 @@
+"""The claims of designs: data of a named design, and no scenario of the library breaks one, but for known reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from client.check.judge import judge
+from client.designs import DESIGNS, design_named, format_design
+from client.designs.toml import load_design
+from client.drive.play import Player
+from client.drive.sim import SimWire
+from client.litmus import library, load
+from client.tape.policy import DefaultPolicy
+from contract.design import Claim, Condition, Design
+from contract.errors import InputError
+
+KNOWN = {
+    (
+        "fenced",
+        "mech-migrate-without-lbr",
+        "no-loss",
+    ): "user space leaves the LBR behind, and nothing that arrives says that there was one",
+}
+"""Design, scenario and invariant of each broken claim, with the reason."""
+
+
+@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if len(design.claims) > 1])
+def test_no_scenario_of_the_library_breaks_a_claim(name: str) -> None:
+    design = DESIGNS[name]
+    claimed = design.claimed(Condition.PROMPT)
+    broken: set[tuple[str, str, str]] = set()
+    for path in library():
+        try:
+            records = Player(SimWire(), load(path), design, DefaultPolicy()).play().records
+        except InputError:  # The scenario is impossible under this design.
+            continue
+        broken |= {(name, path.stem, f.invariant) for f in judge(records) if f.violations and f.invariant in claimed}
+    assert broken == {known for known in KNOWN if known[0] == name}
+
+
+def test_a_claim_under_any_condition_counts_under_a_kinder_one() -> None:
+    design = design_with(Claim("one-owner", Condition.ANY), Claim("no-loss", Condition.PROMPT))
+    assert [design.claimed(condition) for condition in Condition] == [
+        ("one-owner",),
+        ("one-owner",),
+        ("one-owner", "no-loss"),
+    ]
+
+
+def design_with(*claims: Claim) -> Design:
+    return replace(DESIGNS["merged"], claims=claims)
+
+
+def test_a_variation_claims_nothing() -> None:
+    assert DESIGNS["fenced"].claims
+    assert design_named("fenced+notifier=none").claims == ()
+
+
+def test_a_file_claims_what_it_says_and_inherits_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('like = "fenced"\n[claims]\nprompt = ["no-loss"]\n')
+    design = load_design(path, DESIGNS)
+    assert design.claims == (Claim("no-loss", Condition.PROMPT),)
+    path.write_text(format_design(design, explained=True))
+    assert load_design(path, DESIGNS).claims == design.claims
+
+
+@pytest.mark.parametrize(
+    ("claims", "place", "message"),
+    [
+        ('[claims]\nsometimes = ["no-loss"]', ":3", "unknown condition 'sometimes'"),
+        ('[claims]\nany = ["no-los"]', ":3", "unknown invariant 'no-los'"),
+        ('[claims]\nany = "no-loss"', ":3", "any is no list of invariants"),
+        ('[claims]\nany = ["no-loss", "no-loss"]', ":3", "no-loss is claimed twice"),
+        ("claims = 3", ":2", "claims is no table"),
+    ],
+)
+def test_an_error_names_the_line(tmp_path: Path, claims: str, place: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'like = "fenced"\n{claims}\n')
+    with pytest.raises(InputError) as error:
+        load_design(path, DESIGNS)
+    assert message in str(error.value)
+    assert f"mine.toml{place}" in str(error.value)

@@ -1,0 +1,98 @@
+"""Play many random stories: ``python -m tests.stories --design all --stories 20000 --seed 0``.
+
+Each design that claims an invariant is played under each condition of its claims. Prints the seeds, the counts, and a
+run file for each first violation. Ends with 0 if every claim held, 1 otherwise, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from client.designs import DESIGNS, design_named
+from client.run_file import run_file, save
+from contract.design import Condition, Design
+from tests.stories.played import conditions_of, tell
+
+CHUNK = 50
+"""Stories that a process plays before it reports."""
+Chunk = tuple[str, str, int, int]
+"""Design, condition, first seed, count."""
+
+
+def play_chunk(chunk: Chunk) -> list[tuple[int, str, str]]:
+    """Seed, invariant and text of each broken claim."""
+    name, condition, first, count = chunk
+    design = design_named(name)
+    return [
+        (seed, invariant, text)
+        for seed in range(first, first + count)
+        for invariant, text in tell(design, Condition(condition), seed).broken.items()
+    ]
+
+
+def chunks(designs: list[Design], stories: int, seed: int) -> Iterator[Chunk]:
+    """Seed by seed through all designs, so that an interrupted campaign has played all of them alike."""
+    for first in range(seed, seed + stories, CHUNK):
+        count = min(CHUNK, seed + stories - first)
+        for design in designs:
+            for condition in conditions_of(design):
+                yield design.name, str(condition), first, count
+
+
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    designs = [*DESIGNS.values()] if options.design == "all" else [design_named(n) for n in options.design.split(",")]
+    todo = list(chunks(designs, options.stories, options.seed))
+    if not todo:
+        print("no such design claims an invariant", file=sys.stderr)
+        return 2
+    played: dict[str, int] = {}
+    broken: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
+    print(shlex.join(["python", "-m", "tests.stories", *arguments]), flush=True)
+    stopped = False
+    with ProcessPoolExecutor(options.processes, initializer=_leave_interrupts) as pool:
+        try:
+            for done, (chunk, found) in enumerate(zip(todo, pool.map(play_chunk, todo), strict=True), 1):
+                name, condition, _, count = chunk
+                played[f"{name}, {condition}"] = played.get(f"{name}, {condition}", 0) + count
+                for seed, invariant, text in found:
+                    broken.setdefault((name, condition, invariant), []).append((seed, text))
+                if sys.stderr.isatty() or done % 100 == 0:
+                    print(f"\r{done} of {len(todo)} chunks, {len(broken)} claims broken", end="", file=sys.stderr)
+        except KeyboardInterrupt:
+            stopped = True
+            pool.shutdown(cancel_futures=True)
+    print(file=sys.stderr)
+    for what, count in played.items():
+        print(f"{what}: {count} stories, seeds {options.seed} to {options.seed + count - 1}")
+    for (name, condition, invariant), breaches in broken.items():
+        seed, text = breaches[0]
+        path = Path(options.out) / f"{name}-{condition}-{invariant}-{seed}.json"
+        save(run_file(tell(design_named(name), Condition(condition), seed).played), path)
+        print(f"{name}, {condition}: {invariant} broken in {len(breaches)} stories, first seed {seed}: {text}; {path}")
+    return 130 if stopped else 1 if broken else 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.stories")
+    parser.add_argument("--design", default="all", help="names joined by commas, or all")
+    parser.add_argument("--stories", type=int, default=200, help="of each design and condition (default 200)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow it")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", default="lbrlab-runs/stories", help="where the run files of violations go")
+    return parser.parse_args(arguments)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the first process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
