@@ -183,7 +183,8 @@ class Ran(Reply):
 class Exit(Reply):
     """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the
     access, for an RDPMC ``value`` is its index. ``debugctl`` is what "save debug controls" put into the VMCS; ``lbr``
-    is the guest's LBR where ``Controls.lbr`` had one."""
+    is the guest's LBR where ``Controls.lbr`` had one. ``frozen``: an overflow cleared the guest's DEBUGCTL.LBR before
+    ``debugctl`` was saved."""
 
     reason: str
     values: list[GuestValue]
@@ -194,6 +195,7 @@ class Exit(Reply):
     lbr: LbrImage | None = None
     event_active: bool | None = None
     partial: int = 0
+    frozen: bool = False
 
 
 class EntryRefused(Reply):

@@ -176,7 +176,8 @@ class VmEntryRefused(Record):
 
 
 class VmExit(Record):
-    """``debugctl``: the host's register after the exit and what KVM's first instructions wrote back."""
+    """``debugctl``: the host's register after the exit and what KVM's first instructions wrote back. ``frozen``: an
+    overflow of a host counter cleared the guest's DEBUGCTL.LBR before the exit saved it."""
 
     cpu: int
     vcpu: str
@@ -184,6 +185,7 @@ class VmExit(Record):
     debugctl: int
     msr: int = 0
     write: bool = False
+    frozen: bool = False
 
 
 class GuestMsr(Record):
@@ -210,8 +212,8 @@ class HostMsr(Record):
 
 
 class Pmi(Record):
-    """Counters of ``events`` overflowed. ``frozen``: the LBR stopped at that moment. ``count`` branches of the handler,
-    from serial ``first``, ``recorded`` if it did not."""
+    """Counters of ``events`` overflowed. ``frozen``: the LBR stands still while the handler runs. ``count`` branches of
+    the handler, from serial ``first``, are ``recorded`` if it does not and is on."""
 
     cpu: int
     events: list[str]

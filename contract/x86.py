@@ -142,7 +142,8 @@ class LbrModel(msgspec.Struct, frozen=True):
     """The LBR of one CPU generation.
 
     ``depth`` entries; ``lbr_fmt`` is PERF_CAPABILITIES[5:0]; ``select_map`` names the table in
-    ``lbr.c`` that turns a perf request into LBR_SELECT (empty: no LBR_SELECT register).
+    ``lbr.c`` that turns a perf request into LBR_SELECT (empty: no LBR_SELECT register). ``perfmon`` is the version of
+    architectural performance monitoring (CPUID.0AH:EAX[7:0]).
     """
 
     name: str
@@ -153,6 +154,7 @@ class LbrModel(msgspec.Struct, frozen=True):
     lbr_fmt: int
     select_map: str
     call_stack: bool
+    perfmon: int = 3
 
     @property
     def has_select(self) -> bool:
@@ -164,6 +166,12 @@ class LbrModel(msgspec.Struct, frozen=True):
         return self.depth * (3 if self.info_base else 2)
 
     @property
+    def streamlined_freeze(self) -> bool:
+        """Whether FREEZE_LBRS_ON_PMI sets GLOBAL_STATUS.LBR_FRZ. Parts before version 4 clear DEBUGCTL.LBR instead
+        (SDM vol. 3B, "Freezing LBR and Performance Counters on PMI")."""
+        return self.perfmon >= 4
+
+    @property
     def registers(self) -> int:
         """How many MSRs make up the LBR, SELECT and TOS included."""
         return (2 if self.has_select else 1) + self.entry_registers
@@ -172,11 +180,11 @@ class LbrModel(msgspec.Struct, frozen=True):
 LBR_MODELS: dict[str, LbrModel] = {
     m.name: m
     for m in (
-        LbrModel("core2", 4, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, 0, 2, "", False),
+        LbrModel("core2", 4, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, 0, 2, "", False, perfmon=2),
         LbrModel("nehalem", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 3, "nhm", False),
         LbrModel("sandybridge", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 3, "snb", False),
         LbrModel("haswell", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 4, "hsw", True),
-        LbrModel("skylake", 32, MSR_LBR_FROM, MSR_LBR_TO, MSR_LBR_INFO, 5, "hsw", True),
+        LbrModel("skylake", 32, MSR_LBR_FROM, MSR_LBR_TO, MSR_LBR_INFO, 5, "hsw", True, perfmon=4),
     )
 }
 

@@ -133,7 +133,8 @@ class Describer:
                 return f"entry of {r.vcpu} refused: {r.reason}"
             case t.VmExit():
                 msr = f" {self._register(r.msr)}" if r.msr else ""
-                return f"exit {r.vcpu}: {r.reason}{msr}, DEBUGCTL now {self.bits(IA32_DEBUGCTL, r.debugctl)}"
+                cleared = ", overflow cleared guest DEBUGCTL.LBR" if r.frozen else ""
+                return f"exit {r.vcpu}: {r.reason}{msr}, DEBUGCTL now {self.bits(IA32_DEBUGCTL, r.debugctl)}{cleared}"
             case t.GuestMsr():
                 return f"{r.vcpu} {self._access(r.msr, r.value, r.write)}{' -> #GP' if r.fault else ''}"
             case t.HostMsr():

@@ -27,7 +27,8 @@ class GuestCounter:
 @dataclass(slots=True)
 class GuestPmu:
     """``counters`` by number, those that were touched; fixed ones from FIXED_COUNTER. ``requested`` is KVM_REQ_PMU,
-    ``pmi`` KVM_REQ_PMI, ``cleanup`` need_cleanup."""
+    ``pmi`` KVM_REQ_PMI, ``cleanup`` need_cleanup. ``hardware_froze``: an overflow has cleared DEBUGCTL.LBR since the
+    last PMI was delivered."""
 
     counters: dict[int, GuestCounter] = field(default_factory=dict)
     fixed_ctr_ctrl: int = 0
@@ -36,6 +37,7 @@ class GuestPmu:
     requested: bool = False
     pmi: bool = False
     cleanup: bool = False
+    hardware_froze: bool = False
 
     @property
     def waiting(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contract.machine import Exit
 from contract.trace import GuestPmi
 from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -10,12 +11,26 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     """Before the VM-entry that injects it. A guest with PMU version 2 or 3 has legacy freeze: its DEBUGCTL.LBR goes out
     here, at delivery and not at the overflow, so that branches between the two are recorded. Streamlined freeze
-    (version 4) is not emulated. The local APIC is in the kernel and takes the interrupt."""
+    (version 4) is not emulated. The local APIC is in the kernel and takes the interrupt. Where the hardware has cleared
+    DEBUGCTL.LBR at the overflow already, the guest finds what it expects."""
     if not vcpu.pmu.pmi:
         return
     vcpu.pmu.pmi = False
-    both = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
-    frozen = vcpu.vm.lbr_enabled and vcpu.vm.spec.pmu in (2, 3) and vcpu.debugctl & both == both
+    asked = vcpu.debugctl & DEBUGCTL_FREEZE_LBRS_ON_PMI != 0
+    was_on = vcpu.debugctl & DEBUGCTL_LBR != 0 or vcpu.pmu.hardware_froze
+    frozen = vcpu.vm.lbr_enabled and vcpu.vm.spec.pmu in (2, 3) and asked and was_on
+    vcpu.pmu.hardware_froze = False
     if frozen:
         vcpu.debugctl &= ~DEBUGCTL_LBR
     hv.log.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen))
+
+
+def host_pmi_froze(hv: Hypervisor, vcpu: Vcpu, exit_: Exit) -> None:
+    """A counter of the host overflowed in guest mode, and the silicon cleared the guest's DEBUGCTL.LBR before the exit
+    saved it. The guest gets the VMCS value, as no kernel looks; fenced puts the bit back, since the guest has asked for
+    no freeze by a counter that it cannot see. A PMI of the guest's own counter is delivered later, with its freeze."""
+    vcpu.debugctl = exit_.debugctl
+    if hv.fenced:
+        vcpu.debugctl |= DEBUGCTL_LBR
+    else:
+        vcpu.pmu.hardware_froze = True

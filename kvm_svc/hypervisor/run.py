@@ -38,7 +38,7 @@ from kvm_svc.hypervisor.entry import entry_refused, note_check, prepare_entry
 from kvm_svc.hypervisor.lbr import let_leases_end
 from kvm_svc.hypervisor.migration import take_exit
 from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
-from kvm_svc.hypervisor.pmi import deliver_pmi
+from kvm_svc.hypervisor.pmi import deliver_pmi, host_pmi_froze
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
 NMI = "nmi"
@@ -109,6 +109,8 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
             case Exit():
                 vcpu.guest_mode, vcpu.vm.has_run = False, True
                 take_exit(vcpu, reply)
+                if reply.frozen:
+                    host_pmi_froze(hv, vcpu, reply)
                 vcpu.values += reply.values
                 if reply.reason not in TAKEN_BY_HOST:
                     vcpu.handling = Handling(reply)

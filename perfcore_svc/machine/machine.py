@@ -59,7 +59,15 @@ from contract.trace import (
     VmEntryRefused,
     VmExit,
 )
-from contract.x86 import DEBUGCTL_DEFINED, DEBUGCTL_LBR, IA32_DEBUGCTL, LbrModel, in_ranges, lbr_ranges
+from contract.x86 import (
+    DEBUGCTL_DEFINED,
+    DEBUGCTL_FREEZE_LBRS_ON_PMI,
+    DEBUGCTL_LBR,
+    IA32_DEBUGCTL,
+    LbrModel,
+    in_ranges,
+    lbr_ranges,
+)
 from perfcore_svc.machine.cpu import Cpu, Vmcs
 from perfcore_svc.machine.msr import (
     GeneralProtectionError,
@@ -85,8 +93,8 @@ class Counters(Protocol):
     def room(self, cpu: Cpu, privilege: str) -> int:
         """Branches of this level until a counter overflows on this CPU, in the mode it is in."""
 
-    def overflow(self, cpu: Cpu) -> None:
-        """The interrupt of a counter that has; the CPU is in host mode."""
+    def overflow(self, cpu: Cpu, frozen: bool) -> None:
+        """The interrupt of a counter that has; the CPU is in host mode. ``frozen``: LBRS_FROZEN holds the LBR still."""
 
     def enter_guest(self, cpu: Cpu) -> None:
         """What host software does last before an entry, interrupts off."""
@@ -104,7 +112,7 @@ class NoCounters:
     def room(self, cpu: Cpu, privilege: str) -> int:
         return NEVER
 
-    def overflow(self, cpu: Cpu) -> None:
+    def overflow(self, cpu: Cpu, frozen: bool) -> None:
         raise AssertionError("no counter is there to overflow")
 
     def enter_guest(self, cpu: Cpu) -> None:
@@ -162,7 +170,7 @@ class Machine:
             self.retire(cpu, branch, privilege, burst)
             count -= burst
             if burst == room:
-                self.pmi.overflow(cpu)
+                self.pmi.overflow(cpu, _freezes(cpu))
 
     def handler_branches(self, cpu: Cpu, count: int, recording: bool) -> tuple[int, bool]:
         """What an interrupt handler executes: first serial, and whether the LBR has it."""
@@ -317,10 +325,7 @@ class Machine:
                 if burst == op.count:
                     values.append(GuestValue())
                 if burst == room:
-                    exit_ = self._exit(cpu, vmcs, NMI, values)
-                    exit_.partial, exit_.event_active = burst % op.count, active
-                    self._nmi(cpu, vmcs)
-                    return exit_
+                    return self._overflow_exit(cpu, vmcs, values, burst % op.count, active)
             elif isinstance(op, Cpuid | Hlt | Out | Rdpmc):
                 exit_ = self._exit(cpu, vmcs, ALWAYS_EXIT[type(op)], values)
                 exit_.value = op.index if isinstance(op, Rdpmc) else 0
@@ -329,6 +334,19 @@ class Machine:
             else:
                 values.append(GuestValue())
         return Ran(values, active)
+
+    def _overflow_exit(self, cpu: Cpu, vmcs: Vmcs, values: list[GuestValue], partial: int, active: bool | None) -> Exit:
+        """A host counter overflows in guest mode. DEBUGCTL is the guest's, so its FREEZE_LBRS_ON_PMI decides: before
+        perfmon version 4 the overflow clears DEBUGCTL.LBR, and the exit saves that. From version 4 on it sets
+        LBRS_FROZEN, which the host's handler clears before the next entry."""
+        freezes = _freezes(cpu)
+        cleared = freezes and not self.model.streamlined_freeze
+        if cleared:
+            cpu.debugctl &= ~DEBUGCTL_LBR
+        exit_ = self._exit(cpu, vmcs, NMI, values, frozen=cleared)
+        exit_.partial, exit_.event_active = partial, active
+        self._nmi(cpu, vmcs, freezes and not cleared)
+        return exit_
 
     def _guest_access(self, cpu: Cpu, op: Rdmsr | Wrmsr) -> GuestValue:
         result = GuestValue(op.value if isinstance(op, Wrmsr) else 0)
@@ -344,7 +362,9 @@ class Machine:
         self.log.add(GuestMsr(cpu.index, cpu.guest, isinstance(op, Wrmsr), op.msr, result.value, result.fault))
         return result
 
-    def _exit(self, cpu: Cpu, vmcs: Vmcs, reason: str, values: list[GuestValue], msr: int = 0) -> Exit:
+    def _exit(
+        self, cpu: Cpu, vmcs: Vmcs, reason: str, values: list[GuestValue], msr: int = 0, *, frozen: bool = False
+    ) -> Exit:
         self.count("vmexit")
         if msr:
             self.count("msr-exit")
@@ -355,18 +375,18 @@ class Machine:
         if cpu.debugctl:
             self.count("wrmsr")
         cpu.traced_debugctl = cpu.debugctl
-        self.log.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE))
+        self.log.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE, frozen))
         self.pmi.leave_guest(cpu)
-        return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr)
+        return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr, frozen=frozen)
 
-    def _nmi(self, cpu: Cpu, vmcs: Vmcs) -> None:
+    def _nmi(self, cpu: Cpu, vmcs: Vmcs, frozen: bool) -> None:
         """The interrupt that ended guest mode. The exit has left DEBUGCTL 0, and KVM's first instructions write the
         host's: before the handler (``vmx_handle_exit_irqoff``), or after it (``vmx_vcpu_enter_exit``, v6.3)."""
         if not vmcs.nmi_first:
-            self.pmi.overflow(cpu)
+            self.pmi.overflow(cpu, frozen)
             return
         restored, cpu.debugctl = cpu.debugctl, 0
-        self.pmi.overflow(cpu)
+        self.pmi.overflow(cpu, frozen)
         cpu.debugctl = restored
 
     # KVM's own code on the vCPU's CPU ----------------------------------------------------------------------
@@ -415,3 +435,9 @@ class Machine:
         image = mended(self.model, image)
         cpu.lbr.load(image, with_select)
         self.log.add(LbrRestore(cpu.index, by, owner, image, with_select))
+
+
+def _freezes(cpu: Cpu) -> bool:
+    """Whether an overflow now stops the LBR: by DEBUGCTL of the mode that the CPU is in."""
+    both = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
+    return cpu.debugctl & both == both

@@ -4,7 +4,8 @@ Theory of operation. An ACTIVE event counts the branches that retire on its CPU,
 One with a period overflows when it has counted that many; the interrupt comes right then, without skid. With
 FREEZE_LBRS_ON_PMI set the hardware stops recording at that moment (perfmon 2 and 3 clear DEBUGCTL.LBR, later ones set
 LBRS_FROZEN), so that what the handler itself executes is not in the ring that it reads. Perf sets that bit but for
-call-stack events. The handler's own branches are not counted by anybody.
+call-stack events. The handler's own branches are not counted by anybody. In guest mode DEBUGCTL is the guest's, so the
+guest's bit decides and perf's does not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from contract.design import HostEvents
 from contract.trace import Pmi, SampleTaken, Throttle
-from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR
+from contract.x86 import DEBUGCTL_LBR
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import NEVER
 from perfcore_svc.perf import lbr
@@ -51,12 +52,11 @@ class PmiLine:
             take_back(self.state, self.state.cpus[cpu.index])
             self.state.settle()
 
-    def overflow(self, cpu: Cpu) -> None:
+    def overflow(self, cpu: Cpu, frozen: bool) -> None:
         """The interrupt, on a CPU in host mode."""
         pc = self.state.cpus[cpu.index]
         over = [e for e in self._periodic(cpu) if counted(cpu, e) >= e.overflow_at]
         machine = self.state.machine
-        frozen = bool(cpu.debugctl & DEBUGCTL_FREEZE_LBRS_ON_PMI)
         recording = bool(cpu.debugctl & DEBUGCTL_LBR) and not frozen
         first, recorded = machine.handler_branches(cpu, HANDLER_BRANCHES, recording)
         machine.log.add(Pmi(cpu.index, [e.name for e in over], frozen, first, HANDLER_BRANCHES, recorded))

@@ -122,6 +122,7 @@ DEFECTS = {
     "mech-first-write-wiped-v7": defect("v7", "no-loss", "merged"),
     "mech-hole-loses-older": defect("merged", "no-loss", "kvm-switch"),
     "mech-host-finds-guest": defect("revoke-gp", "host-clean", "fenced"),
+    "mech-host-pmi-freezes-guest": defect("merged", "no-loss", "fenced"),
     "mech-host-lbr-lost-at-exit": defect("v8", "host-served debugctl-restored", "revoke-gp"),
     "mech-losing-add-filter": defect("v8", "host-served", "revoke-gp"),
     "mech-losing-add-resets": defect("kvm-switch", "no-loss", "merged"),

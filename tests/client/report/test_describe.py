@@ -126,7 +126,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
         "user space gets LBR_TOS of vm0/0 from t1: 0",
     ],
     ("mech-guest-counter-beside-lbr", "mediated"): [
-        "PMI: pmc0:vm0/0 overflowed, LBR goes on",
+        "PMI: pmc0:vm0/0 overflowed, LBR frozen",
         "vm0/0: event 1 of counter 0 paused",
         "PMI for vm0/0, PERF_GLOBAL_STATUS 0x1, LBR frozen",
     ],

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from contract.machine import Branch, Check, Controls, Enter, GuestValue, Nop
+from contract.machine import Branch, Check, Controls, Enter, Exit, GuestValue, Nop
 from contract.provenance import branch_at
-from contract.trace import Pmi, SampleTaken, Throttle
+from contract.trace import Pmi, SampleTaken, Throttle, VmExit
 from perfcore_svc.perf.pmi import JIFFY, SAMPLES_PER_TICK
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.machine.bench import left
@@ -178,3 +178,53 @@ def test_a_handler_that_runs_before_debugctl_is_restored_leaves_no_branches(nmi_
     assert left(host.request(Enter("v", 0, controls, [Branch(6)]))).reason == "nmi"
     assert newest(host) == [("call", "kernel")] * (3 + handlers)
     assert host.machine.cpus[0].debugctl == before != 0
+
+
+# Freeze in guest mode --------------------------------------------------------------------------------------
+
+LBR, FREEZE = 1, 1 << 11
+
+
+def freeze(lbr: str, debugctl: int) -> tuple[Host, Exit]:
+    """A counter of the host overflows in guest mode while a host event has the host's LBR on."""
+    host = make_host(running="v", lbr=lbr, depth=8)
+    host.open("S", "any", privilege=["kernel"])
+    host.open("P", period=3)
+    return host, left(host.request(Enter("v", 0, Controls(debugctl, False), [Branch(3)])))
+
+
+@pytest.mark.parametrize("lbr", ["nehalem", "sandybridge", "haswell"])
+def test_an_overflow_clears_the_guests_lbr_bit_before_the_exit_saves_it(lbr: str) -> None:
+    host, exit_ = freeze(lbr, LBR | FREEZE)
+    assert (exit_.debugctl, exit_.frozen) == (FREEZE, True)
+    (record,) = [r for r in host.log.records if isinstance(r, VmExit)]
+    assert record.frozen
+    assert host.machine.cpus[0].debugctl == LBR | FREEZE, "what the host has is put back"
+
+
+@pytest.mark.parametrize(("lbr", "debugctl"), [("skylake", 0x801), ("haswell", 1), ("haswell", 0x800), ("haswell", 0)])
+def test_otherwise_the_exit_saves_debugctl_as_the_guest_left_it(lbr: str, debugctl: int) -> None:
+    host, exit_ = freeze(lbr, debugctl)
+    assert (exit_.reason, exit_.debugctl, exit_.frozen) == ("nmi", debugctl, False)
+    assert not any(r.frozen for r in host.log.records if isinstance(r, VmExit))
+
+
+@pytest.mark.parametrize(
+    ("lbr", "debugctl", "frozen"),
+    [("skylake", 0x801, True), ("skylake", 1, False), ("skylake", 0x800, False), ("haswell", 0x801, False)],
+)
+def test_the_guests_bit_and_not_the_hosts_holds_the_lbr_still_for_the_handler(
+    lbr: str, debugctl: int, frozen: bool
+) -> None:
+    """The host's DEBUGCTL has LBR and bit 11 and is back before the handler runs. LBRS_FROZEN outlasts the exit, a
+    cleared DEBUGCTL.LBR does not."""
+    host, _ = freeze(lbr, debugctl)
+    pmi = next(r for r in host.log.records if isinstance(r, Pmi))
+    assert (pmi.frozen, pmi.recorded) == (frozen, not frozen)
+
+
+def test_a_streamlined_freeze_is_over_at_the_next_entry() -> None:
+    host, exit_ = freeze("skylake", LBR | FREEZE)
+    tos = host.machine.cpus[0].lbr.tos
+    host.request(Enter("v", 0, Controls(exit_.debugctl, False), [Branch(2)]))
+    assert host.machine.cpus[0].lbr.tos == (tos + 2) & 7
