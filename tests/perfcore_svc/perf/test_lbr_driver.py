@@ -6,9 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import LosingAdd, SaveSelect
-from contract.trace import HostLbr, LbrReset
+from contract.provenance import branch_at
+from contract.trace import HostLbr, LbrReset, SampleTaken
 from contract.x86 import SELECT_CALL_STACK
 from perfcore_svc.perf import sched
+from perfcore_svc.perf.lbr import lbr_reset
 from tests.designs import MERGED, V8
 from tests.perfcore_svc.hosts import Host, make_host
 
@@ -239,6 +241,88 @@ def test_a_shut_out_sample_is_stale() -> None:
     assert len(stale) == 1
     host.machine.cpus[0].lbr.from_ip[:] = [1, 2, 3, 4]
     assert stack(host, "P") == stale
+
+
+def test_no_entries_come_from_a_buffer_that_was_never_filled() -> None:
+    host = make_host(running="v")
+    host.open("P", "any", pinned=True)
+    host.retire(3)
+    host.guest()
+    sample = host.sample("P")
+    assert (sample.taken, sample.from_ip, sample.to_ip) == (True, [], [])
+
+
+def test_a_shut_out_sample_has_what_another_event_of_another_task_read_after_that_filter() -> None:
+    host = make_host(running="t")
+    host.open("T", "any_call", task="t", privilege=["user"])
+    host.retire(2, "call")
+    host.retire(1, "jmp")
+    read = host.sample("T")
+    assert [branch_at(value) for value in read.from_ip] == [("call", "user")] * 2
+
+    host.run("v")
+    host.open("P", "any", pinned=True, privilege=["kernel"])
+    host.retire(3, "jmp", "kernel")
+    host.guest()
+    stale = host.sample("P")
+    assert (stale.from_ip, stale.to_ip) == (read.from_ip, read.to_ip), "the filter of P wants none of these"
+
+
+def test_a_reset_does_not_clear_the_buffer() -> None:
+    host = shut_out()
+    stale = stack(host, "P")
+    lbr_reset(host.machine, host.perf.state.cpus[0], "a test")
+    assert host.machine.cpus[0].lbr.from_ip == [0] * 4
+    assert stack(host, "P") == stale != []
+
+
+def test_a_successful_read_of_no_entries_is_the_last_one() -> None:
+    host = make_host(running="t")
+    host.open("P", "any", pinned=True)
+    host.retire(1)
+    assert stack(host, "P")
+    lbr_reset(host.machine, host.perf.state.cpus[0], "a test")
+    assert stack(host, "P") == []
+    host.retire(2)
+    host.run("v")
+    host.guest()
+    assert stack(host, "P") == []
+
+
+def test_the_buffer_is_the_cpus() -> None:
+    host = make_host(cpus=2, running="t")
+    host.open("P", "any", cpu=0, pinned=True)
+    host.retire(2)
+    assert stack(host, "P")
+    host.run("v", 1)
+    host.open("Q", "any", cpu=1, pinned=True)
+    host.retire(2, cpu=1)
+    host.guest()
+    assert stack(host, "Q") == []
+
+
+def test_an_overflow_while_shut_out_carries_the_same_buffer() -> None:
+    host = make_host(running="v")
+    host.open("P", "any", pinned=True, period=4)
+    host.retire(1)
+    read = stack(host, "P")
+    host.guest()
+    host.news()
+    host.retire(3)
+    (sample,) = [r for r in host.news() if isinstance(r, SampleTaken)]
+    assert [value for value in sample.from_ip if value] == read
+    assert (sample.shut_out, sample.overflow) == (True, True)
+
+
+def test_the_pmi_of_a_counter_fills_the_buffer_too() -> None:
+    """The handler reads the LBR whichever event overflowed (``intel_pmu_lbr_read``)."""
+    host = make_host(running="v")
+    host.open("P", "any", pinned=True)
+    host.open("C", period=2)
+    host.retire(2)
+    host.close("C")
+    host.guest()
+    assert len(stack(host, "P")) == 2
 
 
 def test_a_stale_debugctl_is_left_alone_while_shut_out() -> None:
