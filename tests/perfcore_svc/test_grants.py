@@ -11,6 +11,7 @@ from contract.design import Design, EntryCheck, Event, Notifier, Recovery
 from contract.machine import AnyReply, Look, MsrDone
 from contract.messages import (
     Available,
+    CreateEvent,
     EnableEvent,
     EventCreated,
     EventState,
@@ -164,6 +165,22 @@ def test_a_flexible_event_that_finds_the_lbr_taken_at_switch_in_has_lost_it() ->
     host.tick()
     host.open("plain")
     assert [m for m in kvm.told() if isinstance(m, EventState)] == [EventState(created.event, "ACTIVE", 0, 2)]
+
+
+def test_so_has_one_that_follows_another_thread_when_that_thread_comes_back() -> None:
+    """A debugger's thread had the event made, and it is switched with that thread."""
+    host = make_host(design=replace(REVOKE_GP, event=Event.TASK_FLEXIBLE), running="t")
+    kvm = Kvm(host)
+    kvm.tell(CreateEvent("v", 1, "t"))
+    (created,) = kvm.told()
+    assert isinstance(created, EventCreated)
+    assert created.grant
+    host.run("")
+    host.open("F", "any")
+    assert kvm.told() == []
+    host.run("t")
+    assert host.states() == {"vlbr:v": "I", "F": "A"}
+    assert kvm.told() == [Revoke(created.event, created.grant, "the LBR of cpu0 is not free")]
 
 
 # Numbers ---------------------------------------------------------------------------------------------------

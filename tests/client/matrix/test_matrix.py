@@ -17,6 +17,7 @@ from client.run_file import load_run
 from client.tape.faults import parse_fault
 from contract.design import Design
 from contract.errors import RefusedError, SystemFailedError
+from contract.trace import Rest
 from tests.client.check.runs import trace, verdicts
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
@@ -36,6 +37,17 @@ def test_a_cell_says_what_a_run_says(design: Design) -> None:
     assert cell.broken == [name for name, finding in cell.invariants.items() if finding == "violated"]
     assert (cell.verdict == "violated") == bool(cell.broken)
     assert cell.run is None
+
+
+def test_the_operations_are_those_of_all_hosts() -> None:
+    story = load(library_path("mech-migrate-with-lbr"))
+    rest = next(r for r in reversed(trace(story, MERGED)) if isinstance(r, Rest))
+    first, second = (host.operations for host in rest.hosts)
+    assert first["vmentry"]
+    assert second["vmentry"]
+    assert run_cell(story, MERGED, None).cell.operations == {
+        name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}
+    }
 
 
 def test_a_cells_run_file_is_its_run(tmp_path: Path) -> None:
