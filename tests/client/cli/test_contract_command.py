@@ -127,7 +127,8 @@ def test_designs_of_other_packages_have_their_column(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(command, "all_designs", lambda: DESIGNS | {"other": other})
     loaded = document(lbrlab("contract", "--no-runs", "--json"))
 
-    assert loaded["designs"]["other"] == {"about": other.about, "axes": V7.axes()}
+    claims = {claim.invariant: str(claim.condition) for claim in V7.claims}
+    assert loaded["designs"]["other"] == {"about": other.about, "axes": V7.axes(), "claims": claims}
     assert part(lines("--no-runs"), "What each design keeps")[-1].endswith("  P other")
 
 

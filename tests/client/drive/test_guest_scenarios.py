@@ -39,8 +39,14 @@ def without_lbr(scenario: Scenario) -> Scenario:
 @every_design
 @pytest.mark.parametrize("name", TESTS)
 def test_passes_in_a_guest_that_is_alone(name: str, design: Design) -> None:
+    """The posted versions drop what the hardware refuses: the guest test does not ask for it, msr-legality does."""
     found = verdict(story(name), design)
-    assert (found.verdict, found.unfinished) == ("held", {}), found.why
+    masks = name == "guest-debugctl-bits" and design.debugctl_write is DebugctlWrite.MASK
+    drops = (name, design.name) == ("guest-filters-branches", "v8")
+    broken = [f.invariant for f in found.findings if f.verdict == "violated"]
+    assert (broken, found.unfinished) == (["msr-legality"] * (masks or drops), {}), found.why
+    assert found.final is not None
+    assert found.final.result in ("held", "witnessed")
     assert "Source: " in story(name).purpose
 
 

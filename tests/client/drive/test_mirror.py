@@ -6,13 +6,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.check.world import World
-from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
 from contract.design import Design
 from contract.lbr_ring import LbrRing
 from contract.trace import Setup
-from tests.client.drive.test_random_tapes import DrawnPolicy
+from tests.client.drive.test_random_tapes import drawn_run
 from tests.client.litmus.strategies import scenarios
 from tests.designs import DESIGNS
 
@@ -25,7 +24,7 @@ def ring(lbr: LbrRing) -> tuple[list[int], list[int], list[int], int, int]:
 @given(scenarios(), st.sampled_from(list(DESIGNS.values())), st.data())
 def test_the_world_mirrors_the_silicon(story: Scenario, design: Design, data: st.DataObject) -> None:
     wire = SimWire()
-    played = Player(wire, story, design, DrawnPolicy(data)).play()
+    played = drawn_run(wire, story, design, data)
     setup = played.records[0]
     assert isinstance(setup, Setup)
     world = World(setup)
