@@ -141,7 +141,7 @@ class Describer:
                 for_whom = f" for {r.on_behalf}" if r.on_behalf else ""
                 return f"{r.by}{for_whom} {self._access(r.msr, r.value, r.write)}{' faults' if r.fault else ''}"
             case t.Pmi():
-                frozen = "LBR frozen" if r.frozen else "LBR goes on"
+                frozen = "LBR frozen" if r.frozen else "LBR not frozen"
                 return f"PMI: {', '.join(r.events)} overflowed, {frozen}"
             case t.Throttle():
                 return f"{r.name} {'throttled' if r.on else 'may overflow again'}"

@@ -130,6 +130,9 @@ SHOWN: dict[tuple[str, str], list[str]] = {
         "vm0/0: event 1 of counter 0 paused",
         "PMI for vm0/0, PERF_GLOBAL_STATUS 0x1, LBR frozen",
     ],
+    ("mech-host-pmi-freezes-guest", "merged"): [
+        "exit vm0/0: nmi, DEBUGCTL now 0, overflow cleared guest DEBUGCTL.LBR",
+    ],
     ("mech-migrate-with-lbr", "merged"): [
         "vm0/0 saved with its LBR, DEBUGCTL LBR",
     ],
