@@ -45,7 +45,9 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
 
 
 def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> Controls:
-    granted = wanted or not forbids_unbacked_use(hv)
+    # An entry whose lists do not switch the LBR has the host's in the registers.
+    keeps_out = forbids_unbacked_use(hv) or hv.design.save is Save.VMX_TRANSITION
+    granted = wanted or not keeps_out
     controls = Controls(vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR, wanted, check=check)
     if hv.remembers_at_load:
         controls.host_debugctl = vcpu.host_debugctl

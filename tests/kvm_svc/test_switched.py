@@ -288,3 +288,11 @@ def test_an_eager_guest_has_its_lbr_cleared_before_its_first_entry_and_never_aga
     told.step([Cpuid()], Exit("cpuid", [], 0))
     told.step([])
     assert runs(told).passthrough
+
+
+def test_a_guest_whose_lbr_is_taken_away_does_not_record_into_the_hosts() -> None:
+    """User space takes LBR_FMT from a guest that has DEBUGCTL.LBR set: the lists do not switch the LBR any more."""
+    told = loaded(VMX_TRANSITION)
+    told.vcpu().debugctl, told.vcpu().vm.lbr_enabled = 1, False
+    entry = told.enter()
+    assert (entry.controls.lbr, entry.controls.debugctl & 1, entry.controls.passthrough) == (None, 0, False)

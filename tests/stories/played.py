@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import msgspec
@@ -35,17 +36,33 @@ def story_of(seed: int) -> Scenario:
 
 
 def tell(design: Design, condition: Condition, seed: int) -> Told:
-    """The story ``seed`` under a schedule that ``condition`` allows; the same seed gives the same run.
-
-    A claim of no-loss says nothing of a vCPU whose LBR user space leaves behind at a migration."""
+    """The story ``seed`` under a schedule that ``condition`` allows; the same seed gives the same run."""
     played = Player(SimWire(), story_of(seed), design, Reckless(Random(~seed), condition)).play()
     assert played.failure is None, played.failure
-    claimed = set(design.claimed(condition))
-    if any(isinstance(record, VcpuMoved) and not record.lbr for record in played.records):
-        claimed.discard("no-loss")
+    claimed = design.claimed(condition)
     findings = [finding for finding in judge(played.records) if finding.invariant in claimed]
-    return Told(
-        played,
-        {finding.invariant: finding.violations[0].text for finding in findings if finding.violations},
-        {finding.invariant for finding in findings if finding.verdict != "not exercised"},
-    )
+    left_behind = {r.vcpu for r in played.records if isinstance(r, VcpuMoved) and not r.lbr}
+    told = Told(played, {}, {finding.invariant for finding in findings if finding.verdict != "not exercised"})
+    for finding in findings:
+        for violation in finding.violations:
+            if not _excused(finding.invariant, violation.text, left_behind):
+                told.broken.setdefault(finding.invariant, violation.text)
+    return told
+
+
+_PERFS_GAP = re.compile(
+    r"(?!vlbr:)\S+ \(task-flexible\) has the LBR of cpu\d+, (?!vlbr:)\S+ \(CPU-flexible\) is INACTIVE"
+)
+    r"(?!vlbr:)\S+ \(task-flexible\) has the LBR of cpu\d+, (?!vlbr:)\S+ \(CPU-flexible\) is INACTIVE"
+)
+
+
+def _excused(invariant: str, text: str, left_behind: set[str]) -> bool:
+    """Whether a violation is none of the design's, whatever the design is.
+
+    User space left the LBR of a vCPU behind at a migration: no-loss of that vCPU. Perf does not walk a class again
+    while it is on, so that a CPU-flexible host event waits while a task-flexible one has the LBR: precedence between
+    those two (``ctx_sched_in``; ``contract/fenced.md``, last section)."""
+    if invariant == "no-loss":
+        return text.split(" ")[0] in left_behind
+    return invariant == "precedence" and _PERFS_GAP.fullmatch(text) is not None
