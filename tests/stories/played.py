@@ -53,8 +53,6 @@ def tell(design: Design, condition: Condition, seed: int) -> Told:
 _PERFS_GAP = re.compile(
     r"(?!vlbr:)\S+ \(task-flexible\) has the LBR of cpu\d+, (?!vlbr:)\S+ \(CPU-flexible\) is INACTIVE"
 )
-    r"(?!vlbr:)\S+ \(task-flexible\) has the LBR of cpu\d+, (?!vlbr:)\S+ \(CPU-flexible\) is INACTIVE"
-)
 
 
 def _excused(invariant: str, text: str, left_behind: set[str]) -> bool:
