@@ -40,7 +40,9 @@ class VmSpec(msgspec.Struct, frozen=True):
 
     The guest's CPUID: ``pmu`` is the PMU version of leaf 0xA (0: no PMU), ``pdcm`` that PERF_CAPABILITIES exists,
     ``model`` whether family and model are the ``host``'s or ``other``, ``bus_lock`` and ``rtm`` as in MachineSpec.
-    ``counters`` and ``fixed`` are the counters of leaf 0xA, None for as many as the host has; KVM gives no more."""
+    ``counters`` and ``fixed`` are the counters of leaf 0xA, None for as many as the host has; KVM gives no more.
+
+    ``apic``: the local APIC is in the kernel. Where user space emulates it, KVM delivers no PMI."""
 
     name: str
     vcpus: int = 1
@@ -52,6 +54,7 @@ class VmSpec(msgspec.Struct, frozen=True):
     rtm: bool = False
     counters: int | None = None
     fixed: int | None = None
+    apic: bool = True
 
     def vcpu_names(self) -> list[str]:
         return [f"{self.name}/{i}" for i in range(self.vcpus)]

@@ -20,7 +20,7 @@ from contract.control import MachineSpec, VmSpec
 
 _MACHINE = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
 _OTHER_MACHINE = tuple(key for key in _MACHINE if key not in ("lbr", "depth"))
-_VM = ("vcpus", "lbr", *a.CPUID, "bus_lock", "rtm", "kvm")
+_VM = ("vcpus", "lbr", *a.CPUID, "bus_lock", "rtm", "apic", "kvm")
 
 
 def lower(tree: Node, places: Places) -> a.Scenario:
@@ -132,6 +132,7 @@ class _Lowering:
             model=str(given.get("model", usual.model)),
             bus_lock=self.switch(given, "bus_lock", usual.bus_lock),
             rtm=self.switch(given, "rtm", usual.rtm),
+            apic=self.switch(given, "apic", usual.apic),
         )
 
     def block(self, node: Node, nth: int) -> a.Block:

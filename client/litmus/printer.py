@@ -86,7 +86,7 @@ def _vm(spec: VmSpec, home: str) -> str:
     settings = [f"vcpus = {spec.vcpus}", f"lbr = {setting_text(spec.lbr)}"]
     settings += [
         f"{key} = {setting_text(getattr(spec, key))}"
-        for key in (*CPUID, "bus_lock", "rtm")
+        for key in (*CPUID, "bus_lock", "rtm", "apic")
         if getattr(spec, key) != getattr(usual, key)
     ]
     if home:

@@ -29,8 +29,9 @@ HEAD = (
     ("let turns = 3;", "a number that every actor knows; lbrlab run --let turns=9 changes it"),
     (
         "vm vm0 { vcpus = 1; lbr = on; pmu = 2; counters = 4; fixed = 3; pdcm = on; model = host; bus_lock = off; "
-        "rtm = off; kvm = kvm0; }",
-        "a VM: its vCPUs are vm0/0, vm0/1, ...; LBR_FMT, the PMU version, PDCM, the CPU model that it is told, its KVM",
+        "rtm = off; apic = on; kvm = kvm0; }",
+        "a VM: its vCPUs are vm0/0, vm0/1, ...; LBR_FMT, the PMU version, PDCM, the CPU model that it is told, whether "
+        "its local APIC is in the kernel (without, KVM delivers no PMI), its KVM",
     ),
     ("// to the end of the line, /* or between these */", "comments"),
 )

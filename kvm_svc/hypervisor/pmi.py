@@ -11,11 +11,14 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     """Before the VM-entry that injects it. A guest with PMU version 2 or 3 has legacy freeze: its DEBUGCTL.LBR goes out
     here, at delivery and not at the overflow, so that branches between the two are recorded. Streamlined freeze
-    (version 4) is not emulated. The local APIC is in the kernel and takes the interrupt. Where the hardware has cleared
-    DEBUGCTL.LBR at the overflow already, the guest finds what it expects."""
+    (version 4) is not emulated. Where the hardware has cleared DEBUGCTL.LBR at the overflow already,
+    the guest finds what it expects. Without a local APIC in the kernel KVM does nothing at all: no PMI, and no freeze
+    (``lapic_in_kernel``); PERF_GLOBAL_STATUS is set all the same."""
     if not vcpu.pmu.pmi:
         return
     vcpu.pmu.pmi = False
+    if not vcpu.vm.spec.apic:
+        return
     asked = vcpu.debugctl & DEBUGCTL_FREEZE_LBRS_ON_PMI != 0
     was_on = vcpu.debugctl & DEBUGCTL_LBR != 0 or vcpu.pmu.hardware_froze
     frozen = vcpu.vm.lbr_enabled and vcpu.vm.spec.pmu in (2, 3) and asked and was_on

@@ -33,14 +33,20 @@ ON = BRANCHES | BOTH | EVENTSEL_EN
 FREEZE = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
 
 
-def rig(pmu: int = 2, *, lbr: bool = True) -> Rig:
-    return Rig(MERGED, machine=MachineSpec(), vms=[VmSpec("vm0", lbr=lbr, pmu=pmu)])
+def rig(pmu: int = 2, *, lbr: bool = True, apic: bool = True) -> Rig:
+    return Rig(MERGED, machine=MachineSpec(), vms=[VmSpec("vm0", lbr=lbr, pmu=pmu, apic=apic)])
 
 
 def armed(
-    distance: int, *, eventsel: int = ON | EVENTSEL_INT, debugctl: int = 0, pmu: int = 2, lbr: bool = True
+    distance: int,
+    *,
+    eventsel: int = ON | EVENTSEL_INT,
+    debugctl: int = 0,
+    pmu: int = 2,
+    lbr: bool = True,
+    apic: bool = True,
 ) -> Rig:
-    it = rig(pmu, lbr=lbr)
+    it = rig(pmu, lbr=lbr, apic=apic)
     if pmu > 1:
         assert it.wrmsr(MSR_GLOBAL_CTRL, 1)
     assert it.wrmsr(MSR_PMC, -distance & 0xFFFF_FFFF)
@@ -152,6 +158,17 @@ def test_pmi_freezes_lbr(pmu: int, debugctl: int, after: int, tos: int) -> None:
     assert [(r.status, r.frozen) for r in it.records(GuestPmi)] == [(1, after != debugctl)]
     assert it.rdmsr(IA32_DEBUGCTL).value == after
     assert it.rdmsr(MSR_LBR_TOS).value == tos
+
+
+@pytest.mark.parametrize("apic", [True, False])
+def test_neither_pmi_nor_freeze_without_a_local_apic_in_the_kernel(apic: bool) -> None:
+    it = armed(16, debugctl=FREEZE, apic=apic)
+    it.guest(Branch(20))
+
+    assert it.rdmsr(MSR_GLOBAL_STATUS).value == 1
+    assert len(it.records(GuestPmi)) == apic
+    assert it.rdmsr(IA32_DEBUGCTL).value == (DEBUGCTL_FREEZE_LBRS_ON_PMI if apic else FREEZE)
+    assert it.rdmsr(MSR_LBR_TOS).value == (16 if apic else 20)
 
 
 def test_no_pmi_unless_asked_for() -> None:

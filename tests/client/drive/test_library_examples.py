@@ -56,6 +56,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-counter-levels": ("merged", "fenced"),
     "mech-exclusive-pmu": ("merged", "fenced"),
     "mech-pmi-version-4": ("merged",),
+    "mech-pmi-without-apic": ("merged", "v8", "fenced"),
     "mech-reset-merged": ("merged", "v8"),
     "mech-set-cpuid-v512": ("merged",),
     "mech-set-cpuid-v616": ("merged",),

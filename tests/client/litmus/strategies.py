@@ -365,6 +365,7 @@ def _vms(name: str) -> st.SearchStrategy[VmSpec]:
         model=st.sampled_from(VM_MODELS),
         bus_lock=switch,
         rtm=switch,
+        apic=switch,
     )
 
 
