@@ -170,7 +170,7 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value])
             return [Hlt()]
         case a.GuestOut(port=port):
             return [Out(port)]
-        case a.GuestNop():
+        case a.GuestNop() | a.GuestPmis():
             return [Nop()]
         case _:
             raise TypeError(f"{type(stmt).__name__} is no guest statement")

@@ -14,6 +14,7 @@ from contract.trace import (
     EventChange,
     EventClose,
     EventOpen,
+    GuestPmi,
     HostWait,
     HostWake,
     Send,
@@ -62,7 +63,7 @@ class Flight:
     those that are armed. ``sleeping``: host events whose opener waits. ``running``: task to CPU, on each host.
     ``loaded``: vCPU to the CPU that the KVM of each host believes in. ``waiting``: vCPU to the message it sleeps for.
     ``events``: host event to state; ``guests``: vCPU to the number of its event, ``guest_events``: that to state.
-    ``places``: vCPU to the number of its host (0 where it never moved)."""
+    ``places``: vCPU to the number of its host (0 where it never moved). ``pmis``: vCPU to the PMIs it has taken."""
 
     __slots__ = (
         "events",
@@ -72,6 +73,7 @@ class Flight:
         "now",
         "owners",
         "places",
+        "pmis",
         "queues",
         "running",
         "seen",
@@ -95,6 +97,7 @@ class Flight:
         self.events: dict[str, str] = {}
         self.guests: dict[str, int] = {}
         self.guest_events: dict[int, str] = {}
+        self.pmis: dict[str, int] = {}
         self.seen = 0
 
     def follow(self, records: list[AnyRecord]) -> None:
@@ -131,6 +134,9 @@ class Flight:
 
     def _wake(self, record: VcpuWake) -> None:
         self.waiting.pop(record.vcpu, None)
+
+    def _pmi(self, record: GuestPmi) -> None:
+        self.pmis[record.vcpu] = self.pmis.get(record.vcpu, 0) + 1
 
     def _host_wait(self, record: HostWait) -> None:
         self.sleeping.add(record.name)
@@ -213,6 +219,7 @@ _TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
     VcpuPut: Flight._put,
     VcpuWait: Flight._wait,
     VcpuWake: Flight._wake,
+    GuestPmi: Flight._pmi,
     EventOpen: Flight._open,
     EventChange: Flight._change,
     EventClose: Flight._close,

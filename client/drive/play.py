@@ -26,6 +26,7 @@ from client.litmus.ast import (
     AnyStmt,
     Block,
     EventOp,
+    GuestPmis,
     GuestReadLbr,
     GuestWrmsr,
     Mediated,
@@ -420,6 +421,9 @@ class Player:
         if isinstance(stmt, GuestReadLbr):
             actors = actor_table(self.scenario.tasks, self.scenario.vcpus())
             value = stack_value(result.values, actors.index(step.actor))
+        elif isinstance(stmt, GuestPmis):
+            self.flight.follow(self.wire.log.records)
+            value = self.flight.pmis.get(step.actor, 0)
         else:
             value = read_value(result.values[0])
             if isinstance(stmt, GuestWrmsr) and value != FAULT:

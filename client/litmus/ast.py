@@ -262,6 +262,13 @@ class GuestRdpmc(Stmt, frozen=True):
     index: Operand
 
 
+class GuestPmis(Stmt, frozen=True):
+    """``n0 = pmis;``: how many PMIs this vCPU has taken since the run began, as its handler counts them in memory. No
+    exit."""
+
+    register: str
+
+
 class GuestReadLbr(Stmt, frozen=True):
     """``g0 = rdmsr LBR_STACK;``: TOS, then FROM of every entry, ending at the first fault."""
 
@@ -442,6 +449,7 @@ GUEST_STATEMENTS = (
     GuestWrmsr,
     GuestRdmsr,
     GuestRdpmc,
+    GuestPmis,
     GuestReadLbr,
     GuestBranch,
     GuestCpuid,
@@ -453,7 +461,7 @@ MSR_IOCTLS = (UserSetMsr, UserGetMsr, UserSetMsrs, UserGetMsrs)
 """Statements that make an ioctl by some thread."""
 USER_STATEMENTS = (*MSR_IOCTLS, UserStopLbr, UserReset, UserSetCpuid, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
-NUMBERS = (GuestRdmsr, GuestRdpmc, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
+NUMBERS = (GuestRdmsr, GuestRdpmc, GuestPmis, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
 WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserSetCpuid, UserMigrate)
 """Other statements whose register may hold a word of ``ANSWERS``."""
@@ -471,6 +479,7 @@ AnyStmt = (
     | GuestWrmsr
     | GuestRdmsr
     | GuestRdpmc
+    | GuestPmis
     | GuestReadLbr
     | GuestBranch
     | GuestCpuid

@@ -27,7 +27,7 @@ _CLASSES = {
 _VERBS = (
     frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE", "STATE"})
     | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
-    | frozenset({"WRMSR", "RDMSR", "RDPMC", "CPUID", "HLT", "OUT", "NOP", "SET", "GET"})
+    | frozenset({"WRMSR", "RDMSR", "RDPMC", "PMIS", "CPUID", "HLT", "OUT", "NOP", "SET", "GET"})
     | frozenset({"STOP_LBR", "RESET", "SET_CPUID", "MIGRATE"})
     | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"})
 )

@@ -141,6 +141,9 @@ class StatementReader:
     def rdpmc(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestRdpmc(register, self.operands(self.actor).operand(next(trees(node)), (*path, "index")))
 
+    def pmis(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        return a.GuestPmis(register)
+
     def cpuid(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestCpuid()
 
@@ -255,6 +258,7 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "wrmsr": StatementReader.wrmsr,
     "rdmsr": StatementReader.rdmsr,
     "rdpmc": StatementReader.rdpmc,
+    "pmis": StatementReader.pmis,
     "cpuid": StatementReader.cpuid,
     "hlt": StatementReader.hlt,
     "out": StatementReader.out,

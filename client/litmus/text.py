@@ -47,6 +47,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"rdmsr {msr_text(msr)}"
         case a.GuestRdpmc(index=index):
             return f"rdpmc {_number(index, 10) if isinstance(index, int) else operand_text(index)}"
+        case a.GuestPmis():
+            return "pmis"
         case a.GuestReadLbr():
             return f"rdmsr {LBR_STACK}"
         case a.GuestBranch():

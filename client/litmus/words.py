@@ -18,7 +18,7 @@ RESERVED = frozenset(
     {"LBR", "machine", "kvm", "task", "vm", "let", "on", "in", "expect", "exists", "forall", "invariant"}
     | {"run", "idle", "open", "enable", "disable", "close", "read", "sample", "state", "branch", "advance"}
     | {"mux", "mediate", "unmediate", "group"}
-    | {"wrmsr", "rdmsr", "rdpmc", "cpuid", "hlt", "out", "nop"}
+    | {"wrmsr", "rdmsr", "rdpmc", "pmis", "cpuid", "hlt", "out", "nop"}
     | {"repeat", "for", "while", "if", "else", "break", "lbr_depth"}
     | {"set", "get", "from", "stop_lbr", "reset", "set_cpuid", "migrate", "to", "with", "without", "under"}
     | {"pinned", "flexible", "exclusive", "disabled", "user", "kernel"}

@@ -250,7 +250,7 @@ class _Actor:
         draw = self.draw
         match draw(
             st.sampled_from(
-                ["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "rdpmc", "hlt", "out", "nop"]
+                ["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "rdpmc", "pmis", "hlt", "out", "nop"]
             )
         ):
             case "wrmsr":
@@ -266,6 +266,8 @@ class _Actor:
                 return a.GuestCpuid()
             case "rdpmc":
                 return a.GuestRdpmc(self.register("p", optional=True), draw(st.integers(0, 1 << 32)))
+            case "pmis":
+                return a.GuestPmis(self.register("n", optional=True))
             case "hlt":
                 return a.GuestHlt()
             case "out":

@@ -53,7 +53,7 @@ vm0/0 {
     branch 40;  branch 4 ind_call user;
     r0 = rdmsr LBR_TOS;  r1 = rdmsr LBR_FROM[r0];  r2 = rdmsr 0x1C9;
     rdmsr MSR_LASTBRANCH_3_TO_IP;
-    g0 = rdmsr LBR_STACK;  cpuid;  hlt;  out 0x80;  nop;
+    g0 = rdmsr LBR_STACK;  n0 = pmis;  cpuid;  hlt;  out 0x80;  nop;
 }
 user { u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;  u1 = get vm0/0 LBR_TOS;  stop_lbr vm0/0;  reset vm0/0; }
 host1, vm1/0 { /* in this order */ host1: run vm1/0 on cpu0; vm1/0: branch 8; }
@@ -101,6 +101,7 @@ GUEST: list[a.AnyStmt] = [
     a.GuestRdmsr("r2", a.MsrRef("0x1c9")),
     a.GuestRdmsr("", a.MsrRef("LBR_TO", 3)),
     a.GuestReadLbr("g0"),
+    a.GuestPmis("n0"),
     a.GuestCpuid(),
     a.GuestHlt(),
     a.GuestOut(0x80),
@@ -218,7 +219,7 @@ OF_HOST = (
     "a statement is run, idle, open, enable, disable, read, sample, state, branch, advance, mux, mediate, unmediate, "
     f"close, {PROGRAM}"
 )
-OF_GUEST = f"a statement is wrmsr, rdmsr, rdpmc, branch, cpuid, hlt, out, nop, {PROGRAM}"
+OF_GUEST = f"a statement is wrmsr, rdmsr, rdpmc, pmis, branch, cpuid, hlt, out, nop, {PROGRAM}"
 OF_A_HOST = OF_HOST.replace("a statement", "a host statement")
 OF_A_GUEST = OF_GUEST.replace("a statement", "a guest statement")
 USERS = f"stop_lbr, reset, {PROGRAM}"
@@ -296,7 +297,7 @@ def message(text: str) -> str:
         ("read = sample h0;", "6:6: expected a name, found '='"),
         (
             "x = close h0;",
-            "6:5: expected an expression, 'get', 'mediate', 'migrate', 'mux', 'open', 'rdmsr', 'rdpmc', 'read',"
+            "6:5: expected an expression, 'get', 'mediate', 'migrate', 'mux', 'open', 'pmis', 'rdmsr', 'rdpmc', 'read',"
             " 'sample', 'set', 'set_cpuid', 'state', 'unmediate' or 'wrmsr', found 'close'",
         ),
     ],

@@ -62,6 +62,7 @@ vm0/0 {
     r2 = rdmsr 0x1c9;
     rdmsr LBR_TO[3];
     g0 = rdmsr LBR_STACK;
+    n0 = pmis;
     cpuid;
     hlt;
     out 0x80;
