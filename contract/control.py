@@ -299,12 +299,14 @@ class VcpuImage(msgspec.Struct):
     """What user space carries from one host to another for a vCPU. ``msrs``: the save list of the source's kernel
     (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: no LBR MSRs are in it, and the
     guest finds its LBR empty (no list of KVM has them, QEMU does not ask for them); with it goes ``debugctl``.
-    ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end."""
+    ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end. ``owes_denial``: the guest
+    lost its LBR and has not been told; an image with LBR MSRs carries that too."""
 
     debugctl: int = 0
     capabilities: int = 0
     lbr: LbrImage | None = None
     msrs: list[MsrEntry] = []
+    owes_denial: bool = False
 
 
 class SaveVcpu(KvmCommand):

@@ -30,8 +30,9 @@ from contract.messages import LbrImage
 from contract.trace import VcpuMoved
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, MSR_LBR_TOS
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
+from kvm_svc.hypervisor.claim import Phase
 from kvm_svc.hypervisor.counters import counter_access, new_pmu, pmu_msr
-from kvm_svc.hypervisor.lbr import ask_for_event, has_event
+from kvm_svc.hypervisor.lbr import ask_for_event, forbids_unbacked_use, has_event, lose_without_event
 from kvm_svc.hypervisor.msr import ThreadMovedError, user_debugctl
 from kvm_svc.hypervisor.pmu_msrs import Bank, save_list
 from kvm_svc.hypervisor.pmu_refresh import refreshes
@@ -53,6 +54,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
         if lbr:
             image.debugctl = vcpu.debugctl
             image.lbr = yield from _lbr_of(hv, vcpu)
+            image.owes_denial = image.lbr is None and _owes_denial(hv, vcpu)
     except ThreadMovedError as error:
         raise RefusedError(str(error), "EAGAIN") from None
     carried = image.debugctl or next((entry.value for entry in image.msrs if entry.msr == IA32_DEBUGCTL), 0)
@@ -99,6 +101,12 @@ def _load_msrs(hv: Hypervisor, vcpu: Vcpu, entries: list[MsrEntry]) -> Generator
         if taken is None:
             raise RefusedError(f"MSR {entry.msr:#x} of the save list cannot be {entry.value:#x} here", "EINVAL")
     return creates
+
+
+def _owes_denial(hv: Hypervisor, vcpu: Vcpu) -> bool:
+    """Whether a guest whose LBR is not its own at this moment has not met that yet."""
+    untold = vcpu.claim.phase in (Phase.HELD, Phase.OFF, Phase.LOST)
+    return has_event(hv) and forbids_unbacked_use(hv) and untold
 
 
 def leave_guest_mode(vcpu: Vcpu) -> Exchange:
@@ -168,6 +176,9 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
         raise
     hv.vcpus[old.name] = vcpu
     hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=vcpu.debugctl, lbr=lbr is not None))
+    if image.owes_denial and has_event(hv):
+        lose_without_event(hv, vcpu, "lost before it migrated")
+        return
     if lbr is None:
         if creates and has_event(hv):
             ask_for_event(hv, vcpu, heeded=False)

@@ -21,7 +21,7 @@ from kvm_svc.hypervisor.capabilities import read_capabilities
 from kvm_svc.hypervisor.counters import counter_access, pmu_msr
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
-from kvm_svc.hypervisor.migration import leave_guest_mode
+from kvm_svc.hypervisor.migration import leave_guest_mode, put_arrived
 from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access, user_debugctl
 from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
@@ -53,6 +53,8 @@ def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyReq
         try:
             value = yield from _access(hv, vcpu, ioctl, thread, entry)
         except _AsleepError:
+            if vcpu.ioctl is None and not vcpu.waiting:
+                hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
             vcpu.ioctl = ioctl
             return IN_PROGRESS
         if value is None:
@@ -166,12 +168,12 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry
     try:
         if vcpu.guest_mode:
             yield from leave_guest_mode(vcpu)
+        if vcpu.lbr_desc.event and not thread:
+            yield from put_arrived(hv, vcpu)
         got = yield from lbr_msr_access(hv, vcpu, work)
     except ThreadMovedError as error:
         if hv.log.clock == asked and not ioctl.values:
             raise RefusedError(str(error), "EAGAIN") from None
-        if vcpu.ioctl is None:
-            hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
         got = None
     ioctl.handling = work if got is None else None
     if got is None:
