@@ -144,6 +144,8 @@ def _check_tracer(attr: Open) -> None:
         return
     levels = bool(attr.privilege) and set(attr.privilege) != set(PRIVILEGES)
     excludes = attr.exclude_host or attr.exclude_user or attr.exclude_kernel
+    if attr.branch:
+        raise RefusedError(f"{attr.config} has no branch stack")
     if attr.period or levels or excludes or (attr.exclude_guest and attr.config == "pt"):
         raise RefusedError(f"{attr.config} has no period, levels or exclude bits here")
 

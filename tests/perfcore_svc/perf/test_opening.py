@@ -133,6 +133,7 @@ def test_what_a_tracer_cannot_follow_is_refused(tracer: str, bit: str) -> None:
     refused(stage(), "EINVAL", "x", config=tracer, **{bit: True})
     refused(stage(), "EINVAL", "x", config=tracer, period=10)
     refused(stage(), "EINVAL", "x", config=tracer, privilege=["user"])
+    refused(stage(), "EINVAL", "x", "any", config=tracer)
 
 
 @pytest.mark.parametrize("design", [V8, MERGED], ids=lambda d: d.name)
