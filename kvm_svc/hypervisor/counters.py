@@ -20,7 +20,7 @@ from collections.abc import Generator
 from contract.errors import LocalContractError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import CreateCounter, EventCreated, Overflow, PauseCounter, ReleaseEvent, ResumeCounter
-from contract.trace import CounterEvent, VcpuWait, VcpuWake
+from contract.trace import CounterEvent, VcpuWait
 from contract.x86 import (
     COUNTER_WIDTH,
     EVENTSEL_EN,
@@ -35,6 +35,7 @@ from kvm_svc.hypervisor.capabilities import read_capabilities
 from kvm_svc.hypervisor.guest_pmu import GuestCounter, GuestPmu
 from kvm_svc.hypervisor.pmu_msrs import Access, Bank, PmuMsr, PmuShape, pmu_msrs
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
+from kvm_svc.hypervisor.waiting import wake
 
 Exchange = Generator[AnyRequest, AnyReply, int | None]
 FIXED_LEVELS = (("user", 2), ("kernel", 1))
@@ -287,7 +288,7 @@ def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
             what = "resumed" if resumed else "created" if message.event else "failed"
             hv.log.add(CounterEvent(vcpu.name, number, message.event, what, message.errno))
             if not vcpu.waiting:
-                hv.log.add(VcpuWake(vcpu.name))
+                wake(hv, vcpu)
             return True
     return False
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contract.design import Denial, Event, OtherThreads, Passthrough, Recovery
 from contract.messages import CreateEvent, EnableEvent, ReleaseEvent, Renew
 from contract.spec import LEASE_NS
-from contract.trace import ClaimChange, Granted, GuestEvent, PassthroughSet, VcpuWait, VcpuWake
+from contract.trace import ClaimChange, Granted, GuestEvent, PassthroughSet, VcpuWait
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.claim import Input, Phase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from kvm_svc.hypervisor.waiting import wake
 
 
 def move_claim(hv: Hypervisor, vcpu: Vcpu, given: Input, why: str = "") -> None:
@@ -91,7 +92,7 @@ def _let_in(hv: Hypervisor, vcpu: Vcpu) -> None:
     if vcpu.refused:
         vcpu.refused = False
         if not vcpu.waiting:
-            hv.log.add(VcpuWake(vcpu.name))
+            wake(hv, vcpu)
 
 
 def drop_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:

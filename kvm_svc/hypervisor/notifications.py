@@ -20,6 +20,7 @@ from kvm_svc.hypervisor.lbr import (
     stop,
 )
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from kvm_svc.hypervisor.waiting import END_OF_IOCTL
 
 
 def sched_in(hv: Hypervisor, message: SchedIn) -> None:
@@ -96,7 +97,7 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     if vcpu.waiting:
         hv.log.add(VcpuWait(vcpu.name, vcpu.waits_for))
     elif vcpu.ioctl is not None:
-        hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
+        hv.log.add(VcpuWait(vcpu.name, END_OF_IOCTL))
 
 
 def event_state(hv: Hypervisor, message: EventState) -> None:

@@ -25,6 +25,7 @@ from kvm_svc.hypervisor.migration import leave_guest_mode, put_arrived
 from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access, user_debugctl
 from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
+from kvm_svc.hypervisor.waiting import END_OF_IOCTL
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 """The ioctl sleeps; the same command goes on with it."""
@@ -54,7 +55,7 @@ def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyReq
             value = yield from _access(hv, vcpu, ioctl, thread, entry)
         except _AsleepError:
             if vcpu.ioctl is None and not vcpu.waiting:
-                hv.log.add(VcpuWait(vcpu.name, "the end of an ioctl"))
+                hv.log.add(VcpuWait(vcpu.name, END_OF_IOCTL))
             vcpu.ioctl = ioctl
             return IN_PROGRESS
         if value is None:

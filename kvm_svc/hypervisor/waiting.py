@@ -1,0 +1,18 @@
+"""The records that say why a vCPU's thread sleeps, and that it wakes."""
+
+from __future__ import annotations
+
+from contract.trace import VcpuWait, VcpuWake
+from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+
+END_OF_IOCTL = "the end of an ioctl"
+"""The thread waits for ``vcpu->mutex``, which an ioctl of user space holds."""
+
+
+def wake(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """One reason to sleep is over; the record after it names the next one, if there is one."""
+    hv.log.add(VcpuWake(vcpu.name))
+    if vcpu.waiting:
+        hv.log.add(VcpuWait(vcpu.name, vcpu.waits_for))
+    elif vcpu.ioctl is not None:
+        hv.log.add(VcpuWait(vcpu.name, END_OF_IOCTL))
