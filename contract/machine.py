@@ -34,7 +34,11 @@ class Branch(GuestOp, frozen=True):
 
 
 class Cpuid(GuestOp, frozen=True):
-    """Exits always, touches nothing."""
+    """Exits always, touches nothing. ``leaf`` is EAX, None where the guest does not look at what it gets; it reads the
+    register ``output``, a name of ``CPUID_OUTPUTS`` (``contract.x86``)."""
+
+    leaf: int | None = None
+    output: str = ""
 
 
 class Rdpmc(GuestOp, frozen=True):

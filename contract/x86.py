@@ -54,6 +54,12 @@ COUNTER_NAMES = {
 }
 
 LBR_FMT_MASK = 0x3F
+CPUID_PDCM = 1 << 15
+"""CPUID.01H:ECX: IA32_PERF_CAPABILITIES exists."""
+CPUID_ARCH_EVENTS = 7
+"""CPUID.0AH:EAX[31:24]: how many bits of EBX tell of architectural events."""
+CPUID_OUTPUTS: dict[int, tuple[str, ...]] = {0x1: ("ecx",), 0xA: ("eax", "edx")}
+"""Leaves of CPUID that are modelled, and the registers of each."""
 PERF_CAP_FULL_WIDTH_WRITES = 1 << 13
 
 

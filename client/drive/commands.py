@@ -164,6 +164,8 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value])
             return [Rdmsr(MSR_LBR_TOS), *(Rdmsr(model.from_base + i) for i in range(model.depth))]
         case a.GuestBranch():
             return [Branch(stmt.count, stmt.branch, stmt.privilege)]
+        case a.GuestReadCpuid(leaf=leaf, output=output):
+            return [Cpuid(leaf, output)]
         case a.GuestCpuid():
             return [Cpuid()]
         case a.GuestHlt():

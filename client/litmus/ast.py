@@ -287,6 +287,15 @@ class GuestCpuid(Stmt, frozen=True):
     """``cpuid;``: an exit that touches nothing."""
 
 
+class GuestReadCpuid(Stmt, frozen=True):
+    """``c0 = cpuid 1 ecx;`` ``c1 = cpuid 0xa eax;``: the register ``output`` of CPUID with ``leaf`` in EAX, an exit as
+    ``cpuid;``. ``CPUID_OUTPUTS`` has the leaves and registers that the model knows."""
+
+    register: str
+    leaf: int
+    output: str
+
+
 class GuestHlt(Stmt, frozen=True):
     """``hlt;``: an exit; what wakes the guest is there already."""
 
@@ -450,6 +459,7 @@ GUEST_STATEMENTS = (
     GuestRdmsr,
     GuestRdpmc,
     GuestPmis,
+    GuestReadCpuid,
     GuestReadLbr,
     GuestBranch,
     GuestCpuid,
@@ -461,7 +471,7 @@ MSR_IOCTLS = (UserSetMsr, UserGetMsr, UserSetMsrs, UserGetMsrs)
 """Statements that make an ioctl by some thread."""
 USER_STATEMENTS = (*MSR_IOCTLS, UserStopLbr, UserReset, UserSetCpuid, UserMigrate)
 PROGRAM_STATEMENTS = (Assign, Repeat, For, While, If, Break)
-NUMBERS = (GuestRdmsr, GuestRdpmc, GuestPmis, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
+NUMBERS = (GuestRdmsr, GuestRdpmc, GuestPmis, GuestReadCpuid, UserGetMsr, UserSetMsr, UserSetMsrs, Assign, For)
 """Statements whose register holds a number, or the word for why not."""
 WORDS = (GuestWrmsr, GuestReadLbr, MuxInterval, Mediated, UserSetCpuid, UserMigrate)
 """Other statements whose register may hold a word of ``ANSWERS``."""
@@ -480,6 +490,7 @@ AnyStmt = (
     | GuestRdmsr
     | GuestRdpmc
     | GuestPmis
+    | GuestReadCpuid
     | GuestReadLbr
     | GuestBranch
     | GuestCpuid

@@ -147,6 +147,11 @@ class StatementReader:
     def cpuid(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestCpuid()
 
+    def cpuid_leaf(self, node: Node, register: str, path: Path) -> a.AnyStmt:
+        _, leaf, output = tokens(node)
+        self.places.mark((*path, "leaf"), leaf)
+        return a.GuestReadCpuid(register, numeral(leaf, self.places), self.places.mark((*path, "output"), output))
+
     def hlt(self, node: Node, register: str, path: Path) -> a.AnyStmt:
         return a.GuestHlt()
 
@@ -260,6 +265,7 @@ _ACTIONS: dict[str, Callable[[StatementReader, Node, str, Path], a.AnyStmt]] = {
     "rdpmc": StatementReader.rdpmc,
     "pmis": StatementReader.pmis,
     "cpuid": StatementReader.cpuid,
+    "cpuid_leaf": StatementReader.cpuid_leaf,
     "hlt": StatementReader.hlt,
     "out": StatementReader.out,
     "nop": StatementReader.nop,

@@ -92,6 +92,12 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
         ("branch 40;", "branches retire where the vCPU runs"),
         ("cpuid;", "an exit that touches nothing"),
+        ("c = cpuid 1 ecx;", "the guest's CPUID: bit 15 is PDCM, the rest is not modelled and 0"),
+        (
+            "c = cpuid 0xa eax;",
+            "PMU version (bits 7:0), number (15:8) and width (23:16) of general counters; 0: no PMU",
+        ),
+        ("c = cpuid 0xa edx;", "bits 4:0 and 12:5: number and width of fixed counters"),
         ("hlt;", "an exit; the guest halts"),
         ("out 0x80;", "an exit that goes on to user space"),
         ("nop;", "no exit"),

@@ -49,6 +49,8 @@ def _action(stmt: a.AnyStmt) -> str:
             return f"rdpmc {_number(index, 10) if isinstance(index, int) else operand_text(index)}"
         case a.GuestPmis():
             return "pmis"
+        case a.GuestReadCpuid(leaf=leaf, output=output):
+            return f"cpuid {leaf:#x} {output}"
         case a.GuestReadLbr():
             return f"rdmsr {LBR_STACK}"
         case a.GuestBranch():

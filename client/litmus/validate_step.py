@@ -14,7 +14,7 @@ from client.litmus.reference import statements_of
 from client.litmus.text import duration_text, statement_text
 from client.litmus.words import BRANCH_CONFIGS, CONFIGS, OPERATORS, actor_kind, hint, is_name, listed, quote, unknown
 from contract.spec import ADVANCE_LIMIT, CPUID_LIMITS, VM_MODELS
-from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
+from contract.x86 import BRANCH_KINDS, CPUID_OUTPUTS, MASK64, PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 from perfcore_svc.perf.event import TRACERS
 
@@ -133,6 +133,12 @@ class StepChecker:
                 self.msr(stmt.msr, actor, known, path)
             case a.GuestRdpmc(index=index):
                 self.operand(index, actor, known, (*path, "index"))
+            case a.GuestReadCpuid(leaf=leaf, output=output):
+                if leaf not in CPUID_OUTPUTS:
+                    known_leaves = " or ".join(f"{each:#x}" for each in CPUID_OUTPUTS)
+                    self.fail(f"leaf {leaf:#x} of CPUID is not modelled, expected {known_leaves}", *path, "leaf")
+                if output not in CPUID_OUTPUTS[leaf]:
+                    self.fail(unknown("register of the leaf", output, CPUID_OUTPUTS[leaf]), *path, "output")
             case a.UserSetMsrs(entries=entries):
                 self.listed(entries, (*path, "entries"))
                 for i, entry in enumerate(entries):

@@ -15,6 +15,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.spec import check_vm
 from contract.trace import CpuidSet
+from kvm_svc.hypervisor.cpuid_leaves import leaf_counters
 from kvm_svc.hypervisor.migration import leave_guest_mode
 from kvm_svc.hypervisor.msr import ThreadMovedError
 from kvm_svc.hypervisor.pmu_refresh import refresh_cpuid, vcpus_of
@@ -52,6 +53,5 @@ def set_cpuid(hv: Hypervisor, vcpu: Vcpu, command: SetCpuid) -> Generator[AnyReq
 
 
 def _record(hv: Hypervisor, vm: Vm, spec: VmSpec, errno: str) -> None:
-    counters = hv.machine.counters if spec.counters is None else spec.counters
-    fixed = hv.machine.fixed if spec.fixed is None else spec.fixed
+    counters, fixed = leaf_counters(hv, spec)
     hv.log.add(CpuidSet(spec.name, spec.pmu, counters, fixed, spec.pdcm, spec.model, vm.lbr_enabled, errno))

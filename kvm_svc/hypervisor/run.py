@@ -34,6 +34,7 @@ from contract.machine import (
 from contract.trace import UserExit, UserReturn
 from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.counters import rdpmc, reprogram_counters
+from kvm_svc.hypervisor.cpuid_leaves import read_cpuid
 from kvm_svc.hypervisor.entry import entry_refused, note_check, prepare_entry
 from kvm_svc.hypervisor.lbr import let_leases_end
 from kvm_svc.hypervisor.migration import take_exit
@@ -44,8 +45,9 @@ from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 NMI = "nmi"
 TAKEN_BY_HOST = ("external-interrupt", NMI)
 """Exits that the host has dealt with by the time KVM hears of them: the guest just goes on."""
-NOTHING_TO_DO = ("cpuid", "hlt")
-"""Exits after which the guest goes on at once. A HLT has its wake-up pending."""
+HLT = "hlt"
+"""The guest goes on at once: its wake-up is pending."""
+CPUID = "cpuid"
 IO = "io"
 RDPMC = "rdpmc"
 
@@ -147,7 +149,9 @@ def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyReq
     elif work.exit.reason == RDPMC:
         counted = yield from rdpmc(hv, vcpu, work.exit.value)
         value = GuestValue(counted or 0, fault=counted is None)
-    elif work.exit.reason not in NOTHING_TO_DO:
+    elif work.exit.reason == CPUID:
+        value = GuestValue(read_cpuid(hv, vcpu.vm, vcpu.ops[len(vcpu.values)]))
+    elif work.exit.reason != HLT:
         value = yield from intercepted_access(hv, vcpu, work)
     if value is not None:
         vcpu.values.append(value)

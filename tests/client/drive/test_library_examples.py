@@ -36,6 +36,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-fail-entry-sleeps": ("fail-entry",),
     "mech-from-sign-extension": ("merged",),
     "mech-get-msrs-from-another-thread": ("merged",),
+    "guest-reads-cpuid": ("merged", "v8", "fenced"),
     "mech-migrate-counters-v616": ("merged", "fenced"),
     "mech-migrate-counters-v71": ("merged", "fenced"),
     "mech-rdpmc-v616": ("merged", "v8", "fenced"),

@@ -250,7 +250,21 @@ class _Actor:
         draw = self.draw
         match draw(
             st.sampled_from(
-                ["wrmsr", "wrmsr", "rdmsr", "stack", "branch", "branch", "cpuid", "rdpmc", "pmis", "hlt", "out", "nop"]
+                [
+                    "wrmsr",
+                    "wrmsr",
+                    "rdmsr",
+                    "stack",
+                    "branch",
+                    "branch",
+                    "cpuid",
+                    "leaf",
+                    "rdpmc",
+                    "pmis",
+                    "hlt",
+                    "out",
+                    "nop",
+                ]
             )
         ):
             case "wrmsr":
@@ -264,6 +278,9 @@ class _Actor:
                 return a.GuestBranch(draw(BURSTS), draw(KINDS), draw(RINGS))
             case "cpuid":
                 return a.GuestCpuid()
+            case "leaf":
+                leaf, output = draw(st.sampled_from([(1, "ecx"), (0xA, "eax"), (0xA, "edx")]))
+                return a.GuestReadCpuid(self.register("p", optional=True), leaf, output)
             case "rdpmc":
                 return a.GuestRdpmc(self.register("p", optional=True), draw(st.integers(0, 1 << 32)))
             case "pmis":

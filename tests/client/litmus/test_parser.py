@@ -53,7 +53,7 @@ vm0/0 {
     branch 40;  branch 4 ind_call user;
     r0 = rdmsr LBR_TOS;  r1 = rdmsr LBR_FROM[r0];  r2 = rdmsr 0x1C9;
     rdmsr MSR_LASTBRANCH_3_TO_IP;
-    g0 = rdmsr LBR_STACK;  n0 = pmis;  cpuid;  hlt;  out 0x80;  nop;
+    g0 = rdmsr LBR_STACK;  n0 = pmis;  cpuid;  c0 = cpuid 0xA edx;  hlt;  out 0x80;  nop;
 }
 user { u0 = set vm0/0 PERF_CAPABILITIES, 0x2005;  u1 = get vm0/0 LBR_TOS;  stop_lbr vm0/0;  reset vm0/0; }
 host1, vm1/0 { /* in this order */ host1: run vm1/0 on cpu0; vm1/0: branch 8; }
@@ -103,6 +103,7 @@ GUEST: list[a.AnyStmt] = [
     a.GuestReadLbr("g0"),
     a.GuestPmis("n0"),
     a.GuestCpuid(),
+    a.GuestReadCpuid("c0", 0xA, "edx"),
     a.GuestHlt(),
     a.GuestOut(0x80),
     a.GuestNop(),
@@ -297,8 +298,8 @@ def message(text: str) -> str:
         ("read = sample h0;", "6:6: expected a name, found '='"),
         (
             "x = close h0;",
-            "6:5: expected an expression, 'get', 'mediate', 'migrate', 'mux', 'open', 'pmis', 'rdmsr', 'rdpmc', 'read',"
-            " 'sample', 'set', 'set_cpuid', 'state', 'unmediate' or 'wrmsr', found 'close'",
+            "6:5: expected an expression, 'cpuid', 'get', 'mediate', 'migrate', 'mux', 'open', 'pmis', 'rdmsr',"
+            " 'rdpmc', 'read', 'sample', 'set', 'set_cpuid', 'state', 'unmediate' or 'wrmsr', found 'close'",
         ),
     ],
 )
@@ -322,6 +323,9 @@ def test_host_errors(host: str, expected: str) -> None:
         ("rdmsr LBR_TSO;", "9:7: unknown MSR 'LBR_TSO', did you mean 'LBR_TO'?"),
         ("r0 = rdmsr LBR_STACK;", "9:1: vm0/0 sets 'r0' a second time, 'r0 = rdmsr LBR_TOS' was another kind of value"),
         ("out 0x10000;", "9:5: no I/O port 0x10000, expected 0x0 to 0xffff"),
+        ("c = cpuid 7 ecx;", "9:11: leaf 0x7 of CPUID is not modelled, expected 0x1 or 0xa"),
+        ("c = cpuid 1 eax;", "9:13: unknown register of the leaf 'eax', did you mean 'ecx'?"),
+        ("c = cpuid;", "9:10: expected a number, found ';'"),
         ("branch 4 on cpu0;", "9:13: a guest's branches name no CPU: they retire where its vCPU runs"),
     ],
 )

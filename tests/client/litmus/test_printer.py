@@ -64,6 +64,7 @@ vm0/0 {
     g0 = rdmsr LBR_STACK;
     n0 = pmis;
     cpuid;
+    c0 = cpuid 0xa edx;
     hlt;
     out 0x80;
     nop;
