@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.control import Done, GetMsr, LoadVcpu, MachineSpec, SaveVcpu, SetMsr, VcpuImage, VcpuSaved
+from contract.control import Done, GetMsr, LoadVcpu, MachineSpec, Open, SaveVcpu, SetMsr, VcpuImage, VcpuSaved
 from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
@@ -21,7 +21,7 @@ from contract.x86 import (
     MSR_LBR_TOS,
     MSR_PMC,
 )
-from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
+from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V8
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 DEPTH = 8
@@ -125,6 +125,23 @@ def test_an_lbr_that_the_host_there_keeps_for_itself_never_gets_into_the_ring() 
     assert far.records(LbrRestore) == []
     assert far.vcpu().saved.arrived is None
     assert [v.fault for v in (far.rdmsr(FROM0), far.rdmsr(FROM0 + 1))] == [True, True]
+
+
+@pytest.mark.parametrize("design", [V8, MERGED], ids=lambda d: d.name)
+def test_an_lbr_that_arrived_is_not_written_over_a_live_hosts(design: Design) -> None:
+    """KVM is told nothing in these designs: it looks at the event before it writes the ring."""
+    image = saved(recorded(design), lbr=True)
+    assert image.lbr is not None
+    far = Rig(design, place=False)
+    far.kvm(LoadVcpu(VCPU, image))
+    far.settle()
+    far.place(VCPU)
+    far.perf(Open("x", 0, pinned=True, exclusive=True))
+    far.host_event()
+    far.guest(Nop())
+
+    assert far.records(LbrRestore) == []
+    assert far.vcpu().saved.arrived is not None
 
 
 EMPTY = LbrImage(0, 0, [0] * DEPTH, [0] * DEPTH, [0] * DEPTH)

@@ -29,6 +29,7 @@ def test_r6_grant_after_its_revoke_is_ignored() -> None:
     script.tell(Revoke(EVENT, 4, ""))
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
     assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (0, Phase.LOST)
+    assert script.vcpu().claim.state == "ERROR", "late news of a grant that is over says nothing of the event now"
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 5))
     assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (5, Phase.HELD)
