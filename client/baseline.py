@@ -53,7 +53,7 @@ class KnownFinding(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct):
-    """What was found against what is known: each is a text that names the run or the claim."""
+    """Findings compared with those that are known. Each text names the run or the claim."""
 
     new: list[str] = []
     known: list[str] = []

@@ -296,7 +296,7 @@ class FireKvmTimer(KvmCommand):
 
 
 class VcpuImage(msgspec.Struct):
-    """What user space carries from one host to another for a vCPU. ``msrs``: the save list of the source's kernel
+    """State of a vCPU that user space carries to another host. ``msrs``: the save list of the source's kernel
     (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: no LBR MSRs are in it, and the
     guest finds its LBR empty (no list of KVM has them, QEMU does not ask for them); with it goes ``debugctl``.
     ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end. ``owes_denial``: the guest

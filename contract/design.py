@@ -195,7 +195,7 @@ class HostEvents(Axis):
 
 
 class Condition(Axis):
-    """What is asked of the contract stream before a claim counts, from nothing to most."""
+    """The demand on the contract stream under which a claim counts, from none to most."""
 
     ANY = "any", "whatever messages are lost, doubled, overtaken or late"
     COMPLETE = "complete", "while each message arrives once and in order, however late"

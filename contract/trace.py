@@ -24,7 +24,7 @@ class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
 
 
 def kind_of(record: type[Record]) -> str:
-    """What a type of record is called in a trace, such as ``vm-entry``."""
+    """The name of a type of record in a trace, such as ``vm-entry``."""
     return str(record.__struct_config__.tag)
 
 

@@ -25,7 +25,7 @@ HELD, VIOLATED, OPEN, NOT_EXERCISED = "held", "violated", "open", "not exercised
 
 
 class Obligation(msgspec.Struct):
-    """What a liveness invariant still waits for when the trace ends. ``seq``: the record from which it was due."""
+    """A thing that a liveness invariant still waits for at the end. ``seq``: the record from which it was due."""
 
     seq: int
     text: str
@@ -52,7 +52,7 @@ class Monitor:
         self.violations.append(Violation(seq, text, sorted({b for b in because if b is not None and b != seq})))
 
     def pending(self) -> list[Obligation]:
-        """What is due and has not happened yet; nothing where the invariant is one of safety."""
+        """The things that are due and have not happened; none for a safety invariant."""
         return []
 
     @property

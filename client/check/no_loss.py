@@ -30,7 +30,7 @@ class NoLoss(Monitor):
         text=(
             "A guest that is not denied reads its last branches, across switches and exits. Each guest has a reference"
             " LBR beside the real one, which takes in what the guest and its user space do. A guest that is denied an "
-            "access begins anew when it is next allowed to turn its LBR on; so does one that is reset."
+            "access begins again when it is next allowed to turn its LBR on; so does one that is reset."
         ),
         broken_by="A read that gives other than the entry of the reference LBR.",
         evidence="A read of an entry that the reference LBR has.",
@@ -41,7 +41,7 @@ class NoLoss(Monitor):
             GuestMsr: "accesses that the hardware served to the guest",
             UserMsr: "writes of user space",
             GuestPmi: "DEBUGCTL.LBR cleared by a freeze",
-            VcpuReset: "the reference begins anew",
+            VcpuReset: "the reference begins again",
         },
         unseen="Entries that the guest does not read.",
     )

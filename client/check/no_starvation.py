@@ -8,7 +8,7 @@ from client.check.world import World
 from contract.trace import Rest, VcpuWait, VcpuWake, VmEntry
 
 MUTEX = "the end of an ioctl"
-"""What a vCPU's thread waits for while an ioctl of user space has the mutex of the vCPU."""
+"""The wait of a vCPU's thread while an ioctl of user space has the mutex of the vCPU."""
 
 
 class NoStarvation(Liveness):

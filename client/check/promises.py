@@ -1,4 +1,4 @@
-"""What a guest was promised: the last PERF_CAPABILITIES that it read, or that KVM took from its user space."""
+"""The promise to a guest: the last PERF_CAPABILITIES that it read, or that KVM took from its user space."""
 
 from __future__ import annotations
 

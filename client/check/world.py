@@ -41,7 +41,7 @@ from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
 from perfcore_svc.perf.walk import NOT_ALONE
 
 NOT_THE_LBR = (NO_PLACE, NO_COUNTER, NOT_ALONE)
-"""What an event can lack that is not the LBR (``why`` of EventChange and EventWaits)."""
+"""The things other than the LBR that an event can lack (``why`` of EventChange and EventWaits)."""
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ SHOWN_LIMIT = 20
 
 
 def print_compared(out: Console, compared: Compared | None) -> None:
-    """What is new and what has vanished, line by line, and how much is known."""
+    """The new and the vanished findings, a line each, and the number of known ones."""
     if compared is None:
         return
     for what, texts in (("new", compared.new), ("vanished", compared.vanished)):

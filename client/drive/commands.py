@@ -38,7 +38,7 @@ _EVENT_OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Di
 
 
 class EventNames:
-    """What the perf core calls the event that a register names: the newest that its actor has opened into it.
+    """The perf core's name for the event of a register: the newest that its actor has opened into it.
 
     The usual single host's events have the names of their registers, those of other hosts the actor's in front. From
     the second open into the same register on, a loop's, the name ends in the number of the open: ``h0#2``."""

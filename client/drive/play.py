@@ -245,7 +245,7 @@ class Player:
         return next((f"{vcpu} is busy" for vcpu in busy if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
     def _vm_waits(self, stmt: UserSetCpuid | UserSetMsr | UserGetMsr | UserSetMsrs | UserGetMsrs) -> str:
-        """What a vCPU of the VM waits for, other than the end of an ioctl."""
+        """The message that a vCPU of the VM waits for; the end of an ioctl is none."""
         waiting = ((vcpu, why) for vcpu, why in self.flight.waiting.items() if why != IOCTL)
         return next((f"{vcpu} waits for {why}" for vcpu, why in waiting if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 

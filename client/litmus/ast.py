@@ -24,9 +24,9 @@ FAULT = "#GP"
 DIVISION = "#DE"
 """What a register holds after a division by zero."""
 DONE = "ok"
-"""What a register holds after a call that did what it was asked to and has no value of its own."""
+"""The word in a register after a call that succeeded and has no value of its own."""
 SKIPPED = "skipped"
-"""What a register holds that no statement has set, or whose statement could not be carried out."""
+"""The word in a register that no statement has set, or whose statement could not be carried out."""
 ERRNOS = tuple(name for name in dir(errno) if name.startswith("E"))
 ANSWERS = frozenset({FAULT, DIVISION, DONE, SKIPPED, *ERRNOS})
 """The words that a program can compare a register with; none of them can name one."""

@@ -31,7 +31,7 @@ _VERBS = (
     | frozenset({"STOP_LBR", "RESET", "SET_CPUID", "MIGRATE"})
     | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"})
 )
-"""What a statement begins with."""
+"""The words that begin a statement."""
 # Sets of what may come next that read better under one name.
 _GROUPS = (
     (_VERBS, "a statement", frozenset({"WORD", "USER", "VCPU"})),

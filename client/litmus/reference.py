@@ -35,7 +35,7 @@ HEAD = (
     ),
     ("// to the end of the line, /* or between these */", "comments"),
 )
-"""What stands before the blocks. A block names its actors, ``host``, ``host1``, ``user``, ``vm0/0``, and is one thread;
+"""The head of a scenario. A block names its actors, ``host``, ``host1``, ``user``, ``vm0/0``, and is one thread;
 ``host, vm0/0 { host: idle cpu0; vm0/0: nop; }`` is one of several actors, in a fixed order."""
 
 END = (
@@ -47,7 +47,7 @@ END = (
     ("~exists (vm0/0:w = #GP) under merged", "the run must not be so; asked of these designs only"),
     ("exists (host:n.running < 4ms)", "the run may be so; undecided where it is not"),
 )
-"""What stands behind the blocks: any number of ``expect``, one condition."""
+"""The end of a scenario, behind the blocks: any number of ``expect``, one condition."""
 
 STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "host": (

@@ -32,7 +32,7 @@ class ViolationDocument(msgspec.Struct):
 
 
 class PendingDocument(msgspec.Struct):
-    """What a liveness invariant that is open still waits for. ``seq``: the record from which it was due."""
+    """A thing that an open liveness invariant still waits for. ``seq``: the record from which it was due."""
 
     invariant: str
     seq: int

@@ -2,7 +2,7 @@
 
 Theory of operation. A guest's access of a counter MSR always exits; which registers there are, and what they take, is
 the table of ``kvm_svc.hypervisor.pmu_msrs``. A write that changes what is to be counted only marks the counter; before
-the next VM-entry (KVM_REQ_PMU) its host event is paused, resumed or created anew (``reprogram_counter``): task-pinned,
+the next VM-entry (KVM_REQ_PMU) its host event is paused, resumed or created again (``reprogram_counter``): task-pinned,
 exclude_host, with a period of the two's-complement distance to overflow. A creation that fails leaves the mark, and is
 tried again with the next request; the counter stands still meanwhile. In one kernel these are calls; here the thread
 sleeps until the host has created or resumed the event, so that no branch of the guest's falls between.
@@ -163,7 +163,7 @@ def _mark(vcpu: Vcpu, counter: GuestCounter) -> None:
 
 
 def _field(vcpu: Vcpu, number: int) -> int:
-    """What FIXED_CTR_CTRL has for a fixed counter."""
+    """The bits of FIXED_CTR_CTRL for a fixed counter."""
     return vcpu.pmu.fixed_ctr_ctrl >> 4 * (number - FIXED_COUNTER) & 0xF
 
 

@@ -102,7 +102,7 @@ def debugctl_kept(value: int, supported: int) -> int | None:
 
 
 def user_debugctl(hv: Hypervisor, vm: Vm, value: int) -> int | None:
-    """What a DEBUGCTL write by user space stores; None: rejected."""
+    """The value that a DEBUGCTL write by user space stores; None: rejected."""
     if hv.design.debugctl_write is DebugctlWrite.MASK:
         return value & LBR_DEBUGCTL
     return debugctl_kept(value, supported_debugctl(hv, vm, by_user=True))

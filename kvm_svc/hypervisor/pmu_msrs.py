@@ -43,7 +43,7 @@ FIXED_FIELDS_BEFORE = 3
 
 
 class Bank(Enum):
-    """What an access of the register means."""
+    """The meaning of an access of the register."""
 
     EVENTSEL = auto()
     PMC = auto()

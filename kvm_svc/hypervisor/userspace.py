@@ -135,7 +135,7 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
 
 
 def _shown(vcpu: Vcpu, msr: int, value: int | None) -> int:
-    """What the record of a rejected access holds: DEBUGCTL as it stays, else the value that was to be written."""
+    """The value in the record of a rejected access: DEBUGCTL as it stays, else the value that was to be written."""
     return vcpu.debugctl if msr == IA32_DEBUGCTL else value or 0
 
 

@@ -1,4 +1,4 @@
-"""SetCpuid: which kernels take it when, and what becomes of the guest's PMU, LBR and event."""
+"""SetCpuid: which kernels take it when, and its effect on the guest's PMU, LBR and event."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_turning_the_lbr_on_in_vain_ends_no_loss() -> None:
 
 
 def test_a_write_that_is_answered_as_done_serves_where_the_event_is_active() -> None:
-    """fenced makes the event anew with that write."""
+    """fenced makes a new event with that write."""
     steps = USE + "host: x = open cpu0 pinned exclusive counter; vm0/0: a = rdmsr LBR_TOS; host: close x;"
     assert verdict(steps + "vm0/0: wrmsr DEBUGCTL, LBR;", FENCED, head=ALONE) == HELD
 

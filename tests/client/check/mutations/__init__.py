@@ -22,7 +22,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 class Mutation:
     """One change of the production code. ``about``: what the changed code does wrong. ``story`` and ``design``: a run
     that shows it, which breaks nothing of the kind without the change. ``alone``: no other monitor notices it there.
-    ``faults``: what becomes of messages in that run, as on the command line."""
+    ``faults``: those of the run, as on the command line."""
 
     name: str
     about: str
