@@ -111,7 +111,12 @@ def _of_field(field: FieldDescriptor) -> Iterator[Check]:
         return
     if rules.required:
         raise TypeError(f"{field.full_name}: no check for required")
-    if checks := _of_scalar(field, rules, kinds):
+    if not (checks := _of_scalar(field, rules, kinds)):
+        return
+    if field.has_presence:
+        # Rules of a field that can be absent hold only where it is there.
+        yield lambda message: not message.HasField(field.name) or all(check(get(message)) for check in checks)
+    else:
         yield lambda message: all(check(get(message)) for check in checks)
 
 

@@ -40,6 +40,14 @@ def test_a_message_is_valid_where_protovalidate_says_so(descriptor: Descriptor) 
     holds()
 
 
+def test_rules_of_an_absent_field_do_not_hold() -> None:
+    request = kvm_control_pb2.SetCpuidRequest(vcpu="vm0/0")
+    request.stamp.owner = "t0"
+    assert keeps_rules(request)
+    request.model = ""
+    assert not keeps_rules(request)
+
+
 SMALL = {
     "counter": contract_pb2.Envelope(create_counter=contract_pb2.CreateCounter(vcpu="v", levels=["bogus"], period=1)),
     "period": contract_pb2.Envelope(create_counter=contract_pb2.CreateCounter(vcpu="v", levels=["user"])),
