@@ -440,12 +440,12 @@ def test_errors_of_small_texts(text: str, expected: str) -> None:
     [
         "LBR x host {" + "nop;" * 10_001 + "}",
         "LBR x host {" + "idle cpu0;" * 10_001 + "}",
-        "LBR x host {" + "nop;" * 60_000 + "}",
-        "LBR x exists " + "(" * 60_000,
-        "LBR x exists " + "(" * 30_000 + "host:r = 1" + ")" * 30_000,
-        "LBR x exists " + "~" * 60_000 + " host:r = 1",
-        "LBR x task " + "t," * 30_000 + "t;",
-        "LBR x " + "vm v {}" * 12_000,
+        "LBR x host {" + "nop;" * 250_000 + "}",
+        "LBR x exists " + "(" * 190_000,
+        "LBR x exists " + "(" * 90_000 + "host:r = 1" + ")" * 90_000,
+        "LBR x exists " + "~" * 190_000 + " host:r = 1",
+        "LBR x task " + "t," * 90_000 + "t;",
+        "LBR x " + "vm v {}" * 40_000,
         "LBR x host { branch " + "9" * 1_000_000 + "; }",
         "LBR x " + "/*" * 500_000,
         "LBR x " + '"' * 1_000_000,
@@ -489,7 +489,7 @@ def test_any_words(words: list[str]) -> None:
     survives("LBR x vm vm0 {} task t0; " + " ".join(words))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(scenarios(bounded=False), st.data())
 def test_mutated_text(scenario: Scenario, data: st.DataObject) -> None:
     tokens = re.findall(r"\s+|[\w/.#-]+|.", format_scenario(scenario))

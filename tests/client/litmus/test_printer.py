@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from client.litmus import MachineSpec, Scenario, format_scenario, parse
 from client.litmus import ast as a
@@ -95,7 +95,6 @@ def test_the_printed_form() -> None:
     assert format_scenario(parse(STORY)) == PRINTED
 
 
-@settings(max_examples=50)
 @given(scenarios(bounded=False))
 def test_round_trip(scenario: Scenario) -> None:
     text = format_scenario(scenario)
@@ -103,7 +102,6 @@ def test_round_trip(scenario: Scenario) -> None:
     assert format_scenario(parse(text)) == text
 
 
-@settings(max_examples=50)
 @given(scenarios(bounded=False))
 def test_a_step_knows_its_line_in_the_printed_form(scenario: Scenario) -> None:
     text = format_scenario(scenario)
@@ -125,7 +123,6 @@ def every_step(scenario: Scenario) -> list[a.Step]:
     return found
 
 
-@settings(max_examples=50)
 @given(scenarios(bounded=False))
 def test_scenarios_are_data(scenario: Scenario) -> None:
     assert msgspec.json.decode(msgspec.json.encode(scenario), type=Scenario) == scenario

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from client.litmus import MachineSpec, Scenario, Story, VmSpec, validate
 from client.litmus import ast as a
@@ -35,7 +35,6 @@ def guest(*stmts: a.AnyStmt, machine: MachineSpec | None = None) -> Scenario:
     return Scenario("x", machine=machine or MachineSpec(), vms=[VM], blocks=[a.Block(["vm0/0"], steps)])
 
 
-@settings(max_examples=50)
 @given(scenarios(bounded=False))
 def test_the_strategy_gives_valid_scenarios(scenario: Scenario) -> None:
     validate(scenario)
