@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.design import Activation, Denial, Enablement, Notifier, Recovery, Release, Save
 from contract.messages import Ack, Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
-from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
+from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.claim import Input, Phase
 from kvm_svc.hypervisor.counters import counter_created, slice_begins
@@ -20,7 +20,7 @@ from kvm_svc.hypervisor.lbr import (
     stop,
 )
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
-from kvm_svc.hypervisor.waiting import END_OF_IOCTL
+from kvm_svc.hypervisor.waiting import note_wait
 
 
 def sched_in(hv: Hypervisor, message: SchedIn) -> None:
@@ -94,10 +94,7 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
             _told_state(hv, vcpu, "ERROR", 0, 0, "Revoke before EventCreated")
         else:
             _told_state(hv, vcpu, message.state, message.grant, message.until, "EventCreated")
-    if vcpu.waiting:
-        hv.log.add(VcpuWait(vcpu.name, vcpu.waits_for))
-    elif vcpu.ioctl is not None:
-        hv.log.add(VcpuWait(vcpu.name, END_OF_IOCTL))
+    note_wait(hv, vcpu)
 
 
 def event_state(hv: Hypervisor, message: EventState) -> None:

@@ -12,6 +12,11 @@ END_OF_IOCTL = "the end of an ioctl"
 def wake(hv: Hypervisor, vcpu: Vcpu) -> None:
     """One reason to sleep is over; the record after it names the next one, if there is one."""
     hv.log.add(VcpuWake(vcpu.name))
+    note_wait(hv, vcpu)
+
+
+def note_wait(hv: Hypervisor, vcpu: Vcpu) -> None:
+    """Put on record why the thread sleeps now, if it does."""
     if vcpu.waiting:
         hv.log.add(VcpuWait(vcpu.name, vcpu.waits_for))
     elif vcpu.ioctl is not None:
