@@ -13,7 +13,7 @@ from tests.stories.played import Told, conditions_of, tell
 
 SEEDS = 40
 """Stories of each design and condition here; ``python -m tests.stories`` plays more."""
-FENCED_SEEDS = 200
+FENCED_SEEDS = 400
 
 CLAIMED = [(name, condition) for name, design in DESIGNS.items() for condition in conditions_of(design)]
 
