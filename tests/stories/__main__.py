@@ -62,7 +62,10 @@ def main(arguments: list[str]) -> int:
                 name, condition, _, count = chunk
                 played[f"{name}, {condition}"] = played.get(f"{name}, {condition}", 0) + count
                 for seed, invariant, text in found:
-                    broken.setdefault((name, condition, invariant), []).append((seed, text))
+                    breaches = broken.setdefault((name, condition, invariant), [])
+                    breaches.append((seed, text))
+                    if len(breaches) == 1:
+                        print(f"{name}, {condition}: {invariant}, seed {seed}: {text}", flush=True)
                 if sys.stderr.isatty() or done % 100 == 0:
                     print(f"\r{done} of {len(todo)} chunks, {len(broken)} claims broken", end="", file=sys.stderr)
         except KeyboardInterrupt:
