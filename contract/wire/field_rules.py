@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from buf.validate import validate_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 
 Check = Callable[[Any], bool]
 """Whether a value keeps its rules."""
@@ -86,15 +86,37 @@ def _checks(descriptor: Descriptor) -> tuple[Check, ...]:
 
 
 def _of_message(descriptor: Descriptor) -> Iterator[Check]:
+    alternatives = [f for oneof in descriptor.oneofs if _is_choice(oneof) for f in oneof.fields]
     for field in sorted(descriptor.fields, key=lambda f: not f.is_repeated):
-        yield from _of_field(field)
+        if field not in alternatives:
+            yield from _of_field(field)
     for oneof in descriptor.oneofs:
-        if oneof.GetOptions().Extensions[validate_pb2.oneof].required:  # type: ignore[index]
+        required = bool(oneof.GetOptions().Extensions[validate_pb2.oneof].required)  # type: ignore[index]
+        if _is_choice(oneof):
+            yield _of_choice(oneof, required=required)
+        elif required:
             yield _is_set(oneof.name)
 
 
 def _is_set(oneof: str) -> Check:
     return lambda message: message.WhichOneof(oneof) is not None
+
+
+def _is_choice(oneof: OneofDescriptor) -> bool:
+    """True if each alternative is a message: one look tells which of them is there."""
+    return all(field.message_type is not None for field in oneof.fields)
+
+
+def _of_choice(oneof: OneofDescriptor, *, required: bool) -> Check:
+    name, getters = oneof.name, {field.name: attrgetter(field.name) for field in oneof.fields}
+    for field in oneof.fields:
+        _expect_none({rule.name for rule, _ in _rules(field).ListFields()}, field)
+
+    def check(message: Any) -> bool:
+        chosen = message.WhichOneof(name)
+        return not required if chosen is None else keeps_rules(getters[chosen](message))
+
+    return check
 
 
 def _of_field(field: FieldDescriptor) -> Iterator[Check]:
@@ -116,6 +138,9 @@ def _of_field(field: FieldDescriptor) -> Iterator[Check]:
     if field.has_presence:
         # Rules of a field that can be absent hold only where it is there.
         yield lambda message: not message.HasField(field.name) or all(check(get(message)) for check in checks)
+    elif len(checks) == 1:
+        (only,) = checks
+        yield lambda message: only(get(message))
     else:
         yield lambda message: all(check(get(message)) for check in checks)
 
@@ -161,6 +186,9 @@ def _of_list(field: FieldDescriptor, rules: Any, kinds: set[str], get: Callable[
 
 def _of_scalar(field: FieldDescriptor, rules: Any, kinds: set[str]) -> tuple[Check, ...]:
     found: list[Check] = []
+    if kinds == {"string"} and {rule.name for rule, _ in rules.string.ListFields()} == {"min_len", "max_len"}:
+        least, most = rules.string.min_len, rules.string.max_len
+        return (lambda value: least <= len(value) <= most,)
     for kind in kinds:
         for rule, value in getattr(rules, kind).ListFields():
             if kind in _INTEGERS and rule.name in _BOUNDS:

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import Envelope
-from contract.wire.codec import descriptor_of, to_proto, type_fields, union_fields
+from contract.wire.codec import content_maker, descriptor_of, type_fields, union_fields
 from contract.wire.codec import from_proto as struct_from_proto
 from contract.wire.log import log
 from contract.wire.options import CHANNEL
@@ -27,6 +27,7 @@ from contract.wire.stream import FrameWriter
 from lbrlab.v1 import contract_pb2, info_pb2, lease_pb2, machine_pb2, trace_pb2
 
 _REQUESTS = union_fields(AnyRequest, machine_pb2.RunRequest)
+_ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 _REPLIES = {
     type_fields(descriptor_of(machine_pb2.RunResponse))[struct.__name__].name: struct for struct in AnyReply.__args__
 }
@@ -103,7 +104,7 @@ class Link:
             self.generation += 1
             self.state, self.detail = info_pb2.LINK_STATE_UP, ""
             self.up.set()
-            work = self._read_frames(contract), writer.run(), self._broken.wait()
+            work = self._read_frames(contract, writer), writer.run(), self._broken.wait()
             tasks = [asyncio.create_task(coroutine) for coroutine in work]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -133,12 +134,13 @@ class Link:
             self._lost(why)
 
     async def _write(self, contract: Any, run: int, envelopes: list[Envelope]) -> None:
-        messages = [to_proto(e, contract_pb2.Envelope) for e in envelopes]
+        messages = list(map(_ENVELOPE, envelopes))
         await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, run=run, envelopes=messages))
 
-    async def _read_frames(self, contract: Any) -> None:
+    async def _read_frames(self, contract: Any, writer: FrameWriter) -> None:
         while (frame := await _read(contract, contract_pb2.AttachResponse)) is not None:
             self._receive(frame.run, [struct_from_proto(e, Envelope) for e in frame.envelopes])
+            await writer.flush()
 
     async def prolong(self, stamp: trace_pb2.Stamp, timeout: float) -> None:
         """Make sure that the perf core has this run for this driver. Raises CallError with its answer."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import grpc
@@ -20,7 +22,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.trace import TraceLog
-from contract.wire.codec import from_proto, to_proto, union_fields, union_from_proto
+from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import LEASE, Lease
 from contract.wire.log import log
@@ -38,6 +40,7 @@ MACHINE = machine_pb2.DESCRIPTOR.services_by_name["MachineService"]
 LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
 SERVICES: Sequence[ServiceDescriptor] = (CONTROL, CONTRACT, MACHINE, LEASES, INFO, TRACE)
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
+_ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
 class Attachment:
@@ -54,7 +57,7 @@ class Attachment:
         self.writer = FrameWriter(self._write)
 
     async def _write(self, run: int, envelopes: list[Envelope]) -> None:
-        messages = [to_proto(e, contract_pb2.Envelope) for e in envelopes]
+        messages = list(map(_ENVELOPE, envelopes))
         await self._context.write(contract_pb2.AttachResponse(kvm=self.kvm, run=run, envelopes=messages))
 
     def receive(self, frame: contract_pb2.AttachRequest) -> None:
@@ -111,11 +114,11 @@ class PerfcoreShell(Shell[HostCore]):
         return run.core.command(command)
 
     def send(self, run: Run[HostCore], envelopes: list[Envelope]) -> None:
-        for envelope in envelopes:
-            attachment = self.attached.get(envelope.session)
+        for session, batch in groupby(envelopes, attrgetter("session")):
+            attachment = self.attached.get(session)
             # Where the stream of a session is gone, its run has failed.
             if attachment is not None and attachment.run is run:
-                attachment.writer.put(run.number, [envelope])
+                attachment.writer.put(run.number, list(batch))
 
     def may_arrive(self, session: str) -> bool:
         return session in self.attached
@@ -174,6 +177,7 @@ class PerfcoreShell(Shell[HostCore]):
     async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
         while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:
             attachment.receive(frame)
+            await attachment.writer.flush()
 
     def _lost(self, attachment: Attachment, why: str) -> None:
         if attachment.run is not None:
@@ -201,7 +205,7 @@ class PerfcoreShell(Shell[HostCore]):
             try:
                 reply = run.core.request(union_from_proto(request, AnyRequest))
                 member, encode = _REPLIES[type(reply)]
-                getattr(response, member).CopyFrom(encode(reply))
+                response = machine_pb2.RunResponse(**{member: encode(reply)})
                 block.flush()
                 response.stamp.CopyFrom(self.stamp(run))
             except RefusedError as error:

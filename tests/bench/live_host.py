@@ -16,11 +16,14 @@ from contract.messages import Envelope
 from contract.trace import TraceLog
 from contract.wire import options
 from contract.wire.shell import Run
+from lbrlab.v1 import contract_pb2
 from perfcore_svc.core import HostCore
 from perfcore_svc.service.servicer import PerfcoreShell, service_handlers
 from tests.designs import DESIGNS
 
 ECHO = "/bench.Echo/Echo"
+REBUILT = "/bench.Echo/Rebuilt"
+VCPU = "vm0/0"
 
 
 class LiveRun(Run[HostCore]):
@@ -39,7 +42,7 @@ class LiveRun(Run[HostCore]):
 class LiveShell(PerfcoreShell):
     def begin(self) -> None:
         core = HostCore(TraceLog())
-        core.command(ConfigurePerf(MachineSpec(), DESIGNS["revoke-gp"], [], ["vm0/0"]))
+        core.command(ConfigurePerf(MachineSpec(), DESIGNS["revoke-gp"], [], [VCPU]))
         run = LiveRun(1, core)
         run.shell = self
         self.run = run
@@ -50,11 +53,29 @@ async def _echo(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContex
         yield request
 
 
+async def _rebuilt(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+    """An echo that parses each frame and builds one of the same size as the contract's answer."""
+    async for request in requests:
+        made = contract_pb2.AttachRequest.FromString(request)
+        answers = [
+            {"session": e.session, "epoch": e.epoch, "seq": e.seq, "clock": e.clock, "event_created": _answer(e)}
+            for e in made.envelopes
+        ]
+        yield contract_pb2.AttachResponse(kvm=made.kvm, run=made.run, envelopes=answers).SerializeToString()
+
+
+def _answer(envelope: contract_pb2.Envelope) -> dict[str, object]:
+    asked = envelope.create_event
+    return {"vcpu": asked.vcpu, "request": asked.request, "event": 1, "state": "ACTIVE", "grant": 1}
+
+
 async def main() -> None:
     shell = LiveShell()
     shell.begin()
     server = grpc.aio.server(options=options.SERVER)
-    echo = grpc.method_handlers_generic_handler("bench.Echo", {"Echo": grpc.stream_stream_rpc_method_handler(_echo)})
+    echoes = {"Echo": _echo, "Rebuilt": _rebuilt}
+    methods = {name: grpc.stream_stream_rpc_method_handler(echo) for name, echo in echoes.items()}
+    echo = grpc.method_handlers_generic_handler("bench.Echo", methods)
     server.add_generic_rpc_handlers((echo, *service_handlers(shell)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
