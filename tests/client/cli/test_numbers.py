@@ -1,0 +1,48 @@
+"""Options that take a number refuse what is no number of theirs: with status 2, and by their name."""
+
+from __future__ import annotations
+
+from typing import get_type_hints
+
+import pytest
+
+from client.cli.app import app
+from tests.client.cli.commands import lbrlab
+
+ARGUMENTS = {
+    "run": ("central-story", "--wire", "grpc"),
+    "matrix": ("--scenarios", "c05*", "--designs", "fenced"),
+    "msrs": (),
+    "claims": ("C3",),
+    "demo": (),
+}
+"""What a command needs beside the option. One that has such an option and is not here fails the test."""
+SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
+NEVER = ("nan", "inf", "-inf", "-1", "1e400", "", "a")
+BELOW = {"--counters": "0", "--timeout": "0"}
+"""Options that take no 0."""
+
+
+def options() -> list[tuple[str, str]]:
+    """Each command with each option of it that takes a number."""
+    found = []
+    for command in app.registered_commands:
+        assert command.name
+        assert command.callback
+        for name, hint in get_type_hints(command.callback).items():
+            if hint in (int, float):
+                found.append((command.name, f"--{name.replace('_', '-')}"))
+    return found
+
+
+def test_there_are_some() -> None:
+    assert {"--timeout", "--wait", "--workers", "--counters", "--fixed", "--pmu"} == {flag for _, flag in options()}
+
+
+@pytest.mark.parametrize(("command", "flag"), options())
+def test_refused(command: str, flag: str) -> None:
+    services = SERVICES if flag == "--wait" else ()
+    for value in (*NEVER, *([BELOW[flag]] if flag in BELOW else [])):
+        result = lbrlab(command, *ARGUMENTS[command], *services, f"{flag}={value}")
+        assert result.exit_code == 2, value
+        assert flag.lstrip("-") in result.stderr.splitlines()[-1], value
