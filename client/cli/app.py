@@ -71,6 +71,12 @@ WaitOption = Annotated[
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="End the run of another driver that has the services.")
 ]
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect", metavar="E", help="VERDICT INVARIANT,...: 'violated no-loss' is as it should be. May be repeated."
+    ),
+]
 BaselineOption = Annotated[
     Path | None,
     typer.Option("--baseline", metavar="FILE", help="What is known: only what is new or has vanished counts."),
@@ -146,12 +152,7 @@ def run_command(
         list[str] | None,
         typer.Option(metavar="NAME=N", help="Another number for a 'let' of the scenario. May be repeated."),
     ] = None,
-    expect: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="E", help="VERDICT INVARIANT,...: 'violated no-loss' is as it should be. May be repeated."
-        ),
-    ] = None,
+    expect: ExpectOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="RUN", help="Where the run file goes (lbrlab-runs/...).")
     ] = None,
@@ -332,12 +333,16 @@ def contract_command(
 @command
 def check_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    expect: ExpectOption = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a run file again, from its trace alone; nothing is run."""
+    from client.cli.ledger import Ledger
     from client.cli.run import check
 
-    check(run, as_json=as_json)
+    check(run, tuple(expect or ()), Ledger(baseline, write_baseline), as_json=as_json)
 
 
 @app.command("show")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.baseline import RunKey, verdict_against
-from client.check.verdict import EXIT_CODES
+from client.check.verdict import EXIT_CODES, Verdict
 from client.cli.frame import console, finish
 from client.cli.ledger import Ledger
 from client.cli.runs import (
@@ -30,6 +30,8 @@ from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
 from client.run_file import RunFile, check_output, errors_of, load_run
+from client.tape.faults import Fault
+from contract.design import Design
 from contract.errors import InputError
 
 USUAL_DESIGN = "merged"
@@ -64,7 +66,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     scenario = with_expects(scenario, request.expects)
     ledger = Ledger(request.baseline, request.write_baseline)
     lets = tuple(sorted(f"{name}={scenario.lets[name]}" for name in {text.partition("=")[0] for text in request.lets}))
-    key = RunKey(scenario.name, design.name, faults=tuple(sorted(map(str, faults))), lets=lets)
+    key = _key(scenario, design, faults, lets)
     request.services.check_count(scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
@@ -76,7 +78,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         raise KeyboardInterrupt(f"interrupted; what there is of the run is in {path}" if path else "interrupted")
     if path is None and played.failure:
         raise played.failure
-    _report(file, scenario, path, ledger, key, as_json=as_json)
+    _report(file, judge_run(file, scenario), path, ledger, key, as_json=as_json)
 
 
 def _tape(request: RunRequest, again: RunFile | None) -> Tape | None:
@@ -94,20 +96,26 @@ def _tape(request: RunRequest, again: RunFile | None) -> Tape | None:
     return None
 
 
-def check(path: Path, *, as_json: bool) -> None:
+def check(path: Path, expects: tuple[str, ...], ledger: Ledger, *, as_json: bool) -> None:
+    """``expects``: as the options of ``run``. In a baseline the run is the one that a replay of the file would be."""
     file = load_run(path)
     with errors_of(path):
         file.decisions()
-        _report(file, file.read_scenario(), path, Ledger(), None, as_json=as_json)
+        scenario, faults = file.read_scenario(), file.asked_faults()
+    scenario = with_expects(scenario, expects)
+    with errors_of(path):
+        verdict = judge_run(file, scenario)
+    _report(file, verdict, path, ledger, _key(scenario, file.design, faults), as_json=as_json)
 
 
-def _report(
-    file: RunFile, scenario: Scenario, path: Path | None, ledger: Ledger, key: RunKey | None, *, as_json: bool
-) -> None:
+def _key(scenario: Scenario, design: Design, faults: tuple[Fault, ...], lets: tuple[str, ...] = ()) -> RunKey:
+    return RunKey(scenario.name, design.name, faults=tuple(sorted(map(str, faults))), lets=lets)
+
+
+def _report(file: RunFile, verdict: Verdict, path: Path | None, ledger: Ledger, key: RunKey, *, as_json: bool) -> None:
     """``key``: the run in a baseline."""
-    verdict = judge_run(file, scenario)
-    compared = ledger.runs({key: verdict.surprises}) if key and verdict.verdict != "failed" else {}
-    document = run_document(file, verdict, str(path) if path else None, scenario.name)
+    compared = ledger.runs({key: verdict.surprises}) if verdict.verdict != "failed" else {}
+    document = run_document(file, verdict, str(path) if path else None, key.scenario)
     if key in compared:
         document.baseline = compared[key]
         document.verdict, document.why = verdict_against(verdict.verdict, verdict.why, compared[key])

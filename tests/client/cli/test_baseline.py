@@ -113,6 +113,42 @@ def test_a_replay_has_the_baseline_of_its_run() -> None:
     assert told("run", "a.json", "--baseline", "b.json")[0] == 0
 
 
+# check -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_file_has_the_baseline_of_its_run() -> None:
+    lost = ("run", "central-story", "-d", "revoke-gp", "--fault", "drop:Revoke:1")
+    ran = told(*lost, "-o", "a.json", "--write-baseline", "b.json")
+    assert ran[0] == 0
+    assert told("check", "a.json", "--baseline", "b.json") == ran
+    assert told("check", "a.json", "--write-baseline", "c.json") == ran
+    assert known("c.json") == known()
+    assert told("check", "a.json")[0] == 1
+
+
+def test_a_check_tells_what_is_new_and_what_has_vanished() -> None:
+    first, *others = told(*RUN, "-o", "a.json", "--write-baseline", "b.json")[1]["baseline"]["known"]
+    edit(f'"{first}"', '"no-counter"')
+    code, shown = told("check", "a.json", "--baseline", "b.json")
+    assert code == 1
+    assert shown["baseline"] == {"new": [first], "known": others, "vanished": ["no-counter"]}
+
+
+def test_a_check_of_a_run_that_failed_keeps_what_was_known() -> None:
+    told(*RUN, "-o", "a.json", "--write-baseline", "b.json")
+    run = json.loads(Path("a.json").read_text(encoding="utf-8"))
+    Path("a.json").write_text(json.dumps(run | {"failure": {"service": "kvm-svc", "reason": "died"}}), encoding="utf-8")
+    before = known()
+    code, shown = told("check", "a.json", "--write-baseline", "b.json")
+    assert (code, shown["baseline"], known()) == (3, None, before)
+
+
+def test_the_baseline_of_a_check_is_read_first() -> None:
+    result = lbrlab("check", "missing.json", "--baseline", "nothing.json")
+    assert result.exit_code == 2
+    assert "nothing.json: cannot read" in result.stderr
+
+
 # matrix ----------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,16 @@ def test_the_command_line_comes_before_the_file() -> None:
     assert lbrlab(*args, "--expect", "not-exercised no-leak").exit_code == 0
 
 
+def test_a_check_takes_expectations_too() -> None:
+    lbrlab("run", "central-story", "-d", "v7", "-o", "a.json")
+    broken = document(lbrlab("check", "a.json", "--json"))["surprises"]
+    result = lbrlab("check", "a.json", "--expect", f"violated {', '.join(broken)}", "--json")
+    assert (result.exit_code, document(result)["verdict"]) == (0, "expected")
+    assert lbrlab("check", "a.json", "--expect", f"held {broken[0]}").exit_code == 1
+    unknown = lbrlab("check", "a.json", "--expect", "violated a")
+    assert (unknown.exit_code, "--expect 'violated a': unknown invariant 'a'" in unknown.stderr) == (2, True)
+
+
 def test_more_than_one() -> None:
     told = document(lbrlab("run", "central-story", "--expect", "violated a", "--json"))
     assert told == {"error": "--expect 'violated a': unknown invariant 'a'", "exit_code": 2}
