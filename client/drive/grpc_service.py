@@ -10,9 +10,10 @@ from typing import Any
 import grpc
 import msgspec
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from client.drive.command_stream import CommandStream
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.errors import LbrlabError, RefusedError
 from contract.spec import CPUS_LIMIT
@@ -27,6 +28,8 @@ from lbrlab.v1 import info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, tr
 
 _RESULTS: dict[str, type[msgspec.Struct]] = {struct.__name__: struct for struct in AnyResult.__args__}
 DETAILS_LIMIT = 2000
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+"""gRPC status codes by number."""
 LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
 CONTROLS: dict[str, tuple[ServiceDescriptor, tuple[type[msgspec.Struct], ...]]] = {
     "perfcore": (perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"], AnyPerfCommand.__args__),
@@ -79,10 +82,16 @@ class Service:
         self.address = address
         self.met = False
         self._channel = grpc.insecure_channel(address, options=CHANNEL)
+        self._stream: CommandStream | None = None
         descriptor, commands = CONTROLS[kind]
-        self._methods: dict[type, tuple[Callable[..., Any], type[Message]]] = {
-            struct: self._method(descriptor, method) for method, struct in command_types(descriptor, commands).items()
+        methods = {
+            struct: descriptor.methods_by_name[name] for name, struct in command_types(descriptor, commands).items()
         }
+        self._methods: dict[type, tuple[str, type[Message], type[Message]]] = {
+            struct: (method.name, GetMessageClass(method.input_type), GetMessageClass(method.output_type))
+            for struct, method in methods.items()
+        }
+        self._configure = self._method(descriptor, "Configure")[0]
         self._info = self._method(info_pb2.DESCRIPTOR.services_by_name["InfoService"], "GetInfo")[0]
         self._trace = self._method(trace_pb2.DESCRIPTOR.services_by_name["TraceService"], "GetTrace")[0]
 
@@ -101,22 +110,48 @@ class Service:
 
         Raises RefusedError, with nothing changed, RefusedCallError, or BrokenCallError.
         """
-        method, request_type = self._methods[type(command)]
+        method, request_type, response_type = self._methods[type(command)]
         try:
             request = to_proto(command, request_type)
         except WireValueError as error:
             raise RefusedError(str(error)) from None
         request.stamp.CopyFrom(stamp_of(run, log, self.owner))  # type: ignore[attr-defined]
         try:
-            response = method(request, timeout=timeout)
+            if method == "Configure":
+                self._end_stream()
+                response = self._configure(request, timeout=timeout)
+            else:
+                response = self._on_stream(method, request, response_type, timeout)
         except grpc.RpcError as error:
             raise self._failed(error) from None
         self.met = True
         return response
 
+    def _on_stream(self, method: str, request: Message, response: type[Message], timeout: float) -> Message:
+        """One command on the stream of the run, which begins with its first."""
+        if self._stream is None or not self._stream.open:
+            self._stream = CommandStream(self._channel)
+        outcome = self._stream.exchange(method, request.SerializeToString(), timeout)
+        if outcome.WhichOneof("outcome") == "response":
+            try:
+                return response.FromString(outcome.response)
+            except DecodeError:
+                details = f"these bytes are no {response.DESCRIPTOR.full_name}"
+                raise BrokenCallError(self.name, grpc.StatusCode.INTERNAL, details) from None
+        failure = outcome.failure
+        metadata = {pair.key: pair.value for pair in failure.metadata}
+        raise self._told(CODES.get(failure.code or -1, grpc.StatusCode.UNKNOWN), failure.message, metadata)
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close(cancel=True)
+            self._stream = None
+
     def _failed(self, error: Any) -> LbrlabError:
-        metadata = dict(error.trailing_metadata() or ())
-        code, details = error.code(), error.details() or ""
+        return self._told(error.code(), error.details() or "", dict(error.trailing_metadata() or ()))
+
+    def _told(self, code: grpc.StatusCode, details: str, metadata: dict[str, str]) -> LbrlabError:
+        """The exception for a status that a service gave."""
         details = printable(details)
         if ERRNO in metadata:
             clock = str(metadata.get(CLOCK, ""))
@@ -160,6 +195,7 @@ class Service:
         return records
 
     def close(self) -> None:
+        self._end_stream()
         self._channel.close()
 
 

@@ -1,4 +1,7 @@
-"""The control services: every method is a command of the same form, so one table makes all handlers."""
+"""The control services: every method is a command of the same form, so one table makes all handlers.
+
+A driver calls the methods one by one, or all on one stream (DriveService), which costs half.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
+import grpc.aio
 import msgspec
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -14,18 +18,44 @@ from google.protobuf.message_factory import GetMessageClass
 from contract.wire.codec import from_proto, to_proto
 from contract.wire.methods import Decide
 from contract.wire.shell import Shell
-from contract.wire.status import Handler, unary, unary_stream
-from lbrlab.v1 import info_pb2, trace_pb2
+from contract.wire.status import CallError, Handler, attempt, parse, stream_stream, unary, unary_stream
+from lbrlab.v1 import drive_pb2, info_pb2, trace_pb2
 
 INFO = info_pb2.DESCRIPTOR.services_by_name["InfoService"]
+DRIVE = drive_pb2.DESCRIPTOR.services_by_name["DriveService"]
 TRACE = trace_pb2.DESCRIPTOR.services_by_name["TraceService"]
 
 
 def control_handlers(
     shell: Shell[Any], service: ServiceDescriptor, commands: Mapping[str, type[msgspec.Struct]]
-) -> grpc.GenericRpcHandler:
-    """Handlers of the control service; ``commands`` maps its methods to the commands they carry, Decide apart."""
-    return handlers(service, {method: _handler(shell, method, commands) for method in service.methods})
+) -> list[grpc.GenericRpcHandler]:
+    """Handlers of the control service and of the stream that carries its methods; ``commands`` maps its methods to the
+    commands they carry, Decide apart."""
+    methods = {
+        method.name: (GetMessageClass(method.input_type), _handler(shell, method, commands))
+        for method in service.methods
+    }
+    calls = {method: unary(*methods[method.name]) for method in service.methods}
+    drive = stream_stream(lambda context: _drive(context, methods), "Drive")
+    return [handlers(service, calls), handlers(DRIVE, {DRIVE.methods_by_name["Drive"]: drive})]
+
+
+async def _drive(context: grpc.aio.ServicerContext, methods: Mapping[str, tuple[type[Message], Handler]]) -> None:
+    while (raw := await context.read()) is not grpc.aio.EOF:
+        frame = parse(drive_pb2.DriveRequest, raw)
+        if frame.method in methods:
+            outcome = await attempt(*methods[frame.method], frame.request)
+        else:
+            outcome = CallError(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {frame.method!r}")
+        await context.write(_response(outcome))
+
+
+def _response(outcome: Message | CallError) -> drive_pb2.DriveResponse:
+    if isinstance(outcome, CallError):
+        metadata = [{"key": key, "value": value} for key, value in outcome.metadata]
+        failure = {"code": outcome.code.value[0], "message": outcome.message, "metadata": metadata}
+        return drive_pb2.DriveResponse(failure=failure)
+    return drive_pb2.DriveResponse(response=outcome.SerializeToString())
 
 
 def common_handlers(shell: Shell[Any]) -> list[grpc.GenericRpcHandler]:
@@ -42,7 +72,7 @@ def handlers(
     return grpc.method_handlers_generic_handler(service.full_name, {m.name: handler for m, handler in made.items()})
 
 
-def _handler(shell: Shell[Any], method: MethodDescriptor, commands: Mapping[str, type[Any]]) -> grpc.RpcMethodHandler:
+def _handler(shell: Shell[Any], method: MethodDescriptor, commands: Mapping[str, type[Any]]) -> Handler:
     struct = commands[method.name]
     response = GetMessageClass(method.output_type)
     answer = method.output_type.fields_by_name.get("result")
@@ -58,5 +88,4 @@ def _handler(shell: Shell[Any], method: MethodDescriptor, commands: Mapping[str,
         content: dict[str, Any] = {} if result_type is None else {"result": to_proto(result, result_type)}
         return response(stamp=shell.stamp(run), records=block.records, **content)
 
-    typed: Handler = handle
-    return unary(GetMessageClass(method.input_type), typed)
+    return handle

@@ -80,19 +80,25 @@ def unary(request: type[Message], handler: Handler) -> grpc.RpcMethodHandler:
     """A handler that takes a valid ``request`` and raises CallError where the call fails."""
 
     async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Message | None:
-        failure: CallError
-        try:
-            return await handler(parse(request, raw))
-        except CallError as error:
-            failure = error
-        except WireValueError as error:
-            failure = CallError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Exception as error:
-            failure = unexpected(error, request.DESCRIPTOR.name)
-        await context.abort(failure.code, failure.message, failure.metadata)
-        return None
+        outcome = await attempt(request, handler, raw)
+        if isinstance(outcome, CallError):
+            await context.abort(outcome.code, outcome.message, outcome.metadata)
+            return None
+        return outcome
 
     return grpc.unary_unary_rpc_method_handler(call, None, _serialized)
+
+
+async def attempt(request: type[Message], handler: Handler, raw: bytes) -> Message | CallError:
+    """The response to a serialized request, or the status with which the call fails."""
+    try:
+        return await handler(parse(request, raw))
+    except CallError as error:
+        return error
+    except WireValueError as error:
+        return CallError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except Exception as error:
+        return unexpected(error, request.DESCRIPTOR.name)
 
 
 def unary_stream(request: type[Message], handler: Callable[[Any], AsyncIterator[Message]]) -> grpc.RpcMethodHandler:

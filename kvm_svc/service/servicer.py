@@ -13,7 +13,7 @@ from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm
 from contract.errors import RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.trace import TraceLog
-from contract.wire.control import INFO, TRACE, common_handlers, control_handlers
+from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
 from contract.wire.methods import command_types
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
@@ -23,7 +23,7 @@ from kvm_svc.service.link import Link, unavailable
 from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
 
 CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
-SERVICES: Sequence[ServiceDescriptor] = (CONTROL, INFO, TRACE)
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, INFO, TRACE)
 ANSWER_TIMEOUT = 3.0
 """Seconds that the perf core has to answer a machine request, and to be there when a run begins."""
 
@@ -113,4 +113,4 @@ class KvmShell(Shell[KvmCore]):
 
 
 def service_handlers(shell: KvmShell) -> list[grpc.GenericRpcHandler]:
-    return [control_handlers(shell, CONTROL, command_types(CONTROL, AnyKvmCommand.__args__)), *common_handlers(shell)]
+    return [*control_handlers(shell, CONTROL, command_types(CONTROL, AnyKvmCommand.__args__)), *common_handlers(shell)]

@@ -23,7 +23,7 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.trace import TraceLog
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
-from contract.wire.control import INFO, TRACE, common_handlers, control_handlers, handlers
+from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import LEASE, Lease
 from contract.wire.log import log
 from contract.wire.methods import command_types
@@ -38,7 +38,7 @@ CONTROL = perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"]
 CONTRACT = contract_pb2.DESCRIPTOR.services_by_name["ContractService"]
 MACHINE = machine_pb2.DESCRIPTOR.services_by_name["MachineService"]
 LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
-SERVICES: Sequence[ServiceDescriptor] = (CONTROL, CONTRACT, MACHINE, LEASES, INFO, TRACE)
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, CONTRACT, MACHINE, LEASES, INFO, TRACE)
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
 _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
@@ -239,7 +239,7 @@ async def _read(context: grpc.aio.ServicerContext, message: type[Any]) -> Any:
 
 def service_handlers(shell: PerfcoreShell) -> list[grpc.GenericRpcHandler]:
     return [
-        control_handlers(shell, CONTROL, command_types(CONTROL, AnyPerfCommand.__args__)),
+        *control_handlers(shell, CONTROL, command_types(CONTROL, AnyPerfCommand.__args__)),
         handlers(CONTRACT, {CONTRACT.methods_by_name["Attach"]: stream_stream(shell.attach, "Attach")}),
         handlers(MACHINE, {MACHINE.methods_by_name["Run"]: stream_stream(shell.machine, "Run")}),
         handlers(
