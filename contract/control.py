@@ -8,6 +8,7 @@ import msgspec
 from contract.design import Design
 from contract.machine import AnyOp, GuestValue
 from contract.messages import LbrImage
+from contract.x86 import LVT_NMI
 
 
 class MachineSpec(msgspec.Struct, frozen=True):
@@ -300,13 +301,15 @@ class VcpuImage(msgspec.Struct):
     (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: no LBR MSRs are in it, and the
     guest finds its LBR empty (no list of KVM has them, QEMU does not ask for them); with it goes ``debugctl``.
     ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end. ``owes_denial``: the guest
-    lost its LBR and has not been told; an image with LBR MSRs carries that too."""
+    lost its LBR and has not been told; an image with LBR MSRs carries that too. ``lvtpc``: that register of its local
+    APIC (KVM_GET_LAPIC)."""
 
     debugctl: int = 0
     capabilities: int = 0
     lbr: LbrImage | None = None
     msrs: list[MsrEntry] = []
     owes_denial: bool = False
+    lvtpc: int = LVT_NMI
 
 
 class SaveVcpu(KvmCommand):

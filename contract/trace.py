@@ -462,13 +462,14 @@ class CounterEvent(Record):
 
 
 class GuestPmi(Record):
-    """A PMI goes into the guest with the next entry. ``status``: its PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its
-    DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI)."""
+    """A PMI goes into the guest with the next entry, unless its LVTPC is ``masked``. ``status``: its
+    PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI)."""
 
     vcpu: str
     cpu: int
     status: int
     frozen: bool
+    masked: bool = False
 
 
 class ClaimChange(Record):

@@ -35,6 +35,8 @@ MSR_GLOBAL_OVF_CTRL = 0x390
 PEBS_MSRS = (0x3F1, 0x600, 0x3F2)
 LAST_BRANCH_MSRS = (0x1DB, 0x1DC, 0x1DD, 0x1DE)
 """LASTBRANCHFROMIP, LASTBRANCHTOIP, LASTINTFROMIP, LASTINTTOIP: not the LBR of the parts that the model has."""
+MSR_X2APIC_LVTPC = 0x834
+"""LVT entry of the performance interrupt (SDM vol. 3A, "Local Vector Table" and "x2APIC Register Address Space")."""
 FIXED_COUNTER = 32
 """The number of the first fixed counter, which is its bit in the global registers; general ones begin at 0."""
 COUNTER_WIDTH = (1 << 48) - 1
@@ -48,6 +50,7 @@ COUNTER_NAMES = {
     MSR_GLOBAL_STATUS: "PERF_GLOBAL_STATUS",
     MSR_GLOBAL_CTRL: "PERF_GLOBAL_CTRL",
     MSR_GLOBAL_OVF_CTRL: "PERF_GLOBAL_OVF_CTRL",
+    MSR_X2APIC_LVTPC: "LVTPC",
     **{MSR_EVENTSEL + i: f"PERFEVTSEL{i}" for i in range(COUNTERS_NAMED)},
     **{MSR_PMC + i: f"PMC{i}" for i in range(COUNTERS_NAMED)},
     **{MSR_PMC_FULL + i: f"A_PMC{i}" for i in range(COUNTERS_NAMED)},
@@ -106,6 +109,19 @@ EVENTSEL_EN = int(Eventsel.EN)
 EVENTSEL_RESERVED = 0xFFFF_FFFF_0020_0000
 EVENTSEL_RAW = 0xFFFF_FFFF & ~(EVENTSEL_INT | EVENTSEL_EN | int(Eventsel.PIN))
 """What makes two selects the same event: all but whether and how it is delivered."""
+
+
+class Lvt(IntFlag):
+    """An entry of the local vector table: the delivery mode NMI, and whether it is masked."""
+
+    LVT_NMI = 4 << 8
+    LVT_MASKED = 1 << 16
+
+
+LVT_NMI = int(Lvt.LVT_NMI)
+LVT_MASKED = int(Lvt.LVT_MASKED)
+LVT_DELIVERY_MODE = 7 << 8
+LVT_VECTOR = 0xFF
 
 
 class LbrSelect(IntFlag):

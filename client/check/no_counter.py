@@ -56,7 +56,7 @@ class NoCounter(Monitor):
             self.counting.add(r.vcpu)
 
     def _guest_pmi(self, r: GuestPmi) -> None:
-        if r.vcpu not in self.counting:
+        if not r.masked and r.vcpu not in self.counting:
             self.violated(r.seq, f"{r.vcpu} gets a PMI, and has programmed no counter")
 
     HANDLERS: ClassVar = {

@@ -136,7 +136,8 @@ class Flight:
         self.waiting.pop(record.vcpu, None)
 
     def _pmi(self, record: GuestPmi) -> None:
-        self.pmis[record.vcpu] = self.pmis.get(record.vcpu, 0) + 1
+        if not record.masked:
+            self.pmis[record.vcpu] = self.pmis.get(record.vcpu, 0) + 1
 
     def _host_wait(self, record: HostWait) -> None:
         self.sleeping.add(record.name)

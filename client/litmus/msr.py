@@ -13,10 +13,12 @@ from contract.x86 import (
     MSR_EVENTSEL,
     MSR_LBR_SELECT,
     MSR_LBR_TOS,
+    MSR_X2APIC_LVTPC,
     Debugctl,
     Eventsel,
     LbrModel,
     LbrSelect,
+    Lvt,
 )
 
 SINGLE = {
@@ -45,6 +47,7 @@ SPELLINGS = (*SINGLE, *BANKS, *_ALIASES)
 _BITS: dict[int, dict[str, int]] = {
     IA32_DEBUGCTL: {bit.name: int(bit) for bit in Debugctl if bit.name},
     MSR_LBR_SELECT: {bit.name: int(bit) for bit in LbrSelect if bit.name},
+    MSR_X2APIC_LVTPC: {bit.name: int(bit) for bit in Lvt if bit.name},
     **{MSR_EVENTSEL + i: {bit.name: int(bit) for bit in Eventsel if bit.name} for i in range(COUNTERS_NAMED)},
 }
 

@@ -88,6 +88,7 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("r = rdmsr LBR_FROM[3];", "also LBR_TO, LBR_INFO, LBR_TOS, LBR_SELECT, PERF_CAPABILITIES; #GP if it faults"),
         ("r = rdmsr 0x680 + r;", "an address that is a number or computed"),
         ("p = rdpmc 0x40000000;", "a counter by its index: bit 30 for fixed ones; #GP if there is none"),
+        ("wrmsr LVTPC, LVT_NMI | LVT_MASKED;", "mask the PMI; a run begins unmasked, RESET masks, since v6.6 each PMI"),
         ("n = pmis;", "how many PMIs the vCPU has taken since the run began; no exit"),
         ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
         ("branch 40;", "branches retire where the vCPU runs"),

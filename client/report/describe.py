@@ -215,7 +215,8 @@ class Describer:
                 return f"{r.vcpu}: event {r.event} of counter {r.counter} {r.what}{why}"
             case t.GuestPmi():
                 frozen = ", LBR frozen" if r.frozen else ""
-                return f"PMI for {r.vcpu}, PERF_GLOBAL_STATUS {r.status:#x}{frozen}"
+                masked = ", LVTPC masked: not delivered" if r.masked else ""
+                return f"PMI for {r.vcpu}, PERF_GLOBAL_STATUS {r.status:#x}{frozen}{masked}"
             case t.VcpuMoved():
                 having = (
                     f"with its LBR, DEBUGCTL {self.bits(IA32_DEBUGCTL, r.debugctl)}" if r.lbr else "without its LBR"

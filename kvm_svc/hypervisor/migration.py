@@ -32,6 +32,7 @@ from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LB
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
 from kvm_svc.hypervisor.claim import Phase
 from kvm_svc.hypervisor.counters import counter_access, new_pmu, pmu_msr
+from kvm_svc.hypervisor.lapic import WRITABLE
 from kvm_svc.hypervisor.lbr import ask_for_event, forbids_unbacked_use, has_event, lose_without_event
 from kvm_svc.hypervisor.msr import ThreadMovedError, user_debugctl
 from kvm_svc.hypervisor.pmu_msrs import Bank, save_list
@@ -47,7 +48,8 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     if vcpu.waiting or vcpu.ops:
         raise RefusedError(f"{vcpu.name} is busy with guest code", "EAGAIN")
-    image = VcpuImage(capabilities=read_capabilities(hv, vcpu.vm), msrs=(yield from _saved_msrs(hv, vcpu)))
+    msrs = yield from _saved_msrs(hv, vcpu)
+    image = VcpuImage(capabilities=read_capabilities(hv, vcpu.vm), msrs=msrs, lvtpc=vcpu.lvtpc)
     try:
         if vcpu.guest_mode:
             yield from leave_guest_mode(vcpu)
@@ -162,10 +164,13 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
         raise RefusedError(f"PERF_CAPABILITIES {image.capabilities:#x}, this VM cannot have them here", "EINVAL")
     if image.debugctl & ~LBR_DEBUGCTL:
         raise RefusedError(f"DEBUGCTL {image.debugctl:#x} has bits that no guest has", "EINVAL")
+    if image.lvtpc & ~WRITABLE:
+        raise RefusedError(f"LVTPC {image.lvtpc:#x} has bits that no guest has", "EINVAL")
     lbr = None if image.lbr is None else mended(hv.model, image.lbr)
     if lbr is not None and not (image.capabilities & LBR_FMT_MASK and _fits(hv, lbr)):
         raise RefusedError("the image's LBR is not the one that the guest has here", "EINVAL")
     vcpu = Vcpu(old.name, old.vm, cpu=old.cpu, debugctl=image.debugctl, host_debugctl=old.host_debugctl)
+    vcpu.lvtpc = image.lvtpc
     before = vcpu.vm.capabilities
     set_capabilities(hv, vcpu.vm, image.capabilities)
     vcpu.pmu = new_pmu(hv, old.vm)

@@ -19,9 +19,11 @@ from contract.x86 import (
     DEBUGCTL_LBR,
     IA32_DEBUGCTL,
     IA32_PERF_CAPABILITIES,
+    MSR_X2APIC_LVTPC,
 )
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, guest_capabilities, supported_debugctl
 from kvm_svc.hypervisor.counters import counter_access, pmu_msr
+from kvm_svc.hypervisor.lapic import lvtpc_access
 from kvm_svc.hypervisor.lbr import ask_again, ask_for_event, ask_to_enable, deny, has_event, set_passthrough, told
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu, Vm
@@ -44,6 +46,9 @@ def intercepted_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return (yield from lbr_msr_access(hv, vcpu, work))
     if (row := pmu_msr(hv, vcpu.vm, msr)) is not None:
         value = yield from counter_access(hv, vcpu, row, work.exit.value if work.exit.write else None)
+        return _answer(hv, vcpu, work, "gp" if value is None else "done", value)
+    if msr == MSR_X2APIC_LVTPC:
+        value = lvtpc_access(vcpu, work.exit.value if work.exit.write else None)
         return _answer(hv, vcpu, work, "gp" if value is None else "done", value)
     return _answer(hv, vcpu, work, "gp")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contract.machine import Exit
 from contract.trace import GuestPmi
 from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR
+from kvm_svc.hypervisor.lapic import accepts_pmi
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
@@ -13,7 +14,8 @@ def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     here, at delivery and not at the overflow, so that branches between the two are recorded. Streamlined freeze
     (version 4) is not emulated. Where the hardware has cleared DEBUGCTL.LBR at the overflow already,
     the guest finds what it expects. Without a local APIC in the kernel KVM does nothing at all: no PMI, and no freeze
-    (``lapic_in_kernel``); PERF_GLOBAL_STATUS is set all the same."""
+    (``lapic_in_kernel``); PERF_GLOBAL_STATUS is set all the same. The freeze comes before the look at LVTPC: a guest
+    that masks it gets no PMI, but its LBR stands still. One request stands for all overflows since the last entry."""
     if not vcpu.pmu.pmi:
         return
     vcpu.pmu.pmi = False
@@ -25,7 +27,8 @@ def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     vcpu.pmu.hardware_froze = False
     if frozen:
         vcpu.debugctl &= ~DEBUGCTL_LBR
-    hv.log.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen))
+    masked = not accepts_pmi(hv, vcpu)
+    hv.log.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen, masked))
 
 
 def host_pmi_froze(hv: Hypervisor, vcpu: Vcpu, exit_: Exit) -> None:

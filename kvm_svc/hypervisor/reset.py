@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.trace import VcpuReset
+from contract.x86 import LVT_MASKED
 from kvm_svc.hypervisor.claim import Input
 from kvm_svc.hypervisor.lbr import move_claim
 from kvm_svc.hypervisor.migration import leave_guest_mode
@@ -16,8 +17,8 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
 def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
-    """The event goes; whether LBR MSRs are passed through stays as it was, and is put right at the next entry by
-    designs that do so. No LBR register is written. Raises RefusedError, with nothing changed, where the vCPU is
+    """The event goes, and LVTPC is masked. Whether LBR MSRs are passed through stays as it was, and is put right at the
+    next entry by designs that do so. No LBR register is written. Raises RefusedError, with nothing changed, where the vCPU is
     busy."""
     if vcpu.waiting or vcpu.ops or vcpu.ioctl is not None:
         raise RefusedError(f"{vcpu.name} is busy", "EBUSY")
@@ -28,5 +29,6 @@ def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
             raise RefusedError(str(error), "EAGAIN") from None
     hv.log.add(VcpuReset(vcpu.name))
     reset_pmu(hv, vcpu, "reset")
+    vcpu.lvtpc = LVT_MASKED
     vcpu.debugctl = 0
     move_claim(hv, vcpu, Input.RESET)

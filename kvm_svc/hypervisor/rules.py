@@ -45,7 +45,8 @@ class KvmRules:
     ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (2022).
     ``rtm_debug``: DEBUGCTL.RTM_DEBUG is supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at
     the entry (v6.14). ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is
-    written back (v6.3, 11df586d774f).
+    written back (v6.3, 11df586d774f). ``pmi_masks_lvtpc``: a PMI that the local APIC accepts masks LVTPC (v6.6,
+    a16eb25b09c0).
 
     ``cpuid_after_run``: KVM_SET_CPUID2 and PERF_CAPABILITIES can change after the first KVM_RUN. v5.15 took the CPUID
     with a warning (63f5a1909f9e), v5.16 none (feb627e8d6f6), later ones take identical data (c6617c61e8fe); v6.4 froze
@@ -58,6 +59,7 @@ class KvmRules:
     rtm_debug: bool
     fresh_host_debugctl: bool
     nmi_before_debugctl: bool
+    pmi_masks_lvtpc: bool
     cpuid_after_run: bool
     refresh_clears_lbr: bool
     capabilities_need_pmu: bool
@@ -71,6 +73,7 @@ _V5_3 = KvmRules(
     rtm_debug=False,
     fresh_host_debugctl=False,
     nmi_before_debugctl=False,
+    pmi_masks_lvtpc=False,
     cpuid_after_run=True,
     refresh_clears_lbr=False,
     capabilities_need_pmu=True,
@@ -100,6 +103,7 @@ _V6_16 = KvmRules(
     rtm_debug=True,
     fresh_host_debugctl=True,
     nmi_before_debugctl=True,
+    pmi_masks_lvtpc=True,
     cpuid_after_run=False,
     refresh_clears_lbr=True,
     capabilities_need_pmu=False,

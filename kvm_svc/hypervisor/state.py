@@ -9,7 +9,7 @@ from contract.design import Design, EntryCheck, HostDebugctl, SaveSelect
 from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
 from contract.trace import TraceLog
-from contract.x86 import LbrModel
+from contract.x86 import LVT_NMI, LbrModel
 from kvm_svc.hypervisor.claim import Claim
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
 from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
@@ -95,7 +95,8 @@ class Vcpu:
     ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
     exited as far as KVM knows; ``kick``: it must before the guest runs on. ``debugctl`` is the VMCS field,
     ``host_debugctl`` what is written back after an exit. ``refused``: it is not entered, the thread sleeps until the
-    LBR is the guest's again. ``ioctl`` is an access by user space that waits for the host."""
+    LBR is the guest's again. ``ioctl`` is an access by user space that waits for the host. ``lvtpc`` is that register
+    of its local APIC."""
 
     name: str
     vm: Vm
@@ -113,6 +114,7 @@ class Vcpu:
     claim: Claim = field(default_factory=Claim)
     saved: SavedLbr = field(default_factory=SavedLbr)
     pmu: GuestPmu = field(default_factory=GuestPmu)
+    lvtpc: int = LVT_NMI
 
     @property
     def waiting(self) -> bool:

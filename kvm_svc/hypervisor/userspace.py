@@ -16,9 +16,10 @@ from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, Exit
 from contract.trace import UserMsr, VcpuWait, VcpuWake
-from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES
+from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_X2APIC_LVTPC
 from kvm_svc.hypervisor.capabilities import read_capabilities
 from kvm_svc.hypervisor.counters import counter_access, pmu_msr
+from kvm_svc.hypervisor.lapic import lvtpc_access
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import leave_guest_mode, put_arrived
@@ -127,6 +128,8 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
     elif (row := pmu_msr(hv, vcpu.vm, msr)) is not None:
         got = yield from counter_access(hv, vcpu, row, value, by_user=True)
         vcpu.kick = vcpu.kick or (vcpu.guest_mode and vcpu.pmu.requested)
+    elif msr == MSR_X2APIC_LVTPC:
+        got = lvtpc_access(vcpu, value)
     else:
         got = None
     shown = got if got is not None else _shown(vcpu, msr, value)

@@ -56,6 +56,8 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-pinned-failure-takes-guest-v53": ("merged",),
     "mech-counter-levels": ("merged", "fenced"),
     "mech-exclusive-pmu": ("merged", "fenced"),
+    "mech-lvtpc-masked": ("merged", "v8", "fenced"),
+    "mech-pmi-masks-lvtpc-v616": ("merged", "fenced"),
     "mech-pmi-version-4": ("merged",),
     "mech-pmi-without-apic": ("merged", "v8", "fenced"),
     "mech-reset-merged": ("merged", "v8"),
