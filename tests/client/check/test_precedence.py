@@ -12,13 +12,18 @@ from contract.trace import (
     EventFailed,
     EventOpen,
     EventWaits,
+    HostLbr,
     HostWait,
+    HostWake,
     Rest,
     Statement,
+    Switch,
     VmEntry,
 )
 from perfcore_svc.perf import sched
+from perfcore_svc.perf.group import NO_COUNTER as LACKS_COUNTER
 from perfcore_svc.revocation import Revocations
+from tests.client.check.mutations import nothing
 from tests.client.check.mutations.precedence import task_first
 from tests.client.check.runs import (
     AGAIN,
@@ -485,3 +490,81 @@ def test_not_exercised_by_a_refusal_that_is_none_of_the_lbrs(steps: str, design:
 def test_perfs_order_refuses_nobody() -> None:
     order = replace(FIRST_COME, precedence=Precedence.PERF_ORDER)
     assert finding(trace(ordered(USE + HOST), order), NAME).verdict == HELD
+
+
+# Each record that can bring a violation about by itself ---------------------------------------------------
+
+
+def edited(records: list[AnyRecord], at: AnyRecord, *more: AnyRecord) -> list[AnyRecord]:
+    """With ``more`` before the record ``at``, and without what comes after it."""
+    before = records[: at.seq - 1]
+    return renumbered([*before, *(replace(record, time=at.time) for record in more), at])
+
+
+CHANGES = (EventChange, EventWaits, HostLbr)
+
+
+@pytest.mark.parametrize(("scope", "found"), [("task t1", IDLE), ("cpu0", VIOLATED)])
+def test_an_open_that_nothing_follows(scope: str, found: str) -> None:
+    """As if perf did not try to put the new event on."""
+    low = "host: run t0 on cpu0; host: low = open task t0 branch any_call; host: branch 1;"
+    records = host(low + f"host: high = open {scope} branch any; host: branch 1;")
+    opened = next(r for r in records if isinstance(r, EventOpen) and r.name == "high")
+    untried = [r for r in records if not (r.seq > opened.seq and isinstance(r, CHANGES))]
+
+    assert finding(records, NAME).verdict == (HELD if scope == "cpu0" else IDLE)
+    assert finding(renumbered(untried), NAME).verdict == found
+
+
+@pytest.mark.parametrize(("why", "found"), [(LACKS_COUNTER, IDLE), ("another filter", VIOLATED)])
+def test_a_wait_for_something_else_becomes_one_for_the_lbr(why: str, found: str) -> None:
+    """high lacks a counter; then perf tries again, and it lacks the LBR that low has."""
+    records = host(WANTS_COUNTER + "host: branch 3; host: branch 1;", head=FULL)
+    last = next(r for r in reversed(records) if isinstance(r, Statement))
+    waits = next(r for r in records if isinstance(r, EventWaits))
+
+    assert finding(edited(records, last, replace(waits, why=why)), NAME).verdict == found
+
+
+@pytest.mark.parametrize(("on", "found"), [(True, HELD), (False, VIOLATED)])
+def test_an_active_event_that_is_shut_out_later(on: bool, found: str) -> None:
+    """No event changes its state with that."""
+    records = trace(ordered(USE + HOST + "host: branch 1;"), replace(V7, shut_out=False))
+    last = next(r for r in reversed(records) if isinstance(r, Statement))
+    lbr = next(r for r in reversed(records) if isinstance(r, HostLbr) and r.on)
+
+    assert finding(edited(records, last, replace(lbr, on=on)), NAME).verdict == found
+
+
+@pytest.mark.parametrize(("fault", "found"), [([], HELD), (["drop:Revoke:1"], VIOLATED)], ids=["wakes", "sleeps on"])
+def test_an_opener_that_woke_waits_no_more(fault: list[str], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event is OFF once more, and the guest has the LBR."""
+    monkeypatch.setattr(Revocations, "_arm", nothing)
+    steps = USE + HOST + ("" if fault else "host: disable h0; vm0/0: x = rdmsr LBR_TOS; vm0/0: wrmsr DEBUGCTL, LBR;")
+    records = trace(ordered(steps), REVOKE_ACK, *fault)
+
+    assert any(isinstance(r, HostWake) for r in records) == (not fault)
+    assert finding(records, NAME).verdict == found
+
+
+@pytest.mark.parametrize(("task", "found"), [("t1", IDLE), ("t0", VIOLATED)])
+def test_a_thread_that_comes_and_is_not_served(task: str, found: str) -> None:
+    """As if perf did not look at its events."""
+    opens = "host: low = open cpu0 branch any_call; host: high = open task t0 pinned branch any; host: branch 1;"
+    records = host(f"{opens} host: run {task} on cpu0; host: branch 1;")
+    switch = next(r for r in records if isinstance(r, Switch))
+    idle = [r for r in records if not (r.seq > switch.seq and isinstance(r, CHANGES))]
+
+    assert finding(records, NAME).verdict == (HELD if task == "t0" else IDLE)
+    assert finding(renumbered(idle), NAME).verdict == found
+
+
+@pytest.mark.parametrize(("branches", "found"), [("", HELD), ("host: branch 2;", VIOLATED)])
+def test_what_branches_were_recorded_for_counts(branches: str, found: str) -> None:
+    """As if all statements from the switch on were one, in which the CPU executes branches, or none, while h0 has the
+    LBR; at its end h0 is off."""
+    records = host(GAP + branches + "host: disable h0; host: branch 1;")
+    inside = ("run", "h0", "branch 2", "disable")
+    one = [r for r in records if not (isinstance(r, Statement) and r.text.startswith(inside))]
+
+    assert finding(renumbered(one), NAME).verdict == found

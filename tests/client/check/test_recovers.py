@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from client.claims.policies import Late
 from client.drive.play import Player
 from client.drive.sim import SimWire
-from contract.design import Design, Takes
-from contract.trace import Access, AnyRecord, EventChange, GuestEvent, GuestMsr
+from contract.design import Design, Event, Takes
+from contract.trace import Access, AnyRecord, EventChange, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import MSR_LBR_TOS
 from kvm_svc.hypervisor import msr
 from perfcore_svc.perf.group import NO_PLACE
@@ -165,6 +165,23 @@ def test_a_guest_without_a_counter_has_not_lost_the_lbr() -> None:
     assert finding(records, NAME).verdict == IDLE
 
 
+@pytest.mark.parametrize(
+    ("counters", "opened", "closed", "found"),
+    [(1, "c = open cpu0 pinned counter", "", IDLE), (2, "h0 = open cpu0 pinned branch any", "close h0", VIOLATED)],
+    ids=["a counter", "the LBR"],
+)
+def test_what_a_flexible_guest_waits_for(counters: int, opened: str, closed: str, found: str) -> None:
+    """It never goes to ERROR. perf does not look after it when h0 goes, and it is denied though the LBR is free."""
+    takes = replace(V8, takes=Takes.COUNTER, event=Event.TASK_FLEXIBLE)
+    head = f"machine {{ cpus = 1; depth = 8; counters = {counters}; fixed = 0; }}\nvm vm0 {{ lbr = on; }}"
+    steps = f"host: {opened}; host: run vm0/0 on cpu0; vm0/0: x = rdmsr LBR_TOS;"
+    records = trace(ordered(steps + (f"host: {closed};" if closed else "") + LOOKS, head=head), takes)
+
+    assert [r.name for r in records if isinstance(r, EventWaits)] == ["vlbr:vm0/0"]
+    assert len(denied(records)) == 3
+    assert finding(records, NAME).verdict == found
+
+
 # Violated ------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +289,17 @@ def test_one_that_lost_as_well_wants_nothing() -> None:
 def test_who_wanted_it_since_is_a_reason(steps: str, between: str) -> None:
     assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS; vm0/0: z = rdmsr LBR_TOS;") == VIOLATED
     assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS;" + between + "vm0/0: z = rdmsr LBR_TOS;") == OPEN
+
+
+@pytest.mark.parametrize(("state", "found"), [("", OPEN), ("disabled ", VIOLATED)])
+def test_a_thread_that_runs_nowhere_wanted_it_since(state: str, found: str) -> None:
+    """Its event is opened and closed, and never changes its state."""
+    between = f"host: h1 = open task t0 {state}branch any; host: close h1;"
+    steps = FREE + "vm0/0: y = rdmsr LBR_TOS;" + between + "vm0/0: z = rdmsr LBR_TOS;"
+    records = trace(ordered(steps, head=TWO), V8)
+
+    assert not [r for r in records if isinstance(r, EventChange) and r.name == "h1" and r.new != "OFF"]
+    assert finding(records, NAME).verdict == found
 
 
 def test_a_group_that_wanted_it_since_is_a_reason() -> None:
