@@ -60,7 +60,7 @@ class LbrDesc:
     ``event`` is the host's event id or 0, ``asked`` the request of a CreateEvent or EnableEvent not yet answered,
     ``enabling`` the event of an EnableEvent, ``heeded`` that the access at hand looks at what comes of a CreateEvent,
     and ``create_errno`` what it then failed with. ``passthrough``: the LBR MSRs are not intercepted. ``used``: the
-    guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (5.12).
+    guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (v5.12).
     ``cleanup``: look at the first entry whether the event can go. ``tried``: an event was asked for before any access
     (eager)."""
 

@@ -13,7 +13,7 @@ from perfcore_svc.perf.saved_lbr import SavedLbr
 class Context:
     """Events of one CPU (``task`` is "") or of one task.
 
-    ``pinned`` and ``flexible`` hold leaders in tree order (1.4): a new or re-inserted one is at the tail; the subtrees
+    ``pinned`` and ``flexible`` hold leaders in tree order (facts/perf 1.4): a new one is at the tail; the subtrees
     of cpu -1 and of this CPU are one list, as their indices are counted together. ``pinned_active`` and
     ``flexible_active`` are those that are on, in the order of going on. ``is_active`` are the classes scheduled in.
     ``time`` is the context's clock in nanoseconds, as of ``since`` while ``ticking``."""

@@ -194,7 +194,7 @@ class Perf:
         return done
 
     def set_mux_interval(self, ns: int, cpu: int, phase: int) -> None:
-        """The timers of these CPUs start anew with the new interval; the same value changes nothing (1.12)."""
+        """Restart the timers of these CPUs with the new interval. The same value changes nothing (facts/perf 1.12)."""
         for pc in self.state.cpus if cpu < 0 else [self.state.cpus[cpu]]:
             if (self.state.mux_interval[pc.index], self.state.mux_phase[pc.index]) != (ns, phase):
                 self.state.mux_interval[pc.index], self.state.mux_phase[pc.index] = ns, phase

@@ -11,7 +11,7 @@ from perfcore_svc.perf.saved_lbr import SavedLbr
 
 
 class State(IntEnum):
-    """``enum perf_event_state`` (1.1); at OFF or below an event is not considered by sched-in."""
+    """``enum perf_event_state`` (facts/perf 1.1); at OFF or below an event is not considered by sched-in."""
 
     EXIT = -3
     ERROR = -2
@@ -31,7 +31,7 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (State.OFF, State.EXIT): "closed",
     (State.ERROR, State.EXIT): "closed",
 }
-"""Every change of state that there is (1.1), and what brings it about."""
+"""Every change of state that there is (facts/perf 1.1), and what brings it about."""
 
 
 def check_transition(event: str, old: State, new: State) -> None:
@@ -127,7 +127,7 @@ class PerfEvent:
 
     @property
     def event_class(self) -> int:
-        """PINNED or FLEXIBLE, which is the leader's (1.2)."""
+        """PINNED or FLEXIBLE, which is the leader's (facts/perf 1.2)."""
         return PINNED if self.leader.pinned else FLEXIBLE
 
 

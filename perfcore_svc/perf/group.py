@@ -1,7 +1,7 @@
-"""Putting a group on a CPU and taking it off: all or nothing (``group_sched_in``, 1.8; ``x86_pmu_add``, 2.2).
+"""Putting a group on a CPU and taking it off: all or nothing (facts/perf 1.8, 2.2).
 
 A transaction only collects; the test for resources comes at its end. But the LBR hook runs for each event as it is
-collected, so a group that does not fit leaves the hook's traces behind (2.7).
+collected, so a group that does not fit leaves the hook's traces behind (facts/perf 2.7).
 """
 
 from __future__ import annotations

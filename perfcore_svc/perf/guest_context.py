@@ -1,4 +1,4 @@
-"""The host's events making way for a guest, where the design has the guest own the PMU while it runs (4.3).
+"""The host's events making way for a guest, where the design has the guest own the PMU while it runs (facts/perf 4.2).
 
 No sched-in happens meanwhile: whoever would cause one sends an interrupt, which is an exit. Pinned events survive as
 INACTIVE, and the time that the guest runs is no time of the host's events.

@@ -1,9 +1,9 @@
 """What ``perf_event_open`` and ``perf_event_create_kernel_counter`` check, with the kernel's errno, and the event they
 make.
 
-Order as in the kernel: attributes (1.15), the driver (2.4), LBR, BTS and PT shutting each other out, the group on an
-empty CPU, PMUs that take task events or CPU events only, the mediated vPMU (4.3), two events of such a PMU in one
-place. Contention with other groups is not checked: an open succeeds and the event may never be on.
+The order is the kernel's: attributes (facts/perf 1.15), the driver (facts/perf 2.4), LBR against BTS and PT, the group
+on an empty CPU, PMUs that take task events or CPU events only, the mediated vPMU (facts/perf 4.1), two events of such a
+PMU in one place. Contention with other groups is not checked: an open succeeds and the event may never be on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MediatedError(RefusedError):
 
 @dataclass(slots=True)
 class Reservations:
-    """Machine-wide counts that opens check (2.4, 4.3). They count existence, not being on."""
+    """Machine-wide counts that opens check (facts/perf 2.4, 4.1). They count existence, not being on."""
 
     exclusive: dict[str, int] = field(default_factory=dict)
     exclusive_pmus: dict[str, int] = field(default_factory=dict)

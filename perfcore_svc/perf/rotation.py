@@ -1,4 +1,4 @@
-"""The multiplex timer (1.12): what a tick moves, and time going by."""
+"""The multiplex timer (facts/perf 1.12): what a tick moves, and time going by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where kernel versions differ, as data. Section numbers are of the perf core facts this model follows."""
+"""Where kernel versions differ, as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 
 class ExclusiveRule(Enum):
-    """What keeps an exclusive group off (1.7)."""
+    """What keeps an exclusive group off (facts/perf 1.7)."""
 
     ANY_EVENT_ON = auto()
     """Up to v5.10: any event of the PMU that is on, of whatever class and context."""
@@ -16,7 +16,7 @@ class ExclusiveRule(Enum):
 
 
 class RotationRule(Enum):
-    """Which group a tick moves to the tail (1.12)."""
+    """Which group a tick moves to the tail (facts/perf 1.12)."""
 
     FIRST_ACTIVE = auto()
     """v5.3: the first that is on; nobody if none is, and those that wait starve."""
@@ -26,23 +26,24 @@ class RotationRule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KernelRules:
-    """``pinned_failure_shuts_door`` (1.6, since v5.7): a pinned group that does not fit keeps every later pinned group
-    of that walk off too. ``refusal_shuts_door`` (1.6, since v5.7): so does a flexible group that was not even tried;
-    before, such a group left no mark. ``quiet_install`` (1.9, since v5.5): installing what is off into a context that
-    has events reschedules nobody. ``lbr_data_on_task`` (3.8, since v6.15): saved LBR stacks belong to tasks, and
-    CPU-wide call-stack events have them saved too. ``select_flag_kept`` (4.1, since v5.16): the flag by which
-    LBR_SELECT is saved reaches an event that has it from its constraint. ``reset_clears_select`` (3.6, since v5.16): a
-    reset while a guest's event is on clears LBR_SELECT."""
+    """The rules of one kernel."""
 
     name: str
     exclusive: ExclusiveRule
     rotation: RotationRule
     pinned_failure_shuts_door: bool
+    """Since v5.7: a pinned group that does not fit keeps off every later pinned one of that walk (facts/perf 1.6)."""
     refusal_shuts_door: bool
+    """Since v5.7: so does a flexible group that was refused without a try. Before, it left no mark (facts/perf 1.6)."""
     quiet_install: bool
+    """Since v5.5: installing an event that is OFF into a context with events reschedules nobody (facts/perf 1.9)."""
     lbr_data_on_task: bool
+    """Since v6.15: saved LBR stacks belong to tasks, and are saved for CPU-wide call-stack events, too (facts/perf
+    3.4)."""
     select_flag_kept: bool
+    """Since v5.16: the flag that saves LBR_SELECT reaches an event that has it from its constraint (facts/perf 3.7)."""
     reset_clears_select: bool
+    """Since v5.16: a reset while a guest's event is on clears LBR_SELECT (facts/perf 3.2)."""
 
 
 KERNELS: dict[str, KernelRules] = {

@@ -1,4 +1,4 @@
-"""Operations on events and tasks, and what they reschedule (1.9, 1.10, 1.11).
+"""Operations on events and tasks, and what they reschedule (facts/perf 1.9, 1.10, 1.11).
 
 Kernel names: ``perf_install_in_context``, ``perf_event_enable``, ``perf_event_disable``, ``perf_remove_from_context``,
 ``ctx_resched``, ``__perf_event_task_sched_out``, ``perf_event_context_sched_in``. Disabling or removing an event
@@ -121,7 +121,7 @@ def live_on(st: PerfState, event: PerfEvent) -> int:
 
 
 def _resched(st: PerfState, cpu: int, event: PerfEvent) -> None:
-    """``ctx_resched`` after ``event`` was installed or enabled: what goes out before everything goes in again (1.9)."""
+    """``ctx_resched`` after ``event`` was installed or enabled (facts/perf 1.9)."""
     pc = st.cpus[cpu]
     pinned = event.event_class == PINNED
     classes = ALL if pinned else FLEXIBLE

@@ -1,4 +1,4 @@
-"""Everything the perf core remembers, and the clocks of contexts and events (1.13)."""
+"""Everything the perf core remembers, and the clocks of contexts and events (facts/perf 1.13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contexts in and out, a class at a time (1.5, 1.6, 1.7).
+"""Contexts in and out, a class at a time (facts/perf 1.5, 1.6, 1.7).
 
 The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible. A class that is in is not walked again: whoever
 waits is tried only once its class went out. The first group that does not fit shuts the door for those behind it in

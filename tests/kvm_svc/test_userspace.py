@@ -81,7 +81,7 @@ SERVES_OTHERS = [
 
 @pytest.mark.parametrize("design", SERVES_OTHERS, ids=lambda d: d.name)
 def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
-    """``current`` is whoever makes the ioctl: the guest's event follows the wrong task (kvm-facts 2.5)."""
+    """``current`` is whoever makes the ioctl: the guest's event follows the wrong task (facts/kvm 2.5)."""
     rig = Rig(design, machine=TWO)
     rig.place("t0", 1)
 

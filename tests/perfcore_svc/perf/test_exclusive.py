@@ -1,4 +1,4 @@
-"""Exclusive groups (1.7): what keeps one off, and whom it keeps off, under both rules."""
+"""Exclusive groups (facts/perf 1.7): what keeps one off, and whom it keeps off, under both rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups that lose their leader (1.10), and the traces of a transaction that is rolled back (2.7)."""
+"""Groups that lose their leader, and the traces of a transaction that is rolled back (facts/perf 1.10, 2.7)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_closed_members_leave_the_leader_alone_in_its_place(kernel: str) -> None
     assert host.order() == "L x"
 
 
-# The LBR hooks of a transaction that is rolled back (2.7) --------------------------------------------------
+# The LBR hooks of a transaction that is rolled back (facts/perf 2.7) --------------------------------------------------
 
 
 def losing_group(losing_add: LosingAdd) -> Stage:

@@ -1,4 +1,4 @@
-"""Groups: all on or none (1.8), members off, closed and enabled one by one (1.10)."""
+"""Groups: all on or none (facts/perf 1.8), members off, closed and enabled one by one (facts/perf 1.10)."""
 
 from __future__ import annotations
 

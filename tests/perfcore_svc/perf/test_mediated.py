@@ -1,4 +1,5 @@
-"""The mediated vPMU and events that count guests (4.3), and in what order an open is checked (1.15, 2.4, 4.3)."""
+"""The mediated vPMU and events that count guests (facts/perf 4.1, 4.2), and the order of the checks of an open
+(facts/perf 1.15, 2.4, 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The multiplex timer (1.12): when it fires, when it runs, and that a tick is an interrupt."""
+"""The multiplex timer (facts/perf 1.12): when it fires, when it runs, and that a tick is an interrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an open is refused for, with which errno (1.7, 1.15, 2.4), and that a refused one leaves nothing."""
+"""What an open is refused for, with which errno (facts/perf 1.7, 1.15, 2.4), and that a refused one leaves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters (2.2): which an event can use, in what order they are given out, and how many events fit."""
+"""Counters (facts/perf 2.2): which an event can use, in what order they are given out, and how many events fit."""
 
 from __future__ import annotations
 

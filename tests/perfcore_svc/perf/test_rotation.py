@@ -1,4 +1,4 @@
-"""Rotation (1.12): what a tick moves."""
+"""Rotation (facts/perf 1.12): what a tick moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enabled and running time (1.13), of CPU events and of task events, alone and in groups."""
+"""Enabled and running time (facts/perf 1.13), of CPU events and of task events, alone and in groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What state an event can go to from which (1.1)."""
+"""What state an event can go to from which (facts/perf 1.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked examples of the perf core facts: what becomes of the LBR's contents (E13, E14, E15, E28)."""
+"""Worked examples (facts/perf 5.1): the LBR's contents across task switches (E13, E14, E15, E28)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked examples of the perf core facts: class precedence and the guest's event, of v8 (E1, E2, E4, E11, E21) and as
+"""Worked examples (facts/perf 5.1): class precedence and the guest's event, of v8 (E1, E2, E4, E11, E21) and as
 merged (E20), and opens that fail (E17, E18, E27)."""
 
 from __future__ import annotations

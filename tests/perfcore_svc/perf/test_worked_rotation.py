@@ -1,4 +1,4 @@
-"""Worked examples of the perf core facts: rotation, filters, groups (E5, E6, E7, E8, E12, E23, E25)."""
+"""Worked examples (facts/perf 5.1): rotation, filters, groups (E5, E6, E7, E8, E12, E23, E25)."""
 
 from __future__ import annotations
 
