@@ -195,7 +195,7 @@ def _cells(value: Any, count: int) -> Sequence[Any]:
     if isinstance(value, type(pytest.param())):
         cells: Sequence[Any] = value.values
         return cells
-    return value if count > 1 else [value]  # type: ignore[no-any-return]
+    return value if count > 1 else [value]
 
 
 def cases(monitor: type[Monitor], record: type) -> Iterator[tuple[Test, dict[str, Any]]]:
