@@ -231,6 +231,17 @@ def test_shows_the_defect(name: str) -> None:
     assert broken(records(name, design)) >= invariants
 
 
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_expected_of_its_design(name: str) -> None:
+    """A scenario that shows a defect on purpose ends with 0 there, and says which invariants that breaks."""
+    scenario, played = story(name), records(name, design_of(name))
+    found = verdict_on(scenario, played)
+    assert (found.verdict, found.surprises) == ("expected", []), found.why
+    assert all(expect.under == (design_of(name),) for expect in scenario.expects)
+    named = {name for expect in scenario.expects for name in expect.invariants}
+    assert named <= broken(played)
+
+
 @pytest.mark.parametrize("name", [name for name, found in DEFECTS.items() if found.whole])
 def test_another_design_has_not_got_the_defect(name: str) -> None:
     _, invariants, whole = DEFECTS[name]
