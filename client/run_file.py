@@ -14,8 +14,8 @@ import msgspec
 from client.drive.play import Played
 from client.files import read_file
 from client.litmus import Scenario, format_scenario, parse
-from client.tape.decisions import Decision, Deliver, parse_decision
-from client.tape.faults import Fault, faults_met, parse_fault
+from client.schedule.decisions import Decision, Deliver, parse_decision
+from client.schedule.faults import Fault, faults_met, parse_fault
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import PROTOCOL_VERSION

@@ -9,7 +9,7 @@ from client.check.final import UNDECIDED, Registers, final_text, registers_of, r
 from client.check.judge import Finding, judge
 from client.check.monitor import HELD, NOT_EXERCISED, OPEN, VIOLATED
 from client.litmus.ast import Scenario
-from client.tape.faults import unmet_text
+from client.schedule.faults import unmet_text
 from contract.errors import ExitCode
 from contract.trace import AnyRecord, End, Rest, Setup
 

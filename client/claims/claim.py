@@ -19,8 +19,8 @@ from client.drive.wire import Wire
 from client.litmus import Scenario, library_path, load
 from client.matrix.cell import operations_of
 from client.run_file import run_file, save
-from client.tape.faults import Fault, parse_fault
-from client.tape.policy import DefaultPolicy, Policy
+from client.schedule.faults import Fault, parse_fault
+from client.schedule.strategies import DefaultStrategy, Strategy
 from contract.design import Design
 from contract.trace import AnyRecord, Retired
 
@@ -152,11 +152,11 @@ class Lab:
         design: str,
         *,
         faults: tuple[str, ...] = (),
-        policy: Policy | None = None,
+        strategy: Strategy | None = None,
         lets: dict[str, int] | None = None,
         label: str = "",
     ) -> Run:
-        """``policy`` decides instead of the default tape with ``faults``; ``label`` tells runs of one scenario and
+        """``strategy`` decides instead of the default tape with ``faults``; ``label`` tells runs of one scenario and
         design apart."""
         story = self.scenario(scenario)
         if lets:
@@ -164,7 +164,7 @@ class Lab:
             label = label or "-".join(f"{name}{value}" for name, value in lets.items())
         chosen = design_named(design)
         parsed: tuple[Fault, ...] = tuple(parse_fault(text) for text in faults)
-        decider = policy or DefaultPolicy(parsed)
+        decider = strategy or DefaultStrategy(parsed)
         played = Player(self.wire or SimWire(), story, chosen, decider).play()
         if played.failure is not None:
             raise KeyboardInterrupt if played.failure.reason == INTERRUPTED else played.failure

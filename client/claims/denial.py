@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from client.check.judge import INVARIANTS
 from client.claims.claim import Check, Lab, Run
-from client.claims.policies import Late
+from client.schedule.strategies import Late
 from contract.messages import Revoke
 from contract.spec import LEASE_NS
 from contract.trace import Access, Delivery, HostWait, HostWake, PassthroughSet, Send, VmExit
@@ -71,7 +71,7 @@ MESSAGES = {"revoke-gp": ("Revoke",), "revoke-ack": ("Revoke", "Ack"), "fenced":
 
 def _under(lab: Lab, design: str, fault: str, message: str) -> Run:
     if fault == "late":
-        return lab.play(SCENARIO, design, policy=Late(message), label=f"late-{message}")
+        return lab.play(SCENARIO, design, strategy=Late(message), label=f"late-{message}")
     return lab.play(SCENARIO, design, faults=(f"{fault}:{message}:1",))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import permutations
 
 from client.claims.claim import Check, Lab, Run
-from client.claims.policies import InOrder
+from client.schedule.strategies import InOrder
 from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Statement
 
 CLASSES = {"host": "cp", "host1": "tp", "host2": "cf", "host3": "tf"}
@@ -32,7 +32,7 @@ def c1(lab: Lab) -> Iterator[Check]:
     wrong: list[tuple[Run, str]] = []
     prefixes, broken, last = 0, 0, None
     for order in permutations(CLASSES):
-        run = lab.play("c01-order-of-precedence", "merged", policy=InOrder(["host", *order]), label="-".join(order))
+        run = lab.play("c01-order-of-precedence", "merged", strategy=InOrder(["host", *order]), label="-".join(order))
         last = run
         broken += run.of_invariant("precedence") == "violated"
         for count, states in enumerate(states_after(run.records)[2:], 1):

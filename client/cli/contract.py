@@ -22,7 +22,7 @@ from client.matrix.pool import PartialError
 from client.matrix.summary import Worst
 from client.report.documents import print_json
 from client.report.tables import WORST_LEGEND, across, claims_table, key_of, named_breaches, worst_table
-from client.tape.faults import parse_fault
+from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 

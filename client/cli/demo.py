@@ -16,7 +16,7 @@ from client.litmus import library_path, load
 from client.report.documents import DemoDocument, RunDocument, print_json, run_document
 from client.report.log import Log
 from client.report.tables import LEGEND, matrix
-from client.tape.faults import Fault, parse_fault
+from client.schedule.faults import Fault, parse_fault
 from contract.errors import ExitCode
 from contract.trace import Delivery
 

@@ -25,7 +25,7 @@ from client.matrix.pool import PartialError, Row, run_rows
 from client.matrix.summary import Worst, overall, worst
 from client.report.documents import MatrixDocument, print_json
 from client.report.tables import WORST_LEGEND, across, key_of, worst_table
-from client.tape.faults import Fault
+from client.schedule.faults import Fault
 from contract.design import Design
 from contract.errors import ExitCode, InputError
 from contract.kernels import KERNELS, unknown_kernel

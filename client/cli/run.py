@@ -30,7 +30,7 @@ from client.litmus import Scenario
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
 from client.run_file import RunFile, check_output, errors_of, load_run
-from client.tape.faults import Fault
+from client.schedule.faults import Fault
 from contract.design import Design
 from contract.errors import InputError
 

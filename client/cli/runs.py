@@ -21,9 +21,9 @@ from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
 from client.litmus.words import hint, quote, unknown
 from client.run_file import RunFile, kept_beside, load_run, run_file, save
-from client.tape.decisions import Decision, numbered_tape
-from client.tape.faults import Fault, faults_met, parse_fault
-from client.tape.policy import DefaultPolicy, Policy, ReplayPolicy
+from client.schedule.decisions import Decision, numbered_tape
+from client.schedule.faults import Fault, faults_met, parse_fault
+from client.schedule.strategies import DefaultStrategy, ReplayStrategy, Strategy
 from contract.design import Design
 from contract.errors import InputError
 
@@ -179,11 +179,11 @@ def play(
 ) -> tuple[Played, RunFile]:
     """One run, as it happened and as a file. A ``tape`` decides, and after its end the default where ``then_default``
     says so; without one the default with ``faults``. The faults of a replayed run stand in the file again."""
-    policy: Policy = DefaultPolicy(faults)
+    strategy: Strategy = DefaultStrategy(faults)
     if tape is not None:
-        then = DefaultPolicy() if then_default else None
-        policy = ReplayPolicy(tape.decisions, tape.path, lines=tape.lines, then=then)
-    played = Player(wire, scenario, design, policy).play()
+        then = DefaultStrategy() if then_default else None
+        strategy = ReplayStrategy(tape.decisions, tape.path, lines=tape.lines, then=then)
+    played = Player(wire, scenario, design, strategy).play()
     return played, run_file(played, faults)
 
 

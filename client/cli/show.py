@@ -10,7 +10,7 @@ from client.check.judge import INVARIANTS, judge
 from client.report.documents import print_json
 from client.report.log import Log, source_of
 from client.run_file import errors_of, load_run
-from client.tape.decisions import format_tape
+from client.schedule.decisions import format_tape
 from contract.errors import InputError
 from contract.trace import AnyRecord
 

@@ -1,4 +1,4 @@
-"""The player: one run of a scenario under a design, on any wire, with a policy that decides.
+"""The player: one run of a scenario under a design, on any wire, with a strategy that decides.
 
 It is the only caller of the wire, one call at a time; that, and the clock that rides on every call, is why both
 wires give the same trace. What it knows of the services' state it reads off the trace (``Flight``).
@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from client.drive.commands import EventNames, cpu_of, guest_code, host_command, needs_its_thread, user_command
-from client.drive.flight import IOCTL, Flight
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
@@ -44,8 +43,9 @@ from client.litmus.ast import (
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.text import statement_text
-from client.tape.decisions import Decision, Deliver, Fire
-from client.tape.policy import Policy
+from client.schedule.decisions import Decision, Deliver, Fire
+from client.schedule.flight import IOCTL, Flight
+from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
     Advance,
@@ -132,7 +132,7 @@ class Player:
     wire: Wire
     scenario: Scenario
     design: Design
-    policy: Policy
+    strategy: Strategy
     flight: Flight = field(default_factory=Flight)
     threads: dict[str, Thread] = field(default_factory=dict)
     model: LbrModel = field(init=False)
@@ -151,7 +151,7 @@ class Player:
         """Play to the end. A service that fails, or Ctrl-C, ends the run early; what there is of it is returned all the
         same.
 
-        Raises InputError where the policy or the scenario asks for something impossible."""
+        Raises InputError where the strategy or the scenario asks for something impossible."""
         failure = None
         try:
             self._set_up()
@@ -159,7 +159,7 @@ class Player:
             while True:
                 self.flight.now = self.wire.log.now
                 ready = [name for name in names if not self._obstacle(name)]
-                decision = self.policy.choose(self.flight, ready, names)
+                decision = self.strategy.choose(self.flight, ready, names)
                 if decision is None:
                     break
                 self.tape.append(decision)

@@ -14,8 +14,8 @@ from client.drive.sim import SimWire
 from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.run_file import kept_beside, run_file, save
-from client.tape.faults import Fault, faults_met
-from client.tape.policy import DefaultPolicy
+from client.schedule.faults import Fault, faults_met
+from client.schedule.strategies import DefaultStrategy
 from contract.design import Design
 from contract.errors import InputError, LbrlabError
 from contract.trace import AnyRecord, Rest
@@ -54,7 +54,7 @@ def run_cell(
     """Play and judge; ``path`` is where the run file goes. A run that fails is a verdict, too.
 
     ``wire``: the simulated one if none is given."""
-    played = Player(wire or SimWire(), scenario, design, DefaultPolicy(faults)).play()
+    played = Player(wire or SimWire(), scenario, design, DefaultStrategy(faults)).play()
     if played.failure is not None and played.failure.reason == INTERRUPTED:
         raise KeyboardInterrupt
     failed = f"{played.failure.service}: {played.failure.reason}" if played.failure else ""

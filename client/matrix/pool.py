@@ -13,7 +13,7 @@ from pathlib import Path
 from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.matrix.cell import Cell, impossible_cell, run_cell
-from client.tape.faults import Fault
+from client.schedule.faults import Fault
 from contract.design import Design
 from contract.errors import LbrlabError
 

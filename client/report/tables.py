@@ -11,7 +11,7 @@ from rich.table import Table
 from client.check.judge import INVARIANTS
 from client.matrix.summary import Worst
 from client.report.documents import PendingDocument, RunDocument, ViolationDocument
-from client.tape.faults import unmet_text
+from client.schedule.faults import unmet_text
 
 _CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "open": "[yellow]open[/]", "not exercised": "[dim]-[/]"}
 LEGEND = (

@@ -15,9 +15,9 @@ from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import library, load
 from client.matrix.pool import run_rows
+from client.schedule.strategies import Reckless
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS, FENCED
-from tests.stories.schedule import Reckless
 from tests.stories.story import contended
 
 ROUNDS = 3

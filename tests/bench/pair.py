@@ -11,7 +11,7 @@ from client.cli.demo import STORY
 from client.drive.pair import Pair
 from client.drive.play import Player
 from client.litmus import load
-from client.tape.policy import DefaultPolicy
+from client.schedule.strategies import DefaultStrategy
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS
 
@@ -34,12 +34,12 @@ def figures() -> list[Figure]:
     for _ in range(STARTS):
         start = time.perf_counter()
         with Pair() as pair:
-            played = Player(pair.wire, scenario, DESIGNS["revoke-gp"], DefaultPolicy()).play()
+            played = Player(pair.wire, scenario, DESIGNS["revoke-gp"], DefaultStrategy()).play()
             verdict_on(scenario, played.records)
             firsts.append(time.perf_counter() - start)
             for _ in range(RUNS):
                 start = time.perf_counter()
-                Player(pair.wire, scenario, DESIGNS["revoke-gp"], DefaultPolicy()).play()
+                Player(pair.wire, scenario, DESIGNS["revoke-gp"], DefaultStrategy()).play()
                 runs.append(time.perf_counter() - start)
             for child in psutil.Process().children():
                 command = " ".join(child.cmdline())

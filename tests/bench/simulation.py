@@ -9,7 +9,7 @@ from client.cli.demo import STORY
 from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario, load
-from client.tape.policy import DefaultPolicy
+from client.schedule.strategies import DefaultStrategy
 from contract.design import Design
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS
@@ -23,7 +23,7 @@ def _rate(scenario: Scenario, design: Design, *, judged: bool) -> list[float]:
     for _ in range(ROUNDS):
         start = time.perf_counter()
         for _ in range(RUNS):
-            played = Player(SimWire(), scenario, design, DefaultPolicy()).play()
+            played = Player(SimWire(), scenario, design, DefaultStrategy()).play()
             if judged:
                 judge(played.records)
         rates.append(RUNS / (time.perf_counter() - start))

@@ -143,7 +143,7 @@ def test_a_core_with_this_import_is_caught(source: str) -> None:
         ("kvm_svc", "from client.drive import play"),
         ("contract", "from perfcore_svc.core import HostCore"),
         ("contract", "import kvm_svc"),
-        ("contract", "from client import tape"),
+        ("contract", "from client import schedule"),
     ],
 )
 def test_a_stranger_is_caught_at_the_edge_too(package: str, source: str) -> None:

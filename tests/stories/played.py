@@ -11,9 +11,9 @@ from client.check.judge import judge
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
+from client.schedule.strategies import Reckless
 from contract.design import Condition, Design
 from contract.trace import VcpuMoved
-from tests.stories.schedule import Reckless
 from tests.stories.story import contended
 
 

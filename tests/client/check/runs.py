@@ -8,15 +8,12 @@ import msgspec
 
 from client.check.judge import Finding, judge
 from client.check.monitor import Violation
-from client.drive.flight import Flight
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario, parse
-from client.tape.decisions import Decision, Step
-from client.tape.faults import parse_fault
-from client.tape.policy import DefaultPolicy, deliver
+from client.schedule.faults import parse_fault
+from client.schedule.strategies import DefaultStrategy, OvertakenUntil
 from contract.design import Design
-from contract.inbox import Fate
 from contract.trace import AnyRecord, Outcome
 
 HELD, VIOLATED, OPEN, IDLE = "held", "violated", "open", "not exercised"
@@ -36,9 +33,9 @@ def ordered(steps: str, *, actors: str = "host, vm0/0", head: str = ONE_CPU) -> 
 
 
 def play(story: Scenario, design: Design, *faults: str) -> Played:
-    policy = DefaultPolicy(tuple(parse_fault(fault) for fault in faults))
-    played = Player(SimWire(), story, design, policy).play()
-    assert policy.applied == set(policy.faults.values()), "a fault met nothing"
+    strategy = DefaultStrategy(tuple(parse_fault(fault) for fault in faults))
+    played = Player(SimWire(), story, design, strategy).play()
+    assert strategy.applied == set(strategy.faults.values()), "a fault met nothing"
     return played
 
 
@@ -85,31 +82,8 @@ HOST = "host: h0 = open cpu0 pinned branch any; host: branch 3;"
 AGAIN = "vm0/0: branch 2; vm0/0: t1 = rdmsr LBR_TOS; vm0/0: o1 = rdmsr LBR_FROM[4];"
 
 
-class Late:
-    """The default policy, but message ``which`` of ``kind`` is overtaken by all behind it up to the first ``until``."""
-
-    def __init__(self, kind: str, which: int, until: str) -> None:
-        self.late = (kind, which)
-        self.until = until
-        self.default = DefaultPolicy()
-
-    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
-        held = None
-        for message in flight.heads():
-            if (message.message, message.which) != self.late:
-                return deliver(Fate.TAKE, message)
-            held = message
-            if behind := flight.behind(message):
-                if behind[0].message == self.until:
-                    self.late = ("", 0)
-                return deliver(Fate.OVERTAKE, behind[0])
-        if threads:
-            return Step(self.default.next_thread(threads, all_threads))
-        return deliver(Fate.TAKE, held) if held else None
-
-
 def play_late(story: Scenario, design: Design, kind: str, which: int, until: str) -> list[AnyRecord]:
-    policy = Late(kind, which, until)
-    played = Player(SimWire(), story, design, policy).play()
-    assert policy.late == ("", 0), f"{until} never came"
+    strategy = OvertakenUntil(kind, which, until)
+    played = Player(SimWire(), story, design, strategy).play()
+    assert strategy.applied, f"{until} never came"
     return played.records

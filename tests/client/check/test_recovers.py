@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from client.claims.policies import Late
 from client.drive.play import Player
 from client.drive.sim import SimWire
+from client.schedule.strategies import Late
 from contract.design import Design, Event, Takes
 from contract.trace import Access, AnyRecord, EventChange, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import MSR_LBR_TOS
@@ -328,21 +328,21 @@ def test_who_wanted_something_else_since_is_none(between: str) -> None:
 
 
 def test_a_guest_is_denied_as_long_as_the_news_is_under_way() -> None:
-    policy = Late("Available")
-    records = Player(SimWire(), ordered(FREE + LOOKS), REVOKE_GP, policy).play().records
+    strategy = Late("Available")
+    records = Player(SimWire(), ordered(FREE + LOOKS), REVOKE_GP, strategy).play().records
 
-    assert policy.applied
+    assert strategy.applied
     assert len(denied(records)) == 3
     assert finding(records, NAME).verdict == IDLE
 
 
 def test_nor_is_it_judged_while_news_for_another_is() -> None:
     """The monitor does not ask what a message is about."""
-    policy = Late("SchedIn", 2)
+    strategy = Late("SchedIn", 2)
     steps = FREE + "vm0/0: y = rdmsr LBR_TOS; host: run vm0/1 on cpu1; vm0/0: z = rdmsr LBR_TOS;"
-    records = Player(SimWire(), ordered(steps, head=VCPUS), V8, policy).play().records
+    records = Player(SimWire(), ordered(steps, head=VCPUS), V8, strategy).play().records
 
-    assert policy.applied
+    assert strategy.applied
     assert finding(records, NAME).verdict == OPEN
     assert verdict(steps, head=VCPUS) == VIOLATED
 

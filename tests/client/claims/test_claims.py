@@ -15,11 +15,11 @@ from client.check.verdict import Verdict
 from client.claims import CLAIMS, Claim, claim
 from client.claims.claim import Check, Lab, Run
 from client.claims.denial import stall_ns
-from client.claims.policies import InOrder
-from client.drive.flight import Flight
 from client.litmus import Scenario
 from client.run_file import load_run
-from client.tape.decisions import Deliver, Step
+from client.schedule.decisions import Deliver, Step
+from client.schedule.flight import Flight
+from client.schedule.strategies import InOrder
 from contract.errors import RefusedError
 from contract.messages import Hello
 from contract.trace import AnyRecord, End, HostWait, HostWake, Send
@@ -184,8 +184,8 @@ def test_who_waits_still_at_the_end_has_waited_so_long(records: list[AnyRecord],
 
 
 def test_threads_in_a_given_order_wait_for_what_is_in_flight() -> None:
-    flight, policy = Flight(), InOrder(["b", "a"])
+    flight, strategy = Flight(), InOrder(["b", "a"])
     flight.follow([Send("k", True, 1, 1, 0, Hello("k"))])
-    assert isinstance(policy.choose(flight, ["a", "b"], ["a", "b"]), Deliver)
+    assert isinstance(strategy.choose(flight, ["a", "b"], ["a", "b"]), Deliver)
     idle = Flight()
-    assert [policy.choose(idle, ["a", "b"], ["a", "b"]) for _ in range(2)] == [Step("b"), Step("a")]
+    assert [strategy.choose(idle, ["a", "b"], ["a", "b"]) for _ in range(2)] == [Step("b"), Step("a")]

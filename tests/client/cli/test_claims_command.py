@@ -11,7 +11,7 @@ import pytest
 
 from client.claims import CLAIMS, claim
 from client.run_file import load_run
-from client.tape.policy import DefaultPolicy
+from client.schedule.strategies import DefaultStrategy
 from tests.client.cli.commands import document, lbrlab
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -189,5 +189,5 @@ def test_interrupted_it_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DefaultPolicy, "choose", interrupt)
+    monkeypatch.setattr(DefaultStrategy, "choose", interrupt)
     assert lbrlab("claims", "C4").exit_code == 130

@@ -237,19 +237,19 @@ def test_demo_in_one_process_shows_every_design_and_ends_in_1() -> None:
 
 
 def test_an_interrupted_run_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    from client.tape.policy import DefaultPolicy
+    from client.schedule.strategies import DefaultStrategy
 
-    choose = DefaultPolicy.choose
+    choose = DefaultStrategy.choose
     calls = 0
 
-    def interrupt(self: DefaultPolicy, *arguments: object) -> object:
+    def interrupt(self: DefaultStrategy, *arguments: object) -> object:
         nonlocal calls
         calls += 1
         if calls == 12:
             raise KeyboardInterrupt
         return choose(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(DefaultPolicy, "choose", interrupt)
+    monkeypatch.setattr(DefaultStrategy, "choose", interrupt)
     result = lbrlab("run", "central-story", "-o", "run.json")
 
     assert result.exit_code == 130

@@ -22,8 +22,8 @@ from client.litmus import library_path, load
 from client.matrix import cell
 from client.matrix.pool import run_row
 from client.run_file import load_run
-from client.tape.faults import parse_fault
-from client.tape.policy import DefaultPolicy
+from client.schedule.faults import parse_fault
+from client.schedule.strategies import DefaultStrategy
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS, FENCED, V7
 
@@ -194,7 +194,7 @@ def test_no_line_ends_in_blanks() -> None:
 # Interrupted, and bad input --------------------------------------------------------------------------------
 
 
-class Interrupted(DefaultPolicy):
+class Interrupted(DefaultStrategy):
     """Ctrl-C comes with the first decision."""
 
     def choose(self, *arguments: Any) -> NoReturn:
@@ -211,7 +211,7 @@ class Interrupted(DefaultPolicy):
     ids=["in the matrix", "where the rules are asked for"],
 )
 def test_interrupted_it_ends_in_130(where: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(where, "DefaultPolicy", Interrupted)
+    monkeypatch.setattr(where, "DefaultStrategy", Interrupted)
     result = lbrlab("contract")
 
     assert (result.exit_code, result.stdout) == (130, "")

@@ -13,7 +13,7 @@ from client.designs.toml import load_design
 from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import library, load
-from client.tape.policy import DefaultPolicy
+from client.schedule.strategies import DefaultStrategy
 from contract.design import Claim, Condition, Design
 from contract.errors import InputError
 
@@ -34,7 +34,7 @@ def test_no_scenario_of_the_library_breaks_a_claim(name: str) -> None:
     broken: set[tuple[str, str, str]] = set()
     for path in library():
         try:
-            records = Player(SimWire(), load(path), design, DefaultPolicy()).play().records
+            records = Player(SimWire(), load(path), design, DefaultStrategy()).play().records
         except InputError:  # The scenario is impossible under this design.
             continue
         broken |= {(name, path.stem, f.invariant) for f in judge(records) if f.violations and f.invariant in claimed}

@@ -7,10 +7,10 @@ from random import Random
 from client.check.judge import judge
 from client.drive.play import Player
 from client.drive.sim import SimWire
+from client.schedule.strategies import Reckless
 from contract.design import Condition
 from tests.designs import REVOKE_GP
 from tests.stories.played import story_of
-from tests.stories.schedule import Reckless
 
 SEEDS = 200
 

@@ -7,8 +7,8 @@ import pytest
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import library_path, load
-from client.tape.decisions import format_tape, parse_tape
-from client.tape.policy import ReplayPolicy
+from client.schedule.decisions import format_tape, parse_tape
+from client.schedule.strategies import ReplayStrategy
 from contract.design import Design
 from contract.errors import SystemFailedError
 from contract.trace import End, Rest, Setup, Statement, canonical
@@ -275,7 +275,7 @@ def test_replay_is_byte_identical(design: Design) -> None:
     played = play(story, design)
     tape = parse_tape(format_tape(played.tape))
 
-    again = Player(SimWire(), story, design, ReplayPolicy(tape)).play()
+    again = Player(SimWire(), story, design, ReplayStrategy(tape)).play()
 
     assert canonical(again.records) == canonical(played.records)
     assert again.tape == played.tape
@@ -286,7 +286,7 @@ def test_wire_failure_keeps_what_there_was() -> None:
         def decide(self, *args: object) -> None:
             raise SystemFailedError("kvm0", "gone")
 
-    played = Player(Failing(), load(STORY), MERGED, ReplayPolicy(play(load(STORY), MERGED).tape)).play()
+    played = Player(Failing(), load(STORY), MERGED, ReplayStrategy(play(load(STORY), MERGED).tape)).play()
 
     assert played.failure is not None
     assert isinstance(played.records[0], Setup)

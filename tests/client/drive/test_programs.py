@@ -16,8 +16,8 @@ from client.drive.sim import SimWire
 from client.litmus import ast as a
 from client.litmus.arithmetic import NoNumberError, evaluate, holds
 from client.litmus.limits import MAX_EXECUTED
-from client.tape.decisions import format_tape, parse_tape
-from client.tape.policy import DefaultPolicy, ReplayPolicy
+from client.schedule.decisions import format_tape, parse_tape
+from client.schedule.strategies import DefaultStrategy, ReplayStrategy
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import End, Statement, canonical
@@ -340,7 +340,7 @@ vm0/0 {
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_a_tape_replays(design: Design) -> None:
     story = scenario(LONG)
-    first = Player(SimWire(), story, design, DefaultPolicy()).play()
+    first = Player(SimWire(), story, design, DefaultStrategy()).play()
     tape = parse_tape(format_tape(first.tape))
-    again = Player(SimWire(), story, design, ReplayPolicy(tape)).play()
+    again = Player(SimWire(), story, design, ReplayStrategy(tape)).play()
     assert canonical(again.records) == canonical(first.records)

@@ -6,13 +6,11 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from client.check.judge import judge
-from client.drive.flight import Flight
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
 from client.litmus.words import INVARIANTS
-from client.tape.decisions import Decision
-from client.tape.policy import ReplayPolicy, possible, unfinished
+from client.schedule.strategies import Drawn, ReplayStrategy
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import Rest, canonical
@@ -21,29 +19,11 @@ from tests.client.litmus.strategies import scenarios
 from tests.designs import DESIGNS
 
 
-class DrawnPolicy:
-    """Any decision that is possible; after ``wild`` of them the default's choice, until nothing is left to do, so that
-    doubling ends, and so do timers that nobody waits for."""
-
-    def __init__(self, data: st.DataObject, wild: int = 40) -> None:
-        self.data = data
-        self.wild = wild
-        self.made = 0
-
-    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
-        self.made += 1
-        choices = possible(flight, threads) if self.made <= self.wild else unfinished(flight, threads)
-        assert self.made < 2000, "does not end"
-        if not choices:
-            return None
-        return choices[self.data.draw(st.integers(0, len(choices) - 1)) if self.made <= self.wild else 0]
-
-
 def drawn_run(wire: SimWire, story: Scenario, design: Design, data: st.DataObject) -> Played:
     """A run with drawn decisions. A program that compares what is no number is an error of its scenario: that one is
     drawn again."""
     try:
-        return Player(wire, story, design, DrawnPolicy(data)).play()
+        return Player(wire, story, design, Drawn(lambda count: data.draw(st.integers(0, count - 1)))).play()
     except InputError as error:
         if "and no number" not in str(error):
             raise
@@ -57,7 +37,7 @@ def check_run(story: Scenario, design: Design, data: st.DataObject) -> Played:
 
     assert tuple(finding.invariant for finding in judge(played.records)) == INVARIANTS
 
-    again = Player(SimWire(), story, design, ReplayPolicy(played.tape)).play()
+    again = Player(SimWire(), story, design, ReplayStrategy(played.tape)).play()
     assert canonical(again.records) == canonical(played.records)
     return played
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from client.drive.flight import Flight
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
-from client.tape.decisions import Decision, Fire, Step, format_tape, parse_tape
-from client.tape.faults import parse_fault
-from client.tape.policy import DefaultPolicy, ReplayPolicy
+from client.schedule.decisions import Fire, Step, format_tape, parse_tape
+from client.schedule.faults import parse_fault
+from client.schedule.strategies import DefaultStrategy, ReplayStrategy, WithoutTimers
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import Renew
@@ -84,20 +83,12 @@ def test_a_tape_with_timers_is_replayed_to_the_byte(design: Design, faults: tupl
     assert fired(played)
 
     tape = parse_tape(format_tape(played.tape))
-    again = Player(SimWire(), KEEPS, design, ReplayPolicy(tape)).play()
+    again = Player(SimWire(), KEEPS, design, ReplayStrategy(tape)).play()
     assert canonical(again.records) == canonical(played.records)
 
 
-class Deaf(DefaultPolicy):
-    """No timer ever fires."""
-
-    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
-        flight.timers.clear()
-        return super().choose(flight, threads, all_threads)
-
-
 def test_a_guest_whose_kvm_never_renews_stops_by_itself() -> None:
-    played = Player(SimWire(), KEEPS, REVOKE_ACK, Deaf()).play()
+    played = Player(SimWire(), KEEPS, REVOKE_ACK, WithoutTimers()).play()
     assert outcomes(played.records)["vm0/0:r"] == "#GP"
     assert end(played) == 100 * MS
 
@@ -106,10 +97,10 @@ def test_a_timer_that_fires_before_it_is_due_lets_the_time_go_by_until_then() ->
     played = play(ordered(USE), REVOKE_ACK)
     tape = [*played.tape, Fire("kvm0", True, "renew")]
     with pytest.raises(InputError, match="the tape ends, but 'take kvm0>host 4 Renew'"):
-        Player(SimWire(), ordered(USE), REVOKE_ACK, ReplayPolicy(tape)).play()
+        Player(SimWire(), ordered(USE), REVOKE_ACK, ReplayStrategy(tape)).play()
 
     tape += parse_tape("lbrlab-tape 1\ntake kvm0>host 4 Renew\ntake host>kvm0 4 EventState\n")
-    assert end(Player(SimWire(), ordered(USE), REVOKE_ACK, ReplayPolicy(tape)).play()) == 5 * MS
+    assert end(Player(SimWire(), ordered(USE), REVOKE_ACK, ReplayStrategy(tape)).play()) == 5 * MS
 
 
 # What was lost -----------------------------------------------------------------------------------------------
@@ -168,6 +159,6 @@ def test_a_stream_that_is_taken_as_it_comes_stays_without_it() -> None:
 def test_a_service_that_forgets_that_its_timer_ran_out_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the run never ends: a timer that is due fires before anything else happens."""
     monkeypatch.setattr(Revocations, "lease_over", lambda self, session: None)
-    run = Player(SimWire(), TAKES, REVOKE_ACK, DefaultPolicy((parse_fault("drop:Ack:1"),))).play()
+    run = Player(SimWire(), TAKES, REVOKE_ACK, DefaultStrategy((parse_fault("drop:Ack:1"),))).play()
     assert run.failure is not None
     assert run.failure.reason == "timer host>kvm0 lease: it ran out, and is due still"

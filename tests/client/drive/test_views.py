@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from client.drive.flight import Flight
 from client.drive.values import stack_value
+from client.schedule.flight import Flight
 from contract.machine import GuestValue
 from contract.provenance import branch_base
 from contract.trace import AnyRecord, Switch, VcpuLoad, VcpuPut, VcpuWait, VcpuWake

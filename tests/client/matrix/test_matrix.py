@@ -14,7 +14,7 @@ from client.matrix.cell import Cell, run_cell
 from client.matrix.pool import PartialError, Row, run_row, run_rows
 from client.matrix.summary import overall, worst
 from client.run_file import load_run
-from client.tape.faults import parse_fault
+from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import RefusedError, SystemFailedError
 from contract.trace import Rest

@@ -12,7 +12,7 @@ from client.drive.sim import SimWire
 from client.litmus import library_path, load
 from client.report.describe import Describer
 from client.report.log import source_of
-from client.tape.policy import DefaultPolicy
+from client.schedule.strategies import DefaultStrategy
 from contract.trace import AnyRecord, Delivery, Discard, EventFailed, EventWaits, Send, Setup, Throttle, Timer
 from tests.designs import DESIGNS
 
@@ -155,7 +155,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
 
 @cache
 def described(scenario: str, design: str) -> list[tuple[str, AnyRecord]]:
-    records = Player(SimWire(), load(library_path(scenario)), DESIGNS[design], DefaultPolicy()).play().records
+    records = Player(SimWire(), load(library_path(scenario)), DESIGNS[design], DefaultStrategy()).play().records
     assert isinstance(records[0], Setup)
     describer = Describer(records[0])
     return [(describer.text(record), record) for record in records]

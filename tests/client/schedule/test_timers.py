@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.drive.flight import Flight
-from client.tape.decisions import HEADER, Decision, Deliver, Fire, Step, format_tape, parse_decision, parse_tape
-from client.tape.faults import parse_fault
-from client.tape.policy import FIRED_LIMIT, DefaultPolicy, Policy, ReplayPolicy, possible
+from client.schedule.choices import possible
+from client.schedule.decisions import HEADER, Decision, Deliver, Fire, Step, format_tape, parse_decision, parse_tape
+from client.schedule.faults import parse_fault
+from client.schedule.flight import Flight
+from client.schedule.strategies import FIRED_LIMIT, DefaultStrategy, ReplayStrategy, Strategy
 from contract.errors import InputError
 from contract.messages import Revoke, Welcome
 from contract.trace import AnyRecord, Delivery, Send, Timer
@@ -87,8 +88,8 @@ class World:
             self.records.append(record)
         self.flight.follow(self.records)
 
-    def decided(self, policy: Policy, threads: list[str]) -> str:
-        decision = policy.choose(self.flight, threads, THREADS)
+    def decided(self, strategy: Strategy, threads: list[str]) -> str:
+        decision = strategy.choose(self.flight, threads, THREADS)
         if isinstance(decision, Deliver):
             self.add(Delivery(str(decision.fate), decision.session, decision.to_host, decision.n, decision.message))
         elif isinstance(decision, Fire):
@@ -115,8 +116,8 @@ both = pytest.mark.parametrize("awaited", [True, False], ids=["awaited", "not aw
 
 @both
 def test_what_is_due_fires_after_the_messages_and_before_a_step(awaited: bool) -> None:
-    world, policy = World(armed(RENEW, 0, awaited=awaited), message()), DefaultPolicy()
-    assert [world.decided(policy, THREADS) for _ in range(3)] == [
+    world, strategy = World(armed(RENEW, 0, awaited=awaited), message()), DefaultStrategy()
+    assert [world.decided(strategy, THREADS) for _ in range(3)] == [
         "take host>kvm0 1 Welcome",
         "timer kvm0>host renew",
         "step a",
@@ -126,44 +127,44 @@ def test_what_is_due_fires_after_the_messages_and_before_a_step(awaited: bool) -
 @both
 def test_what_is_not_due_waits_as_long_as_a_thread_can_step(awaited: bool) -> None:
     world = World(armed(RENEW, 1, awaited=awaited))
-    assert world.decided(DefaultPolicy(), THREADS) == "step a"
+    assert world.decided(DefaultStrategy(), THREADS) == "step a"
 
 
 def test_time_passes_for_a_timer_that_somebody_waits_for() -> None:
     world = World(armed(LEASE, 5, awaited=True))
-    assert [world.decided(DefaultPolicy(), []) for _ in range(2)] == ["timer host>kvm0 lease", "None"]
+    assert [world.decided(DefaultStrategy(), []) for _ in range(2)] == ["timer host>kvm0 lease", "None"]
     assert world.flight.now == 5
 
 
 def test_time_does_not_pass_for_a_timer_that_nobody_waits_for() -> None:
-    assert World(armed(RENEW, 5, awaited=False)).decided(DefaultPolicy(), []) == "None"
+    assert World(armed(RENEW, 5, awaited=False)).decided(DefaultStrategy(), []) == "None"
 
 
 def test_on_its_way_to_one_that_somebody_waits_for_time_passes_the_others() -> None:
     world = World(armed(LEASE, 10, awaited=True), armed(RENEW, 5, awaited=False))
-    policy = DefaultPolicy()
-    assert [world.decided(policy, []) for _ in range(3)] == ["timer kvm0>host renew", "timer host>kvm0 lease", "None"]
+    strategy = DefaultStrategy()
+    assert [world.decided(strategy, []) for _ in range(3)] == ["timer kvm0>host renew", "timer host>kvm0 lease", "None"]
 
 
 def test_a_message_that_was_held_back_is_taken_before_time_passes() -> None:
     world = World(armed(LEASE, 5, awaited=True), message())
-    policy = DefaultPolicy((parse_fault("overtaken:Welcome:1"),))
-    assert [world.decided(policy, []) for _ in range(2)] == ["take host>kvm0 1 Welcome", "timer host>kvm0 lease"]
+    strategy = DefaultStrategy((parse_fault("overtaken:Welcome:1"),))
+    assert [world.decided(strategy, []) for _ in range(2)] == ["take host>kvm0 1 Welcome", "timer host>kvm0 lease"]
 
 
 def test_a_run_that_only_ever_waits_ends() -> None:
-    world, policy = World(armed(LEASE, 5, awaited=True), every=7), DefaultPolicy()
-    decisions = [world.decided(policy, []) for _ in range(FIRED_LIMIT + 2)]
+    world, strategy = World(armed(LEASE, 5, awaited=True), every=7), DefaultStrategy()
+    decisions = [world.decided(strategy, []) for _ in range(FIRED_LIMIT + 2)]
     assert decisions == ["timer host>kvm0 lease"] * FIRED_LIMIT + ["None"] * 2
 
 
 def test_timers_that_are_due_in_their_time_do_not_count_for_that() -> None:
-    world, policy = World(armed(RENEW, 0, awaited=True)), DefaultPolicy()
+    world, strategy = World(armed(RENEW, 0, awaited=True)), DefaultStrategy()
     for _ in range(FIRED_LIMIT + 1):
-        assert world.decided(policy, THREADS) == "timer kvm0>host renew"
+        assert world.decided(strategy, THREADS) == "timer kvm0>host renew"
         world.add(armed(RENEW, 0, awaited=True))
     world.add(armed(RENEW, 1, awaited=True))
-    assert world.decided(policy, []) == "timer kvm0>host renew"
+    assert world.decided(strategy, []) == "timer kvm0>host renew"
 
 
 # What is known of timers -------------------------------------------------------------------------------------
@@ -205,21 +206,21 @@ def test_every_armed_timer_can_fire_at_any_time() -> None:
 
 def test_a_replay_fires_what_the_tape_says() -> None:
     world = World(armed(RENEW, 9, awaited=False), armed(LEASE, 3, awaited=True))
-    policy = ReplayPolicy([RENEW, LEASE])
-    assert [world.decided(policy, THREADS) for _ in range(2)] == [str(RENEW), str(LEASE)]
-    assert world.decided(policy, []) == "None"
+    strategy = ReplayStrategy([RENEW, LEASE])
+    assert [world.decided(strategy, THREADS) for _ in range(2)] == [str(RENEW), str(LEASE)]
+    assert world.decided(strategy, []) == "None"
 
 
 def test_a_timer_that_is_not_armed_is_a_divergence() -> None:
     with pytest.raises(InputError, match=r"'timer host>kvm0 lease' is not possible here, .* 'timer kvm0>host renew'"):
-        World(armed(RENEW, 9, awaited=False)).decided(ReplayPolicy([LEASE]), [])
+        World(armed(RENEW, 9, awaited=False)).decided(ReplayStrategy([LEASE]), [])
 
 
 def test_a_tape_may_end_while_a_timer_runs_that_nobody_waits_for() -> None:
-    assert World(armed(RENEW, 9, awaited=False)).decided(ReplayPolicy([]), []) == "None"
+    assert World(armed(RENEW, 9, awaited=False)).decided(ReplayStrategy([]), []) == "None"
 
 
 @pytest.mark.parametrize(("due", "awaited"), [(9, True), (0, False)])
 def test_a_tape_may_not_end_before_one_that_is_awaited_or_due(due: int, awaited: bool) -> None:
     with pytest.raises(InputError, match="the tape ends, but 'timer kvm0>host renew' is still possible"):
-        World(armed(RENEW, due, awaited=awaited)).decided(ReplayPolicy([]), [])
+        World(armed(RENEW, due, awaited=awaited)).decided(ReplayStrategy([]), [])

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from client.drive.flight import Flight
+from client.schedule.flight import Flight
 from contract.errors import InputError
 from contract.inbox import Fate
 from contract.messages import MESSAGE_KINDS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.tape.decisions import (
+from client.schedule.decisions import (
     HEADER,
     LINES_LIMIT,
     Decision,

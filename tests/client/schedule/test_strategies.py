@@ -1,13 +1,14 @@
-"""Policies: what the default decides, what faults change, how strict a replay is."""
+"""Strategies: what the default decides, what faults change, how strict a replay is."""
 
 from __future__ import annotations
 
 import pytest
 
-from client.drive.flight import Flight
-from client.tape.decisions import Decision, Deliver, Fire, Step
-from client.tape.faults import parse_fault
-from client.tape.policy import DefaultPolicy, ReplayPolicy, possible
+from client.schedule.choices import possible
+from client.schedule.decisions import Decision, Deliver, Fire, Step
+from client.schedule.faults import parse_fault
+from client.schedule.flight import Flight
+from client.schedule.strategies import DefaultStrategy, ReplayStrategy
 from contract.errors import InputError
 from contract.inbox import Fate
 from contract.messages import Available, Hello, RegisterVcpu, Revoke, SchedIn, Welcome
@@ -51,15 +52,15 @@ class World:
             self.add(Timer(armed.session, armed.to_host, armed.what, -1, armed.awaited))
         return str(decision)
 
-    def run(self, policy: DefaultPolicy | ReplayPolicy, threads: list[str], limit: int) -> list[str]:
-        return [self.carry_out(policy.choose(self.flight, threads, ALL)) for _ in range(limit)]
+    def run(self, strategy: DefaultStrategy | ReplayStrategy, threads: list[str], limit: int) -> list[str]:
+        return [self.carry_out(strategy.choose(self.flight, threads, ALL)) for _ in range(limit)]
 
 
 def test_everything_is_taken_oldest_first_before_a_step() -> None:
     """Over all ways: the record that sent it counts, not the number on its way."""
     world = World(WELCOME, HELLO, REVOKE, REGISTER)
 
-    assert world.run(DefaultPolicy(), ["a"], 5) == [
+    assert world.run(DefaultStrategy(), ["a"], 5) == [
         "take host>kvm0 1 Welcome",
         "take kvm0>host 1 Hello",
         "take host>kvm0 2 Revoke",
@@ -69,81 +70,81 @@ def test_everything_is_taken_oldest_first_before_a_step() -> None:
 
 
 def test_threads_in_turn() -> None:
-    world, policy = World(), DefaultPolicy()
+    world, strategy = World(), DefaultStrategy()
 
-    assert world.run(policy, ALL, 4) == ["step a", "step b", "step c", "step a"]
-    assert world.run(policy, ["a", "c"], 3) == ["step c", "step a", "step c"]
-    assert world.run(policy, ["b"], 2) == ["step b", "step b"]
+    assert world.run(strategy, ALL, 4) == ["step a", "step b", "step c", "step a"]
+    assert world.run(strategy, ["a", "c"], 3) == ["step c", "step a", "step c"]
+    assert world.run(strategy, ["b"], 2) == ["step b", "step b"]
 
 
 def test_nothing_left_ends_the_run() -> None:
-    assert DefaultPolicy().choose(World().flight, [], ALL) is None
+    assert DefaultStrategy().choose(World().flight, [], ALL) is None
 
 
 def test_a_timer_that_is_due_fires_after_the_messages_and_before_a_step() -> None:
-    world, policy = World(HELLO), DefaultPolicy()
+    world, strategy = World(HELLO), DefaultStrategy()
     world.add(RENEW)
 
-    assert world.run(policy, ["a"], 2) == ["take kvm0>host 1 Hello", "step a"]
+    assert world.run(strategy, ["a"], 2) == ["take kvm0>host 1 Hello", "step a"]
     world.flight.now = 5
-    assert world.run(policy, ["a"], 2) == ["timer kvm0>host renew", "step a"]
+    assert world.run(strategy, ["a"], 2) == ["timer kvm0>host renew", "step a"]
 
 
 def test_time_passes_by_itself_only_where_a_timer_is_awaited() -> None:
     """Up to the timer that is awaited; those that run out earlier fire on the way."""
     world = World()
     world.add(RENEW)
-    assert DefaultPolicy().choose(world.flight, [], ALL) is None
+    assert DefaultStrategy().choose(world.flight, [], ALL) is None
 
     world.add(RESEND)
-    assert world.run(DefaultPolicy(), [], 3) == ["timer kvm0>host renew", "timer kvm0>host resend", "None"]
+    assert world.run(DefaultStrategy(), [], 3) == ["timer kvm0>host renew", "timer kvm0>host resend", "None"]
 
 
 @pytest.mark.parametrize("fate", ["drop", "double"])
 def test_fault_meets_the_message_it_names(fate: str) -> None:
     world = World(WELCOME, REVOKE, AVAILABLE, REVOKE_2)
     fault = parse_fault(f"{fate}:Revoke:2")
-    policy = DefaultPolicy((fault,))
+    strategy = DefaultStrategy((fault,))
 
     expected = ["take host>kvm0 1 Welcome", "take host>kvm0 2 Revoke", "take host>kvm0 3 Available"]
-    assert world.run(policy, [], 3) == expected
-    assert policy.applied == set()
-    assert world.run(policy, [], 2) == [
+    assert world.run(strategy, [], 3) == expected
+    assert strategy.applied == set()
+    assert world.run(strategy, [], 2) == [
         f"{fate} host>kvm0 4 Revoke",
         "take host>kvm0 4 Revoke" if fate == "double" else "None",
     ]
-    assert policy.applied == {fault}
+    assert strategy.applied == {fault}
 
 
 def test_overtake_holds_the_message_until_another_is_behind_it() -> None:
     world = World(REVOKE)
     fault = parse_fault("overtaken:Revoke:1")
-    policy = DefaultPolicy((fault,))
+    strategy = DefaultStrategy((fault,))
 
-    assert world.run(policy, ["a"], 2) == ["step a", "step a"]
+    assert world.run(strategy, ["a"], 2) == ["step a", "step a"]
     world.send(HELLO)
-    assert world.run(policy, ["a"], 2) == ["take kvm0>host 1 Hello", "step a"]
-    assert policy.applied == set()
+    assert world.run(strategy, ["a"], 2) == ["take kvm0>host 1 Hello", "step a"]
+    assert strategy.applied == set()
 
     world.send(AVAILABLE)
-    assert world.run(policy, ["a"], 3) == ["overtake host>kvm0 3 Available", "take host>kvm0 2 Revoke", "step a"]
-    assert policy.applied == {fault}
+    assert world.run(strategy, ["a"], 3) == ["overtake host>kvm0 3 Available", "take host>kvm0 2 Revoke", "step a"]
+    assert strategy.applied == {fault}
 
 
 def test_held_message_is_taken_when_nothing_else_can_happen() -> None:
     """It was never overtaken, and the fault says so by not being applied."""
     world = World(REVOKE)
-    policy = DefaultPolicy((parse_fault("overtaken:Revoke:1"),))
+    strategy = DefaultStrategy((parse_fault("overtaken:Revoke:1"),))
 
-    assert world.run(policy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
-    assert policy.applied == set()
+    assert world.run(strategy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
+    assert strategy.applied == set()
 
 
 def test_faults_that_never_meet_their_message() -> None:
-    policy = DefaultPolicy((parse_fault("drop:Revoke:9"), parse_fault("drop:SchedIn:1")))
+    strategy = DefaultStrategy((parse_fault("drop:Revoke:9"), parse_fault("drop:SchedIn:1")))
 
-    assert World(REVOKE).run(policy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
-    assert policy.applied == set()
+    assert World(REVOKE).run(strategy, [], 2) == ["take host>kvm0 2 Revoke", "None"]
+    assert strategy.applied == set()
 
 
 def test_possible() -> None:
@@ -177,7 +178,7 @@ def test_possible_timers_come_last_the_first_due_before_the_others() -> None:
 def test_replay_follows_the_tape() -> None:
     tape: list[Decision] = [Step("b"), Deliver(Fate.DROP, "kvm0", False, 2, "Revoke"), Step("a")]
 
-    assert World(REVOKE).run(ReplayPolicy(tape), ["a", "b"], 3) == [str(d) for d in tape]
+    assert World(REVOKE).run(ReplayStrategy(tape), ["a", "b"], 3) == [str(d) for d in tape]
 
 
 @pytest.mark.parametrize(
@@ -193,42 +194,42 @@ def test_replay_follows_the_tape() -> None:
     ids=str,
 )
 def test_replay_names_the_first_divergence(decision: Decision) -> None:
-    world, policy = World(REVOKE, AVAILABLE), ReplayPolicy([Step("a"), decision, Step("z")], "x.tape")
-    world.run(policy, ["a"], 1)
+    world, strategy = World(REVOKE, AVAILABLE), ReplayStrategy([Step("a"), decision, Step("z")], "x.tape")
+    world.run(strategy, ["a"], 1)
 
     with pytest.raises(InputError) as error:
-        policy.choose(world.flight, ["a"], ALL)
+        strategy.choose(world.flight, ["a"], ALL)
     assert error.value.place == "x.tape: decision 2"
     assert f"diverges: '{decision}' is not possible here" in str(error.value)
     assert "'take host>kvm0 2 Revoke'" in str(error.value)
 
 
 def test_tape_too_short() -> None:
-    policy = ReplayPolicy([Step("a")], "x.tape")
-    World().run(policy, ["a"], 1)
+    strategy = ReplayStrategy([Step("a")], "x.tape")
+    World().run(strategy, ["a"], 1)
 
     with pytest.raises(InputError, match="the tape ends, but 'step a' is still possible") as error:
-        policy.choose(World().flight, ["a"], ALL)
+        strategy.choose(World().flight, ["a"], ALL)
     assert error.value.place == "x.tape: decision 2"
 
 
 def test_tape_too_long() -> None:
     with pytest.raises(InputError, match="'step a' is not possible here, expected one of: nothing, the run is over"):
-        ReplayPolicy([Step("a")]).choose(World().flight, [], ALL)
+        ReplayStrategy([Step("a")]).choose(World().flight, [], ALL)
 
 
 def test_tape_as_long_as_the_run() -> None:
-    assert ReplayPolicy([]).choose(World().flight, [], ALL) is None
+    assert ReplayStrategy([]).choose(World().flight, [], ALL) is None
 
 
 def test_a_tape_may_end_before_a_timer_that_nobody_waits_for() -> None:
     world = World()
     world.add(RENEW)
-    assert ReplayPolicy([]).choose(world.flight, [], ALL) is None
+    assert ReplayStrategy([]).choose(world.flight, [], ALL) is None
 
     world.flight.now = 5
     with pytest.raises(InputError, match="the tape ends, but 'timer kvm0>host renew' is still possible"):
-        ReplayPolicy([]).choose(world.flight, [], ALL)
+        ReplayStrategy([]).choose(world.flight, [], ALL)
 
 
 def test_a_tape_may_not_end_before_a_timer_that_is_awaited() -> None:
@@ -236,7 +237,7 @@ def test_a_tape_may_not_end_before_a_timer_that_is_awaited() -> None:
     world.add(RESEND)
 
     with pytest.raises(InputError, match="the tape ends, but 'timer kvm0>host resend' is still possible"):
-        ReplayPolicy([]).choose(world.flight, [], ALL)
+        ReplayStrategy([]).choose(world.flight, [], ALL)
 
 
 def test_flight_counts_kinds_over_all_ways() -> None:

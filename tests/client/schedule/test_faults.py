@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.tape.faults import Fault, FaultKind, parse_fault
+from client.schedule.faults import Fault, FaultKind, parse_fault
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS
 

@@ -1,0 +1,243 @@
+"""Strategies: who takes the open decisions of a run.
+
+The default delivers everything at once and lets the threads step in turn; a replay follows a tape strictly. The others
+choose tapes that show something the default does not: an order of steps, a late message, a random schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Protocol
+
+from client.schedule.choices import deliver, fire, possible, unfinished
+from client.schedule.decisions import Decision, Deliver, Fire, Step
+from client.schedule.faults import Fault, FaultKind
+from client.schedule.flight import Flight, InFlight
+from contract.design import Condition
+from contract.errors import InputError
+from contract.inbox import Fate
+
+
+class Strategy(Protocol):
+    """``threads`` are those that can step now, in the order of their blocks. None ends the run."""
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None: ...
+
+
+FIRED_LIMIT = 1000
+"""Timers that a default tape lets run out where nothing else happens; a run that needs more is not going anywhere."""
+
+
+class DefaultStrategy:
+    """Deliver everything, oldest first, and fire what is due, before the next step; step the threads in turn. Time goes
+    on by itself only where nothing else can happen and somebody waits for a timer. ``faults`` meet the messages they
+    name; ``applied`` are those that did."""
+
+    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
+        self.faults = {(f.message, f.which): f for f in faults}
+        self.applied: set[Fault] = set()
+        self.last = ""
+        self.fired = 0
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        heads = flight.heads()
+        held: list[InFlight] = []
+        for message in heads:
+            decision = self._deliver(flight, message)
+            if decision is not None:
+                return decision
+            held.append(message)
+        armed = flight.armed()
+        if armed and armed[0].due <= flight.now:
+            return fire(armed[0])
+        if threads:
+            return Step(self.next_thread(threads, all_threads))
+        if held:
+            return deliver(Fate.TAKE, held[0])
+        if any(timer.awaited for timer in armed) and self.fired < FIRED_LIMIT:
+            self.fired += 1
+            return fire(armed[0])
+        return None
+
+    def _deliver(self, flight: Flight, message: InFlight) -> Decision | None:
+        """The fate of the oldest message of a way; None holds it back, as nothing can overtake it yet."""
+        fault = self.faults.get((message.message, message.which))
+        if fault is None or fault in self.applied:
+            return deliver(Fate.TAKE, message)
+        if fault.kind is not FaultKind.OVERTAKEN:
+            self.applied.add(fault)
+            return deliver(Fate(fault.kind), message)
+        if behind := flight.behind(message):
+            self.applied.add(fault)
+            return deliver(Fate.OVERTAKE, behind[0])
+        return None
+
+    def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
+        start = all_threads.index(self.last) + 1 if self.last else 0
+        turn = all_threads[start:] + all_threads[:start]
+        self.last = next(t for t in turn if t in threads)
+        return self.last
+
+
+class ReplayStrategy:
+    """Every decision from a tape. The first one that is not possible is an InputError naming it. So is a tape that ends
+    while something can still happen, unless ``then`` decides from there on.
+
+    ``lines``: the line of each decision in the file ``path``; where there are none, errors count decisions."""
+
+    def __init__(
+        self,
+        decisions: list[Decision],
+        path: str = "<tape>",
+        *,
+        lines: Sequence[int] = (),
+        then: Strategy | None = None,
+    ) -> None:
+        self.decisions = decisions
+        self.path = path
+        self.lines = lines
+        self.then = then
+        self.at = 0
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        if self.at == len(self.decisions):
+            if self.then is not None:
+                return self.then.choose(flight, threads, all_threads)
+            if left := unfinished(flight, threads):
+                raise InputError(
+                    f"the tape ends, but '{left[0]}' is still possible (--then-default goes on)", self._place()
+                )
+            return None
+        choices = possible(flight, threads)
+        decision = self.decisions[self.at]
+        if decision not in choices:
+            offered = ", ".join(f"'{d}'" for d in choices[:6]) or "nothing, the run is over"
+            raise InputError(f"diverges: '{decision}' is not possible here, expected one of: {offered}", self._place())
+        self.at += 1
+        return decision
+
+    def _place(self) -> str:
+        if not self.lines:
+            return f"{self.path}: decision {self.at + 1}"
+        return f"{self.path}:{self.lines[self.at] if self.at < len(self.lines) else self.lines[-1] + 1}"
+
+
+class InOrder:
+    """The threads step in a given order, one step for each name, then in turn; everything is delivered at once."""
+
+    def __init__(self, threads: Sequence[str]) -> None:
+        self.left = list(threads)
+        self.default = DefaultStrategy()
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        if not flight.heads() and self.left and self.left[0] in threads:
+            return Step(self.left.pop(0))
+        return self.default.choose(flight, threads, all_threads)
+
+
+class Late:
+    """The default, but one message, and all behind it on its way, comes only when no thread can step. ``applied``:
+    whether that message was sent."""
+
+    def __init__(self, message: str, which: int = 1) -> None:
+        self.late = message, which
+        self.default = DefaultStrategy()
+        self.applied = False
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        heads = flight.heads()
+        for head in heads:
+            if (head.message, head.which) != self.late:
+                return deliver(Fate.TAKE, head)
+        if not heads:
+            return self.default.choose(flight, threads, all_threads)
+        self.applied = True
+        if threads:
+            return Step(self.default.next_thread(threads, all_threads))
+        return deliver(Fate.TAKE, heads[0])
+
+
+class OvertakenUntil:
+    """The default, but all messages behind one of them overtake it, up to the first message of the kind ``until``.
+    ``applied``: whether that one came."""
+
+    def __init__(self, message: str, which: int, until: str) -> None:
+        self.late = message, which
+        self.until = until
+        self.default = DefaultStrategy()
+        self.applied = False
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        held = None
+        for message in flight.heads():
+            if self.applied or (message.message, message.which) != self.late:
+                return deliver(Fate.TAKE, message)
+            held = message
+            if behind := flight.behind(message):
+                self.applied = behind[0].message == self.until
+                return deliver(Fate.OVERTAKE, behind[0])
+        if threads:
+            return Step(self.default.next_thread(threads, all_threads))
+        return deliver(Fate.TAKE, held) if held else None
+
+
+class WithoutTimers(DefaultStrategy):
+    """The default, but no timer ever fires: that of a KVM which never renews, or of a host that never ends a lease."""
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        flight.timers.clear()
+        return super().choose(flight, threads, all_threads)
+
+
+DECISIONS_LIMIT = 2000
+"""Decisions of a drawn schedule; a run that needs more does not end."""
+
+
+class Drawn:
+    """Any decision that is possible: ``draw`` takes the number of choices and returns the index of one. After ``wild``
+    decisions the first choice that keeps the run from its end, so that doubling ends, and so do timers that nobody
+    waits for."""
+
+    def __init__(self, draw: Callable[[int], int], wild: int = 40) -> None:
+        self.draw = draw
+        self.wild = wild
+        self.made = 0
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        self.made += 1
+        choices = possible(flight, threads) if self.made <= self.wild else unfinished(flight, threads)
+        assert self.made < DECISIONS_LIMIT, "the run does not end"
+        if not choices:
+            return None
+        return choices[self.draw(len(choices)) if self.made <= self.wild else 0]
+
+
+class Reckless:
+    """Any decision that ``condition`` allows, faults and timers among them but not as often; after ``wild`` of them
+    the default's."""
+
+    def __init__(self, rng: Random, condition: Condition = Condition.ANY, wild: int = 60) -> None:
+        self.rng = rng
+        self.condition = condition
+        self.left = wild
+        self.default = DefaultStrategy()
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        if self.left <= 0 or (self.condition is Condition.PROMPT and flight.heads()):
+            return self.default.choose(flight, threads, all_threads)
+        self.left -= 1
+        choices = [choice for choice in possible(flight, threads) if self._allowed(choice)]
+        if not choices or not unfinished(flight, threads):
+            return None
+        return self.rng.choices(choices, [_weight(choice) for choice in choices])[0]
+
+    def _allowed(self, choice: Decision) -> bool:
+        return self.condition is Condition.ANY or not isinstance(choice, Deliver) or choice.fate is Fate.TAKE
+
+
+def _weight(choice: Decision) -> float:
+    """The host is slow, so that a guest has the LBR before the host wants it."""
+    if isinstance(choice, Deliver):
+        return 1.0 if choice.fate is Fate.TAKE else 0.1
+    return 0.1 if isinstance(choice, Fire) or choice.thread.startswith("host") else 1.0
