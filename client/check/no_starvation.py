@@ -5,10 +5,8 @@ from typing import ClassVar
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
 from client.check.world import World
+from contract.reasons import END_OF_IOCTL
 from contract.trace import Rest, VcpuWait, VcpuWake, VmEntry
-
-MUTEX = "the end of an ioctl"
-"""The wait of a vCPU's thread while an ioctl of user space has the mutex of the vCPU."""
 
 
 class NoStarvation(Liveness):
@@ -44,7 +42,7 @@ class NoStarvation(Liveness):
         self.waiting: dict[str, VcpuWait] = {}
 
     def _wait(self, r: VcpuWait) -> None:
-        if r.message == MUTEX:
+        if r.message == END_OF_IOCTL:
             self.waiting.pop(r.vcpu, None)
         else:
             self.waiting[r.vcpu] = r

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import NOT_THE_LBR, EventView, World, lbr_on
+from client.check.world import EventView, World, lbr_on
+from contract.reasons import NOT_THE_LBR
 from contract.trace import (
     EventChange,
     EventFailed,

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
-from client.check.world import NOT_THE_LBR, EventView, World, lbr_on
+from client.check.world import EventView, World, lbr_on
+from contract.reasons import NOT_THE_LBR
 from contract.trace import Access, ClaimChange, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 

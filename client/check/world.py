@@ -12,6 +12,7 @@ from typing import Any, get_args
 from contract.lbr_ring import LbrRing
 from contract.messages import AnyMessage
 from contract.provenance import SERIAL_LIMIT, branch_base, origin_of
+from contract.reasons import NOT_THE_LBR
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
@@ -37,11 +38,6 @@ from contract.trace import (
     VmExit,
 )
 from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
-from perfcore_svc.perf.group import NO_COUNTER, NO_PLACE
-from perfcore_svc.perf.walk import NOT_ALONE
-
-NOT_THE_LBR = (NO_PLACE, NO_COUNTER, NOT_ALONE)
-"""The things other than the LBR that an event can lack (``why`` of EventChange and EventWaits)."""
 
 
 @dataclass(slots=True)

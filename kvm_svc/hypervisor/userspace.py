@@ -15,6 +15,7 @@ from contract.control import MSRS_LIMIT, AnyResult, Done, GetMsr, GetMsrs, MsrIo
 from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, Exit
+from contract.reasons import END_OF_IOCTL
 from contract.trace import UserMsr, VcpuWait, VcpuWake
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_X2APIC_LVTPC
 from kvm_svc.hypervisor.capabilities import read_capabilities
@@ -26,7 +27,6 @@ from kvm_svc.hypervisor.migration import leave_guest_mode, put_arrived
 from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access, user_debugctl
 from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
-from kvm_svc.hypervisor.waiting import END_OF_IOCTL
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 """The ioctl sleeps; the same command goes on with it."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from contract.reasons import END_OF_IOCTL
 from contract.trace import VcpuWait, VcpuWake
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
-
-END_OF_IOCTL = "the end of an ioctl"
-"""The thread waits for ``vcpu->mutex``, which an ioctl of user space holds."""
 
 
 def wake(hv: Hypervisor, vcpu: Vcpu) -> None:

@@ -7,13 +7,12 @@ collected, so a group that does not fit leaves the hook's traces behind (facts/p
 from __future__ import annotations
 
 from contract.design import LosingAdd
+from contract.reasons import NO_COUNTER, NO_LBR, NO_PLACE
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.state import PerfState
-
-NO_PLACE, NO_LBR, NO_COUNTER = "the event list is full", "the LBR is another's", "no counter is free"
 
 
 def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:

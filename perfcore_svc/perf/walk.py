@@ -7,13 +7,12 @@ the same list, whatever they need; each list starts with its own door open.
 
 from __future__ import annotations
 
+from contract.reasons import BEHIND, NOT_ALONE
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent, State
 from perfcore_svc.perf.group import group_sched_in, group_sched_out
 from perfcore_svc.perf.rules import ExclusiveRule
 from perfcore_svc.perf.state import PerfState
-
-BEHIND, NOT_ALONE = "it is behind one that did not fit", "it is exclusive and not alone"
 
 
 def sched_in(st: PerfState, pc: PerfCpu) -> None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from contract.design import Design, Event, Precedence
+from contract.reasons import NO_COUNTER as LACKS_COUNTER
 from contract.trace import (
     AnyRecord,
     EventChange,
@@ -21,7 +22,6 @@ from contract.trace import (
     VmEntry,
 )
 from perfcore_svc.perf import sched
-from perfcore_svc.perf.group import NO_COUNTER as LACKS_COUNTER
 from perfcore_svc.revocation import Revocations
 from tests.client.check.mutations import nothing
 from tests.client.check.mutations.precedence import task_first

@@ -9,10 +9,10 @@ from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.schedule.strategies import Late
 from contract.design import Design, Event, Takes
+from contract.reasons import NO_PLACE
 from contract.trace import Access, AnyRecord, EventChange, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import MSR_LBR_TOS
 from kvm_svc.hypervisor import msr
-from perfcore_svc.perf.group import NO_PLACE
 from tests.client.check.runs import (
     AGAIN,
     HELD,
