@@ -14,7 +14,7 @@ VENV := .venv/.venv-$(HERE)
 DEPS := .venv/.deps-$(HERE)
 INSTALLED := .venv/.installed-$(HERE)
 
-.PHONY: help setup protos lint format test bench demo lock clean
+.PHONY: help setup protos lint format docs test bench demo lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -56,6 +56,14 @@ lint: setup ## ruff, mypy, buf lint
 format: setup ## rewrite the sources the way lint wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## write the pages of docs/reference again, from the program
+	@mkdir -p docs/reference
+	@$(BIN)/lbrlab lang --markdown > docs/reference/language.md
+	@$(BIN)/lbrlab invariants --markdown > docs/reference/invariants.md
+	@$(BIN)/lbrlab designs --markdown > docs/reference/designs.md
+	@$(BIN)/lbrlab msrs --markdown > docs/reference/msrs.md
+	@$(BIN)/lbrlab contract --no-runs --markdown > docs/reference/contract.md
 
 test: lint ## lint, then all tests
 	$(BIN)/python -m pytest -n $(WORKERS)

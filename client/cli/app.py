@@ -59,6 +59,7 @@ class WireName(StrEnum):
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a page of Markdown instead.")]
 PerfcoreOption = Annotated[
     list[str] | None, typer.Option("--perfcore", metavar="ADDR", help="A running perfcore-svc; one per host, in order.")
 ]
@@ -383,6 +384,7 @@ def designs_command(
         ),
     ] = None,
     axes: Annotated[bool, typer.Option("--axes", help="By axis: what each value means, and who has it.")] = False,
+    markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the designs; or print one as a file to begin one of your own from.
@@ -394,13 +396,14 @@ def designs_command(
     """
     from client.cli.lists import designs
 
-    designs(tuple(names or ()), axes=axes, as_json=as_json)
+    designs(tuple(names or ()), axes=axes, markdown=markdown, as_json=as_json)
 
 
 @app.command("invariants")
 @command
 def invariants_command(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show the definition of this one.")] = "",
+    markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the invariants, or show the definition of one.
@@ -410,7 +413,7 @@ def invariants_command(
     """
     from client.cli.lists import invariants
 
-    invariants(name, as_json=as_json)
+    invariants(name, markdown=markdown, as_json=as_json)
 
 
 @app.command("scenarios")
@@ -434,11 +437,11 @@ def scenarios_command(
 
 @app.command("lang")
 @command
-def language_command(as_json: JsonOption = False) -> None:
+def language_command(markdown: MarkdownOption = False, as_json: JsonOption = False) -> None:
     """Show the statements of a scenario, each by an example."""
     from client.cli.lists import language
 
-    language(as_json=as_json)
+    language(markdown=markdown, as_json=as_json)
 
 
 @app.command("msrs")
@@ -448,13 +451,14 @@ def msrs_command(
     pmu: Annotated[int, typer.Option(min=0, max=5, help="PMU version in the guest's CPUID.")] = 2,
     counters: Annotated[int, typer.Option(help="General counters of the host.")] = 4,
     fixed: Annotated[int, typer.Option(help="Fixed counters of the host.")] = 3,
+    markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the PMU MSRs of a guest: who may read and write them, reset values, the save list, for each kernel."""
     from client.cli.lists import msrs
     from contract.control import MachineSpec
 
-    msrs(kernel, MachineSpec(counters=counters, fixed=fixed), pmu, as_json=as_json)
+    msrs(kernel, MachineSpec(counters=counters, fixed=fixed), pmu, markdown=markdown, as_json=as_json)
 
 
 @app.command("oracle")

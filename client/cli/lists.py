@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from textwrap import wrap
 
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from rich.markup import escape
 from client.check.judge import INVARIANTS
 from client.cli.frame import console
 from client.designs import all_designs, design_named, format_design
+from client.document.pages import designs_page, invariants_page, language_page, msrs_page
 from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
@@ -34,13 +36,16 @@ PART = 20
 """Columns of a line, and those of its title, in a definition."""
 
 
-def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
+def designs(names: tuple[str, ...], *, axes: bool, markdown: bool, as_json: bool) -> None:
     """``names``: only these, on every axis; all if none is named. ``axes``: by axis."""
+    _one_format(markdown, as_json)
     chosen = [design_named(name) for name in names] or list(all_designs().values())
-    if len(names) > 1 and not (as_json or axes):
+    if len(names) > 1 and not (as_json or axes or markdown):
         raise InputError("a design file holds one design, expected one name, or --json, or --axes", " ".join(names))
     out = console()
-    if as_json:
+    if markdown:
+        sys.stdout.write(designs_page(chosen))
+    elif as_json:
         print_json(axes_document(chosen) if axes else designs_document(chosen))
     elif axes:
         _print_axes(out, axes_document(chosen))
@@ -55,6 +60,11 @@ def designs(names: tuple[str, ...], *, axes: bool, as_json: bool) -> None:
                     out.print(f"{'':<{wide}}  [dim]claims, {condition}: {', '.join(claimed)}[/]", soft_wrap=True)
 
 
+def _one_format(markdown: bool, as_json: bool) -> None:
+    if markdown and as_json:
+        raise InputError("expected one of them", "--markdown, --json")
+
+
 def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
     for name, axis in document.items():
         out.print(f"[bold]{name}[/]: {escape(axis.about)}", soft_wrap=True)
@@ -64,12 +74,16 @@ def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
             out.print(f"    {value:<{wide}}  [dim]{about}[/]{', '.join(found.designs) or '-'}", soft_wrap=True)
 
 
-def invariants(name: str, *, as_json: bool) -> None:
+def invariants(name: str, *, markdown: bool, as_json: bool) -> None:
     """``name``: its definition; a line for each if none is named."""
+    _one_format(markdown, as_json)
     known = {invariant.name: invariant for invariant in INVARIANTS}
     if name and name not in known:
         raise InputError(unknown("invariant", name, known), "NAME")
     document = invariants_document([known[name]] if name else INVARIANTS)
+    if markdown:
+        sys.stdout.write(invariants_page(document))
+        return
     if as_json:
         print_json(document)
         return
@@ -128,8 +142,9 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
         out.print(f"[bold]{name}[/]: {escape(scenario.purpose)}", soft_wrap=True)
 
 
-def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, as_json: bool) -> None:
+def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, markdown: bool, as_json: bool) -> None:
     """``kernel``: of this one, of all if none is named. ``--json``: kernel to rows."""
+    _one_format(markdown, as_json)
     if kernel is not None and kernel not in KERNELS:
         raise InputError(unknown_kernel(kernel), "--kernel")
     try:
@@ -139,6 +154,9 @@ def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, as_json: bool) -
         }
     except RefusedError as error:
         raise InputError(str(error)) from None
+    if markdown:
+        sys.stdout.write(msrs_page(tables))
+        return
     if as_json:
         print_json(tables)
         return
@@ -151,8 +169,12 @@ def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, as_json: bool) -
     out.print(LEGEND, style="dim", soft_wrap=True, highlight=False)
 
 
-def language(*, as_json: bool) -> None:
+def language(*, markdown: bool, as_json: bool) -> None:
     """``--json``: head, who, and end to example to meaning; ``words`` to what they say to the words."""
+    _one_format(markdown, as_json)
+    if markdown:
+        sys.stdout.write(language_page())
+        return
     sections = {"head": HEAD, **STATEMENTS, "end": END}
     if as_json:
         print_json({**{name: dict(texts) for name, texts in sections.items()}, "words": WORDS})

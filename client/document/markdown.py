@@ -23,33 +23,33 @@ def _parts(document: ContractDocument) -> Iterator[str]:
     for rule in document.rules:
         yield f"- **{rule.id} {rule.name}**: {rule.text}"
     yield "\n## Messages\n"
-    yield from _table(
+    yield from table(
         ["message", "direction", "what it says"], ([m.name, m.direction, m.text] for m in document.messages)
     )
     yield "\n## States"
     for machine in document.states:
         yield f"\n### {machine.name}\n\n{machine.about}\n\n```mermaid\n{machine.mermaid()}\n```"
     yield "\n## Designs\n"
-    yield from _table(["design", "what it is"], ([name, d.about] for name, d in document.designs.items()))
+    yield from table(["design", "what it is"], ([name, d.about] for name, d in document.designs.items()))
     yield "\n### Which rules each keeps\n"
-    yield from _table(
+    yield from table(
         ["rule", *names], ([r.id, *("+" if n in r.kept_by else "" for n in names)] for r in document.rules)
     )
     yield "\n### What each design claims to keep\n"
     for condition, about in document.conditions.items():
         yield f"- {condition}: {about}"
     yield ""
-    yield from _table(["claim", *names], _claims(document))
+    yield from table(["claim", *names], _claims(document))
     if (standings := document.standings) is not None:
         yield f"\n### What each breaks in {standings.scenarios} scenarios\n"
         yield (
             "X: violated, with the number of scenarios; +: held; o: open, the traces end too early to tell; "
             "blank: nothing could have broken it.\n"
         )
-        yield from _table(["invariant", *names], _rows(standings.delivered, names))
+        yield from table(["invariant", *names], _rows(standings.delivered, names))
         yield from _breaches(standings.delivered, names)
         yield f"\nThe same with the first Revoke lost (`--fault {LOST}`), where there is one:\n"
-        yield from _table(["invariant", *names], _rows(standings.lossy, names))
+        yield from table(["invariant", *names], _rows(standings.lossy, names))
         yield from _breaches(standings.lossy, names)
     if document.needs is not None:
         yield f"\n## Why {FENCED} needs each of its rules\n"
@@ -57,7 +57,7 @@ def _parts(document: ContractDocument) -> Iterator[str]:
             "Each line is a run: fenced without the rule, and the first thing that breaks. fenced itself keeps every\n"
             "invariant in these scenarios. Where it breaks one elsewhere, the tables above name the scenario.\n"
         )
-        yield from _table(["rule", "breaks", "first violation", "command"], (_need(need) for need in document.needs))
+        yield from table(["rule", "breaks", "first violation", "command"], (_need(need) for need in document.needs))
 
 
 def _claims(document: ContractDocument) -> Iterator[list[str]]:
@@ -87,6 +87,7 @@ def _cell(worst: Worst) -> str:
     return {"held": "+", "open": "o"}.get(worst.verdict, "")
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
+def table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
     for line in (head, ["---"] * len(head), *rows):
         yield "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"

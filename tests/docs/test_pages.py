@@ -1,0 +1,112 @@
+"""Pages of the documentation: sizes, links, generated pages, fields of JSON documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.client.cli.commands import document, lbrlab
+from tests.docs.pages import DOCS, ROOT, anchors, pages, prose, title_of
+
+README_BYTES = 8192
+LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
+GENERATED = {
+    "language": ["lang"],
+    "invariants": ["invariants"],
+    "designs": ["designs"],
+    "msrs": ["msrs"],
+    "contract": ["contract", "--no-runs"],
+}
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands leave run files where they run."""
+    monkeypatch.chdir(tmp_path)
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Relative links of a page that lead nowhere."""
+    found = []
+    for link in LINK.findall(prose(text)):
+        target, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = (page.parent / target).resolve() if target else page
+        if not path.exists() or (anchor and (path.suffix != ".md" or anchor not in anchors(path))):
+            found.append(link)
+    return found
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= README_BYTES
+
+
+@pytest.mark.parametrize("page", pages(), ids=title_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page, page.read_text(encoding="utf-8")) == []
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    text = "[a](docs/json.md) [b](docs/no.md) [c](docs/json.md#lists) [d](docs/json.md#no) [e](#no) [f](https://x.org/)"
+    assert broken_links(ROOT / "README.md", text) == ["docs/no.md", "docs/json.md#no", "#no"]
+
+
+def test_the_index_links_every_page() -> None:
+    index = DOCS / "README.md"
+    linked = {(DOCS / link.split("#")[0]).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert {path for path in pages() if path != index} <= linked
+
+
+def test_every_page_of_the_reference_is_generated() -> None:
+    assert {path.stem for path in (DOCS / "reference").iterdir()} == set(GENERATED)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_page_of_the_reference_is_what_the_program_prints(name: str) -> None:
+    """If this fails, run ``make docs``."""
+    result = lbrlab(*GENERATED[name], "--markdown")
+    assert result.exit_code == 0
+    assert (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8") == result.stdout
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_one_format_at_a_time(name: str) -> None:
+    result = lbrlab(*GENERATED[name], "--markdown", "--json")
+    assert (result.exit_code, document(result)["error"]) == (2, "--markdown, --json: expected one of them")
+
+
+JSON = (DOCS / "json.md").read_text(encoding="utf-8")
+
+
+def fields(title: str) -> list[str]:
+    """The fields that a section of json.md lists."""
+    section = re.split(rf"^## {title}$", JSON, flags=re.MULTILINE)[1].split("\n## ")[0]
+    return [
+        field for names in re.findall(r"^- (.*?):", section, re.MULTILINE) for field in re.findall(r"`(\w+)`", names)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "command"),
+    [
+        ("run and check", ["run", "central-story"]),
+        ("demo", ["demo", "--wire", "sim"]),
+        ("matrix", ["matrix", "--designs", "merged", "--scenarios", "central-story", "--workers", "1"]),
+        ("claims", ["claims", "C4"]),
+        ("cost", ["cost", "central-story", "--designs", "merged"]),
+        ("contract", ["contract", "--no-runs"]),
+        ("Errors", ["run", "no-such-scenario"]),
+    ],
+)
+def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str]) -> None:
+    assert sorted(fields(title)) == sorted(document(lbrlab(*command, "--json")))
+
+
+def test_a_run_file_has_the_fields_that_are_listed() -> None:
+    lbrlab("run", "central-story", "-o", "run.json")
+    section = JSON.split("## Run files")[1]
+    assert re.findall(r"`(\w+)`", section) == list(json.loads(Path("run.json").read_text()))
