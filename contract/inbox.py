@@ -6,11 +6,14 @@ were sent; between sessions there is no order.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import StrEnum
 
+from contract.canonical import marked
+from contract.effects import Effects
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import Envelope
-from contract.trace import Delivery, TraceLog
+from contract.trace import Delivery
 
 CAPACITY = 1024
 """Messages that may lie here from one session. A peer that sends more without waiting breaks the contract (credits)."""
@@ -29,13 +32,21 @@ class Inbox:
     def __init__(self) -> None:
         self.queues: dict[str, list[Envelope]] = {}
 
+    def clone(self) -> Inbox:
+        twin = Inbox()
+        twin.queues = {session: queue[:] for session, queue in self.queues.items()}
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return tuple([(session, marked(queue)) for session, queue in sorted(self.queues.items()) if queue])
+
     def put(self, envelope: Envelope) -> None:
         queue = self.queues.setdefault(envelope.session, [])
         if len(queue) >= CAPACITY:
             raise PeerContractError(f"{envelope.sender} has more than {CAPACITY} messages waiting")
         queue.append(envelope)
 
-    def decide(self, fate: Fate, session: str, n: int, log: TraceLog) -> Envelope | None:
+    def decide(self, fate: Fate, session: str, n: int, effects: Effects) -> Envelope | None:
         """Carry out one decision; the message to be taken, or None when it is lost.
 
         Raises RefusedError, with nothing changed, if message ``n`` is not there or not in a place where it can meet
@@ -51,5 +62,5 @@ class Inbox:
         envelope = queue[place]
         if fate is not Fate.DOUBLE:
             del queue[place]
-        log.add(Delivery(str(fate), session, envelope.to_host, n, envelope.kind))
+        effects.add(Delivery(str(fate), session, envelope.to_host, n, envelope.kind))
         return None if fate is Fate.DROP else envelope

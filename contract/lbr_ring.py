@@ -6,10 +6,11 @@ pushes and a return pops. Which format bits FROM carries: PERF_CAPABILITIES[5:0]
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from msgspec.structs import replace
 
+from contract.canonical import addresses
 from contract.messages import LbrImage
 from contract.x86 import (
     MASK64,
@@ -105,12 +106,14 @@ class LbrRing:
         self.to_ip = [0] * model.depth
         self.info = [0] * model.depth
 
-    def __deepcopy__(self, memo: dict[int, object]) -> LbrRing:
-        """Not entry by entry: they are numbers."""
-        twin = LbrRing(self.model)
-        twin.select, twin.tos = self.select, self.tos
-        twin.from_ip[:], twin.to_ip[:], twin.info[:] = self.from_ip, self.to_ip, self.info
+    def clone(self) -> LbrRing:
+        twin = LbrRing.__new__(LbrRing)
+        twin.model, twin.select, twin.tos = self.model, self.select, self.tos
+        twin.from_ip, twin.to_ip, twin.info = self.from_ip[:], self.to_ip[:], self.info[:]
         return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return self.select, self.tos, addresses(self.from_ip), addresses(self.to_ip), tuple(self.info)
 
     def bank(self, msr: int) -> tuple[list[int], int] | None:
         """The list and index that FROM, TO or INFO register ``msr`` is; None for any other register."""

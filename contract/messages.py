@@ -242,14 +242,13 @@ MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)
 
 class Envelope(msgspec.Struct):
     """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1 in
-    each direction of a (session, epoch); ``clock`` is the sender's logical clock. ``order``: where the design repairs
-    the stream, its place among the messages of this direction, kept when it is sent again (R9); else 0."""
+    each direction of a (session, epoch). ``order``: where the design repairs the stream, its place among the messages
+    of this direction, kept when it is sent again (R9); else 0."""
 
     session: str
     to_host: bool
     epoch: int
     seq: int
-    clock: int
     body: AnyMessage
     order: int = 0
 

@@ -89,7 +89,8 @@ class Rest(Record):
 
 
 class Send(Record):
-    """``order``: as in Envelope; a message that is sent again keeps it."""
+    """``clock``: the logical clock, which is this record's number. ``order``: as in Envelope; a message that is sent
+    again keeps it."""
 
     session: str
     to_host: bool
@@ -527,9 +528,10 @@ AnyRecord = (
 _encoder = msgspec.json.Encoder()
 
 
-class TraceLog:
-    """Where cores put records. ``clock`` is the run's logical clock: it rides on every command, request and message,
-    so that records of both services form one order."""
+class Recorder:
+    """The trace of a run as it grows. ``clock`` is the run's logical clock: the number of the newest record. It rides
+    on every command and request, so that records of all services form one order. ``now``: virtual nanoseconds, as far
+    as whoever keeps this trace knows."""
 
     __slots__ = ("clock", "now", "records")
 
@@ -539,13 +541,25 @@ class TraceLog:
         self.records: list[AnyRecord] = []
 
     def add(self, record: AnyRecord) -> None:
+        """Append a record of now."""
+        record.time = self.now
+        self._append(record)
+
+    def write(self, effects: list[AnyRecord], now: int) -> None:
+        """Append what a step did, which ended at ``now``."""
+        for effect in effects:
+            self._append(effect)
+        self.now = max(self.now, now)
+
+    def _append(self, record: AnyRecord) -> None:
         self.clock += 1
         record.seq = self.clock
-        record.time = self.now
+        if isinstance(record, Send):
+            record.clock = self.clock
         self.records.append(record)
 
     def witness(self, clock: int, now: int) -> None:
-        """Take over a clock that arrived with a command, request or message."""
+        """Take over a clock that arrived with a command or request."""
         self.clock = max(self.clock, clock)
         self.now = max(self.now, now)
 

@@ -7,7 +7,8 @@ outbox until the wire takes them. A refused command has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
 from contract.actors import actor_table
@@ -30,14 +31,17 @@ from contract.control import (
     VcpuSaved,
     VcpuView,
 )
+from contract.design import Delivery
 from contract.design_check import check_design
+from contract.effects import Clock, Effects
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
-from contract.machine import AnyReply, AnyRequest
+from contract.machine import AnyReply, AnyRequest, CounterRead, NotRunning
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.session import Session
 from contract.spec import check_vm, machine_model
-from contract.trace import TraceLog
-from kvm_svc.endpoint import Endpoint
+from contract.trace import Recorder
+from kvm_svc.endpoint import Endpoint, Link
 from kvm_svc.hypervisor.capabilities import (
     create_vm,
 )
@@ -48,24 +52,82 @@ from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
 from kvm_svc.hypervisor.pmu_refresh import reset_pmu
 from kvm_svc.hypervisor.reset import reset_vcpu
 from kvm_svc.hypervisor.run import step
-from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from kvm_svc.hypervisor.state import Hypervisor, KvmState, Vcpu
 from kvm_svc.hypervisor.userspace import msr_ioctl
 
 Steps = Generator[AnyRequest, AnyReply, AnyResult]
 VCPUS_LIMIT = 16
 
 
+@dataclass(slots=True)
+class CoreState:
+    """All that a KVM remembers. ``inbox``: messages that have arrived."""
+
+    kvm: KvmState
+    link: Link
+    inbox: Inbox = field(default_factory=Inbox)
+
+    def clone(self) -> CoreState:
+        return CoreState(self.kvm.clone(), self.link.clone(), self.inbox.clone())
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``."""
+        return self.kvm.key(), self.link.key(), self.inbox.key()
+
+
 class KvmCore:
-    def __init__(self, log: TraceLog, protocol: int = PROTOCOL_VERSION) -> None:
+    """``state`` is all that is remembered. ``log`` is where the effects of each step go; ``clock`` is this core's."""
+
+    def __init__(self, log: Recorder, protocol: int = PROTOCOL_VERSION) -> None:
         self.log = log
         self.protocol = protocol
+        self.clock = Clock()
+        self.effects = Effects(self.clock)
         self.inbox = Inbox()
+        self.state: CoreState
+        self.config: ConfigureKvm
         self.hv: Hypervisor
         self.endpoint: Endpoint
         self.configured = False
 
+    def clone(self, log: Recorder) -> KvmCore:
+        """A core that goes on from here by itself. Its effects go to ``log``."""
+        twin = type(self)(log, self.protocol)
+        twin.clock.now = self.clock.now
+        if self.configured:
+            state = self.state.clone()
+            hv = Hypervisor(self.hv.machine, self.hv.model, self.hv.design, state.kvm, twin.effects)
+            twin._wire(self.config, state, hv)
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``; of a core that is configured."""
+        return self.state.key()
+
     def command(self, command: AnyKvmCommand) -> Steps:
         """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
+        self.clock.witness(self.log.now)
+        steps = self._command(command)
+        try:
+            request = next(steps)
+            while True:
+                self.log.write(self.effects.take(), self.clock.now)
+                reply = yield request
+                self.clock.witness(self.log.now)
+                if not isinstance(reply, NotRunning | CounterRead):
+                    self.effects.touched = True
+                request = steps.send(reply)
+        except StopIteration as stop:
+            result: AnyResult = stop.value
+            return result
+        finally:
+            steps.close()
+            self._end()
+
+    def _end(self) -> None:
+        self.log.write(self.effects.end(), self.clock.now)
+
+    def _command(self, command: AnyKvmCommand) -> Steps:
         if isinstance(command, ConfigureKvm):
             return self._configure(command)
         if not self.configured:
@@ -90,9 +152,13 @@ class KvmCore:
         return result
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
-        envelope = self.inbox.decide(fate, session, n, self.log)
-        if envelope is not None:
-            self.endpoint.take(envelope)
+        self.clock.witness(self.log.now)
+        try:
+            envelope = self.inbox.decide(fate, session, n, self.effects)
+            if envelope is not None:
+                self.endpoint.take(envelope)
+        finally:
+            self._end()
 
     def drain(self) -> list[Envelope]:
         """The messages sent since the last call."""
@@ -113,17 +179,25 @@ class KvmCore:
                 raise RefusedError(f"{spec.name}: vcpus = {spec.vcpus}, expected 1 to {VCPUS_LIMIT}")
             check_vm(spec)
         actor_table([], [name for spec in command.vms for name in spec.vcpu_names()])
-        hv = Hypervisor(command.machine, model, command.design, self.log)
+        repaired = command.design.delivery is Delivery.REPAIRED
+        state = CoreState(KvmState(), Link(Session(command.kvm, is_host=False, repaired=repaired)))
+        hv = Hypervisor(command.machine, model, command.design, state.kvm, self.effects)
         for spec in command.vms:
             vm = hv.vms[spec.name] = create_vm(hv, spec)
             for name in spec.vcpu_names():
                 hv.vcpus[name] = Vcpu(name, vm, pmu=new_pmu(hv, vm))
-        self.hv = hv
-        self.inbox = Inbox()
-        self.endpoint = Endpoint(command.kvm, hv, self.log)
-        self.configured = True
+        self._wire(command, state, hv)
         self.endpoint.begin(self.protocol)
         return Done()
+
+    def _wire(self, config: ConfigureKvm, state: CoreState, hv: Hypervisor) -> None:
+        """Put the parts that work around the state."""
+        self.config = config
+        self.state = state
+        self.inbox = state.inbox
+        self.hv = hv
+        self.endpoint = Endpoint(hv, state.link)
+        self.configured = True
 
     def _vcpu(self, name: str) -> Vcpu:
         vcpu = self.hv.vcpus.get(name)

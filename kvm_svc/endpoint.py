@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
-from contract.design import Delivery
+from contract.canonical import At
 from contract.errors import RefusedError
 from contract.messages import (
     AnyMessage,
@@ -22,7 +23,7 @@ from contract.messages import (
     Welcome,
 )
 from contract.session import RESEND, Session, discard
-from contract.trace import Timer, TraceLog
+from contract.trace import Timer
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.counters import overflow
 from kvm_svc.hypervisor.lbr import renew_leases
@@ -31,18 +32,38 @@ from kvm_svc.hypervisor.state import Hypervisor
 RENEW = "renew"
 
 
+@dataclass(slots=True)
+class Link:
+    """``renew_at``: when the timer that prolongs leases runs out, nanoseconds; 0: it does not run. ``refused``: why the
+    host refuses the session, "" if it does not."""
+
+    session: Session
+    renew_at: int = 0
+    refused: str = ""
+
+    def clone(self) -> Link:
+        return Link(self.session.clone(), self.renew_at, self.refused)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return self.session.key(), At(self.renew_at), self.refused
+
+
 class Endpoint:
-    """``renew_at``: of the timer that prolongs leases, as it was last put on record."""
+    """``state`` is all that is remembered, of which ``session`` is a part. ``outbox``: the messages of the step under
+    way."""
 
-    __slots__ = ("hv", "log", "outbox", "refused", "renew_at", "session")
+    __slots__ = ("effects", "hv", "outbox", "session", "state")
 
-    def __init__(self, name: str, hv: Hypervisor, log: TraceLog) -> None:
+    def __init__(self, hv: Hypervisor, state: Link) -> None:
         self.hv = hv
-        self.log = log
-        self.session = Session(name, is_host=False, repaired=hv.design.delivery is Delivery.REPAIRED)
-        self.renew_at = 0
+        self.effects = hv.effects
+        self.state = state
+        self.session = state.session
         self.outbox: list[Envelope] = []
-        self.refused = ""
+
+    @property
+    def refused(self) -> str:
+        return self.state.refused
 
     def begin(self, protocol: int) -> None:
         """Hello, then every vCPU's thread (R1)."""
@@ -51,20 +72,19 @@ class Endpoint:
             self._send(RegisterVcpu(vcpu, vcpu))
 
     def take(self, envelope: Envelope) -> None:
-        self.log.witness(envelope.clock, 0)
-        body = self.session.accept(envelope, self.log)
+        body = self.session.accept(envelope, self.effects)
         if isinstance(body, Welcome):
-            self.refused = "" if body.accepted else body.reason
-            if self.refused:
-                self.session.forget(self.log)
+            self.state.refused = "" if body.accepted else body.reason
+            if self.state.refused:
+                self.session.forget(self.effects)
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
-                discard(envelope, self.log, "R1", f"KVM has no use for {envelope.kind}")
+                discard(envelope, self.effects, "R1", f"KVM has no use for {envelope.kind}")
             else:
                 handler(self.hv, body)
         self.flush()
-        self.outbox += self.session.acknowledge(self.log)
+        self.outbox += self.session.acknowledge(self.effects)
 
     def flush(self) -> None:
         """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
@@ -72,22 +92,22 @@ class Endpoint:
         for body in outgoing:
             self._send(body)
         due = min((v.claim.renew_at for v in self.hv.vcpus.values() if v.claim.renew_at), default=0)
-        if due != self.renew_at:
-            self.renew_at = due
-            self.log.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))
+        if due != self.state.renew_at:
+            self.state.renew_at = due
+            self.effects.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))
 
     def fire(self, what: str) -> None:
         """A timer has run out. Raises RefusedError where there is none such."""
         if what == RESEND:
-            self.outbox += self.session.resend(self.log)
-        elif what == RENEW and self.renew_at:
+            self.outbox += self.session.resend(self.effects)
+        elif what == RENEW and self.state.renew_at:
             renew_leases(self.hv)
             self.flush()
         else:
             raise RefusedError(f"there is no timer {what!r}", "ENOENT")
 
     def _send(self, body: AnyMessage) -> None:
-        self.outbox.append(self.session.wrap(body, self.log))
+        self.outbox.append(self.session.wrap(body, self.effects))
 
 
 _HANDLERS: dict[type, Callable[[Hypervisor, Any], None]] = {

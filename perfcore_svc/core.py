@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from contract.actors import actor_table
@@ -36,23 +38,27 @@ from contract.control import (
 )
 from contract.design import Design, HostEvents, Notifier
 from contract.design_check import check_design
+from contract.effects import Clock, Effects
 from contract.errors import RefusedError
 from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
-from contract.trace import EventFailed, Switch, TraceLog
+from contract.trace import EventFailed, Recorder, Switch
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
-from perfcore_svc.endpoint import Endpoint
-from perfcore_svc.machine.cpu import Cpu
-from perfcore_svc.machine.machine import Machine
+from perfcore_svc.endpoint import Endpoint, Sessions
+from perfcore_svc.machine.cpu import Cpu, Silicon
+from perfcore_svc.machine.machine import Board, Machine, new_board, new_silicon
 from perfcore_svc.perf import sched
-from perfcore_svc.perf.core import Perf
+from perfcore_svc.perf.core import Perf, new_perf
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.opening import MediatedError
+from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.perf.pmu import armv8_pmu, intel_pmu
+from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.rules import KERNELS
+from perfcore_svc.perf.state import PerfState
+from perfcore_svc.revocation import Waits
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 """The call sleeps; the same command goes on with it."""
@@ -60,19 +66,80 @@ BRANCHES_LIMIT = 1_000_000
 MUX_INTERVAL_LEAST = 1_000_000
 
 
+@dataclass(slots=True)
+class HostState:
+    """All that a host remembers. ``asleep``: calls that went to sleep, by event: said again, the call is the same one.
+    ``inbox``: messages that have arrived."""
+
+    silicon: Silicon
+    perf: PerfState
+    sessions: Sessions = field(default_factory=Sessions)
+    waits: Waits = field(default_factory=Waits)
+    asleep: dict[str, type[Open | Enable]] = field(default_factory=dict)
+    inbox: Inbox = field(default_factory=Inbox)
+
+    def clone(self) -> HostState:
+        waited = [event for wait in self.waits.waits.values() for event in (*wait.events, *wait.losing)]
+        perf, events = self.perf.copied(waited)
+        return HostState(
+            self.silicon.clone(),
+            perf,
+            self.sessions.clone(),
+            self.waits.clone(events),
+            self.asleep.copy(),
+            self.inbox.clone(),
+        )
+
+    def key(self, now: int) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``. ``now``: virtual nanoseconds."""
+        return (
+            self.silicon.key(),
+            self.perf.key(self.silicon, now),
+            self.sessions.key(),
+            self.waits.key(),
+            tuple(sorted((event, call.__name__) for event, call in self.asleep.items())),
+            self.inbox.key(),
+        )
+
+
 class HostCore:
-    def __init__(self, log: TraceLog, protocol: int = PROTOCOL_VERSION) -> None:
+    """``state`` is all that is remembered. ``log`` is where the effects of each step go; ``clock`` is this core's."""
+
+    def __init__(self, log: Recorder, protocol: int = PROTOCOL_VERSION) -> None:
         self.log = log
         self.protocol = protocol
+        self.clock = Clock()
+        self.effects = Effects(self.clock)
         self.inbox = Inbox()
+        self.state: HostState
         self.tasks: set[str] = set()
-        # Events whose open or enable, which of them, went to sleep; said again, the call is the same one.
-        self.waited: dict[str, type[Open | Enable]] = {}
         self.machine: Machine
         self.perf: Perf
         self.endpoint: Endpoint
+        self.config: ConfigurePerf
         self.design: Design
         self.configured = False
+
+    def clone(self, log: Recorder) -> HostCore:
+        """A core that goes on from here by itself. Its effects go to ``log``."""
+        twin = type(self)(log, self.protocol)
+        twin.clock.now = self.clock.now
+        if self.configured:
+            twin._wire(self.config, self.state.clone(), self.machine.board, self.machine.operations.copy())
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``; of a core that is configured."""
+        return self.state.key(self.clock.now)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Around each input: the time that others have reached comes in, the effects go out."""
+        self.clock.witness(self.log.now)
+        try:
+            yield
+        finally:
+            self.log.write(self.effects.end(), self.clock.now)
 
     def command(self, command: AnyPerfCommand) -> AnyResult:
         """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
@@ -80,23 +147,31 @@ class HostCore:
             return self._configure(command)
         if not self.configured:
             raise RefusedError("not configured yet", "ENXIO")
-        result = _HANDLERS[type(command)](self, command)
-        self.endpoint.notify()
+        with self._step():
+            result = _HANDLERS[type(command)](self, command)
+            self.endpoint.notify()
         return result
 
     def request(self, request: AnyRequest) -> AnyReply:
         if not self.configured:
             raise RefusedError("not configured yet", "ENXIO")
-        if isinstance(request, ReadCounter):
-            return CounterRead(self.perf.guest_count(request.event, request.vcpu))
-        reply = self.machine.handle(request, self.perf.is_active)
-        self.endpoint.tell_overflows()
-        return reply
+        with self._step():
+            if isinstance(request, ReadCounter):
+                return CounterRead(self.perf.guest_count(request.event, request.vcpu))
+            reply = self.machine.handle(request, self.perf.is_active)
+            self.endpoint.tell_overflows()
+            return reply
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
-        envelope = self.inbox.decide(fate, session, n, self.log)
-        if envelope is not None:
-            self.endpoint.take(envelope)
+        with self._step():
+            envelope = self.inbox.decide(fate, session, n, self.effects)
+            if envelope is not None:
+                self.endpoint.take(envelope)
+
+    def settle(self) -> None:
+        """Tell the KVMs what has changed."""
+        with self._step():
+            self.endpoint.notify()
 
     def drain(self) -> list[Envelope]:
         """The messages sent since the last call."""
@@ -111,21 +186,28 @@ class HostCore:
         spec = command.machine
         model = machine_model(spec)
         check_design(command.design)
-        rules = KERNELS[spec.kernel]
-        pmu = armv8_pmu(spec.counters) if spec.pmu == "armv8" else intel_pmu(spec.counters, spec.fixed)
         actors = actor_table(command.tasks, command.vcpus)
-        self.inbox = Inbox()
-        self.tasks = set(actors)
-        self.waited = {}
-        serial = first_serial(spec.host)
-        self.machine = Machine(model, spec.cpus, actors, self.log, first_cpu=spec.first_cpu, first_serial=serial)
-        self.perf = Perf(self.machine, pmu, rules, command.design, spec.host * EVENTS_OF_A_HOST)
-        self.endpoint = Endpoint(self.machine, self.perf, command.design, self.log, self.protocol, command.vcpus)
-        self.design = command.design
+        board = new_board(model, actors, first_cpu=spec.first_cpu, first_serial=first_serial(spec.host))
+        silicon = new_silicon(board, spec.cpus)
+        perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], spec.host * EVENTS_OF_A_HOST)
+        self._wire(command, HostState(silicon, perf), board, {})
         if command.design.host_events is HostEvents.SWITCHED_OUT and command.vcpus:
             self.perf.reservations.mediate()
-        self.configured = True
         return Done()
+
+    def _wire(self, config: ConfigurePerf, state: HostState, board: Board, operations: dict[str, int]) -> None:
+        """Put the parts that work around the state."""
+        spec = config.machine
+        pmu = armv8_pmu(spec.counters) if spec.pmu == "armv8" else intel_pmu(spec.counters, spec.fixed)
+        self.config = config
+        self.design = config.design
+        self.state = state
+        self.inbox = state.inbox
+        self.tasks = set(board.actors)
+        self.machine = Machine(board, state.silicon, self.effects, operations)
+        self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNELS[spec.kernel], config.design))
+        self.endpoint = Endpoint(self.perf, state.sessions, state.waits, self.protocol, config.vcpus)
+        self.configured = True
 
     def _cpu(self, index: int) -> Cpu:
         if not self.machine.first_cpu <= index < len(self.machine.cpus):
@@ -139,7 +221,7 @@ class HostCore:
 
     def _run(self, command: RunTask) -> AnyResult:
         cpu, task = self._cpu(command.cpu), self._task(command.task)
-        elsewhere = self.perf.state.cpu_running(task)
+        elsewhere = self.perf.kernel.cpu_running(task)
         if elsewhere >= 0 and elsewhere != cpu.index:
             self._switch(self.machine.cpus[elsewhere], "")
         if cpu.task != task:
@@ -151,13 +233,13 @@ class HostCore:
         sides."""
         prev = cpu.task
         self.machine.interrupt(cpu)
-        sched.task_out(self.perf.state, cpu.index, prev)
+        sched.task_out(self.perf.kernel, cpu.index, prev)
         cpu.task = task
-        self.log.add(Switch(cpu.index, prev, task))
+        self.effects.add(Switch(cpu.index, prev, task))
         self.endpoint.notify()
         if prev:
             self.endpoint.sched_out(prev, cpu.index)
-        sched.task_in(self.perf.state, cpu.index, task)
+        sched.task_in(self.perf.kernel, cpu.index, task)
         self.endpoint.notify()
         if task:
             self.endpoint.lost_at_sched_in(task, cpu.index)
@@ -186,13 +268,13 @@ class HostCore:
         holder = error.holder if isinstance(error, TakenError | MediatedError) else ""
         lbr = bool(command.branch)
         failed = EventFailed(command.event, error.errno, command.cpu, command.task, command.pinned, lbr, "", holder)
-        self.log.add(failed)
+        self.effects.add(failed)
 
     def _has_waited(self, command: Open | Enable) -> bool:
         """Whether this is a call that slept, and is over now."""
-        if self.waited.get(command.event) is not type(command):
+        if self.state.asleep.get(command.event) is not type(command):
             return False
-        del self.waited[command.event]
+        del self.state.asleep[command.event]
         return True
 
     @property
@@ -203,7 +285,7 @@ class HostCore:
     def _take_from(self, command: Open | Enable, events: list[PerfEvent], losing: list[PerfEvent]) -> AnyResult:
         if not losing:
             return Done()
-        self.waited[command.event] = type(command)
+        self.state.asleep[command.event] = type(command)
         self.endpoint.revocations.begin(events, losing)
         return IN_PROGRESS
 
@@ -222,13 +304,13 @@ class HostCore:
         if losing:
             return self._take_from(command, [event, *(e for e in events if e is not event)], losing)
         for member in events:
-            sched.enable(self.perf.state, member)
+            sched.enable(self.perf.kernel, member)
         return Done()
 
     def _disable(self, command: Disable) -> AnyResult:
         event = self._event(command.event)
         for member in event.leader.group if command.group else [event]:
-            sched.disable(self.perf.state, member)
+            sched.disable(self.perf.kernel, member)
         return Done()
 
     def _close(self, command: Close) -> AnyResult:
@@ -261,7 +343,7 @@ class HostCore:
     def _advance(self, command: Advance) -> AnyResult:
         if not 0 < command.ns <= ADVANCE_LIMIT:
             raise RefusedError(f"time cannot advance by {command.ns} ns, expected 1 to {ADVANCE_LIMIT}")
-        if self.log.now + command.ns > TIME_LIMIT:
+        if self.clock.now + command.ns > TIME_LIMIT:
             raise RefusedError(f"time ends at {TIME_LIMIT} ns")
         return Done() if self.perf.advance(command.ns, self.endpoint.notify) else Done(errno="EINPROGRESS")
 

@@ -7,10 +7,11 @@ over the whole host (R6). The thread's own switches do not end it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
-from contract.design import Delivery, Design, Notifier, Recovery, Save
+from contract.design import Delivery, Notifier, Recovery, Save
 from contract.errors import RefusedError
 from contract.inbox import CAPACITY
 from contract.messages import (
@@ -38,69 +39,90 @@ from contract.messages import (
 )
 from contract.session import RESEND, Session, discard
 from contract.spec import LEASE_NS
-from contract.trace import EventFailed, TraceLog
-from perfcore_svc.machine.machine import Machine
+from contract.trace import EventFailed
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.what_if import would_go_on
-from perfcore_svc.revocation import LEASE, Revocations
+from perfcore_svc.revocation import LEASE, Revocations, Waits
+
+
+@dataclass(slots=True)
+class Sessions:
+    """``sessions`` by the name of the KVM, of which the host has ``accepted`` some. ``vcpus``: vCPU to session, those
+    that are registered. ``grants``: the number of the newest grant."""
+
+    sessions: dict[str, Session] = field(default_factory=dict)
+    accepted: set[str] = field(default_factory=set)
+    vcpus: dict[str, str] = field(default_factory=dict)
+    grants: int = 0
+
+    def clone(self) -> Sessions:
+        sessions = {name: session.clone() for name, session in self.sessions.items()}
+        return Sessions(sessions, self.accepted.copy(), self.vcpus.copy(), self.grants)
+
+    def key(self) -> tuple[Hashable, ...]:
+        """Without the newest grant: the next is above all others."""
+        sessions = sorted(self.sessions.items())
+        return (
+            tuple([(name, session.key()) for name, session in sessions]),
+            frozenset(self.accepted),
+            tuple(sorted(self.vcpus.items())),
+        )
 
 
 class Endpoint:
+    """``state`` is all that is remembered, of which ``sessions``, ``accepted`` and ``vcpus`` are parts. ``outbox``: the
+    messages of the step under way."""
+
     __slots__ = (
         "accepted",
         "design",
-        "grants",
-        "log",
+        "effects",
         "machine",
         "outbox",
         "perf",
         "protocol",
         "revocations",
         "sessions",
+        "state",
         "threads",
         "vcpus",
     )
 
-    def __init__(
-        self, machine: Machine, perf: Perf, design: Design, log: TraceLog, protocol: int, threads: list[str]
-    ) -> None:
-        self.machine = machine
+    def __init__(self, perf: Perf, state: Sessions, waits: Waits, protocol: int, threads: list[str]) -> None:
         self.perf = perf
-        self.design = design
-        self.log = log
+        self.machine = perf.machine
+        self.design = perf.design
+        self.effects = perf.effects
         self.protocol = protocol
-        self.sessions: dict[str, Session] = {}
-        self.accepted: set[str] = set()
         self.threads = threads
-        self.vcpus: dict[str, str] = {}
+        self.state = state
+        self.sessions, self.accepted, self.vcpus = state.sessions, state.accepted, state.vcpus
         self.outbox: list[Envelope] = []
-        self.grants = 0
-        self.revocations = Revocations(perf, log, self.vcpus)
+        self.revocations = Revocations(perf, state.vcpus, waits)
 
     # Messages from KVM -----------------------------------------------------------------------------------
 
     def take(self, envelope: Envelope) -> None:
-        self.log.witness(envelope.clock, 0)
         name = envelope.session
         if name not in self.accepted and not isinstance(envelope.body, Hello | Received):
-            discard(envelope, self.log, "R1", "no accepted Hello yet")
+            discard(envelope, self.effects, "R1", "no accepted Hello yet")
             return
         repaired = self.design.delivery is Delivery.REPAIRED
         session = self.sessions.setdefault(name, Session(name, is_host=True, repaired=repaired))
-        body = session.accept(envelope, self.log)
+        body = session.accept(envelope, self.effects)
         if isinstance(body, Hello) and name not in self.accepted:
             self._welcome(session, body)
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
-                discard(envelope, self.log, "R1", f"the host has no use for {envelope.kind}")
+                discard(envelope, self.effects, "R1", f"the host has no use for {envelope.kind}")
             else:
                 handler(self, envelope, body)
         self.notify()
-        self.outbox += session.acknowledge(self.log)
+        self.outbox += session.acknowledge(self.effects)
 
     def _welcome(self, session: Session, hello: Hello) -> None:
         reason = ""
@@ -113,18 +135,18 @@ class Endpoint:
     def _register(self, envelope: Envelope, body: RegisterVcpu) -> None:
         owner = self.vcpus.get(body.task, envelope.session)
         if body.task not in self.threads:
-            discard(envelope, self.log, "R7", f"{body.task!r} is no vCPU's thread")
+            discard(envelope, self.effects, "R7", f"{body.task!r} is no vCPU's thread")
         elif owner != envelope.session:
-            discard(envelope, self.log, "R7", f"{body.task} belongs to session {owner}")
+            discard(envelope, self.effects, "R7", f"{body.task} belongs to session {owner}")
         elif body.task not in self.vcpus:
             self.vcpus[body.task] = envelope.session
-            if (cpu := self.perf.state.cpu_running(body.task)) >= 0:
+            if (cpu := self.perf.kernel.cpu_running(body.task)) >= 0:
                 self.sched_in(body.task, cpu)
 
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)
         if event is None or self.vcpus.get(event.guest or event.counts_for) != envelope.session:
-            discard(envelope, self.log, "R1", f"event {event_id} is not one of this session")
+            discard(envelope, self.effects, "R1", f"event {event_id} is not one of this session")
             return None
         return event
 
@@ -140,7 +162,7 @@ class Endpoint:
             holder = error.holder if isinstance(error, TakenError) else ""
             task = request.task or request.vcpu
             failed = EventFailed(name, error.errno, -1, task, self.design.pinned, True, request.vcpu, holder)
-            self.log.add(failed)
+            self.effects.add(failed)
             self._send(session, EventCreated(request.vcpu, request.request, 0, error.errno))
             return
         self._answer(session, event, request.vcpu, request.request)
@@ -151,7 +173,7 @@ class Endpoint:
             answer = EventCreated(request.vcpu, request.request, 0, "ENOENT")
             self._send(envelope.session, answer)
             return
-        sched.enable(self.perf.state, event)
+        sched.enable(self.perf.kernel, event)
         self._answer(envelope.session, event, request.vcpu, request.request)
 
     def _answer(self, session: str, event: PerfEvent, vcpu: str, request: int) -> None:
@@ -173,7 +195,7 @@ class Endpoint:
                 name, request.vcpu, request.counter, request.levels, request.period
             ).id
         except RefusedError as error:
-            self.log.add(EventFailed(name, error.errno))
+            self.effects.add(EventFailed(name, error.errno))
             answer.errno = error.errno
         self.notify()
         self._send(session, answer)
@@ -181,7 +203,7 @@ class Endpoint:
     def _pause_counter(self, envelope: Envelope, request: PauseCounter) -> None:
         event = self._guest_event(envelope, request.event)
         if event is not None and event.counts_for:
-            sched.disable(self.perf.state, event)
+            sched.disable(self.perf.kernel, event)
 
     def _resume_counter(self, envelope: Envelope, request: ResumeCounter) -> None:
         answer = EventCreated(request.vcpu, request.request, 0)
@@ -212,27 +234,30 @@ class Endpoint:
                 if event.ending:
                     self._send(envelope.session, Revoke(event.id, event.ending, "said before"))
                     return
-                event.until = self.log.now + LEASE_NS
+                event.until = self.effects.clock.now + LEASE_NS
                 self._send(envelope.session, self._granted(event))
                 return
-        discard(envelope, self.log, "R6", f"grant {renew.grant} is none of this session")
+        discard(envelope, self.effects, "R6", f"grant {renew.grant} is none of this session")
 
     # News for KVM ----------------------------------------------------------------------------------------
 
     def _send(self, session: str, body: AnyMessage) -> None:
-        self.outbox.append(self.sessions[session].wrap(body, self.log))
+        self.outbox.append(self.sessions[session].wrap(body, self.effects))
 
     def tell_overflows(self) -> None:
         """``kvm_perf_overflow``, called in the PMI."""
-        overflows, self.perf.state.overflows = self.perf.state.overflows, []
+        kernel = self.perf.kernel
+        overflows, kernel.overflows = kernel.overflows, []
         for event, cpu in overflows:
             self._send(self.vcpus[event.counts_for], Overflow(event.id, cpu))
 
     def notify(self, besides: PerfEvent | None = None) -> None:
         """Settle what the perf core changed, number and end grants, and tell the KVMs concerned, as far as the design
         tells them anything."""
-        changes = self.perf.state.settle()
-        for event, _, old_cpu in changes:
+        kernel = self.perf.kernel
+        kernel.settle()
+        changes, kernel.changes = kernel.changes, []
+        for event, old_cpu in changes:
             session = self.vcpus.get(event.guest)
             if session is None or event is besides or not self.design.grants:
                 continue
@@ -240,9 +265,9 @@ class Endpoint:
             if news is not None and self.design.notifier is not Notifier.NONE:
                 self._send(session, news)
         self._tell_revocations()
-        if self.design.recovery is Recovery.AVAILABLE and (changes or self.perf.closed):
+        if self.design.recovery is Recovery.AVAILABLE and (changes or self.perf.kernel.closed):
             self._tell_available()
-        self.perf.closed = False
+        self.perf.kernel.closed = False
 
     def _news(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
         """What is new for KVM of an event that went on or off. Its thread coming and going is not."""
@@ -250,7 +275,7 @@ class Endpoint:
         if event.state == State.ACTIVE:
             grant = self._grant(event)
             return self._granted(event) if grant != had else None
-        if event.state == State.INACTIVE and self.perf.state.cpu_running(event.task) < 0:
+        if event.state == State.INACTIVE and self.perf.kernel.cpu_running(event.task) < 0:
             return None
         if had:
             event.grant = 0
@@ -260,9 +285,9 @@ class Endpoint:
 
     def _grant(self, event: PerfEvent) -> int:
         if event.state == State.ACTIVE and not event.grant and not event.ending:
-            self.grants += 1
-            event.grant = self.grants
-            event.until = self.log.now + LEASE_NS if self.design.notifier is Notifier.ACKNOWLEDGED else 0
+            self.state.grants += 1
+            event.grant = self.state.grants
+            event.until = self.effects.clock.now + LEASE_NS if self.design.notifier is Notifier.ACKNOWLEDGED else 0
         return event.grant
 
     def _until(self, event: PerfEvent) -> int:
@@ -286,16 +311,16 @@ class Endpoint:
         for event in self.perf.events.values():
             session = self.vcpus.get(event.guest)
             if session is not None and event.state == State.ERROR and event.lost_on >= 0:
-                running = self.perf.state.cpu_running(event.task)
+                running = self.perf.kernel.cpu_running(event.task)
                 cpu = running if running >= 0 else event.lost_on
-                if would_go_on(self.perf.state, event, cpu):
+                if would_go_on(self.perf.kernel, event, cpu):
                     self._send(session, Available(event.id, cpu))
                     event.lost_on = -1
 
     def fire(self, session: str, what: str) -> None:
         """A timer has run out. Raises RefusedError where there is none such."""
         if what == RESEND and session in self.sessions and self.sessions[session].repaired:
-            self.outbox += self.sessions[session].resend(self.log)
+            self.outbox += self.sessions[session].resend(self.effects)
         elif what == LEASE and self.revocations.due.get(session, -1) >= 0:
             self.revocations.lease_over(session)
             self.notify()

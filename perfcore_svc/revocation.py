@@ -9,11 +9,14 @@ the host waits no longer than that.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from contract.canonical import At, Grant
 from contract.messages import Revoke
-from contract.trace import HostWait, HostWake, Timer, TraceLog
+from contract.trace import HostWait, HostWake, Timer
 from perfcore_svc.perf import sched
+from perfcore_svc.perf.context import ids
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
 
@@ -29,22 +32,50 @@ class Wait:
     losing: list[PerfEvent] = field(default_factory=list)
     grants: dict[int, tuple[str, int]] = field(default_factory=dict)
 
+    def clone(self, events: dict[int, PerfEvent]) -> Wait:
+        """With the copies of events by id."""
+        waiting, losing = [[events[event.id] for event in each] for each in (self.events, self.losing)]
+        return Wait(waiting, losing, self.grants.copy())
+
+    def key(self) -> tuple[Hashable, ...]:
+        grants = tuple([(Grant(grant), session, At(until)) for grant, (session, until) in self.grants.items()])
+        return ids(self.events), ids(self.losing), grants
+
 
 @dataclass(slots=True)
-class Revocations:
-    """``sessions``: vCPU to session. ``waits`` by name of the event that was opened or enabled. ``ended``: grants that
-    KVM has given up, of events that are still waited for. ``due``: of each session's lease timer, as it was last put
-    on record. What is to be told piles up: ``revokes`` with the session of each, and ``let_go``, events whose grant was
-    ended and that may have another one now."""
+class Waits:
+    """``waits`` by name of the event that was opened or enabled. ``ended``: grants that KVM has given up, of events
+    that are still waited for. ``due``: when the lease timer of a session runs out, nanoseconds; -1: it does not run."""
 
-    perf: Perf
-    log: TraceLog
-    sessions: dict[str, str]
     waits: dict[str, Wait] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     due: dict[str, int] = field(default_factory=dict)
-    revokes: list[tuple[str, Revoke]] = field(default_factory=list)
-    let_go: list[PerfEvent] = field(default_factory=list)
+
+    def clone(self, events: dict[int, PerfEvent]) -> Waits:
+        waits = {name: wait.clone(events) for name, wait in self.waits.items()}
+        return Waits(waits, self.ended.copy(), self.due.copy())
+
+    def key(self) -> tuple[Hashable, ...]:
+        waits = tuple([(name, wait.key()) for name, wait in self.waits.items()])
+        due = tuple([(session, At(at)) for session, at in self.due.items() if at >= 0])
+        return waits, frozenset([Grant(grant) for grant in self.ended]), due
+
+
+class Revocations:
+    """``state`` is all that is remembered, of which ``waits``, ``ended`` and ``due`` are parts. ``sessions``: vCPU to
+    session. Of the step under way, what is to be told: ``revokes`` with the session of each, and ``let_go``, events
+    whose grant was ended and that may have another one now."""
+
+    __slots__ = ("due", "effects", "ended", "let_go", "perf", "revokes", "sessions", "state", "waits")
+
+    def __init__(self, perf: Perf, sessions: dict[str, str], state: Waits) -> None:
+        self.perf = perf
+        self.effects = perf.effects
+        self.sessions = sessions
+        self.state = state
+        self.waits, self.ended, self.due = state.waits, state.ended, state.due
+        self.revokes: list[tuple[str, Revoke]] = []
+        self.let_go: list[PerfEvent] = []
 
     def begin(self, events: list[PerfEvent], losing: list[PerfEvent]) -> None:
         wait = self.waits[events[0].name] = Wait(events)
@@ -61,7 +92,7 @@ class Revocations:
             if loser.ending not in self.ended:
                 wait.grants[loser.ending] = (session, loser.until)
         wait.losing += losing
-        self.log.add(HostWait(name, list(wait.grants)))
+        self.effects.add(HostWait(name, list(wait.grants)))
         self._arm()
         if not wait.grants:
             self._go_on(name, wait, "acknowledged before")
@@ -81,7 +112,7 @@ class Revocations:
             grant
             for wait in self.waits.values()
             for grant, (of, until) in wait.grants.items()
-            if of == session and until <= self.log.now
+            if of == session and until <= self.effects.clock.now
         }
         for grant in sorted(over):
             self.give_up(session, grant, "the lease is over")
@@ -102,7 +133,7 @@ class Revocations:
             return
         self._end(name, wait, why)
         for event in wait.events:
-            sched.enable(self.perf.state, event)
+            sched.enable(self.perf.kernel, event)
 
     def _end(self, name: str, wait: Wait, why: str) -> None:
         del self.waits[name]
@@ -112,7 +143,7 @@ class Revocations:
                 loser.ending = 0
                 if loser.state != State.EXIT:
                     self.let_go.append(loser)
-        self.log.add(HostWake(name, why))
+        self.effects.add(HostWake(name, why))
 
     def _arm(self) -> None:
         due: dict[str, int] = {}
@@ -123,4 +154,4 @@ class Revocations:
             at = due.get(session, -1)
             if at != self.due.get(session):
                 self.due[session] = at
-                self.log.add(Timer(session, False, LEASE, at, awaited=True))
+                self.effects.add(Timer(session, False, LEASE, at, awaited=True))

@@ -11,7 +11,7 @@ import grpc
 from client.drive.grpc_service import BrokenCallError, Service
 from contract.errors import SystemFailedError
 from contract.messages import PROTOCOL_VERSION
-from contract.trace import AnyRecord, TraceLog
+from contract.trace import AnyRecord, Recorder
 
 PROBE_TIMEOUT = 0.5
 KNOCK_TIMEOUT = 1.0
@@ -42,7 +42,7 @@ def greet(services: dict[str, Service], timeout: float, ends: Ends) -> None:
             )
 
 
-def examine(broken: BrokenCallError, services: dict[str, Service], log: TraceLog, ends: Ends) -> SystemFailedError:
+def examine(broken: BrokenCallError, services: dict[str, Service], log: Recorder, ends: Ends) -> SystemFailedError:
     """Whose failure it was. Appends to ``log`` what the services that still answer know of the run."""
     with ThreadPoolExecutor(len(services)) as pool:
         symptoms = dict(zip(services, pool.map(lambda s: _probe(s, ends), services.values()), strict=True))
@@ -93,14 +93,14 @@ def knock(address: str, *, met: bool) -> str:
     return f"does not answer at {address}"
 
 
-def recover(log: TraceLog, services: Iterable[Service]) -> None:
+def recover(log: Recorder, services: Iterable[Service]) -> None:
     """Append what follows our records without a gap."""
     begun = [service for service in services if service.run]
     found = [record for service in begun for record in service.trace(service.run, log.clock, PROBE_TIMEOUT)]
     follow(log, sorted(found, key=lambda record: record.seq))
 
 
-def follow(log: TraceLog, records: list[AnyRecord]) -> bool:
+def follow(log: Recorder, records: list[AnyRecord]) -> bool:
     """Append the records as long as they follow those that are there; whether all did."""
     for record in records:
         if record.seq != log.clock + 1:

@@ -17,7 +17,7 @@ from client.drive.command_stream import CommandStream
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.errors import LbrlabError, RefusedError
 from contract.spec import CPUS_LIMIT
-from contract.trace import AnyRecord, TraceLog
+from contract.trace import AnyRecord, Recorder
 from contract.wire.codec import from_proto, to_proto
 from contract.wire.errors import WireValueError
 from contract.wire.methods import command_types
@@ -105,7 +105,7 @@ class Service:
         kind = self._channel.unary_stream if method.server_streaming else self._channel.unary_unary
         return kind(f"/{service.full_name}/{name}", request.SerializeToString, response.FromString), request
 
-    def call(self, run: int, log: TraceLog, command: msgspec.Struct, timeout: float) -> Any:
+    def call(self, run: int, log: Recorder, command: msgspec.Struct, timeout: float) -> Any:
         """The response to a command; ``log`` gives the stamp.
 
         Raises RefusedError, with nothing changed, RefusedCallError, or BrokenCallError.

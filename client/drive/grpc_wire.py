@@ -19,7 +19,7 @@ from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, Configure
 from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.inbox import Fate
 from contract.messages import HOST
-from contract.trace import TraceLog
+from contract.trace import Recorder
 
 if TYPE_CHECKING:
     from client.drive.grpc_service import Service
@@ -91,7 +91,7 @@ class GrpcWire:
         if layout != self._layout:
             self.close()
             self._layout = layout
-        self.log = TraceLog()
+        self.log = Recorder()
         self._configured: set[int] = set()
         self._sessions: set[str] = set()
         if self._failure is not None:

@@ -7,7 +7,7 @@ from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.errors import RefusedError
 from contract.inbox import Fate
 from contract.messages import HOST
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from kvm_svc.core import KvmCore
 from perfcore_svc.core import HostCore
 
@@ -19,7 +19,7 @@ class SimWire:
         self.begin()
 
     def begin(self, layout: Layout = SINGLE) -> None:
-        self.log = TraceLog()
+        self.log = Recorder()
         self.layout = layout
         self.hosts = [HostCore(self.log) for _ in range(layout.hosts)]
         self.kvms: dict[str, KvmCore] = {}

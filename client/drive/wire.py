@@ -8,7 +8,7 @@ import msgspec
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.inbox import Fate
-from contract.trace import TraceLog
+from contract.trace import Recorder
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class Wire(Protocol):
     """
 
     name: str
-    log: TraceLog
+    log: Recorder
 
     def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult: ...
 

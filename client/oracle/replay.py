@@ -23,7 +23,7 @@ from contract.control import (
     SetMuxInterval,
 )
 from contract.errors import RefusedError
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from perfcore_svc.core import HostCore
 
 MS = 1_000_000
@@ -50,7 +50,7 @@ def replay(case: Case, kernel: str) -> list[PhaseTimes]:
 class _Player:
     def __init__(self, case: Case, kernel: str) -> None:
         self.case = case
-        self.log = TraceLog()
+        self.log = Recorder()
         self.core = HostCore(self.log)
         self.events = {event.id: event for event in case.events}
         self.open: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from contract.trace import AnyRecord, TraceLog
+from contract.trace import AnyRecord, Recorder
 from contract.wire.errors import WireValueError
 from lbrlab.v1 import trace_pb2
 
@@ -32,7 +32,7 @@ def record_from_proto(made: trace_pb2.TraceRecord) -> AnyRecord:
     return record
 
 
-def stamp_of(run: int, log: TraceLog, owner: str) -> trace_pb2.Stamp:
+def stamp_of(run: int, log: Recorder, owner: str) -> trace_pb2.Stamp:
     return trace_pb2.Stamp(run=run, clock=log.clock, now_ns=log.now, owner=owner)
 
 
@@ -46,7 +46,7 @@ class Block:
 
     __slots__ = ("_log", "_mark", "records")
 
-    def __init__(self, log: TraceLog) -> None:
+    def __init__(self, log: Recorder) -> None:
         self._log = log
         self._mark = len(log.records)
         self.records: list[trace_pb2.TraceRecord] = []

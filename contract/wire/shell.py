@@ -21,7 +21,7 @@ from contract.control import AnyResult
 from contract.errors import PeerContractError, RefusedError
 from contract.inbox import Fate, Inbox
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from contract.wire.methods import Decide
 from contract.wire.records import KEPT, Block, record_to_proto, since, stamp_of
 from contract.wire.status import CallError, refusal, unexpected
@@ -33,7 +33,7 @@ ARRIVAL_TIMEOUT = 2.0
 
 
 class Core(Protocol):
-    log: TraceLog
+    log: Recorder
     inbox: Inbox
 
     def decide(self, fate: Fate, session: str, n: int) -> None: ...
@@ -98,10 +98,10 @@ class Shell(ABC, Generic[C]):
     def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
         self.protocol = protocol
         self.lock = asyncio.Lock()
-        self.run: Run[C] = Run(0, self.new_core(TraceLog()))
+        self.run: Run[C] = Run(0, self.new_core(Recorder()))
 
     @abstractmethod
-    def new_core(self, log: TraceLog) -> C: ...
+    def new_core(self, log: Recorder) -> C: ...
 
     @abstractmethod
     async def carry_out(self, run: Run[C], command: Any, block: Block) -> AnyResult:
@@ -146,7 +146,7 @@ class Shell(ABC, Generic[C]):
     async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
             number = await self.prepare(stamp)
-            run: Run[C] = Run(number, self.new_core(TraceLog()), stamp.owner)
+            run: Run[C] = Run(number, self.new_core(Recorder()), stamp.owner)
             result, block = await self._perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
@@ -181,7 +181,6 @@ class Shell(ABC, Generic[C]):
         log = run.core.log
         clock, now = log.clock, log.now
         log.witness(stamp.clock, stamp.now_ns)
-        asked = log.clock
         block = Block(log)
         result: AnyResult | None = None
         try:
@@ -192,7 +191,8 @@ class Shell(ABC, Generic[C]):
             block.flush()
             self.stamp(run)
         except RefusedError as error:
-            if log.clock == asked:
+            block.flush()
+            if not block.records:
                 log.clock, log.now = clock, now
                 raise refusal(error, stamp.clock, stamp.now_ns) from None
             raise refusal(error, log.clock, log.now) from None

@@ -46,7 +46,7 @@ def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
     if spec.pmu and (spec.pdcm or not hv.rules.pdcm_checked):
         wanted |= advertised(hv) & PERF_CAP_FULL_WIDTH_WRITES
     if not set_capabilities(hv, vm, wanted):
-        hv.log.add(UserMsr(spec.vcpu_names()[0], IA32_PERF_CAPABILITIES, vm.capabilities, False))
+        hv.effects.add(UserMsr(spec.vcpu_names()[0], IA32_PERF_CAPABILITIES, vm.capabilities, False))
     return vm
 
 

@@ -6,9 +6,11 @@ Designs that tell KVM nothing stay in HELD while they have an event, and find ou
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contract.canonical import At, Grant
 from contract.errors import LocalContractError
 
 
@@ -101,6 +103,12 @@ class Claim:
     until: int = 0
     renew_at: int = 0
     state: str = ""
+
+    def clone(self) -> Claim:
+        return Claim(self.phase, self.grant, self.newest, self.until, self.renew_at, self.state)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return self.phase, Grant(self.grant), Grant(self.newest), At(self.until), At(self.renew_at), self.state
 
     @property
     def shut_off(self) -> bool:

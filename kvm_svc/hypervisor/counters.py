@@ -224,7 +224,7 @@ def reprogram_counters(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyR
     if pmu.cleanup:
         _cleanup(hv, vcpu)
     if pmu.waiting:
-        hv.log.add(VcpuWait(vcpu.name, "EventCreated"))
+        hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
     return pmu.waiting
 
 
@@ -234,27 +234,25 @@ def _reprogram(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -
         yield from _value(vcpu, counter)
         counter.running = False
         hv.outgoing.append(PauseCounter(counter.event))
-        hv.log.add(CounterEvent(vcpu.name, number, counter.event, "paused"))
+        hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "paused"))
     if not _enabled(vcpu, number, counter):
         return
     config = _field(vcpu, number) & 3 if number >= FIXED_COUNTER else counter.eventsel & EVENTSEL_RAW
     period = -counter.value & COUNTER_WIDTH or COUNTER_WIDTH + 1
     if counter.event and counter.config == config:
         counter.since = counter.begun = yield from _shown(vcpu, counter)
-        hv.requests += 1
-        counter.asked = hv.requests
+        counter.asked = hv.next_request()
         hv.outgoing.append(ResumeCounter(vcpu.name, counter.asked, counter.event, period))
         return
     _release(hv, vcpu, number, counter)
-    hv.requests += 1
-    counter.asked, counter.config = hv.requests, config
+    counter.asked, counter.config = hv.next_request(), config
     hv.outgoing.append(CreateCounter(vcpu.name, counter.asked, number, _levels(vcpu, number, counter), period))
 
 
 def _release(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> None:
     if counter.event:
         hv.outgoing.append(ReleaseEvent(counter.event))
-        hv.log.add(CounterEvent(vcpu.name, number, counter.event, "released"))
+        hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "released"))
         counter.event, counter.running = 0, False
 
 
@@ -286,7 +284,7 @@ def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
             counter.asked, counter.running = 0, message.event != 0
             counter.reprogram = counter.reprogram or not message.event
             what = "resumed" if resumed else "created" if message.event else "failed"
-            hv.log.add(CounterEvent(vcpu.name, number, message.event, what, message.errno))
+            hv.effects.add(CounterEvent(vcpu.name, number, message.event, what, message.errno))
             if not vcpu.waiting:
                 wake(hv, vcpu)
             return True

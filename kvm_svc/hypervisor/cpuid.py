@@ -54,4 +54,4 @@ def set_cpuid(hv: Hypervisor, vcpu: Vcpu, command: SetCpuid) -> Generator[AnyReq
 
 def _record(hv: Hypervisor, vm: Vm, spec: VmSpec, errno: str) -> None:
     counters, fixed = leaf_counters(hv, spec)
-    hv.log.add(CpuidSet(spec.name, spec.pmu, counters, fixed, spec.pdcm, spec.model, vm.lbr_enabled, errno))
+    hv.effects.add(CpuidSet(spec.name, spec.pmu, counters, fixed, spec.pdcm, spec.model, vm.lbr_enabled, errno))

@@ -163,4 +163,4 @@ def entry_refused(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 
 def _warn(hv: Hypervisor, vcpu: Vcpu) -> None:
-    hv.log.add(Warn(vcpu.name, "fail to passthrough LBR"))
+    hv.effects.add(Warn(vcpu.name, "fail to passthrough LBR"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+
+from contract.canonical import Event, Request
 
 
 @dataclass(slots=True)
@@ -23,6 +26,25 @@ class GuestCounter:
     reprogram: bool = False
     in_use: bool = False
 
+    def clone(self) -> GuestCounter:
+        return GuestCounter(
+            self.eventsel,
+            self.value,
+            self.event,
+            self.since,
+            self.begun,
+            self.running,
+            self.config,
+            self.asked,
+            self.reprogram,
+            self.in_use,
+        )
+
+    def key(self) -> tuple[Hashable, ...]:
+        flags = self.running, self.reprogram, self.in_use
+        shown = self.since, self.begun
+        return self.eventsel, self.value, Event(self.event), shown, self.config, Request(self.asked), flags
+
 
 @dataclass(slots=True)
 class GuestPmu:
@@ -38,6 +60,23 @@ class GuestPmu:
     pmi: bool = False
     cleanup: bool = False
     hardware_froze: bool = False
+
+    def clone(self) -> GuestPmu:
+        return GuestPmu(
+            {number: counter.clone() for number, counter in self.counters.items()},
+            self.fixed_ctr_ctrl,
+            self.global_ctrl,
+            self.global_status,
+            self.requested,
+            self.pmi,
+            self.cleanup,
+            self.hardware_froze,
+        )
+
+    def key(self) -> tuple[Hashable, ...]:
+        counters = tuple([(number, counter.key()) for number, counter in self.counters.items()])
+        flags = self.requested, self.pmi, self.cleanup, self.hardware_froze
+        return counters, self.fixed_ctr_ctrl, self.global_ctrl, self.global_status, flags
 
     @property
     def waiting(self) -> bool:

@@ -15,7 +15,7 @@ from kvm_svc.hypervisor.waiting import wake
 def move_claim(hv: Hypervisor, vcpu: Vcpu, given: Input, why: str = "") -> None:
     old = vcpu.claim.phase
     if vcpu.claim.move(given):
-        hv.log.add(ClaimChange(vcpu.name, old, vcpu.claim.phase, why or given))
+        hv.effects.add(ClaimChange(vcpu.name, old, vcpu.claim.phase, why or given))
 
 
 # The event -----------------------------------------------------------------------------------------------
@@ -27,24 +27,22 @@ def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "", *, heeded: bool = 
     if hv.design.other_threads is OtherThreads.REJECTED:
         task = ""
     move_claim(hv, vcpu, Input.ASK)
-    hv.requests += 1
-    vcpu.lbr_desc.asked, vcpu.lbr_desc.heeded, vcpu.lbr_desc.enabling = hv.requests, heeded, 0
+    vcpu.lbr_desc.asked, vcpu.lbr_desc.heeded, vcpu.lbr_desc.enabling = hv.next_request(), heeded, 0
     hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.asked, task))
-    hv.log.add(VcpuWait(vcpu.name, "EventCreated"))
+    hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
 
 
 def ask_to_enable(hv: Hypervisor, vcpu: Vcpu) -> None:
     """``perf_event_enable`` of the vCPU's event, by its thread, which sleeps until EventCreated."""
-    hv.requests += 1
-    vcpu.lbr_desc.asked, vcpu.lbr_desc.enabling = hv.requests, vcpu.lbr_desc.event
+    vcpu.lbr_desc.asked, vcpu.lbr_desc.enabling = hv.next_request(), vcpu.lbr_desc.event
     hv.outgoing.append(EnableEvent(vcpu.name, vcpu.lbr_desc.asked, vcpu.lbr_desc.event))
-    hv.log.add(VcpuWait(vcpu.name, "EventCreated"))
+    hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
 
 
 def release_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """``intel_pmu_release_guest_lbr_event``. Passthrough is put right at the next entry."""
     if vcpu.lbr_desc.event:
-        hv.log.add(GuestEvent(vcpu.name, vcpu.lbr_desc.event, "released", why))
+        hv.effects.add(GuestEvent(vcpu.name, vcpu.lbr_desc.event, "released", why))
         hv.outgoing.append(ReleaseEvent(vcpu.lbr_desc.event))
         vcpu.lbr_desc.event = 0
         vcpu.claim.state = ""
@@ -67,7 +65,7 @@ def set_passthrough(hv: Hypervisor, vcpu: Vcpu, on: bool, why: str) -> None:
     """``vmx_update_intercept_for_lbr_msrs``; takes effect at the next entry."""
     if vcpu.lbr_desc.passthrough != on:
         vcpu.lbr_desc.passthrough = on
-        hv.log.add(PassthroughSet(vcpu.name, on, why))
+        hv.effects.add(PassthroughSet(vcpu.name, on, why))
         if not on and vcpu.guest_mode:
             vcpu.kick = True
 
@@ -81,7 +79,7 @@ def hold_grant(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> 
     if grant > claim.newest:
         claim.newest = claim.grant = grant
         move_claim(hv, vcpu, Input.GRANT, why)
-        hv.log.add(Granted(vcpu.name, grant, why))
+        hv.effects.add(Granted(vcpu.name, grant, why))
         _let_in(hv, vcpu)
     if grant == claim.grant and until > claim.until:
         claim.until, claim.renew_at = until, until - LEASE_NS // 2
@@ -110,7 +108,7 @@ def _end_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 def _forget_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     if vcpu.claim.grant:
         vcpu.claim.grant = vcpu.claim.until = vcpu.claim.renew_at = 0
-        hv.log.add(Granted(vcpu.name, 0, why))
+        hv.effects.add(Granted(vcpu.name, 0, why))
 
 
 def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
@@ -156,7 +154,7 @@ def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
     """A grant whose lease was not prolonged in time is over, whatever the host has said or not. Nobody need have taken
     the LBR, so that no news of a free one would come: the event goes, and once it has been told the guest asks anew."""
     claim = vcpu.claim
-    if claim.grant and claim.until and hv.log.now >= claim.until:
+    if claim.grant and claim.until and hv.clock.now >= claim.until:
         why = f"the lease of grant {claim.grant} is over"
         deny(hv, vcpu, why)
         if hv.design.denial is not Denial.FAIL_ENTRY:
@@ -167,9 +165,9 @@ def renew_leases(hv: Hypervisor) -> None:
     """Prolong what is due, and try again if nothing comes of it."""
     for vcpu in hv.vcpus.values():
         claim = vcpu.claim
-        if claim.grant and 0 < claim.renew_at <= hv.log.now:
+        if claim.grant and 0 < claim.renew_at <= hv.clock.now:
             hv.outgoing.append(Renew(claim.grant))
-            claim.renew_at = hv.log.now + LEASE_NS // 4
+            claim.renew_at = hv.clock.now + LEASE_NS // 4
 
 
 def forbids_unbacked_use(hv: Hypervisor) -> bool:

@@ -60,7 +60,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
     except ThreadMovedError as error:
         raise RefusedError(str(error), "EAGAIN") from None
     carried = image.debugctl or next((entry.value for entry in image.msrs if entry.msr == IA32_DEBUGCTL), 0)
-    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="saved", debugctl=carried, lbr=image.lbr is not None))
+    hv.effects.add(VcpuMoved(vcpu=vcpu.name, what="saved", debugctl=carried, lbr=image.lbr is not None))
     return image
 
 
@@ -180,7 +180,7 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
         set_capabilities(hv, vcpu.vm, before)
         raise
     hv.vcpus[old.name] = vcpu
-    hv.log.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=vcpu.debugctl, lbr=lbr is not None))
+    hv.effects.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=vcpu.debugctl, lbr=lbr is not None))
     if image.owes_denial and has_event(hv):
         lose_without_event(hv, vcpu, "lost before it migrated")
         return

@@ -61,10 +61,10 @@ def _answer(
     shown = value if value is not None else work.exit.value if write else 0
     if work.by_user:
         done = result == "done"
-        hv.log.add(UserMsr(vcpu.name, work.exit.msr, shown, result != "gp", not write, work.task, done))
+        hv.effects.add(UserMsr(vcpu.name, work.exit.msr, shown, result != "gp", not write, work.task, done))
     else:
         asked = work.exit.value if write else 0
-        hv.log.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied, asked))
+        hv.effects.add(Access(vcpu.name, vcpu.cpu, write, work.exit.msr, shown, result, denied, asked))
     vcpu.lbr_desc.create_errno = ""
     return GuestValue(value=0 if write else shown, fault=result == "gp")
 
@@ -92,7 +92,7 @@ def starves(hv: Hypervisor, vcpu: Vcpu) -> bool:
 def refuse(hv: Hypervisor, vcpu: Vcpu) -> None:
     """The guest does not run until the LBR is its own again."""
     vcpu.refused = True
-    hv.log.add(VcpuWait(vcpu.name, "Available"))
+    hv.effects.add(VcpuWait(vcpu.name, "Available"))
 
 
 # DEBUGCTL ------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
     if vcpu is None:
         return
     vcpu.cpu, vcpu.host_debugctl = message.cpu, message.debugctl
-    hv.log.add(VcpuLoad(vcpu.name, message.cpu))
+    hv.effects.add(VcpuLoad(vcpu.name, message.cpu))
     if hv.design.release is Release.IDLE_SLICES:
         if vcpu.lbr_desc.used:
             vcpu.lbr_desc.used = False
@@ -57,7 +57,7 @@ def sched_out(hv: Hypervisor, message: SchedOut) -> None:
     vcpu = hv.vcpus.get(message.vcpu)
     if vcpu is None:
         return
-    hv.log.add(VcpuPut(vcpu.name, message.cpu))
+    hv.effects.add(VcpuPut(vcpu.name, message.cpu))
     vcpu.cpu = -1
     # What the ring holds is not the guest's where its own has not been put back since.
     if vcpu.saved.active and message.lbr is not None and not vcpu.saved.restore:
@@ -79,11 +79,11 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     desc.in_use = desc.in_use or message.event != 0
     if not enabled:
         desc.event = message.event
-        hv.log.add(GuestEvent(vcpu.name, message.event, "created" if message.event else "failed", errno))
+        hv.effects.add(GuestEvent(vcpu.name, message.event, "created" if message.event else "failed", errno))
         move_claim(hv, vcpu, Input.CREATED if message.event else Input.FAILED)
     elif message.event and not given_back:
-        hv.log.add(GuestEvent(vcpu.name, message.event, "enabled"))
-    hv.log.add(VcpuWake(vcpu.name))
+        hv.effects.add(GuestEvent(vcpu.name, message.event, "enabled"))
+    hv.effects.add(VcpuWake(vcpu.name))
     if not message.event and not enabled and not desc.heeded and hv.design.activation is Activation.LBR_ON:
         lose_without_event(hv, vcpu, "no event could be made")
     if vcpu.claim.phase is Phase.STOPPED:

@@ -28,7 +28,7 @@ def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     if frozen:
         vcpu.debugctl &= ~DEBUGCTL_LBR
     masked = not accepts_pmi(hv, vcpu)
-    hv.log.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen, masked))
+    hv.effects.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen, masked))
 
 
 def host_pmi_froze(hv: Hypervisor, vcpu: Vcpu, exit_: Exit) -> None:

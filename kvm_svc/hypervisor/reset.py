@@ -27,7 +27,7 @@ def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
             yield from leave_guest_mode(vcpu)
         except ThreadMovedError as error:
             raise RefusedError(str(error), "EAGAIN") from None
-    hv.log.add(VcpuReset(vcpu.name))
+    hv.effects.add(VcpuReset(vcpu.name))
     reset_pmu(hv, vcpu, "reset")
     vcpu.lvtpc = LVT_MASKED
     vcpu.debugctl = 0

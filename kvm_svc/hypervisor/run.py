@@ -66,7 +66,6 @@ def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, 
         raise RefusedError(f"{vcpu.name} waits for the end of an ioctl", "EAGAIN")
     if ops:
         vcpu.ops, vcpu.values = ops, []
-    asked = hv.log.clock
     let_leases_end(hv, vcpu)
     try:
         if vcpu.handling is not None:
@@ -74,7 +73,7 @@ def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, 
         else:
             yield from _run_guest(hv, vcpu)
     except ThreadMovedError as error:
-        if hv.log.clock != asked:
+        if hv.effects.touched:
             return Stepped(False)
         if ops:
             vcpu.ops = []
@@ -163,7 +162,7 @@ def _user_space(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequ
     host's DEBUGCTL anew."""
     if not work.accessed:
         work.accessed = True
-        hv.log.add(UserExit(vcpu.name, vcpu.cpu, work.exit.reason))
+        hv.effects.add(UserExit(vcpu.name, vcpu.cpu, work.exit.reason))
         return None
     if hv.remembers_at_load:
         reply = yield ReadMsr(vcpu.name, vcpu.cpu, IA32_DEBUGCTL)
@@ -171,5 +170,5 @@ def _user_space(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequ
             raise ThreadMovedError(reply.why)
         assert isinstance(reply, MsrDone)
         vcpu.host_debugctl = reply.value
-    hv.log.add(UserReturn(vcpu.name, vcpu.cpu))
+    hv.effects.add(UserReturn(vcpu.name, vcpu.cpu))
     return GuestValue()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from contract.control import MachineSpec, MsrIoctl, VmSpec
+from contract.canonical import Event, Grant, Request, marked, register
+from contract.control import GetMsr, GetMsrs, MachineSpec, MsrIoctl, SetMsr, SetMsrs, VmSpec
 from contract.design import Design, EntryCheck, HostDebugctl, SaveSelect
+from contract.effects import Effects
 from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
-from contract.trace import TraceLog
 from contract.x86 import LVT_NMI, LbrModel
 from kvm_svc.hypervisor.claim import Claim
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
@@ -27,6 +29,12 @@ class Vm:
     has_records: bool = False
     lbr_enabled: bool = False
 
+    def clone(self) -> Vm:
+        return Vm(self.spec, self.capabilities, self.has_run, self.has_records, self.lbr_enabled)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return marked(self.spec), self.capabilities, self.has_run, self.has_records, self.lbr_enabled
+
 
 @dataclass(slots=True)
 class Handling:
@@ -42,6 +50,13 @@ class Handling:
     by_user: bool = False
     task: str = ""
 
+    def clone(self) -> Handling:
+        return Handling(self.exit, self.accessed, self.value, self.fault, self.enabled, self.by_user, self.task)
+
+    def key(self) -> tuple[Hashable, ...]:
+        value = register(self.exit.msr, self.value)
+        return marked(self.exit), self.accessed, value, self.fault, self.enabled, self.by_user, self.task
+
 
 @dataclass(slots=True)
 class Ioctl:
@@ -51,6 +66,26 @@ class Ioctl:
     command: MsrIoctl
     values: list[int] = field(default_factory=list)
     handling: Handling | None = None
+
+    def clone(self) -> Ioctl:
+        return Ioctl(self.command, self.values[:], None if self.handling is None else self.handling.clone())
+
+    def key(self) -> tuple[Hashable, ...]:
+        handling = None if self.handling is None else self.handling.key()
+        # A list of registers to read is long, and done from its beginning: the values are those of its first entries.
+        values = tuple([register(msr, value) for msr, value in zip(registers(self.command), self.values, strict=False)])
+        return marked(self.command), values, handling
+
+
+def registers(command: MsrIoctl) -> list[int]:
+    """The registers that an ioctl names, in its order."""
+    match command:
+        case SetMsr(msr=msr) | GetMsr(msr=msr):
+            return [msr]
+        case SetMsrs(entries=entries):
+            return [entry.msr for entry in entries]
+        case GetMsrs(msrs=msrs):
+            return msrs
 
 
 @dataclass(slots=True)
@@ -75,6 +110,26 @@ class LbrDesc:
     cleanup: bool = False
     tried: bool = False
 
+    def clone(self) -> LbrDesc:
+        return LbrDesc(
+            self.event,
+            self.asked,
+            self.enabling,
+            self.heeded,
+            self.create_errno,
+            self.passthrough,
+            self.used,
+            self.in_use,
+            self.cleanup,
+            self.tried,
+        )
+
+    def key(self) -> tuple[Hashable, ...]:
+        """``enabling`` and ``heeded`` tell of the request that is out, and of nothing without one."""
+        asked = (Request(self.asked), Event(self.enabling), self.heeded) if self.asked else ()
+        flags = self.passthrough, self.used, self.in_use, self.cleanup, self.tried
+        return Event(self.event), asked, self.create_errno, flags
+
 
 @dataclass(slots=True)
 class SavedLbr:
@@ -86,6 +141,12 @@ class SavedLbr:
     snapshot: LbrImage | None = None
     restore: bool = False
     arrived: LbrImage | None = None
+
+    def clone(self) -> SavedLbr:
+        return SavedLbr(self.active, self.snapshot, self.restore, self.arrived)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return self.active, marked(self.snapshot), self.restore, marked(self.arrived)
 
 
 @dataclass(slots=True)
@@ -116,6 +177,37 @@ class Vcpu:
     pmu: GuestPmu = field(default_factory=GuestPmu)
     lvtpc: int = LVT_NMI
 
+    def clone(self, vm: Vm) -> Vcpu:
+        """In the copy of its VM."""
+        return Vcpu(
+            self.name,
+            vm,
+            self.cpu,
+            self.guest_mode,
+            self.kick,
+            self.ops,
+            self.values[:],
+            None if self.handling is None else self.handling.clone(),
+            None if self.ioctl is None else self.ioctl.clone(),
+            self.debugctl,
+            self.host_debugctl,
+            self.refused,
+            self.lbr_desc.clone(),
+            self.claim.clone(),
+            self.saved.clone(),
+            self.pmu.clone(),
+            self.lvtpc,
+        )
+
+    def key(self) -> tuple[Hashable, ...]:
+        msrs = self.debugctl, self.host_debugctl, self.lvtpc
+        standing = self.cpu, self.guest_mode, self.kick, self.refused, msrs
+        values = zip(self.ops, self.values, strict=False)
+        done = tuple([(register(getattr(op, "msr", 0), value.value), value.fault) for op, value in values])
+        work = None if self.handling is None else self.handling.key(), None if self.ioctl is None else self.ioctl.key()
+        parts = self.lbr_desc.key(), self.claim.key(), self.saved.key(), self.pmu.key()
+        return self.name, self.vm.spec.name, standing, marked(self.ops), done, work, parts
+
     @property
     def waiting(self) -> bool:
         return self.waits_for != ""
@@ -129,19 +221,49 @@ class Vcpu:
 
 
 @dataclass(slots=True)
-class Hypervisor:
-    """``early_revokes``: event to grant, of a Revoke that came before the news of that event (R6).
-    ``outgoing`` are messages for the host that the endpoint has yet to number and send."""
+class KvmState:
+    """``vms`` and ``vcpus`` by name. ``early_revokes``: event to grant, of a Revoke that came before the news of that
+    event (R6). ``requests``: the number of the newest request."""
 
-    machine: MachineSpec
-    model: LbrModel
-    design: Design
-    log: TraceLog
     vms: dict[str, Vm] = field(default_factory=dict)
     vcpus: dict[str, Vcpu] = field(default_factory=dict)
     early_revokes: dict[int, int] = field(default_factory=dict)
-    outgoing: list[AnyMessage] = field(default_factory=list)
     requests: int = 0
+
+    def clone(self) -> KvmState:
+        vms = {name: vm.clone() for name, vm in self.vms.items()}
+        vcpus = {name: vcpu.clone(vms[vcpu.vm.spec.name]) for name, vcpu in self.vcpus.items()}
+        return KvmState(vms, vcpus, self.early_revokes.copy(), self.requests)
+
+    def key(self) -> tuple[Hashable, ...]:
+        """Without the newest request: the next is above all others."""
+        early = frozenset([(Event(event), Grant(grant)) for event, grant in self.early_revokes.items()])
+        vms, vcpus = self.vms.values(), self.vcpus.values()
+        return tuple([vm.key() for vm in vms]), tuple([vcpu.key() for vcpu in vcpus]), early
+
+
+class Hypervisor:
+    """KVM at work: ``state`` is all that it remembers, of which ``vms``, ``vcpus`` and ``early_revokes`` are parts.
+
+    Of the step under way: ``outgoing`` are messages for the host that the endpoint has yet to number and send."""
+
+    __slots__ = ("clock", "design", "early_revokes", "effects", "machine", "model", "outgoing", "state", "vcpus", "vms")
+
+    def __init__(
+        self, machine: MachineSpec, model: LbrModel, design: Design, state: KvmState, effects: Effects
+    ) -> None:
+        self.machine = machine
+        self.model = model
+        self.design = design
+        self.effects = effects
+        self.clock = effects.clock
+        self.state = state
+        self.vms, self.vcpus, self.early_revokes = state.vms, state.vcpus, state.early_revokes
+        self.outgoing: list[AnyMessage] = []
+
+    def next_request(self) -> int:
+        self.state.requests += 1
+        return self.state.requests
 
     @property
     def rules(self) -> KvmRules:

@@ -56,7 +56,7 @@ def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyReq
             value = yield from _access(hv, vcpu, ioctl, thread, entry)
         except _AsleepError:
             if vcpu.ioctl is None and not vcpu.waiting:
-                hv.log.add(VcpuWait(vcpu.name, END_OF_IOCTL))
+                hv.effects.add(VcpuWait(vcpu.name, END_OF_IOCTL))
             vcpu.ioctl = ioctl
             return IN_PROGRESS
         if value is None:
@@ -64,7 +64,7 @@ def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyReq
         ioctl.values.append(value)
     if vcpu.ioctl is not None:
         vcpu.ioctl = None
-        hv.log.add(VcpuWake(vcpu.name))
+        hv.effects.add(VcpuWake(vcpu.name))
     return _result(command, ioctl.values)
 
 
@@ -133,7 +133,7 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
     else:
         got = None
     shown = got if got is not None else _shown(vcpu, msr, value)
-    hv.log.add(UserMsr(vcpu.name, msr, shown, got is not None, value is None, thread))
+    hv.effects.add(UserMsr(vcpu.name, msr, shown, got is not None, value is None, thread))
     return got if got is None or value is None else 0
 
 
@@ -167,7 +167,6 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry
     exit_ = Exit("msr-write" if write else "msr-read", [], vcpu.debugctl, msr, write)
     exit_.value = value or 0
     work = ioctl.handling or Handling(exit_, by_user=True, task=thread)
-    asked = hv.log.clock
     let_leases_end(hv, vcpu)
     try:
         if vcpu.guest_mode:
@@ -176,7 +175,7 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry
             yield from put_arrived(hv, vcpu)
         got = yield from lbr_msr_access(hv, vcpu, work)
     except ThreadMovedError as error:
-        if hv.log.clock == asked and not ioctl.values:
+        if not hv.effects.touched and not ioctl.values:
             raise RefusedError(str(error), "EAGAIN") from None
         got = None
     ioctl.handling = work if got is None else None

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm
 from contract.errors import RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
 from contract.wire.methods import command_types
 from contract.wire.records import Block
@@ -41,7 +41,7 @@ class KvmShell(Shell[KvmCore]):
         self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)
         self._dialling = asyncio.create_task(self.link.run())
 
-    def new_core(self, log: TraceLog) -> KvmCore:
+    def new_core(self, log: Recorder) -> KvmCore:
         return KvmCore(log, self.protocol)
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:

@@ -17,6 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
+from contract.effects import Effects
 from contract.lbr_ring import LbrRing, is_image, mended, refused_register
 from contract.machine import (
     AnyOp,
@@ -54,7 +57,6 @@ from contract.trace import (
     LbrRestore,
     LbrSave,
     Retired,
-    TraceLog,
     VmEntry,
     VmEntryRefused,
     VmExit,
@@ -63,12 +65,11 @@ from contract.x86 import (
     DEBUGCTL_DEFINED,
     DEBUGCTL_FREEZE_LBRS_ON_PMI,
     DEBUGCTL_LBR,
-    IA32_DEBUGCTL,
     LbrModel,
     in_ranges,
     lbr_ranges,
 )
-from perfcore_svc.machine.cpu import Cpu, Vmcs
+from perfcore_svc.machine.cpu import Cpu, Silicon, Vmcs
 from perfcore_svc.machine.msr import (
     GeneralProtectionError,
     rdmsr,
@@ -122,33 +123,44 @@ class NoCounters:
         pass
 
 
+class Board(msgspec.Struct, frozen=True):
+    """What never changes of a machine. ``passed``: the LBR's registers. CPUs below ``first_cpu`` are offline here, they
+    belong to other hosts of the run."""
+
+    model: LbrModel
+    passed: tuple[tuple[int, int], ...]
+    actors: dict[str, int]
+    first_cpu: int = 0
+    first_serial: int = 0
+
+
+def new_board(model: LbrModel, actors: list[str], *, first_cpu: int = 0, first_serial: int = 0) -> Board:
+    return Board(model, lbr_ranges(model), {name: i for i, name in enumerate(actors)}, first_cpu, first_serial)
+
+
+def new_silicon(board: Board, cpus: int) -> Silicon:
+    """``cpus`` CPUs in host mode, idle."""
+    return Silicon([Cpu(i, LbrRing(board.model)) for i in range(board.first_cpu + cpus)], {}, board.first_serial)
+
+
 class Machine:
-    """``cpus``: those below ``first_cpu`` are offline here, they belong to other hosts of the run."""
+    """The silicon at work: ``state`` is all that it remembers, of which ``cpus`` and ``vmcs`` are parts. ``operations``
+    counts what has a price."""
 
     __slots__ = (
-        "actors", "cpus", "first_cpu", "first_serial", "log", "model", "operations", "passed", "pmi", "serial", "vmcs"
+        "actors", "board", "cpus", "effects", "first_cpu", "model", "operations", "passed", "pmi", "state", "vmcs"
     )  # fmt: skip
 
     def __init__(
-        self,
-        model: LbrModel,
-        cpus: int,
-        actors: list[str],
-        log: TraceLog,
-        *,
-        first_cpu: int = 0,
-        first_serial: int = 0,
+        self, board: Board, state: Silicon, effects: Effects, operations: dict[str, int] | None = None
     ) -> None:
-        self.model = model
-        self.passed = lbr_ranges(model)
-        self.first_cpu = first_cpu
-        self.cpus = [Cpu(i, LbrRing(model)) for i in range(first_cpu + cpus)]
-        self.actors = {name: i for i, name in enumerate(actors)}
-        self.vmcs: dict[str, Vmcs] = {}
-        self.serial = self.first_serial = first_serial
-        self.operations: dict[str, int] = {}
+        self.board = board
+        self.model, self.passed, self.actors, self.first_cpu = board.model, board.passed, board.actors, board.first_cpu
+        self.state = state
+        self.cpus, self.vmcs = state.cpus, state.vmcs
+        self.effects = effects
+        self.operations = {} if operations is None else operations
         self.pmi: Counters = NoCounters()
-        self.log = log
 
     def count(self, operation: str, times: int = 1) -> None:
         self.operations[operation] = self.operations.get(operation, 0) + times
@@ -196,13 +208,14 @@ class Machine:
         if cpu.debugctl & DEBUGCTL_LBR:
             address = branch_base(actor, guest, branch, privilege) + 2 * first
             recorded = cpu.lbr.retire(address, count, branch, privilege)
-        self.log.add(Retired(cpu.index, actor, guest, branch, privilege, first, count, recorded))
+        self.effects.add(Retired(cpu.index, actor, guest, branch, privilege, first, count, recorded))
 
     def _serials(self, count: int) -> int:
         """The first of ``count`` serial numbers. A burst does not wrap around: its addresses would run into the next
         field."""
-        first = self.serial if self.serial + count <= SERIAL_LIMIT else self.first_serial
-        self.serial = first + count
+        serial = self.state.serial
+        first = serial if serial + count <= SERIAL_LIMIT else self.board.first_serial
+        self.state.serial = first + count
         return first
 
     # The machine stream ----------------------------------------------------------------------------------
@@ -250,12 +263,12 @@ class Machine:
             active = is_active(check.event, check.grant)
             passthrough = check.when_active if active else check.otherwise
             if not active and check.refuse:
-                self.log.add(VmEntryRefused(cpu.index, request.vcpu, "the entry check"))
+                self.effects.add(VmEntryRefused(cpu.index, request.vcpu, "the entry check"))
                 return EntryRefused("the entry check", checked=True)
             if not active and check.strip:
                 debugctl &= ~DEBUGCTL_LBR
         if reason := self._entry_failure(cpu, controls):
-            self.log.add(VmEntryRefused(cpu.index, request.vcpu, reason))
+            self.effects.add(VmEntryRefused(cpu.index, request.vcpu, reason))
             return EntryRefused(reason)
         self.vmcs[request.vcpu] = vmcs
         vmcs.switched = controls.lbr is not None
@@ -263,11 +276,11 @@ class Machine:
             self._load_guest_lbr(cpu, vmcs, request.vcpu, controls.lbr)
         self.pmi.enter_guest(cpu)
         self.count("vmentry")
-        self.log.add(VmEntry(cpu.index, request.vcpu, debugctl, passthrough, cpu.debugctl, vmcs.switched))
+        self.effects.add(VmEntry(cpu.index, request.vcpu, debugctl, passthrough, cpu.debugctl, vmcs.switched))
         vmcs.host_debugctl = cpu.debugctl if controls.host_debugctl is None else controls.host_debugctl
         vmcs.keep_debugctl, vmcs.passthrough, vmcs.forced = controls.keep_debugctl, passthrough, None
         vmcs.nmi_first = controls.nmi_first
-        vmcs.debugctl = cpu.debugctl = cpu.traced_debugctl = debugctl
+        vmcs.debugctl = cpu.debugctl = debugctl
         cpu.guest = request.vcpu
         return self._run(cpu, vmcs, request.ops, active)
 
@@ -290,17 +303,17 @@ class Machine:
             vmcs.host_lbr = self.store_lbr(cpu, "kvm", "host")
         self.count("msr-load", self.model.registers)
         cpu.lbr.load(image, with_select=True)
-        self.log.add(LbrRestore(cpu.index, "vmx", vcpu, image, select=True))
+        self.effects.add(LbrRestore(cpu.index, "vmx", vcpu, image, select=True))
 
     def _store_guest_lbr(self, cpu: Cpu, vmcs: Vmcs, vcpu: str) -> LbrImage:
         """Mended as software has to before it loads it again."""
         self.count("msr-store", self.model.registers)
-        self.log.add(LbrSave(cpu.index, "vmx", vcpu, self.model.depth))
+        self.effects.add(LbrSave(cpu.index, "vmx", vcpu, self.model.depth))
         image = cpu.lbr.store()
         self.count("msr-load", self.model.registers)
         host = vmcs.host_lbr or LbrImage()
         cpu.lbr.load(host, with_select=True)
-        self.log.add(LbrRestore(cpu.index, "vmx", "host", host, select=True))
+        self.effects.add(LbrRestore(cpu.index, "vmx", "host", host, select=True))
         return mended(self.model, image)
 
     def _run(self, cpu: Cpu, vmcs: Vmcs, ops: list[AnyOp], active: bool | None) -> Ran | Exit:
@@ -359,7 +372,7 @@ class Machine:
                 result.value = rdmsr(cpu, op.msr)
         except GeneralProtectionError:
             result.fault = True
-        self.log.add(GuestMsr(cpu.index, cpu.guest, isinstance(op, Wrmsr), op.msr, result.value, result.fault))
+        self.effects.add(GuestMsr(cpu.index, cpu.guest, isinstance(op, Wrmsr), op.msr, result.value, result.fault))
         return result
 
     def _exit(
@@ -374,8 +387,7 @@ class Machine:
         cpu.debugctl = vmcs.debugctl if vmcs.keep_debugctl else vmcs.host_debugctl
         if cpu.debugctl:
             self.count("wrmsr")
-        cpu.traced_debugctl = cpu.debugctl
-        self.log.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE, frozen))
+        self.effects.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE, frozen))
         self.pmi.leave_guest(cpu)
         return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr, frozen=frozen)
 
@@ -416,16 +428,14 @@ class Machine:
                 done.value = rdmsr(cpu, request.msr)
         except GeneralProtectionError:
             done.fault = True
-        self.log.add(HostMsr(cpu.index, "kvm", write, request.msr, done.value, done.fault, request.vcpu))
-        if request.msr == IA32_DEBUGCTL and write and not done.fault:
-            cpu.traced_debugctl = cpu.debugctl
+        self.effects.add(HostMsr(cpu.index, "kvm", write, request.msr, done.value, done.fault, request.vcpu))
         return done
 
     def store_lbr(self, cpu: Cpu, by: str, owner: str) -> LbrImage:
         """Read the whole LBR."""
         self.count("rdmsr", self.model.registers)
         self.count("lbr-save")
-        self.log.add(LbrSave(cpu.index, by, owner, self.model.depth))
+        self.effects.add(LbrSave(cpu.index, by, owner, self.model.depth))
         return cpu.lbr.store()
 
     def load_lbr(self, cpu: Cpu, by: str, owner: str, image: LbrImage, with_select: bool) -> None:
@@ -434,7 +444,7 @@ class Machine:
         self.count("lbr-restore")
         image = mended(self.model, image)
         cpu.lbr.load(image, with_select)
-        self.log.add(LbrRestore(cpu.index, by, owner, image, with_select))
+        self.effects.add(LbrRestore(cpu.index, by, owner, image, with_select))
 
 
 def _freezes(cpu: Cpu) -> bool:

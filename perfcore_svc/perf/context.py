@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from contract.canonical import At, Event, addresses
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent
 from perfcore_svc.perf.saved_lbr import SavedLbr
@@ -31,6 +33,39 @@ class Context:
     ticking: bool = False
     lbr: SavedLbr | None = None
     lbr_events: int = 0
+
+    def clone(self, events: dict[int, PerfEvent], saved: Callable[[SavedLbr | None], SavedLbr | None]) -> Context:
+        """With these events by id instead of its own, and the copies of saved LBRs that ``saved`` gives."""
+        return Context(
+            self.task,
+            [events[event.id] for event in self.pinned],
+            [events[event.id] for event in self.flexible],
+            [events[event.id] for event in self.pinned_active],
+            [events[event.id] for event in self.flexible_active],
+            self.events,
+            self.is_active,
+            self.rotate_necessary,
+            self.time,
+            self.since,
+            self.ticking,
+            saved(self.lbr),
+            self.lbr_events,
+        )
+
+    def at(self, now: int) -> int:
+        """The context's clock at ``now``."""
+        return self.time + now - self.since if self.ticking else self.time
+
+    @property
+    def idle(self) -> bool:
+        """Whether this is as good as no context."""
+        return not self.events and self.lbr is None and not self.rotate_necessary
+
+    def key(self) -> tuple[Hashable, ...]:
+        """Without its clock: the times of its events are in their keys."""
+        lists = tuple([ids(each) for each in (self.pinned, self.flexible, self.pinned_active, self.flexible_active)])
+        standing = self.events, self.is_active, self.rotate_necessary, self.ticking, self.lbr_events
+        return self.task, lists, standing, None if self.lbr is None else self.lbr.key()
 
     def groups(self, event_class: int) -> list[PerfEvent]:
         return self.pinned if event_class == PINNED else self.flexible
@@ -81,8 +116,56 @@ class PerfCpu:
     last_saved: SavedLbr | None = None
     last_log_id: int = 0
     lbr_stack: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
-    traced_lbr: bool = False
     tick_at: int = -1
+
+    def clone(
+        self,
+        contexts: dict[int, Context],
+        events: dict[int, PerfEvent],
+        saved: Callable[[SavedLbr | None], SavedLbr | None],
+    ) -> PerfCpu:
+        """``contexts``: the copy of each by the id of the object."""
+        twin = PerfCpu(self.index, contexts[id(self.ctx)])
+        twin.task_ctx = None if self.task_ctx is None else contexts[id(self.task_ctx)]
+        twin.slot, twin.slot_users, twin.on = self.slot, self.slot_users, [events[event.id] for event in self.on]
+        twin.pseudo_used, twin.active_oncpu, twin.exclusive = self.pseudo_used, self.active_oncpu, self.exclusive
+        twin.lbr_users, twin.callstack_users, twin.host_users = self.lbr_users, self.callstack_users, self.host_users
+        twin.shut_out, twin.save_select, twin.of_guest = self.shut_out, self.save_select, self.of_guest
+        twin.reset_clears_select, twin.kept_with_event = self.reset_clears_select, self.kept_with_event
+        twin.br_sel, twin.lbr_stack, twin.tick_at = self.br_sel, self.lbr_stack, self.tick_at
+        twin.parked = [(contexts[id(ctx)], events[event.id]) for ctx, event in self.parked]
+        twin.last_saved, twin.last_log_id = saved(self.last_saved), self.last_log_id
+        return twin
+
+    def key(self, owners: dict[int, Hashable]) -> tuple[Hashable, ...]:
+        """``owners`` of saved LBRs, by the id of the object."""
+        task_ctx = None if self.task_ctx is None or self.task_ctx.idle else self.task_ctx.task
+        last = self.last_saved
+        untouched = None
+        if last is not None and last.valid and last.log_id == self.last_log_id:
+            untouched = owners.get(id(last))
+        flags = self.pseudo_used, self.exclusive, self.shut_out, self.save_select, self.kept_with_event, self.of_guest
+        users = self.active_oncpu, self.lbr_users, self.callstack_users, self.host_users, self.slot_users
+        parked = tuple([(ctx.task, Event(event.id)) for ctx, event in self.parked])
+        stack = tuple([addresses(each) for each in self.lbr_stack])
+        slot = self.slot if self.slot_users else 0
+        return (
+            self.ctx.key(),
+            task_ctx,
+            slot,
+            users,
+            ids(self.on),
+            flags,
+            self.br_sel,
+            parked,
+            untouched,
+            stack,
+            At(self.tick_at),
+        )
+
+
+def ids(events: list[PerfEvent]) -> tuple[Hashable, ...]:
+    return tuple([Event(event.id) for event in events])
 
 
 __all__ = ["FLEXIBLE", "PINNED", "Context", "PerfCpu"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contract.control import Open
-from contract.design import Design, Precedence
+from contract.design import Precedence
 from contract.errors import RefusedError
 from contract.trace import EventClose, EventOpen, SampleTaken
-from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import lbr, rotation, sched, what_if
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.opening import Reservations, guest_counter, guest_event, host_event
+from perfcore_svc.perf.kernel import Kernel
+from perfcore_svc.perf.opening import guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, unthrottle
-from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS, Pmu
+from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS
 from perfcore_svc.perf.rivals import check_first_come, check_installable
 from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
@@ -25,23 +25,26 @@ MUX_INTERVAL = 4_000_000
 """Default nanoseconds between ticks of the multiplex timer: 1000 / HZ milliseconds, HZ = 250."""
 
 
-class Perf:
-    __slots__ = ("closed", "design", "events", "machine", "named", "next_id", "reservations", "state")
+def new_perf(cpus: int, rules: KernelRules, ids: int = 0) -> PerfState:
+    """No events on ``cpus`` CPUs; the first will have the id after ``ids``."""
+    made = [PerfCpu(i, Context(""), reset_clears_select=rules.reset_clears_select) for i in range(cpus)]
+    return PerfState(made, [MUX_INTERVAL] * cpus, [0] * cpus, ids + 1)
 
-    def __init__(self, machine: Machine, pmu: Pmu, rules: KernelRules, design: Design, ids: int = 0) -> None:
-        self.machine = machine
-        self.design = design
-        cpus = [PerfCpu(cpu.index, Context(""), reset_clears_select=rules.reset_clears_select) for cpu in machine.cpus]
-        self.state = PerfState(
-            machine, pmu, rules, design, cpus, mux_interval=[MUX_INTERVAL] * len(cpus), mux_phase=[0] * len(cpus)
-        )
-        machine.pmi = PmiLine(self.state)
-        self.reservations = Reservations()
-        self.events: dict[int, PerfEvent] = {}
-        self.named: dict[str, PerfEvent] = {}
-        self.next_id = ids + 1
-        # Since somebody looked: an event has gone, and others may find room.
-        self.closed = False
+
+class Perf:
+    """``state`` is all that is remembered, of which ``events``, ``named`` and ``reservations`` are parts."""
+
+    __slots__ = ("design", "effects", "events", "kernel", "machine", "named", "reservations", "state")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.machine = kernel.machine
+        self.effects = kernel.effects
+        self.design = kernel.design
+        self.state = kernel.state
+        self.events, self.named = kernel.state.events, kernel.state.named
+        self.reservations = kernel.state.reservations
+        kernel.machine.pmi = PmiLine(kernel)
 
     def host_event(self, name: str) -> PerfEvent:
         event = self.named.get(name)
@@ -65,14 +68,14 @@ class Perf:
         event stays OFF for now. Raises RefusedError with the kernel's errno."""
         leader = self.host_event(attr.group) if attr.group else None
         event = host_event(
-            self.machine.model, self.state.pmu, self.state.rules, self.reservations, self.next_id, attr, leader
+            self.machine.model, self.kernel.pmu, self.kernel.rules, self.reservations, self.state.next_id, attr, leader
         )
         self._check_first_come(event)
         check_installable(self.events.values(), event)
         self.reservations.take(event)
         losing = []
         if losers_wait:
-            losing = what_if.put_off(self.state, self._granted(), [event], what_if.install)
+            losing = what_if.put_off(self.kernel, self._granted(), [event], what_if.install)
         if losing:
             event.state = State.OFF
         self.named[attr.event] = event
@@ -81,7 +84,7 @@ class Perf:
 
     def losers(self, events: list[PerfEvent]) -> list[PerfEvent]:
         """Guests' events with a grant that lose the LBR if these are enabled now."""
-        return what_if.put_off(self.state, self._granted(), events, sched.enable)
+        return what_if.put_off(self.kernel, self._granted(), events, sched.enable)
 
     def _granted(self) -> list[PerfEvent]:
         """Guests' events with a grant, be it one that is being ended."""
@@ -93,7 +96,7 @@ class Perf:
 
     def open_guest(self, name: str, vcpu: str, task: str = "") -> PerfEvent:
         """``perf_event_create_kernel_counter`` for ``task``, or the vCPU's thread, as the design has it."""
-        event = guest_event(self.machine.model, self.state.pmu, self.next_id, name, vcpu, self.design)
+        event = guest_event(self.machine.model, self.kernel.pmu, self.state.next_id, name, vcpu, self.design)
         event.task = task or vcpu
         self._check_first_come(event)
         self.reservations.take(event)
@@ -103,7 +106,7 @@ class Perf:
     def open_counter(self, name: str, vcpu: str, number: int, levels: list[str], period: int) -> PerfEvent:
         """``perf_event_create_kernel_counter`` for a guest's counter. It succeeds where no counter is free, too."""
         config = FIXED_EVENTS[number - FIXED] if number >= FIXED else "general"
-        event = guest_counter(self.state.pmu, self.design, self.next_id, name, vcpu, config, levels, period)
+        event = guest_counter(self.kernel.pmu, self.design, self.state.next_id, name, vcpu, config, levels, period)
         self.reservations.take(event)
         self._install(event)
         return event
@@ -112,7 +115,7 @@ class Perf:
         """``perf_event_period``, ``perf_event_enable``."""
         now = counted(self.machine.cpus[event.oncpu], event) if event.state == State.ACTIVE else 0
         event.period, event.overflow_at = period, now + period
-        sched.enable(self.state, event)
+        sched.enable(self.kernel, event)
 
     def guest_count(self, event: int, vcpu: str) -> int:
         """``perf_event_read_value`` of the event that counts for a guest's counter; 0 where there is none such."""
@@ -123,13 +126,12 @@ class Perf:
         return found.count + (counted(self.machine.cpus[found.oncpu], found) - found.counted_from if on else 0)
 
     def _install(self, event: PerfEvent) -> None:
-        self.next_id += 1
+        self.state.next_id += 1
         self.events[event.id] = event
         if event.leader is not event:
             event.leader.siblings.append(event)
-        event.traced = (event.state, -1)
         wanted = event.filter
-        self.machine.log.add(
+        self.effects.add(
             EventOpen(
                 event.id,
                 event.name,
@@ -147,17 +149,17 @@ class Perf:
                 event.counts_for,
             )
         )
-        sched.install(self.state, event)
+        sched.install(self.kernel, event)
 
     def close(self, event: PerfEvent) -> None:
         """``perf_event_release_kernel``."""
-        sched.remove(self.state, event)
-        self.closed = True
+        sched.remove(self.kernel, event)
+        self.kernel.closed = True
         self.reservations.give(event)
         del self.events[event.id]
         if self.named.get(event.name) is event:
             del self.named[event.name]
-        self.machine.log.add(EventClose(event.id, event.name))
+        self.effects.add(EventClose(event.id, event.name))
 
     # Reading ---------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Perf:
         In ERROR read(2) gives end of file."""
         if event.state == State.ERROR:
             raise RefusedError(f"{event.name} is in ERROR", "EOF")
-        self.state.update_times(self.state.context_of(event), event)
+        self.kernel.update_times(self.kernel.context_of(event), event)
         count = event.count
         if event.state == State.ACTIVE:
             count += counted(self.machine.cpus[event.oncpu], event) - event.counted_from
@@ -177,26 +179,26 @@ class Perf:
         """A PMI of this event: its branch stack, newest first; None when it is not ACTIVE and so cannot overflow."""
         if event.state != State.ACTIVE or event.filter is None:
             return None
-        pc = self.state.cpus[event.oncpu]
+        pc = self.kernel.cpus[event.oncpu]
         self.machine.interrupt(self.machine.cpus[pc.index])
         was_read = lbr.lbr_read(self.machine, pc)
         from_ip, to_ip = pc.lbr_stack
-        self.machine.log.add(SampleTaken(event.id, event.name, pc.index, from_ip, to_ip, not was_read))
+        self.effects.add(SampleTaken(event.id, event.name, pc.index, from_ip, to_ip, not was_read))
         return from_ip, to_ip
 
     # Time ------------------------------------------------------------------------------------------------
 
     def advance(self, ns: int, guest_moved: Callable[[], None]) -> bool:
         """Time goes on; see ``rotation.advance``."""
-        before = self.machine.log.now
-        done = rotation.advance(self.state, before + ns, guest_moved)
-        unthrottle(self.state, before)
+        before = self.kernel.now
+        done = rotation.advance(self.kernel, before + ns, guest_moved)
+        unthrottle(self.kernel, before)
         return done
 
     def set_mux_interval(self, ns: int, cpu: int, phase: int) -> None:
         """Restart the timers of these CPUs with the new interval. The same value changes nothing (facts/perf 1.12)."""
-        for pc in self.state.cpus if cpu < 0 else [self.state.cpus[cpu]]:
-            if (self.state.mux_interval[pc.index], self.state.mux_phase[pc.index]) != (ns, phase):
-                self.state.mux_interval[pc.index], self.state.mux_phase[pc.index] = ns, phase
+        for pc in self.kernel.cpus if cpu < 0 else [self.kernel.cpus[cpu]]:
+            if (self.kernel.mux_interval[pc.index], self.kernel.mux_phase[pc.index]) != (ns, phase):
+                self.kernel.mux_interval[pc.index], self.kernel.mux_phase[pc.index] = ns, phase
                 if pc.tick_at >= 0:
-                    pc.tick_at = next_tick(self.state, pc)
+                    pc.tick_at = next_tick(self.kernel, pc)

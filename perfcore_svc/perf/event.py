@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from contract.canonical import At, Event, Grant
 from contract.errors import LocalContractError
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.saved_lbr import SavedLbr
@@ -61,7 +63,7 @@ class PerfEvent:
     in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to ``stamp``. ``grant`` is the
     one that KVM has for a guest's event (R6), ``until`` the end of its lease; ``ending`` one that the host has revoked
     and waits for. ``lost_on`` is the CPU on which an event went to ERROR, ``refused`` what it found no room for
-    when perf last tried to put it on, ``traced_refused`` the same as it was last put on record."""
+    when perf last tried to put it on."""
 
     id: int
     name: str
@@ -103,12 +105,42 @@ class PerfEvent:
     ending: int = 0
     lost_on: int = -1
     refused: str = ""
-    traced_refused: str = ""
-    traced: tuple[State, int] = (State.OFF, -1)
 
     def __post_init__(self) -> None:
         if self.leader is None:
             self.leader = self
+
+    def clone(self) -> PerfEvent:
+        """The copy still has this one's leader, siblings and saved LBR: ``PerfState.clone`` copies those."""
+        twin = PerfEvent.__new__(PerfEvent)
+        twin.id, twin.name, twin.cpu, twin.task = self.id, self.name, self.cpu, self.task
+        twin.pinned, twin.state, twin.exclusive = self.pinned, self.state, self.exclusive
+        twin.filter, twin.slot, twin.counters = self.filter, self.slot, self.counters
+        twin.pseudo, twin.listed, twin.kind = self.pseudo, self.listed, self.kind
+        twin.includes_guest, twin.guest, twin.counts_for = self.includes_guest, self.guest, self.counts_for
+        twin.levels, twin.counts_host, twin.counts_guest = self.levels, self.counts_host, self.counts_guest
+        twin.task_data, twin.whole_ring, twin.saved = self.task_data, self.whole_ring, self.saved
+        twin.leader, twin.siblings = self.leader, self.siblings
+        twin.oncpu, twin.counter, twin.period = self.oncpu, self.counter, self.period
+        twin.overflow_at, twin.interrupts, twin.ran = self.overflow_at, self.interrupts, self.ran
+        twin.enabled, twin.running, twin.stamp = self.enabled, self.running, self.stamp
+        twin.count, twin.counted_from = self.count, self.counted_from
+        twin.grant, twin.until, twin.ending = self.grant, self.until, self.ending
+        twin.lost_on, twin.refused = self.lost_on, self.refused
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """Without its clocks and counts, which ``PerfState.key`` brings up to now."""
+        attributes = (
+            *(self.name, self.cpu, self.task, self.pinned, self.exclusive, self.filter, self.slot, self.counters),
+            *(self.pseudo, self.listed, self.kind, self.includes_guest, self.guest, self.counts_for, self.levels),
+            *(self.counts_host, self.counts_guest, self.task_data, self.whole_ring, self.period),
+        )
+        saved = None if self.saved is None else self.saved.key()
+        group = Event(self.leader.id), tuple([Event(sibling.id) for sibling in self.siblings])
+        claim = Grant(self.grant), At(self.until), Grant(self.ending), self.lost_on, self.refused
+        standing = self.state, self.oncpu, self.counter, self.interrupts, self.ran
+        return Event(self.id), attributes, saved, group, standing, claim
 
     @property
     def effective_state(self) -> State:

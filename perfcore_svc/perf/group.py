@@ -12,40 +12,40 @@ from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.kernel import Kernel
 
 
-def group_sched_in(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
+def group_sched_in(kernel: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
     """Whether the group is on; else its leader knows what it found no room for."""
     members = [event for event in leader.group if event.state == State.INACTIVE]
     filter_before = pc.br_sel
     for event in members:
         if event.filter is not None:
-            lbr.lbr_add(st.machine, pc, ctx, event, shut_out=st.design.shut_out, select=st.saves_select)
-    leader.refused = _commit(st, pc, members)
+            lbr.lbr_add(kernel.machine, pc, ctx, event, shut_out=kernel.design.shut_out, select=kernel.saves_select)
+    kernel.refuse(leader, _commit(kernel, pc, members))
     if leader.refused:
         for event in members:
             if event.filter is not None:
                 lbr.lbr_del(pc, ctx, event)
-                if st.design.losing_add is LosingAdd.UNDONE:
+                if kernel.design.losing_add is LosingAdd.UNDONE:
                     pc.br_sel = filter_before
         return False
     for event in members:
+        kernel.set_state(ctx, event, State.ACTIVE)
         event.oncpu = pc.index
-        st.set_state(ctx, event, State.ACTIVE)
-        event.counted_from = counted(st.machine.cpus[pc.index], event)
+        event.counted_from = counted(kernel.machine.cpus[pc.index], event)
         event.overflow_at += event.counted_from
         pc.active_oncpu += 1
         pc.exclusive = pc.exclusive or event.exclusive
         if event.guest:
-            lbr.guest_on(st.machine, pc, event)
+            lbr.guest_on(kernel.machine, pc, event)
     return True
 
 
-def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> str:
+def _commit(kernel: Kernel, pc: PerfCpu, members: list[PerfEvent]) -> str:
     """``x86_schedule_events`` on those that are on and the newcomers: the shared LBR register, then counters. What
     there is no room for, "" if all fit."""
-    if sum(e.listed for e in pc.on) + sum(e.listed for e in members) > st.pmu.places:
+    if sum(e.listed for e in pc.on) + sum(e.listed for e in members) > kernel.pmu.places:
         return NO_PLACE
     slot, users = pc.slot, pc.slot_users
     for event in members:
@@ -55,7 +55,7 @@ def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> str:
             return NO_LBR
         slot, users = event.slot, users + 1
     pseudo = sum(e.pseudo for e in members)
-    if pseudo + pc.pseudo_used > 1 or not st.pmu.assign(pc, members):
+    if pseudo + pc.pseudo_used > 1 or not kernel.pmu.assign(pc, members):
         return NO_COUNTER
     pc.slot, pc.slot_users = slot, users
     pc.pseudo_used = pc.pseudo_used or pseudo > 0
@@ -63,16 +63,16 @@ def _commit(st: PerfState, pc: PerfCpu, members: list[PerfEvent]) -> str:
     return ""
 
 
-def group_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> None:
+def group_sched_out(kernel: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> None:
     for event in leader.group:
-        event_sched_out(st, pc, ctx, event)
+        event_sched_out(kernel, pc, ctx, event)
 
 
-def event_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
+def event_sched_out(kernel: Kernel, pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
     if event.state != State.ACTIVE:
         return
     if event.guest:
-        lbr.guest_off(st.machine, pc, event)
+        lbr.guest_off(kernel.machine, pc, event)
     if event.filter is not None:
         lbr.lbr_del(pc, ctx, event)
     if event.slot is not None:
@@ -81,12 +81,12 @@ def event_sched_out(st: PerfState, pc: PerfCpu, ctx: Context, event: PerfEvent) 
         pc.pseudo_used = False
     pc.on.remove(event)
     event.counter = -1
-    now = counted(st.machine.cpus[pc.index], event)
+    now = counted(kernel.machine.cpus[pc.index], event)
     event.count += now - event.counted_from
     # One that was throttled has counted past its overflow: it starts its period anew.
     event.overflow_at = event.overflow_at - now if event.overflow_at > now else event.period
     event.interrupts = 0
-    st.set_state(ctx, event, State.INACTIVE)
+    kernel.set_state(ctx, event, State.INACTIVE)
     event.oncpu, event.ran = -1, True
     pc.active_oncpu -= 1
     if event.exclusive or not pc.active_oncpu:

@@ -10,13 +10,13 @@ from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent
 from perfcore_svc.perf.group import group_sched_in, group_sched_out
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.kernel import Kernel
 
 
-def make_way(st: PerfState, pc: PerfCpu) -> None:
+def make_way(kernel: Kernel, pc: PerfCpu) -> None:
     """``perf_load_guest_context``: every event of the core PMU goes off while a guest runs here."""
     for ctx in _contexts(pc):
-        st.stop_clock(ctx)
+        kernel.stop_clock(ctx)
     pc.parked = [
         (ctx, leader)
         for event_class in (PINNED, FLEXIBLE)
@@ -24,21 +24,21 @@ def make_way(st: PerfState, pc: PerfCpu) -> None:
         for leader in ctx.active(event_class)
         if _of_core_pmu(leader)
     ]
-    lbr.disable_all(st.machine, pc)
+    before = lbr.disable_all(kernel.machine, pc)
     for ctx, leader in pc.parked:
-        group_sched_out(st, pc, ctx, leader)
-    lbr.enable_all(st.machine, pc)
+        group_sched_out(kernel, pc, ctx, leader)
+    lbr.enable_all(kernel.machine, pc, before)
 
 
-def take_back(st: PerfState, pc: PerfCpu) -> None:
+def take_back(kernel: Kernel, pc: PerfCpu) -> None:
     """``perf_put_guest_context``. Nobody was scheduled meanwhile, so that all find their places free."""
     for ctx in _contexts(pc):
-        st.start_clock(ctx)
-    lbr.disable_all(st.machine, pc)
+        kernel.start_clock(ctx)
+    before = lbr.disable_all(kernel.machine, pc)
     for ctx, leader in pc.parked:
-        group_sched_in(st, pc, ctx, leader)
+        group_sched_in(kernel, pc, ctx, leader)
     pc.parked.clear()
-    lbr.enable_all(st.machine, pc)
+    lbr.enable_all(kernel.machine, pc, before)
 
 
 def _contexts(pc: PerfCpu) -> list[Context]:

@@ -95,19 +95,27 @@ def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
     clears = pc.reset_clears_select and pc.save_select
     if clears:
         cpu.lbr.select = 0
-    machine.log.add(LbrReset(pc.index, why, clears))
+    machine.effects.add(LbrReset(pc.index, why, clears))
 
 
-def disable_all(machine: Machine, pc: PerfCpu) -> None:
-    if pc.host_users and not pc.shut_out:
-        _write_debugctl(machine, machine.cpus[pc.index], 0)
+Standing = tuple[bool, int]
+"""Whether the LBR is on for the host's events, and DEBUGCTL."""
 
 
-def enable_all(machine: Machine, pc: PerfCpu) -> None:
+def disable_all(machine: Machine, pc: PerfCpu) -> Standing:
+    """How it was before, for ``enable_all``."""
+    cpu = machine.cpus[pc.index]
+    on, debugctl = pc.host_users > 0 and not pc.shut_out, cpu.debugctl
+    if on:
+        _write_debugctl(machine, cpu, 0)
+    return on, debugctl
+
+
+def enable_all(machine: Machine, pc: PerfCpu, before: Standing) -> None:
     """Turn the LBR on for the host's events, unless there are none or a guest's event shuts the host out."""
     cpu = machine.cpus[pc.index]
     select = cpu.lbr.select
-    on = bool(pc.host_users) and not pc.shut_out
+    on = pc.host_users > 0 and not pc.shut_out
     if on:
         freeze = DEBUGCTL_FREEZE_LBRS_ON_PMI
         if machine.model.has_select:
@@ -116,10 +124,8 @@ def enable_all(machine: Machine, pc: PerfCpu) -> None:
             if cpu.lbr.select & SELECT_CALL_STACK:
                 freeze = 0
         _write_debugctl(machine, cpu, DEBUGCTL_LBR | freeze)
-    if on != pc.traced_lbr or cpu.debugctl != cpu.traced_debugctl or cpu.lbr.select != select:
-        pc.traced_lbr = on
-        cpu.traced_debugctl = cpu.debugctl
-        machine.log.add(HostLbr(pc.index, on, cpu.debugctl, cpu.lbr.select))
+    if (on, cpu.debugctl) != before or cpu.lbr.select != select:
+        machine.effects.add(HostLbr(pc.index, on, cpu.debugctl, cpu.lbr.select))
 
 
 def _write_debugctl(machine: Machine, cpu: Cpu, bits: int) -> None:
@@ -178,7 +184,7 @@ def guest_on(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
         machine.cpus[pc.index].lbr.load(nothing, with_select=True)
         machine.count("wrmsr", machine.model.registers)
         machine.count("lbr-reset")
-        machine.log.add(LbrRestore(pc.index, "perf", event.guest, nothing, True))
+        machine.effects.add(LbrRestore(pc.index, "perf", event.guest, nothing, True))
 
 
 def _save(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None:
@@ -199,7 +205,7 @@ def _save(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None:
     per_entry = 3 if machine.model.info_base else 2
     machine.count("rdmsr", 1 + per_entry * ages + (ages < len(order)) + pc.save_select)
     machine.count("lbr-save")
-    machine.log.add(LbrSave(pc.index, "perf", owner, ages))
+    machine.effects.add(LbrSave(pc.index, "perf", owner, ages))
 
 
 def _untouched(machine: Machine, pc: PerfCpu, saved: SavedLbr) -> bool:
@@ -223,7 +229,7 @@ def _restore(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None
     lbr.load(image, pc.save_select)
     machine.count("wrmsr", machine.model.entry_registers + 1 + pc.save_select)
     machine.count("lbr-restore")
-    machine.log.add(LbrRestore(pc.index, "perf", owner, image, pc.save_select))
+    machine.effects.add(LbrRestore(pc.index, "perf", owner, image, pc.save_select))
 
 
 # PMI -----------------------------------------------------------------------------------------------------

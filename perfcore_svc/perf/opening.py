@@ -8,8 +8,6 @@ PMU in one place. Contention with other groups is not checked: an open succeeds 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from contract.control import Open
 from contract.design import Admission, Design, HostEvents, Save, Takes
 from contract.errors import RefusedError
@@ -17,76 +15,13 @@ from contract.x86 import PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import branch_filter
 from perfcore_svc.perf.event import TRACERS, PerfEvent, State
 from perfcore_svc.perf.pmu import FIXED_EVENTS, Pmu
+from perfcore_svc.perf.reservations import Reservations
 from perfcore_svc.perf.rules import KernelRules
 
 CONFIGS = ("general", *FIXED_EVENTS, *TRACERS)
 """The events that can be counted or traced."""
 PRIVATE_SLOT = 1 << 62
 """Linux-only bit that keeps a guest's slot value from ever equalling a host's (``LBR_VCPU`` of v8)."""
-
-
-class MediatedError(RefusedError):
-    """EOPNOTSUPP for the sake of VMs with a mediated vPMU."""
-
-    def __init__(self) -> None:
-        super().__init__("an event that counts guests while a mediated VM exists", "EOPNOTSUPP")
-        self.holder = "a mediated VM"
-
-
-@dataclass(slots=True)
-class Reservations:
-    """Machine-wide counts that opens check (facts/perf 2.4, 4.1). They count existence, not being on."""
-
-    exclusive: dict[str, int] = field(default_factory=dict)
-    exclusive_pmus: dict[str, int] = field(default_factory=dict)
-    """By tracer: how many task events it has, or, negative, how many CPU events (``pmu->exclusive_cnt``)."""
-    include_guest: int = 0
-    mediated_vms: int = 0
-
-    def check_exclusive(self, kind: str) -> None:
-        """``x86_add_exclusive``, which the driver asks before it looks at the group."""
-        if kind and any(count for other, count in self.exclusive.items() if other != kind):
-            raise RefusedError(f"{kind} while another of lbr, bts, pt is open", "EBUSY")
-
-    def take(self, event: PerfEvent) -> None:
-        """Count an event that is otherwise fit to be opened."""
-        self.check_exclusive(event.kind)
-        step = _exclusive_step(event)
-        if step * self.exclusive_pmus.get(event.kind, 0) < 0:
-            raise RefusedError(f"{event.kind} is in use by {'CPU' if step > 0 else 'task'} events", "EBUSY")
-        if event.includes_guest:
-            if self.mediated_vms:
-                raise MediatedError
-            self.include_guest += 1
-        if event.kind:
-            self.exclusive[event.kind] = self.exclusive.get(event.kind, 0) + 1
-        if step:
-            self.exclusive_pmus[event.kind] = self.exclusive_pmus.get(event.kind, 0) + step
-
-    def give(self, event: PerfEvent) -> None:
-        if event.kind:
-            self.exclusive[event.kind] -= 1
-        if step := _exclusive_step(event):
-            self.exclusive_pmus[event.kind] -= step
-        if event.includes_guest:
-            self.include_guest -= 1
-
-    def mediate(self) -> None:
-        """``perf_create_mediated_pmu``."""
-        if not self.mediated_vms and self.include_guest:
-            raise RefusedError("events that count guests are open", "EBUSY")
-        self.mediated_vms += 1
-
-    def unmediate(self) -> None:
-        """``perf_release_mediated_pmu``."""
-        if not self.mediated_vms:
-            raise RefusedError("no mediated VM", "EINVAL")
-        self.mediated_vms -= 1
-
-
-def _exclusive_step(event: PerfEvent) -> int:
-    """``exclusive_event_init``: a PMU with PERF_PMU_CAP_EXCLUSIVE has task events (1) or CPU events (-1), not both."""
-    return (1 if event.task else -1) if event.kind in TRACERS else 0
 
 
 def host_event(

@@ -21,11 +21,11 @@ from perfcore_svc.perf import lbr
 from perfcore_svc.perf.counting import counted, counts_here
 from perfcore_svc.perf.event import TRACERS, PerfEvent
 from perfcore_svc.perf.guest_context import make_way, take_back
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.kernel import Kernel
+from perfcore_svc.perf.state import JIFFY
 
 SAMPLES_PER_TICK = 400
 """Overflows of one event in one jiffy, after which it is throttled until the next (``max_samples_per_tick``)."""
-JIFFY = 4_000_000
 HANDLER_BRANCHES = 2
 """Kernel calls from the interrupt to the point where the handler reads the LBR."""
 
@@ -34,7 +34,7 @@ HANDLER_BRANCHES = 2
 class PmiLine:
     """What the silicon asks of perf: when the next overflow is due, to take it, and to make way for a guest."""
 
-    state: PerfState
+    kernel: Kernel
 
     def room(self, cpu: Cpu, privilege: str) -> int:
         """Branches of this level until the next overflow on this CPU, in the mode it is in."""
@@ -43,50 +43,50 @@ class PmiLine:
 
     def enter_guest(self, cpu: Cpu) -> None:
         """Host LBR events make way for the guest, in the design that has them do so."""
-        if self.state.design.host_events is HostEvents.SWITCHED_OUT:
-            make_way(self.state, self.state.cpus[cpu.index])
-            self.state.settle()
+        if self.kernel.design.host_events is HostEvents.SWITCHED_OUT:
+            make_way(self.kernel, self.kernel.cpus[cpu.index])
+            self.kernel.settle()
 
     def leave_guest(self, cpu: Cpu) -> None:
-        if self.state.design.host_events is HostEvents.SWITCHED_OUT:
-            take_back(self.state, self.state.cpus[cpu.index])
-            self.state.settle()
+        if self.kernel.design.host_events is HostEvents.SWITCHED_OUT:
+            take_back(self.kernel, self.kernel.cpus[cpu.index])
+            self.kernel.settle()
 
     def overflow(self, cpu: Cpu, frozen: bool) -> None:
         """The interrupt, on a CPU in host mode."""
-        pc = self.state.cpus[cpu.index]
+        pc = self.kernel.cpus[cpu.index]
         over = [e for e in self._periodic(cpu) if counted(cpu, e) >= e.overflow_at]
-        machine = self.state.machine
+        machine = self.kernel.machine
         recording = bool(cpu.debugctl & DEBUGCTL_LBR) and not frozen
         first, recorded = machine.handler_branches(cpu, HANDLER_BRANCHES, recording)
-        machine.log.add(Pmi(cpu.index, [e.name for e in over], frozen, first, HANDLER_BRANCHES, recorded))
+        machine.effects.add(Pmi(cpu.index, [e.name for e in over], frozen, first, HANDLER_BRANCHES, recorded))
         was_read = lbr.lbr_read(machine, pc)
         for event in over:
             event.overflow_at += event.period
             event.interrupts += 1
             if event.interrupts == SAMPLES_PER_TICK:
-                machine.log.add(Throttle(event.id, event.name, cpu.index, on=True))
+                machine.effects.add(Throttle(event.id, event.name, cpu.index, on=True))
             if event.counts_for:
-                self.state.overflows.append((event, cpu.index))
+                self.kernel.overflows.append((event, cpu.index))
                 continue
             from_ip, to_ip = pc.lbr_stack if event.filter is not None else ([], [])
             stale = event.filter is not None and not was_read
-            machine.log.add(SampleTaken(event.id, event.name, cpu.index, from_ip, to_ip, stale, overflow=True))
+            machine.effects.add(SampleTaken(event.id, event.name, cpu.index, from_ip, to_ip, stale, overflow=True))
 
     def _periodic(self, cpu: Cpu) -> list[PerfEvent]:
-        return [e for e in self.state.cpus[cpu.index].on if _overflows(e) and e.interrupts < SAMPLES_PER_TICK]
+        return [e for e in self.kernel.cpus[cpu.index].on if _overflows(e) and e.interrupts < SAMPLES_PER_TICK]
 
 
-def unthrottle(st: PerfState, before: int) -> None:
+def unthrottle(kernel: Kernel, before: int) -> None:
     """Time has gone on since ``before``: with a new jiffy throttled events may overflow again
     (``perf_adjust_freq_unthr_context``)."""
-    if st.now // JIFFY == before // JIFFY:
+    if kernel.now // JIFFY == before // JIFFY:
         return
-    for pc in st.cpus:
+    for pc in kernel.cpus:
         for event in filter(_overflows, pc.on):
             if event.interrupts >= SAMPLES_PER_TICK:
-                event.overflow_at = counted(st.machine.cpus[pc.index], event) + event.period
-                st.machine.log.add(Throttle(event.id, event.name, pc.index, on=False))
+                event.overflow_at = counted(kernel.machine.cpus[pc.index], event) + event.period
+                kernel.machine.effects.add(Throttle(event.id, event.name, pc.index, on=False))
             event.interrupts = 0
 
 

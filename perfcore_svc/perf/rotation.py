@@ -8,58 +8,58 @@ from itertools import count
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PerfEvent
+from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.perf.rules import RotationRule
-from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import ctx_sched_out, next_tick, sched_in
 
 TICKS_AT_ONCE = 2000
 """Ticks that one command fires: some 0.1 s of work."""
 
 
-def advance(st: PerfState, until: int, guest_moved: Callable[[], None]) -> bool:
+def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool:
     """Let virtual time go on to ``until`` nanoseconds, firing the timers on the way in the order of time, then of
     CPU. ``guest_moved`` is called right after a tick that took a guest's event off or put one on. False where it stops
     before ``until``: TICKS_AT_ONCE have fired, and all others of that moment."""
     for tick in count():
-        due = [pc for pc in st.cpus if 0 <= pc.tick_at <= until]
+        due = [pc for pc in kernel.cpus if 0 <= pc.tick_at <= until]
         if not due:
             break
         pc = min(due, key=lambda c: (c.tick_at, c.index))
-        if tick >= TICKS_AT_ONCE and pc.tick_at > st.machine.log.now:
+        if tick >= TICKS_AT_ONCE and pc.tick_at > kernel.clock.now:
             return False
-        st.machine.log.now = pc.tick_at
-        st.machine.interrupt(st.machine.cpus[pc.index])
-        pc.tick_at = next_tick(st, pc) if rotate_context(st, pc) else -1
-        if any(event.guest for event in st.changed.values()):
+        kernel.clock.now = pc.tick_at
+        kernel.machine.interrupt(kernel.machine.cpus[pc.index])
+        pc.tick_at = next_tick(kernel, pc) if rotate_context(kernel, pc) else -1
+        if any(event.guest for event, _ in kernel.changed.values()):
             guest_moved()
-    st.machine.log.now = until
+    kernel.clock.now = until
     return True
 
 
-def rotate_context(st: PerfState, pc: PerfCpu) -> bool:
+def rotate_context(kernel: Kernel, pc: PerfCpu) -> bool:
     """``perf_rotate_context``: False if nobody waits, and the timer stops."""
     task_ctx = pc.task_ctx if pc.task_ctx is not None and pc.task_ctx.rotate_necessary else None
     cpu_rotates = pc.ctx.rotate_necessary
     if not cpu_rotates and task_ctx is None:
         return False
-    lbr.disable_all(st.machine, pc)
-    task_event = _to_rotate(st, pc, task_ctx) if task_ctx is not None else None
-    cpu_event = _to_rotate(st, pc, pc.ctx) if cpu_rotates else None
+    before = lbr.disable_all(kernel.machine, pc)
+    task_event = _to_rotate(kernel, pc, task_ctx) if task_ctx is not None else None
+    cpu_event = _to_rotate(kernel, pc, pc.ctx) if cpu_rotates else None
     if pc.task_ctx is not None and (task_event is not None or cpu_event is not None):
-        ctx_sched_out(st, pc, pc.task_ctx, FLEXIBLE)
+        ctx_sched_out(kernel, pc, pc.task_ctx, FLEXIBLE)
     if cpu_event is not None:
-        ctx_sched_out(st, pc, pc.ctx, FLEXIBLE)
+        ctx_sched_out(kernel, pc, pc.ctx, FLEXIBLE)
         pc.ctx.to_tail(cpu_event)
     if task_event is not None and task_ctx is not None:
         task_ctx.to_tail(task_event)
-    sched_in(st, pc)
-    lbr.enable_all(st.machine, pc)
+    sched_in(kernel, pc)
+    lbr.enable_all(kernel.machine, pc, before)
     return True
 
 
-def _to_rotate(st: PerfState, pc: PerfCpu, ctx: Context) -> PerfEvent | None:
+def _to_rotate(kernel: Kernel, pc: PerfCpu, ctx: Context) -> PerfEvent | None:
     """``ctx_first_active``, since v5.5 ``ctx_event_to_rotate``."""
-    if st.rules.rotation is RotationRule.FIRST_ACTIVE:
+    if kernel.rules.rotation is RotationRule.FIRST_ACTIVE:
         return ctx.flexible_active[0] if ctx.flexible_active else None
     ctx.rotate_necessary = False
     if ctx.flexible_active:

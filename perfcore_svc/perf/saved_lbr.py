@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from contract.canonical import addresses
 
 
 @dataclass(slots=True, eq=False)
 class SavedLbr:
     """A task's saved LBR (``struct x86_perf_task_context``), or a guest's: entries newest first, ``valid`` if there is
-    a copy. ``whole``: of the whole ring, which is always put back."""
+    a copy. The lists are replaced, never changed. ``whole``: of the whole ring, which is always put back."""
 
     valid: bool = False
     whole: bool = False
@@ -20,6 +23,16 @@ class SavedLbr:
     log_id: int = 0
     callstack_users: int = 0
 
-    def __deepcopy__(self, memo: dict[int, object]) -> SavedLbr:
-        """Not entry by entry: they are numbers."""
-        return replace(self, from_ip=self.from_ip[:], to_ip=self.to_ip[:], info=self.info[:])
+    def clone(self) -> SavedLbr:
+        twin = SavedLbr(self.valid, self.whole, self.tos, self.select)
+        twin.from_ip, twin.to_ip, twin.info = self.from_ip, self.to_ip, self.info
+        twin.log_id, twin.callstack_users = self.log_id, self.callstack_users
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """What was saved counts only while it is valid. Which one a CPU saved last is in the key of the CPU, and
+        ``log_id`` matters for that alone."""
+        if not self.valid:
+            return self.whole, self.callstack_users
+        entries = addresses(self.from_ip), addresses(self.to_ip), tuple(self.info)
+        return self.whole, self.callstack_users, self.tos, self.select, entries

@@ -2,111 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from contract.design import Design, SaveSelect
-from contract.trace import EventChange, EventWaits
-from perfcore_svc.machine.machine import Machine
+from contract.canonical import Event
+from perfcore_svc.machine.cpu import Silicon
 from perfcore_svc.perf.context import Context, PerfCpu
-from perfcore_svc.perf.event import PerfEvent, State, check_transition
-from perfcore_svc.perf.pmu import Pmu
-from perfcore_svc.perf.rules import KernelRules
+from perfcore_svc.perf.counting import counted
+from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.reservations import Reservations
+from perfcore_svc.perf.saved_lbr import SavedLbr
 
-_OFF = (State.INACTIVE, State.ERROR)
-"""States of an event that perf has tried to put on, without success."""
+JIFFY = 4_000_000
+"""Nanoseconds between two ticks of the scheduler clock, HZ = 250."""
 
 
 @dataclass(slots=True)
 class PerfState:
-    """``changed`` collects the events whose state a running operation touched, ``overflows`` those that count for a
-    guest and overflowed, with the CPU. ``mux_interval`` and ``mux_phase``: the
-    multiplex timer fires at phase + k * interval nanoseconds, on CPUs where it is armed."""
+    """``cpus`` by number, ``tasks``: contexts by task, ``events`` by id, those of users also in ``named``. The next
+    event is ``next_id``. ``mux_interval`` and ``mux_phase`` by CPU: the multiplex timer fires at phase + k * interval
+    nanoseconds, where it is armed."""
 
-    machine: Machine
-    pmu: Pmu
-    rules: KernelRules
-    design: Design
     cpus: list[PerfCpu]
+    mux_interval: list[int]
+    mux_phase: list[int]
+    next_id: int = 1
     tasks: dict[str, Context] = field(default_factory=dict)
-    changed: dict[int, PerfEvent] = field(default_factory=dict)
-    overflows: list[tuple[PerfEvent, int]] = field(default_factory=list)
-    mux_interval: list[int] = field(default_factory=list)
-    mux_phase: list[int] = field(default_factory=list)
+    events: dict[int, PerfEvent] = field(default_factory=dict)
+    named: dict[str, PerfEvent] = field(default_factory=dict)
+    reservations: Reservations = field(default_factory=Reservations)
 
-    @property
-    def now(self) -> int:
-        return self.machine.log.now
+    def clone(self) -> PerfState:
+        return self.copied(())[0]
 
-    @property
-    def saves_select(self) -> bool:
-        """Whether LBR_SELECT is saved with a guest's LBR, in this design on this kernel."""
-        kept = self.design.save_select is SaveSelect.SINCE_V5_16 and self.rules.select_flag_kept
-        return kept or self.design.save_select is SaveSelect.YES
+    def copied(self, more: Iterable[PerfEvent]) -> tuple[PerfState, dict[int, PerfEvent]]:
+        """A copy, and the copies of its events by id. ``more``: events that are not installed yet."""
+        twins = {event.id: event.clone() for event in (*self.events.values(), *more)}
+        copies: dict[int, SavedLbr] = {}
 
-    def context_of(self, event: PerfEvent) -> Context:
-        if not event.task:
-            return self.cpus[event.cpu].ctx
-        found = self.tasks.get(event.task)
-        if found is None:
-            found = self.tasks[event.task] = Context(event.task)
-        return found
+        def saved(lbr: SavedLbr | None) -> SavedLbr | None:
+            if lbr is None:
+                return None
+            twin = copies.get(id(lbr))
+            if twin is None:
+                twin = copies[id(lbr)] = lbr.clone()
+            return twin
 
-    def cpu_running(self, task: str) -> int:
-        """The CPU that ``task`` is on, or -1."""
-        return next((cpu.index for cpu in self.machine.cpus if task and cpu.task == task), -1)
+        for event in twins.values():
+            event.leader = twins[event.leader.id]
+            event.siblings = [twins[sibling.id] for sibling in event.siblings]
+            event.saved = saved(event.saved)
+        contexts = {id(ctx): ctx.clone(twins, saved) for ctx in self._contexts()}
+        twin = PerfState(
+            [pc.clone(contexts, twins, saved) for pc in self.cpus],
+            self.mux_interval[:],
+            self.mux_phase[:],
+            self.next_id,
+            {task: contexts[id(ctx)] for task, ctx in self.tasks.items()},
+            {number: twins[number] for number in self.events},
+            {name: twins[event.id] for name, event in self.named.items()},
+            self.reservations.clone(),
+        )
+        return twin, twins
+
+    def _contexts(self) -> list[Context]:
+        return [*(pc.ctx for pc in self.cpus), *self.tasks.values()]
+
+    def key(self, silicon: Silicon, now: int) -> tuple[Hashable, ...]:
+        """``silicon`` has the counts of branches. Without the next id, which is above all others, and without
+        ``named``, which follows from the events."""
+        owners: dict[int, Hashable] = {id(ctx.lbr): ctx.task for ctx in self.tasks.values() if ctx.lbr is not None}
+        owners |= {id(e.saved): Event(e.id) for e in self.events.values() if e.saved is not None}
+        grids = zip(self.mux_interval, self.mux_phase, strict=True)
+        timers = [(interval, (phase - now) % interval) for interval, phase in grids]
+        throttled = any(event.interrupts for event in self.events.values())
+        return (
+            tuple([pc.key(owners) for pc in self.cpus]),
+            tuple([self.tasks[task].key() for task in sorted(self.tasks) if not self.tasks[task].idle]),
+            tuple([event.key() + self._counts(event, silicon, now) for event in self.events.values()]),
+            self.reservations.key(),
+            tuple(timers),
+            now % JIFFY if throttled else 0,
+        )
+
+    def _counts(self, event: PerfEvent, silicon: Silicon, now: int) -> tuple[Hashable, ...]:
+        """What an event has counted up to now and how far its next overflow is; its times, which only users can
+        read."""
+        if event.guest:
+            return ()
+        shown = counted(silicon.cpus[event.oncpu], event) if event.state == State.ACTIVE else 0
+        count = event.count + (shown - event.counted_from if event.state == State.ACTIVE else 0)
+        left = event.overflow_at - shown if event.period else 0
+        return (count, left) if event.counts_for else (count, left, *self.times(event, now))
 
     # Clocks ----------------------------------------------------------------------------------------------
 
-    def context_time(self, ctx: Context) -> int:
-        return ctx.time + self.now - ctx.since if ctx.ticking else ctx.time
-
-    def start_clock(self, ctx: Context) -> None:
-        if not ctx.ticking:
-            ctx.ticking, ctx.since = True, self.now
-
-    def stop_clock(self, ctx: Context) -> None:
-        ctx.time = self.context_time(ctx)
-        ctx.ticking = False
-
-    def update_times(self, ctx: Context, event: PerfEvent) -> None:
-        """``perf_event_update_time``: by effective state, up to now."""
-        now = self.context_time(ctx)
+    def times(self, event: PerfEvent, now: int) -> tuple[int, int]:
+        """Enabled and running nanoseconds up to ``now`` (``perf_event_update_time``): by effective state."""
+        ctx = self.cpus[event.cpu].ctx if not event.task else self.tasks[event.task]
+        passed = ctx.at(now) - event.stamp
         state = event.effective_state
-        if state >= State.INACTIVE:
-            event.enabled += now - event.stamp
-        if state == State.ACTIVE:
-            event.running += now - event.stamp
-        event.stamp = now
-
-    def set_state(self, ctx: Context, event: PerfEvent, state: State) -> None:
-        """``perf_event_set_state``; a leader that goes off or on takes the siblings' clocks along."""
-        if event.state == state:
-            return
-        check_transition(event.name, event.state, state)
-        self.update_times(ctx, event)
-        if (event.state < 0) != (state < 0):
-            for sibling in event.siblings:
-                self.update_times(ctx, sibling)
-        event.state = state
-        self.changed[event.id] = event
-
-    # What others get to know -----------------------------------------------------------------------------
-
-    def settle(self) -> list[tuple[PerfEvent, State, int]]:
-        """Put the net state changes since the last call on record; each with the state and CPU it had before."""
-        changes = []
-        for event in self.changed.values():
-            old, old_cpu = event.traced
-            if event.state == State.EXIT:
-                continue
-            if (event.state, event.oncpu) != event.traced:
-                event.traced = (event.state, event.oncpu)
-                cpu = event.oncpu if event.oncpu >= 0 else old_cpu
-                why = event.traced_refused = event.refused if event.state == State.ERROR else ""
-                self.machine.log.add(EventChange(event.id, event.name, old.name, event.state.name, cpu, why))
-                changes.append((event, old, old_cpu))
-            if event.state in _OFF and event.refused != event.traced_refused and event.waits_for_lbr:
-                event.traced_refused = event.refused
-                self.machine.log.add(EventWaits(event.id, event.name, event.refused))
-        self.changed.clear()
-        return changes
+        enabled = event.enabled + (passed if state >= State.INACTIVE else 0)
+        return enabled, event.running + (passed if state == State.ACTIVE else 0)

@@ -7,35 +7,36 @@ beforehand by a rule would be to write the scheduler a second time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 
-from contract.trace import TraceLog
+from contract.effects import Clock, Unseen
+from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.kernel import Kernel
+from perfcore_svc.perf.pmi import PmiLine
 
 
 def put_off(
-    st: PerfState,
+    kernel: Kernel,
     watched: list[PerfEvent],
     newcomers: list[PerfEvent],
-    put_on: Callable[[PerfState, PerfEvent], None],
+    put_on: Callable[[Kernel, PerfEvent], None],
 ) -> list[PerfEvent]:
     """Those of ``watched`` that are ACTIVE and would not be after ``put_on`` of each newcomer."""
     on = [event for event in watched if event.state == State.ACTIVE]
     if not on:
         return []
-    copy, watched_there, newcomers_there = _copy(st, on, newcomers)
+    copy, watched_there, newcomers_there = _copy(kernel, on, newcomers)
     for event in newcomers_there:
         put_on(copy, event)
     return [here for here, there in zip(on, watched_there, strict=True) if there.state != State.ACTIVE]
 
 
-def would_go_on(st: PerfState, event: PerfEvent, cpu: int) -> bool:
+def would_go_on(kernel: Kernel, event: PerfEvent, cpu: int) -> bool:
     """Whether an event of a task would be ACTIVE if it were enabled now and its task ran on ``cpu``."""
-    if any(_stays_before(other, event) for other in st.cpus[cpu].on):
+    if any(_stays_before(other, event) for other in kernel.cpus[cpu].on):
         return False
-    copy, (there,), _ = _copy(st, [event], [])
+    copy, (there,), _ = _copy(kernel, [event], [])
     silicon = copy.machine.cpus[cpu]
     if silicon.task != event.task:
         copy.machine.interrupt(silicon)
@@ -53,21 +54,20 @@ def _stays_before(other: PerfEvent, event: PerfEvent) -> bool:
     return other.slot is not None and event.slot is not None and other.slot != event.slot
 
 
-def install(st: PerfState, event: PerfEvent) -> None:
+def install(kernel: Kernel, event: PerfEvent) -> None:
     """``sched.install`` of an event that its leader has not got yet."""
     if event.leader is not event:
         event.leader.siblings.append(event)
-    sched.install(st, event)
+    sched.install(kernel, event)
 
 
 def _copy(
-    st: PerfState, watched: list[PerfEvent], newcomers: list[PerfEvent]
-) -> tuple[PerfState, list[PerfEvent], list[PerfEvent]]:
-    """With a log of its own: what happens there is not on record. What never changes is not copied."""
-    machine = st.machine
-    log = TraceLog()
-    log.now = st.now
-    known: dict[int, object] = {id(machine.log): log}
-    for fixed in (machine.model, machine.passed, machine.actors, st.pmu, st.rules, st.design):
-        known[id(fixed)] = fixed
-    return deepcopy((st, watched, newcomers), known)
+    kernel: Kernel, watched: list[PerfEvent], newcomers: list[PerfEvent]
+) -> tuple[Kernel, list[PerfEvent], list[PerfEvent]]:
+    """Nobody sees what happens there. What never changes is not copied."""
+    state, twins = kernel.state.copied(newcomers)
+    silicon = kernel.machine.state.clone()
+    machine = Machine(kernel.machine.board, silicon, Unseen(Clock(kernel.now)))
+    copy = Kernel(state, machine, kernel.pmu, kernel.rules, kernel.design)
+    machine.pmi = PmiLine(copy)
+    return copy, [twins[event.id] for event in watched], [twins[event.id] for event in newcomers]

@@ -21,7 +21,7 @@ from contract.control import AnyPerfCommand, AnyResult
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import LEASE, Lease
@@ -78,7 +78,7 @@ class PerfcoreShell(Shell[HostCore]):
         self.attached: dict[str, Attachment] = {}
         self._refused = "", "", ""
 
-    def new_core(self, log: TraceLog) -> HostCore:
+    def new_core(self, log: Recorder) -> HostCore:
         return HostCore(log, self.protocol)
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:

@@ -13,7 +13,7 @@ import grpc.aio
 from contract.control import ConfigurePerf, MachineSpec
 from contract.inbox import Fate
 from contract.messages import Envelope
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from contract.wire import options
 from contract.wire.shell import Run
 from lbrlab.v1 import contract_pb2
@@ -41,7 +41,7 @@ class LiveRun(Run[HostCore]):
 
 class LiveShell(PerfcoreShell):
     def begin(self) -> None:
-        core = HostCore(TraceLog())
+        core = HostCore(Recorder())
         core.command(ConfigurePerf(MachineSpec(), DESIGNS["revoke-gp"], [], [VCPU]))
         run = LiveRun(1, core)
         run.shell = self
@@ -58,8 +58,7 @@ async def _rebuilt(requests: AsyncIterator[bytes], context: grpc.aio.ServicerCon
     async for request in requests:
         made = contract_pb2.AttachRequest.FromString(request)
         answers = [
-            {"session": e.session, "epoch": e.epoch, "seq": e.seq, "clock": e.clock, "event_created": _answer(e)}
-            for e in made.envelopes
+            {"session": e.session, "epoch": e.epoch, "seq": e.seq, "event_created": _answer(e)} for e in made.envelopes
         ]
         yield contract_pb2.AttachResponse(kvm=made.kvm, run=made.run, envelopes=answers).SerializeToString()
 

@@ -64,7 +64,7 @@ class Contract:
     async def send(self, bodies: list[AnyMessage]) -> None:
         first = self.sent + 1
         self.sent += len(bodies)
-        self.writer.put(1, [Envelope(SESSION, True, 1, n, n, body) for n, body in enumerate(bodies, first)])
+        self.writer.put(1, [Envelope(SESSION, True, 1, n, body) for n, body in enumerate(bodies, first)])
         await self.writer.flush()
 
     async def exchange(self, bodies: list[AnyMessage]) -> list[Envelope]:
@@ -96,7 +96,7 @@ def _rebuilt(call: Any) -> Trips:
 
     async def trips(bursts: int, size: int) -> None:
         for _ in range(bursts):
-            envelopes = [Envelope(SESSION, True, 1, n, n, CreateEvent(VCPU, 1)) for n in range(1, size + 1)]
+            envelopes = [Envelope(SESSION, True, 1, n, CreateEvent(VCPU, 1)) for n in range(1, size + 1)]
             frame = contract_pb2.AttachRequest(kvm=SESSION, run=1, envelopes=list(map(content, envelopes)))
             await call.write(frame.SerializeToString())
             answer = contract_pb2.AttachResponse.FromString(await call.read())
@@ -108,7 +108,7 @@ def _rebuilt(call: Any) -> Trips:
 
 def _frame(size: int) -> bytes:
     content = content_maker(Envelope, contract_pb2.Envelope)
-    envelopes = [content(Envelope(SESSION, True, 1, n, n, EnableEvent(VCPU, 1, 1))) for n in range(1, size + 1)]
+    envelopes = [content(Envelope(SESSION, True, 1, n, EnableEvent(VCPU, 1, 1))) for n in range(1, size + 1)]
     return contract_pb2.AttachRequest(kvm=SESSION, run=1, envelopes=envelopes).SerializeToString()
 
 

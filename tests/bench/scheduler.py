@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from client.oracle.compare import examine
 from contract.control import ConfigurePerf, MachineSpec, Open, RunTask
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from perfcore_svc.core import HostCore
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent, State
@@ -25,15 +25,15 @@ CASES = 150
 
 def _host(flexible: int) -> tuple[HostCore, PerfEvent]:
     """A CPU with this many flexible events, in one list, and the last of them."""
-    host = HostCore(TraceLog())
+    host = HostCore(Recorder())
     host.command(ConfigurePerf(MachineSpec(), DESIGNS["merged"], ["t", "u"], []))
     for n in range(flexible):
         host.command(Open(f"e{n}", cpu=0, disabled=n > 0))
         host.log.records.clear()
     events = list(host.perf.events.values())
     for event in events[1:-1]:
-        host.perf.state.set_state(host.perf.state.cpus[0].ctx, event, State.INACTIVE)
-    sched.enable(host.perf.state, events[-1])
+        host.perf.kernel.set_state(host.perf.kernel.cpus[0].ctx, event, State.INACTIVE)
+    sched.enable(host.perf.kernel, events[-1])
     return host, events[-1]
 
 
@@ -51,7 +51,7 @@ def _reschedule(flexible: int) -> list[float]:
     host, last = _host(flexible)
 
     def again() -> None:
-        sched._resched(host.perf.state, 0, last)
+        sched._resched(host.perf.kernel, 0, last)
         host.log.records.clear()
 
     return _seconds(max(EVENTS // flexible // 20, 3), again)

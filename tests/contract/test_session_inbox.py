@@ -7,6 +7,7 @@ import copy
 import pytest
 
 from contract.control import ConfigureKvm, MachineSpec, VmSpec
+from contract.effects import Clock, Effects
 from contract.errors import PeerContractError, RefusedError
 from contract.inbox import CAPACITY, Fate, Inbox
 from contract.messages import (
@@ -22,7 +23,7 @@ from contract.messages import (
     Welcome,
 )
 from contract.session import Session
-from contract.trace import Delivery, Discard, Send, TraceLog
+from contract.trace import Delivery, Discard, Recorder, Send
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.lbr import ask_for_event
 from perfcore_svc.core import HostCore
@@ -34,11 +35,11 @@ BODY = RegisterVcpu("v", "v")
 ANOTHER = PROTOCOL_VERSION + 1
 
 
-def pair() -> tuple[Session, Session, TraceLog]:
-    return Session("k", is_host=False), Session("k", is_host=True), TraceLog()
+def pair() -> tuple[Session, Session, Effects]:
+    return Session("k", is_host=False), Session("k", is_host=True), Effects(Clock())
 
 
-def discards(log: TraceLog) -> list[tuple[int, str]]:
+def discards(log: Recorder | Effects) -> list[tuple[int, str]]:
     return [(r.n, r.rule) for r in log.records if isinstance(r, Discard)]
 
 
@@ -46,7 +47,7 @@ def host_takes(core: HostCore, *bodies: Hello | RegisterVcpu | CreateEvent) -> l
     """One session sends all of these, the host takes each; its answers."""
     kvm = Session("k", is_host=False)
     for body in bodies:
-        envelope = kvm.wrap(body, core.log)
+        envelope = kvm.wrap(body, core.effects)
         core.inbox.put(envelope)
         core.decide(Fate.TAKE, "k", envelope.seq)
     return core.drain()
@@ -79,12 +80,13 @@ def test_R2_each_direction_counts_from_1() -> None:
     assert [(r.to_host, r.n) for r in log.records if isinstance(r, Send)] == [(e.to_host, e.seq) for e in up + down]
 
 
-def test_R2_an_envelope_carries_the_clock_of_its_record() -> None:
+def test_R2_a_message_is_an_effect_of_its_time() -> None:
     kvm, _, log = pair()
+    log.clock.now = 7
     envelope = kvm.wrap(BODY, log)
-    record = log.records[-1]
+    (record,) = log.records
     assert isinstance(record, Send)
-    assert envelope.clock == record.clock == record.seq == log.clock
+    assert (record.n, record.body, record.time) == (envelope.seq, BODY, 7)
 
 
 def test_R2_goes_on_counting_after_a_refused_hello() -> None:
@@ -103,7 +105,7 @@ def test_R3_a_doubled_message_is_discarded() -> None:
 
 def test_R3_a_doubled_hello_is_answered_once() -> None:
     core = make_host()
-    core.inbox.put(Session("k", is_host=False).wrap(Hello("k"), core.log))
+    core.inbox.put(Session("k", is_host=False).wrap(Hello("k"), core.effects))
     core.decide(Fate.DOUBLE, "k", 1)
     core.decide(Fate.TAKE, "k", 1)
     assert [type(e.body) for e in core.drain()] == [Welcome]
@@ -124,12 +126,12 @@ def test_R5_another_epoch_is_discarded(own: int, other: int) -> None:
     host = Session("k", is_host=True, epoch=own)
     assert host.accept(Session("k", is_host=False, epoch=other).wrap(BODY, log), log) is None
     assert discards(log) == [(1, "R5")]
-    assert host.taken == set()
+    assert host.newest == 0
 
 
 def test_R5_a_hello_of_a_later_epoch_is_either_answered_or_discarded() -> None:
     core = make_host()
-    core.inbox.put(Session("k", is_host=False, epoch=2).wrap(Hello("k"), core.log))
+    core.inbox.put(Session("k", is_host=False, epoch=2).wrap(Hello("k"), core.effects))
     core.decide(Fate.TAKE, "k", 1)
     assert bool(core.drain()) != bool(discards(core.log))
 
@@ -155,7 +157,7 @@ def test_R6_the_threads_own_switches_do_not_end_a_grant() -> None:
 
 
 def test_R6_news_of_an_older_grant_is_ignored() -> None:
-    core = KvmCore(TraceLog())
+    core = KvmCore(Recorder())
     command = ConfigureKvm("k", MachineSpec(), REVOKE_GP, [VmSpec("vm")])
     with pytest.raises(StopIteration):
         next(core.command(command))
@@ -163,15 +165,15 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
     ask_for_event(core.hv, vcpu)
     host = Session("k", is_host=True)
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
-        core.endpoint.take(host.wrap(body, core.log))
+        core.endpoint.take(host.wrap(body, core.effects))
         assert (vcpu.claim.grant, vcpu.claim.newest) == (5, 5)
 
 
 # Inbox ---------------------------------------------------------------------------------------------------
 
 
-def filled(count: int = 3) -> tuple[Inbox, TraceLog]:
-    inbox, log, kvm = Inbox(), TraceLog(), Session("k", is_host=False)
+def filled(count: int = 3) -> tuple[Inbox, Effects]:
+    inbox, log, kvm = Inbox(), Effects(Clock()), Session("k", is_host=False)
     for _ in range(count):
         inbox.put(kvm.wrap(BODY, log))
     log.records.clear()

@@ -8,41 +8,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
 from contract.session import RESEND, RESEND_AFTER, Session
-from contract.trace import Discard, Send, Timer, TraceLog
+from contract.trace import Discard, Send, Timer
 
 
 def body(n: int) -> RegisterVcpu:
     return RegisterVcpu(str(n), "v")
 
 
-def pair(*, repaired: bool = True) -> tuple[Session, Session, TraceLog]:
+def pair(*, repaired: bool = True) -> tuple[Session, Session, Effects]:
     return (
         Session("k", is_host=False, repaired=repaired),
         Session("k", is_host=True, repaired=repaired),
-        TraceLog(),
+        Effects(Clock()),
     )
 
 
-def sent(session: Session, log: TraceLog, count: int = 3) -> list[Envelope]:
+def sent(session: Session, log: Effects, count: int = 3) -> list[Envelope]:
     return [session.wrap(body(n), log) for n in range(1, count + 1)]
 
 
-def discards(log: TraceLog) -> list[tuple[int, str]]:
+def discards(log: Effects) -> list[tuple[int, str]]:
     return [(r.n, r.rule) for r in log.records if isinstance(r, Discard)]
 
 
-def timers(log: TraceLog) -> list[int]:
+def timers(log: Effects) -> list[int]:
     return [r.due for r in log.records if isinstance(r, Timer)]
 
 
 def received(upto: int) -> Envelope:
     """The host's acknowledgement."""
-    return Envelope("k", False, 1, 1, 0, Received(upto))
+    return Envelope("k", False, 1, 1, Received(upto))
 
 
-def acknowledged(session: Session, log: TraceLog) -> list[AnyMessage]:
+def acknowledged(session: Session, log: Effects) -> list[AnyMessage]:
     return [e.body for e in session.acknowledge(log)]
 
 
@@ -149,10 +150,10 @@ def test_an_old_received_takes_nothing_back() -> None:
 
 def test_the_first_message_that_waits_arms_the_timer() -> None:
     kvm, _, log = pair()
-    log.now = 5
+    log.clock.now = 5
     sent(kvm, log)
     assert [r for r in log.records if isinstance(r, Timer)] == [
-        Timer("k", True, RESEND, 5 + RESEND_AFTER, awaited=True, seq=2, time=5)
+        Timer("k", True, RESEND, 5 + RESEND_AFTER, awaited=True, time=5)
     ]
 
 
@@ -165,7 +166,7 @@ def test_the_hosts_timer_is_the_hosts() -> None:
 def test_sending_again_arms_it_anew() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
-    log.now = 7
+    log.clock.now = 7
     kvm.resend(log)
     assert timers(log) == [RESEND_AFTER, 7 + RESEND_AFTER]
 
@@ -181,7 +182,7 @@ def test_the_last_acknowledgement_disarms_it_and_no_earlier_one() -> None:
 
 
 @pytest.mark.parametrize("act", [Session.resend, Session.forget])
-def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[Session, TraceLog], object]) -> None:
+def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[Session, Effects], object]) -> None:
     kvm, _, log = pair()
     act(kvm, log)
     assert log.records == []

@@ -14,7 +14,7 @@ from client.drive.command_stream import CommandStream
 from client.drive.grpc_service import CONTROLS, BrokenCallError, Service
 from client.drive.pair import Pair
 from contract.control import PerfSnapshot, RunTask
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from lbrlab.v1 import drive_pb2, perf_control_pb2, trace_pb2
 from tests.designs import MERGED
 from tests.integration.story import set_up
@@ -141,7 +141,7 @@ def stub(request: pytest.FixtureRequest) -> Iterator[Stub]:
 def test_an_answer_that_does_not_come_in_time_ends_the_stream(stub: Stub) -> None:
     service = Service("perfcore", stub.address)
     with pytest.raises(BrokenCallError) as caught:
-        service.call(1, TraceLog(), RunTask("", 0), 0.2)
+        service.call(1, Recorder(), RunTask("", 0), 0.2)
     service.close()
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -150,7 +150,7 @@ def test_an_answer_that_does_not_come_in_time_ends_the_stream(stub: Stub) -> Non
 def test_an_answer_that_is_no_message_is_the_failure_of_the_service(stub: Stub) -> None:
     service = Service("perfcore", stub.address)
     with pytest.raises(BrokenCallError, match=r"these bytes are no lbrlab.v1.PerfControlServiceSnapshotResponse"):
-        service.call(1, TraceLog(), PerfSnapshot(), TIMEOUT)
+        service.call(1, Recorder(), PerfSnapshot(), TIMEOUT)
     service.close()
 
 
@@ -163,6 +163,6 @@ def test_an_answer_that_is_no_message_is_the_failure_of_the_service(stub: Stub) 
 def test_an_unknown_status_is_unknown(stub: Stub) -> None:
     service = Service("perfcore", stub.address)
     with pytest.raises(BrokenCallError) as caught:
-        service.call(1, TraceLog(), PerfSnapshot(), TIMEOUT)
+        service.call(1, Recorder(), PerfSnapshot(), TIMEOUT)
     service.close()
     assert (caught.value.code, "\x1b" in caught.value.details) == (grpc.StatusCode.UNKNOWN, False)

@@ -22,7 +22,7 @@ from contract.control import ConfigureKvm, MachineSpec, PerfSnapshot, Retire, Ru
 from contract.errors import SystemFailedError
 from contract.machine import Branch, Wrmsr
 from contract.messages import PROTOCOL_VERSION
-from contract.trace import TraceLog, canonical
+from contract.trace import Recorder, canonical
 from contract.x86 import IA32_DEBUGCTL
 from lbrlab.v1 import info_pb2
 from tests.designs import MERGED, REVOKE_GP
@@ -234,7 +234,7 @@ def test_services_of_different_versions_refuse_each_other() -> None:
         info = refused(kvm)
         reason = f"protocol {ANOTHER}, this host speaks {PROTOCOL_VERSION}"
         with pytest.raises(BrokenCallError, match=f"UNAVAILABLE: perfcore: refuses the session: {reason}"):
-            kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
+            kvm.call(1, Recorder(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
         kvm.close()
 
         assert info.link_detail == reason
@@ -287,7 +287,7 @@ def test_without_a_perf_core_kvm_says_so() -> None:
         pair.perfcore.process.wait()
         kvm = Service("kvm", pair.kvm.address)
         with pytest.raises(BrokenCallError, match=r"UNAVAILABLE: perfcore: no link to unix:.* within 0.3 s"):
-            kvm.call(1, TraceLog(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
+            kvm.call(1, Recorder(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
         info = kvm.info(5)
         kvm.close()
 

@@ -24,7 +24,7 @@ from contract.control import ConfigurePerf, MachineSpec, PerfSnapshot, RunTask, 
 from contract.inbox import Fate
 from contract.machine import Nop, StoreLbr
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from contract.wire.codec import to_proto
 from contract.wire.methods import Decide
 from lbrlab.v1 import contract_pb2, contract_pb2_grpc, machine_pb2, machine_pb2_grpc, trace_pb2
@@ -69,7 +69,7 @@ class Host:
         self.channel = grpc.insecure_channel(address)
         self.contract = contract_pb2_grpc.ContractServiceStub(self.channel)
         self.machine = machine_pb2_grpc.MachineServiceStub(self.channel)
-        self.log = TraceLog()
+        self.log = Recorder()
         self.run = 0
         self.run = self.call(ConfigurePerf(MachineSpec(), REVOKE_GP, [], [VCPU])).stamp.run
 
@@ -86,8 +86,7 @@ class Host:
 
     def frame(self, *bodies: Any, run: int | None = None, session: str = KVM, first: int = 1) -> Any:
         envelopes = [
-            to_proto(Envelope(session, True, 1, n, 0, body), contract_pb2.Envelope)
-            for n, body in enumerate(bodies, first)
+            to_proto(Envelope(session, True, 1, n, body), contract_pb2.Envelope) for n, body in enumerate(bodies, first)
         ]
         return contract_pb2.AttachRequest(kvm=KVM, run=run or self.run, envelopes=envelopes)
 

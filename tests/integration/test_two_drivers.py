@@ -14,7 +14,7 @@ from client.drive.grpc_wire import GrpcWire, Turn
 from client.drive.pair import Pair
 from contract.control import ConfigureKvm, ConfigurePerf, MachineSpec, RunTask, StepVcpu, VmSpec
 from contract.errors import RefusedError, SystemFailedError
-from contract.trace import TraceLog
+from contract.trace import Recorder
 from tests.client.cli.commands import lbrlab
 from tests.designs import MERGED
 from tests.integration.story import SESSION, VCPU, set_up
@@ -104,12 +104,12 @@ def test_a_silent_driver_goes_on_where_nobody_asks(shared: Pair) -> None:
 def test_the_service_gives_out_the_numbers(pair: Pair) -> None:
     perfcore = Service("perfcore", pair.perfcore.address)
     configure = ConfigurePerf(MachineSpec(), MERGED, [], [VCPU])
-    first = perfcore.call(0, TraceLog(), configure, 5).stamp.run
+    first = perfcore.call(0, Recorder(), configure, 5).stamp.run
     with pytest.raises(RefusedError, match="expected 0, the answer has the number"):
-        perfcore.call(first + 1, TraceLog(), configure, 5)
+        perfcore.call(first + 1, Recorder(), configure, 5)
     with pytest.raises(RefusedError, match="must be less than or equal to"):
-        perfcore.call(2**64 - 1, TraceLog(), configure, 5)
-    second = perfcore.call(0, TraceLog(), configure, 5).stamp.run
+        perfcore.call(2**64 - 1, Recorder(), configure, 5)
+    second = perfcore.call(0, Recorder(), configure, 5).stamp.run
     perfcore.release(5)
     perfcore.close()
 
@@ -123,7 +123,7 @@ def test_a_kvm_is_configured_only_by_the_driver_of_its_perf_core(pair: Pair, wir
     configure = ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")])
     for command in (configure, StepVcpu(VCPU, [])):
         with pytest.raises(BrokenCallError, match=r"another driver has begun|configured already") as caught:
-            kvm.call(number, TraceLog(), command, 5)
+            kvm.call(number, Recorder(), command, 5)
         assert caught.value.code is grpc.StatusCode.ABORTED
     kvm.close()
 

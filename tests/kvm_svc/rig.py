@@ -24,7 +24,7 @@ from contract.design import Delivery, Design
 from contract.inbox import Fate
 from contract.machine import AnyOp, AnyReply, AnyRequest, GuestValue, Rdmsr, Wrmsr
 from contract.messages import HOST, AnyMessage, Envelope, Received
-from contract.trace import AnyRecord, Send, TraceLog
+from contract.trace import AnyRecord, Recorder, Send
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.state import Vcpu
@@ -133,7 +133,7 @@ class Script:
 
     def __init__(self, design: Design, *vms: VmSpec, machine: MachineSpec | None = None) -> None:
         self.repaired = design.delivery is Delivery.REPAIRED
-        self.core = KvmCore(TraceLog())
+        self.core = KvmCore(Recorder())
         self.told = 0
         self.asked: list[AnyRequest] = []
         spec = machine or MachineSpec(depth=8)
@@ -162,7 +162,7 @@ class Script:
     def tell(self, body: AnyMessage) -> list[AnyMessage]:
         """The host's next message arrives and is taken; what KVM says to that."""
         self.told += 1
-        self.core.inbox.put(Envelope(KVM, False, 1, self.told, 0, body, self.told if self.repaired else 0))
+        self.core.inbox.put(Envelope(KVM, False, 1, self.told, body, self.told if self.repaired else 0))
         self.core.decide(Fate.TAKE, KVM, self.told)
         return self.heard()
 

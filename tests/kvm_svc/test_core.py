@@ -23,7 +23,7 @@ from contract.errors import RefusedError
 from contract.inbox import Fate
 from contract.machine import AnyOp, Branch, Exit, Nop, NotRunning, Rdmsr, Wrmsr
 from contract.messages import CreateEvent, Hello, RegisterVcpu, ReleaseEvent, SchedIn, Welcome
-from contract.trace import Access, TraceLog, VmEntry, canonical
+from contract.trace import Access, Recorder, VmEntry, canonical
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.core import KvmCore
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
@@ -44,7 +44,7 @@ def refused(rig: Rig, command: StepVcpu | SetMsr | GetMsr | StopLbr) -> str:
 
 
 def test_not_configured() -> None:
-    core = KvmCore(TraceLog())
+    core = KvmCore(Recorder())
 
     with pytest.raises(RefusedError) as error:
         next(core.command(KvmSnapshot()))
@@ -79,7 +79,7 @@ def test_bad_configuration(vms: list[VmSpec], kvm: str, machine: MachineSpec) ->
 
 
 def test_begins_with_hello_and_every_vcpu() -> None:
-    core = KvmCore(TraceLog())
+    core = KvmCore(Recorder())
     with pytest.raises(StopIteration):
         next(core.command(ConfigureKvm(KVM, MachineSpec(), MERGED, [VmSpec("vm0", 2), VmSpec("vm1")])))
 

@@ -37,7 +37,9 @@ def deliver(told: Told) -> bool:
     vcpu = told.vcpu()
     vcpu.pmu.pmi = True
     deliver_pmi(told.core.hv, vcpu)
-    return told.records(GuestPmi)[-1].frozen
+    (record,) = told.core.effects.take()
+    assert isinstance(record, GuestPmi)
+    return record.frozen
 
 
 def test_a_pmi_of_the_guests_own_counter_finds_its_lbr_frozen_already() -> None:

@@ -17,7 +17,7 @@ from contract.messages import (
     Welcome,
 )
 from contract.session import RESEND_AFTER
-from contract.trace import Discard, Timer, TraceLog
+from contract.trace import Discard, Recorder, Timer
 from kvm_svc.core import KvmCore
 from tests.designs import FENCED, REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU
@@ -29,7 +29,7 @@ class End:
     """KVM's end by itself: what lies in its inbox, what it sends."""
 
     def __init__(self) -> None:
-        self.core = KvmCore(TraceLog())
+        self.core = KvmCore(Recorder())
         self.number = 0
         self.do(ConfigureKvm(KVM, MachineSpec(depth=8), FENCED, [VmSpec("vm0")]))
 
@@ -38,7 +38,7 @@ class End:
 
     def take(self, body: AnyMessage, order: int) -> None:
         self.number += 1
-        self.core.inbox.put(Envelope(KVM, False, 1, self.number, 0, body, order))
+        self.core.inbox.put(Envelope(KVM, False, 1, self.number, body, order))
         self.core.decide(Fate.TAKE, KVM, self.number)
 
     def sent(self) -> list[tuple[AnyMessage, int]]:
@@ -121,7 +121,7 @@ def test_a_resend_timer_is_awaited_and_kvm_s_own() -> None:
 
 
 def test_a_stream_that_is_taken_as_it_comes_has_no_timer() -> None:
-    core = KvmCore(TraceLog())
+    core = KvmCore(Recorder())
     assert list(core.command(ConfigureKvm(KVM, MachineSpec(depth=8), REVOKE_GP, [VmSpec("vm0")]))) == []
     assert [envelope.order for envelope in core.drain()] == [0, 0]
     assert not any(isinstance(r, Timer) for r in core.log.records)

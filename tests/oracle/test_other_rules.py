@@ -13,7 +13,7 @@ from perfcore_svc.perf import rotation, rules, sched, walk
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, TRANSITIONS, PerfEvent, State
 from perfcore_svc.perf.group import group_sched_in
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.kernel import Kernel
 from tests.oracle.recorded import cases
 
 Patch = pytest.MonkeyPatch
@@ -36,13 +36,13 @@ def flag(patch: Patch, **flags: Any) -> None:
 
 @change("b-tp7")
 def pinned_wait_instead_of_failing(patch: Patch) -> None:
-    real = PerfState.set_state
+    real = Kernel.set_state
 
-    def set_state(st: PerfState, ctx: Context, event: PerfEvent, state: State) -> None:
+    def set_state(st: Kernel, ctx: Context, event: PerfEvent, state: State) -> None:
         if state != State.ERROR:
             real(st, ctx, event, state)
 
-    patch.setattr(PerfState, "set_state", set_state)
+    patch.setattr(Kernel, "set_state", set_state)
 
 
 @change("c-tf-4.3.2", "c-cp3-cf4")
@@ -68,7 +68,7 @@ def exclusive_needs_an_empty_cpu(patch: Patch) -> None:
 
 @change("a-mix-c01-t06-tc", "a-mix-c01-t08-tc")
 def task_flexible_before_cpu_flexible(patch: Patch) -> None:
-    def sched_in(st: PerfState, pc: PerfCpu) -> None:
+    def sched_in(st: Kernel, pc: PerfCpu) -> None:
         pc.task_ctx = st.tasks.get(st.machine.cpus[pc.index].task)
         both = (pc.ctx, pc.task_ctx)
         if pc.task_ctx is not None and pc.task_ctx.events:
@@ -84,7 +84,7 @@ def task_flexible_before_cpu_flexible(patch: Patch) -> None:
 
 @change("e-noop-ops")
 def rotation_moves_the_head_running_or_not(patch: Patch) -> None:
-    def head(st: PerfState, pc: PerfCpu, ctx: Context) -> PerfEvent | None:
+    def head(st: Kernel, pc: PerfCpu, ctx: Context) -> PerfEvent | None:
         ctx.rotate_necessary = False
         return ctx.flexible[0] if ctx.flexible else None
 
@@ -100,7 +100,7 @@ def rotation_moves_nobody_while_nobody_is_on(patch: Patch) -> None:
 def all_that_are_on_go_to_the_tail(patch: Patch) -> None:
     real = rotation._to_rotate
 
-    def last(st: PerfState, pc: PerfCpu, ctx: Context) -> PerfEvent | None:
+    def last(st: Kernel, pc: PerfCpu, ctx: Context) -> PerfEvent | None:
         first = real(st, pc, ctx)
         for leader in ctx.flexible_active[:-1]:
             ctx.to_tail(leader)
@@ -113,7 +113,7 @@ def all_that_are_on_go_to_the_tail(patch: Patch) -> None:
 def the_contexts_rotate_on_alternate_ticks(patch: Patch) -> None:
     real = rotation.rotate_context
 
-    def rotate_context(st: PerfState, pc: PerfCpu) -> bool:
+    def rotate_context(st: Kernel, pc: PerfCpu) -> bool:
         task_ctx = pc.task_ctx
         both = pc.ctx.rotate_necessary and task_ctx is not None and task_ctx.rotate_necessary
         if both and task_ctx is not None:
@@ -131,7 +131,7 @@ def the_contexts_rotate_on_alternate_ticks(patch: Patch) -> None:
 def error_ends_by_itself_when_there_is_room(patch: Patch) -> None:
     real = walk._walk
 
-    def retry(st: PerfState, pc: PerfCpu, ctx: Context, event_class: int) -> None:
+    def retry(st: Kernel, pc: PerfCpu, ctx: Context, event_class: int) -> None:
         for leader in ctx.groups(event_class):
             if leader.state == State.ERROR:
                 st.set_state(ctx, leader, State.INACTIVE)
@@ -144,7 +144,7 @@ def error_ends_by_itself_when_there_is_room(patch: Patch) -> None:
 def an_enabled_event_goes_to_the_tail(patch: Patch) -> None:
     real = sched.enable
 
-    def enable(st: PerfState, event: PerfEvent) -> None:
+    def enable(st: Kernel, event: PerfEvent) -> None:
         if event.state < State.INACTIVE and event.leader is event:
             tree = st.context_of(event).groups(event.event_class)
             tree.remove(event)
@@ -158,7 +158,7 @@ def an_enabled_event_goes_to_the_tail(patch: Patch) -> None:
 def disable_clears_error(patch: Patch) -> None:
     real = sched.disable
 
-    def disable(st: PerfState, event: PerfEvent) -> None:
+    def disable(st: Kernel, event: PerfEvent) -> None:
         real(st, event)
         st.set_state(st.context_of(event), event, State.OFF)
 
@@ -171,7 +171,7 @@ def freed_counters_are_used_at_once(patch: Patch) -> None:
     for name in ("disable", "remove"):
         real = getattr(sched, name)
 
-        def then_retry(st: PerfState, event: PerfEvent, real: Callable[..., None] = real) -> None:
+        def then_retry(st: Kernel, event: PerfEvent, real: Callable[..., None] = real) -> None:
             real(st, event)
             for pc in st.cpus:
                 for ctx in (pc.task_ctx, pc.ctx):
@@ -184,7 +184,7 @@ def freed_counters_are_used_at_once(patch: Patch) -> None:
 
 @change("e-member-toggle-cf", "e-member-toggle-tf", "e-error-group-cp")
 def a_disabled_member_still_takes_a_place(patch: Patch) -> None:
-    def full(st: PerfState, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
+    def full(st: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
         off = sum(event.state <= State.OFF for event in leader.group)
         taken = off + sum(event.state == State.INACTIVE for event in leader.group) + len(pc.on)
         return taken <= st.pmu.general and group_sched_in(st, pc, ctx, leader)
@@ -196,7 +196,7 @@ def a_disabled_member_still_takes_a_place(patch: Patch) -> None:
 def members_of_a_closed_pinned_leader_stay_pinned(patch: Patch) -> None:
     real = sched.remove
 
-    def remove(st: PerfState, event: PerfEvent) -> None:
+    def remove(st: Kernel, event: PerfEvent) -> None:
         for sibling in event.siblings:
             sibling.pinned = event.pinned
         real(st, event)

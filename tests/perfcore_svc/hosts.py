@@ -26,7 +26,7 @@ from contract.control import (
     Sample,
 )
 from contract.design import Design
-from contract.trace import AnyRecord, TraceLog
+from contract.trace import AnyRecord, Recorder
 from perfcore_svc.core import HostCore
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent
@@ -52,7 +52,7 @@ class Host(HostCore):
 
     def guest(self, vcpu: str = "v") -> PerfEvent:
         event = self.perf.open_guest(f"vlbr:{vcpu}", vcpu)
-        self.endpoint.notify()
+        self.settle()
         return event
 
     def enable(self, name: str) -> None:
@@ -60,8 +60,8 @@ class Host(HostCore):
         if event is None:
             self.do(Enable(name))
         else:
-            sched.enable(self.perf.state, event)
-            self.endpoint.notify()
+            sched.enable(self.perf.kernel, event)
+            self.settle()
 
     def disable(self, name: str) -> None:
         self.do(Disable(name))
@@ -81,14 +81,14 @@ class Host(HostCore):
         return counted.enabled, counted.running
 
     def advance(self, ns: int) -> None:
-        until = self.perf.state.now + ns
-        while self.perf.state.now < until:
-            assert self.command(Advance(until - self.perf.state.now)) in (Done(), Done(errno="EINPROGRESS"))
+        until = self.perf.kernel.now + ns
+        while self.perf.kernel.now < until:
+            assert self.command(Advance(until - self.perf.kernel.now)) in (Done(), Done(errno="EINPROGRESS"))
 
     def tick(self, times: int = 1) -> None:
         """On to the next point of the multiplex timer's grid on cpu0, as often as said; a tick due there fires."""
         for _ in range(times):
-            state = self.perf.state
+            state = self.perf.kernel
             self.advance(next_tick(state, state.cpus[0]) - state.now)
 
     def run(self, task: str, cpu: int = 0) -> None:
@@ -107,7 +107,8 @@ class Host(HostCore):
         return {e.name: letters.get(e.state.name, e.state.name) for e in self.perf.events.values()}
 
     def news(self) -> list[AnyRecord]:
-        """The records since the last call."""
+        """The records since the last call, those of parts that a test has moved by itself among them."""
+        self.log.write(self.effects.end(), self.clock.now)
         records, self.log.records = self.log.records, []
         return records
 
@@ -117,7 +118,7 @@ H = TypeVar("H", bound="Host")
 
 def make_host(**machine: Any) -> Host:
     """A host as ``set_up`` makes it."""
-    return set_up(Host(TraceLog()), **machine)
+    return set_up(Host(Recorder()), **machine)
 
 
 def set_up(

@@ -31,7 +31,7 @@ class Kvm:
         self.told()
 
     def tell(self, body: AnyMessage) -> None:
-        envelope = self.session.wrap(body, self.host.log)
+        envelope = self.session.wrap(body, self.host.effects)
         self.host.inbox.put(envelope)
         self.host.decide(Fate.TAKE, self.name, envelope.seq)
 

@@ -19,13 +19,13 @@ from tests.perfcore_svc.hosts import Host, make_host, picture
 def begin(host: Host) -> None:
     kvm = Session("k", is_host=False)
     for body in (Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1)):
-        envelope = kvm.wrap(body, host.log)
+        envelope = kvm.wrap(body, host.effects)
         host.inbox.put(envelope)
         host.decide(Fate.TAKE, "k", envelope.seq)
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
     host.open("F", "any")
     host.request(Enter("v", 0, Controls(1, True), [Branch(3)]))
-    host.inbox.put(kvm.wrap(CreateEvent("w", 2), host.log))
+    host.inbox.put(kvm.wrap(CreateEvent("w", 2), host.effects))
 
 
 def go_on(host: Host) -> list[object]:

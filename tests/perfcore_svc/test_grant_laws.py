@@ -155,7 +155,7 @@ def test_what_kvm_has_heard_is_what_is_so(design: Design, actions: list[tuple[An
         run.carry_out(n, what, *how)
         for event in run.guests():
             assert run.ear.grants[event.id] == event.grant
-            on = run.host.perf.state.cpu_running(event.task) >= 0
+            on = run.host.perf.kernel.cpu_running(event.task) >= 0
             if event.state == State.ACTIVE:
                 assert event.grant or event.ending, "who is on has a grant, or one that is being ended"
             assert not event.grant or not on or event.state == State.ACTIVE, (
@@ -170,7 +170,7 @@ def test_what_kvm_has_heard_is_what_is_so(design: Design, actions: list[tuple[An
 @given(actions=actions)
 def test_nobody_takes_the_lbr_before_kvm_has_given_it_up(design: Design, actions: list[tuple[Any, ...]]) -> None:
     run = Run(design)
-    state = run.host.perf.state
+    state = run.host.perf.kernel
     for n, (what, *how) in enumerate(actions, start=1):
         before = [(e, e.oncpu, e.grant or e.ending) for e in run.guests() if e.state == State.ACTIVE]
         run.carry_out(n, what, *how)

@@ -33,7 +33,7 @@ class Line:
         self.kvm = Session("k", is_host=False, repaired=True)
 
     def wrap(self, *bodies: AnyMessage) -> list[Envelope]:
-        return [self.kvm.wrap(body, self.host.log) for body in bodies]
+        return [self.kvm.wrap(body, self.host.effects) for body in bodies]
 
     def give(self, *envelopes: Envelope) -> None:
         for envelope in envelopes:
@@ -42,8 +42,8 @@ class Line:
 
     def told(self) -> list[AnyMessage]:
         """What has come, taken and acknowledged."""
-        taken = [self.kvm.accept(envelope, self.host.log) for envelope in self.host.drain()]
-        self.give(*self.kvm.acknowledge(self.host.log))
+        taken = [self.kvm.accept(envelope, self.host.effects) for envelope in self.host.drain()]
+        self.give(*self.kvm.acknowledge(self.host.effects))
         return [body for body in taken if body is not None]
 
     def fire(self) -> list[Envelope]:
@@ -71,7 +71,7 @@ def test_what_overtakes_is_thrown_away_until_it_comes_in_its_order() -> None:
     line.give(register)
     assert discards(line) == [("CreateEvent", "R9")]
     line.told()
-    line.give(*line.kvm.resend(line.host.log))
+    line.give(*line.kvm.resend(line.host.effects))
     assert line.host.states() == {"vlbr:v": "A"}
     assert [type(body) for body in line.told()] == [EventCreated]
 
@@ -82,7 +82,7 @@ def test_what_comes_before_hello_takes_no_place() -> None:
     line.give(register)
     assert discards(line) == [("RegisterVcpu", "R1")]
     line.give(hello)
-    line.give(*line.kvm.resend(line.host.log))
+    line.give(*line.kvm.resend(line.host.effects))
     assert [type(body) for body in line.told()] == [Welcome, SchedIn]
 
 
@@ -92,7 +92,7 @@ def test_a_doubled_request_is_carried_out_once_and_acknowledged_twice() -> None:
     line.told()
     line.give(*line.wrap(CreateEvent("v", 1)))
     line.host.drain()
-    line.give(*line.kvm.resend(line.host.log))
+    line.give(*line.kvm.resend(line.host.effects))
     assert line.host.states() == {"vlbr:v": "A"}
     assert [e.body for e in line.host.drain()] == [Received(3)]
 
@@ -104,7 +104,7 @@ def test_the_host_sends_again_what_was_lost_until_it_is_acknowledged() -> None:
     again = line.fire()
     assert [(e.order, e.body) for e in again] == [(e.order, e.body) for e in lost]
     assert not {e.seq for e in again} & {e.seq for e in lost}
-    line.give(Envelope("k", True, 1, 9, 0, Received(len(lost))))
+    line.give(Envelope("k", True, 1, 9, Received(len(lost))))
     assert line.fire() == []
 
 
@@ -126,7 +126,7 @@ def test_a_refused_session_can_acknowledge_its_refusal() -> None:
     """Else the host sends the Welcome again for ever."""
     host = make_host(design=FENCED)
     kvm = Session("k", is_host=False, repaired=True)
-    for envelope in (kvm.wrap(Hello("k", 99), host.log), Envelope("k", True, 1, 2, 0, Received(1))):
+    for envelope in (kvm.wrap(Hello("k", 99), host.effects), Envelope("k", True, 1, 2, Received(1))):
         host.inbox.put(envelope)
         host.decide(Fate.TAKE, "k", envelope.seq)
     assert host.endpoint.sessions["k"].unacknowledged == []

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from contract.control import AnyResult, Done, RunTask
+from contract.effects import Clock, Effects
 from contract.errors import PeerContractError
 from contract.inbox import Fate, Inbox
 from contract.messages import Drain, Envelope
-from contract.trace import TraceLog, Warn
+from contract.trace import Recorder, Warn
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
 from contract.wire.status import CallError
@@ -21,23 +22,25 @@ from lbrlab.v1 import trace_pb2
 COMMAND = RunTask("t0", 0)
 
 
-def note(log: TraceLog) -> None:
+def note(log: Recorder) -> None:
     log.add(Warn(vcpu="vm0/0", text="note"))
 
 
-def notes(log: TraceLog, count: int) -> None:
+def notes(log: Recorder, count: int) -> None:
     for _ in range(count):
         note(log)
 
 
 class Core:
-    def __init__(self, log: TraceLog) -> None:
+    def __init__(self, log: Recorder) -> None:
         self.log = log
         self.inbox = Inbox()
         self.outbox: list[Envelope] = []
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
-        self.inbox.decide(fate, session, n, self.log)
+        effects = Effects(Clock())
+        self.inbox.decide(fate, session, n, effects)
+        self.log.write(effects.take(), 0)
 
     def drain(self) -> list[Envelope]:
         out, self.outbox = self.outbox, []
@@ -55,7 +58,7 @@ class Echo(Shell[Core]):
         self.sent: list[Envelope] = []
         self.act: Callable[[Core], Any] = lambda core: note(core.log)
 
-    def new_core(self, log: TraceLog) -> Core:
+    def new_core(self, log: Recorder) -> Core:
         return Core(log)
 
     async def carry_out(self, run: Run[Core], command: Any, block: Block) -> AnyResult:
@@ -74,7 +77,7 @@ def stamp(run: int = 1, clock: int = 0, now: int = 0, owner: str = "me") -> trac
 
 
 def message(n: int, session: str = "kvm0") -> Envelope:
-    return Envelope(session, True, 1, n, 0, Drain())
+    return Envelope(session, True, 1, n, Drain())
 
 
 async def configured() -> Echo:

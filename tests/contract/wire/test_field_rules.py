@@ -54,7 +54,6 @@ SMALL = {
     "vcpu": contract_pb2.Envelope(register_vcpu=contract_pb2.RegisterVcpu(task="t")),
     "kvm": contract_pb2.Envelope(hello=contract_pb2.Hello()),
     "task": contract_pb2.Envelope(create_event=contract_pb2.CreateEvent(vcpu="v", task="t" * 129)),
-    "clock": contract_pb2.Envelope(clock=2**64 - 1, hello=contract_pb2.Hello(kvm="kvm0")),
 }
 
 

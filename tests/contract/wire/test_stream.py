@@ -13,7 +13,7 @@ from contract.wire.stream import BACKLOG_LIMIT, FRAME_LIMIT, FrameWriter
 
 
 def message(n: int) -> Envelope:
-    return Envelope("kvm0", True, 1, n, 0, Drain())
+    return Envelope("kvm0", True, 1, n, Drain())
 
 
 class Sink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contract.effects import Clock, Effects
 from contract.machine import (
     AnyOp,
     AnyReply,
@@ -12,9 +13,8 @@ from contract.machine import (
     Request,
     SiliconRequest,
 )
-from contract.trace import TraceLog
 from contract.x86 import lbr_model
-from perfcore_svc.machine.machine import Machine
+from perfcore_svc.machine.machine import Machine, new_board, new_silicon
 
 LBR, FREEZE, BTF, RESERVED = 1, 1 << 11, 2, 1 << 3
 FROM0 = 0x680
@@ -25,7 +25,8 @@ class Bench(Machine):
     """One machine with vCPU v on cpu0; event 7 is the ACTIVE one."""
 
     def __init__(self, lbr: str = "skylake") -> None:
-        super().__init__(lbr_model(lbr, 4), 2, ["", "t", "v", "w"], TraceLog())
+        board = new_board(lbr_model(lbr, 4), ["", "t", "v", "w"])
+        super().__init__(board, new_silicon(board, 2), Effects(Clock()))
         self.cpus[0].task = "v"
 
     def ask(self, request: Request) -> AnyReply:
@@ -44,5 +45,5 @@ def left(reply: AnyReply) -> Exit:
     return reply
 
 
-def kinds(log: TraceLog) -> list[type]:
+def kinds(log: Effects) -> list[type]:
     return [type(r) for r in log.records]

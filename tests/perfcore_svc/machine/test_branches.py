@@ -30,7 +30,7 @@ def test_debugctl_and_select_decide_what_is_recorded(debugctl: int, select: int,
     m.cpus[0].lbr.select = select
     m.enter(Branch(2, "jcc", "user"), debugctl=debugctl)
     assert len(recorded(m)) == (2 if expected else 0)
-    record = m.log.records[-1]
+    record = m.effects.records[-1]
     assert isinstance(record, Retired)
     assert (record.recorded, record.count, record.first) == (expected, 2, 0)
 
@@ -54,7 +54,7 @@ def test_provenance_tells_guest_from_host() -> None:
 def test_the_free_running_counter_counts_unrecorded_branches_too() -> None:
     m = Bench()
     m.enter(Branch(5))
-    assert (m.cpus[0].guest_kernel, m.serial) == (5, 5)
+    assert (m.cpus[0].guest_kernel, m.state.serial) == (5, 5)
 
 
 def serials(origins: Sequence[Origin | None]) -> list[tuple[str, int]]:
@@ -63,6 +63,6 @@ def serials(origins: Sequence[Origin | None]) -> list[tuple[str, int]]:
 
 def test_serial_numbers_start_anew_before_a_burst_that_would_run_over() -> None:
     m = Bench()
-    m.serial = SERIAL_LIMIT - 1
+    m.state.serial = SERIAL_LIMIT - 1
     m.enter(Branch(2, "jmp", "user"), debugctl=LBR)
     assert serials(recorded(m)) == [("jmp", 1), ("jmp", 0)]

@@ -40,7 +40,7 @@ def test_the_guests_debugctl_stays_on_in_the_host(remembered: int | None) -> Non
     m.cpus[0].debugctl = FREEZE
     exit_ = left(m.enter(Cpuid(), debugctl=LBR, keep_debugctl=True, host_debugctl=remembered))
     assert (exit_.debugctl, m.cpus[0].debugctl) == (LBR, LBR)
-    record = m.log.records[-1]
+    record = m.effects.records[-1]
     assert isinstance(record, VmExit)
     assert record.debugctl == LBR
 
@@ -82,7 +82,7 @@ def test_a_failed_check_can_turn_the_guests_lbr_off(grant: int, strip: bool, loa
     m.cpus[0].debugctl = LBR
     m.enter(debugctl=LBR | FREEZE, check=checked(grant=grant, strip=strip))
     assert m.cpus[0].debugctl == loaded
-    (entry,) = m.log.records
+    (entry,) = m.effects.records
     assert isinstance(entry, VmEntry)
     assert (entry.debugctl, entry.host_debugctl) == (loaded, LBR)
 
@@ -99,7 +99,7 @@ def test_a_check_that_refuses_changes_nothing_and_says_that_it_was_the_check() -
     reply = m.enter(Cpuid(), debugctl=LBR, lbr=LbrImage(), check=checked(grant=OLD_GRANT, refuse=True))
     assert reply == EntryRefused("the entry check", checked=True)
     assert picture(m.cpus) == before
-    assert (m.operations, m.vmcs, kinds(m.log)) == ({}, {}, [VmEntryRefused])
+    assert (m.operations, m.vmcs, kinds(m.effects)) == ({}, {}, [VmEntryRefused])
 
 
 def test_a_check_that_holds_refuses_and_strips_nothing() -> None:
@@ -147,7 +147,7 @@ def test_a_read_goes_by_the_grant_that_it_names(task: str, event: int, grant: in
     m.cpus[1 if task else 0].lbr.select = 3
     reply = m.ask(ReadMsr("v", 0, MSR_LBR_SELECT, event, task, grant))
     assert reply == MsrDone(met, 3 if met else 0)
-    assert len(m.log.records) == met
+    assert len(m.effects.records) == met
     assert m.operations == ({"rdmsr": 1} if met else {})
 
 
@@ -169,7 +169,7 @@ def test_a_look_says_whether_the_event_is_active_and_touches_nothing(event: int,
     m = Bench()
     before = picture(m.cpus)
     assert m.ask(Look("v", 0, event, grant)) == MsrDone(met)
-    assert (picture(m.cpus), m.operations, m.log.records) == (before, {}, [])
+    assert (picture(m.cpus), m.operations, m.effects.records) == (before, {}, [])
 
 
 def test_one_can_look_only_where_the_thread_is_and_in_host_mode() -> None:

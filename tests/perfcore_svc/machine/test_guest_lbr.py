@@ -110,7 +110,7 @@ def test_an_entry_without_an_lbr_switches_none_even_after_one_that_did() -> None
     left(m.enter(Cpuid(), lbr=GUEST))
     assert left(m.enter(Cpuid())).lbr is None
     assert ring(m) == HOST
-    assert [r.switched for r in m.log.records if isinstance(r, VmEntry)] == [True, False]
+    assert [r.switched for r in m.effects.records if isinstance(r, VmEntry)] == [True, False]
 
 
 Leave = Callable[[Bench], AnyReply]
@@ -136,7 +136,7 @@ LEAVING: dict[str, Leave] = {
 def test_every_way_out_takes_the_guests_lbr_out(how: str) -> None:
     m = bench(debugctl=LBR)
     assert left(LEAVING[how](m)).lbr == GUEST
-    records = [r for r in m.log.records if isinstance(r, LbrRestore)]
+    records = [r for r in m.effects.records if isinstance(r, LbrRestore)]
     assert [(r.by, r.owner, r.image, r.select) for r in records] == [
         ("vmx", "v", GUEST, True),
         ("vmx", "host", HOST, True),
@@ -146,8 +146,8 @@ def test_every_way_out_takes_the_guests_lbr_out(how: str) -> None:
 def test_the_switch_is_on_record_in_its_order() -> None:
     m = bench(debugctl=LBR)
     m.enter(Cpuid(), lbr=GUEST)
-    assert kinds(m.log) == [LbrSave, LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
-    assert [(r.by, r.owner) for r in m.log.records if isinstance(r, LbrSave)] == [("kvm", "host"), ("vmx", "v")]
+    assert kinds(m.effects) == [LbrSave, LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
+    assert [(r.by, r.owner) for r in m.effects.records if isinstance(r, LbrSave)] == [("kvm", "host"), ("vmx", "v")]
 
 
 def test_two_guests_on_two_cpus_have_two_lbrs() -> None:
@@ -216,7 +216,7 @@ def test_a_bad_image_refuses_the_entry_and_changes_nothing(image: LbrImage, reas
     before = picture(m.cpus)
     assert m.enter(Branch(1), debugctl=LBR, lbr=image) == EntryRefused(reason)
     assert picture(m.cpus) == before
-    assert (m.operations, m.vmcs, kinds(m.log)) == ({}, {}, [VmEntryRefused])
+    assert (m.operations, m.vmcs, kinds(m.effects)) == ({}, {}, [VmEntryRefused])
 
 
 @pytest.mark.parametrize(
@@ -270,4 +270,4 @@ def test_list_entries_have_a_price() -> None:
 def test_no_access_of_the_lists_is_an_access_of_software() -> None:
     m = bench()
     m.enter(Cpuid(), lbr=GUEST)
-    assert not [r for r in m.log.records if isinstance(r, HostMsr)]
+    assert not [r for r in m.effects.records if isinstance(r, HostMsr)]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from contract.effects import Clock, Effects
 from contract.lbr_ring import LbrRing
 from contract.messages import LbrImage
-from contract.trace import TraceLog
 from contract.x86 import LBR_MODELS, lbr_model
 from perfcore_svc.machine.cost import COSTS, cycles
 from perfcore_svc.machine.cpu import Vmcs
-from perfcore_svc.machine.machine import Machine
+from perfcore_svc.machine.machine import Machine, new_board, new_silicon
 
 
 def machine(name: str) -> Machine:
-    return Machine(lbr_model(name), 1, ["", "v"], TraceLog())
+    board = new_board(lbr_model(name), ["", "v"])
+    return Machine(board, new_silicon(board, 1), Effects(Clock()))
 
 
 @pytest.mark.parametrize(

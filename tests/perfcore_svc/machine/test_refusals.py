@@ -36,10 +36,10 @@ def test_a_switched_lbr_is_on_record() -> None:
     m = Bench()
     image = LbrImage(6, 3, [1, 2, 3, 4], [5, 6, 7, 8], FOUR)
     m.enter(Cpuid(), lbr=image)
-    assert kinds(m.log) == [LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
-    restores = [(r.by, r.owner, r.image, r.select) for r in m.log.records if isinstance(r, LbrRestore)]
+    assert kinds(m.effects) == [LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
+    restores = [(r.by, r.owner, r.image, r.select) for r in m.effects.records if isinstance(r, LbrRestore)]
     assert restores == [("vmx", "v", image, True), ("vmx", "host", LbrImage(), True)]
-    assert [(r.by, r.owner, r.valid) for r in m.log.records if isinstance(r, LbrSave)] == [("vmx", "v", 4)]
+    assert [(r.by, r.owner, r.valid) for r in m.effects.records if isinstance(r, LbrSave)] == [("vmx", "v", 4)]
 
 
 FOUR = [0] * 4
@@ -69,7 +69,7 @@ def test_a_malformed_image_is_not_loaded(image: LbrImage) -> None:
     before = picture(m.cpus)
     assert m.ask(LoadLbr("v", 0, image)) == NotRunning("this is no image of this LBR")
     assert picture(m.cpus) == before
-    assert (m.log.records, m.operations) == ([], {})
+    assert (m.effects.records, m.operations) == ([], {})
 
 
 def test_loading_an_image_mends_from_values_where_the_part_needs_it() -> None:

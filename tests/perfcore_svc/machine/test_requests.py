@@ -58,7 +58,9 @@ def test_a_check_can_refuse_the_entry() -> None:
     check = Check(8, when_active=True, otherwise=False, refuse=True)
     assert m.enter(Cpuid(), check=check) == EntryRefused("the entry check", checked=True)
     assert m.cpus[0].guest == ""
-    assert [(r.vcpu, r.reason) for r in m.log.records if isinstance(r, VmEntryRefused)] == [("v", "the entry check")]
+    assert [(r.vcpu, r.reason) for r in m.effects.records if isinstance(r, VmEntryRefused)] == [
+        ("v", "the entry check")
+    ]
     assert isinstance(m.enter(Cpuid(), check=Check(ACTIVE_EVENT, True, False, refuse=True)), Exit)
 
 
@@ -67,7 +69,7 @@ def test_a_check_can_strip_the_guests_lbr_bit(event: int, debugctl: int) -> None
     m = Bench()
     check = Check(event, when_active=True, otherwise=False, strip=True)
     assert left(m.enter(Cpuid(), debugctl=LBR | FREEZE, check=check)).debugctl == debugctl
-    assert [r.debugctl for r in m.log.records if isinstance(r, VmEntry)] == [debugctl]
+    assert [r.debugctl for r in m.effects.records if isinstance(r, VmEntry)] == [debugctl]
 
 
 def test_a_check_on_a_grant_fails_once_that_grant_is_over() -> None:
@@ -113,7 +115,7 @@ def test_a_look_tells_the_condition_and_touches_nothing(event: int, grant: int, 
     before = picture(m.cpus)
     assert m.ask(Look("v", 0, event, grant)) == MsrDone(met)
     assert picture(m.cpus) == before
-    assert (m.log.records, m.operations) == ([], {})
+    assert (m.effects.records, m.operations) == ([], {})
 
 
 def test_a_host_access_that_faults_says_so() -> None:
@@ -141,7 +143,7 @@ REQUESTS: list[Make] = [
 def test_requests_for_a_thread_that_is_elsewhere(make: Make, vcpu: str, cpu: int) -> None:
     m = Bench()
     assert isinstance(m.ask(make(vcpu, cpu)), NotRunning)
-    assert (m.cpus[0].lbr.tos, m.log.records, m.operations) == (0, [], {})
+    assert (m.cpus[0].lbr.tos, m.effects.records, m.operations) == (0, [], {})
 
 
 @pytest.mark.parametrize("make", [r for i, r in enumerate(REQUESTS) if i != 1])

@@ -34,7 +34,7 @@ def test_entry_loads_the_guests_debugctl() -> None:
     m.cpus[0].debugctl = BTF
     assert isinstance(m.enter(debugctl=LBR | FREEZE), Ran)
     assert m.cpus[0].debugctl == LBR | FREEZE
-    (entry,) = m.log.records
+    (entry,) = m.effects.records
     assert isinstance(entry, VmEntry)
     assert (entry.debugctl, entry.host_debugctl) == (LBR | FREEZE, BTF)
 
@@ -50,7 +50,7 @@ def test_exit_zeroes_debugctl_and_the_remembered_value_is_written_back(
     exit_ = left(m.enter(Cpuid(), debugctl=FREEZE, host_debugctl=remembered))
     assert exit_.debugctl == FREEZE, "the guest's value is saved"
     assert m.cpus[0].debugctl == after
-    record = m.log.records[-1]
+    record = m.effects.records[-1]
     assert isinstance(record, VmExit)
     assert record.debugctl == after
 
@@ -60,7 +60,7 @@ def test_what_the_guest_has_in_debugctl_can_stay_on_after_the_exit() -> None:
     m.cpus[0].debugctl = BTF
     exit_ = left(m.enter(Cpuid(), debugctl=LBR, host_debugctl=FREEZE, keep_debugctl=True))
     assert (exit_.debugctl, m.cpus[0].debugctl) == (LBR, LBR)
-    assert [r.debugctl for r in m.log.records if isinstance(r, VmExit)] == [LBR]
+    assert [r.debugctl for r in m.effects.records if isinstance(r, VmExit)] == [LBR]
 
 
 def test_entry_and_exit_leave_the_ring_alone() -> None:
@@ -70,7 +70,7 @@ def test_entry_and_exit_leave_the_ring_alone() -> None:
     exit_ = left(m.enter(Cpuid(), debugctl=LBR))
     assert m.cpus[0].lbr.store() == before
     assert exit_.lbr is None
-    assert [r.switched for r in m.log.records if isinstance(r, VmEntry)] == [False]
+    assert [r.switched for r in m.effects.records if isinstance(r, VmEntry)] == [False]
 
 
 def test_reserved_debugctl_bits_fail_the_entry() -> None:
@@ -79,7 +79,7 @@ def test_reserved_debugctl_bits_fail_the_entry() -> None:
     assert isinstance(reply, EntryRefused)
     assert "invalid-guest-state" in reply.reason
     assert m.cpus[0].guest == ""
-    assert kinds(m.log) == [VmEntryRefused]
+    assert kinds(m.effects) == [VmEntryRefused]
 
 
 # Intercept and passthrough ---------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_a_passed_through_access_meets_the_hardware() -> None:
     reply = m.enter(Wrmsr(MSR_LBR_SELECT, 5), Rdmsr(MSR_LBR_SELECT), passthrough=True)
     assert reply == Ran([GuestValue(5), GuestValue(5)])
     assert m.cpus[0].lbr.select == 5
-    assert kinds(m.log) == [VmEntry, GuestMsr, GuestMsr]
+    assert kinds(m.effects) == [VmEntry, GuestMsr, GuestMsr]
     assert "vmexit" not in m.operations
 
 
@@ -179,7 +179,7 @@ def test_the_guests_lbr_is_loaded_at_entry_and_stored_at_exit() -> None:
     exit_ = left(m.enter(*ops, passthrough=True, lbr=IMAGE))
     assert exit_.values == [GuestValue(6), GuestValue(2), GuestValue(4)]
     assert exit_.lbr == replace(IMAGE, select=6)
-    assert [r.switched for r in m.log.records if isinstance(r, VmEntry)] == [True]
+    assert [r.switched for r in m.effects.records if isinstance(r, VmEntry)] == [True]
 
 
 def test_an_lbr_that_the_host_does_not_use_is_empty_after_the_exit() -> None:
@@ -224,7 +224,7 @@ def test_a_bad_value_refuses_the_entry_before_anything_is_loaded(lbr: str, image
     before = picture(m.cpus)
     assert m.enter(Branch(1), debugctl=LBR, lbr=image) == EntryRefused(f"msr-load: {msr:#x}")
     assert picture(m.cpus) == before
-    assert (kinds(m.log), m.operations) == ([VmEntryRefused], {})
+    assert (kinds(m.effects), m.operations) == ([VmEntryRefused], {})
 
 
 def test_a_haswell_kernel_from_in_the_load_list_must_be_sign_extended() -> None:

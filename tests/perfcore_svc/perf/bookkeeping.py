@@ -17,7 +17,7 @@ def ids(events: list[PerfEvent]) -> list[int]:
 
 def check_counters(host: Host) -> None:
     """No counter is used twice, each within its event's mask; no more events than places."""
-    state = host.perf.state
+    state = host.perf.kernel
     for pc in state.cpus:
         on = active_on(host, pc.index)
         holders = [e for e in on if e.counters]
@@ -30,13 +30,13 @@ def check_counters(host: Host) -> None:
 
 def check_slot(host: Host) -> None:
     """One filter value among the users of the LBR slot, and it is the slot's."""
-    for pc in host.perf.state.cpus:
+    for pc in host.perf.kernel.cpus:
         values = {e.slot for e in active_on(host, pc.index) if e.slot is not None}
         assert values <= {pc.slot}
 
 
 def check_cpus(host: Host) -> None:
-    for pc in host.perf.state.cpus:
+    for pc in host.perf.kernel.cpus:
         on = active_on(host, pc.index)
         assert pc.active_oncpu == len(on)
         assert pc.exclusive == any(e.exclusive for e in on)
@@ -74,12 +74,12 @@ def check_groups(host: Host) -> None:
 
 
 def eligible(host: Host, event: PerfEvent) -> bool:
-    cpu = host.perf.state.cpu_running(event.task) if event.task else event.cpu
+    cpu = host.perf.kernel.cpu_running(event.task) if event.task else event.cpu
     return cpu >= 0 and event.cpu in (-1, cpu)
 
 
 def check_contexts(host: Host) -> None:
-    state = host.perf.state
+    state = host.perf.kernel
     contexts: list[tuple[Context, int]] = [(pc.ctx, pc.index) for pc in state.cpus]
     contexts += [(ctx, state.cpu_running(task)) for task, ctx in state.tasks.items()]
     for ctx, cpu in contexts:
@@ -100,7 +100,7 @@ def check_contexts(host: Host) -> None:
 
 def check_times(host: Host, gone: int) -> None:
     """``gone``: nanoseconds that closed events ran on a counter."""
-    state = host.perf.state
+    state = host.perf.kernel
     total = gone
     for event in host.perf.events.values():
         state.update_times(state.context_of(event), event)

@@ -9,7 +9,7 @@ import pytest
 
 from contract.design import Design
 from contract.kernels import KERNELS as NAMES
-from contract.trace import EventFailed, TraceLog
+from contract.trace import EventFailed, Recorder
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, picture, set_up
 
@@ -61,12 +61,12 @@ class Stage(Host):
 
     def order(self, task: str = "") -> str:
         """The flexible list of the CPU's context, or of a task's, head first."""
-        ctx = self.perf.state.tasks[task] if task else self.perf.state.cpus[0].ctx
+        ctx = self.perf.kernel.tasks[task] if task else self.perf.kernel.cpus[0].ctx
         return " ".join(event.name for event in ctx.flexible)
 
 
 def stage(kernel: str = "v5.12", *, design: Design = MERGED, running: str = "v", **machine: Any) -> Stage:
-    return set_up(Stage(TraceLog()), kernel=kernel, design=design, running=running, **machine)
+    return set_up(Stage(Recorder()), kernel=kernel, design=design, running=running, **machine)
 
 
 def crowded(kernel: str = "v5.12", cpus: int = 1, events: int = 3) -> Stage:

@@ -23,7 +23,7 @@ from contract.control import (
 )
 from contract.errors import RefusedError
 from contract.machine import StoreLbr
-from contract.trace import EventFailed, Switch, TraceLog
+from contract.trace import EventFailed, Recorder, Switch
 from perfcore_svc.core import BRANCHES_LIMIT, HostCore
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, make_host, picture
@@ -87,7 +87,7 @@ def test_a_refused_command_changes_nothing(command: AnyPerfCommand, errno: str) 
 
 
 def test_before_configure_there_is_nothing_to_ask() -> None:
-    core = HostCore(TraceLog())
+    core = HostCore(Recorder())
     for ask in (lambda: core.command(PerfSnapshot()), lambda: core.request(StoreLbr("v", 0))):
         with pytest.raises(RefusedError) as refused:
             ask()

@@ -61,9 +61,9 @@ def test_the_flag_goes_with_the_exclusive_event(kernel: str) -> None:
     host = stage(kernel)
     host.put("X", "CF plain", exclusive=True)
     host.put("F", "CF plain")
-    assert host.perf.state.cpus[0].exclusive
+    assert host.perf.kernel.cpus[0].exclusive
     host.close("X")
-    assert not host.perf.state.cpus[0].exclusive
+    assert not host.perf.kernel.cpus[0].exclusive
     assert host.now() == "I"
     host.put("G", "CF plain")
     assert host.now() == "A A"
@@ -77,9 +77,9 @@ def test_a_group_is_exclusive_by_its_leader_and_its_members_go_with_it(kernel: s
     host.put("F", "CF plain")
     assert host.now() == "A A I"
     host.disable("M")
-    assert host.perf.state.cpus[0].exclusive, "a member is not exclusive itself"
+    assert host.perf.kernel.cpus[0].exclusive, "a member is not exclusive itself"
     host.disable("X")
-    assert not host.perf.state.cpus[0].exclusive
+    assert not host.perf.kernel.cpus[0].exclusive
 
 
 @every_kernel
@@ -117,7 +117,7 @@ def test_on_v5_3_a_refused_exclusive_group_starves(event_class: str) -> None:
     host.put("a", f"{event_class} plain")
     host.put("X", f"{event_class} plain", exclusive=True)
     assert host.ticks(4) == ["a"] * 4
-    assert host.perf.state.cpus[0].tick_at == -1, "nobody was marked as waiting"
+    assert host.perf.kernel.cpus[0].tick_at == -1, "nobody was marked as waiting"
 
 
 @every_kernel

@@ -19,7 +19,7 @@ def test_the_siblings_of_a_closed_leader_stay_on_as_flexible_leaders(kernel: str
     group(host, f"{event_class} plain", "L", "M", "N")
     host.close("L")
     assert host.now() == "A A"
-    ctx = host.perf.state.context_of(host.perf.named["M"])
+    ctx = host.perf.kernel.context_of(host.perf.named["M"])
     assert [e.name for e in ctx.flexible] == [e.name for e in ctx.flexible_active] == ["M", "N"]
     assert (ctx.pinned, ctx.pinned_active) == ([], [])
     assert all(e.leader is e and not e.pinned for e in ctx.flexible)
@@ -92,7 +92,7 @@ def test_a_group_that_is_rolled_back_leaves_its_software_filter(losing_add: Losi
 
 
 def test_a_group_that_is_rolled_back_takes_no_counts() -> None:
-    pc = losing_group(LosingAdd.LEAVES_FILTER).perf.state.cpus[0]
+    pc = losing_group(LosingAdd.LEAVES_FILTER).perf.kernel.cpus[0]
     assert (pc.lbr_users, pc.host_users, pc.slot_users, pc.active_oncpu) == (1, 1, 1, 1)
 
 
@@ -106,7 +106,7 @@ def test_a_group_that_is_rolled_back_for_want_of_counters_may_reset_the_ring() -
     host.enable("L")
     assert host.now("L M N") == "I I I"
     assert host.machine.cpus[0].lbr.from_ip == [0] * 4
-    assert host.perf.state.cpus[0].lbr_users == 0
+    assert host.perf.kernel.cpus[0].lbr_users == 0
 
 
 def test_a_rolled_back_attempt_costs_no_running_time() -> None:

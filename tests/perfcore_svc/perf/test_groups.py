@@ -20,7 +20,7 @@ def test_a_group_fits_as_a_whole_or_not_at_all(kernel: str, event_class: str, ot
     host.enable("L")
     loses = "ERR I" if event_class[1] == "P" else "I I"
     assert host.now("L M") == ("A A" if others == 2 else loses)
-    assert host.perf.state.cpus[0].active_oncpu == (4 if others == 2 else 3)
+    assert host.perf.kernel.cpus[0].active_oncpu == (4 if others == 2 else 3)
 
 
 @every_kernel
@@ -99,7 +99,7 @@ def test_disabling_the_leader_takes_all_off_and_turns_only_itself_off(kernel: st
     group(host, "CF plain", "L", "M")
     host.disable("L")
     assert host.now() == "OFF I"
-    assert host.perf.state.cpus[0].ctx.flexible_active == []
+    assert host.perf.kernel.cpus[0].ctx.flexible_active == []
     host.enable("L")
     assert host.now() == "A A"
 

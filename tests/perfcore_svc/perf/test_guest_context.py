@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract.control import ConfigurePerf, Counted, MachineSpec
 from contract.machine import AnyOp, Branch, Controls, Cpuid, Enter, EntryRefused, Ran
 from contract.messages import CreateCounter, EventCreated, LbrImage
-from contract.trace import EventChange, EventFailed, HostLbr, Pmi, TraceLog, VmEntry, VmEntryRefused
+from contract.trace import EventChange, EventFailed, HostLbr, Pmi, Recorder, VmEntry, VmEntryRefused
 from tests.designs import MEDIATED, VMX_TRANSITION
 from tests.perfcore_svc.hosts import Host
 from tests.perfcore_svc.kvm import Kvm
@@ -133,7 +133,7 @@ def test_an_exclusive_group_is_exclusive_again() -> None:
     assert host.now() == "I I"
     leave(host)
     assert host.now() == "A I"
-    assert host.perf.state.cpus[0].exclusive
+    assert host.perf.kernel.cpus[0].exclusive
 
 
 def test_their_ring_and_filter_survive() -> None:
@@ -356,7 +356,7 @@ def test_an_event_that_counts_guests_is_refused(branch: list[str]) -> None:
 
 
 def test_without_guests_it_is_not() -> None:
-    host = Host(TraceLog())
+    host = Host(Recorder())
     host.do(ConfigurePerf(MachineSpec(depth=4), MEDIATED, ["t"], []))
     assert host.open("P", "any") == ""
 

@@ -347,6 +347,6 @@ def test_select_is_saved_as_the_design_says_and_the_kernel_can(kernel: str, axis
     ring(host).select = 6
     host.run("v")
     saved = axis is SaveSelect.YES or (axis is SaveSelect.SINCE_V5_16 and kernel in ("v6.16", "v7.1"))
-    assert host.perf.state.saves_select == saved
+    assert host.perf.kernel.saves_select == saved
     assert ring(host).select == (5 if saved else 6)
     assert ring(host).from_ip == KEPT.from_ip

@@ -77,7 +77,7 @@ def test_equal_filters_share_the_lbr_over_all_classes() -> None:
     for event_class in reversed(CLASSES):
         open_class(host, event_class, event_class, "any")
     assert set(host.states().values()) == {"A"}
-    assert host.perf.state.cpus[0].slot_users == 4
+    assert host.perf.kernel.cpus[0].slot_users == 4
 
 
 def test_a_branch_event_needs_a_counter_too() -> None:

@@ -140,7 +140,7 @@ class Laws(RuleBasedStateMachine):
         else:
             self.failed.discard(event.id)
             self.host.perf.close(event)
-            self.host.endpoint.notify()
+            self.host.settle()
 
     @rule(name=names, group=st.booleans())
     def enable(self, name: str, group: bool) -> None:
@@ -208,10 +208,10 @@ class Laws(RuleBasedStateMachine):
         for cpu in range(self.cpus):
             seen = []
             for _ in range(2):
-                sched._resched(self.host.perf.state, cpu, newcomer(cpu, pinned=pinned))
+                sched._resched(self.host.perf.kernel, cpu, newcomer(cpu, pinned=pinned))
                 seen.append(self.host.states())
             assert seen[0] == seen[1]
-        self.host.endpoint.notify()
+        self.host.settle()
 
     def fork(self) -> Host:
         self.host.log.records.clear()
@@ -224,13 +224,13 @@ class Laws(RuleBasedStateMachine):
         with_them, without = self.fork(), self.fork()
         theirs = [e for e in without.perf.events.values() if e.task and e.event_class == FLEXIBLE]
         for event in theirs:
-            sched.disable(without.perf.state, event)
+            sched.disable(without.perf.kernel, event)
         names = {e.name for e in theirs}
         for _ in range(3):
             sets = []
             for host in (with_them, without):
                 for cpu in range(self.cpus):
-                    sched._resched(host.perf.state, cpu, newcomer(cpu, pinned=False))
+                    sched._resched(host.perf.kernel, cpu, newcomer(cpu, pinned=False))
                 sets.append({n: s for n, s in host.states().items() if n not in names})
                 host.tick()
             assert sets[0] == sets[1]

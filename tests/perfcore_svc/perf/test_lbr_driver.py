@@ -68,7 +68,7 @@ def test_reset_spares_tos_and_the_hosts_select() -> None:
     silicon.tos, silicon.select = 3, 6
     host.open("D", "any", disabled=True)
     host.machine.cpus[0].lbr.from_ip[0] = 9
-    host.perf.state.cpus[0].save_select = False
+    host.perf.kernel.cpus[0].save_select = False
     host.enable("D")
     assert (silicon.tos, silicon.from_ip[0]) == (3, 0)
     assert [r.select for r in host.news() if isinstance(r, LbrReset)] == [False]
@@ -127,7 +127,7 @@ def test_a_losing_add_leaves_the_user_counts_as_they_were() -> None:
     host = make_host(running="t")
     host.open("P", "any", pinned=True)
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
-    pc, saved = host.perf.state.cpus[0], host.perf.state.tasks["t"].lbr
+    pc, saved = host.perf.kernel.cpus[0], host.perf.kernel.tasks["t"].lbr
     assert saved is not None
     assert (pc.lbr_users, pc.host_users, pc.slot_users, saved.callstack_users) == (1, 1, 1, 0)
 
@@ -136,7 +136,7 @@ def test_a_losing_guest_does_not_leave_the_host_shut_out() -> None:
     host = make_host(design=V8, running="v")
     host.open("P", "any", pinned=True)
     host.guest()
-    pc = host.perf.state.cpus[0]
+    pc = host.perf.kernel.cpus[0]
     assert (pc.shut_out, pc.save_select, pc.lbr_users) == (False, False, 1)
     assert host.machine.cpus[0].debugctl & LBR
 
@@ -144,11 +144,11 @@ def test_a_losing_guest_does_not_leave_the_host_shut_out() -> None:
 def test_del_goes_by_the_filter_added_last_not_by_the_events_own() -> None:
     host = make_host(running="v")
     host.guest()
-    saved = host.perf.state.tasks["v"].lbr
+    saved = host.perf.kernel.tasks["v"].lbr
     assert saved is not None
     assert saved.callstack_users == 1
     host.open("F", "any", task="v")
-    sched.remove(host.perf.state, next(e for e in host.perf.events.values() if e.guest))
+    sched.remove(host.perf.kernel, next(e for e in host.perf.events.values() if e.guest))
     assert saved.callstack_users == 1, "the filter is that of F, which is no call stack"
 
 
@@ -271,7 +271,7 @@ def test_a_shut_out_sample_has_what_another_event_of_another_task_read_after_tha
 def test_a_reset_does_not_clear_the_buffer() -> None:
     host = shut_out()
     stale = stack(host, "P")
-    lbr_reset(host.machine, host.perf.state.cpus[0], "a test")
+    lbr_reset(host.machine, host.perf.kernel.cpus[0], "a test")
     assert host.machine.cpus[0].lbr.from_ip == [0] * 4
     assert stack(host, "P") == stale != []
 
@@ -281,7 +281,7 @@ def test_a_successful_read_of_no_entries_is_the_last_one() -> None:
     host.open("P", "any", pinned=True)
     host.retire(1)
     assert stack(host, "P")
-    lbr_reset(host.machine, host.perf.state.cpus[0], "a test")
+    lbr_reset(host.machine, host.perf.kernel.cpus[0], "a test")
     assert stack(host, "P") == []
     host.retire(2)
     host.run("v")

@@ -31,7 +31,7 @@ def test_a_switch_out_without_a_stack_user_makes_the_copy_invalid() -> None:
     host.run("t")
     assert host.states() == {"A": "I", "P": "A"}
     host.run("u")
-    saved = host.perf.state.tasks["t"].lbr
+    saved = host.perf.kernel.tasks["t"].lbr
     assert saved is not None
     assert not saved.valid
     host.close("P")

@@ -81,7 +81,7 @@ def test_a_restore_uses_up_what_was_saved() -> None:
     host.retire(2, "call")
     host.run("")
     host.run("t")
-    context = host.perf.state.tasks["t"].lbr
+    context = host.perf.kernel.tasks["t"].lbr
     assert context is not None
     assert not context.valid
 
@@ -125,7 +125,7 @@ def test_a_save_stops_at_the_first_hole() -> None:
     silicon.tos = 1
     silicon.from_ip, silicon.to_ip = [10, 11, 0, 13], [20, 21, 22, 23]
     host.run("u")
-    saved = host.perf.state.tasks["t"].lbr
+    saved = host.perf.kernel.tasks["t"].lbr
     assert saved is not None
     assert (saved.from_ip, saved.to_ip, saved.tos) == ([11, 10, 13], [21, 20, 23], 1)
     host.run("t")
@@ -284,7 +284,7 @@ def test_msr_operations_of_one_call(lbr_name: str, reset: int, restore: int, sav
     host = make_host(lbr=lbr_name, depth=0, running="t")
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
     host.retire(40, "call")
-    pc, context, counted = host.perf.state.cpus[0], host.perf.state.tasks["t"], host.machine.operations
+    pc, context, counted = host.perf.kernel.cpus[0], host.perf.kernel.tasks["t"], host.machine.operations
     counted.clear()
     lbr.sched_task(host.machine, pc, context, 0, switch_in=False)
     assert counted == {"rdmsr": save, "lbr-save": 1}

@@ -64,8 +64,8 @@ def test_intervals_are_per_cpu() -> None:
     host = crowded(cpus=2)
     assert host.do(SetMuxInterval(8 * MS, cpu=1)) == ""
     host.advance(8 * MS)
-    assert (host.order(), [e.name for e in host.perf.state.cpus[1].ctx.flexible]) == ("c a b", ["b1", "c1", "a1"])
-    assert host.perf.state.mux_interval == [4 * MS, 8 * MS]
+    assert (host.order(), [e.name for e in host.perf.kernel.cpus[1].ctx.flexible]) == ("c a b", ["b1", "c1", "a1"])
+    assert host.perf.kernel.mux_interval == [4 * MS, 8 * MS]
 
 
 def test_the_phase_of_one_cpu_is_not_anothers() -> None:
@@ -97,7 +97,7 @@ def test_the_timers_of_two_cpus_fire_in_the_order_of_time() -> None:
 def test_a_new_interval_starts_no_timer() -> None:
     host = crowded(events=2)
     assert host.do(SetMuxInterval(8 * MS)) == ""
-    assert host.perf.state.cpus[0].tick_at == -1
+    assert host.perf.kernel.cpus[0].tick_at == -1
 
 
 # When it runs ----------------------------------------------------------------------------------------------
@@ -106,12 +106,12 @@ def test_a_new_interval_starts_no_timer() -> None:
 @every_kernel
 def test_the_timer_runs_only_while_somebody_waits(kernel: str) -> None:
     host = crowded(kernel, events=2)
-    assert host.perf.state.cpus[0].tick_at == -1
+    assert host.perf.kernel.cpus[0].tick_at == -1
     host.put("c", "CF plain")
-    assert host.perf.state.cpus[0].tick_at == 4 * MS
+    assert host.perf.kernel.cpus[0].tick_at == 4 * MS
     host.close("c")
     host.tick(2)
-    assert host.perf.state.cpus[0].tick_at == -1
+    assert host.perf.kernel.cpus[0].tick_at == -1
     assert host.order() in ("a b", "b a")
 
 
@@ -122,7 +122,7 @@ def test_the_timer_stops_when_the_last_event_is_gone(kernel: str) -> None:
         host.close(name)
     host.tick(3)
     if kernel != "v5.3":
-        assert host.perf.state.cpus[0].tick_at == -1
+        assert host.perf.kernel.cpus[0].tick_at == -1
 
 
 @every_kernel
@@ -130,7 +130,7 @@ def test_pinned_failures_start_no_timer(kernel: str) -> None:
     host = stage(kernel, counters=1)
     host.all_put("CP plain", "p", "q")
     assert host.now() == "A ERR"
-    assert host.perf.state.cpus[0].tick_at == -1
+    assert host.perf.kernel.cpus[0].tick_at == -1
 
 
 @every_kernel
@@ -172,9 +172,9 @@ def test_the_last_tick_that_finds_nobody_waiting_is_an_interrupt_too() -> None:
     host.close("c")
     host.tick()
     assert isinstance(host.request(Enter("v", 0, Controls(0, True), [])), Ran)
-    assert host.perf.state.cpus[0].tick_at >= 0
+    assert host.perf.kernel.cpus[0].tick_at >= 0
     host.tick()
-    assert host.perf.state.cpus[0].tick_at == -1
+    assert host.perf.kernel.cpus[0].tick_at == -1
     assert host.machine.cpus[0].guest == ""
 
 

@@ -9,7 +9,8 @@ import pytest
 from contract.machine import Branch, Check, Controls, Enter, Exit, GuestValue, Nop
 from contract.provenance import branch_at
 from contract.trace import Pmi, SampleTaken, Throttle, VmExit
-from perfcore_svc.perf.pmi import JIFFY, SAMPLES_PER_TICK
+from perfcore_svc.perf.pmi import SAMPLES_PER_TICK
+from perfcore_svc.perf.state import JIFFY
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.machine.bench import left
 

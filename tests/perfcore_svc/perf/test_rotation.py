@@ -71,7 +71,7 @@ def test_on_v5_3_nobody_moves_while_nobody_is_on(kernel: str) -> None:
     host.put("D", "CF plain")
     assert host.ticks(5) == ["P"] * 5
     assert host.order() == "F D"
-    assert host.perf.state.cpus[0].tick_at >= 0, "yet the timer goes on"
+    assert host.perf.kernel.cpus[0].tick_at >= 0, "yet the timer goes on"
 
 
 @new_kernels
@@ -104,7 +104,7 @@ def test_pinned_events_never_rotate(kernel: str) -> None:
     host.all_put("CF plain", "a", "b")
     host.tick(3)
     assert host.on() == "p q"
-    assert [e.name for e in host.perf.state.cpus[0].ctx.pinned] == ["p", "q"]
+    assert [e.name for e in host.perf.kernel.cpus[0].ctx.pinned] == ["p", "q"]
 
 
 @every_kernel

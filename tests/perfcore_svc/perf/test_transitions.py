@@ -14,7 +14,8 @@ from contract.design import Design
 from contract.errors import LocalContractError
 from contract.machine import Controls, Enter
 from contract.messages import LbrImage
-from perfcore_svc.perf import sched, state
+from perfcore_svc.perf import kernel as at_work
+from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import TRANSITIONS, State, check_transition
 from tests.designs import MEDIATED, REVOKE_GP, V8
 from tests.perfcore_svc.perf.notation import KERNELS, Stage, stage
@@ -31,7 +32,7 @@ def recorded() -> Iterator[set[Change]]:
         changes.add((State(old), State(new)))
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (sched, state):
+        for module in (sched, at_work):
             patch.setattr(module, "check_transition", record)
         yield changes
 
@@ -56,7 +57,7 @@ def test_what_is_not_in_the_table_stops_the_perf_core() -> None:
     host.put("P", "CP plain")
     event = host.perf.named["P"]
     with pytest.raises(LocalContractError, match="event P goes from ACTIVE to OFF"):
-        host.perf.state.set_state(host.perf.state.context_of(event), event, State.OFF)
+        host.perf.kernel.set_state(host.perf.kernel.context_of(event), event, State.OFF)
     assert event.state == State.ACTIVE
 
 
@@ -74,7 +75,7 @@ def test_going_nowhere_is_no_change() -> None:
     host = stage()
     host.put("P", "CP plain")
     event = host.perf.named["P"]
-    host.perf.state.set_state(host.perf.state.context_of(event), event, State.ACTIVE)
+    host.perf.kernel.set_state(host.perf.kernel.context_of(event), event, State.ACTIVE)
     assert event.state == State.ACTIVE
 
 

@@ -43,7 +43,7 @@ def test_flexible_events_queue_behind_the_head_that_cannot_go_on(kernel: str) ->
     host = with_guest(kernel)
     host.open("F", "any")
     assert host.states() == {"vlbr:v": "A", "F": "I"}
-    assert host.perf.state.cpus[0].ctx.rotate_necessary
+    assert host.perf.kernel.cpus[0].ctx.rotate_necessary
     host.open("D")
     assert host.states() == {"vlbr:v": "A", "F": "I", "D": "I"}
     host.run("")
@@ -176,8 +176,8 @@ def test_a_waiting_head_keeps_its_own_class_waiting_only(kernel: str) -> None:
     host.open("T", "call", task="t")
     host.open("T2", task="t")
     assert host.states() == {"C": "A", "T": "I", "T2": "I"}
-    assert host.perf.state.tasks["t"].rotate_necessary
-    assert not host.perf.state.cpus[0].ctx.rotate_necessary
+    assert host.perf.kernel.tasks["t"].rotate_necessary
+    assert not host.perf.kernel.cpus[0].ctx.rotate_necessary
 
 
 @every_kernel

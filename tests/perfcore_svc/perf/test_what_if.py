@@ -33,9 +33,9 @@ def test_those_that_an_enable_puts_off_were_named_before(
     everyone = list(host.perf.events.values())
     for name in list(host.perf.named):
         on = [event for event in everyone if event.state == State.ACTIVE]
-        before, records = picture(host.perf.state), len(host.log.records)
-        named = what_if.put_off(host.perf.state, everyone, [host.perf.named[name]], sched.enable)
-        assert (picture(host.perf.state), len(host.log.records)) == (before, records)
+        before, records = picture(host.perf.kernel), len(host.log.records)
+        named = what_if.put_off(host.perf.kernel, everyone, [host.perf.named[name]], sched.enable)
+        assert (picture(host.perf.kernel), len(host.log.records)) == (before, records)
         host.enable(name)
         assert named == [event for event in on if event.state != State.ACTIVE]
 
@@ -47,7 +47,7 @@ def test_an_event_of_a_task_goes_on_where_it_was_said_to(
 ) -> None:
     host = played(actions, design, kernel, counters)
     for event in [event for event in host.perf.events.values() if event.task and event.leader is event]:
-        foretold = what_if.would_go_on(host.perf.state, event, 0)
+        foretold = what_if.would_go_on(host.perf.kernel, event, 0)
         if host.machine.cpus[0].task != event.task:
             host.run(event.task)
         host.enable(event.name)
@@ -59,6 +59,6 @@ def test_an_event_goes_before_one_of_its_task_that_was_added_later() -> None:
     host.put("early", "TP call", disabled=True)
     host.put("late", "TP any")
     assert host.now() == "OFF A"
-    assert what_if.would_go_on(host.perf.state, host.perf.named["early"], 0)
+    assert what_if.would_go_on(host.perf.kernel, host.perf.named["early"], 0)
     host.enable("early")
     assert host.now() == "A ERR"

@@ -106,7 +106,7 @@ def test_E28_save_stops_at_a_zero_and_restore_is_an_exact_copy(kernel: str) -> N
     host.run("u")
     (saved,) = [r for r in host.news() if isinstance(r, LbrSave)]
     assert saved.valid == 3
-    context = host.perf.state.tasks["v"].lbr
+    context = host.perf.kernel.tasks["v"].lbr
     assert context is not None
     assert context.from_ip == [11, 10, 13]
     host.put("B", "TP stk", task="u")

@@ -33,7 +33,7 @@ def e2(kernel: str) -> Stage:
     host = v8(kernel)
     host.put("F", "CF any")
     assert host.now("V F") == "A I"
-    assert host.perf.state.cpus[0].ctx.rotate_necessary
+    assert host.perf.kernel.cpus[0].ctx.rotate_necessary
     host.put("D", "CF plain")
     assert host.now("V F D") == "A I I"
     return host

@@ -27,7 +27,7 @@ def forgets_the_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 def does_not_say(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> None:
     if counter.event:
-        hv.log.add(CounterEvent(vcpu.name, number, counter.event, "released"))
+        hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "released"))
         counter.event, counter.running = 0, False
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from perfcore_svc.perf import sched, walk
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PINNED
-from perfcore_svc.perf.state import PerfState
+from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.revocation import Revocations
 from tests.client.check.mutations import Mutation, attribute, nothing
 from tests.client.check.runs import HOST, USE, ordered
@@ -13,7 +13,7 @@ TAKES = ordered(USE + HOST)
 """A CPU-pinned host event takes the LBR from a guest."""
 
 
-def task_first(st: PerfState, pc: PerfCpu) -> None:
+def task_first(st: Kernel, pc: PerfCpu) -> None:
     """``perf_event_sched_in`` with the task before the CPU."""
     pc.task_ctx = st.tasks.get(st.machine.cpus[pc.index].task)
     for event_class in (PINNED, FLEXIBLE):

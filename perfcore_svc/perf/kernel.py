@@ -1,0 +1,147 @@
+"""The perf core at work: its state, the silicon, what its kernel and its design are like, and what a step changed."""
+
+from __future__ import annotations
+
+from contract.design import Design, SaveSelect
+from contract.effects import Clock, Effects
+from contract.trace import EventChange, EventWaits
+from perfcore_svc.machine.machine import Machine
+from perfcore_svc.perf.context import Context
+from perfcore_svc.perf.event import PerfEvent, State, check_transition
+from perfcore_svc.perf.pmu import Pmu
+from perfcore_svc.perf.rules import KernelRules
+from perfcore_svc.perf.state import PerfState
+
+_OFF = (State.INACTIVE, State.ERROR)
+"""States of an event that perf has tried to put on, without success."""
+Before = tuple[State, int, str]
+"""State and CPU of an event, and what it found no room for."""
+Change = tuple[PerfEvent, int]
+"""An event whose state or CPU changed, and the CPU that it was on."""
+
+
+class Kernel:
+    """``state`` is all that is remembered; ``cpus``, ``tasks``, ``mux_interval`` and ``mux_phase`` are parts of it.
+
+    Of the step under way, empty between two steps: ``changed``: events touched since the last ``settle``, by id, with
+    what they were before. ``changes``: events that changed, of which the KVMs have not been told yet. ``overflows``:
+    events that count for a guest and overflowed, with the CPU. ``closed``: an event has gone, and others may find
+    room."""
+
+    __slots__ = (
+        "changed",
+        "changes",
+        "clock",
+        "closed",
+        "cpus",
+        "design",
+        "effects",
+        "machine",
+        "mux_interval",
+        "mux_phase",
+        "overflows",
+        "pmu",
+        "rules",
+        "state",
+        "tasks",
+    )
+
+    def __init__(self, state: PerfState, machine: Machine, pmu: Pmu, rules: KernelRules, design: Design) -> None:
+        self.state = state
+        self.cpus, self.tasks = state.cpus, state.tasks
+        self.mux_interval, self.mux_phase = state.mux_interval, state.mux_phase
+        self.machine = machine
+        self.effects: Effects = machine.effects
+        self.clock: Clock = machine.effects.clock
+        self.pmu = pmu
+        self.rules = rules
+        self.design = design
+        self.changed: dict[int, tuple[PerfEvent, Before]] = {}
+        self.changes: list[Change] = []
+        self.overflows: list[tuple[PerfEvent, int]] = []
+        self.closed = False
+
+    @property
+    def now(self) -> int:
+        return self.clock.now
+
+    @property
+    def saves_select(self) -> bool:
+        """Whether LBR_SELECT is saved with a guest's LBR, in this design on this kernel."""
+        kept = self.design.save_select is SaveSelect.SINCE_V5_16 and self.rules.select_flag_kept
+        return kept or self.design.save_select is SaveSelect.YES
+
+    def context_of(self, event: PerfEvent) -> Context:
+        if not event.task:
+            return self.cpus[event.cpu].ctx
+        found = self.tasks.get(event.task)
+        if found is None:
+            found = self.tasks[event.task] = Context(event.task)
+        return found
+
+    def cpu_running(self, task: str) -> int:
+        """The CPU that ``task`` is on, or -1."""
+        return next((cpu.index for cpu in self.machine.cpus if task and cpu.task == task), -1)
+
+    # Clocks ----------------------------------------------------------------------------------------------
+
+    def context_time(self, ctx: Context) -> int:
+        return ctx.at(self.now)
+
+    def start_clock(self, ctx: Context) -> None:
+        if not ctx.ticking:
+            ctx.ticking, ctx.since = True, self.now
+
+    def stop_clock(self, ctx: Context) -> None:
+        ctx.time = self.context_time(ctx)
+        ctx.ticking = False
+
+    def update_times(self, ctx: Context, event: PerfEvent) -> None:
+        """``perf_event_update_time``."""
+        event.enabled, event.running = self.state.times(event, self.now)
+        event.stamp = self.context_time(ctx)
+
+    def set_state(self, ctx: Context, event: PerfEvent, state: State) -> None:
+        """``perf_event_set_state``; a leader that goes off or on takes the siblings' clocks along."""
+        if event.state == state:
+            return
+        check_transition(event.name, event.state, state)
+        self.touch(event)
+        self.update_times(ctx, event)
+        if (event.state < 0) != (state < 0):
+            for sibling in event.siblings:
+                self.update_times(ctx, sibling)
+        event.state = state
+
+    # What others get to know -----------------------------------------------------------------------------
+
+    def touch(self, event: PerfEvent) -> None:
+        """Remember what an event was like at the last ``settle``; called before it changes."""
+        if event.id not in self.changed:
+            self.changed[event.id] = event, (event.state, event.oncpu, _shown(event))
+
+    def refuse(self, leader: PerfEvent, reason: str) -> None:
+        """The group of ``leader`` found no room for this reason, "" if it found room."""
+        if reason != leader.refused:
+            self.touch(leader)
+            leader.refused = reason
+
+    def settle(self) -> None:
+        """Tell the net changes of state since the last call."""
+        for event, (old, old_cpu, reason) in self.changed.values():
+            if event.state == State.EXIT:
+                continue
+            if (event.state, event.oncpu) != (old, old_cpu):
+                cpu = event.oncpu if event.oncpu >= 0 else old_cpu
+                reason = event.refused if event.state == State.ERROR else ""
+                self.effects.add(EventChange(event.id, event.name, old.name, event.state.name, cpu, reason))
+                self.changes.append((event, old_cpu))
+            if event.state in _OFF and event.refused != reason and event.waits_for_lbr:
+                self.effects.add(EventWaits(event.id, event.name, event.refused))
+        self.changed.clear()
+
+
+def _shown(event: PerfEvent) -> str:
+    """What a trace says that an event found no room for, between two steps."""
+    told = event.state == State.ERROR or (event.state == State.INACTIVE and event.waits_for_lbr)
+    return event.refused if told else ""
