@@ -11,7 +11,6 @@ from contract.trace import CounterEvent, Rest, VcpuMoved
 
 class Agreement(Monitor):
     name = "agreement"
-    about = "at rest both sides hold the same view of threads, events, grants and passthrough"
     definition = Definition(
         text=(
             "When nothing is in flight both sides hold the same view: where each vCPU's thread is, which event stands "

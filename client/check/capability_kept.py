@@ -14,7 +14,6 @@ _LBR_BITS = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
 
 class CapabilityKept(PromiseKeeper):
     name = "capability-kept"
-    about = "the LBR that PERF_CAPABILITIES promises is there"
     definition = Definition(
         text=(
             "Where PERF_CAPABILITIES has an LBR_FMT other than 0, the guest has the LBR registers of that format, and "

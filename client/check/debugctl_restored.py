@@ -10,7 +10,6 @@ from contract.trace import VmEntry, VmExit
 
 class DebugctlRestored(Monitor):
     name = "debugctl-restored"
-    about = "after a VM-exit the host's DEBUGCTL is what it was before the entry"
     definition = Definition(
         text="After a VM-exit the host's DEBUGCTL is what it was before the entry.",
         broken_by="A VM-exit after which the host's DEBUGCTL differs from its value just before the entry.",

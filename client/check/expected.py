@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.check.monitor import VIOLATED
 from client.litmus import ast as a
+from contract.invariants import VIOLATED
 
 
 def asked_of(under: tuple[str, ...], design: str) -> bool:

@@ -7,7 +7,6 @@ from contract.trace import Access, GuestMsr
 
 class GuestClean(GuestReads):
     name = "guest-clean"
-    about = "a guest reads only branches that it executed itself, or values that it wrote"
     definition = Definition(
         text=(
             "A guest reads only branches that it executed itself, or values that it or its user space wrote into the "

@@ -10,7 +10,6 @@ from contract.trace import SampleTaken
 
 class HostClean(Monitor):
     name = "host-clean"
-    about = "a host sample holds only what its event asked for"
     definition = Definition(
         text=(
             "A host sample holds only branches that its event asked for: host branches of its task, or of anybody on "

@@ -12,7 +12,6 @@ from contract.trace import EventChange, HostLbr, LbrReset, LbrRestore, Pmi, Reti
 
 class HostServed(Monitor):
     name = "host-served"
-    about = "an ACTIVE host LBR event does get its branches"
     definition = Definition(
         text=(
             "While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample holds "

@@ -30,7 +30,7 @@ from client.check.world import World
 from contract.errors import InputError
 from contract.trace import AnyRecord, Setup
 
-INVARIANTS: tuple[type[Monitor], ...] = (
+MONITORS: tuple[type[Monitor], ...] = (
     OneOwner,
     GuestClean,
     HostClean,
@@ -68,7 +68,7 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
     if not records or not isinstance(records[0], Setup):
         raise InputError("a trace begins with a setup record", "trace: record 1")
     world = _world(records[0])
-    monitors = [invariant(world) for invariant in INVARIANTS]
+    monitors = [invariant(world) for invariant in MONITORS]
     table: dict[type, list[Callable[[Any], None]]] = {}
     for monitor in monitors:
         for kind, handler in monitor.HANDLERS.items():

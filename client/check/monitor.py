@@ -9,6 +9,7 @@ import msgspec
 
 from client.check.definition import Definition
 from client.check.world import World
+from contract.invariants import ABOUT, HELD, LIVENESS, NOT_EXERCISED, OPEN, VIOLATED
 
 Handler = Callable[[Any, Any], None]
 
@@ -21,9 +22,6 @@ class Violation(msgspec.Struct):
     because: list[int] = []
 
 
-HELD, VIOLATED, OPEN, NOT_EXERCISED = "held", "violated", "open", "not exercised"
-
-
 class Obligation(msgspec.Struct):
     """A thing that a liveness invariant still waits for at the end. ``seq``: the record from which it was due."""
 
@@ -32,15 +30,19 @@ class Obligation(msgspec.Struct):
 
 
 class Monitor:
-    """One invariant over one trace. ``HANDLERS``: which records it looks at. ``exercised`` stays False while the trace
-    has nothing that could have broken it. ``liveness``: that something happens in the end, not that nothing bad does.
-    """
+    """One invariant over one trace. ``name``: that of the invariant in ``contract.invariants``. ``HANDLERS``: which
+    records it looks at. ``exercised`` stays False while the trace has nothing that could have broken it."""
 
     name: ClassVar[str]
     about: ClassVar[str]
+    liveness: ClassVar[bool]
     definition: ClassVar[Definition]
-    liveness: ClassVar[bool] = False
     HANDLERS: ClassVar[dict[type, Handler]]
+
+    def __init_subclass__(cls) -> None:
+        """``about`` and ``liveness`` are those of the contract."""
+        if (name := cls.__dict__.get("name")) is not None:
+            cls.about, cls.liveness = ABOUT[name], name in LIVENESS
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -65,8 +67,6 @@ class Monitor:
 class Liveness(Monitor):
     """An invariant of the form: what is due happens in the end. A trace shows that only at rest, where nothing more can
     happen by itself; before, and while something is still due, the result is open."""
-
-    liveness = True
 
     @property
     def verdict(self) -> str:

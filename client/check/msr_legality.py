@@ -15,7 +15,6 @@ _FAULTING = ("gp", "fail-entry")
 
 class MsrLegality(PromiseKeeper):
     name = "msr-legality"
-    about = "a guest's legal access does not fault, and an illegal one does"
     definition = Definition(
         text=(
             "An access of a guest to DEBUGCTL, PERF_CAPABILITIES or the LBR gives #GP if, and only if, the SDM says "

@@ -10,7 +10,6 @@ from contract.trace import CounterEvent, EventChange, GuestPmi, Pmi, VmEntry
 
 class NoCounter(Monitor):
     name = "no-counter"
-    about = "LBR emulation takes no counter and causes no PMI"
     definition = Definition(
         text=(
             "LBR emulation takes no counter and causes no PMI: the event that stands for a guest never holds a counter"

@@ -9,7 +9,6 @@ from contract.trace import Access, GuestMsr, VmEntry
 
 class NoLeak(GuestReads):
     name = "no-leak"
-    about = "no branch of the host or of another VM is readable by a guest"
     definition = Definition(
         text=(
             "No branch of the host or of another VM is readable by a guest. Readable is enough: the guest need not "

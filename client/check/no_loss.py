@@ -25,7 +25,6 @@ class Reference:
 
 class NoLoss(Monitor):
     name = "no-loss"
-    about = "a guest that is not denied reads its last branches, across switches and exits"
     definition = Definition(
         text=(
             "A guest that is not denied reads its last branches, across switches and exits. Each guest has a reference"

@@ -11,7 +11,6 @@ from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
 class NoSilentDenial(Monitor):
     name = "no-silent-denial"
-    about = "a guest that may not use the LBR is not served as if it might"
     definition = Definition(
         text=(
             "A guest that may not use the LBR is not served as if it might. It may not while perf has the LBR on for "

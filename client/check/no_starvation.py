@@ -11,7 +11,6 @@ from contract.trace import Rest, VcpuWait, VcpuWake, VmEntry
 
 class NoStarvation(Liveness):
     name = "no-starvation"
-    about = "a guest whose thread has a CPU runs"
     definition = Definition(
         text=(
             "A guest whose thread has a CPU runs. At rest, which comes after the last fault, nothing more happens by "

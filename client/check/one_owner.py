@@ -11,7 +11,6 @@ from contract.x86 import is_lbr_msr
 
 class OneOwner(Monitor):
     name = "one-owner"
-    about = "host and guest never both use a CPU's LBR"
     definition = Definition(
         text=(
             "Host and guest never both use the LBR of one CPU. Use counts, not the state of an event: the host uses "

@@ -26,7 +26,6 @@ _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
 class Precedence(Monitor):
     name = "precedence"
-    about = "nobody has the LBR that an event of a higher class wants"
     definition = Definition(
         text=(
             "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too; the class of "

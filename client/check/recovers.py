@@ -22,7 +22,6 @@ class Loss:
 
 class Recovers(Liveness):
     name = "recovers"
-    about = "a guest that lost the LBR is served again once it is free"
     definition = Definition(
         text=(
             "A guest that was denied the LBR is served again once the LBR is free. The LBR of a CPU is free while no "

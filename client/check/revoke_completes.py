@@ -11,7 +11,6 @@ from contract.trace import Granted, HostWait, HostWake, Rest, Send
 
 class RevokeCompletes(Liveness):
     name = "revoke-completes"
-    about = "in the end a grant that was revoked is given up"
     definition = Definition(
         text=(
             "In the end a grant that was revoked is given up. Judged at rest, which comes after the last fault: KVM "

@@ -14,7 +14,6 @@ Standing = tuple[int, tuple[int, int] | None]
 
 class RevokedMeansRevoked(Monitor):
     name = "revoked-means-revoked"
-    about = "once KVM has taken a Revoke its guest does not use the LBR"
     definition = Definition(
         text=(
             "Once KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest does not use "

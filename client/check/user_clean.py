@@ -10,7 +10,6 @@ from contract.trace import UserMsr
 
 class UserClean(Monitor):
     name = "user-clean"
-    about = "user space reads no branch of the host or of another VM out of a guest's LBR"
     definition = Definition(
         text=(
             "KVM_GET_MSRS gives user space no address of a branch that the host or another VM executed. A value that "

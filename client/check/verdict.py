@@ -7,10 +7,10 @@ import msgspec
 from client.check.expected import asked_of, expected_verdicts, stated_violations
 from client.check.final import UNDECIDED, Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
-from client.check.monitor import HELD, NOT_EXERCISED, OPEN, VIOLATED
 from client.litmus.ast import Scenario
 from client.schedule.faults import unmet_text
 from contract.errors import ExitCode
+from contract.invariants import HELD, NOT_EXERCISED, OPEN, VIOLATED
 from contract.trace import AnyRecord, End, Rest, Setup
 
 EXIT_CODES = {

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from client.check.judge import INVARIANTS
 from client.claims.claim import Check, Lab, Run
 from client.schedule.strategies import Late
+from contract.invariants import SAFETY
 from contract.messages import Revoke
 from contract.spec import LEASE_NS
 from contract.trace import Access, Delivery, HostWait, HostWake, PassthroughSet, Send, VmExit
-
-SAFETY = tuple(i.name for i in INVARIANTS if not i.liveness)
 
 
 def c5(lab: Lab) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from client.cli.frame import console
 from client.designs import all_designs, design_named, format_design
 from client.document.pages import designs_page, invariants_page, language_page, msrs_page
@@ -77,10 +77,10 @@ def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
 def invariants(name: str, *, markdown: bool, as_json: bool) -> None:
     """``name``: its definition; a line for each if none is named."""
     _one_format(markdown, as_json)
-    known = {invariant.name: invariant for invariant in INVARIANTS}
+    known = {invariant.name: invariant for invariant in MONITORS}
     if name and name not in known:
         raise InputError(unknown("invariant", name, known), "NAME")
-    document = invariants_document([known[name]] if name else INVARIANTS)
+    document = invariants_document([known[name]] if name else MONITORS)
     if markdown:
         sys.stdout.write(invariants_page(document))
         return

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from client.check.judge import INVARIANTS, judge
+from client.check.judge import judge
 from client.report.documents import print_json
 from client.report.log import Log, source_of
 from client.run_file import errors_of, load_run
 from client.schedule.decisions import format_tape
 from contract.errors import InputError
+from contract.invariants import INVARIANTS
 from contract.trace import AnyRecord
 
 
@@ -42,9 +43,8 @@ def tape(path: Path, *, as_json: bool) -> None:
 
 
 def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
-    names = [i.name for i in INVARIANTS]
-    if invariant is not None and invariant not in names:
-        raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(names)}", "--invariant")
+    if invariant is not None and invariant not in INVARIANTS:
+        raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(INVARIANTS)}", "--invariant")
     trace = load_run(path).trace
     try:
         with errors_of(path):

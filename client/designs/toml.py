@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 from msgspec.structs import replace
 
 from client.files import read_file
-from client.litmus.words import INVARIANTS, unknown
+from client.litmus.words import unknown
 from contract.design import Claim, Condition, Design, UnknownAxisError, axis_about, axis_values, design_from_axes
 from contract.design_check import flaw
 from contract.errors import InputError
+from contract.invariants import INVARIANTS
 
 _KEYS = ("about", "source", "like", "axes", "claims")
 SIZE_LIMIT = 1 << 20

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from client.check.judge import INVARIANTS
 from client.document.contract import ContractDocument
 from client.document.needed import FENCED, Need
 from client.document.standing import LOST
 from client.matrix.summary import Worst
 from client.report.tables import named_breaches
+from contract.invariants import INVARIANTS
 
 
 def as_markdown(document: ContractDocument) -> str:
@@ -62,7 +62,7 @@ def _parts(document: ContractDocument) -> Iterator[str]:
 
 def _claims(document: ContractDocument) -> Iterator[list[str]]:
     for invariant in INVARIANTS:
-        yield [invariant.name, *(design.claims.get(invariant.name, "") for design in document.designs.values())]
+        yield [invariant, *(design.claims.get(invariant, "") for design in document.designs.values())]
 
 
 def _breaches(found: dict[str, dict[str, Worst]], names: list[str]) -> Iterator[str]:

@@ -7,7 +7,8 @@ import re
 
 from client.litmus.msr import BITS, LBR_STACK, SPELLINGS
 from client.litmus.text import UNITS
-from client.litmus.words import CONFIGS, EVENT_STATES, FIELDS, INVARIANTS, VERDICTS
+from client.litmus.words import CONFIGS, EVENT_STATES, FIELDS, VERDICTS
+from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
 from contract.spec import VM_MODELS
 from contract.x86 import BRANCH_KINDS, LBR_MODELS

@@ -10,7 +10,6 @@ from client.litmus.validate_step import Fail, Registers
 from client.litmus.words import (
     EVENT_STATES,
     FIELDS,
-    INVARIANTS,
     OPERATORS,
     QUANTIFIERS,
     REGISTER_WORDS,
@@ -23,6 +22,7 @@ from client.litmus.words import (
     quote,
     unknown,
 )
+from contract.invariants import INVARIANTS
 from contract.x86 import MASK64
 
 # The named values that a term can have. Those of a register stand beside numbers, the others exclude them.

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from client.check import judge
 from client.litmus.ast import ERRNOS, GENERAL, GuestReadLbr, OpenEvent, ReadEvent, SampleEvent, Stmt, UserGetMsrs
 from client.litmus.limits import MAX_NAME
 from contract.control import MSRS_LIMIT
@@ -32,7 +31,6 @@ CONFIGS = (*BRANCH_CONFIGS, *TRACERS)
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 QUANTIFIERS = ("exists", "~exists", "forall")
 
-INVARIANTS = tuple(monitor.name for monitor in judge.INVARIANTS)
 VERDICTS = ("held", "violated", "open", "not-exercised")
 
 # What a final condition may ask of a register, by the statement that set it.

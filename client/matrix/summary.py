@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from client.check.judge import INVARIANTS
 from client.matrix.cell import Cell
+from contract.invariants import INVARIANTS
 
 WORST_FIRST = ("violated", "held", "open", "not exercised")
 
@@ -21,7 +21,7 @@ def worst(cells: list[Cell], designs: list[str]) -> dict[str, dict[str, Worst]]:
     """Invariant to design to the worst verdict of all scenarios."""
     found: dict[str, dict[str, Worst]] = {}
     for invariant in INVARIANTS:
-        found[invariant.name] = {design: _worst_of(cells, design, invariant.name) for design in designs}
+        found[invariant] = {design: _worst_of(cells, design, invariant) for design in designs}
     return found
 
 

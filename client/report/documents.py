@@ -9,8 +9,8 @@ import msgspec
 
 from client.baseline import Compared
 from client.check.final import Registers
-from client.check.judge import INVARIANTS
-from client.check.monitor import OPEN, Monitor
+from client.check.judge import MONITORS
+from client.check.monitor import Monitor
 from client.check.verdict import FinalResult, Verdict
 from client.claims.claim import Check
 from client.cost.measure import Cost, Curve, Cycles
@@ -18,6 +18,7 @@ from client.matrix.cell import Cell, operations_of
 from client.matrix.summary import Worst
 from client.run_file import AppliedFault, Failure, RunFile
 from contract.design import FIELDS, Design, axis_about, axis_values
+from contract.invariants import OPEN
 from contract.trace import kind_of
 from perfcore_svc.machine.cost import cycles
 
@@ -233,7 +234,7 @@ def invariant_document(invariant: type[Monitor]) -> InvariantDocument:
     )
 
 
-def invariants_document(invariants: Iterable[type[Monitor]] = INVARIANTS) -> dict[str, InvariantDocument]:
+def invariants_document(invariants: Iterable[type[Monitor]] = MONITORS) -> dict[str, InvariantDocument]:
     """``invariants``: name to definition."""
     return {invariant.name: invariant_document(invariant) for invariant in invariants}
 

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from client.check.judge import INVARIANTS
 from client.matrix.summary import Worst
 from client.report.documents import PendingDocument, RunDocument, ViolationDocument
 from client.schedule.faults import unmet_text
+from contract.invariants import INVARIANTS
 
 _CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "open": "[yellow]open[/]", "not exercised": "[dim]-[/]"}
 LEGEND = (
@@ -27,7 +27,7 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
     for name, _ in columns:
         table.add_column(escape(name), no_wrap=True)
     for invariant in INVARIANTS:
-        table.add_row(invariant.name, *(_CELLS[verdicts[invariant.name]] for _, verdicts in columns))
+        table.add_row(invariant, *(_CELLS[verdicts[invariant]] for _, verdicts in columns))
     return table
 
 
@@ -54,7 +54,7 @@ def worst_table(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) ->
     """Invariant to design to the worst verdict of all scenarios."""
     table = across("invariant, worst of all", designs)
     for invariant in INVARIANTS:
-        table.add_row(invariant.name, *(_worst(summary[invariant.name][design]) for design in designs))
+        table.add_row(invariant, *(_worst(summary[invariant][design]) for design in designs))
     return table
 
 
@@ -72,7 +72,7 @@ def claims_table(claims: dict[str, dict[str, str]]) -> Table:
     """``claims``: design to invariant to the condition of the promise."""
     table = across("invariant", list(claims))
     for invariant in INVARIANTS:
-        table.add_row(invariant.name, *(promises.get(invariant.name, "")[:1].upper() for promises in claims.values()))
+        table.add_row(invariant, *(promises.get(invariant, "")[:1].upper() for promises in claims.values()))
     return table
 
 

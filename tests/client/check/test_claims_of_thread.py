@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from client.litmus import library_path, load
-from client.litmus.words import INVARIANTS
 from contract.design import Design, Event, Save
 from contract.design_check import flaw
+from contract.invariants import INVARIANTS
 from contract.trace import EventChange, GuestMsr, SampleTaken, VmEntry
 from tests.client.check.runs import (
     HELD,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from client.check.monitor import Monitor
 from contract.trace import AnyRecord
 
-of_each = pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda i: i.name)
+of_each = pytest.mark.parametrize("invariant", MONITORS, ids=lambda i: i.name)
 
 
 @of_each

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from client.check.judge import INVARIANTS, judge
+from client.check.judge import MONITORS, judge
 from client.check.monitor import Monitor
 from contract.trace import (
     Access,
@@ -223,7 +223,7 @@ def passes(test: Test, row: dict[str, Any]) -> bool:
 
 HANDLERS = [
     pytest.param(monitor, record, id=f"{monitor.name}-{record.__name__}")
-    for monitor in INVARIANTS
+    for monitor in MONITORS
     for record in monitor.HANDLERS
 ]
 
@@ -253,4 +253,4 @@ def test_its_tests_have_two_results(monitor: type[Monitor], record: type, monkey
 
 
 def test_the_table_names_handlers_only() -> None:
-    assert set(TESTED) <= {(monitor.name, record) for monitor in INVARIANTS for record in monitor.HANDLERS}
+    assert set(TESTED) <= {(monitor.name, record) for monitor in MONITORS for record in monitor.HANDLERS}

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from client.check.judge import INVARIANTS, judge
+from client.check.judge import MONITORS, judge
+from client.check.monitor import Liveness
 from client.litmus import library_path, load
-from client.litmus.words import INVARIANTS as NAMES
 from contract.errors import InputError
+from contract.invariants import ABOUT
+from contract.invariants import INVARIANTS as NAMES
 from contract.messages import LbrImage
 from contract.trace import (
     Access,
@@ -52,8 +54,9 @@ def refused(records: list[AnyRecord]) -> InputError:
 
 
 def test_one_monitor_for_each_name() -> None:
-    assert tuple(monitor.name for monitor in INVARIANTS) == NAMES
-    assert all(monitor.about for monitor in INVARIANTS)
+    assert tuple(monitor.name for monitor in MONITORS) == NAMES
+    assert [m.about for m in MONITORS] == list(ABOUT.values())
+    assert [m.name for m in MONITORS if issubclass(m, Liveness)] == [m.name for m in MONITORS if m.liveness]
     assert [f.invariant for f in judge(story("v7"))] == list(NAMES)
 
 
@@ -192,7 +195,7 @@ def test_truncated_traces_are_judged(design: str, data: st.DataObject) -> None:
 
     order = [IDLE, OPEN, HELD, VIOLATED]
     if cut < len(records):
-        assert not [i.name for i in INVARIANTS if i.liveness and part[i.name] == HELD]
+        assert not [i.name for i in MONITORS if i.liveness and part[i.name] == HELD]
     assert all(order.index(part[name]) <= order.index(whole[name]) for name in NAMES)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from client.litmus.words import INVARIANTS
 from contract.design import Design, Save
+from contract.invariants import INVARIANTS
 from contract.provenance import branch_base
 from contract.trace import AnyRecord, GuestMsr, LbrRestore, Retired, SampleTaken, VmEntry
 from tests.client.check.runs import HELD, HOST, USE, VIOLATED, finding, first, ordered, outcomes, trace, verdicts

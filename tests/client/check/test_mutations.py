@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.litmus.words import INVARIANTS
+from contract.invariants import INVARIANTS
 from contract.trace import AnyRecord
 from tests.client.check.mutations import Mutation
 from tests.client.check.mutations.table import LEAST, MUTATIONS, NEVER_ALONE

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS
 
@@ -22,8 +22,8 @@ def test_run_reports_verdict_invariants_outcome_and_the_run_file(in_tmp: Path) -
 
     assert result.exit_code == told["exit_code"] == 0
     assert told["verdict"] == "held"
-    asked = {i.name for i in INVARIANTS} - {"user-clean", "capability-kept"}
-    assert told["invariants"] == {i.name: "held" if i.name in asked else "not exercised" for i in INVARIANTS}
+    asked = {i.name for i in MONITORS} - {"user-clean", "capability-kept"}
+    assert told["invariants"] == {i.name: "held" if i.name in asked else "not exercised" for i in MONITORS}
     assert isinstance(told["outcome"], dict)
     assert told["outcome"]["vm0/0:t1"] == "#GP"
     assert told["outcome"]["host:s0"] == {"entries": 11, "host": 11, "guest": 0, "empty": 21}
@@ -217,7 +217,7 @@ def test_show_can_be_narrowed_to_one_invariant() -> None:
 
 def test_the_lists_have_machine_readable_twins() -> None:
     assert set(document(lbrlab("designs", "--json"))) == set(DESIGNS)
-    assert set(document(lbrlab("invariants", "--json"))) == {i.name for i in INVARIANTS}
+    assert set(document(lbrlab("invariants", "--json"))) == {i.name for i in MONITORS}
     assert "central-story" in document(lbrlab("scenarios", "--json"))
     for name in ("designs", "invariants", "scenarios"):
         shown = lbrlab(name).stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from client.check.monitor import Monitor
 from client.designs import load_design
 from client.litmus import library, library_path, load
@@ -214,13 +214,13 @@ def test_no_scenario_begins_so() -> None:
 def test_invariants_are_listed_within_80_columns() -> None:
     text = lines("invariants")
 
-    assert [line.split()[0] for line in text if not line.startswith(" ")] == [i.name for i in INVARIANTS]
+    assert [line.split()[0] for line in text if not line.startswith(" ")] == [i.name for i in MONITORS]
     said = " ".join(" ".join(text).split())
-    assert all(f"{i.name} {i.about}" in said for i in INVARIANTS)
+    assert all(f"{i.name} {i.about}" in said for i in MONITORS)
     assert max(map(len, text)) <= 80
 
 
-@pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda i: i.name)
+@pytest.mark.parametrize("invariant", MONITORS, ids=lambda i: i.name)
 def test_the_definition_of_an_invariant(invariant: type[Monitor]) -> None:
     text = lines("invariants", invariant.name)
     found = invariant.definition
@@ -238,7 +238,7 @@ def test_definitions_have_a_machine_readable_twin() -> None:
     every = document(lbrlab("invariants", "--json"))
     one = document(lbrlab("invariants", "recovers", "--json"))
 
-    assert list(every) == [i.name for i in INVARIANTS]
+    assert list(every) == [i.name for i in MONITORS]
     assert one == {"recovers": every["recovers"]}
     assert every["recovers"]["liveness"] is True
     assert every["debugctl-restored"]["reads"].keys() == {"vm-entry", "vm-exit"}

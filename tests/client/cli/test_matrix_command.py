@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from client.cli.matrix import LEGEND, chosen_designs, chosen_scenarios
 from client.litmus import library
 from client.matrix import pool
@@ -113,7 +113,7 @@ def test_its_worst_is_that_of_its_cells() -> None:
     loaded = told("fenced,v7", "guest-alone,central-story")
     cells = [Cell(**cell) for cell in loaded["cells"]]
 
-    assert list(loaded["worst"]) == [invariant.name for invariant in INVARIANTS]
+    assert list(loaded["worst"]) == [invariant.name for invariant in MONITORS]
     for invariant, by_design in worst(cells, ["fenced", "v7"]).items():
         found = {name: (w["verdict"], w["scenarios"]) for name, w in loaded["worst"][invariant].items()}
         assert found == {name: (w.verdict, w.scenarios) for name, w in by_design.items()}
@@ -155,8 +155,8 @@ def test_its_text_has_two_tables_a_key_and_legends() -> None:
     assert lines[0].split() == ["scenario", "A", "B"]
     assert lines[3:6] == ["A v7  B fenced", LEGEND, ""]
     assert lines[6].split()[-2:] == ["A", "B"]
-    assert [line.split()[0] for line in lines[7 : 7 + len(INVARIANTS)]] == [invariant.name for invariant in INVARIANTS]
-    assert lines[7 + len(INVARIANTS)] == "X with the number of scenarios that break it; + held; o open; . not exercised"
+    assert [line.split()[0] for line in lines[7 : 7 + len(MONITORS)]] == [invariant.name for invariant in MONITORS]
+    assert lines[7 + len(MONITORS)] == "X with the number of scenarios that break it; + held; o open; . not exercised"
     assert lines[-2].startswith("4 runs in ")
     assert lines[-1].startswith("Each run is in lbrlab-runs/matrix/SCENARIO-DESIGN.json: ")
 
@@ -165,7 +165,7 @@ def test_its_text_says_what_its_document_says() -> None:
     lines = matrix("v7,fenced", "guest-alone,central-story").stdout.splitlines()
     loaded = told("v7,fenced", "guest-alone,central-story")
 
-    for line in lines[7 : 7 + len(INVARIANTS)]:
+    for line in lines[7 : 7 + len(MONITORS)]:
         name, *marks = line.split()
         by_design = loaded["worst"][name].values()
         letters = {"held": "+", "open": "o", "not exercised": "."}

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from client.document.needed import Need, needs
 from client.document.schema import rules
 from client.litmus import library, load
@@ -16,7 +16,7 @@ from client.matrix.cell import run_cell
 from tests.designs import FENCED
 
 PAGE = (files("contract") / "fenced.md").read_text(encoding="utf-8")
-NAMES = {invariant.name for invariant in INVARIANTS}
+NAMES = {invariant.name for invariant in MONITORS}
 SECTIONS = {
     match[1]: match[3]
     for match in re.finditer(r"^## (R\d+) ([a-z ]+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)

@@ -9,10 +9,10 @@ from client.check.judge import judge
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
-from client.litmus.words import INVARIANTS
 from client.schedule.strategies import Drawn, ReplayStrategy
 from contract.design import Design
 from contract.errors import InputError
+from contract.invariants import INVARIANTS
 from contract.trace import Rest, canonical
 from tests.client.check.runs import scenario
 from tests.client.litmus.strategies import scenarios

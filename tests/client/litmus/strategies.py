@@ -7,17 +7,9 @@ from hypothesis import strategies as st
 from client.litmus import ast as a
 from client.litmus.arithmetic import ARITHMETIC, arith, inverse
 from client.litmus.msr import SINGLE, bit_names
-from client.litmus.words import (
-    BRANCH_CONFIGS,
-    CONFIGS,
-    FIELDS,
-    INVARIANTS,
-    OPERATORS,
-    QUANTIFIERS,
-    STATE_WORDS,
-    VERDICTS,
-)
+from client.litmus.words import BRANCH_CONFIGS, CONFIGS, FIELDS, OPERATORS, QUANTIFIERS, STATE_WORDS, VERDICTS
 from contract.control import MachineSpec, VmSpec
+from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
 from contract.spec import VM_MODELS
 from contract.x86 import BRANCH_KINDS, MASK64, LbrModel, lbr_model

@@ -6,8 +6,9 @@ import pytest
 
 from client.litmus import Scenario, Story, VmSpec, format_scenario, parse, validate
 from client.litmus import ast as a
-from client.litmus.words import INVARIANTS, VERDICTS
+from client.litmus.words import VERDICTS
 from contract.errors import InputError
+from contract.invariants import INVARIANTS
 
 TEXT = """LBR x
 vm vm0 { lbr = on; }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from client.check.judge import INVARIANTS
+from client.check.judge import MONITORS
 from client.litmus import Scenario, library_path, load, parse
 from client.matrix.cell import Cell, run_cell
 from client.matrix.pool import PartialError, Row, run_row, run_rows
@@ -149,7 +149,7 @@ def test_the_worst_of_an_invariant_names_where() -> None:
     assert (found["one-owner"]["v7"].verdict, found["one-owner"]["v7"].scenarios) == ("violated", ["b", "c"])
     assert (found["one-owner"]["fenced"].verdict, found["one-owner"]["fenced"].scenarios) == ("held", ["a"])
     assert (found["no-leak"]["v7"].verdict, found["no-leak"]["fenced"].verdict) == ("held", "not exercised")
-    assert list(found) == [invariant.name for invariant in INVARIANTS]
+    assert list(found) == [invariant.name for invariant in MONITORS]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""The invariants of the contract by name, and the verdicts that a trace gives on them.
+
+``client/check`` has a monitor for each, with its definition in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ABOUT: Mapping[str, str] = {
+    "one-owner": "host and guest never both use a CPU's LBR",
+    "guest-clean": "a guest reads only branches that it executed itself, or values that it wrote",
+    "host-clean": "a host sample holds only what its event asked for",
+    "host-served": "an ACTIVE host LBR event does get its branches",
+    "no-leak": "no branch of the host or of another VM is readable by a guest",
+    "user-clean": "user space reads no branch of the host or of another VM out of a guest's LBR",
+    "no-loss": "a guest that is not denied reads its last branches, across switches and exits",
+    "no-silent-denial": "a guest that may not use the LBR is not served as if it might",
+    "msr-legality": "a guest's legal access does not fault, and an illegal one does",
+    "capability-kept": "the LBR that PERF_CAPABILITIES promises is there",
+    "revoked-means-revoked": "once KVM has taken a Revoke its guest does not use the LBR",
+    "precedence": "nobody has the LBR that an event of a higher class wants",
+    "no-counter": "LBR emulation takes no counter and causes no PMI",
+    "debugctl-restored": "after a VM-exit the host's DEBUGCTL is what it was before the entry",
+    "agreement": "at rest both sides hold the same view of threads, events, grants and passthrough",
+    "revoke-completes": "in the end a grant that was revoked is given up",
+    "no-starvation": "a guest whose thread has a CPU runs",
+    "recovers": "a guest that lost the LBR is served again once it is free",
+}
+"""Name to the invariant in one line, in the order in which reports list them."""
+
+INVARIANTS = tuple(ABOUT)
+LIVENESS = ("revoke-completes", "no-starvation", "recovers")
+"""Those that say that something happens in the end. The others say that nothing bad happens."""
+SAFETY = tuple(name for name in INVARIANTS if name not in LIVENESS)
+
+HELD, VIOLATED, OPEN, NOT_EXERCISED = "held", "violated", "open", "not exercised"
+"""Verdicts on one invariant. Open: the trace ends too early to tell (liveness only). Not exercised: nothing in the
+trace could have broken it."""
