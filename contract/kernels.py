@@ -9,7 +9,7 @@ KERNELS: dict[str, str] = {
     "v5.3": "2019, the tree of v7 and v8: no PMU MSR is saved, old walk and rotation",
     "v5.12": "2021, guest LBR as merged: counters are saved, fixed ones on at RESET",
     "v6.16": "2025, LBR needs call stacks, user space may set DEBUGCTL first",
-    "v7.1": "2026, as v6.16, and DEBUGCTL is saved, before the counters",
+    "v7.1": "2026, DEBUGCTL is saved, before the counters; BTF takes no LBR along",
 }
 """By name: one line on what differs from the others."""
 

@@ -98,19 +98,22 @@ def refuse(hv: Hypervisor, vcpu: Vcpu) -> None:
 # DEBUGCTL ------------------------------------------------------------------------------------------------
 
 
-def debugctl_kept(value: int, supported: int) -> int | None:
-    """What a DEBUGCTL write stores, None for #GP: LBR and BTF are dropped where they are not supported, any other
-    unsupported bit faults (``vmx_set_msr``)."""
-    tolerated = value & ~supported & (DEBUGCTL_LBR | DEBUGCTL_BTF)
-    kept = value & ~tolerated
-    return None if kept & ~supported else kept
+def _debugctl_kept(hv: Hypervisor, value: int, supported: int) -> int | None:
+    """The value that a DEBUGCTL write stores; None for #GP. An unsupported LBR or BTF is dropped, until v6.17 together
+    with the other of the two; any other unsupported bit faults (``vmx_set_msr``)."""
+    ignored = DEBUGCTL_LBR | DEBUGCTL_BTF
+    if value & ~supported & ~ignored:
+        return None
+    if hv.rules.btf_drops_lbr and value & ~supported:
+        return value & ~ignored
+    return value & supported
 
 
 def user_debugctl(hv: Hypervisor, vm: Vm, value: int) -> int | None:
     """The value that a DEBUGCTL write by user space stores; None: rejected."""
     if hv.design.debugctl_write is DebugctlWrite.MASK:
         return value & LBR_DEBUGCTL
-    return debugctl_kept(value, supported_debugctl(hv, vm, by_user=True))
+    return _debugctl_kept(hv, value, supported_debugctl(hv, vm, by_user=True))
 
 
 def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
@@ -118,7 +121,7 @@ def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return (yield from _debugctl_masked(hv, vcpu, work))
     if not work.exit.write:
         return _answer(hv, vcpu, work, "done", vcpu.debugctl)
-    kept = debugctl_kept(work.exit.value, supported_debugctl(hv, vcpu.vm))
+    kept = _debugctl_kept(hv, work.exit.value, supported_debugctl(hv, vcpu.vm))
     if kept is None:
         return _answer(hv, vcpu, work, "gp")
     if kept & DEBUGCTL_LBR:

@@ -42,7 +42,9 @@ class PmuRules:
 class KvmRules:
     """``call_stack_needed``: LBR_FMT is advertised only where the LBR has call-stack mode (2024). ``pdcm_checked``:
     without PDCM in the guest's CPUID PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.
-    ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (2022).
+    ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (v6.1,
+    b333b8ebb85d). ``btf_drops_lbr``: a write of DEBUGCTL that sets one of LBR and BTF without support loses both, so
+    that BTF, which no KVM here supports, takes a supported LBR with it (until v6.17, 8a4351ac302c).
     ``rtm_debug``: DEBUGCTL.RTM_DEBUG is supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at
     the entry (v6.14). ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is
     written back (v6.3, 11df586d774f). ``pmi_masks_lvtpc``: a PMI that the local APIC accepts masks LVTPC (v6.6,
@@ -56,6 +58,7 @@ class KvmRules:
     call_stack_needed: bool
     pdcm_checked: bool
     user_debugctl: bool
+    btf_drops_lbr: bool
     rtm_debug: bool
     fresh_host_debugctl: bool
     nmi_before_debugctl: bool
@@ -70,6 +73,7 @@ _V5_3 = KvmRules(
     call_stack_needed=False,
     pdcm_checked=False,
     user_debugctl=False,
+    btf_drops_lbr=True,
     rtm_debug=False,
     fresh_host_debugctl=False,
     nmi_before_debugctl=False,
@@ -100,6 +104,7 @@ _V6_16 = KvmRules(
     call_stack_needed=True,
     pdcm_checked=True,
     user_debugctl=True,
+    btf_drops_lbr=True,
     rtm_debug=True,
     fresh_host_debugctl=True,
     nmi_before_debugctl=True,
@@ -122,5 +127,5 @@ _V6_16 = KvmRules(
         absent_reads_zero=True,
     ),
 )
-_V7_1 = replace(_V6_16, pmu=replace(_V6_16.pmu, saves_debugctl=True))
+_V7_1 = replace(_V6_16, btf_drops_lbr=False, pmu=replace(_V6_16.pmu, saves_debugctl=True))
 KVM_RULES: dict[str, KvmRules] = dict(zip(KERNELS, (_V5_3, _V5_12, _V6_16, _V7_1), strict=True))

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import Done, MachineSpec, SetMsr, VmSpec
+from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.design import DebugctlWrite, Design, Event
+from contract.kernels import KERNELS
+from contract.machine import Nop
 from contract.messages import CreateEvent, ReleaseEvent
-from contract.trace import VmExit
-from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
+from contract.trace import UserMsr, VmEntry, VmExit, Warn
+from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_TOS
 from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 GP = "#GP"
 
-# Written, then what is stored with the LBR enabled for the guest, and without.
+# Written, then what v5.12 stores with the LBR enabled for the guest, and without. BTF takes LBR with it.
 TABLE = [
     (0x000, 0x000, 0x000),
     (0x001, 0x001, 0x000),
     (0x002, 0x000, 0x000),
-    (0x003, 0x001, 0x000),
+    (0x003, 0x000, 0x000),
     (0x800, 0x800, GP),
     (0x801, 0x801, GP),
     (0x802, 0x800, GP),
-    (0x803, 0x801, GP),
+    (0x803, 0x800, GP),
     (0x1000, GP, GP),
     (0x1001, GP, GP),
     (0x4000, GP, GP),
@@ -143,7 +145,7 @@ def test_denied_guest_may_still_clear_the_bit() -> None:
     assert rig.vcpu().debugctl == 0
 
 
-@pytest.mark.parametrize(("value", "stored"), [(0x801, 0x801), (0, 0), (2, 0), (3, 1)])
+@pytest.mark.parametrize(("value", "stored"), [(0x801, 0x801), (0, 0), (2, 0), (3, 0)])
 def test_user_space_write(value: int, stored: int) -> None:
     """KVM_SET_MSRS goes the guest's way: BTF is tolerated and dropped."""
     rig = Rig(MERGED)
@@ -185,10 +187,72 @@ def test_bits_of_the_cpu(
         assert rig.rdmsr(IA32_DEBUGCTL).value == (bit if by_user else rig.vcpu().debugctl)
 
 
-@pytest.mark.parametrize(("kernel", "taken", "stored"), [("v5.12", 0, 0), ("v6.16", 1, 0x801)])
-def test_user_space_sets_what_kvm_supports(kernel: str, taken: int, stored: int) -> None:
-    """Since 2022 even for a guest without LBR, which then enters with DEBUGCTL.LBR set."""
-    rig = Rig(MERGED, lbr=False, machine=MachineSpec(depth=8, kernel=kernel))
+OLD, SINCE_V6_1, SINCE_V6_17 = ("v5.3", "v5.12"), ("v6.16", "v7.1"), ("v7.1",)
 
-    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 0x801)) == Done(taken)
-    assert rig.vcpu().debugctl == stored
+
+def of(kernels: tuple[str, ...], *rows: tuple[int, int | str]) -> list[tuple[str, int, int | str]]:
+    return [(kernel, value, stored) for kernel in kernels for value, stored in rows]
+
+
+BEFORE_V6_17 = tuple(kernel for kernel in KERNELS if kernel not in SINCE_V6_17)
+# Kernel, what user space writes, and what is stored: it is counted as done unless it is rejected.
+WITHOUT_LBR = [
+    *of(OLD, (0, 0), (1, 0), (2, 0), (3, 0), (0x800, GP), (0x801, GP), (0x802, GP), (0x803, GP)),
+    *of(SINCE_V6_1, (0, 0), (1, 1), (2, 0), (0x800, 0x800), (0x801, 0x801), (0x802, 0x800)),
+    *of(("v6.16",), (3, 0), (0x803, 0x800)),
+    *of(SINCE_V6_17, (3, 1), (0x803, 0x801)),
+    *of(tuple(KERNELS), (0x4, GP), (0x1000, GP), (0x4001, GP), (0x8003, GP)),
+]
+WITH_LBR = [
+    *of(tuple(KERNELS), (0, 0), (1, 1), (2, 0), (0x800, 0x800), (0x801, 0x801), (0x802, 0x800), (0x1001, GP)),
+    *of(BEFORE_V6_17, (3, 0), (0x803, 0x800)),
+    *of(SINCE_V6_17, (3, 1), (0x803, 0x801)),
+]
+
+
+def on_kernel(kernel: str, *, lbr: bool) -> Rig:
+    return Rig(MERGED, lbr=lbr, machine=MachineSpec(depth=8, kernel=kernel))
+
+
+@pytest.mark.parametrize(("kernel", "value", "stored"), WITHOUT_LBR)
+def test_user_space_writes_for_a_guest_without_lbr(kernel: str, value: int, stored: int | str) -> None:
+    """Since v6.1 what KVM supports is stored, and loaded at the entry. No event is made, and nobody warns."""
+    rig = on_kernel(kernel, lbr=False)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, value)) == Done(int(stored != GP))
+    kept = 0 if stored == GP else stored
+    assert rig.kvm(GetMsr(VCPU, IA32_DEBUGCTL)) == Done(int(kept))
+    assert [(r.value, r.taken) for r in rig.records(UserMsr)][-2:] == [(kept, stored != GP), (kept, True)]
+    rig.guest(Nop())
+    assert rig.records(VmEntry)[-1].debugctl == kept
+    assert (rig.sent(CreateEvent), rig.records(Warn)) == (0, [])
+
+
+@pytest.mark.parametrize(("kernel", "value", "stored"), WITH_LBR)
+def test_user_space_writes_for_a_guest_with_lbr(kernel: str, value: int, stored: int | str) -> None:
+    """What the guest's own write stores, with the event that it makes."""
+    rig, guest = on_kernel(kernel, lbr=True), on_kernel(kernel, lbr=True)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, value)) == Done(int(stored != GP))
+    assert guest.debugctl(value) == (stored != GP)
+    kept = 0 if stored == GP else int(stored)
+    assert (rig.vcpu().debugctl, guest.vcpu().debugctl) == (kept, kept)
+    assert (rig.sent(CreateEvent), guest.sent(CreateEvent)) == (kept & 1, kept & 1)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_debugctl_set_before_lbr_fmt(kernel: str) -> None:
+    """Before v6.1 nothing is left of it when LBR_FMT comes. Since then the guest is entered with its LBR on and no
+    event, which KVM warns about."""
+    rig = on_kernel(kernel, lbr=False)
+    on = int(kernel in SINCE_V6_1)
+
+    assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, 1)) == Done(1)
+    assert rig.kvm(SetMsr(VCPU, IA32_PERF_CAPABILITIES, 5)) == Done(1)
+    rig.guest(Nop())
+
+    assert rig.vcpu().vm.lbr_enabled
+    assert rig.records(VmEntry)[-1].debugctl == on
+    assert (rig.vcpu().lbr_desc.event, len(rig.records(Warn))) == (0, on)
+    assert rig.rdmsr(MSR_LBR_TOS).value == 0
+    assert rig.vcpu().lbr_desc.event != 0

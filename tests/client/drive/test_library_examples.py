@@ -57,6 +57,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-counter-levels": ("merged", "fenced"),
     "mech-exclusive-pmu": ("merged", "fenced"),
     "mech-lvtpc-masked": ("merged", "v8", "fenced"),
+    "mech-btf-drops-lbr-v71": ("merged",),
     "mech-pmi-masks-lvtpc-v616": ("merged", "fenced"),
     "mech-pmi-version-4": ("merged",),
     "mech-pmi-without-apic": ("merged", "v8", "fenced"),
@@ -113,6 +114,7 @@ def defect(design: str, invariants: str, whole: str) -> Defect:
 
 DEFECTS = {
     "kvm-w01-cold-read-v7": defect("v7", "guest-clean no-leak", "merged"),
+    "mech-btf-drops-lbr-v616": defect("merged", "capability-kept", "v8"),
     "mech-created-beside-host": defect("merged", "guest-clean no-leak precedence", "merged-2023"),
     "mech-creation-ignored-v7": defect("v7", "guest-clean no-leak agreement", "merged"),
     "mech-del-miscounts-call-stacks": defect("merged", "no-loss", "kvm-switch"),
