@@ -35,6 +35,12 @@ class KernelRules:
     """Since v5.7: a pinned group that does not fit keeps off every later pinned one of that walk (facts/perf 1.6)."""
     refusal_shuts_door: bool
     """Since v5.7: so does a flexible group that was refused without a try. Before, it left no mark (facts/perf 1.6)."""
+    removal_ends_rotation: bool
+    """Since v5.7 (90c91dfb86d0): a context that loses its last event is no longer marked for rotation (facts/perf
+    1.12)."""
+    idle_context_keeps_rotation: bool
+    """Up to v6.1: flexible events that are scheduled out leave the mark of their context where none of its events is on
+    (``ctx_sched_out`` returns at once where ``nr_active`` is 0; facts/perf 1.12)."""
     quiet_install: bool
     """Since v5.5: installing an event that is OFF into a context with events reschedules nobody (facts/perf 1.9)."""
     lbr_data_on_task: bool
@@ -55,6 +61,8 @@ KERNELS: dict[str, KernelRules] = {
             RotationRule.FIRST_ACTIVE,
             pinned_failure_shuts_door=False,
             refusal_shuts_door=False,
+            removal_ends_rotation=False,
+            idle_context_keeps_rotation=True,
             quiet_install=False,
             lbr_data_on_task=False,
             select_flag_kept=False,
@@ -66,6 +74,8 @@ KERNELS: dict[str, KernelRules] = {
             RotationRule.FIRST_ACTIVE_OR_FIRST,
             pinned_failure_shuts_door=True,
             refusal_shuts_door=True,
+            removal_ends_rotation=True,
+            idle_context_keeps_rotation=True,
             quiet_install=True,
             lbr_data_on_task=False,
             select_flag_kept=False,
@@ -77,6 +87,8 @@ KERNELS: dict[str, KernelRules] = {
             RotationRule.FIRST_ACTIVE_OR_FIRST,
             pinned_failure_shuts_door=True,
             refusal_shuts_door=True,
+            removal_ends_rotation=True,
+            idle_context_keeps_rotation=False,
             quiet_install=True,
             lbr_data_on_task=True,
             select_flag_kept=True,

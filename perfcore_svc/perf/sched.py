@@ -88,6 +88,8 @@ def remove(kernel: Kernel, event: PerfEvent) -> None:
             other.lbr = other.lbr if other.lbr_events else None
     if not ctx.events:
         ctx.is_active = 0
+        if kernel.rules.removal_ends_rotation:
+            ctx.rotate_necessary = False
         kernel.stop_clock(ctx)
     check_transition(event.name, event.state, State.EXIT)
     event.state = State.EXIT

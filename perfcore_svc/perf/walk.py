@@ -14,6 +14,8 @@ from perfcore_svc.perf.group import group_sched_in, group_sched_out
 from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.perf.rules import ExclusiveRule
 
+EXCLUSIVE_ON = "an exclusive event is on"
+
 
 def sched_in(kernel: Kernel, pc: PerfCpu) -> None:
     """``perf_event_sched_in``."""
@@ -60,16 +62,17 @@ def _can_go_on(kernel: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent, doo
 
 def _why_not(pc: PerfCpu, door_open: bool) -> str:
     if pc.exclusive:
-        return "an exclusive event is on"
+        return EXCLUSIVE_ON
     return NOT_ALONE if door_open else BEHIND
 
 
 def ctx_sched_out(kernel: Kernel, pc: PerfCpu, ctx: Context, classes: int) -> None:
+    keeps = kernel.rules.idle_context_keeps_rotation and not ctx.pinned_active and not ctx.flexible_active
     for event_class in (PINNED, FLEXIBLE):
         if not classes & event_class & ctx.is_active:
             continue
         ctx.is_active &= ~event_class
-        if event_class == FLEXIBLE:
+        if event_class == FLEXIBLE and not keeps:
             ctx.rotate_necessary = False
         active = ctx.active(event_class)
         for leader in active:

@@ -254,3 +254,26 @@ Laws.TestCase.settings = settings(
     max_examples=100, stateful_step_count=30, deadline=None, phases=set(Phase) - {Phase.explain}
 )
 TestLaws = Laws.TestCase
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.name)
+def test_a_context_that_comes_back_after_its_last_event_waited_and_closed(design: Design, kernel: str) -> None:
+    """In v5.3 it is still marked for rotation, though nobody waits and no timer is armed."""
+    host = make_host(cpus=1, counters=2, fixed=0, kernel=kernel, design=design, running="v")
+    Kvm(host, vcpus=("v", "w"))
+    guest = host.guest()
+    for name, task in (("e1", ""), ("e2", ""), ("e3", "v")):
+        assert host.open(name, task=task) == ""
+    assert host.states()["e3"] == "I"
+    host.perf.close(guest)
+    host.endpoint.notify()
+    host.close("e3")
+    host.run("")
+    host.run("v")
+    host.advance(4 * MS)
+    host.guest()
+
+    for check in CHECKS:
+        check(host)
+    assert host.perf.kernel.tasks["v"].rotate_necessary == (kernel == "v5.3")

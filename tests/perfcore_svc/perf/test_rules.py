@@ -82,11 +82,29 @@ def reset_and_select(host: Stage) -> str:
     return str(host.machine.cpus[0].lbr.select)
 
 
+def removal(host: Stage) -> str:
+    """F waits for the LBR, and closes; it was the last of its context."""
+    host.put("P", "CP any")
+    host.put("F", "TF call")
+    host.close("F")
+    return f"rotates: {host.perf.kernel.tasks['v'].rotate_necessary}"
+
+
+def idle_context(host: Stage) -> str:
+    """F waits for the LBR when its task goes, and nobody else is in its context."""
+    host.put("P", "CP any")
+    host.put("F", "TF call")
+    host.run("u")
+    return f"rotates: {host.perf.kernel.tasks['v'].rotate_necessary}"
+
+
 CASES: dict[str, tuple[Callable[[Stage], str], dict[object, str]]] = {
     "exclusive": (exclusive, {ExclusiveRule.ANY_EVENT_ON: "A ERR", ExclusiveRule.OWN_LIST: "A A"}),
     "rotation": (rotation, {RotationRule.FIRST_ACTIVE: "A I I", RotationRule.FIRST_ACTIVE_OR_FIRST: "A I A"}),
     "pinned_failure_shuts_door": (pinned_failure, {False: "A ERR A", True: "A ERR ERR"}),
     "refusal_shuts_door": (refusal, {False: "A I A", True: "A I I"}),
+    "removal_ends_rotation": (removal, {False: "rotates: True", True: "rotates: False"}),
+    "idle_context_keeps_rotation": (idle_context, {False: "rotates: False", True: "rotates: True"}),
     "quiet_install": (quiet_install, {False: "A OFF", True: "I OFF"}),
     "lbr_data_on_task": (lbr_data, {False: "0", True: "2"}),
     "select_flag_kept": (saved_select, {False: "6", True: "5"}),
@@ -116,8 +134,8 @@ def test_versions() -> None:
     old, new = ExclusiveRule.ANY_EVENT_ON, ExclusiveRule.OWN_LIST
     first, fixed = RotationRule.FIRST_ACTIVE, RotationRule.FIRST_ACTIVE_OR_FIRST
     assert {k: list(v.values()) for k, v in told.items()} == {
-        "v5.3": [old, first, False, False, False, False, False, False],
-        "v5.12": [new, fixed, True, True, True, False, False, False],
-        "v6.16": [new, fixed, True, True, True, True, True, True],
-        "v7.1": [new, fixed, True, True, True, True, True, True],
+        "v5.3": [old, first, False, False, False, True, False, False, False, False],
+        "v5.12": [new, fixed, True, True, True, True, True, False, False, False],
+        "v6.16": [new, fixed, True, True, True, False, True, True, True, True],
+        "v7.1": [new, fixed, True, True, True, False, True, True, True, True],
     }
