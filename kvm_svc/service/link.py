@@ -94,7 +94,12 @@ class Link:
                 contract_pb2.AttachRequest(kvm=self.kvm, protocol=self.protocol, instance=self.instance)
             )
             first = await _read(contract, contract_pb2.AttachResponse)
-            if first is None or first.envelopes or (first.kvm, first.protocol) != (self.kvm, self.protocol):
+            if (
+                first is None
+                or first.envelopes
+                or first.run
+                or (first.kvm, first.protocol) != (self.kvm, self.protocol)
+            ):
                 raise CallError(grpc.StatusCode.FAILED_PRECONDITION, f"its first frame is not one for {self.kvm}")
             writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
             self._writer, self._machine, self._broken = writer, machine, asyncio.Event()

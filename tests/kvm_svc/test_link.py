@@ -1,0 +1,91 @@
+"""The link of a KVM service: the first frame of the host's side, against a host that is made up here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from contract.messages import PROTOCOL_VERSION
+from kvm_svc.service.link import Link
+from lbrlab.v1 import contract_pb2, info_pb2
+
+KVM = "kvm0"
+GOOD = contract_pb2.AttachResponse(kvm=KVM, protocol=PROTOCOL_VERSION)
+ENVELOPE = contract_pb2.Envelope(session=KVM, seq=1, epoch=1, welcome=contract_pb2.Welcome())
+
+
+def changed(**fields: object) -> contract_pb2.AttachResponse:
+    frame = contract_pb2.AttachResponse()
+    frame.CopyFrom(GOOD)
+    frame.MergeFrom(contract_pb2.AttachResponse(**fields))  # type: ignore[arg-type]
+    return frame
+
+
+async def dial(first: contract_pb2.AttachResponse | None) -> tuple[Link, list[contract_pb2.AttachRequest], list[str]]:
+    """The link after its first attempt has come to a result: up, or another attempt. Its own first frames are kept."""
+    got: list[contract_pb2.AttachRequest] = []
+    lost: list[str] = []
+    over = asyncio.Event()
+
+    async def attach(frames: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+        async for frame in frames:
+            got.append(contract_pb2.AttachRequest.FromString(frame))
+            if len(got) > 1:
+                over.set()
+            if first is None:
+                return
+            yield first.SerializeToString()
+
+    async def machine(frames: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+        async for _ in frames:
+            yield b""
+
+    server = grpc.aio.server()
+    for service, method, handler in (("ContractService", "Attach", attach), ("MachineService", "Run", machine)):
+        made = grpc.stream_stream_rpc_method_handler(handler)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"lbrlab.v1.{service}", {method: made}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    link = Link(f"127.0.0.1:{port}", KVM, PROTOCOL_VERSION, lambda run, envelopes: None, lost.append)
+    running = asyncio.create_task(link.run())
+    ends = [asyncio.create_task(event.wait()) for event in (link.up, over)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    seen = link.state, link.detail
+    for task in (running, *ends):
+        task.cancel()
+    await asyncio.gather(running, *ends, return_exceptions=True)
+    await server.stop(None)
+    link.state, link.detail = seen
+    return link, got, lost
+
+
+def test_a_good_first_frame_brings_the_link_up() -> None:
+    link, got, _ = asyncio.run(dial(GOOD))
+
+    assert (link.state, link.detail, link.generation) == (info_pb2.LINK_STATE_UP, "", 1)
+    (first,) = got
+    assert (first.kvm, first.protocol, first.run, list(first.envelopes)) == (KVM, PROTOCOL_VERSION, 0, [])
+    assert first.instance == link.instance
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        changed(kvm="kvm1"),
+        changed(protocol=PROTOCOL_VERSION + 1),
+        contract_pb2.AttachResponse(kvm=KVM),
+        changed(envelopes=[ENVELOPE]),
+        changed(run=1),
+        None,
+    ],
+    ids=["another KVM", "another protocol", "no protocol", "messages", "a run", "no frame"],
+)
+def test_a_first_frame_that_breaks_a_rule_leaves_the_link_down(frame: contract_pb2.AttachResponse | None) -> None:
+    link, got, lost = asyncio.run(dial(frame))
+
+    assert (link.state, link.generation, lost) == (info_pb2.LINK_STATE_DIALLING, 0, [])
+    assert link.detail == f"its first frame is not one for {KVM}"
+    assert got[0].instance == got[1].instance == link.instance
