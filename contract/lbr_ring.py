@@ -2,6 +2,9 @@
 
 SDM vol. 3B: TOS names the newest entry; a record goes to (TOS + 1) mod depth. In call-stack mode a call
 pushes and a return pops. Which format bits FROM carries: PERF_CAPABILITIES[5:0].
+
+An architectural LBR is the same ring seen otherwise: register i is the entry of age i, TOS cannot be seen, and
+``select`` holds, in the form of LBR_SELECT, the filter that software has put into IA32_LBR_CTL.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def _from_address(model: LbrModel, value: int) -> int:
 
 def select_valid(model: LbrModel, value: int) -> bool:
     """Whether LBR_SELECT takes this value; where there is no such register only 0 can be meant for it."""
-    if not model.has_select:
+    if not model.filters:
         return value == 0
     return not value & ~(SELECT_HARDWARE if model.call_stack else SELECT_HARDWARE & ~SELECT_CALL_STACK)
 
@@ -60,7 +63,7 @@ def is_image(model: LbrModel, image: LbrImage) -> bool:
     sizes = {len(image.from_ip), len(image.to_ip), len(image.info)}
     if sizes != {model.depth} or not 0 <= image.tos < model.depth:
         return False
-    return (model.has_select or not image.select) and (bool(model.info_base) or not any(image.info))
+    return (model.filters or not image.select) and (bool(model.info_base) or not any(image.info))
 
 
 def image_registers(model: LbrModel, image: LbrImage) -> Iterator[tuple[int, int]]:
@@ -68,7 +71,8 @@ def image_registers(model: LbrModel, image: LbrImage) -> Iterator[tuple[int, int
     which clears them all."""
     if not image.from_ip:
         return
-    yield MSR_LBR_TOS, image.tos
+    if model.has_tos:
+        yield MSR_LBR_TOS, image.tos
     if model.has_select:
         yield MSR_LBR_SELECT, image.select
     banks = [(model.from_base, image.from_ip), (model.to_base, image.to_ip)]
@@ -96,10 +100,12 @@ def mended(model: LbrModel, image: LbrImage) -> LbrImage:
 
 
 class LbrRing:
-    __slots__ = ("from_ip", "info", "model", "select", "to_ip", "tos")
+    __slots__ = ("enabled", "from_ip", "info", "model", "select", "to_ip", "tos")
 
     def __init__(self, model: LbrModel) -> None:
         self.model = model
+        self.enabled = False
+        """IA32_LBR_CTL.LBREn, of an architectural LBR."""
         self.select = 0
         self.tos = 0
         self.from_ip = [0] * model.depth
@@ -108,23 +114,28 @@ class LbrRing:
 
     def clone(self) -> LbrRing:
         twin = LbrRing.__new__(LbrRing)
-        twin.model, twin.select, twin.tos = self.model, self.select, self.tos
+        twin.model, twin.enabled = self.model, self.enabled
+        twin.select, twin.tos = self.select, self.tos
         twin.from_ip, twin.to_ip, twin.info = self.from_ip[:], self.to_ip[:], self.info[:]
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.select, self.tos, addresses(self.from_ip), addresses(self.to_ip), tuple(self.info)
+        return self.enabled, self.select, self.tos, addresses(self.from_ip), addresses(self.to_ip), tuple(self.info)
 
     def bank(self, msr: int) -> tuple[list[int], int] | None:
         """The list and index that FROM, TO or INFO register ``msr`` is; None for any other register."""
         model = self.model
         if model.from_base <= msr < model.from_base + model.depth:
-            return self.from_ip, msr - model.from_base
+            return self.from_ip, self._index(msr - model.from_base)
         if model.to_base <= msr < model.to_base + model.depth:
-            return self.to_ip, msr - model.to_base
+            return self.to_ip, self._index(msr - model.to_base)
         if model.info_base and model.info_base <= msr < model.info_base + model.depth:
-            return self.info, msr - model.info_base
+            return self.info, self._index(msr - model.info_base)
         return None
+
+    def _index(self, number: int) -> int:
+        """The ring index of the entry that has this number in its bank."""
+        return (self.tos - number) & (self.model.depth - 1) if self.model.architectural else number
 
     def takes(self, msr: int, value: int) -> bool:
         """Whether WRMSR of this register with this value is accepted; else it gives #GP (SDM vol. 4)."""
@@ -135,17 +146,19 @@ class LbrRing:
             return True
         if msr == MSR_LBR_SELECT:
             return select_valid(model, value)
-        if model.info_base and msr >= model.info_base:
+        if model.info_base and model.info_base <= msr < model.info_base + model.depth:
             return not value & ~_INFO_DEFINED
         is_from = model.from_base <= msr < model.from_base + model.depth
         return is_canonical(_from_address(model, value) if is_from else value)
 
     def put(self, msr: int, value: int) -> None:
-        """A write that the hardware has accepted."""
+        """A write that the hardware has accepted, or that it ignores."""
         if msr == MSR_LBR_TOS:
-            self.tos = value & (self.model.depth - 1)
+            if self.model.has_tos:
+                self.tos = value & (self.model.depth - 1)
         elif msr == MSR_LBR_SELECT:
-            self.select = value
+            if not self.model.architectural:
+                self.select = value
         elif (found := self.bank(msr)) is not None:
             entries, i = found
             entries[i] = value
@@ -153,15 +166,18 @@ class LbrRing:
     def get(self, msr: int) -> int | None:
         """What reading ``msr`` gives, None if it is no register of this LBR."""
         if msr == MSR_LBR_TOS:
-            return self.tos
+            return self.tos if self.model.has_tos else None
         if msr == MSR_LBR_SELECT and self.model.has_select:
             return self.select
         found = self.bank(msr)
         return None if found is None else found[0][found[1]]
 
     def retire(self, address: int, count: int, kind: str, privilege: str) -> bool:
-        """``count`` branches, the first at ``address``, each 2 bytes further; False if LBR_SELECT suppresses them."""
+        """``count`` branches, the first at ``address``, each 2 bytes further; False if LBR_SELECT suppresses them
+        or there is no LBR."""
         select = self.select
+        if not self.from_ip:
+            return False
         if not select_admits(select, kind, privilege):
             return False
         if select & SELECT_CALL_STACK:

@@ -21,6 +21,9 @@ MSR_LBR_TOS = 0x1C9
 MSR_LBR_FROM = 0x680
 MSR_LBR_TO = 0x6C0
 MSR_LBR_INFO = 0xDC0
+MSR_ARCH_LBR_FROM = 0x1500
+MSR_ARCH_LBR_TO = 0x1600
+MSR_ARCH_LBR_INFO = 0x1200
 MSR_CORE_LBR_FROM = 0x40
 MSR_CORE_LBR_TO = 0x60
 
@@ -163,9 +166,13 @@ def select_admits(select: int, kind: str, privilege: str) -> bool:
 class LbrModel(msgspec.Struct, frozen=True):
     """The LBR of one CPU generation.
 
-    ``depth`` entries; ``lbr_fmt`` is PERF_CAPABILITIES[5:0]; ``select_map`` names the table in
-    ``lbr.c`` that turns a perf request into LBR_SELECT (empty: no LBR_SELECT register). ``perfmon`` is the version of
-    architectural performance monitoring (CPUID.0AH:EAX[7:0]).
+    ``depth`` entries, 0 where the part has no LBR; ``lbr_fmt`` is PERF_CAPABILITIES[5:0]; ``select_map`` names the
+    table in ``lbr.c`` that turns a perf request into LBR_SELECT (empty: the hardware filters nothing). ``perfmon`` is
+    the version of architectural performance monitoring (CPUID.0AH:EAX[7:0]).
+
+    ``architectural``: IA32_LBR_CTL, which no guest of ours has, takes the place of DEBUGCTL.LBR and LBR_SELECT; entry 0
+    is always the newest, and there is no TOS (SDM vol. 3B, "Architectural Last Branch Records"). VM-entry and VM-exit
+    leave IA32_LBR_CTL alone, since no kernel of ours sets the VMCS controls for it.
     """
 
     name: str
@@ -177,10 +184,31 @@ class LbrModel(msgspec.Struct, frozen=True):
     select_map: str
     call_stack: bool
     perfmon: int = 3
+    architectural: bool = False
+
+    @property
+    def has_lbr(self) -> bool:
+        return self.depth > 0
+
+    @property
+    def filters(self) -> bool:
+        """Whether the hardware filters by kind and level of a branch."""
+        return bool(self.select_map)
 
     @property
     def has_select(self) -> bool:
-        return bool(self.select_map)
+        """Whether there is the MSR LBR_SELECT."""
+        return self.filters and not self.architectural
+
+    @property
+    def has_tos(self) -> bool:
+        return self.has_lbr and not self.architectural
+
+    @property
+    def pt_coexists(self) -> bool:
+        """``lbr_pt_coexist``: Intel PT does not shut the LBR out. Of the models here, only where it is
+        architectural."""
+        return self.architectural
 
     @property
     def entry_registers(self) -> int:
@@ -195,18 +223,31 @@ class LbrModel(msgspec.Struct, frozen=True):
 
     @property
     def registers(self) -> int:
-        """How many MSRs make up the LBR, SELECT and TOS included."""
-        return (2 if self.has_select else 1) + self.entry_registers
+        """How many MSRs make up the LBR, SELECT and TOS, or LBR_CTL, included."""
+        return self.has_tos + self.filters + self.entry_registers
 
 
 LBR_MODELS: dict[str, LbrModel] = {
     m.name: m
     for m in (
+        LbrModel("none", 0, 0, 0, 0, 0, "", False),
         LbrModel("core2", 4, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, 0, 2, "", False, perfmon=2),
         LbrModel("nehalem", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 3, "nhm", False),
         LbrModel("sandybridge", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 3, "snb", False),
         LbrModel("haswell", 16, MSR_LBR_FROM, MSR_LBR_TO, 0, 4, "hsw", True),
         LbrModel("skylake", 32, MSR_LBR_FROM, MSR_LBR_TO, MSR_LBR_INFO, 5, "hsw", True, perfmon=4),
+        LbrModel(
+            "arch",
+            32,
+            MSR_ARCH_LBR_FROM,
+            MSR_ARCH_LBR_TO,
+            MSR_ARCH_LBR_INFO,
+            0x3F,
+            "hsw",
+            True,
+            perfmon=5,
+            architectural=True,
+        ),
     )
 }
 
@@ -222,6 +263,8 @@ def lbr_model(name: str, depth: int = 0) -> LbrModel:
         raise ValueError(f"unknown LBR model {name!r}, expected one of {', '.join(LBR_MODELS)}")
     if depth == 0 or depth == model.depth:
         return model
+    if not model.has_lbr:
+        raise ValueError(f"depth {depth} is impossible on {name}: it has no LBR")
     if depth & (depth - 1) or not 2 <= depth <= model.depth:
         raise ValueError(f"depth {depth} is impossible on {name}, expected a power of two from 2 to {model.depth}")
     return msgspec.structs.replace(model, depth=depth)
@@ -230,10 +273,13 @@ def lbr_model(name: str, depth: int = 0) -> LbrModel:
 @lru_cache(maxsize=64)
 def lbr_ranges(model: LbrModel) -> tuple[tuple[int, int], ...]:
     """The LBR MSRs as (first, count) ranges: what KVM passes through as one set
-    (``vmx_update_intercept_for_lbr_msrs``)."""
-    ranges = [(MSR_LBR_SELECT, 2)] if model.has_select else [(MSR_LBR_TOS, 1)]
+    (``vmx_update_intercept_for_lbr_msrs``). It knows no other LBR than one with SELECT and TOS, and takes an
+    architectural one for such a one without INFO (``intel_pmu_refresh`` of v5.12: INFO goes with format 5)."""
+    if not model.has_lbr:
+        return ()
+    ranges = [(MSR_LBR_SELECT, 2)] if model.filters else [(MSR_LBR_TOS, 1)]
     ranges += [(model.from_base, model.depth), (model.to_base, model.depth)]
-    if model.info_base:
+    if model.info_base and not model.architectural:
         ranges.append((model.info_base, model.depth))
     return tuple(ranges)
 
@@ -245,13 +291,17 @@ def in_ranges(ranges: tuple[tuple[int, int], ...], msr: int) -> bool:
 def is_lbr_msr(model: LbrModel, msr: int) -> bool:
     """``intel_pmu_is_valid_lbr_msr``: SELECT (even where the part has none), TOS, FROM, TO and, where it exists, INFO.
     Never DEBUGCTL."""
-    return msr == MSR_LBR_SELECT or in_ranges(lbr_ranges(model), msr)
+    return model.has_lbr and (msr == MSR_LBR_SELECT or in_ranges(lbr_ranges(model), msr))
 
 
 @lru_cache(maxsize=64)
 def lbr_names(model: LbrModel) -> dict[int, str]:
-    names = {IA32_DEBUGCTL: "DEBUGCTL", IA32_PERF_CAPABILITIES: "PERF_CAPABILITIES", MSR_LBR_TOS: "LBR_TOS"}
-    if model.has_select:
+    names = {
+        IA32_DEBUGCTL: "DEBUGCTL",
+        IA32_PERF_CAPABILITIES: "PERF_CAPABILITIES",
+        MSR_LBR_TOS: "LBR_TOS",
+    }
+    if model.filters:
         names[MSR_LBR_SELECT] = "LBR_SELECT"
     for i in range(model.depth):
         names[model.from_base + i] = f"LBR_FROM[{i}]"

@@ -189,7 +189,8 @@ class HostCore:
         actors = actor_table(command.tasks, command.vcpus)
         board = new_board(model, actors, first_cpu=spec.first_cpu, first_serial=first_serial(spec.host))
         silicon = new_silicon(board, spec.cpus)
-        perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], spec.host * EVENTS_OF_A_HOST)
+        ids, pt_coexists = spec.host * EVENTS_OF_A_HOST, model.pt_coexists
+        perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], ids, pt_coexists=pt_coexists)
         self._wire(command, HostState(silicon, perf), board, {})
         if command.design.host_events is HostEvents.SWITCHED_OUT and command.vcpus:
             self.perf.reservations.mediate()

@@ -10,8 +10,11 @@ DEBUGCTL_ALWAYS = 0b11
 """LBR and BTF. KVM drops them where it does not support them (``vmx_set_msr``), so that they never fault."""
 DEBUGCTL_RESERVED = 0xFFFF_FFFF_FFFF_2038
 """Bits 5:3, 13 and 63:16."""
-_SPACES = ((0x1C8, 2), (0x40, 8), (0x60, 8), (0x680, 32), (0x6C0, 32), (0xDC0, 32))
+_LEGACY = ((0x1C8, 2), (0x40, 8), (0x60, 8), (0x680, 32), (0x6C0, 32), (0xDC0, 32))
 """First MSR and number of them: LBR_SELECT and LBR_TOS, the banks of Core 2, FROM, TO, INFO."""
+_ARCHITECTURAL = ((0x1200, 32), (0x1500, 32), (0x1600, 32))
+"""INFO, FROM, TO."""
+_SPACES = _LEGACY + _ARCHITECTURAL
 _SELECT_BITS, _CALL_STACK = 0x3FF, 0x200
 _INFO_RESERVED = 0x1FFF_FFFF_FFFF_0000
 """Bits 60:16; above are the flags, below the cycles."""
@@ -27,7 +30,7 @@ def is_register(model: LbrModel, msr: int) -> bool:
     if msr == 0x1C8:
         return model.has_select
     if msr == 0x1C9:
-        return True
+        return model.has_tos
     banks = [model.from_base, model.to_base, *([model.info_base] if model.info_base else [])]
     return any(0 <= msr - base < model.depth for base in banks)
 

@@ -131,6 +131,8 @@ class StepChecker:
                 self.operand(stmt.value, actor, known, (*path, "value"))
             case a.GuestRdmsr() | a.UserGetMsr():
                 self.msr(stmt.msr, actor, known, path)
+            case a.GuestReadLbr() if not self.model.has_lbr:
+                self.fail(f"{self.model_name} has no LBR_STACK", *path, "msr")
             case a.GuestRdpmc(index=index):
                 self.operand(index, actor, known, (*path, "index"))
             case a.GuestReadCpuid(leaf=leaf, output=output):
@@ -269,8 +271,10 @@ class StepChecker:
             self.entry(msr, actor, known, path)
         elif msr.index is not None:
             self.fail(f"{msr.name} takes no index", *path, "index")
-        elif msr.name == "LBR_SELECT" and not self.model.has_select:
-            self.fail(f"{self.model_name} has no LBR_SELECT", *path, "msr")
+        elif (msr.name == "LBR_SELECT" and not self.model.has_select and not self.model.architectural) or (
+            msr.name in ("LBR_SELECT", "LBR_TOS") and not self.model.has_lbr
+        ):
+            self.fail(f"{self.model_name} has no {msr.name}", *path, "msr")
         elif msr.name not in SINGLE:
             address = number(msr.name)
             if address is None:
@@ -279,8 +283,8 @@ class StepChecker:
                 self.fail(f"MSR {msr.name} does not fit 32 bits", *path, "msr")
 
     def entry(self, msr: a.MsrRef, actor: str, known: dict[str, a.AnyStmt], path: Path) -> None:
-        if msr.name == "LBR_INFO" and not self.model.info_base:
-            self.fail(f"{self.model_name} has no LBR_INFO", *path, "msr")
+        if not self.model.has_lbr or (msr.name == "LBR_INFO" and not self.model.info_base):
+            self.fail(f"{self.model_name} has no {msr.name}", *path, "msr")
         if msr.index is None:
             self.fail(f"{msr.name} needs an index: '{msr.name}[0]'", *path, "msr")
         if not isinstance(msr.index, int):

@@ -29,6 +29,8 @@ LBR_DEBUGCTL = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
 def advertised(hv: Hypervisor) -> int:
     """Every bit of PERF_CAPABILITIES that KVM supports here."""
     hidden = hv.machine.mediated or (hv.rules.call_stack_needed and not hv.model.call_stack)
+    # fenced promises that the guest loses nothing, so it offers no LBR that it does not know.
+    hidden = hidden or (hv.model.architectural and (hv.rules.legacy_lbr_only or hv.fenced))
     full_width = PERF_CAP_FULL_WIDTH_WRITES if hv.rules.pmu.full_width else 0
     return full_width | (0 if hidden else hv.model.lbr_fmt)
 

@@ -40,7 +40,8 @@ class PmuRules:
 
 @dataclass(frozen=True, slots=True)
 class KvmRules:
-    """``call_stack_needed``: LBR_FMT is advertised only where the LBR has call-stack mode (2024). ``pdcm_checked``:
+    """``call_stack_needed``: LBR_FMT is advertised only where the LBR has call-stack mode (2024). ``legacy_lbr_only``:
+    and not where it is architectural (v6.4, 098f4c061ea1). ``pdcm_checked``:
     without PDCM in the guest's CPUID PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.
     ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (v6.1,
     b333b8ebb85d). ``btf_drops_lbr``: a write of DEBUGCTL that sets one of LBR and BTF without support loses both, so
@@ -56,6 +57,7 @@ class KvmRules:
     (v6.4, 957d0f70e97b). ``capabilities_need_pmu``: PERF_CAPABILITIES is 0 in a guest without a PMU (until v6.8)."""
 
     call_stack_needed: bool
+    legacy_lbr_only: bool
     pdcm_checked: bool
     user_debugctl: bool
     btf_drops_lbr: bool
@@ -71,6 +73,7 @@ class KvmRules:
 
 _V5_3 = KvmRules(
     call_stack_needed=False,
+    legacy_lbr_only=False,
     pdcm_checked=False,
     user_debugctl=False,
     btf_drops_lbr=True,
@@ -102,6 +105,7 @@ _V5_12 = replace(
 )
 _V6_16 = KvmRules(
     call_stack_needed=True,
+    legacy_lbr_only=True,
     pdcm_checked=True,
     user_debugctl=True,
     btf_drops_lbr=True,

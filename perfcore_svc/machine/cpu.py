@@ -9,6 +9,7 @@ from contract.canonical import marked
 from contract.lbr_ring import LbrRing
 from contract.machine import Exit
 from contract.messages import LbrImage
+from contract.x86 import DEBUGCTL_LBR
 
 
 @dataclass(slots=True)
@@ -45,6 +46,11 @@ class Cpu:
         """Without the counts of branches: only their distance to what an event holds matters, and that is in the key of
         the event."""
         return self.lbr.key(), self.debugctl, self.task, self.guest
+
+    @property
+    def recording(self) -> bool:
+        """Whether the LBR is on: by DEBUGCTL of the mode that the CPU is in, or by IA32_LBR_CTL in both."""
+        return self.lbr.enabled if self.lbr.model.architectural else self.debugctl & DEBUGCTL_LBR != 0
 
 
 @dataclass(slots=True)

@@ -205,7 +205,7 @@ class Machine:
         else:
             cpu.host_kernel += count
         recorded = False
-        if cpu.debugctl & DEBUGCTL_LBR:
+        if cpu.recording:
             address = branch_base(actor, guest, branch, privilege) + 2 * first
             recorded = cpu.lbr.retire(address, count, branch, privilege)
         self.effects.add(Retired(cpu.index, actor, guest, branch, privilege, first, count, recorded))
@@ -299,7 +299,7 @@ class Machine:
 
     def _load_guest_lbr(self, cpu: Cpu, vmcs: Vmcs, vcpu: str, image: LbrImage) -> None:
         vmcs.host_lbr = None
-        if cpu.debugctl & DEBUGCTL_LBR:
+        if cpu.recording:
             vmcs.host_lbr = self.store_lbr(cpu, "kvm", "host")
         self.count("msr-load", self.model.registers)
         cpu.lbr.load(image, with_select=True)
@@ -449,5 +449,4 @@ class Machine:
 
 def _freezes(cpu: Cpu) -> bool:
     """Whether an overflow now stops the LBR: by DEBUGCTL of the mode that the CPU is in."""
-    both = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
-    return cpu.debugctl & both == both
+    return cpu.recording and cpu.debugctl & DEBUGCTL_FREEZE_LBRS_ON_PMI != 0

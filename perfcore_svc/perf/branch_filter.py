@@ -37,7 +37,8 @@ BRANCH_FILTERS: tuple[str, ...] = tuple(_HSW)
 
 @dataclass(frozen=True, slots=True)
 class BranchFilter:
-    """``select`` is the LBR_SELECT value, None on a part without that register; the rest is the software filter."""
+    """``select`` is the LBR_SELECT value, None on a part that filters nothing; the rest is the software filter. For
+    IA32_LBR_CTL, which says what to record, it says the same the other way about."""
 
     select: int | None
     kinds: frozenset[str]
@@ -63,6 +64,8 @@ class BranchFilter:
 
 def branch_filter(model: LbrModel, names: list[str], privileges: list[str]) -> BranchFilter:
     """The filter for these requests. Raises RefusedError with the kernel's errno."""
+    if not model.has_lbr:
+        raise RefusedError("this machine has no LBR", "EOPNOTSUPP")
     if unknown := [n for n in names if n not in BRANCH_FILTERS]:
         raise RefusedError(f"unknown branch filter {unknown[0]!r}")
     if not privileges or any(p not in PRIVILEGES for p in privileges):
@@ -74,7 +77,7 @@ def branch_filter(model: LbrModel, names: list[str], privileges: list[str]) -> B
             raise RefusedError("call_stack goes with no other branch type")
     kinds = frozenset(kind for name in names for kind in _HSW[name])
     select = None
-    if model.has_select:
+    if model.filters:
         table = _MAPS[model.select_map]
         capture = 0
         for name in names:

@@ -16,6 +16,7 @@ from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.perf.opening import guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, unthrottle
 from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS
+from perfcore_svc.perf.reservations import Reservations
 from perfcore_svc.perf.rivals import check_first_come, check_installable
 from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
@@ -25,10 +26,11 @@ MUX_INTERVAL = 4_000_000
 """Default nanoseconds between ticks of the multiplex timer: 1000 / HZ milliseconds, HZ = 250."""
 
 
-def new_perf(cpus: int, rules: KernelRules, ids: int = 0) -> PerfState:
+def new_perf(cpus: int, rules: KernelRules, ids: int = 0, *, pt_coexists: bool = False) -> PerfState:
     """No events on ``cpus`` CPUs; the first will have the id after ``ids``."""
     made = [PerfCpu(i, Context(""), reset_clears_select=rules.reset_clears_select) for i in range(cpus)]
-    return PerfState(made, [MUX_INTERVAL] * cpus, [0] * cpus, ids + 1)
+    reservations = Reservations(pt_coexists=pt_coexists)
+    return PerfState(made, [MUX_INTERVAL] * cpus, [0] * cpus, ids + 1, reservations=reservations)
 
 
 class Perf:

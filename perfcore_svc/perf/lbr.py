@@ -85,11 +85,11 @@ def _count_call_stack(pc: PerfCpu, ctx: Context, event: PerfEvent, step: int) ->
 
 
 def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
-    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero. TOS stays; so does LBR_SELECT unless a guest's event is
-    on."""
+    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero, by a write of IA32_LBR_DEPTH where the LBR is architectural.
+    TOS stays; so does LBR_SELECT unless a guest's event is on."""
     cpu = machine.cpus[pc.index]
     cpu.lbr.reset()
-    machine.count("wrmsr", machine.model.entry_registers)
+    machine.count("wrmsr", 1 if machine.model.architectural else machine.model.entry_registers)
     machine.count("lbr-reset")
     pc.last_saved, pc.last_log_id, pc.of_guest = None, 0, False
     clears = pc.reset_clears_select and pc.save_select
@@ -107,7 +107,7 @@ def disable_all(machine: Machine, pc: PerfCpu) -> Standing:
     cpu = machine.cpus[pc.index]
     on, debugctl = pc.host_users > 0 and not pc.shut_out, cpu.debugctl
     if on:
-        _write_debugctl(machine, cpu, 0)
+        _switch(machine, cpu, on=False, freeze=0)
     return on, debugctl
 
 
@@ -118,17 +118,24 @@ def enable_all(machine: Machine, pc: PerfCpu, before: Standing) -> None:
     on = pc.host_users > 0 and not pc.shut_out
     if on:
         freeze = DEBUGCTL_FREEZE_LBRS_ON_PMI
-        if machine.model.has_select:
+        if machine.model.filters:
             cpu.lbr.select = pc.slot & SELECT_HARDWARE
             machine.count("wrmsr")
             if cpu.lbr.select & SELECT_CALL_STACK:
                 freeze = 0
-        _write_debugctl(machine, cpu, DEBUGCTL_LBR | freeze)
+        _switch(machine, cpu, on=True, freeze=freeze)
     if (on, cpu.debugctl) != before or cpu.lbr.select != select:
         machine.effects.add(HostLbr(pc.index, on, cpu.debugctl, cpu.lbr.select))
 
 
-def _write_debugctl(machine: Machine, cpu: Cpu, bits: int) -> None:
+def _switch(machine: Machine, cpu: Cpu, *, on: bool, freeze: int) -> None:
+    """The enable bit, in DEBUGCTL or in IA32_LBR_CTL, and in DEBUGCTL the bit ``freeze``."""
+    bits = freeze
+    if not machine.model.architectural:
+        bits |= DEBUGCTL_LBR if on else 0
+    elif cpu.lbr.enabled != on:
+        cpu.lbr.enabled = on
+        machine.count("wrmsr")
     value = cpu.debugctl & ~(DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI) | bits
     if value != cpu.debugctl:
         machine.count("wrmsr")

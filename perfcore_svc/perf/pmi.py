@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from contract.design import HostEvents
 from contract.trace import Pmi, SampleTaken, Throttle
-from contract.x86 import DEBUGCTL_LBR
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.machine import NEVER
 from perfcore_svc.perf import lbr
@@ -57,7 +56,7 @@ class PmiLine:
         pc = self.kernel.cpus[cpu.index]
         over = [e for e in self._periodic(cpu) if counted(cpu, e) >= e.overflow_at]
         machine = self.kernel.machine
-        recording = bool(cpu.debugctl & DEBUGCTL_LBR) and not frozen
+        recording = cpu.recording and not frozen
         first, recorded = machine.handler_branches(cpu, HANDLER_BRANCHES, recording)
         machine.effects.add(Pmi(cpu.index, [e.name for e in over], frozen, first, HANDLER_BRANCHES, recorded))
         was_read = lbr.lbr_read(machine, pc)

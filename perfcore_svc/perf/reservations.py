@@ -26,9 +26,13 @@ class Reservations:
     """By tracer: how many task events it has, or, negative, how many CPU events (``pmu->exclusive_cnt``)."""
     include_guest: int = 0
     mediated_vms: int = 0
+    pt_coexists: bool = False
+    """``x86_pmu.lbr_pt_coexist``: PT is neither checked nor counted among the kinds that exclude each other.
+    Configuration."""
 
     def clone(self) -> Reservations:
-        return Reservations(self.exclusive.copy(), self.exclusive_pmus.copy(), self.include_guest, self.mediated_vms)
+        pmus = self.exclusive_pmus.copy()
+        return Reservations(self.exclusive.copy(), pmus, self.include_guest, self.mediated_vms, self.pt_coexists)
 
     def key(self) -> tuple[Hashable, ...]:
         counts = [tuple(sorted((n, c) for n, c in each.items() if c)) for each in (self.exclusive, self.exclusive_pmus)]
@@ -36,8 +40,11 @@ class Reservations:
 
     def check_exclusive(self, kind: str) -> None:
         """``x86_add_exclusive``, which the driver asks before it looks at the group."""
-        if kind and any(count for other, count in self.exclusive.items() if other != kind):
+        if self._excludes(kind) and any(count for other, count in self.exclusive.items() if other != kind):
             raise RefusedError(f"{kind} while another of lbr, bts, pt is open", "EBUSY")
+
+    def _excludes(self, kind: str) -> bool:
+        return kind != "" and not (kind == "pt" and self.pt_coexists)
 
     def take(self, event: PerfEvent) -> None:
         """Count an event that is otherwise fit to be opened."""
@@ -49,13 +56,13 @@ class Reservations:
             if self.mediated_vms:
                 raise MediatedError
             self.include_guest += 1
-        if event.kind:
+        if self._excludes(event.kind):
             self.exclusive[event.kind] = self.exclusive.get(event.kind, 0) + 1
         if step:
             self.exclusive_pmus[event.kind] = self.exclusive_pmus.get(event.kind, 0) + step
 
     def give(self, event: PerfEvent) -> None:
-        if event.kind:
+        if self._excludes(event.kind):
             self.exclusive[event.kind] -= 1
         if step := _exclusive_step(event):
             self.exclusive_pmus[event.kind] -= step

@@ -7,7 +7,15 @@ import pytest
 from contract import x86
 from contract.x86 import LBR_MODELS, is_canonical, is_lbr_msr, lbr_model, lbr_names, lbr_ranges, msr_name, select_admits
 
-DEPTH_FORMAT = {"core2": (4, 2), "nehalem": (16, 3), "sandybridge": (16, 3), "haswell": (16, 4), "skylake": (32, 5)}
+DEPTH_FORMAT = {
+    "none": (0, 0),
+    "arch": (32, 0x3F),
+    "core2": (4, 2),
+    "nehalem": (16, 3),
+    "sandybridge": (16, 3),
+    "haswell": (16, 4),
+    "skylake": (32, 5),
+}
 
 
 def test_msr_addresses() -> None:
@@ -59,20 +67,24 @@ def test_a_set_select_bit_suppresses(kind: str) -> None:
 
 def test_generations() -> None:
     assert {m.name: (m.depth, m.lbr_fmt) for m in LBR_MODELS.values()} == DEPTH_FORMAT
-    assert [m.name for m in LBR_MODELS.values() if m.call_stack] == ["haswell", "skylake"]
-    assert [m.name for m in LBR_MODELS.values() if m.info_base] == ["skylake"]
+    assert [m.name for m in LBR_MODELS.values() if m.call_stack] == ["haswell", "skylake", "arch"]
+    assert [m.name for m in LBR_MODELS.values() if m.info_base] == ["skylake", "arch"]
+    assert [m.name for m in LBR_MODELS.values() if not m.has_lbr] == ["none"]
+    assert [m.name for m in LBR_MODELS.values() if m.architectural] == ["arch"]
     assert {m.name: m.select_map for m in LBR_MODELS.values()} == {
+        "none": "",
         "core2": "",
         "nehalem": "nhm",
         "sandybridge": "snb",
         "haswell": "hsw",
         "skylake": "hsw",
+        "arch": "hsw",
     }
 
 
 @pytest.mark.parametrize(
     ("name", "entries", "all_of_them"),
-    [("core2", 8, 9), ("nehalem", 32, 34), ("haswell", 32, 34), ("skylake", 96, 98)],
+    [("none", 0, 0), ("core2", 8, 9), ("nehalem", 32, 34), ("haswell", 32, 34), ("skylake", 96, 98)],
 )
 def test_register_counts(name: str, entries: int, all_of_them: int) -> None:
     model = lbr_model(name)
@@ -80,12 +92,34 @@ def test_register_counts(name: str, entries: int, all_of_them: int) -> None:
     assert sum(count for _, count in lbr_ranges(model)) == all_of_them
 
 
-@pytest.mark.parametrize("name", LBR_MODELS)
+LEGACY = [name for name, model in LBR_MODELS.items() if model.has_tos]
+
+
+@pytest.mark.parametrize("name", LEGACY)
 def test_ranges_names_and_membership_agree(name: str) -> None:
     for model in (lbr_model(name), lbr_model(name, 2)):
         named = {msr for msr in lbr_names(model) if msr not in (x86.IA32_DEBUGCTL, x86.IA32_PERF_CAPABILITIES)}
         # KVM calls SELECT valid on a part without one too.
         assert {msr for msr in range(0x2000) if is_lbr_msr(model, msr)} == named | {x86.MSR_LBR_SELECT}
+
+
+def test_kvm_knows_no_lbr_msr_where_there_is_no_lbr() -> None:
+    assert [msr for msr in range(0x2000) if is_lbr_msr(lbr_model("none"), msr)] == []
+
+
+def test_kvm_takes_an_architectural_lbr_for_a_legacy_one_without_info() -> None:
+    taken = {msr for msr in range(0x2000) if is_lbr_msr(lbr_model("arch"), msr)}
+    assert taken == {x86.MSR_LBR_SELECT, x86.MSR_LBR_TOS, *range(0x1500, 0x1520), *range(0x1600, 0x1620)}
+
+
+def test_an_architectural_lbr_has_info_and_a_control_register_and_no_tos() -> None:
+    model = lbr_model("arch")
+    assert (model.entry_registers, model.registers, model.has_tos, model.has_select) == (96, 97, False, False)
+
+
+def test_a_machine_without_an_lbr_has_no_depth() -> None:
+    with pytest.raises(ValueError, match="depth 4 is impossible on none: it has no LBR"):
+        lbr_model("none", 4)
 
 
 def test_debugctl_is_no_lbr_msr() -> None:

@@ -56,6 +56,8 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-pinned-failure-takes-guest-v53": ("merged",),
     "mech-counter-levels": ("merged", "fenced"),
     "mech-exclusive-pmu": ("merged", "fenced"),
+    "no-lbr": ("merged", "fenced"),
+    "arch-lbr-v616": ("merged", "fenced"),
     "mech-lvtpc-masked": ("merged", "v8", "fenced"),
     "mech-btf-drops-lbr-v71": ("merged",),
     "mech-pmi-masks-lvtpc-v616": ("merged", "fenced"),
@@ -113,6 +115,7 @@ def defect(design: str, invariants: str, whole: str) -> Defect:
 
 
 DEFECTS = {
+    "arch-lbr-v512": defect("merged", "no-loss msr-legality capability-kept", "fenced"),
     "kvm-w01-cold-read-v7": defect("v7", "guest-clean no-leak", "merged"),
     "mech-btf-drops-lbr-v616": defect("merged", "capability-kept", "v8"),
     "mech-created-beside-host": defect("merged", "guest-clean no-leak precedence", "merged-2023"),

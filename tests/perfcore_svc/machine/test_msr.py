@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,13 +18,14 @@ from contract.x86 import (
     MSR_LBR_SELECT,
     MSR_LBR_TOS,
     lbr_model,
-    lbr_ranges,
 )
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.msr import GeneralProtectionError, rdmsr, wrmsr
+from tests.contract.test_lbr_takes import registers
 
 KERNEL_ADDRESS = 0xFFFF_8000_1234_5678
 USER_ADDRESS = 0x1234_5678
+WITH_LBR = sorted(name for name, model in LBR_MODELS.items() if model.has_lbr)
 
 
 def cpu_of(name: str, depth: int = 0) -> Cpu:
@@ -48,11 +51,10 @@ def exists(cpu: Cpu, msr: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("depth", [0, 4])
-@pytest.mark.parametrize("name", LBR_MODELS)
+@pytest.mark.parametrize(("name", "depth"), [*product(LBR_MODELS, [0]), *product(WITH_LBR, [4])])
 def test_registers_of_each_model(name: str, depth: int) -> None:
     cpu = cpu_of(name, depth)
-    lbr = {first + i for first, count in lbr_ranges(cpu.lbr.model) for i in range(count)}
+    lbr = registers(cpu.lbr.model)
     probed = range(0x2000)
     assert {m for m in probed if exists(cpu, m)} == lbr | {IA32_DEBUGCTL, IA32_PERF_CAPABILITIES}
     assert {m for m in probed if takes(cpu, m, 0)} == lbr | {IA32_DEBUGCTL}
@@ -71,7 +73,9 @@ def test_a_reduced_depth_takes_registers_away() -> None:
     assert [exists(cpu, m) for m in (0x683, 0x684, 0x6C3, 0x6C4, 0xDC3, 0xDC4)] == [True, False] * 3
 
 
-@pytest.mark.parametrize(("name", "lbr_fmt"), [("core2", 2), ("nehalem", 3), ("haswell", 4), ("skylake", 5)])
+@pytest.mark.parametrize(
+    ("name", "lbr_fmt"), [("core2", 2), ("nehalem", 3), ("haswell", 4), ("skylake", 5), ("none", 0), ("arch", 0x3F)]
+)
 def test_perf_capabilities_names_the_format(name: str, lbr_fmt: int) -> None:
     assert rdmsr(cpu_of(name), IA32_PERF_CAPABILITIES) & 0x3F == lbr_fmt
 
@@ -146,7 +150,7 @@ def test_haswell_does_not_take_back_what_it_stored_for_a_kernel_branch() -> None
 
 
 @given(
-    st.sampled_from(sorted(LBR_MODELS)),
+    st.sampled_from(WITH_LBR),
     st.sampled_from(["user", "kernel"]),
     st.integers(0, (1 << 28) - 1),
     st.booleans(),

@@ -30,7 +30,7 @@ def half(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lbr, "_write_debugctl", lambda machine, cpu, bits: None)
+    monkeypatch.setattr(lbr, "_switch", lambda machine, cpu, on, freeze: None)
 
 
 def forgets_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
