@@ -20,7 +20,7 @@ FIRST_WRITE = ordered(LOAD + "vm0/0: w = wrmsr LBR_SELECT, 0x400;")
 LOST = ordered(USE + HOST + "vm0/0: t1 = rdmsr LBR_TOS;")
 
 
-def kept_by_mask(value: int, supported: int) -> int:
+def kept_by_mask(hv: Hypervisor, value: int, supported: int) -> int:
     return value & supported
 
 
@@ -41,7 +41,7 @@ def takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MUTATIONS = [
     Mutation(
-        "reserved-bits-dropped", "KVM drops reserved bits of DEBUGCTL", attribute(msr, "debugctl_kept", kept_by_mask),
+        "reserved-bits-dropped", "KVM drops reserved bits of DEBUGCTL", attribute(msr, "_debugctl_kept", kept_by_mask),
         DEBUGCTL, FENCED, alone=True,
     ),
     Mutation(
