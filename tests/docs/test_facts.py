@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from client.litmus import library
+from client.litmus import library, load
 from tests.docs.pages import DOCS, sections, sources, title_of
 
 FACTS = tuple(sorted(path.stem for path in (DOCS / "facts").glob("*.md") if path.stem != "README"))
@@ -109,3 +109,9 @@ def test_tests_of_worked_examples_are_of_known_ones() -> None:
             used |= set(re.findall(r"\bE(\d+)\b", ast.get_docstring(tree) or ""))
             used |= {m[1] for node in tree.body if (m := re.match(r"test_E(\d+)_", getattr(node, "name", "")))}
     assert used == known
+
+
+def test_a_scenario_of_a_worked_example_names_it() -> None:
+    for path in library("perf-e"):
+        number = int(path.stem.removeprefix("perf-e").split("-")[0])
+        assert f"{'facts'}/perf 5.1 (E{number})" in load(path).purpose, path.stem
