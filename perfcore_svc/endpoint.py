@@ -43,6 +43,7 @@ from contract.trace import EventFailed
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
+from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.what_if import would_go_on
 from perfcore_svc.revocation import LEASE, Revocations, Waits
@@ -159,7 +160,7 @@ class Endpoint:
                 raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
             event = self.perf.open_guest(name, request.vcpu, request.task)
         except RefusedError as error:
-            holder = error.holder if isinstance(error, TakenError) else ""
+            holder = error.holder if isinstance(error, TakenError | MediatedError) else ""
             task = request.task or request.vcpu
             failed = EventFailed(name, error.errno, -1, task, self.design.pinned, True, request.vcpu, holder)
             self.effects.add(failed)

@@ -18,12 +18,13 @@ class CapabilityKept(PromiseKeeper):
         text=(
             "Where PERF_CAPABILITIES has an LBR_FMT other than 0, the guest has the LBR registers of that format, and "
             "DEBUGCTL takes LBR and FREEZE_LBRS_ON_PMI. The promise is made when the guest reads the register, or when "
-            "KVM takes the value from user space. A guest may be denied for the sake of another user of the LBR; it "
-            "may not be denied because no event can be made for it on this machine."
+            "KVM takes the value from user space. A guest may be denied for the sake of another user of the LBR, "
+            "mediated VMs among them; it may not be denied because no event can be made for it on this machine."
         ),
         broken_by=(
             "A legal access to such a register that gives #GP and is no denial; a write of DEBUGCTL.LBR that succeeds "
-            "and leaves the bit clear; a denial after perf has refused the guest's event with EOPNOTSUPP."
+            "and leaves the bit clear; a denial after perf has refused the guest's event with EOPNOTSUPP "
+            "and for nobody's sake."
         ),
         evidence="An access to the LBR, or a write of DEBUGCTL.LBR, by a guest to which an LBR was promised.",
         reads={
@@ -44,7 +45,7 @@ class CapabilityKept(PromiseKeeper):
         self.impossible: dict[str, int] = {}
 
     def _failed(self, r: EventFailed) -> None:
-        if r.guest and r.errno == "EOPNOTSUPP":
+        if r.guest and r.errno == "EOPNOTSUPP" and not r.holder:
             self.impossible[r.guest] = r.seq
 
     def _guest_event(self, r: GuestEvent) -> None:

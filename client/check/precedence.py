@@ -112,7 +112,9 @@ class Precedence(Monitor):
             if r.cpu not in (-1, number) or (r.task and r.cpu < 0 and r.task != cpu.task):
                 continue
             entry = cpu.entry
-            if entry is not None and cpu.task == entry.vcpu and (entry.passthrough or lbr_on(entry.debugctl)):
+            if entry is None or entry.vcpu in ("", r.guest):
+                continue
+            if cpu.task == entry.vcpu and (entry.passthrough or lbr_on(entry.debugctl)):
                 return entry
         return None
 

@@ -108,11 +108,24 @@ def test_an_lbr_for_which_perf_makes_no_event(design: Design, expected: str) -> 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"errno": "EBUSY"}, {"guest": ""}, {"guest": "vm1/0"}], ids=["busy", "a host event", "another guest"]
+    "changes",
+    [{"errno": "EBUSY"}, {"guest": ""}, {"guest": "vm1/0"}, {"holder": "a mediated VM"}],
+    ids=["busy", "a host event", "another guest", "mediated VMs"],
 )
 def test_a_refusal_for_the_sake_of_others_breaks_no_promise(changes: dict[str, str]) -> None:
     records = trace(ordered(PROMISED + "vm0/0: t = rdmsr LBR_TOS;", head=NO_CALL_STACK), MERGED)
     assert verdict(changed(records, EventFailed, **changes)) == HELD
+
+
+@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+def test_a_mediated_vm_is_another_user(design: Design) -> None:
+    records = trace(ordered("host: mediate;" + PROMISED + "vm0/0: t = rdmsr LBR_TOS;"), design)
+    (failed,) = [r for r in records if isinstance(r, EventFailed)]
+
+    assert (failed.guest, failed.errno, failed.holder) == ("vm0/0", "EOPNOTSUPP", "a mediated VM")
+    assert finding(records, NAME).verdict == HELD
+    assert finding(records, "precedence").verdict != VIOLATED
+    assert verdict(changed(records, EventFailed, holder="")) == VIOLATED
 
 
 def test_an_event_that_could_be_made_later() -> None:
