@@ -62,6 +62,14 @@ def origin_of(value: int) -> Origin | None:
     )
 
 
+def executed_by(value: int) -> tuple[bool, int] | None:
+    """Guest mode and actor of ``origin_of``."""
+    bits = value & _USER_BITS
+    if not bits >> _KIND_SHIFT & 7:
+        return None
+    return bool(bits >> _GUEST_SHIFT & 1), bits >> _ACTOR_SHIFT
+
+
 def branch_at(value: int) -> tuple[str, str] | None:
     """Kind and privilege of the branch instruction at this address; None where there is none."""
     origin = origin_of(value)

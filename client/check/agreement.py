@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import World
+from client.check.world import World, event_key
 from contract.control import EventView, PerfView, VcpuView
 from contract.trace import CounterEvent, Rest, VcpuMoved
 
 
 class Agreement(Monitor):
+    __slots__ = ("counting",)
+
     name = "agreement"
     definition = Definition(
         text=(
@@ -30,10 +33,21 @@ class Agreement(Monitor):
         ),
     )
 
+    counting: dict[int, str]
+    """Event that counts for a guest's counter, as KVM has it, to the vCPU."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        # Events that count for guests' counters, as KVM has them: event to vCPU.
-        self.counting: dict[int, str] = {}
+        self.counting = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.counting = self.counting.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        counting = frozenset([(event_key(event), vcpu) for event, vcpu in self.counting.items()])
+        return *super().key(), counting
 
     def _counter(self, r: CounterEvent) -> None:
         if r.what in ("created", "resumed"):
@@ -89,11 +103,13 @@ class Agreement(Monitor):
             self.violated(r.seq, f"KVM was told that the event of {view.vcpu} is {view.state}, it is {event.state}")
 
     def _counters(self, r: Rest) -> None:
-        there = {e.opened.event: e.opened for e in self.world.events.values() if e.opened.counts_for}
-        for event, opened in there.items():
+        there = {e.opened.event: e for e in self.world.events.values() if e.opened.counts_for}
+        for event, view in there.items():
             if event not in self.counting:
-                text = f"the host keeps event {event}, which counts for {opened.counts_for}, KVM knows nothing of it"
-                self.violated(r.seq, text, opened.seq)
+                text = (
+                    f"the host keeps event {event}, which counts for {view.opened.counts_for}, KVM knows nothing of it"
+                )
+                self.violated(r.seq, text, self.world.opened_by(view))
         for event, vcpu in self.counting.items():
             if event not in there:
                 text = f"{vcpu} believes in event {event}, which counts for it, the host has no such event"

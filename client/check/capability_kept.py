@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.legality import faults, is_register
@@ -13,6 +14,8 @@ _LBR_BITS = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
 
 
 class CapabilityKept(PromiseKeeper):
+    __slots__ = ("impossible",)
+
     name = "capability-kept"
     definition = Definition(
         text=(
@@ -40,45 +43,58 @@ class CapabilityKept(PromiseKeeper):
         ),
     )
 
+    impossible: set[str]
+    """Vcpus for which perf could make no event on this machine."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.impossible: dict[str, int] = {}
+        self.impossible = set()
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.impossible = self.impossible.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.impossible)
 
     def _failed(self, r: EventFailed) -> None:
         if r.guest and r.errno == "EOPNOTSUPP" and not r.holder:
-            self.impossible[r.guest] = r.seq
+            self.impossible.add(r.guest)
+            self.note(r.seq, "impossible", r.guest)
 
     def _guest_event(self, r: GuestEvent) -> None:
         if r.what == "created":
-            self.impossible.pop(r.vcpu, None)
+            self.impossible.discard(r.vcpu)
 
     def _guest_msr(self, r: GuestMsr) -> None:
-        promised, shown = self.lbr_format(r.vcpu)
+        promised = self.lbr_format(r.vcpu)
         if promised:
             self.exercised = True
             if r.fault and not (r.write and faults(self.world.model, r.msr, r.value)):
-                self._broken(r, promised, shown, f"MSR {r.msr:#x} gives #GP")
+                self._broken(r, promised, f"MSR {r.msr:#x} gives #GP")
 
     def judge_access(self, r: Access) -> None:
-        promised, shown = self.lbr_format(r.vcpu)
+        promised = self.lbr_format(r.vcpu)
         model = self.world.model
         turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.asked)
         if not promised or not (turns_on or is_register(model, r.msr)):
             return
         self.exercised = True
         if r.denied:
-            if failed := self.impossible.get(r.vcpu):
-                self._broken(r, promised, shown, "it is denied because no event can be made", failed)
+            if r.vcpu in self.impossible:
+                failed = self.noted("impossible", r.vcpu)
+                self._broken(r, promised, "it is denied because no event can be made", failed)
         elif r.result == "gp":
             legal = not r.asked & ~_LBR_BITS if turns_on else not (r.write and faults(model, r.msr, r.asked))
             if legal:
-                self._broken(r, promised, shown, f"MSR {r.msr:#x} gives #GP")
+                self._broken(r, promised, f"MSR {r.msr:#x} gives #GP")
         elif turns_on and not lbr_on(r.value):
-            self._broken(r, promised, shown, "DEBUGCTL.LBR stays clear")
+            self._broken(r, promised, "DEBUGCTL.LBR stays clear")
 
-    def _broken(self, r: Access | GuestMsr, promised: int, shown: int | None, what: str, *because: int) -> None:
+    def _broken(self, r: Access | GuestMsr, promised: int, what: str, *because: int | None) -> None:
         text = f"PERF_CAPABILITIES promises {r.vcpu} an LBR of format {promised}: {what}"
-        self.violated(r.seq, text, shown, *because)
+        self.violated(r.seq, text, self.promised_by(r.vcpu), *because)
 
     HANDLERS: ClassVar = PromiseKeeper.HANDLERS | {
         GuestMsr: _guest_msr,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
@@ -9,6 +10,8 @@ from contract.trace import VmEntry, VmExit
 
 
 class DebugctlRestored(Monitor):
+    __slots__ = ("entries",)
+
     name = "debugctl-restored"
     definition = Definition(
         text="After a VM-exit the host's DEBUGCTL is what it was before the entry.",
@@ -21,22 +24,32 @@ class DebugctlRestored(Monitor):
         unseen="DEBUGCTL between the exit and KVM's first instructions: an NMI may be handled there.",
     )
 
+    entries: dict[int, tuple[int, int]]
+    """CPU to DEBUGCTL at its last VM entry: the host's just before, the guest's."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.entries: dict[int, VmEntry] = {}
+        self.entries = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.entries = self.entries.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.entries.items())
 
     def _entry(self, r: VmEntry) -> None:
-        self.entries[r.cpu] = r
+        self.entries[r.cpu] = r.host_debugctl, r.debugctl
 
     def _exit(self, r: VmExit) -> None:
-        entry = self.entries.get(r.cpu)
-        if entry is None:
+        if r.cpu not in self.entries:
             return
-        if entry.debugctl or entry.host_debugctl:
+        before, guests = self.entries[r.cpu]
+        if before or guests:
             self.exercised = True
-        if r.debugctl != entry.host_debugctl:
-            before, after = f"{entry.host_debugctl:#x} before the entry", f"{r.debugctl:#x} after the exit"
-            text = f"DEBUGCTL of cpu{r.cpu} was {before} and is {after}"
-            self.violated(r.seq, text, entry.seq)
+        if r.debugctl != before:
+            text = f"DEBUGCTL of cpu{r.cpu} was {before:#x} before the entry and is {r.debugctl:#x} after the exit"
+            self.violated(r.seq, text, self.world.entered_by(r.cpu))
 
     HANDLERS: ClassVar = {VmEntry: _entry, VmExit: _exit}

@@ -6,6 +6,8 @@ from contract.trace import Access, GuestMsr
 
 
 class GuestClean(GuestReads):
+    __slots__ = ()
+
     name = "guest-clean"
     definition = Definition(
         text=(
@@ -29,7 +31,7 @@ class GuestClean(GuestReads):
 
     def served(self, r: GuestMsr | Access) -> None:
         self.exercised = True
-        if not r.value or r.value in self.world.written.get(r.vcpu, ()):
+        if not r.value or self.world.wrote(r.vcpu, r.value):
             return
         if self.world.owner(r.value) != (True, self.world.actor_numbers[r.vcpu]):
             self.violated(r.seq, f"{r.vcpu} reads {self.world.who(r.value)}")

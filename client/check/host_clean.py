@@ -9,6 +9,8 @@ from contract.trace import SampleTaken
 
 
 class HostClean(Monitor):
+    __slots__ = ()
+
     name = "host-clean"
     definition = Definition(
         text=(
@@ -34,7 +36,9 @@ class HostClean(Monitor):
             else:
                 asked = event.wants(self.world.actors[origin.actor], origin.kind, origin.privilege)
             if not asked:
-                self.violated(r.seq, f"the sample of {r.name} holds {self.world.who(value)}", event.opened.seq)
+                self.violated(
+                    r.seq, f"the sample of {r.name} holds {self.world.who(value)}", self.world.opened_by(event)
+                )
                 return
 
     HANDLERS: ClassVar = {SampleTaken: _sample}

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import World
+from client.check.world import World, event_key
+from contract.canonical import addresses
 from contract.lbr_ring import LbrRing, from_field
 from contract.provenance import branch_base, origin_of
 from contract.trace import EventChange, HostLbr, LbrReset, LbrRestore, Pmi, Retired, SampleTaken
 
 
 class HostServed(Monitor):
+    __slots__ = ("before", "own")
+
     name = "host-served"
     definition = Definition(
         text=(
@@ -35,24 +39,47 @@ class HostServed(Monitor):
         unseen="Branches while the event is not ACTIVE: whether it should be is the subject of precedence.",
     )
 
+    own: list[LbrRing]
+    """By CPU: the ring that the host would have on a machine without guests."""
+    before: dict[int, frozenset[int]]
+    """Event to the FROM values that were in the ring already when it became ACTIVE, and still are. Serial numbers wrap
+    around, so that their order does not tell."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.own = [LbrRing(world.model) for _ in world.cpus]
-        # FROM values that were in the ring already when the event became ACTIVE. Serial numbers wrap around, so that
-        # their order does not tell.
-        self.before: dict[int, set[int]] = {}
+        self.before = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.own = [ring.clone() for ring in self.own]
+        twin.before = self.before.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """TO and INFO are never looked at, and FROM by age only."""
+        own = [(ring.select, addresses([ring.from_ip[i] for i in ring.newest_first()])) for ring in self.own]
+        before = [
+            (event_key(event), frozenset(addresses(values)))
+            for event, values in self.before.items()
+            if event in self.world.events
+        ]
+        return *super().key(), tuple(own), frozenset(before)
 
     def _changed(self, r: EventChange) -> None:
         if r.new == "ACTIVE" and self.world.events[r.event].host_lbr:
-            self.before[r.event] = set(self.own[r.cpu].from_ip)
+            self.before = {event: values for event, values in self.before.items() if event in self.world.events}
+            self.before[r.event] = frozenset(filter(None, self.own[r.cpu].from_ip))
 
     def _record(self, cpu: int, address: int, count: int, branch: str, privilege: str) -> None:
-        self.own[cpu].retire(address, count, branch, privilege)
+        ring = self.own[cpu]
+        ring.retire(address, count, branch, privilege)
         fmt = self.world.model.lbr_fmt
         first, end = from_field(fmt, address), from_field(fmt, address + 2 * count)
         for event in self.world.host_lbr_events(cpu):
             if before := self.before.get(event.opened.event):
-                before -= {value for value in before if first <= value < end}
+                there = before.intersection(ring.from_ip)
+                self.before[event.opened.event] = frozenset([value for value in there if not first <= value < end])
 
     def _retired(self, r: Retired) -> None:
         if r.guest:
@@ -67,7 +94,7 @@ class HostServed(Monitor):
                 if not r.recorded:
                     name = event.opened.name
                     text = f"{name} is ACTIVE on cpu{r.cpu}, but {r.count} branches of the host are not recorded"
-                    self.violated(r.seq, text, event.opened.seq)
+                    self.violated(r.seq, text, self.world.opened_by(event))
 
     def _sample(self, r: SampleTaken) -> None:
         event = self.world.events[r.event]
@@ -79,12 +106,12 @@ class HostServed(Monitor):
             due += event.wants(self.world.actors[origin.actor], origin.kind, origin.privilege)
         if due:
             text = f"the sample of {r.name} lacks {due} branches that it asked for and that were recorded"
-            self.violated(r.seq, text, event.opened.seq)
+            self.violated(r.seq, text, self.world.opened_by(event))
 
     def _pmi(self, r: Pmi) -> None:
         """Where the LBR goes on, the handler's own calls push out what was there before; a frozen one keeps it."""
         if r.recorded and not r.frozen:
-            actor = self.world.actors.index(self.world.cpus[r.cpu].task)
+            actor = self.world.actor_numbers[self.world.cpus[r.cpu].task]
             address = branch_base(actor, False, "call", "kernel") + 2 * r.first
             self._record(r.cpu, address, r.count, "call", "kernel")
 
@@ -95,7 +122,7 @@ class HostServed(Monitor):
         if r.by == "perf":
             self.own[r.cpu].load(r.image, r.select)
             for event in self.world.host_lbr_events(r.cpu):
-                self.before.setdefault(event.opened.event, set()).update(r.image.from_ip)
+                self.before[event.opened.event] = frozenset(filter(None, r.image.from_ip))
 
     def _host_lbr(self, r: HostLbr) -> None:
         self.own[r.cpu].select = r.select

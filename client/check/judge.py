@@ -1,19 +1,20 @@
-"""check(trace) -> verdict."""
+"""All invariants over one trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Hashable, Mapping
 
 import msgspec
 
 from client.check.agreement import Agreement
+from client.check.automaton import Automaton, Handler, Violation
 from client.check.capability_kept import CapabilityKept
 from client.check.debugctl_restored import DebugctlRestored
+from client.check.form import FORM
 from client.check.guest_clean import GuestClean
 from client.check.host_clean import HostClean
 from client.check.host_served import HostServed
-from client.check.monitor import Monitor, Obligation, Violation
+from client.check.monitor import Monitor, Obligation
 from client.check.msr_legality import MsrLegality
 from client.check.no_counter import NoCounter
 from client.check.no_leak import NoLeak
@@ -27,7 +28,9 @@ from client.check.revoke_completes import RevokeCompletes
 from client.check.revoked import RevokedMeansRevoked
 from client.check.user_clean import UserClean
 from client.check.world import World
+from contract.canonical import Scoped
 from contract.errors import InputError
+from contract.invariants import VIOLATED
 from contract.trace import AnyRecord, Setup
 
 MONITORS: tuple[type[Monitor], ...] = (
@@ -67,27 +70,86 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
     records that cannot follow each other."""
     if not records or not isinstance(records[0], Setup):
         raise InputError("a trace begins with a setup record", "trace: record 1")
-    world = _world(records[0])
-    monitors = [invariant(world) for invariant in MONITORS]
-    table: dict[type, list[Callable[[Any], None]]] = {}
-    for monitor in monitors:
-        for kind, handler in monitor.HANDLERS.items():
-            table.setdefault(kind, []).append(handler.__get__(monitor))
-    for number, record in enumerate(records, 1):
-        if record.seq != number:
-            raise InputError(f"seq is {record.seq}, expected {number}", f"trace: record {number}")
-        try:
-            world.apply(record)
-            for handle in table.get(type(record), ()):
-                handle(record)
-        except (LookupError, ValueError) as error:
-            why = f"does not fit what came before ({type(error).__name__}: {error})"
-            raise InputError(why, f"trace: record {number}") from None
-    return [Finding(m.name, m.verdict, m.violations, m.pending()) for m in monitors]
-
-
-def _world(setup: Setup) -> World:
+    checker, cpus = _checker(records[0]), records[0].cpus
+    number, time = 1, 0
     try:
-        return World(setup)
+        for number, record in enumerate(records, 1):
+            if record.seq != number:
+                raise InputError(f"seq is {record.seq}, expected {number}", f"trace: record {number}")
+            if record.time < time:
+                raise ValueError(f"time is {record.time} ns, {time} ns have passed already")
+            time = record.time
+            check = FORM.get(type(record))
+            if check is not None:
+                check(record, cpus)
+            checker.take(record)
+    except (LookupError, ValueError) as error:
+        why = f"does not fit what came before ({type(error).__name__}: {error})"
+        raise InputError(why, f"trace: record {number}") from None
+    return checker.findings()
+
+
+def _checker(setup: Setup) -> Checker:
+    try:
+        return Checker(setup)
     except ValueError as error:
         raise InputError(str(error), "trace: record 1") from None
+
+
+Dispatch = Mapping[type, tuple[tuple[int, Handler], ...]]
+
+
+def dispatch(automata: tuple[type[Automaton], ...]) -> Dispatch:
+    """Type of record to the handlers of these automata, each with the index of its automaton."""
+    found: dict[type, list[tuple[int, Handler]]] = {}
+    for index, automaton in enumerate(automata):
+        for kind, handler in automaton.HANDLERS.items():
+            found.setdefault(kind, []).append((index, handler))
+    return {kind: tuple(handlers) for kind, handlers in found.items()}
+
+
+DISPATCH: Dispatch = dispatch((World, *MONITORS))
+
+
+class Checker:
+    """The world and the monitors of one trace, record by record. Without ``evidence`` it gives the same verdicts and no
+    violations."""
+
+    __slots__ = ("automata", "monitors", "world")
+
+    world: World
+    monitors: list[Monitor]
+    """In the order of MONITORS."""
+    automata: tuple[Automaton, ...]
+    """The world and the monitors, in the order of DISPATCH."""
+
+    def __init__(self, setup: Setup, *, evidence: bool = True) -> None:
+        """Raises ValueError where no machine is as ``setup`` says."""
+        world = World(setup, evidence=evidence)
+        self._put(world, [invariant(world) for invariant in MONITORS])
+
+    def _put(self, world: World, monitors: list[Monitor]) -> None:
+        self.world, self.monitors, self.automata = world, monitors, (world, *monitors)
+
+    def take(self, record: AnyRecord) -> None:
+        """Raises LookupError or ValueError where the record cannot follow those before."""
+        automata = self.automata
+        for index, handle in DISPATCH.get(type(record), ()):
+            handle(automata[index], record)
+
+    def clone(self) -> Checker:
+        twin = object.__new__(Checker)
+        world = self.world.clone()
+        twin._put(world, [monitor.clone(world) for monitor in self.monitors])
+        return twin
+
+    def key(self) -> Hashable:
+        """See ``contract.canonical``. An invariant that is violated stays so, whatever its monitor has seen."""
+        monitors = [VIOLATED if monitor.broken else monitor.key() for monitor in self.monitors]
+        return Scoped("host0", "", (self.world.key(), *monitors))
+
+    def verdicts(self) -> dict[str, str]:
+        return {monitor.name: monitor.verdict for monitor in self.monitors}
+
+    def findings(self) -> list[Finding]:
+        return [Finding(m.name, m.verdict, m.violations, m.pending()) for m in self.monitors]

@@ -1,43 +1,42 @@
-"""What every invariant's monitor is made of."""
+"""The base of every invariant's monitor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 import msgspec
 
+from client.check.automaton import Automaton, Evidence, Violation
 from client.check.definition import Definition
 from client.check.world import World
 from contract.invariants import ABOUT, HELD, LIVENESS, NOT_EXERCISED, OPEN, VIOLATED
 
-Handler = Callable[[Any, Any], None]
-
-
-class Violation(msgspec.Struct):
-    """``seq`` is the record that breaks the invariant, ``because`` earlier records that make it so."""
-
-    seq: int
-    text: str
-    because: list[int] = []
-
 
 class Obligation(msgspec.Struct):
-    """A thing that a liveness invariant still waits for at the end. ``seq``: the record from which it was due."""
+    """A thing that a liveness invariant still waits for at the end. ``seq``: the record from which it was due, 0
+    without evidence."""
 
     seq: int
     text: str
 
 
-class Monitor:
-    """One invariant over one trace. ``name``: that of the invariant in ``contract.invariants``. ``HANDLERS``: which
-    records it looks at. ``exercised`` stays False while the trace has nothing that could have broken it."""
+class Monitor(Automaton):
+    """One invariant over one trace. ``name``: that of the invariant in ``contract.invariants``."""
+
+    __slots__ = ("broken", "exercised", "world")
 
     name: ClassVar[str]
     about: ClassVar[str]
     liveness: ClassVar[bool]
     definition: ClassVar[Definition]
-    HANDLERS: ClassVar[dict[type, Handler]]
+    CONFIGURATION: ClassVar = Automaton.CONFIGURATION | {"world": "shared by all monitors, with a key of its own"}
+
+    world: World
+    exercised: bool
+    """The trace has something that could have broken the invariant."""
+    broken: bool
+    """The invariant is violated, and stays so."""
 
     def __init_subclass__(cls) -> None:
         """``about`` and ``liveness`` are those of the contract."""
@@ -46,20 +45,39 @@ class Monitor:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.exercised = False
-        self.violations: list[Violation] = []
+        self.exercised = self.broken = False
+        self.evidence = None if world.evidence is None else Evidence()
+
+    def clone(self, world: World) -> Self:
+        """A copy that follows ``world``."""
+        twin = object.__new__(type(self))
+        twin.world = world
+        twin.exercised, twin.broken = self.exercised, self.broken
+        twin.evidence = None if self.evidence is None else self.evidence.clone()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """See ``contract.canonical``."""
+        return self.exercised, self.broken
 
     def violated(self, seq: int, text: str, *because: int | None) -> None:
-        self.exercised = True
-        self.violations.append(Violation(seq, text, sorted({b for b in because if b is not None and b != seq})))
+        self.exercised = self.broken = True
+        if self.evidence is not None:
+            causes = sorted({b for b in because if b is not None and b != seq})
+            self.evidence.violations.append(Violation(seq, text, causes))
 
     def pending(self) -> list[Obligation]:
         """The things that are due and have not happened; none for a safety invariant."""
         return []
 
     @property
+    def violations(self) -> list[Violation]:
+        """Those that the evidence has; none without evidence."""
+        return [] if self.evidence is None else self.evidence.violations
+
+    @property
     def verdict(self) -> str:
-        if self.violations:
+        if self.broken:
             return VIOLATED
         return HELD if self.exercised else NOT_EXERCISED
 
@@ -68,8 +86,10 @@ class Liveness(Monitor):
     """An invariant of the form: what is due happens in the end. A trace shows that only at rest, where nothing more can
     happen by itself; before, and while something is still due, the result is open."""
 
+    __slots__ = ()
+
     @property
     def verdict(self) -> str:
-        if not self.violations and (self.pending() or (self.exercised and not self.world.at_rest)):
+        if not self.broken and (self.pending() or (self.exercised and not self.world.at_rest)):
             return OPEN
         return super().verdict

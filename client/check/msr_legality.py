@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.legality import DEBUGCTL_ALWAYS, DEBUGCTL_RESERVED, faults, in_lbr_space, is_register
@@ -14,6 +15,8 @@ _FAULTING = ("gp", "fail-entry")
 
 
 class MsrLegality(PromiseKeeper):
+    __slots__ = ("whole",)
+
     name = "msr-legality"
     definition = Definition(
         text=(
@@ -46,10 +49,20 @@ class MsrLegality(PromiseKeeper):
         ),
     )
 
+    whole: set[str]
+    """Vcpus that were served and have lost nothing since."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        # vCPUs that were served and have lost nothing since, to the record that served them.
-        self.whole: dict[str, int] = {}
+        self.whole = set()
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.whole = self.whole.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.whole)
 
     def _guest_msr(self, r: GuestMsr) -> None:
         self.exercised = True
@@ -82,8 +95,7 @@ class MsrLegality(PromiseKeeper):
             return None if r.write and r.asked & ~DEBUGCTL_ALWAYS else True
         if not in_lbr_space(r.msr):
             return None
-        promised, _ = self.lbr_format(r.vcpu)
-        if promised == 0 or not is_register(self.world.model, r.msr):
+        if self.lbr_format(r.vcpu) == 0 or not is_register(self.world.model, r.msr):
             return False
         if r.write and faults(self.world.model, r.msr, r.asked):
             return False
@@ -95,13 +107,15 @@ class MsrLegality(PromiseKeeper):
         if r.result == "gp" and self.world.axes["denial"] not in _FAULTING:
             how = self.world.axes["denial"]
             self.violated(r.seq, f"{r.vcpu} is denied the LBR by #GP, the design denies by {how}")
-        if (since := self.whole.get(r.vcpu)) is not None:
-            self.violated(r.seq, f"{r.vcpu} is denied the LBR, and has lost nothing since it was served", since)
+        if r.vcpu in self.whole:
+            text = f"{r.vcpu} is denied the LBR, and has lost nothing since it was served"
+            self.violated(r.seq, text, self.noted("served", r.vcpu))
 
     def _served(self, vcpu: str, cpu: int, seq: int) -> None:
         event = self.world.guest_event(vcpu, cpu)
         if event is None or event.state == "ACTIVE":
-            self.whole[vcpu] = seq
+            self.whole.add(vcpu)
+            self.note(seq, "served", vcpu)
 
     def _say(self, r: GuestMsr | Access, got: str, legal: bool) -> None:
         asked = r.asked if isinstance(r, Access) else r.value
@@ -113,21 +127,21 @@ class MsrLegality(PromiseKeeper):
 
     def _event(self, r: EventChange) -> None:
         if r.new != "ACTIVE":
-            self.whole.pop(self.world.events[r.event].opened.guest, None)
+            self.whole.discard(self.world.events[r.event].opened.guest)
 
     def _close(self, r: EventClose) -> None:
-        self.whole.pop(r.name.removeprefix("vlbr:"), None)
+        self.whole.discard(r.name.removeprefix("vlbr:"))
 
     def _grant(self, r: Granted) -> None:
         if not r.grant:
-            self.whole.pop(r.vcpu, None)
+            self.whole.discard(r.vcpu)
 
     def _stopped(self, r: ClaimChange) -> None:
         if r.new == "stopped":
-            self.whole.pop(r.vcpu, None)
+            self.whole.discard(r.vcpu)
 
     def _moved(self, r: VcpuMoved) -> None:
-        self.whole.pop(r.vcpu, None)
+        self.whole.discard(r.vcpu)
 
     HANDLERS: ClassVar = PromiseKeeper.HANDLERS | {
         GuestMsr: _guest_msr,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
@@ -9,6 +10,8 @@ from contract.trace import CounterEvent, EventChange, GuestPmi, Pmi, VmEntry
 
 
 class NoCounter(Monitor):
+    __slots__ = ("counting",)
+
     name = "no-counter"
     definition = Definition(
         text=(
@@ -30,9 +33,20 @@ class NoCounter(Monitor):
         unseen="How long the host spends on emulation: `lbrlab cost` measures that.",
     )
 
+    counting: set[str]
+    """Vcpus whose guests have programmed a counter."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.counting: set[str] = set()
+        self.counting = set()
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.counting = self.counting.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.counting)
 
     def _changed(self, r: EventChange) -> None:
         event = self.world.events[r.event]
@@ -40,7 +54,7 @@ class NoCounter(Monitor):
             return
         self.exercised = True
         if event.opened.counter:
-            self.violated(r.seq, f"{r.name} takes a counter of cpu{r.cpu}", event.opened.seq)
+            self.violated(r.seq, f"{r.name} takes a counter of cpu{r.cpu}", self.world.opened_by(event))
 
     def _entry(self, r: VmEntry) -> None:
         self.exercised = self.exercised or lbr_on(r.debugctl)
@@ -48,7 +62,7 @@ class NoCounter(Monitor):
     def _pmi(self, r: Pmi) -> None:
         for event in self.world.events.values():
             if event.opened.guest and event.opened.name in r.events:
-                self.violated(r.seq, f"{event.opened.name} causes a PMI", event.opened.seq)
+                self.violated(r.seq, f"{event.opened.name} causes a PMI", self.world.opened_by(event))
 
     def _counter(self, r: CounterEvent) -> None:
         if r.what != "failed":

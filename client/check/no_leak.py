@@ -8,6 +8,8 @@ from contract.trace import Access, GuestMsr, VmEntry
 
 
 class NoLeak(GuestReads):
+    __slots__ = ()
+
     name = "no-leak"
     definition = Definition(
         text=(
@@ -53,7 +55,7 @@ class NoLeak(GuestReads):
             self.exercised = True
 
     def _foreign(self, vcpu: str, value: int) -> bool:
-        owner = self.world.owner(value) if value not in self.world.written.get(vcpu, ()) else None
-        return owner is not None and not self.world.same_vm(vcpu, owner)
+        owner = self.world.owner(value)
+        return owner is not None and not self.world.same_vm(vcpu, owner) and not self.world.wrote(vcpu, value)
 
     HANDLERS: ClassVar = GuestReads.HANDLERS | {VmEntry: _entry}

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
@@ -14,16 +15,25 @@ from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TO
 
 @dataclass(slots=True)
 class Reference:
-    """The LBR this guest would have on a machine of its own. ``aligned``: its TOS has been taken over from the real
-    one. ``denied``: it was told that the LBR is lost, and has not turned it on again."""
+    """The LBR this guest would have on a machine of its own."""
 
     lbr: LbrRing
     debugctl: int = 0
     aligned: bool = False
+    """Its TOS has been taken over from the real one."""
     denied: bool = False
+    """The guest was told that the LBR is lost, and has not turned it on again."""
+
+    def clone(self) -> Reference:
+        return Reference(self.lbr.clone(), self.debugctl, self.aligned, self.denied)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return self.lbr.key(), self.debugctl, self.aligned, self.denied
 
 
 class NoLoss(Monitor):
+    __slots__ = ("references",)
+
     name = "no-loss"
     definition = Definition(
         text=(
@@ -45,13 +55,23 @@ class NoLoss(Monitor):
         unseen="Entries that the guest does not read.",
     )
 
+    references: dict[str, Reference]
+    """By vCPU."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.references = {vcpu: Reference(LbrRing(world.model)) for vcpu in world.vcpus}
-        self.resets: dict[int, int] = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.references = {vcpu: reference.clone() for vcpu, reference in self.references.items()}
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset([(vcpu, reference.key()) for vcpu, reference in self.references.items()])
 
     def _reset(self, r: LbrReset) -> None:
-        self.resets[r.cpu] = r.seq
+        self.note(r.seq, "reset", r.cpu)
 
     def _retired(self, r: Retired) -> None:
         if not r.guest:
@@ -60,7 +80,7 @@ class NoLoss(Monitor):
         if not lbr_on(reference.debugctl):
             return
         if not reference.aligned:
-            reference.lbr.tos = self.world.cpus[r.cpu].tos_before
+            reference.lbr.tos = self.world.tos_before
             reference.aligned = True
         address = branch_base(r.actor, True, r.branch, r.privilege) + 2 * r.first
         reference.lbr.retire(address, r.count, r.branch, r.privilege)
@@ -92,7 +112,7 @@ class NoLoss(Monitor):
         self.exercised = True
         if not self._same(r.msr, r.value, expected or 0):
             found, meant = self._say(r.msr, r.value), self._say(r.msr, expected or 0)
-            self.violated(r.seq, f"{r.vcpu} reads {found} where it left {meant}", self.resets.get(r.cpu))
+            self.violated(r.seq, f"{r.vcpu} reads {found} where it left {meant}", self.noted("reset", r.cpu))
 
     def _same(self, msr: int, value: int, expected: int) -> bool:
         """Flag bits above a FROM address may come back as its sign extension (``lbr_from_signext_quirk_wr``)."""

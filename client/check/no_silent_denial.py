@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
@@ -10,6 +11,8 @@ from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
 
 class NoSilentDenial(Monitor):
+    __slots__ = ("without",)
+
     name = "no-silent-denial"
     definition = Definition(
         text=(
@@ -29,13 +32,25 @@ class NoSilentDenial(Monitor):
         unseen="Whether a denial was needed: precedence and recovers judge that.",
     )
 
+    without: dict[str, str]
+    """Vcpu for which no event could be made to the reason."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.without: dict[str, GuestEvent] = {}
+        self.without = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.without = self.without.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.without.items())
 
     def _guest_event(self, r: GuestEvent) -> None:
         if r.what == "failed":
-            self.without[r.vcpu] = r
+            self.without[r.vcpu] = r.why
+            self.note(r.seq, "without", r.vcpu)
         elif r.what == "created":
             self.without.pop(r.vcpu, None)
 
@@ -50,7 +65,7 @@ class NoSilentDenial(Monitor):
             self.violated(r.seq, f"{r.vcpu} is told that its access succeeded although {why}", self._because(r.vcpu))
 
     def _because(self, vcpu: str) -> int | None:
-        return self.without[vcpu].seq if vcpu in self.without else None
+        return self.noted("without", vcpu) if vcpu in self.without else None
 
     def _is_use(self, r: Access) -> bool:
         return is_lbr_msr(self.world.model, r.msr) or (r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value))
@@ -60,8 +75,8 @@ class NoSilentDenial(Monitor):
             return ""
         if self.world.cpus[cpu].host_on:
             return f"the host has the LBR of cpu{cpu} on"
-        if failed := self.without.get(vcpu):
-            return f"no event could be made for it ({failed.why})"
+        if vcpu in self.without:
+            return f"no event could be made for it ({self.without[vcpu]})"
         event = self.world.guest_event(vcpu, cpu)
         return f"its event is {event.state}" if event is not None and event.state != "ACTIVE" else ""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
@@ -10,6 +11,8 @@ from contract.trace import Rest, VcpuWait, VcpuWake, VmEntry
 
 
 class NoStarvation(Liveness):
+    __slots__ = ("waiting",)
+
     name = "no-starvation"
     definition = Definition(
         text=(
@@ -36,15 +39,27 @@ class NoStarvation(Liveness):
         ),
     )
 
+    waiting: dict[str, str]
+    """Vcpu whose thread sleeps in KVM to the message that it waits for."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.waiting: dict[str, VcpuWait] = {}
+        self.waiting = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.waiting = self.waiting.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.waiting.items())
 
     def _wait(self, r: VcpuWait) -> None:
         if r.message == END_OF_IOCTL:
             self.waiting.pop(r.vcpu, None)
         else:
-            self.waiting[r.vcpu] = r
+            self.waiting[r.vcpu] = r.message
+            self.note(r.seq, "waits", r.vcpu)
 
     def _wake(self, r: VcpuWake) -> None:
         self.waiting.pop(r.vcpu, None)
@@ -59,8 +74,9 @@ class NoStarvation(Liveness):
                 cpu = running[host].get(view.vcpu, -1)
                 if cpu < 0:
                     continue
-                if wait := self.waiting.get(view.vcpu):
-                    self.violated(r.seq, f"{view.vcpu} has a CPU and cannot go on: waits for {wait.message}", wait.seq)
+                if view.vcpu in self.waiting:
+                    text = f"{view.vcpu} has a CPU and cannot go on: waits for {self.waiting[view.vcpu]}"
+                    self.violated(r.seq, text, self.noted("waits", view.vcpu))
                 elif view.cpu != cpu:
                     text = f"{view.vcpu} has a CPU and cannot go on: KVM has not taken SchedIn for cpu{cpu}"
                     self.violated(r.seq, text)
@@ -70,8 +86,8 @@ class NoStarvation(Liveness):
             return []
         on_cpu = {cpu.task for cpu in self.world.cpus}
         return [
-            Obligation(wait.seq, f"{vcpu} waits for {wait.message}")
-            for vcpu, wait in self.waiting.items()
+            Obligation(self.noted("waits", vcpu) or 0, f"{vcpu} waits for {message}")
+            for vcpu, message in self.waiting.items()
             if vcpu in on_cpu
         ]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
@@ -10,6 +11,8 @@ from contract.x86 import is_lbr_msr
 
 
 class OneOwner(Monitor):
+    __slots__ = ("guests", "host_on")
+
     name = "one-owner"
     definition = Definition(
         text=(
@@ -37,16 +40,30 @@ class OneOwner(Monitor):
         ),
     )
 
+    host_on: set[int]
+    """CPUs whose LBR perf has on."""
+    guests: set[str]
+    """Vcpus that have used the LBR."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.host_since: dict[int, int] = {}
-        self.guests: set[str] = set()
+        self.host_on = set()
+        self.guests = set()
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.host_on, twin.guests = self.host_on.copy(), self.guests.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.host_on), frozenset(self.guests)
 
     def _host(self, r: HostLbr) -> None:
-        if r.on:
-            self.host_since.setdefault(r.cpu, r.seq)
-        else:
-            self.host_since.pop(r.cpu, None)
+        if not r.on:
+            self.host_on.discard(r.cpu)
+        elif r.cpu not in self.host_on:
+            self.host_on.add(r.cpu)
+            self.note(r.seq, "host on", r.cpu)
 
     def _entry(self, r: VmEntry) -> None:
         if lbr_on(r.debugctl) and not r.switched:
@@ -74,11 +91,11 @@ class OneOwner(Monitor):
         """Host branches that run into a guest's live ring: the guest's thread is here and last ran with its LBR on."""
         cpu = self.world.cpus[r.cpu]
         entry = cpu.entry
-        if r.guest or not r.recorded or r.cpu in self.host_since or entry is None or cpu.task != entry.vcpu:
+        if r.guest or not r.recorded or r.cpu in self.host_on or entry is None or cpu.task != entry.vcpu:
             return
         if lbr_on(entry.debugctl) and not entry.switched and self._has_right(entry.vcpu, r.cpu):
             text = f"host branches are recorded on cpu{r.cpu} into the ring of {entry.vcpu}"
-            self.violated(r.seq, text, entry.seq)
+            self.violated(r.seq, text, self.world.entered_by(r.cpu))
 
     def _has_right(self, vcpu: str, cpu: int) -> bool:
         event = self.world.guest_event(vcpu, cpu)
@@ -87,8 +104,8 @@ class OneOwner(Monitor):
     def _use(self, cpu: int, vcpu: str, seq: int, text: str) -> None:
         self.guests.add(vcpu)
         self._contend(cpu, vcpu)
-        if cpu in self.host_since:
-            self.violated(seq, f"{text} while the host has the LBR of cpu{cpu} on", self.host_since[cpu])
+        if cpu in self.host_on:
+            self.violated(seq, f"{text} while the host has the LBR of cpu{cpu} on", self.noted("host on", cpu))
 
     def _contend(self, cpu: int, vcpu: str) -> None:
         if vcpu in self.guests and self.world.host_lbr_events(cpu):

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import EventView, World, lbr_on
+from client.check.world import EventView, World, event_key, events_key, lbr_on
 from contract.reasons import NOT_THE_LBR
 from contract.trace import (
     EventChange,
@@ -25,6 +26,8 @@ _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
 
 class Precedence(Monitor):
+    __slots__ = ("asleep", "dirty", "lost", "told")
+
     name = "precedence"
     definition = Definition(
         text=(
@@ -67,25 +70,45 @@ class Precedence(Monitor):
         ),
     )
 
+    dirty: bool
+    """Something changed since the last judgement."""
+    lost: frozenset[int]
+    """Events that went to ERROR for want of the LBR since the last judgement."""
+    told: frozenset[tuple[int, int]]
+    """CPU and event of each violation that goes on."""
+    asleep: dict[str, frozenset[int]]
+    """Name of an event whose opener sleeps, to the events that went on since it fell asleep."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.dirty = False
-        self.lost: set[int] = set()
-        self.told: set[tuple[int, int]] = set()
-        # Name of an event whose opener sleeps to the record with which that began.
-        self.asleep: dict[str, int] = {}
-        self.went_on: dict[int, int] = {}
+        self.lost = frozenset()
+        self.told = frozenset()
+        self.asleep = {}
 
-    def _changed(self, r: EventOpen | EventChange | EventWaits | HostLbr | Switch) -> None:
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.dirty, twin.lost, twin.told = self.dirty, self.lost, self.told
+        twin.asleep = self.asleep.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        told = frozenset([(cpu, event_key(event)) for cpu, event in self.told])
+        asleep = frozenset([(name, events_key(events)) for name, events in self.asleep.items()])
+        return *super().key(), self.dirty, events_key(self.lost), told, asleep
+
+    def _changed(self, r: EventOpen | EventWaits | HostLbr | Switch) -> None:
         self.dirty = True
-        if isinstance(r, EventChange):
-            if r.new == "ERROR" and r.why not in NOT_THE_LBR:
-                self.lost.add(r.event)
-            if r.new == "ACTIVE":
-                self.went_on[r.event] = r.seq
+
+    def _state(self, r: EventChange) -> None:
+        self.dirty = True
+        if r.new == "ERROR" and r.why not in NOT_THE_LBR:
+            self.lost |= {r.event}
+        if r.new == "ACTIVE" and self.asleep:
+            self.asleep = {name: events | {r.event} for name, events in self.asleep.items()}
 
     def _sleeps(self, r: HostWait) -> None:
-        self.asleep.setdefault(r.name, r.seq)
+        self.asleep.setdefault(r.name, frozenset())
         self.dirty = True
 
     def _wakes(self, r: HostWake) -> None:
@@ -99,15 +122,15 @@ class Precedence(Monitor):
         refused = f"{r.name} ({_CLASSES[rank]}) is refused for {r.holder}"
         holder = next((e for e in self.world.events.values() if e.opened.name == r.holder), None)
         if holder is None:
-            if (entry := self._guest_with_lbr(r)) is not None:
-                self.violated(r.seq, refused, entry.seq)
+            if (cpu := self._guest_with_lbr(r)) is not None:
+                self.violated(r.seq, refused, self.world.entered_by(cpu))
             return
         self.exercised = True
         if rank < _rank_of(holder):
-            self.violated(r.seq, f"{refused} ({_CLASSES[_rank_of(holder)]})", holder.opened.seq)
+            self.violated(r.seq, f"{refused} ({_CLASSES[_rank_of(holder)]})", self.world.opened_by(holder))
 
-    def _guest_with_lbr(self, r: EventFailed) -> VmEntry | None:
-        """The last entry of a guest that has the LBR of a CPU on which the event would count."""
+    def _guest_with_lbr(self, r: EventFailed) -> int | None:
+        """A CPU on which the event would count and whose LBR a guest has."""
         for number, cpu in enumerate(self.world.cpus):
             if r.cpu not in (-1, number) or (r.task and r.cpu < 0 and r.task != cpu.task):
                 continue
@@ -115,7 +138,7 @@ class Precedence(Monitor):
             if entry is None or entry.vcpu in ("", r.guest):
                 continue
             if cpu.task == entry.vcpu and (entry.passthrough or lbr_on(entry.debugctl)):
-                return entry
+                return number
         return None
 
     def _judge(self, r: Statement | Retired | VmEntry | Rest) -> None:
@@ -123,24 +146,27 @@ class Precedence(Monitor):
         if not self.dirty and not (self.asleep and isinstance(r, Rest)):
             return
         self.dirty = False
+        if self.told:
+            self.told = frozenset([told for told in self.told if told[1] in self.world.events])
         for cpu in range(len(self.world.cpus)):
             self._judge_cpu(r.seq, cpu)
-        self.lost.clear()
+        self.lost = frozenset()
 
     def _judge_cpu(self, seq: int, cpu: int) -> None:
         wanting = [e for e in self.world.events.values() if e.opened.select >= 0 and self._wants(e, cpu)]
         for high in wanting:
             rivals = [e for e in wanting if _differ(high, e)]
             if not any(_rank_of(low) > _rank_of(high) for low in rivals):
-                self.told.discard((cpu, high.opened.event))
+                self.told -= {(cpu, high.opened.event)}
                 continue
             self.exercised = True
             owner = min((e for e in rivals if self._has(e, cpu)), key=_rank_of, default=None)
             if owner is None or _rank_of(owner) <= _rank_of(high) or self._has(high, cpu):
-                self.told.discard((cpu, high.opened.event))
+                self.told -= {(cpu, high.opened.event)}
             elif (cpu, high.opened.event) not in self.told and not self._may_wait(high, owner):
-                self.told.add((cpu, high.opened.event))
-                self.violated(seq, self._say(high, owner, cpu), high.opened.seq, owner.opened.seq)
+                self.told |= {(cpu, high.opened.event)}
+                because = self.world.opened_by(high), self.world.opened_by(owner)
+                self.violated(seq, self._say(high, owner, cpu), *because)
 
     def _wants(self, event: EventView, cpu: int) -> bool:
         opened = event.opened
@@ -148,19 +174,20 @@ class Precedence(Monitor):
             here = self.world.cpus[cpu].task == opened.task and opened.cpu in (-1, cpu)
         else:
             here = opened.cpu == cpu
-        if not here or self.world.host_of(event) != self.world.hosts[cpu]:
+        if not here or event.opened.host != self.world.hosts[cpu]:
             return False
-        return event.can_be_on or event.head.opened.event in self.lost or self._asleep_since(event) > 0
+        return event.can_be_on or event.head.opened.event in self.lost or self._went_on_since(event) is not None
 
-    def _asleep_since(self, event: EventView) -> int:
-        """The record with which its opener, or its leader's, went to sleep; 0 if none sleeps."""
-        if event.opened.guest or "OFF" not in (event.state, event.head.state):
-            return 0
-        return self.asleep.get(event.head.opened.name, 0) or self.asleep.get(event.opened.name, 0)
+    def _went_on_since(self, event: EventView) -> frozenset[int] | None:
+        """The events that went on since its opener, or its leader's, fell asleep; None if none sleeps."""
+        if not self.asleep or event.opened.guest or "OFF" not in (event.state, event.head.state):
+            return None
+        of_leader = self.asleep.get(event.head.opened.name)
+        return self.asleep.get(event.opened.name) if of_leader is None else of_leader
 
     def _may_wait(self, high: EventView, owner: EventView) -> bool:
-        since = self._asleep_since(high)
-        return since > 0 and not self.world.at_rest and self.went_on.get(owner.opened.event, 0) < since
+        since = self._went_on_since(high)
+        return since is not None and not self.world.at_rest and owner.opened.event not in since
 
     def _has(self, event: EventView, cpu: int) -> bool:
         return event.state == "ACTIVE" and (bool(event.opened.guest) or self.world.cpus[cpu].host_on)
@@ -168,13 +195,13 @@ class Precedence(Monitor):
     def _say(self, high: EventView, low: EventView, cpu: int) -> str:
         has, lacks = (f"{e.opened.name} ({_CLASSES[_rank_of(e)]})" for e in (low, high))
         how = "is ACTIVE and shut out" if high.state == "ACTIVE" else f"is {high.state}"
-        if self._asleep_since(high):
+        if self._went_on_since(high) is not None:
             how = "waits for KVM to acknowledge"
         return f"{has} has the LBR of cpu{cpu}, {lacks} {how}"
 
     HANDLERS: ClassVar = {
         EventOpen: _changed,
-        EventChange: _changed,
+        EventChange: _state,
         EventWaits: _changed,
         HostWait: _sleeps,
         HostWake: _wakes,

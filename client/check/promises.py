@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.monitor import Monitor
-from client.check.world import World
+from client.check.world import World, vm_of
 from contract.trace import Access, UserMsr
 from contract.x86 import IA32_PERF_CAPABILITIES, LBR_FMT_MASK
 
 
 class PromiseKeeper(Monitor, ABC):
-    """Calls ``judge_access`` for every intercepted access but reads of PERF_CAPABILITIES that succeed.
+    """Calls ``judge_access`` for every intercepted access but reads of PERF_CAPABILITIES that succeed."""
 
-    ``promised``: VM to the value of PERF_CAPABILITIES and the number of the record that shows it. User space sets all
-    vCPUs of a VM alike."""
+    __slots__ = ("promised",)
+
+    promised: dict[str, int]
+    """VM to the value of PERF_CAPABILITIES. User space sets all vCPUs of a VM alike."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.promised: dict[str, tuple[int, int]] = {}
+        self.promised = {}
 
-    def lbr_format(self, vcpu: str) -> tuple[int | None, int | None]:
-        """LBR_FMT as promised (None: nothing is known) and the record that shows it."""
-        found = self.promised.get(_vm(vcpu))
-        return (None, None) if found is None else (found[0] & LBR_FMT_MASK, found[1])
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.promised = self.promised.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return *super().key(), frozenset(self.promised.items())
+
+    def lbr_format(self, vcpu: str) -> int | None:
+        """LBR_FMT as promised; None: nothing is known."""
+        found = self.promised.get(vm_of(vcpu))
+        return None if found is None else found & LBR_FMT_MASK
+
+    def promised_by(self, vcpu: str) -> int | None:
+        """The record that shows the promise, where there is evidence."""
+        return self.noted("promised", vm_of(vcpu))
+
+    def _promise(self, r: UserMsr | Access) -> None:
+        self.promised[vm_of(r.vcpu)] = r.value
+        self.note(r.seq, "promised", vm_of(r.vcpu))
 
     def _user_msr(self, r: UserMsr) -> None:
         if r.msr == IA32_PERF_CAPABILITIES and r.taken and not r.read:
-            self.promised[_vm(r.vcpu)] = r.value, r.seq
+            self._promise(r)
 
     def _access(self, r: Access) -> None:
         if r.msr == IA32_PERF_CAPABILITIES and not r.write and r.result == "done":
-            self.promised[_vm(r.vcpu)] = r.value, r.seq
+            self._promise(r)
         else:
             self.judge_access(r)
 
@@ -40,7 +59,3 @@ class PromiseKeeper(Monitor, ABC):
     def judge_access(self, r: Access) -> None: ...
 
     HANDLERS: ClassVar = {UserMsr: _user_msr, Access: _access}
-
-
-def _vm(vcpu: str) -> str:
-    return vcpu.split("/")[0]

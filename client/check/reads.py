@@ -20,6 +20,8 @@ def is_address(model: LbrModel, msr: int) -> bool:
 class GuestReads(Monitor, ABC):
     """Calls ``served`` for every read of a FROM or TO register that gave the guest a value from the hardware."""
 
+    __slots__ = ()
+
     def _guest_msr(self, r: GuestMsr) -> None:
         if not r.fault and not r.write and is_address(self.world.model, r.msr):
             self.served(r)

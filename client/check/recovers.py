@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
@@ -10,17 +10,12 @@ from contract.reasons import NOT_THE_LBR
 from contract.trace import Access, ClaimChange, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
 
-
-@dataclass(slots=True)
-class Loss:
-    """``seq``: the first denial since the guest was last served. ``told``: a denial while the LBR was free, after which
-    nobody else has wanted the LBR of that CPU."""
-
-    seq: int
-    told: Access | None = None
+WANTED = -1
 
 
 class Recovers(Liveness):
+    __slots__ = ("lacking", "losses", "stopped", "without")
+
     name = "recovers"
     definition = Definition(
         text=(
@@ -52,12 +47,30 @@ class Recovers(Liveness):
         ),
     )
 
+    losses: dict[str, int]
+    """Vcpu that was denied and not served since, to the CPU of a denial while the LBR was free, after which nobody else
+    has wanted the LBR of that CPU; WANTED: there is no such denial."""
+    stopped: set[str]
+    """Vcpus whose LBR user space stopped."""
+    without: set[str]
+    """Vcpus that no event could be made for."""
+    lacking: set[str]
+    """Vcpus whose event lacked something other than the LBR."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.losses: dict[str, Loss] = {}
-        self.stopped: set[str] = set()
-        self.without: set[str] = set()
-        self.lacking: set[str] = set()
+        self.losses = {}
+        self.stopped, self.without, self.lacking = set(), set(), set()
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.losses = self.losses.copy()
+        twin.stopped, twin.without, twin.lacking = self.stopped.copy(), self.without.copy(), self.lacking.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        unjudged = frozenset(self.stopped), frozenset(self.without), frozenset(self.lacking)
+        return *super().key(), frozenset(self.losses.items()), *unjudged
 
     def _access(self, r: Access) -> None:
         turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value)
@@ -77,16 +90,17 @@ class Recovers(Liveness):
         return self.world.axes["event"] == "none" or (event is not None and event.state == "ACTIVE")
 
     def _denied(self, r: Access) -> None:
-        if r.vcpu in self.stopped | self.without | self.lacking:
+        if r.vcpu in self.stopped or r.vcpu in self.without or r.vcpu in self.lacking:
             return
-        loss = self.losses.setdefault(r.vcpu, Loss(r.seq))
+        told = self.losses.setdefault(r.vcpu, WANTED)
         if self._wanted(r.cpu):
-            loss.told = None
+            self.losses[r.vcpu] = WANTED
         elif not self.world.in_flight:
-            if loss.told is not None:
+            if told != WANTED:
                 text = f"{r.vcpu} is denied again, though nobody else has wanted the LBR of cpu{r.cpu} since"
-                self.violated(r.seq, text, loss.told.seq)
-            loss.told = r
+                self.violated(r.seq, text, self.noted("told", r.vcpu))
+            self.losses[r.vcpu] = r.cpu
+            self.note(r.seq, "told", r.vcpu)
 
     def _served(self, vcpu: str, cpu: int) -> None:
         if self.losses.pop(vcpu, None) is not None and not self._wanted(cpu):
@@ -99,9 +113,9 @@ class Recovers(Liveness):
         event = self.world.events[r.event]
         if guest := event.opened.guest:
             self._own(guest, event.refused)
-        for loss in self.losses.values():
-            if loss.told and self._wanted(loss.told.cpu):
-                loss.told = None
+        for vcpu, cpu in self.losses.items():
+            if cpu != WANTED and self._wanted(cpu):
+                self.losses[vcpu] = WANTED
 
     def _own(self, guest: str, why: str) -> None:
         if why in NOT_THE_LBR:
@@ -124,9 +138,9 @@ class Recovers(Liveness):
 
     def pending(self) -> list[Obligation]:
         return [
-            Obligation(loss.told.seq, f"{vcpu} is denied, though the LBR of cpu{loss.told.cpu} is free")
-            for vcpu, loss in self.losses.items()
-            if loss.told is not None
+            Obligation(self.noted("told", vcpu) or 0, f"{vcpu} is denied, though the LBR of cpu{cpu} is free")
+            for vcpu, cpu in self.losses.items()
+            if cpu != WANTED
         ]
 
     HANDLERS: ClassVar = {

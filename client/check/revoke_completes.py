@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
@@ -10,13 +11,18 @@ from contract.trace import Granted, HostWait, HostWake, Rest, Send
 
 
 class RevokeCompletes(Liveness):
+    __slots__ = ("due", "revoked", "waits")
+
     name = "revoke-completes"
     definition = Definition(
         text=(
             "In the end a grant that was revoked is given up. Judged at rest, which comes after the last fault: KVM "
             "holds no grant that the host has revoked, and nobody on the host waits for the end of one."
         ),
-        broken_by="A grant that was revoked and that KVM holds at rest, or a host task that still waits at rest.",
+        broken_by=(
+            "A grant that was revoked, or an older one of the same vCPU, that KVM holds at rest; or a host task that "
+            "still waits at rest."
+        ),
         evidence="A Revoke that was sent, in a trace that comes to rest.",
         open_while="A Revoke was sent, or somebody on the host waits, and the trace ends before it comes to rest.",
         reads={
@@ -29,26 +35,49 @@ class RevokeCompletes(Liveness):
         unseen="How long it takes. Designs that tell KVM of no grant have no Revoke.",
     )
 
+    revoked: dict[tuple[str, str], int]
+    """Session and vCPU to the highest grant that was revoked. The host gives an event one grant at a time, in ascending
+    order: all lower ones have ended, too."""
+    due: dict[str, tuple[str, int]]
+    """Vcpu to the session and the grant that was revoked last, until KVM holds another one or none."""
+    waits: dict[str, None]
+    """Names of events whose openers wait for the end of a grant."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.revoked: dict[tuple[str, int], int] = {}
-        # Vcpu of a revoked grant to the grant and its Revoke, until KVM holds another one or none.
-        self.due: dict[str, tuple[int, int]] = {}
-        self.waits: dict[str, int] = {}
+        self.revoked = {}
+        self.due = {}
+        self.waits = {}
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.revoked, twin.due, twin.waits = self.revoked.copy(), self.due.copy(), self.waits.copy()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        revoked = [(at, self.world.grant_key(at[0], grant)) for at, grant in self.revoked.items()]
+        due = [(vcpu, session, self.world.grant_key(session, grant)) for vcpu, (session, grant) in self.due.items()]
+        return *super().key(), frozenset(revoked), frozenset(due), frozenset(self.waits)
 
     def _send(self, r: Send) -> None:
-        if isinstance(r.body, Revoke):
-            self.exercised = True
-            self.revoked[r.session, r.body.grant] = r.seq
-            if event := self.world.events.get(r.body.event):
-                self.due[event.opened.guest] = r.body.grant, r.seq
+        if not isinstance(r.body, Revoke):
+            return
+        self.exercised = True
+        grant = r.body.grant
+        self.note(r.seq, "revoked", r.session, grant)
+        if event := self.world.events.get(r.body.event):
+            vcpu = event.opened.guest
+            self.revoked[r.session, vcpu] = max(grant, self.revoked.get((r.session, vcpu), 0))
+            self.due[vcpu] = r.session, grant
+            self.note(r.seq, "due", vcpu)
 
     def _granted(self, r: Granted) -> None:
-        if r.vcpu in self.due and self.due[r.vcpu][0] != r.grant:
+        if r.vcpu in self.due and self.due[r.vcpu][1] != r.grant:
             del self.due[r.vcpu]
 
     def _wait(self, r: HostWait) -> None:
-        self.waits[r.name] = r.seq
+        self.waits[r.name] = None
+        self.note(r.seq, "waits", r.name)
 
     def _wake(self, r: HostWake) -> None:
         self.waits.pop(r.name, None)
@@ -56,16 +85,19 @@ class RevokeCompletes(Liveness):
     def _rest(self, r: Rest) -> None:
         for session, kvm in zip(self.world.kvms, r.kvm, strict=False):
             for view in kvm.vcpus:
-                sent = self.revoked.get((session, view.grant))
-                if sent is not None:
-                    self.violated(r.seq, f"{view.vcpu} has grant {view.grant} still, which was revoked", sent)
-        for name, since in self.waits.items():
-            self.violated(r.seq, f"{name} waits still for the LBR", since)
+                if 0 < view.grant <= self.revoked.get((session, view.vcpu), 0):
+                    text = f"{view.vcpu} has grant {view.grant} still, which was revoked"
+                    self.violated(r.seq, text, self.noted("revoked", session, view.grant))
+        for name in self.waits:
+            self.violated(r.seq, f"{name} waits still for the LBR", self.noted("waits", name))
 
     def pending(self) -> list[Obligation]:
         if self.world.at_rest:
             return []
-        held = [Obligation(seq, f"{vcpu} has yet to give up grant {grant}") for vcpu, (grant, seq) in self.due.items()]
-        return held + [Obligation(seq, f"{name} waits for the LBR") for name, seq in self.waits.items()]
+        held = [
+            Obligation(self.noted("due", vcpu) or 0, f"{vcpu} has yet to give up grant {grant}")
+            for vcpu, (_, grant) in self.due.items()
+        ]
+        return held + [Obligation(self.noted("waits", name) or 0, f"{name} waits for the LBR") for name in self.waits]
 
     HANDLERS: ClassVar = {Send: _send, Granted: _granted, HostWait: _wait, HostWake: _wake, Rest: _rest}

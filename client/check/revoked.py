@@ -1,18 +1,23 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import World, lbr_on
+from client.check.world import World, lbr_on, of_host
+from contract.canonical import Grant
 from contract.messages import EventCreated, EventState, Revoke, SchedIn
 from contract.trace import Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
 from contract.x86 import is_lbr_msr
 
-Standing = tuple[int, tuple[int, int] | None]
+Place = tuple[str, int]
+"""A vCPU and a host: each host numbers its own grants."""
 
 
 class RevokedMeansRevoked(Monitor):
+    __slots__ = ("last", "newest", "revoked")
+
     name = "revoked-means-revoked"
     definition = Definition(
         text=(
@@ -37,16 +42,37 @@ class RevokedMeansRevoked(Monitor):
         ),
     )
 
+    revoked: dict[Place, int]
+    """The grant whose Revoke was taken, until news of a higher one is."""
+    newest: dict[Place, int]
+    """The highest grant that KVM has taken news of."""
+    last: tuple[Place, int, int] | None
+    """The place that the last Delivery changed, and what ``newest`` and ``revoked`` were there before; 0 for none."""
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        # By vCPU and host: each host numbers its own grants.
-        self.revoked: dict[tuple[str, int], tuple[int, int]] = {}
-        self.newest: dict[tuple[str, int], int] = {}
-        self.last: tuple[tuple[str, int], Standing] | None = None
+        self.revoked = {}
+        self.newest = {}
+        self.last = None
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.revoked, twin.newest, twin.last = self.revoked.copy(), self.newest.copy(), self.last
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        last = None if self.last is None else (self.last[0], *[self._grant(self.last[0], n) for n in self.last[1:]])
+        return *super().key(), self._grants(self.revoked), self._grants(self.newest), last
+
+    def _grants(self, grants: dict[Place, int]) -> frozenset[Hashable]:
+        return frozenset([(at, self._grant(at, grant)) for at, grant in grants.items()])
+
+    def _grant(self, at: Place, grant: int) -> Hashable:
+        return of_host(at[1], Grant(grant))
 
     def _delivery(self, r: Delivery) -> None:
         self.last = None
-        body = self.world.sent.get((r.session, r.to_host, r.n))
+        body = self.world.delivered
         if r.how == "drop" or not isinstance(body, Revoke | EventState | EventCreated | SchedIn):
             return
         vcpu = body.vcpu if isinstance(body, SchedIn) else self._owner(body.event)
@@ -56,10 +82,12 @@ class RevokedMeansRevoked(Monitor):
         newest = self.newest.get(at, 0)
         if body.grant < newest:
             return
-        self.last = at, (newest, self.revoked.get(at))
+        self.last = at, newest, self.revoked.get(at, 0)
+        self.note(self.noted("taken", at) or 0, "taken before", at)
         if isinstance(body, Revoke):
             self.newest[at] = body.grant
-            self.revoked[at] = (body.grant, r.seq)
+            self.revoked[at] = body.grant
+            self.note(r.seq, "taken", at)
         elif body.grant > newest:
             self.newest[at] = body.grant
             self.revoked.pop(at, None)
@@ -71,10 +99,11 @@ class RevokedMeansRevoked(Monitor):
     def _discard(self, r: Discard) -> None:
         """It was not taken after all."""
         if self.last is not None:
-            at, (self.newest[at], revoked) = self.last
+            at, self.newest[at], revoked = self.last
             self.revoked.pop(at, None)
-            if revoked is not None:
+            if revoked:
                 self.revoked[at] = revoked
+                self.note(self.noted("taken before", at) or 0, "taken", at)
             self.last = None
 
     def _entry(self, r: VmEntry) -> None:
@@ -96,9 +125,9 @@ class RevokedMeansRevoked(Monitor):
         if at not in self.revoked:
             return
         self.exercised = True
-        grant, taken = self.revoked[at]
         if uses:
-            self.violated(seq, f"{vcpu} {text} after grant {grant} was revoked", taken)
+            text = f"{vcpu} {text} after grant {self.revoked[at]} was revoked"
+            self.violated(seq, text, self.noted("taken", at))
 
     HANDLERS: ClassVar = {
         Delivery: _delivery,

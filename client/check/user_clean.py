@@ -9,6 +9,8 @@ from contract.trace import UserMsr
 
 
 class UserClean(Monitor):
+    __slots__ = ()
+
     name = "user-clean"
     definition = Definition(
         text=(
@@ -28,7 +30,7 @@ class UserClean(Monitor):
             return
         self.exercised = True
         owner = self.world.owner(r.value)
-        if owner is None or r.value in self.world.written.get(r.vcpu, ()) or self.world.same_vm(r.vcpu, owner):
+        if owner is None or self.world.wrote(r.vcpu, r.value) or self.world.same_vm(r.vcpu, owner):
             return
         caller = r.task or "its own thread"
         self.violated(r.seq, f"user space of {r.vcpu} ({caller}) reads {self.world.who(r.value)}")

@@ -1,17 +1,19 @@
-"""What a trace says about the world at each record: CPUs with their LBR, events, messages, vCPUs.
+"""The world at each record of a trace: CPUs with their LBR, events, messages, vCPUs.
 
 One world is shared by all monitors and is brought up to a record before they see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
+from client.check.automaton import Automaton, Evidence
+from contract.canonical import Event, Grant, Scoped, addresses, marked
 from contract.lbr_ring import LbrRing
-from contract.messages import AnyMessage
-from contract.provenance import SERIAL_LIMIT, branch_base, origin_of
+from contract.messages import AnyMessage, Envelope
+from contract.provenance import branch_base, executed_by
 from contract.reasons import NOT_THE_LBR
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
 from contract.trace import (
@@ -19,7 +21,6 @@ from contract.trace import (
     Delivery,
     EventChange,
     EventClose,
-    EventFailed,
     EventOpen,
     EventWaits,
     GuestMsr,
@@ -40,40 +41,112 @@ from contract.trace import (
 from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
 
 
+def of_host(host: int, part: Hashable) -> Scoped:
+    """A part of a key whose numbers this host gave out."""
+    return Scoped(f"host{host}", "", part)
+
+
+def event_key(event: int) -> Scoped:
+    return of_host(host_of_event(event), Event(event))
+
+
+def events_key(events: Iterable[int]) -> frozenset[Scoped]:
+    return frozenset([event_key(event) for event in events])
+
+
+class Entry(NamedTuple):
+    """A VM entry, as VmEntry has it."""
+
+    vcpu: str
+    debugctl: int
+    host_debugctl: int
+    passthrough: bool
+    switched: bool
+
+
 @dataclass(slots=True)
 class CpuView:
-    """``host_on``: perf has the LBR on for host events. ``users``: whose branches were ever in this CPU's ring, as
-    (guest mode, actor). ``switched``: the guest in guest mode has the whole LBR to itself. ``tos_before``: TOS before
-    the last branches retired."""
-
     lbr: LbrRing
     task: str = ""
-    guest: str = ""
-    passthrough: bool = False
+    """The task on the CPU, "" for the idle task."""
     switched: bool = False
+    """A guest is in guest mode and has the whole LBR to itself."""
     host_on: bool = False
-    entry: VmEntry | None = None
-    users: set[tuple[bool, int]] = field(default_factory=set)
-    tos_before: int = 0
+    """Perf has the LBR on for host events."""
+    entry: Entry | None = None
+    """The last VM entry."""
+    users: frozenset[tuple[bool, int]] = frozenset()
+    """Whose branches were ever in this CPU's ring, as (guest mode, actor)."""
+
+    def clone(self) -> CpuView:
+        return CpuView(self.lbr.clone(), self.task, self.switched, self.host_on, self.entry, self.users)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return self.lbr.key(), self.task, self.switched, self.host_on, self.entry, self.users
+
+
+class Opened(NamedTuple):
+    """What EventOpen says of an event that stays so. ``host``: the one that opened it."""
+
+    event: int
+    host: int
+    name: str
+    guest: str
+    cpu: int
+    task: str
+    pinned: bool
+    select: int
+    branch: tuple[str, ...]
+    privilege: tuple[str, ...]
+    counter: bool
+    exclusive: bool
+    counts_for: str
+
+
+def opened(r: EventOpen) -> Opened:
+    return Opened(
+        event=r.event,
+        host=host_of_event(r.event),
+        name=r.name,
+        guest=r.guest,
+        cpu=r.cpu,
+        task=r.task,
+        pinned=r.pinned,
+        select=r.select,
+        branch=tuple(r.branch),
+        privilege=tuple(r.privilege),
+        counter=r.counter,
+        exclusive=r.exclusive,
+        counts_for=r.counts_for,
+    )
 
 
 @dataclass(slots=True)
 class EventView:
-    """``leader``: that of its group, None if it is one itself. ``alone``: it was a sibling, and its leader has gone.
-    ``refused``: what perf found no room for when it last tried to put it on."""
-
-    opened: EventOpen
+    opened: Opened
     state: str
     cpu: int = -1
+    """The CPU that it is or was on, -1 for none."""
     leader: EventView | None = None
+    """The leader of its group, None if it is one itself."""
     alone: bool = False
+    """It was a sibling, and its leader has gone."""
     refused: str = ""
+    """The thing that perf found no room for when it last tried to put the event on."""
+
+    def clone(self) -> EventView:
+        """The leader is still that of the original."""
+        return EventView(self.opened, self.state, self.cpu, self.leader, self.alone, self.refused)
+
+    def key(self) -> Scoped:
+        leader = 0 if self.leader is None else Event(self.leader.opened.event)
+        parts = Event(self.opened.event), self.opened[1:], self.state, self.cpu, leader, self.alone, self.refused
+        return of_host(self.opened.host, parts)
 
     def wants(self, actor: str, branch: str, privilege: str) -> bool:
         """Whether the event asked for such a host-mode branch."""
-        opened = self.opened
-        in_scope = not opened.task or opened.task == actor
-        return in_scope and branch in opened.branch and privilege in opened.privilege
+        asked = self.opened
+        return (not asked.task or asked.task == actor) and branch in asked.branch and privilege in asked.privilege
 
     @property
     def host_lbr(self) -> bool:
@@ -102,13 +175,59 @@ class EventView:
         return enabled and (self.state == "ACTIVE" or self.head.refused not in NOT_THE_LBR)
 
 
-class World:
-    """``at_rest``: nothing is in flight and nothing more can happen by itself; a trace ends with this."""
+class World(Automaton):
+    __slots__ = (
+        "actor_numbers", "actors", "at_rest", "axes", "cpus", "delivered", "events", "hosts", "in_flight", "kvms",
+        "model", "tos_before", "vcpus", "vms", "written",
+    )  # fmt: skip
+    _OF_SETUP = "given by Setup"
+    CONFIGURATION: ClassVar = Automaton.CONFIGURATION | {
+        "actor_numbers": _OF_SETUP,
+        "actors": _OF_SETUP,
+        "axes": _OF_SETUP,
+        "hosts": _OF_SETUP,
+        "kvms": _OF_SETUP,
+        "model": _OF_SETUP,
+        "vcpus": _OF_SETUP,
+        "vms": _OF_SETUP,
+        "delivered": "read only while a Delivery is handled",
+        "tos_before": "read only while a Retired is handled",
+    }
 
-    def __init__(self, setup: Setup) -> None:
-        self.model: LbrModel = lbr_model(setup.lbr, setup.depth)
+    model: LbrModel
+    actors: list[str]
+    """Name by actor number, "" for the idle task."""
+    actor_numbers: dict[str, int]
+    vms: list[str]
+    """The VM of each actor by number; the task itself where it is no vCPU."""
+    axes: dict[str, str]
+    """The design's point on each axis."""
+    vcpus: list[str]
+    hosts: list[int]
+    """The host of each CPU."""
+    kvms: dict[str, int]
+    """Session to the number of its host."""
+    cpus: list[CpuView]
+    events: dict[int, EventView]
+    """Open events by number, in the order in which they were opened."""
+    in_flight: dict[tuple[str, bool, int], AnyMessage]
+    """Session, direction and number of each message that was sent and not taken, to its body."""
+    written: dict[str, frozenset[int]]
+    """Vcpu to the values that it or its user space wrote into the LBR. Branches that it executed itself are left
+    out."""
+    at_rest: bool
+    """Nothing is in flight and nothing more can happen by itself; a trace ends with this."""
+    delivered: AnyMessage | None
+    """The body of the message that the current record, a Delivery, is about."""
+    tos_before: int
+    """TOS before the branches of the current record, a Retired."""
+
+    def __init__(self, setup: Setup, *, evidence: bool = True) -> None:
+        self.evidence = Evidence() if evidence else None
+        self.model = lbr_model(setup.lbr, setup.depth)
         self.actors = setup.actors
         self.actor_numbers = {name: i for i, name in enumerate(setup.actors)}
+        self.vms = [vm_of(name) for name in setup.actors]
         self.axes = setup.axes
         self.vcpus = setup.vcpus
         if not 1 <= setup.cpus <= CPUS_LIMIT:
@@ -121,34 +240,70 @@ class World:
         self.cpus = [CpuView(LbrRing(self.model)) for _ in range(setup.cpus)]
         self.hosts = cpu_owners(hosts, setup.cpus)
         self.kvms = setup.kvms
-        self.events: dict[int, EventView] = {}
-        self.sent: dict[tuple[str, bool, int], AnyMessage] = {}
-        self.in_flight: set[tuple[str, bool, int]] = set()
-        self.written: dict[str, set[int]] = {}
-        self.time = 0
+        self.events = {}
+        self.in_flight = {}
+        self.written = {}
         self.at_rest = False
+        self.delivered = None
+        self.tos_before = 0
+
+    def clone(self) -> World:
+        twin = object.__new__(World)
+        twin.evidence = None if self.evidence is None else self.evidence.clone()
+        twin.model, twin.actors, twin.actor_numbers, twin.vms = self.model, self.actors, self.actor_numbers, self.vms
+        twin.axes, twin.vcpus, twin.hosts, twin.kvms = self.axes, self.vcpus, self.hosts, self.kvms
+        twin.cpus = [cpu.clone() for cpu in self.cpus]
+        twin.events = {number: event.clone() for number, event in self.events.items()}
+        for event in twin.events.values():
+            if event.leader is not None:
+                event.leader = twin.events[event.leader.opened.event]
+        twin.in_flight = self.in_flight.copy()
+        twin.written = self.written.copy()
+        twin.at_rest = self.at_rest
+        twin.delivered, twin.tos_before = None, 0
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """See ``contract.canonical``."""
+        return (
+            tuple([of_host(host, cpu.key()) for host, cpu in zip(self.hosts, self.cpus, strict=True)]),
+            tuple([event.key() for event in self.events.values()]),
+            frozenset([self._message_key(*at, body) for at, body in self.in_flight.items()]),
+            frozenset([(vcpu, frozenset(addresses(values))) for vcpu, values in self.written.items()]),
+            self.at_rest,
+        )
+
+    def _message_key(self, session: str, to_host: bool, number: int, body: AnyMessage) -> Scoped:
+        envelope = Envelope(session, to_host, 1, number, body)
+        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(envelope))
 
     def apply(self, record: AnyRecord) -> None:
-        """Raises ValueError or LookupError where the record cannot follow what came before."""
-        if record.time < self.time:
-            raise ValueError(f"time is {record.time} ns, {self.time} ns have passed already")
-        self.time = record.time
-        least = _LEAST_CPU.get(type(record))
-        if least is not None and not least <= record.cpu < len(self.cpus):  # type: ignore[union-attr]
-            raise ValueError(f"cpu = {record.cpu}, expected {least} to {len(self.cpus) - 1}")  # type: ignore[union-attr]
-        handler = _APPLY.get(type(record))
+        """Raises LookupError or ValueError where the record cannot follow what came before."""
+        handler = self.HANDLERS.get(type(record))
         if handler is not None:
             handler(self, record)
+
+    def grant_key(self, session: str, grant: int) -> Scoped:
+        """A grant of the host of this KVM."""
+        return of_host(self.kvms[session], Grant(grant))
 
     # Questions monitors ask --------------------------------------------------------------------------------
 
     def guest_event(self, vcpu: str, cpu: int) -> EventView | None:
         """The event that stands for this vCPU on the host of this CPU: the newest, where a release was lost."""
-        of_vcpu = (e for e in reversed(self.events.values()) if e.opened.guest == vcpu)
-        return next((e for e in of_vcpu if self.host_of(e) == self.hosts[cpu]), None)
+        host = self.hosts[cpu]
+        for event in reversed(self.events.values()):
+            if event.opened.guest == vcpu and event.opened.host == host:
+                return event
+        return None
 
-    def host_of(self, event: EventView) -> int:
-        return host_of_event(event.opened.event)
+    def opened_by(self, event: EventView) -> int | None:
+        """The record that opened it, where there is evidence."""
+        return self.noted("opened", event.opened.event)
+
+    def entered_by(self, cpu: int) -> int | None:
+        """The record of the last VM entry on this CPU, where there is evidence."""
+        return self.noted("entry", cpu)
 
     @property
     def grants(self) -> bool:
@@ -162,16 +317,20 @@ class World:
 
     def host_lbr_events(self, cpu: int) -> list[EventView]:
         """Host LBR events ACTIVE on this CPU."""
-        return [e for e in self.events.values() if e.host_lbr and e.state == "ACTIVE" and e.cpu == cpu]
+        return [e for e in self.events.values() if e.cpu == cpu and e.state == "ACTIVE" and e.host_lbr]
 
     def owner(self, value: int) -> tuple[bool, int] | None:
         """Who executed the branch at this FROM or TO address, as (guest mode, actor)."""
-        origin = origin_of(value)
-        return None if origin is None or origin.actor >= len(self.actors) else (origin.guest, origin.actor)
+        owner = executed_by(value)
+        return None if owner is None or owner[1] >= len(self.actors) else owner
+
+    def wrote(self, vcpu: str, value: int) -> bool:
+        """Whether this vCPU or its user space wrote this value into the LBR, and did not execute the branch itself."""
+        return value in self.written.get(vcpu, ())
 
     def same_vm(self, vcpu: str, owner: tuple[bool, int]) -> bool:
         guest, actor = owner
-        return guest and self.actors[actor].split("/")[0] == vcpu.split("/")[0]
+        return guest and self.vms[actor] == vm_of(vcpu)
 
     def who(self, value: int) -> str:
         """Whose record this is, in words."""
@@ -187,29 +346,26 @@ class World:
         self.cpus[r.cpu].task = r.next
 
     def _retired(self, r: Retired) -> None:
-        _check_burst(r)
-        cpu = self.cpus[r.cpu]
-        cpu.tos_before = cpu.lbr.tos
+        self.tos_before = self.cpus[r.cpu].lbr.tos
         if r.recorded:
-            cpu.users.add((r.guest, r.actor))
-            cpu.lbr.retire(
-                branch_base(r.actor, r.guest, r.branch, r.privilege) + 2 * r.first, r.count, r.branch, r.privilege
-            )
+            self._record(r, r.actor, r.guest, r.branch, r.privilege)
 
     def _pmi(self, r: Pmi) -> None:
-        _check_burst(r)
         if r.recorded:
-            cpu = self.cpus[r.cpu]
-            actor = self.actor_numbers[cpu.task]
-            cpu.users.add((False, actor))
-            cpu.lbr.retire(branch_base(actor, False, "call", "kernel") + 2 * r.first, r.count, "call", "kernel")
+            self._record(r, self.actor_numbers[self.cpus[r.cpu].task], False, "call", "kernel")
+
+    def _record(self, r: Retired | Pmi, actor: int, guest: bool, branch: str, privilege: str) -> None:
+        cpu = self.cpus[r.cpu]
+        cpu.users |= {(guest, actor)}
+        cpu.lbr.retire(branch_base(actor, guest, branch, privilege) + 2 * r.first, r.count, branch, privilege)
 
     def _entry(self, r: VmEntry) -> None:
         cpu = self.cpus[r.cpu]
-        cpu.guest, cpu.passthrough, cpu.switched, cpu.entry = r.vcpu, r.passthrough, r.switched, r
+        cpu.switched = r.switched
+        cpu.entry = Entry(r.vcpu, r.debugctl, r.host_debugctl, r.passthrough, r.switched)
+        self.note(r.seq, "entry", r.cpu)
 
     def _exit(self, r: VmExit) -> None:
-        self.cpus[r.cpu].guest = ""
         self.cpus[r.cpu].switched = False
 
     def _msr(self, r: GuestMsr | HostMsr) -> None:
@@ -226,7 +382,8 @@ class World:
             self._written(r.vcpu, r.value)
 
     def _written(self, vcpu: str, value: int) -> None:
-        self.written.setdefault(vcpu, set()).add(value)
+        if self.owner(value) != (True, self.actor_numbers.get(vcpu)):
+            self.written[vcpu] = self.written.get(vcpu, frozenset()) | {value}
 
     def _reset(self, r: LbrReset) -> None:
         lbr = self.cpus[r.cpu].lbr
@@ -244,9 +401,14 @@ class World:
         cpu.host_on, cpu.lbr.select = r.on, r.select
 
     def _open(self, r: EventOpen) -> None:
-        of_host = (e for e in reversed(self.events.values()) if host_of_event(e.opened.event) == host_of_event(r.event))
-        leader = next((e for e in of_host if e.opened.name == r.leader), None) if r.leader else None
-        self.events[r.event] = EventView(r, r.state, leader=leader)
+        if r.event in self.events:
+            raise ValueError(f"event {r.event} is open already")
+        self.events[r.event] = EventView(opened(r), r.state, leader=self._leader(r) if r.leader else None)
+        self.note(r.seq, "opened", r.event)
+
+    def _leader(self, r: EventOpen) -> EventView | None:
+        of_host = (e for e in reversed(self.events.values()) if e.opened.host == host_of_event(r.event))
+        return next((e for e in of_host if e.opened.name == r.leader), None)
 
     def _change(self, r: EventChange) -> None:
         event = self.events[r.event]
@@ -262,49 +424,41 @@ class World:
                 event.leader, event.alone = None, True
 
     def _send(self, r: Send) -> None:
-        self.sent[r.session, r.to_host, r.n] = r.body
-        self.in_flight.add((r.session, r.to_host, r.n))
+        self.in_flight[r.session, r.to_host, r.n] = r.body
 
     def _delivery(self, r: Delivery) -> None:
+        at = r.session, r.to_host, r.n
+        self.delivered = self.in_flight.get(at)
         if r.how != "double":
-            self.in_flight.discard((r.session, r.to_host, r.n))
+            self.in_flight.pop(at, None)
 
     def _rest(self, r: Rest) -> None:
         self.at_rest = True
 
-
-_APPLY: dict[type, Callable[[World, Any], None]] = {
-    Switch: World._switch,
-    Retired: World._retired,
-    Pmi: World._pmi,
-    VmEntry: World._entry,
-    VmExit: World._exit,
-    GuestMsr: World._msr,
-    HostMsr: World._msr,
-    UserMsr: World._user_msr,
-    LbrReset: World._reset,
-    LbrRestore: World._restore,
-    HostLbr: World._host_lbr,
-    EventOpen: World._open,
-    EventChange: World._change,
-    EventWaits: World._waits,
-    EventClose: World._close,
-    Send: World._send,
-    Delivery: World._delivery,
-    Rest: World._rest,
-}
-
-
-_NO_CPU = (EventChange, EventFailed, EventOpen)
-"""Records that name no CPU where an event has none."""
-_LEAST_CPU: dict[type, int] = {
-    kind: -1 if kind in _NO_CPU else 0 for kind in get_args(AnyRecord) if "cpu" in kind.__struct_fields__
-}
+    HANDLERS: ClassVar = {
+        Switch: _switch,
+        Retired: _retired,
+        Pmi: _pmi,
+        VmEntry: _entry,
+        VmExit: _exit,
+        GuestMsr: _msr,
+        HostMsr: _msr,
+        UserMsr: _user_msr,
+        LbrReset: _reset,
+        LbrRestore: _restore,
+        HostLbr: _host_lbr,
+        EventOpen: _open,
+        EventChange: _change,
+        EventWaits: _waits,
+        EventClose: _close,
+        Send: _send,
+        Delivery: _delivery,
+        Rest: _rest,
+    }
 
 
-def _check_burst(r: Retired | Pmi) -> None:
-    if r.count < 1 or not 0 <= r.first <= SERIAL_LIMIT - r.count:
-        raise ValueError(f"{r.count} branches from serial {r.first}, serials are 0 to {SERIAL_LIMIT - 1}")
+def vm_of(vcpu: str) -> str:
+    return vcpu.split("/")[0]
 
 
 def lbr_on(debugctl: int) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from client.check.monitor import Violation
+from client.check.automaton import Violation
 from client.check.verdict import Verdict, verdict_on
 from client.designs import design_named
 from client.drive.play import INTERRUPTED, Player

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from client.check.automaton import Violation
 from client.check.judge import Finding, judge
-from client.check.monitor import Violation
 from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario, parse

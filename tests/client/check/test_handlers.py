@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from client.check.judge import MONITORS, judge
+from client.check import judge as judge_module
+from client.check.judge import MONITORS, dispatch, judge
 from client.check.monitor import Monitor
+from client.check.world import World
 from contract.trace import (
     Access,
     AnyRecord,
@@ -232,6 +234,7 @@ HANDLERS = [
 def test_some_test_fails_without_it(monitor: type[Monitor], record: type, monkeypatch: pytest.MonkeyPatch) -> None:
     others = {kind: handler for kind, handler in monitor.HANDLERS.items() if kind is not record}
     monkeypatch.setattr(monitor, "HANDLERS", others)
+    monkeypatch.setattr(judge_module, "DISPATCH", dispatch((World, *MONITORS)))
     assert not all(passes(test, row) for test, row in cases(monitor, record))
 
 

@@ -50,5 +50,5 @@ def test_whoever_is_in_a_restored_image_has_used_the_ring() -> None:
     host, guest = branch_base(1, False, "jmp", "kernel"), branch_base(3, True, "call", "user")
     image = LbrImage(0, 1, [host, guest + 2, 0, 7], [0] * 4, [0] * 4)
     found = after(LbrRestore(0, "perf", "t0", image, False))
-    assert found.cpus[0].users == {(False, 1), (True, 3)}
-    assert found.cpus[1].users == set()
+    assert found.cpus[0].users == frozenset({(False, 1), (True, 3)})
+    assert found.cpus[1].users == frozenset()

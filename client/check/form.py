@@ -1,0 +1,30 @@
+"""What a record must be like, whatever came before it, for a trace to be one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, get_args
+
+from contract.provenance import SERIAL_LIMIT
+from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Pmi, Retired
+
+
+def _cpu(least: int, r: Any, cpus: int) -> None:
+    if not least <= r.cpu < cpus:
+        raise ValueError(f"cpu = {r.cpu}, expected {least} to {cpus - 1}")
+
+
+def _burst(r: Retired | Pmi, cpus: int) -> None:
+    _cpu(0, r, cpus)
+    if r.count < 1 or not 0 <= r.first <= SERIAL_LIMIT - r.count:
+        raise ValueError(f"{r.count} branches from serial {r.first}, serials are 0 to {SERIAL_LIMIT - 1}")
+
+
+_NO_CPU = (EventChange, EventFailed, EventOpen)
+"""Records that name no CPU where an event has none."""
+
+FORM: dict[type, Callable[[Any, int], None]] = {
+    kind: partial(_cpu, -1 if kind in _NO_CPU else 0) for kind in get_args(AnyRecord) if "cpu" in kind.__struct_fields__
+} | {Retired: _burst, Pmi: _burst}
+"""Type of record to a check that is given the record and the number of CPUs, and raises ValueError."""
