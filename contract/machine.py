@@ -143,11 +143,12 @@ class WriteMsr(Request):
 
 
 class Look(Request):
-    """Whether that event is ACTIVE on the vCPU's CPU, under this ``grant`` where not 0; nothing is touched. Answered by
-    MsrDone."""
+    """Whether that event is ACTIVE on the vCPU's CPU, under this ``grant`` where not 0; nothing is touched. ``task`` as
+    in ReadMsr. Answered by MsrDone."""
 
     event: int
     grant: int = 0
+    task: str = ""
 
 
 class StoreLbr(Request):

@@ -34,7 +34,7 @@ from kvm_svc.hypervisor.claim import Phase
 from kvm_svc.hypervisor.counters import counter_access, new_pmu, pmu_msr
 from kvm_svc.hypervisor.lapic import WRITABLE
 from kvm_svc.hypervisor.lbr import ask_for_event, forbids_unbacked_use, has_event, lose_without_event
-from kvm_svc.hypervisor.msr import ThreadMovedError, user_debugctl
+from kvm_svc.hypervisor.msr import ThreadMovedError, has_debugctl, user_debugctl
 from kvm_svc.hypervisor.pmu_msrs import Bank, save_list
 from kvm_svc.hypervisor.pmu_refresh import refreshes
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -69,7 +69,7 @@ def _saved_msrs(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, l
     entries = []
     for msr in save_list(hv.rules.pmu, hv.machine.counters, hv.machine.fixed):
         if msr == IA32_DEBUGCTL:
-            value: int | None = vcpu.debugctl
+            value: int | None = vcpu.debugctl if has_debugctl(hv, vcpu.vm) else None
         elif msr == IA32_PERF_CAPABILITIES:
             value = read_capabilities(hv, vcpu.vm)
         else:

@@ -61,6 +61,8 @@ def _answer(
     shown = value if value is not None else work.exit.value if write else 0
     if work.by_user:
         done = result == "done"
+        if work.exit.msr == IA32_DEBUGCTL:  # in the VMCS, not in the LBR
+            shown, done = vcpu.debugctl if write else shown, False
         hv.effects.add(UserMsr(vcpu.name, work.exit.msr, shown, result != "gp", not write, work.task, done))
     else:
         asked = work.exit.value if write else 0
@@ -109,16 +111,29 @@ def _debugctl_kept(hv: Hypervisor, value: int, supported: int) -> int | None:
     return value & supported
 
 
+def masks_debugctl(hv: Hypervisor) -> bool:
+    """v7, v8: DEBUGCTL is an LBR MSR like the others, for user space too."""
+    return hv.design.debugctl_write is DebugctlWrite.MASK
+
+
+def has_debugctl(hv: Hypervisor, vm: Vm) -> bool:
+    """Whether the guest has a DEBUGCTL at all. v7 and v8 look for a PMU of version 2 (``intel_is_valid_msr``), and have
+    no other handler (v7, patch 11)."""
+    return not masks_debugctl(hv) or vm.spec.pmu >= 2
+
+
 def user_debugctl(hv: Hypervisor, vm: Vm, value: int) -> int | None:
     """The value that a DEBUGCTL write by user space stores; None: rejected."""
-    if hv.design.debugctl_write is DebugctlWrite.MASK:
+    if not has_debugctl(hv, vm):
+        return None
+    if masks_debugctl(hv):
         return value & LBR_DEBUGCTL
     return _debugctl_kept(hv, value, supported_debugctl(hv, vm, by_user=True))
 
 
 def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    if hv.design.debugctl_write is DebugctlWrite.MASK:
-        return (yield from _debugctl_masked(hv, vcpu, work))
+    if masks_debugctl(hv):
+        return (yield from debugctl_masked(hv, vcpu, work))
     if not work.exit.write:
         return _answer(hv, vcpu, work, "done", vcpu.debugctl)
     kept = _debugctl_kept(hv, work.exit.value, supported_debugctl(hv, vcpu.vm))
@@ -150,33 +165,35 @@ def _may_turn_on(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, 
     return active
 
 
-def _look(vcpu: Vcpu, grant: int = 0) -> Generator[AnyRequest, AnyReply, bool]:
-    """Whether the guest's event is ACTIVE, under this grant where one is named."""
-    reply = yield Look(vcpu.name, vcpu.cpu, vcpu.lbr_desc.event, grant)
+def _look(vcpu: Vcpu, grant: int = 0, task: str = "") -> Generator[AnyRequest, AnyReply, bool]:
+    """Whether the guest's event is ACTIVE where that thread runs, under this grant where one is named."""
+    reply = yield Look(vcpu.name, vcpu.cpu, vcpu.lbr_desc.event, grant, task)
     if isinstance(reply, NotRunning):
         raise ThreadMovedError(reply.why)
     assert isinstance(reply, MsrDone)
     return reply.met
 
 
-def _debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    """v7, v8: an LBR MSR like the others, but that two bits are kept and the others silently dropped."""
-    if not vcpu.vm.lbr_enabled:
+def debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
+    """v7, v8: an LBR MSR like the others, but that two bits are kept and the others silently dropped. So each access
+    makes the event, be it a read or a write of 0. User space need not have given the guest an LBR
+    (``intel_pmu_access_lbr_msr``, ``host_initiated``)."""
+    if not (vcpu.vm.lbr_enabled or work.by_user):
         return _answer(hv, vcpu, work, "gp")
     if vcpu.claim.shut_off:
         if work.exit.write and work.exit.value & DEBUGCTL_LBR:
             return _denied(hv, vcpu, work)
     elif hv.design.first_access is FirstAccess.CREATE_THEN_ACCESS:
-        if _must_ask(hv, vcpu):
+        if _must_ask(hv, vcpu, work.task):
             return None
-        if vcpu.lbr_desc.create_errno or not (yield from _look(vcpu)):
+        if vcpu.lbr_desc.create_errno or not (yield from _look(vcpu, task=work.task)):
             return _denied(hv, vcpu, work)
     if not work.accessed:
         work.accessed = True
         if work.exit.write:
             vcpu.debugctl = work.exit.value & LBR_DEBUGCTL
         if not vcpu.claim.shut_off:
-            _mark_used(hv, vcpu)
+            _mark_used(hv, vcpu, work.task)
     if vcpu.waiting:
         return None
     return _answer(hv, vcpu, work, "done", vcpu.debugctl)
@@ -282,11 +299,13 @@ def _must_ask(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> bool:
 
 
 def _mark_used(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
-    """The first access of a slice opens passthrough for the rest of it (v7, v8)."""
+    """The first access of a slice opens passthrough for the rest of it (v7, v8). Where user space touches DEBUGCTL of a
+    guest without an LBR, the stack that KVM passes through is empty."""
     if hv.design.passthrough is not Passthrough.ON_ACCESS or vcpu.lbr_desc.used:
         return
     vcpu.lbr_desc.used = True
-    set_passthrough(hv, vcpu, True, "first LBR access in this slice")
+    if vcpu.vm.lbr_enabled:
+        set_passthrough(hv, vcpu, True, "first LBR access in this slice")
     if has_event(hv) and not vcpu.lbr_desc.event:
         ask_for_event(hv, vcpu, task)
 

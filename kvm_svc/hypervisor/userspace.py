@@ -1,10 +1,10 @@
 """KVM_SET_MSRS and KVM_GET_MSRS: a list of registers, one after the other, up to the first that KVM rejects.
 
-They reach every MSR that KVM emulates. LBR MSRs take the guest's own path, by the thread that makes the ioctl: that
-thread is ``current``, it touches the hardware where it runs, and the event that the access creates is its own, so that
-from any other thread than the vCPU's the guest's event hangs on the wrong task. The vCPU stays out of guest mode
-meanwhile, as ``vcpu->mutex`` has it. Creating an event waits for the host: the ioctl is then called again, and goes on
-where it was (``Vcpu.ioctl``).
+They reach every MSR that KVM emulates. LBR MSRs, and under v7 and v8 DEBUGCTL, take the guest's own path, by the thread
+that makes the ioctl: that thread is ``current``, it touches the hardware where it runs, and the event that the access
+creates is its own, so that from any other thread than the vCPU's the guest's event hangs on the wrong task. The vCPU
+stays out of guest mode meanwhile, as ``vcpu->mutex`` has it. Creating an event waits for the host: the ioctl is then
+called again, and goes on where it was (``Vcpu.ioctl``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from kvm_svc.hypervisor.lapic import lvtpc_access
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
 from kvm_svc.hypervisor.migration import leave_guest_mode, put_arrived
-from kvm_svc.hypervisor.msr import ThreadMovedError, lbr_msr_access, user_debugctl
+from kvm_svc.hypervisor.msr import (
+    ThreadMovedError,
+    debugctl_masked,
+    has_debugctl,
+    lbr_msr_access,
+    masks_debugctl,
+    user_debugctl,
+)
 from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
 
@@ -97,6 +104,8 @@ def current(vcpu: Vcpu, thread: str) -> str:
 
 def _is_lbr_msr(hv: Hypervisor, vcpu: Vcpu, thread: str, msr: int) -> bool:
     foreign = thread and hv.design.other_threads is OtherThreads.REJECTED
+    if msr == IA32_DEBUGCTL:
+        return not foreign and masks_debugctl(hv) and has_debugctl(hv, vcpu.vm)
     return not foreign and is_guest_lbr_msr(hv, vcpu.vm, msr)
 
 
@@ -117,7 +126,7 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
     msr, value = entry
     if _is_lbr_msr(hv, vcpu, thread, msr):
         return (yield from _lbr_msr(hv, vcpu, ioctl, thread, entry))
-    if msr == IA32_DEBUGCTL:
+    if msr == IA32_DEBUGCTL and not masks_debugctl(hv):
         got = vcpu.debugctl if value is None else _set_debugctl(hv, vcpu, thread, value)
     elif msr == IA32_PERF_CAPABILITIES:
         got = read_capabilities(hv, vcpu.vm)
@@ -173,7 +182,7 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry
             yield from leave_guest_mode(vcpu)
         if vcpu.lbr_desc.event and not thread:
             yield from put_arrived(hv, vcpu)
-        got = yield from lbr_msr_access(hv, vcpu, work)
+        got = yield from (debugctl_masked if msr == IA32_DEBUGCTL else lbr_msr_access)(hv, vcpu, work)
     except ThreadMovedError as error:
         if not hv.effects.touched and not ioctl.values:
             raise RefusedError(str(error), "EAGAIN") from None

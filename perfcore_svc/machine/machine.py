@@ -222,7 +222,7 @@ class Machine:
 
     def handle(self, request: SiliconRequest, is_active: IsActive) -> AnyReply:
         """Answer KVM."""
-        if isinstance(request, ReadMsr | WriteMsr | LoadLbr) and request.task:
+        if isinstance(request, ReadMsr | WriteMsr | LoadLbr | Look) and request.task:
             return self._for_another_thread(request, is_active)
         if not self.first_cpu <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
@@ -246,7 +246,7 @@ class Machine:
             return self._enter(cpu, vmcs, request, is_active)
         return self._host_access(cpu, request, is_active)
 
-    def _for_another_thread(self, request: ReadMsr | WriteMsr | LoadLbr, is_active: IsActive) -> AnyReply:
+    def _for_another_thread(self, request: ReadMsr | WriteMsr | LoadLbr | Look, is_active: IsActive) -> AnyReply:
         """KVM's code in the context of a task that is not the vCPU's thread."""
         cpu = next((cpu for cpu in self.cpus if cpu.task == request.task), None)
         if cpu is None or request.vcpu not in self.actors:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from contract.control import AnyResult, Done, GetMsr, MachineSpec, PerfSnapshot, PerfView, Retire, SetMsr, StopLbr
-from contract.design import Design, Event, FirstAccess, OtherThreads
+from contract.control import (
+    AnyResult,
+    Done,
+    GetMsr,
+    MachineSpec,
+    PerfSnapshot,
+    PerfView,
+    Retire,
+    SetMsr,
+    StopLbr,
+    VmSpec,
+)
+from contract.design import DebugctlWrite, Denial, Design, Event, FirstAccess, OtherThreads
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent
@@ -218,7 +230,10 @@ def test_a_reserved_value_faults_in_the_host_and_is_dropped() -> None:
 # DEBUGCTL --------------------------------------------------------------------------------------------------
 
 
-@with_event
+TABLE = [design for design in WITH_EVENT if design.debugctl_write is DebugctlWrite.TABLE]
+
+
+@pytest.mark.parametrize("design", TABLE, ids=lambda d: d.name)
 def test_debugctl_with_lbr_creates_the_event_too(design: Design) -> None:
     rig = Rig(design)
 
@@ -240,3 +255,103 @@ def test_debugctl_from_another_thread() -> None:
 
     assert opened_for(rig) == ["t0"]
     assert [r.task for r in rig.records(UserMsr)] == ["t0"]
+
+
+MASK = [design for design in DESIGNS.values() if design.debugctl_write is DebugctlWrite.MASK]
+by_mask = pytest.mark.parametrize("design", MASK, ids=lambda d: d.name)
+LOOK_FIRST = [design for design in MASK if design.first_access is FirstAccess.CREATE_THEN_ACCESS]
+looking_first = pytest.mark.parametrize("design", LOOK_FIRST, ids=lambda d: d.name)
+
+
+@by_mask
+@pytest.mark.parametrize(
+    ("command", "answer", "stored"),
+    [
+        (GetMsr(VCPU, IA32_DEBUGCTL), Done(0), 0),
+        (SetMsr(VCPU, IA32_DEBUGCTL, 0), Done(1), 0),
+        (SetMsr(VCPU, IA32_DEBUGCTL, 0xFFFF), Done(1), 0x801),
+    ],
+    ids=["get", "set-0", "set-all"],
+)
+def test_debugctl_of_v7_and_v8_is_an_lbr_msr(
+    design: Design, command: GetMsr | SetMsr, answer: Done, stored: int
+) -> None:
+    """Whatever is read or written, the event is made and the LBR MSRs are passed through."""
+    rig = Rig(design)
+
+    assert rig.kvm(command) == IN_PROGRESS
+    rig.settle()
+    assert ioctl(rig, command) == answer
+
+    assert (opened_for(rig), rig.vcpu().debugctl, rig.vcpu().lbr_desc.passthrough) == ([VCPU], stored, True)
+    reads = isinstance(command, GetMsr)
+    assert [(r.read, r.value, r.taken, r.reached) for r in rig.records(UserMsr)] == [(reads, stored, True, False)]
+
+
+@looking_first
+def test_debugctl_of_v8_while_the_host_has_the_lbr(design: Design) -> None:
+    """Nothing is stored, though the guest's LBR is on: user space is told so, or it is not."""
+    rig = Rig(design)
+    ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 0x801))
+    rig.host_event()
+    tells = design.denial is Denial.GP
+
+    assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 0)) == Done(0 if tells else 1)
+    assert ioctl(rig, GetMsr(VCPU, IA32_DEBUGCTL)) == (Done(errno="ENOENT") if tells else Done(0))
+
+    assert rig.vcpu().debugctl == 0x801
+    found = [(r.value, r.taken) for r in rig.records(UserMsr)]
+    assert found == [(0x801, True), (0x801, not tells), (0, not tells)]
+
+
+@looking_first
+def test_debugctl_of_v8_where_no_event_can_be_made(design: Design) -> None:
+    rig = Rig(design, machine=MachineSpec(lbr="nehalem", depth=8))
+
+    assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 1)) == Done(0 if design.denial is Denial.GP else 1)
+    assert rig.vcpu().debugctl == 0
+
+
+@by_mask
+def test_debugctl_of_v7_and_v8_without_the_capability(design: Design) -> None:
+    """Only the guest's own access needs it. The event comes all the same, and no LBR MSR is passed through."""
+    rig = Rig(design, lbr=False)
+
+    assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 0x803)) == Done(1)
+    assert ioctl(rig, GetMsr(VCPU, IA32_DEBUGCTL)) == Done(0x801)
+    rig.guest(Nop())
+
+    assert rig.rdmsr(IA32_DEBUGCTL).fault
+    assert opened_for(rig) == [VCPU]
+    assert [(r.debugctl, r.passthrough) for r in rig.records(VmEntry)][:1] == [(0x801, False)]
+
+
+@by_mask
+@pytest.mark.parametrize("version", [0, 1])
+def test_debugctl_of_v7_and_v8_needs_a_pmu_of_version_2(design: Design, version: int) -> None:
+    rig = Rig(design, vms=[VmSpec("vm0", pmu=version)])
+
+    assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 0)) == Done(0)
+    assert ioctl(rig, GetMsr(VCPU, IA32_DEBUGCTL)) == Done(errno="ENOENT")
+    assert opened_for(rig) == []
+
+
+@by_mask
+def test_debugctl_of_v7_and_v8_from_another_thread(design: Design) -> None:
+    """Its event is looked for where that thread runs. The vCPU's may be on no CPU."""
+    rig = Rig(design, machine=TWO, place=False)
+    rig.place("t0", 1)
+
+    assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 1, "t0")) == Done(1)
+
+    assert opened_for(rig) == ["t0"]
+    assert rig.vcpu().debugctl == 1
+
+
+@by_mask
+def test_debugctl_of_v7_and_v8_can_be_for_the_vcpu_s_thread_only(design: Design) -> None:
+    rig = Rig(replace(design, other_threads=OtherThreads.REJECTED), machine=TWO)
+    rig.place("t0", 1)
+
+    assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 1, "t0")) == Done(0)
+    assert (opened_for(rig), rig.vcpu().debugctl) == ([], 0)

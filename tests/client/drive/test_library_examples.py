@@ -149,6 +149,7 @@ DEFECTS = {
     "mech-skipped-restore": defect("merged", "guest-clean no-leak no-loss", "fenced"),
     "mech-user-reads-host": defect("merged", "user-clean", "fenced"),
     "mech-stale-host-debugctl-v512": defect("merged", "one-owner no-leak debugctl-restored", "merged-2023"),
+    "mech-user-debugctl-v8": defect("v8", "agreement", "merged"),
     "mech-user-turns-lbr-on-first": defect("merged", "no-loss", "fenced"),
     "perf-e20-shut-out": defect("merged", "host-served precedence", "revoke-gp"),
 }

@@ -165,10 +165,13 @@ def test_a_write_goes_by_the_grant_that_it_names(task: str, event: int, grant: i
     ("event", "grant", "met"),
     [(ACTIVE_EVENT, 0, True), (ACTIVE_EVENT, GRANT, True), (ACTIVE_EVENT, OLD_GRANT, False), (8, 0, False)],
 )
-def test_a_look_says_whether_the_event_is_active_and_touches_nothing(event: int, grant: int, met: bool) -> None:
-    m = Bench()
+@WHOSE
+def test_a_look_says_whether_the_event_is_active_and_touches_nothing(
+    task: str, event: int, grant: int, met: bool
+) -> None:
+    m = bench()
     before = picture(m.cpus)
-    assert m.ask(Look("v", 0, event, grant)) == MsrDone(met)
+    assert m.ask(Look("v", 0, event, grant, task)) == MsrDone(met)
     assert (picture(m.cpus), m.operations, m.effects.records) == (before, {}, [])
 
 
@@ -178,3 +181,10 @@ def test_one_can_look_only_where_the_thread_is_and_in_host_mode() -> None:
     assert isinstance(m.ask(Look("w", 0, ACTIVE_EVENT)), NotRunning)
     m.enter()
     assert isinstance(m.ask(Look("v", 0, ACTIVE_EVENT)), NotRunning)
+
+
+def test_another_thread_looks_where_it_is_itself() -> None:
+    m = bench()
+    m.enter()
+    assert m.ask(Look("v", 0, ACTIVE_EVENT, task="t")) == MsrDone(True)
+    assert isinstance(m.ask(Look("v", 0, ACTIVE_EVENT, task="nobody")), NotRunning)
