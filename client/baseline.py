@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from client.check.verdict import UNDECIDED, VIOLATED
 from client.files import read_file
+from client.run.verdict import UNDECIDED, VIOLATED
 from contract.errors import InputError
 
 FORMAT = "lbrlab-baseline"
@@ -35,7 +35,7 @@ class RunKey(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KnownRun(msgspec.Struct, frozen=True):
-    """``known``: the surprises of the run, as in ``client.check.verdict.Verdict``, or ``impossible``."""
+    """``known``: the surprises of the run, as in ``client.run.verdict.Verdict``, or ``impossible``."""
 
     run: RunKey
     known: tuple[str, ...]

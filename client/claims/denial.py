@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from client.claims.claim import Check, Lab, Run
+from client.claims.checks import Check, check, holds, shows, violates, violates_any
+from client.claims.claim import Lab
+from client.run.run import Run
 from client.schedule.strategies import Late
 from contract.invariants import SAFETY
 from contract.messages import Revoke
@@ -13,28 +16,28 @@ from contract.trace import Access, Delivery, HostWait, HostWake, PassthroughSet,
 
 
 def c5(lab: Lab) -> Iterator[Check]:
-    yield lab.play("c05-passthrough-without-event", "v7").violates_any("one-owner", "host-clean")
+    yield violates_any(lab.play("c05-passthrough-without-event", "v7"), "one-owner", "host-clean")
 
 
 def c6(lab: Lab) -> Iterator[Check]:
-    yield lab.play("c06-silent-malfunction", "silent").violates("no-silent-denial", "guest-clean")
+    yield violates(lab.play("c06-silent-malfunction", "silent"), "no-silent-denial", "guest-clean")
     for design in ("revoke-gp", "revoke-zero", "fail-entry"):
-        yield lab.play("c06-silent-malfunction", design).holds("no-silent-denial", "guest-clean")
+        yield holds(lab.play("c06-silent-malfunction", design), "no-silent-denial", "guest-clean")
     for design in ("v7", "v8"):
-        yield lab.play("c06-silent-malfunction", design).shows(
-            "no-silent-denial", "guest-clean", "no-loss", "host-served"
+        yield shows(
+            lab.play("c06-silent-malfunction", design), "no-silent-denial", "guest-clean", "no-loss", "host-served"
         )
 
 
 def c7(lab: Lab) -> Iterator[Check]:
     run = lab.play("c07-entry-fails", "fail-entry")
-    yield run.holds(*SAFETY)
-    yield run.violates("no-starvation")
+    yield holds(run, *SAFETY)
+    yield violates(run, "no-starvation")
     run = lab.play("c07-entry-fails-for-a-while", "fail-entry")
-    yield run.holds(*SAFETY, "no-starvation")
+    yield holds(run, *SAFETY, "no-starvation")
     own = run.register("vm0/0:g0.own")
-    yield run.check(
-        "it does not malfunction: its records are as it left them", f"it finds {own} of 6 records", own == 6
+    yield check(
+        run, "it does not malfunction: its records are as it left them", f"it finds {own} of 6 records", own == 6
     )
 
 
@@ -54,8 +57,8 @@ def c18(lab: Lab) -> Iterator[Check]:
             f"the read gives {run.register('vm0/0:t1')}",
         ]
         agrees = bool(revoke and off and exits and denied) and run.register("vm0/0:t1") == answer
-        yield run.check(f"Revoke, intercepts on, the access exits and gives {answer}", ", ".join(steps), agrees, at)
-        yield run.holds(*SAFETY)
+        yield check(run, f"Revoke, intercepts on, the access exits and gives {answer}", ", ".join(steps), agrees, at)
+        yield holds(run, *SAFETY)
 
 
 # C24 -----------------------------------------------------------------------------------------------------
@@ -69,7 +72,7 @@ MESSAGES = {"revoke-gp": ("Revoke",), "revoke-ack": ("Revoke", "Ack"), "fenced":
 
 def _under(lab: Lab, design: str, fault: str, message: str) -> Run:
     if fault == "late":
-        return lab.play(SCENARIO, design, strategy=Late(message), label=f"late-{message}")
+        return lab.play(SCENARIO, design, strategy=partial(Late, message), label=f"late-{message}")
     return lab.play(SCENARIO, design, faults=(f"{fault}:{message}:1",))
 
 
@@ -87,22 +90,22 @@ def c24(lab: Lab) -> Iterator[Check]:
         shown = runs[next(iter(bad))] if bad else next(iter(runs.values()))
         if design == "revoke-gp":
             one_owner = any("one-owner" in found for found in bad.values())
-            yield shown.check(
-                "async: one-owner is violated when Revoke is lost or late", text, one_owner, _first(shown, bad)
+            yield check(
+                shown, "async: one-owner is violated when Revoke is lost or late", text, one_owner, _first(shown, bad)
             )
             continue
         what = "acknowledged" if design == "revoke-ack" else "fenced"
-        yield shown.check(
-            f"{what}: all safety holds under every one of {len(runs)} faults", text, not bad, _first(shown, bad)
+        yield check(
+            shown, f"{what}: all safety holds under every one of {len(runs)} faults", text, not bad, _first(shown, bad)
         )
         alive = {name: run.broken() for name, run in runs.items() if set(run.broken()) - set(SAFETY)}
         found = "; ".join(f"{name}: {', '.join(b)}" for name, b in alive.items()) or "all liveness held"
         if design == "fenced":
-            yield shown.check("fenced: liveness too, once faults have stopped", found, not alive)
+            yield check(shown, "fenced: liveness too, once faults have stopped", found, not alive)
         else:
             longest, run = max(((stall_ns(run), run) for run in runs.values()), key=lambda pair: pair[0])
             text = f"the host waits for up to {longest / 1_000_000:g} ms, the lease is {LEASE_NS / 1_000_000:g} ms"
-            yield run.check("acknowledged: it stalls, within the bound of its lease", text, 0 < longest <= LEASE_NS)
+            yield check(run, "acknowledged: it stalls, within the bound of its lease", text, 0 < longest <= LEASE_NS)
 
 
 def _first(run: Run, bad: dict[str, list[str]]) -> int:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from client.claims.claim import Check, Lab, Run
+from client.claims.checks import Check, check, holds
+from client.claims.claim import Lab
 from client.designs import DESIGNS
+from client.run.run import Run
 from contract.design import Event
 from contract.messages import CreateCounter, CreateEvent
-from contract.trace import CounterEvent, EventFailed, EventOpen, GuestEvent, GuestPmi, HostLbr, Send, VmEntry, VmExit
+from contract.trace import (
+    CounterEvent,
+    EventFailed,
+    EventOpen,
+    GuestEvent,
+    GuestPmi,
+    HostLbr,
+    Retired,
+    Send,
+    VmEntry,
+    VmExit,
+)
 from contract.x86 import MSR_EVENTSEL
 
 
@@ -19,12 +32,12 @@ def c12(lab: Lab) -> Iterator[Check]:
         pmis = sum(not pmi.masked for pmi in run.of(GuestPmi))
         recorded = f"{own} of 32 records" if isinstance(own, int) else f"the read gives {own}"
         found = f"{recorded}, {pmis} PMIs, the guest's event is {state}"
-        yield run.check("the guest's LBR works with every counter taken, no PMI", found, own == 32 and not pmis)
+        yield check(run, "the guest's LBR works with every counter taken, no PMI", found, own == 32 and not pmis)
         if own == 32:
-            yield run.holds("no-counter")
+            yield holds(run, "no-counter")
     run = lab.play("c12-lbr-takes-no-counter", "v8+takes=counter")
     own, state = run.register("vm0/0:g0.own"), run.register("host:e0")
-    yield run.check("an event that took one would not be on", f"it is {state}", state == "ERROR")
+    yield check(run, "an event that took one would not be on", f"it is {state}", state == "ERROR")
 
 
 def c13(lab: Lab) -> Iterator[Check]:
@@ -41,9 +54,9 @@ def c13(lab: Lab) -> Iterator[Check]:
     ]
     independent = bool(exited and asked and made) and (lbr is None or (made is not None and lbr.seq > made.seq))
     expected = "exit, a counting event, independent of the LBR"
-    yield run.check(expected, ", ".join(steps), independent, exited.seq if exited else 0)
+    yield check(run, expected, ", ".join(steps), independent, exited.seq if exited else 0)
     counts = run.register("vm0/0:n0"), run.register("vm0/0:n1")
-    yield run.check("counting goes on when the LBR is turned on", f"{counts[0]}, then {counts[1]}", counts == (10, 15))
+    yield check(run, "counting goes on when the LBR is turned on", f"{counts[0]}, then {counts[1]}", counts == (10, 15))
 
 
 def c21(lab: Lab) -> Iterator[Check]:
@@ -52,10 +65,14 @@ def c21(lab: Lab) -> Iterator[Check]:
             continue
         run = lab.play("c21-an-event-that-never-runs", name)
         on = [r for r in run.of(HostLbr) if r.on]
-        recorded = run.recorded_of_host()
+        recorded = _recorded_of_host(run)
         opened = any(r.guest for r in run.of(EventOpen))
         found = f"host LBR on {len(on)} times, {len(recorded)} bursts of host branches recorded"
-        yield run.check("the guest's event turns no LBR on in the host", found, opened and not on and not recorded)
+        yield check(run, "the guest's event turns no LBR on in the host", found, opened and not on and not recorded)
+
+
+def _recorded_of_host(run: Run) -> list[Retired]:
+    return [r for r in run.of(Retired) if r.recorded and not r.guest]
 
 
 def c22(lab: Lab) -> Iterator[Check]:
@@ -65,7 +82,7 @@ def c22(lab: Lab) -> Iterator[Check]:
         many = lab.play("c22-early-returns", design, lets={"turns": 9})
         more = {op: many.operations.get(op, 0) - few.operations.get(op, 0) for op in ("rdmsr", "wrmsr")}
         found = f"8 samples, disables and enables more: {more['rdmsr']} RDMSR, {more['wrmsr']} WRMSR more"
-        yield many.check("reading and enabling touch no MSR", found, not any(more.values()))
+        yield check(many, "reading and enabling touch no MSR", found, not any(more.values()))
 
 
 def c23(lab: Lab) -> Iterator[Check]:
@@ -74,18 +91,19 @@ def c23(lab: Lab) -> Iterator[Check]:
         made = [r for r in run.of(GuestEvent) if r.what == "created"]
         asked = [r for r in run.of(Send) if isinstance(r.body, CreateEvent)]
         found = f"{len(asked)} CreateEvent, {len(made)} events over two slices"
-        yield run.check("a second create does nothing", found, len(made) == 1)
+        yield check(run, "a second create does nothing", found, len(made) == 1)
     for design in ("v7", "v8", "merged", "fenced"):
         run = lab.play("c23-creation-fails", design)
         failed = next((r for r in run.of(EventFailed) if r.guest), None)
         errno = failed.errno if failed else "nothing"
         said = next((r.why for r in run.of(GuestEvent) if r.what == "failed"), "nothing")
         if design in ("v7", "v8"):
-            yield run.check("KVM's own function says ENOENT", f"perf says {errno}, it says {said}", said == "ENOENT")
+            yield check(run, "KVM's own function says ENOENT", f"perf says {errno}, it says {said}", said == "ENOENT")
         passed = any(r.passthrough for r in run.of(VmEntry))
         answers = f"the read gives {_shown(run, 'vm0/0:f0')}, the write {_shown(run, 'vm0/0:w0')}"
         found = f"{said}; {answers}; LBR MSRs {'passed through all the same' if passed else 'intercepted'}"
-        yield run.check(
+        yield check(
+            run,
             "the failure leaks nothing, and the guest is told",
             found,
             not passed and not run.broken(),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import permutations
 
-from client.claims.claim import Check, Lab, Run
+from client.claims.checks import Check, check, violates
+from client.claims.claim import Lab
+from client.run.run import Run
 from client.schedule.strategies import InOrder
 from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Statement
 
@@ -32,9 +35,11 @@ def c1(lab: Lab) -> Iterator[Check]:
     wrong: list[tuple[Run, str]] = []
     prefixes, broken, last = 0, 0, None
     for order in permutations(CLASSES):
-        run = lab.play("c01-order-of-precedence", "merged", strategy=InOrder(["host", *order]), label="-".join(order))
+        run = lab.play(
+            "c01-order-of-precedence", "merged", strategy=partial(InOrder, ["host", *order]), label="-".join(order)
+        )
         last = run
-        broken += run.of_invariant("precedence") == "violated"
+        broken += run.verdict_of("precedence") == "violated"
         for count, states in enumerate(states_after(run.records)[2:], 1):
             there = [CLASSES[t] for t in CLASSES if t in order[:count]]
             names = [_event_name(order, name) for name in there]
@@ -46,8 +51,8 @@ def c1(lab: Lab) -> Iterator[Check]:
     shown, first = wrong[0] if wrong else (last, "")
     won = f"{prefixes - len(wrong)} of {prefixes} prefixes of 24 orders have the highest class on"
     found = f"{won}; precedence violated in {broken}" + (f"; {first}" if first else "")
-    yield shown.check(
-        "the same winner at each prefix of all 24 orders, precedence held", found, not wrong and not broken
+    yield check(
+        shown, "the same winner at each prefix of all 24 orders, precedence held", found, not wrong and not broken
     )
 
 
@@ -64,8 +69,12 @@ def c2(lab: Lab) -> Iterator[Check]:
         where = f"task {opened.task}" if opened.task else f"cpu{opened.cpu}"
         found = f"{opened.name} is in the {kind} groups of {where}"
         expected = "flexible" if design == "v7" else "pinned"
-        yield run.check(
-            f"in the {expected} groups of its task", found, (kind, bool(opened.task)) == (expected, True), opened.seq
+        yield check(
+            run,
+            f"in the {expected} groups of its task",
+            found,
+            (kind, bool(opened.task)) == (expected, True),
+            opened.seq,
         )
 
 
@@ -90,17 +99,18 @@ def share_on(run: Run) -> float:
 def c3(lab: Lab) -> Iterator[Check]:
     run = lab.play("c03-flexible-event-rotates", "v7")
     share = share_on(run)
-    yield run.check(
+    yield check(
+        run,
         "on for less than all of its time",
         f"on for {share:.0%} of its time, beside 3 counting events on 2 counters",
         share < 1,
     )
     run = lab.play("c03-permanent-host-user", "v7")
     share = share_on(run)
-    yield run.check("never on beside a permanent CPU-pinned LBR user", f"on for {share:.0%} of its time", share == 0)
+    yield check(run, "never on beside a permanent CPU-pinned LBR user", f"on for {share:.0%} of its time", share == 0)
     run = lab.play("c03-exclusive-host-user", "v7")
     share = share_on(run)
-    yield run.check("never on beside an exclusive one", f"on for {share:.0%} of its time", share == 0)
+    yield check(run, "never on beside an exclusive one", f"on for {share:.0%} of its time", share == 0)
 
 
 def c4(lab: Lab) -> Iterator[Check]:
@@ -111,7 +121,7 @@ def c4(lab: Lab) -> Iterator[Check]:
         change = next((r.seq for r in run.of(EventChange) if r.new == "ERROR"), 0)
         found = f"the guest's event is {guest}, the host's {host}; its sample has {sample} of 8 branches"
         expected = "evicted: the guest's event goes to ERROR"
-        yield run.check(expected, found, guest == "ERROR" and host == "ACTIVE", change)
+        yield check(run, expected, found, guest == "ERROR" and host == "ACTIVE", change)
 
 
 def refused(run: Run, name: str = "h0") -> EventFailed | None:
@@ -122,22 +132,23 @@ def c14(lab: Lab) -> Iterator[Check]:
     run = lab.play("c14-first-come-first-served", "first-come")
     failed = refused(run)
     found = f"open fails with {failed.errno}, as {failed.holder} has it" if failed else "open succeeds"
-    yield run.check(
-        "the host event that comes second gets an error", found, failed is not None, failed.seq if failed else 0
+    yield check(
+        run, "the host event that comes second gets an error", found, failed is not None, failed.seq if failed else 0
     )
-    yield run.violates("precedence")
+    yield violates(run, "precedence")
 
 
 def c15(lab: Lab) -> Iterator[Check]:
     run = lab.play("c15-user-space-stops-the-vcpu", "first-come")
     state, sample = run.register("host:h0.state"), run.register("host:s0.host")
-    yield run.check(
+    yield check(
+        run,
         "after the stop the host event is on",
         f"it is {state}, its sample has {sample} of 8 branches",
         (state, sample) == ("ACTIVE", 8),
     )
     told = run.register("vm0/0:t0")
-    yield run.check("the guest is told as the design denies", f"its next access gives {told}", told == "#GP")
+    yield check(run, "the guest is told as the design denies", f"its next access gives {told}", told == "#GP")
 
 
 def c16(lab: Lab) -> Iterator[Check]:
@@ -145,7 +156,7 @@ def c16(lab: Lab) -> Iterator[Check]:
         run = lab.play("c16-a-cpu-event-is-not-refused", design)
         state, sample = run.register("host:e0"), run.register("host:s0.host")
         served = "" if sample == 8 else f", but its sample has {sample} of 8 branches"
-        yield run.check("the open succeeds and the event is ACTIVE", f"it is {state}{served}", state == "ACTIVE")
+        yield check(run, "the open succeeds and the event is ACTIVE", f"it is {state}{served}", state == "ACTIVE")
 
 
 def c17(lab: Lab) -> Iterator[Check]:
@@ -155,16 +166,16 @@ def c17(lab: Lab) -> Iterator[Check]:
     turns = f"taking turns, {shares[0]:.0%} and {shares[1]:.0%} against {shares[2]:.0%} of the time"
     text = f"equal filters: {a} and {b}; another filter: {c}, then {turns}"
     fails = any(r.errno for r in run.of(EventFailed)) or a != "ACTIVE" or b != "ACTIVE"
-    yield run.check("of two that want the LBR at once one simply fails", text, fails)
+    yield check(run, "of two that want the LBR at once one simply fails", text, fails)
     both = _both_on(run, "a", "c")
-    yield run.check("never both with different filters", "both on at once" if both else "never on at once", not both)
+    yield check(run, "never both with different filters", "both on at once" if both else "never on at once", not both)
     states = ", ".join(f"{name} {run.register(f'host:{name}')}" for name in ("p0", "a1", "c1"))
     pushed = (run.register("host:p0"), run.register("host:a1"), run.register("host:c1")) == (
         "ACTIVE",
         "INACTIVE",
         "INACTIVE",
     )
-    yield run.check("a higher class pushes both off", states, pushed)
+    yield check(run, "a higher class pushes both off", states, pushed)
 
 
 def _share(run: Run, event: str) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from client.claims.claim import Check, Lab, Run
+from client.claims.checks import Check, check, holds, violates
+from client.claims.claim import Lab
 from client.designs import DESIGNS
+from client.run.run import Run
 from contract.design import Event, Save
 from contract.trace import (
     AnyRecord,
@@ -25,8 +27,8 @@ from perfcore_svc.machine.cost import cycles
 
 
 def c8(lab: Lab) -> Iterator[Check]:
-    yield lab.play("c08-debugctl-is-switched", "v7").holds("guest-clean")
-    yield lab.play("c08-debugctl-is-switched", "v7+host-debugctl=not-switched").violates("guest-clean")
+    yield holds(lab.play("c08-debugctl-is-switched", "v7"), "guest-clean")
+    yield violates(lab.play("c08-debugctl-is-switched", "v7+host-debugctl=not-switched"), "guest-clean")
 
 
 EXITS = (1, 2, 4, 8, 16, 32, 64)
@@ -49,17 +51,21 @@ def c9(lab: Lab) -> Iterator[Check]:
     run = runs["vmx-transition"][-1]
     text = ", ".join(f"{n}: {r:.2f}x" for n, r in zip(EXITS, ratios, strict=True))
     found = f"cycles by exits per switch, vmx-transition over v7: {text}; {per_exit[-1]:,.0f} cycles more for each exit"
-    yield run.check(
-        "the cost of saving at each transition grows linearly with exits per switch", found, linear and per_exit[0] > 0
+    yield check(
+        run,
+        "the cost of saving at each transition grows linearly with exits per switch",
+        found,
+        linear and per_exit[0] > 0,
     )
     limit = slopes["vmx-transition"][-1] / slopes["v7"][-1]
     steps = _slopes(ratios)
     straight = max(steps) - min(steps) < 0.01
     ends = f"{ratios[0]:.2f}x to {ratios[-1]:.2f}x"
     bounded = f"{ends}, bounded by {limit:.2f}x, what an exit costs there over what it costs here"
-    yield run.check("the ratio of the two costs grows linearly too", bounded, straight)
+    yield check(run, "the ratio of the two costs grows linearly too", bounded, straight)
     save = _saved_cycles(runs["v7"][0])
-    yield runs["v7"][0].check(
+    yield check(
+        runs["v7"][0],
         "one save of 32 entries costs 3,000 to 4,000 cycles",
         f"{save:,} cycles at the typical price",
         3000 <= save <= 4000,
@@ -80,10 +86,10 @@ def _saved_cycles(run: Run) -> int:
 def c10(lab: Lab) -> Iterator[Check]:
     for name, design in DESIGNS.items():
         run = lab.play("c10-two-vcpus-on-one-cpu", name)
-        yield run.holds("no-loss", "no-leak")
+        yield holds(run, "no-loss", "no-leak")
         if design.save is not Save.VMX_TRANSITION:
             run = lab.play("c10-two-vcpus-on-one-cpu", f"{name}+save=none")
-            check = run.violates("no-loss", "no-leak")
+            check = violates(run, "no-loss", "no-leak")
             if design.event is not Event.NONE and not check.agrees:
                 check.found += "; perf resets the ring for a thread that has no LBR data"
             yield check
@@ -119,18 +125,20 @@ def c11(lab: Lab) -> Iterator[Check]:
         ]
         exits = sum(r.seq > first for r in run.of(VmExit))
         found = f"{len(touched)} accesses of LBR registers over {exits} exits and entries"
-        yield run.check("no LBR register but DEBUGCTL is touched", found, not touched, touched[0].seq if touched else 0)
+        yield check(
+            run, "no LBR register but DEBUGCTL is touched", found, not touched, touched[0].seq if touched else 0
+        )
 
 
 def c19(lab: Lab) -> Iterator[Check]:
-    yield lab.play("c19-kvm-saves-by-itself", "kvm-switch").holds("no-loss")
-    yield lab.play("c19-kvm-saves-and-host-wants-it", "kvm-switch").violates("one-owner")
+    yield holds(lab.play("c19-kvm-saves-by-itself", "kvm-switch"), "no-loss")
+    yield violates(lab.play("c19-kvm-saves-and-host-wants-it", "kvm-switch"), "one-owner")
 
 
 def c20(lab: Lab) -> Iterator[Check]:
     run = lab.play("c20-assist-in-user-space", "v7")
     saved = [r for r in between(run, UserExit, UserReturn) if isinstance(r, LbrSave | LbrRestore)]
-    yield run.check("no save and no restore", f"{len(saved)} saves and restores in user space", not saved)
-    yield run.holds("no-loss", "guest-clean")
+    yield check(run, "no save and no restore", f"{len(saved)} saves and restores in user space", not saved)
+    yield holds(run, "no-loss", "guest-clean")
     run = lab.play("c20-assist-under-a-host-event", "v7")
-    yield run.holds("no-loss", "guest-clean")
+    yield holds(run, "no-loss", "guest-clean")

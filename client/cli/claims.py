@@ -9,10 +9,11 @@ from rich.markup import escape
 
 from client.baseline import KnownFinding
 from client.claims import CLAIMS, Claim
-from client.claims.claim import Check, Lab
+from client.claims.checks import Check
+from client.claims.claim import Lab
+from client.cli.choose import make_folder
 from client.cli.frame import console, finish
 from client.cli.ledger import Ledger, print_compared
-from client.cli.matrix import make_folder
 from client.cli.runs import RUNS, open_wire
 from client.cli.services import Services
 from client.litmus.words import unknown

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from client.cli.choose import chosen_scenarios
 from client.cli.frame import console, finish, print_table
-from client.cli.matrix import chosen_scenarios, run_with_progress
+from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS
 from client.designs import all_designs
 from client.document.contract import ContractDocument, contract_document
@@ -18,7 +19,7 @@ from client.document.needed import FENCED, Need, needs
 from client.document.standing import LOST, Standings, standings
 from client.litmus import Scenario
 from client.matrix.cell import Cell
-from client.matrix.pool import PartialError
+from client.matrix.pool import InterruptedMatrixError, PartialError
 from client.matrix.summary import Worst
 from client.report.documents import print_json
 from client.report.tables import WORST_LEGEND, across, claims_table, key_of, named_breaches, worst_table
@@ -51,7 +52,7 @@ def _standings(designs: list[Design]) -> Standings:
     try:
         delivered, lossy = _matrices(scenarios, designs)
     except PartialError as partial:
-        if str(partial) == "interrupted":
+        if isinstance(partial, InterruptedMatrixError):
             raise KeyboardInterrupt from None
         raise SystemFailedError("matrix", str(partial)) from None
     return standings([design.name for design in designs], delivered, lossy)

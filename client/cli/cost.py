@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from client.cli.choose import chosen_designs
 from client.cli.frame import console, finish, print_table
-from client.cli.matrix import chosen_designs
-from client.cli.runs import find_scenario
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
 from client.litmus import Scenario
 from client.litmus.words import unknown
 from client.report.documents import CostDocument, PriceDocument, print_json
+from client.run.choose import find_scenario
 from contract.errors import InputError
 from perfcore_svc.machine.cost import COSTS
 

@@ -8,15 +8,18 @@ import time
 from rich.console import Console
 
 from client.cli.frame import console, finish, print_table
-from client.cli.runs import Judged, judge_run, keep, open_wire, play
+from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services
 from client.designs import DESIGNS
-from client.drive.play import INTERRUPTED, layout_of
+from client.drive.play import layout_of
 from client.litmus import library_path, load
 from client.report.documents import DemoDocument, RunDocument, print_json, run_document
 from client.report.log import Log
 from client.report.tables import LEGEND, matrix
+from client.run.inputs import Inputs
+from client.run.run import Run, run
 from client.schedule.faults import Fault, parse_fault
+from client.schedule.schedule import Schedule
 from contract.errors import ExitCode
 from contract.trace import Delivery
 
@@ -41,7 +44,7 @@ def demo(wire_name: str, services: Services, timeout: float, *, as_json: bool) -
     scenario = load(STORY)
     services.check_count(scenario)
     progress = console(stderr=True)
-    judged: list[Judged] = []
+    played: list[Run] = []
     with (
         progress.status("asking the services" if services else "starting perfcore-svc and kvm-svc") as status,
         open_wire(wire_name, services, timeout, layout_of(scenario)) as wire,
@@ -49,15 +52,13 @@ def demo(wire_name: str, services: Services, timeout: float, *, as_json: bool) -
         for name, fault in PLAN:
             status.update(f"{scenario.name} under {name} {fault}")
             faults: tuple[Fault, ...] = (parse_fault(fault),) if fault else ()
-            played, run = play(wire, scenario, DESIGNS[name], faults=faults)
-            path = keep(run, scenario, None)
-            if played.failure:
-                raise KeyboardInterrupt if played.failure.reason == INTERRUPTED else played.failure
-            judged.append(Judged(run, judge_run(run, scenario), path))
+            one = run(Inputs(scenario, DESIGNS[name], Schedule(faults), wire))
+            keep_run(one, None)
+            played.append(one.finished())
+    runs = [run_document(one) for one in played]
     took = time.monotonic() - started
-    runs = [run_document(j.run, j.verdict, str(j.path) if j.path else None, scenario.name) for j in judged]
     shown = PLAN.index(SHOWN)
-    example = _example(judged[shown])
+    example = _example(played[shown])
     code = max(run.exit_code for run in runs)
     if as_json:
         print_json(DemoDocument("violated" if code == ExitCode.VIOLATED else "held", code, runs, example))
@@ -66,17 +67,17 @@ def demo(wire_name: str, services: Services, timeout: float, *, as_json: bool) -
     finish(code)
 
 
-def _example(judged: Judged) -> list[str]:
+def _example(run: Run) -> list[str]:
     """The first violation of a run: the records that show it, under the statements that caused them."""
-    finding = next((f for f in judged.verdict.findings if f.violations), None)
+    finding = next((f for f in run.verdict.findings if f.violations), None)
     if finding is None:
         return []
     violation = finding.violations[0]
-    return Log(judged.run.trace, [finding]).excerpt({*violation.because, *_lost(judged), violation.seq})
+    return Log(run.records, [finding]).excerpt({*violation.because, *_lost(run), violation.seq})
 
 
-def _lost(judged: Judged) -> set[int]:
-    return {r.seq for r in judged.run.trace if isinstance(r, Delivery) and r.how == "drop"}
+def _lost(run: Run) -> set[int]:
+    return {r.seq for r in run.records if isinstance(r, Delivery) and r.how == "drop"}
 
 
 def _print(
@@ -86,8 +87,8 @@ def _print(
     out.print(purpose)
     out.print()
     columns = []
-    for (name, fault), run in zip(PLAN, runs, strict=True):
-        columns.append((f"{name}\n{fault}".strip(), run.invariants))
+    for (name, fault), one in zip(PLAN, runs, strict=True):
+        columns.append((f"{name}\n{fault}".strip(), one.invariants))
     print_table(out, matrix(columns, f"{len(runs)} runs on {where}, {took:.1f} s, verdicts computed from their traces"))
     out.print(LEGEND, style="dim")
     run = runs[shown]

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.baseline import Compared, RunKey, together, verdict_against
+from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_kernel
 from client.cli.frame import INTERRUPTED, console, finish, print_table
 from client.cli.ledger import Ledger, print_compared
-from client.cli.runs import RUNS, chosen_faults, faults_label, find_scenario, open_wire, short_name
+from client.cli.progress import run_with_progress
+from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
-from client.designs import all_designs, design_named
-from client.drive.wire import Wire
-from client.litmus import Scenario, library, load
 from client.matrix.cell import Cell
-from client.matrix.pool import PartialError, Row, run_rows
+from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
 from client.report.documents import MatrixDocument, print_json
 from client.report.tables import WORST_LEGEND, across, key_of, worst_table
+from client.run.choose import chosen_faults
 from client.schedule.faults import Fault
-from contract.design import Design
 from contract.errors import ExitCode, InputError
-from contract.kernels import KERNELS, unknown_kernel
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
 _STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "v": "bold red", "+": "green", "e": "green"}
@@ -75,7 +70,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
-    cut_short = ""
+    cut_short, interrupted = "", False
     try:
         if request.services:
             with open_wire("grpc", request.services, request.timeout) as wire:
@@ -84,6 +79,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
             rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
     except PartialError as partial:
         rows, cut_short = partial.rows, str(partial)
+        interrupted = isinstance(partial, InterruptedMatrixError)
     cells = [cell for row in rows for cell in row]
     compared = _compare(cells, request.kernel or "", faults, ledger)
     names = [design.name for design in designs]
@@ -91,7 +87,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     verdict = overall(cells)
     code = int(EXIT_CODES[verdict])
     if cut_short:
-        code = INTERRUPTED if cut_short == "interrupted" else int(ExitCode.SYSTEM_FAILED)
+        code = INTERRUPTED if interrupted else int(ExitCode.SYSTEM_FAILED)
     if as_json:
         document = MatrixDocument(
             verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary, compared
@@ -128,93 +124,6 @@ def _usual_folder(request: MatrixRequest) -> Path:
     wire = "grpc" if request.services else ""
     parts = ["matrix", request.kernel or "", faults_label(request.faults), wire]
     return RUNS / short_name("-".join(part for part in parts if part))
-
-
-def make_folder(folder: Path) -> None:
-    """Raises InputError where run files cannot be put there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be made: {error.strerror}", str(folder)) from None
-
-
-def chosen_designs(text: str | None) -> list[Design]:
-    """Designs by their names or files, comma-separated; all of the library if nothing is said."""
-    if text is None:
-        return list(all_designs().values())
-    designs = [design_named(name.strip()) for name in _listed(text, "--designs")]
-    names = [design.name for design in designs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two designs are called {twice!r}", "--designs")
-    return designs
-
-
-def chosen_scenarios(text: str | None) -> list[Scenario]:
-    """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library if nothing is said."""
-    if text is None:
-        return [load(path) for path in library()]
-    chosen: dict[str, Scenario] = {}
-    for name in _listed(text, "--scenarios"):
-        if name.endswith("*"):
-            found = library(name[:-1])
-            if not found:
-                raise InputError(
-                    f"no scenario of the library begins with {name[:-1]!r} (lbrlab scenarios)", "--scenarios"
-                )
-            chosen |= {path.stem: load(path) for path in found}
-        else:
-            scenario = find_scenario(name)
-            if chosen.get(scenario.name, scenario) != scenario:
-                raise InputError(f"two scenarios are called {scenario.name!r}", "--scenarios")
-            chosen[scenario.name] = scenario
-    return list(chosen.values())
-
-
-def _listed(text: str, flag: str) -> list[str]:
-    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names:
-        raise InputError("expected names, separated by commas", flag)
-    return names
-
-
-def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
-    """The scenario with the rules of another kernel on every host."""
-    if kernel is None:
-        return scenario
-    if kernel not in KERNELS:
-        raise InputError(unknown_kernel(kernel), "--kernel")
-    hosts = [replace(host, machine=replace(host.machine, kernel=kernel)) for host in scenario.hosts]
-    return replace(scenario, machine=replace(scenario.machine, kernel=kernel), hosts=hosts)
-
-
-def run_with_progress(
-    scenarios: list[Scenario],
-    designs: list[Design],
-    folder: Path | None,
-    faults: tuple[Fault, ...],
-    workers: int = 0,
-    wire: Wire | None = None,
-) -> list[Row]:
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with progress:
-        task = progress.add_task("runs", total=len(scenarios) * len(designs))
-        return run_rows(
-            scenarios,
-            designs,
-            folder,
-            faults,
-            workers=workers,
-            wire=wire,
-            done=lambda row: progress.update(task, advance=len(row), description=row[0].scenario[:32].ljust(32)),
-        )
 
 
 # Tables --------------------------------------------------------------------------------------------------

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.baseline import RunKey, verdict_against
-from client.check.verdict import EXIT_CODES, Verdict
 from client.cli.frame import console, finish
 from client.cli.ledger import Ledger
-from client.cli.runs import (
-    Tape,
-    chosen_faults,
-    find_scenario,
-    is_run_file,
-    judge_run,
-    keep,
-    open_wire,
-    play,
-    read_tape,
-    tape_of,
-    with_expects,
-    with_lets,
-)
+from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services
 from client.designs import design_named
-from client.drive.play import INTERRUPTED, layout_of
-from client.litmus import Scenario
+from client.drive.play import layout_of
 from client.report.documents import print_json, run_document
 from client.report.tables import print_run
-from client.run_file import RunFile, check_output, errors_of, load_run
-from client.schedule.faults import Fault
-from contract.design import Design
+from client.run.choose import chosen_faults, find_scenario, read_tape, replayed, with_expects, with_lets
+from client.run.file import check_output, errors_of, is_run_file, load_run
+from client.run.inputs import Inputs
+from client.run.run import Run
+from client.run.run import run as run_inputs
+from client.run.verdict import EXIT_CODES
+from client.schedule.schedule import Schedule
 from contract.errors import InputError
 
 USUAL_DESIGN = "merged"
@@ -59,63 +48,64 @@ class RunRequest:
 def run(request: RunRequest, *, as_json: bool) -> None:
     wire_name = request.services.wire_name(request.wire)
     again = load_run(Path(request.file)) if is_run_file(Path(request.file)) else None
-    tape = _tape(request, again)
+    schedule = _schedule(request, again)
     design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
-    faults = tape.faults if tape else chosen_faults(request.faults)
-    scenario = with_lets(again.read_scenario() if again else find_scenario(request.file), request.lets)
+    scenario = with_lets(again.scenario if again else find_scenario(request.file), request.lets)
     scenario = with_expects(scenario, request.expects)
     ledger = Ledger(request.baseline, request.write_baseline)
-    lets = tuple(sorted(f"{name}={scenario.lets[name]}" for name in {text.partition("=")[0] for text in request.lets}))
-    key = _key(scenario, design, faults, lets)
     request.services.check_count(scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
     with open_wire(wire_name, request.services, request.timeout, layout_of(scenario)) as wire:
-        played, file = play(wire, scenario, design, faults=faults, tape=tape, then_default=request.then_default)
-    label = "-".join([*(text.replace("=", "") for text in request.lets), *(["replay"] if tape is not None else [])])
-    path = keep(file, scenario, request.output, label) if played.records else None
-    if played.failure and played.failure.reason == INTERRUPTED:
-        raise KeyboardInterrupt(f"interrupted; what there is of the run is in {path}" if path else "interrupted")
-    if path is None and played.failure:
-        raise played.failure
-    _report(file, judge_run(file, scenario), path, ledger, key, as_json=as_json)
+        played = run_inputs(Inputs(scenario, design, schedule, wire))
+    if played.records:
+        keep_run(played, request.output, _label(request, schedule))
+    if played.interrupted:
+        raise KeyboardInterrupt(f"interrupted; what there is of the run is in {played.path}" if played.path else "")
+    if played.path is None:
+        played.finished()
+    lets = {text.partition("=")[0] for text in request.lets}
+    _report(played, ledger, _key(played, tuple(sorted(f"{name}={scenario.lets[name]}" for name in lets))), as_json)
 
 
-def _tape(request: RunRequest, again: RunFile | None) -> Tape | None:
-    """The decisions to replay: of the run file, of --tape, or none."""
+def _schedule(request: RunRequest, again: Run | None) -> Schedule:
+    """The decisions to replay, of the run file or of --tape; or the default with faults."""
     if request.tape and request.faults:
         raise InputError("a tape already decides the fate of every message", "--fault with --tape")
     if again and (request.tape or request.faults):
         raise InputError("a run file has its tape and its faults in it", "--tape, --fault")
     if again:
-        return tape_of(again, request.file)
+        return replayed(again, request.file, then_default=request.then_default)
     if request.tape:
-        return read_tape(request.tape)
+        return read_tape(request.tape, then_default=request.then_default)
     if request.then_default:
         raise InputError("expected a tape to begin with: --tape FILE, or a run file", "--then-default")
-    return None
+    return Schedule(chosen_faults(request.faults))
+
+
+def _label(request: RunRequest, schedule: Schedule) -> str:
+    replay = ["replay"] if schedule.tape is not None else []
+    return "-".join([*(text.replace("=", "") for text in request.lets), *replay])
 
 
 def check(path: Path, expects: tuple[str, ...], ledger: Ledger, *, as_json: bool) -> None:
     """``expects``: as the options of ``run``. In a baseline the run is the one that a replay of the file would be."""
-    file = load_run(path)
+    loaded = load_run(path)
+    loaded = replace(loaded, scenario=with_expects(loaded.scenario, expects))
     with errors_of(path):
-        file.decisions()
-        scenario, faults = file.read_scenario(), file.asked_faults()
-    scenario = with_expects(scenario, expects)
-    with errors_of(path):
-        verdict = judge_run(file, scenario)
-    _report(file, verdict, path, ledger, _key(scenario, file.design, faults), as_json=as_json)
+        _ = loaded.verdict
+    _report(loaded, ledger, _key(loaded), as_json)
 
 
-def _key(scenario: Scenario, design: Design, faults: tuple[Fault, ...], lets: tuple[str, ...] = ()) -> RunKey:
-    return RunKey(scenario.name, design.name, faults=tuple(sorted(map(str, faults))), lets=lets)
+def _key(run: Run, lets: tuple[str, ...] = ()) -> RunKey:
+    return RunKey(run.scenario.name, run.design.name, faults=tuple(sorted(map(str, run.faults))), lets=lets)
 
 
-def _report(file: RunFile, verdict: Verdict, path: Path | None, ledger: Ledger, key: RunKey, *, as_json: bool) -> None:
+def _report(run: Run, ledger: Ledger, key: RunKey, as_json: bool) -> None:
     """``key``: the run in a baseline."""
+    verdict = run.verdict
     compared = ledger.runs({key: verdict.surprises}) if verdict.verdict != "failed" else {}
-    document = run_document(file, verdict, str(path) if path else None, key.scenario)
+    document = run_document(run)
     if key in compared:
         document.baseline = compared[key]
         document.verdict, document.why = verdict_against(verdict.verdict, verdict.why, compared[key])

@@ -9,7 +9,7 @@ import msgspec
 from client.check.judge import judge
 from client.report.documents import print_json
 from client.report.log import Log, source_of
-from client.run_file import errors_of, load_run
+from client.run.file import errors_of, load_run
 from client.schedule.decisions import format_tape
 from contract.errors import InputError
 from contract.invariants import INVARIANTS
@@ -35,7 +35,7 @@ class TapeDocument(msgspec.Struct):
 
 
 def tape(path: Path, *, as_json: bool) -> None:
-    decisions = load_run(path).decisions()
+    decisions = load_run(path).tape
     if as_json:
         print_json(TapeDocument(str(path), [str(decision) for decision in decisions]))
     else:
@@ -45,7 +45,7 @@ def tape(path: Path, *, as_json: bool) -> None:
 def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
     if invariant is not None and invariant not in INVARIANTS:
         raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(INVARIANTS)}", "--invariant")
-    trace = load_run(path).trace
+    trace = load_run(path).records
     try:
         with errors_of(path):
             _show(trace, invariant, as_json=as_json)

@@ -6,7 +6,8 @@ import msgspec
 from msgspec.structs import replace
 
 from client.litmus import Scenario
-from client.matrix.cell import run_cell
+from client.run.inputs import Inputs
+from client.run.run import run
 from contract.design import Design
 from perfcore_svc.machine.cost import cycles
 
@@ -54,10 +55,12 @@ class Curve(msgspec.Struct):
 
 
 def cost_of(scenario: Scenario, design: Design) -> Cost:
-    played = run_cell(scenario, design, None)
-    done = not played.verdict.unfinished and played.cell.verdict != "failed"
-    operations = played.cell.operations
-    return Cost(design.name, operations, Cycles(*cycles(operations)), played.cell.verdict, done)
+    played = run(Inputs(scenario, design))
+    if played.interrupted:
+        raise KeyboardInterrupt
+    verdict, operations = played.verdict, played.operations
+    done = not verdict.unfinished and verdict.verdict != "failed"
+    return Cost(design.name, operations, Cycles(*cycles(operations)), verdict.verdict, done)
 
 
 def curve_of(scenario: Scenario, designs: list[Design], let: str, values: list[int]) -> Curve:

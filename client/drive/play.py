@@ -81,24 +81,18 @@ from contract.inbox import CAPACITY
 from contract.machine import AnyOp
 from contract.messages import HOST
 from contract.spec import machine_model
-from contract.trace import AnyRecord, End, Outcome, Rest, SampleTaken, Setup, Statement
+from contract.trace import End, Outcome, Rest, SampleTaken, Setup, Statement
 from contract.x86 import LbrModel
 
-INTERRUPTED = "interrupted"
 IN_PROGRESS = "EINPROGRESS"
 """What an ioctl answers that waits for the host: the same command goes on with it."""
 
 
-@dataclass(slots=True)
-class Played:
-    """A run as far as it got. ``failure``: which service failed and why, "" if none did."""
+class InterruptedRunError(SystemFailedError):
+    """Ctrl-C ended the run."""
 
-    scenario: Scenario
-    design: Design
-    wire: str
-    tape: list[Decision]
-    records: list[AnyRecord]
-    failure: SystemFailedError | None = None
+    def __init__(self) -> None:
+        super().__init__("lbrlab", "interrupted")
 
 
 def layout_of(scenario: Scenario) -> Layout:
@@ -147,12 +141,11 @@ class Player:
         self.model = machine_model(self.scenario.machine)
         self.registers = Registers(self.scenario.lets)
 
-    def play(self) -> Played:
-        """Play to the end. A service that fails, or Ctrl-C, ends the run early; what there is of it is returned all the
-        same.
+    def play(self) -> SystemFailedError | None:
+        """Play to the end, or until a service fails or Ctrl-C comes: the failure is returned. ``tape`` and the log of
+        the wire have the run as far as it got.
 
         Raises InputError where the strategy or the scenario asks for something impossible."""
-        failure = None
         try:
             self._set_up()
             names = list(self.threads)
@@ -168,12 +161,12 @@ class Player:
                 self._check_credits()
             self._rest()
         except SystemFailedError as error:
-            failure = error
+            return error
         except PeerContractError as error:
-            failure = SystemFailedError("contract", str(error))
+            return SystemFailedError("contract", str(error))
         except KeyboardInterrupt:
-            failure = SystemFailedError("lbrlab", INTERRUPTED)
-        return Played(self.scenario, self.design, self.wire.name, self.tape, self.wire.log.records, failure)
+            return InterruptedRunError()
+        return None
 
     def _set_up(self) -> None:
         scenario, wire = self.scenario, self.wire

@@ -32,7 +32,7 @@ def run_row(
     for design in designs:
         path = folder / f"{scenario.name}-{design.name}.json" if folder else None
         try:
-            row.append(run_cell(scenario, design, path, faults, wire).cell)
+            row.append(run_cell(scenario, design, path, faults, wire))
         except LbrlabError as error:
             row.append(impossible_cell(scenario, design, error))
     return row
@@ -58,18 +58,22 @@ def run_rows(
             rows[number] = row
             done(row)
     except KeyboardInterrupt:
-        raise PartialError([rows[n] for n in sorted(rows)], "interrupted") from None
+        raise InterruptedMatrixError([rows[n] for n in sorted(rows)], "interrupted") from None
     except BrokenProcessPool:
         raise PartialError([rows[n] for n in sorted(rows)], "a worker process has died") from None
     return [rows[n] for n in sorted(rows)]
 
 
 class PartialError(Exception):
-    """Interrupted, or a worker died: ``rows`` are complete."""
+    """The matrix ended early: ``rows`` are complete."""
 
     def __init__(self, rows: list[Row], why: str) -> None:
         super().__init__(why)
         self.rows = rows
+
+
+class InterruptedMatrixError(PartialError):
+    """Ctrl-C ended the matrix."""
 
 
 def _rows(

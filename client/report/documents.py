@@ -8,15 +8,16 @@ from collections.abc import Iterable
 import msgspec
 
 from client.baseline import Compared
-from client.check.final import Registers
 from client.check.judge import MONITORS
 from client.check.monitor import Monitor
-from client.check.verdict import FinalResult, Verdict
-from client.claims.claim import Check
+from client.claims.checks import Check
 from client.cost.measure import Cost, Curve, Cycles
-from client.matrix.cell import Cell, operations_of
+from client.matrix.cell import Cell
 from client.matrix.summary import Worst
-from client.run_file import AppliedFault, Failure, RunFile
+from client.run.file import AppliedFault, Failure, failure_of, faults_of
+from client.run.final import Registers
+from client.run.run import Run
+from client.run.verdict import FinalResult
 from contract.design import FIELDS, Design, axis_about, axis_values
 from contract.invariants import OPEN
 from contract.trace import kind_of
@@ -154,13 +155,13 @@ class ErrorDocument(msgspec.Struct):
     exit_code: int
 
 
-def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str) -> RunDocument:
-    operations = operations_of(run.trace)
+def run_document(run: Run) -> RunDocument:
+    verdict, operations = run.verdict, run.operations
     return RunDocument(
         verdict=verdict.verdict,
         why=verdict.why,
         exit_code=int(verdict.exit_code),
-        scenario=scenario,
+        scenario=run.scenario.name,
         design=run.design.name,
         wire=run.wire,
         invariants={f.invariant: f.verdict for f in verdict.findings},
@@ -177,11 +178,11 @@ def run_document(run: RunFile, verdict: Verdict, path: str | None, scenario: str
         final=verdict.final,
         unfinished=verdict.unfinished,
         surprises=verdict.surprises,
-        faults=run.faults,
-        failure=run.failure,
+        faults=faults_of(run),
+        failure=failure_of(run),
         operations=operations,
         cycles=Cycles(*cycles(operations)),
-        run=path,
+        run=str(run.path) if run.path else None,
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from client.check.judge import judge
 from client.claims import CLAIMS
 from client.claims.claim import Lab
-from client.drive.play import Player
-from client.drive.sim import SimWire
 from client.litmus import library, load
 from client.matrix.pool import run_rows
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule
 from client.schedule.strategies import Reckless
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS, FENCED
@@ -55,4 +57,4 @@ def figures() -> list[Figure]:
 def _play_stories() -> None:
     for seed in range(STORIES):
         rng = Random(seed)
-        judge(Player(SimWire(), contended(rng), FENCED, Reckless(rng)).play().records)
+        judge(run(Inputs(contended(rng), FENCED, Schedule(other=partial(Reckless, rng)))).records)

@@ -6,12 +6,11 @@ import time
 
 import psutil
 
-from client.check.verdict import verdict_on
 from client.cli.demo import STORY
 from client.drive.pair import Pair
-from client.drive.play import Player
 from client.litmus import load
-from client.schedule.strategies import DefaultStrategy
+from client.run.inputs import Inputs
+from client.run.run import run
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS
 
@@ -34,12 +33,12 @@ def figures() -> list[Figure]:
     for _ in range(STARTS):
         start = time.perf_counter()
         with Pair() as pair:
-            played = Player(pair.wire, scenario, DESIGNS["revoke-gp"], DefaultStrategy()).play()
-            verdict_on(scenario, played.records)
+            played = run(Inputs(scenario, DESIGNS["revoke-gp"], wire=pair.wire))
+            _ = played.verdict
             firsts.append(time.perf_counter() - start)
             for _ in range(RUNS):
                 start = time.perf_counter()
-                Player(pair.wire, scenario, DESIGNS["revoke-gp"], DefaultStrategy()).play()
+                run(Inputs(scenario, DESIGNS["revoke-gp"], wire=pair.wire))
                 runs.append(time.perf_counter() - start)
             for child in psutil.Process().children():
                 command = " ".join(child.cmdline())

@@ -6,10 +6,9 @@ import time
 
 from client.check.judge import judge
 from client.cli.demo import STORY
-from client.drive.play import Player
-from client.drive.sim import SimWire
 from client.litmus import Scenario, load
-from client.schedule.strategies import DefaultStrategy
+from client.run.inputs import Inputs
+from client.run.run import run
 from contract.design import Design
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS
@@ -23,7 +22,7 @@ def _rate(scenario: Scenario, design: Design, *, judged: bool) -> list[float]:
     for _ in range(ROUNDS):
         start = time.perf_counter()
         for _ in range(RUNS):
-            played = Player(SimWire(), scenario, design, DefaultStrategy()).play()
+            played = run(Inputs(scenario, design))
             if judged:
                 judge(played.records)
         rates.append(RUNS / (time.perf_counter() - start))

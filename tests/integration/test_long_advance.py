@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from client.cli.runs import play
 from client.designs import DESIGNS
 from client.drive.grpc_wire import GrpcWire
 from client.drive.sim import SimWire
 from client.litmus import parse
+from client.run.inputs import Inputs
+from client.run.run import run
 from contract.control import Advance, ConfigurePerf, Done, MachineSpec, Open, SetMuxInterval
 from contract.trace import canonical
 from perfcore_svc.perf.rotation import TICKS_AT_ONCE
@@ -29,7 +30,7 @@ host {{
 
 def test_both_wires_end_alike(wire: GrpcWire) -> None:
     scenario = parse(SCENARIO, "long")
-    real, sim = (play(each, scenario, DESIGNS["merged"])[0] for each in (wire, SimWire()))
+    real, sim = (run(Inputs(scenario, DESIGNS["merged"], wire=each)) for each in (wire, SimWire()))
 
     assert real.failure is None
     assert canonical(real.records) == canonical(sim.records)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from client.drive.grpc_wire import GrpcWire
-from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
 from client.litmus import library_path, load, parse
+from client.run.inputs import Inputs
+from client.run.run import run
 from client.schedule.decisions import format_tape
-from client.schedule.strategies import DefaultStrategy, ReplayStrategy
+from client.schedule.schedule import replay
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import EventOpen, canonical
@@ -21,12 +22,12 @@ from tests.designs import MERGED, REVOKE_ACK, REVOKE_GP
 @pytest.mark.parametrize("name", ["guest-finds-lbr", "guest-counts-branches", "guest-test-beside-host"])
 def test_the_same_on_both_wires(wire: GrpcWire, name: str, design: Design) -> None:
     story = load(library_path(name))
-    sim = Player(SimWire(), story, design, DefaultStrategy()).play()
-    grpc = Player(wire, story, design, DefaultStrategy()).play()
+    sim = run(Inputs(story, design))
+    grpc = run(Inputs(story, design, wire=wire))
     assert canonical(grpc.records) == canonical(sim.records)
     assert format_tape(grpc.tape) == format_tape(sim.tape)
 
-    again = Player(wire, story, design, ReplayStrategy(sim.tape)).play()
+    again = run(Inputs(story, design, replay(sim.tape), wire=wire))
     assert canonical(again.records) == canonical(sim.records)
 
 
@@ -35,8 +36,8 @@ def test_events_that_are_opened_in_a_loop(wire: GrpcWire) -> None:
     host { run vm0/0 on cpu0; repeat 3 { h = open cpu0 pinned branch any; branch 3; s = sample h; close h; } }
     vm0/0 { wrmsr DEBUGCTL, LBR; repeat 8 { branch 2; cpuid; } }"""
     story = parse(text)
-    sim = Player(SimWire(), story, REVOKE_ACK, DefaultStrategy()).play()
-    grpc = Player(wire, story, REVOKE_ACK, DefaultStrategy()).play()
+    sim = run(Inputs(story, REVOKE_ACK))
+    grpc = run(Inputs(story, REVOKE_ACK, wire=wire))
     assert canonical(grpc.records) == canonical(sim.records)
     assert [r.name for r in grpc.records if isinstance(r, EventOpen) and not r.guest] == ["h", "h#2", "h#3"]
 
@@ -51,4 +52,4 @@ def test_a_comparison_of_no_number_ends_the_run_on_both_wires(wire: GrpcWire) ->
     wires: list[Wire] = [SimWire(), wire]
     for one in wires:
         with pytest.raises(InputError, match=r"^compares\.litmus:3: vm0/0 compares 'a', which holds #GP and no number"):
-            Player(one, story, MERGED, DefaultStrategy()).play()
+            run(Inputs(story, MERGED, wire=one))

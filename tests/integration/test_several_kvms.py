@@ -8,11 +8,12 @@ import pytest
 
 from client.check.judge import judge
 from client.drive.pair import Pair
-from client.drive.play import Player, layout_of
-from client.drive.sim import SimWire
+from client.drive.play import layout_of
 from client.litmus import Scenario, library_path, load
+from client.run.inputs import Inputs
+from client.run.run import run
 from client.schedule.faults import parse_fault
-from client.schedule.strategies import DefaultStrategy
+from client.schedule.schedule import Schedule
 from contract.design import Design
 from contract.trace import Send, canonical
 from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, V8
@@ -36,19 +37,19 @@ def test_the_same_on_both_wires(processes: tuple[Scenario, Pair], design: Design
     story, pair = processes
     faults = (parse_fault(fault),) if fault else ()
     wire = pair.connect()
-    grpc = Player(wire, story, design, DefaultStrategy(faults)).play()
+    grpc = run(Inputs(story, design, Schedule(faults), wire=wire))
     wire.close()
-    sim = Player(SimWire(), story, design, DefaultStrategy(faults)).play()
+    sim = run(Inputs(story, design, Schedule(faults)))
     assert grpc.failure is None
     assert canonical(grpc.records) == canonical(sim.records)
 
 
 def test_each_kvm_hears_of_its_own_guests_only() -> None:
-    run = Player(SimWire(), FOUR_VMS, FENCED, DefaultStrategy()).play()
-    told = {(r.session, r.body.vcpu) for r in run.records if isinstance(r, Send) and hasattr(r.body, "vcpu")}
+    played = run(Inputs(FOUR_VMS, FENCED))
+    told = {(r.session, r.body.vcpu) for r in played.records if isinstance(r, Send) and hasattr(r.body, "vcpu")}
     assert told == {("kvm0", "vm0/0"), ("kvm1", "vm1/0"), ("kvm2", "vm2/0"), ("kvm2", "vm3/0")}
 
 
 def test_no_leak_is_asked_of_every_guest_and_held() -> None:
-    run = Player(SimWire(), FOUR_VMS, FENCED, DefaultStrategy()).play()
-    assert {f.invariant: f.verdict for f in judge(run.records)}["no-leak"] == "held"
+    played = run(Inputs(FOUR_VMS, FENCED))
+    assert {f.invariant: f.verdict for f in judge(played.records)}["no-leak"] == "held"

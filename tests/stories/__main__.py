@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from client.designs import DESIGNS, design_named
-from client.run_file import run_file, save
+from client.run.file import save
 from contract.design import Condition, Design
 from tests.stories.played import conditions_of, tell
 
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     for (name, condition, invariant), breaches in broken.items():
         seed, text = breaches[0]
         path = Path(options.out) / f"{name}-{condition}-{invariant}-{seed}.json"
-        save(run_file(tell(design_named(name), Condition(condition), seed).played), path)
+        save(tell(design_named(name), Condition(condition), seed).played, path)
         print(f"{name}, {condition}: {invariant} broken in {len(breaches)} stories, first seed {seed}: {text}; {path}")
     return 130 if stopped else 1 if broken else 0
 

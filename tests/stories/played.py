@@ -8,9 +8,10 @@ from random import Random
 import msgspec
 
 from client.check.judge import judge
-from client.drive.play import Played, Player
-from client.drive.sim import SimWire
 from client.litmus import Scenario
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.schedule import Schedule
 from client.schedule.strategies import Reckless
 from contract.design import Condition, Design
 from contract.trace import VcpuMoved
@@ -21,7 +22,7 @@ class Told(msgspec.Struct):
     """``broken``: claimed invariant to the text of its first violation. ``asked``: the claimed invariants that the
     story could have broken."""
 
-    played: Played
+    played: Run
     broken: dict[str, str]
     asked: set[str]
 
@@ -37,7 +38,7 @@ def story_of(seed: int) -> Scenario:
 
 def tell(design: Design, condition: Condition, seed: int) -> Told:
     """The story ``seed`` under a schedule that ``condition`` allows; the same seed gives the same run."""
-    played = Player(SimWire(), story_of(seed), design, Reckless(Random(~seed), condition)).play()
+    played = run(Inputs(story_of(seed), design, Schedule(other=lambda: Reckless(Random(~seed), condition))))
     assert played.failure is None, played.failure
     claimed = design.claimed(condition)
     findings = [finding for finding in judge(played.records) if finding.invariant in claimed]

@@ -8,11 +8,12 @@ import msgspec
 
 from client.check.automaton import Violation
 from client.check.judge import Finding, judge
-from client.drive.play import Played, Player
-from client.drive.sim import SimWire
 from client.litmus import Scenario, parse
+from client.run.inputs import Inputs
+from client.run.run import Run, run
 from client.schedule.faults import parse_fault
-from client.schedule.strategies import DefaultStrategy, OvertakenUntil
+from client.schedule.schedule import Schedule
+from client.schedule.strategies import OvertakenUntil
 from contract.design import Design
 from contract.trace import AnyRecord, Outcome
 
@@ -32,10 +33,9 @@ def ordered(steps: str, *, actors: str = "host, vm0/0", head: str = ONE_CPU) -> 
     return scenario(body, head=head)
 
 
-def play(story: Scenario, design: Design, *faults: str) -> Played:
-    strategy = DefaultStrategy(tuple(parse_fault(fault) for fault in faults))
-    played = Player(SimWire(), story, design, strategy).play()
-    assert strategy.applied == set(strategy.faults.values()), "a fault met nothing"
+def play(story: Scenario, design: Design, *faults: str) -> Run:
+    played = run(Inputs(story, design, Schedule(tuple(parse_fault(fault) for fault in faults))))
+    assert not played.unmet, "a fault met nothing"
     return played
 
 
@@ -84,6 +84,6 @@ AGAIN = "vm0/0: branch 2; vm0/0: t1 = rdmsr LBR_TOS; vm0/0: o1 = rdmsr LBR_FROM[
 
 def play_late(story: Scenario, design: Design, kind: str, which: int, until: str) -> list[AnyRecord]:
     strategy = OvertakenUntil(kind, which, until)
-    played = Player(SimWire(), story, design, strategy).play()
+    played = run(Inputs(story, design, Schedule(other=lambda: strategy)))
     assert strategy.applied, f"{until} never came"
     return played.records

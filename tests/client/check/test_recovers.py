@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from client.drive.play import Player
-from client.drive.sim import SimWire
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule
 from client.schedule.strategies import Late
 from contract.design import Design, Event, Takes
 from contract.reasons import NO_PLACE
@@ -329,7 +330,7 @@ def test_who_wanted_something_else_since_is_none(between: str) -> None:
 
 def test_a_guest_is_denied_as_long_as_the_news_is_under_way() -> None:
     strategy = Late("Available")
-    records = Player(SimWire(), ordered(FREE + LOOKS), REVOKE_GP, strategy).play().records
+    records = run(Inputs(ordered(FREE + LOOKS), REVOKE_GP, Schedule(other=lambda: strategy))).records
 
     assert strategy.applied
     assert len(denied(records)) == 3
@@ -340,7 +341,7 @@ def test_nor_is_it_judged_while_news_for_another_is() -> None:
     """The monitor does not ask what a message is about."""
     strategy = Late("SchedIn", 2)
     steps = FREE + "vm0/0: y = rdmsr LBR_TOS; host: run vm0/1 on cpu1; vm0/0: z = rdmsr LBR_TOS;"
-    records = Player(SimWire(), ordered(steps, head=VCPUS), V8, strategy).play().records
+    records = run(Inputs(ordered(steps, head=VCPUS), V8, Schedule(other=lambda: strategy))).records
 
     assert strategy.applied
     assert finding(records, NAME).verdict == OPEN

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from client.check.judge import Finding
-from client.check.verdict import Verdict
 from client.claims import CLAIMS, Claim, claim
-from client.claims.claim import Check, Lab, Run
+from client.claims.checks import Check, holds
+from client.claims.claim import Lab
 from client.claims.denial import stall_ns
 from client.litmus import Scenario
-from client.run_file import load_run
+from client.run.file import load_run
+from client.run.run import Run
+from client.run.verdict import Verdict
 from client.schedule.decisions import Deliver, Step
 from client.schedule.flight import Flight
 from client.schedule.strategies import InOrder
@@ -117,7 +119,7 @@ def test_each_check_names_the_run_that_shows_it(name: str, tmp_path_factory: pyt
         assert check.run is not None
         run = load_run(Path(check.run))
         assert run.design.name == check.design
-        assert 0 <= check.seq <= len(run.trace)
+        assert 0 <= check.seq <= len(run.records)
 
 
 def test_the_page_explains_the_findings_and_no_others() -> None:
@@ -156,9 +158,10 @@ def test_only_a_host_that_waits_stalls(design: str, stalls: bool) -> None:
 )
 def test_nothing_is_held_that_nothing_exercised(verdicts: dict[str, str], agrees: bool) -> None:
     findings = [Finding(name, verdict, []) for name, verdict in verdicts.items()]
-    run = Run(Scenario("x"), MERGED, [], Verdict("held", "", findings, {}, None, {}), None)
-    assert run.holds("no-loss", "no-leak").agrees is agrees
-    assert run.holds().agrees is agrees
+    run = Run(Scenario("x"), MERGED, "sim", (), [], [])
+    run.verdict = Verdict("held", "", findings, {}, None, {})
+    assert holds(run, "no-loss", "no-leak").agrees is agrees
+    assert holds(run).agrees is agrees
 
 
 @pytest.mark.parametrize(
@@ -179,8 +182,7 @@ def test_nothing_is_held_that_nothing_exercised(verdicts: dict[str, str], agrees
     ],
 )
 def test_who_waits_still_at_the_end_has_waited_so_long(records: list[AnyRecord], stall: int) -> None:
-    run = Run(Scenario("x"), MERGED, records, Verdict("held", "", [], {}, None, {}), None)
-    assert stall_ns(run) == stall
+    assert stall_ns(Run(Scenario("x"), MERGED, "sim", (), [], records)) == stall
 
 
 def test_threads_in_a_given_order_wait_for_what_is_in_flight() -> None:

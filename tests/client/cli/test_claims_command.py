@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client.claims import CLAIMS, claim
-from client.run_file import load_run
+from client.run.file import load_run
 from client.schedule.strategies import DefaultStrategy
 from tests.client.cli.commands import document, lbrlab
 
@@ -85,7 +85,7 @@ def test_each_check_names_a_run_that_can_be_looked_at() -> None:
 
         assert check["run"].startswith("lbrlab-runs/claims/")
         assert run.design.name == check["design"]
-        assert 0 <= check["seq"] <= len(run.trace)
+        assert 0 <= check["seq"] <= len(run.records)
         assert checked.exit_code in (0, 1, 4)
 
 

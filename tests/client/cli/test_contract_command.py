@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +22,11 @@ from client.document.standing import standings
 from client.litmus import library_path, load
 from client.matrix import cell
 from client.matrix.pool import run_row
-from client.run_file import load_run
+from client.run.file import load_run
+from client.run.inputs import Inputs
+from client.run.run import Run, run
 from client.schedule.faults import parse_fault
+from client.schedule.schedule import Schedule
 from client.schedule.strategies import DefaultStrategy
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS, FENCED, V7
@@ -201,17 +205,14 @@ class Interrupted(DefaultStrategy):
         raise KeyboardInterrupt
 
 
+def interrupted(inputs: Inputs) -> Run:
+    return run(dataclasses.replace(inputs, schedule=Schedule(other=Interrupted)))
+
+
 @pytest.mark.usefixtures("one_story")
-@pytest.mark.parametrize(
-    "where",
-    [
-        cell,
-        claim,
-    ],
-    ids=["in the matrix", "where the rules are asked for"],
-)
+@pytest.mark.parametrize("where", [cell, claim], ids=["in the matrix", "where the rules are asked for"])
 def test_interrupted_it_ends_in_130(where: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(where, "DefaultStrategy", Interrupted)
+    monkeypatch.setattr(where, "run", interrupted)
     result = lbrlab("contract")
 
     assert (result.exit_code, result.stdout) == (130, "")

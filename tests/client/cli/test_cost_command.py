@@ -12,7 +12,7 @@ import pytest
 from client.cli.cost import COLUMNS, COLUMNS_LIMIT, VALUES
 from client.cost.measure import cost_of
 from client.litmus import library_path, load
-from client.run_file import load_run
+from client.run.file import load_run
 from perfcore_svc.machine.cost import COSTS
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS, V7, VMX_TRANSITION
@@ -260,7 +260,7 @@ def test_a_picture_is_the_same_when_drawn_again() -> None:
         ([EXITS, *FEW, "--vary", "exits=1..65"], "--vary exits=1..65: 65 values, expected 2 to 64"),
         (
             [EXITS, *FEW, "--vary", "exits=1,99999"],
-            f"{EXITS}.litmus:16: host+vm0/0 carries out more than 20000 statements",
+            f"{EXITS}.litmus:17: host+vm0/0 carries out more than 20000 statements",
         ),
         (["guest-alone", "--designs", "v7", "--vary", "exits=1,2"], "--vary exits=1,2: guest-alone has no let"),
         (["guest-alone", "--designs", "v7", "--picture", "x.png"], "--picture: guest-alone has no let to draw"),
@@ -290,7 +290,7 @@ def test_a_run_takes_another_number_and_keeps_it() -> None:
     usual = document(lbrlab("run", EXITS, "-d", "v7", "--json"))
 
     assert usual["operations"]["vmexit"] - ran["operations"]["vmexit"] == 6
-    assert "let exits = 2;" in load_run(Path("two.json")).scenario
+    assert load_run(Path("two.json")).scenario.lets == {"exits": 2}
     assert document(lbrlab("check", "two.json", "--json")) == ran
 
 

@@ -12,7 +12,7 @@ from client.check.monitor import Monitor
 from client.designs import load_design
 from client.litmus import library, library_path, load
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
-from client.run_file import load_run
+from client.run.file import load_run
 from contract.design import FIELDS, Condition, Design, axis_about, axis_values
 from contract.kernels import KERNELS
 from contract.trace import kind_of

@@ -15,7 +15,7 @@ from client.litmus import library
 from client.matrix import pool
 from client.matrix.cell import Cell
 from client.matrix.summary import worst
-from client.run_file import load_run
+from client.run.file import load_run
 from contract.errors import SystemFailedError
 from contract.trace import Setup
 from tests.client.cli.commands import document, lbrlab
@@ -134,7 +134,7 @@ def test_a_run_of_it_replays() -> None:
     (cell,) = told("merged", "c15-user-space-stops-the-vcpu", "--kernel", "v6.16")["cells"]
     lbrlab("run", cell["run"], "-o", "again.json")
 
-    assert load_run(Path("again.json")).trace == load_run(Path(cell["run"])).trace
+    assert load_run(Path("again.json")).records == load_run(Path(cell["run"])).records
 
 
 def test_runs_go_where_output_says() -> None:
@@ -239,12 +239,12 @@ def test_another_kernels_rules_give_other_verdicts() -> None:
 
     assert (old["kernel"], old["cells"][0]["broken"]) == ("v5.12", ["debugctl-restored"])
     assert (new["kernel"], new["cells"][0]["broken"]) == ("v6.16", [])
-    assert "kernel = v6.16" in load_run(Path(new["cells"][0]["run"])).scenario
+    assert load_run(Path(new["cells"][0]["run"])).scenario.machine.kernel == "v6.16"
 
 
 def test_another_kernels_rules_are_those_of_every_host() -> None:
     (cell,) = told("merged", "mech-migrate-with-lbr", "--kernel", "v5.3")["cells"]
-    machines = load_run(Path(cell["run"])).read_scenario().machines()
+    machines = load_run(Path(cell["run"])).scenario.machines()
 
     assert [machine.kernel for machine in machines] == ["v5.3", "v5.3"]
 
@@ -410,7 +410,7 @@ def test_each_kind_of_matrix_has_a_folder_of_its_own() -> None:
 
 def test_a_trace_names_the_design_that_was_asked_for() -> None:
     (cell,) = told("v7+shut-out=no", "central-story")["cells"]
-    setup = load_run(Path(cell["run"])).trace[0]
+    setup = load_run(Path(cell["run"])).records[0]
 
     assert isinstance(setup, Setup)
     assert (setup.design, setup.axes["shut-out"]) == ("v7+shut-out=no", "no")

@@ -11,11 +11,10 @@ import pytest
 from client.cost.draw import FORMATS, letters_of, save_picture, text_of
 from client.cost.measure import Curve, Cycles, cost_of, curve_of
 from client.litmus import library_path, load
-from client.matrix.cell import operations_of
 from contract.errors import InputError, SystemFailedError
 from contract.trace import LbrSave, VmExit
 from perfcore_svc.machine.cost import COSTS
-from tests.client.check.runs import trace
+from tests.client.check.runs import play, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, REVOKE_GP, REVOKE_ZERO, V7, VMX_TRANSITION
 
 STORY = load(library_path("c09-exits-per-switch"))
@@ -37,10 +36,10 @@ def test_cycles_are_operations_times_prices(design: object) -> None:
 
 
 def test_operations_are_those_of_the_trace() -> None:
-    records = trace(STORY, VMX_TRANSITION)
+    played = play(STORY, VMX_TRANSITION)
     cost = cost_of(STORY, VMX_TRANSITION)
-    assert cost.operations == operations_of(records)
-    assert cost.operations["vmexit"] == len([r for r in records if isinstance(r, VmExit)])
+    assert cost.operations == played.operations
+    assert cost.operations["vmexit"] == len(played.of(VmExit))
     assert cost_of(STORY, V7).operations["lbr-save"] == len([r for r in trace(STORY, V7) if isinstance(r, LbrSave)])
 
 

@@ -10,10 +10,9 @@ from msgspec.structs import replace
 from client.check.judge import judge
 from client.designs import DESIGNS, design_named, format_design
 from client.designs.toml import load_design
-from client.drive.play import Player
-from client.drive.sim import SimWire
 from client.litmus import library, load
-from client.schedule.strategies import DefaultStrategy
+from client.run.inputs import Inputs
+from client.run.run import run
 from contract.design import Claim, Condition, Design
 from contract.errors import InputError
 
@@ -34,7 +33,7 @@ def test_no_scenario_of_the_library_breaks_a_claim(name: str) -> None:
     broken: set[tuple[str, str, str]] = set()
     for path in library():
         try:
-            records = Player(SimWire(), load(path), design, DefaultStrategy()).play().records
+            records = run(Inputs(load(path), design)).records
         except InputError:  # The scenario is impossible under this design.
             continue
         broken |= {(name, path.stem, f.invariant) for f in judge(records) if f.violations and f.invariant in claimed}

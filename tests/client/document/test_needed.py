@@ -13,7 +13,7 @@ from client.designs import design_named
 from client.document import needed
 from client.document.needed import FENCED, SCENARIOS, Need, needs
 from client.litmus import library_path
-from client.run_file import load_run
+from client.run.file import load_run
 from contract.design import FIELDS, Design, axis_values
 from contract.design_check import flaw
 from contract.rules import RULES, Rule
@@ -88,7 +88,7 @@ def test_the_run_is_kept_and_its_record_is_the_first_violation(rule: str, design
     need = found[design]
     assert need.run is not None
     run = load_run(Path(need.run))
-    findings = [finding for finding in judge(run.trace) if finding.violations]
+    findings = [finding for finding in judge(run.records) if finding.violations]
 
     assert run.design.name == design
     assert [finding.invariant for finding in findings] == need.broken

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from client.drive.play import Player
-from client.drive.sim import SimWire
 from client.litmus import format_scenario, parse
-from client.schedule.strategies import DefaultStrategy, ReplayStrategy
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import replay
 from contract.trace import End, EventClose, EventFailed, EventOpen, canonical
 from tests.client.check.runs import outcomes, play, scenario
 from tests.designs import DESIGNS, MERGED, REVOKE_ACK
@@ -68,11 +68,11 @@ def test_an_open_that_waits_for_ack_keeps_its_name_and_replays() -> None:
     story = scenario(WAITS)
     first = play(story, REVOKE_ACK)
     assert [r.name for r in first.records if isinstance(r, EventOpen) and not r.guest] == ["h", "h#2"]
-    again = Player(SimWire(), story, REVOKE_ACK, ReplayStrategy(first.tape)).play()
+    again = run(Inputs(story, REVOKE_ACK, replay(first.tape)))
     assert canonical(again.records) == canonical(first.records)
     assert parse(format_scenario(story)) == story
 
 
 def test_every_design_plays_it() -> None:
     for design in DESIGNS.values():
-        assert Player(SimWire(), scenario(WAITS), design, DefaultStrategy()).play().failure is None
+        assert run(Inputs(scenario(WAITS), design)).failure is None

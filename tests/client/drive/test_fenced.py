@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 from client.check.judge import judge
-from client.drive.play import Player
-from client.drive.sim import SimWire
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule
 from client.schedule.strategies import Reckless
 from contract.design import Condition
 from tests.designs import REVOKE_GP
@@ -18,6 +20,6 @@ SEEDS = 200
 def test_a_notifier_alone_breaks_what_fenced_claims() -> None:
     found: set[str] = set()
     for seed in range(SEEDS):
-        run = Player(SimWire(), story_of(seed), REVOKE_GP, Reckless(Random(~seed), Condition.ANY)).play()
-        found |= {finding.invariant for finding in judge(run.records) if finding.violations}
+        played = run(Inputs(story_of(seed), REVOKE_GP, Schedule(other=partial(Reckless, Random(~seed), Condition.ANY))))
+        found |= {finding.invariant for finding in judge(played.records) if finding.violations}
     assert found >= {"one-owner", "no-loss", "agreement", "no-starvation", "no-silent-denial"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from client.check.verdict import Verdict, verdict_on
 from client.litmus import Scenario, library_path, load
+from client.run.verdict import Verdict, verdict_on
 from contract.design import DebugctlWrite, Denial, Design, EntryCheck
 from tests.client.check.runs import outcomes, play
 from tests.designs import DESIGNS, FAIL_ENTRY

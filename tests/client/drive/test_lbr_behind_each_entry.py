@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from client.check.judge import judge
-from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import parse
+from client.run.inputs import Inputs
+from client.run.run import run
 from client.schedule.faults import parse_fault
-from client.schedule.strategies import DefaultStrategy
+from client.schedule.schedule import Schedule
 from contract.control import AnyKvmCommand, AnyResult
 from contract.design import Activation, Design
 from contract.trace import VmEntry
@@ -121,7 +122,7 @@ MOVED_THEN_WRITTEN = text_of([ON, ("user", "migrate"), ("user", "set vm0/0 LBR_T
 @example(text=MOVED_THEN_WRITTEN, fault="")
 def test_each_entry_has_an_event_or_a_denial_behind_it(design: Design, text: str, fault: str) -> None:
     faults = (parse_fault(fault),) if fault else ()
-    played = Player(Watched(), parse(text), design, DefaultStrategy(faults)).play()
+    played = run(Inputs(parse(text), design, Schedule(faults), wire=Watched()))
     assert played.failure is None, played.failure
     (no_loss,) = [finding for finding in judge(played.records) if finding.invariant == "no-loss"]
     assert no_loss.violations == []
@@ -139,4 +140,4 @@ def test_the_law_notices_an_entry_that_asks_for_nothing(design: Design, monkeypa
     )
     lazy = replace(design, activation=Activation.LAZY)
     with pytest.raises(AssertionError, match="has its LBR on and nothing behind it"):
-        Player(Watched(), story, lazy, DefaultStrategy()).play()
+        run(Inputs(story, lazy, wire=Watched()))

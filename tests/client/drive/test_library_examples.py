@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from client.check.verdict import verdict_on
 from client.litmus import Scenario, library, library_path, load
+from client.run.verdict import verdict_on
 from contract.kernels import KERNELS as NAMES
 from contract.trace import AnyRecord, HostWait, LbrReset, LbrRestore, LbrSave
 from tests.client.check.runs import VIOLATED, broken, outcomes, play, verdicts

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import library_path, load
+from client.run.inputs import Inputs
+from client.run.run import Run, run
 from client.schedule.decisions import format_tape, parse_tape
-from client.schedule.strategies import ReplayStrategy
+from client.schedule.schedule import replay
 from contract.design import Design
 from contract.errors import SystemFailedError
 from contract.trace import End, Rest, Setup, Statement, canonical
@@ -19,7 +20,7 @@ STORY = library_path("central-story")
 every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 
 
-def unfinished(played: Played) -> dict[str, str]:
+def unfinished(played: Run) -> dict[str, str]:
     return next(r.unfinished for r in played.records if isinstance(r, End))
 
 
@@ -275,7 +276,7 @@ def test_replay_is_byte_identical(design: Design) -> None:
     played = play(story, design)
     tape = parse_tape(format_tape(played.tape))
 
-    again = Player(SimWire(), story, design, ReplayStrategy(tape)).play()
+    again = run(Inputs(story, design, replay(tape)))
 
     assert canonical(again.records) == canonical(played.records)
     assert again.tape == played.tape
@@ -286,7 +287,7 @@ def test_wire_failure_keeps_what_there_was() -> None:
         def decide(self, *args: object) -> None:
             raise SystemFailedError("kvm0", "gone")
 
-    played = Player(Failing(), load(STORY), MERGED, ReplayStrategy(play(load(STORY), MERGED).tape)).play()
+    played = run(Inputs(load(STORY), MERGED, replay(play(load(STORY), MERGED).tape), wire=Failing()))
 
     assert played.failure is not None
     assert isinstance(played.records[0], Setup)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.drive.play import Player
 from client.drive.program import Program
 from client.drive.registers import Registers
-from client.drive.sim import SimWire
 from client.litmus import ast as a
 from client.litmus.arithmetic import NoNumberError, evaluate, holds
 from client.litmus.limits import MAX_EXECUTED
+from client.run.inputs import Inputs
+from client.run.run import run as run_inputs
 from client.schedule.decisions import format_tape, parse_tape
-from client.schedule.strategies import DefaultStrategy, ReplayStrategy
+from client.schedule.schedule import replay
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import End, Statement, canonical
@@ -340,7 +340,7 @@ vm0/0 {
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_a_tape_replays(design: Design) -> None:
     story = scenario(LONG)
-    first = Player(SimWire(), story, design, DefaultStrategy()).play()
+    first = run_inputs(Inputs(story, design))
     tape = parse_tape(format_tape(first.tape))
-    again = Player(SimWire(), story, design, ReplayStrategy(tape)).play()
+    again = run_inputs(Inputs(story, design, replay(tape)))
     assert canonical(again.records) == canonical(first.records)

@@ -6,10 +6,12 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from client.check.judge import judge
-from client.drive.play import Played, Player
 from client.drive.sim import SimWire
 from client.litmus import Scenario
-from client.schedule.strategies import Drawn, ReplayStrategy
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.schedule import Schedule, replay
+from client.schedule.strategies import Drawn
 from contract.design import Design
 from contract.errors import InputError
 from contract.invariants import INVARIANTS
@@ -19,25 +21,29 @@ from tests.client.litmus.strategies import scenarios
 from tests.designs import DESIGNS
 
 
-def drawn_run(wire: SimWire, story: Scenario, design: Design, data: st.DataObject) -> Played:
+def drawn(data: st.DataObject) -> Schedule:
+    return Schedule(other=lambda: Drawn(lambda count: data.draw(st.integers(0, count - 1))))
+
+
+def drawn_run(wire: SimWire, story: Scenario, design: Design, data: st.DataObject) -> Run:
     """A run with drawn decisions. A program that compares what is no number is an error of its scenario: that one is
     drawn again."""
     try:
-        return Player(wire, story, design, Drawn(lambda count: data.draw(st.integers(0, count - 1)))).play()
+        return run(Inputs(story, design, drawn(data), wire))
     except InputError as error:
         if "and no number" not in str(error):
             raise
         reject()
 
 
-def check_run(story: Scenario, design: Design, data: st.DataObject) -> Played:
+def check_run(story: Scenario, design: Design, data: st.DataObject) -> Run:
     played = drawn_run(SimWire(), story, design, data)
     assert played.failure is None
     assert isinstance(played.records[-1], Rest)
 
     assert tuple(finding.invariant for finding in judge(played.records)) == INVARIANTS
 
-    again = Player(SimWire(), story, design, ReplayStrategy(played.tape)).play()
+    again = run(Inputs(story, design, replay(played.tape)))
     assert canonical(again.records) == canonical(played.records)
     return played
 

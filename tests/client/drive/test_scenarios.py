@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from client.check.verdict import verdict_on
 from client.litmus import format_scenario, library, load, parse
+from client.run.verdict import verdict_on
 from contract.design import Precedence
 from contract.trace import EventFailed
 from tests.client.check.runs import play

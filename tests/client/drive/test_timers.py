@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from client.drive.play import Played, Player
-from client.drive.sim import SimWire
+from client.run.inputs import Inputs
+from client.run.run import Run, run
 from client.schedule.decisions import Fire, Step, format_tape, parse_tape
 from client.schedule.faults import parse_fault
-from client.schedule.strategies import DefaultStrategy, ReplayStrategy, WithoutTimers
+from client.schedule.schedule import Schedule, replay
+from client.schedule.strategies import WithoutTimers
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import Renew
@@ -23,19 +24,19 @@ KEEPS = ordered(USE + "host: advance 100ms; vm0/0: r = rdmsr LBR_TOS;")
 TAKES = ordered(USE + "host: h0 = open cpu0 pinned branch any; host: branch 3; vm0/0: r = rdmsr LBR_TOS;")
 
 
-def fired(played: Played) -> list[str]:
+def fired(played: Run) -> list[str]:
     return [str(decision) for decision in played.tape if isinstance(decision, Fire)]
 
 
-def steps(played: Played) -> int:
+def steps(played: Run) -> int:
     return sum(isinstance(decision, Step) for decision in played.tape)
 
 
-def unfinished(played: Played) -> dict[str, str]:
+def unfinished(played: Run) -> dict[str, str]:
     return next(r.unfinished for r in played.records if isinstance(r, End))
 
 
-def end(played: Played) -> int:
+def end(played: Run) -> int:
     return played.records[-1].time
 
 
@@ -83,12 +84,12 @@ def test_a_tape_with_timers_is_replayed_to_the_byte(design: Design, faults: tupl
     assert fired(played)
 
     tape = parse_tape(format_tape(played.tape))
-    again = Player(SimWire(), KEEPS, design, ReplayStrategy(tape)).play()
+    again = run(Inputs(KEEPS, design, replay(tape)))
     assert canonical(again.records) == canonical(played.records)
 
 
 def test_a_guest_whose_kvm_never_renews_stops_by_itself() -> None:
-    played = Player(SimWire(), KEEPS, REVOKE_ACK, WithoutTimers()).play()
+    played = run(Inputs(KEEPS, REVOKE_ACK, Schedule(other=WithoutTimers)))
     assert outcomes(played.records)["vm0/0:r"] == "#GP"
     assert end(played) == 100 * MS
 
@@ -97,16 +98,16 @@ def test_a_timer_that_fires_before_it_is_due_lets_the_time_go_by_until_then() ->
     played = play(ordered(USE), REVOKE_ACK)
     tape = [*played.tape, Fire("kvm0", True, "renew")]
     with pytest.raises(InputError, match="the tape ends, but 'take kvm0>host 4 Renew'"):
-        Player(SimWire(), ordered(USE), REVOKE_ACK, ReplayStrategy(tape)).play()
+        run(Inputs(ordered(USE), REVOKE_ACK, replay(tape)))
 
     tape += parse_tape("lbrlab-tape 1\ntake kvm0>host 4 Renew\ntake host>kvm0 4 EventState\n")
-    assert end(Player(SimWire(), ordered(USE), REVOKE_ACK, ReplayStrategy(tape)).play()) == 5 * MS
+    assert end(run(Inputs(ordered(USE), REVOKE_ACK, replay(tape)))) == 5 * MS
 
 
 # What was lost -----------------------------------------------------------------------------------------------
 
 
-def wakes(played: Played) -> list[tuple[str, int]]:
+def wakes(played: Run) -> list[tuple[str, int]]:
     return [(r.why, r.time) for r in played.records if isinstance(r, HostWake)]
 
 
@@ -127,7 +128,7 @@ def kinds() -> list[str]:
     return [f"{r.message}:{n}" for r, n in numbered(play(TAKES, FENCED))]
 
 
-def numbered(played: Played) -> list[tuple[Delivery, int]]:
+def numbered(played: Run) -> list[tuple[Delivery, int]]:
     seen: dict[str, int] = {}
     found = []
     for record in played.records:
@@ -159,6 +160,6 @@ def test_a_stream_that_is_taken_as_it_comes_stays_without_it() -> None:
 def test_a_service_that_forgets_that_its_timer_ran_out_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the run never ends: a timer that is due fires before anything else happens."""
     monkeypatch.setattr(Revocations, "lease_over", lambda self, session: None)
-    run = Player(SimWire(), TAKES, REVOKE_ACK, DefaultStrategy((parse_fault("drop:Ack:1"),))).play()
-    assert run.failure is not None
-    assert run.failure.reason == "timer host>kvm0 lease: it ran out, and is due still"
+    played = run(Inputs(TAKES, REVOKE_ACK, Schedule((parse_fault("drop:Ack:1"),))))
+    assert played.failure is not None
+    assert played.failure.reason == "timer host>kvm0 lease: it ran out, and is due still"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from client.check.verdict import verdict_on
 from client.litmus import library_path, load
+from client.run.verdict import verdict_on
 from contract.trace import UserExit, VmExit
 from tests.client.check.runs import play
 from tests.designs import MERGED

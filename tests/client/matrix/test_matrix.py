@@ -13,7 +13,7 @@ from client.litmus import Scenario, library_path, load, parse
 from client.matrix.cell import Cell, run_cell
 from client.matrix.pool import PartialError, Row, run_row, run_rows
 from client.matrix.summary import overall, worst
-from client.run_file import load_run
+from client.run.file import load_run
 from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import RefusedError, SystemFailedError
@@ -31,7 +31,7 @@ HOST_ONLY = load(library_path("pinned-error"))
 
 @pytest.mark.parametrize("design", [V7, V8, MERGED, FENCED], ids=lambda d: d.name)
 def test_a_cell_says_what_a_run_says(design: Design) -> None:
-    cell = run_cell(STORY, design, None).cell
+    cell = run_cell(STORY, design, None)
     records = trace(STORY, design)
     assert cell.invariants == verdicts(records)
     assert cell.broken == [name for name, finding in cell.invariants.items() if finding == "violated"]
@@ -45,27 +45,27 @@ def test_the_operations_are_those_of_all_hosts() -> None:
     first, second = (host.operations for host in rest.hosts)
     assert first["vmentry"]
     assert second["vmentry"]
-    assert run_cell(story, MERGED, None).cell.operations == {
+    assert run_cell(story, MERGED, None).operations == {
         name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}
     }
 
 
 def test_a_cells_run_file_is_its_run(tmp_path: Path) -> None:
-    cell = run_cell(STORY, REVOKE_GP, tmp_path / "run.json", (parse_fault("drop:Revoke:1"),)).cell
+    cell = run_cell(STORY, REVOKE_GP, tmp_path / "run.json", (parse_fault("drop:Revoke:1"),))
     assert cell.run == str(tmp_path / "run.json")
     run = load_run(tmp_path / "run.json")
-    assert [(f.fault, f.applied) for f in run.faults] == [("drop:Revoke:1", True)]
-    assert verdicts(run.trace) == cell.invariants
+    assert ([str(fault) for fault in run.faults], run.unmet) == (["drop:Revoke:1"], [])
+    assert verdicts(run.records) == cell.invariants
 
 
 def test_a_fault_that_met_nothing_decides_nothing() -> None:
-    cell = run_cell(HOST_ONLY, REVOKE_GP, None, (parse_fault("drop:Revoke:1"),)).cell
+    cell = run_cell(HOST_ONLY, REVOKE_GP, None, (parse_fault("drop:Revoke:1"),))
     assert (cell.verdict, cell.broken, cell.unmet) == ("undecided", [], ["drop:Revoke:1"])
 
 
 def test_a_condition_that_fails_breaks_no_invariant() -> None:
     story = parse("LBR x host { e = open cpu0 pinned branch any; } forall (host:e.state = ERROR)")
-    cell = run_cell(story, MERGED, None).cell
+    cell = run_cell(story, MERGED, None)
     assert (cell.verdict, cell.broken) == ("violated", [])
 
 

@@ -7,12 +7,11 @@ from typing import get_args
 
 import pytest
 
-from client.drive.play import Player
-from client.drive.sim import SimWire
 from client.litmus import library_path, load
 from client.report.describe import Describer
 from client.report.log import source_of
-from client.schedule.strategies import DefaultStrategy
+from client.run.inputs import Inputs
+from client.run.run import run
 from contract.trace import AnyRecord, Delivery, Discard, EventFailed, EventWaits, Send, Setup, Throttle, Timer
 from tests.designs import DESIGNS
 
@@ -155,7 +154,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
 
 @cache
 def described(scenario: str, design: str) -> list[tuple[str, AnyRecord]]:
-    records = Player(SimWire(), load(library_path(scenario)), DESIGNS[design], DefaultStrategy()).play().records
+    records = run(Inputs(load(library_path(scenario)), DESIGNS[design])).records
     assert isinstance(records[0], Setup)
     describer = Describer(records[0])
     return [(describer.text(record), record) for record in records]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from client.check.final import Registers, result_of
-from client.check.verdict import FinalResult, verdict_on
 from client.litmus import ast as a
 from client.litmus import parse
+from client.run.final import Registers, result_of
+from client.run.verdict import FinalResult, verdict_on
 from contract.design import Design
 from tests.client.check.runs import trace
 from tests.designs import FENCED, V8

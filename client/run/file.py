@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from client.drive.play import Played
 from client.files import read_file
-from client.litmus import Scenario, format_scenario, parse
+from client.litmus import format_scenario, parse
+from client.run.run import Run
 from client.schedule.decisions import Decision, Deliver, parse_decision
-from client.schedule.faults import Fault, faults_met, parse_fault
+from client.schedule.faults import parse_fault
 from contract.design import Design
-from contract.errors import InputError
+from contract.errors import InputError, SystemFailedError
 from contract.messages import PROTOCOL_VERSION
 from contract.trace import AnyRecord, Delivery, Setup
 
@@ -39,8 +39,8 @@ class AppliedFault(msgspec.Struct):
 
 
 class RunFile(msgspec.Struct, kw_only=True):
-    """``scenario`` is litmus text, ``tape`` the text of each decision, ``trace`` the records in order. ``version`` is
-    that of this format, ``protocol`` that of the contract stream, ``lbrlab`` the program's."""
+    """The content of the file. ``scenario`` is litmus text, ``tape`` the text of each decision, ``trace`` the records
+    in order. ``version`` is that of this format, ``protocol`` that of the contract stream, ``lbrlab`` the program's."""
 
     format: str = FORMAT
     version: int = VERSION
@@ -54,23 +54,6 @@ class RunFile(msgspec.Struct, kw_only=True):
     tape: list[str]
     trace: list[AnyRecord]
 
-    def read_scenario(self) -> Scenario:
-        return parse(self.scenario, "scenario")
-
-    def asked_faults(self) -> tuple[Fault, ...]:
-        """The faults that the run asked for. Raises InputError naming the one that is none."""
-        return tuple(parse_fault(asked.fault, "faults:") for asked in self.faults)
-
-    def decisions(self) -> list[Decision]:
-        """The tape. Raises InputError naming the decision that is none."""
-        found = []
-        for number, line in enumerate(self.tape, 1):
-            try:
-                found.append(parse_decision(line))
-            except ValueError as error:
-                raise InputError(str(error), f"tape: decision {number}") from None
-        return found
-
 
 @lru_cache(maxsize=1)
 def installed_version() -> str:
@@ -80,20 +63,26 @@ def installed_version() -> str:
     return version("lbrlab")
 
 
-def run_file(played: Played, faults: tuple[Fault, ...] = ()) -> RunFile:
-    """``faults``: those that the run asked for; the trace says which of them applied."""
-    failure = played.failure
-    met = faults_met(faults, played.records)
-    return RunFile(
+def failure_of(run: Run) -> Failure | None:
+    return Failure(run.failure.service, run.failure.reason) if run.failure else None
+
+
+def faults_of(run: Run) -> list[AppliedFault]:
+    return [AppliedFault(str(fault), fault in run.applied) for fault in run.faults]
+
+
+def encoded(run: Run) -> bytes:
+    content = RunFile(
         lbrlab=installed_version(),
-        wire=played.wire,
-        design=played.design,
-        faults=[AppliedFault(str(fault), fault in met) for fault in faults],
-        failure=Failure(failure.service, failure.reason) if failure else None,
-        scenario=format_scenario(played.scenario),
-        tape=[str(decision) for decision in played.tape],
-        trace=played.records,
+        wire=run.wire,
+        design=run.design,
+        faults=faults_of(run),
+        failure=failure_of(run),
+        scenario=format_scenario(run.scenario),
+        tape=[str(decision) for decision in run.tape],
+        trace=run.records,
     )
+    return msgspec.json.format(msgspec.json.encode(content), indent=0) + b"\n"
 
 
 def check_output(path: Path, inputs: list[Path]) -> None:
@@ -122,10 +111,19 @@ def kept_beside(path: Path, *, failed: bool) -> Path:
     return path.with_name(f"{path.stem}-failed{path.suffix}") if failed and is_good_run(path) else path
 
 
-def save(run: RunFile, path: Path) -> None:
+def keep(run: Run, path: Path) -> Path:
+    """Save the run; ``Run.path`` is its file from now on. A run that failed never takes the place of one that did not:
+    its file gets another name. Raises InputError naming the path."""
+    path = kept_beside(path, failed=run.failure is not None)
+    save(run, path)
+    run.path = path
+    return path
+
+
+def save(run: Run, path: Path) -> None:
     """Write the whole file or none of it; what is no regular file is written in place. Raises InputError naming the
     path."""
-    content = msgspec.json.format(msgspec.json.encode(run), indent=0) + b"\n"
+    content = encoded(run)
     try:
         path = path.resolve()
         if path.exists() and not path.is_file():
@@ -152,8 +150,16 @@ def _umask() -> int:
     return mask
 
 
-def load_run(path: Path) -> RunFile:
-    """Raises InputError that names the file and the place in it."""
+def is_run_file(path: Path) -> bool:
+    """By its first byte, which no litmus file and no tape begins with."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) == b"{"
+
+
+def load_run(path: Path) -> Run:
+    """The run that a file keeps. Raises InputError that names the file and the place in it."""
     try:
         content = read_file(path, SIZE_LIMIT)
     except OSError as error:
@@ -164,12 +170,31 @@ def load_run(path: Path) -> RunFile:
             raise InputError(
                 f"expected {FORMAT} version {VERSION}, found {head.format} version {head.version}", str(path)
             )
-        run = msgspec.json.decode(content, type=RunFile)
+        file = msgspec.json.decode(content, type=RunFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not a run file: {error}", str(path)) from None
     with errors_of(path):
+        run = _run_of(file)
         _check_parts(run)
+    run.path = path
     return run
+
+
+def _run_of(file: RunFile) -> Run:
+    failure = SystemFailedError(file.failure.service, file.failure.reason) if file.failure else None
+    scenario = parse(file.scenario, "scenario")
+    faults = tuple(parse_fault(asked.fault, "faults:") for asked in file.faults)
+    return Run(scenario, file.design, file.wire, faults, _decisions(file.tape), file.trace, failure)
+
+
+def _decisions(tape: list[str]) -> list[Decision]:
+    found = []
+    for number, line in enumerate(tape, 1):
+        try:
+            found.append(parse_decision(line))
+        except ValueError as error:
+            raise InputError(str(error), f"tape: decision {number}") from None
+    return found
 
 
 @contextlib.contextmanager
@@ -181,18 +206,18 @@ def errors_of(path: Path) -> Iterator[None]:
         raise InputError(str(error), str(path)) from None
 
 
-def _check_parts(run: RunFile) -> None:
+def _check_parts(run: Run) -> None:
     """Header, scenario, tape and trace must speak of one run."""
-    scenario = run.read_scenario()
+    scenario = run.scenario
     if not run.design.name.isprintable() or run.wire not in ("sim", "grpc"):
         raise InputError("expected a printable design name, and the wire sim or grpc", "header")
-    setup = run.trace[0] if run.trace else None
+    setup = run.records[0] if run.records else None
     if not isinstance(setup, Setup):
         raise InputError("expected a setup record", "trace: record 1")
     if (setup.scenario, setup.design, setup.axes) != (scenario.name, run.design.name, run.design.axes()):
         raise InputError("is of another scenario or design than the file says", "trace: record 1")
-    decided = [(str(d.fate), d.session, d.to_host, d.n, d.message) for d in run.decisions() if isinstance(d, Deliver)]
-    delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in run.trace if isinstance(r, Delivery)]
+    decided = [(str(d.fate), d.session, d.to_host, d.n, d.message) for d in run.tape if isinstance(d, Deliver)]
+    delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in run.records if isinstance(r, Delivery)]
     # A failure may have come between a decision and its record, or have taken the records of a service with it.
     if decided[: len(delivered)] != delivered or (len(decided) > len(delivered) and run.failure is None):
         both = min(len(decided), len(delivered))

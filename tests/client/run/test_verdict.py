@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.check.verdict import verdict_on
 from client.litmus import Scenario, parse
+from client.run.verdict import verdict_on
 from contract.trace import VmEntry
 from tests.client.check.runs import AGAIN, HOST, ONE_CPU, USE, ordered, trace
 from tests.designs import DESIGNS, MERGED, REVOKE_GP

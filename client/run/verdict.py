@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from client.check.expected import asked_of, expected_verdicts, stated_violations
-from client.check.final import UNDECIDED, Registers, final_text, registers_of, result_of
 from client.check.judge import Finding, judge
 from client.litmus.ast import Scenario
+from client.run.expected import asked_of, expected_verdicts, stated_violations
+from client.run.final import UNDECIDED, Registers, final_text, registers_of, result_of
 from client.schedule.faults import unmet_text
 from contract.errors import ExitCode
 from contract.invariants import HELD, NOT_EXERCISED, OPEN, VIOLATED

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from client.check.verdict import Verdict, verdict_on
 from client.litmus import parse
+from client.run.verdict import Verdict, verdict_on
 from contract.trace import AnyRecord
 from tests.client.check.runs import trace
 from tests.designs import FENCED, MERGED

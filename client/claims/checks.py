@@ -1,0 +1,78 @@
+"""What a run shows of invariants, against what a claim says of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from client.run.run import Run
+
+
+class Check(msgspec.Struct):
+    """``design``: under which design; ``expected``: what the claim says of it; ``found``: what the trace says;
+    ``agrees``: whether that is the same. ``run``: file of the run that shows it, ``seq`` the record in it (0: none in
+    particular)."""
+
+    design: str
+    expected: str
+    found: str
+    agrees: bool
+    run: str | None = None
+    seq: int = 0
+
+
+def check(run: Run, expected: str, found: str, agrees: bool, seq: int = 0) -> Check:
+    return Check(run.design.name, expected, found, agrees, str(run.path) if run.path else None, seq)
+
+
+def violates(run: Run, *invariants: str) -> Check:
+    """All of them are expected to be violated."""
+    return _invariants(run, invariants, "violated")
+
+
+def violates_any(run: Run, *invariants: str) -> Check:
+    """At least one of them is."""
+    wanted = " or ".join(invariants)
+    broken = [name for name in invariants if run.verdict_of(name) == "violated"]
+    found = _say(run, invariants)
+    violation = run.violation(broken[0]) if broken else None
+    return check(run, f"{wanted} violated", found, bool(broken), violation.seq if violation else 0)
+
+
+def holds(run: Run, *invariants: str) -> Check:
+    """None of them is violated, and one at least is exercised."""
+    names = invariants or tuple(f.invariant for f in run.verdict.findings)
+    broken = [name for name in names if run.verdict_of(name) == "violated"]
+    exercised = any(run.verdict_of(name) == "held" for name in names)
+    violation = run.violation(broken[0]) if broken else None
+    expected = f"{', '.join(invariants) or 'everything'} held"
+    return check(run, expected, _say(run, names), not broken and exercised, violation.seq if violation else 0)
+
+
+def shows(run: Run, *invariants: str) -> Check:
+    """Nothing was claimed of this: what comes out is told."""
+    names = invariants or tuple(f.invariant for f in run.verdict.findings)
+    violation = next((v for name in names if (v := run.violation(name))), None)
+    return check(run, "to be computed", _say(run, names), True, violation.seq if violation else 0)
+
+
+def _invariants(run: Run, names: tuple[str, ...], verdict: str) -> Check:
+    agrees = all(run.verdict_of(name) == verdict for name in names)
+    violation = next((v for name in names if (v := run.violation(name))), None)
+    expected = f"{', '.join(names)} {verdict}"
+    return check(run, expected, _say(run, names), agrees, violation.seq if violation else 0)
+
+
+def _say(run: Run, names: tuple[str, ...]) -> str:
+    broken = [name for name in names if run.verdict_of(name) == "violated"]
+    if broken:
+        first = run.violation(broken[0])
+        text = f": {first.text}" if first else ""
+        return f"{', '.join(broken)} violated{text}"
+    held = [name for name in names if run.verdict_of(name) == "held"]
+    idle = [name for name in names if run.verdict_of(name) == "not exercised"]
+    is_open = [name for name in names if run.verdict_of(name) == "open"]
+    parts = [f"{', '.join(is_open)} open"] if is_open else []
+    if len(names) > 4:
+        return ", ".join([f"{len(held)} held", *parts, f"{len(idle)} not exercised"])
+    parts = [*([f"{', '.join(held)} held"] if held else []), *parts]
+    return "; ".join([*parts, *([f"{', '.join(idle)} not exercised"] if idle else [])])

@@ -1,0 +1,71 @@
+"""Lists of designs and of scenarios, and folders, as options name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from client.designs import all_designs, design_named
+from client.litmus import Scenario, library, load
+from client.run.choose import find_scenario
+from contract.design import Design
+from contract.errors import InputError
+from contract.kernels import KERNELS, unknown_kernel
+
+
+def make_folder(folder: Path) -> None:
+    """Raises InputError where run files cannot be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made: {error.strerror}", str(folder)) from None
+
+
+def chosen_designs(text: str | None) -> list[Design]:
+    """Designs by their names or files, comma-separated; all of the library if nothing is said."""
+    if text is None:
+        return list(all_designs().values())
+    designs = [design_named(name.strip()) for name in _listed(text, "--designs")]
+    names = [design.name for design in designs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"two designs are called {twice!r}", "--designs")
+    return designs
+
+
+def chosen_scenarios(text: str | None) -> list[Scenario]:
+    """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library if nothing is said."""
+    if text is None:
+        return [load(path) for path in library()]
+    chosen: dict[str, Scenario] = {}
+    for name in _listed(text, "--scenarios"):
+        if name.endswith("*"):
+            found = library(name[:-1])
+            if not found:
+                raise InputError(
+                    f"no scenario of the library begins with {name[:-1]!r} (lbrlab scenarios)", "--scenarios"
+                )
+            chosen |= {path.stem: load(path) for path in found}
+        else:
+            scenario = find_scenario(name)
+            if chosen.get(scenario.name, scenario) != scenario:
+                raise InputError(f"two scenarios are called {scenario.name!r}", "--scenarios")
+            chosen[scenario.name] = scenario
+    return list(chosen.values())
+
+
+def _listed(text: str, flag: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise InputError("expected names, separated by commas", flag)
+    return names
+
+
+def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
+    """The scenario with the rules of another kernel on every host."""
+    if kernel is None:
+        return scenario
+    if kernel not in KERNELS:
+        raise InputError(unknown_kernel(kernel), "--kernel")
+    hosts = [replace(host, machine=replace(host.machine, kernel=kernel)) for host in scenario.hosts]
+    return replace(scenario, machine=replace(scenario.machine, kernel=kernel), hosts=hosts)

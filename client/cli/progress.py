@@ -1,0 +1,45 @@
+"""The rows of a matrix with a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from client.cli.frame import console
+from client.drive.wire import Wire
+from client.litmus import Scenario
+from client.matrix.pool import Row, run_rows
+from client.schedule.faults import Fault
+from contract.design import Design
+
+
+def run_with_progress(
+    scenarios: list[Scenario],
+    designs: list[Design],
+    folder: Path | None,
+    faults: tuple[Fault, ...],
+    workers: int = 0,
+    wire: Wire | None = None,
+) -> list[Row]:
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with progress:
+        task = progress.add_task("runs", total=len(scenarios) * len(designs))
+        return run_rows(
+            scenarios,
+            designs,
+            folder,
+            faults,
+            workers=workers,
+            wire=wire,
+            done=lambda row: progress.update(task, advance=len(row), description=row[0].scenario[:32].ljust(32)),
+        )

@@ -1,0 +1,113 @@
+"""The inputs of a run by the names and texts that a command line or a notebook gives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from client.designs import DESIGNS, all_designs
+from client.files import read_file
+from client.litmus import Scenario, library, library_path, load, parse, validate
+from client.litmus.ast import Expect
+from client.litmus.words import hint, quote, unknown
+from client.run.file import is_run_file, load_run
+from client.run.run import Run
+from client.schedule.decisions import numbered_tape
+from client.schedule.faults import Fault, parse_fault
+from client.schedule.schedule import Schedule, Tape
+from contract.errors import InputError
+
+TAPE_LIMIT = 64 << 20
+
+
+def find_scenario(name: str) -> Scenario:
+    """A litmus file by path, or one of the library by name; the designs that it speaks of exist."""
+    scenario = _scenario(name)
+    named = [*(scenario.final.under if scenario.final else ()), *(d for e in scenario.expects for d in e.under)]
+    for design in named:
+        if design not in DESIGNS and design not in all_designs():
+            raise InputError(f"under {design}: {unknown('design', design, tuple(all_designs()))}", name)
+    return scenario
+
+
+def _scenario(name: str) -> Scenario:
+    if name == "-":
+        return parse(sys.stdin.read(), "<stdin>")
+    if "/" not in name and not name.endswith(".litmus") and library_path(name).is_file():
+        return load(library_path(name))
+    if not name:
+        raise InputError("expected a litmus file, or the name of a scenario of the library", "FILE")
+    if not Path(name).exists() and "/" not in name:
+        known = [path.stem for path in library()]
+        raise InputError(f"no such file, nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
+    return load(Path(name))
+
+
+def chosen_faults(texts: Sequence[str]) -> tuple[Fault, ...]:
+    faults = tuple(parse_fault(text) for text in texts)
+    if len({(f.message, f.which) for f in faults}) != len(faults):
+        raise InputError("two faults for one message", "--fault")
+    return faults
+
+
+def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with other numbers for some of its ``let``s, each given as NAME=N."""
+    lets = dict(scenario.lets)
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in lets:
+            raise InputError(unknown("let", name, lets) if lets else f"{scenario.name} has no let", f"--let {text}")
+        try:
+            lets[name] = int(number, 0)
+        except ValueError:
+            raise InputError(f"{number!r} is no number", f"--let {text}") from None
+    changed = replace(scenario, lets=lets)
+    try:
+        validate(changed)
+    except InputError as error:
+        raise InputError(str(error), f"--let {', '.join(texts)}") from None
+    return changed
+
+
+def with_expects(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with expectations of the command line, each given as ``violated no-loss, no-leak``. They are of this
+    run, whatever its design, and come before what the scenario expects of the same invariants."""
+    for text in texts:
+        place = f"--expect {quote(text)}"
+        verdict, _, names = text.strip().partition(" ")
+        if not names.strip():
+            raise InputError("expected VERDICT INVARIANT, for example 'violated no-loss'", place)
+        given = Expect(verdict, tuple(name.strip() for name in names.split(",")))
+        others = (replace(e, invariants=_without(e.invariants, given.invariants)) for e in scenario.expects)
+        scenario = replace(scenario, expects=[*(e for e in others if e.invariants), given])
+        try:
+            validate(scenario)
+        except InputError as error:
+            raise InputError(error.message, place) from None
+    return scenario
+
+
+def _without(names: tuple[str, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in taken)
+
+
+def replayed(run: Run, path: str, *, then_default: bool = False) -> Schedule:
+    """The schedule of a recorded run. ``path`` is what errors call its tape."""
+    return Schedule(run.faults, Tape(run.tape, path), then_default)
+
+
+def read_tape(path: Path, *, then_default: bool = False) -> Schedule:
+    """A tape file, or the tape of a run file. ``then_default``: as in ``Schedule``."""
+    try:
+        if is_run_file(path):
+            return replayed(load_run(path), str(path), then_default=then_default)
+        numbered = numbered_tape(read_file(path, TAPE_LIMIT).decode("utf-8"), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("not a text file in UTF-8", str(path)) from None
+    tape = Tape([decision for _, decision in numbered], str(path), tuple(line for line, _ in numbered))
+    return Schedule(tape=tape, then_default=then_default)

@@ -1,0 +1,121 @@
+"""One run: played from its inputs, judged from its trace. The command line, the matrix, the claims, the contract
+document and the Python API all run this way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from client.check.automaton import Violation
+from client.drive.play import InterruptedRunError, Player
+from client.litmus import Scenario
+from client.run.inputs import Inputs
+from client.run.verdict import Verdict, verdict_on
+from client.schedule.decisions import Decision
+from client.schedule.faults import Fault, faults_met
+from contract.design import Design
+from contract.errors import SystemFailedError
+from contract.invariants import VIOLATED
+from contract.trace import AnyRecord, Rest
+
+R = TypeVar("R", bound=AnyRecord)
+
+
+@dataclass
+class Run:
+    """A run as far as it got. It holds all that it takes to judge it again and to replay it."""
+
+    scenario: Scenario
+    design: Design
+    wire: str
+    """``sim`` or ``grpc``."""
+    faults: tuple[Fault, ...]
+    """The faults that were asked for."""
+    tape: list[Decision]
+    """Every decision that was taken, in order."""
+    records: list[AnyRecord]
+    """The trace."""
+    failure: SystemFailedError | None = None
+    """The failure that ended the run early."""
+    path: Path | None = None
+    """The file in which the run is kept."""
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The judgement, from scenario and trace alone; made once. Raises InputError where the records are no trace."""
+        return verdict_on(self.scenario, self.records, str(self.failure or ""), tuple(map(str, self.unmet)))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return isinstance(self.failure, InterruptedRunError)
+
+    def finished(self) -> Run:
+        """The run itself. Raises KeyboardInterrupt where Ctrl-C ended it, SystemFailedError where a service failed."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+    @cached_property
+    def applied(self) -> set[Fault]:
+        """The faults that met their message."""
+        return faults_met(self.faults, self.records)
+
+    @property
+    def unmet(self) -> list[Fault]:
+        """The faults that met no message."""
+        return [fault for fault in self.faults if fault not in self.applied]
+
+    @property
+    def operations(self) -> dict[str, int]:
+        """Operation to its number in the whole run, on the silicon of all hosts; empty where the run has no end."""
+        total: dict[str, int] = {}
+        rest = next((r for r in reversed(self.records) if isinstance(r, Rest)), None)
+        for host in rest.hosts if rest else ():
+            for name, count in host.operations.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def of(self, kind: type[R]) -> list[R]:
+        """The records of one kind."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+    def verdict_of(self, invariant: str) -> str:
+        return next(f.verdict for f in self.verdict.findings if f.invariant == invariant)
+
+    def violation(self, invariant: str) -> Violation | None:
+        """The first violation of an invariant."""
+        finding = next(f for f in self.verdict.findings if f.invariant == invariant)
+        return finding.violations[0] if finding.violations else None
+
+    def broken(self) -> list[str]:
+        """The invariants that are violated."""
+        return [f.invariant for f in self.verdict.findings if f.verdict == VIOLATED]
+
+    def register(self, name: str) -> int | str | None:
+        """A register, ``host:s0``, or a field of one, ``host:s0.guest``; None if it never got a value."""
+        name, _, part = name.partition(".")
+        value = self.verdict.outcome.get(name)
+        if isinstance(value, dict):
+            return value.get(part)
+        return value
+
+
+def run(inputs: Inputs) -> Run:
+    """Play one run to its end; ``Run.verdict`` judges it. A service that fails, or Ctrl-C, ends it early: ``failure``
+    says why, and the trace is kept as far as it got.
+
+    Raises InputError where a tape or the scenario asks for something impossible."""
+    wire = inputs.wire
+    if wire is None:
+        from client.drive.sim import SimWire
+
+        wire = SimWire()
+    schedule = inputs.schedule
+    player = Player(wire, inputs.scenario, inputs.design, schedule.strategy())
+    failure = player.play()
+    return Run(inputs.scenario, inputs.design, wire.name, schedule.faults, player.tape, wire.log.records, failure)

@@ -1,0 +1,45 @@
+"""The schedule of a run as a value: what decides, before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from client.schedule.decisions import Decision
+from client.schedule.faults import Fault
+from client.schedule.strategies import DefaultStrategy, ReplayStrategy, Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """Decisions to replay."""
+
+    decisions: list[Decision]
+    path: str = "<tape>"
+    """The file that errors name."""
+    lines: tuple[int, ...] = ()
+    """The line of each decision in that file, from 1; empty for a run file, where errors count decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A ``tape`` decides where there is one, else a strategy that ``other`` makes, else the default strategy."""
+
+    faults: tuple[Fault, ...] = ()
+    """Faults of the default strategy. Of a replay: the faults that the recorded run asked for; its tape has them."""
+    tape: Tape | None = None
+    then_default: bool = False
+    """The default strategy decides from the end of the tape on; else a run goes no further than its tape."""
+    other: Callable[[], Strategy] | None = None
+    """Makes the strategy of one run; a strategy keeps state, so each run has one of its own."""
+
+    def strategy(self) -> Strategy:
+        if self.tape is not None:
+            then = DefaultStrategy() if self.then_default else None
+            return ReplayStrategy(self.tape.decisions, self.tape.path, lines=self.tape.lines, then=then)
+        return DefaultStrategy(self.faults) if self.other is None else self.other()
+
+
+def replay(decisions: list[Decision], faults: tuple[Fault, ...] = ()) -> Schedule:
+    """The schedule that takes these decisions, strictly."""
+    return Schedule(faults, Tape(decisions))
