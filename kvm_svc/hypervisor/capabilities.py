@@ -111,7 +111,7 @@ def supported_debugctl(hv: Hypervisor, vm: Vm, *, by_user: bool = False) -> int:
     bits = 0
     if vm.lbr_enabled or (lenient and advertised(hv) & LBR_FMT_MASK):
         bits |= LBR_DEBUGCTL
-    if hv.machine.bus_lock and (lenient or vm.spec.bus_lock):
+    if hv.machine.bus_lock and hv.rules.bus_lock_debug and (lenient or vm.spec.bus_lock):
         bits |= DEBUGCTL_BUS_LOCK_DETECT
     if hv.machine.rtm and hv.rules.rtm_debug and (lenient or vm.spec.rtm):
         bits |= DEBUGCTL_RTM_DEBUG

@@ -41,15 +41,17 @@ class PmuRules:
 @dataclass(frozen=True, slots=True)
 class KvmRules:
     """``call_stack_needed``: LBR_FMT is advertised only where the LBR has call-stack mode (2024). ``legacy_lbr_only``:
-    and not where it is architectural (v6.4, 098f4c061ea1). ``pdcm_checked``:
-    without PDCM in the guest's CPUID PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.
+    and not where it is architectural (v6.4, 098f4c061ea1). ``pdcm_checked``: without PDCM in the guest's CPUID
+    PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.
+
     ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (v6.1,
     b333b8ebb85d). ``btf_drops_lbr``: a write of DEBUGCTL that sets one of LBR and BTF without support loses both, so
     that BTF, which no KVM here supports, takes a supported LBR with it (until v6.17, 8a4351ac302c).
-    ``rtm_debug``: DEBUGCTL.RTM_DEBUG is supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at
-    the entry (v6.14). ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is
-    written back (v6.3, 11df586d774f). ``pmi_masks_lvtpc``: a PMI that the local APIC accepts masks LVTPC (v6.6,
-    a16eb25b09c0).
+    ``bus_lock_debug``: DEBUGCTL.BUS_LOCK_DETECT is supported (2021, 76ea438b4afc). ``rtm_debug``: DEBUGCTL.RTM_DEBUG is
+    supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at the entry (v6.14).
+
+    ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is written back (v6.3,
+    11df586d774f). ``pmi_masks_lvtpc``: a PMI that the local APIC accepts masks LVTPC (v6.6, a16eb25b09c0).
 
     ``cpuid_after_run``: KVM_SET_CPUID2 and PERF_CAPABILITIES can change after the first KVM_RUN. v5.15 took the CPUID
     with a warning (63f5a1909f9e), v5.16 none (feb627e8d6f6), later ones take identical data (c6617c61e8fe); v6.4 froze
@@ -61,6 +63,7 @@ class KvmRules:
     pdcm_checked: bool
     user_debugctl: bool
     btf_drops_lbr: bool
+    bus_lock_debug: bool
     rtm_debug: bool
     fresh_host_debugctl: bool
     nmi_before_debugctl: bool
@@ -77,6 +80,7 @@ _V5_3 = KvmRules(
     pdcm_checked=False,
     user_debugctl=False,
     btf_drops_lbr=True,
+    bus_lock_debug=False,
     rtm_debug=False,
     fresh_host_debugctl=False,
     nmi_before_debugctl=False,
@@ -101,6 +105,7 @@ _V5_3 = KvmRules(
 )
 _V5_12 = replace(
     _V5_3,
+    bus_lock_debug=True,
     pmu=replace(_V5_3.pmu, full_width=True, write_replaces_count=False, saves_counters=True, saves_ovf_ctrl=True),
 )
 _V6_16 = KvmRules(
@@ -109,6 +114,7 @@ _V6_16 = KvmRules(
     pdcm_checked=True,
     user_debugctl=True,
     btf_drops_lbr=True,
+    bus_lock_debug=True,
     rtm_debug=True,
     fresh_host_debugctl=True,
     nmi_before_debugctl=True,

@@ -165,6 +165,7 @@ def test_user_space_write_rejected() -> None:
 @pytest.mark.parametrize(
     ("kernel", "machine", "guest", "bus_lock", "rtm"),
     [
+        ("v5.3", True, True, (False, False), (False, False)),
         ("v5.12", True, True, (True, True), (False, False)),
         ("v5.12", True, False, (False, False), (False, False)),
         ("v5.12", False, True, (False, False), (False, False)),
