@@ -6,10 +6,10 @@ What differs is data of each side: ``perfcore_svc.perf.rules`` for host perf, ``
 from __future__ import annotations
 
 KERNELS: dict[str, str] = {
-    "v5.3": "2019, the tree of v7 and v8: no PMU MSR is saved, old walk and rotation",
-    "v5.12": "2021, guest LBR as merged: counters are saved, fixed ones on at RESET",
-    "v6.16": "2025, LBR needs call stacks, user space may set DEBUGCTL first",
-    "v7.1": "2026, DEBUGCTL is saved, before the counters; BTF takes no LBR along",
+    "v5.3": "2019, the tree of v7 and v8: empty save list, old walk and rotation",
+    "v5.12": "2021, guest LBR as merged: save list; fixed counters on at RESET",
+    "v6.16": "2025: an LBR needs call stacks; user space may set DEBUGCTL first",
+    "v7.1": "2026: DEBUGCTL is on the save list; a dropped BTF leaves LBR alone",
 }
 """By name: one line on what differs from the others."""
 

@@ -22,11 +22,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""An executable model of the contract between host perf and KVM over the CPU's Last Branch Record.
 
-A run is a scenario (a litmus file), a design (what the two sides have agreed on), a tape (every decision that was
-open) and a wire (sim: both cores in this process; grpc: two services). It yields a trace, and the trace is judged.
+A run is a scenario (a litmus file), a design (the agreement between the two sides), a tape (every decision that was
+open) and a wire (sim: both cores in this process; grpc: two services). It gives a trace, and the trace is judged.
 
-Exit codes: 0 all held, 1 a violation, 2 bad input, 3 the system under test or its environment failed, 4 undecided,
-130 interrupted, 141 whoever read the output has gone.""",
+Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its environment failed, 4 undecided,
+130 interrupted, 141 the reader of the output has gone.""",
 )
 
 
@@ -61,41 +61,40 @@ class WireName(StrEnum):
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print a page of Markdown instead.")]
 PerfcoreOption = Annotated[
-    list[str] | None, typer.Option("--perfcore", metavar="ADDR", help="A running perfcore-svc; one per host, in order.")
+    list[str] | None,
+    typer.Option("--perfcore", metavar="ADDR", help="Address of a running perfcore-svc. One for each host, in order."),
 ]
 KvmOption = Annotated[
-    list[str] | None, typer.Option("--kvm", metavar="ADDR", help="A running kvm-svc; one per KVM, kvm0 first.")
+    list[str] | None,
+    typer.Option("--kvm", metavar="ADDR", help="Address of a running kvm-svc. One for each KVM, kvm0 first."),
 ]
 WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", help="Wait so long where another driver has the services.")
+    float, typer.Option("--wait", metavar="SECONDS", help="Wait up to this long if another driver has the services.")
 ]
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="End the run of another driver that has the services.")
 ]
 ExpectOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--expect", metavar="E", help="VERDICT INVARIANT,...: 'violated no-loss' is as it should be. May be repeated."
-    ),
+    typer.Option("--expect", metavar="E", help="VERDICT INVARIANT,...: expect 'violated no-loss'. May be repeated."),
 ]
 BaselineOption = Annotated[
     Path | None,
-    typer.Option("--baseline", metavar="FILE", help="What is known: only what is new or has vanished counts."),
+    typer.Option("--baseline", metavar="FILE", help="Known findings: only those that are new or have vanished count."),
 ]
 WriteBaselineOption = Annotated[
-    Path | None, typer.Option("--write-baseline", metavar="FILE", help="Keep what is found as what is known.")
+    Path | None, typer.Option("--write-baseline", metavar="FILE", help="Write the findings as known ones.")
 ]
 TimeoutOption = Annotated[
-    float, typer.Option("--timeout", min=0.1, max=3600, help="Seconds a service may take to answer one call (grpc).")
+    float,
+    typer.Option("--timeout", min=0.1, max=3600, help="Seconds that a service may take to answer one call (grpc)."),
 ]
 
 
 @app.command("demo")
 @command
 def demo_command(
-    wire: Annotated[
-        WireName, typer.Option(help="grpc starts two services where no addresses are given.")
-    ] = WireName.GRPC,
+    wire: Annotated[WireName, typer.Option(help="grpc starts two services if no addresses are given.")] = WireName.GRPC,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
@@ -106,7 +105,7 @@ def demo_command(
     """Play the thread's central story under five designs and print who breaks what.
 
     A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
-    tries again. In the last columns the Revoke notifier is lost. Ends with 1, because some designs do break.
+    tries again. In the last two columns the Revoke message is lost. Ends with 1, because some designs break.
     """
     from client.cli.demo import demo
     from client.cli.services import addresses
@@ -121,7 +120,7 @@ def run_command(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A litmus file, - for standard input, the name of a library scenario, or a run file to replay.",
+            help="A litmus file, - for standard input, a scenario of the library, or a run file to replay.",
         ),
     ],
     design: Annotated[
@@ -129,33 +128,35 @@ def run_command(
         typer.Option(
             "--design",
             "-d",
-            help="By name, see 'lbrlab designs'; a file; or NAME+AXIS=VALUE+... (merged, or the run file's).",
+            help="A name (see 'lbrlab designs'), a file, or NAME+AXIS=VALUE+... Default: merged, or the run file's.",
         ),
     ] = None,
     wire: Annotated[
-        WireName | None, typer.Option(help="sim, or grpc; sim if nothing is said, grpc with two addresses.")
+        WireName | None, typer.Option(help="sim or grpc. Default: grpc if addresses are given, else sim.")
     ] = None,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
     tape: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Replay this tape, or the tape of this run file, strictly.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Replay this tape, or that of a run file. Stop at the first divergence."),
     ] = None,
     then_default: Annotated[
-        bool, typer.Option("--then-default", help="The tape is a beginning: go on with the default tape at its end.")
+        bool, typer.Option("--then-default", help="Go on with the default tape where the given tape ends.")
     ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="F", help="KIND:MESSAGE:N, KIND one of drop, double, overtaken. May be repeated."),
+        typer.Option(metavar="F", help="KIND:MESSAGE:N. KIND is drop, double or overtaken. May be repeated."),
     ] = None,
     let: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=N", help="Another number for a 'let' of the scenario. May be repeated."),
+        typer.Option(metavar="NAME=N", help="Set a 'let' of the scenario to another number. May be repeated."),
     ] = None,
     expect: ExpectOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="RUN", help="Where the run file goes (lbrlab-runs/...).")
+        Path | None,
+        typer.Option("--output", "-o", metavar="RUN", help="Path of the run file. Default: in lbrlab-runs/."),
     ] = None,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
@@ -198,22 +199,23 @@ def run_command(
 @command
 def matrix_command(
     designs: Annotated[
-        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file; all of the library if not said.")
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file. Default: all of the library.")
     ] = None,
     scenarios: Annotated[
         str | None,
         typer.Option(
-            metavar="S,S,...", help="Scenarios by name, by how names begin ('c0*') or by file; all if not said."
+            metavar="S,S,...", help="Scenarios by name, by beginning of the name ('c0*') or by file. Default: all."
         ),
     ] = None,
     kernel: Annotated[
-        str | None, typer.Option(metavar="K", help=f"The rules of this kernel in every scenario. {KERNELS_HELP}")
+        str | None, typer.Option(metavar="K", help=f"Use the rules of this kernel in every scenario. {KERNELS_HELP}")
     ] = None,
-    fault: Annotated[list[str] | None, typer.Option(metavar="F", help="As for 'run', in every run.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="F", help="As for 'run', applied to every run.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where run files go (lbrlab-runs/matrix).")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/matrix."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes; 0: one for each core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=256, help="Number of processes. 0: one for each core.")] = 0,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
@@ -225,8 +227,8 @@ def matrix_command(
 ) -> None:
     """Run every design against every scenario and print who holds what.
 
-    The first table has a verdict for each run, the second the worst of each invariant under each design. Each run is
-    kept in a file of its own, which replays it. Running services, where they are given, play all of it.
+    The first table has the verdict of each run. The second has the worst verdict of each invariant under each design.
+    Each run is kept in a run file that replays it. If services are given, they play all runs.
     """
     from client.cli.matrix import MatrixRequest, matrix
     from client.cli.services import addresses
@@ -250,14 +252,13 @@ def matrix_command(
 @app.command("claims")
 @command
 def claims_command(
-    claims: Annotated[
-        list[str] | None, typer.Argument(metavar="[CLAIM...]", help="C1 to C24; all of them if none is named.")
-    ] = None,
+    claims: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM...]", help="C1 to C24. Default: all.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where run files go (lbrlab-runs/claims).")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/claims."),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Each check with its run, also where designs are alike.")
+        bool, typer.Option("--verbose", "-v", help="Show each check with its run, even if designs agree.")
     ] = False,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
@@ -268,7 +269,7 @@ def claims_command(
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Put each claim of the 2019 thread to the model: what was claimed, what the traces say, agreement or finding.
+    """Compute each claim of the 2019 thread: who said it, what the traces show, agreement or finding.
 
     Ends with 1 if there is a finding.
     """
@@ -286,20 +287,20 @@ def claims_command(
 def cost_command(
     file: Annotated[str, typer.Argument(metavar="SCENARIO", help="As for 'run'.")],
     designs: Annotated[
-        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file; all of the library if not said.")
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file. Default: all of the library.")
     ] = None,
     vary: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME=V", help="The curve over this let: NAME=1,2,4 or NAME=1..64; its only let if not said."
+            metavar="NAME=V", help="Vary this let: NAME=1,2,4 or NAME=1..64. Default: the only let of the scenario."
         ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the curve into this .png, .svg or .pdf file, too.")
+        Path | None, typer.Option(metavar="FILE", help="Also draw the curve into this .png, .svg or .pdf file.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count and price what each design does for the same guest work, and draw the curve over a number of it.
+    """Count the operations of each design for the same guest work, price them, and vary a number of the scenario.
 
     \b
     lbrlab cost c09-exits-per-switch
@@ -313,17 +314,19 @@ def cost_command(
 @app.command("contract")
 @command
 def contract_command(
-    runs: Annotated[bool, typer.Option("--runs/--no-runs", help="Also what takes runs to find out.")] = True,
+    runs: Annotated[
+        bool, typer.Option("--runs/--no-runs", help="Also print the parts that need runs of the library.")
+    ] = True,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print Markdown, the states as Mermaid diagrams.")
+        bool, typer.Option("--markdown", help="Print Markdown, with the states as Mermaid diagrams.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print the contract: its rules, messages and states, what each design keeps and breaks, and why fenced needs each
     of its rules.
 
-    What designs break comes from runs of the whole library, with every message delivered and with the first Revoke
-    lost; what a rule is needed for from a run without it.
+    To show what designs break, it runs the whole library, once with every message delivered and once with the first
+    Revoke lost. To show why a rule is needed, it runs fenced without that rule.
     """
     from client.cli.contract import contract
 
@@ -339,7 +342,7 @@ def check_command(
     write_baseline: WriteBaselineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a run file again, from its trace alone; nothing is run."""
+    """Judge a run file again from its trace alone. Nothing is run."""
     from client.cli.ledger import Ledger
     from client.cli.run import check
 
@@ -351,11 +354,11 @@ def check_command(
 def show_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
     invariant: Annotated[
-        str | None, typer.Option("--invariant", "-i", help="Only the records that show this one's violations.")
+        str | None, typer.Option("--invariant", "-i", help="Show only the records of this invariant's violations.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the log of a run: a line a record, a lane for each CPU, violations marked with !!."""
+    """Print the log of a run: one line for each record, one lane for each CPU, violations marked with !!."""
     from client.cli.show import show
 
     show(run, invariant, as_json=as_json)
@@ -367,7 +370,7 @@ def tape_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print the tape of a run file as text, to be edited and replayed with 'lbrlab run --tape'."""
+    """Print the tape of a run file as text. Edit it and replay it with 'lbrlab run --tape'."""
     from client.cli.show import tape
 
     tape(run, as_json=as_json)
@@ -380,14 +383,16 @@ def designs_command(
         list[str] | None,
         typer.Argument(
             metavar="[DESIGN...]",
-            help="Print this one as a design file; with --json or --axes several.",
+            help="Print this design as a file. Several with --axes, --json or --markdown.",
         ),
     ] = None,
-    axes: Annotated[bool, typer.Option("--axes", help="By axis: what each value means, and who has it.")] = False,
+    axes: Annotated[
+        bool, typer.Option("--axes", help="List by axis: the meaning of each value, and the designs that have it.")
+    ] = False,
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the designs; or print one as a file to begin one of your own from.
+    """List the designs, or print one as a file that you can change.
 
     \b
     lbrlab designs fenced > mine.toml
@@ -408,8 +413,8 @@ def invariants_command(
 ) -> None:
     """List the invariants, or show the definition of one.
 
-    A definition says what breaks the invariant, what a trace must contain for the result held, which records its
-    monitor reads, and what the monitor cannot see.
+    A definition names what breaks the invariant, what a trace must contain before the invariant is held, the records
+    that its monitor reads, and the limits of the monitor.
     """
     from client.cli.lists import invariants
 
@@ -421,14 +426,14 @@ def invariants_command(
 def scenarios_command(
     beginning: Annotated[
         str,
-        typer.Argument(metavar="[BEGINNING]", help="Only those whose names begin so; a whole name prints the text."),
+        typer.Argument(metavar="[BEGINNING]", help="List only names that begin so. A whole name prints its text."),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the scenarios of the library; 'lbrlab run NAME' runs one.
+    """List the scenarios of the library. 'lbrlab run NAME' runs one.
 
-    c01 to c24 are the claims of the thread, r09 to r20 ask for a rule of the contract, perf-e and kvm-w are worked
-    examples of how perf and KVM behave, mech- shows one mechanism each, guest- are tests that a guest runs.
+    c01 to c24 are the claims of the thread. r09 to r20 each need a rule of the contract. perf-e and kvm-w are worked
+    examples of how perf and KVM behave. Each mech- shows one mechanism. Each guest- is a test that a guest runs.
     """
     from client.cli.lists import scenarios
 
@@ -438,7 +443,7 @@ def scenarios_command(
 @app.command("lang")
 @command
 def language_command(markdown: MarkdownOption = False, as_json: JsonOption = False) -> None:
-    """Show the statements of a scenario, each by an example."""
+    """Show each statement of a scenario by an example."""
     from client.cli.lists import language
 
     language(markdown=markdown, as_json=as_json)
@@ -447,14 +452,14 @@ def language_command(markdown: MarkdownOption = False, as_json: JsonOption = Fal
 @app.command("msrs")
 @command
 def msrs_command(
-    kernel: Annotated[str | None, typer.Option(metavar="K", help=f"Only this kernel's. {KERNELS_HELP}")] = None,
+    kernel: Annotated[str | None, typer.Option(metavar="K", help=f"Show only this kernel. {KERNELS_HELP}")] = None,
     pmu: Annotated[int, typer.Option(min=0, max=5, help="PMU version in the guest's CPUID.")] = 2,
     counters: Annotated[int, typer.Option(help="General counters of the host.")] = 4,
     fixed: Annotated[int, typer.Option(help="Fixed counters of the host.")] = 3,
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the PMU MSRs of a guest: who may read and write them, reset values, the save list, for each kernel."""
+    """Show the PMU MSRs of a guest for each kernel: who may read and write them, reset values, the save list."""
     from client.cli.lists import msrs
     from contract.control import MachineSpec
 
@@ -464,16 +469,19 @@ def msrs_command(
 @app.command("oracle")
 @command
 def oracle_command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recorded cases, JSON lines, .xz or plain.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files of recorded cases: JSON lines, plain or .xz.")
+    ],
     kernel: Annotated[
-        str | None, typer.Option(metavar="K", help=f"Rule set instead of the recorded kernel's. {KERNELS_HELP}")
+        str | None,
+        typer.Option(metavar="K", help=f"Use this kernel's rules, not those of the recorded kernel. {KERNELS_HELP}"),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also name the cases that agree.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list the cases that agree.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay what a real kernel's perf core did through the model and compare states and shares of time.
+    """Replay recorded cases of a real kernel's perf core in the model and compare states and shares of time.
 
-    Ends with 1 if a case disagrees that is neither unstable nor sensitive.
+    Ends with 1 if a case disagrees and is neither unstable nor sensitive.
     """
     from client.cli.oracle import oracle
 

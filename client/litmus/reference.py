@@ -16,23 +16,23 @@ from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 
 HEAD = (
     ("LBR language", "the first line: the name of the scenario"),
-    ('"What it is about."', "its purpose, in quotes; may be left out, as may everything below"),
+    ('"What it is about."', "its purpose, in quotes; this and everything below may be left out"),
     (
         "machine { cpus = 1; lbr = skylake; depth = 8; counters = 4; fixed = 3; kernel = v6.16; }",
-        "the first host: CPUs, LBR and how many entries it has, general and fixed counters, the rules of which kernel",
+        "the first host: CPUs, LBR generation and entries, general and fixed counters, the kernel whose rules apply",
     ),
     (
         "machine dest { cpus = 1; bus_lock = off; rtm = on; mediated = on; }",
-        "another host, like the first in what it does not say; DEBUGCTL.BUS_LOCK_DETECT, RTM, a mediated vPMU",
+        "one more host, by default like the first; DEBUGCTL.BUS_LOCK_DETECT, RTM, a mediated vPMU",
     ),
-    ("kvm kvm1 on dest;", "a KVM service beside kvm0; without on, on the first host"),
-    ("task t0;", "a host task; each vCPU has a thread, which is a task called like it"),
-    ("let turns = 3;", "a number that every actor knows; lbrlab run --let turns=9 changes it"),
+    ("kvm kvm1 on dest;", "one more KVM service; on the first host if no host is named"),
+    ("task t0;", "a host task; the thread of each vCPU is a task with the name of the vCPU"),
+    ("let turns = 3;", "a number that every actor can use; lbrlab run --let turns=9 changes it"),
     (
         "vm vm0 { vcpus = 1; lbr = on; pmu = 2; counters = 4; fixed = 3; pdcm = on; model = host; bus_lock = off; "
         "rtm = off; apic = on; kvm = kvm0; }",
-        "a VM: its vCPUs are vm0/0, vm0/1, ...; LBR_FMT, the PMU version, PDCM, the CPU model that it is told, whether "
-        "its local APIC is in the kernel (without, KVM delivers no PMI), its KVM",
+        "a VM with the vCPUs vm0/0, vm0/1, ...: LBR_FMT, PMU version, counters, PDCM and CPU model in its CPUID, a "
+        "local APIC in the kernel (without one KVM delivers no PMI), its KVM",
     ),
     ("// to the end of the line, /* or between these */", "comments"),
 )
@@ -40,60 +40,63 @@ HEAD = (
 ``host, vm0/0 { host: idle cpu0; vm0/0: nop; }`` is one of several actors, in a fixed order."""
 
 END = (
-    ("expect violated no-loss, no-leak under v7, merged;", "verdicts that are as they should be, under these designs"),
+    ("expect violated no-loss, no-leak under v7, merged;", "the verdicts that are expected under these designs"),
     (
         "forall (vm0/0:a = 9 /\\ (host:s.guest > 0 \\/ ~ host:h.state = ERROR) /\\ invariant no-leak = held)",
-        "the run must be so; registers, fields of registers, words, numbers and verdicts are compared",
+        "must be true; compares registers, fields of registers, words, numbers and verdicts",
     ),
-    ("~exists (vm0/0:w = #GP) under merged", "the run must not be so; asked of these designs only"),
-    ("exists (host:n.running < 4ms)", "the run may be so; undecided where it is not"),
+    ("~exists (vm0/0:w = #GP) under merged", "must not be true; asked under these designs only"),
+    ("exists (host:n.running < 4ms)", "may be true; if it is not, the run is undecided"),
 )
 """The end of a scenario, behind the blocks: any number of ``expect``, one condition."""
 
 STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "host": (
-        ("run vm0/0 on cpu0;", "switch a task in; a vCPU's thread is one"),
+        ("run vm0/0 on cpu0;", "switch a task in; the thread of a vCPU is a task, too"),
         ("idle cpu0;", "switch the idle task in"),
         (
             "h = open cpu0 pinned branch any;",
-            "perf_event_open of an LBR event; in a loop each is an event of its own, and h the newest",
+            "perf_event_open of an LBR event; in a loop each open makes a new event, and h is the newest",
         ),
         (
             "c = open task t0 on cpu0 flexible exclusive counter cycles user period 100 exclude_guest disabled;",
             "an event that follows a task; period: a PMI takes a sample every 100 branches",
         ),
-        ("b = open cpu0 branch call, any_return counting instructions kernel;", "what is counted beside the LBR"),
+        (
+            "b = open cpu0 branch call, any_return counting instructions kernel;",
+            "an LBR event that counts instructions",
+        ),
         ("g = open cpu0 in h counter;", "a sibling in the group of h"),
-        ("enable h group;", "the event and its siblings; without group the one event"),
-        ("disable h;", "also with group"),
-        ("k = open cpu0 counter exclude_host exclude_user;", "counts what the guest's kernel executes"),
-        ("m = open cpu0 counter exclude_kernel;", "counts user level alone, as the word user does"),
+        ("enable h group;", "enable the event and its siblings; without group only the event"),
+        ("disable h;", "disable the event; with group its siblings, too"),
+        ("k = open cpu0 counter exclude_host exclude_user;", "an event that counts only the guest's kernel"),
+        ("m = open cpu0 counter exclude_kernel;", "an event that counts only user level; the word user does the same"),
         ("n = read h;", "n.count, n.enabled, n.running; EOF in ERROR"),
         ("s = sample h;", "a PMI now: s.entries, s.host, s.guest, s.empty; none if h is not ACTIVE"),
         (
             "e = state h;",
-            "the event's state at this moment; state vm0/0: of the event that stands for the vCPU, or none",
+            "the event's state now; state vm0/0 gives that of the vCPU's event, or none",
         ),
         (
             "branch 8 call user on cpu0;",
             "branches retire; also jmp (usual), jcc, ind_call, return, ind_jmp, far; kernel (usual)",
         ),
-        ("advance 4ms;", "time goes by, multiplex timers fire"),
-        ("mux 1ms;", "the multiplex interval"),
-        ("mediate;", "a VM with a mediated vPMU comes"),
-        ("unmediate;", "it goes"),
-        ("close g;", "the event is gone"),
+        ("advance 4ms;", "let time pass; multiplex timers fire"),
+        ("mux 1ms;", "set the multiplex interval"),
+        ("mediate;", "create a VM with a mediated vPMU"),
+        ("unmediate;", "destroy it"),
+        ("close g;", "close the event"),
     ),
     "vm0/0": (
         ("w = wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;", "ok, or #GP"),
         ("r = rdmsr LBR_FROM[3];", "also LBR_TO, LBR_INFO, LBR_TOS, LBR_SELECT, PERF_CAPABILITIES; #GP if it faults"),
-        ("r = rdmsr 0x680 + r;", "an address that is a number or computed"),
+        ("r = rdmsr 0x680 + r;", "the address may be a number or computed"),
         ("p = rdpmc 0x40000000;", "a counter by its index: bit 30 for fixed ones; #GP if there is none"),
         ("wrmsr LVTPC, LVT_NMI | LVT_MASKED;", "mask the PMI; a run begins unmasked, RESET masks, since v6.6 each PMI"),
-        ("n = pmis;", "how many PMIs the vCPU has taken since the run began; no exit"),
+        ("n = pmis;", "the number of PMIs that the vCPU has taken in this run; no exit"),
         ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
-        ("branch 40;", "branches retire where the vCPU runs"),
-        ("cpuid;", "an exit that touches nothing"),
+        ("branch 40;", "branches retire on the CPU where the vCPU runs"),
+        ("cpuid;", "an exit without further effect"),
         ("c = cpuid 1 ecx;", "the guest's CPUID: bit 15 is PDCM, the rest is not modelled and 0"),
         (
             "c = cpuid 0xa eax;",
@@ -101,7 +104,7 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("c = cpuid 0xa edx;", "bits 4:0 and 12:5: number and width of fixed counters"),
         ("hlt;", "an exit; the guest halts"),
-        ("out 0x80;", "an exit that goes on to user space"),
+        ("out 0x80;", "an exit that user space serves"),
         ("nop;", "no exit"),
     ),
     "user": (
@@ -109,11 +112,11 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("v = get vm0/0 LBR_TOS from t0;", "KVM_GET_MSRS"),
         (
             "n = set vm0/0 { PMC0, 100; PERFEVTSEL0, 0x5300c4; };",
-            "one ioctl with a list; stops at the first rejected: how many",
+            "one ioctl with a list; stops at the first that is rejected, and gives the number done",
         ),
-        ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reading: g.done, g.v0, g.v1 ..."),
-        ("m = migrate vm0/0 to kvm1 with lbr;", "the vCPU goes on at another KVM, with its LBR"),
-        ("migrate vm0/0 to kvm0 without lbr;", "and back, without it"),
+        ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reads: g.done, g.v0, g.v1 ..."),
+        ("m = migrate vm0/0 to kvm1 with lbr;", "move the vCPU to another KVM, with its LBR"),
+        ("migrate vm0/0 to kvm0 without lbr;", "move it back, without its LBR"),
         (
             "c = set_cpuid vm0/0 { pmu = 2; counters = 2; fixed = 0; pdcm = on; model = host; };",
             "KVM_SET_CPUID2 of the whole VM: ok, or EINVAL after the first KVM_RUN on newer kernels",
@@ -128,11 +131,12 @@ STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (
             "if a = #GP \\/ a > 9 { } else if a != 1 { } else { }",
-            "= != < <= > >=, joined by /\\ and \\/, from left to right as far as it takes; = and != also with #GP, ok, "
-            "skipped, #DE or an errno; any other comparison of a register that holds no number is an error",
+            "= != < <= > >=, joined by /\\ and \\/, evaluated from left to right until the result is known; = and != "
+            "also compare with #GP, ok, skipped, #DE or an errno; any other comparison with a register that holds no "
+            "number is an error",
         ),
-        ("repeat turns { a = a + 1; }", "so many times; let turns = 3; at the head, run --let turns=9"),
-        ("for i in 0 .. lbr_depth { a = a ^ i; }", "up to the number before the second"),
+        ("repeat turns { a = a + 1; }", "repeat the block; a number, or a let that run --let turns=9 can change"),
+        ("for i in 0 .. lbr_depth { a = a ^ i; }", "from the first number to the one before the second"),
         ("while a < 2000 { a = a + 1; break; }", "break leaves the innermost loop"),
     ),
 }
