@@ -175,6 +175,24 @@ class FireHostTimer(PerfCommand):
     what: str
 
 
+class LoseLink(PerfCommand):
+    """The link to the KVM of ``session`` is lost. ENOENT: there is no such session."""
+
+    session: str
+
+
+class EndSession(PerfCommand):
+    """The KVM of ``session`` is gone: the threads of its vCPUs exit. ENOENT: there is no such session."""
+
+    session: str
+
+
+class ExitTask(PerfCommand):
+    """A host task exits, and its events go with it. ESRCH: there is no such task."""
+
+    task: str
+
+
 class PerfSnapshot(PerfCommand):
     pass
 
@@ -193,6 +211,9 @@ AnyPerfCommand = (
     | Retire
     | Advance
     | FireHostTimer
+    | LoseLink
+    | EndSession
+    | ExitTask
     | PerfSnapshot
 )
 
@@ -202,12 +223,14 @@ class KvmCommand(msgspec.Struct, tag_field="do", tag=True):
 
 
 class ConfigureKvm(KvmCommand):
-    """Start afresh as session ``kvm`` with these VMs; says Hello and registers every vCPU."""
+    """Start afresh as session ``kvm`` with these VMs; says Hello and registers every vCPU. ``epoch``: which life of
+    this KVM it is, from 1 (R5, R22)."""
 
     kvm: str
     machine: MachineSpec
     design: Design
     vms: list[VmSpec]
+    epoch: int = 1
 
 
 class StepVcpu(KvmCommand):
@@ -296,6 +319,14 @@ class FireKvmTimer(KvmCommand):
     what: str
 
 
+class KvmLoseLink(KvmCommand):
+    """The link to the host is lost."""
+
+
+class KvmMendLink(KvmCommand):
+    """The link to the host is up again: KVM resumes its session. EINVAL: it was not lost."""
+
+
 class VcpuImage(msgspec.Struct):
     """State of a vCPU that user space carries to another host. ``msrs``: the save list of the source's kernel
     (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: no LBR MSRs are in it, and the
@@ -349,6 +380,8 @@ AnyKvmCommand = (
     | LoadVcpu
     | CloseVcpu
     | FireKvmTimer
+    | KvmLoseLink
+    | KvmMendLink
     | KvmSnapshot
 )
 

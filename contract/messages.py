@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 PROTOCOL_VERSION = 2
+UNKNOWN_EPOCH = "unknown epoch"
+"""The reason of a Welcome that refuses a Resume: KVM has to begin a new epoch (R21)."""
 
 
 class LbrImage(msgspec.Struct, array_like=False):
@@ -108,13 +110,15 @@ class Renew(Message):
 
 
 class Welcome(Message):
-    """Answer to Hello. ``accepted`` false: the session is refused for ``reason``. ``credits``: how many
-    messages the sender of this may have lying in its inbox."""
+    """Answer to Hello and Resume. ``accepted`` false: the session is refused for ``reason``. ``credits``: how many
+    messages the sender of this may have lying in its inbox. ``upto``: in the answer to Resume, the last place of KVM's
+    order that the host has taken."""
 
     accepted: bool
     protocol: int = PROTOCOL_VERSION
     reason: str = ""
     credits: int = 0
+    upto: int = 0
 
 
 class EventCreated(Message):

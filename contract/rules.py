@@ -78,4 +78,7 @@ RULES: tuple[Rule, ...] = (
     Rule("R18", _acknowledged),
     Rule("R19", _acknowledged),
     Rule("R20", lambda d: d.other_threads is OtherThreads.REJECTED, (("other-threads", "served"),)),
+    Rule("R21", _always),
+    Rule("R22", _always),
+    Rule("R23", _always),
 )

@@ -136,6 +136,25 @@ class Timer(Record):
     awaited: bool
 
 
+class SessionChange(Record):
+    """An end of a session (``to_host``: KVM's, else the host's) is now ``new`` and was ``old`` before: phases of
+    ``contract.session``. Greeting and opening are not here, the messages that do it are on record."""
+
+    session: str
+    to_host: bool
+    epoch: int
+    old: str
+    new: str
+    why: str
+
+
+class TaskExit(Record):
+    """A host task is no more. ``cpu``: where it ran, -1 if it did not."""
+
+    task: str
+    cpu: int
+
+
 # Silicon -------------------------------------------------------------------------------------------------
 
 
@@ -517,7 +536,8 @@ class Warn(Record):
 
 AnyRecord = (
     Setup | Statement | Outcome | End | Rest
-    | Send | Delivery | Discard | Timer
+    | Send | Delivery | Discard | Timer | SessionChange
+    | TaskExit
     | Switch | Retired | VmEntry | VmEntryRefused | VmExit | GuestMsr | HostMsr | Pmi | Throttle
     | LbrReset | LbrSave | LbrRestore
     | EventOpen | EventFailed | EventChange | EventWaits | EventClose | HostWait | HostWake | HostLbr | SampleTaken

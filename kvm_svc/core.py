@@ -19,6 +19,8 @@ from contract.control import (
     ConfigureKvm,
     Done,
     FireKvmTimer,
+    KvmLoseLink,
+    KvmMendLink,
     KvmSnapshot,
     KvmView,
     LoadVcpu,
@@ -174,13 +176,16 @@ class KvmCore:
         check_design(command.design)
         if not command.kvm:
             raise RefusedError("a KVM service needs a name")
+        if command.epoch < 1:
+            raise RefusedError(f"epoch = {command.epoch}, expected 1 or more")
         for spec in command.vms:
             if not 1 <= spec.vcpus <= VCPUS_LIMIT:
                 raise RefusedError(f"{spec.name}: vcpus = {spec.vcpus}, expected 1 to {VCPUS_LIMIT}")
             check_vm(spec)
         actor_table([], [name for spec in command.vms for name in spec.vcpu_names()])
         repaired = command.design.delivery is Delivery.REPAIRED
-        state = CoreState(KvmState(), Link(Session(command.kvm, is_host=False, repaired=repaired)))
+        session = Session(command.kvm, is_host=False, epoch=command.epoch, repaired=repaired)
+        state = CoreState(KvmState(), Link(session))
         hv = Hypervisor(command.machine, model, command.design, state.kvm, self.effects)
         for spec in command.vms:
             vm = hv.vms[spec.name] = create_vm(hv, spec)
@@ -213,6 +218,14 @@ class KvmCore:
         self.endpoint.fire(command.what)
         return Done()
 
+    def _lose_link(self, command: KvmLoseLink) -> AnyResult:
+        self.endpoint.lose_link()
+        return Done()
+
+    def _mend_link(self, command: KvmMendLink) -> AnyResult:
+        self.endpoint.mend_link(self.protocol)
+        return Done()
+
     def _close(self, command: CloseVcpu) -> AnyResult:
         reset_pmu(self.hv, self._vcpu(command.vcpu), "the vCPU is closed")
         return Done()
@@ -229,5 +242,7 @@ _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     StopLbr: KvmCore._stop,
     CloseVcpu: KvmCore._close,
     FireKvmTimer: KvmCore._fire,
+    KvmLoseLink: KvmCore._lose_link,
+    KvmMendLink: KvmCore._mend_link,
     KvmSnapshot: KvmCore._snapshot,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from contract.canonical import At
 from contract.errors import RefusedError
 from contract.messages import (
+    UNKNOWN_EPOCH,
     AnyMessage,
     Available,
     Envelope,
@@ -22,10 +23,11 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
-from contract.session import RESEND, Session, discard
+from contract.session import RESEND, Input, Phase, Session, discard
 from contract.trace import Timer
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.counters import overflow
+from kvm_svc.hypervisor.host_lost import forget_host
 from kvm_svc.hypervisor.lbr import renew_leases
 from kvm_svc.hypervisor.state import Hypervisor
 
@@ -34,49 +36,52 @@ RENEW = "renew"
 
 @dataclass(slots=True)
 class Link:
-    """``renew_at``: when the timer that prolongs leases runs out, nanoseconds; 0: it does not run. ``refused``: why the
-    host refuses the session, "" if it does not."""
-
     session: Session
     renew_at: int = 0
+    """When the timer that prolongs leases runs out, nanoseconds; 0: it does not run."""
     refused: str = ""
+    """Why the host refuses the session, "" if it does not."""
+    resuming: bool = False
+    """Resume is out, its answer has not come."""
 
     def clone(self) -> Link:
-        return Link(self.session.clone(), self.renew_at, self.refused)
+        return Link(self.session.clone(), self.renew_at, self.refused, self.resuming)
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.session.key(), At(self.renew_at), self.refused
+        return self.session.key(), At(self.renew_at), self.refused, self.resuming
 
 
 class Endpoint:
-    """``state`` is all that is remembered, of which ``session`` is a part. ``outbox``: the messages of the step under
-    way."""
+    """``state`` is all that is remembered. ``outbox``: the messages of the step under way."""
 
-    __slots__ = ("effects", "hv", "outbox", "session", "state")
+    __slots__ = ("effects", "hv", "outbox", "state")
 
     def __init__(self, hv: Hypervisor, state: Link) -> None:
         self.hv = hv
         self.effects = hv.effects
         self.state = state
-        self.session = state.session
         self.outbox: list[Envelope] = []
 
     @property
     def refused(self) -> str:
         return self.state.refused
 
+    @property
+    def session(self) -> Session:
+        return self.state.session
+
     def begin(self, protocol: int) -> None:
         """Hello, then every vCPU's thread (R1)."""
+        self.session.move(Input.GREET, self.effects)
         self._send(Hello(self.session.name, protocol))
         for vcpu in self.hv.vcpus:
             self._send(RegisterVcpu(vcpu, vcpu))
 
     def take(self, envelope: Envelope) -> None:
-        body = self.session.accept(envelope, self.effects)
+        body, freed = self.session.accept(envelope, self.effects)
+        self.outbox += freed
         if isinstance(body, Welcome):
-            self.state.refused = "" if body.accepted else body.reason
-            if self.state.refused:
-                self.session.forget(self.effects)
+            self._welcome(body)
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
@@ -85,6 +90,37 @@ class Endpoint:
                 handler(self.hv, body)
         self.flush()
         self.outbox += self.session.acknowledge(self.effects)
+
+    def _welcome(self, answer: Welcome) -> None:
+        """The answer to Hello or Resume. A host that does not know the epoch has lost all that belonged to it: KVM
+        begins a new one (R21)."""
+        resuming, self.state.resuming = self.state.resuming, False
+        if answer.accepted:
+            self.state.refused = ""
+            self.session.move(Input.WELCOMED, self.effects)
+            if resuming:
+                self.outbox += self.session.resume(answer.upto, self.effects)
+        elif resuming and answer.reason == UNKNOWN_EPOCH:
+            old = self.session
+            old.end(answer.reason, self.effects)
+            forget_host(self.hv, f"the host does not know epoch {old.epoch}")
+            self.state.session = Session(old.name, is_host=False, epoch=old.epoch + 1, repaired=old.repaired)
+            self.begin(answer.protocol)
+        else:
+            self.state.refused = answer.reason
+            self.session.refuse(self.effects)
+
+    def lose_link(self) -> None:
+        """The link to the host is lost (R21). vCPU threads that wait for an answer go on waiting."""
+        self.state.resuming = False
+        self.session.lose("the link is lost", self.effects)
+
+    def mend_link(self, protocol: int) -> None:
+        """It is up again. Raises RefusedError where it was not lost."""
+        if self.session.phase is not Phase.LOST:
+            raise RefusedError(f"the session is {self.session.phase}, its link was not lost", "EINVAL")
+        self.state.resuming = True
+        self.outbox += self.session.greet_again(protocol, self.effects)
 
     def flush(self) -> None:
         """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
@@ -107,7 +143,7 @@ class Endpoint:
             raise RefusedError(f"there is no timer {what!r}", "ENOENT")
 
     def _send(self, body: AnyMessage) -> None:
-        self.outbox.append(self.session.wrap(body, self.effects))
+        self.outbox += self.session.wrap(body, self.effects)
 
 
 _HANDLERS: dict[type, Callable[[Hypervisor, Any], None]] = {

@@ -24,8 +24,11 @@ from contract.control import (
     Disable,
     Done,
     Enable,
+    EndSession,
     EventView,
+    ExitTask,
     FireHostTimer,
+    LoseLink,
     Mediate,
     Open,
     PerfSnapshot,
@@ -44,7 +47,7 @@ from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
-from contract.trace import EventFailed, Recorder, Switch
+from contract.trace import EventFailed, Recorder, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
 from perfcore_svc.endpoint import Endpoint, Sessions
 from perfcore_svc.machine.cpu import Cpu, Silicon
@@ -166,6 +169,8 @@ class HostCore:
         with self._step():
             envelope = self.inbox.decide(fate, session, n, self.effects)
             if envelope is not None:
+                if self.endpoint.begins_anew(envelope):
+                    self._end(envelope.session, f"epoch {envelope.epoch} begins")
                 self.endpoint.take(envelope)
 
     def settle(self) -> None:
@@ -367,6 +372,37 @@ class HostCore:
         self.endpoint.fire(command.session, command.what)
         return Done()
 
+    def _lose_link(self, command: LoseLink) -> AnyResult:
+        self.endpoint.lose_link(command.session)
+        return Done()
+
+    def _end_session(self, command: EndSession) -> AnyResult:
+        self._end(command.session, "the KVM is gone")
+        return Done()
+
+    def _end(self, session: str, why: str) -> None:
+        """A KVM is gone, or has begun anew (R22): its threads exit, and its events with them."""
+        for task in self.endpoint.threads_of(session):
+            self._exit(task)
+        self.endpoint.sessions[session].end(why, self.effects)
+
+    def _exit_task(self, command: ExitTask) -> AnyResult:
+        if not command.task:
+            raise RefusedError("the idle task does not exit", "ESRCH")
+        self._exit(self._task(command.task))
+        return Done()
+
+    def _exit(self, task: str) -> None:
+        """``do_exit``: the task leaves its CPU, a vCPU's thread leaves guest mode first, and its events go."""
+        cpu = self.perf.kernel.cpu_running(task)
+        if cpu >= 0:
+            self._switch(self.machine.cpus[cpu], "")
+        self.effects.add(TaskExit(task, cpu))
+        self.endpoint.drop_thread(task)
+        for event in [event for event in self.perf.events.values() if event.task == task]:
+            self.perf.close(event)
+            self.endpoint.revocations.closed(event)
+
     def _snapshot(self, command: PerfSnapshot) -> AnyResult:
         events = self.perf.events.values()
         return PerfView(
@@ -390,5 +426,8 @@ _HANDLERS: dict[type, Callable[[HostCore, Any], AnyResult]] = {
     Retire: HostCore._retire,
     Advance: HostCore._advance,
     FireHostTimer: HostCore._fire,
+    LoseLink: HostCore._lose_link,
+    EndSession: HostCore._end_session,
+    ExitTask: HostCore._exit_task,
     PerfSnapshot: HostCore._snapshot,
 }

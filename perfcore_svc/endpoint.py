@@ -15,6 +15,7 @@ from contract.design import Delivery, Notifier, Recovery, Save
 from contract.errors import RefusedError
 from contract.inbox import CAPACITY
 from contract.messages import (
+    UNKNOWN_EPOCH,
     Ack,
     AnyMessage,
     Available,
@@ -31,13 +32,14 @@ from contract.messages import (
     RegisterVcpu,
     ReleaseEvent,
     Renew,
+    Resume,
     ResumeCounter,
     Revoke,
     SchedIn,
     SchedOut,
     Welcome,
 )
-from contract.session import RESEND, Session, discard
+from contract.session import RESEND, Input, Phase, Session, discard
 from contract.spec import LEASE_NS
 from contract.trace import EventFailed
 from perfcore_svc.perf import sched
@@ -48,37 +50,36 @@ from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.what_if import would_go_on
 from perfcore_svc.revocation import LEASE, Revocations, Waits
 
+_NOT_ACCEPTED = (Phase.CLOSED, Phase.REFUSED, Phase.ENDED)
+
 
 @dataclass(slots=True)
 class Sessions:
-    """``sessions`` by the name of the KVM, of which the host has ``accepted`` some. ``vcpus``: vCPU to session, those
-    that are registered. ``grants``: the number of the newest grant."""
+    """``sessions`` by the name of the KVM. ``vcpus``: vCPU to session, those that are registered. ``grants``: the
+    number of the newest grant."""
 
     sessions: dict[str, Session] = field(default_factory=dict)
-    accepted: set[str] = field(default_factory=set)
     vcpus: dict[str, str] = field(default_factory=dict)
     grants: int = 0
 
     def clone(self) -> Sessions:
         sessions = {name: session.clone() for name, session in self.sessions.items()}
-        return Sessions(sessions, self.accepted.copy(), self.vcpus.copy(), self.grants)
+        return Sessions(sessions, self.vcpus.copy(), self.grants)
 
     def key(self) -> tuple[Hashable, ...]:
         """Without the newest grant: the next is above all others."""
         sessions = sorted(self.sessions.items())
         return (
             tuple([(name, session.key()) for name, session in sessions]),
-            frozenset(self.accepted),
             tuple(sorted(self.vcpus.items())),
         )
 
 
 class Endpoint:
-    """``state`` is all that is remembered, of which ``sessions``, ``accepted`` and ``vcpus`` are parts. ``outbox``: the
-    messages of the step under way."""
+    """``state`` is all that is remembered, of which ``sessions`` and ``vcpus`` are parts. ``outbox``: the messages of
+    the step under way."""
 
     __slots__ = (
-        "accepted",
         "design",
         "effects",
         "machine",
@@ -100,22 +101,26 @@ class Endpoint:
         self.protocol = protocol
         self.threads = threads
         self.state = state
-        self.sessions, self.accepted, self.vcpus = state.sessions, state.accepted, state.vcpus
+        self.sessions, self.vcpus = state.sessions, state.vcpus
         self.outbox: list[Envelope] = []
         self.revocations = Revocations(perf, state.vcpus, waits)
 
     # Messages from KVM -----------------------------------------------------------------------------------
 
     def take(self, envelope: Envelope) -> None:
-        name = envelope.session
-        if name not in self.accepted and not isinstance(envelope.body, Hello | Received):
+        session = self._session(envelope)
+        if session.phase is Phase.ENDED:
+            discard(envelope, self.effects, "R22", f"epoch {session.epoch} is over")
+            return
+        if session.phase in _NOT_ACCEPTED and not isinstance(envelope.body, Hello | Resume | Received):
             discard(envelope, self.effects, "R1", "no accepted Hello yet")
             return
-        repaired = self.design.delivery is Delivery.REPAIRED
-        session = self.sessions.setdefault(name, Session(name, is_host=True, repaired=repaired))
-        body = session.accept(envelope, self.effects)
-        if isinstance(body, Hello) and name not in self.accepted:
+        body, freed = session.accept(envelope, self.effects)
+        self.outbox += freed
+        if isinstance(body, Hello) and session.phase in _NOT_ACCEPTED:
             self._welcome(session, body)
+        elif isinstance(body, Resume):
+            self._resume(session, body)
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
@@ -125,13 +130,66 @@ class Endpoint:
         self.notify()
         self.outbox += session.acknowledge(self.effects)
 
+    def begins_anew(self, envelope: Envelope) -> bool:
+        """Whether a message is a greeting of a higher epoch: the KVM of the epoch before is gone (R22)."""
+        session = self.sessions.get(envelope.session)
+        return session is not None and isinstance(envelope.body, Hello) and envelope.epoch > session.epoch
+
+    def _session(self, envelope: Envelope) -> Session:
+        """The session of a message. A greeting can begin a new one where there was none, or where it has ended."""
+        name, session = envelope.session, self.sessions.get(envelope.session)
+        ended = session is not None and session.phase is Phase.ENDED and self.begins_anew(envelope)
+        if session is None or ended:
+            repaired = self.design.delivery is Delivery.REPAIRED
+            epoch = envelope.epoch if isinstance(envelope.body, Hello) else 1
+            session = self.sessions[name] = Session(name, is_host=True, epoch=epoch, repaired=repaired)
+        return session
+
     def _welcome(self, session: Session, hello: Hello) -> None:
         reason = ""
         if hello.protocol == self.protocol:
-            self.accepted.add(session.name)
+            session.move(Input.GREETED, self.effects)
         else:
             reason = f"protocol {hello.protocol}, this host speaks {self.protocol}"
         self._send(session.name, Welcome(not reason, self.protocol, reason, CAPACITY))
+        if reason:
+            session.move(Input.REFUSE, self.effects)
+
+    def _resume(self, session: Session, resume: Resume) -> None:
+        """KVM is back on a link that was lost (R21). A session of which the host knows nothing is refused: KVM begins a
+        new epoch."""
+        known = session.phase not in _NOT_ACCEPTED and resume.protocol == self.protocol
+        reason = "" if known else UNKNOWN_EPOCH
+        if known:
+            session.move(Input.GREETED, self.effects)
+        upto = session.incoming.expected - 1
+        self.outbox += session.answer(Welcome(known, self.protocol, reason, CAPACITY, upto), self.effects)
+        if known:
+            self.outbox += session.resume(resume.last_seq, self.effects)
+
+    def lose_link(self, name: str) -> None:
+        """The link to a KVM is lost: what the host knows of the session stays (R21). Raises RefusedError."""
+        session = self.sessions.get(name)
+        if session is None or session.phase in _NOT_ACCEPTED:
+            raise RefusedError(f"there is no session {name!r}", "ENOENT")
+        session.lose("the link is lost", self.effects)
+
+    def threads_of(self, name: str) -> list[str]:
+        """The registered threads of a session. Raises RefusedError where there is none of that name."""
+        if name not in self.sessions:
+            raise RefusedError(f"there is no session {name!r}", "ENOENT")
+        return [task for task, owner in self.vcpus.items() if owner == name]
+
+    def drop_thread(self, task: str) -> None:
+        """The thread of a vCPU is no more: the events that stand for the vCPU go, and its registration (R23)."""
+        session = self.vcpus.get(task)
+        if session is None:
+            return
+        for event in [e for e in self.perf.events.values() if task in (e.guest, e.counts_for)]:
+            ending = event.ending
+            self.perf.close(event)
+            self.revocations.give_up(session, ending)
+        del self.vcpus[task]
 
     def _register(self, envelope: Envelope, body: RegisterVcpu) -> None:
         owner = self.vcpus.get(body.task, envelope.session)
@@ -243,7 +301,7 @@ class Endpoint:
     # News for KVM ----------------------------------------------------------------------------------------
 
     def _send(self, session: str, body: AnyMessage) -> None:
-        self.outbox.append(self.sessions[session].wrap(body, self.effects))
+        self.outbox += self.sessions[session].wrap(body, self.effects)
 
     def tell_overflows(self) -> None:
         """``kvm_perf_overflow``, called in the PMI."""

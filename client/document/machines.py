@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.session import phases
 from kvm_svc.hypervisor import claim
 from perfcore_svc.perf import event
 
@@ -44,6 +45,7 @@ def _id(state: str) -> str:
 
 def machines() -> list[StateMachine]:
     events = [Arrow(old.name, new.name, by) for (old, new), by in event.TRANSITIONS.items()]
+    sessions = [Arrow(str(old), str(new), str(given)) for (old, given), new in phases.TRANSITIONS.items()]
     claims = [Arrow(str(old), str(new), str(given)) for (old, given), new in claim.TRANSITIONS.items()]
     return [
         StateMachine(
@@ -58,5 +60,11 @@ def machines() -> list[StateMachine]:
             "A guest's claim to the LBR as KVM sees it. Not every design uses every state.",
             str(claim.Phase.NONE),
             claims,
+        ),
+        StateMachine(
+            "session",
+            "A contract session, at either of its ends. A lost link ends nothing: KVM resumes the epoch.",
+            str(phases.Phase.CLOSED),
+            sessions,
         ),
     ]

@@ -34,7 +34,7 @@ class Describer:
                 return f"not finished: {left}" if left else "all threads finished"
             case t.Rest():
                 return f"host: {self._host(record)}; kvm: {self._kvm(record.kvm)}"
-            case t.Send() | t.Delivery() | t.Discard() | t.Timer():
+            case t.Send() | t.Delivery() | t.Discard() | t.Timer() | t.SessionChange():
                 return self._message(record)
             case t.UserExit() | t.UserReturn():
                 return self._kvm_record(record)
@@ -101,7 +101,7 @@ class Describer:
 
     # Records by source -----------------------------------------------------------------------------------
 
-    def _message(self, r: t.Send | t.Delivery | t.Discard | t.Timer) -> str:
+    def _message(self, r: t.Send | t.Delivery | t.Discard | t.Timer | t.SessionChange) -> str:
         way = f"{r.session}>host" if r.to_host else f"host>{r.session}"
         match r:
             case t.Send(body=body):
@@ -112,11 +112,16 @@ class Describer:
                 return f"{way} #{r.n} {r.message}: {_FATES[r.how]}"
             case t.Timer():
                 return f"{way} timer {r.what} {f'runs out at {duration_text(r.due)}' if r.due >= 0 else 'off'}"
+            case t.SessionChange():
+                end = r.session if r.to_host else "host"
+                return f"session {r.session}, epoch {r.epoch}, at {end}: {r.old} -> {r.new}, {r.why}"
             case t.Discard():
                 return f"{way} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
 
     def _silicon_record(self, r: t.AnyRecord) -> str:
         match r:
+            case t.TaskExit():
+                return f"{r.task} exits"
             case t.Switch():
                 return f"switch {r.prev or 'idle'} -> {r.next or 'idle'}"
             case t.Retired():

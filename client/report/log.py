@@ -15,7 +15,7 @@ from contract.errors import InputError
 
 _SOURCES: dict[str, tuple[type, ...]] = {
     "driver": (t.Setup, t.Statement, t.Outcome, t.End, t.Rest),
-    "wire": (t.Send, t.Delivery, t.Discard, t.Timer),
+    "wire": (t.Send, t.Delivery, t.Discard, t.Timer, t.SessionChange),
     "perf": (
         t.EventOpen,
         t.EventFailed,

@@ -81,7 +81,7 @@ def test_what_is_not_acknowledged_is_sent_again_in_its_place() -> None:
     end.do(RESEND)
 
     assert end.sent() == BEGINNING
-    assert end.timers() == [RESEND_AFTER, 2 * RESEND_AFTER]
+    assert end.timers() == [RESEND_AFTER, 3 * RESEND_AFTER]
 
 
 def test_what_is_sent_again_has_a_new_number() -> None:

@@ -14,9 +14,9 @@ from contract.messages import (
     Received,
     RegisterVcpu,
 )
-from contract.session import Session
 from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import Host, make_host
+from tests.sessions import End
 
 
 class Kvm:
@@ -24,14 +24,14 @@ class Kvm:
 
     def __init__(self, host: Host, name: str = "k", vcpus: tuple[str, ...] = ("v",)) -> None:
         self.host, self.name = host, name
-        self.session = Session(name, is_host=False, repaired=host.design.delivery is Delivery.REPAIRED)
+        self.session = End(name, is_host=False, repaired=host.design.delivery is Delivery.REPAIRED)
         self.tell(Hello(name))
         for vcpu in vcpus:
             self.tell(RegisterVcpu(vcpu, vcpu))
         self.told()
 
     def tell(self, body: AnyMessage) -> None:
-        envelope = self.session.wrap(body, self.host.effects)
+        envelope = self.session.one(body, self.host.effects)
         self.host.inbox.put(envelope)
         self.host.decide(Fate.TAKE, self.name, envelope.seq)
 

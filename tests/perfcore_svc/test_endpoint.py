@@ -23,11 +23,11 @@ from contract.messages import (
     ResumeCounter,
     Welcome,
 )
-from contract.session import Session
 from contract.trace import Discard, EventFailed
 from tests.designs import DESIGNS, V8
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
+from tests.sessions import End
 
 
 def discards(host: Host) -> list[tuple[str, str]]:
@@ -39,8 +39,8 @@ def discards(host: Host) -> list[tuple[str, str]]:
 
 def test_hello_is_welcomed_with_credits() -> None:
     host = make_host()
-    session = Session("k", is_host=False)
-    host.inbox.put(session.wrap(Hello("k"), host.effects))
+    session = End("k", is_host=False)
+    host.inbox.put(session.one(Hello("k"), host.effects))
     host.decide(Fate.TAKE, "k", 1)
     (envelope,) = host.drain()
     assert envelope.body == Welcome(True, PROTOCOL_VERSION, "", CAPACITY)
@@ -50,10 +50,10 @@ def test_hello_is_welcomed_with_credits() -> None:
 
 def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
     host = make_host()
-    session = Session("k", is_host=False)
+    session = End("k", is_host=False)
     bodies: list[AnyMessage] = [Hello("k", PROTOCOL_VERSION + 1), RegisterVcpu("v", "v")]
     for n, body in enumerate(bodies, start=1):
-        host.inbox.put(session.wrap(body, host.effects))
+        host.inbox.put(session.one(body, host.effects))
         host.decide(Fate.TAKE, "k", n)
     (welcome,) = [e.body for e in host.drain()]
     assert isinstance(welcome, Welcome)
@@ -64,8 +64,8 @@ def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
 
 def test_vcpus_cannot_be_registered_before_hello() -> None:
     host = make_host(running="v")
-    session = Session("k", is_host=False)
-    host.inbox.put(session.wrap(RegisterVcpu("v", "v"), host.effects))
+    session = End("k", is_host=False)
+    host.inbox.put(session.one(RegisterVcpu("v", "v"), host.effects))
     host.decide(Fate.TAKE, "k", 1)
     host.run("")
     assert discards(host) == [("RegisterVcpu", "R1")]
@@ -83,7 +83,7 @@ def test_a_second_hello_begins_nothing() -> None:
 def test_a_dropped_message_has_no_effect() -> None:
     host = make_host(running="v")
     kvm = Kvm(host)
-    envelope = kvm.session.wrap(CreateEvent("v", 1), host.effects)
+    envelope = kvm.session.one(CreateEvent("v", 1), host.effects)
     host.inbox.put(envelope)
     host.decide(Fate.DROP, "k", envelope.seq)
     assert host.states() == {}

@@ -10,22 +10,22 @@ from contract.design import Design
 from contract.inbox import Fate
 from contract.machine import Branch, Controls, Enter
 from contract.messages import CreateEvent, Hello, RegisterVcpu
-from contract.session import Session
 from contract.trace import canonical
 from tests.designs import MERGED, REVOKE_GP, V8
 from tests.perfcore_svc.hosts import Host, make_host, picture
+from tests.sessions import End
 
 
 def begin(host: Host) -> None:
-    kvm = Session("k", is_host=False)
+    kvm = End("k", is_host=False)
     for body in (Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1)):
-        envelope = kvm.wrap(body, host.effects)
+        envelope = kvm.one(body, host.effects)
         host.inbox.put(envelope)
         host.decide(Fate.TAKE, "k", envelope.seq)
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
     host.open("F", "any")
     host.request(Enter("v", 0, Controls(1, True), [Branch(3)]))
-    host.inbox.put(kvm.wrap(CreateEvent("w", 2), host.effects))
+    host.inbox.put(kvm.one(CreateEvent("w", 2), host.effects))
 
 
 def go_on(host: Host) -> list[object]:

@@ -18,11 +18,12 @@ from contract.messages import (
     SchedIn,
     Welcome,
 )
-from contract.session import RESEND, RESEND_AFTER, Session
+from contract.session import RESEND, RESEND_AFTER
 from contract.trace import Discard, Timer
 from tests.designs import FENCED
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import revocable
+from tests.sessions import End
 
 
 class Line:
@@ -30,10 +31,10 @@ class Line:
 
     def __init__(self) -> None:
         self.host: Host = make_host(design=FENCED, running="v")
-        self.kvm = Session("k", is_host=False, repaired=True)
+        self.kvm = End("k", is_host=False, repaired=True)
 
     def wrap(self, *bodies: AnyMessage) -> list[Envelope]:
-        return [self.kvm.wrap(body, self.host.effects) for body in bodies]
+        return [self.kvm.one(body, self.host.effects) for body in bodies]
 
     def give(self, *envelopes: Envelope) -> None:
         for envelope in envelopes:
@@ -42,7 +43,7 @@ class Line:
 
     def told(self) -> list[AnyMessage]:
         """What has come, taken and acknowledged."""
-        taken = [self.kvm.accept(envelope, self.host.effects) for envelope in self.host.drain()]
+        taken = [self.kvm.taken(envelope, self.host.effects) for envelope in self.host.drain()]
         self.give(*self.kvm.acknowledge(self.host.effects))
         return [body for body in taken if body is not None]
 
@@ -125,11 +126,11 @@ def test_there_is_no_timer_without_a_session() -> None:
 def test_a_refused_session_can_acknowledge_its_refusal() -> None:
     """Else the host sends the Welcome again for ever."""
     host = make_host(design=FENCED)
-    kvm = Session("k", is_host=False, repaired=True)
-    for envelope in (kvm.wrap(Hello("k", 99), host.effects), Envelope("k", True, 1, 2, Received(1))):
+    kvm = End("k", is_host=False, repaired=True)
+    for envelope in (kvm.one(Hello("k", 99), host.effects), Envelope("k", True, 1, 2, Received(1))):
         host.inbox.put(envelope)
         host.decide(Fate.TAKE, "k", envelope.seq)
-    assert host.endpoint.sessions["k"].unacknowledged == []
+    assert not host.endpoint.sessions["k"].outgoing.unacknowledged
 
 
 def test_a_stream_that_is_not_repaired_has_no_timer_that_could_fire() -> None:

@@ -12,8 +12,8 @@ from kvm_svc.hypervisor.claim import Claim
 from perfcore_svc.perf import event
 from perfcore_svc.perf.event import State
 
-EVENT, CLAIM = machines()
-both = pytest.mark.parametrize("machine", [EVENT, CLAIM], ids=lambda m: m.name)
+EVENT, CLAIM, SESSION = machines()
+both = pytest.mark.parametrize("machine", [EVENT, CLAIM, SESSION], ids=lambda m: m.name)
 
 TWICE = StateMachine(
     "x",

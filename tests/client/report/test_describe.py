@@ -12,7 +12,19 @@ from client.report.describe import Describer
 from client.report.log import source_of
 from client.run.inputs import Inputs
 from client.run.run import run
-from contract.trace import AnyRecord, Delivery, Discard, EventFailed, EventWaits, Send, Setup, Throttle, Timer
+from contract.trace import (
+    AnyRecord,
+    Delivery,
+    Discard,
+    EventFailed,
+    EventWaits,
+    Send,
+    SessionChange,
+    Setup,
+    TaskExit,
+    Throttle,
+    Timer,
+)
 from tests.designs import DESIGNS
 
 SHOWN: dict[tuple[str, str], list[str]] = {
@@ -173,6 +185,11 @@ RARE: list[tuple[AnyRecord, str]] = [
     (EventWaits(1, "h0", ""), "h0 may be put on again"),
     (Throttle(1, "h0", 0, on=True), "h0 throttled"),
     (Throttle(1, "h0", 0, on=False), "h0 may overflow again"),
+    (
+        SessionChange("kvm0", False, 1, "open", "lost", "the link is lost"),
+        "session kvm0, epoch 1, at host: open -> lost, the link is lost",
+    ),
+    (TaskExit("t0", 0), "t0 exits"),
     (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),
 ]
 
@@ -191,10 +208,10 @@ def test_who_said_it() -> None:
     for record in records:
         kinds.setdefault(source_of(record), set()).add(type(record))
     assert kinds.keys() == {"driver", "wire", "perf", "kvm", "silicon"}
-    assert kinds["wire"] == {Send, Delivery, Discard, Timer}
+    assert kinds["wire"] == {Send, Delivery, Discard, SessionChange, Timer}
     assert {kind.__name__ for kind in kinds["silicon"]} == {
         "Switch", "Retired", "VmEntry", "VmEntryRefused", "VmExit", "GuestMsr", "HostMsr", "Pmi", "Throttle",
-        "LbrSave", "LbrRestore",
+        "LbrSave", "LbrRestore", "TaskExit",
     }  # fmt: skip
 
 

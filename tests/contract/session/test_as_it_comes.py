@@ -22,7 +22,6 @@ from contract.messages import (
     SchedIn,
     Welcome,
 )
-from contract.session import Session
 from contract.trace import Delivery, Discard, Recorder, Send
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.lbr import ask_for_event
@@ -30,13 +29,14 @@ from perfcore_svc.core import HostCore
 from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import make_host
 from tests.perfcore_svc.kvm import revocable
+from tests.sessions import End
 
 BODY = RegisterVcpu("v", "v")
 ANOTHER = PROTOCOL_VERSION + 1
 
 
-def pair() -> tuple[Session, Session, Effects]:
-    return Session("k", is_host=False), Session("k", is_host=True), Effects(Clock())
+def pair() -> tuple[End, End, Effects]:
+    return End("k", is_host=False), End("k", is_host=True), Effects(Clock())
 
 
 def discards(log: Recorder | Effects) -> list[tuple[int, str]]:
@@ -45,9 +45,9 @@ def discards(log: Recorder | Effects) -> list[tuple[int, str]]:
 
 def host_takes(core: HostCore, *bodies: Hello | RegisterVcpu | CreateEvent) -> list[Envelope]:
     """One session sends all of these, the host takes each; its answers."""
-    kvm = Session("k", is_host=False)
+    kvm = End("k", is_host=False)
     for body in bodies:
-        envelope = kvm.wrap(body, core.effects)
+        envelope = kvm.one(body, core.effects)
         core.inbox.put(envelope)
         core.decide(Fate.TAKE, "k", envelope.seq)
     return core.drain()
@@ -74,8 +74,8 @@ def test_R1_protocol_versions_must_be_equal() -> None:
 
 def test_R2_each_direction_counts_from_1() -> None:
     kvm, host, log = pair()
-    up = [kvm.wrap(BODY, log) for _ in range(3)]
-    down = [host.wrap(Welcome(True), log) for _ in range(2)]
+    up = [kvm.one(BODY, log) for _ in range(3)]
+    down = [host.one(Welcome(True), log) for _ in range(2)]
     assert [(e.to_host, e.seq) for e in up + down] == [(True, 1), (True, 2), (True, 3), (False, 1), (False, 2)]
     assert [(r.to_host, r.n) for r in log.records if isinstance(r, Send)] == [(e.to_host, e.seq) for e in up + down]
 
@@ -83,7 +83,7 @@ def test_R2_each_direction_counts_from_1() -> None:
 def test_R2_a_message_is_an_effect_of_its_time() -> None:
     kvm, _, log = pair()
     log.clock.now = 7
-    envelope = kvm.wrap(BODY, log)
+    envelope = kvm.one(BODY, log)
     (record,) = log.records
     assert isinstance(record, Send)
     assert (record.n, record.body, record.time) == (envelope.seq, BODY, 7)
@@ -98,14 +98,14 @@ def test_R2_goes_on_counting_after_a_refused_hello() -> None:
 
 def test_R3_a_doubled_message_is_discarded() -> None:
     kvm, host, log = pair()
-    envelope = kvm.wrap(BODY, log)
-    assert [host.accept(envelope, log), host.accept(envelope, log)] == [BODY, None]
+    envelope = kvm.one(BODY, log)
+    assert [host.taken(envelope, log), host.taken(envelope, log)] == [BODY, None]
     assert discards(log) == [(1, "R3")]
 
 
 def test_R3_a_doubled_hello_is_answered_once() -> None:
     core = make_host()
-    core.inbox.put(Session("k", is_host=False).wrap(Hello("k"), core.effects))
+    core.inbox.put(End("k", is_host=False).one(Hello("k"), core.effects))
     core.decide(Fate.DOUBLE, "k", 1)
     core.decide(Fate.TAKE, "k", 1)
     assert [type(e.body) for e in core.drain()] == [Welcome]
@@ -114,8 +114,8 @@ def test_R3_a_doubled_hello_is_answered_once() -> None:
 
 def test_R4_gaps_and_overtaken_numbers_are_taken_as_they_come() -> None:
     kvm, host, log = pair()
-    sent = [kvm.wrap(RegisterVcpu(str(i), "v"), log) for i in range(4)]
-    assert [host.accept(sent[i], log) for i in (3, 0, 2)] == [sent[3].body, sent[0].body, sent[2].body]
+    sent = [kvm.one(RegisterVcpu(str(i), "v"), log) for i in range(4)]
+    assert [host.taken(sent[i], log) for i in (3, 0, 2)] == [sent[3].body, sent[0].body, sent[2].body]
     assert discards(log) == []
 
 
@@ -123,15 +123,15 @@ def test_R4_gaps_and_overtaken_numbers_are_taken_as_they_come() -> None:
 def test_R5_another_epoch_is_discarded(own: int, other: int) -> None:
     """A message of the session before, and one of a session that this end has not begun."""
     _, _, log = pair()
-    host = Session("k", is_host=True, epoch=own)
-    assert host.accept(Session("k", is_host=False, epoch=other).wrap(BODY, log), log) is None
+    host = End("k", is_host=True, epoch=own)
+    assert host.taken(End("k", is_host=False, epoch=other).one(BODY, log), log) is None
     assert discards(log) == [(1, "R5")]
-    assert host.newest == 0
+    assert host.incoming.newest == 0
 
 
 def test_R5_a_hello_of_a_later_epoch_is_either_answered_or_discarded() -> None:
     core = make_host()
-    core.inbox.put(Session("k", is_host=False, epoch=2).wrap(Hello("k"), core.effects))
+    core.inbox.put(End("k", is_host=False, epoch=2).one(Hello("k"), core.effects))
     core.decide(Fate.TAKE, "k", 1)
     assert bool(core.drain()) != bool(discards(core.log))
 
@@ -163,9 +163,9 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
         next(core.command(command))
     vcpu = core.hv.vcpus["vm/0"]
     ask_for_event(core.hv, vcpu)
-    host = Session("k", is_host=True)
+    host = End("k", is_host=True)
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
-        core.endpoint.take(host.wrap(body, core.effects))
+        core.endpoint.take(host.one(body, core.effects))
         assert (vcpu.claim.grant, vcpu.claim.newest) == (5, 5)
 
 
@@ -173,9 +173,9 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
 
 
 def filled(count: int = 3) -> tuple[Inbox, Effects]:
-    inbox, log, kvm = Inbox(), Effects(Clock()), Session("k", is_host=False)
+    inbox, log, kvm = Inbox(), Effects(Clock()), End("k", is_host=False)
     for _ in range(count):
-        inbox.put(kvm.wrap(BODY, log))
+        inbox.put(kvm.one(BODY, log))
     log.records.clear()
     return inbox, log
 
@@ -233,7 +233,7 @@ def test_refusals_change_nothing(fate: Fate, session: str, n: int, errno: str) -
 
 def test_sessions_do_not_wait_for_each_other() -> None:
     inbox, log = filled()
-    inbox.put(Session("other", is_host=False).wrap(BODY, log))
+    inbox.put(End("other", is_host=False).one(BODY, log))
     taken = inbox.decide(Fate.TAKE, "other", 1, log)
     assert taken is not None
     assert taken.session == "other"
@@ -243,6 +243,6 @@ def test_sessions_do_not_wait_for_each_other() -> None:
 def test_a_session_that_sends_beyond_its_credits_breaks_the_contract() -> None:
     inbox, log = filled(CAPACITY)
     with pytest.raises(PeerContractError, match="k has more than 1024"):
-        inbox.put(Session("k", is_host=False).wrap(BODY, log))
+        inbox.put(End("k", is_host=False).one(BODY, log))
     assert len(inbox.queues["k"]) == CAPACITY
-    inbox.put(Session("other", is_host=False).wrap(BODY, log))
+    inbox.put(End("other", is_host=False).one(BODY, log))

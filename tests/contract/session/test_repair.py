@@ -10,24 +10,25 @@ from hypothesis import strategies as st
 
 from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
-from contract.session import RESEND, RESEND_AFTER, Session
+from contract.session import RESEND, RESEND_AFTER, RESEND_LIMIT
 from contract.trace import Discard, Send, Timer
+from tests.sessions import End
 
 
 def body(n: int) -> RegisterVcpu:
     return RegisterVcpu(str(n), "v")
 
 
-def pair(*, repaired: bool = True) -> tuple[Session, Session, Effects]:
+def pair(*, repaired: bool = True) -> tuple[End, End, Effects]:
     return (
-        Session("k", is_host=False, repaired=repaired),
-        Session("k", is_host=True, repaired=repaired),
+        End("k", is_host=False, repaired=repaired),
+        End("k", is_host=True, repaired=repaired),
         Effects(Clock()),
     )
 
 
-def sent(session: Session, log: Effects, count: int = 3) -> list[Envelope]:
-    return [session.wrap(body(n), log) for n in range(1, count + 1)]
+def sent(session: End, log: Effects, count: int = 3) -> list[Envelope]:
+    return [session.one(body(n), log) for n in range(1, count + 1)]
 
 
 def discards(log: Effects) -> list[tuple[int, str]]:
@@ -43,7 +44,7 @@ def received(upto: int) -> Envelope:
     return Envelope("k", False, 1, 1, Received(upto))
 
 
-def acknowledged(session: Session, log: Effects) -> list[AnyMessage]:
+def acknowledged(session: End, log: Effects) -> list[AnyMessage]:
     return [e.body for e in session.acknowledge(log)]
 
 
@@ -68,30 +69,30 @@ def test_the_record_of_a_message_has_its_place() -> None:
 def test_only_what_is_not_acknowledged_is_sent_again() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
-    kvm.accept(received(2), log)
+    kvm.taken(received(2), log)
     assert [e.order for e in kvm.resend(log)] == [3]
 
 
 def test_behind_a_gap_everything_is_discarded_until_the_gap_is_filled() -> None:
     kvm, host, log = pair()
     first, *behind = sent(kvm, log)
-    assert [host.accept(e, log) for e in behind] == [None, None]
+    assert [host.taken(e, log) for e in behind] == [None, None]
     assert discards(log) == [(2, "R9"), (3, "R9")]
-    assert [host.accept(e, log) for e in (first, *behind)] == [body(1), body(2), body(3)]
+    assert [host.taken(e, log) for e in (first, *behind)] == [body(1), body(2), body(3)]
 
 
 def test_a_gap_is_not_acknowledged() -> None:
     kvm, host, log = pair()
-    host.accept(sent(kvm, log)[2], log)
+    host.taken(sent(kvm, log)[2], log)
     assert acknowledged(host, log) == []
 
 
 def test_a_duplicate_is_discarded_and_acknowledged_again() -> None:
     kvm, host, log = pair()
-    envelope = kvm.wrap(body(1), log)
-    host.accept(envelope, log)
+    envelope = kvm.one(body(1), log)
+    host.taken(envelope, log)
     assert acknowledged(host, log) == [Received(1)]
-    assert host.accept(envelope, log) is None
+    assert host.taken(envelope, log) is None
     assert discards(log) == [(1, "R3")]
     assert acknowledged(host, log) == [Received(1)]
 
@@ -99,9 +100,9 @@ def test_a_duplicate_is_discarded_and_acknowledged_again() -> None:
 @pytest.mark.parametrize(("own", "other"), [(2, 1), (1, 2)], ids=["stale", "future"])
 def test_another_epoch_is_neither_taken_nor_acknowledged(own: int, other: int) -> None:
     _, _, log = pair()
-    host = Session("k", is_host=True, epoch=own, repaired=True)
-    stranger = Session("k", is_host=False, epoch=other, repaired=True)
-    assert host.accept(stranger.wrap(body(1), log), log) is None
+    host = End("k", is_host=True, epoch=own, repaired=True)
+    stranger = End("k", is_host=False, epoch=other, repaired=True)
+    assert host.taken(stranger.one(body(1), log), log) is None
     assert discards(log) == [(1, "R5")]
     assert acknowledged(host, log) == []
 
@@ -112,37 +113,37 @@ def test_another_epoch_is_neither_taken_nor_acknowledged(own: int, other: int) -
 def test_one_received_acknowledges_all_before_it() -> None:
     kvm, host, log = pair()
     for envelope in sent(kvm, log):
-        host.accept(envelope, log)
+        host.taken(envelope, log)
     (answer,) = host.acknowledge(log)
     assert answer.body == Received(3)
-    assert kvm.accept(answer, log) is None
-    assert kvm.unacknowledged == []
+    assert kvm.taken(answer, log) is None
+    assert not kvm.outgoing.unacknowledged
 
 
 def test_what_was_acknowledged_is_not_acknowledged_again_without_need() -> None:
     kvm, host, log = pair()
-    host.accept(kvm.wrap(body(1), log), log)
+    host.taken(kvm.one(body(1), log), log)
     host.acknowledge(log)
     assert acknowledged(host, log) == []
 
 
 def test_received_has_no_place_and_is_not_acknowledged_itself() -> None:
     kvm, host, log = pair()
-    host.accept(kvm.wrap(body(1), log), log)
+    host.taken(kvm.one(body(1), log), log)
     (answer,) = host.acknowledge(log)
     assert answer.order == 0
     assert host.resend(log) == []
-    kvm.accept(answer, log)
+    kvm.taken(answer, log)
     assert acknowledged(kvm, log) == []
-    assert [e.order for e in (host.wrap(body(2), log), kvm.wrap(body(3), log))] == [1, 2]
+    assert [e.order for e in (host.one(body(2), log), kvm.one(body(3), log))] == [1, 2]
 
 
 def test_an_old_received_takes_nothing_back() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
     for upto, left in ((2, [3]), (1, [3]), (0, [3]), (3, []), (3, [])):
-        kvm.accept(received(upto), log)
-        assert [order for order, _ in kvm.unacknowledged] == left
+        kvm.taken(received(upto), log)
+        assert [order for order, _ in kvm.outgoing.unacknowledged] == left
 
 
 # The timer -------------------------------------------------------------------------------------------------
@@ -159,30 +160,44 @@ def test_the_first_message_that_waits_arms_the_timer() -> None:
 
 def test_the_hosts_timer_is_the_hosts() -> None:
     _, host, log = pair()
-    host.wrap(body(1), log)
+    host.one(body(1), log)
     assert [r.to_host for r in log.records if isinstance(r, Timer)] == [False]
 
 
-def test_sending_again_arms_it_anew() -> None:
+def test_each_repetition_waits_twice_as_long_up_to_a_limit() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
-    log.clock.now = 7
+    waits = []
+    for _ in range(7):
+        log.clock.now = kvm.outgoing.due
+        kvm.resend(log)
+        waits.append(kvm.outgoing.due - log.clock.now)
+    assert [wait // RESEND_AFTER for wait in waits] == [2, 4, 8, 16, 16, 16, 16]
+    assert waits[-1] == RESEND_LIMIT
+
+
+def test_an_acknowledgement_makes_the_next_repetition_prompt() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    for _ in range(3):
+        kvm.resend(log)
+    kvm.taken(received(1), log)
     kvm.resend(log)
-    assert timers(log) == [RESEND_AFTER, 7 + RESEND_AFTER]
+    assert kvm.outgoing.due == 2 * RESEND_AFTER
 
 
 def test_the_last_acknowledgement_disarms_it_and_no_earlier_one() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
-    kvm.accept(received(2), log)
+    kvm.taken(received(2), log)
     assert timers(log) == [RESEND_AFTER]
-    kvm.accept(received(3), log)
-    kvm.accept(received(3), log)
+    kvm.taken(received(3), log)
+    kvm.taken(received(3), log)
     assert timers(log) == [RESEND_AFTER, -1]
 
 
-@pytest.mark.parametrize("act", [Session.resend, Session.forget])
-def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[Session, Effects], object]) -> None:
+@pytest.mark.parametrize("act", [End.resend, End.refuse])
+def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[End, Effects], object]) -> None:
     kvm, _, log = pair()
     act(kvm, log)
     assert log.records == []
@@ -191,9 +206,9 @@ def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[Sess
 def test_a_session_that_forgets_sends_nothing_again_now_or_later() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
-    kvm.forget(log)
+    kvm.refuse(log)
     assert kvm.resend(log) == []
-    assert kvm.wrap(body(4), log).order == 4
+    assert kvm.one(body(4), log).order == 4
     assert kvm.resend(log) == []
     assert timers(log) == [RESEND_AFTER, -1]
 
@@ -205,14 +220,14 @@ def test_an_unrepaired_session_repairs_nothing() -> None:
     kvm, host, log = pair(repaired=False)
     envelopes = sent(kvm, log)
     assert [e.order for e in envelopes] == [0, 0, 0]
-    assert [host.accept(envelopes[n], log) for n in (2, 0)] == [body(3), body(1)]
+    assert [host.taken(envelopes[n], log) for n in (2, 0)] == [body(3), body(1)]
     assert host.acknowledge(log) == kvm.resend(log) == []
     assert timers(log) == []
 
 
 def test_an_unrepaired_session_has_no_rule_for_received() -> None:
     kvm, host, log = pair(repaired=False)
-    assert kvm.accept(host.wrap(Received(1), log), log) == Received(1)
+    assert kvm.taken(host.one(Received(1), log), log) == Received(1)
 
 
 # Any wire --------------------------------------------------------------------------------------------------
@@ -239,7 +254,7 @@ class Line:
         if what == "send":
             message = body(len(self.sent[n]))
             self.sent[n].append(message)
-            self.wire.append(self.ends[n].wrap(message, self.log))
+            self.wire.append(self.ends[n].one(message, self.log))
         elif what == "resend":
             self.wire += self.ends[n].resend(self.log)
         elif what == "acknowledge":
@@ -252,7 +267,7 @@ class Line:
 
     def deliver(self, envelope: Envelope) -> None:
         end = int(envelope.to_host)
-        message = self.ends[end].accept(envelope, self.log)
+        message = self.ends[end].taken(envelope, self.log)
         if message is not None:
             self.taken[end].append(message)
 
@@ -270,8 +285,10 @@ class Line:
             taken = self.taken[1 - n]
             assert taken == self.sent[n][: len(taken)], "in order, each once, nothing left out"
             due = [r.due for r in self.log.records if isinstance(r, Timer) and r.to_host == (n == 0)]
-            assert bool(end.unacknowledged) == bool(due and due[-1] >= 0), "the timer runs while something waits"
-            assert len(self.sent[n]) - len(end.unacknowledged) <= len(taken), "what was acknowledged was taken"
+            assert bool(end.outgoing.unacknowledged) == bool(due and due[-1] >= 0), (
+                "the timer runs while something waits"
+            )
+            assert len(self.sent[n]) - len(end.outgoing.unacknowledged) <= len(taken), "what was acknowledged was taken"
 
 
 @settings(max_examples=150)
@@ -284,4 +301,4 @@ def test_everything_arrives_once_and_in_order_once_the_wire_is_perfect(actions: 
     line.perfect_round()
     line.check()
     assert line.taken == (line.sent[1], line.sent[0])
-    assert [end.unacknowledged for end in line.ends] == [[], []]
+    assert [len(end.outgoing.unacknowledged) for end in line.ends] == [0, 0]

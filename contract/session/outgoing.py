@@ -1,0 +1,136 @@
+"""Numbers, places, window and repetition of the messages that one end sends.
+
+Where the design repairs the stream a message has a place in the order of its direction. It is kept until the peer
+acknowledges its place, and sent again, with all younger ones, when the timer runs out (go-back-N). At most ``WINDOW``
+messages are out at a time; younger ones wait, and the end is paused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from contract.canonical import At, Place, marked
+from contract.messages import AnyMessage
+
+WINDOW = 64
+"""Messages that may be out without an acknowledgement."""
+RESEND_AFTER = 10_000_000
+"""Nanoseconds until unacknowledged messages are sent again for the first time."""
+RESEND_LIMIT = 160_000_000
+"""Nanoseconds that the wait between two repetitions grows to, doubling each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A message on its way: ``n`` is its number (R2), ``place`` its place in the order (R9), 0 without one."""
+
+    n: int
+    place: int
+    body: AnyMessage
+
+
+class Outgoing:
+    __slots__ = ("due", "n", "place", "repaired", "repeats", "unacknowledged", "waiting")
+
+    def __init__(self, *, repaired: bool) -> None:
+        self.repaired = repaired
+        """Configuration: axis ``delivery``."""
+        self.n = 0
+        """Number of the last message sent."""
+        self.place = 0
+        """Place of the last message that has one."""
+        self.unacknowledged: list[tuple[int, AnyMessage]] = []
+        """Place and message, oldest first; at most WINDOW."""
+        self.waiting: list[AnyMessage] = []
+        """Messages that have no place in the window yet, oldest first."""
+        self.repeats = 0
+        """Repetitions since the peer last acknowledged anything."""
+        self.due = -1
+        """Nanosecond of the next repetition; -1: none."""
+
+    @property
+    def paused(self) -> bool:
+        """True while the window is full and messages wait."""
+        return bool(self.waiting)
+
+    def send(self, body: AnyMessage, now: int, *, keep: bool = True) -> list[Numbered]:
+        """The message with its number; an empty list if it waits for room in the window. ``keep`` is False where the
+        peer acknowledges nothing more."""
+        if not self.repaired:
+            return [self.unplaced(body)]
+        if not keep:
+            self.place += 1
+            self.n += 1
+            return [Numbered(self.n, self.place, body)]
+        if self.waiting or len(self.unacknowledged) >= WINDOW:
+            self.waiting.append(body)
+            return []
+        return [self._placed(body, now)]
+
+    def hold(self, body: AnyMessage) -> None:
+        """Keep a message until the link is up again."""
+        self.waiting.append(body)
+
+    def unplaced(self, body: AnyMessage) -> Numbered:
+        """A message without a place: it is not repeated."""
+        self.n += 1
+        return Numbered(self.n, 0, body)
+
+    def _placed(self, body: AnyMessage, now: int) -> Numbered:
+        self.place += 1
+        self.n += 1
+        self.unacknowledged.append((self.place, body))
+        if self.due < 0:
+            self.due = now + RESEND_AFTER
+        return Numbered(self.n, self.place, body)
+
+    def acknowledged(self, upto: int, now: int, *, freed: bool = True) -> list[Numbered]:
+        """The peer took all places up to ``upto``. Returns messages that waited and have room now, if ``freed``."""
+        fresh = False
+        while self.unacknowledged and self.unacknowledged[0][0] <= upto:
+            del self.unacknowledged[0]
+            fresh = True
+        if fresh:
+            self.repeats = 0
+            if not self.unacknowledged:
+                self.due = -1
+        return self.fill(now) if freed else []
+
+    def fill(self, now: int) -> list[Numbered]:
+        """The messages that waited, as far as the window has room."""
+        sent = []
+        while self.waiting and len(self.unacknowledged) < WINDOW:
+            sent.append(self._placed(self.waiting.pop(0), now))
+        return sent
+
+    def again(self, now: int) -> list[Numbered]:
+        """All unacknowledged messages once more, under new numbers. The next wait is twice as long."""
+        again = []
+        for place, body in self.unacknowledged:
+            self.n += 1
+            again.append(Numbered(self.n, place, body))
+        if again:
+            self.repeats += 1
+            self.due = now + min(RESEND_AFTER << min(self.repeats, 8), RESEND_LIMIT)
+        return again
+
+    def forget(self) -> None:
+        """The peer refused the session or is gone: nothing is repeated."""
+        self.unacknowledged.clear()
+        self.waiting.clear()
+        self.repeats, self.due = 0, -1
+
+    def clone(self) -> Outgoing:
+        twin = Outgoing(repaired=self.repaired)
+        twin.n, twin.place, twin.repeats, twin.due = self.n, self.place, self.repeats, self.due
+        twin.unacknowledged = self.unacknowledged.copy()
+        twin.waiting = self.waiting.copy()
+        return twin
+
+    def key(self, session: str, to_host: bool) -> tuple[Hashable, ...]:
+        """Without the number of the last message: the next is above all others."""
+        kept = tuple([(Place(session, to_host, place), marked(body)) for place, body in self.unacknowledged])
+        waiting = tuple([marked(body) for body in self.waiting])
+        place = Place(session, to_host, self.place) if self.repaired else 0
+        return place, kept, waiting, self.repeats, At(self.due)

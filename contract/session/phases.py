@@ -1,0 +1,97 @@
+"""The phases of a contract session, the same for both of its ends.
+
+Theory of operation. KVM's end greets (Hello, or Resume after a lost link) and waits for Welcome. The host's end is open
+as soon as it accepts a greeting. A lost link ends nothing: both ends keep their state, and KVM resumes the same epoch.
+Only three things end a session: Drain and the peer's answer to it, a silent peer whose lease is over, and a greeting
+of a higher epoch, which says that the old KVM process is gone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from contract.errors import LocalContractError
+
+
+class Phase(StrEnum):
+    CLOSED = "closed"
+    """Nothing was said in this epoch."""
+    GREETING = "greeting"
+    """KVM's end: the greeting is out, Welcome has not come."""
+    OPEN = "open"
+    """Both ends speak the same protocol."""
+    LOST = "lost"
+    """The link is down. The state of the session is kept."""
+    DRAINING = "draining"
+    """One end said Drain: no request begins, answers still come."""
+    REFUSED = "refused"
+    """The host does not speak this protocol version."""
+    ENDED = "ended"
+    """The epoch is over. Nothing of it counts any more."""
+
+
+class Input(StrEnum):
+    GREET = "KVM sends Hello or Resume"
+    GREETED = "the host accepts a greeting"
+    WELCOMED = "Welcome accepts"
+    REFUSE = "the protocol versions differ"
+    UNKNOWN = "the host does not know this epoch"
+    LOSE = "the link is lost"
+    DRAIN = "one end says Drain"
+    END = "the peer has drained, is silent for too long, or begins a higher epoch"
+
+
+P, IN = Phase, Input
+
+TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
+    (P.CLOSED, IN.GREET): P.GREETING,
+    (P.CLOSED, IN.GREETED): P.OPEN,
+    (P.CLOSED, IN.REFUSE): P.REFUSED,
+    (P.CLOSED, IN.LOSE): P.LOST,
+    (P.GREETING, IN.WELCOMED): P.OPEN,
+    (P.GREETING, IN.REFUSE): P.REFUSED,
+    (P.GREETING, IN.UNKNOWN): P.ENDED,
+    (P.GREETING, IN.LOSE): P.LOST,
+    (P.OPEN, IN.LOSE): P.LOST,
+    (P.OPEN, IN.REFUSE): P.REFUSED,
+    (P.OPEN, IN.DRAIN): P.DRAINING,
+    (P.LOST, IN.GREET): P.GREETING,
+    (P.LOST, IN.GREETED): P.OPEN,
+    (P.REFUSED, IN.GREET): P.GREETING,
+    (P.REFUSED, IN.GREETED): P.OPEN,
+    (P.REFUSED, IN.WELCOMED): P.OPEN,
+    **{(phase, IN.END): P.ENDED for phase in Phase if phase is not P.ENDED},
+}
+"""The inputs that move a session, and where to."""
+
+UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
+    {
+        # A greeting or an answer that comes twice.
+        (P.OPEN, IN.GREETED),
+        (P.OPEN, IN.WELCOMED),
+        (P.DRAINING, IN.GREETED),
+        (P.DRAINING, IN.WELCOMED),
+        (P.DRAINING, IN.DRAIN),
+        (P.DRAINING, IN.REFUSE),
+        (P.REFUSED, IN.REFUSE),
+        # An answer that was sent before the link was lost.
+        (P.LOST, IN.WELCOMED),
+        (P.LOST, IN.REFUSE),
+        (P.LOST, IN.UNKNOWN),
+        (P.LOST, IN.LOSE),
+        (P.LOST, IN.DRAIN),
+        (P.DRAINING, IN.LOSE),
+        (P.REFUSED, IN.LOSE),
+        *((P.ENDED, given) for given in Input),
+    }
+)
+"""The inputs that leave a session as it is. Any other pair is an error of this end."""
+
+
+def moved(phase: Phase, given: Input) -> Phase:
+    """The next phase. Raises LocalContractError for a pair that no table names."""
+    if (phase, given) in UNMOVED:
+        return phase
+    if (phase, given) not in TRANSITIONS:
+        raise LocalContractError(f"a session that is {phase} cannot meet: {given}")
+    return TRANSITIONS[phase, given]

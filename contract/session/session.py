@@ -1,0 +1,165 @@
+"""A session's end: takes a message, a timer or the loss of its link, and returns the messages to send.
+
+Rules R1 to R5, R9 and R21 to R23, in the words of ``contract.proto``. What a session promises depends on the design
+(axis ``delivery``): where the stream is repaired, nothing that was sent is lost or overtakes; elsewhere a message that
+is lost stays lost. Only the session's end is decided here. What the end of a session means for events and grants is
+the affair of the endpoint that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+from contract.effects import Effects
+from contract.messages import AnyMessage, Envelope, Received, Resume, Welcome
+from contract.session.incoming import Incoming
+from contract.session.outgoing import Numbered, Outgoing
+from contract.session.phases import Input, Phase, moved
+from contract.trace import Discard, Send, SessionChange, Timer
+
+RESEND = "resend"
+"""Name of the timer that repeats unacknowledged messages."""
+
+
+class Session:
+    __slots__ = ("epoch", "incoming", "is_host", "name", "outgoing", "phase", "repaired")
+
+    def __init__(self, name: str, *, is_host: bool, epoch: int = 1, repaired: bool = False) -> None:
+        self.name = name
+        """Name of the KVM service. Configuration."""
+        self.is_host = is_host
+        """True at the perf core's end. Configuration."""
+        self.repaired = repaired
+        """Axis ``delivery``. Configuration."""
+        self.epoch = epoch
+        """Number of this life of the KVM, from 1 (R5)."""
+        self.phase = Phase.CLOSED
+        self.outgoing = Outgoing(repaired=repaired)
+        self.incoming = Incoming(repaired=repaired)
+
+    def clone(self) -> Session:
+        twin = Session(self.name, is_host=self.is_host, epoch=self.epoch, repaired=self.repaired)
+        twin.phase = self.phase
+        twin.outgoing, twin.incoming = self.outgoing.clone(), self.incoming.clone()
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        came, goes = (self.name, self.is_host), (self.name, not self.is_host)
+        return self.epoch, str(self.phase), self.incoming.key(*came), self.outgoing.key(*goes)
+
+    def move(self, given: Input, effects: Effects, why: str = "") -> bool:
+        """True if the phase changed. A phase that only greets or opens a session is not on record: the messages that
+        do it are."""
+        old, self.phase = self.phase, moved(self.phase, given)
+        if self.phase is old:
+            return False
+        if given not in _SEEN_IN_MESSAGES:
+            effects.add(SessionChange(self.name, not self.is_host, self.epoch, str(old), str(self.phase), why or given))
+        return True
+
+    # Messages ----------------------------------------------------------------------------------------------
+
+    def wrap(self, body: AnyMessage, effects: Effects) -> list[Envelope]:
+        """The message with its number (R2); none while the window is full or the link is down."""
+        due = self.outgoing.due
+        if self.phase is Phase.LOST:
+            if self.repaired:
+                self.outgoing.hold(body)
+            else:
+                n = self.outgoing.unplaced(body).n
+                why = "the link is down"
+                effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, "R4", why))
+            return []
+        numbered = self.outgoing.send(body, effects.clock.now, keep=self.phase is not Phase.REFUSED)
+        return self._put(numbered, due, effects)
+
+    def accept(self, envelope: Envelope, effects: Effects) -> tuple[AnyMessage | None, list[Envelope]]:
+        """The message, or None where a rule discards it or it is for the session alone; and the messages for which its
+        acknowledgement makes room."""
+        if envelope.epoch != self.epoch:
+            discard(envelope, effects, "R5", f"epoch {envelope.epoch}, this session is in {self.epoch}")
+            return None, []
+        if self.repaired and isinstance(envelope.body, Received):
+            due = self.outgoing.due
+            freed = self.outgoing.acknowledged(envelope.body.upto, effects.clock.now)
+            return None, self._put(freed, due, effects)
+        if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
+            return envelope.body, []  # It says where the order goes on, and may come twice.
+        rule, why = self.incoming.take(envelope.seq, envelope.order)
+        if rule:
+            discard(envelope, effects, rule, why)
+            return None, []
+        return envelope.body, []
+
+    def answer(self, body: AnyMessage, effects: Effects) -> list[Envelope]:
+        """A message without a place: it is not repeated, and may come twice."""
+        return self._put([self.outgoing.unplaced(body)], self.outgoing.due, effects)
+
+    def acknowledge(self, effects: Effects) -> list[Envelope]:
+        """Received, if the other end waits for it. It has no place in the order, and is not repeated."""
+        if not self.incoming.owes or self.phase is Phase.LOST:
+            return []
+        self.incoming.owes = False
+        received = self.outgoing.unplaced(Received(self.incoming.expected - 1))
+        return self._put([received], self.outgoing.due, effects)
+
+    def resend(self, effects: Effects) -> list[Envelope]:
+        """The timer ran out: all unacknowledged messages once more."""
+        due = self.outgoing.due
+        return self._put(self.outgoing.again(effects.clock.now), due, effects)
+
+    def _put(self, numbered: Iterable[Numbered], due: int, effects: Effects) -> list[Envelope]:
+        """Put messages on record, and the timer where it is no longer the one that ran out at ``due``."""
+        to_host = not self.is_host
+        envelopes = []
+        for each in numbered:
+            effects.add(Send(self.name, to_host, self.epoch, each.n, 0, each.body, each.place))
+            envelopes.append(Envelope(self.name, to_host, self.epoch, each.n, each.body, each.place))
+        self._note_timer(due, effects)
+        return envelopes
+
+    def _note_timer(self, before: int, effects: Effects) -> None:
+        if self.outgoing.due != before:
+            effects.add(Timer(self.name, not self.is_host, RESEND, self.outgoing.due, awaited=True))
+
+    # The link ----------------------------------------------------------------------------------------------
+
+    def lose(self, why: str, effects: Effects) -> bool:
+        """The link is lost. True if this is news. Nothing is repeated until the session resumes."""
+        due, self.outgoing.due = self.outgoing.due, -1
+        self._note_timer(due, effects)
+        return self.move(Input.LOSE, effects, why)
+
+    def greet_again(self, protocol: int, effects: Effects) -> list[Envelope]:
+        """KVM's end, once the link is up again: Resume names the last place that this end has taken."""
+        self.move(Input.GREET, effects)
+        return self.answer(Resume(self.name, protocol, self.epoch, self.incoming.expected - 1), effects)
+
+    def resume(self, upto: int, effects: Effects) -> list[Envelope]:
+        """The other end has taken all places up to ``upto``: what it lacks goes once more, then what waited."""
+        due, now = self.outgoing.due, effects.clock.now
+        self.outgoing.acknowledged(upto, now, freed=False)
+        again = self.outgoing.again(now)
+        return self._put([*again, *self.outgoing.fill(now)], due, effects)
+
+    def refuse(self, effects: Effects) -> None:
+        """The other end has refused the session: nothing is sent again, now or later."""
+        self.move(Input.REFUSE, effects)
+        self._forget(effects)
+
+    def end(self, why: str, effects: Effects) -> None:
+        """The epoch is over."""
+        self.move(Input.END, effects, why)
+        self._forget(effects)
+
+    def _forget(self, effects: Effects) -> None:
+        due = self.outgoing.due
+        self.outgoing.forget()
+        self._note_timer(due, effects)
+
+
+_SEEN_IN_MESSAGES = (Input.GREET, Input.GREETED, Input.WELCOMED, Input.REFUSE)
+
+
+def discard(envelope: Envelope, effects: Effects, rule: str, why: str) -> None:
+    effects.add(Discard(envelope.session, envelope.to_host, envelope.seq, envelope.kind, rule, why))

@@ -1,0 +1,46 @@
+"""Where a session stands: every input in every phase."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.errors import LocalContractError
+from contract.session.phases import TRANSITIONS, UNMOVED, Input, Phase, moved
+
+# What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
+TABLE = """
+          GREET    GREETED WELCOMED REFUSE  UNKNOWN LOSE DRAIN    END
+closed    greeting open    !        refused !       lost !        ended
+greeting  !        !       open     refused ended   lost !        ended
+open      !        -       -        refused !       lost draining ended
+lost      greeting open    -        -       -       -    -        ended
+draining  !        -       -        -       !       -    -        ended
+refused   greeting open    open     -       !       -    !        ended
+ended     -        -       -        -       -       -    -        -
+"""
+HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
+CELLS = [(Phase(phase), Input[name], cell) for phase, *cells in ROWS for name, cell in zip(HEAD, cells, strict=True)]
+
+
+def test_the_table_has_every_phase_and_input() -> None:
+    assert {(phase, given) for phase, given, _ in CELLS} == {(phase, given) for phase in Phase for given in Input}
+
+
+@pytest.mark.parametrize(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
+def test_what_an_input_makes_of_a_phase(phase: Phase, given: Input, becomes: str) -> None:
+    if becomes == "!":
+        with pytest.raises(LocalContractError, match=f"a session that is {phase} cannot meet"):
+            moved(phase, given)
+    else:
+        assert moved(phase, given) is (phase if becomes == "-" else Phase(becomes))
+
+
+def test_an_input_either_moves_a_phase_or_does_not() -> None:
+    assert not UNMOVED & TRANSITIONS.keys()
+
+
+def test_every_phase_can_be_reached() -> None:
+    reached = {Phase.CLOSED}
+    for _ in Phase:
+        reached |= {to for (phase, _), to in TRANSITIONS.items() if phase in reached}
+    assert reached == set(Phase)

@@ -1,0 +1,117 @@
+"""KVM loses its link, or finds that the host has forgotten it (R21)."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.control import ConfigureKvm, KvmLoseLink, KvmMendLink, MachineSpec, VmSpec
+from contract.design import Design
+from contract.errors import RefusedError
+from contract.inbox import Fate
+from contract.messages import UNKNOWN_EPOCH, CreateEvent, Envelope, Hello, RegisterVcpu, Resume, SchedIn, Welcome
+from contract.session import Phase
+from contract.trace import GuestEvent, Recorder, SessionChange, VcpuWake
+from kvm_svc.core import KvmCore
+from tests.designs import FENCED, MERGED, REVOKE_GP
+from tests.kvm_svc.rig import KVM, VCPU
+from tests.kvm_svc.told import READ, Told, asked, held
+
+every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
+
+
+def answer(told: Told, welcome: Welcome, epoch: int = 1) -> list[object]:
+    """The answer to Resume, which has no place in the order; what KVM says to it."""
+    told.told += 1
+    told.core.inbox.put(Envelope(KVM, False, epoch, told.told, welcome))
+    told.core.decide(Fate.TAKE, KVM, told.told)
+    return list(told.heard())
+
+
+def cut(told: Told) -> None:
+    told.command(KvmLoseLink())
+    told.core.drain()
+
+
+@every
+def test_a_lost_link_ends_nothing(design: Design) -> None:
+    told = held(design)
+    before = told.claim.phase, told.vcpu().lbr_desc.event
+    cut(told)
+    assert (told.claim.phase, told.vcpu().lbr_desc.event) == before
+    assert [(r.new, r.to_host) for r in told.records(SessionChange)] == [("lost", True)]
+
+
+@every
+def test_kvm_resumes_with_the_epoch_that_it_has(design: Design) -> None:
+    told = held(design)
+    cut(told)
+    told.command(KvmMendLink())
+    (resume,) = told.heard()
+    assert isinstance(resume, Resume)
+    assert (resume.epoch, resume.last_seq) == (1, told.told if design is FENCED else 0)
+    answer(told, Welcome(True, upto=10_000))
+    assert told.core.endpoint.session.phase is Phase.OPEN
+    assert told.heard() == []
+
+
+def test_what_the_host_lacks_is_sent_again() -> None:
+    told = asked(FENCED)
+    place = told.core.endpoint.session.outgoing.place
+    cut(told)
+    told.command(KvmMendLink())
+    told.heard()
+    assert [type(body) for body in answer(told, Welcome(True, upto=place - 1))] == [CreateEvent]
+
+
+def test_a_link_that_was_not_lost_is_not_mended() -> None:
+    with pytest.raises(RefusedError, match="its link was not lost"):
+        held(FENCED).command(KvmMendLink())
+
+
+def forgotten(told: Told) -> list[object]:
+    """The link is lost, and mended; the host says that it knows nothing of the epoch."""
+    cut(told)
+    told.command(KvmMendLink())
+    told.heard()
+    return answer(told, Welcome(False, reason=UNKNOWN_EPOCH))
+
+
+@every
+def test_a_host_that_has_forgotten_the_epoch_is_greeted_with_the_next(design: Design) -> None:
+    told = held(design)
+    said = forgotten(told)
+    assert [type(body) for body in said] == [Hello, RegisterVcpu]
+    assert told.core.endpoint.session.epoch == 2
+    assert (told.vcpu().cpu, told.vcpu().lbr_desc.event, told.claim.grant) == (-1, 0, 0)
+    assert [r.what for r in told.records(GuestEvent)][-1] == "released"
+
+
+@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda design: design.name)
+def test_a_guest_whose_host_is_gone_is_told_before_it_is_served(design: Design) -> None:
+    told = held(design)
+    forgotten(told)
+    told.told = 0
+    told.core.inbox.put(Envelope(KVM, False, 2, 1, SchedIn(VCPU, 0, 0), 1 if design is FENCED else 0))
+    told.core.decide(Fate.TAKE, KVM, 1)
+    values = told.access(READ)
+    assert values is not None
+    assert values[0].fault
+
+
+def test_a_thread_that_waits_for_a_host_that_is_gone_wakes() -> None:
+    told = asked(FENCED)
+    forgotten(told)
+    assert not told.vcpu().waiting
+    assert len(told.records(VcpuWake)) == 1
+
+
+def test_a_restarted_kvm_is_a_new_core_of_a_higher_epoch() -> None:
+    core = KvmCore(Recorder())
+    for _ in core.command(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=3)):
+        raise AssertionError
+    assert [(e.epoch, type(e.body)) for e in core.drain()] == [(3, Hello), (3, RegisterVcpu)]
+
+
+def test_epochs_begin_with_1() -> None:
+    with pytest.raises(RefusedError, match="epoch = 0"):
+        list(KvmCore(Recorder()).command(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=0)))

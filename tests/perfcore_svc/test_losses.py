@@ -1,0 +1,164 @@
+"""The host loses a link, a task or a KVM: an input like others, and no end of the run (R21 to R23)."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract.control import EndSession, ExitTask, LoseLink
+from contract.errors import RefusedError
+from contract.inbox import Fate
+from contract.machine import Branch, Controls, Enter
+from contract.messages import UNKNOWN_EPOCH, Envelope, EventCreated, Hello, Resume, Revoke, SchedIn, SchedOut, Welcome
+from contract.session import Phase
+from contract.trace import Discard, EventClose, SessionChange, TaskExit, VmExit
+from tests.designs import FENCED, REVOKE_ACK
+from tests.perfcore_svc.hosts import Host, make_host
+from tests.perfcore_svc.kvm import Kvm, revocable
+
+
+def changes(host: Host) -> list[tuple[str, str]]:
+    return [(r.old, r.new) for r in host.log.records if isinstance(r, SessionChange)]
+
+
+def resume(host: Host, n: int, last: int = 0, epoch: int = 1) -> list[Envelope]:
+    host.inbox.put(Envelope("k", True, epoch, n, Resume("k", 2, epoch, last)))
+    host.decide(Fate.TAKE, "k", n)
+    return host.drain()
+
+
+def fenced() -> tuple[Host, Kvm]:
+    host = make_host(design=FENCED, running="v")
+    kvm = Kvm(host)
+    kvm.create()
+    return host, kvm
+
+
+# A link ----------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_link_takes_no_event_and_no_grant() -> None:
+    host, _ = fenced()
+    before = host.states()
+    host.do(LoseLink("k"))
+    assert host.states() == before
+    assert changes(host) == [("open", "lost")]
+
+
+def test_what_the_host_says_meanwhile_comes_after_resume() -> None:
+    host, kvm = fenced()
+    host.do(LoseLink("k"))
+    host.open("P", "any", pinned=True)
+    assert host.drain() == []
+    welcome, *again = resume(host, kvm.session.outgoing.n + 1, host.endpoint.sessions["k"].outgoing.place)
+    assert isinstance(welcome.body, Welcome)
+    assert (welcome.body.accepted, welcome.body.upto) == (True, kvm.session.outgoing.place)
+    assert [type(e.body) for e in again] == [Revoke]
+
+
+def test_where_the_stream_is_not_repaired_it_is_lost_on_record() -> None:
+    host, kvm, _ = revocable()
+    host.do(LoseLink("k"))
+    host.open("P", "any", pinned=True)
+    assert [r.message for r in host.log.records if isinstance(r, Discard)] == ["Revoke"]
+    (welcome,) = resume(host, kvm.session.outgoing.n + 1)
+    assert isinstance(welcome.body, Welcome)
+
+
+def test_a_resume_of_an_epoch_that_the_host_does_not_know_is_refused() -> None:
+    host = make_host(design=FENCED, running="v")
+    (welcome,) = resume(host, 1)
+    assert isinstance(welcome.body, Welcome)
+    assert (welcome.body.accepted, welcome.body.reason) == (False, UNKNOWN_EPOCH)
+
+
+def test_there_is_no_link_of_a_session_that_is_not() -> None:
+    with pytest.raises(RefusedError, match="no session 'k'"):
+        make_host(design=FENCED).do(LoseLink("k"))
+
+
+# A task ----------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_exits_leaves_guest_mode_and_takes_its_event_along() -> None:
+    host, kvm = fenced()
+    host.request(Enter("v", 0, Controls(1, True), [Branch(3)]))
+    host.news()
+    host.do(ExitTask("v"))
+    kinds = [type(r) for r in host.news() if isinstance(r, VmExit | TaskExit | EventClose)]
+    assert kinds == [VmExit, TaskExit, EventClose]
+    assert [type(body) for body in kvm.told()] == [SchedOut]
+    assert host.states() == {}
+
+
+def test_a_thread_that_has_exited_is_registered_no_more() -> None:
+    host, kvm = fenced()
+    host.do(ExitTask("v"))
+    kvm.told()
+    created = kvm.create(request=2)
+    assert (created.event, created.errno) == (0, "ESRCH")
+
+
+def test_a_host_task_takes_its_events_along() -> None:
+    host = make_host(running="t")
+    host.open("mine", "any", task="t")
+    host.open("other", task="u")
+    host.do(ExitTask("t"))
+    assert list(host.states()) == ["other"]
+    assert [(r.task, r.cpu) for r in host.log.records if isinstance(r, TaskExit)] == [("t", 0)]
+
+
+def test_who_waits_for_a_thread_that_exits_waits_no_longer() -> None:
+    host, _, _ = revocable(**{field: getattr(REVOKE_ACK, field) for field in ("notifier", "recovery", "denial")})
+    assert host.open("P", "any", pinned=True) == "EINPROGRESS"
+    host.do(ExitTask("v"))
+    assert host.states() == {"P": "A"}
+
+
+@pytest.mark.parametrize("task", ["", "nobody"])
+def test_nobody_else_exits(task: str) -> None:
+    with pytest.raises(RefusedError, match=r"idle|no task"):
+        make_host().do(ExitTask(task))
+
+
+# A KVM -----------------------------------------------------------------------------------------------------
+
+
+def test_a_kvm_that_is_gone_leaves_nothing() -> None:
+    host, kvm = fenced()
+    host.do(EndSession("k"))
+    assert (host.states(), host.endpoint.vcpus, host.machine.cpus[0].task) == ({}, {}, "")
+    assert changes(host) == [("open", "ended")]
+    kvm.told()
+    kvm.tell(Hello("k"))
+    assert kvm.told() == [], "nothing of the epoch counts any more"
+
+
+def test_a_hello_of_a_higher_epoch_ends_the_one_before() -> None:
+    host, _ = fenced()
+    host.drain()
+    host.inbox.put(Envelope("k", True, 2, 1, Hello("k"), 1))
+    host.decide(Fate.TAKE, "k", 1)
+    welcome = host.drain()[-2]
+    assert (welcome.epoch, type(welcome.body)) == (2, Welcome)
+    assert host.states() == {}
+    assert [type(r) for r in host.log.records if isinstance(r, TaskExit)] == [TaskExit]
+    assert host.endpoint.sessions["k"].phase is Phase.OPEN
+
+
+def test_the_new_epoch_gets_its_own_event() -> None:
+    host, old = fenced()
+    host.do(EndSession("k"))
+    host.drain()
+    new = Kvm.__new__(Kvm)
+    new.host, new.name = host, "k"
+    new.session = type(old.session)("k", is_host=False, epoch=2, repaired=True)
+    new.tell(Hello("k"))
+    new.told()
+    host.run("v")
+    from contract.messages import RegisterVcpu
+
+    new.tell(RegisterVcpu("v", "v"))
+    assert [type(body) for body in new.told()] == [SchedIn]
+    created = new.create()
+    assert isinstance(created, EventCreated)
+    assert (created.state, created.grant) == ("ACTIVE", 2)
