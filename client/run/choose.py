@@ -46,37 +46,38 @@ def _scenario(name: str) -> Scenario:
     return load(Path(name))
 
 
-def chosen_faults(texts: Sequence[str]) -> tuple[Fault, ...]:
-    faults = tuple(parse_fault(text) for text in texts)
+def chosen_faults(texts: Sequence[str], place: str = "--fault") -> tuple[Fault, ...]:
+    """``place``: what errors name, here and below."""
+    faults = tuple(parse_fault(text, place) for text in texts)
     if len({(f.message, f.which) for f in faults}) != len(faults):
-        raise InputError("two faults for one message", "--fault")
+        raise InputError("two faults for one message", place)
     return faults
 
 
-def with_lets(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") -> Scenario:
     """The scenario with other numbers for some of its ``let``s, each given as NAME=N."""
     lets = dict(scenario.lets)
     for text in texts:
         name, _, number = text.partition("=")
         if name not in lets:
-            raise InputError(unknown("let", name, lets) if lets else f"{scenario.name} has no let", f"--let {text}")
+            raise InputError(unknown("let", name, lets) if lets else f"{scenario.name} has no let", f"{place} {text}")
         try:
             lets[name] = int(number, 0)
         except ValueError:
-            raise InputError(f"{number!r} is no number", f"--let {text}") from None
+            raise InputError(f"{number!r} is no number", f"{place} {text}") from None
     changed = replace(scenario, lets=lets)
     try:
         validate(changed)
     except InputError as error:
-        raise InputError(str(error), f"--let {', '.join(texts)}") from None
+        raise InputError(str(error), f"{place} {', '.join(texts)}") from None
     return changed
 
 
-def with_expects(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+def with_expects(scenario: Scenario, texts: Sequence[str], flag: str = "--expect") -> Scenario:
     """The scenario with expectations of the command line, each given as ``violated no-loss, no-leak``. They are of this
     run, whatever its design, and come before what the scenario expects of the same invariants."""
     for text in texts:
-        place = f"--expect {quote(text)}"
+        place = f"{flag} {quote(text)}"
         verdict, _, names = text.strip().partition(" ")
         if not names.strip():
             raise InputError("expected VERDICT INVARIANT, for example 'violated no-loss'", place)

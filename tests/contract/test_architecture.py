@@ -167,6 +167,98 @@ def test_constants_and_locals_are_no_state() -> None:
     assert mutable_state("A = {1: 2}\ndef f():\n    b = dict(A)\n    b[1] = 3\n    return A[1]\n") == []
 
 
+# The client ---------------------------------------------------------------------------------------------------
+
+FLOORS = (
+    {"files", "litmus", "schedule", "check"},
+    {"designs", "drive"},
+    {"run"},
+    {"baseline", "oracle"},
+    {"matrix"},
+    {"claims", "cost", "api"},
+    {"report"},
+    {"document"},
+    {"cli"},
+)
+"""Packages and modules of the client from the bottom. Those of one floor do not know each other."""
+FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
+SHARED = {"frame", "runs", "services", "ledger", "choose", "progress"}
+"""Modules of the command line that several commands use. Each other one is a command of its own."""
+AROUND = {"app", "entry"}
+"""Modules of the command line that know the commands."""
+
+
+def upward_imports(source: str, package: str) -> list[str]:
+    """Imports of ``package`` that stay on its floor or go up."""
+    found = []
+    for line, name in imported(ast.parse(source)):
+        root, _, rest = name.partition(".")
+        other = rest.split(".")[0]
+        if root == "client" and other and other != package and FLOOR_OF[other] >= FLOOR_OF[package]:
+            found.append(f"{line}: {name}")
+    return found
+
+
+def command_imports(source: str, module: str) -> list[str]:
+    """Imports of one command from another."""
+    if module in AROUND:
+        return []
+    names = ((line, name, name.split(".")) for line, name in imported(ast.parse(source)))
+    commands = ((line, name, parts[2]) for line, name, parts in names if parts[:2] == ["client", "cli"] and parts[2:])
+    return [f"{line}: {name}" for line, name, other in commands if other not in SHARED]
+
+
+def client_files() -> list[tuple[Path, str]]:
+    """Every module of the client with its package, or its own name where it stands alone."""
+    client = ROOT / "client"
+    paths = [path for path in sorted(client.rglob("*.py")) if path != client / "__init__.py"]
+    return [(path, path.relative_to(client).parts[0].removesuffix(".py")) for path in paths]
+
+
+def test_the_floors_of_the_client() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{problem}"
+        for path, package in client_files()
+        for problem in upward_imports(path.read_text(), package)
+    ]
+    assert found == []
+
+
+def test_every_package_of_the_client_has_a_floor() -> None:
+    assert {package for _, package in client_files()} == set(FLOOR_OF)
+
+
+def test_no_command_imports_another() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{problem}"
+        for path in sorted((ROOT / "client" / "cli").glob("*.py"))
+        for problem in command_imports(path.read_text(), path.stem)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("litmus", "from client.check import judge"),
+        ("schedule", "from client.drive.play import Player"),
+        ("check", "def f():\n    from client.litmus.ast import Scenario"),
+        ("drive", "from client.run.run import Run"),
+        ("matrix", "import client.report.tables"),
+        ("report", "from client import cli"),
+    ],
+)
+def test_an_import_that_goes_up_is_caught(package: str, source: str) -> None:
+    assert upward_imports(source, package)
+
+
+def test_imports_that_go_down_are_allowed() -> None:
+    assert upward_imports("from client.litmus import load\nfrom client.run.file import keep", "run") == []
+    assert command_imports("from client.cli.frame import finish", "run") == []
+    assert command_imports("from client.cli.matrix import matrix", "app") == []
+    assert command_imports("from client.cli.matrix import chosen_designs", "cost")
+
+
 AT_THE_ROOT = {
     ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
     "buf.yaml", "client", "contract", "deploy", "docs", "kvm_svc", "perfcore_svc", "protos", "pyproject.toml",

@@ -1,0 +1,182 @@
+"""The Python API: load a scenario, run it, judge a run again, run a matrix.
+
+    from client import api
+
+    scenario = api.load("central-story")
+    run = api.run(scenario, "revoke-gp", faults=["drop:Revoke:1"])
+    print(run.verdict.verdict, run.verdict.why)
+
+It installs no signal handler and ends no process. Ctrl-C in a run is a KeyboardInterrupt. Each function raises
+``InputError`` for an argument that it cannot take, with the name of the argument, and ``SystemFailedError`` where a
+service fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from client.designs import all_designs, design_named
+from client.drive.play import layout_of
+from client.drive.wire import Wire
+from client.litmus import Scenario, library
+from client.litmus import load as load_file
+from client.matrix.cell import Cell
+from client.matrix.pool import InterruptedMatrixError, PartialError, run_rows
+from client.run.choose import chosen_faults, find_scenario, read_tape, with_expects, with_lets
+from client.run.file import keep, load_run
+from client.run.inputs import Inputs
+from client.run.run import Run
+from client.run.run import run as run_inputs
+from client.schedule.schedule import Schedule
+from contract.design import Design
+from contract.errors import InputError, SystemFailedError
+
+__all__ = ["Cell", "Design", "InputError", "Run", "Scenario", "SystemFailedError", "check", "load", "matrix", "run"]
+
+T = TypeVar("T")
+WORKERS_LIMIT = 256
+TIMEOUT_LIMIT = 3600.0
+
+
+def load(
+    scenario: str | PathLike[str], *, lets: Mapping[str, int] | None = None, expects: Iterable[str] = ()
+) -> Scenario:
+    """A scenario of the library by name, or a litmus file by path.
+
+    ``lets``: other numbers for the ``let``s of the scenario. ``expects``: verdicts that are as they should be, each
+    ``VERDICT INVARIANT,...``: "violated no-loss".
+    """
+    found = find_scenario(str(_checked("scenario", scenario, (str, PathLike), "a name or a path")))
+    texts = [f"{name}={_checked('lets', value, (int,), 'numbers')}" for name, value in (lets or {}).items()]
+    return with_expects(with_lets(found, texts, "lets"), _listed("expects", expects), "expects")
+
+
+def run(
+    scenario: Scenario | str,
+    design: Design | str = "merged",
+    *,
+    faults: Iterable[str] = (),
+    tape: str | PathLike[str] | None = None,
+    then_default: bool = False,
+    wire: Literal["sim", "grpc"] | Wire = "sim",
+    timeout: float = 5.0,
+    keep_at: str | PathLike[str] | None = None,
+) -> Run:
+    """One run, played to its end. ``Run.verdict`` judges it, ``Run.records`` is its trace.
+
+    ``scenario``: from ``load``, or a name or path that ``load`` takes. ``design``: a name, a file, or
+    ``NAME+AXIS=VALUE``. ``faults``: each KIND:MESSAGE:N, "drop:Revoke:1". ``tape``: a tape file or a run file to replay
+    strictly, in the place of faults; ``then_default``: the default strategy decides from its end on. ``wire``: sim
+    plays in this process; grpc starts the services of the scenario and stops them; or an open wire. ``timeout``:
+    seconds that a service of grpc may take to answer one call. ``keep_at``: where the run file goes.
+    """
+    story = scenario if isinstance(scenario, Scenario) else load(scenario)
+    chosen = _design("design", design)
+    schedule = _schedule(_listed("faults", faults), tape, then_default)
+    if not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT:
+        raise InputError(f"expected seconds, at most {TIMEOUT_LIMIT:g}, found {timeout!r}", "timeout")
+    if isinstance(wire, str):
+        if wire not in ("sim", "grpc"):
+            raise InputError(f"expected sim, grpc or a wire, found {wire!r}", "wire")
+        played = _run(story, chosen, schedule, wire, timeout)
+    else:
+        played = run_inputs(Inputs(story, chosen, schedule, wire))
+    if keep_at is not None:
+        keep(played, Path(keep_at))
+    return played.finished()
+
+
+def check(run: Run | str | PathLike[str], *, expects: Iterable[str] = ()) -> Run:
+    """A run judged again, from its trace alone: a run file, or a run. ``expects``: as of ``load``."""
+    again = run if isinstance(run, Run) else load_run(Path(_checked("run", run, (str, PathLike), "a run or a path")))
+    scenario = with_expects(again.scenario, _listed("expects", expects), "expects")
+    judged = replace(again, scenario=scenario)
+    _ = judged.verdict
+    return judged
+
+
+def matrix(
+    scenarios: Iterable[Scenario | str] | None = None,
+    designs: Iterable[Design | str] | None = None,
+    *,
+    faults: Iterable[str] = (),
+    folder: str | PathLike[str] | None = None,
+    workers: int = 1,
+) -> list[Cell]:
+    """Each scenario under each design, scenario by scenario; None: all of the library.
+
+    ``faults``: as of ``run``, in every run. ``folder``: where run files go. ``workers``: processes; 0: one for each
+    core. More than one are spawned, so a script that asks for them needs ``if __name__ == "__main__":``.
+    """
+    if not isinstance(workers, int) or not 0 <= workers <= WORKERS_LIMIT:
+        raise InputError(f"expected a number from 0 to {WORKERS_LIMIT}, found {workers!r}", "workers")
+    stories = [load_file(path) for path in library()] if scenarios is None else _many("scenarios", scenarios)
+    chosen = list(all_designs().values()) if designs is None else _many("designs", designs)
+    try:
+        rows = run_rows(
+            [story if isinstance(story, Scenario) else load(story) for story in stories],
+            [_design("designs", design) for design in chosen],
+            _folder(folder),
+            chosen_faults(_listed("faults", faults), "faults"),
+            workers=workers,
+        )
+    except InterruptedMatrixError:
+        raise KeyboardInterrupt from None
+    except PartialError as error:
+        raise SystemFailedError("matrix", str(error)) from None
+    return [cell for row in rows for cell in row]
+
+
+def _run(scenario: Scenario, design: Design, schedule: Schedule, wire: str, timeout: float) -> Run:
+    if wire == "sim":
+        return run_inputs(Inputs(scenario, design, schedule))
+    from client.drive.pair import Pair
+
+    with Pair(layout_of(scenario), timeout=timeout) as pair:
+        return run_inputs(Inputs(scenario, design, schedule, pair.wire))
+
+
+def _schedule(faults: list[str], tape: str | PathLike[str] | None, then_default: bool) -> Schedule:
+    if tape is None:
+        if then_default:
+            raise InputError("expected a tape to begin with", "then_default")
+        return Schedule(chosen_faults(faults, "faults"))
+    if faults:
+        raise InputError("a tape already decides the fate of every message", "faults")
+    return read_tape(Path(tape), then_default=then_default)
+
+
+def _design(name: str, design: Design | str) -> Design:
+    return design if isinstance(design, Design) else design_named(_checked(name, design, (str,), "a design or a name"))
+
+
+def _folder(folder: str | PathLike[str] | None) -> Path | None:
+    if folder is None:
+        return None
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made: {error.strerror}", f"folder {path}") from None
+    return path
+
+
+def _listed(name: str, texts: Iterable[str]) -> list[str]:
+    return [_checked(name, text, (str,), "texts") for text in _many(name, texts)]
+
+
+def _many(name: str, given: Iterable[T]) -> list[T]:
+    """A text is iterable, too: its letters are never what was meant."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"expected a list, found {given!r}", name)
+    return list(given)
+
+
+def _checked(name: str, value: T, kinds: tuple[type, ...], expected: str) -> T:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise InputError(f"expected {expected}, found {value!r}", name)
+    return value
