@@ -29,12 +29,16 @@ that branch. The end of the serial numbers, of event numbers and of time are not
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import re
+from collections.abc import Callable, Hashable, Iterable
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from contract.provenance import SERIAL_LIMIT, origin_of
+from contract.messages import Received
+from contract.provenance import CODE_MASK, SERIAL_LIMIT
 from contract.x86 import MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, MSR_LBR_FROM, MSR_LBR_TO
 
 
@@ -47,6 +51,12 @@ class Mark(NamedTuple):
     n: int
 
 
+class Branches(NamedTuple):
+    """Values of FROM or TO registers, whose serials are to be renamed."""
+
+    values: tuple[int, ...]
+
+
 class Scoped(NamedTuple):
     """``part`` of the state of one ``host`` and one ``kvm`` ("" where it belongs to none). Each host gives out events,
     grants and serials, each KVM gives out requests: equal numbers of two of them have nothing in common."""
@@ -54,9 +64,6 @@ class Scoped(NamedTuple):
     host: str
     kvm: str
     part: Hashable
-
-
-_OF_HOST = ("serial", "event", "grant")
 
 
 def Serial(n: int) -> Mark:
@@ -101,14 +108,12 @@ def At(ns: int) -> Hashable:
 
 def address(value: int) -> Hashable:
     """The value of a FROM or TO register: a branch address has its serial marked, anything else is itself."""
-    origin = origin_of(value) if value else None
-    if origin is None:
-        return value
-    return value & ~((SERIAL_LIMIT - 1) << 1), Serial(origin.serial)
+    return addresses((value,)) if value & CODE_MASK else value
 
 
-def addresses(values: Iterable[int]) -> tuple[Hashable, ...]:
-    return tuple([address(value) if value else 0 for value in values])
+def addresses(values: Iterable[int]) -> Hashable:
+    """The values of FROM or TO registers, in order."""
+    return Branches(tuple(values))
 
 
 _BANKS = MSR_LBR_FROM, MSR_LBR_TO, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO
@@ -123,79 +128,99 @@ def register(msr: int, value: int) -> Hashable:
 
 # Renaming --------------------------------------------------------------------------------------------------
 
+Kind = tuple[str, Hashable]
+"""A kind of numbers, and who gives them out."""
+Numbers = dict[Kind, set[int]]
+Names = dict[Kind, dict[int, int]]
+
 
 def canonical(parts: Hashable, now: int) -> Hashable:
     """The state made up of ``parts``, with every mark renamed. ``now``: the virtual time, nanoseconds."""
-    found: dict[tuple[str, Hashable], set[int]] = {}
-    _collect(parts, ("", ""), found)
-    names = {
-        kind: _distances(numbers) if kind[0] == "place" else {n: i + 1 for i, n in enumerate(sorted(numbers))}
-        for kind, numbers in found.items()
-    }
-    return _renamed(parts, ("", ""), names, now)
+    found: Numbers = {}
+    whole = (parts,)
+    _collect(whole, "", "", found)
+    names: Names = {}
+    for kind, numbers in found.items():
+        if kind[0] == "place":
+            lowest = min(numbers)
+            names[kind] = {n: n - lowest for n in numbers}
+        else:
+            names[kind] = {n: rank for rank, n in enumerate(sorted(numbers), 1)}
+    return _renamed(whole, "", "", names, now)[0]
 
 
-def _distances(numbers: set[int]) -> dict[int, int]:
-    lowest = min(numbers)
-    return {n: n - lowest for n in numbers}
+def _kind(mark: Mark, host: str, kvm: str) -> Kind:
+    kind = mark.kind
+    if kind == "event" or kind == "grant" or kind == "serial":
+        return kind, host
+    return kind, kvm if kind == "request" else mark.owner
 
 
-def _kind(mark: Mark, scope: tuple[str, str]) -> tuple[str, Hashable]:
-    """What a mark is numbered within."""
-    if mark.kind in _OF_HOST:
-        return mark.kind, scope[0]
-    return mark.kind, scope[1] if mark.kind == "request" else mark.owner
+def _collect(parts: Iterable[Hashable], host: str, kvm: str, found: Numbers) -> None:
+    for part in parts:
+        kind = type(part)
+        if kind is tuple or kind is frozenset:
+            _collect(part, host, kvm, found)  # type: ignore[arg-type]
+        elif kind is Mark:
+            if part.kind != "at" and part.kind != "missing":  # type: ignore[attr-defined]
+                found.setdefault(_kind(part, host, kvm), set()).add(part.n)  # type: ignore[arg-type, attr-defined]
+        elif kind is Branches:
+            values = part.values  # type: ignore[attr-defined]
+            serials = [value >> 1 & _SERIAL for value in values if value & CODE_MASK]
+            if serials:
+                found.setdefault(("serial", host), set()).update(serials)
+        elif kind is Scoped:
+            _collect((part.part,), part.host, part.kvm, found)  # type: ignore[attr-defined]
 
 
-def _collect(part: Hashable, scope: tuple[str, str], found: dict[tuple[str, Hashable], set[int]]) -> None:
-    kind = type(part)
-    if kind is Mark:
-        assert isinstance(part, Mark)
-        if part.kind not in ("at", "missing"):
-            found.setdefault(_kind(part, scope), set()).add(part.n)
-    elif kind is Scoped:
-        assert isinstance(part, Scoped)
-        _collect(part.part, (part.host, part.kvm), found)
-    elif isinstance(part, tuple | frozenset):
-        for each in part:
-            _collect(each, scope, found)
+def _renamed(parts: Iterable[Hashable], host: str, kvm: str, names: Names, now: int) -> tuple[Hashable, ...]:
+    made: list[Hashable] = []
+    for part in parts:
+        kind = type(part)
+        if kind is tuple:
+            part = _renamed(part, host, kvm, names, now)  # type: ignore[arg-type]
+        elif kind is Mark:
+            part = _name(part, host, kvm, names, now)  # type: ignore[arg-type]
+        elif kind is Branches:
+            ranks = names.get(("serial", host), {})
+            values = part.values  # type: ignore[attr-defined]
+            part = tuple([v & _BUT_SERIAL | ranks[v >> 1 & _SERIAL] << 1 if v & CODE_MASK else v for v in values])
+        elif kind is frozenset:
+            part = frozenset(_renamed(part, host, kvm, names, now)) - _GONE  # type: ignore[arg-type]
+        elif kind is Scoped:
+            inner = _renamed((part.part,), part.host, part.kvm, names, now)  # type: ignore[attr-defined]
+            part = part.host, part.kvm, inner  # type: ignore[attr-defined]
+        made.append(part)
+    return tuple(made)
 
 
-def _renamed(
-    part: Hashable, scope: tuple[str, str], names: dict[tuple[str, Hashable], dict[int, int]], now: int
-) -> Hashable:
-    kind = type(part)
-    if kind is Mark:
-        assert isinstance(part, Mark)
-        if part.kind == "at":
-            return "at", part.n - now
-        if part.kind == "missing":
-            return "missing", names.get(("message", part.owner), {}).get(part.n, 0)
-        return part.kind, names[_kind(part, scope)][part.n]
-    if kind is Scoped:
-        assert isinstance(part, Scoped)
-        return part.host, part.kvm, _renamed(part.part, (part.host, part.kvm), names, now)
-    if isinstance(part, frozenset):
-        members = {_renamed(each, scope, names, now) for each in part}
-        return frozenset(members - {("missing", 0)})
-    if isinstance(part, tuple):
-        return tuple([_renamed(each, scope, names, now) for each in part])
-    return part
+_SERIAL = SERIAL_LIMIT - 1
+_BUT_SERIAL = ~(_SERIAL << 1)
+_GONE = frozenset({("missing", 0)})
+
+
+def _name(mark: Mark, host: str, kvm: str, names: Names, now: int) -> Hashable:
+    kind = mark.kind
+    if kind == "at":
+        return kind, mark.n - now
+    if kind == "missing":
+        return kind, names.get(("message", mark.owner), {}).get(mark.n, 0)
+    return kind, names[_kind(mark, host, kvm)][mark.n]
 
 
 # Structs of the contract -----------------------------------------------------------------------------------
 
-_MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": At}
-_ADDRESSES = ("from_ip", "to_ip")
-_LEFT_OUT = ("seq", "clock")
-"""Numbers of records, and the logical clock."""
+Part = Callable[[msgspec.Struct], Hashable]
 
 
 def marked(value: Any) -> Hashable:
     """The key of a message, a record, a guest op or a plain value, with what its fields name marked. Numbers of records
-    and clocks are left out; so are the numbers in the text of a Discard."""
+    and clocks are left out; so are the numbers of grants in texts, and the text of a Discard."""
+    kind = type(value)
+    if kind is int or kind is str or value is None or kind is bool:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, msgspec.Struct):
-        return type(value).__name__, *_fields(value)
+        return kind.__name__, *[part(value) for part in _plan(kind)]
     if isinstance(value, list | tuple):
         return tuple([marked(each) for each in value])
     if isinstance(value, dict):
@@ -203,31 +228,49 @@ def marked(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else repr(value)
 
 
-def _fields(struct: msgspec.Struct) -> Iterable[Hashable]:
-    kind = type(struct).__name__
-    session, to_host = getattr(struct, "session", ""), getattr(struct, "to_host", False)
-    for name in struct.__struct_fields__:
-        value = getattr(struct, name)
-        if name in _MARKS and isinstance(value, int):
-            yield _MARKS[name](value)
-        elif kind == "Envelope" and name == "seq":
-            yield Message(session, to_host, value)
-        elif name in _LEFT_OUT or (kind, name) == ("Discard", "why"):
-            continue
-        elif name in _ADDRESSES:
-            yield addresses(value)
-        elif name == "grants":
-            yield tuple([Grant(n) for n in value])
-        elif (kind, name) in (("Retired", "first"), ("Pmi", "first")):
-            yield Serial(value)
-        elif name == "n" and session:
-            yield Message(session, to_host, value)
-        elif name == "order":
-            yield Place(session, to_host, value) if value else 0
-        elif name in ("value", "asked") and hasattr(struct, "msr"):
-            yield register(struct.msr, value)
-        elif name == "body" and type(value).__name__ == "Received":
-            # A receipt goes against the direction that it tells of.
-            yield "Received", Place(session, not to_host, value.upto)
-        else:
-            yield marked(value)
+_GRANT = re.compile(r"grant [0-9]+")
+_MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": At}
+
+
+@cache
+def _plan(kind: Any) -> list[Part]:
+    """How each field of a struct goes into its key."""
+    return [part for name in kind.__struct_fields__ if (part := _part(kind, name)) is not None]
+
+
+def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
+    get = attrgetter(name)
+    of = kind.__name__
+    if name in _MARKS:
+        mark = _MARKS[name]
+        return lambda struct: mark(get(struct))
+    if (of, name) in (("Envelope", "seq"), ("Send", "n"), ("Delivery", "n"), ("Discard", "n")):
+        return lambda struct: Message(*_direction(struct), get(struct))
+    if name in ("seq", "clock") or (of, name) == ("Discard", "why"):
+        return None
+    if name in ("why", "reason"):
+        return lambda struct: _GRANT.sub("grant", get(struct))
+    if name in ("from_ip", "to_ip"):
+        return lambda struct: addresses(get(struct))
+    if name == "grants":
+        return lambda struct: tuple([Grant(n) for n in get(struct)])
+    if (of, name) in (("Retired", "first"), ("Pmi", "first")):
+        return lambda struct: Serial(get(struct))
+    if name == "order":
+        return lambda struct: Place(*_direction(struct), get(struct)) if get(struct) else 0
+    if name in ("value", "asked") and "msr" in kind.__struct_fields__:
+        return lambda struct: register(struct.msr, get(struct))  # type: ignore[attr-defined]
+    if name == "body":
+        return lambda struct: _body(struct, get(struct))
+    return lambda struct: marked(get(struct))
+
+
+def _direction(struct: Any) -> tuple[str, bool]:
+    return struct.session, struct.to_host
+
+
+def _body(struct: Any, body: msgspec.Struct) -> Hashable:
+    """A receipt goes against the direction that it tells of."""
+    if isinstance(body, Received):
+        return "Received", Place(struct.session, not struct.to_host, body.upto)
+    return marked(body)

@@ -24,6 +24,8 @@ ACTOR_LIMIT = 1 << 12
 _KINDS = tuple(BRANCH_KINDS)
 _KIND_CODE = {kind: code + 1 for code, kind in enumerate(_KINDS)}
 _KIND_SHIFT = 1 + SERIAL_BITS
+CODE_MASK = 7 << _KIND_SHIFT
+"""The bits of which a branch address has at least one."""
 _GUEST_SHIFT = _KIND_SHIFT + 3
 _ACTOR_SHIFT = _GUEST_SHIFT + 1
 _KERNEL = 0x1FFFF << 47
