@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable
-from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -220,7 +219,8 @@ def marked(value: Any) -> Hashable:
     if kind is int or kind is str or value is None or kind is bool:
         return value  # type: ignore[no-any-return]
     if isinstance(value, msgspec.Struct):
-        return kind.__name__, *[part(value) for part in _plan(kind)]
+        plan: list[Part] = _plans.get(kind) or _plan(kind)
+        return kind.__name__, *[part(value) for part in plan]
     if isinstance(value, list | tuple):
         return tuple([marked(each) for each in value])
     if isinstance(value, dict):
@@ -232,10 +232,13 @@ _GRANT = re.compile(r"grant [0-9]+")
 _MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": At}
 
 
-@cache
-def _plan(kind: Any) -> list[Part]:
-    """How each field of a struct goes into its key."""
-    return [part for name in kind.__struct_fields__ if (part := _part(kind, name)) is not None]
+_plans: dict[type, list[Part]] = {}
+
+
+def _plan(kind: type[msgspec.Struct]) -> list[Part]:
+    """How each field of a struct goes into its key; made once for each type."""
+    plan = _plans[kind] = [part for name in kind.__struct_fields__ if (part := _part(kind, name)) is not None]
+    return plan
 
 
 def _part(kind: type[msgspec.Struct], name: str) -> Part | None:

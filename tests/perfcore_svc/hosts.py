@@ -145,7 +145,7 @@ def picture(thing: Any, seen: dict[int, int] | None = None) -> Any:
     """All state reachable from ``thing`` as plain values, comparable with ==. Objects are numbered as they are met; one
     met again is its number."""
     seen = {} if seen is None else seen
-    if thing is None or isinstance(thing, Enum):
+    if thing is None or isinstance(thing, Enum | type):
         return str(thing)
     if isinstance(thing, int | str | bytes):
         return thing

@@ -1,0 +1,45 @@
+"""A copy of both cores goes on as the original does, and the original does not notice."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from client.designs import DESIGNS
+from client.drive.play import Player
+from client.drive.sim import SimWire
+from client.litmus import library_path, load
+from client.schedule.strategies import Reckless
+from contract.control import Retire
+from contract.trace import canonical
+from tests.client.drive.fork import Kept, fork, give, parts
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("scenario", ["central-story", "mech-migrate-with-lbr", "c03-flexible-event-rotates"])
+def test_a_copy_goes_on_as_the_original_does(scenario: str, design: str) -> None:
+    """Forked before every seventh input of a run with faults, and given all inputs that follow."""
+    forks: list[tuple[int, int, SimWire]] = []
+
+    def see(wire: Kept) -> None:
+        if len(wire.inputs) % 7 == 6:
+            forks.append((len(wire.inputs), len(wire.log.records), fork(wire)))
+
+    wire = Kept(see)
+    played = Player(wire, load(library_path(scenario)), DESIGNS[design], Reckless(Random(scenario + design))).play()
+    assert played.failure is None
+    for begun, _, twin in forks:
+        for given in wire.inputs[begun:]:
+            give(twin, given)
+        assert parts(twin) == parts(wire), f"forked before input {begun}"
+
+
+def test_the_copy_writes_a_trace_of_its_own() -> None:
+    wire = Kept()
+    Player(wire, load(library_path("central-story")), DESIGNS["fenced"], Reckless(Random(1))).play()
+    before = canonical(wire.log.records)
+    twin = fork(wire)
+    twin.perf(Retire(0, 3))
+    assert twin.log.records
+    assert canonical(wire.log.records) == before

@@ -1,0 +1,226 @@
+"""States that behave alike have equal keys, and states with equal keys behave alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client.designs import DESIGNS
+from client.drive.sim import SimWire
+from contract.canonical import canonical, marked
+from contract.control import (
+    Advance,
+    AnyPerfCommand,
+    Close,
+    CloseVcpu,
+    Disable,
+    Done,
+    Enable,
+    FireHostTimer,
+    FireKvmTimer,
+    GetMsr,
+    Open,
+    Read,
+    ResetVcpu,
+    Retire,
+    RunTask,
+    Sample,
+    SetMsr,
+    StepVcpu,
+)
+from contract.errors import LbrlabError
+from contract.inbox import Fate
+from contract.machine import AnyOp, Branch, Cpuid, Rdmsr, Wrmsr
+from contract.messages import HOST
+from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM, MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.client.drive.fork import fork, key, parts
+from tests.kvm_svc.rig import KVM, VCPU, Rig
+
+MS = 1_000_000
+
+# Rounds --------------------------------------------------------------------------------------------------
+
+
+def until_done(rig: Rig, command: AnyPerfCommand) -> None:
+    """An open may sleep until KVM has given the LBR up."""
+    while (result := rig.perf(command)) == Done(errno="EINPROGRESS"):
+        pass
+    assert result == Done()
+
+
+def use(rig: Rig) -> None:
+    """The guest turns its LBR on, once more where it is denied first, fills the ring, reads it and turns it off."""
+    rig.debugctl(1)
+    rig.debugctl(1)
+    rig.guest(Branch(8))
+    rig.rdmsr(MSR_LBR_TOS)
+    rig.rdmsr(MSR_LBR_FROM)
+    rig.debugctl(0)
+    rig.guest(Cpuid())
+
+
+def contended(rig: Rig) -> None:
+    """A CPU-pinned host event takes the LBR and gives it back. The guest's event is gone, and is made again."""
+    until_done(rig, Open("h0", 0, pinned=True, branch=["any"]))
+    rig.perf(Retire(0, 8))
+    rig.perf(Sample("h0"))
+    rig.guest(Branch(3))
+    rig.perf(Close("h0"))
+    rig.slice()
+    rig.guest(Cpuid())
+    rig.slice()
+    use(rig)
+
+
+def later(rig: Rig) -> None:
+    """The same, with time going by between: a whole number of ticks of the multiplex timer."""
+    contended(rig)
+    rig.perf(Advance(8 * MS))
+
+
+def alone(rig: Rig) -> None:
+    """Where a guest has the PMU to itself."""
+    rig.slice()
+    use(rig)
+    rig.perf(Retire(0, 8))
+
+
+ROUNDS = [
+    ("merged", contended), ("revoke-ack", contended), ("fenced", contended), ("mediated", alone),
+    ("merged", later), ("mediated", alone), ("revoke-gp", later), ("v7", alone), ("kvm-switch", alone),
+    ("vmx-transition", alone),
+]  # fmt: skip
+
+
+def after(design: str, one: Callable[[Rig], None], rounds: int) -> Rig:
+    rig = Rig(DESIGNS[design])
+    for _ in range(rounds):
+        one(rig)
+    return rig
+
+
+@pytest.mark.parametrize(("design", "one"), ROUNDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_the_same_round_leads_to_the_same_key(design: str, one: Callable[[Rig], None]) -> None:
+    """With both cores and what is in flight. The numbers themselves go on."""
+    third, sixth = after(design, one, 3).wire, after(design, one, 6).wire
+    assert parts(third) != parts(sixth)
+    assert key(third) == key(sixth)
+
+
+def test_what_a_statement_can_observe_stays_in_the_key() -> None:
+    """The count and the times of an open event of a user."""
+    for command in (Retire(0, 8), Advance(4 * MS)):
+        rig = Rig(DESIGNS["merged"])
+        assert rig.perf(Open("h0", 0, branch=["any"])) == Done()
+        rig.perf(Retire(0, 8))
+        before = key(rig.wire)
+        rig.perf(command)
+        assert key(rig.wire) != before
+
+
+# Equal keys, equal inputs ----------------------------------------------------------------------------------
+
+Input = Callable[[SimWire], Any]
+EVENTS = st.sampled_from(["h0", "h1"])
+OPS = st.sampled_from(
+    [
+        *(Wrmsr(IA32_DEBUGCTL, 1), Wrmsr(IA32_DEBUGCTL, 0), Rdmsr(IA32_DEBUGCTL), Branch(8), Branch(3), Cpuid()),
+        *(Rdmsr(MSR_LBR_TOS), Rdmsr(MSR_LBR_FROM), Wrmsr(MSR_LBR_SELECT, 4), Wrmsr(MSR_LBR_FROM, 5)),
+    ]
+)
+
+
+def host(command: AnyPerfCommand) -> Input:
+    return lambda wire: wire.perf(command)
+
+
+def vcpu(ops: list[AnyOp]) -> Input:
+    """Guest code, or the next step of what the vCPU is about already."""
+    return lambda wire: wire.kvm(KVM, StepVcpu(VCPU, [] if wire.kvms[KVM].hv.vcpus[VCPU].ops else ops))
+
+
+def decided(to_host: bool, place: int, fate: Fate) -> Input:
+    """The message at this place of a queue meets this fate; nothing where there is none."""
+
+    def decide(wire: SimWire) -> None:
+        core = wire.host if to_host else wire.kvms[KVM]
+        queue = core.inbox.queues.get(KVM, [])
+        if place < len(queue):
+            wire.decide(HOST if to_host else KVM, fate, KVM, queue[place].seq)
+
+    return decide
+
+
+def settle(wire: SimWire) -> None:
+    for _ in range(100):
+        queues = [(HOST, wire.host.inbox.queues.get(KVM)), (KVM, wire.kvms[KVM].inbox.queues.get(KVM))]
+        heads = [(receiver, queue[0]) for receiver, queue in queues if queue]
+        for receiver, envelope in heads:
+            wire.decide(receiver, Fate.TAKE, KVM, envelope.seq)
+
+
+OPENS = st.builds(
+    Open,
+    EVENTS,
+    st.just(0),
+    pinned=st.booleans(),
+    disabled=st.booleans(),
+    branch=st.sampled_from([["any"], ["call_stack"], []]),
+    privilege=st.sampled_from([[], ["user"]]),
+)
+INPUTS = st.one_of(
+    st.builds(host, OPENS),
+    st.builds(host, st.one_of([st.builds(call, EVENTS) for call in (Close, Close, Enable, Disable, Sample, Read)])),
+    st.builds(host, st.builds(RunTask, st.sampled_from(["", "t0", VCPU, VCPU]), st.just(0))),
+    st.builds(host, st.sampled_from([Retire(0, 8), Retire(0, 1), Advance(4 * MS), Advance(10 * MS)])),
+    st.builds(host, st.builds(FireHostTimer, st.just(KVM), st.sampled_from(["lease", "resend"]))),
+    st.builds(vcpu, st.lists(OPS, min_size=1, max_size=2)),
+    st.builds(vcpu, st.lists(OPS, min_size=1, max_size=2)),
+    st.builds(
+        lambda command: lambda wire: wire.kvm(KVM, command),
+        st.sampled_from(
+            [
+                *(SetMsr(VCPU, IA32_DEBUGCTL, 1), GetMsr(VCPU, MSR_LBR_FROM), ResetVcpu(VCPU), CloseVcpu(VCPU)),
+                *(FireKvmTimer("renew"), FireKvmTimer("resend")),
+            ]
+        ),
+    ),
+    st.just(settle),
+    st.builds(decided, st.booleans(), st.just(0), st.sampled_from([Fate.TAKE, Fate.TAKE, Fate.DROP, Fate.DOUBLE])),
+    st.builds(decided, st.booleans(), st.just(1), st.just(Fate.OVERTAKE)),
+)
+
+
+def told(wire: SimWire, given: Input) -> tuple[Any, ...]:
+    """The records that an input makes, beside the states before and after it, with all numbers renamed at once."""
+    before, now, begun = parts(wire), wire.log.now, len(wire.log.records)
+    failed = ""
+    try:
+        given(wire)
+    except LbrlabError as error:
+        failed = type(error).__name__
+    return failed, canonical((before, marked(wire.log.records[begun:]), parts(wire)), now), key(wire)
+
+
+def alike(one: SimWire, other: SimWire, inputs: list[Input]) -> None:
+    assert key(one) == key(other)
+    for each in inputs:
+        first, second = told(one, each), told(other, each)
+        assert first == second
+        if first[0] not in ("", "RefusedError"):
+            return
+
+
+ROUND_PAIRS = {d: (after(d, one, 3).wire, after(d, one, 6).wire) for d, one in ROUNDS[:4]}
+
+
+@pytest.mark.parametrize("design", ROUND_PAIRS)
+@settings(max_examples=40)
+@given(inputs=st.lists(INPUTS, min_size=5, max_size=25))
+def test_after_three_and_after_six_rounds_all_goes_alike(design: str, inputs: list[Input]) -> None:
+    third, sixth = ROUND_PAIRS[design]
+    alike(fork(third), fork(sixth), inputs)

@@ -1,0 +1,197 @@
+"""Every field of every state class of both cores is copied by clone() and is in key(), or the reason is given here."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from enum import Enum
+from typing import Any
+
+import msgspec
+import pytest
+
+from client.designs import DESIGNS
+from client.drive.play import Player
+from client.litmus import library_path, load
+from client.schedule.strategies import DefaultStrategy
+from kvm_svc.core import CoreState
+from kvm_svc.hypervisor.state import KvmState, Vcpu
+from perfcore_svc.core import HostState
+from perfcore_svc.machine.cpu import Silicon
+from perfcore_svc.perf.branch_filter import BranchFilter
+from perfcore_svc.perf.state import PerfState
+from tests.client.drive.fork import Kept
+from tests.perfcore_svc.hosts import picture
+
+CONFIGURATION = {
+    ("Cpu", "index"): "its place in the list",
+    ("PerfCpu", "index"): "its place in the list",
+    ("LbrRing", "model"): "the machine",
+    ("PerfCpu", "reset_clears_select"): "the kernel",
+}
+"""What is the same in all states of one configuration, and is in no key."""
+FRESH = {
+    ("Silicon", "serial"): "the next serial is above all others",
+    ("PerfState", "next_id"): "the next event is above all others",
+    ("Sessions", "grants"): "the next grant is above all others",
+    ("Session", "sent"): "the next message is above all others",
+    ("KvmState", "requests"): "the next request is above all others",
+}
+"""The last number given out."""
+FOLDED = {
+    **{("Cpu", name): "counts of events" for name in ("host_user", "host_kernel", "guest_user", "guest_kernel")},
+    **{("Context", name): "times of its events" for name in ("time", "since")},
+    **{("SavedLbr", name): "the CPU that saved it last" for name in ("log_id",)},
+    ("PerfState", "named"): "the events have their names",
+}
+"""What is in a key by something that follows from it."""
+BY_OWNER = {
+    **{("PerfEvent", name): PerfState for name in ("enabled", "running", "stamp", "count", "counted_from")},
+    **{("PerfEvent", name): PerfState for name in ("overflow_at", "leader", "siblings", "saved")},
+    **{("Cpu", name): PerfState for name in ("host_user", "host_kernel", "guest_user", "guest_kernel")},
+    ("Vmcs", "forced"): Silicon,
+}
+"""Whose key has it, where that is not the class itself."""
+COPIES: dict[str, list[tuple[Any, str]]] = {
+    "PerfState": [(PerfState, "copied")],
+    "Vcpu": [(Vcpu, "clone"), (KvmState, "clone")],
+}
+"""Where a class is copied, where not in its clone() alone."""
+OWNERS = {PerfState: ("_counts", "times", "copied"), Silicon: ()}
+Pair = tuple[HostState, CoreState]
+
+
+VALUES = int | str | Enum | msgspec.Struct | BranchFilter | type | None
+"""What never changes, or is replaced as a whole."""
+
+
+def objects(thing: Any, seen: dict[int, Any]) -> None:
+    """Everything reachable that can change."""
+    if isinstance(thing, dict):
+        for each in thing.values():
+            objects(each, seen)
+    elif isinstance(thing, list | tuple | set):
+        for each in thing:
+            objects(each, seen)
+    elif (
+        not isinstance(thing, int | str | Enum | msgspec.Struct | BranchFilter | type | None) and id(thing) not in seen
+    ):
+        seen[id(thing)] = thing
+        for name in type(thing).__slots__:
+            objects(getattr(thing, name), seen)
+
+
+def states() -> list[Pair]:
+    """Of both cores in the middle of several runs, each before an input."""
+    found: list[Pair] = []
+
+    def see(wire: Kept) -> None:
+        kvm = wire.kvms.get("kvm0")
+        if kvm is None or not kvm.configured:
+            return
+        rare = wire.host.state.waits.waits or any(vcpu.ioctl for vcpu in kvm.state.kvm.vcpus.values())
+        if rare or len(wire.inputs) % 9 == 0:
+            found.append((wire.host.state.clone(), kvm.state.clone()))
+
+    for name, design in RUNS:
+        Player(Kept(see), load(library_path(name)), DESIGNS[design], DefaultStrategy()).play()
+    return found
+
+
+RUNS = [
+    ("central-story", "merged"),
+    ("central-story", "revoke-ack"),
+    ("central-story", "fenced"),
+    ("central-story", "mediated"),
+    ("central-story", "vmx-transition"),
+    ("pmi-freezes-lbr", "merged"),
+    ("perf-e13-call-stacks", "merged"),
+    ("mech-get-msrs-from-another-thread", "merged"),
+    ("mech-migrate-with-lbr", "fenced"),
+]
+PAIRS = states()
+
+
+def reachable(*roots: Any) -> list[Any]:
+    seen: dict[int, Any] = {}
+    objects(roots, seen)
+    return list(seen.values())
+
+
+CLASSES = sorted({type(thing) for pair in PAIRS for thing in reachable(*pair)}, key=lambda c: c.__name__)
+FIELDS = [(c, name) for c in CLASSES for name in c.__slots__]
+
+
+def attributes(*functions: Any) -> set[str]:
+    """The attributes that functions name."""
+    trees = [ast.parse(textwrap.dedent(inspect.getsource(function))) for function in functions]
+    return {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def test_the_runs_reach_every_state_class() -> None:
+    assert [c.__name__ for c in CLASSES] == [
+        *("Claim", "Context", "CoreState", "Cpu", "GuestCounter", "GuestPmu", "Handling", "HostState", "Inbox"),
+        *("Ioctl", "KvmState", "LbrDesc", "LbrRing", "Link", "PerfCpu", "PerfEvent", "PerfState", "Reservations"),
+        *("SavedLbr", "SavedLbr", "Session", "Sessions", "Silicon", "Vcpu", "Vm", "Vmcs", "Wait", "Waits"),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_a_field_is_in_clone_and_in_key(kind: Any, field: str) -> None:
+    assert field in attributes(*[getattr(by, name) for by, name in COPIES.get(kind.__name__, [(kind, "clone")])])
+    keyed = attributes(kind.key)
+    owner = BY_OWNER.get((kind.__name__, field))
+    if owner is not None:
+        keyed |= attributes(*[getattr(owner, name) for name in ("key", *OWNERS[owner])])
+    excused = {**CONFIGURATION, **FRESH, **FOLDED}
+    assert (field in keyed) != ((kind.__name__, field) in excused), f"{kind.__name__}.key"
+
+
+@pytest.mark.parametrize("number", range(len(PAIRS)))
+def test_a_copy_is_equal_and_apart(number: int) -> None:
+    host, kvm = PAIRS[number]
+    copies = host.clone(), kvm.clone()
+    assert picture(copies) == picture((host, kvm))
+    assert (copies[0].key(5), copies[1].key()) == (host.key(5), kvm.key())
+    assert not {id(thing) for thing in reachable(host, kvm)} & {id(thing) for thing in reachable(*copies)}
+
+
+def other(value: Any) -> Any:
+    """Another value of the same kind; None where there is no simple one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, Enum):
+        return next(member for member in type(value) if member is not value)
+    if isinstance(value, int):
+        return value + 1
+    return value + "'" if isinstance(value, str) else None
+
+
+def test_a_copy_has_what_is_changed_and_so_has_the_key() -> None:
+    """Of each field with a plain value: a copy takes it over always, and the key of some state shows it."""
+    shown: set[tuple[str, str]] = set()
+    met: set[tuple[str, str]] = set()
+    for host, kvm in PAIRS:
+        things = reachable(host, kvm)
+        before = host.key(5), kvm.key()
+        for place, thing in enumerate(things):
+            for field in type(thing).__slots__:
+                value = getattr(thing, field)
+                changed = other(value)
+                if changed is None:
+                    continue
+                where = type(thing).__name__, field
+                met.add(where)
+                setattr(thing, field, changed)
+                try:
+                    copy = reachable(host.clone(), kvm.clone())[place]
+                    assert getattr(copy, field) == changed, where
+                    if where not in shown and (host.key(5), kvm.key()) != before:
+                        shown.add(where)
+                except (KeyError, IndexError):
+                    # A number or a name that leads nowhere: the key was about to follow it.
+                    shown.add(where)
+                finally:
+                    setattr(thing, field, value)
+    assert met - shown == CONFIGURATION.keys() & met | FRESH.keys() & met
