@@ -31,8 +31,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable
+from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -107,11 +108,16 @@ def At(ns: int) -> Hashable:
 
 def address(value: int) -> Hashable:
     """The value of a FROM or TO register: a branch address has its serial marked, anything else is itself."""
-    return addresses((value,)) if value & CODE_MASK else value
+    return Branches((value,)) if value & CODE_MASK else value
 
 
-def addresses(values: Iterable[int]) -> Hashable:
-    """The values of FROM or TO registers, in order."""
+def addresses(values: Iterable[int]) -> tuple[Hashable, ...]:
+    """The values of FROM or TO registers, each by itself."""
+    return tuple([address(value) for value in values])
+
+
+def bank(values: Iterable[int]) -> Hashable:
+    """The values of a whole bank of FROM or TO registers, in order."""
     return Branches(tuple(values))
 
 
@@ -219,8 +225,7 @@ def marked(value: Any) -> Hashable:
     if kind is int or kind is str or value is None or kind is bool:
         return value  # type: ignore[no-any-return]
     if isinstance(value, msgspec.Struct):
-        plan: list[Part] = _plans.get(kind) or _plan(kind)
-        return kind.__name__, *[part(value) for part in plan]
+        return kind.__name__, *[part(value) for part in _plan(cast("Hashable", kind))]
     if isinstance(value, list | tuple):
         return tuple([marked(each) for each in value])
     if isinstance(value, dict):
@@ -232,13 +237,10 @@ _GRANT = re.compile(r"grant [0-9]+")
 _MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": At}
 
 
-_plans: dict[type, list[Part]] = {}
-
-
-def _plan(kind: type[msgspec.Struct]) -> list[Part]:
+@cache
+def _plan(kind: Any) -> list[Part]:
     """How each field of a struct goes into its key; made once for each type."""
-    plan = _plans[kind] = [part for name in kind.__struct_fields__ if (part := _part(kind, name)) is not None]
-    return plan
+    return [part for name in kind.__struct_fields__ if (part := _part(kind, name)) is not None]
 
 
 def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
@@ -254,7 +256,7 @@ def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
     if name in ("why", "reason"):
         return lambda struct: _GRANT.sub("grant", get(struct))
     if name in ("from_ip", "to_ip"):
-        return lambda struct: addresses(get(struct))
+        return lambda struct: bank(get(struct))
     if name == "grants":
         return lambda struct: tuple([Grant(n) for n in get(struct)])
     if (of, name) in (("Retired", "first"), ("Pmi", "first")):

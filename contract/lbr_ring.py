@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator
 
 from msgspec.structs import replace
 
-from contract.canonical import addresses
+from contract.canonical import bank
 from contract.messages import LbrImage
 from contract.x86 import (
     MASK64,
@@ -120,7 +120,7 @@ class LbrRing:
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.enabled, self.select, self.tos, addresses(self.from_ip), addresses(self.to_ip), tuple(self.info)
+        return self.enabled, self.select, self.tos, bank(self.from_ip), bank(self.to_ip), tuple(self.info)
 
     def bank(self, msr: int) -> tuple[list[int], int] | None:
         """The list and index that FROM, TO or INFO register ``msr`` is; None for any other register."""

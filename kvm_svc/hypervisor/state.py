@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from contract.canonical import Event, Grant, Request, marked, register
 from contract.control import GetMsr, GetMsrs, MachineSpec, MsrIoctl, SetMsr, SetMsrs, VmSpec
 from contract.design import Design, EntryCheck, HostDebugctl, SaveSelect
@@ -54,8 +56,17 @@ class Handling:
         return Handling(self.exit, self.accessed, self.value, self.fault, self.enabled, self.by_user, self.task)
 
     def key(self) -> tuple[Hashable, ...]:
+        """Without the values of the exit, which the vCPU has taken over."""
         value = register(self.exit.msr, self.value)
-        return marked(self.exit), self.accessed, value, self.fault, self.enabled, self.by_user, self.task
+        return (
+            marked(replace(self.exit, values=[])),
+            self.accessed,
+            value,
+            self.fault,
+            self.enabled,
+            self.by_user,
+            self.task,
+        )
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from contract.canonical import At, Event, addresses
+from contract.canonical import At, Event, bank
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent
 from perfcore_svc.perf.saved_lbr import SavedLbr
@@ -147,7 +147,7 @@ class PerfCpu:
         flags = self.pseudo_used, self.exclusive, self.shut_out, self.save_select, self.kept_with_event, self.of_guest
         users = self.active_oncpu, self.lbr_users, self.callstack_users, self.host_users, self.slot_users
         parked = tuple([(ctx.task, Event(event.id)) for ctx, event in self.parked])
-        stack = tuple([addresses(each) for each in self.lbr_stack])
+        stack = tuple([bank(each) for each in self.lbr_stack])
         slot = self.slot if self.slot_users else 0
         return (
             self.ctx.key(),

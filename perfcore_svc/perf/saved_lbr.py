@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from contract.canonical import addresses
+from contract.canonical import bank
 
 
 @dataclass(slots=True, eq=False)
@@ -34,5 +34,5 @@ class SavedLbr:
         ``log_id`` matters for that alone."""
         if not self.valid:
             return self.whole, self.callstack_users
-        entries = addresses(self.from_ip), addresses(self.to_ip), tuple(self.info)
+        entries = bank(self.from_ip), bank(self.to_ip), tuple(self.info)
         return self.whole, self.callstack_users, self.tos, self.select, entries

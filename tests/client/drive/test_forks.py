@@ -27,8 +27,8 @@ def test_a_copy_goes_on_as_the_original_does(scenario: str, design: str) -> None
             forks.append((len(wire.inputs), len(wire.log.records), fork(wire)))
 
     wire = Kept(see)
-    played = Player(wire, load(library_path(scenario)), DESIGNS[design], Reckless(Random(scenario + design))).play()
-    assert played.failure is None
+    failure = Player(wire, load(library_path(scenario)), DESIGNS[design], Reckless(Random(scenario + design))).play()
+    assert failure is None
     for begun, _, twin in forks:
         for given in wire.inputs[begun:]:
             give(twin, given)

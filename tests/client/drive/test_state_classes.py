@@ -29,6 +29,7 @@ CONFIGURATION = {
     ("PerfCpu", "index"): "its place in the list",
     ("LbrRing", "model"): "the machine",
     ("PerfCpu", "reset_clears_select"): "the kernel",
+    ("Reservations", "pt_coexists"): "the kernel",
 }
 """What is the same in all states of one configuration, and is in no key."""
 FRESH = {
