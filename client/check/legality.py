@@ -14,7 +14,7 @@ _LEGACY = ((0x1C8, 2), (0x40, 8), (0x60, 8), (0x680, 32), (0x6C0, 32), (0xDC0, 3
 """First MSR and number of them: LBR_SELECT and LBR_TOS, the banks of Core 2, FROM, TO, INFO."""
 _ARCHITECTURAL = ((0x1200, 32), (0x1500, 32), (0x1600, 32))
 """INFO, FROM, TO."""
-_SPACES = _LEGACY + _ARCHITECTURAL
+_SPACE = frozenset([first + i for first, count in _LEGACY + _ARCHITECTURAL for i in range(count)])
 _SELECT_BITS, _CALL_STACK = 0x3FF, 0x200
 _INFO_RESERVED = 0x1FFF_FFFF_FFFF_0000
 """Bits 60:16; above are the flags, below the cycles."""
@@ -22,7 +22,7 @@ _INFO_RESERVED = 0x1FFF_FFFF_FFFF_0000
 
 def in_lbr_space(msr: int) -> bool:
     """Whether some LBR of these generations has a register there."""
-    return any(first <= msr < first + count for first, count in _SPACES)
+    return msr in _SPACE
 
 
 def is_register(model: LbrModel, msr: int) -> bool:
@@ -31,8 +31,10 @@ def is_register(model: LbrModel, msr: int) -> bool:
         return model.has_select
     if msr == 0x1C9:
         return model.has_tos
-    banks = [model.from_base, model.to_base, *([model.info_base] if model.info_base else [])]
-    return any(0 <= msr - base < model.depth for base in banks)
+    depth = model.depth
+    if 0 <= msr - model.from_base < depth or 0 <= msr - model.to_base < depth:
+        return True
+    return model.info_base > 0 and 0 <= msr - model.info_base < depth
 
 
 def faults(model: LbrModel, msr: int, value: int) -> bool:

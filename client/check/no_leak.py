@@ -40,8 +40,8 @@ class NoLeak(GuestReads):
             return
         self._note(r.cpu, r.vcpu)
         lbr = self.world.cpus[r.cpu].lbr
-        for value in (*lbr.from_ip, *lbr.to_ip):
-            if value and self._foreign(r.vcpu, value):
+        for value in filter(None, (*lbr.from_ip, *lbr.to_ip)):
+            if self._foreign(r.vcpu, value):
                 self.violated(r.seq, f"{r.vcpu} enters with the LBR passed through and {self.world.who(value)} in it")
                 return
 
@@ -51,8 +51,8 @@ class NoLeak(GuestReads):
             self.violated(r.seq, f"{r.vcpu} reads {self.world.who(r.value)}")
 
     def _note(self, cpu: int, vcpu: str) -> None:
-        if any(not self.world.same_vm(vcpu, user) for user in self.world.cpus[cpu].users):
-            self.exercised = True
+        if not self.exercised:
+            self.exercised = any(not self.world.same_vm(vcpu, user) for user in self.world.cpus[cpu].users)
 
     def _foreign(self, vcpu: str, value: int) -> bool:
         owner = self.world.owner(value)

@@ -10,7 +10,7 @@ from client.check.world import World, lbr_on
 from contract.lbr_ring import LbrRing
 from contract.provenance import branch_base, sign_extended
 from contract.trace import Access, GuestMsr, GuestPmi, LbrReset, Retired, UserMsr, VcpuReset
-from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, is_lbr_msr
+from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class NoLoss(Monitor):
             if r.write and r.result == "done":
                 reference.debugctl = r.value
                 reference.denied = reference.denied and not lbr_on(r.value)
-        elif r.result == "done" and is_lbr_msr(self.world.model, r.msr):
+        elif r.result == "done" and r.msr in self.world.lbr_msrs:
             self._reached(r, reference)
 
     def _guest_msr(self, r: GuestMsr) -> None:

@@ -7,7 +7,7 @@ from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.trace import Access, GuestEvent, GuestMsr
-from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
+from contract.x86 import IA32_DEBUGCTL
 
 
 class NoSilentDenial(Monitor):
@@ -68,7 +68,7 @@ class NoSilentDenial(Monitor):
         return self.noted("without", vcpu) if vcpu in self.without else None
 
     def _is_use(self, r: Access) -> bool:
-        return is_lbr_msr(self.world.model, r.msr) or (r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value))
+        return r.msr in self.world.lbr_msrs or (r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value))
 
     def _no_right(self, vcpu: str, cpu: int) -> str:
         if self.world.own_lbr:

@@ -7,7 +7,6 @@ from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
 from contract.trace import GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
-from contract.x86 import is_lbr_msr
 
 
 class OneOwner(Monitor):
@@ -67,7 +66,8 @@ class OneOwner(Monitor):
 
     def _entry(self, r: VmEntry) -> None:
         if lbr_on(r.debugctl) and not r.switched:
-            self._use(r.cpu, r.vcpu, r.seq, f"{r.vcpu} enters with DEBUGCTL.LBR set")
+            if self._shared(r.cpu, r.vcpu):
+                self._both(r, f"{r.vcpu} enters with DEBUGCTL.LBR set")
         else:
             self._contend(r.cpu, r.vcpu)
 
@@ -76,16 +76,16 @@ class OneOwner(Monitor):
             self.guests.add(r.vcpu)
             self._contend(r.cpu, r.vcpu)
             return
-        self._use(r.cpu, r.vcpu, r.seq, f"{r.vcpu} {'writes' if r.write else 'reads'} an LBR register")
+        if self._shared(r.cpu, r.vcpu):
+            self._both(r, f"{r.vcpu} {'writes' if r.write else 'reads'} an LBR register")
 
     def _host_msr(self, r: HostMsr) -> None:
-        if r.on_behalf and is_lbr_msr(self.world.model, r.msr):
-            text = f"KVM {'writes' if r.write else 'reads'} an LBR register for {r.on_behalf}"
-            self._use(r.cpu, r.on_behalf, r.seq, text)
+        if r.on_behalf and r.msr in self.world.lbr_msrs and self._shared(r.cpu, r.on_behalf):
+            self._both(r, f"KVM {'writes' if r.write else 'reads'} an LBR register for {r.on_behalf}")
 
     def _restore(self, r: LbrRestore) -> None:
-        if r.by == "kvm":
-            self._use(r.cpu, r.owner, r.seq, f"KVM writes the LBR for {r.owner}")
+        if r.by == "kvm" and self._shared(r.cpu, r.owner):
+            self._both(r, f"KVM writes the LBR for {r.owner}")
 
     def _retired(self, r: Retired) -> None:
         """Host branches that run into a guest's live ring: the guest's thread is here and last ran with its LBR on."""
@@ -101,15 +101,18 @@ class OneOwner(Monitor):
         event = self.world.guest_event(vcpu, cpu)
         return event is None or event.state == "ACTIVE"
 
-    def _use(self, cpu: int, vcpu: str, seq: int, text: str) -> None:
+    def _shared(self, cpu: int, vcpu: str) -> bool:
+        """Take in a use of the LBR by or for the guest. Whether the host uses it now, too."""
         self.guests.add(vcpu)
         self._contend(cpu, vcpu)
-        if cpu in self.host_on:
-            self.violated(seq, f"{text} while the host has the LBR of cpu{cpu} on", self.noted("host on", cpu))
+        return cpu in self.host_on
+
+    def _both(self, r: VmEntry | GuestMsr | HostMsr | LbrRestore, text: str) -> None:
+        self.violated(r.seq, f"{text} while the host has the LBR of cpu{r.cpu} on", self.noted("host on", r.cpu))
 
     def _contend(self, cpu: int, vcpu: str) -> None:
-        if vcpu in self.guests and self.world.host_lbr_events(cpu):
-            self.exercised = True
+        if not self.exercised and vcpu in self.guests:
+            self.exercised = bool(self.world.host_lbr_events(cpu))
 
     HANDLERS: ClassVar = {
         HostLbr: _host,

@@ -154,6 +154,8 @@ class Precedence(Monitor):
 
     def _judge_cpu(self, seq: int, cpu: int) -> None:
         wanting = [e for e in self.world.events.values() if e.opened.select >= 0 and self._wants(e, cpu)]
+        if len(wanting) < 2 and not self.told:
+            return
         for high in wanting:
             rivals = [e for e in wanting if _differ(high, e)]
             if not any(_rank_of(low) > _rank_of(high) for low in rivals):

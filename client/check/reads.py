@@ -7,14 +7,6 @@ from typing import ClassVar
 
 from client.check.monitor import Monitor
 from contract.trace import Access, GuestMsr
-from contract.x86 import LbrModel
-
-
-def is_address(model: LbrModel, msr: int) -> bool:
-    """Whether this is a FROM or TO register."""
-    return model.from_base <= msr < model.from_base + model.depth or (
-        model.to_base <= msr < model.to_base + model.depth
-    )
 
 
 class GuestReads(Monitor, ABC):
@@ -23,11 +15,11 @@ class GuestReads(Monitor, ABC):
     __slots__ = ()
 
     def _guest_msr(self, r: GuestMsr) -> None:
-        if not r.fault and not r.write and is_address(self.world.model, r.msr):
+        if not r.fault and not r.write and r.msr in self.world.address_msrs:
             self.served(r)
 
     def _access(self, r: Access) -> None:
-        if r.result == "done" and not r.write and is_address(self.world.model, r.msr):
+        if r.result == "done" and not r.write and r.msr in self.world.address_msrs:
             self.served(r)
 
     @abstractmethod

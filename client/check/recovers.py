@@ -8,7 +8,7 @@ from client.check.monitor import Liveness, Obligation
 from client.check.world import EventView, World, lbr_on
 from contract.reasons import NOT_THE_LBR
 from contract.trace import Access, ClaimChange, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
-from contract.x86 import IA32_DEBUGCTL, is_lbr_msr
+from contract.x86 import IA32_DEBUGCTL
 
 WANTED = -1
 
@@ -74,7 +74,7 @@ class Recovers(Liveness):
 
     def _access(self, r: Access) -> None:
         turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.value)
-        if not turns_on and not is_lbr_msr(self.world.model, r.msr):
+        if not turns_on and r.msr not in self.world.lbr_msrs:
             return
         if r.denied:
             self._denied(r)

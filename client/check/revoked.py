@@ -9,10 +9,12 @@ from client.check.world import World, lbr_on, of_host
 from contract.canonical import Grant
 from contract.messages import EventCreated, EventState, Revoke, SchedIn
 from contract.trace import Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
-from contract.x86 import is_lbr_msr
 
 Place = tuple[str, int]
 """A vCPU and a host: each host numbers its own grants."""
+
+_NEWS = Revoke, EventState, EventCreated, SchedIn
+"""Messages that tell KVM of a grant."""
 
 
 class RevokedMeansRevoked(Monitor):
@@ -73,7 +75,7 @@ class RevokedMeansRevoked(Monitor):
     def _delivery(self, r: Delivery) -> None:
         self.last = None
         body = self.world.delivered
-        if r.how == "drop" or not isinstance(body, Revoke | EventState | EventCreated | SchedIn):
+        if r.how == "drop" or not isinstance(body, _NEWS):
             return
         vcpu = body.vcpu if isinstance(body, SchedIn) else self._owner(body.event)
         if not vcpu:
@@ -113,7 +115,7 @@ class RevokedMeansRevoked(Monitor):
         self._use(r.vcpu, r.cpu, r.seq, True, "reaches an LBR register")
 
     def _host_msr(self, r: HostMsr) -> None:
-        if r.on_behalf and is_lbr_msr(self.world.model, r.msr):
+        if r.on_behalf and r.msr in self.world.lbr_msrs:
             self._use(r.on_behalf, r.cpu, r.seq, True, "is served by the LBR")
 
     def _retired(self, r: Retired) -> None:

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.reads import is_address
 from contract.trace import UserMsr
 
 
@@ -26,7 +25,7 @@ class UserClean(Monitor):
     )
 
     def _user_msr(self, r: UserMsr) -> None:
-        if not r.read or not r.taken or not r.value or not is_address(self.world.model, r.msr):
+        if not r.read or not r.taken or not r.value or r.msr not in self.world.address_msrs:
             return
         self.exercised = True
         owner = self.world.owner(r.value)

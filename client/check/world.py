@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from client.check.automaton import Automaton, Evidence
@@ -38,7 +39,7 @@ from contract.trace import (
     VmEntry,
     VmExit,
 )
-from contract.x86 import DEBUGCTL_LBR, LbrModel, lbr_model
+from contract.x86 import DEBUGCTL_LBR, MSR_LBR_SELECT, LbrModel, is_lbr_msr, lbr_model, lbr_ranges
 
 
 def of_host(host: int, part: Hashable) -> Scoped:
@@ -177,16 +178,18 @@ class EventView:
 
 class World(Automaton):
     __slots__ = (
-        "actor_numbers", "actors", "at_rest", "axes", "cpus", "delivered", "events", "hosts", "in_flight", "kvms",
-        "model", "tos_before", "vcpus", "vms", "written",
+        "actor_numbers", "actors", "address_msrs", "at_rest", "axes", "cpus", "delivered", "events", "hosts",
+        "in_flight", "kvms", "lbr_msrs", "model", "tos_before", "vcpus", "vms", "written",
     )  # fmt: skip
     _OF_SETUP = "given by Setup"
     CONFIGURATION: ClassVar = Automaton.CONFIGURATION | {
         "actor_numbers": _OF_SETUP,
         "actors": _OF_SETUP,
+        "address_msrs": _OF_SETUP,
         "axes": _OF_SETUP,
         "hosts": _OF_SETUP,
         "kvms": _OF_SETUP,
+        "lbr_msrs": _OF_SETUP,
         "model": _OF_SETUP,
         "vcpus": _OF_SETUP,
         "vms": _OF_SETUP,
@@ -195,6 +198,10 @@ class World(Automaton):
     }
 
     model: LbrModel
+    lbr_msrs: frozenset[int]
+    """The MSRs that KVM takes for the LBR (``is_lbr_msr``)."""
+    address_msrs: frozenset[int]
+    """FROM and TO registers."""
     actors: list[str]
     """Name by actor number, "" for the idle task."""
     actor_numbers: dict[str, int]
@@ -225,6 +232,7 @@ class World(Automaton):
     def __init__(self, setup: Setup, *, evidence: bool = True) -> None:
         self.evidence = Evidence() if evidence else None
         self.model = lbr_model(setup.lbr, setup.depth)
+        self.lbr_msrs, self.address_msrs = _msrs(self.model)
         self.actors = setup.actors
         self.actor_numbers = {name: i for i, name in enumerate(setup.actors)}
         self.vms = [vm_of(name) for name in setup.actors]
@@ -250,6 +258,7 @@ class World(Automaton):
     def clone(self) -> World:
         twin = object.__new__(World)
         twin.evidence = None if self.evidence is None else self.evidence.clone()
+        twin.lbr_msrs, twin.address_msrs = self.lbr_msrs, self.address_msrs
         twin.model, twin.actors, twin.actor_numbers, twin.vms = self.model, self.actors, self.actor_numbers, self.vms
         twin.axes, twin.vcpus, twin.hosts, twin.kvms = self.axes, self.vcpus, self.hosts, self.kvms
         twin.cpus = [cpu.clone() for cpu in self.cpus]
@@ -457,6 +466,16 @@ class World(Automaton):
     }
 
 
+@lru_cache(maxsize=64)
+def _msrs(model: LbrModel) -> tuple[frozenset[int], frozenset[int]]:
+    """``lbr_msrs`` and ``address_msrs``."""
+    ranges = [(MSR_LBR_SELECT, 1), *lbr_ranges(model)]
+    msrs = [msr for first, count in ranges for msr in range(first, first + count)]
+    addresses = [base + i for base in (model.from_base, model.to_base) for i in range(model.depth)]
+    return frozenset([msr for msr in msrs if is_lbr_msr(model, msr)]), frozenset(addresses)
+
+
+@lru_cache(maxsize=1024)
 def vm_of(vcpu: str) -> str:
     return vcpu.split("/")[0]
 
