@@ -108,6 +108,7 @@ class KvmCore:
 
     def command(self, command: AnyKvmCommand) -> Steps:
         """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
+        before = self.clock.now
         self.clock.witness(self.log.now)
         steps = self._command(command)
         try:
@@ -122,9 +123,17 @@ class KvmCore:
         except StopIteration as stop:
             result: AnyResult = stop.value
             return result
+        except RefusedError:
+            self._take_back(before)
+            raise
         finally:
             steps.close()
             self._end()
+
+    def _take_back(self, time: int) -> None:
+        """The input is refused: the clock is as it was, unless something has happened."""
+        if not self.effects.touched:
+            self.clock.now = time
 
     def _end(self) -> None:
         self.log.write(self.effects.end(), self.clock.now)
@@ -154,11 +163,15 @@ class KvmCore:
         return result
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
+        before = self.clock.now
         self.clock.witness(self.log.now)
         try:
             envelope = self.inbox.decide(fate, session, n, self.effects)
             if envelope is not None:
                 self.endpoint.take(envelope)
+        except RefusedError:
+            self._take_back(before)
+            raise
         finally:
             self._end()
 

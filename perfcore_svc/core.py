@@ -137,10 +137,16 @@ class HostCore:
 
     @contextmanager
     def _step(self) -> Iterator[None]:
-        """Around each input: the time that others have reached comes in, the effects go out."""
+        """Around each input: the time that others have reached comes in, the effects go out. Where the input is refused
+        with no effect, the clock is as it was."""
+        before = self.clock.now
         self.clock.witness(self.log.now)
         try:
             yield
+        except RefusedError:
+            if not self.effects.touched:
+                self.clock.now = before
+            raise
         finally:
             self.log.write(self.effects.end(), self.clock.now)
 
