@@ -5,6 +5,7 @@ A driver calls the methods one by one, or all on one stream (DriveService), whic
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,18 +37,34 @@ def control_handlers(
         for method in service.methods
     }
     calls = {method: unary(*methods[method.name]) for method in service.methods}
-    drive = stream_stream(lambda context: _drive(context, methods), "Drive")
+    drive = stream_stream(lambda context: _drive(shell, context, methods), "Drive")
     return [handlers(service, calls), handlers(DRIVE, {DRIVE.methods_by_name["Drive"]: drive})]
 
 
-async def _drive(context: grpc.aio.ServicerContext, methods: Mapping[str, tuple[type[Message], Handler]]) -> None:
-    while (raw := await context.read()) is not grpc.aio.EOF:
-        frame = parse(drive_pb2.DriveRequest, raw)
-        if frame.method in methods:
-            outcome = await attempt(*methods[frame.method], frame.request)
-        else:
-            outcome = CallError(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {frame.method!r}")
-        await context.write(_response(outcome))
+async def _drive(
+    shell: Shell[Any], context: grpc.aio.ServicerContext, methods: Mapping[str, tuple[type[Message], Handler]]
+) -> None:
+    closing = asyncio.create_task(shell.closing.wait())
+    try:
+        while (raw := await _next(context, closing)) is not grpc.aio.EOF:
+            frame = parse(drive_pb2.DriveRequest, raw)
+            if frame.method in methods:
+                outcome = await attempt(*methods[frame.method], frame.request)
+            else:
+                outcome = CallError(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {frame.method!r}")
+            await context.write(_response(outcome))
+    finally:
+        closing.cancel()
+
+
+async def _next(context: grpc.aio.ServicerContext, closing: asyncio.Task[Any]) -> Any:
+    """The next request, or the end of the stream, also where the service is about to end."""
+    reading = asyncio.ensure_future(context.read())
+    await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
+    if reading.done():
+        return reading.result()
+    reading.cancel()
+    return grpc.aio.EOF
 
 
 def _response(outcome: Message | CallError) -> drive_pb2.DriveResponse:

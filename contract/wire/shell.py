@@ -98,6 +98,8 @@ class Shell(ABC, Generic[C]):
     def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
         self.protocol = protocol
         self.lock = asyncio.Lock()
+        self.closing = asyncio.Event()
+        """The process is about to end: open streams of commands (DriveService) end too."""
         self.run: Run[C] = Run(0, self.new_core(Recorder()))
 
     @abstractmethod
@@ -125,6 +127,7 @@ class Shell(ABC, Generic[C]):
     async def close(self) -> None:
         """The process is about to end, and with it the current run. Subclasses close their streams too."""
         self.run.fail(CallError(grpc.StatusCode.UNAVAILABLE, f"{self.service}: is stopping"))
+        self.closing.set()
 
     # Commands --------------------------------------------------------------------------------------------
 
