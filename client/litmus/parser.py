@@ -15,6 +15,7 @@ from client.litmus.limits import MAX_TEXT, MAX_TOKENS
 from client.litmus.lower import lower
 from client.litmus.places import Places
 from client.litmus.printer import number
+from client.litmus.tables import parser_of
 from client.litmus.validate import check
 from contract.errors import InputError
 
@@ -38,7 +39,7 @@ class _TooLong(Exception):
 @cache
 def grammar() -> Lark:
     text = resources.files("client.litmus").joinpath("litmus.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", lexer="basic", maybe_placeholders=False, postlex=_TokenLimit())
+    return parser_of(text, lexer="basic", maybe_placeholders=False, postlex=_TokenLimit())
 
 
 def parse(text: str, path: str = "<text>") -> Scenario:
