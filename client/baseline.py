@@ -131,7 +131,7 @@ def load_baseline(path: Path) -> Baseline:
         raise InputError(f"no baseline: {error}", str(path)) from None
     for known in baseline.claims:
         if not known.claim[1:].isdecimal():
-            raise InputError(f"{known.claim!r} is no claim", str(path))
+            raise InputError(f"{known.claim!r} is not a claim", str(path))
     return baseline
 
 

@@ -21,7 +21,7 @@ def read_file(path: Path, limit: int) -> bytes:
     Raises OSError, or InputError that names the path: for a device, a longer file, and a pipe without a writer."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISDIR(mode)):
-        raise InputError("is no regular file", str(path))
+        raise InputError("is not a regular file", str(path))
     content = bytearray()
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -30,7 +30,7 @@ def read_file(path: Path, limit: int) -> bytes:
                 chunk = os.read(handle, CHUNK)
             except BlockingIOError:
                 if not select.select([handle], [], [], SILENCE)[0]:
-                    raise InputError(f"is a pipe to which nobody has written for {SILENCE:g} s", str(path)) from None
+                    raise InputError(f"is a pipe, and nothing was written to it for {SILENCE:g} s", str(path)) from None
                 continue
             if not chunk:
                 return bytes(content)

@@ -28,7 +28,7 @@ class Ledger:
             self.known = load_baseline(self.compare)
         if self.write is not None:
             if not self.write.parent.is_dir():
-                raise InputError("there is no such folder", str(self.write.parent))
+                raise InputError("no such folder", str(self.write.parent))
             if self.write.exists():
                 self.before = load_baseline(self.write)
 

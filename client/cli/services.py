@@ -39,7 +39,7 @@ class Services:
     def wire_name(self, wanted: str | None) -> str:
         """``sim`` or ``grpc``: the wire that was asked for, or that goes with the addresses."""
         if self and wanted == "sim":
-            raise InputError("addresses go with --wire grpc", "--wire sim")
+            raise InputError("addresses need --wire grpc", "--wire sim")
         return wanted or ("grpc" if self else "sim")
 
     def check_count(self, scenario: Scenario) -> None:
@@ -79,7 +79,7 @@ def addresses(
 ) -> Services:
     """``wait``, ``take_over``: as in ``Turn``. Raises InputError as ``Services``, and for a wait without services."""
     if (wait or take_over) and not perfcore:
-        raise InputError("goes with --perfcore and --kvm", "--wait" if wait else "--take-over")
+        raise InputError("needs --perfcore and --kvm", "--wait" if wait else "--take-over")
     if not 0 <= wait <= WAIT_LIMIT:
         raise InputError(f"expected seconds from 0 to {WAIT_LIMIT}, found {wait:g}", "--wait")
     return Services(tuple(perfcore or ()), tuple(kvm or ()), Turn(wait, take_over))

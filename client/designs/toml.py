@@ -40,7 +40,7 @@ def name_flaw(name: str) -> str:
     """Why ``name`` cannot name a design; "" if it can."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) and len(name) <= MAX_NAME:
         return ""
-    return f"{name!r} is no name for a design: letters, digits, '.', '-', '_', at most {MAX_NAME}"
+    return f"{name!r} is not a name for a design: letters, digits, '.', '-', '_', at most {MAX_NAME}"
 
 
 class _Reader:
@@ -76,13 +76,13 @@ class _Reader:
     def claims(self, given: object) -> tuple[Claim, ...]:
         """``like`` brings axes along, no claims: they are of one design, and runs have to bear them out."""
         if not isinstance(given, dict):
-            self.fail("claims", "claims is no table")
+            self.fail("claims", "claims is not a table")
         found: dict[str, Claim] = {}
         for condition, invariants in given.items():
             if condition not in list(Condition):
                 self.fail(condition, unknown("condition", condition, tuple(Condition)))
             if not isinstance(invariants, list):
-                self.fail(condition, f"{condition} is no list of invariants")
+                self.fail(condition, f"{condition} is not a list of invariants")
             for invariant in invariants:
                 if invariant not in INVARIANTS:
                     self.fail(condition, unknown("invariant", str(invariant), INVARIANTS))
@@ -94,12 +94,12 @@ class _Reader:
     def text_of(self, content: dict[str, Any], key: str) -> str:
         value = content.get(key, "")
         if not isinstance(value, str) or len(value) > MAX_ABOUT or not (value.isprintable() or not value):
-            self.fail(key, f"{key} is no line of text of at most {MAX_ABOUT} characters")
+            self.fail(key, f"{key} is not a line of text of at most {MAX_ABOUT} characters")
         return value
 
     def axes(self, given: object) -> dict[str, str]:
         if not isinstance(given, dict):
-            self.fail("axes", "axes is no table")
+            self.fail("axes", "axes is not a table")
         found = {}
         for axis, value in given.items():
             if isinstance(value, bool):

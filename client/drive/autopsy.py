@@ -132,4 +132,4 @@ def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
         return end
     if code is grpc.StatusCode.UNAVAILABLE:
         return knock(service.address, met=service.met)
-    return f"no service of ours at {service.address}: {code.name}: {error.details()}"
+    return f"not an lbrlab service: {service.address}: {code.name}: {error.details()}"

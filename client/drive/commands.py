@@ -107,7 +107,7 @@ def host_command(stmt: a.AnyStmt, actor: str, events: EventNames) -> AnyPerfComm
 
 
 def user_command(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> AnyKvmCommand | None:
-    """The KVM's command for a statement of user space; None if what it computes is no number."""
+    """The KVM's command for a statement of user space; None if what it computes is not a number."""
     match stmt:
         case a.UserSetMsr(vcpu=vcpu, msr=msr, value=value, thread=thread):
             at, number = _address(msr, model, registers), _number(value, model, registers)
@@ -129,7 +129,7 @@ def user_command(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value
         case a.UserSetCpuid(vcpu=vcpu):
             return SetCpuid(vcpu, stmt.pmu, stmt.counters, stmt.fixed, stmt.pdcm, stmt.model)
         case _:
-            raise TypeError(f"{type(stmt).__name__} is no user-space statement")
+            raise TypeError(f"{type(stmt).__name__} is not a user-space statement")
 
 
 def needs_its_thread(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value]) -> bool:
@@ -175,7 +175,7 @@ def guest_code(stmt: a.AnyStmt, model: LbrModel, registers: Mapping[str, Value])
         case a.GuestNop() | a.GuestPmis():
             return [Nop()]
         case _:
-            raise TypeError(f"{type(stmt).__name__} is no guest statement")
+            raise TypeError(f"{type(stmt).__name__} is not a guest statement")
 
 
 def _address(msr: a.MsrRef, model: LbrModel, registers: Mapping[str, Value]) -> int | None:

@@ -63,7 +63,7 @@ class Program:
         """Carry out program statements up to the next statement that is a step, or the end.
 
         Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares what
-        is no number."""
+        is not a number."""
         while True:
             frame = self.frames[-1]
             if frame.at < len(frame.steps):
@@ -110,7 +110,7 @@ class Program:
             self.frames.append(frame)
 
     def _again(self, step: a.Step, frame: Frame) -> bool:
-        """Whether the body is carried out once more; a count or an end that is no number ends a loop."""
+        """Whether the body is carried out once more; a count or an end that is not a number ends a loop."""
         match step.stmt:
             case a.Repeat():
                 frame.left -= 1

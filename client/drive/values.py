@@ -29,7 +29,7 @@ def host_value(result: AnyResult) -> Value:
         case Done():
             return result.errno
         case _:
-            raise TypeError(f"{type(result).__name__} is no register value")
+            raise TypeError(f"{type(result).__name__} is not a register value")
 
 
 def event_value(state: str, samples: int = 0) -> Value:

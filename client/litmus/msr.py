@@ -74,7 +74,7 @@ def number(name: str) -> int | None:
 
 
 def address(ref: MsrRef, model: LbrModel, index: int = 0) -> int:
-    """Where ``ref``, valid on ``model``, lives. ``index``: what an index that is no number came to."""
+    """Where ``ref``, valid on ``model``, lives. ``index``: what an index that is not a number came to."""
     if not ref.name:
         return index & MAX_MSR
     if ref.name in SINGLE:

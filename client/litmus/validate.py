@@ -68,7 +68,7 @@ class _Checker:
                 self.fail(unknown("kvm", scenario.home(vm.name), scenario.placement()), "vm", i, "kvm")
         for name in scenario.homes:
             if name not in {vm.name for vm in scenario.vms}:
-                self.fail(f"{quote(name)} has a kvm and is no vm", "vm")
+                self.fail(f"{quote(name)} has a kvm but is not a vm", "vm")
         for name, value in scenario.lets.items():
             if not is_name(name) or taken(name) or name in a.ANSWERS:
                 self.fail(f"{quote(name)} cannot name a number: reserved, too long or malformed", "let", name)
@@ -90,7 +90,7 @@ class _Checker:
         if len(path) > 2 * MAX_NESTING:
             self.fail(f"blocks nest deeper than {MAX_NESTING}", *path)
         if step.actor not in block.actors:
-            message = f"{quote(step.actor)} is no actor of this block{hint(step.actor, block.actors)}"
+            message = f"{quote(step.actor)} is not an actor of this block{hint(step.actor, block.actors)}"
             self.fail(message, *path, "actor")
         steps.check(step, path)
         loop = isinstance(step.stmt, a.Repeat | a.For | a.While)

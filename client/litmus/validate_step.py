@@ -257,7 +257,7 @@ class StepChecker:
             near = next((f", it is {other}'s" for other in others), hint(event, events))
             self.fail(f"{actor} has not opened event {quote(event)} by here{near}", *path, part)
         if not isinstance(setter, a.OpenEvent):
-            message = f"{quote(event)} is no event: {actor} set it by {quote(statement_text(setter))}"
+            message = f"{quote(event)} is not an event: {actor} set it by {quote(statement_text(setter))}"
             self.fail(message, *path, part)
         if (actor, event) in self.closed:
             self.fail(f"event {quote(event)} is closed by here", *path, part)
@@ -337,7 +337,7 @@ class StepChecker:
         if setter is None:
             self.fail(f"{actor} has set no register {quote(register)} by here{hint(register, known)}", *path)
         if not isinstance(setter, (*a.NUMBERS, *(a.WORDS if word else ()))):
-            self.fail(f"{quote(register)} is no number: {actor} set it by {quote(statement_text(setter))}", *path)
+            self.fail(f"{quote(register)} is not a number: {actor} set it by {quote(statement_text(setter))}", *path)
 
     def condition(
         self, condition: a.Condition, actor: str, known: dict[str, a.AnyStmt], path: Path, depth: int = 0

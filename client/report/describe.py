@@ -176,7 +176,7 @@ class Describer:
             case t.HostWait():
                 return f"{r.name} waits for the end of grant {', '.join(map(str, r.grants))}"
             case t.HostWake():
-                return f"{r.name} goes on, {r.why}"
+                return f"{r.name} resumes: {r.why}"
             case t.EventChange():
                 return f"{r.name} {r.old} -> {r.new}{f' ({r.why})' if r.why else ''}"
             case t.EventWaits():

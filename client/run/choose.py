@@ -42,7 +42,7 @@ def _scenario(name: str) -> Scenario:
         raise InputError("expected a litmus file, or the name of a scenario of the library", "FILE")
     if not Path(name).exists() and "/" not in name:
         known = [path.stem for path in library()]
-        raise InputError(f"no such file, nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
+        raise InputError(f"neither a file nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
     return load(Path(name))
 
 
@@ -64,7 +64,7 @@ def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") ->
         try:
             lets[name] = int(number, 0)
         except ValueError:
-            raise InputError(f"{number!r} is no number", f"{place} {text}") from None
+            raise InputError(f"{number!r} is not a number", f"{place} {text}") from None
     changed = replace(scenario, lets=lets)
     try:
         validate(changed)

@@ -94,7 +94,7 @@ def check_output(path: Path, inputs: list[Path]) -> None:
     with path.open("rb") as file:
         start = file.read(256)
     if start and f'"{FORMAT}"'.encode() not in start:
-        raise InputError("exists and is no run file; choose another name", str(path))
+        raise InputError("exists and is not a run file; choose another name", str(path))
 
 
 def is_good_run(path: Path) -> bool:
@@ -121,7 +121,7 @@ def keep(run: Run, path: Path) -> Path:
 
 
 def save(run: Run, path: Path) -> None:
-    """Write the whole file or none of it; what is no regular file is written in place. Raises InputError naming the
+    """Write the whole file or none of it; what is not a regular file is written in place. Raises InputError naming the
     path."""
     content = encoded(run)
     try:

@@ -67,7 +67,7 @@ class Run:
 
     @property
     def unmet(self) -> list[Fault]:
-        """The faults that met no message."""
+        """The faults that matched no message."""
         return [fault for fault in self.faults if fault not in self.applied]
 
     @property

@@ -49,7 +49,7 @@ def parse_fault(text: str, place: str = "--fault") -> Fault:
         near = next((f"did you mean {known}?" for known in MESSAGE_KINDS if known.lower() == message.lower()), "")
         raise InputError(f"unknown message {message!r}, {near or 'expected one of ' + ', '.join(MESSAGE_KINDS)}", place)
     if not which.isascii() or not which.isdigit() or len(which) > 7 or not 1 <= int(which) <= 1_000_000:
-        raise InputError(f"{which!r} is no message number, expected 1, 2, 3, ...", place)
+        raise InputError(f"{which!r} is not a message number, expected 1, 2, 3, ...", place)
     return Fault(FaultKind(kind), message, int(which))
 
 

@@ -74,7 +74,7 @@ def branch_filter(model: LbrModel, names: list[str], privileges: list[str]) -> B
         if not model.call_stack:
             raise RefusedError("this LBR has no call-stack mode", "EOPNOTSUPP")
         if len(names) > 1:
-            raise RefusedError("call_stack goes with no other branch type")
+            raise RefusedError("call_stack cannot be combined with another branch type")
     kinds = frozenset(kind for name in names for kind in _HSW[name])
     select = None
     if model.filters:

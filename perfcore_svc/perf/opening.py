@@ -89,7 +89,7 @@ def _join(event: PerfEvent, leader: PerfEvent) -> None:
     if event.pinned or event.exclusive:
         raise RefusedError("only a group leader can be pinned or exclusive")
     if leader.leader is not leader:
-        raise RefusedError(f"{leader.name} is no group leader")
+        raise RefusedError(f"{leader.name} is not a group leader")
     if (leader.cpu, leader.task) != (event.cpu, event.task):
         raise RefusedError("a sibling has the CPU and task of its leader")
     event.leader = leader

@@ -14,7 +14,7 @@ from tests.client.cli.commands import lbrlab
 
 
 def test_a_device_is_no_file() -> None:
-    with pytest.raises(InputError, match="/dev/zero: is no regular file"):
+    with pytest.raises(InputError, match="/dev/zero: is not a regular file"):
         read_file(Path("/dev/zero"), 10)
 
 
@@ -27,7 +27,7 @@ def test_a_pipe_without_a_writer_is_empty(tmp_path: Path) -> None:
 def test_a_silent_pipe_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("client.files.SILENCE", 0.01)
     read, write = os.pipe()
-    with pytest.raises(InputError, match="nobody has written"):
+    with pytest.raises(InputError, match="nothing was written"):
         read_file(Path(f"/dev/fd/{read}"), 10)
     os.close(read)
     os.close(write)
@@ -62,4 +62,4 @@ def test_a_command_refuses_a_device(arguments: tuple[str, ...]) -> None:
     result = lbrlab(*arguments)
 
     assert result.exit_code == 2
-    assert "/dev/zero: is no regular file" in result.output
+    assert "/dev/zero: is not a regular file" in result.output

@@ -204,7 +204,7 @@ def test_something_else_at_the_address(pair: Pair) -> None:
             assert other.stdout is not None
             other.stdout.readline()
             wire = GrpcWire(pair.perfcore.address, f"unix:{folder}/x", timeout=CALL_TIMEOUT)
-            with told_soon("kvm", "listens at|no service of ours at|does not answer at"):
+            with told_soon("kvm", "listens at|not an lbrlab service: |does not answer at"):
                 set_up(wire, MERGED)
             wire.close()
             other.kill()

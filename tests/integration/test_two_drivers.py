@@ -150,4 +150,4 @@ def test_waiting_goes_with_given_services(flags: tuple[str, ...]) -> None:
     result = lbrlab("run", "exits", *flags)
 
     assert result.exit_code == 2
-    assert f"{flags[0]}: goes with --perfcore and --kvm" in result.output
+    assert f"{flags[0]}: needs --perfcore and --kvm" in result.output

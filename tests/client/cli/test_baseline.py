@@ -274,4 +274,4 @@ def test_a_file_that_cannot_be_there() -> None:
     result = lbrlab(*RUN, "--baseline", "no.json")
     assert (result.exit_code, result.stderr) == (2, "lbrlab: error: no.json: cannot read: No such file or directory\n")
     result = lbrlab(*RUN, "--write-baseline", "no/b.json")
-    assert (result.exit_code, result.stderr) == (2, "lbrlab: error: no: there is no such folder\n")
+    assert (result.exit_code, result.stderr) == (2, "lbrlab: error: no: no such folder\n")

@@ -125,11 +125,11 @@ def test_exists_that_is_not_witnessed_is_undecided() -> None:
     [
         (["run", "central-story", "-d", "v9"], "unknown design 'v9', expected a file or one of v7, v7-pinned, v8, "),
         (["run", "central-story", "-d", "revoke_gp"], "revoke-ack, fail-entry, fenced, did you mean 'revoke-gp'?"),
-        (["run", "no-such-story"], "no such file, nor a scenario of the library"),
+        (["run", "no-such-story"], "neither a file nor a scenario of the library"),
         (["run", "missing.litmus"], "missing.litmus"),
         (["run", "central-story", "--fault", "lose:Revoke:1"], "unknown kind 'lose'"),
         (["run", "central-story", "--fault", "drop:Revok:1"], "unknown message 'Revok'"),
-        (["run", "central-story", "--fault", "drop:Revoke:0"], "'0' is no message number"),
+        (["run", "central-story", "--fault", "drop:Revoke:0"], "'0' is not a message number"),
         (["run", "central-story", "--perfcore", "localhost:1"], "expected both --perfcore and --kvm"),
         (["run", "central-story", "--tape", "missing.tape"], "missing.tape: cannot read"),
         (["check", "missing.json"], "missing.json: cannot read"),

@@ -245,7 +245,7 @@ def test_a_picture_is_the_same_when_drawn_again() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["no-such"], "no-such: no such file, nor a scenario of the library"),
+        (["no-such"], "no-such: neither a file nor a scenario of the library"),
         (["./none.litmus"], "none.litmus: No such file or directory"),
         ([EXITS, "--designs", "v9"], "unknown design 'v9', expected a file or one of v7, "),
         ([EXITS, "--designs", ","], "--designs: expected names, separated by commas"),
@@ -298,9 +298,9 @@ def test_a_run_takes_another_number_and_keeps_it() -> None:
     ("scenario", "let", "said"),
     [
         (EXITS, "exts=1", "--let exts=1: unknown let 'exts', did you mean 'exits'?"),
-        (EXITS, "exits=many", "--let exits=many: 'many' is no number"),
-        (EXITS, "exits=", "--let exits=: '' is no number"),
-        (EXITS, "exits", "--let exits: '' is no number"),
+        (EXITS, "exits=many", "--let exits=many: 'many' is not a number"),
+        (EXITS, "exits=", "--let exits=: '' is not a number"),
+        (EXITS, "exits", "--let exits: '' is not a number"),
         (EXITS, "exits=-1", "let 'exits': '-1' does not fit 64 bits"),
         (EXITS, f"exits={1 << 64}", f"let 'exits': '{1 << 64}' does not fit 64 bits"),
         ("guest-alone", "exits=1", "--let exits=1: guest-alone has no let"),

@@ -325,7 +325,7 @@ def test_interrupted_before_anything_is_there() -> None:
         (["--designs", " , "], "--designs: expected names, separated by commas"),
         (["--designs", "./none.toml"], "none.toml: cannot read: No such file or directory"),
         (["--designs", "v7+shut-out=maybe"], "v7+shut-out=maybe: shut-out = 'maybe', expected one of yes, no"),
-        (["--scenarios", "central-stry"], "central-stry: no such file, nor a scenario of the library"),
+        (["--scenarios", "central-stry"], "central-stry: neither a file nor a scenario of the library"),
         (["--scenarios", "zz*"], "--scenarios: no scenario of the library begins with 'zz'"),
         (["--scenarios", ","], "--scenarios: expected names, separated by commas"),
         (["--scenarios", "./none.litmus"], "none.litmus: No such file or directory"),
@@ -334,7 +334,7 @@ def test_interrupted_before_anything_is_there() -> None:
         (["--fault", "lose:Revoke:1"], "--fault lose:Revoke:1: unknown kind 'lose'"),
         (["--fault", "drop:Revok:1"], "--fault drop:Revok:1: unknown message 'Revok'"),
         (["--fault", "drop:Revoke"], "--fault drop:Revoke: expected KIND:MESSAGE:N"),
-        (["--fault", "drop:Revoke:0"], "--fault drop:Revoke:0: '0' is no message number"),
+        (["--fault", "drop:Revoke:0"], "--fault drop:Revoke:0: '0' is not a message number"),
     ],
 )
 def test_bad_input_ends_in_2_with_one_clear_error(arguments: list[str], said: str) -> None:

@@ -1,4 +1,4 @@
-"""Options that take a number refuse what is no number of theirs: with status 2, and by their name."""
+"""Options that take a number refuse what is not a number of theirs: with status 2, and by their name."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def test_short_names_stay_as_they_are() -> None:
         (["run", "exits", "--perfcore", "a:1", "--kvm", "a:2", "--kvm", "a:2"], "--kvm: a:2 is given twice"),
         (["matrix", "--perfcore", "a:1"], "expected both --perfcore and --kvm, or neither"),
         (["claims", "--kvm", "a:1"], "expected both --perfcore and --kvm, or neither"),
-        (["demo", "--wire", "sim", "--perfcore", "a:1", "--kvm", "a:2"], "addresses go with --wire grpc"),
+        (["demo", "--wire", "sim", "--perfcore", "a:1", "--kvm", "a:2"], "addresses need --wire grpc"),
         (["matrix", "--perfcore", "a:1", "--kvm", "a:2", "--workers", "2"], "--workers: given services play one run"),
         (
             ["run", "mech-two-kvms-one-cpu", "--perfcore", "a:1", "--kvm", "a:2"],

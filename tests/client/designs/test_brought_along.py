@@ -139,7 +139,7 @@ BROKEN = {
         "mine: admission = private-slot needs an event",
     ),
     "value": (GOOD + "x = replace(mine, save='bogus')", "x", "mine: Invalid enum value 'bogus' - at `$.save`"),
-    "name": (GOOD + "x = replace(mine, name='a/../b')", "x", "'a/../b' is no name for a design"),
+    "name": (GOOD + "x = replace(mine, name='a/../b')", "x", "'a/../b' is not a name for a design"),
     "exit": ("import sys\nsys.exit(7)", "x", "SystemExit: 7"),
 }
 

@@ -72,9 +72,9 @@ def test_a_file_claims_what_it_says_and_inherits_nothing(tmp_path: Path) -> None
     [
         ('[claims]\nsometimes = ["no-loss"]', ":3", "unknown condition 'sometimes'"),
         ('[claims]\nany = ["no-los"]', ":3", "unknown invariant 'no-los'"),
-        ('[claims]\nany = "no-loss"', ":3", "any is no list of invariants"),
+        ('[claims]\nany = "no-loss"', ":3", "any is not a list of invariants"),
         ('[claims]\nany = ["no-loss", "no-loss"]', ":3", "no-loss is claimed twice"),
-        ("claims = 3", ":2", "claims is no table"),
+        ("claims = 3", ":2", "claims is not a table"),
     ],
 )
 def test_an_error_names_the_line(tmp_path: Path, claims: str, place: str, message: str) -> None:

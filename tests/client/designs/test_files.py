@@ -98,11 +98,11 @@ WRONG = {
     "truth where none is asked": ('like = "v7"\n[axes]\nevent = true\n', ":3", "event = 'yes', expected one of"),
     "number": ('like = "v7"\n[axes]\nevent = 1\n', ":3", "event is neither a text nor true or false"),
     "list": ('like = "v7"\n[axes]\nevent = ["none"]\n', ":3", "event is neither a text nor true or false"),
-    "axes": ('like = "v7"\naxes = "none"\n', ":2", "axes is no table"),
-    "about": ('like = "v7"\nabout = 1\n', ":2", "about is no line of text of at most 4096 characters"),
-    "lines": ('like = "v7"\nabout = "a\\nb"\n', ":2", "about is no line of text"),
-    "long": ('like = "v7"\nabout = "' + "a" * 4097 + '"\n', ":2", "about is no line of text"),
-    "like no text": ("like = []\n", ":1", "like is no line of text"),
+    "axes": ('like = "v7"\naxes = "none"\n', ":2", "axes is not a table"),
+    "about": ('like = "v7"\nabout = 1\n', ":2", "about is not a line of text of at most 4096 characters"),
+    "lines": ('like = "v7"\nabout = "a\\nb"\n', ":2", "about is not a line of text"),
+    "long": ('like = "v7"\nabout = "' + "a" * 4097 + '"\n', ":2", "about is not a line of text"),
+    "like no text": ("like = []\n", ":1", "like is not a line of text"),
     "nothing": ("", "", "no value for axis 'event'"),
     "some": ('[axes]\nevent = "none"\n', "", "no value for axis 'admission'"),
     "impossible": (
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, where: s
 
 @pytest.mark.parametrize("name", ["-mine.toml", ".toml", "mi ne.toml", "mine\u00e9.toml", "a" * 65, "_x.toml"])
 def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
-    assert "is no name for a design" in refusal(written(tmp_path, 'like = "v7"', name))[1]
+    assert "is not a name for a design" in refusal(written(tmp_path, 'like = "v7"', name))[1]
 
 
 def test_a_name_of_64_letters_is_one(tmp_path: Path) -> None:

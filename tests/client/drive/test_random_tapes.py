@@ -26,7 +26,7 @@ def drawn(data: st.DataObject) -> Schedule:
 
 
 def drawn_run(wire: SimWire, story: Scenario, design: Design, data: st.DataObject) -> Run:
-    """A run with drawn decisions. A program that compares what is no number is an error of its scenario: that one is
+    """A run with drawn decisions. A program that compares what is not a number is an error of its scenario: that one is
     drawn again."""
     try:
         return run(Inputs(story, design, drawn(data), wire))

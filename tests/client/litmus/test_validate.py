@@ -124,7 +124,7 @@ def test_messages(scenario: Scenario, expected: str) -> None:
 
 def test_a_step_of_no_actor_of_its_block() -> None:
     scenario = Scenario("x", blocks=[a.Block(["host"], [a.Step("host1", a.AdvanceTime(1))])])
-    assert "'host1' is no actor of this block, did you mean 'host'?" in message(scenario)
+    assert "'host1' is not an actor of this block, did you mean 'host'?" in message(scenario)
 
 
 def test_an_event_state_is_no_number() -> None:

@@ -98,7 +98,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
         "vm0/0: claim held -> lost, Revoke",
     ],
     ("c04-cpu-pinned-comes-later", "revoke-ack"): [
-        "h0 goes on, acknowledged",
+        "h0 resumes: acknowledged",
     ],
     ("c05-passthrough-without-event", "mediated"): [
         "vmx restores the LBR of vm0/0: 4 guest vm0/0",

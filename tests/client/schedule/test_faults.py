@@ -35,11 +35,11 @@ def test_example() -> None:
         ("drop:revoke:1", "unknown message 'revoke', did you mean Revoke"),
         ("drop:Revok:1", "unknown message 'Revok', expected one of"),
         ("overtake:Revoke:1", "the message named is the one that is overtaken: expected overtaken:MESSAGE:N"),
-        ("drop:Revoke:0", "'0' is no message number"),
-        ("drop:Revoke:-1", "'-1' is no message number"),
-        ("drop:Revoke:", "'' is no message number"),
-        ("drop:Revoke:²", "'²' is no message number"),
-        ("drop:Revoke:1000001", "is no message number"),
+        ("drop:Revoke:0", "'0' is not a message number"),
+        ("drop:Revoke:-1", "'-1' is not a message number"),
+        ("drop:Revoke:", "'' is not a message number"),
+        ("drop:Revoke:²", "'²' is not a message number"),
+        ("drop:Revoke:1000001", "is not a message number"),
     ],
 )
 def test_errors_say_which_part(text: str, expected: str) -> None:
