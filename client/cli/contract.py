@@ -21,7 +21,7 @@ from client.litmus import Scenario
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError
 from client.matrix.summary import Worst
-from client.report.documents import print_json
+from client.report.json import print_json
 from client.report.tables import WORST_LEGEND, across, claims_table, key_of, named_breaches, worst_table
 from client.schedule.faults import parse_fault
 from contract.design import Design

@@ -14,7 +14,8 @@ from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
 from client.litmus import Scenario
 from client.litmus.words import unknown
-from client.report.documents import CostDocument, PriceDocument, print_json
+from client.report.cost_documents import CostDocument, PriceDocument
+from client.report.json import print_json
 from client.run.choose import find_scenario
 from contract.errors import InputError
 from perfcore_svc.machine.cost import COSTS

@@ -13,7 +13,8 @@ from client.cli.services import Services
 from client.designs import DESIGNS
 from client.drive.play import layout_of
 from client.litmus import library_path, load
-from client.report.documents import DemoDocument, RunDocument, print_json, run_document
+from client.report.documents import DemoDocument, RunDocument, run_document
+from client.report.json import print_json
 from client.report.log import Log
 from client.report.tables import LEGEND, matrix
 from client.run.inputs import Inputs

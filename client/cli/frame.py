@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from client.report.documents import ErrorDocument, print_json
+from client.report.json import ErrorDocument, print_json
 from contract.errors import ExitCode, InputError, LbrlabError
 
 P = ParamSpec("P")

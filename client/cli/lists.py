@@ -18,13 +18,13 @@ from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
 from client.litmus.words import unknown
-from client.report.documents import (
+from client.report.json import print_json
+from client.report.list_documents import (
     AxisDocument,
     InvariantDocument,
     axes_document,
     designs_document,
     invariants_document,
-    print_json,
 )
 from contract.control import MachineSpec, VmSpec
 from contract.design import Condition

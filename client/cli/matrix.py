@@ -19,7 +19,8 @@ from client.cli.services import Services
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
-from client.report.documents import MatrixDocument, print_json
+from client.report.json import print_json
+from client.report.matrix_documents import MatrixDocument
 from client.report.tables import WORST_LEGEND, across, key_of, worst_table
 from client.run.choose import chosen_faults
 from client.schedule.faults import Fault

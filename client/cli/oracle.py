@@ -12,7 +12,7 @@ from rich.progress import track
 from client.cli.frame import console, finish
 from client.oracle.cases import load_cases
 from client.oracle.compare import CaseResult, examine
-from client.report.documents import print_json
+from client.report.json import print_json
 from contract.errors import ExitCode, InputError
 from contract.kernels import KERNELS, unknown_kernel
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from client.check.judge import judge
-from client.report.documents import print_json
+from client.report.json import print_json
 from client.report.log import Log, source_of
 from client.run.file import errors_of, load_run
 from client.schedule.decisions import format_tape

@@ -8,7 +8,7 @@ from client.document.markdown import table
 from client.document.pmu_msrs import LEGEND, PmuMsrRow, pmu_msr_lines
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
-from client.report.documents import InvariantDocument, axes_document
+from client.report.list_documents import InvariantDocument, axes_document
 from contract.design import Condition, Design
 from contract.kernels import KERNELS
 

@@ -1,0 +1,18 @@
+"""Documents of a command: JSON on standard output."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+
+class ErrorDocument(msgspec.Struct):
+    """Any command that ends in 2 or 3 before it has a result."""
+
+    error: str
+    exit_code: int
+
+
+def print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
