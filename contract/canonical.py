@@ -233,8 +233,13 @@ def marked(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else repr(value)
 
 
+def _time(ns: int) -> Hashable:
+    """The time of a record: 0 is a time like any other."""
+    return Mark("at", "", ns)
+
+
 _GRANT = re.compile(r"grant [0-9]+")
-_MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": At}
+_MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": _time}
 
 
 @cache

@@ -94,6 +94,8 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
             _told_state(hv, vcpu, "ERROR", 0, 0, "Revoke before EventCreated")
         else:
             _told_state(hv, vcpu, message.state, message.grant, message.until, "EventCreated")
+    if not _awaits_event(hv):
+        hv.early_revokes.clear()
     note_wait(hv, vcpu)
 
 
@@ -121,7 +123,8 @@ def revoke(hv: Hypervisor, message: Revoke) -> None:
     grant is ignored (R6). Where the host waits it is told that this is done, whatever it was."""
     vcpu = _owner(hv, message.event)
     if vcpu is None:
-        hv.early_revokes[message.event] = message.grant
+        if _awaits_event(hv):
+            hv.early_revokes[message.event] = message.grant
     elif message.grant >= vcpu.claim.newest:
         vcpu.claim.newest = message.grant
         vcpu.claim.state = "ERROR"
@@ -144,6 +147,11 @@ def available(hv: Hypervisor, message: Available) -> None:
 
 
 _LOST = (Phase.LOST, Phase.DENIED)
+
+
+def _awaits_event(hv: Hypervisor) -> bool:
+    """Whether the news of a new event can still come. A Revoke that overtook it is kept no longer than that."""
+    return any(vcpu.lbr_desc.asked and not vcpu.lbr_desc.enabling for vcpu in hv.vcpus.values())
 
 
 def _owner(hv: Hypervisor, event: int) -> Vcpu | None:

@@ -7,8 +7,10 @@ import pytest
 from contract.messages import EventCreated, EventState, Revoke
 from contract.trace import ClaimChange, Granted
 from kvm_svc.hypervisor.claim import Phase
+from tests.designs import REVOKE_GP
 from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.test_notifications import EVENT, granted, waiting
+from tests.kvm_svc.told import asked
 
 
 @pytest.mark.parametrize("stale", [EventState(EVENT, "ACTIVE", 0, 2), Revoke(EVENT, 2, ""), Revoke(EVENT, 1, "")])
@@ -52,3 +54,14 @@ def test_inactive_carries_no_number() -> None:
     script.tell(EventState(EVENT, "INACTIVE", -1))
 
     assert (script.vcpu().claim.grant, script.vcpu().claim.newest, script.vcpu().lbr_desc.passthrough) == (0, 4, False)
+
+
+def test_a_revoke_is_kept_only_while_its_event_can_still_come() -> None:
+    """Of an event that is not this vCPU's: kept while a request is out, gone with the answer, and not kept later."""
+    told = asked(REVOKE_GP)
+    told.tell(Revoke(EVENT + 1, 2, ""))
+    assert told.core.hv.early_revokes == {EVENT + 1: 2}
+    told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
+    assert told.core.hv.early_revokes == {}
+    told.tell(Revoke(EVENT + 2, 4, ""))
+    assert told.core.hv.early_revokes == {}

@@ -224,3 +224,52 @@ ROUND_PAIRS = {d: (after(d, one, 3).wire, after(d, one, 6).wire) for d, one in R
 def test_after_three_and_after_six_rounds_all_goes_alike(design: str, inputs: list[Input]) -> None:
     third, sixth = ROUND_PAIRS[design]
     alike(fork(third), fork(sixth), inputs)
+
+
+def walked(*steps: Callable[[Rig], object]) -> Callable[[Rig], None]:
+    def walk(rig: Rig) -> None:
+        for step in steps:
+            step(rig)
+
+    return walk
+
+
+def host_takes(rig: Rig) -> None:
+    until_done(rig, Open("h0", 0, pinned=True, branch=["any"]))
+
+
+def host_leaves(rig: Rig) -> None:
+    rig.perf(Close("h0"))
+
+
+WALKS = [
+    Rig.slice,
+    walked(host_takes, host_leaves),
+    walked(host_takes, Rig.slice, host_leaves),
+    walked(host_takes, lambda rig: rig.guest(Branch(8)), host_leaves),
+    *(lambda rig, value=value: rig.debugctl(value) for value in (1, 0)),
+    *(lambda rig, op=op: rig.guest(op) for op in (Branch(8), Cpuid(), Rdmsr(MSR_LBR_TOS), Wrmsr(MSR_LBR_SELECT, 4))),
+    *(lambda rig, command=command: rig.perf(command) for command in (Retire(0, 8), Advance(4 * MS))),
+    lambda rig: rig.kvm(ResetVcpu(VCPU)),
+]
+"""Short walks that often lead back to where they began, or to where another has led."""
+
+
+@pytest.mark.parametrize("design", ["merged", "revoke-ack", "fenced", "v8", "kvm-switch", "vmx-transition"])
+@settings(max_examples=12)
+@given(
+    walks=st.lists(st.sampled_from(WALKS), min_size=6, max_size=14), inputs=st.lists(INPUTS, min_size=5, max_size=25)
+)
+def test_a_key_that_comes_again_stands_for_the_same_behaviour(
+    design: str, walks: list[Callable[[Rig], object]], inputs: list[Input]
+) -> None:
+    """The earliest state with a key is kept. When the key comes again the inputs go into both."""
+    rig = Rig(DESIGNS[design])
+    seen: dict[Any, SimWire] = {}
+    for walk in walks:
+        walk(rig)
+        now = key(rig.wire)
+        if now in seen:
+            alike(fork(rig.wire), fork(seen[now]), inputs)
+        else:
+            seen[now] = fork(rig.wire)
