@@ -7,6 +7,8 @@ interrupts off.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from contract.messages import LbrImage
@@ -14,6 +16,9 @@ from contract.messages import LbrImage
 
 class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True):
     """One thing a guest does."""
+
+    exits: ClassVar[str] = ""
+    """The exit reason of an instruction that leaves guest mode whatever the controls say, "" for any other."""
 
 
 class Rdmsr(GuestOp, frozen=True):
@@ -37,6 +42,8 @@ class Cpuid(GuestOp, frozen=True):
     """Exits always, touches nothing. ``leaf`` is EAX, None where the guest does not look at what it gets; it reads the
     register ``output``, a name of ``CPUID_OUTPUTS`` (``contract.x86``)."""
 
+    exits: ClassVar[str] = "cpuid"
+
     leaf: int | None = None
     output: str = ""
 
@@ -44,15 +51,21 @@ class Cpuid(GuestOp, frozen=True):
 class Rdpmc(GuestOp, frozen=True):
     """RDPMC with ``index`` in ECX; exits always (RDPMC exiting)."""
 
+    exits: ClassVar[str] = "rdpmc"
+
     index: int
 
 
 class Hlt(GuestOp, frozen=True):
     """Exits always; what wakes the guest is there already."""
 
+    exits: ClassVar[str] = "hlt"
+
 
 class Out(GuestOp, frozen=True):
     """A write to I/O port ``port``, which KVM leaves to user space."""
+
+    exits: ClassVar[str] = "io"
 
     port: int
 

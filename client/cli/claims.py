@@ -16,7 +16,7 @@ from client.cli.frame import console, finish
 from client.cli.ledger import Ledger, print_compared
 from client.cli.runs import RUNS, open_wire
 from client.cli.services import Services
-from client.litmus.words import unknown
+from client.litmus.spelling import unknown
 from client.report.claims_documents import ClaimDocument, ClaimsDocument
 from client.report.json import print_json
 from contract.errors import ExitCode, InputError

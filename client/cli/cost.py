@@ -13,7 +13,7 @@ from client.cli.frame import console, finish, print_table
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
 from client.litmus import Scenario
-from client.litmus.words import unknown
+from client.litmus.spelling import unknown
 from client.report.cost_documents import CostDocument, PriceDocument
 from client.report.json import print_json
 from client.run.choose import find_scenario

@@ -17,7 +17,7 @@ from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
-from client.litmus.words import unknown
+from client.litmus.spelling import unknown
 from client.report.json import print_json
 from client.report.list_documents import (
     AxisDocument,

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from client.designs.toml import load_design, name_flaw
-from client.litmus.words import hint
+from client.litmus.spelling import hint
 from contract.design import Design, UnknownAxisError, design_from_axes
 from contract.design_check import flaw
 from contract.errors import InputError

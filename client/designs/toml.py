@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from msgspec.structs import replace
 
 from client.files import read_file
-from client.litmus.words import unknown
+from client.litmus.spelling import unknown
 from contract.design import Claim, Condition, Design, UnknownAxisError, axis_about, axis_values, design_from_axes
 from contract.design_check import flaw
 from contract.errors import InputError

@@ -7,42 +7,42 @@ wires give the same trace. What it knows of the services' state it reads off the
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from client.drive.commands import EventNames, cpu_of, guest_code, host_command, needs_its_thread, user_command
+from client.drive.commands import EventNames, cpu_of, needs_its_thread
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Layout, Wire
+from client.litmus.arithmetic import NoNumberError
 from client.litmus.ast import (
     DONE,
     FAULT,
-    GUEST_STATEMENTS,
-    MSR_IOCTLS,
     SKIPPED,
-    USER_STATEMENTS,
     AdvanceTime,
     AnyStmt,
+    AnyUser,
     Block,
     EventOp,
     GuestPmis,
     GuestReadLbr,
-    GuestWrmsr,
-    Mediated,
-    MuxInterval,
+    GuestStmt,
+    HostStmt,
+    MsrIoctl,
     OpenEvent,
+    Result,
     Scenario,
     StateOf,
-    UserGetMsr,
-    UserGetMsrs,
     UserMigrate,
     UserReset,
     UserSetCpuid,
-    UserSetMsr,
-    UserSetMsrs,
+    UserStmt,
 )
 from client.litmus.ast import Step as LitmusStep
-from client.litmus.text import statement_text
+from client.litmus.execution import Execution
 from client.schedule.decisions import Decision, Deliver, Fire
 from client.schedule.flight import IOCTL, Flight
 from client.schedule.strategies import Strategy
@@ -216,7 +216,7 @@ class Player:
         step = thread.current
         if step is None:
             return "finished"
-        if isinstance(step.stmt, GUEST_STATEMENTS):
+        if isinstance(step.stmt, GuestStmt):
             return self.flight.blocked(step.actor)
         if isinstance(step.stmt, OpenEvent | EventOp):
             event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
@@ -224,11 +224,11 @@ class Player:
             return f"{event} waits for Ack" if asleep else ""
         if isinstance(step.stmt, UserSetCpuid):
             return self._vm_busy(step.stmt) or self._vm_waits(step.stmt)
-        if thread.running and isinstance(step.stmt, MSR_IOCTLS) and (why := self._vm_waits(step.stmt)):
+        if thread.running and isinstance(step.stmt, MsrIoctl) and (why := self._vm_waits(step.stmt)):
             return why
         by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
-        goes_on = thread.running and isinstance(step.stmt, MSR_IOCTLS)
-        if by_its_thread or goes_on or needs_its_thread(step.stmt, self.model, self.registers.of(step.actor)):
+        goes_on = thread.running and isinstance(step.stmt, MsrIoctl)
+        if by_its_thread or goes_on or needs_its_thread(step.stmt, self._execution(step.actor)):
             return self._ioctl_obstacle(thread, step.stmt)
         return ""
 
@@ -237,17 +237,17 @@ class Player:
         busy = (_vcpu_of(other) for other in self.threads.values() if other.running)
         return next((f"{vcpu} is busy" for vcpu in busy if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
-    def _vm_waits(self, stmt: UserSetCpuid | UserSetMsr | UserGetMsr | UserSetMsrs | UserGetMsrs) -> str:
+    def _vm_waits(self, stmt: AnyUser) -> str:
         """The message that a vCPU of the VM waits for; the end of an ioctl is none."""
         waiting = ((vcpu, why) for vcpu, why in self.flight.waiting.items() if why != IOCTL)
         return next((f"{vcpu} waits for {why}" for vcpu, why in waiting if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
     def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
         """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
-        assert isinstance(stmt, USER_STATEMENTS)
+        assert isinstance(stmt, UserStmt)
         if any(t.running and t is not thread and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
             return f"{stmt.vcpu} is busy"
-        by = stmt.thread if isinstance(stmt, MSR_IOCTLS) else ""
+        by = stmt.thread if isinstance(stmt, MsrIoctl) else ""
         if by in ("", stmt.vcpu):
             return self.flight.blocked(stmt.vcpu, by_ioctl=thread.running)
         if self.flight.waiting.get(stmt.vcpu) == "EventCreated":
@@ -272,9 +272,9 @@ class Player:
         if not thread.running:
             if isinstance(step.stmt, OpenEvent):
                 self.names.open(step.actor, step.stmt.register)
-            text = statement_text(step.stmt)
+            text = step.stmt.text()
             self.wire.log.add(Statement(decision.thread, step.actor, text, step.printed))
-        if isinstance(step.stmt, GUEST_STATEMENTS):
+        if isinstance(step.stmt, GuestStmt):
             self._guest_step(thread, step)
         else:
             thread.running = True
@@ -318,16 +318,7 @@ class Player:
         """Whether the statement is done; an ioctl that waits for the host is not."""
         stmt = step.stmt
         try:
-            if isinstance(stmt, UserMigrate):
-                value = self._migrate(stmt)
-            elif isinstance(stmt, StateOf):
-                value = self.flight.state_of(self.names.of(step.actor, stmt.event), stmt.vcpu)
-            elif (command := host_command(stmt, step.actor, self.names)) is not None:
-                value = host_value(self._perf(command))
-            else:
-                assert isinstance(stmt, USER_STATEMENTS)
-                code = user_command(stmt, self.model, self.registers.of(step.actor))
-                value = SKIPPED if code is None else host_value(self.wire.kvm(self.places[stmt.vcpu], code))
+            value = self._value(stmt, step.actor)
         except RefusedError as error:
             value = error.errno
         if value == IN_PROGRESS:
@@ -337,11 +328,30 @@ class Player:
             if isinstance(value, str):
                 self._set(step.actor, stmt.register, event_value(value))
             return True
-        if isinstance(stmt, MuxInterval | Mediated | UserSetCpuid) and value == 0:
+        if stmt.result is Result.WORD and value == 0:
             value = DONE
-        if (register := getattr(stmt, "register", "")) or (isinstance(value, str) and value != DONE):
+        if (register := stmt.sets) or (isinstance(value, str) and value != DONE):
             self._set(step.actor, register, value)
         return True
+
+    def _value(self, stmt: AnyStmt, actor: str) -> Value:
+        """What a statement of the host or of user space gives, by its command or as the driver answers it itself."""
+        if answer := _ANSWERS.get(type(stmt)):
+            return answer(self, stmt, actor)
+        if isinstance(stmt, HostStmt):
+            return host_value(self._perf(stmt.command(self._execution(actor))))
+        assert isinstance(stmt, UserStmt)
+        try:
+            command = stmt.command(self._execution(actor))
+        except NoNumberError:
+            return SKIPPED
+        return host_value(self.wire.kvm(self.places[stmt.vcpu], command))
+
+    def _execution(self, actor: str) -> Execution:
+        return Execution(self.model, self.registers.of(actor), partial(self.names.of, actor))
+
+    def _state(self, stmt: StateOf, actor: str) -> Value:
+        return self.flight.state_of(self.names.of(actor, stmt.event), stmt.vcpu)
 
     def _perf(self, command: AnyPerfCommand) -> AnyResult:
         """On the host that the CPU, or the event, or its group's leader is on; where none is named, on the first, but
@@ -376,7 +386,7 @@ class Player:
             if result != Done(errno=IN_PROGRESS):
                 return result
 
-    def _migrate(self, stmt: UserMigrate) -> Value:
+    def _migrate(self, stmt: UserMigrate, actor: str) -> Value:
         """What user space does of its own accord; the source's VM is torn down only when the other has taken over."""
         source = self.places[stmt.vcpu]
         if source == stmt.kvm:
@@ -394,12 +404,13 @@ class Player:
     def _guest_step(self, thread: Thread, step: LitmusStep) -> None:
         ops: list[AnyOp] = []
         if not thread.running:
-            code = guest_code(step.stmt, self.model, self.registers.of(step.actor))
-            if code is None:
-                self._set(step.actor, getattr(step.stmt, "register", ""), SKIPPED)
+            assert isinstance(step.stmt, GuestStmt)
+            try:
+                ops = step.stmt.ops(self._execution(step.actor))
+            except NoNumberError:
+                self._set(step.actor, step.stmt.sets, SKIPPED)
                 thread.done()
                 return
-            ops = code
         result = self.wire.kvm(self.places[step.actor], StepVcpu(step.actor, ops))
         assert isinstance(result, Stepped)
         thread.running = not result.finished
@@ -409,7 +420,6 @@ class Player:
 
     def _guest_outcome(self, step: LitmusStep, result: Stepped) -> None:
         stmt = step.stmt
-        register = getattr(stmt, "register", "")
         value: Value
         if isinstance(stmt, GuestReadLbr):
             actors = actor_table(self.scenario.tasks, self.scenario.vcpus())
@@ -419,10 +429,10 @@ class Player:
             value = self.flight.pmis.get(step.actor, 0)
         else:
             value = read_value(result.values[0])
-            if isinstance(stmt, GuestWrmsr) and value != FAULT:
+            if stmt.result is Result.WORD and value != FAULT:
                 value = DONE
-        if register or value == FAULT:
-            self._set(step.actor, register, value)
+        if stmt.sets or value == FAULT:
+            self._set(step.actor, stmt.sets, value)
 
     def _set(self, actor: str, register: str, value: Value) -> None:
         if register:
@@ -443,6 +453,10 @@ class Player:
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
         kvms = [self.wire.kvm(kvm, KvmSnapshot()) for kvm in self._kvms()]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
+
+
+_ANSWERS: dict[type, Callable[[Player, Any, str], Value]] = {StateOf: Player._state, UserMigrate: Player._migrate}
+"""Statements that no single command carries out."""
 
 
 def _vm_of(vcpu: str) -> str:

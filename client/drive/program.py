@@ -13,8 +13,8 @@ from client.drive.registers import Registers
 from client.litmus import ast as a
 from client.litmus.arithmetic import NoNumberError, evaluate, holds
 from client.litmus.limits import MAX_EXECUTED
-from client.litmus.text import operand_text, statement_text
-from client.litmus.words import quote
+from client.litmus.spelling import quote
+from client.litmus.text import operand_text
 from contract.errors import InputError
 
 Set = Callable[[str, str, int | str], None]
@@ -69,7 +69,7 @@ class Program:
             if frame.at < len(frame.steps):
                 step = frame.steps[frame.at]
                 self._count(step)
-                if not isinstance(step.stmt, a.PROGRAM_STATEMENTS):
+                if not isinstance(step.stmt, a.ProgramStmt):
                     return
                 self._carry_out(step, frame)
             elif len(self.frames) == 1:
@@ -141,6 +141,6 @@ class Program:
         self.executed += 1
         if self.executed > MAX_EXECUTED:
             raise InputError(
-                f"{self.block.name} carries out more than {MAX_EXECUTED} statements, at '{statement_text(step.stmt)}'",
+                f"{self.block.name} carries out more than {MAX_EXECUTED} statements, at '{step.stmt.text()}'",
                 self._place(step),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 
-from client.litmus import ast as a
+from client.litmus import expression as a
 from contract.x86 import MASK64
 
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
@@ -65,7 +65,7 @@ def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) ->
 
 
 class NoNumberError(Exception):
-    """A comparison met ``operand``, which comes to ``word``."""
+    """A number is needed of ``operand``, which comes to ``word``."""
 
     def __init__(self, operand: a.Operand, word: str) -> None:
         super().__init__(word)
@@ -83,7 +83,7 @@ def holds(condition: a.Condition, registers: Mapping[str, object], depth: int) -
         case a.Test(op=op):
             if a.is_answer(condition.right):
                 return (_answer(condition.left, registers, depth) == condition.right) == (op == "=")
-            left, right = (_number(side, registers, depth) for side in (condition.left, condition.right))
+            left, right = (number(side, registers, depth) for side in (condition.left, condition.right))
             return _COMPARE[op](left, right)
 
 
@@ -94,7 +94,8 @@ def _answer(operand: a.Operand, registers: Mapping[str, object], depth: int) -> 
     return evaluate(operand, registers, depth)
 
 
-def _number(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int:
+def number(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int:
+    """Raises NoNumberError where the operand comes to a word."""
     value = evaluate(operand, registers, depth)
     if isinstance(value, str):
         raise NoNumberError(operand, value)

@@ -7,9 +7,11 @@ from functools import cache
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 from lark.lexer import PatternStr
 
+from client.litmus.grammar import KEYWORDS
 from client.litmus.places import token_place
-from client.litmus.reference import statements_of
-from client.litmus.words import RESERVED, actor_kind, hint, listed, quote
+from client.litmus.spelling import hint, listed, quote
+from client.litmus.statements import BY_SPEAKER, statements_of, verbs_of
+from client.litmus.words import actor_kind
 from contract.errors import InputError
 
 _CLASSES = {
@@ -24,14 +26,8 @@ _CLASSES = {
     "ORDER": "a comparison",
     "$END": "the end of the text",
 }
-_VERBS = (
-    frozenset({"BRANCH", "RUN", "IDLE", "OPEN", "ENABLE", "DISABLE", "CLOSE", "READ", "SAMPLE", "ADVANCE", "STATE"})
-    | frozenset({"MUX", "MEDIATE", "UNMEDIATE"})
-    | frozenset({"WRMSR", "RDMSR", "RDPMC", "PMIS", "CPUID", "HLT", "OUT", "NOP", "SET", "GET"})
-    | frozenset({"STOP_LBR", "RESET", "SET_CPUID", "MIGRATE"})
-    | frozenset({"REPEAT", "FOR", "WHILE", "IF", "BREAK"})
-)
-"""The words that begin a statement."""
+_VERBS = frozenset(verb.upper() for verb in verbs_of(*BY_SPEAKER))
+"""The terminals that begin a statement."""
 # Sets of what may come next that read better under one name.
 _GROUPS = (
     (_VERBS, "a statement", frozenset({"WORD", "USER", "VCPU"})),
@@ -58,8 +54,8 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
         near = hint(misread, statements_of("host", "guest", "user"))
         message = f"unknown statement {quote(misread)}{near}; a statement is {_statements(stack[:-1])}"
         return InputError(message, token_place(file, misread))
-    if misread is not None and accepted <= {"COMMA", "LBRACE", "COLON", "EQUAL"} and hint(misread, RESERVED):
-        message = f"unknown word {quote(misread)}{hint(misread, RESERVED)}"
+    if misread is not None and accepted <= {"COMMA", "LBRACE", "COLON", "EQUAL"} and hint(misread, KEYWORDS):
+        message = f"unknown word {quote(misread)}{hint(misread, KEYWORDS)}"
         return InputError(message, token_place(file, misread))
     texts = _texts(lark)
     expected = _plain(accepted, texts)
@@ -70,7 +66,7 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
         found, place = quote(token), token_place(file, token)
         near = hint(token, [texts[t] for t in accepted if t in texts and texts[t].isidentifier()])
         near = near if len(expected) > 3 else ""
-        if token in RESERVED and {"a name", "a statement"} & set(expected):
+        if token in KEYWORDS and {"a name", "a statement"} & set(expected):
             near = near or ", a reserved word"
     what = f"; a statement is {_statements(stack)}" if "a statement" in expected else ""
     return InputError(f"expected {listed(expected)}, found {found}{near}{what}", place)

@@ -10,12 +10,14 @@ from client.litmus import ast as a
 from client.litmus.limits import MAX_NESTING
 from client.litmus.lower_final import lower_expect, lower_final
 from client.litmus.lower_operand import first
-from client.litmus.lower_step import StatementReader
 from client.litmus.numerals import numeral
 from client.litmus.places import Path, Places
+from client.litmus.reading import Known, Reading
 from client.litmus.settings import amount, read_settings, switch
+from client.litmus.spelling import quote
+from client.litmus.statements import kind_of
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import quote
+from client.litmus.words import actor_kind
 from contract.control import MachineSpec, VmSpec
 
 _MACHINE = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
@@ -30,7 +32,7 @@ def lower(tree: Node, places: Places) -> a.Scenario:
 class _Lowering:
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.statements = StatementReader(places)
+        self.known = Known(places)
         self.described = False
 
     def scenario(self, tree: Node) -> a.Scenario:
@@ -88,7 +90,7 @@ class _Lowering:
             out.hosts.append(a.HostSpec(self.places.mark(path, name[0]), spec))
         else:
             out.machine, self.described = spec, True
-        self.statements.cpus = out.cpus()
+        self.known.cpus = out.cpus()
 
     def kvm(self, node: Node, nth: int) -> a.KvmSpec:
         _, name, *host = tokens(node)
@@ -100,7 +102,7 @@ class _Lowering:
         if name in out.lets:
             self.places.fail(name, f"{quote(name)} is set twice")
         out.lets[self.places.mark(("let", str(name)), name)] = numeral(value, self.places)
-        self.statements.constants = out.lets
+        self.known.constants = out.lets
 
     def switch(self, given: dict[str, Token], key: str, usual: bool) -> bool:
         said = switch(given, key, self.places)
@@ -158,43 +160,23 @@ class _Lowering:
             start = registers[0] if registers else verb
             self.places.fail(start, f"whose statement is this? expected {quote(actors[0] + ': ...')}")
         actor = self.places.mark((*path, "actor"), prefix[0]) if prefix else within or actors[0]
-        if action.data in ("repeat", "for", "while", "if"):
-            return a.Step(actor, self.program(action, actors, actor, path), verb.line or 0)
-        return a.Step(actor, self.statements.read(action, actor, register, path), verb.line or 0)
+        return a.Step(actor, self.statement(action, actors, actor, register, path), verb.line or 0)
 
-    def program(self, node: Node, actors: list[str], actor: str, path: Path) -> a.AnyStmt:
-        operands = self.statements.operands(actor)
-        match node.data, list(trees(node)):
-            case "repeat", [count, body]:
-                times = operands.operand(count, (*path, "count"))
-                return a.Repeat(times, self.body(body, actors, actor, (*path, "body")))
-            case "for", [start, end, body]:
-                counter = self.places.mark((*path, "register"), tokens(node)[1])
-                low = operands.operand(start, (*path, "first"))
-                self.statements.sets(actor, counter)
-                high = self.statements.operands(actor).operand(end, (*path, "end"))
-                return a.For(counter, low, high, self.body(body, actors, actor, (*path, "body")))
-            case "while", [test, body]:
-                condition = operands.condition(test, (*path, "test"))
-                return a.While(condition, self.body(body, actors, actor, (*path, "body")))
-            case _, [test, body, *other]:
-                condition = operands.condition(test, (*path, "test"))
-                then = self.body(body, actors, actor, (*path, "then"))
-                orelse: tuple[a.Step, ...] = ()
-                if other and other[0].data == "body":
-                    orelse = self.body(other[0], actors, actor, (*path, "orelse"))
-                elif other:
-                    place = (*path, "orelse", 0)
-                    self.places.mark(place, first(other[0]))
-                    if len(place) > 2 * MAX_NESTING:
-                        self.places.fail(first(other[0]), f"blocks nest deeper than {MAX_NESTING}")
-                    chained = self.program(other[0], actors, actor, place)
-                    orelse = (a.Step(actor, chained, first(other[0]).line or 0),)
-                return a.If(condition, then, orelse)
-        raise TypeError(node.data)
+    def statement(self, node: Node, actors: list[str], actor: str, register: str, path: Path) -> a.AnyStmt:
+        def body(node: Node, field: str) -> tuple[a.Step, ...]:
+            return tuple(self.step(entry, actors, actor, (*path, field, i)) for i, entry in enumerate(trees(node)))
 
-    def body(self, node: Node, actors: list[str], actor: str, path: Path) -> tuple[a.Step, ...]:
-        return tuple(self.step(entry, actors, actor, (*path, i)) for i, entry in enumerate(trees(node)))
+        def chained(node: Node, field: str) -> a.Step:
+            place, verb = (*path, field, 0), first(node)
+            self.places.mark(place, verb)
+            if len(place) > 2 * MAX_NESTING:
+                self.places.fail(verb, f"blocks nest deeper than {MAX_NESTING}")
+            return a.Step(actor, self.statement(node, actors, actor, "", place), verb.line or 0)
+
+        kind = kind_of(node.data, actor_kind(actor))
+        stmt = kind.read(Reading(node, actor, register, path, self.known, body, chained))
+        self.known.set(actor, register)
+        return stmt
 
 
 def _purpose(token: Token) -> str:

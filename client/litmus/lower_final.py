@@ -9,9 +9,10 @@ from client.litmus.limits import MAX_NESTING
 from client.litmus.lower_operand import first
 from client.litmus.numerals import duration, numeral
 from client.litmus.places import Path, Places
+from client.litmus.spelling import listed
 from client.litmus.text import TIMES
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import FIELDS, listed
+from client.litmus.words import FIELDS
 
 _NO_TIMES = {"", *(field for fields in FIELDS.values() for field in fields if field not in TIMES)}
 

@@ -7,14 +7,14 @@ from typing import NoReturn
 
 from lark import Token, Tree
 
-from client.litmus import ast as a
+from client.litmus import expression as a
 from client.litmus.arithmetic import arith, inverse
 from client.litmus.limits import MAX_NESTING
 from client.litmus.msr import BITS
 from client.litmus.numerals import numeral
 from client.litmus.places import Path, Places
+from client.litmus.spelling import hint, quote, unknown
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import hint, quote, unknown
 
 
 class OperandReader:

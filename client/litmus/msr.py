@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from client.litmus.ast import MsrRef
+from client.litmus.expression import MsrRef
 from contract.x86 import (
     COUNTER_NAMES,
     COUNTERS_NAMED,

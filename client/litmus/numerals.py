@@ -5,8 +5,8 @@ from __future__ import annotations
 from lark import Token
 
 from client.litmus.places import Places
+from client.litmus.spelling import quote
 from client.litmus.text import UNITS
-from client.litmus.words import quote
 from contract.x86 import MASK64
 
 # More digits than any 64-bit number has in any base: Python refuses to convert very long ones.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
 
 from client.litmus.ast import Scenario
 from client.litmus.diagnose import character_error, syntax_error
+from client.litmus.grammar import GRAMMAR
 from client.litmus.limits import MAX_TEXT, MAX_TOKENS
 from client.litmus.lower import lower
 from client.litmus.places import Places
@@ -38,8 +38,7 @@ class _TooLong(Exception):
 
 @cache
 def grammar() -> Lark:
-    text = resources.files("client.litmus").joinpath("litmus.lark").read_text(encoding="utf-8")
-    return parser_of(text, lexer="basic", maybe_placeholders=False, postlex=_TokenLimit())
+    return parser_of(GRAMMAR, lexer="basic", maybe_placeholders=False, postlex=_TokenLimit())
 
 
 def parse(text: str, path: str = "<text>") -> Scenario:

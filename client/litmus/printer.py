@@ -9,9 +9,7 @@ from client.litmus.text import (
     bracketed_text,
     expect_text,
     expr_text,
-    head_text,
     setting_text,
-    statement_text,
     under_text,
 )
 from client.litmus.validate import validate
@@ -107,16 +105,16 @@ def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[Row]:
             case If():
                 rows += _if(step, step.stmt, mixed, start, indent)
             case Repeat(body=body) | For(body=body) | While(body=body):
-                rows.append((f"{start}{head_text(step.stmt)} {{", step))
+                rows.append((f"{start}{step.stmt.head()} {{", step))
                 rows += [*_steps(body, mixed, indent + "    "), (f"{indent}}}", None)]
             case _:
-                rows.append((f"{start}{statement_text(step.stmt)};", step))
+                rows.append((f"{start}{step.stmt.text()};", step))
     return rows
 
 
 def _if(step: Step, stmt: If, mixed: bool, start: str, indent: str) -> list[Row]:
     """An else of nothing but another if goes on in the same line, unless somebody else says it."""
-    rows: list[Row] = [(f"{start}{head_text(stmt)} {{", step), *_steps(stmt.then, mixed, indent + "    ")]
+    rows: list[Row] = [(f"{start}{stmt.head()} {{", step), *_steps(stmt.then, mixed, indent + "    ")]
     match stmt.orelse:
         case ():
             return [*rows, (f"{indent}}}", None)]

@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 
 from client.litmus.msr import BITS, LBR_STACK, SPELLINGS
+from client.litmus.statements import BY_SPEAKER
+from client.litmus.statements.open_event import CONFIGS
 from client.litmus.text import UNITS
-from client.litmus.words import CONFIGS, EVENT_STATES, FIELDS, VERDICTS
+from client.litmus.words import EVENT_STATES, FIELDS, VERDICTS
 from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
 from contract.spec import VM_MODELS
@@ -50,96 +52,11 @@ END = (
 )
 """The end of a scenario, behind the blocks: any number of ``expect``, one condition."""
 
-STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "host": (
-        ("run vm0/0 on cpu0;", "switch a task in; the thread of a vCPU is a task, too"),
-        ("idle cpu0;", "switch the idle task in"),
-        (
-            "h = open cpu0 pinned branch any;",
-            "perf_event_open of an LBR event; in a loop each open makes a new event, and h is the newest",
-        ),
-        (
-            "c = open task t0 on cpu0 flexible exclusive counter cycles user period 100 exclude_guest disabled;",
-            "an event that follows a task; period: a PMI takes a sample every 100 branches",
-        ),
-        (
-            "b = open cpu0 branch call, any_return counting instructions kernel;",
-            "an LBR event that counts instructions",
-        ),
-        ("g = open cpu0 in h counter;", "a sibling in the group of h"),
-        ("enable h group;", "enable the event and its siblings; without group only the event"),
-        ("disable h;", "disable the event; with group its siblings, too"),
-        ("k = open cpu0 counter exclude_host exclude_user;", "an event that counts only the guest's kernel"),
-        ("m = open cpu0 counter exclude_kernel;", "an event that counts only user level; the word user does the same"),
-        ("n = read h;", "n.count, n.enabled, n.running; EOF in ERROR"),
-        ("s = sample h;", "a PMI now: s.entries, s.host, s.guest, s.empty; none if h is not ACTIVE"),
-        (
-            "e = state h;",
-            "the event's state now; state vm0/0 gives that of the vCPU's event, or none",
-        ),
-        (
-            "branch 8 call user on cpu0;",
-            "branches retire; also jmp (usual), jcc, ind_call, return, ind_jmp, far; kernel (usual)",
-        ),
-        ("advance 4ms;", "let time pass; multiplex timers fire"),
-        ("mux 1ms;", "set the multiplex interval"),
-        ("mediate;", "create a VM with a mediated vPMU"),
-        ("unmediate;", "destroy it"),
-        ("close g;", "close the event"),
-    ),
-    "vm0/0": (
-        ("w = wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;", "ok, or #GP"),
-        ("r = rdmsr LBR_FROM[3];", "also LBR_TO, LBR_INFO, LBR_TOS, LBR_SELECT, PERF_CAPABILITIES; #GP if it faults"),
-        ("r = rdmsr 0x680 + r;", "the address may be a number or computed"),
-        ("p = rdpmc 0x40000000;", "a counter by its index: bit 30 for fixed ones; #GP if there is none"),
-        ("wrmsr LVTPC, LVT_NMI | LVT_MASKED;", "mask the PMI; a run begins unmasked, RESET masks, since v6.6 each PMI"),
-        ("n = pmis;", "the number of PMIs that the vCPU has taken in this run; no exit"),
-        ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
-        ("branch 40;", "branches retire on the CPU where the vCPU runs"),
-        ("cpuid;", "an exit without further effect"),
-        ("c = cpuid 1 ecx;", "the guest's CPUID: bit 15 is PDCM, the rest is not modelled and 0"),
-        (
-            "c = cpuid 0xa eax;",
-            "PMU version (bits 7:0), number (15:8) and width (23:16) of general counters; 0: no PMU",
-        ),
-        ("c = cpuid 0xa edx;", "bits 4:0 and 12:5: number and width of fixed counters"),
-        ("hlt;", "an exit; the guest halts"),
-        ("out 0x80;", "an exit that user space serves"),
-        ("nop;", "no exit"),
-    ),
-    "user": (
-        ("u = set vm0/0 LBR_TOS, 3;", "KVM_SET_MSRS: 1 taken, 0 rejected; from t0: the ioctl is made by that task"),
-        ("v = get vm0/0 LBR_TOS from t0;", "KVM_GET_MSRS"),
-        (
-            "n = set vm0/0 { PMC0, 100; PERFEVTSEL0, 0x5300c4; };",
-            "one ioctl with a list; stops at the first that is rejected, and gives the number done",
-        ),
-        ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reads: g.done, g.v0, g.v1 ..."),
-        ("m = migrate vm0/0 to kvm1 with lbr;", "move the vCPU to another KVM, with its LBR"),
-        ("migrate vm0/0 to kvm0 without lbr;", "move it back, without its LBR"),
-        (
-            "c = set_cpuid vm0/0 { pmu = 2; counters = 2; fixed = 0; pdcm = on; model = host; };",
-            "KVM_SET_CPUID2 of the whole VM: ok, or EINVAL after the first KVM_RUN on newer kernels",
-        ),
-        ("stop_lbr vm0/0;", "the vCPU stops using the LBR"),
-        ("reset vm0/0;", "the vCPU is reset, as by INIT"),
-    ),
-    "anyone": (
-        (
-            "a = 0x680 + lbr_depth;",
-            "~ * % + - << >> & ^ | bind as in C, on unsigned 64 bits; #GP stays #GP, % 0 is #DE",
-        ),
-        (
-            "if a = #GP \\/ a > 9 { } else if a != 1 { } else { }",
-            "= != < <= > >=, joined by /\\ and \\/, evaluated from left to right until the result is known; = and != "
-            "also compare with #GP, ok, skipped, #DE or an errno; any other comparison with a register that holds no "
-            "number is an error",
-        ),
-        ("repeat turns { a = a + 1; }", "repeat the block; a number, or a let that run --let turns=9 can change"),
-        ("for i in 0 .. lbr_depth { a = a ^ i; }", "from the first number to the one before the second"),
-        ("while a < 2000 { a = a + 1; break; }", "break leaves the innermost loop"),
-    ),
+STATEMENTS: dict[str, list[tuple[str, str]]] = {
+    "vm0/0" if speaker == "guest" else speaker: [example for kind in kinds for example in kind.examples]
+    for speaker, kinds in BY_SPEAKER.items()
 }
+"""By actor; ``anyone`` for those of programs."""
 
 
 _NTH = re.compile(r"v[0-9]+")
@@ -163,16 +80,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "units of time": tuple(UNITS),
 }
 """The words that stand for themselves in the places above, by what they say."""
-
-
-_PROGRAM = ("repeat", "for", "while", "if", "break", "NAME = ...")
-
-
-def statements_of(*kinds: str) -> list[str]:
-    """How each statement of ``host``, ``guest`` or ``user`` begins, whatever stands before its ``=``; those of programs
-    last."""
-    texts = (text for kind in kinds for text, _ in STATEMENTS["vm0/0" if kind == "guest" else kind])
-    return [*dict.fromkeys(text.split(" = ", 1)[-1].split()[0].rstrip(";") for text in texts), *_PROGRAM]
 
 
 def example(end: int = 1) -> str:

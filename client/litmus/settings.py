@@ -6,8 +6,8 @@ from lark import Token
 
 from client.litmus.numerals import numeral
 from client.litmus.places import Path, Places
+from client.litmus.spelling import quote, unknown
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import quote, unknown
 
 
 def read_settings(node: Node, places: Places, path: Path, keys: tuple[str, ...]) -> dict[str, Token]:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from client.litmus import ast as a
+from client.litmus.checking import Check, Scope
 from client.litmus.limits import MAX_KVMS, MAX_NESTING, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
+from client.litmus.locate import describe
 from client.litmus.msr import taken
-from client.litmus.places import Path, describe
+from client.litmus.places import Path
+from client.litmus.spelling import hint, listed, quote, unknown
+from client.litmus.statements import statements_of
 from client.litmus.validate_final import check_expects, check_final
-from client.litmus.validate_step import StepChecker
-from client.litmus.words import actor_kind, hint, is_name, quote, unknown
+from client.litmus.words import actor_kind, is_name
 from contract.control import MachineSpec
 from contract.errors import InputError
 from contract.kernels import KERNELS
@@ -75,15 +78,15 @@ class _Checker:
             if not 0 <= value <= MASK64:
                 self.fail(f"{quote(str(value))} does not fit 64 bits", "let", name)
         self.actors()
-        steps = StepChecker(scenario, model, self.fail)
+        scope = self.scope(model)
         for b, block in enumerate(scenario.blocks):
             for s, step in enumerate(block.steps):
-                self.step(step, block, steps, ("block", b, "step", s))
+                self.step(step, block, scope, ("block", b, "step", s))
         check_expects(scenario.expects, self.fail)
         if scenario.final is not None:
-            check_final(scenario.final, steps.registers, self.fail)
+            check_final(scenario.final, scope.registers, self.fail)
 
-    def step(self, step: a.Step, block: a.Block, steps: StepChecker, path: Path) -> None:
+    def step(self, step: a.Step, block: a.Block, scope: Scope, path: Path) -> None:
         self.count += 1
         if self.count > MAX_STEPS:
             self.fail(f"more than {MAX_STEPS} statements", *path)
@@ -92,13 +95,50 @@ class _Checker:
         if step.actor not in block.actors:
             message = f"{quote(step.actor)} is not an actor of this block{hint(step.actor, block.actors)}"
             self.fail(message, *path, "actor")
-        steps.check(step, path)
-        loop = isinstance(step.stmt, a.Repeat | a.For | a.While)
-        steps.loops += loop
+        self.statement(step, scope, path)
+        scope.loops += step.stmt.loop
         for name, body in a.bodies(step.stmt).items():
             for i, inner in enumerate(body):
-                self.step(inner, block, steps, (*path, name, i))
-        steps.loops -= loop
+                self.step(inner, block, scope, (*path, name, i))
+        scope.loops -= step.stmt.loop
+
+    def scope(self, model: LbrModel) -> Scope:
+        scenario = self.scenario
+        return Scope(
+            cpus=scenario.cpus(),
+            model=model,
+            model_name=scenario.machine.lbr,
+            vcpus=set(scenario.vcpus()),
+            tasks={*scenario.vcpus(), *scenario.tasks},
+            placement=scenario.placement(),
+            stays={vm.name: scenario.stays(vm.name) for vm in scenario.vms},
+            lets=scenario.lets,
+            fail=self.fail,
+            registers={},
+            closed=set(),
+        )
+
+    def statement(self, step: a.Step, scope: Scope, path: Path) -> None:
+        """Whether its actor may say it, whether its operands are possible, and whether it may set its register."""
+        stmt, actor = step.stmt, step.actor
+        kind = actor_kind(actor)
+        if stmt.speaker not in (kind, "anyone"):
+            verb = stmt.action().split()[0]
+            said = f"{quote(verb)} is a {stmt.speaker} statement, {quote(actor)} is no {stmt.speaker}"
+            self.fail(f"{said}; a {kind} statement is {listed(statements_of(kind))}", *path)
+        known = scope.registers.setdefault(actor, {})
+        stmt.check(Check(actor, known, path, scope))
+        if not (register := stmt.sets):
+            return
+        if register in scope.lets:
+            self.fail(f"{quote(register)} is a number that 'let' has set", *path, "register")
+        if not is_name(register) or taken(register) or register in a.ANSWERS:
+            message = f"{quote(register)} cannot name a register: reserved, too long or malformed"
+            self.fail(message, *path, "register")
+        if (before := known.get(register)) is not None and not _alike(before, stmt):
+            why = "" if type(before) is type(stmt) else f", {quote(before.text())} was another kind of value"
+            self.fail(f"{actor} sets {quote(register)} a second time{why}", *path, "register")
+        known[register] = stmt
 
     def name(self, what: str, name: str, *path: str | int) -> None:
         if not is_name(name):
@@ -175,3 +215,9 @@ class _Checker:
                 if actor in seen:
                     self.fail(f"{quote(actor)} has a block already", *path)
                 seen.add(actor)
+
+
+def _alike(before: a.Stmt, stmt: a.Stmt) -> bool:
+    """Whether a register may be set again: it stays a number, a fault or not, or a look at the LBR."""
+    same = type(before) is type(stmt) and stmt.again
+    return same or before.result is stmt.result is a.Result.NUMBER

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from client.litmus import ast as a
+from client.litmus.checking import Fail, Registers
+from client.litmus.expression import OPERATORS
 from client.litmus.limits import MAX_NESTING
 from client.litmus.places import Path
+from client.litmus.spelling import hint, listed, quote, unknown
 from client.litmus.text import term_text
-from client.litmus.validate_step import Fail, Registers
 from client.litmus.words import (
     EVENT_STATES,
     FIELDS,
-    OPERATORS,
     QUANTIFIERS,
     REGISTER_WORDS,
     STATE_NOW_WORDS,
     STATE_WORDS,
     VERDICTS,
-    hint,
     is_name,
-    listed,
-    quote,
-    unknown,
 )
 from contract.invariants import INVARIANTS
 from contract.x86 import MASK64

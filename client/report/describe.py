@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.litmus.ast import MsrRef
+from client.litmus.expression import MsrRef
 from client.litmus.msr import bit_names
 from client.litmus.text import duration_text
 from contract import trace as t

@@ -12,7 +12,7 @@ from client.designs import DESIGNS, all_designs
 from client.files import read_file
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
-from client.litmus.words import hint, quote, unknown
+from client.litmus.spelling import hint, quote, unknown
 from client.run.file import is_run_file, load_run
 from client.run.run import Run
 from client.schedule.decisions import numbered_tape

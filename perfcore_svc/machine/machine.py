@@ -27,19 +27,16 @@ from contract.machine import (
     Branch,
     Continue,
     Controls,
-    Cpuid,
     Enter,
     EntryRefused,
     Exit,
     GuestValue,
-    Hlt,
     LbrLoaded,
     LbrStored,
     LoadLbr,
     Look,
     MsrDone,
     NotRunning,
-    Out,
     Ran,
     Rdmsr,
     Rdpmc,
@@ -80,9 +77,6 @@ EXTERNAL_INTERRUPT = "external-interrupt"
 MSR_READ = "msr-read"
 MSR_WRITE = "msr-write"
 NMI = "nmi"
-
-ALWAYS_EXIT = {Cpuid: "cpuid", Hlt: "hlt", Out: "io", Rdpmc: "rdpmc"}
-"""Instructions that leave guest mode whatever the controls say, and the exit reason of each."""
 
 IsActive = Callable[[int, int], bool]
 """Whether an event is ACTIVE and, grant not 0, still under that grant; asked at the moment a request is carried out."""
@@ -339,8 +333,8 @@ class Machine:
                     values.append(GuestValue())
                 if burst == room:
                     return self._overflow_exit(cpu, vmcs, values, burst % op.count, active)
-            elif isinstance(op, Cpuid | Hlt | Out | Rdpmc):
-                exit_ = self._exit(cpu, vmcs, ALWAYS_EXIT[type(op)], values)
+            elif op.exits:
+                exit_ = self._exit(cpu, vmcs, op.exits, values)
                 exit_.value = op.index if isinstance(op, Rdpmc) else 0
                 exit_.event_active = active
                 return exit_

@@ -6,8 +6,15 @@ from hypothesis import strategies as st
 
 from client.litmus import ast as a
 from client.litmus.arithmetic import ARITHMETIC, arith, inverse
+from client.litmus.expression import OPERATORS
 from client.litmus.msr import SINGLE, bit_names
-from client.litmus.words import BRANCH_CONFIGS, CONFIGS, FIELDS, OPERATORS, QUANTIFIERS, STATE_WORDS, VERDICTS
+from client.litmus.statements.open_event import BRANCH_CONFIGS, CONFIGS
+from client.litmus.words import (
+    FIELDS,
+    QUANTIFIERS,
+    STATE_WORDS,
+    VERDICTS,
+)
 from contract.control import MachineSpec, VmSpec
 from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
@@ -103,27 +110,28 @@ class _Actor:
         own = {"host": self.host, "guest": self.guest, "user": self.user}[kind]
         if self.draw(st.integers(0, 3)):
             stmt = own()
-            if loop and isinstance(stmt, a.OpenEvent | a.EventOp):
+            if loop and isinstance(stmt, a.OpenEvent | a.EventOp | a.CloseEvent):
                 stmt = a.Assign(self.number(), 1)
         else:
             stmt = self.program(group or [self], depth, loop=loop)
-        register = a.written(stmt)
+        register = stmt.sets
         if register:
             self.set[register] = stmt
         if isinstance(stmt, a.OpenEvent):
             self.open.append(register)
-        if isinstance(stmt, a.EventOp) and stmt.op == "close":
+        if isinstance(stmt, a.CloseEvent):
             self.open.remove(stmt.event)
         return a.Step(self.name, stmt)
 
     def numbers(self) -> list[str]:
-        return [register for register, stmt in self.set.items() if isinstance(stmt, a.NUMBERS)]
+        return [register for register, stmt in self.set.items() if stmt.result is a.Result.NUMBER]
 
     def operands_known(self) -> list[str]:
         return [*self.numbers(), *self.lets]
 
     def fallible(self) -> list[str]:
-        return [r for r, stmt in self.set.items() if isinstance(stmt, (*a.NUMBERS, a.GuestWrmsr, a.GuestReadLbr))]
+        looked = (a.GuestWrmsr, a.GuestReadLbr)
+        return [r for r, stmt in self.set.items() if r in self.numbers() or isinstance(stmt, looked)]
 
     def number(self) -> str:
         return self.draw(st.sampled_from([self.register("a"), *self.numbers()]))
@@ -190,7 +198,8 @@ class _Actor:
                 return a.Mediated(draw(st.booleans()), self.register("m", optional=True))
             case "op":
                 op = draw(st.sampled_from(["enable", "disable", "close"]))
-                return a.EventOp(op, draw(st.sampled_from(self.open)), op != "close" and draw(st.booleans()))
+                event = draw(st.sampled_from(self.open))
+                return a.CloseEvent(event) if op == "close" else a.EventOp(op, event, draw(st.booleans()))
             case "read":
                 return a.ReadEvent(self.register("n", optional=True), draw(st.sampled_from(self.open)))
             case "state":

@@ -15,8 +15,8 @@ from lark.lexer import PatternStr
 import client.litmus.build
 from client.litmus import Scenario, format_scenario, load, parse
 from client.litmus import ast as a
+from client.litmus.grammar import KEYWORDS
 from client.litmus.parser import grammar
-from client.litmus.words import RESERVED
 from contract.control import MachineSpec, VmSpec
 from contract.errors import InputError
 from tests.client.litmus.strategies import scenarios
@@ -86,7 +86,7 @@ HOST: list[a.AnyStmt] = [
     a.StateOf("e1", vcpu="vm0/0"),
     a.EventOp("disable", "h0"),
     a.EventOp("enable", "h0"),
-    a.EventOp("close", "h0"),
+    a.CloseEvent("h0"),
     a.RunOn("", 0),
     a.AdvanceTime(4_000_000),
 ]
@@ -195,7 +195,7 @@ def test_purpose_escapes() -> None:
 def test_reserved_words_are_the_grammars_keywords() -> None:
     word = next(t for t in grammar().terminals if t.name == "WORD")
     fixed = {str(t.pattern.value) for t in grammar().terminals if isinstance(t.pattern, PatternStr)}
-    assert {text for text in fixed if re.fullmatch(word.pattern.value, text)} == RESERVED
+    assert {text for text in fixed if re.fullmatch(word.pattern.value, text)} == KEYWORDS
 
 
 # Errors --------------------------------------------------------------------------------------------------
@@ -481,7 +481,7 @@ def test_any_text(text: str) -> None:
 SIGNS = ["{", "}", "(", ")", "[", "]", ";", ":", ",", ".", "=", "!=", ">", "|", "~", "/\\", "\\/", "#GP"]
 VALUES = ["0", "8", "0x1c9", "cpu0", "cpu1", "vm0/0", "vm0", "t0", "host", "r0", "h0", "s0", "4ms", "v5.12"]
 KNOWN = ["LBR_TOS", "LBR_FROM", "DEBUGCTL", "any", "call", "jmp", "cycles", "skylake", "state", "held", "no-leak"]
-PIECES = sorted(RESERVED) + SIGNS + VALUES + KNOWN
+PIECES = sorted(KEYWORDS) + SIGNS + VALUES + KNOWN
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30))

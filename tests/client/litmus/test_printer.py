@@ -8,7 +8,7 @@ from hypothesis import given
 
 from client.litmus import MachineSpec, Scenario, format_scenario, parse
 from client.litmus import ast as a
-from client.litmus.text import expr_text, statement_text
+from client.litmus.text import expr_text
 from contract.errors import InputError
 from tests.client.litmus.strategies import scenarios
 from tests.client.litmus.test_parser import STORY
@@ -140,7 +140,7 @@ def test_scenarios_are_data(scenario: Scenario) -> None:
     ],
 )
 def test_values(stmt: a.AnyStmt, expected: str) -> None:
-    assert statement_text(stmt) == expected
+    assert stmt.text() == expected
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from lark.lexer import PatternStr
 from client.litmus import ast as a
 from client.litmus import format_scenario, lower, parse
 from client.litmus.diagnose import _VERBS
+from client.litmus.grammar import KEYWORDS
 from client.litmus.parser import grammar
-from client.litmus.reference import END, HEAD, STATEMENTS, WORDS, example, statements_of
-from client.litmus.words import RESERVED
+from client.litmus.reference import END, HEAD, STATEMENTS, WORDS, example
+from client.litmus.statements import statements_of
 from contract.errors import InputError
 
 EXAMPLES = [text for texts in (HEAD, *STATEMENTS.values(), END) for text, _ in texts]
@@ -38,7 +39,7 @@ def test_every_statement_has_an_example_that_parses(end: int) -> None:
     assert parse(format_scenario(story)) == story
 
 
-@pytest.mark.parametrize("keyword", sorted(RESERVED))
+@pytest.mark.parametrize("keyword", sorted(KEYWORDS))
 def test_every_keyword_of_the_grammar_has_an_example(keyword: str) -> None:
     assert any(re.search(rf"(?<![\w-]){keyword}(?![\w-])", text) for text in EXAMPLES)
 
@@ -53,7 +54,7 @@ def test_every_setting_has_an_example(keys: tuple[str, ...]) -> None:
 def test_every_sign_of_the_grammar_has_an_example() -> None:
     fixed = {str(t.pattern.value) for t in grammar().terminals if isinstance(t.pattern, PatternStr)}
     shown = "".join(EXAMPLES) + "".join(about for texts in STATEMENTS.values() for _, about in texts)
-    assert {sign for sign in fixed - RESERVED if sign not in shown} == set()
+    assert {sign for sign in fixed - KEYWORDS if sign not in shown} == set()
 
 
 def test_the_statements_that_can_stand_somewhere_are_those_of_the_grammar() -> None:

@@ -42,7 +42,7 @@ def test_the_strategy_gives_valid_scenarios(scenario: Scenario) -> None:
 
 def test_the_place_is_block_actor_and_statement() -> None:
     scenario = Story("x", vms=[VM]).ordered(
-        ("host", a.RunOn("vm0/0", 0)), ("vm0/0", a.GuestNop()), ("host", a.EventOp("close", "h0"))
+        ("host", a.RunOn("vm0/0", 0)), ("vm0/0", a.GuestNop()), ("host", a.CloseEvent("h0"))
     )
     with pytest.raises(InputError) as caught:
         scenario.scenario()
@@ -53,7 +53,7 @@ def test_the_place_is_block_actor_and_statement() -> None:
 
 
 def test_an_event_belongs_to_the_actor_that_opened_it() -> None:
-    story = Story("x").host(a.OpenEvent("h0", cpu=0)).host(a.EventOp("close", "h0"), actor="host1")
+    story = Story("x").host(a.OpenEvent("h0", cpu=0)).host(a.CloseEvent("h0"), actor="host1")
     with pytest.raises(InputError, match="host1 has not opened event 'h0'"):
         story.scenario()
 
@@ -93,7 +93,6 @@ def test_an_event_belongs_to_the_actor_that_opened_it() -> None:
         (host(a.OpenEvent("h0", cpu=0, branch=("any",), config="bts")), "'bts' has no branch stack, expected general,"),
         (host(a.OpenEvent("h0", cpu=0, period=-1)), "period = -1 is impossible, expected 1 to"),
         (host(a.OpenEvent("h0", cpu=0, group="h0")), "host has not opened event 'h0' by here"),
-        (host(a.OpenEvent("h0", cpu=0), a.EventOp("close", "h0", group=True)), "close takes one event"),
         (host(a.MuxInterval(-1)), "mux -1ns is impossible, expected 0s to 100s"),
         (host(a.MuxInterval(1, cpu=1)), "no CPU 'cpu1', the machine has cpu0 only"),
         (host(a.HostBranch(1_000_001)), "1000001 branches are impossible"),

@@ -1,0 +1,28 @@
+"""What a statement needs to become a command: the LBR of the machine, the registers and events of its actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from client.litmus import msr
+from client.litmus.arithmetic import number
+from client.litmus.expression import MsrRef, Operand
+from contract.x86 import LbrModel
+
+
+@dataclass(slots=True)
+class Execution:
+    model: LbrModel
+    registers: Mapping[str, object]
+    """The actor's registers, and the numbers of ``let``."""
+    event: Callable[[str], str]
+    """The perf core's name for the event of a register of the actor."""
+
+    def number(self, operand: Operand) -> int:
+        """Raises NoNumberError where the operand comes to a word."""
+        return number(operand, self.registers, self.model.depth)
+
+    def address(self, ref: MsrRef) -> int:
+        """Raises NoNumberError where the index comes to a word."""
+        return msr.address(ref, self.model, self.number(ref.index or 0))

@@ -1,0 +1,109 @@
+"""A whole scenario: hosts, KVM services, VMs, blocks of statements, the end.
+
+Values are plain; ``validate`` in ``client.litmus.validate`` says what makes a scenario playable.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import astuple, replace
+
+from client.litmus.final import Expect, Final
+from client.litmus.statements.program import Step
+from client.litmus.statements.user import UserMigrate
+from contract.control import MachineSpec, VmSpec
+
+
+class HostSpec(msgspec.Struct, frozen=True):
+    """``machine dest { cpus = 1; }``: another host beside the first. It has the first one's LBR."""
+
+    name: str
+    machine: MachineSpec
+
+
+class KvmSpec(msgspec.Struct, frozen=True):
+    """``kvm kvm1;`` ``kvm kvm1 on dest;``: one more KVM service beside kvm0, on the first host ("") or another."""
+
+    name: str
+    host: str = ""
+
+
+FIRST_KVM = "kvm0"
+"""The KVM service that every first host has."""
+
+
+class Block(msgspec.Struct):
+    """A thread of the schedule: the steps of its actors, in this order. Actors: ``host``, ``host1``..., ``user``,
+    ``user1``..., and vCPUs (``vm0/0``); an actor stands in one block only."""
+
+    actors: list[str]
+    steps: list[Step]
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.actors)
+
+
+class Scenario(msgspec.Struct, eq=False):
+    """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM; each exists on every host.
+
+    ``machine`` is the first host, ``hosts`` are the others; CPUs count on from one to the next. ``kvms`` are the KVM
+    services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said. ``lets``, ``let exits =
+    8;``: numbers that every actor's expressions can name, and that a run may set otherwise. ``expects``: what is
+    expected of invariants. ``file``: what errors at
+    run time call the text that it comes from ("": built in Python); not compared."""
+
+    name: str
+    purpose: str = ""
+    machine: MachineSpec = MachineSpec()
+    tasks: list[str] = []
+    vms: list[VmSpec] = []
+    blocks: list[Block] = []
+    final: Final | None = None
+    hosts: list[HostSpec] = []
+    kvms: list[KvmSpec] = []
+    homes: dict[str, str] = {}
+    lets: dict[str, int] = {}
+    expects: list[Expect] = []
+    file: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scenario) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def vcpus(self) -> list[str]:
+        return [name for vm in self.vms for name in vm.vcpu_names()]
+
+    def machines(self) -> list[MachineSpec]:
+        """Every host's machine with its place among the others."""
+        machines: list[MachineSpec] = []
+        first_cpu = 0
+        for number, spec in enumerate([self.machine, *(host.machine for host in self.hosts)]):
+            machines.append(replace(spec, host=number, first_cpu=first_cpu))
+            first_cpu += spec.cpus
+        return machines
+
+    def cpus(self) -> int:
+        """CPUs of all hosts together."""
+        return sum(machine.cpus for machine in self.machines())
+
+    def placement(self) -> dict[str, int]:
+        """KVM service to the number of its host."""
+        numbers = {"": 0} | {host.name: i for i, host in enumerate(self.hosts, 1)}
+        return {FIRST_KVM: 0} | {kvm.name: numbers[kvm.host] for kvm in self.kvms}
+
+    def home(self, vm: str) -> str:
+        """The KVM service that a VM begins at."""
+        return self.homes.get(vm, FIRST_KVM)
+
+    def stays(self, vm: str) -> set[str]:
+        """The KVM services that a VM is ever at: its home and where it migrates to."""
+        steps = (step.stmt for block in self.blocks for step in block.steps)
+        goes = {s.kvm for s in steps if isinstance(s, UserMigrate) and s.vcpu.split("/")[0] == vm}
+        return {self.home(vm), *goes}
+
+    def vms_at(self, kvm: str) -> list[VmSpec]:
+        """The VMs that a KVM service must have, some of them as shells for a vCPU that comes later."""
+        return [vm for vm in self.vms if kvm in self.stays(vm.name)]
