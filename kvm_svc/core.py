@@ -159,7 +159,7 @@ class KvmCore:
             result = yield from msr_ioctl(self.hv, self._vcpu(command.vcpu), command)
         else:
             result = _HANDLERS[type(command)](self, command)
-        self.endpoint.flush()
+        self.endpoint.finish()
         return result
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
@@ -169,6 +169,7 @@ class KvmCore:
             envelope = self.inbox.decide(fate, session, n, self.effects)
             if envelope is not None:
                 self.endpoint.take(envelope)
+                self.endpoint.finish()
         except RefusedError:
             self._take_back(before)
             raise

@@ -88,7 +88,10 @@ class Endpoint:
                 discard(envelope, self.effects, "R1", f"KVM has no use for {envelope.kind}")
             else:
                 handler(self.hv, body)
-        self.flush()
+
+    def finish(self) -> None:
+        """The end of each step: what the hypervisor has for the host goes out, then what acknowledges its messages."""
+        self._flush()
         self.outbox += self.session.acknowledge(self.effects)
 
     def _welcome(self, answer: Welcome) -> None:
@@ -122,7 +125,7 @@ class Endpoint:
         self.state.resuming = True
         self.outbox += self.session.greet_again(protocol, self.effects)
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
         outgoing, self.hv.outgoing = self.hv.outgoing, []
         for body in outgoing:
@@ -138,7 +141,6 @@ class Endpoint:
             self.outbox += self.session.resend(self.effects)
         elif what == RENEW and self.state.renew_at:
             renew_leases(self.hv)
-            self.flush()
         else:
             raise RefusedError(f"there is no timer {what!r}", "ENOENT")
 

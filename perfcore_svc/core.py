@@ -143,6 +143,7 @@ class HostCore:
         self.clock.witness(self.log.now)
         try:
             yield
+            self.endpoint.finish()
         except RefusedError:
             if not self.effects.touched:
                 self.clock.now = before
@@ -157,9 +158,7 @@ class HostCore:
         if not self.configured:
             raise RefusedError("not configured yet", "ENXIO")
         with self._step():
-            result = _HANDLERS[type(command)](self, command)
-            self.endpoint.notify()
-        return result
+            return _HANDLERS[type(command)](self, command)
 
     def request(self, request: AnyRequest) -> AnyReply:
         if not self.configured:
@@ -167,9 +166,7 @@ class HostCore:
         with self._step():
             if isinstance(request, ReadCounter):
                 return CounterRead(self.perf.guest_count(request.event, request.vcpu))
-            reply = self.machine.handle(request, self.perf.is_active)
-            self.endpoint.tell_overflows()
-            return reply
+            return self.machine.handle(request, self.perf.is_active)
 
     def decide(self, fate: Fate, session: str, n: int) -> None:
         with self._step():
@@ -182,7 +179,7 @@ class HostCore:
     def settle(self) -> None:
         """Tell the KVMs what has changed."""
         with self._step():
-            self.endpoint.notify()
+            pass
 
     def drain(self) -> list[Envelope]:
         """The messages sent since the last call."""

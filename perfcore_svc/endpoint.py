@@ -127,8 +127,13 @@ class Endpoint:
                 discard(envelope, self.effects, "R1", f"the host has no use for {envelope.kind}")
             else:
                 handler(self, envelope, body)
+
+    def finish(self) -> None:
+        """The end of each step: what it changed goes to the KVMs, then what acknowledges their messages."""
+        self.tell_overflows()
         self.notify()
-        self.outbox += session.acknowledge(self.effects)
+        for session in self.sessions.values():
+            self.outbox += session.acknowledge(self.effects)
 
     def begins_anew(self, envelope: Envelope) -> bool:
         """Whether a message is a greeting of a higher epoch: the KVM of the epoch before is gone (R22)."""
@@ -382,7 +387,6 @@ class Endpoint:
             self.outbox += self.sessions[session].resend(self.effects)
         elif what == LEASE and self.revocations.due.get(session, -1) >= 0:
             self.revocations.lease_over(session)
-            self.notify()
         else:
             raise RefusedError(f"session {session!r} has no timer {what!r}", "ENOENT")
 
