@@ -71,6 +71,8 @@ def short_name(name: str) -> str:
 def _other_of_library(scenario: Scenario) -> bool:
     """True for a scenario that has the name of another one in the library."""
     path = library_path(scenario.name)
+    if scenario.file == str(path):
+        return False
     return path.is_file() and replace(load(path), lets={}, expects=[]) != replace(scenario, lets={}, expects=[])
 
 

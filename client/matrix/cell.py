@@ -39,9 +39,15 @@ class Cell(msgspec.Struct):
 
 
 def run_cell(
-    scenario: Scenario, design: Design, path: Path | None, faults: tuple[Fault, ...] = (), wire: Wire | None = None
+    scenario: Scenario,
+    design: Design,
+    path: Path | None,
+    faults: tuple[Fault, ...] = (),
+    wire: Wire | None = None,
+    text: str = "",
 ) -> Cell:
-    """Run a cell; ``path`` is where the run file goes. A run that fails is a verdict, too.
+    """Run a cell; ``path`` is where the run file goes, with ``text`` as that of the scenario. A run that fails is a
+    verdict, too.
 
     ``wire``: the simulated one if none is given. Raises KeyboardInterrupt where Ctrl-C ended the run."""
     played = run(Inputs(scenario, design, Schedule(faults), wire))
@@ -49,7 +55,7 @@ def run_cell(
         raise KeyboardInterrupt
     if path is not None:
         with suppress(InputError):
-            keep(played, path)
+            keep(played, path, text)
     return cell_of(played)
 
 

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from client.drive.wire import Wire
-from client.litmus import Scenario
+from client.litmus import Scenario, format_scenario
 from client.matrix.cell import Cell, impossible_cell, run_cell
 from client.schedule.faults import Fault
 from contract.design import Design
@@ -29,10 +29,11 @@ def run_row(
 ) -> Row:
     """One scenario under each design. ``folder``: where run files go. ``wire``: as for ``run_cell``."""
     row = []
+    text = format_scenario(scenario) if folder else ""
     for design in designs:
         path = folder / f"{scenario.name}-{design.name}.json" if folder else None
         try:
-            row.append(run_cell(scenario, design, path, faults, wire))
+            row.append(run_cell(scenario, design, path, faults, wire, text))
         except LbrlabError as error:
             row.append(impossible_cell(scenario, design, error))
     return row

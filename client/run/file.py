@@ -71,14 +71,15 @@ def faults_of(run: Run) -> list[AppliedFault]:
     return [AppliedFault(str(fault), fault in run.applied) for fault in run.faults]
 
 
-def encoded(run: Run) -> bytes:
+def encoded(run: Run, scenario: str = "") -> bytes:
+    """The content of the file. ``scenario``: the text of the scenario; "": it is formatted here."""
     content = RunFile(
         lbrlab=installed_version(),
         wire=run.wire,
         design=run.design,
         faults=faults_of(run),
         failure=failure_of(run),
-        scenario=format_scenario(run.scenario),
+        scenario=scenario or format_scenario(run.scenario),
         tape=[str(decision) for decision in run.tape],
         trace=run.records,
     )
@@ -111,19 +112,19 @@ def kept_beside(path: Path, *, failed: bool) -> Path:
     return path.with_name(f"{path.stem}-failed{path.suffix}") if failed and is_good_run(path) else path
 
 
-def keep(run: Run, path: Path) -> Path:
+def keep(run: Run, path: Path, scenario: str = "") -> Path:
     """Save the run; ``Run.path`` is its file from now on. A run that failed never takes the place of one that did not:
-    its file gets another name. Raises InputError naming the path."""
+    its file gets another name. ``scenario``: its text, where many runs share it. Raises InputError naming the path."""
     path = kept_beside(path, failed=run.failure is not None)
-    save(run, path)
+    save(run, path, scenario)
     run.path = path
     return path
 
 
-def save(run: Run, path: Path) -> None:
+def save(run: Run, path: Path, scenario: str = "") -> None:
     """Write the whole file or none of it; what is not a regular file is written in place. Raises InputError naming the
     path."""
-    content = encoded(run)
+    content = encoded(run, scenario)
     try:
         path = path.resolve()
         if path.exists() and not path.is_file():

@@ -10,7 +10,7 @@ from client.run.final import Registers, result_of
 from client.run.verdict import FinalResult, verdict_on
 from contract.design import Design
 from tests.client.check.runs import trace
-from tests.designs import FENCED, V8
+from tests.designs import FENCED, MERGED, V8
 
 SET = a.Reg("vm0/0", "r0")
 FIELD = a.Reg("host", "s0", "entries")
@@ -87,7 +87,7 @@ def test_a_thread_that_never_ran_leaves_its_condition_undecided() -> None:
     assert (cut.verdict, cut.final.result if cut.final else "") == ("undecided", "undecided")
 
     finished = parse(NEVER.replace("LBR_TOS, 7", "DEBUGCTL, 0"))
-    assert verdict_on(finished, trace(finished, V8)).verdict == "held"
+    assert verdict_on(finished, trace(finished, MERGED)).verdict == "held"
 
 
 def test_what_the_others_settle_is_settled() -> None:
