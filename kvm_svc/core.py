@@ -1,14 +1,14 @@
 """The KVM service without its sockets: hypervisor and endpoint behind one door.
 
 ``command`` is a generator: it yields requests of the machine stream, is sent the silicon's replies, and returns the
-result. ``decide`` lets the schedule say what becomes of a message in the inbox. Messages for the host pile up in the
+result. ``take`` gives it a message of the host. Messages for the host pile up in the
 outbox until the wire takes them. A refused command has changed nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from contract.actors import actor_table
@@ -37,7 +37,6 @@ from contract.design import Delivery
 from contract.design_check import check_design
 from contract.effects import Clock, Effects
 from contract.errors import RefusedError
-from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest, CounterRead, NotRunning
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.session import Session
@@ -63,18 +62,17 @@ VCPUS_LIMIT = 16
 
 @dataclass(slots=True)
 class CoreState:
-    """All that a KVM remembers. ``inbox``: messages that have arrived."""
+    """All that a KVM remembers."""
 
     kvm: KvmState
     link: Link
-    inbox: Inbox = field(default_factory=Inbox)
 
     def clone(self) -> CoreState:
-        return CoreState(self.kvm.clone(), self.link.clone(), self.inbox.clone())
+        return CoreState(self.kvm.clone(), self.link.clone())
 
     def key(self) -> tuple[Hashable, ...]:
         """For ``contract.canonical``."""
-        return self.kvm.key(), self.link.key(), self.inbox.key()
+        return self.kvm.key(), self.link.key()
 
 
 class KvmCore:
@@ -85,7 +83,6 @@ class KvmCore:
         self.protocol = protocol
         self.clock = Clock()
         self.effects = Effects(self.clock)
-        self.inbox = Inbox()
         self.state: CoreState
         self.config: ConfigureKvm
         self.hv: Hypervisor
@@ -162,17 +159,14 @@ class KvmCore:
         self.endpoint.finish()
         return result
 
-    def decide(self, fate: Fate, session: str, n: int) -> None:
-        before = self.clock.now
+    def take(self, envelope: Envelope) -> None:
+        """A message of the host has come."""
+        if not self.configured:
+            raise RefusedError("not configured yet", "ENXIO")
         self.clock.witness(self.log.now)
         try:
-            envelope = self.inbox.decide(fate, session, n, self.effects)
-            if envelope is not None:
-                self.endpoint.take(envelope)
-                self.endpoint.finish()
-        except RefusedError:
-            self._take_back(before)
-            raise
+            self.endpoint.take(envelope)
+            self.endpoint.finish()
         finally:
             self._end()
 
@@ -213,7 +207,6 @@ class KvmCore:
         """Put the parts that work around the state."""
         self.config = config
         self.state = state
-        self.inbox = state.inbox
         self.hv = hv
         self.endpoint = Endpoint(hv, state.link)
         self.configured = True

@@ -1,7 +1,7 @@
 """The perf core service without its sockets: silicon, perf core and endpoint behind one door.
 
 ``command`` carries out one command of the driver, ``request`` answers one request of the machine stream,
-``decide`` lets the schedule say what becomes of a message in the inbox. Messages for KVMs pile up in
+``take`` gives it a message of a KVM. Messages for KVMs pile up in
 ``outbox`` until the wire takes them. A refused command has changed nothing.
 """
 
@@ -43,7 +43,6 @@ from contract.design import Design, HostEvents, Notifier
 from contract.design_check import check_design
 from contract.effects import Clock, Effects
 from contract.errors import RefusedError
-from contract.inbox import Fate, Inbox
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
@@ -71,15 +70,14 @@ MUX_INTERVAL_LEAST = 1_000_000
 
 @dataclass(slots=True)
 class HostState:
-    """All that a host remembers. ``asleep``: calls that went to sleep, by event: said again, the call is the same one.
-    ``inbox``: messages that have arrived."""
+    """All that a host remembers. ``asleep``: calls that went to sleep, by event: said again, the call is the same
+    one."""
 
     silicon: Silicon
     perf: PerfState
     sessions: Sessions = field(default_factory=Sessions)
     waits: Waits = field(default_factory=Waits)
     asleep: dict[str, type[Open | Enable]] = field(default_factory=dict)
-    inbox: Inbox = field(default_factory=Inbox)
 
     def clone(self) -> HostState:
         waited = [event for wait in self.waits.waits.values() for event in (*wait.events, *wait.losing)]
@@ -90,7 +88,6 @@ class HostState:
             self.sessions.clone(),
             self.waits.clone(events),
             self.asleep.copy(),
-            self.inbox.clone(),
         )
 
     def key(self, now: int) -> tuple[Hashable, ...]:
@@ -101,7 +98,6 @@ class HostState:
             self.sessions.key(),
             self.waits.key(),
             tuple(sorted((event, call.__name__) for event, call in self.asleep.items())),
-            self.inbox.key(),
         )
 
 
@@ -113,7 +109,6 @@ class HostCore:
         self.protocol = protocol
         self.clock = Clock()
         self.effects = Effects(self.clock)
-        self.inbox = Inbox()
         self.state: HostState
         self.tasks: set[str] = set()
         self.machine: Machine
@@ -168,13 +163,14 @@ class HostCore:
                 return CounterRead(self.perf.guest_count(request.event, request.vcpu))
             return self.machine.handle(request, self.perf.is_active)
 
-    def decide(self, fate: Fate, session: str, n: int) -> None:
+    def take(self, envelope: Envelope) -> None:
+        """A message of a KVM has come."""
+        if not self.configured:
+            raise RefusedError("not configured yet", "ENXIO")
         with self._step():
-            envelope = self.inbox.decide(fate, session, n, self.effects)
-            if envelope is not None:
-                if self.endpoint.begins_anew(envelope):
-                    self._end(envelope.session, f"epoch {envelope.epoch} begins")
-                self.endpoint.take(envelope)
+            if self.endpoint.begins_anew(envelope):
+                self._end(envelope.session, f"epoch {envelope.epoch} begins")
+            self.endpoint.take(envelope)
 
     def settle(self) -> None:
         """Tell the KVMs what has changed."""
@@ -211,7 +207,6 @@ class HostCore:
         self.config = config
         self.design = config.design
         self.state = state
-        self.inbox = state.inbox
         self.tasks = set(board.actors)
         self.machine = Machine(board, state.silicon, self.effects, operations)
         self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNELS[spec.kernel], config.design))

@@ -13,7 +13,6 @@ from typing import Any
 
 from contract.design import Delivery, Notifier, Recovery, Save
 from contract.errors import RefusedError
-from contract.inbox import CAPACITY
 from contract.messages import (
     UNKNOWN_EPOCH,
     Ack,
@@ -39,6 +38,7 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
+from contract.network import CAPACITY
 from contract.session import RESEND, Input, Phase, Session, discard
 from contract.spec import LEASE_NS
 from contract.trace import EventFailed

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from client.drive.wire import SINGLE, Layout
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf
 from contract.errors import InputError, RefusedError, SystemFailedError
-from contract.inbox import Fate
 from contract.messages import HOST
+from contract.network import Fate
 from contract.trace import Recorder
 
 if TYPE_CHECKING:

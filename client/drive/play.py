@@ -77,9 +77,9 @@ from contract.control import (
 )
 from contract.design import Design
 from contract.errors import PeerContractError, RefusedError, SystemFailedError
-from contract.inbox import CAPACITY
 from contract.machine import AnyOp
 from contract.messages import HOST
+from contract.network import CAPACITY
 from contract.spec import machine_model
 from contract.trace import End, Outcome, Rest, SampleTaken, Setup, Statement
 from contract.x86 import LbrModel

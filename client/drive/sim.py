@@ -5,8 +5,8 @@ from __future__ import annotations
 from client.drive.wire import SINGLE, Layout
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.messages import HOST
+from contract.network import Fate, Network
 from contract.trace import Recorder
 from kvm_svc.core import KvmCore
 from perfcore_svc.core import HostCore
@@ -23,6 +23,7 @@ class SimWire:
         self.layout = layout
         self.hosts = [HostCore(self.log) for _ in range(layout.hosts)]
         self.kvms: dict[str, KvmCore] = {}
+        self.network = Network()
 
     @property
     def host(self) -> HostCore:
@@ -56,16 +57,18 @@ class SimWire:
 
     def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
         core = self.host_of(session) if receiver == HOST else self.kvms[receiver]
-        core.decide(fate, session, n)
+        envelope = self.network.decide(fate, session, receiver == HOST, n, self.log)
+        if envelope is not None:
+            core.take(envelope)
         self._carry()
 
     def _carry(self) -> None:
         for host in self.hosts:
             for envelope in host.drain():
-                self.kvms[envelope.session].inbox.put(envelope)
-        for session, core in self.kvms.items():
-            for envelope in core.drain():
-                self.host_of(session).inbox.put(envelope)
+                self.network.put(envelope)
+        for kvm in self.kvms.values():
+            for envelope in kvm.drain():
+                self.network.put(envelope)
 
     def close(self) -> None:
         pass

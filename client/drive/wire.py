@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
-from contract.inbox import Fate
+from contract.network import Fate
 from contract.trace import Recorder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from client.schedule.decisions import Decision, Deliver, Fire, Step
 from client.schedule.flight import Armed, Flight, InFlight
-from contract.inbox import Fate
+from contract.network import Fate
 
 
 def deliver(fate: Fate, message: InFlight) -> Deliver:

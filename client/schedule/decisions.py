@@ -18,8 +18,8 @@ import re
 import msgspec
 
 from contract.errors import InputError
-from contract.inbox import Fate
 from contract.messages import HOST, MESSAGE_KINDS
+from contract.network import Fate
 
 HEADER = "lbrlab-tape 1"
 LINES_LIMIT = 1_000_000

@@ -14,8 +14,8 @@ import msgspec
 
 from client.schedule.flight import Flight
 from contract.errors import InputError
-from contract.inbox import Fate
 from contract.messages import MESSAGE_KINDS
+from contract.network import Fate
 from contract.trace import AnyRecord, Delivery, Send
 
 

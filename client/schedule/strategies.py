@@ -16,7 +16,7 @@ from client.schedule.faults import Fault, FaultKind
 from client.schedule.flight import Flight, InFlight
 from contract.design import Condition
 from contract.errors import InputError
-from contract.inbox import Fate
+from contract.network import Fate
 
 
 class Strategy(Protocol):

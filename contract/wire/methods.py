@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.inbox import Fate
+from contract.network import Fate
 
 
 class Decide(msgspec.Struct):

@@ -19,8 +19,8 @@ import grpc
 
 from contract.control import AnyResult
 from contract.errors import PeerContractError, RefusedError
-from contract.inbox import Fate, Inbox
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.network import Network
 from contract.trace import Recorder
 from contract.wire.methods import Decide
 from contract.wire.records import KEPT, Block, record_to_proto, since, stamp_of
@@ -34,9 +34,8 @@ ARRIVAL_TIMEOUT = 2.0
 
 class Core(Protocol):
     log: Recorder
-    inbox: Inbox
 
-    def decide(self, fate: Fate, session: str, n: int) -> None: ...
+    def take(self, envelope: Envelope) -> None: ...
 
     def drain(self) -> list[Envelope]: ...
 
@@ -45,15 +44,16 @@ C = TypeVar("C", bound=Core)
 
 
 class Run(Generic[C]):
-    """One run of the service. ``newest``: the highest message number that has arrived, by session. ``owner``: the token
-    of its driver."""
+    """One run of the service. ``network``: messages that have arrived. ``newest``: the highest number among all that
+    have, by session. ``owner``: the token of its driver."""
 
-    __slots__ = ("arrived", "core", "failed", "newest", "number", "owner")
+    __slots__ = ("arrived", "core", "failed", "network", "newest", "number", "owner")
 
     def __init__(self, number: int, core: C, owner: str = "") -> None:
         self.number = number
         self.owner = owner
         self.core = core
+        self.network = Network()
         self.failed: CallError | None = None
         self.newest: dict[str, int] = {}
         self.arrived = asyncio.Event()
@@ -68,10 +68,10 @@ class Run(Generic[C]):
             raise CallError(self.failed.code, self.failed.message)
 
     def receive(self, envelopes: Iterable[Envelope]) -> None:
-        """What has come in over the stream lies in the inbox until a decision names it."""
+        """What has come in over the stream waits until a decision names it."""
         try:
             for envelope in envelopes:
-                self.core.inbox.put(envelope)
+                self.network.put(envelope)
                 # Numbers can come out of order (R9): a message that is sent again has a new one.
                 self.newest[envelope.session] = max(self.newest.get(envelope.session, 0), envelope.seq)
         except PeerContractError as error:
@@ -90,9 +90,11 @@ Performed = tuple[Run[C], AnyResult | None, Block]
 
 
 class Shell(ABC, Generic[C]):
-    """Base of the services. ``service`` names it to others: "perfcore", "kvm"."""
+    """Base of the services. ``service`` names it to others: "perfcore", "kvm". ``is_host``: it is the host's end of the
+    contract."""
 
     service: str
+    is_host = False
     arrival_timeout = ARRIVAL_TIMEOUT
 
     def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
@@ -188,7 +190,9 @@ class Shell(ABC, Generic[C]):
         result: AnyResult | None = None
         try:
             if isinstance(command, Decide):
-                run.core.decide(command.fate, command.session, command.n)
+                envelope = run.network.decide(command.fate, command.session, self.is_host, command.n, run.core.log)
+                if envelope is not None:
+                    run.core.take(envelope)
             else:
                 result = await self.carry_out(run, command, block)
             block.flush()

@@ -71,6 +71,7 @@ class Attachment:
 
 class PerfcoreShell(Shell[HostCore]):
     service = "perfcore"
+    is_host = True
 
     def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = LEASE) -> None:
         super().__init__(protocol)

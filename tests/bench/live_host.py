@@ -11,7 +11,6 @@ import grpc
 import grpc.aio
 
 from contract.control import ConfigurePerf, MachineSpec
-from contract.inbox import Fate
 from contract.messages import Envelope
 from contract.trace import Recorder
 from contract.wire import options
@@ -33,8 +32,7 @@ class LiveRun(Run[HostCore]):
 
     def receive(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:
-            self.core.inbox.put(envelope)
-            self.core.decide(Fate.TAKE, envelope.session, envelope.seq)
+            self.core.take(envelope)
         self.shell.send(self, self.core.drain())
         self.core.log.records.clear()
 

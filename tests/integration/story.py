@@ -31,9 +31,9 @@ from contract.control import (
 )
 from contract.design import Design
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.machine import AnyOp, Branch, Cpuid, Nop, Rdmsr, Wrmsr
 from contract.messages import HOST
+from contract.network import Fate
 from contract.trace import Delivery, Send
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_FROM, MSR_LBR_TOS
 

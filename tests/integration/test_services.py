@@ -26,9 +26,9 @@ from contract.control import (
 )
 from contract.design import Design
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.machine import Branch, Nop
 from contract.messages import HOST
+from contract.network import Fate
 from contract.trace import Statement, canonical
 from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.integration.story import SESSION, VCPU, decide, deliver, in_flight, set_up, tell

@@ -21,9 +21,9 @@ from client.drive.grpc_service import BrokenCallError, Service
 from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
 from contract.control import ConfigurePerf, MachineSpec, PerfSnapshot, RunTask, StepVcpu
-from contract.inbox import Fate
 from contract.machine import Nop, StoreLbr
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu
+from contract.network import Fate
 from contract.trace import Recorder
 from contract.wire.codec import to_proto
 from contract.wire.methods import Decide

@@ -21,9 +21,9 @@ from contract.control import (
     VmSpec,
 )
 from contract.design import Delivery, Design
-from contract.inbox import Fate
 from contract.machine import AnyOp, AnyReply, AnyRequest, GuestValue, Rdmsr, Wrmsr
-from contract.messages import HOST, AnyMessage, Envelope, Received
+from contract.messages import AnyMessage, Envelope, Received
+from contract.network import Fate
 from contract.trace import AnyRecord, Recorder, Send
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM
 from kvm_svc.core import KvmCore
@@ -88,12 +88,11 @@ class Rig:
     def settle(self) -> None:
         """Take every message, until none is left."""
         while True:
-            heads = [(HOST, queue[0]) for queue in self.wire.host.inbox.queues.values() if queue]
-            heads += [(KVM, q[0]) for core in self.wire.kvms.values() for q in core.inbox.queues.values() if q]
+            heads = sorted(self.wire.network.heads(), key=lambda head: not head.to_host)
             if not heads:
                 return
-            for receiver, envelope in heads:
-                self.wire.decide(receiver, Fate.TAKE, envelope.session, envelope.seq)
+            for envelope in heads:
+                self.wire.decide(envelope.receiver, Fate.TAKE, envelope.session, envelope.seq)
 
     def step(self, *ops: AnyOp, vcpu: str = VCPU) -> Stepped:
         result = self.kvm(StepVcpu(vcpu, list(ops)))
@@ -162,8 +161,7 @@ class Script:
     def tell(self, body: AnyMessage) -> list[AnyMessage]:
         """The host's next message arrives and is taken; what KVM says to that."""
         self.told += 1
-        self.core.inbox.put(Envelope(KVM, False, 1, self.told, body, self.told if self.repaired else 0))
-        self.core.decide(Fate.TAKE, KVM, self.told)
+        self.core.take(Envelope(KVM, False, 1, self.told, body, self.told if self.repaired else 0))
         return self.heard()
 
     def heard(self) -> list[AnyMessage]:

@@ -20,9 +20,9 @@ from contract.control import (
 )
 from contract.design import Denial, Design, Event
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.machine import AnyOp, Branch, Exit, Nop, NotRunning, Rdmsr, Wrmsr
 from contract.messages import CreateEvent, Hello, RegisterVcpu, ReleaseEvent, SchedIn, Welcome
+from contract.network import Fate
 from contract.trace import Access, Recorder, VmEntry, canonical
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.core import KvmCore
@@ -178,7 +178,7 @@ def test_snapshot() -> None:
 def test_doubled_and_dropped_messages() -> None:
     rig = Rig(MERGED)
     rig.perf(RunTask("t0", 0), settle=False)
-    (out,) = rig.core.inbox.queues[KVM]
+    (out,) = rig.wire.network.waiting(KVM, False)
 
     rig.wire.decide(KVM, Fate.DOUBLE, KVM, out.seq)
     assert rig.vcpu().cpu == -1

@@ -7,7 +7,6 @@ import pytest
 from contract.control import ConfigureKvm, KvmLoseLink, KvmMendLink, MachineSpec, VmSpec
 from contract.design import Design
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.messages import UNKNOWN_EPOCH, CreateEvent, Envelope, Hello, RegisterVcpu, Resume, SchedIn, Welcome
 from contract.session import Phase
 from contract.trace import GuestEvent, Recorder, SessionChange, VcpuWake
@@ -22,8 +21,7 @@ every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambd
 def answer(told: Told, welcome: Welcome, epoch: int = 1) -> list[object]:
     """The answer to Resume, which has no place in the order; what KVM says to it."""
     told.told += 1
-    told.core.inbox.put(Envelope(KVM, False, epoch, told.told, welcome))
-    told.core.decide(Fate.TAKE, KVM, told.told)
+    told.core.take(Envelope(KVM, False, epoch, told.told, welcome))
     return list(told.heard())
 
 
@@ -91,8 +89,7 @@ def test_a_guest_whose_host_is_gone_is_told_before_it_is_served(design: Design) 
     told = held(design)
     forgotten(told)
     told.told = 0
-    told.core.inbox.put(Envelope(KVM, False, 2, 1, SchedIn(VCPU, 0, 0), 1 if design is FENCED else 0))
-    told.core.decide(Fate.TAKE, KVM, 1)
+    told.core.take(Envelope(KVM, False, 2, 1, SchedIn(VCPU, 0, 0), 1 if design is FENCED else 0))
     values = told.access(READ)
     assert values is not None
     assert values[0].fault

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contract.control import ConfigureKvm, FireKvmTimer, MachineSpec, VmSpec
-from contract.inbox import Fate
 from contract.messages import (
     AnyMessage,
     Available,
@@ -38,8 +37,7 @@ class End:
 
     def take(self, body: AnyMessage, order: int) -> None:
         self.number += 1
-        self.core.inbox.put(Envelope(KVM, False, 1, self.number, body, order))
-        self.core.decide(Fate.TAKE, KVM, self.number)
+        self.core.take(Envelope(KVM, False, 1, self.number, body, order))
 
     def sent(self) -> list[tuple[AnyMessage, int]]:
         return [(envelope.body, envelope.order) for envelope in self.core.drain()]

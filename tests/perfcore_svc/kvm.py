@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from contract.design import Delivery
-from contract.inbox import Fate
 from contract.messages import (
     AnyMessage,
     CreateEvent,
@@ -32,8 +31,7 @@ class Kvm:
 
     def tell(self, body: AnyMessage) -> None:
         envelope = self.session.one(body, self.host.effects)
-        self.host.inbox.put(envelope)
-        self.host.decide(Fate.TAKE, self.name, envelope.seq)
+        self.host.take(envelope)
 
     def told(self) -> list[AnyMessage]:
         bodies = [e.body for e in self.host.drain() if e.session == self.name]

@@ -7,12 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from contract.design import Design, Event
-from contract.inbox import CAPACITY, Fate
 from contract.messages import (
     PROTOCOL_VERSION,
     AnyMessage,
     CreateCounter,
-    CreateEvent,
     Drain,
     EnableEvent,
     EventCreated,
@@ -23,6 +21,7 @@ from contract.messages import (
     ResumeCounter,
     Welcome,
 )
+from contract.network import CAPACITY
 from contract.trace import Discard, EventFailed
 from tests.designs import DESIGNS, V8
 from tests.perfcore_svc.hosts import Host, make_host
@@ -40,8 +39,7 @@ def discards(host: Host) -> list[tuple[str, str]]:
 def test_hello_is_welcomed_with_credits() -> None:
     host = make_host()
     session = End("k", is_host=False)
-    host.inbox.put(session.one(Hello("k"), host.effects))
-    host.decide(Fate.TAKE, "k", 1)
+    host.take(session.one(Hello("k"), host.effects))
     (envelope,) = host.drain()
     assert envelope.body == Welcome(True, PROTOCOL_VERSION, "", CAPACITY)
     assert (envelope.session, envelope.to_host, envelope.seq) == ("k", False, 1)
@@ -52,9 +50,8 @@ def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
     host = make_host()
     session = End("k", is_host=False)
     bodies: list[AnyMessage] = [Hello("k", PROTOCOL_VERSION + 1), RegisterVcpu("v", "v")]
-    for n, body in enumerate(bodies, start=1):
-        host.inbox.put(session.one(body, host.effects))
-        host.decide(Fate.TAKE, "k", n)
+    for body in bodies:
+        host.take(session.one(body, host.effects))
     (welcome,) = [e.body for e in host.drain()]
     assert isinstance(welcome, Welcome)
     assert not welcome.accepted
@@ -65,8 +62,7 @@ def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
 def test_vcpus_cannot_be_registered_before_hello() -> None:
     host = make_host(running="v")
     session = End("k", is_host=False)
-    host.inbox.put(session.one(RegisterVcpu("v", "v"), host.effects))
-    host.decide(Fate.TAKE, "k", 1)
+    host.take(session.one(RegisterVcpu("v", "v"), host.effects))
     host.run("")
     assert discards(host) == [("RegisterVcpu", "R1")]
     assert host.drain() == []
@@ -78,16 +74,6 @@ def test_a_second_hello_begins_nothing() -> None:
     kvm.tell(Hello("k"))
     assert kvm.told() == []
     assert discards(host) == [("Hello", "R1")]
-
-
-def test_a_dropped_message_has_no_effect() -> None:
-    host = make_host(running="v")
-    kvm = Kvm(host)
-    envelope = kvm.session.one(CreateEvent("v", 1), host.effects)
-    host.inbox.put(envelope)
-    host.decide(Fate.DROP, "k", envelope.seq)
-    assert host.states() == {}
-    assert kvm.told() == []
 
 
 def test_what_the_host_has_no_use_for_is_discarded() -> None:

@@ -7,9 +7,8 @@ import copy
 import pytest
 
 from contract.design import Design
-from contract.inbox import Fate
 from contract.machine import Branch, Controls, Enter
-from contract.messages import CreateEvent, Hello, RegisterVcpu
+from contract.messages import CreateEvent, Envelope, Hello, RegisterVcpu
 from contract.trace import canonical
 from tests.designs import MERGED, REVOKE_GP, V8
 from tests.perfcore_svc.hosts import Host, make_host, picture
@@ -20,12 +19,11 @@ def begin(host: Host) -> None:
     kvm = End("k", is_host=False)
     for body in (Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1)):
         envelope = kvm.one(body, host.effects)
-        host.inbox.put(envelope)
-        host.decide(Fate.TAKE, "k", envelope.seq)
+        host.take(envelope)
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
     host.open("F", "any")
     host.request(Enter("v", 0, Controls(1, True), [Branch(3)]))
-    host.inbox.put(kvm.one(CreateEvent("w", 2), host.effects))
+    kvm.one(CreateEvent("w", 2), host.effects)
 
 
 def go_on(host: Host) -> list[object]:
@@ -33,7 +31,7 @@ def go_on(host: Host) -> list[object]:
     host.retire(3, "call")
     host.open("P", "any", cpu=1, pinned=True)
     host.run("v", 1)
-    host.decide(Fate.TAKE, "k", 4)
+    host.take(Envelope("k", True, 1, 4, CreateEvent("w", 2)))
     host.close("F")
     return [host.drain(), canonical(host.log.records), picture(host)]
 

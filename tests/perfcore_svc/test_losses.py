@@ -6,7 +6,6 @@ import pytest
 
 from contract.control import EndSession, ExitTask, LoseLink
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.machine import Branch, Controls, Enter
 from contract.messages import UNKNOWN_EPOCH, Envelope, EventCreated, Hello, Resume, Revoke, SchedIn, SchedOut, Welcome
 from contract.session import Phase
@@ -21,8 +20,7 @@ def changes(host: Host) -> list[tuple[str, str]]:
 
 
 def resume(host: Host, n: int, last: int = 0, epoch: int = 1) -> list[Envelope]:
-    host.inbox.put(Envelope("k", True, epoch, n, Resume("k", 2, epoch, last)))
-    host.decide(Fate.TAKE, "k", n)
+    host.take(Envelope("k", True, epoch, n, Resume("k", 2, epoch, last)))
     return host.drain()
 
 
@@ -136,8 +134,7 @@ def test_a_kvm_that_is_gone_leaves_nothing() -> None:
 def test_a_hello_of_a_higher_epoch_ends_the_one_before() -> None:
     host, _ = fenced()
     host.drain()
-    host.inbox.put(Envelope("k", True, 2, 1, Hello("k"), 1))
-    host.decide(Fate.TAKE, "k", 1)
+    host.take(Envelope("k", True, 2, 1, Hello("k"), 1))
     welcome = host.drain()[-2]
     assert (welcome.epoch, type(welcome.body)) == (2, Welcome)
     assert host.states() == {}

@@ -6,7 +6,6 @@ import pytest
 
 from contract.control import FireHostTimer
 from contract.errors import RefusedError
-from contract.inbox import Fate
 from contract.messages import (
     AnyMessage,
     CreateEvent,
@@ -38,8 +37,7 @@ class Line:
 
     def give(self, *envelopes: Envelope) -> None:
         for envelope in envelopes:
-            self.host.inbox.put(envelope)
-            self.host.decide(Fate.TAKE, "k", envelope.seq)
+            self.host.take(envelope)
 
     def told(self) -> list[AnyMessage]:
         """What has come, taken and acknowledged."""
@@ -128,8 +126,7 @@ def test_a_refused_session_can_acknowledge_its_refusal() -> None:
     host = make_host(design=FENCED)
     kvm = End("k", is_host=False, repaired=True)
     for envelope in (kvm.one(Hello("k", 99), host.effects), Envelope("k", True, 1, 2, Received(1))):
-        host.inbox.put(envelope)
-        host.decide(Fate.TAKE, "k", envelope.seq)
+        host.take(envelope)
     assert not host.endpoint.sessions["k"].outgoing.unacknowledged
 
 

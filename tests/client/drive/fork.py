@@ -10,7 +10,7 @@ from client.drive.wire import SINGLE, Layout
 from contract.canonical import Scoped, canonical
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
 from contract.errors import RefusedError
-from contract.inbox import Fate
+from contract.network import Fate
 from contract.trace import AnyRecord, Recorder
 
 Input = Callable[[SimWire], Any]
@@ -60,6 +60,7 @@ def fork(wire: SimWire) -> SimWire:
     twin.log = Recorder()
     twin.log.witness(wire.log.clock, wire.log.now)
     twin.hosts = [host.clone(twin.log) for host in wire.hosts]
+    twin.network = wire.network.clone()
     twin.kvms = {name: kvm.clone(twin.log) for name, kvm in wire.kvms.items()}
     return twin
 
@@ -73,10 +74,10 @@ def give(wire: SimWire, given: Input) -> Any:
 
 
 def parts(wire: SimWire) -> Hashable:
-    """The keys of all cores, with what lies in their inboxes."""
+    """The keys of all cores, and what is in flight."""
     hosts = [Scoped(f"host{i}", "", host.key()) for i, host in enumerate(wire.hosts)]
     kvms = [Scoped(f"host{wire.layout.kvms[name]}", name, kvm.key()) for name, kvm in wire.kvms.items()]
-    return tuple(hosts), tuple(kvms)
+    return tuple(hosts), tuple(kvms), wire.network.key()
 
 
 def key(wire: SimWire) -> Hashable:

@@ -33,9 +33,9 @@ from contract.control import (
     StepVcpu,
 )
 from contract.errors import LbrlabError
-from contract.inbox import Fate
 from contract.machine import AnyOp, Branch, Cpuid, Rdmsr, Wrmsr
 from contract.messages import HOST
+from contract.network import Fate
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM, MSR_LBR_SELECT, MSR_LBR_TOS
 from tests.client.drive.fork import fork, key, parts
 from tests.kvm_svc.rig import KVM, VCPU, Rig
@@ -147,8 +147,7 @@ def decided(to_host: bool, place: int, fate: Fate) -> Input:
     """The message at this place of a queue meets this fate; nothing where there is none."""
 
     def decide(wire: SimWire) -> None:
-        core = wire.host if to_host else wire.kvms[KVM]
-        queue = core.inbox.queues.get(KVM, [])
+        queue = wire.network.waiting(KVM, to_host)
         if place < len(queue):
             wire.decide(HOST if to_host else KVM, fate, KVM, queue[place].seq)
 
@@ -157,10 +156,8 @@ def decided(to_host: bool, place: int, fate: Fate) -> Input:
 
 def settle(wire: SimWire) -> None:
     for _ in range(100):
-        queues = [(HOST, wire.host.inbox.queues.get(KVM)), (KVM, wire.kvms[KVM].inbox.queues.get(KVM))]
-        heads = [(receiver, queue[0]) for receiver, queue in queues if queue]
-        for receiver, envelope in heads:
-            wire.decide(receiver, Fate.TAKE, KVM, envelope.seq)
+        for envelope in sorted(wire.network.heads(), key=lambda head: not head.to_host):
+            wire.decide(envelope.receiver, Fate.TAKE, KVM, envelope.seq)
 
 
 OPENS = st.builds(

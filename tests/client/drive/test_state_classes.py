@@ -15,6 +15,7 @@ from client.designs import DESIGNS
 from client.drive.play import Player
 from client.litmus import library_path, load
 from client.schedule.strategies import DefaultStrategy
+from contract.network import Network
 from kvm_svc.core import CoreState
 from kvm_svc.hypervisor.state import KvmState, Vcpu
 from perfcore_svc.core import HostState
@@ -61,7 +62,7 @@ COPIES: dict[str, list[tuple[Any, str]]] = {
 }
 """Where a class is copied, where not in its clone() alone."""
 OWNERS = {PerfState: ("_counts", "times", "copied"), Silicon: ()}
-Pair = tuple[HostState, CoreState]
+Pair = tuple[HostState, CoreState, Network]
 
 
 VALUES = int | str | Enum | msgspec.Struct | BranchFilter | type | None
@@ -85,7 +86,7 @@ def objects(thing: Any, seen: dict[int, Any]) -> None:
 
 
 def states() -> list[Pair]:
-    """Of both cores in the middle of several runs, each before an input."""
+    """Of both cores and of what is in flight in the middle of several runs, each before an input."""
     found: list[Pair] = []
 
     def see(wire: Kept) -> None:
@@ -94,7 +95,7 @@ def states() -> list[Pair]:
             return
         rare = wire.host.state.waits.waits or any(vcpu.ioctl for vcpu in kvm.state.kvm.vcpus.values())
         if rare or len(wire.inputs) % 9 == 0:
-            found.append((wire.host.state.clone(), kvm.state.clone()))
+            found.append((wire.host.state.clone(), kvm.state.clone(), wire.network.clone()))
 
     for name, design in RUNS:
         Player(Kept(see), load(library_path(name)), DESIGNS[design], DefaultStrategy()).play()
@@ -142,7 +143,6 @@ def test_the_runs_reach_every_state_class() -> None:
             "GuestPmu",
             "Handling",
             "HostState",
-            "Inbox",
             "Incoming",
         ),
         *(
@@ -151,6 +151,7 @@ def test_the_runs_reach_every_state_class() -> None:
             "LbrDesc",
             "LbrRing",
             "Link",
+            "Network",
             "Outgoing",
             "PerfCpu",
             "PerfEvent",
@@ -174,11 +175,11 @@ def test_a_field_is_in_clone_and_in_key(kind: Any, field: str) -> None:
 
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_a_copy_is_equal_and_apart(number: int) -> None:
-    host, kvm = PAIRS[number]
-    copies = host.clone(), kvm.clone()
-    assert picture(copies) == picture((host, kvm))
-    assert (copies[0].key(5), copies[1].key()) == (host.key(5), kvm.key())
-    assert not {id(thing) for thing in reachable(host, kvm)} & {id(thing) for thing in reachable(*copies)}
+    host, kvm, network = PAIRS[number]
+    copies = host.clone(), kvm.clone(), network.clone()
+    assert picture(copies) == picture((host, kvm, network))
+    assert (copies[0].key(5), copies[1].key(), copies[2].key()) == (host.key(5), kvm.key(), network.key())
+    assert not {id(thing) for thing in reachable(host, kvm, network)} & {id(thing) for thing in reachable(*copies)}
 
 
 def other(value: Any) -> Any:
@@ -196,7 +197,7 @@ def test_a_copy_has_what_is_changed_and_so_has_the_key() -> None:
     """Of each field with a plain value: a copy takes it over always, and the key of some state shows it."""
     shown: set[tuple[str, str]] = set()
     met: set[tuple[str, str]] = set()
-    for host, kvm in PAIRS:
+    for host, kvm, _ in PAIRS:
         things = reachable(host, kvm)
         before = host.key(5), kvm.key()
         for place, thing in enumerate(things):

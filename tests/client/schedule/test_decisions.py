@@ -20,8 +20,8 @@ from client.schedule.decisions import (
     parse_tape,
 )
 from contract.errors import InputError
-from contract.inbox import Fate
 from contract.messages import MESSAGE_KINDS
+from contract.network import Fate
 
 THREADS = st.from_regex(r"(host[0-9]?|user|vm[0-9]/[0-9])(\+(host[0-9]?|user|vm[0-9]/[0-9])){0,2}", fullmatch=True)
 SESSIONS = st.from_regex(r"kvm[0-9a-z-]{0,8}", fullmatch=True)

@@ -10,8 +10,8 @@ from client.schedule.faults import parse_fault
 from client.schedule.flight import Flight
 from client.schedule.strategies import DefaultStrategy, ReplayStrategy
 from contract.errors import InputError
-from contract.inbox import Fate
 from contract.messages import Available, Hello, RegisterVcpu, Revoke, SchedIn, Welcome
+from contract.network import Fate
 from contract.trace import AnyRecord, Delivery, Send, Timer
 
 ALL = ["a", "b", "c"]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 
 from contract.control import ConfigureKvm, MachineSpec, VmSpec
 from contract.effects import Clock, Effects
-from contract.errors import PeerContractError, RefusedError
-from contract.inbox import CAPACITY, Fate, Inbox
 from contract.messages import (
     PROTOCOL_VERSION,
     CreateEvent,
@@ -22,7 +18,7 @@ from contract.messages import (
     SchedIn,
     Welcome,
 )
-from contract.trace import Delivery, Discard, Recorder, Send
+from contract.trace import Discard, Recorder, Send
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.lbr import ask_for_event
 from perfcore_svc.core import HostCore
@@ -48,8 +44,7 @@ def host_takes(core: HostCore, *bodies: Hello | RegisterVcpu | CreateEvent) -> l
     kvm = End("k", is_host=False)
     for body in bodies:
         envelope = kvm.one(body, core.effects)
-        core.inbox.put(envelope)
-        core.decide(Fate.TAKE, "k", envelope.seq)
+        core.take(envelope)
     return core.drain()
 
 
@@ -105,9 +100,9 @@ def test_R3_a_doubled_message_is_discarded() -> None:
 
 def test_R3_a_doubled_hello_is_answered_once() -> None:
     core = make_host()
-    core.inbox.put(End("k", is_host=False).one(Hello("k"), core.effects))
-    core.decide(Fate.DOUBLE, "k", 1)
-    core.decide(Fate.TAKE, "k", 1)
+    hello = End("k", is_host=False).one(Hello("k"), core.effects)
+    core.take(hello)
+    core.take(hello)
     assert [type(e.body) for e in core.drain()] == [Welcome]
     assert discards(core.log) == [(1, "R3")]
 
@@ -131,8 +126,7 @@ def test_R5_another_epoch_is_discarded(own: int, other: int) -> None:
 
 def test_R5_a_hello_of_a_later_epoch_is_either_answered_or_discarded() -> None:
     core = make_host()
-    core.inbox.put(End("k", is_host=False, epoch=2).one(Hello("k"), core.effects))
-    core.decide(Fate.TAKE, "k", 1)
+    core.take(End("k", is_host=False, epoch=2).one(Hello("k"), core.effects))
     assert bool(core.drain()) != bool(discards(core.log))
 
 
@@ -167,82 +161,3 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
         core.endpoint.take(host.one(body, core.effects))
         assert (vcpu.claim.grant, vcpu.claim.newest) == (5, 5)
-
-
-# Inbox ---------------------------------------------------------------------------------------------------
-
-
-def filled(count: int = 3) -> tuple[Inbox, Effects]:
-    inbox, log, kvm = Inbox(), Effects(Clock()), End("k", is_host=False)
-    for _ in range(count):
-        inbox.put(kvm.one(BODY, log))
-    log.records.clear()
-    return inbox, log
-
-
-def numbers(inbox: Inbox) -> list[int]:
-    return [e.seq for e in inbox.queues["k"]]
-
-
-@pytest.mark.parametrize(
-    ("fate", "n", "taken", "left"),
-    [
-        (Fate.TAKE, 1, True, [2, 3]),
-        (Fate.DROP, 1, False, [2, 3]),
-        (Fate.DOUBLE, 1, True, [1, 2, 3]),
-        (Fate.OVERTAKE, 2, True, [1, 3]),
-        (Fate.OVERTAKE, 3, True, [1, 2]),
-    ],
-)
-def test_fates(fate: Fate, n: int, taken: bool, left: list[int]) -> None:
-    inbox, log = filled()
-    envelope = inbox.decide(fate, "k", n, log)
-    assert (envelope.seq if envelope else None) == (n if taken else None)
-    assert numbers(inbox) == left
-    (record,) = log.records
-    assert isinstance(record, Delivery)
-    assert (record.how, record.session, record.to_host, record.n, record.message) == (
-        str(fate),
-        "k",
-        True,
-        n,
-        "RegisterVcpu",
-    )
-
-
-@pytest.mark.parametrize(
-    ("fate", "session", "n", "errno"),
-    [
-        (Fate.TAKE, "k", 2, "EINVAL"),
-        (Fate.DROP, "k", 3, "EINVAL"),
-        (Fate.DOUBLE, "k", 2, "EINVAL"),
-        (Fate.OVERTAKE, "k", 1, "EINVAL"),
-        (Fate.TAKE, "k", 4, "ENOENT"),
-        (Fate.TAKE, "other", 1, "ENOENT"),
-    ],
-)
-def test_refusals_change_nothing(fate: Fate, session: str, n: int, errno: str) -> None:
-    inbox, log = filled()
-    before = copy.deepcopy(inbox.queues)
-    with pytest.raises(RefusedError) as refused:
-        inbox.decide(fate, session, n, log)
-    assert refused.value.errno == errno
-    assert inbox.queues == before
-    assert log.records == []
-
-
-def test_sessions_do_not_wait_for_each_other() -> None:
-    inbox, log = filled()
-    inbox.put(End("other", is_host=False).one(BODY, log))
-    taken = inbox.decide(Fate.TAKE, "other", 1, log)
-    assert taken is not None
-    assert taken.session == "other"
-    assert numbers(inbox) == [1, 2, 3]
-
-
-def test_a_session_that_sends_beyond_its_credits_breaks_the_contract() -> None:
-    inbox, log = filled(CAPACITY)
-    with pytest.raises(PeerContractError, match="k has more than 1024"):
-        inbox.put(End("k", is_host=False).one(BODY, log))
-    assert len(inbox.queues["k"]) == CAPACITY
-    inbox.put(End("other", is_host=False).one(BODY, log))

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from contract.control import AnyResult, Done, RunTask
-from contract.effects import Clock, Effects
 from contract.errors import PeerContractError
-from contract.inbox import Fate, Inbox
 from contract.messages import Drain, Envelope
 from contract.trace import Recorder, Warn
 from contract.wire.records import Block
@@ -34,13 +32,10 @@ def notes(log: Recorder, count: int) -> None:
 class Core:
     def __init__(self, log: Recorder) -> None:
         self.log = log
-        self.inbox = Inbox()
         self.outbox: list[Envelope] = []
 
-    def decide(self, fate: Fate, session: str, n: int) -> None:
-        effects = Effects(Clock())
-        self.inbox.decide(fate, session, n, effects)
-        self.log.write(effects.take(), 0)
+    def take(self, envelope: Envelope) -> None:
+        pass
 
     def drain(self) -> list[Envelope]:
         out, self.outbox = self.outbox, []
@@ -51,6 +46,7 @@ class Echo(Shell[Core]):
     """``act`` is what the core does next."""
 
     service = "echo"
+    is_host = True
     arrival_timeout = 0.01
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from contract.inbox import Fate
+from contract.network import Fate
 from contract.wire.methods import Decide
 from contract.wire.status import CallError
 from tests.contract.wire.echo import COMMAND, Echo, configured, message, stamp

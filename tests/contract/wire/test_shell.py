@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from contract.errors import RefusedError
-from contract.inbox import CAPACITY
+from contract.network import CAPACITY
 from contract.wire import log as wire_log
 from contract.wire.refusal import CLOCK, ERRNO, NOW
 from contract.wire.status import CallError
@@ -70,7 +70,7 @@ async def test_configure_starts_afresh(shell: Echo) -> None:
 
     assert shell.run.core is not before
     assert [r.seq for r in shell.run.core.log.records] == [1]
-    assert shell.run.core.inbox.queues == {}
+    assert shell.run.network.queues == {}
 
 
 def refuse(core: Core) -> None:

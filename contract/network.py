@@ -1,0 +1,80 @@
+"""What is in flight between the two ends of the contract: a value of its own, outside both cores.
+
+One queue for each direction of each session, in the order in which its messages were sent; between queues there is no
+order. The schedule names the fate of each message. The simulated wire has one network; on the gRPC wire each service
+has the part of it that has arrived there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from enum import StrEnum
+
+from contract.canonical import marked
+from contract.errors import PeerContractError, RefusedError
+from contract.messages import Envelope
+from contract.trace import Delivery, Recorder
+
+CAPACITY = 1024
+"""Messages that may lie in one queue. A peer that sends more without waiting breaks the contract (credits)."""
+
+
+class Fate(StrEnum):
+    TAKE = "take"
+    DROP = "drop"
+    DOUBLE = "double"
+    OVERTAKE = "overtake"
+
+
+Way = tuple[str, bool]
+"""A session, and whether the direction is from KVM to the host."""
+
+
+class Network:
+    __slots__ = ("queues",)
+
+    def __init__(self) -> None:
+        self.queues: dict[Way, list[Envelope]] = {}
+        """By direction, oldest first."""
+
+    def clone(self) -> Network:
+        twin = Network()
+        twin.queues = {way: queue[:] for way, queue in self.queues.items()}
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        return tuple([(way, marked(queue)) for way, queue in sorted(self.queues.items()) if queue])
+
+    def waiting(self, session: str, to_host: bool) -> list[Envelope]:
+        """The messages of one direction, oldest first."""
+        return self.queues.get((session, to_host), [])
+
+    def heads(self) -> list[Envelope]:
+        """The oldest message of each direction that has one."""
+        return [queue[0] for queue in self.queues.values() if queue]
+
+    def put(self, envelope: Envelope) -> None:
+        """Raises PeerContractError where the queue is full."""
+        queue = self.queues.setdefault((envelope.session, envelope.to_host), [])
+        if len(queue) >= CAPACITY:
+            raise PeerContractError(f"{envelope.sender} has more than {CAPACITY} messages waiting")
+        queue.append(envelope)
+
+    def decide(self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder) -> Envelope | None:
+        """Carry out one decision, which goes on record; the message to be taken, or None when it is lost.
+
+        Raises RefusedError, with nothing changed, if message ``n`` is not there or not in a place where it can meet
+        that fate: only the oldest can be taken, dropped or doubled, only a younger one can overtake.
+        """
+        queue = self.waiting(session, to_host)
+        place = next((i for i, e in enumerate(queue) if e.seq == n), None)
+        if place is None:
+            raise RefusedError(f"no message {n} of session {session!r} is in this inbox", "ENOENT")
+        if (place > 0) != (fate is Fate.OVERTAKE):
+            why = "is the oldest" if place == 0 else f"is behind message {queue[0].seq}"
+            raise RefusedError(f"cannot {fate} message {n} of session {session!r}: it {why}")
+        envelope = queue[place]
+        if fate is not Fate.DOUBLE:
+            del queue[place]
+        log.add(Delivery(str(fate), session, to_host, n, envelope.kind))
+        return None if fate is Fate.DROP else envelope
