@@ -8,7 +8,7 @@ import msgspec
 
 from client.check.judge import judge
 from client.report.json import print_json
-from client.report.log import Log, source_of
+from client.report.log import Log
 from client.run.file import errors_of, load_run
 from client.schedule.decisions import format_tape
 from contract.errors import InputError
@@ -73,8 +73,8 @@ def _document(log: Log, seq: int) -> LineDocument:
     return LineDocument(
         seq,
         record.time,
-        getattr(record, "cpu", -1),
-        source_of(record),
+        record.lane,
+        record.source,
         log.describer.text(record),
         log.marks.get(seq, []),
     )

@@ -13,48 +13,6 @@ from client.report.describe import Describer
 from contract import trace as t
 from contract.errors import InputError
 
-_SOURCES: dict[str, tuple[type, ...]] = {
-    "driver": (t.Setup, t.Statement, t.Outcome, t.End, t.Rest),
-    "wire": (t.Send, t.Delivery, t.Discard, t.Timer, t.SessionChange),
-    "perf": (
-        t.EventOpen,
-        t.EventFailed,
-        t.EventChange,
-        t.EventClose,
-        t.HostWait,
-        t.HostWake,
-        t.EventWaits,
-        t.HostLbr,
-        t.SampleTaken,
-        t.LbrReset,
-    ),
-    "kvm": (
-        t.VcpuLoad,
-        t.VcpuPut,
-        t.UserExit,
-        t.UserReturn,
-        t.VcpuWait,
-        t.VcpuWake,
-        t.Access,
-        t.UserMsr,
-        t.VcpuMoved,
-        t.PassthroughSet,
-        t.GuestEvent,
-        t.CounterEvent,
-        t.GuestPmi,
-        t.ClaimChange,
-        t.VcpuReset,
-        t.CpuidSet,
-        t.Granted,
-        t.Warn,
-    ),
-}
-_SOURCE_OF = {kind: source for source, kinds in _SOURCES.items() for kind in kinds}
-
-
-def source_of(record: t.AnyRecord) -> str:
-    return _SOURCE_OF.get(type(record), "silicon")
-
 
 class Log:
     """Lines for the records of one trace; ``findings`` mark the records that break an invariant."""
@@ -64,7 +22,7 @@ class Log:
             raise InputError("a trace begins with a setup record", "trace: record 1")
         self.records = records
         self.describer = Describer(records[0])
-        self.cpus = sorted({cpu for r in records if (cpu := getattr(r, "cpu", -1)) >= 0} | {0})
+        self.cpus = sorted({cpu for r in records if (cpu := r.lane) >= 0} | {0})
         self.marks: dict[int, list[str]] = {}
         for finding in findings:
             for violation in finding.violations:
@@ -80,9 +38,8 @@ class Log:
             yield self.line(record)
 
     def line(self, record: t.AnyRecord) -> str:
-        cpu = getattr(record, "cpu", -1)
-        lanes = " ".join(("*" if c == cpu else ".").ljust(2) for c in self.cpus)
-        text = f"{record.seq:>5} {_time(record.time):>9}  {lanes}  {source_of(record):<8} {self.describer.text(record)}"
+        lanes = " ".join(("*" if c == record.lane else ".").ljust(2) for c in self.cpus)
+        text = f"{record.seq:>5} {_time(record.time):>9}  {lanes}  {record.source:<8} {self.describer.text(record)}"
         broken = self.marks.get(record.seq)
         return f"{text}   !! {', '.join(dict.fromkeys(broken))}" if broken else text
 

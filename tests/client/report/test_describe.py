@@ -9,21 +9,20 @@ import pytest
 
 from client.litmus import library_path, load
 from client.report.describe import Describer
-from client.report.log import source_of
+from client.report.describe.table import text_of
+from client.report.describe.values import Values
 from client.run.inputs import Inputs
 from client.run.run import run
 from contract.trace import (
     AnyRecord,
-    Delivery,
     Discard,
     EventFailed,
     EventWaits,
-    Send,
+    Record,
     SessionChange,
     Setup,
     TaskExit,
     Throttle,
-    Timer,
 )
 from tests.designs import DESIGNS
 
@@ -201,18 +200,43 @@ def test_so_is_what_no_default_tape_brings_about(record: AnyRecord, text: str) -
     assert Describer(setup).text(record) == text
 
 
-def test_who_said_it() -> None:
-    """What is of no other is the silicon's, so that a kind that was forgotten would be too."""
-    kinds: dict[str, set[type]] = {}
-    records = [record for run in SHOWN for _, record in described(*run)] + [record for record, _ in RARE]
-    for record in records:
-        kinds.setdefault(source_of(record), set()).add(type(record))
+KINDS = get_args(AnyRecord)
+
+
+def test_who_writes_it() -> None:
+    kinds: dict[str, set[str]] = {}
+    for kind in KINDS:
+        kinds.setdefault(kind.source, set()).add(kind.__name__)
     assert kinds.keys() == {"driver", "wire", "perf", "kvm", "silicon"}
-    assert kinds["wire"] == {Send, Delivery, Discard, SessionChange, Timer}
-    assert {kind.__name__ for kind in kinds["silicon"]} == {
+    assert kinds["wire"] == {"Send", "Delivery", "Discard", "SessionChange", "Timer"}
+    assert kinds["silicon"] == {
         "Switch", "Retired", "VmEntry", "VmEntryRefused", "VmExit", "GuestMsr", "HostMsr", "Pmi", "Throttle",
         "LbrSave", "LbrRestore", "TaskExit",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_is_described_in_the_file_of_its_source(kind: type[Record]) -> None:
+    """One entry of its own for each type: none inherits that of another."""
+    assert kind in text_of.registry
+    described_in = text_of.registry[kind].__module__.rpartition(".")[2]
+    assert described_in == kind.__module__.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_lane_is_the_cpu_that_it_names(kind: type[Record]) -> None:
+    values = {name: 3 if name == "cpu" else 0 for name in kind.__struct_fields__}
+    assert kind(**values).lane == (3 if "cpu" in kind.__struct_fields__ else -1)
+
+
+def test_no_type_of_record_is_forgotten() -> None:
+    bases = Record.__subclasses__()
+    assert {kind for base in bases for kind in base.__subclasses__()} == set(KINDS)
+
+
+def test_a_record_without_words_is_refused() -> None:
+    with pytest.raises(TypeError, match="Record has no description"):
+        text_of(Record(), Values(Setup("x", "merged", {}, "skylake", 8, 1, [], [])))
 
 
 def test_no_kind_of_record_is_left_out() -> None:

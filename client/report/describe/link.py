@@ -1,0 +1,43 @@
+"""Records of the sessions in words."""
+
+from __future__ import annotations
+
+from client.litmus.text import duration_text
+from client.report.describe.table import text_of
+from client.report.describe.values import Values
+from contract import trace as t
+
+_HIDDEN = ("lbr", "debugctl", "kvm", "until")
+_FATES = {"take": "taken", "drop": "LOST", "double": "taken, and stays", "overtake": "taken before older ones"}
+
+
+@text_of.register
+def send(r: t.Send, values: Values) -> str:
+    shown = ((f, getattr(r.body, f)) for f in r.body.__struct_fields__)
+    parts = [f"{f}={v}" for f, v in shown if f not in _HIDDEN and v not in ("", None)]
+    return f"{_way(r)} #{r.n} {type(r.body).__name__} {' '.join(parts)}".rstrip()
+
+
+@text_of.register
+def delivery(r: t.Delivery, values: Values) -> str:
+    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.how]}"
+
+
+@text_of.register
+def timer(r: t.Timer, values: Values) -> str:
+    return f"{_way(r)} timer {r.what} {f'runs out at {duration_text(r.due)}' if r.due >= 0 else 'off'}"
+
+
+@text_of.register
+def session_change(r: t.SessionChange, values: Values) -> str:
+    end = r.session if r.to_host else "host"
+    return f"session {r.session}, epoch {r.epoch}, at {end}: {r.old} -> {r.new}, {r.why}"
+
+
+@text_of.register
+def discard(r: t.Discard, values: Values) -> str:
+    return f"{_way(r)} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
+
+
+def _way(r: t.Send | t.Delivery | t.Discard | t.Timer) -> str:
+    return f"{r.session}>host" if r.to_host else f"host>{r.session}"

@@ -1,0 +1,71 @@
+"""Records of the driver: what is run, each statement, each value, the end."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from contract.control import KvmView, PerfView
+from contract.trace.record import Record
+
+
+class DriverRecord(Record):
+    source: ClassVar[str] = "driver"
+
+
+class Setup(DriverRecord):
+    """What is being run. ``axes``: the design's point on each axis. ``actors`` resolves the actor number inside branch
+    addresses (``contract.provenance``). ``cpus``: of all hosts together. ``hosts``: how many of them each host has, in
+    their order (empty: one host has all). ``kvms``: KVM session to the number of its host."""
+
+    scenario: str
+    design: str
+    axes: dict[str, str]
+    lbr: str
+    depth: int
+    cpus: int
+    actors: list[str]
+    vcpus: list[str]
+    hosts: list[int] = msgspec.field(default_factory=list)
+    kvms: dict[str, int] = msgspec.field(default_factory=lambda: {"kvm0": 0})
+
+
+class Statement(DriverRecord):
+    """Thread ``thread`` of the schedule begins this statement of ``actor``, on this ``line`` of the scenario as the run
+    file has it (0: it has none)."""
+
+    thread: str
+    actor: str
+    text: str
+    line: int
+
+
+class Outcome(DriverRecord):
+    """A register got its value: a number, a word such as ``#GP``, or a small table of fields."""
+
+    actor: str
+    register: str
+    value: int | str | dict[str, int | str]
+
+
+class End(DriverRecord):
+    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for."""
+
+    unfinished: dict[str, str]
+
+
+class Rest(DriverRecord):
+    """All views once nothing is in flight: of the hosts, ``others`` beside the first, and of the KVMs in the order of
+    ``Setup.kvms``."""
+
+    host: PerfView
+    kvm: list[KvmView]
+    others: list[PerfView] = msgspec.field(default_factory=list)
+
+    @property
+    def hosts(self) -> list[PerfView]:
+        return [self.host, *self.others]
+
+
+AnyDriverRecord = Setup | Statement | Outcome | End | Rest

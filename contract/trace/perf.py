@@ -1,0 +1,130 @@
+"""Records of the host perf core: events, samples, the LBR of the host."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from contract.trace.record import Record
+
+
+class PerfRecord(Record):
+    source: ClassVar[str] = "perf"
+
+
+class EventOpen(PerfRecord):
+    """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch
+    stack. ``counter``: it needs a counter. ``exclusive``: it, or its leader. ``counts_for``: the vCPU for whose counter
+    it counts, else ""."""
+
+    event: int
+    name: str
+    guest: str
+    cpu: int
+    task: str
+    pinned: bool
+    state: str
+    select: int
+    branch: list[str]
+    privilege: list[str]
+    leader: str
+    counter: bool = False
+    exclusive: bool = False
+    counts_for: str = ""
+
+
+class EventFailed(PerfRecord):
+    """An open gave an errno. ``holder``: whom it was refused for, "" where it was not for another's sake; ``lbr``: it
+    asked for branches. The rest is as in EventOpen."""
+
+    name: str
+    errno: str
+    cpu: int = -1
+    task: str = ""
+    pinned: bool = False
+    lbr: bool = False
+    guest: str = ""
+    holder: str = ""
+
+
+class HostWait(PerfRecord):
+    """Whoever opened or enabled ``name`` sleeps until KVM has acknowledged the end of ``grants``."""
+
+    name: str
+    grants: list[int]
+
+
+class HostWake(PerfRecord):
+    """``why``: acknowledged, or the lease is over."""
+
+    name: str
+    why: str
+
+
+class EventChange(PerfRecord):
+    """``why``: what a pinned event that went to ERROR found no room for, "" otherwise."""
+
+    event: int
+    name: str
+    old: str
+    new: str
+    cpu: int
+    why: str = ""
+
+
+class EventWaits(PerfRecord):
+    """Perf tried to put the group of leader ``event``, which asks for the LBR, on a CPU again, and found no room for
+    another reason than before: ``why``, "" for none. Its state is as it was."""
+
+    event: int
+    name: str
+    why: str
+
+
+class EventClose(PerfRecord):
+    event: int
+    name: str
+
+
+class HostLbr(PerfRecord):
+    """Perf turned the LBR on or off for the host's events on this CPU (``intel_pmu_lbr_enable_all`` /
+    ``disable_all``)."""
+
+    cpu: int
+    on: bool
+    debugctl: int
+    select: int
+
+
+class SampleTaken(PerfRecord):
+    """The branch stack of a sample, newest first. ``shut_out``: perf did not read the LBR, the entries are what it read
+    last."""
+
+    event: int
+    name: str
+    cpu: int
+    from_ip: list[int]
+    to_ip: list[int]
+    shut_out: bool
+    overflow: bool = False
+
+
+class LbrReset(PerfRecord):
+    """FROM, TO and INFO are zero now; with ``select`` LBR_SELECT too."""
+
+    cpu: int
+    why: str
+    select: bool
+
+
+AnyPerfRecord = (
+    EventOpen
+    | EventFailed
+    | HostWait
+    | HostWake
+    | EventChange
+    | EventWaits
+    | EventClose
+    | HostLbr
+    | SampleTaken
+    | LbrReset
+)

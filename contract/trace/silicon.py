@@ -1,0 +1,148 @@
+"""Records of the silicon: what retires, enters, exits, and each access to an MSR."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from contract.messages import LbrImage
+from contract.trace.record import Record
+
+
+class SiliconRecord(Record):
+    source: ClassVar[str] = "silicon"
+
+
+class Switch(SiliconRecord):
+    cpu: int
+    prev: str
+    next: str
+
+
+class Retired(SiliconRecord):
+    """``count`` branches of ``actor`` from serial ``first``. ``recorded``: they passed DEBUGCTL.LBR and LBR_SELECT."""
+
+    cpu: int
+    actor: int
+    guest: bool
+    branch: str
+    privilege: str
+    first: int
+    count: int
+    recorded: bool
+
+
+class VmEntry(SiliconRecord):
+    """``debugctl``: loaded for the guest; ``host_debugctl``: what the register held just before. ``switched``: the
+    host's LBR was put aside whole, the guest has one to itself until the exit."""
+
+    cpu: int
+    vcpu: str
+    debugctl: int
+    passthrough: bool
+    host_debugctl: int
+    switched: bool = False
+
+
+class VmEntryRefused(SiliconRecord):
+    cpu: int
+    vcpu: str
+    reason: str
+
+
+class VmExit(SiliconRecord):
+    """``debugctl``: the host's register after the exit and what KVM's first instructions wrote back. ``frozen``: an
+    overflow of a host counter cleared the guest's DEBUGCTL.LBR before the exit saved it."""
+
+    cpu: int
+    vcpu: str
+    reason: str
+    debugctl: int
+    msr: int = 0
+    write: bool = False
+    frozen: bool = False
+
+
+class GuestMsr(SiliconRecord):
+    """A passed-through access, executed by the guest on the hardware."""
+
+    cpu: int
+    vcpu: str
+    write: bool
+    msr: int
+    value: int
+    fault: bool
+
+
+class HostMsr(SiliconRecord):
+    """An access by host software: ``by`` is perf or kvm; ``on_behalf`` the vCPU it is emulated for, if any."""
+
+    cpu: int
+    by: str
+    write: bool
+    msr: int
+    value: int
+    fault: bool = False
+    on_behalf: str = ""
+
+
+class Pmi(SiliconRecord):
+    """Counters of ``events`` overflowed. ``frozen``: the LBR stands still while the handler runs. ``count`` branches of
+    the handler, from serial ``first``, are ``recorded`` if it does not and is on."""
+
+    cpu: int
+    events: list[str]
+    frozen: bool
+    first: int
+    count: int
+    recorded: bool
+
+
+class Throttle(SiliconRecord):
+    """An event that overflowed too often does so no more until the next jiffy (``on``), or may again."""
+
+    event: int
+    name: str
+    cpu: int
+    on: bool
+
+
+class LbrSave(SiliconRecord):
+    """The ring was read for ``owner``: ``valid`` entries kept, newest first."""
+
+    cpu: int
+    by: str
+    owner: str
+    valid: int
+
+
+class LbrRestore(SiliconRecord):
+    """``image`` was written into the ring for ``owner``; ``select``: LBR_SELECT too."""
+
+    cpu: int
+    by: str
+    owner: str
+    image: LbrImage
+    select: bool
+
+
+class TaskExit(SiliconRecord):
+    """A host task is no more. ``cpu``: where it ran, -1 if it did not."""
+
+    task: str
+    cpu: int
+
+
+AnySiliconRecord = (
+    Switch
+    | Retired
+    | VmEntry
+    | VmEntryRefused
+    | VmExit
+    | GuestMsr
+    | HostMsr
+    | Pmi
+    | Throttle
+    | LbrSave
+    | LbrRestore
+    | TaskExit
+)
