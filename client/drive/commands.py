@@ -35,9 +35,9 @@ def cpu_of(command: AnyPerfCommand) -> int:
     return command.cpu if isinstance(command, RunTask | Open | Retire | SetMuxInterval) else -1
 
 
-def needs_its_thread(stmt: a.Stmt, at: Execution) -> bool:
+def needs_its_thread(stmt: a.MsrIoctl, at: Execution) -> bool:
     """Whether user space's thread must be on a CPU for this: LBR MSRs are touched where it runs."""
-    return isinstance(stmt, a.MsrIoctl) and any(_is_lbr(ref, at) for ref in stmt.refs())
+    return any(_is_lbr(ref, at) for ref in stmt.refs())
 
 
 def _is_lbr(ref: a.MsrRef, at: Execution) -> bool:

@@ -121,7 +121,8 @@ class Thread:
 @dataclass(slots=True)
 class Player:
     """``model`` is the LBR of the machines. ``places``: vCPU to the KVM that it is at. ``events``: register to the
-    host event that was opened into it last. ``event_hosts``: host event to the host that it is on."""
+    host event that was opened into it last. ``event_hosts``: host event to the host that it is on.
+    ``executions``: by actor, what its statements need to become commands."""
 
     wire: Wire
     scenario: Scenario
@@ -132,6 +133,7 @@ class Player:
     model: LbrModel = field(init=False)
     registers: Registers = field(init=False)
     names: EventNames = field(default_factory=EventNames)
+    executions: dict[str, Execution] = field(default_factory=dict)
     events: dict[tuple[str, str], str] = field(default_factory=dict)
     event_hosts: dict[str, int] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
@@ -227,10 +229,9 @@ class Player:
         if thread.running and isinstance(step.stmt, MsrIoctl) and (why := self._vm_waits(step.stmt)):
             return why
         by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
-        goes_on = thread.running and isinstance(step.stmt, MsrIoctl)
-        if by_its_thread or goes_on or needs_its_thread(step.stmt, self._execution(step.actor)):
-            return self._ioctl_obstacle(thread, step.stmt)
-        return ""
+        if isinstance(step.stmt, MsrIoctl):
+            by_its_thread = thread.running or needs_its_thread(step.stmt, self._execution(step.actor))
+        return self._ioctl_obstacle(thread, step.stmt) if by_its_thread else ""
 
     def _vm_busy(self, stmt: UserSetCpuid) -> str:
         """An ioctl that changes a whole VM waits for the statements of its vCPUs that are under way."""
@@ -348,7 +349,10 @@ class Player:
         return host_value(self.wire.kvm(self.places[stmt.vcpu], command))
 
     def _execution(self, actor: str) -> Execution:
-        return Execution(self.model, self.registers.of(actor), partial(self.names.of, actor))
+        if actor not in self.executions:
+            event_name = partial(self.names.of, actor)
+            self.executions[actor] = Execution(self.model, self.registers.of(actor), event_name)
+        return self.executions[actor]
 
     def _state(self, stmt: StateOf, actor: str) -> Value:
         return self.flight.state_of(self.names.of(actor, stmt.event), stmt.vcpu)

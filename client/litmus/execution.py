@@ -13,6 +13,8 @@ from contract.x86 import LbrModel
 
 @dataclass(slots=True)
 class Execution:
+    """Of one actor. It stays the same through a run: the registers are a view of what they hold now."""
+
     model: LbrModel
     registers: Mapping[str, object]
     """The actor's registers, and the numbers of ``let``."""
@@ -25,4 +27,5 @@ class Execution:
 
     def address(self, ref: MsrRef) -> int:
         """Raises NoNumberError where the index comes to a word."""
-        return msr.address(ref, self.model, self.number(ref.index or 0))
+        index = ref.index or 0
+        return msr.address(ref, self.model, index if isinstance(index, int) else self.number(index))
