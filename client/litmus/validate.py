@@ -54,6 +54,19 @@ class _Checker:
         self.hosts()
         self.names("task", scenario.tasks)
         self.names("vm", [vm.name for vm in scenario.vms])
+        self.vms()
+        self.lets()
+        self.actors()
+        scope = self.scope(model)
+        for b, block in enumerate(scenario.blocks):
+            for s, step in enumerate(block.steps):
+                self.step(step, block, scope, ("block", b, "step", s))
+        check_expects(scenario.expects, self.fail)
+        if scenario.final is not None:
+            check_final(scenario.final, scope.registers, self.fail)
+
+    def vms(self) -> None:
+        scenario = self.scenario
         tasks = len(scenario.tasks)
         if tasks > TASKS_LIMIT:
             self.fail(f"more than {TASKS_LIMIT} tasks", "task", TASKS_LIMIT)
@@ -72,19 +85,13 @@ class _Checker:
         for name in scenario.homes:
             if name not in {vm.name for vm in scenario.vms}:
                 self.fail(f"{quote(name)} has a kvm but is not a vm", "vm")
-        for name, value in scenario.lets.items():
+
+    def lets(self) -> None:
+        for name, value in self.scenario.lets.items():
             if not is_name(name) or taken(name) or name in a.ANSWERS:
                 self.fail(f"{quote(name)} cannot name a number: reserved, too long or malformed", "let", name)
             if not 0 <= value <= MASK64:
                 self.fail(f"{quote(str(value))} does not fit 64 bits", "let", name)
-        self.actors()
-        scope = self.scope(model)
-        for b, block in enumerate(scenario.blocks):
-            for s, step in enumerate(block.steps):
-                self.step(step, block, scope, ("block", b, "step", s))
-        check_expects(scenario.expects, self.fail)
-        if scenario.final is not None:
-            check_final(scenario.final, scope.registers, self.fail)
 
     def step(self, step: a.Step, block: a.Block, scope: Scope, path: Path) -> None:
         self.count += 1
