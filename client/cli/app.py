@@ -102,7 +102,7 @@ def demo_command(
     timeout: TimeoutOption = 5.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Play the thread's central story under five designs and print who breaks what.
+    """Play the thread's central story under six designs and print who breaks what.
 
     A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
     tries again. In the last two columns the Revoke message is lost. Ends with 1, because some designs break.

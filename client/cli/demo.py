@@ -1,4 +1,4 @@
-"""``lbrlab demo``: the thread's central story under five designs, on two real processes."""
+"""``lbrlab demo``: the thread's central story under six designs, on two real processes."""
 
 from __future__ import annotations
 

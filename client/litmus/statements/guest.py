@@ -24,7 +24,10 @@ class GuestWrmsr(GuestStmt, frozen=True):
     rules: ClassVar[Rules] = {"wrmsr": 'WRMSR msr "," operand'}
     examples: ClassVar[Examples] = (
         ("w = wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;", "ok, or #GP"),
-        ("wrmsr LVTPC, LVT_NMI | LVT_MASKED;", "mask the PMI; a run begins unmasked, RESET masks, since v6.6 each PMI"),
+        (
+            "wrmsr LVTPC, LVT_NMI | LVT_MASKED;",
+            "mask PMIs. It begins as LVT_NMI; a reset masks it, and from v6.6 on each PMI that is taken",
+        ),
     )
     result = Result.WORD
     again = True
