@@ -39,7 +39,14 @@ import msgspec
 
 from contract.messages import Received
 from contract.provenance import CODE_MASK, SERIAL_LIMIT
-from contract.x86 import MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, MSR_LBR_FROM, MSR_LBR_TO
+from contract.x86 import (
+    MSR_ARCH_LBR_FROM,
+    MSR_ARCH_LBR_TO,
+    MSR_CORE_LBR_FROM,
+    MSR_CORE_LBR_TO,
+    MSR_LBR_FROM,
+    MSR_LBR_TO,
+)
 
 
 class Mark(NamedTuple):
@@ -121,7 +128,7 @@ def bank(values: Iterable[int]) -> Hashable:
     return Branches(tuple(values))
 
 
-_BANKS = MSR_LBR_FROM, MSR_LBR_TO, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO
+_BANKS = MSR_LBR_FROM, MSR_LBR_TO, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, MSR_ARCH_LBR_FROM, MSR_ARCH_LBR_TO
 _BANK = 32
 """Registers in the largest bank of FROM or TO registers."""
 

@@ -200,7 +200,7 @@ class KvmCore:
             for name in spec.vcpu_names():
                 hv.vcpus[name] = Vcpu(name, vm, pmu=new_pmu(hv, vm))
         self._wire(command, state, hv)
-        self.endpoint.begin(self.protocol)
+        self.endpoint.begin()
         return Done()
 
     def _wire(self, config: ConfigureKvm, state: CoreState, hv: Hypervisor) -> None:
@@ -208,7 +208,7 @@ class KvmCore:
         self.config = config
         self.state = state
         self.hv = hv
-        self.endpoint = Endpoint(hv, state.link)
+        self.endpoint = Endpoint(hv, state.link, self.protocol)
         self.configured = True
 
     def _vcpu(self, name: str) -> Vcpu:
@@ -230,7 +230,7 @@ class KvmCore:
         return Done()
 
     def _mend_link(self, command: KvmMendLink) -> AnyResult:
-        self.endpoint.mend_link(self.protocol)
+        self.endpoint.mend_link()
         return Done()
 
     def _close(self, command: CloseVcpu) -> AnyResult:

@@ -52,14 +52,16 @@ class Link:
 
 
 class Endpoint:
-    """``state`` is all that is remembered. ``outbox``: the messages of the step under way."""
+    """``state`` is all that is remembered. ``protocol``: the version that this KVM speaks. ``outbox``: the messages of
+    the step under way."""
 
-    __slots__ = ("effects", "hv", "outbox", "state")
+    __slots__ = ("effects", "hv", "outbox", "protocol", "state")
 
-    def __init__(self, hv: Hypervisor, state: Link) -> None:
+    def __init__(self, hv: Hypervisor, state: Link, protocol: int) -> None:
         self.hv = hv
         self.effects = hv.effects
         self.state = state
+        self.protocol = protocol
         self.outbox: list[Envelope] = []
 
     @property
@@ -70,10 +72,10 @@ class Endpoint:
     def session(self) -> Session:
         return self.state.session
 
-    def begin(self, protocol: int) -> None:
+    def begin(self) -> None:
         """Hello, then every vCPU's thread (R1)."""
         self.session.move(Input.GREET, self.effects)
-        self._send(Hello(self.session.name, protocol))
+        self._send(Hello(self.session.name, self.protocol))
         for vcpu in self.hv.vcpus:
             self._send(RegisterVcpu(vcpu, vcpu))
 
@@ -108,7 +110,7 @@ class Endpoint:
             old.end(answer.reason, self.effects)
             forget_host(self.hv, f"the host does not know epoch {old.epoch}")
             self.state.session = Session(old.name, is_host=False, epoch=old.epoch + 1, repaired=old.repaired)
-            self.begin(answer.protocol)
+            self.begin()
         else:
             self.state.refused = answer.reason
             self.session.refuse(self.effects)
@@ -118,12 +120,13 @@ class Endpoint:
         self.state.resuming = False
         self.session.lose("the link is lost", self.effects)
 
-    def mend_link(self, protocol: int) -> None:
-        """It is up again. Raises RefusedError where it was not lost."""
-        if self.session.phase is not Phase.LOST:
+    def mend_link(self) -> None:
+        """It is up again, and KVM resumes; once more where the answer to Resume has not come. Raises RefusedError where
+        the link was not lost."""
+        if self.session.phase is not Phase.LOST and not self.state.resuming:
             raise RefusedError(f"the session is {self.session.phase}, its link was not lost", "EINVAL")
         self.state.resuming = True
-        self.outbox += self.session.greet_again(protocol, self.effects)
+        self.outbox += self.session.greet_again(self.protocol, self.effects)
 
     def _flush(self) -> None:
         """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
@@ -137,7 +140,9 @@ class Endpoint:
 
     def fire(self, what: str) -> None:
         """A timer has run out. Raises RefusedError where there is none such."""
-        if what == RESEND:
+        if what == RESEND and self.state.resuming:
+            self.outbox += self.session.greet_again(self.protocol, self.effects)
+        elif what == RESEND:
             self.outbox += self.session.resend(self.effects)
         elif what == RENEW and self.state.renew_at:
             renew_leases(self.hv)

@@ -108,6 +108,9 @@ class Endpoint:
     # Messages from KVM -----------------------------------------------------------------------------------
 
     def take(self, envelope: Envelope) -> None:
+        if isinstance(envelope.body, Resume) and not self._knows(envelope):
+            self._unknown(envelope)
+            return
         session = self._session(envelope)
         if session.phase is Phase.ENDED:
             discard(envelope, self.effects, "R22", f"epoch {session.epoch} is over")
@@ -140,6 +143,18 @@ class Endpoint:
         session = self.sessions.get(envelope.session)
         return session is not None and isinstance(envelope.body, Hello) and envelope.epoch > session.epoch
 
+    def _knows(self, envelope: Envelope) -> bool:
+        """Whether the session of a message goes on here in the epoch of the message, or in a higher one."""
+        session = self.sessions.get(envelope.session)
+        return session is not None and session.phase not in _NOT_ACCEPTED and envelope.epoch <= session.epoch
+
+    def _unknown(self, envelope: Envelope) -> None:
+        """A Resume of an epoch that this host does not know, or no longer: KVM has to begin a new one (R21)."""
+        repaired = self.design.delivery is Delivery.REPAIRED
+        stranger = Session(envelope.session, is_host=True, epoch=envelope.epoch, repaired=repaired)
+        answer = Welcome(False, self.protocol, UNKNOWN_EPOCH, CAPACITY)
+        self.outbox += stranger.answer(answer, self.effects)
+
     def _session(self, envelope: Envelope) -> Session:
         """The session of a message. A greeting can begin a new one where there was none, or where it has ended."""
         name, session = envelope.session, self.sessions.get(envelope.session)
@@ -161,15 +176,15 @@ class Endpoint:
             session.move(Input.REFUSE, self.effects)
 
     def _resume(self, session: Session, resume: Resume) -> None:
-        """KVM is back on a link that was lost (R21). A session of which the host knows nothing is refused: KVM begins a
-        new epoch."""
-        known = session.phase not in _NOT_ACCEPTED and resume.protocol == self.protocol
-        reason = "" if known else UNKNOWN_EPOCH
-        if known:
+        """KVM is back on a link that was lost (R21)."""
+        reason = ""
+        if resume.protocol == self.protocol:
             session.move(Input.GREETED, self.effects)
+        else:
+            reason = f"protocol {resume.protocol}, this host speaks {self.protocol}"
         upto = session.incoming.expected - 1
-        self.outbox += session.answer(Welcome(known, self.protocol, reason, CAPACITY, upto), self.effects)
-        if known:
+        self.outbox += session.answer(Welcome(not reason, self.protocol, reason, CAPACITY, upto), self.effects)
+        if not reason:
             self.outbox += session.resume(resume.last_seq, self.effects)
 
     def lose_link(self, name: str) -> None:

@@ -112,8 +112,16 @@ class Outgoing:
             again.append(Numbered(self.n, place, body))
         if again:
             self.repeats += 1
-            self.due = now + min(RESEND_AFTER << min(self.repeats, 8), RESEND_LIMIT)
+            self.postpone(now)
         return again
+
+    def postpone(self, now: int) -> None:
+        """Wait for an answer from now on, longer after each repetition."""
+        self.due = now + min(RESEND_AFTER << min(self.repeats, 8), RESEND_LIMIT)
+
+    def settle(self) -> None:
+        """The peer is there again: repetitions begin anew."""
+        self.repeats, self.due = 0, -1
 
     def forget(self) -> None:
         """The peer refused the session or is gone: nothing is repeated."""

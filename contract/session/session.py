@@ -86,6 +86,8 @@ class Session:
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
             return envelope.body, []  # It says where the order goes on, and may come twice.
         rule, why = self.incoming.take(envelope.seq, envelope.order)
+        if rule and self.phase is Phase.GREETING and isinstance(envelope.body, Welcome):
+            return envelope.body, []  # A restarted host numbers its messages from 1 again.
         if rule:
             discard(envelope, effects, rule, why)
             return None, []
@@ -97,7 +99,7 @@ class Session:
 
     def acknowledge(self, effects: Effects) -> list[Envelope]:
         """Received, if the other end waits for it. It has no place in the order, and is not repeated."""
-        if not self.incoming.owes or self.phase is Phase.LOST:
+        if not self.incoming.owes or self.phase in (Phase.LOST, Phase.ENDED):
             return []
         self.incoming.owes = False
         received = self.outgoing.unplaced(Received(self.incoming.expected - 1))
@@ -131,14 +133,22 @@ class Session:
         return self.move(Input.LOSE, effects, why)
 
     def greet_again(self, protocol: int, effects: Effects) -> list[Envelope]:
-        """KVM's end, once the link is up again: Resume names the last place that this end has taken."""
-        self.move(Input.GREET, effects)
-        return self.answer(Resume(self.name, protocol, self.epoch, self.incoming.expected - 1), effects)
+        """KVM's end, once the link is up again: Resume names the last place that this end has taken. Where the stream
+        is repaired it is repeated until its answer comes."""
+        if self.phase is not Phase.GREETING:
+            self.move(Input.GREET, effects)
+        due = self.outgoing.due
+        if self.repaired:
+            self.outgoing.postpone(effects.clock.now)
+            self.outgoing.repeats += 1
+        resume = Resume(self.name, protocol, self.epoch, self.incoming.expected - 1)
+        return self._put([self.outgoing.unplaced(resume)], due, effects)
 
     def resume(self, upto: int, effects: Effects) -> list[Envelope]:
         """The other end has taken all places up to ``upto``: what it lacks goes once more, then what waited."""
         due, now = self.outgoing.due, effects.clock.now
         self.outgoing.acknowledged(upto, now, freed=False)
+        self.outgoing.settle()
         again = self.outgoing.again(now)
         return self._put([*again, *self.outgoing.fill(now)], due, effects)
 

@@ -151,7 +151,7 @@ def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
             yield from _may_turn_on(hv, vcpu)
         ):
             return _denied(hv, vcpu, work)
-    vcpu.debugctl = kept
+    vcpu.debugctl, vcpu.pmu.hardware_froze = kept, False
     return _answer(hv, vcpu, work, "done", kept)
 
 
@@ -191,7 +191,7 @@ def debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
     if not work.accessed:
         work.accessed = True
         if work.exit.write:
-            vcpu.debugctl = work.exit.value & LBR_DEBUGCTL
+            vcpu.debugctl, vcpu.pmu.hardware_froze = work.exit.value & LBR_DEBUGCTL, False
         if not vcpu.claim.shut_off:
             _mark_used(hv, vcpu, work.task)
     if vcpu.waiting:

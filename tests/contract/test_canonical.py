@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from contract.canonical import (
     At,
     Event,
@@ -133,3 +135,10 @@ def test_records_are_equal_up_to_renaming() -> None:
     changed = records(5)
     changed[1] = Retired(0, 3, True, "jmp", "user", 35, 5, True, time=500)
     assert canonical(marked(records(2)), 200) != canonical(marked(changed), 500)
+
+
+@pytest.mark.parametrize("msr", [0x680, 0x6DF, 0x40, 0x60, 0x1500, 0x151F, 0x1600])
+def test_a_from_or_to_register_of_every_lbr_holds_an_address(msr: int) -> None:
+    value = branch_base(1, True, "jmp", "user") + 2 * 77
+    assert register(msr, value) == address(value) != value
+    assert register(0x1C9, value) == value

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from contract.design import Design
-from contract.machine import Enter, Exit, GuestValue, Nop, Ran
+from contract.machine import Enter, Exit, GuestValue, Nop, Ran, Wrmsr
 from contract.trace import GuestPmi
+from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.pmi import deliver_pmi
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.told import Told, held
@@ -54,6 +55,13 @@ def test_a_guest_that_asks_for_no_freeze_any_more_gets_none() -> None:
     told.vcpu().debugctl = LBR
     assert not deliver(told)
     assert told.vcpu().debugctl == LBR
+
+
+def test_a_guest_that_has_written_debugctl_since_gets_no_late_freeze() -> None:
+    told = after_overflow(MERGED)
+    told.access(Wrmsr(IA32_DEBUGCTL, BOTH))
+    told.access(Wrmsr(IA32_DEBUGCTL, FREEZE))
+    assert not deliver(told)
 
 
 def test_fenced_freezes_for_the_guests_own_pmi_only() -> None:

@@ -7,12 +7,25 @@ import pytest
 from contract.control import ConfigureKvm, KvmLoseLink, KvmMendLink, MachineSpec, VmSpec
 from contract.design import Design
 from contract.errors import RefusedError
-from contract.messages import UNKNOWN_EPOCH, CreateEvent, Envelope, Hello, RegisterVcpu, Resume, SchedIn, Welcome
+from contract.machine import Branch
+from contract.messages import (
+    UNKNOWN_EPOCH,
+    CreateEvent,
+    Envelope,
+    Hello,
+    RegisterVcpu,
+    Renew,
+    Resume,
+    SchedIn,
+    Welcome,
+)
 from contract.session import Phase
-from contract.trace import GuestEvent, Recorder, SessionChange, VcpuWake
+from contract.trace import GuestEvent, Recorder, SessionChange, VcpuPut, VcpuWake
+from contract.x86 import MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from kvm_svc.core import KvmCore
+from kvm_svc.hypervisor.host_lost import forget_host
 from tests.designs import FENCED, MERGED, REVOKE_GP
-from tests.kvm_svc.rig import KVM, VCPU
+from tests.kvm_svc.rig import KVM, VCPU, Rig
 from tests.kvm_svc.told import READ, Told, asked, held
 
 every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
@@ -107,6 +120,54 @@ def test_a_restarted_kvm_is_a_new_core_of_a_higher_epoch() -> None:
     for _ in core.command(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=3)):
         raise AssertionError
     assert [(e.epoch, type(e.body)) for e in core.drain()] == [(3, Hello), (3, RegisterVcpu)]
+
+
+def test_a_new_epoch_speaks_the_protocol_of_kvm() -> None:
+    told = held(FENCED)
+    cut(told)
+    told.command(KvmMendLink())
+    told.heard()
+    hello = answer(told, Welcome(False, protocol=9, reason=UNKNOWN_EPOCH))[0]
+    assert isinstance(hello, Hello)
+    assert hello.protocol == 2
+
+
+def test_a_counter_of_a_host_that_is_gone_is_asked_for_again() -> None:
+    rig = counting()
+    assert rig.vcpu().pmu.counters[0].event
+    rig.wire.network.queues.clear()
+    forget_host(rig.core.hv, "gone")
+    counter = rig.vcpu().pmu.counters[0]
+    assert (counter.event, counter.running, counter.reprogram) == (0, False, True)
+    assert rig.vcpu().pmu.requested
+    assert (rig.vcpu().guest_mode, rig.vcpu().cpu) == (False, -1)
+    assert [r.vcpu for r in rig.core.effects.take() if isinstance(r, VcpuPut)] == [VCPU]
+
+
+def test_nothing_that_was_for_the_old_host_is_sent_to_the_new_one() -> None:
+    told = held(FENCED)
+    told.core.hv.state.early_revokes[9] = 4
+    told.core.hv.outgoing.append(Renew(3))
+    said = forgotten(told)
+    assert [type(body) for body in said] == [Hello, RegisterVcpu]
+    assert told.core.hv.state.early_revokes == {}
+
+
+def counting() -> Rig:
+    """The guest is in guest mode, its first counter counts."""
+    rig = Rig(MERGED, vms=[VmSpec("vm0", pmu=2)])
+    for msr, value in ((MSR_GLOBAL_CTRL, 1), (MSR_PMC, 0), (MSR_EVENTSEL, 0x5300C4)):
+        assert rig.wrmsr(msr, value)
+    rig.guest(Branch(3))
+    return rig
+
+
+def test_a_refused_input_leaves_the_clock() -> None:
+    told = held(FENCED)
+    before, told.core.log.now = told.core.clock.now, 10**9
+    with pytest.raises(RefusedError):
+        told.command(KvmMendLink())
+    assert told.core.clock.now == before
 
 
 def test_epochs_begin_with_1() -> None:

@@ -62,11 +62,39 @@ def test_where_the_stream_is_not_repaired_it_is_lost_on_record() -> None:
     assert isinstance(welcome.body, Welcome)
 
 
-def test_a_resume_of_an_epoch_that_the_host_does_not_know_is_refused() -> None:
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_resume_of_an_epoch_that_the_host_does_not_know_is_refused(epoch: int) -> None:
     host = make_host(design=FENCED, running="v")
-    (welcome,) = resume(host, 1)
+    (welcome,) = resume(host, 1, epoch=epoch)
+    assert welcome.epoch == epoch
     assert isinstance(welcome.body, Welcome)
     assert (welcome.body.accepted, welcome.body.reason) == (False, UNKNOWN_EPOCH)
+
+
+def test_a_resume_of_a_session_that_has_ended_is_refused() -> None:
+    host, kvm = fenced()
+    host.do(EndSession("k"))
+    host.drain()
+    (welcome,) = resume(host, kvm.session.outgoing.n + 1)
+    assert isinstance(welcome.body, Welcome)
+    assert welcome.body.reason == UNKNOWN_EPOCH
+
+
+def test_a_resume_of_another_protocol_is_refused_and_the_session_stays() -> None:
+    host, kvm = fenced()
+    host.take(Envelope("k", True, 1, kvm.session.outgoing.n + 1, Resume("k", 9, 1, 0)))
+    (welcome, *_) = host.drain()
+    assert isinstance(welcome.body, Welcome)
+    assert welcome.body.reason == "protocol 9, this host speaks 2"
+    assert host.endpoint.sessions["k"].phase is Phase.OPEN
+
+
+def test_a_refused_input_leaves_the_clock() -> None:
+    host = make_host()
+    host.log.now = 5
+    with pytest.raises(RefusedError):
+        host.do(LoseLink("k"))
+    assert host.clock.now == 0
 
 
 def test_there_is_no_link_of_a_session_that_is_not() -> None:
