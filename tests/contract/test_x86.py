@@ -159,3 +159,10 @@ def test_a_cut_ring_is_otherwise_the_same() -> None:
 def test_canonical_means_bits_63_to_47_alike() -> None:
     assert all(is_canonical(v) for v in (0, (1 << 47) - 1, x86.MASK64, 0x1FFFF << 47))
     assert not any(is_canonical(v) for v in (1 << 47, 1 << 63, x86.MASK64 >> 1, 0xFFFF << 47, 0xFFFF << 48))
+
+
+def test_the_version_of_performance_monitoring() -> None:
+    """From version 4 on FREEZE_LBRS_ON_PMI sets LBR_FRZ; before, it clears DEBUGCTL.LBR."""
+    versions = {"core2": 2, "nehalem": 3, "sandybridge": 3, "haswell": 3, "skylake": 4, "arch": 5}
+    assert {m.name: m.perfmon for m in LBR_MODELS.values() if m.has_lbr} == versions
+    assert [m.name for m in LBR_MODELS.values() if m.streamlined_freeze] == ["skylake", "arch"]

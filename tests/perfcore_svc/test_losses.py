@@ -7,7 +7,18 @@ import pytest
 from contract.control import EndSession, ExitTask, LoseLink
 from contract.errors import RefusedError
 from contract.machine import Branch, Controls, Enter
-from contract.messages import UNKNOWN_EPOCH, Envelope, EventCreated, Hello, Resume, Revoke, SchedIn, SchedOut, Welcome
+from contract.messages import (
+    UNKNOWN_EPOCH,
+    CreateCounter,
+    Envelope,
+    EventCreated,
+    Hello,
+    Resume,
+    Revoke,
+    SchedIn,
+    SchedOut,
+    Welcome,
+)
 from contract.session import Phase
 from contract.trace import Discard, EventClose, SessionChange, TaskExit, VmExit
 from tests.designs import FENCED, REVOKE_ACK
@@ -187,3 +198,36 @@ def test_the_new_epoch_gets_its_own_event() -> None:
     created = new.create()
     assert isinstance(created, EventCreated)
     assert (created.state, created.grant) == ("ACTIVE", 2)
+
+
+def test_the_counters_of_a_thread_that_exits_go_too() -> None:
+    host, kvm = fenced()
+    kvm.tell(CreateCounter("v", 2, 0, ["user", "kernel"], 1000))
+    assert len(host.states()) == 2
+    host.do(ExitTask("v"))
+    assert host.states() == {}
+
+
+def test_a_task_that_exits_while_it_waits_for_the_lbr_waits_no_more() -> None:
+    host, _, _ = revocable(**{field: getattr(REVOKE_ACK, field) for field in ("notifier", "recovery", "denial")})
+    assert host.open("P", "any", task="v", pinned=True) in ("EINPROGRESS", "")
+    assert host.open("Q", "any", pinned=True) == "EINPROGRESS"
+    host.close("Q")
+    host.do(ExitTask("v"))
+    assert host.endpoint.revocations.waits == {}
+    assert host.states() == {}
+
+
+def test_the_link_of_an_ended_session_cannot_be_lost() -> None:
+    host, _ = fenced()
+    host.do(EndSession("k"))
+    with pytest.raises(RefusedError, match="no session"):
+        host.do(LoseLink("k"))
+
+
+def test_an_ended_session_repeats_nothing() -> None:
+    host, _ = fenced()
+    host.do(EndSession("k"))
+    assert host.endpoint.sessions["k"].outgoing.due == -1
+    host.drain()
+    assert host.endpoint.sessions["k"].resend(host.effects) == []

@@ -18,6 +18,7 @@ from contract.messages import (
     SchedIn,
     Welcome,
 )
+from contract.session.incoming import REMEMBERED
 from contract.trace import Discard, Recorder, Send
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.lbr import ask_for_event
@@ -161,3 +162,13 @@ def test_R6_news_of_an_older_grant_is_ignored() -> None:
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
         core.endpoint.take(host.one(body, core.effects))
         assert (vcpu.claim.grant, vcpu.claim.newest) == (5, 5)
+
+
+def test_R3_a_message_that_is_missing_for_too_long_is_discarded() -> None:
+    """Of the missing numbers the newest are remembered."""
+    host, log = End("k", is_host=True), Effects(Clock())
+    assert host.taken(Envelope("k", True, 1, REMEMBERED + 10, BODY), log) == BODY
+    assert [host.taken(Envelope("k", True, 1, n, BODY), log) for n in (9, 10, REMEMBERED + 9)] == [None, BODY, BODY]
+    assert len(host.incoming.missing) == REMEMBERED - 2
+    assert host.taken(Envelope("k", True, 1, REMEMBERED + 12, BODY), log) == BODY
+    assert host.taken(Envelope("k", True, 1, 11, BODY), log) == BODY

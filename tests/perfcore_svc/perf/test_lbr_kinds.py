@@ -79,3 +79,10 @@ def test_a_tasks_call_stack_is_saved_and_restored() -> None:
     assert host.sample("b").from_ip == before
     assert len(before) == 3
     assert any(isinstance(record, LbrRestore) for record in host.news())
+
+
+def test_pt_that_coexists_is_closed_and_counts_for_nothing() -> None:
+    host = arch()
+    assert host.open("p", config="pt") == ""
+    host.close("p")
+    assert host.open("bts", config="bts") == ""
