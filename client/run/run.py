@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from client.check.automaton import Violation
+from client.check.judge import Finding
 from client.drive.play import InterruptedRunError, Player
 from client.litmus import Scenario
+from client.litmus.spelling import unknown
 from client.run.inputs import Inputs
 from client.run.verdict import Verdict, verdict_on
 from client.schedule.decisions import Decision
 from client.schedule.faults import Fault, faults_met
 from contract.design import Design
-from contract.errors import SystemFailedError
-from contract.invariants import VIOLATED
+from contract.errors import InputError, SystemFailedError
+from contract.invariants import ABOUT, VIOLATED
 from contract.trace import AnyRecord, Rest
 
 R = TypeVar("R", bound=AnyRecord)
@@ -85,12 +87,19 @@ class Run:
         return [record for record in self.records if isinstance(record, kind)]
 
     def verdict_of(self, invariant: str) -> str:
-        return next(f.verdict for f in self.verdict.findings if f.invariant == invariant)
+        return self._finding(invariant).verdict
 
     def violation(self, invariant: str) -> Violation | None:
         """The first violation of an invariant."""
-        finding = next(f for f in self.verdict.findings if f.invariant == invariant)
+        finding = self._finding(invariant)
         return finding.violations[0] if finding.violations else None
+
+    def _finding(self, invariant: str) -> Finding:
+        """Raises InputError where there is no such invariant."""
+        found = next((f for f in self.verdict.findings if f.invariant == invariant), None)
+        if found is None:
+            raise InputError(unknown("invariant", invariant, list(ABOUT)), "invariant")
+        return found
 
     def broken(self) -> list[str]:
         """The invariants that are violated."""

@@ -163,3 +163,10 @@ def test_a_bad_argument_is_one_clear_error(call: Any, said: str) -> None:
         call()
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_invariant_that_is_not_there_is_named() -> None:
+    run = api.run("central-story", "revoke-gp")
+    for ask in (run.violation, run.verdict_of):
+        with pytest.raises(api.InputError, match=r"unknown invariant 'no-los', did you mean 'no-loss'\?"):
+            ask("no-los")
