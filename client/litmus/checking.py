@@ -122,7 +122,9 @@ class Check:
         elif msr.index is not None:
             self.fail(f"{msr.name} takes no index", *part, "index")
         elif self._is_missing(msr.name):
-            self.fail(f"{self.scope.model_name} has no {msr.name}", *part, "msr")
+            self.fail(
+                f"lbr = {self.scope.model_name} has no {msr.name}; name its address, 0x1c8 or 0x1c9", *part, "msr"
+            )
         elif msr.name not in SINGLE:
             address = number(msr.name)
             if address is None:
@@ -139,7 +141,7 @@ class Check:
     def _entry(self, msr: MsrRef, *part: str | int) -> None:
         model = self.scope.model
         if not model.has_lbr or (msr.name == "LBR_INFO" and not model.info_base):
-            self.fail(f"{self.scope.model_name} has no {msr.name}", *part, "msr")
+            self.fail(f"lbr = {self.scope.model_name} has no {msr.name}; name an address, 0x680", *part, "msr")
         if msr.index is None:
             self.fail(f"{msr.name} needs an index: '{msr.name}[0]'", *part, "msr")
         if not isinstance(msr.index, int):

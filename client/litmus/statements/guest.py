@@ -149,7 +149,7 @@ class GuestReadLbr(GuestStmt, frozen=True):
 
     def check(self, at: Check) -> None:
         if not at.scope.model.has_lbr:
-            at.fail(f"{at.scope.model_name} has no {LBR_STACK}", "msr")
+            at.fail(f"lbr = {at.scope.model_name} has no {LBR_STACK}; name an address, 0x680", "msr")
 
     def ops(self, at: Execution) -> list[AnyOp]:
         return [Rdmsr(MSR_LBR_TOS), *(Rdmsr(at.model.from_base + i) for i in range(at.model.depth))]

@@ -108,11 +108,11 @@ def test_an_event_belongs_to_the_actor_that_opened_it() -> None:
         (guest(a.GuestRdmsr("r0", a.MsrRef("LBR_TO", "r0"))), "vm0/0 has set no register 'r0' by here"),
         (
             guest(a.GuestRdmsr("r0", a.MsrRef("LBR_INFO", 0)), machine=MachineSpec(lbr="haswell")),
-            "haswell has no LBR_INFO",
+            "lbr = haswell has no LBR_INFO; name an address, 0x680",
         ),
         (
             guest(a.GuestRdmsr("r0", a.MsrRef("LBR_SELECT")), machine=MachineSpec(lbr="core2")),
-            "core2 has no LBR_SELECT",
+            "lbr = core2 has no LBR_SELECT; name its address, 0x1c8 or 0x1c9",
         ),
         (host(*[a.AdvanceTime(1)] * 10_001), "statement 10001 (advance 1ns): more than 10000 statements"),
     ],
