@@ -1,4 +1,4 @@
-"""What a record must be like, whatever came before it, for a trace to be one."""
+"""The form of a record in a trace, whatever came before it."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class CpuView:
 
 
 class Opened(NamedTuple):
-    """What EventOpen says of an event that stays so. ``host``: the one that opened it."""
+    """The part of EventOpen that stays as it is. ``host``: the one that opened the event."""
 
     event: int
     host: int

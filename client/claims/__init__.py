@@ -1,4 +1,4 @@
-"""What the 2019 thread claims, put to the model: each claim is a question to runs, its answer is read off their traces.
+"""The claims of the 2019 thread, put to the model: each is a question to runs, and their traces give the answer.
 
 Nothing here knows an answer. A claim names runs, says what it expects of them, and what the traces say is set beside
 that; where the two differ it is a finding.

@@ -1,4 +1,4 @@
-"""What a run shows of invariants, against what a claim says of them."""
+"""The invariants that a run shows, compared with those that a claim names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a guest that loses the LBR, and of the news of it (C5 to C7, C18, C24)."""
+"""Claims about a guest that loses the LBR, and about the messages that say so (C5 to C7, C18, C24)."""
 
 from __future__ import annotations
 

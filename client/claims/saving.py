@@ -1,4 +1,4 @@
-"""What is saved, when, by whom, and what it costs (C8 to C11, C19, C20)."""
+"""Claims about saving the LBR: when, by whom, and its cost (C8 to C11, C19, C20)."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def c9(lab: Lab) -> Iterator[Check]:
 
 
 def _slopes(values: Sequence[float]) -> list[float]:
-    """What one more exit adds, from point to point of the curve."""
+    """The cost that one more exit adds, from point to point of the curve."""
     return [(b - a) / (n - m) for (m, a), (n, b) in pairwise(zip(EXITS, values, strict=True))]
 
 
 def _saved_cycles(run: Run) -> int:
-    """What one save of a whole ring costs: its RDMSRs."""
+    """The cost of one save of a whole ring: its RDMSRs."""
     model = lbr_model(run.scenario.machine.lbr, run.scenario.machine.depth)
     return cycles({"rdmsr": model.registers})[1]
 
