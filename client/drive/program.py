@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from client.drive.registers import Registers
 from client.litmus import ast as a
-from client.litmus.arithmetic import NoNumberError, evaluate, holds
+from client.litmus.arithmetic import NoNumberError, evaluate, holds, no_number
 from client.litmus.limits import MAX_EXECUTED
-from client.litmus.spelling import quote
 from client.litmus.text import operand_text
 from contract.errors import InputError
 
@@ -131,8 +130,8 @@ class Program:
         try:
             return holds(test, self.registers.of(step.actor), self.depth)
         except NoNumberError as error:
-            what = f"{step.actor} compares {quote(operand_text(error.operand))}, which holds {error.word} and no number"
-            raise InputError(f"{what}; test it by '= {error.word}' first", self._place(step)) from None
+            message = no_number(step.actor, operand_text(error.operand), error.word)
+            raise InputError(message, self._place(step)) from None
 
     def _place(self, step: a.Step) -> str:
         return f"{self.scenario}:{step.line}" if step.line else self.scenario

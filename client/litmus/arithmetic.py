@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 
 from client.litmus import expression as a
+from client.litmus.spelling import quote
 from contract.x86 import MASK64
 
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
@@ -62,6 +63,11 @@ def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) ->
             if isinstance(right, str):
                 return right
             return a.DIVISION if op == "%" and right == 0 else _ARITHMETIC[op](left, right) & MASK64
+
+
+def no_number(who: str, what: str, word: str) -> str:
+    """What to tell where ``who`` compares ``what``, which comes to ``word``, with a number."""
+    return f"{who} compares {quote(what)}, which holds {word} and no number; test it by '= {word}' first"
 
 
 class NoNumberError(Exception):

@@ -97,6 +97,9 @@ class _FinalChecker:
             self.fail(message, *path, "right")
         for term, place in terms:
             self.constant(term, words, place)
+        if not any(isinstance(term, a.Word) for term, _ in terms):
+            for term, place in terms:
+                self.number(term, place)
         named = words != REGISTER_WORDS or any(isinstance(term, a.Word) for term, _ in terms)
         if named and compare.op not in ("=", "!="):
             self.fail(f"named values have no order, expected '=' or '!=', found '{compare.op}'", *path, "op")
@@ -112,6 +115,17 @@ class _FinalChecker:
                 return VERDICTS
             case _:
                 return None
+
+    def number(self, term: a.Term, path: Path) -> None:
+        """A register that is compared with another, or with a number, can hold one itself."""
+        if not isinstance(term, a.Reg) or term.field:
+            return
+        setter = self.registers[term.actor][term.register]
+        if setter.result in (a.Result.NUMBER, a.Result.STATE):
+            return
+        said = f"{term_text(term)} is not a number: {term.actor} set it by {quote(setter.text())}"
+        fields = [f"{term_text(term)}.{field}" for field in FIELDS.get(type(setter), ())]
+        self.fail(f"{said}, expected {listed(fields)}" if fields else said, *path, "register")
 
     def constant(self, term: a.Term, words: Words, path: Path) -> None:
         match term:

@@ -104,7 +104,8 @@ def print_run(console: Console, run: RunDocument) -> None:
         where = f"  record {first.seq}: {first.text}{f' (+{count - 1} more)' if count > 1 else ''}" if first else ""
         console.print(f"  {invariant:<22}{_CELLS[verdict]}{escape(where)}", soft_wrap=True)
     if run.final:
-        console.print(f"  {escape(run.final.condition)}: {run.final.result}", soft_wrap=True)
+        lacking = f", {run.final.why}" if run.final.why else ""
+        console.print(f"  {escape(run.final.condition)}: {run.final.result}{escape(lacking)}", soft_wrap=True)
     for register, value in run.outcome.items():
         console.print(f"  {register:<22}{escape(_value(value))}", soft_wrap=True)
     for thread, why in run.unfinished.items():

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from client.litmus import ast as a
-from client.litmus.text import expr_text, under_text
+from client.litmus.arithmetic import no_number
+from client.litmus.text import expr_text, term_text, under_text
 from contract.trace import AnyRecord, Outcome
 
 Value = int | str | dict[str, int | str]
@@ -30,16 +31,17 @@ def registers_of(records: list[AnyRecord]) -> Registers:
 
 def result_of(
     final: a.Final, registers: Registers, verdicts: dict[str, str], unfinished: Container[str] = frozenset()
-) -> str:
+) -> tuple[str, str]:
     """``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated`` for ~exists and forall; ``undecided``
-    where it depends on registers that actors in ``unfinished`` have not set, or on an invariant that is not in
-    ``verdicts``."""
-    true = _Condition(registers, verdicts, unfinished).truth(final.expr)
+    where it depends on registers that actors in ``unfinished`` have not set, on an invariant that is not in
+    ``verdicts``, or on the order of a register that holds no number. Behind it the reason in this last case, or ""."""
+    condition = _Condition(registers, verdicts, unfinished)
+    true = condition.truth(final.expr)
     if true is None:
-        return UNDECIDED
+        return UNDECIDED, condition.no_number
     if final.quantifier == "exists":
-        return "witnessed" if true else "not witnessed"
-    return "held" if true == (final.quantifier == "forall") else "violated"
+        return "witnessed" if true else "not witnessed", ""
+    return "held" if true == (final.quantifier == "forall") else "violated", ""
 
 
 def final_text(final: a.Final) -> str:
@@ -51,6 +53,8 @@ class _Condition:
     registers: Registers
     verdicts: dict[str, str]
     unfinished: Container[str]
+    no_number: str = ""
+    """The first comparison that lacks a number, in words."""
 
     def truth(self, expr: a.Expr) -> bool | None:
         """None: unknown. A part that is unknown leaves open what the others do not settle."""
@@ -67,7 +71,20 @@ class _Condition:
             case a.Compare(left=left, op=op, right=right):
                 if self.unknown(left) or self.unknown(right):
                     return None
-                return _compare(self.value(left), op, self.value(right))
+                return self.compared(left, op, right)
+
+    def compared(self, left: a.Term, op: str, right: a.Term) -> bool | None:
+        """A register that never got its value equals nothing and differs from everything; words have no order."""
+        first, second = self.value(left), self.value(right)
+        if op == "=":
+            return first is not None and first == second
+        if op == "!=":
+            return first is None or first != second
+        if isinstance(first, int) and isinstance(second, int):
+            return _OPERATORS[op](first, second)
+        term, word = (right, second) if isinstance(first, int) else (left, first)
+        self.no_number = self.no_number or no_number("the condition", term_text(term), str(word or a.SKIPPED))
+        return None
 
     def unknown(self, term: a.Term) -> bool:
         if isinstance(term, a.Invariant):
@@ -87,12 +104,3 @@ class _Condition:
                 if isinstance(value, dict):
                     return value.get(term.field)
                 return value if isinstance(value, str) or not term.field else None
-
-
-def _compare(left: int | str | None, op: str, right: int | str | None) -> bool:
-    """A register that never got its value equals nothing and differs from everything; words have no order."""
-    if op == "=":
-        return left is not None and left == right
-    if op == "!=":
-        return left is None or left != right
-    return isinstance(left, int) and isinstance(right, int) and _OPERATORS[op](left, right)

@@ -28,17 +28,19 @@ CONDITION = "condition"
 
 class FinalResult(msgspec.Struct):
     """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall); undecided (it depends on
-    registers of threads that never finished); not asked (of other designs)."""
+    registers of threads that never finished, or on the order of one that holds no number: ``why`` names it); not asked
+    (of other designs)."""
 
     condition: str
     result: str
+    why: str = ""
 
 
 class Verdict(msgspec.Struct):
     """``verdict``: ``violated`` (an invariant that is not expected to be, a final ~exists or forall, an expectation),
-    ``failed`` (a service did), ``undecided`` (a thread never finished, the trace has no end, a fault
-    did not apply, exists was not witnessed, or nothing was exercised), ``expected`` (all is as it should be, some
-    invariants violated), else ``held``.
+    ``failed`` (a service did), ``undecided`` (a thread never finished, the trace has no end, a fault did not apply,
+    exists was not witnessed, the condition orders what is no number, or nothing was exercised), ``expected`` (all is as
+    it should be, some invariants violated), else ``held``.
     An open liveness invariant decides nothing by itself, like one that was not exercised: a story that is over may end
     where something is still due. ``why`` names it.
     ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for.
@@ -74,8 +76,8 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
         asked = asked_of(scenario.final.under, design)
         actors = {actor for thread in still for actor in thread.split("+")}
         known = verdicts if isinstance(records[-1], Rest) else _settled(verdicts)
-        result = result_of(scenario.final, outcome, known, actors) if asked else NOT_ASKED
-        final = FinalResult(final_text(scenario.final), result)
+        result, lacking = result_of(scenario.final, outcome, known, actors) if asked else (NOT_ASKED, "")
+        final = FinalResult(final_text(scenario.final), result, lacking)
         if result == "held":
             expected |= dict.fromkeys(stated_violations(scenario.final, verdicts), VIOLATED)
     open_ends = [unmet_text(fault) for fault in unmet]
@@ -132,8 +134,8 @@ def _decide(
         every = wrong | missing
         return list(every), (VIOLATED, "; ".join(every.values()) if missing else ", ".join(every.values()))
     undecided = "; ".join(open_ends)
-    if not undecided and final is not None and final.result == "not witnessed":
-        undecided = f"not witnessed on this tape: {final.condition}"
+    if not undecided and final is not None:
+        undecided = f"not witnessed on this tape: {final.condition}" if final.result == "not witnessed" else final.why
     if not undecided and not held and not broken and (final is None or final.result == NOT_ASKED):
         undecided = _nothing_shown(verdicts)
     if undecided:

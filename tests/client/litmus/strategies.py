@@ -345,23 +345,27 @@ def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
         st.sampled_from(VERDICTS).map(a.Word),
     )
     numbers: list[a.Term] = []
+    words: list[a.Term] = []
     states: list[a.Term] = []
     for actor in actors:
         for register, stmt in actor.set.items():
             if isinstance(stmt, a.StateOf):
                 states.append(a.Reg(actor.name, register))
             elif not isinstance(stmt, a.OpenEvent):
-                numbers.append(a.Reg(actor.name, register))
+                (numbers if stmt.result is a.Result.NUMBER else words).append(a.Reg(actor.name, register))
             for field in FIELDS.get(type(stmt), ()):
                 (states if field == "state" else numbers).append(a.Reg(actor.name, register, field))
     choices: list[st.SearchStrategy[a.Expr]] = [verdicts]
     if numbers:
         number, operator = st.sampled_from(numbers), st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
         choices.append(st.builds(a.Compare, number, operator, st.one_of(VALUES.map(a.Int), number)))
-        choices.append(st.builds(a.Compare, number, equality, st.sampled_from(["#GP", "EOF"]).map(a.Word)))
+    if numbers or words:
+        named = st.sampled_from(["#GP", "EOF"]).map(a.Word)
+        choices.append(st.builds(a.Compare, st.sampled_from(numbers + words), equality, named))
     if states:
-        words = st.sampled_from(STATE_WORDS).map(a.Word)
-        choices.append(st.builds(a.Compare, st.sampled_from(states), equality, words))
+        choices.append(
+            st.builds(a.Compare, st.sampled_from(states), equality, st.sampled_from(STATE_WORDS).map(a.Word))
+        )
     return st.one_of(choices)
 
 

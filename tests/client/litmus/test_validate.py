@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 
@@ -140,6 +142,23 @@ def test_a_read_is_fields_or_a_word() -> None:
     story = Story("x").host(a.OpenEvent("h0", cpu=0), a.ReadEvent("n0", "h0"))
     story.exists(a.Or((a.Compare(count, ">", a.Int(0)), a.Compare(a.Reg("host", "n0"), "=", a.Word("EOF"))))).scenario()
     story.forall(a.Compare(count, "!=", a.Word("EOF"))).scenario()
+
+
+@pytest.mark.parametrize("op", ["=", "!=", "<", ">="])
+@pytest.mark.parametrize(
+    ("register", "why"),
+    [
+        ("w", "host:w is not a number: host set it by 'w = mux 1ms'"),
+        ("n", "host:n is not a number: host set it by 'n = read h', expected host:n.count, host:n.enabled or "),
+    ],
+)
+def test_a_register_that_never_holds_a_number_is_compared_with_words(register: str, why: str, op: str) -> None:
+    story = Story("x").host(a.OpenEvent("h", cpu=0), a.ReadEvent("n", "h"), a.MuxInterval(10**6, register="w"))
+    term = a.Reg("host", register)
+    for sides in ((term, op, a.Int(3)), (a.Reg("host", "n", "count"), op, term), (term, op, term)):
+        with pytest.raises(InputError, match=re.escape(why)):
+            story.forall(a.Compare(*sides)).scenario()
+    story.forall(a.Compare(term, "=", a.Word("EINVAL"))).scenario()
 
 
 def test_limits_are_those_of_who_enforces_them() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from client.litmus import ast as a
 from client.litmus import parse
+from client.litmus.text import term_text
 from client.run.final import Registers, result_of
 from client.run.verdict import FinalResult, verdict_on
 from contract.design import Design
+from contract.errors import InputError
 from tests.client.check.runs import trace
 from tests.designs import FENCED, MERGED, V8
 
@@ -19,7 +23,7 @@ UNSET = [a.Reg("vm0/0", "never"), a.Reg("host", "s0", "guest"), a.Reg("host", "s
 
 
 def witnessed(left: a.Term, op: str, right: a.Term) -> bool:
-    return result_of(a.Final("exists", a.Compare(left, op, right)), REGISTERS, {}) == "witnessed"
+    return result_of(a.Final("exists", a.Compare(left, op, right)), REGISTERS, {}) == ("witnessed", "")
 
 
 @pytest.mark.parametrize("unset", UNSET)
@@ -27,7 +31,6 @@ def witnessed(left: a.Term, op: str, right: a.Term) -> bool:
 def test_a_register_never_set_differs_from_everything_and_equals_nothing(unset: a.Reg, other: a.Term) -> None:
     assert witnessed(unset, "!=", other)
     assert not witnessed(unset, "=", other)
-    assert not any(witnessed(unset, op, other) for op in ("<", "<=", ">", ">="))
 
 
 def test_registers_that_are_set() -> None:
@@ -38,10 +41,55 @@ def test_registers_that_are_set() -> None:
     assert not witnessed(FIELD, ">", a.Int(2))
 
 
-def test_words_have_no_order() -> None:
-    fault = a.Reg("vm0/0", "gp")
-    assert witnessed(fault, "=", a.Word("#GP"))
-    assert not any(witnessed(fault, op, a.Int(0)) for op in ("<", "<=", ">", ">="))
+ORDERS = ("<", "<=", ">", ">=")
+ORDERED = {
+    "skipped": a.Reg("vm0/0", "never"),
+    "#GP": a.Reg("vm0/0", "gp"),
+    "none": a.Reg("host", "none", "entries"),
+}
+
+
+@pytest.mark.parametrize("op", ORDERS)
+@pytest.mark.parametrize("word", ORDERED)
+@pytest.mark.parametrize("quantifier", ["exists", "~exists", "forall"])
+def test_the_order_of_what_is_no_number_is_undecided(quantifier: str, word: str, op: str) -> None:
+    term = ORDERED[word]
+    for sides in ((term, op, a.Int(0)), (a.Int(0), op, term), (SET, op, term)):
+        for expr in (a.Compare(*sides), a.Not(a.Compare(*sides))):
+            result, why = result_of(a.Final(quantifier, expr), REGISTERS, {})
+            assert result == "undecided"
+            assert why == (
+                f"the condition compares '{term_text(term)}', which holds {word} and no number; "
+                f"test it by '= {word}' first"
+            )
+
+
+def test_a_test_for_the_word_decides() -> None:
+    fault = ORDERED["#GP"]
+    ordered, is_fault = a.Compare(fault, ">", a.Int(3)), a.Compare(fault, "=", a.Word("#GP"))
+    for args in ((is_fault, ordered), (ordered, is_fault)):
+        assert result_of(a.Final("forall", a.Or(args)), REGISTERS, {}) == ("held", "")
+        assert result_of(a.Final("forall", a.And((a.Not(is_fault), ordered))), REGISTERS, {}) == ("violated", "")
+
+
+FAULTS = """LBR x machine {{ lbr = none; }} vm vm0 {{ lbr = on; }}
+host, vm0/0 {{ host: run vm0/0 on cpu0; vm0/0: t = rdmsr 0x680; vm0/0: {}; }} {}
+"""
+
+
+def test_a_statement_and_a_condition_say_the_same_of_a_word() -> None:
+    final = parse(FAULTS.format("hlt", "expect violated no-loss; forall (vm0/0:t > 3)"))
+    found = verdict_on(final, trace(final, MERGED))
+    told = "which holds #GP and no number; test it by '= #GP' first"
+    assert found.verdict == "violated"
+    assert found.final
+    assert found.final.why == f"the condition compares 'vm0/0:t', {told}"
+    alone = parse(FAULTS.format("hlt", "forall (vm0/0:t > 3)"))
+    found = verdict_on(alone, trace(alone, MERGED))
+    assert (found.verdict, found.why) == ("undecided", f"the condition compares 'vm0/0:t', {told}")
+    statement = parse(FAULTS.format("if t > 3 { hlt; }", "").replace("};", "}"))
+    with pytest.raises(InputError, match=f"vm0/0 compares 't', {re.escape(told)}"):
+        trace(statement, MERGED)
 
 
 def test_a_word_stands_for_every_field_of_what_failed() -> None:
@@ -68,8 +116,8 @@ def test_what_depends_on_an_unfinished_actor_is_undecided(expr: a.Expr, result: 
     opposite = {"held": "violated", "violated": "held", "undecided": "undecided"}[result]
     exists = {"held": "witnessed", "violated": "not witnessed", "undecided": "undecided"}[result]
     for quantifier, expected in (("forall", result), ("~exists", opposite), ("exists", exists)):
-        assert result_of(a.Final(quantifier, expr), REGISTERS, {}, {"user"}) == expected
-    assert result_of(a.Final("forall", UNSET_IS_1), REGISTERS, {}, {"vm0/0"}) == "violated"
+        assert result_of(a.Final(quantifier, expr), REGISTERS, {}, {"user"}) == (expected, "")
+    assert result_of(a.Final("forall", UNSET_IS_1), REGISTERS, {}, {"vm0/0"}) == ("violated", "")
 
 
 NEVER = """LBR x vm vm0 { lbr = on; }
