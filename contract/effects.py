@@ -2,13 +2,42 @@
 
 A core changes its own state only. Everything that others may see of a step is an effect: a message for the other end, a
 timer, a thread that sleeps or wakes, a change of an event, an access of the silicon. An effect is a record of
-``contract.trace`` that has its time but no number yet. The core collects the effects of one step; its boundary hands
-them out. What they are worth after the step, a number in the trace first of all, is not the core's affair.
+``contract.trace`` that has its time but no number yet. Each input of a core returns a ``Step``, with the effects as a
+value. The boundary of the core (a wire, a service) puts them on record and the messages among them into the network.
 """
 
 from __future__ import annotations
 
-from contract.trace import AnyRecord
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Generic, ParamSpec, TypeVar
+
+import msgspec
+
+from contract.errors import RefusedError
+from contract.messages import Envelope
+from contract.trace import AnyRecord, Send
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Step(msgspec.Struct, Generic[T], frozen=True):
+    """What one input of a core led to. ``result``: the answer to whoever gave the input. ``effects``: what others see
+    of it, in order. ``now``: virtual nanoseconds at its end."""
+
+    result: T
+    effects: list[AnyRecord]
+    now: int
+
+    @property
+    def messages(self) -> list[Envelope]:
+        """The effects that are messages for the other end, in order."""
+        return [
+            Envelope(sent.session, sent.to_host, sent.epoch, sent.n, sent.body, sent.order)
+            for sent in self.effects
+            if type(sent) is Send
+        ]
 
 
 class Clock:
@@ -57,3 +86,33 @@ class Unseen(Effects):
 
     def add(self, record: AnyRecord) -> None:
         pass
+
+
+class Core(ABC):
+    """Base of both cores. ``clock``: the latest time that an input has brought or led to."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.effects = Effects(self.clock)
+
+    @abstractmethod
+    def finish(self) -> None:
+        """The end of each step: tell the other end what the step has changed."""
+
+    def step(self, now: int, act: Callable[P, T], *given: P.args, **named: P.kwargs) -> Step[T]:
+        """One input, which ``act`` carries out. ``now``: the virtual time that others have reached. Where it raises
+        RefusedError the input has changed nothing, the clock included."""
+        before = self.clock.now
+        self.clock.witness(now)
+        try:
+            result = act(*given, **named)
+        except RefusedError:
+            self.refuse(before)
+            raise
+        self.finish()
+        return Step(result, self.effects.end(), self.clock.now)
+
+    def refuse(self, before: int) -> None:
+        """The step is refused. ``before``: the time at which it began."""
+        self.clock.now = before
+        self.effects.end()

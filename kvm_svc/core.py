@@ -1,8 +1,8 @@
 """The KVM service without its sockets: hypervisor and endpoint behind one door.
 
-``command`` is a generator: it yields requests of the machine stream, is sent the silicon's replies, and returns the
-result. ``take`` gives it a message of the host. Messages for the host pile up in the
-outbox until the wire takes them. A refused command has changed nothing.
+It is built from its configuration, and ``begin`` is its first step. ``command`` carries out one command of the driver:
+a generator that yields requests of the machine stream and is sent the silicon's replies. ``take`` gives it a message of
+the host. Each step returns what it did as a value (``contract.effects.Step``). A refused command has changed nothing.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from contract.control import (
 )
 from contract.design import Delivery
 from contract.design_check import check_design
-from contract.effects import Clock, Effects
+from contract.effects import Core, Step
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, NotRunning
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.session import Session
 from contract.spec import check_vm, machine_model
-from contract.trace import Recorder
+from contract.x86 import LbrModel
 from kvm_svc.endpoint import Endpoint, Link
 from kvm_svc.hypervisor.capabilities import (
     create_vm,
@@ -56,7 +56,10 @@ from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, KvmState, Vcpu
 from kvm_svc.hypervisor.userspace import msr_ioctl
 
-Steps = Generator[AnyRequest, AnyReply, AnyResult]
+Steps = Generator[Step[AnyRequest], tuple[AnyReply, int], Step[AnyResult]]
+"""A command that may ask the silicon: each request comes with what was done before it, each reply with the virtual time
+at which it was given."""
+Exchange = Generator[AnyRequest, AnyReply, AnyResult]
 VCPUS_LIMIT = 16
 
 
@@ -75,147 +78,119 @@ class CoreState:
         return self.kvm.key(), self.link.key()
 
 
-class KvmCore:
-    """``state`` is all that is remembered. ``log`` is where the effects of each step go; ``clock`` is this core's."""
+class KvmCore(Core):
+    """``state`` is all that is remembered, beside the clock. A restart is a new core of a higher epoch."""
 
-    def __init__(self, log: Recorder, protocol: int = PROTOCOL_VERSION) -> None:
-        self.log = log
+    def __init__(self, config: ConfigureKvm, protocol: int, model: LbrModel, state: CoreState) -> None:
+        super().__init__()
+        self.config = config
         self.protocol = protocol
-        self.clock = Clock()
-        self.effects = Effects(self.clock)
-        self.state: CoreState
-        self.config: ConfigureKvm
-        self.hv: Hypervisor
-        self.endpoint: Endpoint
-        self.configured = False
+        self.state = state
+        self.hv = Hypervisor(config.machine, model, config.design, state.kvm, self.effects)
+        self.endpoint = Endpoint(self.hv, state.link, protocol)
 
-    def clone(self, log: Recorder) -> KvmCore:
-        """A core that goes on from here by itself. Its effects go to ``log``."""
-        twin = type(self)(log, self.protocol)
-        twin.clock.now = self.clock.now
-        if self.configured:
-            state = self.state.clone()
-            hv = Hypervisor(self.hv.machine, self.hv.model, self.hv.design, state.kvm, twin.effects)
-            twin._wire(self.config, state, hv)
-        return twin
-
-    def key(self) -> tuple[Hashable, ...]:
-        """For ``contract.canonical``; of a core that is configured."""
-        return self.state.key()
-
-    def command(self, command: AnyKvmCommand) -> Steps:
-        """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
-        before = self.clock.now
-        self.clock.witness(self.log.now)
-        steps = self._command(command)
-        try:
-            request = next(steps)
-            while True:
-                self.log.write(self.effects.take(), self.clock.now)
-                reply = yield request
-                self.clock.witness(self.log.now)
-                if not isinstance(reply, NotRunning | CounterRead):
-                    self.effects.touched = True
-                request = steps.send(reply)
-        except StopIteration as stop:
-            result: AnyResult = stop.value
-            return result
-        except RefusedError:
-            self._take_back(before)
-            raise
-        finally:
-            steps.close()
-            self._end()
-
-    def _take_back(self, time: int) -> None:
-        """The input is refused: the clock is as it was, unless something has happened."""
-        if not self.effects.touched:
-            self.clock.now = time
-
-    def _end(self) -> None:
-        self.log.write(self.effects.end(), self.clock.now)
-
-    def _command(self, command: AnyKvmCommand) -> Steps:
-        if isinstance(command, ConfigureKvm):
-            return self._configure(command)
-        if not self.configured:
-            raise RefusedError("not configured yet", "ENXIO")
-        if isinstance(command, StepVcpu):
-            result: AnyResult = yield from step(self.hv, self._vcpu(command.vcpu), command.ops)
-        elif isinstance(command, SaveVcpu):
-            result = VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
-        elif isinstance(command, LoadVcpu):
-            yield from load_vcpu(self.hv, self._vcpu(command.vcpu), command.image)
-            result = Done()
-        elif isinstance(command, ResetVcpu):
-            yield from reset_vcpu(self.hv, self._vcpu(command.vcpu))
-            result = Done()
-        elif isinstance(command, SetCpuid):
-            result = yield from set_cpuid(self.hv, self._vcpu(command.vcpu), command)
-        elif isinstance(command, MsrIoctl):
-            result = yield from msr_ioctl(self.hv, self._vcpu(command.vcpu), command)
-        else:
-            result = _HANDLERS[type(command)](self, command)
-        self.endpoint.finish()
-        return result
-
-    def take(self, envelope: Envelope) -> None:
-        """A message of the host has come."""
-        if not self.configured:
-            raise RefusedError("not configured yet", "ENXIO")
-        self.clock.witness(self.log.now)
-        try:
-            self.endpoint.take(envelope)
-            self.endpoint.finish()
-        finally:
-            self._end()
-
-    def drain(self) -> list[Envelope]:
-        """The messages sent since the last call."""
-        if not self.configured or not self.endpoint.outbox:
-            return []
-        out, self.endpoint.outbox = self.endpoint.outbox, []
-        return out
-
-    # Commands --------------------------------------------------------------------------------------------
-
-    def _configure(self, command: ConfigureKvm) -> AnyResult:
-        model = machine_model(command.machine)
-        check_design(command.design)
-        if not command.kvm:
+    @classmethod
+    def configured(cls, config: ConfigureKvm, protocol: int = PROTOCOL_VERSION) -> KvmCore:
+        """A KVM that is loaded, its vCPUs made; ``begin`` follows. Raises RefusedError where it cannot be so."""
+        model = machine_model(config.machine)
+        check_design(config.design)
+        if not config.kvm:
             raise RefusedError("a KVM service needs a name")
-        if command.epoch < 1:
-            raise RefusedError(f"epoch = {command.epoch}, expected 1 or more")
-        for spec in command.vms:
+        if config.epoch < 1:
+            raise RefusedError(f"epoch = {config.epoch}, expected 1 or more")
+        for spec in config.vms:
             if not 1 <= spec.vcpus <= VCPUS_LIMIT:
                 raise RefusedError(f"{spec.name}: vcpus = {spec.vcpus}, expected 1 to {VCPUS_LIMIT}")
             check_vm(spec)
-        actor_table([], [name for spec in command.vms for name in spec.vcpu_names()])
-        repaired = command.design.delivery is Delivery.REPAIRED
-        session = Session(command.kvm, is_host=False, epoch=command.epoch, repaired=repaired)
-        state = CoreState(KvmState(), Link(session))
-        hv = Hypervisor(command.machine, model, command.design, state.kvm, self.effects)
-        for spec in command.vms:
+        actor_table([], [name for spec in config.vms for name in spec.vcpu_names()])
+        repaired = config.design.delivery is Delivery.REPAIRED
+        session = Session(config.kvm, is_host=False, epoch=config.epoch, repaired=repaired)
+        core = cls(config, protocol, model, CoreState(KvmState(), Link(session)))
+        hv = core.hv
+        for spec in config.vms:
             vm = hv.vms[spec.name] = create_vm(hv, spec)
             for name in spec.vcpu_names():
                 hv.vcpus[name] = Vcpu(name, vm, pmu=new_pmu(hv, vm))
-        self._wire(command, state, hv)
+        return core
+
+    def clone(self) -> KvmCore:
+        """A core that goes on from here by itself."""
+        twin = KvmCore(self.config, self.protocol, self.hv.model, self.state.clone())
+        twin.clock.now = self.clock.now
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``."""
+        return self.state.key()
+
+    def begin(self, now: int) -> Step[AnyResult]:
+        """Greet the host."""
+        return self.step(now, self._begin)
+
+    def command(self, command: AnyKvmCommand, now: int) -> Steps:
+        """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here. Where no reply
+        comes, close the generator; the command is then half done."""
+        before = self.clock.now
+        self.clock.witness(now)
+        exchange = self._exchange(command)
+        try:
+            request = next(exchange)
+            while True:
+                reply, now = yield Step(request, self.effects.take(), self.clock.now)
+                self.clock.witness(now)
+                if not isinstance(reply, NotRunning | CounterRead):
+                    self.effects.touched = True
+                request = exchange.send(reply)
+        except StopIteration as stop:
+            self.finish()
+            return Step(stop.value, self.effects.end(), self.clock.now)
+        except (RefusedError, GeneratorExit):
+            self.refuse(before)
+            raise
+
+    def take(self, envelope: Envelope, now: int) -> Step[None]:
+        """A message of the host has come."""
+        return self.step(now, self.endpoint.take, envelope)
+
+    def finish(self) -> None:
+        self.endpoint.finish()
+
+    def _begin(self) -> AnyResult:
         self.endpoint.begin()
         return Done()
 
-    def _wire(self, config: ConfigureKvm, state: CoreState, hv: Hypervisor) -> None:
-        """Put the parts that work around the state."""
-        self.config = config
-        self.state = state
-        self.hv = hv
-        self.endpoint = Endpoint(hv, state.link, self.protocol)
-        self.configured = True
+    def _exchange(self, command: AnyKvmCommand) -> Exchange:
+        if (asks := _ASKS.get(type(command))) is not None:
+            return (yield from asks(self, command))
+        return _HANDLERS[type(command)](self, command)
+
+    # Commands --------------------------------------------------------------------------------------------
 
     def _vcpu(self, name: str) -> Vcpu:
         vcpu = self.hv.vcpus.get(name)
         if vcpu is None:
             raise RefusedError(f"there is no vCPU {name!r}", "ENOENT")
         return vcpu
+
+    def _step(self, command: StepVcpu) -> Exchange:
+        return (yield from step(self.hv, self._vcpu(command.vcpu), command.ops))
+
+    def _save(self, command: SaveVcpu) -> Exchange:
+        return VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
+
+    def _load(self, command: LoadVcpu) -> Exchange:
+        yield from load_vcpu(self.hv, self._vcpu(command.vcpu), command.image)
+        return Done()
+
+    def _reset(self, command: ResetVcpu) -> Exchange:
+        yield from reset_vcpu(self.hv, self._vcpu(command.vcpu))
+        return Done()
+
+    def _set_cpuid(self, command: SetCpuid) -> Exchange:
+        return (yield from set_cpuid(self.hv, self._vcpu(command.vcpu), command))
+
+    def _msr_ioctl(self, command: MsrIoctl) -> Exchange:
+        return (yield from msr_ioctl(self.hv, self._vcpu(command.vcpu), command))
 
     def _stop(self, command: StopLbr) -> AnyResult:
         stop(self.hv, self._vcpu(command.vcpu), "user space stopped LBR use")
@@ -245,6 +220,15 @@ def _view(v: Vcpu) -> VcpuView:
     return VcpuView(v.name, v.cpu, v.lbr_desc.event, v.claim.state, v.claim.grant, v.lbr_desc.passthrough, v.debugctl)
 
 
+_ASKS: dict[type, Callable[[KvmCore, Any], Exchange]] = {
+    StepVcpu: KvmCore._step,
+    SaveVcpu: KvmCore._save,
+    LoadVcpu: KvmCore._load,
+    ResetVcpu: KvmCore._reset,
+    SetCpuid: KvmCore._set_cpuid,
+    **dict.fromkeys(MsrIoctl.__args__, KvmCore._msr_ioctl),
+}
+"""Commands that may ask the silicon."""
 _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     StopLbr: KvmCore._stop,
     CloseVcpu: KvmCore._close,

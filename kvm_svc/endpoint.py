@@ -52,17 +52,15 @@ class Link:
 
 
 class Endpoint:
-    """``state`` is all that is remembered. ``protocol``: the version that this KVM speaks. ``outbox``: the messages of
-    the step under way."""
+    """``state`` is all that is remembered. ``protocol``: the version that this KVM speaks."""
 
-    __slots__ = ("effects", "hv", "outbox", "protocol", "state")
+    __slots__ = ("effects", "hv", "protocol", "state")
 
     def __init__(self, hv: Hypervisor, state: Link, protocol: int) -> None:
         self.hv = hv
         self.effects = hv.effects
         self.state = state
         self.protocol = protocol
-        self.outbox: list[Envelope] = []
 
     @property
     def refused(self) -> str:
@@ -80,8 +78,7 @@ class Endpoint:
             self._send(RegisterVcpu(vcpu, vcpu))
 
     def take(self, envelope: Envelope) -> None:
-        body, freed = self.session.accept(envelope, self.effects)
-        self.outbox += freed
+        body = self.session.accept(envelope, self.effects)
         if isinstance(body, Welcome):
             self._welcome(body)
         elif body is not None:
@@ -94,7 +91,7 @@ class Endpoint:
     def finish(self) -> None:
         """The end of each step: what the hypervisor has for the host goes out, then what acknowledges its messages."""
         self._flush()
-        self.outbox += self.session.acknowledge(self.effects)
+        self.session.acknowledge(self.effects)
 
     def _welcome(self, answer: Welcome) -> None:
         """The answer to Hello or Resume. A host that does not know the epoch has lost all that belonged to it: KVM
@@ -104,7 +101,7 @@ class Endpoint:
             self.state.refused = ""
             self.session.move(Input.WELCOMED, self.effects)
             if resuming:
-                self.outbox += self.session.resume(answer.upto, self.effects)
+                self.session.resume(answer.upto, self.effects)
         elif resuming and answer.reason == UNKNOWN_EPOCH:
             old = self.session
             old.end(answer.reason, self.effects)
@@ -126,7 +123,7 @@ class Endpoint:
         if self.session.phase is not Phase.LOST and not self.state.resuming:
             raise RefusedError(f"the session is {self.session.phase}, its link was not lost", "EINVAL")
         self.state.resuming = True
-        self.outbox += self.session.greet_again(self.protocol, self.effects)
+        self.session.greet_again(self.protocol, self.effects)
 
     def _flush(self) -> None:
         """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
@@ -141,16 +138,16 @@ class Endpoint:
     def fire(self, what: str) -> None:
         """A timer has run out. Raises RefusedError where there is none such."""
         if what == RESEND and self.state.resuming:
-            self.outbox += self.session.greet_again(self.protocol, self.effects)
+            self.session.greet_again(self.protocol, self.effects)
         elif what == RESEND:
-            self.outbox += self.session.resend(self.effects)
+            self.session.resend(self.effects)
         elif what == RENEW and self.state.renew_at:
             renew_leases(self.hv)
         else:
             raise RefusedError(f"there is no timer {what!r}", "ENOENT")
 
     def _send(self, body: AnyMessage) -> None:
-        self.outbox += self.session.wrap(body, self.effects)
+        self.session.wrap(body, self.effects)
 
 
 _HANDLERS: dict[type, Callable[[Hypervisor, Any], None]] = {

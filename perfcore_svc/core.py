@@ -1,14 +1,13 @@
 """The perf core service without its sockets: silicon, perf core and endpoint behind one door.
 
-``command`` carries out one command of the driver, ``request`` answers one request of the machine stream,
-``take`` gives it a message of a KVM. Messages for KVMs pile up in
-``outbox`` until the wire takes them. A refused command has changed nothing.
+It is built from its configuration. ``command`` carries out one command of the driver, ``request`` answers one request
+of the machine stream, ``take`` gives it a message of a KVM. Each is a step, and returns what it did as a value
+(``contract.effects.Step``). A refused command has changed nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,14 +38,14 @@ from contract.control import (
     Sample,
     SetMuxInterval,
 )
-from contract.design import Design, HostEvents, Notifier
+from contract.design import HostEvents, Notifier
 from contract.design_check import check_design
-from contract.effects import Clock, Effects
+from contract.effects import Core, Step
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
-from contract.trace import EventFailed, Recorder, Switch, TaskExit
+from contract.trace import EventFailed, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
 from perfcore_svc.endpoint import Endpoint, Sessions
 from perfcore_svc.machine.cpu import Cpu, Silicon
@@ -101,117 +100,76 @@ class HostState:
         )
 
 
-class HostCore:
-    """``state`` is all that is remembered. ``log`` is where the effects of each step go; ``clock`` is this core's."""
+class HostCore(Core):
+    """``state`` is all that is remembered, beside the clock. A restart is a new core."""
 
-    def __init__(self, log: Recorder, protocol: int = PROTOCOL_VERSION) -> None:
-        self.log = log
-        self.protocol = protocol
-        self.clock = Clock()
-        self.effects = Effects(self.clock)
-        self.state: HostState
-        self.tasks: set[str] = set()
-        self.machine: Machine
-        self.perf: Perf
-        self.endpoint: Endpoint
-        self.config: ConfigurePerf
-        self.design: Design
-        self.configured = False
-
-    def clone(self, log: Recorder) -> HostCore:
-        """A core that goes on from here by itself. Its effects go to ``log``."""
-        twin = type(self)(log, self.protocol)
-        twin.clock.now = self.clock.now
-        if self.configured:
-            twin._wire(self.config, self.state.clone(), self.machine.board, self.machine.operations.copy())
-        return twin
-
-    def key(self) -> tuple[Hashable, ...]:
-        """For ``contract.canonical``; of a core that is configured."""
-        return self.state.key(self.clock.now)
-
-    @contextmanager
-    def _step(self) -> Iterator[None]:
-        """Around each input: the time that others have reached comes in, the effects go out. Where the input is refused
-        with no effect, the clock is as it was."""
-        before = self.clock.now
-        self.clock.witness(self.log.now)
-        try:
-            yield
-            self.endpoint.finish()
-        except RefusedError:
-            if not self.effects.touched:
-                self.clock.now = before
-            raise
-        finally:
-            self.log.write(self.effects.end(), self.clock.now)
-
-    def command(self, command: AnyPerfCommand) -> AnyResult:
-        """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
-        if isinstance(command, ConfigurePerf):
-            return self._configure(command)
-        if not self.configured:
-            raise RefusedError("not configured yet", "ENXIO")
-        with self._step():
-            return _HANDLERS[type(command)](self, command)
-
-    def request(self, request: AnyRequest) -> AnyReply:
-        if not self.configured:
-            raise RefusedError("not configured yet", "ENXIO")
-        with self._step():
-            if isinstance(request, ReadCounter):
-                return CounterRead(self.perf.guest_count(request.event, request.vcpu))
-            return self.machine.handle(request, self.perf.is_active)
-
-    def take(self, envelope: Envelope) -> None:
-        """A message of a KVM has come."""
-        if not self.configured:
-            raise RefusedError("not configured yet", "ENXIO")
-        with self._step():
-            if self.endpoint.begins_anew(envelope):
-                self._end(envelope.session, f"epoch {envelope.epoch} begins")
-            self.endpoint.take(envelope)
-
-    def settle(self) -> None:
-        """Tell the KVMs what has changed."""
-        with self._step():
-            pass
-
-    def drain(self) -> list[Envelope]:
-        """The messages sent since the last call."""
-        if not self.configured or not self.endpoint.outbox:
-            return []
-        out, self.endpoint.outbox = self.endpoint.outbox, []
-        return out
-
-    # Commands --------------------------------------------------------------------------------------------
-
-    def _configure(self, command: ConfigurePerf) -> AnyResult:
-        spec = command.machine
-        model = machine_model(spec)
-        check_design(command.design)
-        actors = actor_table(command.tasks, command.vcpus)
-        board = new_board(model, actors, first_cpu=spec.first_cpu, first_serial=first_serial(spec.host))
-        silicon = new_silicon(board, spec.cpus)
-        ids, pt_coexists = spec.host * EVENTS_OF_A_HOST, model.pt_coexists
-        perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], ids, pt_coexists=pt_coexists)
-        self._wire(command, HostState(silicon, perf), board, {})
-        if command.design.host_events is HostEvents.SWITCHED_OUT and command.vcpus:
-            self.perf.reservations.mediate()
-        return Done()
-
-    def _wire(self, config: ConfigurePerf, state: HostState, board: Board, operations: dict[str, int]) -> None:
-        """Put the parts that work around the state."""
+    def __init__(
+        self, config: ConfigurePerf, protocol: int, state: HostState, board: Board, operations: dict[str, int]
+    ) -> None:
+        super().__init__()
         spec = config.machine
         pmu = armv8_pmu(spec.counters) if spec.pmu == "armv8" else intel_pmu(spec.counters, spec.fixed)
         self.config = config
+        self.protocol = protocol
         self.design = config.design
         self.state = state
         self.tasks = set(board.actors)
         self.machine = Machine(board, state.silicon, self.effects, operations)
         self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNELS[spec.kernel], config.design))
-        self.endpoint = Endpoint(self.perf, state.sessions, state.waits, self.protocol, config.vcpus)
-        self.configured = True
+        self.endpoint = Endpoint(self.perf, state.sessions, state.waits, protocol, config.vcpus)
+
+    @classmethod
+    def configured(cls, config: ConfigurePerf, protocol: int = PROTOCOL_VERSION) -> HostCore:
+        """A host that has just booted. Raises RefusedError where there is no such machine or design."""
+        spec = config.machine
+        model = machine_model(spec)
+        check_design(config.design)
+        actors = actor_table(config.tasks, config.vcpus)
+        board = new_board(model, actors, first_cpu=spec.first_cpu, first_serial=first_serial(spec.host))
+        silicon = new_silicon(board, spec.cpus)
+        ids, pt_coexists = spec.host * EVENTS_OF_A_HOST, model.pt_coexists
+        perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], ids, pt_coexists=pt_coexists)
+        if config.design.host_events is HostEvents.SWITCHED_OUT and config.vcpus:
+            perf.reservations.mediate()
+        return cls(config, protocol, HostState(silicon, perf), board, {})
+
+    def clone(self) -> HostCore:
+        """A core that goes on from here by itself."""
+        operations = self.machine.operations.copy()
+        twin = HostCore(self.config, self.protocol, self.state.clone(), self.machine.board, operations)
+        twin.clock.now = self.clock.now
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``."""
+        return self.state.key(self.clock.now)
+
+    def command(self, command: AnyPerfCommand, now: int) -> Step[AnyResult]:
+        """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
+        return self.step(now, _HANDLERS[type(command)], self, command)
+
+    def request(self, request: AnyRequest, now: int) -> Step[AnyReply]:
+        """Answer a request of the machine stream. Raises RefusedError like ``command``."""
+        return self.step(now, self._answer, request)
+
+    def take(self, envelope: Envelope, now: int) -> Step[None]:
+        """A message of a KVM has come."""
+        return self.step(now, self._take, envelope)
+
+    def finish(self) -> None:
+        self.endpoint.finish()
+
+    def _answer(self, request: AnyRequest) -> AnyReply:
+        if isinstance(request, ReadCounter):
+            return CounterRead(self.perf.guest_count(request.event, request.vcpu))
+        return self.machine.handle(request, self.perf.is_active)
+
+    def _take(self, envelope: Envelope) -> None:
+        if self.endpoint.begins_anew(envelope):
+            self._end(envelope.session, f"epoch {envelope.epoch} begins")
+        self.endpoint.take(envelope)
+
+    # Commands --------------------------------------------------------------------------------------------
 
     def _cpu(self, index: int) -> Cpu:
         if not self.machine.first_cpu <= index < len(self.machine.cpus):

@@ -76,14 +76,12 @@ class Sessions:
 
 
 class Endpoint:
-    """``state`` is all that is remembered, of which ``sessions`` and ``vcpus`` are parts. ``outbox``: the messages of
-    the step under way."""
+    """``state`` is all that is remembered, of which ``sessions`` and ``vcpus`` are parts."""
 
     __slots__ = (
         "design",
         "effects",
         "machine",
-        "outbox",
         "perf",
         "protocol",
         "revocations",
@@ -102,7 +100,6 @@ class Endpoint:
         self.threads = threads
         self.state = state
         self.sessions, self.vcpus = state.sessions, state.vcpus
-        self.outbox: list[Envelope] = []
         self.revocations = Revocations(perf, state.vcpus, waits)
 
     # Messages from KVM -----------------------------------------------------------------------------------
@@ -118,8 +115,7 @@ class Endpoint:
         if session.phase in _NOT_ACCEPTED and not isinstance(envelope.body, Hello | Resume | Received):
             discard(envelope, self.effects, "R1", "no accepted Hello yet")
             return
-        body, freed = session.accept(envelope, self.effects)
-        self.outbox += freed
+        body = session.accept(envelope, self.effects)
         if isinstance(body, Hello) and session.phase in _NOT_ACCEPTED:
             self._welcome(session, body)
         elif isinstance(body, Resume):
@@ -136,7 +132,7 @@ class Endpoint:
         self.tell_overflows()
         self.notify()
         for session in self.sessions.values():
-            self.outbox += session.acknowledge(self.effects)
+            session.acknowledge(self.effects)
 
     def begins_anew(self, envelope: Envelope) -> bool:
         """Whether a message is a greeting of a higher epoch: the KVM of the epoch before is gone (R22)."""
@@ -153,7 +149,7 @@ class Endpoint:
         repaired = self.design.delivery is Delivery.REPAIRED
         stranger = Session(envelope.session, is_host=True, epoch=envelope.epoch, repaired=repaired)
         answer = Welcome(False, self.protocol, UNKNOWN_EPOCH, CAPACITY)
-        self.outbox += stranger.answer(answer, self.effects)
+        stranger.answer(answer, self.effects)
 
     def _session(self, envelope: Envelope) -> Session:
         """The session of a message. A greeting can begin a new one where there was none, or where it has ended."""
@@ -183,9 +179,9 @@ class Endpoint:
         else:
             reason = f"protocol {resume.protocol}, this host speaks {self.protocol}"
         upto = session.incoming.expected - 1
-        self.outbox += session.answer(Welcome(not reason, self.protocol, reason, CAPACITY, upto), self.effects)
+        session.answer(Welcome(not reason, self.protocol, reason, CAPACITY, upto), self.effects)
         if not reason:
-            self.outbox += session.resume(resume.last_seq, self.effects)
+            session.resume(resume.last_seq, self.effects)
 
     def lose_link(self, name: str) -> None:
         """The link to a KVM is lost: what the host knows of the session stays (R21). Raises RefusedError."""
@@ -321,7 +317,7 @@ class Endpoint:
     # News for KVM ----------------------------------------------------------------------------------------
 
     def _send(self, session: str, body: AnyMessage) -> None:
-        self.outbox += self.sessions[session].wrap(body, self.effects)
+        self.sessions[session].wrap(body, self.effects)
 
     def tell_overflows(self) -> None:
         """``kvm_perf_overflow``, called in the PMI."""
@@ -399,7 +395,7 @@ class Endpoint:
     def fire(self, session: str, what: str) -> None:
         """A timer has run out. Raises RefusedError where there is none such."""
         if what == RESEND and session in self.sessions and self.sessions[session].repaired:
-            self.outbox += self.sessions[session].resend(self.effects)
+            self.sessions[session].resend(self.effects)
         elif what == LEASE and self.revocations.due.get(session, -1) >= 0:
             self.revocations.lease_over(session)
         else:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from contract.effects import Effects
+from collections.abc import Callable
+
+from contract.effects import Effects, Step
 from contract.messages import AnyMessage, Envelope
 from contract.session import Session
+
+
+def said(act: Callable[[Effects], object], effects: Effects) -> list[Envelope]:
+    """The messages that a session sends where it does this."""
+    begun = len(effects.records)
+    act(effects)
+    return Step(None, effects.records[begun:], 0).messages
 
 
 class End(Session):
@@ -12,11 +21,11 @@ class End(Session):
 
     def one(self, body: AnyMessage, effects: Effects) -> Envelope:
         """The envelope of a message that goes at once."""
-        (envelope,) = self.wrap(body, effects)
+        (envelope,) = said(lambda effects: self.wrap(body, effects), effects)
         return envelope
 
     def taken(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
         """The message that ``accept`` gives, where no message waits for room."""
-        body, freed = self.accept(envelope, effects)
-        assert not freed
-        return body
+        bodies: list[AnyMessage | None] = []
+        assert said(lambda effects: bodies.append(self.accept(envelope, effects)), effects) == []
+        return bodies[0]

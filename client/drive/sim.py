@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from client.drive.wire import SINGLE, Layout
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf, Done
+from contract.effects import Step
 from contract.errors import RefusedError
 from contract.messages import HOST
 from contract.network import Fate, Network
 from contract.trace import Recorder
 from kvm_svc.core import KvmCore
 from perfcore_svc.core import HostCore
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class SimWire:
@@ -21,7 +28,7 @@ class SimWire:
     def begin(self, layout: Layout = SINGLE) -> None:
         self.log = Recorder()
         self.layout = layout
-        self.hosts = [HostCore(self.log) for _ in range(layout.hosts)]
+        self.hosts: dict[int, HostCore] = {}
         self.kvms: dict[str, KvmCore] = {}
         self.network = Network()
 
@@ -31,44 +38,49 @@ class SimWire:
         return self.hosts[0]
 
     def host_of(self, session: str) -> HostCore:
-        if session not in self.layout.kvms:
-            raise RefusedError("not configured yet", "ENXIO")
-        return self.hosts[self.layout.kvms[session]]
+        """The host of a KVM. Raises RefusedError where there is none yet."""
+        return configured(self.hosts, self.layout.kvms.get(session, -1))
 
     def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
-        result = self.hosts[host].command(command)
-        self._carry()
-        return result
+        if isinstance(command, ConfigurePerf):
+            self.hosts[host] = HostCore.configured(command)
+            return Done()
+        return self._done(configured(self.hosts, host).command(command, self.log.now))
 
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
         host = self.host_of(session)
-        core = self.kvms.get(session)
-        if core is None:
-            core = self.kvms[session] = KvmCore(self.log)
-        steps = core.command(command)
+        if isinstance(command, ConfigureKvm):
+            core = self.kvms[session] = KvmCore.configured(command)
+            return self._done(core.begin(self.log.now))
+        steps = configured(self.kvms, session).command(command, self.log.now)
         try:
-            request = next(steps)
+            asked = next(steps)
             while True:
-                request = steps.send(host.request(request))
+                request = self._done(asked)
+                reply = self._done(host.request(request, self.log.now))
+                asked = steps.send((reply, self.log.now))
         except StopIteration as stop:
-            result: AnyResult = stop.value
-        self._carry()
-        return result
+            return self._done(stop.value)
 
     def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
-        core = self.host_of(session) if receiver == HOST else self.kvms[receiver]
+        core = self.host_of(session) if receiver == HOST else configured(self.kvms, receiver)
         envelope = self.network.decide(fate, session, receiver == HOST, n, self.log)
         if envelope is not None:
-            core.take(envelope)
-        self._carry()
+            self._done(core.take(envelope, self.log.now))
 
-    def _carry(self) -> None:
-        for host in self.hosts:
-            for envelope in host.drain():
-                self.network.put(envelope)
-        for kvm in self.kvms.values():
-            for envelope in kvm.drain():
-                self.network.put(envelope)
+    def _done(self, step: Step[T]) -> T:
+        """Put what a core did on record, and its messages into the network; its answer."""
+        self.log.write(step.effects, step.now)
+        for envelope in step.messages:
+            self.network.put(envelope)
+        return step.result
 
     def close(self) -> None:
         pass
+
+
+def configured(cores: Mapping[K, T], name: K) -> T:
+    """Raises RefusedError where there is no such core yet."""
+    if name not in cores:
+        raise RefusedError("not configured yet", "ENXIO")
+    return cores[name]

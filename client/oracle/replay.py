@@ -10,6 +10,7 @@ from client.oracle.cases import Case, RecordedEvent, RecordedOp
 from contract.control import (
     Advance,
     AnyPerfCommand,
+    AnyResult,
     Close,
     ConfigurePerf,
     Counted,
@@ -23,7 +24,6 @@ from contract.control import (
     SetMuxInterval,
 )
 from contract.errors import RefusedError
-from contract.trace import Recorder
 from perfcore_svc.core import HostCore
 
 MS = 1_000_000
@@ -50,15 +50,14 @@ def replay(case: Case, kernel: str) -> list[PhaseTimes]:
 class _Player:
     def __init__(self, case: Case, kernel: str) -> None:
         self.case = case
-        self.log = Recorder()
-        self.core = HostCore(self.log)
+        self.now = 0
         self.events = {event.id: event for event in case.events}
         self.open: list[str] = []
         self.phases = [PhaseTimes() for _ in case.phases]
         machine = MachineSpec(counters=case.counters, fixed=0, pmu="armv8", kernel=kernel)
-        self.core.command(ConfigurePerf(machine, DESIGNS["merged"], case.tasks, []))
+        self.core = HostCore.configured(ConfigurePerf(machine, DESIGNS["merged"], case.tasks, []))
         interval = round(case.mux_interval_ms * MS)
-        self.core.command(SetMuxInterval(interval, phase=round(case.observed.tick_phase_ms * MS) % interval))
+        self._command(SetMuxInterval(interval, phase=round(case.observed.tick_phase_ms * MS) % interval))
 
     def play(self) -> list[PhaseTimes]:
         """Actions in the order of time; at one time a switch goes before an operation, that before a snapshot."""
@@ -71,7 +70,7 @@ class _Player:
             self._advance(ms)
             match action:
                 case str():
-                    self.core.command(RunTask(action, 0))
+                    self._command(RunTask(action, 0))
                 case (int() as number, RecordedOp() as op):
                     self.phases[number].errnos.append(self._operate(op))
                 case (PhaseTimes() as times, "begin"):
@@ -93,17 +92,19 @@ class _Player:
         return switches
 
     def _advance(self, ms: float) -> None:
-        ns = round(ms * MS) - self.log.now
-        if ns > 0:
-            until = self.core.log.now + ns
-            while self.core.log.now < until:
-                self.core.command(Advance(until - self.core.log.now))
-            self.log.records.clear()
+        until = round(ms * MS)
+        while self.now < until:
+            self._command(Advance(until - self.now))
+
+    def _command(self, command: AnyPerfCommand) -> AnyResult:
+        step = self.core.command(command, self.now)
+        self.now = step.now
+        return step.result
 
     def _operate(self, op: RecordedOp) -> int:
         """The errno, 0 for success."""
         try:
-            result = self.core.command(self._command(op))
+            result = self._command(self._translated(op))
         except RefusedError as error:
             return getattr(errno, error.errno)
         failed = result.errno if isinstance(result, Done) else ""
@@ -113,7 +114,7 @@ class _Player:
             self.open.remove(op.event)
         return getattr(errno, failed) if failed else 0
 
-    def _command(self, op: RecordedOp) -> AnyPerfCommand:
+    def _translated(self, op: RecordedOp) -> AnyPerfCommand:
         match op.op:
             case "open":
                 return _open(self.events[op.event])
@@ -125,7 +126,7 @@ class _Player:
                 return Disable(op.event, op.op == "disable_group")
 
     def _snapshot(self) -> Times:
-        read = ((name, self.core.command(Read(name))) for name in self.open)
+        read = ((name, self._command(Read(name))) for name in self.open)
         return {name: result if isinstance(result, Counted) and not result.errno else None for name, result in read}
 
 

@@ -1,4 +1,4 @@
-"""A session's end: takes a message, a timer or the loss of its link, and returns the messages to send.
+"""A session's end: takes a message, a timer or the loss of its link; the messages that it sends are effects.
 
 Rules R1 to R5, R9 and R21 to R23, in the words of ``contract.proto``. What a session promises depends on the design
 (axis ``delivery``): where the stream is repaired, nothing that was sent is lost or overtakes; elsewhere a message that
@@ -59,8 +59,8 @@ class Session:
 
     # Messages ----------------------------------------------------------------------------------------------
 
-    def wrap(self, body: AnyMessage, effects: Effects) -> list[Envelope]:
-        """The message with its number (R2); none while the window is full or the link is down."""
+    def wrap(self, body: AnyMessage, effects: Effects) -> None:
+        """Send a message with its number (R2); not now while the window is full or the link is down."""
         due = self.outgoing.due
         if self.phase is Phase.LOST:
             if self.repaired:
@@ -69,56 +69,53 @@ class Session:
                 n = self.outgoing.unplaced(body).n
                 why = "the link is down"
                 effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, "R4", why))
-            return []
+            return
         numbered = self.outgoing.send(body, effects.clock.now, keep=self.phase is not Phase.REFUSED)
-        return self._put(numbered, due, effects)
+        self._put(numbered, due, effects)
 
-    def accept(self, envelope: Envelope, effects: Effects) -> tuple[AnyMessage | None, list[Envelope]]:
-        """The message, or None where a rule discards it or it is for the session alone; and the messages for which its
-        acknowledgement makes room."""
+    def accept(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
+        """The message, or None where a rule discards it or it is for the session alone. An acknowledgement makes room
+        for messages that wait; they go out."""
         if envelope.epoch != self.epoch:
             discard(envelope, effects, "R5", f"epoch {envelope.epoch}, this session is in {self.epoch}")
-            return None, []
+            return None
         if self.repaired and isinstance(envelope.body, Received):
             due = self.outgoing.due
             freed = self.outgoing.acknowledged(envelope.body.upto, effects.clock.now)
-            return None, self._put(freed, due, effects)
+            self._put(freed, due, effects)
+            return None
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
-            return envelope.body, []  # It says where the order goes on, and may come twice.
+            return envelope.body  # It says where the order goes on, and may come twice.
         rule, why = self.incoming.take(envelope.seq, envelope.order)
         if rule and self.phase is Phase.GREETING and isinstance(envelope.body, Welcome):
-            return envelope.body, []  # A restarted host numbers its messages from 1 again.
+            return envelope.body  # A restarted host numbers its messages from 1 again.
         if rule:
             discard(envelope, effects, rule, why)
-            return None, []
-        return envelope.body, []
+            return None
+        return envelope.body
 
-    def answer(self, body: AnyMessage, effects: Effects) -> list[Envelope]:
-        """A message without a place: it is not repeated, and may come twice."""
-        return self._put([self.outgoing.unplaced(body)], self.outgoing.due, effects)
+    def answer(self, body: AnyMessage, effects: Effects) -> None:
+        """Send a message without a place: it is not repeated, and may come twice."""
+        self._put([self.outgoing.unplaced(body)], self.outgoing.due, effects)
 
-    def acknowledge(self, effects: Effects) -> list[Envelope]:
-        """Received, if the other end waits for it. It has no place in the order, and is not repeated."""
+    def acknowledge(self, effects: Effects) -> None:
+        """Send Received, if the other end waits for it. It has no place in the order, and is not repeated."""
         if not self.incoming.owes or self.phase in (Phase.LOST, Phase.ENDED):
-            return []
+            return
         self.incoming.owes = False
         received = self.outgoing.unplaced(Received(self.incoming.expected - 1))
-        return self._put([received], self.outgoing.due, effects)
+        self._put([received], self.outgoing.due, effects)
 
-    def resend(self, effects: Effects) -> list[Envelope]:
+    def resend(self, effects: Effects) -> None:
         """The timer ran out: all unacknowledged messages once more."""
         due = self.outgoing.due
-        return self._put(self.outgoing.again(effects.clock.now), due, effects)
+        self._put(self.outgoing.again(effects.clock.now), due, effects)
 
-    def _put(self, numbered: Iterable[Numbered], due: int, effects: Effects) -> list[Envelope]:
-        """Put messages on record, and the timer where it is no longer the one that ran out at ``due``."""
-        to_host = not self.is_host
-        envelopes = []
+    def _put(self, numbered: Iterable[Numbered], due: int, effects: Effects) -> None:
+        """Send messages, and set the timer where it is no longer the one that ran out at ``due``."""
         for each in numbered:
-            effects.add(Send(self.name, to_host, self.epoch, each.n, 0, each.body, each.place))
-            envelopes.append(Envelope(self.name, to_host, self.epoch, each.n, each.body, each.place))
+            effects.add(Send(self.name, not self.is_host, self.epoch, each.n, 0, each.body, each.place))
         self._note_timer(due, effects)
-        return envelopes
 
     def _note_timer(self, before: int, effects: Effects) -> None:
         if self.outgoing.due != before:
@@ -132,7 +129,7 @@ class Session:
         self._note_timer(due, effects)
         return self.move(Input.LOSE, effects, why)
 
-    def greet_again(self, protocol: int, effects: Effects) -> list[Envelope]:
+    def greet_again(self, protocol: int, effects: Effects) -> None:
         """KVM's end, once the link is up again: Resume names the last place that this end has taken. Where the stream
         is repaired it is repeated until its answer comes."""
         if self.phase is not Phase.GREETING:
@@ -142,15 +139,15 @@ class Session:
             self.outgoing.postpone(effects.clock.now)
             self.outgoing.repeats += 1
         resume = Resume(self.name, protocol, self.epoch, self.incoming.expected - 1)
-        return self._put([self.outgoing.unplaced(resume)], due, effects)
+        self._put([self.outgoing.unplaced(resume)], due, effects)
 
-    def resume(self, upto: int, effects: Effects) -> list[Envelope]:
+    def resume(self, upto: int, effects: Effects) -> None:
         """The other end has taken all places up to ``upto``: what it lacks goes once more, then what waited."""
         due, now = self.outgoing.due, effects.clock.now
         self.outgoing.acknowledged(upto, now, freed=False)
         self.outgoing.settle()
         again = self.outgoing.again(now)
-        return self._put([*again, *self.outgoing.fill(now)], due, effects)
+        self._put([*again, *self.outgoing.fill(now)], due, effects)
 
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""

@@ -1,8 +1,9 @@
 """What both services do around their core: runs, stamps, decisions, and what a failure leaves behind.
 
 Theory of operation. The core is a sans-IO object that answers one input at a time; a lock sees to that, because KVM's
-answer may have to wait for the silicon. Each Configure makes a new core and a new log, and they take the place of the
-old ones only when the core has accepted the command. A refusal leaves everything as it was, the clock included.
+answer may have to wait for the silicon. Each step of it is a value: its effects go into the log, the messages among
+them to the peer. Each Configure makes a new core and a new log, and they take the place of the old ones only when the
+command was not refused. A refusal leaves everything as it was, the clock included.
 Any other failure in the middle of a command leaves a core that nobody can trust: the run is marked as failed, and
 whatever is asked of it gives that failure until the next Configure.
 """
@@ -18,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import grpc
 
 from contract.control import AnyResult
+from contract.effects import Step
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.network import Network
@@ -33,30 +35,39 @@ ARRIVAL_TIMEOUT = 2.0
 
 
 class Core(Protocol):
-    log: Recorder
-
-    def take(self, envelope: Envelope) -> None: ...
-
-    def drain(self) -> list[Envelope]: ...
+    def take(self, envelope: Envelope, now: int) -> Step[None]: ...
 
 
 C = TypeVar("C", bound=Core)
+T = TypeVar("T")
 
 
 class Run(Generic[C]):
-    """One run of the service. ``network``: messages that have arrived. ``newest``: the highest number among all that
-    have, by session. ``owner``: the token of its driver."""
+    """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``newest``: the highest
+    number among all that have, by session. ``owner``: the token of its driver."""
 
-    __slots__ = ("arrived", "core", "failed", "network", "newest", "number", "owner")
+    __slots__ = ("_core", "arrived", "failed", "log", "network", "newest", "number", "owner")
 
-    def __init__(self, number: int, core: C, owner: str = "") -> None:
+    def __init__(self, number: int, owner: str = "") -> None:
         self.number = number
         self.owner = owner
-        self.core = core
+        self._core: C | None = None
+        self.log = Recorder()
         self.network = Network()
         self.failed: CallError | None = None
         self.newest: dict[str, int] = {}
         self.arrived = asyncio.Event()
+
+    @property
+    def core(self) -> C:
+        """Raises RefusedError before there is one."""
+        if self._core is None:
+            raise RefusedError("not configured yet", "ENXIO")
+        return self._core
+
+    @core.setter
+    def core(self, core: C) -> None:
+        self._core = core
 
     def fail(self, error: CallError) -> None:
         """The first failure is the one that counts."""
@@ -102,18 +113,15 @@ class Shell(ABC, Generic[C]):
         self.lock = asyncio.Lock()
         self.closing = asyncio.Event()
         """The process is about to end: open streams of commands (DriveService) end too."""
-        self.run: Run[C] = Run(0, self.new_core(Recorder()))
-
-    @abstractmethod
-    def new_core(self, log: Recorder) -> C: ...
+        self.run: Run[C] = Run(0)
 
     @abstractmethod
     async def carry_out(self, run: Run[C], command: Any, block: Block) -> AnyResult:
-        """Put the command to the core of ``run``."""
+        """Put the command to the core of ``run``; a Configure gives it one."""
 
     @abstractmethod
     def send(self, run: Run[C], envelopes: list[Envelope]) -> None:
-        """Hand the core's messages to the streams. Raises PeerContractError where one is clogged."""
+        """Hand messages of the core to the streams. Raises PeerContractError where one is clogged."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number of the run that can begin now. Raises CallError where none can."""
@@ -151,21 +159,17 @@ class Shell(ABC, Generic[C]):
     async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
             number = await self.prepare(stamp)
-            run: Run[C] = Run(number, self.new_core(Recorder()), stamp.owner)
+            run: Run[C] = Run(number, stamp.owner)
             result, block = await self._perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
-            self._deliver(run)
             return run, result, block
 
     async def command(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
             run = self.current(stamp)
             run.check()
-            try:
-                result, block = await self._perform(run, stamp, command)
-            finally:
-                self._deliver(run)
+            result, block = await self._perform(run, stamp, command)
             return run, result, block
 
     async def decide(self, stamp: trace_pb2.Stamp, decision: Decide) -> Performed[C]:
@@ -179,20 +183,19 @@ class Shell(ABC, Generic[C]):
             run = self.current(stamp)
             run.check()
             result, block = await self._perform(run, stamp, decision)
-            self._deliver(run)
             return run, result, block
 
     async def _perform(self, run: Run[C], stamp: trace_pb2.Stamp, command: Any) -> tuple[AnyResult | None, Block]:
-        log = run.core.log
+        log = run.log
         clock, now = log.clock, log.now
         log.witness(stamp.clock, stamp.now_ns)
         block = Block(log)
         result: AnyResult | None = None
         try:
             if isinstance(command, Decide):
-                envelope = run.network.decide(command.fate, command.session, self.is_host, command.n, run.core.log)
+                envelope = run.network.decide(command.fate, command.session, self.is_host, command.n, log)
                 if envelope is not None:
-                    run.core.take(envelope)
+                    self.done(run, run.core.take(envelope, log.now))
             else:
                 result = await self.carry_out(run, command, block)
             block.flush()
@@ -216,13 +219,15 @@ class Shell(ABC, Generic[C]):
             del log.records[:-KEPT]
         return result, block
 
-    def _deliver(self, run: Run[C]) -> None:
-        """What the core has to say goes out, after a failure too: the peer may be waiting for it."""
+    def done(self, run: Run[C], step: Step[T]) -> T:
+        """Put what the core did on record, and its messages into the streams; its answer."""
+        run.log.write(step.effects, step.now)
         try:
-            if envelopes := run.core.drain():
-                self.send(run, envelopes)
+            if messages := step.messages:
+                self.send(run, messages)
         except PeerContractError as error:
             run.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self.service}: {error}"))
+        return step.result
 
     def broken(self, run: Run[C], error: Exception, doing: str) -> None:
         """An error that nobody foresaw ends the run."""
@@ -245,10 +250,10 @@ class Shell(ABC, Generic[C]):
         return made
 
     async def trace(self, request: trace_pb2.GetTraceRequest) -> AsyncIterator[trace_pb2.GetTraceResponse]:
-        records = since(self.numbered(request.run).core.log.records, request.since_seq)
+        records = since(self.numbered(request.run).log.records, request.since_seq)
         for start in range(0, len(records), TRACE_CHUNK):
             chunk = records[start : start + TRACE_CHUNK]
             yield trace_pb2.GetTraceResponse(records=map(record_to_proto, chunk))
 
     def stamp(self, run: Run[C]) -> trace_pb2.Stamp:
-        return stamp_of(run.number, run.core.log, run.owner)
+        return stamp_of(run.number, run.log, run.owner)

@@ -12,7 +12,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm
 from contract.errors import RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.trace import Recorder
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
 from contract.wire.methods import command_types
 from contract.wire.records import Block
@@ -41,9 +40,6 @@ class KvmShell(Shell[KvmCore]):
         self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)
         self._dialling = asyncio.create_task(self.link.run())
 
-    def new_core(self, log: Recorder) -> KvmCore:
-        return KvmCore(log, self.protocol)
-
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number is the one that the perf core gave the driver; it is asked whether that is so."""
         if self.link.state == info_pb2.LINK_STATE_REFUSED:
@@ -62,21 +58,24 @@ class KvmShell(Shell[KvmCore]):
         return stamp.run
 
     async def carry_out(self, run: Run[KvmCore], command: AnyKvmCommand, block: Block) -> AnyResult:
-        if isinstance(command, ConfigureKvm) and command.kvm != self.name:
-            raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
-        if run.core.configured and run.core.endpoint.refused:
+        if isinstance(command, ConfigureKvm):
+            if command.kvm != self.name:
+                raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
+            run.core = KvmCore.configured(command, self.protocol)
+            return self.done(run, run.core.begin(run.log.now))
+        if run.core.endpoint.refused:
             raise unavailable(f"refuses the session: {run.core.endpoint.refused}")
-        steps = run.core.command(command)
+        steps = run.core.command(command, run.log.now)
         try:
-            request = next(steps)
+            asked = next(steps)
             while True:
+                request = self.done(run, asked)
                 block.flush()
                 reply, response = await self.link.ask(self.stamp(run), request, self.answer_timeout)
                 block.take(response.records, response.stamp)
-                request = steps.send(reply)
+                asked = steps.send((reply, run.log.now))
         except StopIteration as stop:
-            result: AnyResult = stop.value
-            return result
+            return self.done(run, stop.value)
         finally:
             steps.close()
 
@@ -87,11 +86,10 @@ class KvmShell(Shell[KvmCore]):
         return session == self.name
 
     def describe(self, info: info_pb2.GetInfoResponse) -> None:
-        core = self.run.core
         info.kvm = self.name
         info.link, info.link_detail = self.link.state, self.link.detail or self.link.perfcore
-        if core.configured and core.endpoint.refused:
-            info.link, info.link_detail = info_pb2.LINK_STATE_REFUSED, core.endpoint.refused
+        if self.run.number and (refused := self.run.core.endpoint.refused):
+            info.link, info.link_detail = info_pb2.LINK_STATE_REFUSED, refused
 
     async def close(self) -> None:
         await super().close()

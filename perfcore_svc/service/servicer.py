@@ -17,11 +17,10 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyPerfCommand, AnyResult
+from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.trace import Recorder
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import LEASE, Lease
@@ -79,9 +78,6 @@ class PerfcoreShell(Shell[HostCore]):
         self.attached: dict[str, Attachment] = {}
         self._refused = "", "", ""
 
-    def new_core(self, log: Recorder) -> HostCore:
-        return HostCore(log, self.protocol)
-
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The perf core gives out the numbers."""
         if stamp.run:
@@ -112,7 +108,10 @@ class PerfcoreShell(Shell[HostCore]):
         return lease_pb2.ReleaseResponse()
 
     async def carry_out(self, run: Run[HostCore], command: AnyPerfCommand, block: Block) -> AnyResult:
-        return run.core.command(command)
+        if isinstance(command, ConfigurePerf):
+            run.core = HostCore.configured(command, self.protocol)
+            return Done()
+        return self.done(run, run.core.command(command, run.log.now))
 
     def send(self, run: Run[HostCore], envelopes: list[Envelope]) -> None:
         for session, batch in groupby(envelopes, attrgetter("session")):
@@ -200,11 +199,12 @@ class PerfcoreShell(Shell[HostCore]):
         try:
             run = self.current(request.stamp)
             run.check()
-            log = run.core.log
+            log = run.log
             log.witness(request.stamp.clock, request.stamp.now_ns)
             block = Block(log)
             try:
-                reply = run.core.request(union_from_proto(request, AnyRequest))
+                asked = union_from_proto(request, AnyRequest)
+                reply = self.done(run, run.core.request(asked, log.now))
                 member, encode = _REPLIES[type(reply)]
                 response = machine_pb2.RunResponse(**{member: encode(reply)})
                 block.flush()
@@ -212,13 +212,11 @@ class PerfcoreShell(Shell[HostCore]):
             except RefusedError as error:
                 code = grpc.StatusCode.FAILED_PRECONDITION
                 _fail(response, code, str(error), error.errno)
-                block.flush()
                 response.stamp.CopyFrom(self.stamp(run))
             except Exception as error:
                 self.broken(run, error, "machine request")
                 run.check()
             response.records.extend(block.records)
-            self._deliver(run)
         except CallError as error:
             _fail(response, error.code, error.message, "")
         return response

@@ -12,7 +12,6 @@ import grpc.aio
 
 from contract.control import ConfigurePerf, MachineSpec
 from contract.messages import Envelope
-from contract.trace import Recorder
 from contract.wire import options
 from contract.wire.shell import Run
 from lbrlab.v1 import contract_pb2
@@ -32,16 +31,14 @@ class LiveRun(Run[HostCore]):
 
     def receive(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:
-            self.core.take(envelope)
-        self.shell.send(self, self.core.drain())
-        self.core.log.records.clear()
+            self.shell.done(self, self.core.take(envelope, self.log.now))
+        self.log.records.clear()
 
 
 class LiveShell(PerfcoreShell):
     def begin(self) -> None:
-        core = HostCore(Recorder())
-        core.command(ConfigurePerf(MachineSpec(), DESIGNS["revoke-gp"], [], [VCPU]))
-        run = LiveRun(1, core)
+        run = LiveRun(1)
+        run.core = HostCore.configured(ConfigurePerf(MachineSpec(), DESIGNS["revoke-gp"], [], [VCPU]))
         run.shell = self
         self.run = run
 

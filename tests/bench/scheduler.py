@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from client.oracle.compare import examine
 from contract.control import ConfigurePerf, MachineSpec, Open, RunTask
-from contract.trace import Recorder
 from perfcore_svc.core import HostCore
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import PerfEvent, State
@@ -25,11 +24,9 @@ CASES = 150
 
 def _host(flexible: int) -> tuple[HostCore, PerfEvent]:
     """A CPU with this many flexible events, in one list, and the last of them."""
-    host = HostCore(Recorder())
-    host.command(ConfigurePerf(MachineSpec(), DESIGNS["merged"], ["t", "u"], []))
+    host = HostCore.configured(ConfigurePerf(MachineSpec(), DESIGNS["merged"], ["t", "u"], []))
     for n in range(flexible):
-        host.command(Open(f"e{n}", cpu=0, disabled=n > 0))
-        host.log.records.clear()
+        host.command(Open(f"e{n}", cpu=0, disabled=n > 0), 0)
     events = list(host.perf.events.values())
     for event in events[1:-1]:
         host.perf.kernel.set_state(host.perf.kernel.cpus[0].ctx, event, State.INACTIVE)
@@ -52,7 +49,7 @@ def _reschedule(flexible: int) -> list[float]:
 
     def again() -> None:
         sched._resched(host.perf.kernel, 0, last)
-        host.log.records.clear()
+        host.effects.end()
 
     return _seconds(max(EVENTS // flexible // 20, 3), again)
 
@@ -62,13 +59,12 @@ def _switches() -> list[float]:
     host, _ = _host(6)
     for task in ("t", "u"):
         for pinned in (True, False):
-            host.command(Open(f"{task}{pinned}", task=task, pinned=pinned))
+            host.command(Open(f"{task}{pinned}", task=task, pinned=pinned), 0)
     commands = [RunTask("t", 0), RunTask("u", 0)]
 
     def both() -> None:
         for command in commands:
-            host.command(command)
-        host.log.records.clear()
+            host.command(command, 0)
 
     return [seconds / 2 for seconds in _seconds(SWITCHES // 2, both)]
 

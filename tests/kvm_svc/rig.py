@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from client.drive.sim import SimWire
@@ -21,6 +21,7 @@ from contract.control import (
     VmSpec,
 )
 from contract.design import Delivery, Design
+from contract.effects import Step
 from contract.machine import AnyOp, AnyReply, AnyRequest, GuestValue, Rdmsr, Wrmsr
 from contract.messages import AnyMessage, Envelope, Received
 from contract.network import Fate
@@ -33,6 +34,7 @@ KVM = "kvm0"
 VCPU = "vm0/0"
 FROM0 = MSR_LBR_FROM
 R = TypeVar("R", bound=AnyRecord)
+T = TypeVar("T")
 
 
 class Rig:
@@ -132,26 +134,43 @@ class Script:
 
     def __init__(self, design: Design, *vms: VmSpec, machine: MachineSpec | None = None) -> None:
         self.repaired = design.delivery is Delivery.REPAIRED
-        self.core = KvmCore(Recorder())
+        self.log = Recorder()
         self.told = 0
         self.asked: list[AnyRequest] = []
+        self._said: list[Envelope] = []
         spec = machine or MachineSpec(depth=8)
-        self.command(ConfigureKvm(KVM, spec, design, list(vms) or [VmSpec("vm0")]))
-        self.core.drain()
+        self.core = KvmCore.configured(ConfigureKvm(KVM, spec, design, list(vms) or [VmSpec("vm0")]))
+        self.log.write(self.core.begin(0).effects, 0)
 
     def command(self, command: AnyKvmCommand, *replies: AnyReply) -> AnyResult:
         """Carry out a command, the silicon giving these replies; the requests are in ``asked``."""
         self.asked = []
-        steps, left = self.core.command(command), list(replies)
+        left = list(replies)
+
+        def reply(request: AnyRequest) -> AnyReply:
+            self.asked.append(request)
+            return left.pop(0)
+
+        result = self.carry_out(command, reply)
+        assert not left
+        return result
+
+    def carry_out(self, command: AnyKvmCommand, reply: Callable[[AnyRequest], AnyReply]) -> AnyResult:
+        """Carry out a command; ``reply`` is the silicon."""
+        steps = self.core.command(command, self.log.now)
         try:
-            request = next(steps)
+            asked = next(steps)
             while True:
-                self.asked.append(request)
-                request = steps.send(left.pop(0))
+                request = self._done(asked)
+                asked = steps.send((reply(request), self.log.now))
         except StopIteration as stop:
-            assert not left
-            result: AnyResult = stop.value
+            result: AnyResult = self._done(stop.value)
             return result
+
+    def _done(self, step: Step[T]) -> T:
+        self.log.write(step.effects, step.now)
+        self._said += step.messages
+        return step.result
 
     def step(self, ops: Sequence[AnyOp], *replies: AnyReply) -> Stepped:
         result = self.command(StepVcpu(VCPU, list(ops)), *replies)
@@ -161,16 +180,20 @@ class Script:
     def tell(self, body: AnyMessage) -> list[AnyMessage]:
         """The host's next message arrives and is taken; what KVM says to that."""
         self.told += 1
-        self.core.take(Envelope(KVM, False, 1, self.told, body, self.told if self.repaired else 0))
+        return self.take(Envelope(KVM, False, 1, self.told, body, self.told if self.repaired else 0))
+
+    def take(self, envelope: Envelope) -> list[AnyMessage]:
+        """An envelope arrives and is taken; what KVM says to that."""
+        self._done(self.core.take(envelope, self.log.now))
         return self.heard()
 
     def heard(self) -> list[AnyMessage]:
         """What KVM has said since the last time."""
-        bodies = [envelope.body for envelope in self.core.drain()]
-        return [body for body in bodies if not isinstance(body, Received)]
+        said, self._said = self._said, []
+        return [envelope.body for envelope in said if not isinstance(envelope.body, Received)]
 
     def vcpu(self, name: str = VCPU) -> Vcpu:
         return self.core.hv.vcpus[name]
 
     def records(self, kind: type[R]) -> list[R]:
-        return [r for r in self.core.log.records if isinstance(r, kind)]
+        return [r for r in self.log.records if isinstance(r, kind)]

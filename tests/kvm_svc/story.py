@@ -4,6 +4,7 @@ reorder its own words, and a silicon that gives any reply that fits."""
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 from contract.control import AnyKvmCommand, GetMsr, ResetVcpu, SetMsr, StepVcpu, StopLbr
 from contract.design import Design
@@ -62,7 +63,7 @@ class Story:
         self.say(SchedIn(VCPU, 0, 0))
 
     def __repr__(self) -> str:
-        return f"{self.design.name}, seed {self.seed}: {self.told.core.log.records[-5:]}"
+        return f"{self.design.name}, seed {self.seed}: {self.told.log.records[-5:]}"
 
     def act(self) -> None:
         self.random.choice((self.guest, self.guest, self.guest, self.user, self.answer, self.answer, self.news))()
@@ -70,7 +71,7 @@ class Story:
 
     def sleeps(self) -> bool:
         """As the trace has it."""
-        last = next((r for r in reversed(self.told.core.log.records) if isinstance(r, VcpuWait | VcpuWake)), None)
+        last = next((r for r in reversed(self.told.log.records) if isinstance(r, VcpuWait | VcpuWake)), None)
         return isinstance(last, VcpuWait)
 
     # Commands ------------------------------------------------------------------------------------------------
@@ -85,13 +86,8 @@ class Story:
         self.run(self.random.choice(seldom if self.random.random() < 0.1 else usual))
 
     def run(self, command: AnyKvmCommand) -> None:
-        try:
-            steps = self.told.core.command(command)
-            request = next(steps)
-            while True:
-                request = steps.send(self.reply(request))
-        except (StopIteration, RefusedError):
-            pass
+        with suppress(RefusedError):
+            self.told.carry_out(command, self.reply)
 
     def reply(self, request: AnyRequest) -> AnyReply:
         match request:
@@ -150,7 +146,7 @@ class Story:
 
     @property
     def until(self) -> int:
-        return self.told.core.log.now + LEASE_NS
+        return self.told.log.now + LEASE_NS
 
     def answer(self) -> None:
         if self.answers:
@@ -160,7 +156,7 @@ class Story:
 
     def news(self) -> None:
         """Of any event there ever was and any grant up to the next one."""
-        self.told.core.log.now += self.random.choice((0, LEASE_NS // 3))
+        self.told.log.now += self.random.choice((0, LEASE_NS // 3))
         event, grant = self.random.randint(0, self.events), self.random.randint(1, self.grants + 1)
         self.grants = max(self.grants, grant)
         news: list[AnyMessage] = [

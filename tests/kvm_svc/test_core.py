@@ -23,7 +23,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyOp, Branch, Exit, Nop, NotRunning, Rdmsr, Wrmsr
 from contract.messages import CreateEvent, Hello, RegisterVcpu, ReleaseEvent, SchedIn, Welcome
 from contract.network import Fate
-from contract.trace import Access, Recorder, VmEntry, canonical
+from contract.trace import Access, VmEntry, canonical
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.core import KvmCore
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
@@ -33,23 +33,13 @@ every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def refused(rig: Rig, command: StepVcpu | SetMsr | GetMsr | StopLbr) -> str:
-    """The errno of a refusal that has left no trace in KVM's state, log or outbox."""
+    """The errno of a refusal that has left no trace in KVM's state and log."""
     before, records = deepcopy(rig.core.hv.vcpus), len(rig.wire.log.records)
     with pytest.raises(RefusedError) as error:
         rig.kvm(command)
     assert rig.core.hv.vcpus == before
     assert len(rig.wire.log.records) == records
-    assert rig.core.drain() == []
     return error.value.errno
-
-
-def test_not_configured() -> None:
-    core = KvmCore(Recorder())
-
-    with pytest.raises(RefusedError) as error:
-        next(core.command(KvmSnapshot()))
-    assert error.value.errno == "ENXIO"
-    assert core.drain() == []
 
 
 def test_unknown_vcpu() -> None:
@@ -79,13 +69,10 @@ def test_bad_configuration(vms: list[VmSpec], kvm: str, machine: MachineSpec) ->
 
 
 def test_begins_with_hello_and_every_vcpu() -> None:
-    core = KvmCore(Recorder())
-    with pytest.raises(StopIteration):
-        next(core.command(ConfigureKvm(KVM, MachineSpec(), MERGED, [VmSpec("vm0", 2), VmSpec("vm1")])))
+    core = KvmCore.configured(ConfigureKvm(KVM, MachineSpec(), MERGED, [VmSpec("vm0", 2), VmSpec("vm1")]))
 
     names = ["vm0/0", "vm0/1", "vm1/0"]
-    assert [e.body for e in core.drain()] == [Hello(KVM), *(RegisterVcpu(name, name) for name in names)]
-    assert core.drain() == []
+    assert [e.body for e in core.begin(0).messages] == [Hello(KVM), *(RegisterVcpu(name, name) for name in names)]
 
 
 def test_refused_welcome_is_remembered() -> None:

@@ -181,7 +181,7 @@ def test_a_guest_that_finds_the_lbr_still_contended_sleeps_on(answer: tuple[str,
 
     assert told.vcpu().waiting
     assert waits(told)[-1] == "Available"
-    assert isinstance([r for r in told.core.log.records if isinstance(r, VcpuWait | VcpuWake)][-1], VcpuWait)
+    assert isinstance([r for r in told.log.records if isinstance(r, VcpuWait | VcpuWake)][-1], VcpuWait)
 
 
 def test_a_guest_that_slept_on_is_enabled_at_the_next_news() -> None:

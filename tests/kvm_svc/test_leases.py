@@ -37,7 +37,7 @@ def leased(until: int = LEASE_NS) -> Told:
 
 
 def at(told: Told, ns: int) -> Told:
-    told.core.log.now = ns
+    told.log.now = ns
     return told
 
 

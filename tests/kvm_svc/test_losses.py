@@ -20,7 +20,7 @@ from contract.messages import (
     Welcome,
 )
 from contract.session import Phase
-from contract.trace import GuestEvent, Recorder, SessionChange, VcpuPut, VcpuWake
+from contract.trace import GuestEvent, SessionChange, VcpuPut, VcpuWake
 from contract.x86 import MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.host_lost import forget_host
@@ -34,13 +34,12 @@ every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambd
 def answer(told: Told, welcome: Welcome, epoch: int = 1) -> list[object]:
     """The answer to Resume, which has no place in the order; what KVM says to it."""
     told.told += 1
-    told.core.take(Envelope(KVM, False, epoch, told.told, welcome))
-    return list(told.heard())
+    return list(told.take(Envelope(KVM, False, epoch, told.told, welcome)))
 
 
 def cut(told: Told) -> None:
     told.command(KvmLoseLink())
-    told.core.drain()
+    told.heard()
 
 
 @every
@@ -102,7 +101,7 @@ def test_a_guest_whose_host_is_gone_is_told_before_it_is_served(design: Design) 
     told = held(design)
     forgotten(told)
     told.told = 0
-    told.core.take(Envelope(KVM, False, 2, 1, SchedIn(VCPU, 0, 0), 1 if design is FENCED else 0))
+    told.take(Envelope(KVM, False, 2, 1, SchedIn(VCPU, 0, 0), 1 if design is FENCED else 0))
     values = told.access(READ)
     assert values is not None
     assert values[0].fault
@@ -116,10 +115,8 @@ def test_a_thread_that_waits_for_a_host_that_is_gone_wakes() -> None:
 
 
 def test_a_restarted_kvm_is_a_new_core_of_a_higher_epoch() -> None:
-    core = KvmCore(Recorder())
-    for _ in core.command(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=3)):
-        raise AssertionError
-    assert [(e.epoch, type(e.body)) for e in core.drain()] == [(3, Hello), (3, RegisterVcpu)]
+    core = KvmCore.configured(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=3))
+    assert [(e.epoch, type(e.body)) for e in core.begin(0).messages] == [(3, Hello), (3, RegisterVcpu)]
 
 
 def test_a_new_epoch_speaks_the_protocol_of_kvm() -> None:
@@ -164,7 +161,7 @@ def counting() -> Rig:
 
 def test_a_refused_input_leaves_the_clock() -> None:
     told = held(FENCED)
-    before, told.core.log.now = told.core.clock.now, 10**9
+    before, told.log.now = told.core.clock.now, 10**9
     with pytest.raises(RefusedError):
         told.command(KvmMendLink())
     assert told.core.clock.now == before
@@ -172,4 +169,4 @@ def test_a_refused_input_leaves_the_clock() -> None:
 
 def test_epochs_begin_with_1() -> None:
     with pytest.raises(RefusedError, match="epoch = 0"):
-        list(KvmCore(Recorder()).command(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=0)))
+        KvmCore.configured(ConfigureKvm(KVM, MachineSpec(), FENCED, [VmSpec("vm0")], epoch=0))

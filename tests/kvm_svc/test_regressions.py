@@ -34,7 +34,7 @@ STOP = StopLbr(VCPU)
 
 def sleeps(told: Told) -> bool:
     """As the trace has it."""
-    return isinstance([r for r in told.core.log.records if isinstance(r, VcpuWait | VcpuWake)][-1], VcpuWait)
+    return isinstance([r for r in told.log.records if isinstance(r, VcpuWait | VcpuWake)][-1], VcpuWait)
 
 
 # A grant that ends with its event ----------------------------------------------------------------------------

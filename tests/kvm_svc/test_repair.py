@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from contract.control import ConfigureKvm, FireKvmTimer, MachineSpec, VmSpec
+from contract.design import Design
+from contract.effects import Step
 from contract.messages import (
     AnyMessage,
     Available,
@@ -27,26 +33,38 @@ RESEND = FireKvmTimer("resend")
 class End:
     """KVM's end by itself: what lies in its inbox, what it sends."""
 
-    def __init__(self) -> None:
-        self.core = KvmCore(Recorder())
+    def __init__(self, design: Design = FENCED) -> None:
+        self.core = KvmCore.configured(ConfigureKvm(KVM, MachineSpec(depth=8), design, [VmSpec("vm0")]))
         self.number = 0
-        self.do(ConfigureKvm(KVM, MachineSpec(depth=8), FENCED, [VmSpec("vm0")]))
+        self.log = Recorder()
+        self._said: list[Envelope] = []
+        self._done(self.core.begin(0))
 
-    def do(self, command: ConfigureKvm | FireKvmTimer) -> None:
-        assert list(self.core.command(command)) == []
+    def do(self, command: FireKvmTimer) -> None:
+        with pytest.raises(StopIteration) as end:
+            next(self.core.command(command, self.log.now))
+        self._done(end.value.value)
+
+    def _done(self, step: Step[Any]) -> None:
+        self.log.write(step.effects, step.now)
+        self._said += step.messages
 
     def take(self, body: AnyMessage, order: int) -> None:
         self.number += 1
-        self.core.take(Envelope(KVM, False, 1, self.number, body, order))
+        self._done(self.core.take(Envelope(KVM, False, 1, self.number, body, order), self.log.now))
 
     def sent(self) -> list[tuple[AnyMessage, int]]:
-        return [(envelope.body, envelope.order) for envelope in self.core.drain()]
+        return [(envelope.body, envelope.order) for envelope in self.drain()]
+
+    def drain(self) -> list[Envelope]:
+        said, self._said = self._said, []
+        return said
 
     def timers(self) -> list[int]:
-        return [r.due for r in self.core.log.records if isinstance(r, Timer) and r.what == "resend"]
+        return [r.due for r in self.log.records if isinstance(r, Timer) and r.what == "resend"]
 
     def discards(self) -> list[tuple[str, str]]:
-        return [(r.message, r.rule) for r in self.core.log.records if isinstance(r, Discard)]
+        return [(r.message, r.rule) for r in self.log.records if isinstance(r, Discard)]
 
 
 BEGINNING = [(Hello(KVM), 1), (RegisterVcpu(VCPU, VCPU), 2)]
@@ -75,7 +93,7 @@ def test_what_kvm_sends_has_a_place_and_a_timer() -> None:
 
 def test_what_is_not_acknowledged_is_sent_again_in_its_place() -> None:
     end = begun()
-    end.core.log.now = RESEND_AFTER
+    end.log.now = RESEND_AFTER
     end.do(RESEND)
 
     assert end.sent() == BEGINNING
@@ -85,7 +103,7 @@ def test_what_is_not_acknowledged_is_sent_again_in_its_place() -> None:
 def test_what_is_sent_again_has_a_new_number() -> None:
     end = End()
     end.do(RESEND)
-    assert [envelope.seq for envelope in end.core.drain()] == [1, 2, 3, 4]
+    assert [envelope.seq for envelope in end.drain()] == [1, 2, 3, 4]
 
 
 def test_only_what_the_host_lacks_is_sent_again() -> None:
@@ -114,15 +132,14 @@ def test_an_old_acknowledgement_changes_nothing() -> None:
 
 
 def test_a_resend_timer_is_awaited_and_kvm_s_own() -> None:
-    records = begun().core.log.records
+    records = begun().log.records
     assert [(r.session, r.to_host, r.awaited) for r in records if isinstance(r, Timer)] == [(KVM, True, True)]
 
 
 def test_a_stream_that_is_taken_as_it_comes_has_no_timer() -> None:
-    core = KvmCore(Recorder())
-    assert list(core.command(ConfigureKvm(KVM, MachineSpec(depth=8), REVOKE_GP, [VmSpec("vm0")]))) == []
-    assert [envelope.order for envelope in core.drain()] == [0, 0]
-    assert not any(isinstance(r, Timer) for r in core.log.records)
+    end = End(REVOKE_GP)
+    assert [order for _, order in end.sent()] == [0, 0]
+    assert not any(isinstance(r, Timer) for r in end.log.records)
 
 
 # Taking ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import msgspec
 from contract.control import (
     Advance,
     AnyPerfCommand,
+    AnyResult,
     Branches,
     Close,
     ConfigurePerf,
@@ -26,9 +27,15 @@ from contract.control import (
     Sample,
 )
 from contract.design import Design
+from contract.effects import Effects, Step
+from contract.machine import AnyReply, AnyRequest
+from contract.messages import Envelope
 from contract.trace import AnyRecord, Recorder
 from perfcore_svc.core import HostCore
+from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
+from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent
 from perfcore_svc.perf.walk import next_tick
 from tests.designs import MERGED
@@ -37,8 +44,54 @@ TASKS = ["t", "u"]
 VCPUS = ["v", "w"]
 
 
-class Host(HostCore):
-    """A HostCore with short words for its commands. ``states`` tells of every event by name."""
+class Host:
+    """A HostCore with short words for its commands. ``log``: what it did. ``elsewhere``: what the other ends of its
+    sessions do. ``states`` tells of every event by name."""
+
+    def __init__(self, core: HostCore) -> None:
+        self.core = core
+        self.log = Recorder()
+        self.elsewhere = Effects(core.clock)
+        self._said: list[Envelope] = []
+
+    @property
+    def perf(self) -> Perf:
+        return self.core.perf
+
+    @property
+    def machine(self) -> Machine:
+        return self.core.machine
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.core.endpoint
+
+    @property
+    def design(self) -> Design:
+        return self.core.design
+
+    def command(self, command: AnyPerfCommand) -> AnyResult:
+        return self._done(self.core.command(command, self.log.now))
+
+    def request(self, request: AnyRequest) -> AnyReply:
+        return self._done(self.core.request(request, self.log.now))
+
+    def take(self, envelope: Envelope) -> None:
+        self._done(self.core.take(envelope, self.log.now))
+
+    def settle(self) -> None:
+        """Tell the KVMs of what a test has changed by itself."""
+        self._done(self.core.step(self.log.now, lambda: None))
+
+    def drain(self) -> list[Envelope]:
+        """The messages since the last call."""
+        said, self._said = self._said, []
+        return said
+
+    def _done(self, step: Step[T]) -> T:
+        self.log.write(step.effects, step.now)
+        self._said += step.messages
+        return step.result
 
     def do(self, command: AnyPerfCommand) -> str:
         """The errno, "" for success."""
@@ -108,21 +161,22 @@ class Host(HostCore):
 
     def news(self) -> list[AnyRecord]:
         """The records since the last call, those of parts that a test has moved by itself among them."""
-        self.log.write(self.effects.end(), self.clock.now)
+        self.log.write(self.core.effects.end(), self.core.clock.now)
         records, self.log.records = self.log.records, []
         return records
 
 
 H = TypeVar("H", bound="Host")
+T = TypeVar("T")
 
 
 def make_host(**machine: Any) -> Host:
     """A host as ``set_up`` makes it."""
-    return set_up(Host(Recorder()), **machine)
+    return set_up(Host, **machine)
 
 
 def set_up(
-    host: H,
+    kind: type[H],
     *,
     lbr: str = "skylake",
     depth: int = 4,
@@ -134,7 +188,8 @@ def set_up(
     design: Design = MERGED,
     running: str = "",
 ) -> H:
-    host.do(ConfigurePerf(MachineSpec(cpus, lbr, depth, counters, fixed, pmu, kernel), design, TASKS, VCPUS))
+    machine = MachineSpec(cpus, lbr, depth, counters, fixed, pmu, kernel)
+    host = kind(HostCore.configured(ConfigurePerf(machine, design, TASKS, VCPUS)))
     if running:
         host.run(running)
     host.log.records.clear()

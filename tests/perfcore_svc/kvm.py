@@ -30,7 +30,7 @@ class Kvm:
         self.told()
 
     def tell(self, body: AnyMessage) -> None:
-        envelope = self.session.one(body, self.host.effects)
+        envelope = self.session.one(body, self.host.elsewhere)
         self.host.take(envelope)
 
     def told(self) -> list[AnyMessage]:

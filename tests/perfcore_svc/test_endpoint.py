@@ -39,7 +39,7 @@ def discards(host: Host) -> list[tuple[str, str]]:
 def test_hello_is_welcomed_with_credits() -> None:
     host = make_host()
     session = End("k", is_host=False)
-    host.take(session.one(Hello("k"), host.effects))
+    host.take(session.one(Hello("k"), host.elsewhere))
     (envelope,) = host.drain()
     assert envelope.body == Welcome(True, PROTOCOL_VERSION, "", CAPACITY)
     assert (envelope.session, envelope.to_host, envelope.seq) == ("k", False, 1)
@@ -51,7 +51,7 @@ def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
     session = End("k", is_host=False)
     bodies: list[AnyMessage] = [Hello("k", PROTOCOL_VERSION + 1), RegisterVcpu("v", "v")]
     for body in bodies:
-        host.take(session.one(body, host.effects))
+        host.take(session.one(body, host.elsewhere))
     (welcome,) = [e.body for e in host.drain()]
     assert isinstance(welcome, Welcome)
     assert not welcome.accepted
@@ -62,7 +62,7 @@ def test_another_protocol_is_refused_with_a_reason_and_no_session() -> None:
 def test_vcpus_cannot_be_registered_before_hello() -> None:
     host = make_host(running="v")
     session = End("k", is_host=False)
-    host.take(session.one(RegisterVcpu("v", "v"), host.effects))
+    host.take(session.one(RegisterVcpu("v", "v"), host.elsewhere))
     host.run("")
     assert discards(host) == [("RegisterVcpu", "R1")]
     assert host.drain() == []

@@ -18,12 +18,12 @@ from tests.sessions import End
 def begin(host: Host) -> None:
     kvm = End("k", is_host=False)
     for body in (Hello("k"), RegisterVcpu("v", "v"), CreateEvent("v", 1)):
-        envelope = kvm.one(body, host.effects)
+        envelope = kvm.one(body, host.elsewhere)
         host.take(envelope)
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])
     host.open("F", "any")
     host.request(Enter("v", 0, Controls(1, True), [Branch(3)]))
-    kvm.one(CreateEvent("w", 2), host.effects)
+    kvm.one(CreateEvent("w", 2), host.elsewhere)
 
 
 def go_on(host: Host) -> list[object]:

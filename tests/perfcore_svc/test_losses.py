@@ -24,6 +24,7 @@ from contract.trace import Discard, EventClose, SessionChange, TaskExit, VmExit
 from tests.designs import FENCED, REVOKE_ACK
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
+from tests.sessions import said
 
 
 def changes(host: Host) -> list[tuple[str, str]]:
@@ -105,7 +106,7 @@ def test_a_refused_input_leaves_the_clock() -> None:
     host.log.now = 5
     with pytest.raises(RefusedError):
         host.do(LoseLink("k"))
-    assert host.clock.now == 0
+    assert host.core.clock.now == 0
 
 
 def test_there_is_no_link_of_a_session_that_is_not() -> None:
@@ -230,4 +231,4 @@ def test_an_ended_session_repeats_nothing() -> None:
     host.do(EndSession("k"))
     assert host.endpoint.sessions["k"].outgoing.due == -1
     host.drain()
-    assert host.endpoint.sessions["k"].resend(host.effects) == []
+    assert said(host.endpoint.sessions["k"].resend, host.elsewhere) == []

@@ -22,7 +22,7 @@ from contract.trace import Discard, Timer
 from tests.designs import FENCED
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import revocable
-from tests.sessions import End
+from tests.sessions import End, said
 
 
 class Line:
@@ -33,7 +33,7 @@ class Line:
         self.kvm = End("k", is_host=False, repaired=True)
 
     def wrap(self, *bodies: AnyMessage) -> list[Envelope]:
-        return [self.kvm.one(body, self.host.effects) for body in bodies]
+        return [self.kvm.one(body, self.host.elsewhere) for body in bodies]
 
     def give(self, *envelopes: Envelope) -> None:
         for envelope in envelopes:
@@ -41,8 +41,8 @@ class Line:
 
     def told(self) -> list[AnyMessage]:
         """What has come, taken and acknowledged."""
-        taken = [self.kvm.taken(envelope, self.host.effects) for envelope in self.host.drain()]
-        self.give(*self.kvm.acknowledge(self.host.effects))
+        taken = [self.kvm.taken(envelope, self.host.elsewhere) for envelope in self.host.drain()]
+        self.give(*said(self.kvm.acknowledge, self.host.elsewhere))
         return [body for body in taken if body is not None]
 
     def fire(self) -> list[Envelope]:
@@ -70,7 +70,7 @@ def test_what_overtakes_is_thrown_away_until_it_comes_in_its_order() -> None:
     line.give(register)
     assert discards(line) == [("CreateEvent", "R9")]
     line.told()
-    line.give(*line.kvm.resend(line.host.effects))
+    line.give(*said(line.kvm.resend, line.host.elsewhere))
     assert line.host.states() == {"vlbr:v": "A"}
     assert [type(body) for body in line.told()] == [EventCreated]
 
@@ -81,7 +81,7 @@ def test_what_comes_before_hello_takes_no_place() -> None:
     line.give(register)
     assert discards(line) == [("RegisterVcpu", "R1")]
     line.give(hello)
-    line.give(*line.kvm.resend(line.host.effects))
+    line.give(*said(line.kvm.resend, line.host.elsewhere))
     assert [type(body) for body in line.told()] == [Welcome, SchedIn]
 
 
@@ -91,7 +91,7 @@ def test_a_doubled_request_is_carried_out_once_and_acknowledged_twice() -> None:
     line.told()
     line.give(*line.wrap(CreateEvent("v", 1)))
     line.host.drain()
-    line.give(*line.kvm.resend(line.host.effects))
+    line.give(*said(line.kvm.resend, line.host.elsewhere))
     assert line.host.states() == {"vlbr:v": "A"}
     assert [e.body for e in line.host.drain()] == [Received(3)]
 
@@ -125,7 +125,7 @@ def test_a_refused_session_can_acknowledge_its_refusal() -> None:
     """Else the host sends the Welcome again for ever."""
     host = make_host(design=FENCED)
     kvm = End("k", is_host=False, repaired=True)
-    for envelope in (kvm.one(Hello("k", 99), host.effects), Envelope("k", True, 1, 2, Received(1))):
+    for envelope in (kvm.one(Hello("k", 99), host.elsewhere), Envelope("k", True, 1, 2, Received(1))):
         host.take(envelope)
     assert not host.endpoint.sessions["k"].outgoing.unacknowledged
 

@@ -59,9 +59,9 @@ def fork(wire: SimWire) -> SimWire:
     twin.layout = wire.layout
     twin.log = Recorder()
     twin.log.witness(wire.log.clock, wire.log.now)
-    twin.hosts = [host.clone(twin.log) for host in wire.hosts]
+    twin.hosts = {number: host.clone() for number, host in wire.hosts.items()}
     twin.network = wire.network.clone()
-    twin.kvms = {name: kvm.clone(twin.log) for name, kvm in wire.kvms.items()}
+    twin.kvms = {name: kvm.clone() for name, kvm in wire.kvms.items()}
     return twin
 
 
@@ -75,7 +75,7 @@ def give(wire: SimWire, given: Input) -> Any:
 
 def parts(wire: SimWire) -> Hashable:
     """The keys of all cores, and what is in flight."""
-    hosts = [Scoped(f"host{i}", "", host.key()) for i, host in enumerate(wire.hosts)]
+    hosts = [Scoped(f"host{i}", "", host.key()) for i, host in wire.hosts.items()]
     kvms = [Scoped(f"host{wire.layout.kvms[name]}", name, kvm.key()) for name, kvm in wire.kvms.items()]
     return tuple(hosts), tuple(kvms), wire.network.key()
 

@@ -11,7 +11,6 @@ from contract.messages import Resume, Welcome
 from contract.network import Fate
 from contract.session import RESEND, Phase
 from contract.trace import Discard
-from perfcore_svc.core import HostCore
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, KVM, VCPU, Rig
 
@@ -95,7 +94,6 @@ def test_where_it_is_not_repeated_the_link_can_be_mended_again(design: Design) -
 def restart_host(rig: Rig, design: Design) -> None:
     """The host is power-cycled: silicon, events and sessions are gone."""
     rig.wire.network.queues.clear()
-    rig.wire.hosts[0] = HostCore(rig.wire.log)
     rig.wire.perf(ConfigurePerf(MachineSpec(depth=8), design, ["t0"], [VCPU]))
 
 

@@ -91,7 +91,7 @@ def states() -> list[Pair]:
 
     def see(wire: Kept) -> None:
         kvm = wire.kvms.get("kvm0")
-        if kvm is None or not kvm.configured:
+        if kvm is None:
             return
         rare = wire.host.state.waits.waits or any(vcpu.ioctl for vcpu in kvm.state.kvm.vcpus.values())
         if rare or len(wire.inputs) % 9 == 0:

@@ -22,9 +22,8 @@ from contract.session.incoming import REMEMBERED
 from contract.trace import Discard, Recorder, Send
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.lbr import ask_for_event
-from perfcore_svc.core import HostCore
 from tests.designs import REVOKE_GP
-from tests.perfcore_svc.hosts import make_host
+from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import revocable
 from tests.sessions import End
 
@@ -40,11 +39,11 @@ def discards(log: Recorder | Effects) -> list[tuple[int, str]]:
     return [(r.n, r.rule) for r in log.records if isinstance(r, Discard)]
 
 
-def host_takes(core: HostCore, *bodies: Hello | RegisterVcpu | CreateEvent) -> list[Envelope]:
+def host_takes(core: Host, *bodies: Hello | RegisterVcpu | CreateEvent) -> list[Envelope]:
     """One session sends all of these, the host takes each; its answers."""
     kvm = End("k", is_host=False)
     for body in bodies:
-        envelope = kvm.one(body, core.effects)
+        envelope = kvm.one(body, core.elsewhere)
         core.take(envelope)
     return core.drain()
 
@@ -101,7 +100,7 @@ def test_R3_a_doubled_message_is_discarded() -> None:
 
 def test_R3_a_doubled_hello_is_answered_once() -> None:
     core = make_host()
-    hello = End("k", is_host=False).one(Hello("k"), core.effects)
+    hello = End("k", is_host=False).one(Hello("k"), core.elsewhere)
     core.take(hello)
     core.take(hello)
     assert [type(e.body) for e in core.drain()] == [Welcome]
@@ -127,7 +126,7 @@ def test_R5_another_epoch_is_discarded(own: int, other: int) -> None:
 
 def test_R5_a_hello_of_a_later_epoch_is_either_answered_or_discarded() -> None:
     core = make_host()
-    core.take(End("k", is_host=False, epoch=2).one(Hello("k"), core.effects))
+    core.take(End("k", is_host=False, epoch=2).one(Hello("k"), core.elsewhere))
     assert bool(core.drain()) != bool(discards(core.log))
 
 
@@ -152,15 +151,12 @@ def test_R6_the_threads_own_switches_do_not_end_a_grant() -> None:
 
 
 def test_R6_news_of_an_older_grant_is_ignored() -> None:
-    core = KvmCore(Recorder())
-    command = ConfigureKvm("k", MachineSpec(), REVOKE_GP, [VmSpec("vm")])
-    with pytest.raises(StopIteration):
-        next(core.command(command))
+    core = KvmCore.configured(ConfigureKvm("k", MachineSpec(), REVOKE_GP, [VmSpec("vm")]))
     vcpu = core.hv.vcpus["vm/0"]
     ask_for_event(core.hv, vcpu)
     host = End("k", is_host=True)
     for body in (EventCreated("vm/0", 1, 7, "", "ACTIVE", 5), EventState(7, "ACTIVE", 0, 4)):
-        core.endpoint.take(host.one(body, core.effects))
+        core.endpoint.take(host.one(body, Effects(Clock())))
         assert (vcpu.claim.grant, vcpu.claim.newest) == (5, 5)
 
 

@@ -12,7 +12,7 @@ from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
 from contract.session import RESEND, RESEND_AFTER, RESEND_LIMIT
 from contract.trace import Discard, Send, Timer
-from tests.sessions import End
+from tests.sessions import End, said
 
 
 def body(n: int) -> RegisterVcpu:
@@ -45,7 +45,7 @@ def received(upto: int) -> Envelope:
 
 
 def acknowledged(session: End, log: Effects) -> list[AnyMessage]:
-    return [e.body for e in session.acknowledge(log)]
+    return [e.body for e in said(session.acknowledge, log)]
 
 
 # Order -----------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def acknowledged(session: End, log: Effects) -> list[AnyMessage]:
 
 def test_what_is_sent_again_keeps_its_place_and_has_a_new_number() -> None:
     kvm, _, log = pair()
-    first, again = sent(kvm, log), kvm.resend(log)
+    first, again = sent(kvm, log), said(kvm.resend, log)
     assert [(e.order, e.seq) for e in first] == [(1, 1), (2, 2), (3, 3)]
     assert [(e.order, e.seq) for e in again] == [(1, 4), (2, 5), (3, 6)]
     assert [e.body for e in again] == [e.body for e in first]
@@ -62,7 +62,7 @@ def test_what_is_sent_again_keeps_its_place_and_has_a_new_number() -> None:
 def test_the_record_of_a_message_has_its_place() -> None:
     kvm, _, log = pair()
     sent(kvm, log, 2)
-    kvm.resend(log)
+    said(kvm.resend, log)
     assert [(r.n, r.order) for r in log.records if isinstance(r, Send)] == [(1, 1), (2, 2), (3, 1), (4, 2)]
 
 
@@ -70,7 +70,7 @@ def test_only_what_is_not_acknowledged_is_sent_again() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
     kvm.taken(received(2), log)
-    assert [e.order for e in kvm.resend(log)] == [3]
+    assert [e.order for e in said(kvm.resend, log)] == [3]
 
 
 def test_behind_a_gap_everything_is_discarded_until_the_gap_is_filled() -> None:
@@ -114,7 +114,7 @@ def test_one_received_acknowledges_all_before_it() -> None:
     kvm, host, log = pair()
     for envelope in sent(kvm, log):
         host.taken(envelope, log)
-    (answer,) = host.acknowledge(log)
+    (answer,) = said(host.acknowledge, log)
     assert answer.body == Received(3)
     assert kvm.taken(answer, log) is None
     assert not kvm.outgoing.unacknowledged
@@ -123,16 +123,16 @@ def test_one_received_acknowledges_all_before_it() -> None:
 def test_what_was_acknowledged_is_not_acknowledged_again_without_need() -> None:
     kvm, host, log = pair()
     host.taken(kvm.one(body(1), log), log)
-    host.acknowledge(log)
+    said(host.acknowledge, log)
     assert acknowledged(host, log) == []
 
 
 def test_received_has_no_place_and_is_not_acknowledged_itself() -> None:
     kvm, host, log = pair()
     host.taken(kvm.one(body(1), log), log)
-    (answer,) = host.acknowledge(log)
+    (answer,) = said(host.acknowledge, log)
     assert answer.order == 0
-    assert host.resend(log) == []
+    assert said(host.resend, log) == []
     kvm.taken(answer, log)
     assert acknowledged(kvm, log) == []
     assert [e.order for e in (host.one(body(2), log), kvm.one(body(3), log))] == [1, 2]
@@ -170,7 +170,7 @@ def test_each_repetition_waits_twice_as_long_up_to_a_limit() -> None:
     waits = []
     for _ in range(7):
         log.clock.now = kvm.outgoing.due
-        kvm.resend(log)
+        said(kvm.resend, log)
         waits.append(kvm.outgoing.due - log.clock.now)
     assert [wait // RESEND_AFTER for wait in waits] == [2, 4, 8, 16, 16, 16, 16]
     assert waits[-1] == RESEND_LIMIT
@@ -180,9 +180,9 @@ def test_an_acknowledgement_makes_the_next_repetition_prompt() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
     for _ in range(3):
-        kvm.resend(log)
+        said(kvm.resend, log)
     kvm.taken(received(1), log)
-    kvm.resend(log)
+    said(kvm.resend, log)
     assert kvm.outgoing.due == 2 * RESEND_AFTER
 
 
@@ -207,9 +207,9 @@ def test_a_session_that_forgets_sends_nothing_again_now_or_later() -> None:
     kvm, _, log = pair()
     sent(kvm, log)
     kvm.refuse(log)
-    assert kvm.resend(log) == []
+    assert said(kvm.resend, log) == []
     assert kvm.one(body(4), log).order == 4
-    assert kvm.resend(log) == []
+    assert said(kvm.resend, log) == []
     assert timers(log) == [RESEND_AFTER, -1]
 
 
@@ -221,7 +221,7 @@ def test_an_unrepaired_session_repairs_nothing() -> None:
     envelopes = sent(kvm, log)
     assert [e.order for e in envelopes] == [0, 0, 0]
     assert [host.taken(envelopes[n], log) for n in (2, 0)] == [body(3), body(1)]
-    assert host.acknowledge(log) == kvm.resend(log) == []
+    assert said(host.acknowledge, log) == said(kvm.resend, log) == []
     assert timers(log) == []
 
 
@@ -256,9 +256,9 @@ class Line:
             self.sent[n].append(message)
             self.wire.append(self.ends[n].one(message, self.log))
         elif what == "resend":
-            self.wire += self.ends[n].resend(self.log)
+            self.wire += said(self.ends[n].resend, self.log)
         elif what == "acknowledge":
-            self.wire += self.ends[n].acknowledge(self.log)
+            self.wire += said(self.ends[n].acknowledge, self.log)
         elif self.wire:
             n %= len(self.wire)
             envelope = self.wire[n] if what == "copy" else self.wire.pop(n)

@@ -9,7 +9,7 @@ from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu, Resume, Welcome
 from contract.session import RESEND_AFTER, WINDOW, Input, Phase
 from contract.trace import Discard, SessionChange, Timer
-from tests.sessions import End
+from tests.sessions import End, said
 
 
 def body(n: int) -> RegisterVcpu:
@@ -27,14 +27,23 @@ def received(upto: int) -> Envelope:
     return Envelope("k", False, 1, 1, Received(upto))
 
 
+def wrapped(end: End, body: AnyMessage, effects: Effects) -> list[Envelope]:
+    return said(lambda effects: end.wrap(body, effects), effects)
+
+
+def accepted(end: End, envelope: Envelope, effects: Effects) -> list[Envelope]:
+    """The messages for which an acknowledgement makes room."""
+    return said(lambda effects: end.accept(envelope, effects), effects)
+
+
 def test_a_full_window_pauses_the_end_until_there_is_room() -> None:
     kvm, effects = opened()
-    sent = [kvm.wrap(body(n), effects) for n in range(1, WINDOW + 3)]
+    sent = [wrapped(kvm, body(n), effects) for n in range(1, WINDOW + 3)]
     assert [len(envelopes) for envelopes in sent] == [1] * WINDOW + [0, 0]
     assert kvm.outgoing.paused
-    _, freed = kvm.accept(received(1), effects)
+    freed = accepted(kvm, received(1), effects)
     assert [(e.order, e.body) for e in freed] == [(WINDOW + 1, body(WINDOW + 1))]
-    _, freed = kvm.accept(received(WINDOW + 1), effects)
+    freed = accepted(kvm, received(WINDOW + 1), effects)
     assert [e.order for e in freed] == [WINDOW + 2]
     assert not kvm.outgoing.paused
 
@@ -42,9 +51,9 @@ def test_a_full_window_pauses_the_end_until_there_is_room() -> None:
 @given(st.lists(st.integers(0, 3 * WINDOW), max_size=20), st.integers(1, 3 * WINDOW))
 def test_however_it_is_acknowledged_the_order_is_kept_and_the_window_too(acks: list[int], count: int) -> None:
     kvm, effects = opened()
-    sent = [e for n in range(1, count + 1) for e in kvm.wrap(body(n), effects)]
+    sent = [e for n in range(1, count + 1) for e in wrapped(kvm, body(n), effects)]
     for upto in acks:
-        sent += kvm.accept(received(min(upto, kvm.outgoing.place)), effects)[1]
+        sent += accepted(kvm, received(min(upto, kvm.outgoing.place)), effects)
         assert len(kvm.outgoing.unacknowledged) <= WINDOW
         assert kvm.outgoing.paused <= (len(kvm.outgoing.unacknowledged) == WINDOW)
     assert [(e.order, e.body) for e in sent] == [(n, body(n)) for n in range(1, len(sent) + 1)]
@@ -54,8 +63,8 @@ def test_a_lost_link_stops_the_timer_and_keeps_what_is_sent_meanwhile() -> None:
     kvm, effects = opened()
     kvm.wrap(body(1), effects)
     assert kvm.lose("cut", effects)
-    assert kvm.wrap(body(2), effects) == []
-    assert kvm.acknowledge(effects) == []
+    assert wrapped(kvm, body(2), effects) == []
+    assert said(kvm.acknowledge, effects) == []
     timers = [r.due for r in effects.records if isinstance(r, Timer)]
     assert timers == [RESEND_AFTER, -1]
     changes = [(r.old, r.new, r.why) for r in effects.records if isinstance(r, SessionChange)]
@@ -65,7 +74,7 @@ def test_a_lost_link_stops_the_timer_and_keeps_what_is_sent_meanwhile() -> None:
 def test_where_the_stream_is_not_repaired_it_is_lost_and_said_so() -> None:
     kvm, effects = opened(repaired=False)
     kvm.lose("cut", effects)
-    assert kvm.wrap(body(1), effects) == []
+    assert wrapped(kvm, body(1), effects) == []
     assert [(r.message, r.rule) for r in effects.records if isinstance(r, Discard)] == [("RegisterVcpu", "R4")]
 
 
@@ -82,13 +91,13 @@ def resumed(host_has: int) -> list[tuple[int, AnyMessage]]:
         kvm.wrap(body(n), effects)
     kvm.lose("cut", effects)
     kvm.wrap(body(4), effects)
-    (resume,) = kvm.greet_again(2, effects)
+    (resume,) = said(lambda effects: kvm.greet_again(2, effects), effects)
     assert isinstance(resume.body, Resume)
     assert (resume.order, resume.body.last_seq, kvm.phase) == (0, 0, Phase.GREETING)
     welcome = kvm.taken(Envelope("k", False, 1, 7, Welcome(True, upto=host_has)), effects)
     assert isinstance(welcome, Welcome)
     kvm.move(Input.WELCOMED, effects)
-    return [(e.order, e.body) for e in kvm.resume(welcome.upto, effects)]
+    return [(e.order, e.body) for e in said(lambda effects: kvm.resume(welcome.upto, effects), effects)]
 
 
 def test_after_resume_each_end_sends_what_the_other_lacks() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from contract.control import AnyResult, Done, RunTask
+from contract.effects import Step
 from contract.errors import PeerContractError
 from contract.messages import Drain, Envelope
-from contract.trace import Recorder, Warn
+from contract.trace import Recorder, Send, Warn
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
 from contract.wire.status import CallError
@@ -30,20 +31,20 @@ def notes(log: Recorder, count: int) -> None:
 
 
 class Core:
-    def __init__(self, log: Recorder) -> None:
-        self.log = log
-        self.outbox: list[Envelope] = []
+    def take(self, envelope: Envelope, now: int) -> Step[None]:
+        return Step(None, [], now)
 
-    def take(self, envelope: Envelope) -> None:
-        pass
 
-    def drain(self) -> list[Envelope]:
-        out, self.outbox = self.outbox, []
-        return out
+def says(*numbers: int) -> Step[None]:
+    """A step that sends messages of these numbers."""
+    return Step(None, [Send("kvm0", True, 1, n, 0, Drain()) for n in numbers], 0)
+
+
+Act = Callable[[Run[Core]], Any]
 
 
 class Echo(Shell[Core]):
-    """``act`` is what the core does next."""
+    """``act`` is what comes of the next command."""
 
     service = "echo"
     is_host = True
@@ -52,13 +53,11 @@ class Echo(Shell[Core]):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[Envelope] = []
-        self.act: Callable[[Core], Any] = lambda core: note(core.log)
-
-    def new_core(self, log: Recorder) -> Core:
-        return Core(log)
+        self.act: Act = lambda run: note(run.log)
 
     async def carry_out(self, run: Run[Core], command: Any, block: Block) -> AnyResult:
-        if asyncio.iscoroutine(done := self.act(run.core)):
+        run.core = Core()
+        if asyncio.iscoroutine(done := self.act(run)):
             await done
         return Done()
 
@@ -83,7 +82,7 @@ async def configured() -> Echo:
     return shell
 
 
-async def failing(shell: Echo, act: Callable[[Core], Any], run: int = 1) -> CallError:
+async def failing(shell: Echo, act: Act, run: int = 1) -> CallError:
     shell.act = act
     with pytest.raises(CallError) as caught:
         await shell.command(stamp(run, 7), COMMAND)

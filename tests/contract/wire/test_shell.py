@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import grpc
 import pytest
@@ -14,9 +12,10 @@ from contract.errors import RefusedError
 from contract.network import CAPACITY
 from contract.wire import log as wire_log
 from contract.wire.refusal import CLOCK, ERRNO, NOW
+from contract.wire.shell import Run
 from contract.wire.status import CallError
 from lbrlab.v1 import info_pb2, trace_pb2
-from tests.contract.wire.echo import COMMAND, Core, Echo, configured, failing, message, note, notes, stamp
+from tests.contract.wire.echo import COMMAND, Act, Core, Echo, configured, failing, message, note, notes, says, stamp
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ async def test_the_run_of_another_driver_is_aborted(shell: Echo) -> None:
 
 
 async def test_records_that_cannot_be_encoded_fail_the_run(shell: Echo) -> None:
-    error = await failing(shell, lambda core: core.log.witness(2**64, 0))
+    error = await failing(shell, lambda run: run.log.witness(2**64, 0))
 
     assert error.code is grpc.StatusCode.INTERNAL
     assert (await shell.info(info_pb2.GetInfoRequest())).run_failed == error.message
@@ -65,15 +64,15 @@ async def test_messages_out_of_order_are_not_waited_for(shell: Echo) -> None:
 
 async def test_configure_starts_afresh(shell: Echo) -> None:
     shell.run.receive([message(1)])
-    before = shell.run.core
+    before = shell.run
     await shell.configure(stamp(2), COMMAND)
 
-    assert shell.run.core is not before
-    assert [r.seq for r in shell.run.core.log.records] == [1]
+    assert shell.run is not before
+    assert [r.seq for r in shell.run.log.records] == [1]
     assert shell.run.network.queues == {}
 
 
-def refuse(core: Core) -> None:
+def refuse(run: Run[Core]) -> None:
     raise RefusedError("no such task", "ESRCH")
 
 
@@ -82,13 +81,13 @@ async def test_a_refusal_leaves_the_clock_alone(shell: Echo) -> None:
 
     assert (error.code, error.message) == (grpc.StatusCode.FAILED_PRECONDITION, "no such task")
     assert dict(error.metadata) == {ERRNO: "ESRCH", CLOCK: "7", NOW: "0"}
-    assert (shell.run.core.log.clock, shell.run.failed) == (1, None)
+    assert (shell.run.log.clock, shell.run.failed) == (1, None)
 
 
 async def test_a_refusal_after_records_tells_the_clock(shell: Echo) -> None:
-    def note_and_refuse(core: Core) -> None:
-        note(core.log)
-        refuse(core)
+    def note_and_refuse(run: Run[Core]) -> None:
+        note(run.log)
+        refuse(run)
 
     error = await failing(shell, note_and_refuse)
 
@@ -99,13 +98,13 @@ async def test_a_refused_configure_keeps_the_run(shell: Echo) -> None:
     shell.act = refuse
     with pytest.raises(CallError, match="no such task"):
         await shell.configure(stamp(2), COMMAND)
-    shell.act = lambda core: note(core.log)
+    shell.act = lambda run: note(run.log)
 
     assert (await shell.command(stamp(1), COMMAND))[0].number == 1
 
 
-def stumble(core: Core) -> None:
-    note(core.log)
+def stumble(run: Run[Core]) -> None:
+    note(run.log)
     raise KeyError("surprise")
 
 
@@ -114,7 +113,7 @@ async def test_an_error_nobody_foresaw_ends_the_run_and_is_logged_once(
 ) -> None:
     wire_log.log.cache_clear()
     error = await failing(shell, stumble)
-    again = await failing(shell, lambda core: None)
+    again = await failing(shell, lambda run: None)
     written = capsys.readouterr().err
     wire_log.log.cache_clear()
 
@@ -126,7 +125,7 @@ async def test_an_error_nobody_foresaw_ends_the_run_and_is_logged_once(
 
 async def test_after_any_failure_the_next_configure_works(shell: Echo) -> None:
     await failing(shell, stumble)
-    shell.act = lambda core: note(core.log)
+    shell.act = lambda run: note(run.log)
     await shell.configure(stamp(2), COMMAND)
 
     assert shell.run.failed is None
@@ -143,7 +142,7 @@ async def test_an_error_in_configure_keeps_the_run(shell: Echo) -> None:
 async def test_a_command_that_is_cancelled_halfway_ends_the_run(shell: Echo) -> None:
     begun = asyncio.Event()
 
-    async def hang(core: Core) -> None:
+    async def hang(run: Run[Core]) -> None:
         begun.set()
         await asyncio.Event().wait()
 
@@ -154,7 +153,7 @@ async def test_a_command_that_is_cancelled_halfway_ends_the_run(shell: Echo) -> 
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    error = await failing(shell, lambda core: None)
+    error = await failing(shell, lambda run: None)
     assert error.message == "echo: a command was cancelled halfway"
 
 
@@ -162,7 +161,7 @@ async def test_commands_do_not_overlap(shell: Echo) -> None:
     """KVM's may wait for the silicon in the middle."""
     inside: list[int] = []
 
-    async def look(core: Core) -> None:
+    async def look(run: Run[Core]) -> None:
         inside.append(1)
         assert len(inside) == 1
         await asyncio.sleep(0)
@@ -174,7 +173,7 @@ async def test_commands_do_not_overlap(shell: Echo) -> None:
 
 async def test_a_full_inbox_ends_the_run(shell: Echo) -> None:
     shell.run.receive(message(n) for n in range(1, CAPACITY + 2))
-    error = await failing(shell, lambda core: None)
+    error = await failing(shell, lambda run: None)
 
     assert (error.code, error.message) == (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -182,11 +181,11 @@ async def test_a_full_inbox_ends_the_run(shell: Echo) -> None:
     )
 
 
-@pytest.mark.parametrize("act", [lambda core: None, refuse, stumble])
-async def test_what_the_core_has_to_say_goes_out(shell: Echo, act: Callable[[Core], Any]) -> None:
-    def speak(core: Core) -> None:
-        core.outbox.append(message(1))
-        act(core)
+@pytest.mark.parametrize("act", [lambda run: None, refuse, stumble])
+async def test_what_the_core_has_to_say_goes_out(shell: Echo, act: Act) -> None:
+    def speak(run: Run[Core]) -> None:
+        shell.done(run, says(1))
+        act(run)
 
     shell.act = speak
     with suppress(CallError):
@@ -195,16 +194,22 @@ async def test_what_the_core_has_to_say_goes_out(shell: Echo, act: Callable[[Cor
     assert shell.sent == [message(1)]
 
 
+async def test_before_configure_there_is_nothing_to_ask() -> None:
+    with pytest.raises(RefusedError) as error:
+        assert Echo().run.core
+    assert error.value.errno == "ENXIO"
+
+
 async def test_a_clogged_stream_ends_the_run(shell: Echo) -> None:
-    shell.act = lambda core: core.outbox.extend([message(1), message(2)])
+    shell.act = lambda run: shell.done(run, says(1, 2))
     await shell.command(stamp(), COMMAND)
-    error = await failing(shell, lambda core: None)
+    error = await failing(shell, lambda run: None)
 
     assert (error.code, error.message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "echo: clogged")
 
 
 async def test_the_trace_is_told_in_pieces_from_where_it_is_asked(shell: Echo) -> None:
-    shell.act = lambda core: notes(core.log, 600)
+    shell.act = lambda run: notes(run.log, 600)
     await shell.command(stamp(), COMMAND)
     pieces = [p async for p in shell.trace(trace_pb2.GetTraceRequest(run=1, since_seq=5))]
 
@@ -214,18 +219,18 @@ async def test_the_trace_is_told_in_pieces_from_where_it_is_asked(shell: Echo) -
 
 async def test_old_records_are_forgotten(shell: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contract.wire.shell.KEPT", 100)
-    shell.act = lambda core: notes(core.log, 60)
+    shell.act = lambda run: notes(run.log, 60)
     seen = []
     for _ in range(4):
         _, _, block = await shell.command(stamp(), COMMAND)
         seen += [r.seq for r in block.records]
 
     assert seen == list(range(2, 242))
-    assert len(shell.run.core.log.records) <= 125
+    assert len(shell.run.log.records) <= 125
 
 
 async def test_a_service_that_stops_says_so(shell: Echo) -> None:
     await shell.close()
-    error = await failing(shell, lambda core: None)
+    error = await failing(shell, lambda run: None)
 
     assert (error.code, error.message) == (grpc.StatusCode.UNAVAILABLE, "echo: is stopping")

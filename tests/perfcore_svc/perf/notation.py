@@ -9,7 +9,7 @@ import pytest
 
 from contract.design import Design
 from contract.kernels import KERNELS as NAMES
-from contract.trace import EventFailed, Recorder
+from contract.trace import EventFailed
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, picture, set_up
 
@@ -66,7 +66,7 @@ class Stage(Host):
 
 
 def stage(kernel: str = "v5.12", *, design: Design = MERGED, running: str = "v", **machine: Any) -> Stage:
-    return set_up(Stage(Recorder()), kernel=kernel, design=design, running=running, **machine)
+    return set_up(Stage, kernel=kernel, design=design, running=running, **machine)
 
 
 def crowded(kernel: str = "v5.12", cpus: int = 1, events: int = 3) -> Stage:

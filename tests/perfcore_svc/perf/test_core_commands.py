@@ -22,8 +22,7 @@ from contract.control import (
     SetMuxInterval,
 )
 from contract.errors import RefusedError
-from contract.machine import StoreLbr
-from contract.trace import EventFailed, Recorder, Switch
+from contract.trace import EventFailed, Switch
 from perfcore_svc.core import BRANCHES_LIMIT, HostCore
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, make_host, picture
@@ -61,6 +60,8 @@ REFUSED: list[tuple[AnyPerfCommand, str]] = [
     (Retire(0, 1, "jmp", "hypervisor"), "EINVAL"),
     (Advance(0), "EINVAL"),
     (Advance(-5), "EINVAL"),
+]
+NO_HOST: list[tuple[ConfigurePerf, str]] = [
     (ConfigurePerf(MachineSpec(cpus=0), MERGED, [], []), "EINVAL"),
     (ConfigurePerf(MachineSpec(counters=33), MERGED, [], []), "EINVAL"),
     (ConfigurePerf(MachineSpec(counters=0), MERGED, [], []), "EINVAL"),
@@ -86,13 +87,11 @@ def test_a_refused_command_changes_nothing(command: AnyPerfCommand, errno: str) 
     assert picture(host) == before
 
 
-def test_before_configure_there_is_nothing_to_ask() -> None:
-    core = HostCore(Recorder())
-    for ask in (lambda: core.command(PerfSnapshot()), lambda: core.request(StoreLbr("v", 0))):
-        with pytest.raises(RefusedError) as refused:
-            ask()
-        assert refused.value.errno == "ENXIO"
-    assert core.drain() == []
+@pytest.mark.parametrize(("config", "errno"), NO_HOST)
+def test_there_is_no_such_host(config: ConfigurePerf, errno: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        HostCore.configured(config)
+    assert refused.value.errno == errno
 
 
 def test_a_failing_open_is_an_answer_and_leaves_no_event() -> None:
@@ -157,10 +156,3 @@ def test_the_view_tells_host_and_guest_events_apart() -> None:
     assert [(e.event, e.vcpu, e.state, e.cpu) for e in view.guest_events] == [(event.id, "v", "ACTIVE", 0)]
     assert view.running == {0: "v"}
     assert view.operations == host.machine.operations
-
-
-def test_configuring_again_starts_afresh() -> None:
-    host = busy_host()
-    host.do(ConfigurePerf(MachineSpec(), MERGED, ["t"], []))
-    assert host.states() == {}
-    assert host.machine.cpus[0].lbr.from_ip == [0] * 32

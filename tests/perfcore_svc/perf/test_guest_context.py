@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from contract.control import ConfigurePerf, Counted, MachineSpec
 from contract.machine import AnyOp, Branch, Controls, Cpuid, Enter, EntryRefused, Ran
 from contract.messages import CreateCounter, EventCreated, LbrImage
-from contract.trace import EventChange, EventFailed, HostLbr, Pmi, Recorder, VmEntry, VmEntryRefused
+from contract.trace import EventChange, EventFailed, HostLbr, Pmi, VmEntry, VmEntryRefused
+from perfcore_svc.core import HostCore
 from tests.designs import MEDIATED, VMX_TRANSITION
 from tests.perfcore_svc.hosts import Host
 from tests.perfcore_svc.kvm import Kvm
@@ -356,8 +357,7 @@ def test_an_event_that_counts_guests_is_refused(branch: list[str]) -> None:
 
 
 def test_without_guests_it_is_not() -> None:
-    host = Host(Recorder())
-    host.do(ConfigurePerf(MachineSpec(depth=4), MEDIATED, ["t"], []))
+    host = Host(HostCore.configured(ConfigurePerf(MachineSpec(depth=4), MEDIATED, ["t"], [])))
     assert host.open("P", "any") == ""
 
 
