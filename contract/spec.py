@@ -15,6 +15,8 @@ EVENTS_OF_A_HOST = 1_000_000
 """Ids that each host has for its events: host 0 gives out 1, 2, ...; host 1 1000001, ..."""
 COUNTERS_LIMIT = 32
 FIXED_LIMIT = 3
+MACHINE_LIMITS = {"cpus": (1, CPUS_LIMIT), "counters": (1, COUNTERS_LIMIT), "fixed": (0, FIXED_LIMIT)}
+"""The least and the most of what a machine has a number of."""
 PMUS = ("intel", "armv8")
 PMU_VERSION_LIMIT = 5
 CPUID_LIMITS = {"pmu": PMU_VERSION_LIMIT, "counters": 255, "fixed": 31}
@@ -31,16 +33,13 @@ TIME_LIMIT = 1 << 60
 
 def machine_model(spec: MachineSpec) -> LbrModel:
     """The LBR of this machine. Raises RefusedError naming what is impossible about it."""
-    if not 1 <= spec.cpus <= CPUS_LIMIT:
-        raise RefusedError(f"cpus = {spec.cpus}, expected 1 to {CPUS_LIMIT}")
+    for what, (least, most) in MACHINE_LIMITS.items():
+        if not least <= getattr(spec, what) <= most:
+            raise RefusedError(f"{what} = {getattr(spec, what)}, expected {least} to {most}")
     if not 0 <= spec.host < HOSTS_LIMIT:
         raise RefusedError(f"host = {spec.host}, expected 0 to {HOSTS_LIMIT - 1}")
     if not 0 <= spec.first_cpu <= CPUS_LIMIT - spec.cpus:
         raise RefusedError(f"cpus = {spec.cpus} from cpu{spec.first_cpu} on, expected at most {CPUS_LIMIT} in all")
-    if not 1 <= spec.counters <= COUNTERS_LIMIT:
-        raise RefusedError(f"counters = {spec.counters}, expected 1 to {COUNTERS_LIMIT}")
-    if not 0 <= spec.fixed <= FIXED_LIMIT:
-        raise RefusedError(f"fixed = {spec.fixed}, expected 0 to {FIXED_LIMIT}")
     if spec.pmu not in PMUS:
         raise RefusedError(f"unknown PMU {spec.pmu!r}, expected one of {', '.join(PMUS)}")
     if spec.kernel not in KERNELS:

@@ -16,7 +16,7 @@ from client.document.pages import designs_page, invariants_page, language_page, 
 from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
-from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
+from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS
 from client.litmus.spelling import unknown
 from client.report.json import print_json
 from client.report.list_documents import (
@@ -170,14 +170,15 @@ def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, markdown: bool, 
 
 
 def language(*, markdown: bool, as_json: bool) -> None:
-    """``--json``: head, who, and end to example to meaning; ``words`` to what they say to the words."""
+    """``--json``: head, who, and end to example to meaning; ``settings`` to block to key to default and values;
+    ``words`` to what they say to the words."""
     _one_format(markdown, as_json)
     if markdown:
         sys.stdout.write(language_page())
         return
     sections = {"head": HEAD, **STATEMENTS, "end": END}
     if as_json:
-        print_json({**{name: dict(texts) for name, texts in sections.items()}, "words": WORDS})
+        print_json({**{name: dict(texts) for name, texts in sections.items()}, "settings": SETTINGS, "words": WORDS})
         return
     out = console()
     for who, statements in sections.items():
@@ -185,6 +186,10 @@ def language(*, markdown: bool, as_json: bool) -> None:
         for text, about in statements:
             out.print(f"    {escape(text)}", soft_wrap=True)
             out.print(f"        {escape(about)}", style="dim", soft_wrap=True)
+    for block, settings in SETTINGS.items():
+        out.print(f"[bold]settings of {block}[/]")
+        for key, setting in settings.items():
+            out.print(f"    {key}: {setting.values}; default {setting.default}", soft_wrap=True)
     out.print("[bold]words[/]")
     for what, words in WORDS.items():
         out.print(f"    {what}: {escape(', '.join(words))}", soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from client.document.markdown import table
 from client.document.pmu_msrs import LEGEND, PmuMsrRow, pmu_msr_lines
 from client.litmus.limits import MAX_EXECUTED
-from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
+from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS
 from client.report.list_documents import InvariantDocument, axes_document
 from contract.design import Condition, Design
 from contract.kernels import KERNELS
@@ -27,8 +27,13 @@ def language_page() -> str:
 
 def _language() -> Iterator[str]:
     yield "[How to write a scenario](../scenarios.md) explains the language. Here each form has an example that parses."
+    yield "\n## The head of a file\n"
+    yield from (f"- `{text}`: {about}" for text, about in HEAD)
+    for block, settings in SETTINGS.items():
+        yield f"\n## Settings of {block}\n"
+        rows = ([f"`{key}`", setting.values, setting.default] for key, setting in settings.items())
+        yield from table(["setting", "values", "default"], rows)
     for title, texts in (
-        ("The head of a file", HEAD),
         *((title, STATEMENTS[who]) for who, title in _SPEAKERS.items()),
         ("The end of a file", END),
     ):

@@ -20,9 +20,9 @@ from client.litmus.tree import Node, tokens, trees
 from client.litmus.words import actor_kind
 from contract.control import MachineSpec, VmSpec
 
-_MACHINE = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
-_OTHER_MACHINE = tuple(key for key in _MACHINE if key not in ("lbr", "depth"))
-_VM = ("vcpus", "lbr", *a.CPUID, "bus_lock", "rtm", "apic", "kvm")
+MACHINE_SETTINGS = ("cpus", "lbr", "depth", "counters", "fixed", "kernel", "bus_lock", "rtm", "mediated")
+_OTHER_MACHINE = tuple(key for key in MACHINE_SETTINGS if key not in ("lbr", "depth"))
+VM_SETTINGS = ("vcpus", "lbr", *a.CPUID, "bus_lock", "rtm", "apic", "kvm")
 
 
 def lower(tree: Node, places: Places) -> a.Scenario:
@@ -70,7 +70,7 @@ class _Lowering:
         if name and not self.described:
             self.places.fail(verb, "describe the machine without a name before others")
         path: Path = ("host", len(out.hosts)) if name else ("machine",)
-        keys = _OTHER_MACHINE if name else _MACHINE
+        keys = _OTHER_MACHINE if name else MACHINE_SETTINGS
         given = read_settings(node, self.places, path, keys)
         if self.described and not name:
             self.places.fail(verb, "the machine is described twice")
@@ -119,7 +119,7 @@ class _Lowering:
     def vm(self, node: Node, out: a.Scenario) -> VmSpec:
         path = ("vm", len(out.vms))
         name = self.places.mark(path, tokens(node)[0])
-        given = read_settings(node, self.places, path, _VM)
+        given = read_settings(node, self.places, path, VM_SETTINGS)
         if "kvm" in given:
             out.homes[name] = str(given["kvm"])
         usual = VmSpec(name)

@@ -4,15 +4,20 @@ together and looks for every keyword of the grammar."""
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
+from client.litmus.limits import MAX_VCPUS
+from client.litmus.lower import MACHINE_SETTINGS, VM_SETTINGS
 from client.litmus.msr import BITS, LBR_STACK, SPELLINGS
+from client.litmus.scenario import FIRST_KVM
 from client.litmus.statements import BY_SPEAKER
 from client.litmus.statements.open_event import CONFIGS
-from client.litmus.text import UNITS
+from client.litmus.text import UNITS, setting_text
 from client.litmus.words import EVENT_STATES, FIELDS, VERDICTS
+from contract.control import MachineSpec, VmSpec
 from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
-from contract.spec import VM_MODELS
+from contract.spec import CPUID_LIMITS, MACHINE_LIMITS, VM_MODELS
 from contract.x86 import BRANCH_KINDS, LBR_MODELS
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
 
@@ -40,6 +45,43 @@ HEAD = (
 )
 """The head of a scenario. A block names its actors, ``host``, ``host1``, ``user``, ``vm0/0``, and is one thread;
 ``host, vm0/0 { host: idle cpu0; vm0/0: nop; }`` is one of several actors, in a fixed order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a machine or a VM, in words."""
+
+    default: str
+    """The value that it has where nothing is said."""
+    values: str
+    """The values that it can have."""
+
+
+_VM_LIMITS = {"vcpus": (1, MAX_VCPUS), **{key: (0, most) for key, most in CPUID_LIMITS.items()}}
+_CHOICES = {"lbr": tuple(LBR_MODELS), "kernel": tuple(KERNELS), "model": VM_MODELS}
+
+
+def _setting(spec: MachineSpec | VmSpec, key: str, ranges: dict[str, tuple[int, int]]) -> Setting:
+    if key == "kvm":
+        return Setting(FIRST_KVM, f"{FIRST_KVM}, or a kvm that is declared")
+    usual = getattr(spec, key)
+    if key == "depth":
+        return Setting("that of the LBR", "a power of two from 2 to the depth of the LBR")
+    if isinstance(usual, bool):
+        values = "on, off"
+    elif isinstance(usual, str):
+        values = ", ".join(_CHOICES[key])
+    else:
+        values = "{} to {}".format(*ranges[key])
+    return Setting("as the host" if usual is None else setting_text(usual), values)
+
+
+SETTINGS: dict[str, dict[str, Setting]] = {
+    "machine": {key: _setting(MachineSpec(), key, MACHINE_LIMITS) for key in MACHINE_SETTINGS},
+    "vm": {key: _setting(VmSpec(""), key, _VM_LIMITS) for key in VM_SETTINGS},
+}
+"""By block and key, from the specs and the limits that validation asks. A machine with a name is by default like the
+first."""
 
 END = (
     ("expect violated no-loss, no-leak under v7, merged;", "the verdicts that are expected under these designs"),

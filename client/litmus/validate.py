@@ -19,7 +19,7 @@ from contract.control import MachineSpec
 from contract.errors import InputError
 from contract.kernels import KERNELS
 from contract.provenance import ACTOR_LIMIT
-from contract.spec import COUNTERS_LIMIT, CPUID_LIMITS, CPUS_LIMIT, FIXED_LIMIT, HOSTS_LIMIT, VM_MODELS
+from contract.spec import CPUID_LIMITS, CPUS_LIMIT, HOSTS_LIMIT, MACHINE_LIMITS, VM_MODELS
 from contract.x86 import LBR_MODELS, MASK64, LbrModel, lbr_model
 
 TASKS_LIMIT = ACTOR_LIMIT - 1
@@ -163,11 +163,13 @@ class _Checker:
         if not low <= value <= high:
             self.fail(f"{what} = {value} is impossible, expected {low} to {high}", *path)
 
+    def amounts(self, spec: MachineSpec, *path: str | int) -> None:
+        for what, (least, most) in MACHINE_LIMITS.items():
+            self.within(what, getattr(spec, what), least, most, *path, what)
+
     def machine(self) -> LbrModel:
         spec = self.scenario.machine
-        self.within("cpus", spec.cpus, 1, CPUS_LIMIT, "machine", "cpus")
-        self.within("counters", spec.counters, 1, COUNTERS_LIMIT, "machine", "counters")
-        self.within("fixed", spec.fixed, 0, FIXED_LIMIT, "machine", "fixed")
+        self.amounts(spec, "machine")
         if spec.pmu != MachineSpec().pmu:
             self.fail(f"a scenario's machine has the PMU {MachineSpec().pmu}, not {quote(spec.pmu)}", "machine")
         if spec.kernel not in KERNELS:
@@ -186,9 +188,7 @@ class _Checker:
         self.within("hosts", 1 + len(names), 1, HOSTS_LIMIT, "host", HOSTS_LIMIT - 1)
         for i, host in enumerate(scenario.hosts):
             spec = host.machine
-            self.within("cpus", spec.cpus, 1, CPUS_LIMIT, "host", i, "cpus")
-            self.within("counters", spec.counters, 1, COUNTERS_LIMIT, "host", i, "counters")
-            self.within("fixed", spec.fixed, 0, FIXED_LIMIT, "host", i, "fixed")
+            self.amounts(spec, "host", i)
             if spec.kernel not in KERNELS:
                 self.fail(unknown("kernel", spec.kernel, KERNELS), "host", i, "kernel")
             if (spec.lbr, spec.depth, spec.pmu) != (first.lbr, first.depth, first.pmu):

@@ -9,11 +9,12 @@ import pytest
 from lark.lexer import PatternStr
 
 from client.litmus import ast as a
-from client.litmus import format_scenario, lower, parse
+from client.litmus import format_scenario, parse
 from client.litmus.diagnose import _VERBS
 from client.litmus.grammar import KEYWORDS
+from client.litmus.lower import MACHINE_SETTINGS, VM_SETTINGS
 from client.litmus.parser import grammar
-from client.litmus.reference import END, HEAD, STATEMENTS, WORDS, example
+from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS, Setting, example
 from client.litmus.statements import statements_of
 from contract.errors import InputError
 
@@ -44,11 +45,46 @@ def test_every_keyword_of_the_grammar_has_an_example(keyword: str) -> None:
     assert any(re.search(rf"(?<![\w-]){keyword}(?![\w-])", text) for text in EXAMPLES)
 
 
-@pytest.mark.parametrize("keys", [lower._MACHINE, lower._VM])
+@pytest.mark.parametrize("keys", [MACHINE_SETTINGS, VM_SETTINGS])
 def test_every_setting_has_an_example(keys: tuple[str, ...]) -> None:
-    verb = "machine" if keys is lower._MACHINE else "vm"
+    verb = "machine" if keys is MACHINE_SETTINGS else "vm"
     said = {key for text in EXAMPLES if text.startswith(f"{verb} ") for key in re.findall(r"(\w+) = ", text)}
     assert said == set(keys)
+
+
+LIMITS = [(block, key, setting) for block, settings in SETTINGS.items() for key, setting in settings.items()]
+
+
+def set_to(block: str, key: str, value: object) -> a.Scenario:
+    return parse(f"LBR x {block}{' vm0' if block == 'vm' else ''} {{ {key} = {value}; }}")
+
+
+@pytest.mark.parametrize(("block", "key", "setting"), LIMITS)
+def test_a_setting_is_what_is_told_where_nothing_is_said(block: str, key: str, setting: Setting) -> None:
+    silent = parse(f"LBR x {block}{' vm0' if block == 'vm' else ''} {{ }}")
+    if setting.default in ("that of the LBR", "as the host"):
+        spec = silent.vms[0] if silent.vms else silent.machine
+        assert getattr(spec, key) in (0, None)
+    elif key == "kvm":
+        assert silent.home("vm0") == set_to(block, key, setting.default).home("vm0")
+    else:
+        assert set_to(block, key, setting.default) == silent
+
+
+@pytest.mark.parametrize(("block", "key", "setting"), LIMITS)
+def test_a_setting_takes_the_values_that_are_told_and_no_others(block: str, key: str, setting: Setting) -> None:
+    if limits := re.fullmatch(r"(\d+) to (\d+)", setting.values):
+        least, most = map(int, limits.groups())
+        right, wrong = [str(least), str(most)], [str(most + 1), *([str(least - 1)] if least else [])]
+    elif key in ("depth", "kvm"):
+        right, wrong = [], ["3", "1024"] if key == "depth" else ["kvm9"]
+    else:
+        right, wrong = setting.values.split(", "), ["nonsuch"]
+    for value in right:
+        set_to(block, key, value)
+    for value in wrong:
+        with pytest.raises(InputError):
+            set_to(block, key, value)
 
 
 def test_every_sign_of_the_grammar_has_an_example() -> None:
