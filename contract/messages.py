@@ -56,14 +56,15 @@ class CreateEvent(Message):
 
 class CreateCounter(Message):
     """``perf_event_create_kernel_counter`` for counter ``counter`` of the guest (fixed ones from 32): counts branches
-    that the guest retires at ``levels``, and overflows each ``period`` of them. Answered by EventCreated with the same
-    ``request``."""
+    that the guest retires at ``levels``, and overflows each ``period`` of them. The event follows host task ``task``,
+    the vCPU's thread if none is named. Answered by EventCreated with the same ``request``."""
 
     vcpu: str
     request: int
     counter: int
     levels: list[str]
     period: int
+    task: str = ""
 
 
 class PauseCounter(Message):

@@ -110,8 +110,6 @@ EVENTSEL_OS = int(Eventsel.OS)
 EVENTSEL_INT = int(Eventsel.INT)
 EVENTSEL_EN = int(Eventsel.EN)
 EVENTSEL_RESERVED = 0xFFFF_FFFF_0020_0000
-EVENTSEL_RAW = 0xFFFF_FFFF & ~(EVENTSEL_INT | EVENTSEL_EN | int(Eventsel.PIN))
-"""What makes two selects the same event: all but whether and how it is delivered."""
 
 
 class Lvt(IntFlag):

@@ -266,9 +266,9 @@ class Endpoint:
         try:
             if self.vcpus.get(request.vcpu) != session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
-            answer.event = self.perf.open_counter(
-                name, request.vcpu, request.counter, request.levels, request.period
-            ).id
+            if request.task and request.task not in self.machine.actors:
+                raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
+            answer.event = self.perf.open_counter(name, request).id
         except RefusedError as error:
             self.effects.add(EventFailed(name, error.errno))
             answer.errno = error.errno

@@ -244,9 +244,10 @@ class Player:
         return next((f"{vcpu} waits for {why}" for vcpu, why in waiting if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
     def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
-        """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl."""
+        """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl. One that has
+        begun has the mutex."""
         assert isinstance(stmt, UserStmt)
-        if any(t.running and t is not thread and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
+        if not thread.running and any(t.running and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
             return f"{stmt.vcpu} is busy"
         by = stmt.thread if isinstance(stmt, MsrIoctl) else ""
         if by in ("", stmt.vcpu):

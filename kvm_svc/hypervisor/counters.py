@@ -3,8 +3,10 @@
 Theory of operation. A guest's access of a counter MSR always exits; which registers there are, and what they take, is
 the table of ``kvm_svc.hypervisor.pmu_msrs``. A write that changes what is to be counted only marks the counter; before
 the next VM-entry (KVM_REQ_PMU) its host event is paused, resumed or created again (``reprogram_counter``): task-pinned,
-exclude_host, with a period of the two's-complement distance to overflow. A creation that fails leaves the mark, and is
-tried again with the next request; the counter stands still meanwhile. In one kernel these are calls; here the thread
+exclude_host, with a period of the two's-complement distance to overflow. Older kernels do this within the write, for
+``current``: where another thread of user space writes, the event is that thread's and counts nothing of the guest
+(rule ``reprograms_at_once``). A creation that fails leaves the mark, and is tried again with the next request; the
+counter stands still meanwhile. In one kernel these are calls; here the thread
 sleeps until the host has created or resumed the event, so that no branch of the guest's falls between.
 Nothing of this looks at the LBR.
 
@@ -26,7 +28,6 @@ from contract.x86 import (
     EVENTSEL_EN,
     EVENTSEL_INT,
     EVENTSEL_OS,
-    EVENTSEL_RAW,
     EVENTSEL_USR,
     FIXED_COUNTER,
     PERF_CAP_FULL_WIDTH_WRITES,
@@ -217,10 +218,7 @@ def reprogram_counters(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyR
     pmu = vcpu.pmu
     if not pmu.requested:
         return False
-    pmu.requested = False
-    for number, counter in pmu.counters.items():
-        if counter.reprogram:
-            yield from _reprogram(hv, vcpu, number, counter)
+    yield from _reprogram_marked(hv, vcpu)
     if pmu.cleanup:
         _cleanup(hv, vcpu)
     if pmu.waiting:
@@ -228,7 +226,30 @@ def reprogram_counters(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyR
     return pmu.waiting
 
 
-def _reprogram(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> Generator[AnyRequest, AnyReply, None]:
+def switches_counters(row: PmuMsr) -> bool:
+    """Whether a write of this register says which counters count."""
+    return row.bank in (Bank.EVENTSEL, Bank.FIXED_CTRL, Bank.GLOBAL_CTRL)
+
+
+def reprogram_at_once(hv: Hypervisor, vcpu: Vcpu, thread: str) -> Generator[AnyRequest, AnyReply, None]:
+    """User space has written a register that switches counters, where the rule ``reprograms_at_once`` holds.
+    ``thread``: ``current``, "" for the vCPU's own. The vCPU runs on when the host has answered."""
+    if vcpu.pmu.requested:
+        yield from _reprogram_marked(hv, vcpu, thread)
+        if vcpu.pmu.waiting:
+            hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
+
+
+def _reprogram_marked(hv: Hypervisor, vcpu: Vcpu, thread: str = "") -> Generator[AnyRequest, AnyReply, None]:
+    vcpu.pmu.requested = False
+    for number, counter in vcpu.pmu.counters.items():
+        if counter.reprogram:
+            yield from _reprogram(hv, vcpu, number, counter, thread)
+
+
+def _reprogram(
+    hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter, thread: str
+) -> Generator[AnyRequest, AnyReply, None]:
     counter.reprogram = False
     if counter.running:
         yield from _value(vcpu, counter)
@@ -237,7 +258,7 @@ def _reprogram(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -
         hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "paused"))
     if not _enabled(vcpu, number, counter):
         return
-    config = _field(vcpu, number) & 3 if number >= FIXED_COUNTER else counter.eventsel & EVENTSEL_RAW
+    config = _field(vcpu, number) if number >= FIXED_COUNTER else counter.eventsel
     period = -counter.value & COUNTER_WIDTH or COUNTER_WIDTH + 1
     if counter.event and counter.config == config:
         counter.since = counter.begun = yield from _shown(vcpu, counter)
@@ -246,7 +267,8 @@ def _reprogram(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -
         return
     _release(hv, vcpu, number, counter)
     counter.asked, counter.config = hv.next_request(), config
-    hv.outgoing.append(CreateCounter(vcpu.name, counter.asked, number, _levels(vcpu, number, counter), period))
+    levels = _levels(vcpu, number, counter)
+    hv.outgoing.append(CreateCounter(vcpu.name, counter.asked, number, levels, period, thread))
 
 
 def _release(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> None:

@@ -17,7 +17,9 @@ class PmuRules:
     ``full_width``: the counters have a second address of full width (v5.8, 27461da31089). ``write_replaces_count``: a
     write of a running counter keeps all that its event has counted since it was made on top of the value; mended in
     v5.6 by 4400cf546b4b. ``fast_rdpmc``: bit 31 of an index of RDPMC asks for the low 32 bits (until v6.8).
-    ``refresh_resets``: a refresh resets the PMU first (v6.8, 1647b52757d5).
+    ``refresh_resets``: a refresh resets the PMU first (v6.8, 1647b52757d5). ``reprograms_at_once``: a write of a
+    register that switches counters makes the perf event within the write, for the thread that writes
+    (``reprogram_counter`` called by ``intel_pmu_set_msr`` in v5.3 and v5.12); in v6.16 the next KVM_RUN makes it.
 
     What KVM_GET_MSR_INDEX_LIST names: ``saves_counters``: the PMU MSRs (e2ada66ec418, after v5.3). ``saves_ovf_ctrl``:
     PERF_GLOBAL_OVF_CTRL among them. ``saves_pebs``: the PEBS MSRs, which no guest has here. ``saves_debugctl``:
@@ -31,6 +33,7 @@ class PmuRules:
     write_replaces_count: bool
     fast_rdpmc: bool
     refresh_resets: bool
+    reprograms_at_once: bool
     saves_counters: bool
     saves_ovf_ctrl: bool
     saves_pebs: bool
@@ -96,6 +99,7 @@ _V5_3 = KvmRules(
         write_replaces_count=True,
         fast_rdpmc=True,
         refresh_resets=False,
+        reprograms_at_once=True,
         saves_counters=False,
         saves_ovf_ctrl=False,
         saves_pebs=False,
@@ -130,6 +134,7 @@ _V6_16 = KvmRules(
         write_replaces_count=False,
         fast_rdpmc=False,
         refresh_resets=True,
+        reprograms_at_once=False,
         saves_counters=True,
         saves_ovf_ctrl=False,
         saves_pebs=True,

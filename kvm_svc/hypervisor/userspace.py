@@ -16,10 +16,10 @@ from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, Exit
 from contract.reasons import END_OF_IOCTL
-from contract.trace import UserMsr, VcpuWait, VcpuWake
+from contract.trace import UserMsr, VcpuWait
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_X2APIC_LVTPC
 from kvm_svc.hypervisor.capabilities import read_capabilities
-from kvm_svc.hypervisor.counters import counter_access, pmu_msr
+from kvm_svc.hypervisor.counters import counter_access, pmu_msr, reprogram_at_once, switches_counters
 from kvm_svc.hypervisor.lapic import lvtpc_access
 from kvm_svc.hypervisor.lbr import ask_for_event, has_event, let_leases_end
 from kvm_svc.hypervisor.lbr_msrs import is_guest_lbr_msr
@@ -34,6 +34,7 @@ from kvm_svc.hypervisor.msr import (
 )
 from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
+from kvm_svc.hypervisor.waiting import wake
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 """The ioctl sleeps; the same command goes on with it."""
@@ -71,7 +72,7 @@ def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyReq
         ioctl.values.append(value)
     if vcpu.ioctl is not None:
         vcpu.ioctl = None
-        hv.effects.add(VcpuWake(vcpu.name))
+        wake(hv, vcpu)
     return _result(command, ioctl.values)
 
 
@@ -135,8 +136,13 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
                 raise _AsleepError
             got = value if write_capabilities(hv, vcpu.vm, value) else None
     elif (row := pmu_msr(hv, vcpu.vm, msr)) is not None:
+        at_once = value is not None and switches_counters(row) and hv.rules.pmu.reprograms_at_once
+        if at_once and vcpu.waiting:
+            raise _AsleepError
         got = yield from counter_access(hv, vcpu, row, value, by_user=True)
         vcpu.kick = vcpu.kick or (vcpu.guest_mode and vcpu.pmu.requested)
+        if at_once and got is not None:
+            yield from reprogram_at_once(hv, vcpu, thread)
     elif msr == MSR_X2APIC_LVTPC:
         got = lvtpc_access(vcpu, value)
     else:

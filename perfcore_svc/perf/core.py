@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contract.control import Open
 from contract.design import Precedence
 from contract.errors import RefusedError
+from contract.messages import CreateCounter
 from contract.trace import EventClose, EventOpen, SampleTaken
 from perfcore_svc.perf import lbr, rotation, sched, what_if
 from perfcore_svc.perf.context import Context, PerfCpu
@@ -15,7 +16,6 @@ from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.perf.opening import guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, unthrottle
-from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS
 from perfcore_svc.perf.reservations import Reservations
 from perfcore_svc.perf.rivals import check_first_come, check_installable
 from perfcore_svc.perf.rules import KernelRules
@@ -105,10 +105,9 @@ class Perf:
         self._install(event)
         return event
 
-    def open_counter(self, name: str, vcpu: str, number: int, levels: list[str], period: int) -> PerfEvent:
+    def open_counter(self, name: str, request: CreateCounter) -> PerfEvent:
         """``perf_event_create_kernel_counter`` for a guest's counter. It succeeds where no counter is free, too."""
-        config = FIXED_EVENTS[number - FIXED] if number >= FIXED else "general"
-        event = guest_counter(self.kernel.pmu, self.design, self.state.next_id, name, vcpu, config, levels, period)
+        event = guest_counter(self.kernel.pmu, self.design, self.state.next_id, name, request)
         self.reservations.take(event)
         self._install(event)
         return event

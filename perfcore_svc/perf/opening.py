@@ -11,10 +11,11 @@ from __future__ import annotations
 from contract.control import Open
 from contract.design import Admission, Design, HostEvents, Save, Takes
 from contract.errors import RefusedError
+from contract.messages import CreateCounter
 from contract.x86 import PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import branch_filter
 from perfcore_svc.perf.event import TRACERS, PerfEvent, State
-from perfcore_svc.perf.pmu import FIXED_EVENTS, Pmu
+from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS, Pmu
 from perfcore_svc.perf.reservations import Reservations
 from perfcore_svc.perf.rules import KernelRules
 
@@ -95,27 +96,27 @@ def _join(event: PerfEvent, leader: PerfEvent) -> None:
     event.leader = leader
 
 
-def guest_counter(
-    pmu: Pmu, design: Design, number: int, name: str, vcpu: str, config: str, levels: list[str], period: int
-) -> PerfEvent:
+def guest_counter(pmu: Pmu, design: Design, number: int, name: str, request: CreateCounter) -> PerfEvent:
     """The event that counts for a guest's counter (``pmc_reprogram_counter``). Where host events make way for guests it
     stands for a counter that the guest has itself: it takes none from the host, and is no event that counts guests."""
     of_host = design.host_events is HostEvents.UNAFFECTED
+    fixed = request.counter - FIXED
+    config = FIXED_EVENTS[fixed] if fixed >= 0 else "general"
     return PerfEvent(
         number,
         name,
         -1,
-        vcpu,
+        request.task or request.vcpu,
         True,
         State.INACTIVE,
         counters=pmu.counters_for(config) if of_host else 0,
         listed=of_host,
         includes_guest=of_host,
-        counts_for=vcpu,
-        levels=tuple(levels),
+        counts_for=request.vcpu,
+        levels=tuple(request.levels),
         counts_host=False,
-        period=period,
-        overflow_at=period,
+        period=request.period,
+        overflow_at=request.period,
     )
 
 

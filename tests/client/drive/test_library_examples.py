@@ -40,6 +40,8 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-migrate-counters-v616": ("merged", "fenced"),
     "mech-migrate-counters-v71": ("merged", "fenced"),
     "mech-rdpmc-v616": ("merged", "v8", "fenced"),
+    "mech-user-select-v512": ("merged", "v8", "fenced"),
+    "mech-user-select-v616": ("merged", "v8", "fenced"),
     "mech-user-msr-list": ("merged", "v8", "fenced"),
     "mech-guest-counter-beside-lbr": ("merged", "v8", "fenced"),
     "mech-guest-event-keeps-mediated-out": ("merged", "v8"),

@@ -73,7 +73,7 @@ def test_every_event_goes_and_one_of_another_pmu_stays() -> None:
 
 def test_a_guests_own_counter_stays() -> None:
     host = mediated()
-    counter = host.perf.open_counter("pmc0:v", "v", 0, ["user"], 0)
+    counter = host.perf.open_counter("pmc0:v", CreateCounter("v", 1, 0, ["user"], 0))
     enter(host)
     assert counter.state.name == "ACTIVE"
 
