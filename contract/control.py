@@ -154,7 +154,8 @@ class Sample(PerfCommand):
 
 
 class Retire(PerfCommand):
-    """Host code on ``cpu``, in the context of the task there, executes ``count`` branches."""
+    """Host code on ``cpu``, in the context of the task there, executes ``count`` branches. EINPROGRESS, and how many
+    were executed, where many of them interrupt: the caller asks for the rest, so that no other call waits long."""
 
     cpu: int
     count: int

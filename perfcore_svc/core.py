@@ -299,8 +299,8 @@ class HostCore(Core):
         if not 1 <= command.count <= BRANCHES_LIMIT:
             raise RefusedError(f"{command.count} branches, expected 1 to {BRANCHES_LIMIT}")
         self.machine.interrupt(cpu)
-        self.machine.host_retire(cpu, command.branch, command.privilege, command.count)
-        return Done()
+        done = self.machine.host_retire(cpu, command.branch, command.privilege, command.count)
+        return Done() if done == command.count else Done(done, "EINPROGRESS")
 
     def _advance(self, command: Advance) -> AnyResult:
         if not 0 < command.ns <= ADVANCE_LIMIT:

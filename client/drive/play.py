@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from client.drive.commands import EventNames, cpu_of, needs_its_thread
 from client.drive.program import Program
 from client.drive.registers import Registers
@@ -67,6 +69,7 @@ from contract.control import (
     PerfSnapshot,
     PerfView,
     Read,
+    Retire,
     Sample,
     SaveVcpu,
     SetMuxInterval,
@@ -382,14 +385,18 @@ class Player:
         return results[0]
 
     def _to_its_end(self, command: AnyPerfCommand, host: int) -> AnyResult:
-        """Time goes on in pieces, so that no service is kept from its other calls."""
-        if not isinstance(command, Advance):
+        """Time, and branches that interrupt, go on in pieces, so that no service is kept from its other calls."""
+        if not isinstance(command, Advance | Retire):
             return self.wire.perf(command, host)
-        until = self.wire.log.now + command.ns
+        until = self.wire.log.now + (command.ns if isinstance(command, Advance) else 0)
         while True:
-            result = self.wire.perf(Advance(until - self.wire.log.now), host)
-            if result != Done(errno=IN_PROGRESS):
+            result = self.wire.perf(command, host)
+            if not isinstance(result, Done) or result.errno != IN_PROGRESS:
                 return result
+            if isinstance(command, Retire):
+                command = replace(command, count=command.count - result.value)
+            else:
+                command = Advance(until - self.wire.log.now)
 
     def _migrate(self, stmt: UserMigrate, actor: str) -> Value:
         """What user space does of its own accord; the source's VM is torn down only when the other has taken over."""

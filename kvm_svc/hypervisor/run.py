@@ -50,6 +50,8 @@ HLT = "hlt"
 CPUID = "cpuid"
 IO = "io"
 RDPMC = "rdpmc"
+ENTRIES_AT_ONCE = 256
+"""VM-entries of one step, where the host's interrupts end guest mode again and again."""
 
 
 def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Stepped]:
@@ -86,7 +88,7 @@ def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, 
 
 
 def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
-    while True:
+    for _ in range(ENTRIES_AT_ONCE):
         ops = vcpu.ops[len(vcpu.values) :]
         reply: AnyReply
         if vcpu.guest_mode:

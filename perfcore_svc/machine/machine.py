@@ -99,6 +99,8 @@ class Counters(Protocol):
 
 
 NEVER = 1 << 62
+OVERFLOWS_AT_ONCE = 256
+"""Interrupts of counters that one command of the host takes: some 50 ms of work."""
 
 
 class NoCounters:
@@ -168,15 +170,20 @@ class Machine:
             vmcs = self.vmcs[cpu.guest]
             vmcs.forced = self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
 
-    def host_retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> None:
-        """Branches of the host, with the interrupts that come of them."""
-        while count:
+    def host_retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> int:
+        """Branches of the host, with the interrupts that come of them. Returns how many retired: fewer than ``count``
+        after ``OVERFLOWS_AT_ONCE`` interrupts."""
+        left = count
+        for _ in range(OVERFLOWS_AT_ONCE):
             room = self.pmi.room(cpu, privilege)
-            burst = min(count, room)
+            burst = min(left, room)
             self.retire(cpu, branch, privilege, burst)
-            count -= burst
+            left -= burst
             if burst == room:
                 self.pmi.overflow(cpu, _freezes(cpu))
+            if not left:
+                break
+        return count - left
 
     def handler_branches(self, cpu: Cpu, count: int, recording: bool) -> tuple[int, bool]:
         """What an interrupt handler executes: first serial, and whether the LBR has it."""
