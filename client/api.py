@@ -7,8 +7,7 @@
     print(run.verdict.verdict, run.verdict.why)
 
 It installs no signal handler and ends no process. Ctrl-C in a run is a KeyboardInterrupt. Each function raises
-``InputError`` for an argument that it cannot take, with the name of the argument, and ``SystemFailedError`` where a
-service fails.
+``InputError`` naming the argument that it cannot take, and ``SystemFailedError`` if a service fails.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ TIMEOUT_LIMIT = 3600.0
 def load(
     scenario: str | PathLike[str], *, lets: Mapping[str, int] | None = None, expects: Iterable[str] = ()
 ) -> Scenario:
-    """A scenario of the library by name, or a litmus file by path.
+    """Load a scenario of the library by name, or a litmus file by path.
 
-    ``lets``: other numbers for the ``let``s of the scenario. ``expects``: verdicts that are as they should be, each
-    ``VERDICT INVARIANT,...``: "violated no-loss".
+    ``lets``: other numbers for the ``let``s of the scenario. ``expects``: verdicts that are expected, each ``VERDICT
+    INVARIANT,...``: "violated no-loss".
     """
     found = find_scenario(str(_checked("scenario", scenario, (str, PathLike), "a name or a path")))
     texts = [f"{name}={_checked('lets', value, (int,), 'numbers')}" for name, value in (lets or {}).items()]
@@ -66,13 +65,13 @@ def run(
     timeout: float = 5.0,
     keep_at: str | PathLike[str] | None = None,
 ) -> Run:
-    """One run, played to its end. ``Run.verdict`` judges it, ``Run.records`` is its trace.
+    """Play one run to its end. ``Run.verdict`` judges it, ``Run.records`` is its trace.
 
     ``scenario``: from ``load``, or a name or path that ``load`` takes. ``design``: a name, a file, or
     ``NAME+AXIS=VALUE``. ``faults``: each KIND:MESSAGE:N, "drop:Revoke:1". ``tape``: a tape file or a run file to replay
-    strictly, in the place of faults; ``then_default``: the default strategy decides from its end on. ``wire``: sim
+    strictly, instead of faults. ``then_default``: the default strategy decides after the end of the tape. ``wire``: sim
     plays in this process; grpc starts the services of the scenario and stops them; or an open wire. ``timeout``:
-    seconds that a service of grpc may take to answer one call. ``keep_at``: where the run file goes.
+    seconds that a service may take to answer one call (grpc). ``keep_at``: the path of the run file.
     """
     story = scenario if isinstance(scenario, Scenario) else load(scenario)
     chosen = _design("design", design)
@@ -91,7 +90,7 @@ def run(
 
 
 def check(run: Run | str | PathLike[str], *, expects: Iterable[str] = ()) -> Run:
-    """A run judged again, from its trace alone: a run file, or a run. ``expects``: as of ``load``."""
+    """Judge a run again, from its trace alone: a run file, or a run. ``expects``: as in ``load``."""
     again = run if isinstance(run, Run) else load_run(Path(_checked("run", run, (str, PathLike), "a run or a path")))
     scenario = with_expects(again.scenario, _listed("expects", expects), "expects")
     judged = replace(again, scenario=scenario)
@@ -107,10 +106,11 @@ def matrix(
     folder: str | PathLike[str] | None = None,
     workers: int = 1,
 ) -> list[Cell]:
-    """Each scenario under each design, scenario by scenario; None: all of the library.
+    """Run each scenario under each design, scenario by scenario; None means all of the library.
 
-    ``faults``: as of ``run``, in every run. ``folder``: where run files go. ``workers``: processes; 0: one for each
-    core. More than one are spawned, so a script that asks for them needs ``if __name__ == "__main__":``.
+    ``faults``: as in ``run``, for every run. ``folder``: the folder for run files. ``workers``: number of processes; 0:
+    one for each core. With more than one, processes are spawned, so the calling script needs ``if __name__ ==
+    "__main__":``.
     """
     if not isinstance(workers, int) or not 0 <= workers <= WORKERS_LIMIT:
         raise InputError(f"expected a number from 0 to {WORKERS_LIMIT}, found {workers!r}", "workers")
@@ -170,7 +170,7 @@ def _listed(name: str, texts: Iterable[str]) -> list[str]:
 
 
 def _many(name: str, given: Iterable[T]) -> list[T]:
-    """A text is iterable, too: its letters are never what was meant."""
+    """Refuse a plain text where a list is expected: a text is iterable too, but its letters are never meant."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"expected a list, found {given!r}", name)
     return list(given)

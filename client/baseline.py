@@ -1,4 +1,4 @@
-"""A baseline: what is known to be not as expected, so that what is new and what has vanished stand out.
+"""A baseline holds the known surprises, so that new and vanished ones stand out.
 
 It is a JSON document with one line for each run and each finding of a claim, made to be compared and merged by hand.
 """
@@ -20,8 +20,8 @@ SIZE_LIMIT = 1 << 26
 
 
 class RunKey(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which run: ``kernel`` and ``lets`` as they were chosen on the command line ("" and none: the scenario's own),
-    ``faults`` as KIND:MESSAGE:N."""
+    """The run: ``kernel`` and ``lets`` as chosen on the command line ("" and empty: the scenario's own), ``faults`` as
+    KIND:MESSAGE:N."""
 
     scenario: str
     design: str
@@ -42,7 +42,7 @@ class KnownRun(msgspec.Struct, frozen=True):
 
 
 class KnownFinding(msgspec.Struct, frozen=True):
-    """A check of a claim that is not as claimed, by design and what was claimed of it."""
+    """A check of a claim whose result differs from the claim, by design and by the result that was claimed."""
 
     claim: str
     design: str
@@ -53,7 +53,7 @@ class KnownFinding(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct):
-    """Findings compared with those that are known. Each text names the run or the claim."""
+    """Findings compared with the known ones. Each text names the run or the claim."""
 
     new: list[str] = []
     known: list[str] = []
@@ -67,13 +67,13 @@ class Baseline(msgspec.Struct):
     claims: list[KnownFinding] = []
 
     def with_runs(self, found: Mapping[RunKey, Sequence[str]]) -> Baseline:
-        """With what is known of these runs now; of others it stays."""
+        """The baseline with new entries for these runs. Entries of other runs stay."""
         runs = {known.run: known.known for known in self.runs} | {key: tuple(known) for key, known in found.items()}
         kept = [KnownRun(key, known) for key, known in runs.items() if known]
         return Baseline(runs=sorted(kept, key=lambda known: msgspec.structs.astuple(known.run)), claims=self.claims)
 
     def with_claims(self, asked: Sequence[str], found: Sequence[KnownFinding]) -> Baseline:
-        """With the findings of the claims ``asked``; of others they stay."""
+        """The baseline with new findings for the claims ``asked``. Findings of other claims stay."""
         kept = [known for known in self.claims if known.claim not in asked]
         every = sorted({*kept, *found}, key=lambda known: (int(known.claim[1:]), known.design, known.expected))
         return Baseline(runs=self.runs, claims=every)
@@ -88,7 +88,7 @@ def compare(found: Sequence[str], known: Sequence[str]) -> Compared:
 
 
 def together(compared: Mapping[RunKey, Compared]) -> Compared:
-    """All of them, each text with its run in front."""
+    """All comparisons in one, each text with its run in front."""
     parts = {
         field: [f"{key}: {text}" for key, one in compared.items() for text in getattr(one, field)]
         for field in Compared.__struct_fields__
@@ -97,8 +97,9 @@ def together(compared: Mapping[RunKey, Compared]) -> Compared:
 
 
 def verdict_against(verdict: str, why: str, compared: Compared) -> tuple[str, str]:
-    """A run's verdict and reason in the light of a baseline: ``expected`` where everything is known, ``violated`` where
-    something is new or has vanished, ``undecided`` where that alone is new. A run that failed stays failed."""
+    """A run's verdict and reason in the light of a baseline. ``expected`` if everything is known; ``violated`` if
+    something is new or has vanished; ``undecided`` if the only new thing is ``undecided``. A failed run stays
+    failed."""
     new, vanished = ", ".join(compared.new), ", ".join(compared.vanished)
     if verdict == "failed":
         return verdict, why
@@ -116,7 +117,7 @@ class _Head(msgspec.Struct):
 
 
 def load_baseline(path: Path) -> Baseline:
-    """Raises InputError that names the file and what is wrong."""
+    """Load a baseline. Raises InputError that names the file and what is wrong."""
     try:
         content = read_file(path, SIZE_LIMIT)
     except OSError as error:
@@ -136,7 +137,7 @@ def load_baseline(path: Path) -> Baseline:
 
 
 def save_baseline(baseline: Baseline, path: Path) -> None:
-    """Raises InputError naming the path where it cannot be written."""
+    """Save a baseline. Raises InputError naming the path if it cannot be written."""
     text = (
         f'{{"format": "{FORMAT}", "version": {VERSION},\n'
         f'"runs": {_lines(baseline.runs)},\n'
@@ -149,7 +150,7 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
 
 
 def _lines(entries: Sequence[msgspec.Struct]) -> str:
-    """A list with a line for each entry."""
+    """A JSON list with a line for each entry."""
     if not entries:
         return "[]"
     lines = (msgspec.json.format(msgspec.json.encode(entry), indent=0).decode() for entry in entries)

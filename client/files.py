@@ -1,4 +1,4 @@
-"""Reading what a command line names: a bounded size, and no waiting for what never comes."""
+"""Read a file that a command line names: of bounded size, without waiting for ever."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CHUNK = 1 << 20
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The content of a regular file or a pipe of at most ``limit`` bytes. The size that stat gives is no bound: a
-    device has 0.
+    """The content of a regular file or a pipe of at most ``limit`` bytes. The size from stat is not used as the bound:
+    a device has size 0.
 
     Raises OSError, or InputError that names the path: for a device, a longer file, and a pipe without a writer."""
     mode = path.stat().st_mode

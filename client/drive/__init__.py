@@ -1,1 +1,1 @@
-"""Playing a scenario: the wires that reach the two services, and the player that takes the decisions."""
+"""Playing a scenario: the wires to the two services, and the player that carries out the decisions."""

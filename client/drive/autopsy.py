@@ -1,4 +1,5 @@
-"""After a failed call: which service it was and why, and what is left of the trace. Loads grpc; import it late."""
+"""The diagnosis after a failed call: which service failed and why, and which records can still be read. Loads grpc;
+import it late."""
 
 from __future__ import annotations
 
@@ -21,11 +22,12 @@ EXIT_TIMEOUT = 1.0
 _ENDING = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED
 
 Ends = Callable[[str, float], str]
-"""How the process of a service of ours ended, in words, waiting so many seconds for its end; "" while it runs."""
+"""How a service process that this driver started has ended, in words; "" while it runs. The number is the seconds to
+wait for its end."""
 
 
 def greet(services: dict[str, Service], timeout: float, ends: Ends) -> None:
-    """Meet all services.
+    """Greet all services.
 
     Raises SystemFailedError naming a service that is missing, does not answer or speaks another protocol.
     """
@@ -43,7 +45,7 @@ def greet(services: dict[str, Service], timeout: float, ends: Ends) -> None:
 
 
 def examine(broken: BrokenCallError, services: dict[str, Service], log: Recorder, ends: Ends) -> SystemFailedError:
-    """Whose failure it was. Appends to ``log`` what the services that still answer know of the run."""
+    """Find the service that failed. Append to ``log`` the records of the run that the other services still have."""
     with ThreadPoolExecutor(len(services)) as pool:
         symptoms = dict(zip(services, pool.map(lambda s: _probe(s, ends), services.values()), strict=True))
     recover(log, [service for name, service in services.items() if not symptoms[name]])
@@ -54,8 +56,8 @@ def examine(broken: BrokenCallError, services: dict[str, Service], log: Recorder
 
 
 def _as_told(broken: BrokenCallError, services: dict[str, Service], ends: Ends) -> SystemFailedError:
-    """All services answer: what the failed call says. A message names the kind of service that it is about, if not its
-    own; a KVM among several by its session too, and a perf core is that of the host."""
+    """The failure as the failed call reports it; all services still answer. The message names the kind of service if
+    the failure is that of another service; with several KVMs or hosts also the session or the host."""
     service, reason = broken.service, f"{broken.code.name}: {broken.details}"
     kind, _, said = broken.details.partition(": ")
     host = services[service].host
@@ -67,13 +69,13 @@ def _as_told(broken: BrokenCallError, services: dict[str, Service], ends: Ends) 
     if broken.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         reason = "did not answer a call in time"
     if broken.code in _ENDING and (end := ends(service, EXIT_TIMEOUT)):
-        reason = end  # It was on its way out when it was probed.
+        reason = end  # The process was ending when it was probed.
     return SystemFailedError(service, reason)
 
 
 def knock(address: str, *, met: bool) -> str:
-    """A plain connect() to a service that is unavailable, in words. A stopped process still listens; only an address
-    that refuses is one whose process has died, where it has answered before (``met``)."""
+    """Try a plain connect() to a service that is unavailable; the result in words. A stopped process still listens. An
+    address that refuses, and has answered before (``met``), is the address of a dead process."""
     try:
         if address.startswith("unix:"):
             with socket.socket(socket.AF_UNIX) as plain:
@@ -94,14 +96,14 @@ def knock(address: str, *, met: bool) -> str:
 
 
 def recover(log: Recorder, services: Iterable[Service]) -> None:
-    """Append what follows our records without a gap."""
+    """Append the records of all services that follow the driver's records without a gap."""
     begun = [service for service in services if service.run]
     found = [record for service in begun for record in service.trace(service.run, log.clock, PROBE_TIMEOUT)]
     follow(log, sorted(found, key=lambda record: record.seq))
 
 
 def follow(log: Recorder, records: list[AnyRecord]) -> bool:
-    """Append the records as long as they follow those that are there; whether all did."""
+    """Append records as long as they follow without a gap. True if all did."""
     for record in records:
         if record.seq != log.clock + 1:
             return False
@@ -111,10 +113,10 @@ def follow(log: Recorder, records: list[AnyRecord]) -> bool:
 
 
 def _probe(service: Service, ends: Ends) -> str:
-    """What is wrong with a service; "" if it answers."""
+    """The fault of a service in words; "" if it answers."""
     if end := ends(service.name, 0):
         return end
-    fresh = service.again()  # The channel of the call can be broken where the service is well.
+    fresh = service.again()  # The channel of the call can be broken although the service works.
     try:
         fresh.info(PROBE_TIMEOUT)
     except grpc.RpcError as error:

@@ -1,7 +1,7 @@
 """All commands of a run on one stream, one at a time. Loads grpc; import it late.
 
 A synchronous stream has no deadline for a single answer, so a thread watches the time and cancels a stream whose answer
-is late. An answer that comes later than that would be taken for the next one's: the stream is not used again.
+is late. The stream is then not used again: an answer that still came would be taken for the answer to the next command.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lbrlab.v1 import drive_pb2
 
 METHOD = drive_pb2.DESCRIPTOR.services_by_name["DriveService"].full_name + "/Drive"
 LOOK_EVERY = 0.05
-"""Seconds between two looks at the time: an answer that is late is noticed by so much later."""
+"""Seconds between two looks at the clock. A late answer is noticed up to this much later."""
 
 
 class StreamBrokenError(grpc.RpcError):
@@ -72,7 +72,7 @@ class CommandStream:
         return response
 
     def close(self, *, cancel: bool = False) -> None:
-        """Say that no command follows; ``cancel`` gives up the one under way."""
+        """Say that no further command follows. ``cancel`` aborts the command under way."""
         if self.open:
             self._over.set()
             self._requests.put(None)

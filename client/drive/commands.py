@@ -1,4 +1,4 @@
-"""Commands of statements on their way to the services: names of events, CPUs, threads."""
+"""The commands that carry statements to the services, with the names of events, CPUs and threads in them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from contract.x86 import is_lbr_msr
 
 
 class EventNames:
-    """The perf core's name for the event of a register: the newest that its actor has opened into it.
+    """The perf core's name for the event in a register: the newest event that the actor has opened into it.
 
-    The usual single host's events have the names of their registers, those of other hosts the actor's in front. From
-    the second open into the same register on, a loop's, the name ends in the number of the open: ``h0#2``."""
+    With a single host, an event has the name of its register. With several hosts, the name of the actor stands in
+    front. From the second open into the same register on (in a loop), the name ends in the number of the open:
+    ``h0#2``."""
 
     __slots__ = ("_opens",)
 
@@ -21,7 +22,7 @@ class EventNames:
         self._opens: dict[tuple[str, str], int] = {}
 
     def open(self, actor: str, register: str) -> None:
-        """One more open into ``register`` begins."""
+        """Begin one more open into ``register``."""
         self._opens[actor, register] = self._opens.get((actor, register), 0) + 1
 
     def of(self, actor: str, register: str) -> str:
@@ -31,12 +32,12 @@ class EventNames:
 
 
 def cpu_of(command: AnyPerfCommand) -> int:
-    """The CPU that a command is for; -1: none in particular."""
+    """The CPU that a command is for; -1 if none in particular."""
     return command.cpu if isinstance(command, RunTask | Open | Retire | SetMuxInterval) else -1
 
 
 def needs_its_thread(stmt: a.MsrIoctl, at: Execution) -> bool:
-    """Whether user space's thread must be on a CPU for this: LBR MSRs are touched where it runs."""
+    """Whether user space's thread must be on a CPU for this command: LBR MSRs are accessed on the CPU where it runs."""
     return any(_is_lbr(ref, at) for ref in stmt.refs())
 
 

@@ -38,7 +38,8 @@ CONTROLS: dict[str, tuple[ServiceDescriptor, tuple[type[msgspec.Struct], ...]]] 
 
 
 class RefusedCallError(RefusedError):
-    """``clock``: the service's after the refusal. It is not ours where records were made before it."""
+    """A refusal with ``clock``, the service's logical clock after it. If records were made before the refusal, it
+    differs from the driver's clock."""
 
     def __init__(self, message: str, errno: str, clock: int) -> None:
         super().__init__(message, errno)
@@ -46,12 +47,12 @@ class RefusedCallError(RefusedError):
 
 
 def printable(text: str) -> str:
-    """Text of a service, with control characters escaped: it goes to a terminal."""
+    """Text from a service with control characters escaped, safe to print on a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:DETAILS_LIMIT])
 
 
 def sound(record: AnyRecord) -> AnyRecord:
-    """The record. Raises WireValueError where it names a CPU that no machine has, or a time below 0."""
+    """The record, checked. Raises WireValueError if it names a CPU that no machine has, or a time below 0."""
     cpu = getattr(record, "cpu", 0)
     if not (-1 <= cpu < CPUS_LIMIT and record.time >= 0):
         raise WireValueError(f"record {record.seq}: cpu = {cpu}, time = {record.time}")
@@ -59,7 +60,7 @@ def sound(record: AnyRecord) -> AnyRecord:
 
 
 class BrokenCallError(LbrlabError):
-    """A call failed, and with it the run. ``service``: the one that was called."""
+    """A failed call, which ends the run. ``service`` is the service that was called."""
 
     def __init__(self, service: str, code: grpc.StatusCode, details: str) -> None:
         super().__init__(f"{service}: {code.name}: {details}")
@@ -69,9 +70,11 @@ class BrokenCallError(LbrlabError):
 
 
 class Service:
-    """A channel to a service of ``kind`` ("perfcore", "kvm") at ``address``. ``name``: what failures call it, the kind
-    where it is the only one; ``host``: the number of its host. ``owner``: the token of the driver. ``run``: the number
-    of its run there. ``met``: it has answered before."""
+    """A channel to a service of ``kind`` ("perfcore" or "kvm") at ``address``.
+
+    ``name`` is its name in failures: the kind, if there is only one of that kind. ``host`` is the number of its host.
+    ``owner`` is the token of the driver. ``run`` is the service's number for the run. ``met``: it has answered
+    before."""
 
     def __init__(self, kind: str, address: str, name: str = "", host: int = 0, owner: str = "") -> None:
         self.kind = kind
@@ -96,7 +99,7 @@ class Service:
         self._trace = self._method(trace_pb2.DESCRIPTOR.services_by_name["TraceService"], "GetTrace")[0]
 
     def again(self) -> Service:
-        """The same service over a channel of its own."""
+        """The same service with a new channel."""
         return Service(self.kind, self.address, self.name, self.host, self.owner)
 
     def _method(self, service: ServiceDescriptor, name: str) -> tuple[Callable[..., Any], type[Message]]:
@@ -128,7 +131,7 @@ class Service:
         return response
 
     def _on_stream(self, method: str, request: Message, response: type[Message], timeout: float) -> Message:
-        """One command on the stream of the run, which begins with its first."""
+        """Send one command on the stream of the run. The first command opens the stream."""
         if self._stream is None or not self._stream.open:
             self._stream = CommandStream(self._channel)
         outcome = self._stream.exchange(method, request.SerializeToString(), timeout)
@@ -151,7 +154,7 @@ class Service:
         return self._told(error.code(), error.details() or "", dict(error.trailing_metadata() or ()))
 
     def _told(self, code: grpc.StatusCode, details: str, metadata: dict[str, str]) -> LbrlabError:
-        """The exception for a status that a service gave."""
+        """The exception for a status that a service returned."""
         details = printable(details)
         if ERRNO in metadata:
             clock = str(metadata.get(CLOCK, ""))
@@ -163,7 +166,7 @@ class Service:
         return BrokenCallError(self.name, code, details)
 
     def acquire(self, holder: str, timeout: float, *, wait: float = 0.0, take_over: bool = False) -> None:
-        """Get the lease of a perf core, waiting ``wait`` seconds for another driver. Raises BrokenCallError."""
+        """Get the lease of a perf core; wait up to ``wait`` seconds for another driver. Raises BrokenCallError."""
         request = lease_pb2.AcquireRequest(
             owner=self.owner, holder=holder[:128], wait_ms=int(wait * 1000), take_over=take_over
         )
@@ -174,7 +177,7 @@ class Service:
             raise self._failed(error) from None
 
     def release(self, timeout: float) -> None:
-        """Give the lease of a perf core back. Where that fails, it runs out."""
+        """Give the lease of a perf core back. If that fails, the lease runs out by itself."""
         with suppress(grpc.RpcError):
             self._method(LEASES, "Release")[0](lease_pb2.ReleaseRequest(owner=self.owner), timeout=timeout)
 
@@ -185,13 +188,13 @@ class Service:
         return info
 
     def trace(self, run: int, since_seq: int, timeout: float) -> list[AnyRecord]:
-        """The service's own records, as far as they come."""
+        """The service's own records, as far as they arrive."""
         records: list[AnyRecord] = []
         try:
             for chunk in self._trace(trace_pb2.GetTraceRequest(run=run, since_seq=since_seq), timeout=timeout):
                 records += map(record_from_proto, chunk.records)
         except (grpc.RpcError, WireValueError):
-            pass  # What did come is still true.
+            pass  # The records that arrived are valid.
         return records
 
     def close(self) -> None:
@@ -200,6 +203,6 @@ class Service:
 
 
 def result_of(response: Any) -> Any:
-    """The result struct of a response; None where its method has none."""
+    """The result struct of a response; None if the method has no result."""
     field = response.DESCRIPTOR.fields_by_name.get("result")
     return None if field is None else from_proto(response.result, _RESULTS[field.message_type.name])

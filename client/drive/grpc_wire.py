@@ -1,8 +1,9 @@
-"""The gRPC wire: the services behind their addresses, in other processes.
+"""The gRPC wire: the services run in other processes and are reached by address.
 
-Theory of operation. One call at a time; each carries how far the run's clocks have come, and brings back all records
-that it caused, which follow ours without a gap. grpc is loaded with the first call. When a call fails for any other
-reason than a refusal, the run is over: ``autopsy`` finds out which service it was, and what records are left of it.
+Theory of operation. There is one call at a time. Each call carries the run's clocks, and returns all records that it
+caused; they follow the driver's records without a gap. grpc is loaded with the first call. When a call fails for any
+reason other than a refusal, the run is over. Then ``autopsy`` finds out which service failed, and which records can
+still be read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How a driver gets services that another one holds: it waits so many seconds, or ends the other's run."""
+    """How a driver gets services that another driver holds: it waits up to so many seconds, or ends the other's run."""
 
     wait: float = 0.0
     take_over: bool = False
@@ -37,7 +38,7 @@ NO_WAIT = Turn()
 
 
 def holder() -> str:
-    """How other drivers hear of this one."""
+    """The name under which other drivers see this one."""
     return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()} (process {os.getpid()})"
 
 
@@ -51,14 +52,16 @@ def _not_ours(service: str, timeout: float) -> str:
 
 
 def perfcores_of(layout: Layout) -> list[str]:
-    """What failures call the perf cores."""
+    """The names of the perf cores in failures."""
     return ["perfcore", *(f"perfcore{i}" for i in range(1, layout.hosts))]
 
 
 class GrpcWire:
-    """A wire to perf cores and KVM services by gRPC addresses, in the order of hosts and KVMs of a layout; one that has
-    more than a run takes leaves the others alone. ``timeout``: seconds for each call. ``ends`` tells how a service
-    process of ours has ended (``Pair.end``)."""
+    """A wire to perf cores and KVM services by gRPC address, in the order of hosts and KVMs of a layout. If there are
+    more services than a run needs, the rest is left alone.
+
+    ``timeout``: seconds for each call. ``ends``: says how a service process that this driver started has ended
+    (``Pair.end``)."""
 
     name = "grpc"
 
@@ -108,7 +111,7 @@ class GrpcWire:
 
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
         configures = isinstance(command, ConfigureKvm)
-        alone = configures and len(self._layout.kvms) == 1  # A service tells by itself that it is another.
+        alone = configures and len(self._layout.kvms) == 1  # A service answers by itself if it is of the other kind.
         if not alone and session not in (self._layout.kvms if configures else self._sessions):
             raise RefusedError(*UNCONFIGURED)
         result: AnyResult = self._call(self._kvm(session), command)
@@ -131,7 +134,7 @@ class GrpcWire:
         return session if len(self._layout.kvms) > 1 else "kvm"
 
     def close(self) -> None:
-        """Give the services back; others wait for them."""
+        """Give the services back, so that waiting drivers can take them."""
         for service in self._acquired:
             if self._failure is None or self._failure.service != service.name:
                 service.release(RELEASE_TIMEOUT)
@@ -152,7 +155,8 @@ class GrpcWire:
         return self._services
 
     def _configure(self, command: ConfigurePerf, host: int) -> AnyResult:
-        """Each perf core gives the run a number of its own, which goes for its KVMs too. Host 0 begins it."""
+        """Configure the services. Each perf core numbers the run by itself, and its KVMs use the same number. Host 0
+        begins."""
         if self._failure is not None:
             raise self._failure
         if not host:
@@ -164,8 +168,8 @@ class GrpcWire:
         return result
 
     def _acquire(self) -> None:
-        """Meet the services, and hold the perf cores; always in the same order, so that two drivers do not wait for
-        each other."""
+        """Greet the services and take the leases of the perf cores, always in the same order. So two drivers never wait
+        for each other."""
         services = self._connect()
         if self._acquired:
             return

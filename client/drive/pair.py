@@ -1,4 +1,4 @@
-"""Perf cores and KVMs as processes of ours, on private Unix sockets, for as long as a ``with`` block lasts."""
+"""Perf cores and KVMs as child processes, on private Unix sockets, for the time of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # A Ctrl-C in the terminal is for us; we stop the services.
+            # Ctrl-C in the terminal must reach the driver only; the driver stops the services.
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
@@ -52,7 +52,7 @@ class Child:
             self.tail.append(line.decode(errors="replace").rstrip())
 
     def wait_ready(self, deadline: float) -> None:
-        """Until the ready line is there. Raises SystemFailedError when the process ends or ``deadline`` passes."""
+        """Wait for the ready line. Raises SystemFailedError when the process ends or ``deadline`` passes."""
         stdout = self.process.stdout
         assert stdout is not None
         left = max(0.0, deadline - time.monotonic())
@@ -66,7 +66,7 @@ class Child:
         self.address = json.loads(line)["address"]
 
     def end(self, timeout: float = 0) -> str:
-        """How the process ended, in words, waiting up to ``timeout`` seconds for its end; "" while it runs."""
+        """How the process ended, in words; "" while it runs. Wait up to ``timeout`` seconds for its end."""
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -79,7 +79,7 @@ class Child:
     def ask_to_stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            # A stopped process takes the signal when it goes on.
+            # A stopped process handles the signal only after SIGCONT.
             self.process.send_signal(signal.SIGCONT)
 
     def see_off(self, deadline: float) -> None:
@@ -95,10 +95,10 @@ class Child:
 
 
 class Pair:
-    """The services of a layout and a wire to them; nothing of them is left after the block. ``perfcore`` and ``kvm``:
-    the first of their kind.
+    """The services of a layout, and a wire to them. All of them are stopped at the end of the block. ``perfcore`` and
+    ``kvm`` are the first of their kind.
 
-    ``timeout``: seconds for each call of ``wire``. ``flags``: more arguments of a service, by "perfcore" and "kvm".
+    ``timeout``: seconds for each call of ``wire``. ``flags``: further arguments of a service, by "perfcore" and "kvm".
     """
 
     perfcore: Child
@@ -152,18 +152,18 @@ class Pair:
         self.close()
 
     def end(self, service: str, timeout: float) -> str:
-        """How the service's process ended, as ``Child.end``."""
+        """How the service's process ended; see ``Child.end``."""
         return next(child for child in self._children if child.service == service).end(timeout)
 
     def connect(self, timeout: float = CALL_TIMEOUT) -> GrpcWire:
-        """One more wire to this pair; the run that is configured last is the one that goes on."""
+        """Open one more wire to this pair. Only the run that is configured last continues."""
         kvms = [child.address for child in self.kvms.values()]
         wire = GrpcWire([child.address for child in self.perfcores], kvms, timeout, self.end)
         wire.begin(self.layout)
         return wire
 
     def close(self) -> None:
-        """Stop all: SIGTERM, and after two seconds SIGKILL."""
+        """Stop all processes with SIGTERM, and after two seconds with SIGKILL."""
         try:
             for child in self._children:
                 child.ask_to_stop()

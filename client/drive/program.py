@@ -1,7 +1,8 @@
-"""Where a thread is in its block: a statement at a time, with the program statements between them carried out.
+"""The position of a thread in its block. It stops at one statement at a time, and carries out the program statements
+between.
 
-What a program statement does is no step of its own, and depends on nothing but registers of its own actor. So neither
-the tape nor a service ever meets one.
+A program statement is not a step, and depends only on registers of its own actor. So neither the tape nor a service
+ever sees one.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ Set = Callable[[str, str, int | str], None]
 
 @dataclass(slots=True)
 class Frame:
-    """Statements between two braces. ``loop``: what is asked at the closing one; ``left``, ``counter``: of repeat and
-    for."""
+    """Statements between two braces. ``loop``: the condition that is tested at the closing brace. ``left``,
+    ``counter``: of repeat and for."""
 
     steps: Sequence[a.Step]
     loop: a.Step | None = None
@@ -33,8 +34,8 @@ class Frame:
 
 @dataclass(slots=True)
 class Program:
-    """``scenario``: the file, or the name, that errors name. ``depth``: the number of LBR entries that ``lbr_depth``
-    stands for."""
+    """``scenario``: the file or scenario name in error messages. ``depth``: the number of LBR entries, the value of
+    ``lbr_depth``."""
 
     block: a.Block
     scenario: str
@@ -49,20 +50,20 @@ class Program:
 
     @property
     def current(self) -> a.Step | None:
-        """The statement to take next, None at the end. Only after ``settle``."""
+        """The statement to carry out next, None at the end. Call ``settle`` first."""
         frame = self.frames[-1]
         return frame.steps[frame.at] if frame.at < len(frame.steps) else None
 
     def advance(self) -> None:
-        """The current statement is done. Raises InputError like ``settle``."""
+        """Finish the current statement. Raises InputError as ``settle`` does."""
         self.frames[-1].at += 1
         self.settle()
 
     def settle(self) -> None:
-        """Carry out program statements up to the next statement that is a step, or the end.
+        """Carry out program statements up to the next statement that is a step, or to the end.
 
-        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares what
-        is not a number."""
+        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares a
+        value that is not a number."""
         while True:
             frame = self.frames[-1]
             if frame.at < len(frame.steps):
@@ -109,7 +110,7 @@ class Program:
             self.frames.append(frame)
 
     def _again(self, step: a.Step, frame: Frame) -> bool:
-        """Whether the body is carried out once more; a count or an end that is not a number ends a loop."""
+        """Whether the body is carried out once more. A count or an end that is not a number ends a loop."""
         match step.stmt:
             case a.Repeat():
                 frame.left -= 1

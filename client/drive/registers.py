@@ -8,7 +8,7 @@ from client.drive.values import Value
 
 
 class Registers:
-    """``lets``: names of the scenario that stand for numbers; every actor sees them beside its registers."""
+    """``lets``: names of the scenario that stand for numbers. Every actor sees them like its registers."""
 
     __slots__ = ("_lets", "_seen")
 
@@ -17,7 +17,7 @@ class Registers:
         self._seen: dict[str, dict[str, Value]] = {}
 
     def of(self, actor: str) -> Mapping[str, Value]:
-        """What the actor sees, now and later."""
+        """The names that the actor sees. The mapping follows later changes."""
         return self._known(actor)
 
     def put(self, actor: str, register: str, value: Value) -> None:

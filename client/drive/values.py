@@ -1,4 +1,4 @@
-"""What a register holds: results of statements as numbers, words and small tables of fields."""
+"""The values of registers: results of statements as numbers, words and small tables of fields."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ def host_value(result: AnyResult) -> Value:
 
 
 def event_value(state: str, samples: int = 0) -> Value:
-    """An event in the end, or the errno of its open."""
+    """The final state of an event, or the errno of its open."""
     return {"state": state, "samples": samples}
 
 
 def sample_value(from_ip: list[int]) -> dict[str, int | str]:
-    """How many branches a stack holds, retired in host mode and in guest mode, and how many of its places are empty."""
+    """The value of a sample: the number of branches in its stack, retired in host mode and in guest mode, and the
+    number of empty entries."""
     empty = from_ip.count(0)
     guest = sum((o := origin_of(value)) is not None and o.guest for value in from_ip)
     entries = len(from_ip) - empty
@@ -50,8 +51,8 @@ def read_value(value: GuestValue) -> Value:
 
 
 def stack_value(values: list[GuestValue], actor: int) -> Value:
-    """A guest's own look at the whole LBR: TOS, then FROM of each entry; ``actor`` is the guest that looks.
-    ``written``: entries at which no branch lies, so that somebody wrote them."""
+    """The value of a guest's own read of the whole LBR: TOS, then FROM of each entry. ``actor`` is the guest that
+    reads. ``written``: entries without a branch, whose value somebody wrote."""
     if any(v.fault for v in values):
         return FAULT
     tos, entries = values[0].value, [v.value for v in values[1:]]

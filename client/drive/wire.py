@@ -1,4 +1,4 @@
-"""What the player needs of a wire. Both wires give the same trace for the same calls."""
+"""The interface of a wire, as the player needs it. Both wires give the same trace for the same calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.trace import Recorder
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Which services a run takes: ``hosts`` perf cores, and the KVMs in order, each with the number of its host."""
+    """The services that a run needs: ``hosts`` perf cores, and the KVMs in order, each with the number of its host."""
 
     hosts: int = 1
     kvms: dict[str, int] = msgspec.field(default_factory=lambda: {"kvm0": 0})
@@ -22,11 +22,11 @@ SINGLE = Layout()
 
 
 class Wire(Protocol):
-    """Perf cores and the KVMs attached to them. ``log`` holds every record so far, the player's own included. ``host``
+    """Perf cores and the KVMs attached to them. ``log`` holds every record so far, also those of the player. ``host``
     is the number of a perf core.
 
-    Every call is complete when it returns: all records it caused, on either side, are in ``log``.
-    Raises RefusedError where a core refuses, SystemFailedError where a service fails.
+    Every call is complete when it returns: all records that it caused, on either side, are in ``log``. Raises
+    RefusedError if a core refuses, SystemFailedError if a service fails.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Wire(Protocol):
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult: ...
 
     def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
-        """What becomes of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name)."""
+        """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name)."""
 
     def begin(self, layout: Layout = SINGLE) -> None:
-        """A new run: an empty log, nothing in flight. The configure commands follow, that of host 0 first.
+        """Begin a new run: an empty log, nothing in flight. The configure commands follow, host 0 first.
 
-        Raises InputError where the wire has not the services for it."""
+        Raises InputError if the wire does not have the services for it."""
 
     def close(self) -> None: ...

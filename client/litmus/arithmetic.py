@@ -1,4 +1,4 @@
-"""What operands and conditions come to: unsigned 64-bit arithmetic, words that stand for themselves."""
+"""The values of operands and conditions: unsigned 64-bit arithmetic, and words that stand for themselves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
 
 
 def arith(op: str, left: a.Operand, right: a.Operand) -> a.Operand:
-    """``left op right``, a number where both are."""
+    """``left op right``: a number if both are numbers."""
     if isinstance(left, int) and isinstance(right, int) and not (op == "%" and right == 0):
         return _ARITHMETIC[op](left, right) & MASK64
     return a.Arith(op, left, right)
@@ -43,7 +43,7 @@ def inverse(arg: a.Operand) -> a.Operand:
 
 
 def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int | str:
-    """A number, or the first word met. Tables of fields take no part in arithmetic."""
+    """A number, or the first word among the operands. Tables of fields take no part in arithmetic."""
     match operand:
         case int():
             return operand
@@ -71,7 +71,7 @@ def no_number(who: str, what: str, word: str) -> str:
 
 
 class NoNumberError(Exception):
-    """A number is needed of ``operand``, which comes to ``word``."""
+    """``operand`` must be a number, and its value is ``word``."""
 
     def __init__(self, operand: a.Operand, word: str) -> None:
         super().__init__(word)
@@ -80,7 +80,8 @@ class NoNumberError(Exception):
 
 
 def holds(condition: a.Condition, registers: Mapping[str, object], depth: int) -> bool:
-    """From left to right, as far as it takes to know. Raises NoNumberError where a comparison lacks a number."""
+    """Whether a condition holds. It is evaluated from left to right until the result is known. Raises NoNumberError if
+    a comparison lacks a number."""
     match condition:
         case a.AllOf(args=args):
             return all(holds(arg, registers, depth) for arg in args)
@@ -94,14 +95,14 @@ def holds(condition: a.Condition, registers: Mapping[str, object], depth: int) -
 
 
 def _answer(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int | str | None:
-    """None for a table of fields, which is no word either."""
+    """The value of a register as an operand; None for a table of fields."""
     if isinstance(operand, str) and isinstance(registers.get(operand), dict):
         return None
     return evaluate(operand, registers, depth)
 
 
 def number(operand: a.Operand, registers: Mapping[str, object], depth: int) -> int:
-    """Raises NoNumberError where the operand comes to a word."""
+    """The value of an operand. Raises NoNumberError if it is a word."""
     value = evaluate(operand, registers, depth)
     if isinstance(value, str):
         raise NoNumberError(operand, value)

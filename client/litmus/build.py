@@ -77,7 +77,7 @@ class Story:
         return self._block(list(dict.fromkeys(actor for actor, _ in steps)), steps)
 
     def exists(self, expr: Expr, *under: str) -> Story:
-        """``under``: the designs that this is asked of."""
+        """``under``: the designs that the condition applies to; all if none is named."""
         return self._finally("exists", expr, under)
 
     def never(self, expr: Expr, *under: str) -> Story:
@@ -92,7 +92,7 @@ class Story:
         return self
 
     def scenario(self) -> Scenario:
-        """The scenario so far, valid or InputError."""
+        """The scenario so far, validated. Raises InputError if it is not valid."""
         out = Scenario(
             self._name,
             self._purpose,

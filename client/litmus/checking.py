@@ -1,4 +1,5 @@
-"""One statement under validation: whether its operands are possible, and whether what it names exists by then."""
+"""One statement under validation: whether its operands are possible, and whether everything it names exists at that
+point."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ Registers = dict[str, dict[str, Stmt]]
 
 @dataclass(slots=True)
 class Scope:
-    """What the statements of a scenario can refer to, as far as validation has come."""
+    """Everything that the statements of a scenario can refer to, up to the statement under validation."""
 
     cpus: int
     """CPUs of all hosts."""
@@ -40,19 +41,19 @@ class Scope:
     placement: dict[str, int]
     """KVM service to the number of its host."""
     stays: dict[str, set[str]]
-    """VM to the KVM services that it is ever at."""
+    """VM to the KVM services that it is at during the scenario."""
     lets: dict[str, int]
     fail: Fail
     registers: Registers
     closed: set[tuple[str, str]]
-    """Events that are closed by now, as actor and register."""
+    """Events that are closed before this statement, as actor and register."""
     loops: int = 0
-    """How many loops there are around the statement."""
+    """The number of loops around the statement."""
 
 
 @dataclass(slots=True)
 class Check:
-    """Each method raises InputError at the operand ``part`` of the statement."""
+    """The checks of one statement. Each method raises InputError at the operand ``part`` of the statement."""
 
     actor: str
     known: Mapping[str, Stmt]
@@ -61,7 +62,7 @@ class Check:
     scope: Scope
 
     def having(self, register: str, stmt: Stmt) -> Check:
-        """The same with one more register, which ``stmt`` sets."""
+        """This check with one more register, which ``stmt`` sets."""
         return replace(self, known={**self.known, register: stmt})
 
     def fail(self, message: str, *part: str | int) -> NoReturn:
@@ -95,7 +96,7 @@ class Check:
         self.member("privilege", privilege, PRIVILEGES, "privilege")
 
     def event(self, event: str, part: str = "event") -> None:
-        """The actor has opened ``event``, and not closed it."""
+        """Check that the actor has opened ``event``, and has not closed it."""
         setter = self.known.get(event)
         if setter is None:
             events = [name for name, stmt in self.known.items() if stmt.result is Result.EVENT]
@@ -112,7 +113,7 @@ class Check:
             self.fail(f"event {quote(event)} is closed by here", part)
 
     def msr(self, msr: MsrRef, *part: str | int) -> None:
-        """The MSR of the operand ``part`` is one of the machine."""
+        """Check that the MSR of the operand ``part`` exists on the machine."""
         if not msr.name:
             if msr.index is None or isinstance(msr.index, int):
                 self.fail("an MSR without a name needs an address to compute", *part, "msr")
@@ -151,7 +152,8 @@ class Check:
             self.fail(f"no {msr.name}[{msr.index}], the ring has entries 0 to {last}", *part, "index")
 
     def operand(self, operand: Operand, *part: str | int, word: bool = False, depth: int = 0) -> None:
-        """``word``: it is only compared with a word, so that any register will do that may hold one."""
+        """Check an operand. ``word``: it is only compared with a word, so any register that may hold a word is
+        allowed."""
         if depth > MAX_NESTING:
             self.fail(f"the expression nests deeper than {MAX_NESTING}", *part)
         match operand:

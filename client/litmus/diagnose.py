@@ -1,4 +1,4 @@
-"""What the text should have said: lark's errors as one line that a reader of litmus files understands."""
+"""lark's errors in one line that says what was expected, for readers of litmus files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLASSES = {
 }
 _VERBS = frozenset(verb.upper() for verb in verbs_of(*BY_SPEAKER))
 """The terminals that begin a statement."""
-# Sets of what may come next that read better under one name.
+# Sets of possible next terminals that one name describes better.
 _GROUPS = (
     (_VERBS, "a statement", frozenset({"WORD", "USER", "VCPU"})),
     (frozenset({"WORD", "NUMBER", "LBR", "DEPTH", "NOT", "LPAR"}), "an expression", frozenset[str]()),
@@ -73,7 +73,8 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
 
 
 def _statements(stack: list[object]) -> str:
-    """Those that can stand here: of the actor that is named before the colon, else of the actors of the block."""
+    """The statements that can stand here: those of the actor named before the colon, else of the actors of the
+    block."""
     actors: list[str] = []
     for item in stack:
         if isinstance(item, Tree) and item.data == "actors":
@@ -97,7 +98,7 @@ def _plain(accepted: set[str], texts: dict[str, str]) -> list[str]:
 
 @cache
 def _texts(lark: Lark) -> dict[str, str]:
-    """The text of every terminal that is always spelled the same."""
+    """The text of every terminal that has one fixed spelling."""
     return {t.name: str(t.pattern.value) for t in lark.terminals if isinstance(t.pattern, PatternStr)}
 
 

@@ -1,4 +1,4 @@
-"""What a statement needs to become a command: the LBR of the machine, the registers and events of its actor."""
+"""The context in which a statement becomes a command: the LBR of the machine, the registers and events of its actor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from contract.x86 import LbrModel
 
 @dataclass(slots=True)
 class Execution:
-    """Of one actor. It stays the same through a run: the registers are a view of what they hold now."""
+    """The context of one actor. The same object serves for a whole run: ``registers`` is a view of the current
+    values."""
 
     model: LbrModel
     registers: Mapping[str, object]
@@ -22,10 +23,10 @@ class Execution:
     """The perf core's name for the event of a register of the actor."""
 
     def number(self, operand: Operand) -> int:
-        """Raises NoNumberError where the operand comes to a word."""
+        """The value of an operand. Raises NoNumberError if it is a word."""
         return number(operand, self.registers, self.model.depth)
 
     def address(self, ref: MsrRef) -> int:
-        """Raises NoNumberError where the index comes to a word."""
+        """The address of an MSR. Raises NoNumberError if its index is a word."""
         index = ref.index or 0
         return msr.address(ref, self.model, index if isinstance(index, int) else self.number(index))

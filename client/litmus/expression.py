@@ -1,4 +1,4 @@
-"""Expressions of programs: numbers, words, what is computed from registers, and what is compared."""
+"""Expressions of programs: numbers, words, computations on registers, and comparisons."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TypeGuard
 import msgspec
 
 DEPTH = "lbr_depth"
-"""How many entries the machine's LBR has, among the operands of an expression."""
+"""The number of entries of the machine's LBR, as an operand of an expression."""
 FAULT = "#GP"
-"""What a register holds after an access that faulted."""
+"""The word in a register after an access that faulted."""
 DIVISION = "#DE"
-"""What a register holds after a division by zero."""
+"""The word in a register after a division by zero."""
 DONE = "ok"
 """The word in a register after a call that succeeded and has no value of its own."""
 SKIPPED = "skipped"
 """The word in a register that no statement has set, or whose statement could not be carried out."""
 ERRNOS = tuple(name for name in dir(errno) if name.startswith("E"))
 ANSWERS = frozenset({FAULT, DIVISION, DONE, SKIPPED, *ERRNOS})
-"""The words that a program can compare a register with; none of them can name one."""
+"""The words that a program can compare a register with. A register cannot have one of these names."""
 
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
@@ -42,13 +42,13 @@ class Inverse(msgspec.Struct, tag=True, frozen=True):
 
 
 Operand = int | str | Arith | Inverse
-"""A number, the name of a register of the same actor or ``lbr_depth``, or what is computed from such. What is made only
-of numbers is a number. With a register that holds a word (``#GP``, ``skipped``) the result is that word."""
+"""A number, the name of a register of the same actor, ``lbr_depth``, or a computation on these. An operand made only of
+numbers is itself a number. If a register holds a word (``#GP``, ``skipped``), the result is that word."""
 
 
 class Test(msgspec.Struct, tag=True, frozen=True):
-    """``left op right``, op one of = != < <= > >=. ``right`` may be a word of ``ANSWERS`` (``#GP``, ``ok``), op then
-    = or !=. Where it is none, both sides must come to numbers when the program gets there."""
+    """``left op right``, op one of = != < <= > >=. ``right`` may be a word of ``ANSWERS`` (``#GP``, ``ok``); op is then
+    = or !=. Otherwise both sides must be numbers when the program gets there."""
 
     left: Operand
     op: str
@@ -72,9 +72,9 @@ Condition = Test | AllOf | AnyOf
 
 
 class MsrRef(msgspec.Struct, frozen=True):
-    """An MSR by name (``LBR_TOS``, ``LBR_FROM``, ``IA32_DEBUGCTL`` ...) or number (``0x1c9``). ``index`` picks
-    one of FROM, TO, INFO, counted around the ring. Without a name ``index`` is the address, of which the low 32 bits
-    count (as ECX does): ``rdmsr 0x680 + r1``."""
+    """An MSR by name (``LBR_TOS``, ``LBR_FROM``, ``IA32_DEBUGCTL`` ...) or number (``0x1c9``). ``index`` selects an
+    entry of FROM, TO or INFO, by its position in the ring. Without a name, ``index`` is the address; only its low 32
+    bits count (as in ECX): ``rdmsr 0x680 + r1``."""
 
     name: str
     index: Operand | None = None

@@ -1,4 +1,4 @@
-"""The end of a scenario: the final condition, and what is expected of invariants."""
+"""The end of a scenario: the final condition, and the verdicts that invariants are expected to have."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ Expr = Compare | Not | And | Or
 
 
 class Final(msgspec.Struct, frozen=True):
-    """``quantifier`` is ``exists``, ``~exists`` or ``forall``. ``under`` names the designs that it is asked of, all if
-    it names none."""
+    """``quantifier`` is ``exists``, ``~exists`` or ``forall``. ``under`` names the designs that the condition applies
+    to; all if it names none."""
 
     quantifier: str
     expr: Expr
@@ -66,7 +66,7 @@ class Final(msgspec.Struct, frozen=True):
 
 class Expect(msgspec.Struct, frozen=True):
     """``expect violated no-loss, no-leak under v7, merged;``: the verdict that invariants must have, under these
-    designs or all. A violation that is expected is as it should be, one that does not happen is not."""
+    designs or all. An expected violation counts as success, and a missing one as a failure."""
 
     verdict: str
     invariants: tuple[str, ...]

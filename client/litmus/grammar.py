@@ -1,6 +1,6 @@
 """The grammar: ``litmus.lark`` with the rules of every statement and a terminal for every keyword.
 
-Rules write a keyword as a terminal of the same name, ``HLT`` for ``hlt``, so that the parse tree keeps its place.
+Rules write a keyword as a terminal of the same name, ``HLT`` for ``hlt``, to keep its place in the parse tree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TERMINAL = re.compile(r"\b[A-Z][A-Z_]*\b")
 
 
 def _group(kind: type[Stmt]) -> str:
-    """The rule of ``litmus.lark`` that has the statement as an alternative."""
+    """The rule of ``litmus.lark`` that lists the statement as an alternative."""
     if kind is Assign:
         return "_computed"
     if kind.blocks:
@@ -46,4 +46,4 @@ def _assembled() -> str:
 
 GRAMMAR = _assembled()
 KEYWORDS = frozenset(re.findall(r'"([A-Za-z_]+)"', GRAMMAR))
-"""The words of the grammar: none of them can be a name."""
+"""The words of the grammar. None of them can be a name."""

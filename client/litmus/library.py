@@ -1,4 +1,4 @@
-"""The scenarios that come along."""
+"""The scenarios of the library, which are part of the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "scenarios"
 
 
 def library(beginning: str = "") -> list[Path]:
-    """Those whose names begin so, by name."""
+    """The scenarios whose names begin with a prefix, by name."""
     return sorted(path for path in LIBRARY.glob("*.litmus") if path.stem.startswith(beginning))
 
 

@@ -1,4 +1,4 @@
-"""Where in a scenario something stands, in words."""
+"""The place of a part of a scenario, in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _innermost(step: Step, path: Path) -> Step:
 
 
 def describe(scenario: Scenario, path: Path) -> str:
-    """``path`` in words, for a scenario that was never text."""
+    """``path`` in words, for a scenario that was built in Python."""
     match path:
         case ("block", int(b), "step", int(s), *_):
             block = scenario.blocks[b]

@@ -1,4 +1,5 @@
-"""Parse tree to Scenario. Judges what only text knows (spellings, repeated options), validation the rest."""
+"""From parse tree to Scenario. It checks only what the text alone shows (spellings, repeated options); validation
+checks the rest."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ class _Lowering:
         return out
 
     def machine(self, node: Node, out: a.Scenario) -> None:
-        """The first host; or, with a name, another one, which is like the first where nothing is said."""
+        """The first host; with a name, another host, whose defaults are the values of the first."""
         verb, *name = tokens(node)
         if name and not self.described:
             self.places.fail(verb, "describe the machine without a name before others")
@@ -113,7 +114,9 @@ class _Lowering:
         if value is None:
             return usual
         if key == "depth" and not value:
-            self.places.fail(given[key], "depth = 0, expected a power of two; the part's own is what it has by itself")
+            self.places.fail(
+                given[key], "depth = 0, expected a power of two; without it the LBR model has its own depth"
+            )
         return value
 
     def vm(self, node: Node, out: a.Scenario) -> VmSpec:
@@ -147,7 +150,8 @@ class _Lowering:
         return a.Block(actors, steps)
 
     def step(self, entry: Node, actors: list[str], within: str, path: Path) -> a.Step:
-        """``within``: the actor of the program statement around it, who says what nobody else is said to."""
+        """``within``: the actor of the program statement around this one. A statement without an actor of its own
+        belongs to it."""
         if len(path) > 2 * MAX_NESTING:
             self.places.fail(first(entry), f"blocks nest deeper than {MAX_NESTING}")
         (statement,) = trees(entry)
@@ -158,7 +162,7 @@ class _Lowering:
         prefix = tokens(entry)
         if not prefix and not within and len(actors) > 1:
             start = registers[0] if registers else verb
-            self.places.fail(start, f"whose statement is this? expected {quote(actors[0] + ': ...')}")
+            self.places.fail(start, f"the statement names no actor, expected {quote(actors[0] + ': ...')}")
         actor = self.places.mark((*path, "actor"), prefix[0]) if prefix else within or actors[0]
         return a.Step(actor, self.statement(action, actors, actor, register, path), verb.line or 0)
 
@@ -180,7 +184,7 @@ class _Lowering:
 
 
 def _purpose(token: Token) -> str:
-    """Unquoted, a line break with its indentation read as one blank."""
+    """The purpose without its quotes. A line break with its indentation becomes one blank."""
     text = token[1:-1]
     if "\n" in text:
         text = " ".join(line.strip() for line in text.splitlines())

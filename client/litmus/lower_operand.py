@@ -18,9 +18,8 @@ from client.litmus.tree import Node, tokens, trees
 
 
 class OperandReader:
-    """Reads operands of one actor, whose ``registers`` are those set so far.
-
-    ``bits``: names of numbers. ``msr``: whose bits they are, "" for every bit that has a name."""
+    """Reads operands of one actor; ``registers`` are those set so far. ``bits``: names that stand for numbers. ``msr``:
+    the MSR whose bits they are; "" for the named bits of all MSRs."""
 
     def __init__(
         self, places: Places, actor: str, registers: Collection[str], bits: Mapping[str, int] = BITS, msr: str = ""
@@ -33,7 +32,7 @@ class OperandReader:
 
     def operand(self, node: Node, path: Path, depth: int = 0) -> a.Operand:
         self.places.mark(path, first(node))
-        if depth > MAX_NESTING + 2:  # The printer may add two; validation counts what is meant.
+        if depth > MAX_NESTING + 2:  # The printer may add two levels; validation counts the levels that were meant.
             self.places.fail(first(node), f"the expression nests deeper than {MAX_NESTING}")
         if node.data == "atom":
             return self.atom(node)
@@ -102,6 +101,6 @@ def first(node: Node) -> Token:
 
 
 def dashed(name: str, registers: Collection[str]) -> str:
-    """What to say of ``r1-1``, which is one name: names may hold a dash."""
+    """The hint for ``r1-1``, which is one name because names may hold a dash."""
     left, dash, right = name.partition("-")
     return f"{quote(name)} is one name, write {quote(f'{left} - {right}')}" if dash and left in registers else ""

@@ -52,11 +52,11 @@ _BITS: dict[int, dict[str, int]] = {
 }
 
 BITS = {name: bit for names in _BITS.values() for name, bit in names.items()}
-"""Every bit that has a name; no two registers share one."""
+"""Every bit that has a name. No two registers share a name."""
 
 
 def named(text: str) -> MsrRef | None:
-    """The MSR of a spelling, by its short name; None when there is none."""
+    """The short name of the MSR for a spelling; None if there is no such MSR."""
     if entry := _SDM_ENTRY.fullmatch(text):
         return MsrRef(f"LBR_{entry[2]}", int(entry[1]))
     if info := _SDM_INFO.fullmatch(text):
@@ -66,7 +66,7 @@ def named(text: str) -> MsrRef | None:
 
 
 def number(name: str) -> int | None:
-    """The address when ``name`` is a number in the form that a valid ``MsrRef`` holds it: ``0x1c9``."""
+    """The address, if ``name`` is a number in the form that a valid ``MsrRef`` holds: ``0x1c9``."""
     if not re.fullmatch(r"0x[0-9a-f]{1,16}", name):
         return None
     value = int(name, 16)
@@ -74,7 +74,7 @@ def number(name: str) -> int | None:
 
 
 def address(ref: MsrRef, model: LbrModel, index: int = 0) -> int:
-    """Where ``ref``, valid on ``model``, lives. ``index``: what an index that is not a number came to."""
+    """The address of ``ref``, which is valid on ``model``. ``index``: the value of an index that is not a number."""
     if not ref.name:
         return index & MAX_MSR
     if ref.name in SINGLE:
@@ -86,11 +86,11 @@ def address(ref: MsrRef, model: LbrModel, index: int = 0) -> int:
 
 
 def taken(name: str) -> bool:
-    """Whether ``name`` says an MSR or a bit of one, so that no register can have it."""
+    """Whether ``name`` is an MSR or a bit of one, and so cannot be a register."""
     return name in BITS or name == LBR_STACK or named(name) is not None
 
 
 def bit_names(ref: MsrRef) -> dict[str, int]:
-    """The bits that have names in this MSR."""
+    """The bits of this MSR that have names."""
     at = SINGLE.get(ref.name)
     return _BITS.get(number(ref.name) or 0 if at is None else at, {})

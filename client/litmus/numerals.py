@@ -9,7 +9,7 @@ from client.litmus.spelling import quote
 from client.litmus.text import UNITS
 from contract.x86 import MASK64
 
-# More digits than any 64-bit number has in any base: Python refuses to convert very long ones.
+# More digits than any 64-bit number has in any base. Python refuses to convert very long numbers.
 _MAX_DIGITS = 64
 
 
@@ -20,7 +20,7 @@ def numeral(token: Token, places: Places) -> int:
 
 
 def duration(token: Token, places: Places) -> int:
-    """In nanoseconds."""
+    """A time in nanoseconds."""
     unit = next(u for u in sorted(UNITS, key=len, reverse=True) if token.endswith(u))
     digits = token[: -len(unit)].replace("_", "")
     return _fitting(int(digits) * UNITS[unit] if len(digits) <= _MAX_DIGITS else -1, token, places)
@@ -28,7 +28,7 @@ def duration(token: Token, places: Places) -> int:
 
 def cpu_number(token: Token, places: Places) -> int:
     digits = token[3:]
-    return int(digits) if len(digits) <= 9 else places.fail(token, f"no CPU {quote(token)}")
+    return int(digits) if len(digits) <= 9 else places.fail(token, f"not a CPU: {quote(token)}")
 
 
 def _fitting(value: int, token: Token, places: Places) -> int:

@@ -1,4 +1,4 @@
-"""Litmus text to Scenario. Whatever the text holds, the answer is a valid Scenario or one InputError."""
+"""From litmus text to Scenario. Any text gives either a valid Scenario or one InputError."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contract.errors import InputError
 
 
 class _TokenLimit:
-    """Ends the parse of a text of too many tokens while it is being read."""
+    """Stops the parse of a text with too many tokens while it is read."""
 
     always_accept = ()
 
@@ -42,7 +42,7 @@ def grammar() -> Lark:
 
 
 def parse(text: str, path: str = "<text>") -> Scenario:
-    """The scenario that ``text`` describes. ``path`` is what errors call it."""
+    """The scenario that ``text`` describes. ``path`` is its name in error messages."""
     if len(text) > MAX_TEXT:
         raise InputError(f"longer than {MAX_TEXT} characters", path)
     lark = grammar()

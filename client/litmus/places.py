@@ -1,4 +1,4 @@
-"""Where in a scenario something stands: a path through the value, and its place in the text it came from."""
+"""Places in a scenario: a path through the value, and its line and column in the text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Places:
         raise InputError(message, token_place(self.file, token))
 
     def find(self, path: Path) -> str:
-        """The place of the nearest thing around ``path`` that has one."""
+        """The place of the innermost element around ``path`` that has a place."""
         while path and path not in self._tokens:
             path = path[:-1]
         return token_place(self.file, self._tokens[path]) if path else self.file

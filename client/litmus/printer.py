@@ -1,4 +1,4 @@
-"""Scenario to text, in one fixed form: ``parse(format_scenario(s)) == s`` for every valid ``s``."""
+"""From Scenario to text, in one fixed form: ``parse(format_scenario(s)) == s`` for every valid ``s``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ Row = tuple[str, Step | None]
 
 
 def format_scenario(scenario: Scenario) -> str:
-    """The text of a valid scenario. InputError for any other, whose text would not read back."""
+    """The text of a valid scenario. Raises InputError for any other scenario, because its text would not parse to the
+    same value."""
     validate(scenario)
     return "\n".join(text for text, _ in _rows(scenario)) + "\n"
 
 
 def number(scenario: Scenario) -> None:
-    """Have each step of a valid scenario know its line in that text."""
+    """Give each step of a valid scenario its line in that text."""
     for line, (_, step) in enumerate(_rows(scenario), 1):
         if step is not None:
             step.printed = line
@@ -69,7 +70,7 @@ def _machine(spec: MachineSpec) -> str:
 
 
 def _other_machine(name: str, spec: MachineSpec, first: MachineSpec) -> str:
-    """What is not said of another machine is as in the first."""
+    """Another machine. Settings that equal those of the first machine are left out."""
     settings = [f"cpus = {spec.cpus}"]
     settings += [
         f"{key} = {setting_text(getattr(spec, key))}"
@@ -113,7 +114,7 @@ def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[Row]:
 
 
 def _if(step: Step, stmt: If, mixed: bool, start: str, indent: str) -> list[Row]:
-    """An else of nothing but another if goes on in the same line, unless somebody else says it."""
+    """An else that holds only another if is printed as ``else if``, unless the block has several actors."""
     rows: list[Row] = [(f"{start}{stmt.head()} {{", step), *_steps(stmt.then, mixed, indent + "    ")]
     match stmt.orelse:
         case ():

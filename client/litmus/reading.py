@@ -1,4 +1,4 @@
-"""One statement of a parse tree on its way to a Stmt: its words and signs, and what its text can refer to."""
+"""One statement of a parse tree on its way to a Stmt: its tokens, and the names that its text can refer to."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Known:
-    """What the statements of a scenario can refer to, as far as the text is read."""
+    """Everything that the statements of a scenario can refer to, as far as the text is read."""
 
     places: Places
     cpus: int = 1
-    """CPUs of all hosts: a host's branches may leave out the only one."""
+    """CPUs of all hosts. If there is only one, a host's branches need not name it."""
     constants: dict[str, int] = field(default_factory=dict)
     """The numbers of ``let``."""
     registers: dict[str, dict[str, None]] = field(default_factory=dict)
     """Actor to the registers that it has set."""
 
     def set(self, actor: str, register: str) -> None:
-        """``actor`` has ``register`` from here on."""
+        """Record that ``actor`` has ``register`` from here on."""
         if register:
             self.registers.setdefault(actor, {})[register] = None
 
@@ -44,13 +44,13 @@ class Reading:
     node: Node
     actor: str
     register: str
-    """What stands before the ``=``, "" if nothing."""
+    """The text before the ``=``, "" if there is none."""
     path: Path
     known: Known
     body: Callable[[Node, str], tuple[Step, ...]]
     """The statements between a pair of braces, for a field of this statement."""
     chained: Callable[[Node, str], Step]
-    """A program statement without braces of its own, ``else if``, for a field of this statement."""
+    """A program statement without braces of its own (``else if``), for a field of this statement."""
 
     @property
     def tokens(self) -> list[Token]:
@@ -68,7 +68,7 @@ class Reading:
         self.known.places.fail(token, message)
 
     def mark(self, token: Token, *part: str | int) -> str:
-        """The text of ``token``, which is the place of the operand ``part``."""
+        """The text of ``token``, whose place becomes that of the operand ``part``."""
         return self.known.places.mark((*self.path, *part), token)
 
     def number(self, token: Token, *part: str | int) -> int:
@@ -76,7 +76,7 @@ class Reading:
         return numeral(token, self.known.places)
 
     def time(self, token: Token, *part: str | int) -> int:
-        """In nanoseconds."""
+        """A time in nanoseconds."""
         self.mark(token, *part)
         return duration(token, self.known.places)
 
@@ -85,11 +85,11 @@ class Reading:
         return cpu_number(token, self.known.places)
 
     def vcpu(self) -> str:
-        """The vCPU that stands behind the verb."""
+        """The vCPU after the verb."""
         return self.mark(self.tokens[1], "vcpu")
 
     def thread(self) -> str:
-        """The task of ``from``, "" without one."""
+        """The task after ``from``; "" if there is none."""
         origin = next((part for part in self.trees if part.data == "from"), None)
         return self.mark(tokens(origin)[0], "thread") if origin is not None else ""
 
@@ -103,11 +103,11 @@ class Reading:
         return self._operands().condition(node, (*self.path, *part))
 
     def value(self, node: Node, ref: MsrRef, *part: str | int) -> Operand:
-        """A value for the MSR ``ref``, whose bits have their names."""
+        """A value for the MSR ``ref``, in which the bits of that MSR can be named."""
         return self._operands(ref).operand(node, (*self.path, *part, "value"))
 
     def msr(self, node: Node, *part: str | int, also: tuple[str, ...] = ()) -> MsrRef:
-        """``also``: words that can stand here beside MSRs."""
+        """An MSR. ``also``: other words that are allowed here."""
         (operand,) = trees(node)
         start = first(operand)
         self.mark(start, *part, "msr")
@@ -130,7 +130,7 @@ class Reading:
         return MsrRef(ref.name, self.operand(bracket, *part, "index"))
 
     def set(self, register: str) -> None:
-        """The actor has ``register`` from here on."""
+        """Record that the actor has ``register`` from here on."""
         self.known.set(self.actor, register)
 
     def _operands(self, ref: MsrRef | None = None) -> OperandReader:

@@ -1,5 +1,6 @@
-"""The language by examples, each with its meaning: head, statements by who says them, end. A test parses all of them
-together and looks for every keyword of the grammar."""
+"""The language by examples, each with its meaning: head, statements by speaker, end.
+
+A test parses all of them together and looks for every keyword of the grammar."""
 
 from __future__ import annotations
 
@@ -43,8 +44,8 @@ HEAD = (
     ),
     ("// to the end of the line, /* or between these */", "comments"),
 )
-"""The head of a scenario. A block names its actors, ``host``, ``host1``, ``user``, ``vm0/0``, and is one thread;
-``host, vm0/0 { host: idle cpu0; vm0/0: nop; }`` is one of several actors, in a fixed order."""
+"""The head of a scenario. A block names its actors (``host``, ``host1``, ``user``, ``vm0/0``) and is one thread.
+``host, vm0/0 { host: idle cpu0; vm0/0: nop; }`` is one block of several actors, in a fixed order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +90,16 @@ END = (
         "forall (vm0/0:a = 9 /\\ (host:s.guest > 0 \\/ ~ host:h.state = ERROR) /\\ invariant no-leak = held)",
         "must be true; compares registers, fields of registers, words, numbers and verdicts",
     ),
-    ("~exists (vm0/0:w = #GP) under merged", "must not be true; asked under these designs only"),
+    ("~exists (vm0/0:w = #GP) under merged", "must not be true; applies to these designs only"),
     ("exists (host:n.running < 4ms)", "may be true; if it is not, the run is undecided"),
 )
-"""The end of a scenario, behind the blocks: any number of ``expect``, one condition."""
+"""The end of a scenario, after the blocks: any number of ``expect``, and one condition."""
 
 STATEMENTS: dict[str, list[tuple[str, str]]] = {
     "vm0/0" if speaker == "guest" else speaker: [example for kind in kinds for example in kind.examples]
     for speaker, kinds in BY_SPEAKER.items()
 }
-"""By actor; ``anyone`` for those of programs."""
+"""By actor; ``anyone`` for the statements of programs."""
 
 
 _NTH = re.compile(r"v[0-9]+")
@@ -121,11 +122,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     "invariants": INVARIANTS,
     "units of time": tuple(UNITS),
 }
-"""The words that stand for themselves in the places above, by what they say."""
+"""The words with a fixed meaning that the examples above use, by what they stand for."""
 
 
 def example(end: int = 1) -> str:
-    """A whole scenario of all examples; what anyone says is said by the guest. ``end``: which of the conditions."""
+    """One scenario of all examples. The guest says the statements that anyone may say. ``end``: the index of the
+    condition."""
     blocks = {name: [text for text, _ in STATEMENTS[name]] for name in ("host", "vm0/0", "user")}
     blocks["vm0/0"] += [text for text, _ in STATEMENTS["anyone"]]
     lines = [text for text, _ in HEAD]

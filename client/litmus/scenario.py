@@ -1,6 +1,6 @@
 """A whole scenario: hosts, KVM services, VMs, blocks of statements, the end.
 
-Values are plain; ``validate`` in ``client.litmus.validate`` says what makes a scenario playable.
+The values are plain; ``validate`` in ``client.litmus.validate`` checks that a scenario can be played.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contract.control import MachineSpec, VmSpec
 
 
 class HostSpec(msgspec.Struct, frozen=True):
-    """``machine dest { cpus = 1; }``: another host beside the first. It has the first one's LBR."""
+    """``machine dest { cpus = 1; }``: one more host. It has the LBR of the first."""
 
     name: str
     machine: MachineSpec
@@ -33,8 +33,8 @@ FIRST_KVM = "kvm0"
 
 
 class Block(msgspec.Struct):
-    """A thread of the schedule: the steps of its actors, in this order. Actors: ``host``, ``host1``..., ``user``,
-    ``user1``..., and vCPUs (``vm0/0``); an actor stands in one block only."""
+    """A thread of the schedule: the steps of its actors, in this order. Actors are ``host``, ``host1``..., ``user``,
+    ``user1``..., and vCPUs (``vm0/0``). An actor stands in only one block."""
 
     actors: list[str]
     steps: list[Step]
@@ -45,13 +45,13 @@ class Block(msgspec.Struct):
 
 
 class Scenario(msgspec.Struct, eq=False):
-    """``tasks`` are host tasks other than vCPU threads, which exist by virtue of their VM; each exists on every host.
+    """A whole scenario.
 
-    ``machine`` is the first host, ``hosts`` are the others; CPUs count on from one to the next. ``kvms`` are the KVM
-    services beside kvm0. ``homes``: VM to the service it begins at, kvm0 where nothing is said. ``lets``, ``let exits =
-    8;``: numbers that every actor's expressions can name, and that a run may set otherwise. ``expects``: what is
-    expected of invariants. ``file``: what errors at
-    run time call the text that it comes from ("": built in Python); not compared."""
+    ``tasks`` are host tasks other than vCPU threads, which exist because their VM does; each task exists on every host.
+    ``machine`` is the first host, ``hosts`` are the others; CPUs are numbered through all hosts. ``kvms`` are the KVM
+    services besides kvm0. ``homes``: VM to the service it begins at, kvm0 by default. ``lets``, ``let exits = 8;``:
+    numbers that every actor's expressions can name; a run may set other values. ``expects``: the expected verdicts of
+    invariants. ``file``: the name of its text in run-time errors ("": built in Python); not compared."""
 
     name: str
     purpose: str = ""
@@ -77,7 +77,7 @@ class Scenario(msgspec.Struct, eq=False):
         return [name for vm in self.vms for name in vm.vcpu_names()]
 
     def machines(self) -> list[MachineSpec]:
-        """Every host's machine with its place among the others."""
+        """Every host's machine with its number."""
         machines: list[MachineSpec] = []
         first_cpu = 0
         for number, spec in enumerate([self.machine, *(host.machine for host in self.hosts)]):
@@ -99,11 +99,11 @@ class Scenario(msgspec.Struct, eq=False):
         return self.homes.get(vm, FIRST_KVM)
 
     def stays(self, vm: str) -> set[str]:
-        """The KVM services that a VM is ever at: its home and where it migrates to."""
+        """The KVM services that a VM is at during the scenario: its home and the targets of its migrations."""
         steps = (step.stmt for block in self.blocks for step in block.steps)
         goes = {s.kvm for s in steps if isinstance(s, UserMigrate) and s.vcpu.split("/")[0] == vm}
         return {self.home(vm), *goes}
 
     def vms_at(self, kvm: str) -> list[VmSpec]:
-        """The VMs that a KVM service must have, some of them as shells for a vCPU that comes later."""
+        """The VMs that a KVM service must have. Some are shells for a vCPU that arrives later."""
         return [vm for vm in self.vms if kvm in self.stays(vm.name)]

@@ -11,7 +11,7 @@ from client.litmus.tree import Node, tokens, trees
 
 
 def read_settings(node: Node, places: Places, path: Path, keys: tuple[str, ...]) -> dict[str, Token]:
-    """The values that are given, each marked with its place. InputError for an unknown key, or one given twice."""
+    """The given values, each marked with its place. Raises InputError for an unknown key, or one given twice."""
     out: dict[str, Token] = {}
     for setting in trees(node):
         key, value = tokens(setting)
@@ -25,7 +25,7 @@ def read_settings(node: Node, places: Places, path: Path, keys: tuple[str, ...])
 
 
 def switch(given: dict[str, Token], key: str, places: Places) -> bool | None:
-    """Whether a switch is on, None where it is not given."""
+    """Whether a switch is on; None if it is not given."""
     token = given.get(key)
     if token is not None and token not in ("on", "off"):
         places.fail(token, f"expected 'on' or 'off', found {quote(token)}")
@@ -33,7 +33,7 @@ def switch(given: dict[str, Token], key: str, places: Places) -> bool | None:
 
 
 def amount(given: dict[str, Token], key: str, places: Places) -> int | None:
-    """A number, None where it is not given."""
+    """A number; None if it is not given."""
     token = given.get(key)
     if token is None:
         return None

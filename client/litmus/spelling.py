@@ -1,4 +1,4 @@
-"""Words in messages: quoted, listed, and the nearest of those that are known."""
+"""Words in messages: quoted, listed, and the nearest known word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def quote(text: str) -> str:
 
 
 def hint(word: str, candidates: Iterable[str]) -> str:
-    """``, did you mean 'x'?`` when one of ``candidates`` is near, else nothing."""
+    """``, did you mean 'x'?`` if one of ``candidates`` is near, else ""."""
     if len(word) > MAX_NAME:
         return ""
     known = list(candidates)[:256]
@@ -25,7 +25,7 @@ def hint(word: str, candidates: Iterable[str]) -> str:
 
 
 def unknown(what: str, word: str, candidates: Iterable[str]) -> str:
-    """``unknown kind 'cal', did you mean 'call'?``; a short vocabulary is listed when none is near."""
+    """``unknown kind 'cal', did you mean 'call'?``. If no word is near, a short vocabulary is listed."""
     known = list(candidates)
     text = f"unknown {what} {quote(word)}"
     near = hint(word, known)

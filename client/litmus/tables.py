@@ -3,7 +3,7 @@
 Lark takes 80 ms to compute them and 10 ms to load them; a run takes less than 3. The file is a pickle, which can run
 code, so it is read only from a folder that nobody else can write: ``lbrlab`` in the user's cache folder
 (``XDG_CACHE_HOME``, else ``~/.cache``). Without such a folder the tables are computed each time. Lark computes them
-again for another grammar, and where the file is damaged.
+again for another grammar, and if the file is damaged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parser_of(grammar: str, **options: Any) -> Lark:
 
 
 def cache_folder() -> Path | None:
-    """The folder for what can be computed again; None where others could write in it, or nobody can."""
+    """The folder for files that can be computed again; None if others could write in it, or if this user cannot."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(home) / "lbrlab"

@@ -21,7 +21,7 @@ _NO_BITS: dict[str, int] = {}
 
 
 def operand_text(operand: e.Operand, bits: dict[str, int] = _NO_BITS) -> str:
-    """``bits``: numbers that have names here."""
+    """The text of an operand. ``bits``: numbers that are printed by name."""
     match operand:
         case int():
             return _bits(bits, operand)
@@ -35,7 +35,7 @@ def operand_text(operand: e.Operand, bits: dict[str, int] = _NO_BITS) -> str:
 
 
 def _inner(operand: e.Operand, bits: dict[str, int]) -> str:
-    """As part of a larger operand. A number of mostly ones is written as what it lacks."""
+    """The text of an operand inside a larger one. A number with mostly ones is written as the inverse of its zeros."""
     if isinstance(operand, e.Arith):
         return f"({operand_text(operand, bits)})"
     if not isinstance(operand, int):
@@ -75,12 +75,12 @@ def msr_text(msr: e.MsrRef) -> str:
 
 
 def number_text(value: int, hex_from: int) -> str:
-    """Decimal, or from ``hex_from`` on hexadecimal."""
+    """A number in decimal; in hexadecimal if it is ``hex_from`` or more."""
     return f"{value:#x}" if value >= hex_from else str(value)
 
 
 def value_text(msr: e.MsrRef, value: e.Operand) -> str:
-    """A value for an MSR, its bits by their names."""
+    """The value for an MSR, its bits by their names."""
     return operand_text(value, bit_names(msr))
 
 
@@ -91,7 +91,8 @@ def _bits(names: dict[str, int], value: int) -> str:
 
 
 def term_text(term: f.Term, beside: f.Term | None = None) -> str:
-    """``beside`` is what it is compared with: a number beside a time is a time, and decimal beside any field."""
+    """The text of a term. ``beside`` is the term on the other side: a number is printed as a time beside a time, and in
+    decimal beside any field."""
     match term:
         case f.Int(value=value) if isinstance(beside, f.Reg) and beside.field:
             return duration_text(value) if beside.field in TIMES else str(value)
@@ -122,7 +123,7 @@ def expect_text(expect: f.Expect) -> str:
 
 
 def under_text(under: tuple[str, ...]) -> str:
-    """The designs that something is asked of, nothing for all."""
+    """The designs that a line applies to; "" for all."""
     return f" under {', '.join(under)}" if under else ""
 
 

@@ -1,4 +1,5 @@
-"""What makes a scenario playable, whether it came from text or from Python; only the places differ."""
+"""The checks that make a scenario playable, whether it comes from text or from Python. Only the places in errors
+differ."""
 
 from __future__ import annotations
 
@@ -23,16 +24,16 @@ from contract.spec import CPUID_LIMITS, CPUS_LIMIT, HOSTS_LIMIT, MACHINE_LIMITS,
 from contract.x86 import LBR_MODELS, MASK64, LbrModel, lbr_model
 
 TASKS_LIMIT = ACTOR_LIMIT - 1
-"""The idle task is an actor, too."""
+"""The most host tasks of a scenario. The idle task is an actor, too."""
 
 
 def validate(scenario: a.Scenario) -> None:
-    """InputError naming block, actor and statement of the first thing that is wrong."""
+    """Raises InputError naming block, actor and statement of the first error."""
     check(scenario, lambda path: describe(scenario, path))
 
 
 def check(scenario: a.Scenario, locate: Callable[[Path], str]) -> None:
-    """``validate`` with places of the caller's choice."""
+    """``validate`` with places that the caller chooses."""
     _Checker(scenario, locate).run()
 
 
@@ -126,7 +127,8 @@ class _Checker:
         )
 
     def statement(self, step: a.Step, scope: Scope, path: Path) -> None:
-        """Whether its actor may say it, whether its operands are possible, and whether it may set its register."""
+        """Check that the actor may say the statement, that its operands are possible, and that it may set its
+        register."""
         stmt, actor = step.stmt, step.actor
         kind = actor_kind(actor)
         if stmt.speaker not in (kind, "anyone"):
@@ -225,6 +227,7 @@ class _Checker:
 
 
 def _alike(before: a.Stmt, stmt: a.Stmt) -> bool:
-    """Whether a register may be set again: it stays a number, a fault or not, or a look at the LBR."""
+    """Whether a register may be set again: both statements give numbers, or both are of one kind that allows it
+    (``again``)."""
     same = type(before) is type(stmt) and stmt.again
     return same or before.result is stmt.result is a.Result.NUMBER

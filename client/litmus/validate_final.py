@@ -1,4 +1,5 @@
-"""The final condition: registers that some statement sets, their fields, values they can be compared with."""
+"""Checks of the final condition: registers that some statement sets, their fields, and the values that they can be
+compared with."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ from client.litmus.words import (
 from contract.invariants import INVARIANTS
 from contract.x86 import MASK64
 
-# The named values that a term can have. Those of a register stand beside numbers, the others exclude them.
+# The named values that a term can have. A register can also have numbers; the other terms cannot.
 Words = tuple[str, ...]
-# What to name where there are too many.
+# The name for values that are too many to list.
 _USUAL = {
     REGISTER_WORDS: ("a number", "#GP", "EOF", "an errno"),
     STATE_WORDS: (*EVENT_STATES, "an errno"),
@@ -40,7 +41,8 @@ def check_final(final: a.Final, registers: Registers, fail: Fail) -> None:
 
 
 def check_expects(expects: list[a.Expect], fail: Fail) -> None:
-    """Each names verdicts and invariants that there are, and one verdict for each invariant under each design."""
+    """Check that each ``expect`` names existing verdicts and invariants, and one verdict for each invariant under each
+    design."""
     for nth, expect in enumerate(expects):
         path = ("expect", nth)
         if expect.verdict not in VERDICTS:
@@ -105,7 +107,7 @@ class _FinalChecker:
             self.fail(f"named values have no order, expected '=' or '!=', found '{compare.op}'", *path, "op")
 
     def variable(self, term: a.Term, path: Path) -> Words | None:
-        """The named values that ``term`` can have; None: it is a constant."""
+        """The named values that ``term`` can have; None for a constant."""
         match term:
             case a.Reg():
                 return self.register(term, path)

@@ -14,7 +14,7 @@ QUANTIFIERS = ("exists", "~exists", "forall")
 
 VERDICTS = ("held", "violated", "open", "not-exercised")
 
-# What a final condition may ask of a register, by the statement that set it.
+# The fields of a register that a final condition may name, by the statement that set it.
 FIELDS: dict[type[Stmt], tuple[str, ...]] = {kind: kind.fields for kind in STATEMENTS if kind.fields}
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
 STATE_WORDS = (*EVENT_STATES, *ERRNOS)
@@ -35,7 +35,7 @@ def is_name(text: str) -> bool:
 
 
 def actor_kind(actor: str) -> str:
-    """``host``, ``guest``, ``user``, or "" for no actor. Whether a guest's VM exists is not asked here."""
+    """``host``, ``guest`` or ``user``; "" if it is not an actor. The VM of a guest need not exist."""
     if "/" in actor:
         return "guest"
     if _HOST.fullmatch(actor):

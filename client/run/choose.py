@@ -24,7 +24,7 @@ TAPE_LIMIT = 64 << 20
 
 
 def find_scenario(name: str) -> Scenario:
-    """A litmus file by path, or one of the library by name; the designs that it speaks of exist."""
+    """Find a scenario: a litmus file by path, or a library scenario by name. Check that the designs it names exist."""
     scenario = _scenario(name)
     named = [*(scenario.final.under if scenario.final else ()), *(d for e in scenario.expects for d in e.under)]
     for design in named:
@@ -47,7 +47,7 @@ def _scenario(name: str) -> Scenario:
 
 
 def chosen_faults(texts: Sequence[str], place: str = "--fault") -> tuple[Fault, ...]:
-    """``place``: what errors name, here and below."""
+    """Parse faults. ``place`` is the name of the argument in error messages, here and below."""
     faults = tuple(parse_fault(text, place) for text in texts)
     if len({(f.message, f.which) for f in faults}) != len(faults):
         raise InputError("two faults for one message", place)
@@ -74,8 +74,8 @@ def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") ->
 
 
 def with_expects(scenario: Scenario, texts: Sequence[str], flag: str = "--expect") -> Scenario:
-    """The scenario with expectations of the command line, each given as ``violated no-loss, no-leak``. They are of this
-    run, whatever its design, and come before what the scenario expects of the same invariants."""
+    """The scenario with expectations of the command line, each given as ``violated no-loss, no-leak``. They apply to
+    this run under any design, and take precedence over the scenario's expectations for the same invariants."""
     for text in texts:
         place = f"{flag} {quote(text)}"
         verdict, _, names = text.strip().partition(" ")
@@ -96,7 +96,7 @@ def _without(names: tuple[str, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def replayed(run: Run, path: str, *, then_default: bool = False) -> Schedule:
-    """The schedule of a recorded run. ``path`` is what errors call its tape."""
+    """The schedule of a recorded run. ``path`` is the name of its tape in error messages."""
     return Schedule(run.faults, Tape(run.tape, path), then_default)
 
 

@@ -1,4 +1,4 @@
-"""The verdicts that a run is expected to give: its scenario's ``expect`` lines, and what its final condition says."""
+"""The verdicts that a run is expected to give, from its scenario's ``expect`` lines and from its final condition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contract.invariants import VIOLATED
 
 
 def asked_of(under: tuple[str, ...], design: str) -> bool:
-    """Whether something that names designs speaks of this one; it speaks of all where it names none."""
+    """Whether a line that may name designs applies to this one. A line without names applies to every design."""
     return not under or design in under
 
 
@@ -22,9 +22,9 @@ def expected_verdicts(scenario: a.Scenario, design: str) -> dict[str, str]:
 
 
 def stated_violations(final: a.Final, verdicts: dict[str, str]) -> set[str]:
-    """The invariants of which a final condition that holds says ``invariant X = violated``, where it is so.
+    """The invariants for which a final condition that holds says ``invariant X = violated``.
 
-    An exists says nothing here: it asks whether there is such a run."""
+    An exists adds none: it only asks whether such a run exists."""
     if final.quantifier == "exists":
         return set()
     broken = {name for name, verdict in verdicts.items() if verdict == VIOLATED}

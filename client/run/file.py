@@ -1,4 +1,4 @@
-"""One file for a run: all its inputs, every decision, every record. Enough to judge it again, or to replay it."""
+"""One file for a run. It holds all inputs, decisions and records: enough to judge the run again, or to replay it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class AppliedFault(msgspec.Struct):
 
 class RunFile(msgspec.Struct, kw_only=True):
     """The content of the file. ``scenario`` is litmus text, ``tape`` the text of each decision, ``trace`` the records
-    in order. ``version`` is that of this format, ``protocol`` that of the contract stream, ``lbrlab`` the program's."""
+    in order. ``version`` is the version of this format, ``protocol`` that of the contract stream, ``lbrlab`` that of
+    the program."""
 
     format: str = FORMAT
     version: int = VERSION
@@ -57,7 +58,8 @@ class RunFile(msgspec.Struct, kw_only=True):
 
 @lru_cache(maxsize=1)
 def installed_version() -> str:
-    """Cached: a look-up parses the package's metadata, which takes a fifth of the time of a matrix."""
+    """The version of the installed package. It is cached: a look-up parses the package's metadata, which would take a
+    fifth of the time of a matrix."""
     from importlib.metadata import version
 
     return version("lbrlab")
@@ -72,7 +74,7 @@ def faults_of(run: Run) -> list[AppliedFault]:
 
 
 def encoded(run: Run, scenario: str = "") -> bytes:
-    """The content of the file. ``scenario``: the text of the scenario; "": it is formatted here."""
+    """The content of the file. ``scenario`` is the text of the scenario; if "", the text is formatted here."""
     content = RunFile(
         lbrlab=installed_version(),
         wire=run.wire,
@@ -87,7 +89,7 @@ def encoded(run: Run, scenario: str = "") -> bytes:
 
 
 def check_output(path: Path, inputs: list[Path]) -> None:
-    """Refuse an output that would destroy something: an input of this command, or a file that is no run file."""
+    """Refuse an output that would destroy a file: an input of this command, or a file that is not a run file."""
     if not path.exists() or not path.is_file():
         return
     if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
@@ -107,14 +109,14 @@ def is_good_run(path: Path) -> bool:
 
 
 def kept_beside(path: Path, *, failed: bool) -> Path:
-    """Where a run is kept: at ``path``, or with "-failed" in its name where it failed and ``path`` holds one that did
-    not."""
+    """The path at which a run is kept. This is ``path``, with "-failed" in the name if the run failed and ``path``
+    holds one that did not fail."""
     return path.with_name(f"{path.stem}-failed{path.suffix}") if failed and is_good_run(path) else path
 
 
 def keep(run: Run, path: Path, scenario: str = "") -> Path:
-    """Save the run; ``Run.path`` is its file from now on. A run that failed never takes the place of one that did not:
-    its file gets another name. ``scenario``: its text, where many runs share it. Raises InputError naming the path."""
+    """Save the run, and set ``Run.path`` to its file. A failed run never replaces one that did not fail: it gets
+    another file name. ``scenario`` is its text, given when many runs share it. Raises InputError naming the path."""
     path = kept_beside(path, failed=run.failure is not None)
     save(run, path, scenario)
     run.path = path
@@ -122,8 +124,8 @@ def keep(run: Run, path: Path, scenario: str = "") -> Path:
 
 
 def save(run: Run, path: Path, scenario: str = "") -> None:
-    """Write the whole file or none of it; what is not a regular file is written in place. Raises InputError naming the
-    path."""
+    """Write the whole file, or nothing. A path that is not a regular file is written in place. Raises InputError naming
+    the path."""
     content = encoded(run, scenario)
     try:
         path = path.resolve()
@@ -152,7 +154,7 @@ def _umask() -> int:
 
 
 def is_run_file(path: Path) -> bool:
-    """By its first byte, which no litmus file and no tape begins with."""
+    """Whether the first byte is that of a run file. No litmus file and no tape begins with it."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -160,7 +162,7 @@ def is_run_file(path: Path) -> bool:
 
 
 def load_run(path: Path) -> Run:
-    """The run that a file keeps. Raises InputError that names the file and the place in it."""
+    """Read the run from a file. Raises InputError naming the file and the place in it."""
     try:
         content = read_file(path, SIZE_LIMIT)
     except OSError as error:
@@ -200,7 +202,7 @@ def _decisions(tape: list[str]) -> list[Decision]:
 
 @contextlib.contextmanager
 def errors_of(path: Path) -> Iterator[None]:
-    """An InputError about something in the file names the file as well."""
+    """Add the name of the file to an InputError about its content."""
     try:
         yield
     except InputError as error:
@@ -208,7 +210,7 @@ def errors_of(path: Path) -> Iterator[None]:
 
 
 def _check_parts(run: Run) -> None:
-    """Header, scenario, tape and trace must speak of one run."""
+    """Check that header, scenario, tape and trace belong to one run."""
     scenario = run.scenario
     if not run.design.name.isprintable() or run.wire not in ("sim", "grpc"):
         raise InputError("expected a printable design name, and the wire sim or grpc", "header")
@@ -219,7 +221,7 @@ def _check_parts(run: Run) -> None:
         raise InputError("is of another scenario or design than the file says", "trace: record 1")
     decided = [(str(d.fate), d.session, d.to_host, d.n, d.message) for d in run.tape if isinstance(d, Deliver)]
     delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in run.records if isinstance(r, Delivery)]
-    # A failure may have come between a decision and its record, or have taken the records of a service with it.
+    # A failure may come between a decision and its record, and the records of a service may be lost with the service.
     if decided[: len(delivered)] != delivered or (len(decided) > len(delivered) and run.failure is None):
         both = min(len(decided), len(delivered))
         at = next((i for i in range(both) if decided[i] != delivered[i]), both)

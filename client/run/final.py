@@ -32,9 +32,10 @@ def registers_of(records: list[AnyRecord]) -> Registers:
 def result_of(
     final: a.Final, registers: Registers, verdicts: dict[str, str], unfinished: Container[str] = frozenset()
 ) -> tuple[str, str]:
-    """``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated`` for ~exists and forall; ``undecided``
-    where it depends on registers that actors in ``unfinished`` have not set, on an invariant that is not in
-    ``verdicts``, or on the order of a register that holds no number. Behind it the reason in this last case, or ""."""
+    """The result and a reason. The result is ``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated``
+    for ~exists and forall. It is ``undecided`` if it depends on registers that actors in ``unfinished`` have not set,
+    on an invariant that is not in ``verdicts``, or on the order of a register that holds no number. The reason is given
+    in this last case only, else it is ""."""
     condition = _Condition(registers, verdicts, unfinished)
     true = condition.truth(final.expr)
     if true is None:
@@ -57,7 +58,8 @@ class _Condition:
     """The first comparison that lacks a number, in words."""
 
     def truth(self, expr: a.Expr) -> bool | None:
-        """None: unknown. A part that is unknown leaves open what the others do not settle."""
+        """The truth of a condition; None if unknown. An unknown part makes the whole unknown unless the other parts
+        decide it."""
         match expr:
             case a.Not(arg=arg):
                 true = self.truth(arg)
@@ -74,7 +76,8 @@ class _Condition:
                 return self.compared(left, op, right)
 
     def compared(self, left: a.Term, op: str, right: a.Term) -> bool | None:
-        """A register that never got its value equals nothing and differs from everything; words have no order."""
+        """Compare two values. A register that never got its value equals nothing and differs from everything. Words
+        have no order."""
         first, second = self.value(left), self.value(right)
         if op == "=":
             return first is not None and first == second

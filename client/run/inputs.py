@@ -13,10 +13,10 @@ from contract.design import Design
 @dataclass(frozen=True, slots=True)
 class Inputs:
     scenario: Scenario
-    """Who does what."""
+    """The statements of host, guests and user space, with the final condition."""
     design: Design
-    """What host and KVM have agreed on."""
+    """The design that host and KVM use."""
     schedule: Schedule = field(default_factory=Schedule)
-    """Who decides what is open: which thread steps, which message arrives."""
+    """How the open decisions are taken: which thread steps, which message arrives."""
     wire: Wire | None = None
-    """The way to the two services; None: a simulated wire of its own, with both cores in this process."""
+    """The connection to the two services. None: a simulated wire of its own, with both cores in this process."""

@@ -27,7 +27,7 @@ R = TypeVar("R", bound=AnyRecord)
 
 @dataclass
 class Run:
-    """A run as far as it got. It holds all that it takes to judge it again and to replay it."""
+    """A run, complete or up to a failure. It holds everything needed to judge it again and to replay it."""
 
     scenario: Scenario
     design: Design
@@ -46,7 +46,8 @@ class Run:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The judgement, from scenario and trace alone; made once. Raises InputError where the records are no trace."""
+        """The verdict, from scenario and trace alone. It is computed once. Raises InputError if the records are not a
+        valid trace."""
         return verdict_on(self.scenario, self.records, str(self.failure or ""), tuple(map(str, self.unmet)))
 
     @property
@@ -55,7 +56,7 @@ class Run:
         return isinstance(self.failure, InterruptedRunError)
 
     def finished(self) -> Run:
-        """The run itself. Raises KeyboardInterrupt where Ctrl-C ended it, SystemFailedError where a service failed."""
+        """This run. Raises KeyboardInterrupt if Ctrl-C ended it, SystemFailedError if a service failed."""
         if self.interrupted:
             raise KeyboardInterrupt
         if self.failure is not None:
@@ -74,7 +75,7 @@ class Run:
 
     @property
     def operations(self) -> dict[str, int]:
-        """Operation to its number in the whole run, on the silicon of all hosts; empty where the run has no end."""
+        """The number of each operation in the whole run, on the silicon of all hosts. Empty if the trace has no end."""
         total: dict[str, int] = {}
         rest = next((r for r in reversed(self.records) if isinstance(r, Rest)), None)
         for host in rest.hosts if rest else ():
@@ -95,7 +96,7 @@ class Run:
         return finding.violations[0] if finding.violations else None
 
     def _finding(self, invariant: str) -> Finding:
-        """Raises InputError where there is no such invariant."""
+        """The finding of one invariant. Raises InputError if there is no such invariant."""
         found = next((f for f in self.verdict.findings if f.invariant == invariant), None)
         if found is None:
             raise InputError(unknown("invariant", invariant, list(ABOUT)), "invariant")
@@ -115,10 +116,10 @@ class Run:
 
 
 def run(inputs: Inputs) -> Run:
-    """Play one run to its end; ``Run.verdict`` judges it. A service that fails, or Ctrl-C, ends it early: ``failure``
-    says why, and the trace is kept as far as it got.
+    """Play one run to its end; ``Run.verdict`` judges it. If a service fails, or on Ctrl-C, the run ends early:
+    ``failure`` says why, and the trace is kept up to that point.
 
-    Raises InputError where a tape or the scenario asks for something impossible."""
+    Raises InputError if a tape or the scenario asks for something impossible."""
     wire = inputs.wire
     if wire is None:
         from client.drive.sim import SimWire

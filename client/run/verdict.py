@@ -1,4 +1,4 @@
-"""The verdict on one run: invariants, final condition, whether it came to its end."""
+"""The verdict on one run: invariants, final condition, and whether the run reached its end."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ CONDITION = "condition"
 
 
 class FinalResult(msgspec.Struct):
-    """``result``: witnessed, not witnessed (exists); held, violated (~exists, forall); undecided (it depends on
-    registers of threads that never finished, or on the order of one that holds no number: ``why`` names it); not asked
-    (of other designs)."""
+    """The result of the final condition.
+
+    ``result`` is witnessed or not witnessed (exists); held or violated (~exists, forall); not asked (it is for other
+    designs); or undecided: it depends on registers of threads that never finished, or on the order of a register that
+    holds no number, which ``why`` then names."""
 
     condition: str
     result: str
@@ -37,15 +39,19 @@ class FinalResult(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """``verdict``: ``violated`` (an invariant that is not expected to be, a final ~exists or forall, an expectation),
-    ``failed`` (a service did), ``undecided`` (a thread never finished, the trace has no end, a fault did not apply,
-    exists was not witnessed, the condition orders what is no number, or nothing was exercised), ``expected`` (all is as
-    it should be, some invariants violated), else ``held``.
-    An open liveness invariant decides nothing by itself, like one that was not exercised: a story that is over may end
-    where something is still due. ``why`` names it.
-    ``why`` says in words what decided it. ``unfinished``: threads with statements left, and what they wait for.
-    ``surprises``: each thing that is not as it should be: an invariant that is violated, ``condition`` (the final one
-    is false), ``expect violated X`` (it did not come so), ``undecided``; none of a run that failed."""
+    """The verdict of one run.
+
+    ``verdict`` is one of: ``violated`` (an invariant that is not expected to be, a final ~exists or forall, or an
+    expectation); ``failed`` (a service failed); ``undecided`` (a thread never finished, the trace has no end, a fault
+    did not apply, exists was not witnessed, the condition orders a value that is not a number, or nothing was
+    exercised); ``expected`` (everything is as expected, and some invariants are violated); else ``held``. An open
+    liveness invariant alone decides nothing, like an invariant that was not exercised: a story may end while something
+    is still due. ``why`` then names it.
+
+    ``why`` says in words what decided. ``unfinished``: the threads that have statements left, and what they wait for.
+    ``surprises``: each deviation from what is expected: an invariant that is violated, ``condition`` (the final
+    condition is false), ``expect violated X`` (the expected violation did not occur), ``undecided``. A failed run has
+    no surprises."""
 
     verdict: str
     why: str
@@ -61,8 +67,8 @@ class Verdict(msgspec.Struct):
 
 
 def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", unmet: tuple[str, ...] = ()) -> Verdict:
-    """Judge a run from its scenario and trace; ``failed`` is what ended it early, if anything did, ``unmet`` are faults
-    that matched no message."""
+    """Judge a run from its scenario and trace. ``failed`` is the failure that ended it early, if any. ``unmet`` are the
+    faults that matched no message."""
     findings = judge(records)
     verdicts = {f.invariant: f.verdict for f in findings}
     outcome = registers_of(records)
@@ -89,12 +95,13 @@ def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", u
 
 
 def _settled(verdicts: dict[str, str]) -> dict[str, str]:
-    """Of a trace that ends before the run did: what went wrong stays wrong, everything else may yet change."""
+    """The findings that a trace with an early end allows. A violation stays a violation; every other verdict may still
+    change."""
     return {name: verdict for name, verdict in verdicts.items() if verdict == VIOLATED}
 
 
 def _summary(verdicts: dict[str, str]) -> str:
-    """How many held, which are open, how many were not exercised."""
+    """The numbers of invariants that held, are open, and were not exercised."""
     held = sum(verdict == HELD for verdict in verdicts.values())
     is_open = [name for name, verdict in verdicts.items() if verdict == OPEN]
     parts = [f"{held} invariant{'s' * (held != 1)} held"]
@@ -117,7 +124,7 @@ def _waits(unfinished: dict[str, str]) -> str:
 def _decide(
     verdicts: dict[str, str], expected: dict[str, str], final: FinalResult | None, failed: str, open_ends: list[str]
 ) -> tuple[list[str], tuple[str, str]]:
-    """The surprises; and the verdict with its reason. ``open_ends``: why the run is not over."""
+    """The surprises, and the verdict with its reason. ``open_ends``: why the run is not over."""
     broken = [name for name, verdict in verdicts.items() if verdict == VIOLATED]
     held = sum(verdict == HELD for verdict in verdicts.values())
     wrong = {name: name for name in broken if expected.get(name) != VIOLATED}

@@ -16,7 +16,7 @@ def fire(timer: Armed) -> Fire:
 
 
 def possible(flight: Flight, threads: list[str]) -> list[Decision]:
-    """Every decision open now, the default's choice first. ``threads`` are those that can step now."""
+    """Every decision that is open now, the default choice first. ``threads`` are those that can step now."""
     found: list[Decision] = []
     for message in flight.heads():
         found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DOUBLE)]
@@ -25,6 +25,6 @@ def possible(flight: Flight, threads: list[str]) -> list[Decision]:
 
 
 def unfinished(flight: Flight, threads: list[str]) -> list[Decision]:
-    """The open decisions that keep a run from its end: a timer that nobody waits for need not run out."""
+    """The open decisions that keep a run from its end. A timer that nobody waits for need not run out."""
     idle = [fire(t) for t in flight.armed() if not t.awaited and t.due > flight.now]
     return [decision for decision in possible(flight, threads) if decision not in idle]

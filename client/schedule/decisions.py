@@ -6,9 +6,10 @@
     drop host>kvm0 6 Revoke
     timer kvm0>host resend
 
-``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` says what becomes of message N: take,
-drop, double (taken, and stays to be taken again) or overtake (taken before older ones). ``timer SENDER>RECEIVER WHAT``:
-virtual time goes on to when that timer of the sender runs out, if it is not so late yet, and it does.
+``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` decides the fate of message N: take,
+drop, double (it is taken, and stays to be taken again) or overtake (it is taken before older ones). ``timer
+SENDER>RECEIVER WHAT`` lets that timer of the sender run out; virtual time first goes on to its due time if that is
+later.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Deliver(msgspec.Struct, frozen=True):
-    """``message`` is there for the reader, and checked: the kind that message ``n`` must have."""
+    """``message`` is the kind of message ``n``. It helps the reader, and is checked."""
 
     fate: Fate
     session: str
@@ -51,7 +52,7 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Fire(msgspec.Struct, frozen=True):
-    """``to_host``: the timer is KVM's, else the host's."""
+    """``to_host``: the timer is KVM's; else it is the host's."""
 
     session: str
     to_host: bool
@@ -70,7 +71,7 @@ _FIRE = re.compile(r"timer ([^\s>]+)>([^\s>]+) ([a-z]+)")
 
 
 def parse_decision(line: str) -> Decision:
-    """One line of a tape. Raises ValueError saying what was expected."""
+    """Parse one line of a tape. Raises ValueError with what was expected."""
     if match := _STEP.fullmatch(line):
         return Step(match[1])
     if match := _FIRE.fullmatch(line):

@@ -1,8 +1,8 @@
-"""Faults on an otherwise default tape, as on the command line: ``drop:Revoke:1`` is kind, message, which one.
+"""Faults on an otherwise default tape, as the command line takes them: ``drop:Revoke:1`` is kind, message, number.
 
-Which one counts the messages of that kind in the order in which they are sent, over all sessions and both directions,
-from 1. ``overtaken:Revoke:1``: the first Revoke is held until the next message of its way has overtaken it. In a tape
-``overtake`` names the other message of the two, the one that overtakes.
+The number counts from 1 the messages of that kind in the order in which they are sent, over all sessions and both
+directions. ``overtaken:Revoke:1``: the first Revoke is held until the next message of the same session and direction
+has overtaken it. In a tape, ``overtake`` names the other message of the two, the one that overtakes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def parse_fault(text: str, place: str = "--fault") -> Fault:
-    """Raises InputError that says which part is wrong."""
+    """Parse a fault. Raises InputError that says which part is wrong."""
     place = f"{place} {text}"
     parts = text.split(":")
     if len(parts) != 3:
@@ -54,7 +54,7 @@ def parse_fault(text: str, place: str = "--fault") -> Fault:
 
 
 def faults_met(faults: Iterable[Fault], records: Sequence[AnyRecord]) -> set[Fault]:
-    """The faults that a trace shows: their message met its fate, whoever decided it."""
+    """The faults that a trace shows: their message met that fate, by whatever decision."""
     wanted = set(faults)
     if not wanted:
         return set()
@@ -73,7 +73,7 @@ def faults_met(faults: Iterable[Fault], records: Sequence[AnyRecord]) -> set[Fau
 
 
 def unmet_text(fault: str) -> str:
-    """Why a fault changes nothing: its message is never sent, or nothing comes that could overtake it."""
+    """Why a fault changes nothing: its message is never sent, or no later message can overtake it."""
     kind, message, which = fault.split(":")
     if kind == FaultKind.OVERTAKEN:
         return f"fault {fault} did not apply: no message overtook {message} {which}, or it was never sent"

@@ -1,4 +1,4 @@
-"""The schedule of a run as a value: what decides, before anything is decided."""
+"""The schedule of a run as a value: it names who decides, before anything is decided."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ class Tape:
 
     decisions: list[Decision]
     path: str = "<tape>"
-    """The file that errors name."""
+    """The name of the file in error messages."""
     lines: tuple[int, ...] = ()
-    """The line of each decision in that file, from 1; empty for a run file, where errors count decisions."""
+    """The line of each decision in that file, from 1. Empty for a run file: there, errors count decisions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A ``tape`` decides where there is one, else a strategy that ``other`` makes, else the default strategy."""
+    """A ``tape`` decides if there is one; else a strategy that ``other`` makes; else the default strategy."""
 
     faults: tuple[Fault, ...] = ()
-    """Faults of the default strategy. Of a replay: the faults that the recorded run asked for; its tape has them."""
+    """Faults of the default strategy. In a replay: the faults that the recorded run asked for; its tape contains
+    them."""
     tape: Tape | None = None
     then_default: bool = False
-    """The default strategy decides from the end of the tape on; else a run goes no further than its tape."""
+    """The default strategy decides after the end of the tape. Otherwise the run ends with its tape."""
     other: Callable[[], Strategy] | None = None
-    """Makes the strategy of one run; a strategy keeps state, so each run has one of its own."""
+    """Makes the strategy of one run. A strategy keeps state, so each run has its own."""
 
     def strategy(self) -> Strategy:
         if self.tape is not None:
@@ -41,5 +42,5 @@ class Schedule:
 
 
 def replay(decisions: list[Decision], faults: tuple[Fault, ...] = ()) -> Schedule:
-    """The schedule that takes these decisions, strictly."""
+    """The schedule that takes these decisions strictly."""
     return Schedule(faults, Tape(decisions))

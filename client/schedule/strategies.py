@@ -1,7 +1,7 @@
-"""Strategies: who takes the open decisions of a run.
+"""Strategies take the open decisions of a run.
 
 The default delivers everything at once and lets the threads step in turn; a replay follows a tape strictly. The others
-choose tapes that show something the default does not: an order of steps, a late message, a random schedule.
+choose tapes that show what the default does not: another order of steps, a late message, a random schedule.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from contract.network import Fate
 
 
 class Strategy(Protocol):
-    """``threads`` are those that can step now, in the order of their blocks. None ends the run."""
+    """Choose the next decision; None ends the run. ``threads`` are those that can step now, in the order of their
+    blocks."""
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None: ...
 
 
 FIRED_LIMIT = 1000
-"""Timers that a default tape lets run out where nothing else happens; a run that needs more is not going anywhere."""
+"""Timers that a default tape lets run out while nothing else can happen. A run that needs more makes no progress."""
 
 
 class DefaultStrategy:
     """Deliver everything, oldest first, and fire what is due, before the next step; step the threads in turn. Time goes
-    on by itself only where nothing else can happen and somebody waits for a timer. ``faults`` meet the messages they
-    name; ``applied`` are those that did."""
+    on by itself only if nothing else can happen and somebody waits for a timer.
+
+    ``faults`` meet the messages they name; ``applied`` are the faults that did."""
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
         self.faults = {(f.message, f.which): f for f in faults}
@@ -61,7 +63,7 @@ class DefaultStrategy:
         return None
 
     def _deliver(self, flight: Flight, message: InFlight) -> Decision | None:
-        """The fate of the oldest message of a way; None holds it back, as nothing can overtake it yet."""
+        """The fate of the oldest message of a direction. None holds it back, because no message can overtake it yet."""
         fault = self.faults.get((message.message, message.which))
         if fault is None or fault in self.applied:
             return deliver(Fate.TAKE, message)
@@ -81,10 +83,10 @@ class DefaultStrategy:
 
 
 class ReplayStrategy:
-    """Every decision from a tape. The first one that is not possible is an InputError naming it. So is a tape that ends
-    while something can still happen, unless ``then`` decides from there on.
+    """Take every decision from a tape. The first decision that is not possible raises an InputError naming it. So does
+    a tape that ends while something can still happen, unless ``then`` decides from there on.
 
-    ``lines``: the line of each decision in the file ``path``; where there are none, errors count decisions."""
+    ``lines``: the line of each decision in the file ``path``; if empty, errors count decisions."""
 
     def __init__(
         self,
@@ -124,7 +126,7 @@ class ReplayStrategy:
 
 
 class InOrder:
-    """The threads step in a given order, one step for each name, then in turn; everything is delivered at once."""
+    """Let the threads step in a given order, one step for each name, then in turn. Everything is delivered at once."""
 
     def __init__(self, threads: Sequence[str]) -> None:
         self.left = list(threads)
@@ -137,8 +139,8 @@ class InOrder:
 
 
 class Late:
-    """The default, but one message, and all behind it on its way, comes only when no thread can step. ``applied``:
-    whether that message was sent."""
+    """The default, except that one message, and all behind it in its direction, arrives only when no thread can step.
+    ``applied``: whether that message was sent."""
 
     def __init__(self, message: str, which: int = 1) -> None:
         self.late = message, which
@@ -159,8 +161,8 @@ class Late:
 
 
 class OvertakenUntil:
-    """The default, but all messages behind one of them overtake it, up to the first message of the kind ``until``.
-    ``applied``: whether that one came."""
+    """The default, except that all messages behind one of them overtake it, up to the first message of the kind
+    ``until``. ``applied``: whether that message came."""
 
     def __init__(self, message: str, which: int, until: str) -> None:
         self.late = message, which
@@ -183,7 +185,7 @@ class OvertakenUntil:
 
 
 class WithoutTimers(DefaultStrategy):
-    """The default, but no timer ever fires: that of a KVM which never renews, or of a host that never ends a lease."""
+    """The default, except that no timer ever fires: a KVM never renews its lease, or a host never ends one."""
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         flight.timers.clear()
@@ -191,13 +193,13 @@ class WithoutTimers(DefaultStrategy):
 
 
 DECISIONS_LIMIT = 2000
-"""Decisions of a drawn schedule; a run that needs more does not end."""
+"""The most decisions of a drawn schedule. A run that needs more does not end."""
 
 
 class Drawn:
-    """Any decision that is possible: ``draw`` takes the number of choices and returns the index of one. After ``wild``
-    decisions the first choice that keeps the run from its end, so that doubling ends, and so do timers that nobody
-    waits for."""
+    """Take any possible decision: ``draw`` takes the number of choices and returns the index of one. After ``wild``
+    decisions take the first choice that keeps the run from its end. So doubling ends, and timers that nobody waits for
+    no longer fire."""
 
     def __init__(self, draw: Callable[[int], int], wild: int = 40) -> None:
         self.draw = draw
@@ -214,8 +216,8 @@ class Drawn:
 
 
 class Reckless:
-    """Any decision that ``condition`` allows, faults and timers among them but not as often; after ``wild`` of them
-    the default's."""
+    """Take any decision that ``condition`` allows. Faults and timers are among them, but less often. After ``wild``
+    decisions take those of the default."""
 
     def __init__(self, rng: Random, condition: Condition = Condition.ANY, wild: int = 60) -> None:
         self.rng = rng
@@ -237,7 +239,7 @@ class Reckless:
 
 
 def _weight(choice: Decision) -> float:
-    """The host is slow, so that a guest has the LBR before the host wants it."""
+    """The weight of a decision. The host is slow, so a guest gets the LBR before the host wants it."""
     if isinstance(choice, Deliver):
         return 1.0 if choice.fate is Fate.TAKE else 0.1
     return 0.1 if isinstance(choice, Fire) or choice.thread.startswith("host") else 1.0

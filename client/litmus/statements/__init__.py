@@ -1,4 +1,4 @@
-"""The statements of the language: one class each, with all that belongs to it.
+"""The statements of the language: one class each, with everything that belongs to it.
 
 A row has the operands as fields, and
 
@@ -52,12 +52,12 @@ def verbs_of(*speakers: str) -> list[str]:
 
 
 def statements_of(*speakers: str) -> list[str]:
-    """How each statement of ``host``, ``guest`` or ``user`` begins, whatever stands before its ``=``; those of programs
-    last."""
+    """The beginning of each statement of ``host``, ``guest`` or ``user``, after the ``=`` if it has one. Program
+    statements come last."""
     return [*verbs_of(*speakers), *verbs_of("anyone"), "NAME = ..."]
 
 
 def kind_of(rule: str, speaker: str) -> type[Stmt]:
-    """The statement of a grammar rule; where several have it, that of the speaker, else the first."""
+    """The statement of a grammar rule. If several statements have the rule, that of the speaker, else the first."""
     kinds = [kind for kind in STATEMENTS if rule in kind.rules]
     return next((kind for kind in kinds if kind.speaker == speaker), kinds[0])

@@ -1,4 +1,4 @@
-"""``branch``, which hosts and guests say alike."""
+"""``branch``, a statement of hosts and guests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from client.litmus.tree import tokens
 from contract.x86 import BRANCH_KINDS
 
 BRANCH_RULES = {"branch": "BRANCH NUMBER (WORD | USER | KERNEL | on_cpu)*"}
-"""Of hosts and guests; only a host's branches name a CPU."""
+"""For hosts and guests. Only a host's branches name a CPU."""
 
 
 def read_branch(at: Reading) -> tuple[int, str, str, Token | None]:
-    """Count, kind, privilege and the CPU. Raises InputError for an option that is said twice."""
+    """Count, kind, privilege and the CPU. Raises InputError for an option that is given twice."""
     _, amount, *options = at.node.children
     count = at.number(cast(Token, amount), "count")
     seen: dict[str, Token] = {}

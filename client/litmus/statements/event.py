@@ -1,4 +1,4 @@
-"""Statements about an event that is open: ioctls, read, samples, its state."""
+"""Statements about an open event: ioctls, read, samples, its state."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class SampleEvent(HostStmt, frozen=True):
 
 
 class StateOf(HostStmt, frozen=True):
-    """``e0 = state h0;`` ``g0 = state vm0/0;``: the state that an event is in now, or the event that stands for a vCPU
-    (``none`` where there is none)."""
+    """``e0 = state h0;`` ``g0 = state vm0/0;``: the current state of an event, or of the event that stands for a vCPU
+    (``none`` if there is no such event)."""
 
     rules: ClassVar[Rules] = {"state": "STATE (WORD | VCPU)"}
     examples: ClassVar[Examples] = (

@@ -26,7 +26,7 @@ class GuestWrmsr(GuestStmt, frozen=True):
         ("w = wrmsr DEBUGCTL, LBR | FREEZE_LBRS_ON_PMI;", "ok, or #GP"),
         (
             "wrmsr LVTPC, LVT_NMI | LVT_MASKED;",
-            "mask PMIs. It begins as LVT_NMI; a reset masks it, and from v6.6 on each PMI that is taken",
+            "mask PMIs. LVTPC begins as LVT_NMI; a reset masks it, and from v6.6 on each delivered PMI masks it too",
         ),
     )
     result = Result.WORD
@@ -111,8 +111,8 @@ class GuestRdpmc(GuestStmt, frozen=True):
 
 
 class GuestPmis(GuestStmt, frozen=True):
-    """``n0 = pmis;``: how many PMIs this vCPU has taken since the run began, as its handler counts them in memory. No
-    exit."""
+    """``n0 = pmis;``: the number of PMIs that this vCPU has taken since the run began. Its handler counts them in
+    memory, so there is no exit."""
 
     rules: ClassVar[Rules] = {"pmis": "PMIS"}
     examples: ClassVar[Examples] = (("n = pmis;", "the number of PMIs that the vCPU has taken in this run; no exit"),)
@@ -132,8 +132,8 @@ class GuestPmis(GuestStmt, frozen=True):
 
 
 class GuestReadLbr(GuestStmt, frozen=True):
-    """``g0 = rdmsr LBR_STACK;``: TOS, then FROM of every entry, ending at the first fault. ``GuestRdmsr`` reads its
-    text."""
+    """``g0 = rdmsr LBR_STACK;``: TOS, then FROM of every entry, ending at the first fault. The parser reads this text
+    with the rule of ``GuestRdmsr``."""
 
     examples: ClassVar[Examples] = (
         ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
@@ -201,7 +201,7 @@ class GuestCpuid(GuestStmt, frozen=True):
 
 class GuestReadCpuid(GuestStmt, frozen=True):
     """``c0 = cpuid 1 ecx;`` ``c1 = cpuid 0xa eax;``: the register ``output`` of CPUID with ``leaf`` in EAX, an exit as
-    ``cpuid;``. ``CPUID_OUTPUTS`` has the leaves and registers that the model knows."""
+    ``cpuid;``. ``CPUID_OUTPUTS`` lists the leaves and registers that the model has."""
 
     rules: ClassVar[Rules] = {"cpuid_leaf": "CPUID NUMBER WORD"}
     examples: ClassVar[Examples] = (
@@ -238,7 +238,7 @@ class GuestReadCpuid(GuestStmt, frozen=True):
 
 
 class GuestHlt(GuestStmt, frozen=True):
-    """``hlt;``: an exit; what wakes the guest is there already."""
+    """``hlt;``: an exit. The event that wakes the guest is already pending."""
 
     rules: ClassVar[Rules] = {"hlt": "HLT"}
     examples: ClassVar[Examples] = (("hlt;", "an exit; the guest halts"),)
@@ -271,7 +271,7 @@ class GuestOut(GuestStmt, frozen=True):
 
     def check(self, at: Check) -> None:
         if not 0 <= self.port <= MAX_PORT:
-            at.fail(f"no I/O port {self.port:#x}, expected 0x0 to {MAX_PORT:#x}", "port")
+            at.fail(f"not an I/O port: {self.port:#x}, expected 0x0 to {MAX_PORT:#x}", "port")
 
     def ops(self, at: Execution) -> list[AnyOp]:
         return [Out(self.port)]

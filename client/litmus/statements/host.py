@@ -1,4 +1,4 @@
-"""Statements of the host: tasks, branches, time, mediated VMs; those about events are in files of their own."""
+"""Statements of the host: tasks, branches, time, mediated VMs. Statements about events have files of their own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunOn(HostStmt, frozen=True):
 
 class HostBranch(HostStmt, frozen=True):
     """``branch 8 on cpu0;`` ``branch 8 call user on cpu1;`` (kind and privilege default to jmp, kernel). Text without a
-    CPU means the only one; ``cpu`` is -1, which is invalid, where there are more."""
+    CPU means the only one; if there are several, ``cpu`` is -1, which is invalid."""
 
     rules: ClassVar[Rules] = BRANCH_RULES
     examples: ClassVar[Examples] = (
@@ -135,10 +135,10 @@ class MuxInterval(HostStmt, frozen=True):
 
 
 class Mediated(HostStmt, frozen=True):
-    """``mediate;`` ``m0 = mediate;`` ``unmediate;``: a VM with a mediated vPMU comes (``create``) or goes.
+    """``mediate;`` ``m0 = mediate;`` ``unmediate;``: a VM with a mediated vPMU is created (``create``) or destroyed.
 
-    Gives ``ok``, or EBUSY while events that count guests are open; while such a VM is there, opening one of those fails
-    with EOPNOTSUPP."""
+    Gives ``ok``, or EBUSY while events that count guests are open. While such a VM exists, opening one of those events
+    fails with EOPNOTSUPP."""
 
     rules: ClassVar[Rules] = {"mediate": "MEDIATE | UNMEDIATE"}
     examples: ClassVar[Examples] = (("mediate;", "create a VM with a mediated vPMU"), ("unmediate;", "destroy it"))

@@ -1,4 +1,4 @@
-"""``open`` with all that can be said of an event. Nothing is said twice."""
+"""``open`` with all its options. Each option may be given once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from perfcore_svc.perf.pmu import FIXED_EVENTS
 GENERAL = "general"
 """The event that any general counter can count."""
 BRANCH_CONFIGS = (GENERAL, *FIXED_EVENTS)
-"""What an event with a branch stack counts: any general counter will do, or there is a fixed one too."""
+"""The counted event of an event with a branch stack: any general counter can count it, or also a fixed one."""
 CONFIGS = (*BRANCH_CONFIGS, *TRACERS)
-"""What an event counts, or a tracer traces."""
+"""The event that is counted, or the tracer."""
 
 _PRIVILEGES = (("user",), ("kernel",), ("user", "kernel"))
 
@@ -34,21 +34,21 @@ class OpenEvent(HostStmt, frozen=True):
     ``cpu`` -1 and a task: follows the task. ``branch`` empty: ``counter``. ``privilege``: user, kernel or both.
 
     ``group``, ``in g0``: the event joins the group of ``g0``, which the same actor opened. CPU and task are written out
-    like any event's; where they differ from the leader's, or where the sibling is said ``pinned`` or ``exclusive``, the
-    kernel answers EINVAL. ``exclusive``: the group is on alone or not at all.
+    as for any event. If they differ from the leader's, or if the sibling is ``pinned`` or ``exclusive``, the kernel
+    answers EINVAL. ``exclusive``: the group is on alone or not at all.
 
-    ``config``, ``counter cycles`` or ``branch any counting cycles``: what is counted. ``general``, which is what is
-    counted when nothing is said, takes a general counter; instructions, cycles and ref-cycles may take their fixed one;
-    the tracers bts and pt take none and go with no branch filter. ``period 100``: an overflow, and a sample, every 100
-    branches (0: none).
+    ``config``, ``counter cycles`` or ``branch any counting cycles``: the counted event. ``general`` is the default and
+    takes a general counter. instructions, cycles and ref-cycles may take their fixed counter. The tracers bts and pt
+    take no counter, and allow no branch filter. ``period 100``: an overflow, and a sample, every 100 branches (0:
+    none).
 
-    ``exclude_host``, ``exclude_guest``, ``exclude_user``, ``exclude_kernel``: what is not counted. A branch filter
-    without a level has those that are not excluded.
+    ``exclude_host``, ``exclude_guest``, ``exclude_user``, ``exclude_kernel``: levels and modes that are not counted. A
+    branch filter without a level has the levels that are not excluded.
 
-    In a loop the register names the event that was opened last; the earlier ones stay as they are.
+    In a loop the register names the event that was opened last; the earlier events stay open.
 
     The register ends as two fields: ``.state``, ACTIVE, INACTIVE, OFF, ERROR or CLOSED, or the errno of an open that
-    failed; ``.samples``, how many samples overflows took."""
+    failed; ``.samples``, the number of samples that overflows took."""
 
     rules: ClassVar[Rules] = {
         "open": 'OPEN (CPU | "task" _task on_cpu?) (_flag | join | filters | counter | counting | period)*'
@@ -100,7 +100,7 @@ class OpenEvent(HostStmt, frozen=True):
 
     @property
     def usual_privilege(self) -> tuple[str, ...]:
-        """The levels of an event that names none."""
+        """The levels of an event that names no level."""
         excluded = {"user": self.exclude_user, "kernel": self.exclude_kernel}
         return tuple(level for level in excluded if not excluded[level])
 
@@ -158,7 +158,8 @@ class OpenEvent(HostStmt, frozen=True):
         at.scope.closed.discard((at.actor, self.register))
 
     def _check_levels(self, at: Check) -> None:
-        """Each level that is named is one that can be recorded or counted; a counter alone may exclude both."""
+        """Check that each named level can be recorded or counted. An event with only a counter may exclude both
+        levels."""
         if self.privilege not in _PRIVILEGES and (self.branch or self.privilege != self.usual_privilege):
             at.fail("an event's privilege is user, kernel, or user and kernel", "privilege")
         excluded = [level for level in self.privilege if level not in self.usual_privilege]
@@ -166,7 +167,8 @@ class OpenEvent(HostStmt, frozen=True):
             at.fail(f"a counter of {quote(excluded[0])} with 'exclude_{excluded[0]}' contradicts itself")
 
     def _check_tracer(self, at: Check) -> None:
-        """A tracer stands in the way of others and records nothing here: what says what it records has no meaning."""
+        """Refuse options that a tracer does not have. A tracer excludes other users of the LBR and records nothing
+        here, so options about its records have no meaning."""
         idle = {
             "period": self.period,
             "exclude_host": self.exclude_host,
@@ -198,7 +200,7 @@ class OpenEvent(HostStmt, frozen=True):
         )
 
 
-# What each option settles; others settle what is called like them.
+# The field that each option sets; other options set the field of the same name.
 _SLOTS = {
     "pinned": ("class",),
     "flexible": ("class",),
@@ -261,7 +263,7 @@ class _Options:
         )
 
     def levels(self, seen: dict[str, Token]) -> tuple[str, ...]:
-        """The levels that are named, else those that are not excluded."""
+        """The named levels, else those that are not excluded."""
         named = tuple(level for level in ("user", "kernel") if level in seen)
         return named or tuple(level for level in ("user", "kernel") if f"exclude_{level}" not in seen)
 

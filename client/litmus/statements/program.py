@@ -1,4 +1,4 @@
-"""Statements of programs, which any actor may say: assignments, loops, conditions. They are no steps of their own."""
+"""Statements of programs, which any actor may say: assignments, loops, conditions. They are not steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from client.litmus.tree import Node
 
 
 class Assign(ProgramStmt, frozen=True):
-    """``r1 = r0 + 1;``: no step of its own, as are all statements of programs."""
+    """``r1 = r0 + 1;``: not a step, like all statements of programs."""
 
     rules: ClassVar[Rules] = {"let": "operand"}
     examples: ClassVar[Examples] = (
@@ -46,7 +46,7 @@ class Assign(ProgramStmt, frozen=True):
 
 
 class Repeat(ProgramStmt, frozen=True):
-    """``repeat 40 { ... }``: ``count`` is looked at once, before the first time."""
+    """``repeat 40 { ... }``: ``count`` is read once, before the first turn."""
 
     rules: ClassVar[Rules] = {"repeat": "REPEAT operand body"}
     examples: ClassVar[Examples] = (
@@ -71,8 +71,8 @@ class Repeat(ProgramStmt, frozen=True):
 
 
 class For(ProgramStmt, frozen=True):
-    """``for i in 0 .. lbr_depth { ... }``: ``counter`` from ``first`` to the number before ``end``, which is looked at
-    before each time."""
+    """``for i in 0 .. lbr_depth { ... }``: ``counter`` from ``first`` to the number before ``end``. ``end`` is read
+    before each turn."""
 
     rules: ClassVar[Rules] = {"for": 'FOR WORD "in" operand ".." operand body'}
     examples: ClassVar[Examples] = (
@@ -185,7 +185,7 @@ class Break(ProgramStmt, frozen=True):
 
     def check(self, at: Check) -> None:
         if not at.scope.loops:
-            at.fail("break stands in no loop")
+            at.fail("break must stand in a loop")
 
 
 AnyProgram = Assign | Repeat | For | While | If | Break
@@ -193,8 +193,8 @@ AnyStmt = AnyHost | AnyGuest | AnyUser | AnyProgram
 
 
 class Step(msgspec.Struct, eq=False):
-    """One statement of one actor. ``line`` is where it stands in the file, ``printed`` where in the text that
-    ``format_scenario`` gives (0: built in Python); not compared."""
+    """One statement of one actor. ``line`` is its line in the file, ``printed`` its line in the text that
+    ``format_scenario`` gives (0: built in Python). Neither is compared."""
 
     actor: str
     stmt: AnyStmt
@@ -205,7 +205,7 @@ class Step(msgspec.Struct, eq=False):
         return isinstance(other, Step) and (self.actor, self.stmt) == (other.actor, other.stmt)
 
     def __ne__(self, other: object) -> bool:
-        # Struct has one of its own, which knows nothing of this __eq__.
+        # Struct has an __ne__ of its own, which does not use this __eq__.
         return not self == other
 
     def __hash__(self) -> int:

@@ -1,4 +1,4 @@
-"""The base of statements: what a row of the language has beside its operands."""
+"""The base of statements: what each statement class provides besides its operands."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Result(Enum):
 
     NONE = auto()
     NUMBER = auto()
-    """A number, or the word for why there is none."""
+    """A number, or the word that says why there is no number."""
     WORD = auto()
-    """A word: ``ok``, or why not."""
+    """A word: ``ok``, or the reason for a failure."""
     EVENT = auto()
-    """A host event, which other statements name by the register."""
+    """A host event. Other statements name it by the register."""
     STATE = auto()
     """The state of an event."""
     FIELDS = auto()
@@ -39,10 +39,10 @@ class Result(Enum):
 
 
 class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
-    """Base of statements. ``register``, where a statement has one, receives its result ("" drops it)."""
+    """Base of statements. ``register`` receives the result, if the statement has one ("" drops it)."""
 
     speaker: ClassVar[str] = ""
-    """Who may say it: ``host``, ``guest``, ``user``, or ``anyone``."""
+    """The kind of actor that may say it: ``host``, ``guest``, ``user``, or ``anyone``."""
     rules: ClassVar[Rules] = {}
     """Grammar rules of the whole statement, without a register, by name."""
     parts: ClassVar[Rules] = {}
@@ -51,17 +51,18 @@ class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
     """Text of the statement and its meaning, for the reference of the language."""
     result: ClassVar[Result] = Result.NONE
     fields: ClassVar[tuple[str, ...]] = ()
-    """What a final condition can ask of the register."""
+    """The fields of the register that a final condition can name."""
     again: ClassVar[bool] = False
-    """Whether the same statement may set its register a second time. Numbers may always be set again."""
+    """Whether the same statement may set its register a second time. A register with a number may always be set
+    again."""
     loop: ClassVar[bool] = False
-    """Whether ``break`` inside it leaves it."""
+    """Whether ``break`` in its body leaves it."""
     blocks: ClassVar[tuple[str, ...]] = ()
     """The fields that hold statements between braces."""
 
     @staticmethod
     def read(at: Reading) -> AnyStmt:
-        """The statement of a parse tree. Raises InputError for what the grammar lets through and no statement has."""
+        """The statement of a parse tree. Raises InputError for text that the grammar allows and no statement has."""
         raise NotImplementedError
 
     def action(self) -> str:
@@ -69,7 +70,7 @@ class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
         raise NotImplementedError
 
     def check(self, at: Check) -> None:
-        """Raises InputError where the statement has an impossible operand, or names what is not there."""
+        """Raises InputError if an operand of the statement is impossible, or names something that does not exist."""
 
     @property
     def sets(self) -> str:
@@ -84,7 +85,7 @@ class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
 
 
 class HostStmt(Stmt, frozen=True):
-    """A command to the perf core. ``StateOf`` has none: the driver answers it from the trace."""
+    """A command to the perf core. ``StateOf`` has none: the driver answers it."""
 
     speaker: ClassVar[str] = "host"
 
@@ -98,23 +99,22 @@ class GuestStmt(Stmt, frozen=True):
     speaker: ClassVar[str] = "guest"
 
     def ops(self, at: Execution) -> list[AnyOp]:
-        """The instructions that the guest executes. Raises NoNumberError where an operand comes to a word."""
+        """The instructions that the guest executes. Raises NoNumberError if an operand is a word."""
         raise NotImplementedError
 
 
 class UserStmt(Stmt, frozen=True):
-    """A command to the KVM that the vCPU is at. ``UserMigrate``, which takes several, has none: the driver gives
-    them."""
+    """A command to the KVM that the vCPU is at. ``UserMigrate`` needs several commands; the driver gives them."""
 
     speaker: ClassVar[str] = "user"
 
     def command(self, at: Execution) -> AnyKvmCommand:
-        """Raises NoNumberError where an operand comes to a word."""
+        """Raises NoNumberError if an operand is a word."""
         raise NotImplementedError
 
 
 class MsrIoctl(UserStmt, frozen=True):
-    """An ioctl for MSRs, which another thread than the vCPU's own can make (``from``)."""
+    """An ioctl for MSRs. Another thread than the vCPU's own can make it (``from``)."""
 
     def refs(self) -> tuple[MsrRef, ...]:
         """The MSRs that it reads or writes."""
@@ -122,12 +122,12 @@ class MsrIoctl(UserStmt, frozen=True):
 
 
 class ProgramStmt(Stmt, frozen=True):
-    """A statement that is no step of its own: ``client.drive.program`` carries it out."""
+    """A statement that is not a step: ``client.drive.program`` carries it out."""
 
     speaker: ClassVar[str] = "anyone"
 
     def head(self) -> str:
-        """The text before the brace, of a statement with braces."""
+        """The text before the brace, for a statement with braces."""
         raise NotImplementedError
 
     def action(self) -> str:

@@ -129,7 +129,7 @@ class MsrValue(msgspec.Struct, frozen=True):
 
 class UserSetMsrs(MsrIoctl, frozen=True):
     """``n = set vm0/0 { PMC0, 100; PERFEVTSEL0, 0x5300c4; };``: one ioctl with a list of registers, in this order, up
-    to the first that is rejected. Gives how many were taken, or E2BIG."""
+    to the first that is rejected. Gives the number of registers taken, or E2BIG."""
 
     rules: ClassVar[Rules] = {"sets": 'SET VCPU "{" msr_value+ "}" from?'}
     parts: ClassVar[Rules] = {"msr_value": 'msr "," operand ";"'}
@@ -176,8 +176,8 @@ class UserSetMsrs(MsrIoctl, frozen=True):
 
 
 class UserGetMsrs(MsrIoctl, frozen=True):
-    """``g = get vm0/0 { PMC0; PERFEVTSEL0; };``: ``.done``, how many were read, and their values ``.v0``, ``.v1`` ...;
-    or E2BIG."""
+    """``g = get vm0/0 { PMC0; PERFEVTSEL0; };``: ``.done``, the number of registers read, and their values ``.v0``,
+    ``.v1`` ...; or E2BIG."""
 
     rules: ClassVar[Rules] = {"gets": 'GET VCPU "{" (msr ";")+ "}" from?'}
     examples: ClassVar[Examples] = (
@@ -215,9 +215,10 @@ class UserGetMsrs(MsrIoctl, frozen=True):
 
 
 class UserMigrate(UserStmt, frozen=True):
-    """``migrate vm0/0 to kvm1 with lbr;`` ``m0 = migrate vm0/0 to kvm1 without lbr;``: the vCPU goes on at a KVM of
-    another host. User space saves it by its thread, which must be on a CPU, loads it there, and has the source stop its
-    use of the LBR. Gives ``ok``; EALREADY if it is there, or the errno of the step that failed: it stays then."""
+    """``migrate vm0/0 to kvm1 with lbr;`` ``m0 = migrate vm0/0 to kvm1 without lbr;``: the vCPU moves to a KVM of
+    another host. User space saves it with its thread, which must be on a CPU, loads it there, and makes the source stop
+    its use of the LBR. Gives ``ok``, EALREADY if it is there already, or the errno of the step that failed; the vCPU
+    then stays."""
 
     rules: ClassVar[Rules] = {"migrate": 'MIGRATE VCPU "to" WORD (WITH | WITHOUT) WORD'}
     examples: ClassVar[Examples] = (
@@ -253,8 +254,8 @@ class UserMigrate(UserStmt, frozen=True):
 
 
 class UserSetCpuid(UserStmt, frozen=True):
-    """``c0 = set_cpuid vm0/0 { pmu = 0; pdcm = off; };``: KVM_SET_CPUID2 for every vCPU of the VM. What is not said
-    stays as it is. Gives ``ok``, or EINVAL where the kernel takes no other CPUID after the first KVM_RUN."""
+    """``c0 = set_cpuid vm0/0 { pmu = 0; pdcm = off; };``: KVM_SET_CPUID2 for every vCPU of the VM. Settings that are
+    not given keep their values. Gives ``ok``, or EINVAL if the kernel takes no other CPUID after the first KVM_RUN."""
 
     rules: ClassVar[Rules] = {"set_cpuid": 'SET_CPUID VCPU "{" setting* "}"'}
     examples: ClassVar[Examples] = (

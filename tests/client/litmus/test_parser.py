@@ -322,7 +322,7 @@ def test_host_errors(host: str, expected: str) -> None:
         ("rdmsr LBR_FROM[r1];", "9:16: vm0/0 has set no register 'r1' by here"),
         ("rdmsr LBR_TSO;", "9:7: unknown MSR 'LBR_TSO', did you mean 'LBR_TO'?"),
         ("r0 = rdmsr LBR_STACK;", "9:1: vm0/0 sets 'r0' a second time, 'r0 = rdmsr LBR_TOS' was another kind of value"),
-        ("out 0x10000;", "9:5: no I/O port 0x10000, expected 0x0 to 0xffff"),
+        ("out 0x10000;", "9:5: not an I/O port: 0x10000, expected 0x0 to 0xffff"),
         ("c = cpuid 7 ecx;", "9:11: leaf 0x7 of CPUID is not modelled, expected 0x1 or 0xa"),
         ("c = cpuid 1 eax;", "9:13: unknown register of the leaf 'eax', did you mean 'ecx'?"),
         ("c = cpuid;", "9:10: expected a number, found ';'"),
@@ -338,7 +338,7 @@ def test_guest_errors(guest: str, expected: str) -> None:
     [
         ("user { stop_lbr vm1/0; }", "11:17: unknown vCPU 'vm1/0', did you mean 'vm0/0'?"),
         ("vm0/0 { nop; }", "11:1: 'vm0/0' has a block already"),
-        ("user, host1 { idle cpu0; }", "11:15: whose statement is this? expected 'user: ...'"),
+        ("user, host1 { idle cpu0; }", "11:15: the statement names no actor, expected 'user: ...'"),
         (
             "user, host1 { host: idle cpu0; }",
             "11:15: 'host' is not an actor of this block, did you mean 'host1'?",
@@ -562,8 +562,8 @@ def test_documented_example() -> None:
         ("JCC = 1;", "9:1: 'JCC' cannot name a register: reserved, too long or malformed"),
         ("from = 1;", "9:1: expected a statement or '}', found 'from', a reserved word" + f"; {OF_GUEST}"),
         ("r1 = LBR_FROM[0];", "9:15: LBR_FROM[...] is an MSR, which only rdmsr, wrmsr, get and set reach"),
-        ("break;", "9:1: break stands in no loop"),
-        ("if r0 = 1 { break; }", "9:13: break stands in no loop"),
+        ("break;", "9:1: break must stand in a loop"),
+        ("if r0 = 1 { break; }", "9:13: break must stand in a loop"),
         ("if r0 { }", "9:7: expected a comparison, found '{'"),
         ("if r0 = #XX { }", "9:9: expected a number, #GP, #DE, ok, skipped or an errno, found '#XX'"),
         ("if r0 < #GP { }", "9:4: named values have no order, expected '=' or '!=', found '<'"),
