@@ -1,7 +1,8 @@
 """gRPC settings of both ends. They belong together: a server that knows nothing of the client's pings ends the link.
 
-Keepalive: the client pings every 10 s, and takes the peer for dead 5 s after an unanswered ping. ``ping_timeout`` is
-the setting that does so; the keepalive timeout of its name has no effect on that.
+Keepalive: each end pings every 10 s, and takes the peer for dead 5 s after an unanswered ping. Without the server's
+pings a KVM that is cut off would keep its name at the perf core. ``ping_timeout`` is the setting that does so; the
+keepalive timeout of its name has no effect on that.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ REQUEST_LIMIT = 2 << 20
 
 Options = list[tuple[str, int]]
 
-_BOTH: Options = [("grpc.max_send_message_length", MESSAGE_LIMIT)]
+_BOTH: Options = [
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+]
 
 CHANNEL: Options = [
     *_BOTH,
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     # A new attempt would bring the first frames of a stream twice.
     ("grpc.enable_retries", 0),
