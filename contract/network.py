@@ -49,6 +49,14 @@ class Network:
         """The messages of one direction, oldest first."""
         return self.queues.get((session, to_host), [])
 
+    def has(self, session: str, to_host: bool, n: int) -> bool:
+        """True if message ``n`` of one direction is in flight."""
+        return any(envelope.seq == n for envelope in self.waiting(session, to_host))
+
+    def cut(self, session: str, to_host: bool) -> None:
+        """All messages of one direction are lost."""
+        self.queues.pop((session, to_host), None)
+
     def heads(self) -> list[Envelope]:
         """The oldest message of each direction that has one."""
         return [queue[0] for queue in self.queues.values() if queue]

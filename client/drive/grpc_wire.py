@@ -4,23 +4,38 @@ Theory of operation. There is one call at a time. Each call carries the run's cl
 caused; they follow the driver's records without a gap. grpc is loaded with the first call. When a call fails for any
 reason other than a refusal, the run is over. Then ``autopsy`` finds out which service failed, and which records can
 still be read.
+
+Two services that lose their link go on. The end of the session that is called first tells of the loss. Then the driver
+calls the other end too. So both ends know of the loss, and KVM has resumed, before the run goes on.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from client.drive.wire import SINGLE, Layout
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf
+from contract.control import (
+    AnyKvmCommand,
+    AnyPerfCommand,
+    AnyResult,
+    ConfigureKvm,
+    ConfigurePerf,
+    KvmLoseLink,
+    KvmSnapshot,
+    LoseLink,
+    PerfSnapshot,
+)
 from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.messages import HOST
 from contract.network import Fate
-from contract.trace import Recorder
+from contract.session import Phase
+from contract.trace import Delivery, Recorder, SessionChange
 
 if TYPE_CHECKING:
     from client.drive.grpc_service import Service
@@ -44,6 +59,10 @@ def holder() -> str:
 
 CALL_TIMEOUT = 5.0
 RELEASE_TIMEOUT = 0.5
+LOSS_TIMEOUT = 5.0
+"""Seconds in which KVM has to notice a lost link that the host has noticed."""
+LOSS_PAUSE = 0.01
+"""Seconds between two looks at whether it has."""
 UNCONFIGURED = "not configured yet", "ENXIO"
 
 
@@ -119,13 +138,18 @@ class GrpcWire:
             self._sessions.add(session)
         return result
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
         if receiver != HOST and receiver not in self._sessions:
             raise RefusedError(*UNCONFIGURED)
         from contract.wire.methods import Decide
 
         host = self._perfcore(self._layout.kvms.get(session, 0))
+        mark = len(self.log.records)
         self._call(host if receiver == HOST else self._kvm(receiver), Decide(session, n, fate))
+        if any(isinstance(record, Delivery) for record in self.log.records[mark:]):
+            return True
+        self._see_losses_through(mark, {session})
+        return False
 
     def _perfcore(self, host: int) -> str:
         return perfcores_of(self._layout)[host]
@@ -191,6 +215,32 @@ class GrpcWire:
             raise self._failure from None
 
     def _call(self, name: str, command: Any) -> Any:
+        mark = len(self.log.records)
+        try:
+            return self._exchange(name, command)
+        finally:
+            if self._failure is None and not isinstance(command, LoseLink | KvmLoseLink):
+                self._see_losses_through(mark, {r.session for r in self._losses(mark)})
+
+    def _see_losses_through(self, mark: int, sessions: set[str]) -> None:
+        """Until both ends of these sessions have taken in the loss of their links, and the KVMs resume. One of them has
+        told of it since record ``mark``."""
+        for session in sorted(sessions):
+            until = time.monotonic() + LOSS_TIMEOUT
+            while not any(r.session == session and r.to_host for r in self._losses(mark)):
+                if time.monotonic() > until:
+                    why = f"still does not miss its link after {LOSS_TIMEOUT:g} s"
+                    self._failure = SystemFailedError(self._kvm(session), why)
+                    raise self._failure
+                time.sleep(LOSS_PAUSE)
+                self._exchange(self._kvm(session), KvmSnapshot())
+            if not any(r.session == session and not r.to_host for r in self._losses(mark)):
+                self._exchange(self._perfcore(self._layout.kvms.get(session, 0)), PerfSnapshot())
+
+    def _losses(self, mark: int) -> list[SessionChange]:
+        return [r for r in self.log.records[mark:] if isinstance(r, SessionChange) and r.new == Phase.LOST]
+
+    def _exchange(self, name: str, command: Any) -> Any:
         if self._failure is not None:
             raise self._failure
         if not (self._configured or isinstance(command, ConfigurePerf)):

@@ -263,7 +263,8 @@ class Player:
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
             try:
-                self.wire.decide(decision.receiver, decision.fate, decision.session, decision.n)
+                if not self.wire.decide(decision.receiver, decision.fate, decision.session, decision.n):
+                    self.tape.pop()
             except RefusedError as error:
                 # The trace says that this message was sent and lies there.
                 raise SystemFailedError(decision.receiver, f"{decision}: {error}") from None

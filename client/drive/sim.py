@@ -62,11 +62,12 @@ class SimWire:
         except StopIteration as stop:
             return self._done(stop.value)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
         core = self.host_of(session) if receiver == HOST else configured(self.kvms, receiver)
         envelope = self.network.decide(fate, session, receiver == HOST, n, self.log)
         if envelope is not None:
             self._done(core.take(envelope, self.log.now))
+        return True
 
     def _done(self, step: Step[T]) -> T:
         """Put what a core did on record, and its messages into the network; its answer."""

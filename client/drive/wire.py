@@ -36,8 +36,9 @@ class Wire(Protocol):
 
     def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult: ...
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
-        """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name)."""
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
+        """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name). False:
+        the message was lost with its link before."""
 
     def begin(self, layout: Layout = SINGLE) -> None:
         """Begin a new run: an empty log, nothing in flight. The configure commands follow, host 0 first.

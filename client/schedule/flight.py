@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.messages import HOST
+from contract.session import Phase
 from contract.spec import cpu_owners
 from contract.trace import (
     AnyRecord,
@@ -18,6 +19,7 @@ from contract.trace import (
     HostWait,
     HostWake,
     Send,
+    SessionChange,
     Setup,
     Switch,
     Timer,
@@ -156,6 +158,11 @@ class Flight:
             queue = self.queues[record.session, record.to_host]
             queue.remove(next(m for m in queue if m.n == record.n))
 
+    def _session_change(self, record: SessionChange) -> None:
+        """What an end has sent is lost with its link."""
+        if record.new == Phase.LOST:
+            self.queues.pop((record.session, record.to_host), None)
+
     def _open(self, record: EventOpen) -> None:
         if record.guest:
             self.guests[record.guest] = record.event
@@ -215,6 +222,7 @@ _TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
     Setup: Flight._setup,
     Send: Flight._send,
     Delivery: Flight._delivery,
+    SessionChange: Flight._session_change,
     Switch: Flight._switch,
     VcpuLoad: Flight._load,
     VcpuPut: Flight._put,

@@ -6,6 +6,9 @@ them to the peer. Each Configure makes a new core and a new log, and they take t
 command was not refused. A refusal leaves everything as it was, the clock included.
 Any other failure in the middle of a command leaves a core that nobody can trust: the run is marked as failed, and
 whatever is asked of it gives that failure until the next Configure.
+
+The loss of a link is an input of the core like any other, but no driver gives it. It happens at some moment of real
+time, and the core takes it in at the beginning of the next call, so that its records come with the answer.
 """
 
 from __future__ import annotations
@@ -43,10 +46,10 @@ T = TypeVar("T")
 
 
 class Run(Generic[C]):
-    """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``newest``: the highest
-    number among all that have, by session. ``owner``: the token of its driver."""
+    """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
+    its driver. ``cut``: sessions whose link was lost, which the core does not know yet."""
 
-    __slots__ = ("_core", "arrived", "failed", "log", "network", "newest", "number", "owner")
+    __slots__ = ("_core", "arrived", "cut", "failed", "log", "network", "number", "owner")
 
     def __init__(self, number: int, owner: str = "") -> None:
         self.number = number
@@ -55,7 +58,7 @@ class Run(Generic[C]):
         self.log = Recorder()
         self.network = Network()
         self.failed: CallError | None = None
-        self.newest: dict[str, int] = {}
+        self.cut: set[str] = set()
         self.arrived = asyncio.Event()
 
     @property
@@ -83,17 +86,21 @@ class Run(Generic[C]):
         try:
             for envelope in envelopes:
                 self.network.put(envelope)
-                # Numbers can come out of order (R9): a message that is sent again has a new one.
-                self.newest[envelope.session] = max(self.newest.get(envelope.session, 0), envelope.seq)
         except PeerContractError as error:
             self.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
         self.arrived.set()
 
-    async def arrival(self, session: str, n: int) -> None:
-        """Wait until message ``n`` is there, can no longer come, or the run has failed. Messages arrive in order."""
-        while self.newest.get(session, 0) < n and not self.failed:
+    async def arrival(self, session: str, to_host: bool, n: int) -> None:
+        """Wait until message ``n`` is there, its link is lost, or the run has failed."""
+        while not (self.failed or session in self.cut or self.network.has(session, to_host, n)):
             self.arrived.clear()
             await self.arrived.wait()
+
+    def lose(self, session: str, to_host: bool) -> None:
+        """A link is lost, and with it the messages that have come over it."""
+        self.network.cut(session, to_host)
+        self.cut.add(session)
+        self.arrived.set()
 
 
 Performed = tuple[Run[C], AnyResult | None, Block]
@@ -122,6 +129,13 @@ class Shell(ABC, Generic[C]):
     @abstractmethod
     def send(self, run: Run[C], envelopes: list[Envelope]) -> None:
         """Hand messages of the core to the streams. Raises PeerContractError where one is clogged."""
+
+    @abstractmethod
+    def lose_link(self, run: Run[C], session: str) -> None:
+        """The core takes in that the link of a session was lost, and where it is up again, that too."""
+
+    async def reattach(self, run: Run[C]) -> None:
+        """Before the core learns of lost links: wait for those that the service cannot do without. Raises CallError."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number of the run that can begin now. Raises CallError where none can."""
@@ -178,7 +192,7 @@ class Shell(ABC, Generic[C]):
             # The inbox refuses a message that is still not there.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.arrival_timeout):
-                    await run.arrival(decision.session, decision.n)
+                    await run.arrival(decision.session, self.is_host, decision.n)
         async with self.lock:
             run = self.current(stamp)
             run.check()
@@ -192,10 +206,11 @@ class Shell(ABC, Generic[C]):
         block = Block(log)
         result: AnyResult | None = None
         try:
+            if run.cut:
+                await self.reattach(run)
+            lost = self.take_losses(run)
             if isinstance(command, Decide):
-                envelope = run.network.decide(command.fate, command.session, self.is_host, command.n, log)
-                if envelope is not None:
-                    self.done(run, run.core.take(envelope, log.now))
+                self._decide(run, command, lost)
             else:
                 result = await self.carry_out(run, command, block)
             block.flush()
@@ -218,6 +233,23 @@ class Shell(ABC, Generic[C]):
         if len(log.records) > KEPT + KEPT // 4:
             del log.records[:-KEPT]
         return result, block
+
+    def take_losses(self, run: Run[C]) -> set[str]:
+        """The core takes in which links were lost since the last call; the sessions of these."""
+        lost, run.cut = run.cut, set()
+        for session in sorted(lost):
+            with suppress(RefusedError):  # A core that never heard of the session has nothing to lose.
+                self.lose_link(run, session)
+        return lost
+
+    def _decide(self, run: Run[C], decision: Decide, lost: set[str]) -> None:
+        """A message that was lost with its link just now meets no other fate."""
+        session, n = decision.session, decision.n
+        if session in lost and not run.network.has(session, self.is_host, n):
+            return
+        envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log)
+        if envelope is not None:
+            self.done(run, run.core.take(envelope, run.log.now))
 
     def done(self, run: Run[C], step: Step[T]) -> T:
         """Put what the core did on record, and its messages into the streams; its answer."""

@@ -1,13 +1,14 @@
 """KVM's link to the perf core: the contract stream and the machine stream, which come and go together.
 
-The link is dialled until it is up and dialled again when it is lost; ``generation`` counts how often it came up. A
-run belongs to one generation: messages lost with a stream would never be missed otherwise.
+The link is dialled until it is up and dialled again when it is lost, at once and then after pauses that double up to
+a limit. ``generation`` counts how often it came up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from secrets import token_hex
 from typing import Any
 
@@ -34,11 +35,30 @@ _REPLIES = {
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION
 REFUSED_REDIAL = 0.5
-REDIAL = 0.05
-"""Seconds between two attempts where the perf core turns the link down at once."""
+REDIAL, REDIAL_LIMIT = 0.05, 0.5
+"""Seconds between two attempts where the perf core turns the link down at once: after the first, and at most."""
 
 Receive = Callable[[int, list[Envelope]], None]
 Lost = Callable[[str], None]
+
+
+class LinkLostError(CallError):
+    """The link was lost while the perf core was asked: it may have heard the question, or not."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(grpc.StatusCode.UNAVAILABLE, f"perfcore: {why}")
+
+
+@contextmanager
+def _loss_is_no_cancellation() -> Iterator[None]:
+    """A channel that closes cancels its calls. Whoever awaits one is not cancelled by that: the link is lost."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LinkLostError("link lost: its channel is closed") from None
 
 
 class Link:
@@ -62,12 +82,13 @@ class Link:
         self._writer: FrameWriter | None = None
 
     def send(self, run: int, envelopes: list[Envelope]) -> None:
-        """Messages for the host. With the link down they are lost, and so is their run."""
+        """Messages for the host. With the link down they are lost."""
         if self._writer is not None:
             self._writer.put(run, envelopes)
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
+        pause = REDIAL
         while True:
             try:
                 async with grpc.aio.insecure_channel(self.perfcore, options=CHANNEL) as channel:
@@ -82,8 +103,8 @@ class Link:
                 why = str(error)
             except Exception as error:
                 why = unexpected(error, "link").message
-            self._down(why)
-            await asyncio.sleep(REDIAL)
+            pause = REDIAL if self._down(why) else min(2 * pause, REDIAL_LIMIT)
+            await asyncio.sleep(pause)
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
         contract = _open(channel, contract_pb2, "ContractService", "Attach")
@@ -115,6 +136,7 @@ class Link:
             for task in done:
                 task.result()
         finally:
+            self.up.clear()
             self._writer = self._machine = self._prolong = None
             contract.cancel()
             machine.cancel()
@@ -131,12 +153,19 @@ class Link:
         self._refusal = why
         await asyncio.sleep(REFUSED_REDIAL)
 
-    def _down(self, why: str) -> None:
-        was_up = self.up.is_set()
+    def _down(self, why: str) -> bool:
+        """True if the link was up."""
+        was_up = self.state == info_pb2.LINK_STATE_UP
         self.up.clear()
         self.state, self.detail = info_pb2.LINK_STATE_DIALLING, why
         if was_up:
             self._lost(why)
+        return was_up
+
+    def _break(self) -> None:
+        """Give the link up: it is dialled again."""
+        self.up.clear()
+        self._broken.set()
 
     async def _write(self, contract: Any, run: int, envelopes: list[Envelope]) -> None:
         messages = list(map(_ENVELOPE, envelopes))
@@ -148,44 +177,50 @@ class Link:
             await writer.flush()
 
     async def prolong(self, stamp: trace_pb2.Stamp, timeout: float) -> None:
-        """Make sure that the perf core has this run for this driver. Raises CallError with its answer."""
-        if self._prolong is None:
-            raise unavailable(f"link lost: {self.detail}")
+        """Make sure that the perf core has this run for this driver. Raises CallError with its answer, or
+        LinkLostError."""
+        prolong = self._prolong
+        if prolong is None:
+            raise LinkLostError(f"link lost: {self.detail}")
         try:
-            await self._prolong(lease_pb2.ProlongRequest(stamp=stamp), timeout=timeout)
+            with _loss_is_no_cancellation():
+                await prolong(lease_pb2.ProlongRequest(stamp=stamp, kvm=self.kvm), timeout=timeout)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ABORTED:
                 raise CallError(grpc.StatusCode.ABORTED, error.details() or "") from None
-            raise unavailable(f"cannot tell whose run it is: {error.code().name}: {error.details()}") from None
+            if prolong is self._prolong:
+                self._break()
+            raise LinkLostError(f"cannot tell whose run it is: {error.code().name}: {error.details()}") from None
 
-    async def ask(self, stamp: trace_pb2.Stamp, request: AnyRequest, timeout: float) -> tuple[AnyReply, Any]:
-        """The silicon's reply to one request, and the response that brought it.
+    async def ask(self, stamp: trace_pb2.Stamp, n: int, request: AnyRequest, timeout: float) -> tuple[AnyReply, Any]:
+        """The silicon's reply to request ``n``, and the response that brought it.
 
-        Raises CallError: UNAVAILABLE when no answer comes within ``timeout`` seconds, which ends the link; or the
-        failure that the perf core answered with.
+        Raises LinkLostError; CallError UNAVAILABLE when no answer comes within ``timeout`` seconds, which ends the
+        link; or the failure that the perf core answered with.
         """
-        machine, broken = self._machine, self._broken
+        machine = self._machine
         if machine is None:
-            raise unavailable(f"link lost: {self.detail}")
+            raise LinkLostError(f"link lost: {self.detail}")
         member, encode = _REQUESTS[type(request)]
         answered = False
         try:
             # A read that times out ends the stream. Here it has to: a late answer would be taken for another's.
             async with asyncio.timeout(timeout):
-                await machine.write(machine_pb2.RunRequest(stamp=stamp, **{member: encode(request)}))
-                response = await _read(machine, machine_pb2.RunResponse)
+                with _loss_is_no_cancellation():
+                    await machine.write(machine_pb2.RunRequest(stamp=stamp, n=n, **{member: encode(request)}))
+                    response = await _read(machine, machine_pb2.RunResponse)
             answered = response is not None
         except TimeoutError:
             raise unavailable(f"no answer to a machine request within {timeout:g} s") from None
         except grpc.aio.AioRpcError as error:
-            raise unavailable(f"link lost: {error.details()}") from None
+            raise LinkLostError(f"link lost: {error.details()}") from None
         except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
-            raise unavailable(f"link lost: {error}") from None
+            raise LinkLostError(f"link lost: {error}") from None
         finally:
-            if not answered:
-                broken.set()
+            if not answered and machine is self._machine:
+                self._break()
         if not answered:
-            raise unavailable("link lost: the machine stream ended")
+            raise LinkLostError("link lost: the machine stream ended")
         return self._reply(response), response
 
     def _reply(self, response: Any) -> AnyReply:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm
+from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm, KvmLoseLink, KvmMendLink
 from contract.errors import RefusedError
+from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
+from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import Block
 from contract.wire.shell import Run, Shell
 from contract.wire.status import CallError
 from kvm_svc.core import KvmCore
-from kvm_svc.service.link import Link, unavailable
+from kvm_svc.service.link import Link, LinkLostError, unavailable
 from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
 
 CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
 SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, INFO, TRACE)
 ANSWER_TIMEOUT = 3.0
-"""Seconds that the perf core has to answer a machine request, and to be there when a run begins."""
+"""Seconds that the perf core has to answer a machine request, and to be there when a run begins or goes on after the
+loss of a link."""
 
 
 class KvmShell(Shell[KvmCore]):
@@ -37,11 +41,23 @@ class KvmShell(Shell[KvmCore]):
         self.name = name
         self.answer_timeout = answer_timeout
         self._generation = 0
+        """The link's generation in which the current run was configured or went on last."""
+        self._asked = 0
+        """Number of the newest machine request."""
         self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)
         self._dialling = asyncio.create_task(self.link.run())
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number is the one that the perf core gave the driver; it is asked whether that is so."""
+        await self._linked()
+        if (stamp.run, self.link.generation) == (self.run.number, self._generation):
+            why = f"kvm: {self.name}: run {stamp.run} is configured already"
+            raise CallError(grpc.StatusCode.ABORTED, why)
+        await self._agreed(stamp)
+        return stamp.run
+
+    async def _linked(self) -> None:
+        """Wait until the link is up. Raises CallError."""
         if self.link.state == info_pb2.LINK_STATE_REFUSED:
             raise unavailable(f"refuses the session: {self.link.detail}")
         try:
@@ -50,12 +66,25 @@ class KvmShell(Shell[KvmCore]):
         except TimeoutError:
             where = f"no link to {self.link.perfcore} within {self.answer_timeout:g} s"
             raise unavailable(f"{where}: {self.link.detail}") from None
-        if (stamp.run, self.link.generation) == (self.run.number, self._generation):
-            why = f"kvm: {self.name}: run {stamp.run} is configured already"
-            raise CallError(grpc.StatusCode.ABORTED, why)
-        await self.link.prolong(stamp, self.answer_timeout)
-        self._generation = self.link.generation
-        return stamp.run
+
+    async def _agreed(self, stamp: trace_pb2.Stamp) -> None:
+        """The link is up, to a perf core that has this run for this driver. Raises CallError."""
+        while True:
+            await self._linked()
+            with suppress(LinkLostError):
+                await self.link.prolong(stamp, self.answer_timeout)
+                self._generation = self.link.generation
+                return
+
+    async def reattach(self, run: Run[KvmCore]) -> None:
+        await self._agreed(self.stamp(run))
+
+    def lose_link(self, run: Run[KvmCore], session: str) -> None:
+        for command in (KvmLoseLink(), KvmMendLink()):
+            try:
+                next(run.core.command(command, run.log.now))
+            except StopIteration as stop:
+                self.done(run, stop.value)
 
     async def carry_out(self, run: Run[KvmCore], command: AnyKvmCommand, block: Block) -> AnyResult:
         if isinstance(command, ConfigureKvm):
@@ -71,7 +100,7 @@ class KvmShell(Shell[KvmCore]):
             while True:
                 request = self.done(run, asked)
                 block.flush()
-                reply, response = await self.link.ask(self.stamp(run), request, self.answer_timeout)
+                reply, response = await self._ask(run, request)
                 block.take(response.records, response.stamp)
                 asked = steps.send((reply, run.log.now))
         except StopIteration as stop:
@@ -79,8 +108,18 @@ class KvmShell(Shell[KvmCore]):
         finally:
             steps.close()
 
+    async def _ask(self, run: Run[KvmCore], request: AnyRequest) -> tuple[AnyReply, Any]:
+        """The silicon's reply. Where the link is lost, the same request goes out again on the next one."""
+        self._asked += 1
+        while True:
+            try:
+                return await self.link.ask(self.stamp(run), self._asked, request, self.answer_timeout)
+            except LinkLostError:
+                await self.reattach(run)
+
     def send(self, run: Run[KvmCore], envelopes: list[Envelope]) -> None:
-        self.link.send(run.number, envelopes)
+        if not run.cut:  # On the next link KVM resumes before it says anything else.
+            self.link.send(run.number, envelopes)
 
     def may_arrive(self, session: str) -> bool:
         return session == self.name
@@ -107,7 +146,8 @@ class KvmShell(Shell[KvmCore]):
 
     def _link_lost(self, why: str) -> None:
         if self.run.number:
-            self.run.fail(unavailable(f"link lost: {why}"))
+            self.run.lose(self.name, self.is_host)
+        log().warning("link-lost", perfcore=self.link.perfcore, reason=why)
 
 
 def service_handlers(shell: KvmShell) -> list[grpc.GenericRpcHandler]:

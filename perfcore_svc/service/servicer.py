@@ -1,7 +1,7 @@
 """The perf core's end of the streams: sessions of KVMs, and the machine stream of each.
 
-A KVM's stream belongs to the current run as soon as a frame of that run came over it; when such a stream ends,
-so does the run.
+A KVM's stream belongs to the current run as soon as a frame of that run came over it. When such a stream ends, the
+session has lost its link (R21).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done
+from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, LoseLink
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
@@ -77,6 +77,8 @@ class PerfcoreShell(Shell[HostCore]):
         self.lease = Lease(lease)
         self.attached: dict[str, Attachment] = {}
         self._refused = "", "", ""
+        self._answered = machine_pb2.RunRequest(), machine_pb2.RunResponse()
+        """The newest machine request, and the response to it."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The perf core gives out the numbers."""
@@ -100,7 +102,10 @@ class PerfcoreShell(Shell[HostCore]):
         return lease_pb2.AcquireResponse()
 
     async def prolong(self, request: lease_pb2.ProlongRequest) -> lease_pb2.ProlongResponse:
-        self.current(request.stamp).check()
+        run = self.current(request.stamp)
+        run.check()
+        if request.kvm not in run.core.endpoint.sessions:
+            run.cut.discard(request.kvm)  # It begins the run on the link that it has now.
         return lease_pb2.ProlongResponse()
 
     async def release(self, request: lease_pb2.ReleaseRequest) -> lease_pb2.ReleaseResponse:
@@ -116,9 +121,12 @@ class PerfcoreShell(Shell[HostCore]):
     def send(self, run: Run[HostCore], envelopes: list[Envelope]) -> None:
         for session, batch in groupby(envelopes, attrgetter("session")):
             attachment = self.attached.get(session)
-            # Where the stream of a session is gone, its run has failed.
+            # What is said to a KVM that has not resumed on its new stream is lost with the old one.
             if attachment is not None and attachment.run is run:
                 attachment.writer.put(run.number, list(batch))
+
+    def lose_link(self, run: Run[HostCore], session: str) -> None:
+        self.done(run, run.core.command(LoseLink(session), run.log.now))
 
     def may_arrive(self, session: str) -> bool:
         return session in self.attached
@@ -180,8 +188,9 @@ class PerfcoreShell(Shell[HostCore]):
             await attachment.writer.flush()
 
     def _lost(self, attachment: Attachment, why: str) -> None:
-        if attachment.run is not None:
-            attachment.run.fail(CallError(grpc.StatusCode.UNAVAILABLE, f"kvm: {attachment.kvm}: {why}"))
+        if not attachment.over.is_set():
+            self.run.lose(attachment.kvm, self.is_host)
+            log().warning("link-lost", kvm=attachment.kvm, reason=why)
         attachment.over.set()
         if self.attached.get(attachment.kvm) is attachment:
             del self.attached[attachment.kvm]
@@ -191,8 +200,16 @@ class PerfcoreShell(Shell[HostCore]):
     async def machine(self, context: grpc.aio.ServicerContext) -> None:
         while (request := await _read(context, machine_pb2.RunRequest)) is not None:
             async with self.lock:
-                response = self._answer(request)
+                response = self._answer_once(request)
             await context.write(response)
+
+    def _answer_once(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
+        """A request that comes again, because its answer was lost with the link, is not carried out again."""
+        asked, answer = self._answered
+        if request != asked:
+            answer = self._answer(request)
+            self._answered = request, answer
+        return answer
 
     def _answer(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
         response = machine_pb2.RunResponse()
@@ -203,6 +220,7 @@ class PerfcoreShell(Shell[HostCore]):
             log.witness(request.stamp.clock, request.stamp.now_ns)
             block = Block(log)
             try:
+                self.take_losses(run)
                 asked = union_from_proto(request, AnyRequest)
                 reply = self.done(run, run.core.request(asked, log.now))
                 member, encode = _REPLIES[type(reply)]

@@ -117,7 +117,7 @@ class Stopped(SimWire):
         super().__init__()
         self.error = error
 
-    def decide(self, *arguments: object) -> None:
+    def decide(self, *arguments: object) -> bool:
         raise self.error
 
 

@@ -22,7 +22,7 @@ from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
 from contract.control import ConfigurePerf, MachineSpec, PerfSnapshot, RunTask, StepVcpu
 from contract.machine import Nop, StoreLbr
-from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu
+from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu, Resume
 from contract.network import Fate
 from contract.trace import Recorder
 from contract.wire.codec import to_proto
@@ -128,16 +128,26 @@ def test_frames_of_another_run_are_thrown_away(perfcore: Host) -> None:
     assert b'"kvm":"other"' not in b"".join(r.json for r in delivery.records)
 
 
-def test_the_end_of_a_stream_that_took_part_ends_the_run(perfcore: Host) -> None:
+def test_the_end_of_a_stream_is_the_loss_of_its_link_and_a_new_one_resumes(perfcore: Host) -> None:
     stream = perfcore.attach()
     stream.send(perfcore.frame(Hello(KVM)))
     perfcore.call(Decide(KVM, 1, Fate.TAKE))
     stream.close()
     deadline = time.monotonic() + TIMEOUT
-    while not (failed := perfcore.service.info(TIMEOUT).run_failed):
+    while not (records := perfcore.call(PerfSnapshot()).records):
         assert time.monotonic() < deadline
+    (lost,) = records
+    again = perfcore.attach()
+    again.send(perfcore.frame(Resume(KVM, PROTOCOL_VERSION, 1, 0), first=2))
+    resumed = perfcore.call(Decide(KVM, 2, Fate.TAKE)).records
+    (welcome,) = again.receive().envelopes
+    again.close()
 
-    assert failed == f"kvm: {KVM}: its contract stream ended"
+    assert lost.kind == "session-change"
+    assert b'"old":"open","new":"lost"' in lost.json
+    assert [record.kind for record in resumed] == ["delivery", "send"]
+    assert (welcome.WhichOneof("body"), welcome.welcome.accepted) == ("welcome", True)
+    assert perfcore.service.info(TIMEOUT).run_failed == ""
 
 
 def test_a_stream_that_took_no_part_may_end(perfcore: Host) -> None:
@@ -221,10 +231,10 @@ def test_random_bytes_on_the_streams(pair: Pair, perfcore: Host) -> None:
     assert perfcore.service.info(TIMEOUT).service == "perfcore"
 
 
-def machine_request(perfcore: Host, run: int, clock: int = 0) -> Any:
+def machine_request(perfcore: Host, run: int, clock: int = 0, n: int = 1) -> Any:
     store = to_proto(StoreLbr(VCPU, 0), machine_pb2.StoreLbr)
     return machine_pb2.RunRequest(
-        stamp=trace_pb2.Stamp(run=run, clock=clock, owner=perfcore.service.owner), store_lbr=store
+        n=n, stamp=trace_pb2.Stamp(run=run, clock=clock, owner=perfcore.service.owner), store_lbr=store
     )
 
 
@@ -240,12 +250,25 @@ def test_the_machine_stream_by_hand(perfcore: Host) -> None:
     assert (answer.stamp.run, answer.stamp.clock) == (perfcore.run, 101)
 
 
+def test_a_machine_request_that_comes_again_is_not_carried_out_again(perfcore: Host) -> None:
+    perfcore.call(RunTask(VCPU, 0))
+    answers = []
+    for n in (1, 1, 2):
+        stream = Stream(perfcore.machine.Run)
+        stream.send(machine_request(perfcore, perfcore.run, 100, n))
+        answers.append(stream.receive())
+        stream.close()
+
+    assert [answer.stamp.clock for answer in answers] == [101, 101, 102]
+    assert answers[0] == answers[1]
+
+
 def test_a_machine_request_of_another_run_is_told_so_and_the_stream_stays(perfcore: Host) -> None:
     perfcore.call(RunTask(VCPU, 0))
     stream = Stream(perfcore.machine.Run)
     stream.send(machine_request(perfcore, perfcore.run - 1 or 99))
     failure = stream.receive().failure
-    stream.send(machine_request(perfcore, perfcore.run))
+    stream.send(machine_request(perfcore, perfcore.run, n=2))
 
     assert failure.code == grpc.StatusCode.ABORTED.value[0]
     assert stream.receive().WhichOneof("reply") == "lbr_stored"

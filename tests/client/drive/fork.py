@@ -48,9 +48,9 @@ class Kept(SimWire):
         self._keep(lambda wire: wire.kvm(session, command))
         return super().kvm(session, command)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> None:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
         self._keep(lambda wire: wire.decide(receiver, fate, session, n))
-        super().decide(receiver, fate, session, n)
+        return super().decide(receiver, fate, session, n)
 
 
 def fork(wire: SimWire) -> SimWire:

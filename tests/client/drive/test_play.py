@@ -284,7 +284,7 @@ def test_replay_is_byte_identical(design: Design) -> None:
 
 def test_wire_failure_keeps_what_there_was() -> None:
     class Failing(SimWire):
-        def decide(self, *args: object) -> None:
+        def decide(self, *args: object) -> bool:
             raise SystemFailedError("kvm0", "gone")
 
     played = run(Inputs(load(STORY), MERGED, replay(play(load(STORY), MERGED).tape), wire=Failing()))

@@ -10,7 +10,7 @@ import pytest
 
 from contract.control import AnyResult, Done, RunTask
 from contract.effects import Step
-from contract.errors import PeerContractError
+from contract.errors import PeerContractError, RefusedError
 from contract.messages import Drain, Envelope
 from contract.trace import Recorder, Send, Warn
 from contract.wire.records import Block
@@ -53,6 +53,8 @@ class Echo(Shell[Core]):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[Envelope] = []
+        self.lost: list[str] = []
+        self.unknown = False
         self.act: Act = lambda run: note(run.log)
 
     async def carry_out(self, run: Run[Core], command: Any, block: Block) -> AnyResult:
@@ -60,6 +62,12 @@ class Echo(Shell[Core]):
         if asyncio.iscoroutine(done := self.act(run)):
             await done
         return Done()
+
+    def lose_link(self, run: Run[Core], session: str) -> None:
+        if self.unknown:
+            raise RefusedError("no such session", "ENOENT")
+        self.lost.append(session)
+        note(run.log)
 
     def send(self, run: Run[Core], envelopes: list[Envelope]) -> None:
         if len(envelopes) > 1:

@@ -37,12 +37,23 @@ async def test_a_decision_on_a_message_that_does_not_come_is_refused(shell: Echo
     assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION
 
 
-async def test_a_decision_does_not_wait_for_what_can_no_longer_come(shell: Echo) -> None:
+async def test_a_decision_on_a_message_that_is_lost_with_its_link_brings_the_loss_only(shell: Echo) -> None:
     shell.arrival_timeout = 3600
-    shell.run.receive([message(1), message(2)])
-    await shell.decide(stamp(), Decide("kvm0", 1, Fate.TAKE))
-    with pytest.raises(CallError, match="no message 1 "):
-        await shell.decide(stamp(), Decide("kvm0", 1, Fate.TAKE))
+    shell.run.receive([message(1)])
+    task = asyncio.create_task(shell.decide(stamp(), Decide("kvm0", 2, Fate.OVERTAKE)))
+    await asyncio.sleep(0)
+    shell.run.lose("kvm0", True)
+
+    assert [r.kind for r in (await task)[2].records] == ["warn"]
+    assert (shell.lost, shell.run.network.heads(), shell.run.cut) == (["kvm0"], [], set())
+
+
+async def test_what_comes_over_the_next_link_is_decided_after_the_loss(shell: Echo) -> None:
+    shell.run.lose("kvm0", True)
+    shell.run.receive([message(7)])
+
+    block = (await shell.decide(stamp(), Decide("kvm0", 7, Fate.TAKE)))[2]
+    assert [r.kind for r in block.records] == ["warn", "delivery"]
 
 
 @pytest.mark.parametrize("how", ["fails", "is over"])

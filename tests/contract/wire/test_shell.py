@@ -56,10 +56,23 @@ async def test_records_that_cannot_be_encoded_fail_the_run(shell: Echo) -> None:
     assert (await shell.info(info_pb2.GetInfoRequest())).run_failed == error.message
 
 
-async def test_messages_out_of_order_are_not_waited_for(shell: Echo) -> None:
-    shell.run.receive([message(9), message(5)])
-    async with asyncio.timeout(1):
-        await shell.run.arrival("kvm0", 9)
+async def test_the_loss_of_a_link_comes_with_the_next_answer_and_once(shell: Echo) -> None:
+    shell.run.lose("kvm1", True)
+    shell.run.lose("kvm0", True)
+    shell.run.lose("kvm0", True)
+    first = (await shell.command(stamp(clock=41), COMMAND))[2]
+    second = (await shell.command(stamp(clock=50), COMMAND))[2]
+
+    assert [r.seq for r in first.records] == [42, 43, 44]
+    assert shell.lost == ["kvm0", "kvm1"]
+    assert [r.seq for r in second.records] == [51]
+
+
+async def test_a_core_that_knows_no_such_session_loses_nothing(shell: Echo) -> None:
+    shell.unknown = True
+    shell.run.lose("kvm0", True)
+
+    assert [r.seq for r in (await shell.command(stamp(clock=41), COMMAND))[2].records] == [42]
 
 
 async def test_configure_starts_afresh(shell: Echo) -> None:

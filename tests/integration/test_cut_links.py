@@ -1,0 +1,86 @@
+"""The connection between two living services is cut in the middle of a run: the session resumes, the run goes on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from client.drive.pair import Pair
+from client.litmus import library_path, load
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.decisions import Deliver
+from contract.design import Design
+from contract.messages import Resume, Welcome
+from contract.trace import Delivery, Rest, Send, SessionChange
+from tests.designs import FENCED, MERGED, REVOKE_ACK
+from tests.integration.relay import Relay
+
+STORY = load(library_path("central-story"))
+
+
+@pytest.fixture(scope="module")
+def cuttable() -> Iterator[tuple[Pair, Relay]]:
+    with tempfile.TemporaryDirectory() as folder:
+        relay = Relay(folder)
+        with Pair(flags={"kvm": ["--perfcore", relay.address]}) as pair:
+            relay.target = pair.perfcore.address
+            yield pair, relay
+        relay.close()
+
+
+def played(cuttable: tuple[Pair, Relay], design: Design, *cut_at: int) -> Run:
+    """The story, with the connection cut after so many bytes."""
+    pair, relay = cuttable
+    relay.passed, relay.cut_at, relay.cuts = 0, list(cut_at), 0
+    wire = pair.connect()
+    done = run(Inputs(STORY, design, wire=wire))
+    wire.close()
+    return done
+
+
+def size(cuttable: tuple[Pair, Relay], design: Design) -> int:
+    """Bytes of the run on a connection that has been in use before."""
+    for _ in range(2):
+        played(cuttable, design)
+    return cuttable[1].passed
+
+
+def losses(done: Run) -> list[bool]:
+    """The ends that have lost their link, in order; True is KVM's."""
+    return [r.to_host for r in done.records if isinstance(r, SessionChange) and r.new == "lost"]
+
+
+@pytest.mark.parametrize("design", [MERGED, REVOKE_ACK, FENCED], ids=lambda design: design.name)
+def test_the_run_goes_on_after_a_cut_anywhere(cuttable: tuple[Pair, Relay], design: Design) -> None:
+    total, resumed = size(cuttable, design), 0
+    for part in range(1, 10):
+        done = played(cuttable, design, total * part // 12)
+        assert (done.failure, cuttable[1].cuts) == (None, 1)
+        assert isinstance(done.records[-1], Rest)
+        assert all(after.seq == before.seq + 1 for before, after in pairwise(done.records))
+        assert sorted(losses(done)) in ([], [True], [False, True])
+        if design is FENCED:
+            assert done.verdict.verdict == "held"
+        if len(losses(done)) == 2:
+            greetings = [r.body for r in done.records if isinstance(r, Send) and isinstance(r.body, Resume | Welcome)]
+            resumed += [type(body) for body in greetings] == [Welcome, Resume, Welcome]
+    assert resumed >= 5
+
+
+def test_what_is_lost_with_its_link_is_on_the_tape_only_if_it_met_its_fate(cuttable: tuple[Pair, Relay]) -> None:
+    done = played(cuttable, FENCED, size(cuttable, FENCED) // 2)
+    fates = [(r.session, r.to_host, r.n) for r in done.records if isinstance(r, Delivery)]
+    decided = [(d.session, d.to_host, d.n) for d in done.tape if isinstance(d, Deliver)]
+    assert losses(done)
+    assert decided == fates
+
+
+def test_a_second_cut_is_survived_too(cuttable: tuple[Pair, Relay]) -> None:
+    total = size(cuttable, FENCED)
+    done = played(cuttable, FENCED, total // 3, total * 2 // 3)
+    assert (done.failure, cuttable[1].cuts) == (None, 2)
+    assert losses(done).count(True) >= 2
