@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
+# Every process that a test starts would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
