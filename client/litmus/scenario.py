@@ -5,11 +5,14 @@ The values are plain; ``validate`` in ``client.litmus.validate`` checks that a s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from msgspec.structs import astuple, replace
 
 from client.litmus.final import Expect, Final
-from client.litmus.statements.program import Step
+from client.litmus.statements.program import Step, bodies
+from client.litmus.statements.statement import Stmt
 from client.litmus.statements.user import UserMigrate
 from contract.control import MachineSpec, VmSpec
 
@@ -100,10 +103,21 @@ class Scenario(msgspec.Struct, eq=False):
 
     def stays(self, vm: str) -> set[str]:
         """The KVM services that a VM is at during the scenario: its home and the targets of its migrations."""
-        steps = (step.stmt for block in self.blocks for step in block.steps)
-        goes = {s.kvm for s in steps if isinstance(s, UserMigrate) and s.vcpu.split("/")[0] == vm}
+        statements = (step.stmt for step in self.steps())
+        goes = {s.kvm for s in statements if isinstance(s, UserMigrate) and s.vcpu.split("/")[0] == vm}
         return {self.home(vm), *goes}
 
     def vms_at(self, kvm: str) -> list[VmSpec]:
         """The VMs that a KVM service must have. Some are shells for a vCPU that arrives later."""
         return [vm for vm in self.vms if kvm in self.stays(vm.name)]
+
+    def steps(self) -> Iterator[Step]:
+        """Every statement of every actor, those between braces too."""
+        left = [step for block in self.blocks for step in block.steps]
+        for step in left:
+            yield step
+            left += (inner for body in bodies(step.stmt).values() for inner in body)
+
+    def registers(self) -> dict[str, Stmt]:
+        """``actor:register`` to a statement that sets it."""
+        return {f"{step.actor}:{step.stmt.sets}": step.stmt for step in self.steps() if step.stmt.sets}

@@ -43,6 +43,8 @@ def _scenario(name: str) -> Scenario:
     if not Path(name).exists() and "/" not in name:
         known = [path.stem for path in library()]
         raise InputError(f"neither a file nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
+    if is_run_file(Path(name)):
+        raise InputError("is a run file; expected a litmus file, or the name of a scenario of the library", name)
     return load(Path(name))
 
 

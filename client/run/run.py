@@ -12,7 +12,7 @@ from client.check.automaton import Violation
 from client.check.judge import Finding
 from client.drive.play import InterruptedRunError, Player
 from client.litmus import Scenario
-from client.litmus.spelling import unknown
+from client.litmus.spelling import hint, listed, quote, unknown
 from client.run.inputs import Inputs
 from client.run.verdict import Verdict, verdict_on
 from client.schedule.decisions import Decision
@@ -107,12 +107,19 @@ class Run:
         return [f.invariant for f in self.verdict.findings if f.verdict == VIOLATED]
 
     def register(self, name: str) -> int | str | None:
-        """A register, ``host:s0``, or a field of one, ``host:s0.guest``; None if it never got a value."""
+        """A register, ``host:s0``, or a field of one, ``host:s0.guest``; None if it never got a value. Raises
+        InputError where the scenario has no such register or field."""
         name, _, part = name.partition(".")
+        known = self.scenario.registers()
+        if name not in known:
+            there = listed(known) if known else "none"
+            raise InputError(f"no register {quote(name)}{hint(name, known)}; the scenario has {there}", "register")
+        fields = known[name].fields
+        if part not in (fields or ("",)):
+            expected = [f"{name}.{field}" for field in fields] or [name]
+            raise InputError(f"{quote(f'{name}.{part}' if part else name)}: expected {listed(expected)}", "register")
         value = self.verdict.outcome.get(name)
-        if isinstance(value, dict):
-            return value.get(part)
-        return value
+        return value.get(part) if isinstance(value, dict) else value
 
 
 def run(inputs: Inputs) -> Run:

@@ -165,8 +165,50 @@ def test_a_bad_argument_is_one_clear_error(call: Any, said: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_run_file_is_no_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    api.run(STORY, keep_at=path)
+    said = f"{path}: is a run file; expected a litmus file, or the name of a scenario of the library"
+    for call in (lambda: api.run(str(path)), lambda: api.load(path), lambda: api.matrix([str(path)])):
+        with pytest.raises(InputError) as error:
+            call()
+        assert str(error.value) == said
+
+
 def test_an_invariant_that_is_not_there_is_named() -> None:
     run = api.run("central-story", "revoke-gp")
     for ask in (run.violation, run.verdict_of):
         with pytest.raises(api.InputError, match=r"unknown invariant 'no-los', did you mean 'no-loss'\?"):
             ask("no-los")
+
+
+REGISTERS = """LBR x host { h = open cpu0 pinned branch any; if 1 = 2 { late = 3; } n = 1; s = sample h; }"""
+
+
+def test_a_register_is_a_number_a_word_a_field_or_nothing_yet(tmp_path: Path) -> None:
+    path = tmp_path / "x.litmus"
+    path.write_text(REGISTERS)
+    run = api.run(str(path))
+    asked = ("host:n", "host:h.state", "host:s.host", "host:late")
+    assert [run.register(name) for name in asked] == [1, "ACTIVE", 0, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "host:hh",
+            "no register 'host:hh', did you mean 'host:h'?; the scenario has host:h, host:n, host:s or host:late",
+        ),
+        ("nonsuch", "no register 'nonsuch'; the scenario has host:h, host:n, host:s or host:late"),
+        ("host:s.guset", "'host:s.guset': expected host:s.entries, host:s.host, host:s.guest or host:s.empty"),
+        ("host:h", "'host:h': expected host:h.state or host:h.samples"),
+        ("host:n.count", "'host:n.count': expected host:n"),
+    ],
+)
+def test_a_register_that_is_not_there_is_named_with_those_that_are(name: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.litmus"
+    path.write_text(REGISTERS)
+    with pytest.raises(InputError) as error:
+        api.run(str(path)).register(name)
+    assert str(error.value) == f"register: {said}"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.litmus import ast as a
+from client.litmus import parse
 from client.litmus.arithmetic import NoNumberError, evaluate, holds
 from client.litmus.limits import MAX_EXECUTED
 from client.run.inputs import Inputs
@@ -344,3 +345,16 @@ def test_a_tape_replays(design: Design) -> None:
     tape = parse_tape(format_tape(first.tape))
     again = run_inputs(Inputs(story, design, replay(tape)))
     assert canonical(again.records) == canonical(first.records)
+
+
+MOVED = """LBR x machine { } machine dest { } kvm kvm1 on dest; vm vm0 { lbr = on; }
+host, vm0/0, user {
+    host: run vm0/0 on cpu0; user: repeat 1 { if 1 = 1 { m = migrate vm0/0 to kvm1 with lbr; } }
+}
+"""
+
+
+def test_a_vm_goes_to_the_kvm_that_a_statement_in_a_loop_names() -> None:
+    story = parse(MOVED)
+    assert [vm.name for vm in story.vms_at("kvm1")] == ["vm0"]
+    assert outcomes(play(story, MERGED).records)["user:m"] == "ok"
