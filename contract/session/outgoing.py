@@ -20,6 +20,9 @@ RESEND_AFTER = 10_000_000
 RESEND_LIMIT = 160_000_000
 """Nanoseconds that the wait between two repetitions grows to, doubling each time."""
 
+State = tuple[int, bool]
+"""When the timer runs out, and whether the end is paused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
@@ -31,7 +34,7 @@ class Numbered:
 
 
 class Outgoing:
-    __slots__ = ("due", "n", "place", "repaired", "repeats", "unacknowledged", "waiting")
+    __slots__ = ("due", "n", "paused", "place", "repaired", "repeats", "unacknowledged", "waiting")
 
     def __init__(self, *, repaired: bool) -> None:
         self.repaired = repaired
@@ -44,27 +47,25 @@ class Outgoing:
         """Place and message, oldest first; at most WINDOW."""
         self.waiting: list[AnyMessage] = []
         """Messages that have no place in the window yet, oldest first."""
+        self.paused = False
+        """True from the first message that finds the window full until no message waits."""
         self.repeats = 0
         """Repetitions since the peer last acknowledged anything."""
         self.due = -1
         """Nanosecond of the next repetition; -1: none."""
 
     @property
-    def paused(self) -> bool:
-        """True while the window is full and messages wait."""
-        return bool(self.waiting)
+    def state(self) -> State:
+        """The parts that records tell of."""
+        return self.due, self.paused
 
-    def send(self, body: AnyMessage, now: int, *, keep: bool = True) -> list[Numbered]:
-        """The message with its number; an empty list if it waits for room in the window. ``keep`` is False where the
-        peer acknowledges nothing more."""
+    def send(self, body: AnyMessage, now: int) -> list[Numbered]:
+        """The message with its number; an empty list if it waits for room in the window."""
         if not self.repaired:
             return [self.unplaced(body)]
-        if not keep:
-            self.place += 1
-            self.n += 1
-            return [Numbered(self.n, self.place, body)]
         if self.waiting or len(self.unacknowledged) >= WINDOW:
             self.waiting.append(body)
+            self.paused = True
             return []
         return [self._placed(body, now)]
 
@@ -85,8 +86,8 @@ class Outgoing:
             self.due = now + RESEND_AFTER
         return Numbered(self.n, self.place, body)
 
-    def acknowledged(self, upto: int, now: int, *, freed: bool = True) -> list[Numbered]:
-        """The peer took all places up to ``upto``. Returns messages that waited and have room now, if ``freed``."""
+    def acknowledged(self, upto: int) -> None:
+        """The peer took all places up to ``upto``."""
         fresh = False
         while self.unacknowledged and self.unacknowledged[0][0] <= upto:
             del self.unacknowledged[0]
@@ -95,13 +96,13 @@ class Outgoing:
             self.repeats = 0
             if not self.unacknowledged:
                 self.due = -1
-        return self.fill(now) if freed else []
 
     def fill(self, now: int) -> list[Numbered]:
         """The messages that waited, as far as the window has room."""
         sent = []
         while self.waiting and len(self.unacknowledged) < WINDOW:
             sent.append(self._placed(self.waiting.pop(0), now))
+        self.paused = bool(self.waiting)
         return sent
 
     def again(self, now: int) -> list[Numbered]:
@@ -127,11 +128,13 @@ class Outgoing:
         """The peer refused the session or is gone: nothing is repeated."""
         self.unacknowledged.clear()
         self.waiting.clear()
+        self.paused = False
         self.repeats, self.due = 0, -1
 
     def clone(self) -> Outgoing:
         twin = Outgoing(repaired=self.repaired)
         twin.n, twin.place, twin.repeats, twin.due = self.n, self.place, self.repeats, self.due
+        twin.paused = self.paused
         twin.unacknowledged = self.unacknowledged.copy()
         twin.waiting = self.waiting.copy()
         return twin
@@ -141,4 +144,4 @@ class Outgoing:
         kept = tuple([(Place(session, to_host, place), marked(body)) for place, body in self.unacknowledged])
         waiting = tuple([marked(body) for body in self.waiting])
         place = Place(session, to_host, self.place) if self.repaired else 0
-        return place, kept, waiting, self.repeats, At(self.due)
+        return place, kept, waiting, self.paused, self.repeats, At(self.due)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from contract.errors import LocalContractError
+from contract.automaton import Automaton
 
 
 class Phase(StrEnum):
@@ -85,13 +85,6 @@ UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
         *((P.ENDED, given) for given in Input),
     }
 )
-"""The inputs that leave a session as it is. Any other pair is an error of this end."""
+"""The inputs that leave a session as it is."""
 
-
-def moved(phase: Phase, given: Input) -> Phase:
-    """The next phase. Raises LocalContractError for a pair that no table names."""
-    if (phase, given) in UNMOVED:
-        return phase
-    if (phase, given) not in TRANSITIONS:
-        raise LocalContractError(f"a session that is {phase} cannot meet: {given}")
-    return TRANSITIONS[phase, given]
+SESSION = Automaton("a session", TRANSITIONS, UNMOVED)

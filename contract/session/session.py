@@ -13,9 +13,9 @@ from collections.abc import Hashable, Iterable
 from contract.effects import Effects
 from contract.messages import AnyMessage, Envelope, Received, Resume, Welcome
 from contract.session.incoming import Incoming
-from contract.session.outgoing import Numbered, Outgoing
-from contract.session.phases import Input, Phase, moved
-from contract.trace import Discard, Send, SessionChange, Timer
+from contract.session.outgoing import Numbered, Outgoing, State
+from contract.session.phases import SESSION, Input, Phase
+from contract.trace import Discard, Send, SessionChange, Timer, WindowChange
 
 RESEND = "resend"
 """Name of the timer that repeats unacknowledged messages."""
@@ -50,7 +50,7 @@ class Session:
     def move(self, given: Input, effects: Effects, why: str = "") -> bool:
         """True if the phase changed. A phase that only greets or opens a session is not on record: the messages that
         do it are."""
-        old, self.phase = self.phase, moved(self.phase, given)
+        old, self.phase = self.phase, SESSION.after(self.phase, given)
         if self.phase is old:
             return False
         if given not in _SEEN_IN_MESSAGES:
@@ -61,7 +61,9 @@ class Session:
 
     def wrap(self, body: AnyMessage, effects: Effects) -> None:
         """Send a message with its number (R2); not now while the window is full or the link is down."""
-        due = self.outgoing.due
+        if self.phase is Phase.REFUSED:
+            self.answer(body, effects)  # The peer acknowledges nothing.
+            return
         if self.phase is Phase.LOST:
             if self.repaired:
                 self.outgoing.hold(body)
@@ -70,8 +72,8 @@ class Session:
                 why = "the link is down"
                 effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, "R4", why))
             return
-        numbered = self.outgoing.send(body, effects.clock.now, keep=self.phase is not Phase.REFUSED)
-        self._put(numbered, due, effects)
+        before = self.outgoing.state
+        self._put(self.outgoing.send(body, effects.clock.now), before, effects)
 
     def accept(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
         """The message, or None where a rule discards it or it is for the session alone. An acknowledgement makes room
@@ -80,9 +82,9 @@ class Session:
             discard(envelope, effects, "R5", f"epoch {envelope.epoch}, this session is in {self.epoch}")
             return None
         if self.repaired and isinstance(envelope.body, Received):
-            due = self.outgoing.due
-            freed = self.outgoing.acknowledged(envelope.body.upto, effects.clock.now)
-            self._put(freed, due, effects)
+            before = self.outgoing.state
+            self.outgoing.acknowledged(envelope.body.upto)
+            self._put(self.outgoing.fill(effects.clock.now), before, effects)
             return None
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
             return envelope.body  # It says where the order goes on, and may come twice.
@@ -96,37 +98,36 @@ class Session:
 
     def answer(self, body: AnyMessage, effects: Effects) -> None:
         """Send a message without a place: it is not repeated, and may come twice."""
-        self._put([self.outgoing.unplaced(body)], self.outgoing.due, effects)
+        self._put([self.outgoing.unplaced(body)], self.outgoing.state, effects)
 
     def acknowledge(self, effects: Effects) -> None:
         """Send Received, if the other end waits for it. It has no place in the order, and is not repeated."""
         if not self.incoming.owes or self.phase in (Phase.LOST, Phase.ENDED):
             return
         self.incoming.owes = False
-        received = self.outgoing.unplaced(Received(self.incoming.expected - 1))
-        self._put([received], self.outgoing.due, effects)
+        self.answer(Received(self.incoming.expected - 1), effects)
 
     def resend(self, effects: Effects) -> None:
         """The timer ran out: all unacknowledged messages once more."""
-        due = self.outgoing.due
-        self._put(self.outgoing.again(effects.clock.now), due, effects)
+        before = self.outgoing.state
+        self._put(self.outgoing.again(effects.clock.now), before, effects)
 
-    def _put(self, numbered: Iterable[Numbered], due: int, effects: Effects) -> None:
-        """Send messages, and set the timer where it is no longer the one that ran out at ``due``."""
+    def _put(self, numbered: Iterable[Numbered], before: State, effects: Effects) -> None:
+        """Send messages, and put on record how the outgoing side differs from ``before``."""
         for each in numbered:
             effects.add(Send(self.name, not self.is_host, self.epoch, each.n, 0, each.body, each.place))
-        self._note_timer(due, effects)
-
-    def _note_timer(self, before: int, effects: Effects) -> None:
-        if self.outgoing.due != before:
-            effects.add(Timer(self.name, not self.is_host, RESEND, self.outgoing.due, awaited=True))
+        due, paused = self.outgoing.state
+        if due != before[0]:
+            effects.add(Timer(self.name, not self.is_host, RESEND, due, awaited=True))
+        if paused != before[1]:
+            effects.add(WindowChange(self.name, not self.is_host, self.epoch, paused))
 
     # The link ----------------------------------------------------------------------------------------------
 
     def lose(self, why: str, effects: Effects) -> bool:
         """The link is lost. True if this is news. Nothing is repeated until the session resumes."""
-        due, self.outgoing.due = self.outgoing.due, -1
-        self._note_timer(due, effects)
+        before, self.outgoing.due = self.outgoing.state, -1
+        self._put([], before, effects)
         return self.move(Input.LOSE, effects, why)
 
     def greet_again(self, protocol: int, effects: Effects) -> None:
@@ -134,20 +135,20 @@ class Session:
         is repaired it is repeated until its answer comes."""
         if self.phase is not Phase.GREETING:
             self.move(Input.GREET, effects)
-        due = self.outgoing.due
+        before = self.outgoing.state
         if self.repaired:
             self.outgoing.postpone(effects.clock.now)
             self.outgoing.repeats += 1
         resume = Resume(self.name, protocol, self.epoch, self.incoming.expected - 1)
-        self._put([self.outgoing.unplaced(resume)], due, effects)
+        self._put([self.outgoing.unplaced(resume)], before, effects)
 
     def resume(self, upto: int, effects: Effects) -> None:
         """The other end has taken all places up to ``upto``: what it lacks goes once more, then what waited."""
-        due, now = self.outgoing.due, effects.clock.now
-        self.outgoing.acknowledged(upto, now, freed=False)
+        before, now = self.outgoing.state, effects.clock.now
+        self.outgoing.acknowledged(upto)
         self.outgoing.settle()
         again = self.outgoing.again(now)
-        self._put([*again, *self.outgoing.fill(now)], due, effects)
+        self._put([*again, *self.outgoing.fill(now)], before, effects)
 
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""
@@ -160,9 +161,9 @@ class Session:
         self._forget(effects)
 
     def _forget(self, effects: Effects) -> None:
-        due = self.outgoing.due
+        before = self.outgoing.state
         self.outgoing.forget()
-        self._note_timer(due, effects)
+        self._put([], before, effects)
 
 
 _SEEN_IN_MESSAGES = (Input.GREET, Input.GREETED, Input.WELCOMED, Input.REFUSE)

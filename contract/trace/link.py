@@ -72,4 +72,14 @@ class SessionChange(LinkRecord):
     why: str
 
 
-AnyLinkRecord = Send | Delivery | Discard | Timer | SessionChange
+class WindowChange(LinkRecord):
+    """An end of a session (``to_host``: KVM's, else the host's) pauses, since as many messages as the window has room
+    for are not acknowledged; or it goes on (``paused`` is false)."""
+
+    session: str
+    to_host: bool
+    epoch: int
+    paused: bool
+
+
+AnyLinkRecord = Send | Delivery | Discard | Timer | SessionChange | WindowChange

@@ -10,8 +10,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contract.automaton import Automaton
 from contract.canonical import At, Grant
-from contract.errors import LocalContractError
 
 
 class Phase(StrEnum):
@@ -88,7 +88,9 @@ UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
         *((P.STOPPED, given) for given in Input),
     }
 )
-"""What leaves it as it is. Anything else cannot happen."""
+"""What leaves it as it is."""
+
+CLAIM = Automaton("a claim", TRANSITIONS, UNMOVED)
 
 
 @dataclass(slots=True)
@@ -117,10 +119,5 @@ class Claim:
 
     def move(self, given: Input) -> bool:
         """Whether it moved."""
-        key = self.phase, given
-        if key in UNMOVED:
-            return False
-        if key not in TRANSITIONS:
-            raise LocalContractError(f"a claim that is {self.phase} cannot meet: {given}")
-        self.phase = TRANSITIONS[key]
-        return True
+        old, self.phase = self.phase, CLAIM.after(self.phase, given)
+        return self.phase is not old

@@ -50,7 +50,7 @@ class LinkLostError(CallError):
 
 
 @contextmanager
-def _loss_is_no_cancellation() -> Iterator[None]:
+def loss_is_no_cancellation() -> Iterator[None]:
     """A channel that closes cancels its calls. Whoever awaits one is not cancelled by that: the link is lost."""
     try:
         yield
@@ -183,7 +183,7 @@ class Link:
         if prolong is None:
             raise LinkLostError(f"link lost: {self.detail}")
         try:
-            with _loss_is_no_cancellation():
+            with loss_is_no_cancellation():
                 await prolong(lease_pb2.ProlongRequest(stamp=stamp, kvm=self.kvm), timeout=timeout)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ABORTED:
@@ -206,7 +206,7 @@ class Link:
         try:
             # A read that times out ends the stream. Here it has to: a late answer would be taken for another's.
             async with asyncio.timeout(timeout):
-                with _loss_is_no_cancellation():
+                with loss_is_no_cancellation():
                     await machine.write(machine_pb2.RunRequest(stamp=stamp, n=n, **{member: encode(request)}))
                     response = await _read(machine, machine_pb2.RunResponse)
             answered = response is not None

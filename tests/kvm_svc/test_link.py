@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from contract.messages import PROTOCOL_VERSION
-from kvm_svc.service.link import Link
+from kvm_svc.service.link import Link, LinkLostError, loss_is_no_cancellation
+from kvm_svc.service.servicer import KvmShell
 from lbrlab.v1 import contract_pb2, info_pb2
 
 KVM = "kvm0"
@@ -89,3 +90,35 @@ def test_a_first_frame_that_breaks_a_rule_leaves_the_link_down(frame: contract_p
     assert (link.state, link.generation, lost) == (info_pb2.LINK_STATE_DIALLING, 0, [])
     assert link.detail == f"its first frame is not one for {KVM}"
     assert got[0].instance == got[1].instance == link.instance
+
+
+async def test_a_call_whose_channel_closes_is_a_lost_link() -> None:
+    async def call() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(LinkLostError, match="its channel is closed"), loss_is_no_cancellation():
+        await call()
+
+
+async def test_a_caller_that_is_cancelled_is_cancelled() -> None:
+    async def caller() -> None:
+        with loss_is_no_cancellation():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(caller())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_nothing_is_sent_on_a_link_that_the_core_does_not_know() -> None:
+    shell = KvmShell("127.0.0.1:1", KVM)
+    sent: list[int] = []
+    shell.link.send = lambda run, envelopes: sent.append(run)  # type: ignore[method-assign]
+    shell.send(shell.run, [])
+    shell.run.lose(KVM, False)
+    shell.send(shell.run, [])
+    await shell.close()
+
+    assert sent == [0]

@@ -17,8 +17,8 @@ from contract.messages import (
     SchedIn,
     Welcome,
 )
-from contract.session import RESEND, RESEND_AFTER
-from contract.trace import Discard, Timer
+from contract.session import RESEND, RESEND_AFTER, WINDOW
+from contract.trace import Discard, Timer, WindowChange
 from tests.designs import FENCED
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import revocable
@@ -52,6 +52,23 @@ class Line:
 
 def discards(line: Line) -> list[tuple[str, str]]:
     return [(r.message, r.rule) for r in line.host.log.records if isinstance(r, Discard)]
+
+
+def test_a_kvm_that_acknowledges_nothing_makes_the_host_pause() -> None:
+    line = Line()
+    line.give(*line.wrap(Hello("k"), RegisterVcpu("v", "v")))
+    sent = line.host.drain()
+    for _ in range(WINDOW):
+        line.host.run("w")
+        line.host.run("v")
+    sent += line.host.drain()
+    assert len([e for e in sent if e.order]) == WINDOW
+    assert [r.paused for r in line.host.log.records if isinstance(r, WindowChange)] == [True]
+    for envelope in sent:
+        line.kvm.taken(envelope, line.host.elsewhere)
+    line.give(*said(line.kvm.acknowledge, line.host.elsewhere))
+    assert len([e for e in line.host.drain() if e.order]) == WINDOW
+    line.told()
 
 
 def test_the_host_acknowledges_what_it_takes_after_its_answer() -> None:

@@ -30,13 +30,22 @@ def timer(r: t.Timer, values: Values) -> str:
 
 @text_of.register
 def session_change(r: t.SessionChange, values: Values) -> str:
-    end = r.session if r.to_host else "host"
-    return f"session {r.session}, epoch {r.epoch}, at {end}: {r.old} -> {r.new}, {r.why}"
+    return f"session {r.session}, epoch {r.epoch}, at {_end(r)}: {r.old} -> {r.new}, {r.why}"
+
+
+@text_of.register
+def window_change(r: t.WindowChange, values: Values) -> str:
+    why = "pauses, the window is full" if r.paused else "goes on, the window has room"
+    return f"session {r.session}, epoch {r.epoch}: {_end(r)} {why}"
 
 
 @text_of.register
 def discard(r: t.Discard, values: Values) -> str:
     return f"{_way(r)} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
+
+
+def _end(r: t.SessionChange | t.WindowChange) -> str:
+    return r.session if r.to_host else "host"
 
 
 def _way(r: t.Send | t.Delivery | t.Discard | t.Timer) -> str:

@@ -23,6 +23,7 @@ from contract.trace import (
     Setup,
     TaskExit,
     Throttle,
+    WindowChange,
 )
 from tests.designs import DESIGNS
 
@@ -188,6 +189,8 @@ RARE: list[tuple[AnyRecord, str]] = [
         SessionChange("kvm0", False, 1, "open", "lost", "the link is lost"),
         "session kvm0, epoch 1, at host: open -> lost, the link is lost",
     ),
+    (WindowChange("kvm0", True, 1, paused=True), "session kvm0, epoch 1: kvm0 pauses, the window is full"),
+    (WindowChange("kvm0", False, 1, paused=False), "session kvm0, epoch 1: host goes on, the window has room"),
     (TaskExit("t0", 0), "t0 exits"),
     (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),
 ]
@@ -208,7 +211,7 @@ def test_who_writes_it() -> None:
     for kind in KINDS:
         kinds.setdefault(kind.source, set()).add(kind.__name__)
     assert kinds.keys() == {"driver", "wire", "perf", "kvm", "silicon"}
-    assert kinds["wire"] == {"Send", "Delivery", "Discard", "SessionChange", "Timer"}
+    assert kinds["wire"] == {"Send", "Delivery", "Discard", "SessionChange", "Timer", "WindowChange"}
     assert kinds["silicon"] == {
         "Switch", "Retired", "VmEntry", "VmEntryRefused", "VmExit", "GuestMsr", "HostMsr", "Pmi", "Throttle",
         "LbrSave", "LbrRestore", "TaskExit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.errors import LocalContractError
-from contract.session.phases import TRANSITIONS, UNMOVED, Input, Phase, moved
+from contract.session.phases import SESSION, TRANSITIONS, UNMOVED, Input, Phase
 
 # What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
 TABLE = """
@@ -30,9 +30,9 @@ def test_the_table_has_every_phase_and_input() -> None:
 def test_what_an_input_makes_of_a_phase(phase: Phase, given: Input, becomes: str) -> None:
     if becomes == "!":
         with pytest.raises(LocalContractError, match=f"a session that is {phase} cannot meet"):
-            moved(phase, given)
+            SESSION.after(phase, given)
     else:
-        assert moved(phase, given) is (phase if becomes == "-" else Phase(becomes))
+        assert SESSION.after(phase, given) is (phase if becomes == "-" else Phase(becomes))
 
 
 def test_an_input_either_moves_a_phase_or_does_not() -> None:

@@ -208,7 +208,7 @@ def test_a_session_that_forgets_sends_nothing_again_now_or_later() -> None:
     sent(kvm, log)
     kvm.refuse(log)
     assert said(kvm.resend, log) == []
-    assert kvm.one(body(4), log).order == 4
+    assert kvm.one(body(4), log).order == 0
     assert said(kvm.resend, log) == []
     assert timers(log) == [RESEND_AFTER, -1]
 

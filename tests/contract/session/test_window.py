@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu, Resume, Welcome
 from contract.session import RESEND_AFTER, WINDOW, Input, Phase
-from contract.trace import Discard, SessionChange, Timer
+from contract.trace import Discard, SessionChange, Timer, WindowChange
 from tests.sessions import End, said
 
 
@@ -36,6 +36,10 @@ def accepted(end: End, envelope: Envelope, effects: Effects) -> list[Envelope]:
     return said(lambda effects: end.accept(envelope, effects), effects)
 
 
+def pauses(effects: Effects) -> list[bool]:
+    return [r.paused for r in effects.records if isinstance(r, WindowChange)]
+
+
 def test_a_full_window_pauses_the_end_until_there_is_room() -> None:
     kvm, effects = opened()
     sent = [wrapped(kvm, body(n), effects) for n in range(1, WINDOW + 3)]
@@ -46,6 +50,37 @@ def test_a_full_window_pauses_the_end_until_there_is_room() -> None:
     freed = accepted(kvm, received(WINDOW + 1), effects)
     assert [e.order for e in freed] == [WINDOW + 2]
     assert not kvm.outgoing.paused
+    assert pauses(effects) == [True, False]
+
+
+def test_a_window_that_is_full_and_has_nothing_waiting_is_no_pause() -> None:
+    kvm, effects = opened()
+    for n in range(1, WINDOW + 1):
+        wrapped(kvm, body(n), effects)
+    accepted(kvm, received(WINDOW), effects)
+    assert pauses(effects) == []
+
+
+def test_more_than_a_window_that_waits_for_the_link_goes_out_window_by_window() -> None:
+    kvm, effects = opened()
+    kvm.lose("cut", effects)
+    assert [e for n in range(1, WINDOW + 3) for e in wrapped(kvm, body(n), effects)] == []
+    assert pauses(effects) == []
+    kvm.greet_again(2, effects)
+    kvm.move(Input.WELCOMED, effects)
+    sent = said(lambda effects: kvm.resume(0, effects), effects)
+    assert [e.order for e in sent] == list(range(1, WINDOW + 1))
+    assert pauses(effects) == [True]
+    assert [e.order for e in accepted(kvm, received(WINDOW), effects)] == [WINDOW + 1, WINDOW + 2]
+    assert pauses(effects) == [True, False]
+
+
+def test_an_end_that_forgets_pauses_no_longer() -> None:
+    kvm, effects = opened()
+    for n in range(1, WINDOW + 2):
+        wrapped(kvm, body(n), effects)
+    kvm.end("gone", effects)
+    assert pauses(effects) == [True, False]
 
 
 @given(st.lists(st.integers(0, 3 * WINDOW), max_size=20), st.integers(1, 3 * WINDOW))
