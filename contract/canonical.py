@@ -15,6 +15,7 @@ How the marks are renamed:
 
 - ``Serial``, ``Event``, ``Grant``, ``Request``, ``Message``: by rank among all values of that kind. Equal numbers stay
   equal and greater ones greater; distances are lost. 0 is "none" and stays 0.
+- ``EventName``: the number of the open in it, by rank among those of the same register.
 - ``Place``: by distance from the lowest place of its direction, because a receiver asks for the next place.
 - ``At``: nanoseconds relative to ``now``. 0 and -1 are "no time" and stay.
 - ``Missing``: a message that a receiver would still take. It vanishes where no such ``Message`` is in flight.
@@ -65,8 +66,9 @@ class Branches(NamedTuple):
 
 
 class Scoped(NamedTuple):
-    """``part`` of the state of one ``host`` and one ``kvm`` ("" where it belongs to none). Each host gives out events,
-    grants and serials, each KVM gives out requests: equal numbers of two of them have nothing in common."""
+    """``part`` of the state of one ``host`` and one ``kvm`` ("" where it belongs to none). Each host numbers its grants
+    from 1, each KVM its requests: equal numbers of two of them have nothing in common. Events and branches have numbers
+    of their own on each host."""
 
     host: str
     kvm: str
@@ -81,6 +83,12 @@ def Serial(n: int) -> Mark:
 def Event(n: int) -> Hashable:
     """The number of a perf event; 0: none."""
     return Mark("event", "", n) if n else 0
+
+
+def EventName(name: str) -> Hashable:
+    """The name of a host event. From the second open of a register on it ends in the number of the open: ``h0#2``."""
+    base, _, n = name.partition("#")
+    return Mark("name", base, int(n or 1)) if n.isdecimal() or not n else name
 
 
 def Grant(n: int) -> Hashable:
@@ -163,7 +171,7 @@ def canonical(parts: Hashable, now: int) -> Hashable:
 
 def _kind(mark: Mark, host: str, kvm: str) -> Kind:
     kind = mark.kind
-    if kind == "event" or kind == "grant" or kind == "serial":
+    if kind == "grant":
         return kind, host
     return kind, kvm if kind == "request" else mark.owner
 
@@ -180,7 +188,7 @@ def _collect(parts: Iterable[Hashable], host: str, kvm: str, found: Numbers) -> 
             values = part.values  # type: ignore[attr-defined]
             serials = [value >> 1 & _SERIAL for value in values if value & CODE_MASK]
             if serials:
-                found.setdefault(("serial", host), set()).update(serials)
+                found.setdefault(("serial", ""), set()).update(serials)
         elif kind is Scoped:
             _collect((part.part,), part.host, part.kvm, found)  # type: ignore[attr-defined]
 
@@ -194,7 +202,7 @@ def _renamed(parts: Iterable[Hashable], host: str, kvm: str, names: Names, now: 
         elif kind is Mark:
             part = _name(part, host, kvm, names, now)  # type: ignore[arg-type]
         elif kind is Branches:
-            ranks = names.get(("serial", host), {})
+            ranks = names.get(("serial", ""), {})
             values = part.values  # type: ignore[attr-defined]
             part = tuple([v & _BUT_SERIAL | ranks[v >> 1 & _SERIAL] << 1 if v & CODE_MASK else v for v in values])
         elif kind is frozenset:
@@ -217,6 +225,8 @@ def _name(mark: Mark, host: str, kvm: str, names: Names, now: int) -> Hashable:
         return kind, mark.n - now
     if kind == "missing":
         return kind, names.get(("message", mark.owner), {}).get(mark.n, 0)
+    if kind == "name":
+        return kind, mark.owner, names[kind, mark.owner][mark.n]
     return kind, names[_kind(mark, host, kvm)][mark.n]
 
 
@@ -227,7 +237,7 @@ Part = Callable[[msgspec.Struct], Hashable]
 
 def marked(value: Any) -> Hashable:
     """The key of a message, a record, a guest op or a plain value, with what its fields name marked. Numbers of records
-    and clocks are left out; so are the numbers of grants in texts, and the text of a Discard."""
+    and clocks are left out; so are the numbers of grants and opens in texts, and the text of a Discard."""
     kind = type(value)
     if kind is int or kind is str or value is None or kind is bool:
         return value  # type: ignore[no-any-return]
@@ -245,7 +255,8 @@ def _time(ns: int) -> Hashable:
     return Mark("at", "", ns)
 
 
-_GRANT = re.compile(r"grant [0-9]+")
+_NUMBER = re.compile(r"(?<=grant )[0-9]+|#[0-9]+")
+"""The number of a grant, or of an open, within a text."""
 _MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": _time}
 
 
@@ -266,9 +277,13 @@ def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
     if name in ("seq", "clock") or (of, name) == ("Discard", "why"):
         return None
     if name in ("why", "reason"):
-        return lambda struct: _GRANT.sub("grant", get(struct))
+        return lambda struct: _NUMBER.sub("", get(struct))
+    if name in ("name", "leader", "holder"):
+        return lambda struct: EventName(get(struct))
     if name in ("from_ip", "to_ip"):
         return lambda struct: bank(get(struct))
+    if name == "host_events":
+        return lambda struct: frozenset([(EventName(event), state) for event, state in get(struct).items()])
     if name == "grants":
         return lambda struct: tuple([Grant(n) for n in get(struct)])
     if (of, name) in (("Retired", "first"), ("Pmi", "first")):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -29,7 +31,10 @@ class InputError(LbrlabError):
 
 
 class RefusedError(InputError):
-    """A core refused a command; its state is as it was before."""
+    """A core refused a command; its state is as it was before. ``effects``: records of what happened meanwhile without
+    the command: a link was lost."""
+
+    effects: Sequence[Any] = ()
 
     def __init__(self, message: str, errno: str = "EINVAL") -> None:
         super().__init__(message)

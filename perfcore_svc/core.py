@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.actors import actor_table
+from contract.canonical import EventName
 from contract.control import (
     Advance,
     AnyPerfCommand,
@@ -96,7 +97,7 @@ class HostState:
             self.perf.key(self.silicon, now),
             self.sessions.key(),
             self.waits.key(),
-            tuple(sorted((event, call.__name__) for event, call in self.asleep.items())),
+            frozenset([(EventName(event), call.__name__) for event, call in self.asleep.items()]),
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from contract.canonical import At, Grant
+from contract.canonical import At, EventName, Grant
 from contract.messages import Revoke
 from contract.trace import HostWait, HostWake, Timer
 from perfcore_svc.perf import sched
@@ -56,7 +56,7 @@ class Waits:
         return Waits(waits, self.ended.copy(), self.due.copy())
 
     def key(self) -> tuple[Hashable, ...]:
-        waits = tuple([(name, wait.key()) for name, wait in self.waits.items()])
+        waits = tuple([(EventName(name), wait.key()) for name, wait in self.waits.items()])
         due = tuple([(session, At(at)) for session, at in self.due.items() if at >= 0])
         return waits, frozenset([Grant(grant) for grant in self.ended]), due
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import EventView, World, event_key, events_key, lbr_on
+from contract.canonical import EventName
 from contract.reasons import NOT_THE_LBR
 from contract.trace import (
     EventChange,
@@ -94,7 +95,7 @@ class Precedence(Monitor):
 
     def key(self) -> tuple[Hashable, ...]:
         told = frozenset([(cpu, event_key(event)) for cpu, event in self.told])
-        asleep = frozenset([(name, events_key(events)) for name, events in self.asleep.items()])
+        asleep = frozenset([(EventName(name), events_key(events)) for name, events in self.asleep.items()])
         return *super().key(), self.dirty, events_key(self.lost), told, asleep
 
     def _changed(self, r: EventOpen | EventWaits | HostLbr | Switch) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
 from client.check.world import World
+from contract.canonical import EventName
 from contract.messages import Revoke
 from contract.trace import Granted, HostWait, HostWake, Rest, Send
 
@@ -57,7 +58,7 @@ class RevokeCompletes(Liveness):
     def key(self) -> tuple[Hashable, ...]:
         revoked = [(at, self.world.grant_key(at[0], grant)) for at, grant in self.revoked.items()]
         due = [(vcpu, session, self.world.grant_key(session, grant)) for vcpu, (session, grant) in self.due.items()]
-        return *super().key(), frozenset(revoked), frozenset(due), frozenset(self.waits)
+        return *super().key(), frozenset(revoked), frozenset(due), frozenset(map(EventName, self.waits))
 
     def _send(self, r: Send) -> None:
         if not isinstance(r.body, Revoke):

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from client.check.automaton import Automaton, Evidence
-from contract.canonical import Event, Grant, Scoped, addresses, marked
+from contract.canonical import Event, EventName, Grant, Scoped, addresses, marked
 from contract.lbr_ring import LbrRing
 from contract.messages import AnyMessage, Envelope
 from contract.provenance import branch_base, executed_by
@@ -141,7 +141,8 @@ class EventView:
 
     def key(self) -> Scoped:
         leader = 0 if self.leader is None else Event(self.leader.opened.event)
-        parts = Event(self.opened.event), self.opened[1:], self.state, self.cpu, leader, self.alone, self.refused
+        name = EventName(self.opened.name)
+        parts = Event(self.opened.event), name, self.opened[3:], self.state, self.cpu, leader, self.alone, self.refused
         return of_host(self.opened.host, parts)
 
     def wants(self, actor: str, branch: str, privilege: str) -> bool:

@@ -31,6 +31,7 @@ from contract.control import (
     LoseLink,
     PerfSnapshot,
 )
+from contract.effects import Step
 from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.messages import HOST
 from contract.network import Fate
@@ -120,25 +121,24 @@ class GrpcWire:
             self._acquired.clear()
         self._failure = None
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
         if isinstance(command, ConfigurePerf):
             return self._configure(command, host)
         if host not in self._configured:
             raise self._failure or RefusedError(*UNCONFIGURED)
-        result: AnyResult = self._call(self._perfcore(host), command)
-        return result
+        return self._call(self._perfcore(host), command)
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
+    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
         configures = isinstance(command, ConfigureKvm)
         alone = configures and len(self._layout.kvms) == 1  # A service answers by itself if it is of the other kind.
         if not alone and session not in (self._layout.kvms if configures else self._sessions):
             raise RefusedError(*UNCONFIGURED)
-        result: AnyResult = self._call(self._kvm(session), command)
+        step = self._call(self._kvm(session), command)
         if configures:
             self._sessions.add(session)
-        return result
+        return step
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> Step[bool]:
         if receiver != HOST and receiver not in self._sessions:
             raise RefusedError(*UNCONFIGURED)
         from contract.wire.methods import Decide
@@ -146,10 +146,10 @@ class GrpcWire:
         host = self._perfcore(self._layout.kvms.get(session, 0))
         mark = len(self.log.records)
         self._call(host if receiver == HOST else self._kvm(receiver), Decide(session, n, fate))
-        if any(isinstance(record, Delivery) for record in self.log.records[mark:]):
-            return True
-        self._see_losses_through(mark, {session})
-        return False
+        decided = any(isinstance(record, Delivery) for record in self.log.records[mark:])
+        if not decided:
+            self._see_losses_through(mark, {session})
+        return Step(decided, self.log.records[mark:], self.log.now)
 
     def _perfcore(self, host: int) -> str:
         return perfcores_of(self._layout)[host]
@@ -178,7 +178,7 @@ class GrpcWire:
             self._services = {service.name: service for service in made}
         return self._services
 
-    def _configure(self, command: ConfigurePerf, host: int) -> AnyResult:
+    def _configure(self, command: ConfigurePerf, host: int) -> Step[AnyResult]:
         """Configure the services. Each perf core numbers the run by itself, and its KVMs use the same number. Host 0
         begins."""
         if self._failure is not None:
@@ -187,9 +187,9 @@ class GrpcWire:
             self._acquire()
         if host and not self._configured:
             raise RefusedError(*UNCONFIGURED)
-        result: AnyResult = self._call(self._perfcore(host), command)
+        step = self._call(self._perfcore(host), command)
         self._configured = self._configured | {host} if host else {0}
-        return result
+        return step
 
     def _acquire(self) -> None:
         """Greet the services and take the leases of the perf cores, always in the same order. So two drivers never wait
@@ -214,13 +214,20 @@ class GrpcWire:
             self._failure = SystemFailedError(broken.service, f"{broken.details}{hint}")
             raise self._failure from None
 
-    def _call(self, name: str, command: Any) -> Any:
+    def _call(self, name: str, command: Any) -> Step[Any]:
         mark = len(self.log.records)
         try:
-            return self._exchange(name, command)
-        finally:
-            if self._failure is None and not isinstance(command, LoseLink | KvmLoseLink):
-                self._see_losses_through(mark, {r.session for r in self._losses(mark)})
+            result = self._exchange(name, command)
+        except RefusedError as refused:
+            self._see_all_losses_through(mark, command)
+            refused.effects = self.log.records[mark:]
+            raise
+        self._see_all_losses_through(mark, command)
+        return Step(result, self.log.records[mark:], self.log.now)
+
+    def _see_all_losses_through(self, mark: int, command: Any) -> None:
+        if not isinstance(command, LoseLink | KvmLoseLink):
+            self._see_losses_through(mark, {r.session for r in self._losses(mark)})
 
     def _see_losses_through(self, mark: int, sessions: set[str]) -> None:
         """Until both ends of these sessions have taken in the loss of their links, and the KVMs resume. One of them has

@@ -1,22 +1,21 @@
 """The player: one run of a scenario under a design, on any wire, with a strategy that decides.
 
 It is the only caller of the wire, one call at a time; that, and the clock that rides on every call, is why both
-wires give the same trace. What it knows of the services' state it reads off the trace (``Flight``).
+wires give the same trace. What it knows of the services follows from the effects of these calls (``PlayerState``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
-from client.drive.commands import EventNames, cpu_of, needs_its_thread
+from client.drive.commands import cpu_of, needs_its_thread
 from client.drive.program import Program
 from client.drive.registers import Registers
+from client.drive.state import PlayerState, Thread
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
 from client.drive.wire import Layout, Wire
 from client.litmus.arithmetic import NoNumberError
@@ -46,7 +45,7 @@ from client.litmus.ast import (
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.execution import Execution
 from client.schedule.decisions import Decision, Deliver, Fire
-from client.schedule.flight import IOCTL, Flight
+from client.schedule.flight import IOCTL
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
@@ -79,13 +78,16 @@ from contract.control import (
     VcpuSaved,
 )
 from contract.design import Design
+from contract.effects import Step
 from contract.errors import PeerContractError, RefusedError, SystemFailedError
 from contract.machine import AnyOp
 from contract.messages import HOST
 from contract.network import CAPACITY
 from contract.spec import machine_model
-from contract.trace import End, Outcome, Rest, SampleTaken, Setup, Statement
-from contract.x86 import LbrModel
+from contract.trace import End, Outcome, Rest, Setup, Statement
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 IN_PROGRESS = "EINPROGRESS"
 """What an ioctl answers that waits for the host: the same command goes on with it."""
@@ -103,48 +105,24 @@ def layout_of(scenario: Scenario) -> Layout:
     return Layout(len(scenario.hosts) + 1, scenario.placement())
 
 
-@dataclass(slots=True)
-class Thread:
-    """``running``: the current statement is started and not finished. ``until``: the time at which it is, if it waits
-    for time alone."""
-
-    program: Program
-    running: bool = False
-    until: int = 0
-
-    @property
-    def current(self) -> LitmusStep | None:
-        return self.program.current
-
-    def done(self) -> None:
-        self.running, self.until = False, 0
-        self.program.advance()
-
-
-@dataclass(slots=True)
 class Player:
-    """``model`` is the LBR of the machines. ``places``: vCPU to the KVM that it is at. ``events``: register to the
-    host event that was opened into it last. ``event_hosts``: host event to the host that it is on.
-    ``executions``: by actor, what its statements need to become commands."""
+    """``state`` is all that is remembered. ``model``: the LBR of the machines. ``tape``: the decisions so far."""
 
-    wire: Wire
-    scenario: Scenario
-    design: Design
-    strategy: Strategy
-    flight: Flight = field(default_factory=Flight)
-    threads: dict[str, Thread] = field(default_factory=dict)
-    model: LbrModel = field(init=False)
-    registers: Registers = field(init=False)
-    names: EventNames = field(default_factory=EventNames)
-    executions: dict[str, Execution] = field(default_factory=dict)
-    events: dict[tuple[str, str], str] = field(default_factory=dict)
-    event_hosts: dict[str, int] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    tape: list[Decision] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.model = machine_model(self.scenario.machine)
-        self.registers = Registers(self.scenario.lets)
+    def __init__(
+        self, wire: Wire, scenario: Scenario, design: Design, strategy: Strategy, state: PlayerState | None = None
+    ) -> None:
+        self.wire = wire
+        self.scenario = scenario
+        self.design = design
+        self.strategy = strategy
+        self.state = state or PlayerState(Registers(scenario.lets))
+        self.flight = self.state.flight
+        self.names = self.state.names
+        self.threads = self.state.threads
+        self.places = self.state.places
+        self.model = machine_model(scenario.machine)
+        self.tape: list[Decision] = []
+        self._executions: dict[str, Execution] = {}
 
     def play(self) -> SystemFailedError | None:
         """Play to the end, or until a service fails or Ctrl-C comes: the failure is returned. ``tape`` and the log of
@@ -152,18 +130,9 @@ class Player:
 
         Raises InputError where the strategy or the scenario asks for something impossible."""
         try:
-            self._set_up()
-            names = list(self.threads)
-            while True:
-                self.flight.now = self.wire.log.now
-                ready = [name for name in names if not self._obstacle(name)]
-                decision = self.strategy.choose(self.flight, ready, names)
-                if decision is None:
-                    break
-                self.tape.append(decision)
-                self._carry_out(decision)
-                self.flight.follow(self.wire.log.records)
-                self._check_credits()
+            self.begin()
+            while (decision := self.choose()) is not None:
+                self.carry_out(decision)
             self._rest()
         except SystemFailedError as error:
             return error
@@ -173,39 +142,66 @@ class Player:
             return InterruptedRunError()
         return None
 
-    def _set_up(self) -> None:
+    def begin(self) -> None:
+        """Configure the services; each thread stands before its first statement."""
         scenario, wire = self.scenario, self.wire
         vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self._kvms()
         for vm in scenario.vms:
             for name in vm.vcpu_names():
                 self._place(name, scenario.home(vm.name))
-        self.threads = {block.name: Thread(self._program(block)) for block in scenario.blocks}
+        self.threads.update({block.name: Thread(self._program(block)) for block in scenario.blocks})
         actors = actor_table(scenario.tasks, vcpus)
         wire.begin(layout_of(scenario))
-        wire.log.add(
-            Setup(
-                scenario.name,
-                self.design.name,
-                self.design.axes(),
-                self.model.name,
-                self.model.depth,
-                scenario.cpus(),
-                actors,
-                vcpus,
-                [machine.cpus for machine in machines],
-                kvms,
-            )
+        setup = Setup(
+            scenario.name,
+            self.design.name,
+            self.design.axes(),
+            self.model.name,
+            self.model.depth,
+            scenario.cpus(),
+            actors,
+            vcpus,
+            [machine.cpus for machine in machines],
+            kvms,
         )
+        wire.log.add(setup)
+        self.flight.follow([setup])
         for host, machine in enumerate(machines):
-            wire.perf(ConfigurePerf(machine, self.design, scenario.tasks, vcpus), host)
+            self._ask(wire.perf, ConfigurePerf(machine, self.design, scenario.tasks, vcpus), host)
         for kvm, host in kvms.items():
-            wire.kvm(kvm, ConfigureKvm(kvm, machines[host], self.design, scenario.vms_at(kvm)))
+            self._ask(wire.kvm, kvm, ConfigureKvm(kvm, machines[host], self.design, scenario.vms_at(kvm)))
         for thread in self.threads.values():
-            thread.program.settle()
-        self.flight.follow(wire.log.records)
+            self._record(thread.program.settle())
+
+    def choose(self) -> Decision | None:
+        """The next decision of the strategy; None at the end."""
+        names = list(self.threads)
+        ready = [name for name in names if not self._obstacle(name)]
+        return self.strategy.choose(self.flight, ready, names)
+
+    def carry_out(self, decision: Decision) -> None:
+        self.tape.append(decision)
+        self._carry_out(decision)
+        self._check_credits()
+
+    def _ask(self, call: Callable[P, Step[T]], *given: P.args, **named: P.kwargs) -> T:
+        """Make one call of the wire, and take in what the services did. Raises RefusedError like the call."""
+        try:
+            step = call(*given, **named)
+        except RefusedError as refused:
+            self.flight.follow(refused.effects)
+            raise
+        self.flight.now = step.now
+        self.flight.follow(step.effects)
+        return step.result
+
+    def _record(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self.wire.log.add(outcome)
 
     def _program(self, block: Block) -> Program:
-        return Program(block, self.scenario.file or self.scenario.name, self.registers, self._set, self.model.depth)
+        scenario = self.scenario.file or self.scenario.name
+        return Program(block, scenario, self.state.registers, self.model.depth)
 
     def _kvms(self) -> dict[str, int]:
         """The KVMs that have a VM, with the numbers of their hosts."""
@@ -263,7 +259,7 @@ class Player:
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
             try:
-                if not self.wire.decide(decision.receiver, decision.fate, decision.session, decision.n):
+                if not self._ask(self.wire.decide, decision.receiver, decision.fate, decision.session, decision.n):
                     self.tape.pop()
             except RefusedError as error:
                 # The trace says that this message was sent and lies there.
@@ -285,20 +281,19 @@ class Player:
         else:
             thread.running = True
             if self._advance(thread, step.stmt) if isinstance(step.stmt, AdvanceTime) else self._host_step(step):
-                thread.done()
+                self._record(thread.done())
 
     def _fire(self, timer: Fire) -> None:
         """Raises PeerContractError where the service forgets that the timer ran out: it would do so for ever."""
         key = timer.session, timer.to_host, timer.what
         due = self.flight.timers[key].due
-        if due > self.wire.log.now:
-            self._perf(Advance(due - self.wire.log.now))
+        if due > self.flight.now:
+            self._perf(Advance(due - self.flight.now))
         if timer.to_host:
-            self.wire.kvm(timer.session, FireKvmTimer(timer.what))
+            self._ask(self.wire.kvm, timer.session, FireKvmTimer(timer.what))
         else:
-            self.wire.perf(FireHostTimer(timer.session, timer.what), self._kvms()[timer.session])
-        self.flight.follow(self.wire.log.records)
-        if key in self.flight.timers and self.flight.timers[key].due <= self.wire.log.now:
+            self._ask(self.wire.perf, FireHostTimer(timer.session, timer.what), self._kvms()[timer.session])
+        if key in self.flight.timers and self.flight.timers[key].due <= self.flight.now:
             raise PeerContractError(f"{timer}: it ran out, and is due still")
 
     def _check_credits(self) -> None:
@@ -312,7 +307,7 @@ class Player:
 
     def _advance(self, thread: Thread, stmt: AdvanceTime) -> bool:
         """Time stops where a timer of a service runs out, so that it can fire in its time."""
-        now = self.wire.log.now
+        now = self.flight.now
         thread.until = thread.until or now + stmt.ns
         stops = [timer.due for timer in self.flight.armed() if now < timer.due < thread.until]
         to = min(stops, default=thread.until)
@@ -330,7 +325,7 @@ class Player:
         if value == IN_PROGRESS:
             return False
         if isinstance(stmt, OpenEvent):
-            self.events[step.actor, stmt.register] = self.names.of(step.actor, stmt.register)
+            self.flight.forget(self.names.done(step.actor, stmt.register))
             if isinstance(value, str):
                 self._set(step.actor, stmt.register, event_value(value))
             return True
@@ -351,13 +346,13 @@ class Player:
             command = stmt.command(self._execution(actor))
         except NoNumberError:
             return SKIPPED
-        return host_value(self.wire.kvm(self.places[stmt.vcpu], command))
+        return host_value(self._ask(self.wire.kvm, self.places[stmt.vcpu], command))
 
     def _execution(self, actor: str) -> Execution:
-        if actor not in self.executions:
+        if actor not in self._executions:
             event_name = partial(self.names.of, actor)
-            self.executions[actor] = Execution(self.model, self.registers.of(actor), event_name)
-        return self.executions[actor]
+            self._executions[actor] = Execution(self.model, self.state.registers.of(actor), event_name)
+        return self._executions[actor]
 
     def _state(self, stmt: StateOf, actor: str) -> Value:
         return self.flight.state_of(self.names.of(actor, stmt.event), stmt.vcpu)
@@ -370,46 +365,45 @@ class Player:
         if (cpu := cpu_of(command)) >= 0:
             hosts = [self.flight.host_of(cpu)]
         elif isinstance(command, Open):
-            hosts = [self.event_hosts.get(command.group, 0)]
+            hosts = [self.names.hosts.get(command.group, 0)]
         elif isinstance(command, Enable | Disable | Close | Read | Sample):
-            hosts = [self.event_hosts.get(command.event, 0)]
+            hosts = [self.names.hosts.get(command.event, 0)]
         elif isinstance(command, Advance | SetMuxInterval):
             hosts = list(range(len(self.scenario.hosts) + 1))
         if isinstance(command, Open):
-            self.event_hosts[command.event] = hosts[0]
-        log = self.wire.log
-        now = log.now
+            self.names.hosts[command.event] = hosts[0]
+        now = self.flight.now
         results = []
         for host in hosts:
-            log.now = now
+            self.flight.now = self.wire.log.now = now
             results.append(self._to_its_end(command, host))
         return results[0]
 
     def _to_its_end(self, command: AnyPerfCommand, host: int) -> AnyResult:
         """Time, and branches that interrupt, go on in pieces, so that no service is kept from its other calls."""
         if not isinstance(command, Advance | Retire):
-            return self.wire.perf(command, host)
-        until = self.wire.log.now + (command.ns if isinstance(command, Advance) else 0)
+            return self._ask(self.wire.perf, command, host)
+        until = self.flight.now + (command.ns if isinstance(command, Advance) else 0)
         while True:
-            result = self.wire.perf(command, host)
+            result = self._ask(self.wire.perf, command, host)
             if not isinstance(result, Done) or result.errno != IN_PROGRESS:
                 return result
             if isinstance(command, Retire):
                 command = replace(command, count=command.count - result.value)
             else:
-                command = Advance(until - self.wire.log.now)
+                command = Advance(until - self.flight.now)
 
     def _migrate(self, stmt: UserMigrate, actor: str) -> Value:
         """What user space does of its own accord; the source's VM is torn down only when the other has taken over."""
         source = self.places[stmt.vcpu]
         if source == stmt.kvm:
             return "EALREADY"
-        saved = self.wire.kvm(source, SaveVcpu(stmt.vcpu, stmt.lbr))
+        saved = self._ask(self.wire.kvm, source, SaveVcpu(stmt.vcpu, stmt.lbr))
         assert isinstance(saved, VcpuSaved)
-        self.wire.kvm(stmt.kvm, LoadVcpu(stmt.vcpu, saved.image))
+        self._ask(self.wire.kvm, stmt.kvm, LoadVcpu(stmt.vcpu, saved.image))
         self._place(stmt.vcpu, stmt.kvm)
-        self.wire.kvm(source, StopLbr(stmt.vcpu))
-        self.wire.kvm(source, CloseVcpu(stmt.vcpu))
+        self._ask(self.wire.kvm, source, StopLbr(stmt.vcpu))
+        self._ask(self.wire.kvm, source, CloseVcpu(stmt.vcpu))
         return DONE
 
     # Guest -----------------------------------------------------------------------------------------------
@@ -422,14 +416,14 @@ class Player:
                 ops = step.stmt.ops(self._execution(step.actor))
             except NoNumberError:
                 self._set(step.actor, step.stmt.sets, SKIPPED)
-                thread.done()
+                self._record(thread.done())
                 return
-        result = self.wire.kvm(self.places[step.actor], StepVcpu(step.actor, ops))
+        result = self._ask(self.wire.kvm, self.places[step.actor], StepVcpu(step.actor, ops))
         assert isinstance(result, Stepped)
         thread.running = not result.finished
         if result.finished:
             self._guest_outcome(step, result)
-            thread.done()
+            self._record(thread.done())
 
     def _guest_outcome(self, step: LitmusStep, result: Stepped) -> None:
         stmt = step.stmt
@@ -438,7 +432,6 @@ class Player:
             actors = actor_table(self.scenario.tasks, self.scenario.vcpus())
             value = stack_value(result.values, actors.index(step.actor))
         elif isinstance(stmt, GuestPmis):
-            self.flight.follow(self.wire.log.records)
             value = self.flight.pmis.get(step.actor, 0)
         else:
             value = read_value(result.values[0])
@@ -449,22 +442,21 @@ class Player:
 
     def _set(self, actor: str, register: str, value: Value) -> None:
         if register:
-            self.registers.put(actor, register, value)
+            self.state.registers.put(actor, register, value)
         self.wire.log.add(Outcome(actor, register, value))
 
     # The end ---------------------------------------------------------------------------------------------
 
     def _rest(self) -> None:
         """Nothing more can happen: final states of events, what is left undone, both sides' views."""
-        samples = Counter(r.name for r in self.wire.log.records if isinstance(r, SampleTaken) and r.overflow)
-        for (actor, register), name in self.events.items():
+        for (actor, register), name in self.names.opened.items():
             if name in self.flight.events:
-                self._set(actor, register, event_value(self.flight.events[name], samples[name]))
+                self._set(actor, register, event_value(self.flight.events[name], self.flight.samples[name]))
         undone = {name: self._obstacle(name) for name in self.threads}
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
-        hosts = [self.wire.perf(PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
+        hosts = [self._ask(self.wire.perf, PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
-        kvms = [self.wire.kvm(kvm, KvmSnapshot()) for kvm in self._kvms()]
+        kvms = [self._ask(self.wire.kvm, kvm, KvmSnapshot()) for kvm in self._kvms()]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
 
 

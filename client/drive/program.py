@@ -7,8 +7,9 @@ ever sees one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from client.drive.registers import Registers
 from client.litmus import ast as a
@@ -16,37 +17,60 @@ from client.litmus.arithmetic import NoNumberError, evaluate, holds, no_number
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.text import operand_text
 from contract.errors import InputError
-
-Set = Callable[[str, str, int | str], None]
+from contract.trace import Outcome
 
 
 @dataclass(slots=True)
 class Frame:
-    """Statements between two braces. ``loop``: the condition that is tested at the closing brace. ``left``,
-    ``counter``: of repeat and for."""
+    """Statements between two braces."""
 
     steps: Sequence[a.Step]
     loop: a.Step | None = None
+    """The statement whose end decides at the closing brace whether they are carried out once more."""
     at: int = 0
+    """The statement to take next, from 0."""
     left: int = 0
+    """Of repeat: how often they are carried out once more."""
     counter: int = 0
+    """Of for: the next number."""
+
+    def clone(self) -> Frame:
+        return Frame(self.steps, self.loop, self.at, self.left, self.counter)
+
+    def key(self) -> tuple[Hashable, ...]:
+        """Its place in the frame around it tells of which loop it is."""
+        return self.at, self.left, self.counter
 
 
 @dataclass(slots=True)
 class Program:
-    """``scenario``: the file or scenario name in error messages. ``depth``: the number of LBR entries, the value of
-    ``lbr_depth``."""
-
     block: a.Block
+    """The thread. Configuration."""
     scenario: str
+    """The file, or the name, that errors name. Configuration."""
     registers: Registers
-    set: Set
+    """Those of all actors."""
     depth: int
+    """The number of LBR entries that ``lbr_depth`` stands for. Configuration."""
     executed: int = 0
+    """Statements that the thread has carried out, up to MAX_EXECUTED."""
     frames: list[Frame] = field(default_factory=list)
+    """Where it is, from the whole block to the innermost braces."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Registers that were set, of the step under way; empty between two steps."""
 
     def __post_init__(self) -> None:
-        self.frames = [Frame(self.block.steps)]
+        self.frames = self.frames or [Frame(self.block.steps)]
+
+    def clone(self, registers: Registers) -> Program:
+        """With the copy of the registers."""
+        frames = [frame.clone() for frame in self.frames]
+        return Program(self.block, self.scenario, registers, self.depth, self.executed, frames)
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``."""
+        inner = [(_is_else(around, frame), frame.key()) for around, frame in pairwise(self.frames)]
+        return self.frames[0].key(), tuple(inner)
 
     @property
     def current(self) -> a.Step | None:
@@ -54,33 +78,45 @@ class Program:
         frame = self.frames[-1]
         return frame.steps[frame.at] if frame.at < len(frame.steps) else None
 
-    def advance(self) -> None:
-        """Finish the current statement. Raises InputError as ``settle`` does."""
+    def advance(self) -> list[Outcome]:
+        """The current statement is done; as ``settle``."""
         self.frames[-1].at += 1
-        self.settle()
+        return self.settle()
 
-    def settle(self) -> None:
-        """Carry out program statements up to the next statement that is a step, or to the end.
+    def settle(self) -> list[Outcome]:
+        """Carry out program statements up to the next statement that is a step, or the end; the registers that they
+        set.
 
-        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares a
-        value that is not a number."""
-        while True:
-            frame = self.frames[-1]
-            if frame.at < len(frame.steps):
-                step = frame.steps[frame.at]
-                self._count(step)
-                if not isinstance(step.stmt, a.ProgramStmt):
-                    return
-                self._carry_out(step, frame)
-            elif len(self.frames) == 1:
+        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares what
+        is not a number."""
+        while not self._is_settled():
+            pass
+        outcomes, self.outcomes = self.outcomes, []
+        return outcomes
+
+    def _is_settled(self) -> bool:
+        """Whether a step, or the end, is next. If not, one more thing is carried out."""
+        frame = self.frames[-1]
+        if frame.at < len(frame.steps):
+            step = frame.steps[frame.at]
+            self._count(step)
+            if not isinstance(step.stmt, a.ProgramStmt):
+                return True
+            self._carry_out(step, frame)
+        elif len(self.frames) == 1:
+            return True
+        else:
+            self._close(frame)
+        return False
+
+    def _close(self, frame: Frame) -> None:
+        """The closing brace of ``frame``."""
+        if frame.loop is not None:
+            self._count(frame.loop)
+            if self._again(frame.loop, frame):
+                frame.at = 0
                 return
-            else:
-                if frame.loop is not None:
-                    self._count(frame.loop)
-                    if self._again(frame.loop, frame):
-                        frame.at = 0
-                        continue
-                self.frames.pop()
+        self.frames.pop()
 
     def value(self, operand: a.Operand, actor: str) -> int | str:
         return evaluate(operand, self.registers.of(actor), self.depth)
@@ -89,7 +125,7 @@ class Program:
         frame.at += 1
         match step.stmt:
             case a.Assign(register=register, value=value):
-                self.set(step.actor, register, self.value(value, step.actor))
+                self._set(step.actor, register, self.value(value, step.actor))
             case a.If(test=test, then=then, orelse=orelse):
                 self.frames.append(Frame(then if self._holds(test, step) else orelse))
             case a.Break():
@@ -119,13 +155,17 @@ class Program:
                 last = self.value(end, step.actor)
                 if not isinstance(last, int) or frame.counter >= last:
                     return False
-                self.set(step.actor, counter, frame.counter)
+                self._set(step.actor, counter, frame.counter)
                 frame.counter += 1
                 return True
             case a.While(test=test):
                 return self._holds(test, step)
             case _:
                 return False
+
+    def _set(self, actor: str, register: str, value: int | str) -> None:
+        self.registers.put(actor, register, value)
+        self.outcomes.append(Outcome(actor, register, value))
 
     def _holds(self, test: a.Condition, step: a.Step) -> bool:
         try:
@@ -144,3 +184,9 @@ class Program:
                 f"{self.block.name} carries out more than {MAX_EXECUTED} statements, at '{step.stmt.text()}'",
                 self._place(step),
             )
+
+
+def _is_else(around: Frame, frame: Frame) -> bool:
+    """Whether ``frame`` is the second block of the statement in ``around`` that it belongs to."""
+    stmt = around.steps[around.at - 1].stmt
+    return isinstance(stmt, a.If) and frame.steps is not stmt.then

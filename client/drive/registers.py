@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
-from client.drive.values import Value
+from client.drive.values import Value, value_key
 
 
 class Registers:
@@ -15,6 +15,16 @@ class Registers:
     def __init__(self, lets: Mapping[str, int]) -> None:
         self._lets = lets
         self._seen: dict[str, dict[str, Value]] = {}
+
+    def clone(self) -> Registers:
+        twin = Registers(self._lets)
+        twin._seen = {actor: seen.copy() for actor, seen in self._seen.items()}
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``: what was put. Who only was asked for is like who was not."""
+        put = ((actor, seen) for actor, seen in sorted(self._seen.items()) if seen != self._lets)
+        return tuple([(actor, *[(name, value_key(seen[name])) for name in sorted(seen)]) for actor, seen in put])
 
     def of(self, actor: str) -> Mapping[str, Value]:
         """The names that the actor sees. The mapping follows later changes."""

@@ -41,40 +41,43 @@ class SimWire:
         """The host of a KVM. Raises RefusedError where there is none yet."""
         return configured(self.hosts, self.layout.kvms.get(session, -1))
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
         if isinstance(command, ConfigurePerf):
             self.hosts[host] = HostCore.configured(command)
-            return Done()
+            return Step(Done(), [], self.log.now)
         return self._done(configured(self.hosts, host).command(command, self.log.now))
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
+    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
         host = self.host_of(session)
         if isinstance(command, ConfigureKvm):
             core = self.kvms[session] = KvmCore.configured(command)
             return self._done(core.begin(self.log.now))
         steps = configured(self.kvms, session).command(command, self.log.now)
+        begun = len(self.log.records)
         try:
             asked = next(steps)
             while True:
-                request = self._done(asked)
-                reply = self._done(host.request(request, self.log.now))
+                request = self._done(asked).result
+                reply = self._done(host.request(request, self.log.now)).result
                 asked = steps.send((reply, self.log.now))
         except StopIteration as stop:
-            return self._done(stop.value)
+            result: AnyResult = self._done(stop.value).result
+        return Step(result, self.log.records[begun:], self.log.now)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> Step[bool]:
         core = self.host_of(session) if receiver == HOST else configured(self.kvms, receiver)
+        begun = len(self.log.records)
         envelope = self.network.decide(fate, session, receiver == HOST, n, self.log)
         if envelope is not None:
             self._done(core.take(envelope, self.log.now))
-        return True
+        return Step(True, self.log.records[begun:], self.log.now)
 
-    def _done(self, step: Step[T]) -> T:
-        """Put what a core did on record, and its messages into the network; its answer."""
+    def _done(self, step: Step[T]) -> Step[T]:
+        """Put what a core did on record, and its messages into the network."""
         self.log.write(step.effects, step.now)
         for envelope in step.messages:
             self.network.put(envelope)
-        return step.result
+        return step
 
     def close(self) -> None:
         pass

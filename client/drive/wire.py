@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.effects import Step
 from contract.network import Fate
 from contract.trace import Recorder
 
@@ -25,18 +26,19 @@ class Wire(Protocol):
     """Perf cores and the KVMs attached to them. ``log`` holds every record so far, also those of the player. ``host``
     is the number of a perf core.
 
-    Every call is complete when it returns: all records that it caused, on either side, are in ``log``. Raises
-    RefusedError if a core refuses, SystemFailedError if a service fails.
+    Every call is a step of all services together, and complete when it returns: its effects, on either side, are those
+    that it has put into ``log``. Raises RefusedError where a core refuses, with nothing changed, and SystemFailedError
+    where a service fails.
     """
 
     name: str
     log: Recorder
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult: ...
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]: ...
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult: ...
+    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]: ...
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> bool:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int) -> Step[bool]:
         """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name). False:
         the message was lost with its link before."""
 

@@ -68,7 +68,7 @@ def faults_met(faults: Iterable[Fault], records: Sequence[AnyRecord]) -> set[Fau
                 kind = FaultKind.OVERTAKEN if overtaken else FaultKind(record.how)
                 met.add(Fault(kind, message.message, message.which))
         if isinstance(record, Send | Delivery):
-            flight.take_in(record)
+            flight.follow([record])
     return met & wanted
 
 

@@ -1,11 +1,14 @@
-"""What the player knows of the two services, all of it read off the trace: messages in flight, who can step."""
+"""What the player knows of the services: messages in flight, timers, who can step. It follows from the effects of the
+services' steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST
 from contract.session import Phase
 from contract.spec import cpu_owners
@@ -18,6 +21,7 @@ from contract.trace import (
     GuestPmi,
     HostWait,
     HostWake,
+    SampleTaken,
     Send,
     SessionChange,
     Setup,
@@ -33,23 +37,25 @@ IOCTL = "the end of an ioctl"
 """What a vCPU waits for while an ioctl of user space has its mutex."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class InFlight:
-    """``order`` is the record that sent it; ``which`` counts messages of its kind from 1."""
-
     session: str
     to_host: bool
     n: int
+    """Its number on its way."""
     message: str
+    """Its kind: a class of ``contract.messages``."""
     order: int
+    """How many messages were sent before it, on all ways."""
     which: int
+    """The how manieth of its kind it is, from 1: faults name messages so."""
 
     @property
     def receiver(self) -> str:
         return HOST if self.to_host else self.session
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Armed:
     """A timer of an end of a session, which is KVM's (``to_host``) or the host's; see ``contract.trace.Timer``."""
 
@@ -61,12 +67,6 @@ class Armed:
 
 
 class Flight:
-    """``now``: virtual time in nanoseconds. ``queues``: messages by way (session, direction), oldest first. ``timers``:
-    those that are armed. ``sleeping``: host events whose opener waits. ``running``: task to CPU, on each host.
-    ``loaded``: vCPU to the CPU that the KVM of each host believes in. ``waiting``: vCPU to the message it sleeps for.
-    ``events``: host event to state; ``guests``: vCPU to the number of its event, ``guest_events``: that to state.
-    ``places``: vCPU to the number of its host (0 where it never moved). ``pmis``: vCPU to the PMIs it has taken."""
-
     __slots__ = (
         "events",
         "guest_events",
@@ -78,7 +78,7 @@ class Flight:
         "pmis",
         "queues",
         "running",
-        "seen",
+        "samples",
         "sent",
         "sleeping",
         "timers",
@@ -87,32 +87,80 @@ class Flight:
 
     def __init__(self) -> None:
         self.now = 0
+        """Virtual time, nanoseconds."""
         self.queues: dict[tuple[str, bool], list[InFlight]] = {}
+        """Messages by way (session, direction), oldest first."""
         self.timers: dict[tuple[str, bool, str], Armed] = {}
+        """The timers that are armed, by session, end and name."""
         self.sleeping: set[str] = set()
-        self.sent: dict[str, int] = {}
+        """Host events whose opener waits."""
+        self.sent: Counter[str] = Counter()
+        """How many messages of each kind were sent."""
         self.running: dict[tuple[int, str], int] = {}
+        """Task to its CPU, on each host."""
         self.loaded: dict[tuple[int, str], int] = {}
+        """vCPU to the CPU that the KVM of each host believes in."""
         self.places: dict[str, int] = {}
+        """vCPU to the number of its host; 0 where it never moved."""
         self.owners: list[int] = []
+        """CPU to the number of its host. Configuration."""
         self.waiting: dict[str, str] = {}
+        """vCPU to the message that it sleeps for."""
         self.events: dict[str, str] = {}
+        """Host event to its state."""
+        self.samples: Counter[str] = Counter()
+        """Host event to its overflows so far."""
         self.guests: dict[str, int] = {}
+        """vCPU to the number of the newest event that stands for it."""
         self.guest_events: dict[int, str] = {}
+        """The number of a guest's event to its state."""
         self.pmis: dict[str, int] = {}
-        self.seen = 0
+        """vCPU to the PMIs that it has taken."""
 
-    def follow(self, records: list[AnyRecord]) -> None:
-        """Take in the records that are new since the last call."""
-        for record in records[self.seen :]:
-            if (take_in := _TAKE_IN.get(type(record))) is not None:
-                take_in(self, record)
-        self.seen = len(records)
+    def clone(self) -> Flight:
+        twin = Flight()
+        twin.now = self.now
+        twin.queues = {way: queue[:] for way, queue in self.queues.items()}
+        twin.timers = self.timers.copy()
+        twin.sleeping = self.sleeping.copy()
+        twin.sent = self.sent.copy()
+        twin.running, twin.loaded = self.running.copy(), self.loaded.copy()
+        twin.places, twin.owners = self.places.copy(), self.owners
+        twin.waiting = self.waiting.copy()
+        twin.events, twin.samples = self.events.copy(), self.samples.copy()
+        twin.guests, twin.guest_events = self.guests.copy(), self.guest_events.copy()
+        twin.pmis = self.pmis.copy()
+        return twin
 
-    def take_in(self, record: AnyRecord) -> None:
-        """Take in one record, by itself."""
-        if (take_in := _TAKE_IN.get(type(record))) is not None:
-            take_in(self, record)
+    def key(self) -> tuple[Hashable, ...]:
+        """For ``contract.canonical``. Which message of its kind a message is, and the order of two ways, only the
+        schedule asks."""
+        queues = [(way, tuple([Message(*way, m.n) for m in queue])) for way, queue in self.queues.items() if queue]
+        timers = [(key, At(armed.due), armed.awaited) for key, armed in self.timers.items()]
+        events = [(EventName(name), state, self.samples[name]) for name, state in self.events.items()]
+        return (
+            frozenset(queues),
+            frozenset(timers),
+            frozenset([EventName(name) for name in self.sleeping]),
+            frozenset(self.running.items()),
+            frozenset(self.loaded.items()),
+            frozenset(self.places.items()),
+            frozenset(self.waiting.items()),
+            frozenset(events),
+            frozenset([(vcpu, Event(n), self.guest_events[n]) for vcpu, n in self.guests.items()]),
+            frozenset(self.pmis.items()),
+        )
+
+    def follow(self, effects: Iterable[AnyRecord]) -> None:
+        """Take in what a step did."""
+        for effect in effects:
+            if (take_in := _TAKE_IN.get(type(effect))) is not None:
+                take_in(self, effect)
+
+    def forget(self, event: str) -> None:
+        """Nobody can name this host event any more."""
+        self.events.pop(event, None)
+        self.samples.pop(event, None)
 
     def host_of(self, cpu: int) -> int:
         return self.owners[cpu] if cpu < len(self.owners) else 0
@@ -123,7 +171,8 @@ class Flight:
     def _switch(self, record: Switch) -> None:
         host = self.host_of(record.cpu)
         self.running.pop((host, record.prev), None)
-        self.running[host, record.next] = record.cpu
+        if record.next:
+            self.running[host, record.next] = record.cpu
 
     def _load(self, record: VcpuLoad) -> None:
         self.loaded[self.host_of(record.cpu), record.vcpu] = record.cpu
@@ -149,8 +198,9 @@ class Flight:
 
     def _send(self, record: Send) -> None:
         message = type(record.body).__name__
-        which = self.sent[message] = self.sent.get(message, 0) + 1
-        sent = InFlight(record.session, record.to_host, record.n, message, record.seq, which)
+        order = self.sent.total()
+        self.sent[message] += 1
+        sent = InFlight(record.session, record.to_host, record.n, message, order, self.sent[message])
         self.queues.setdefault((record.session, record.to_host), []).append(sent)
 
     def _delivery(self, record: Delivery) -> None:
@@ -179,8 +229,13 @@ class Flight:
     def _close(self, record: EventClose) -> None:
         if record.event in self.guest_events:
             del self.guest_events[record.event]
+            self.guests = {vcpu: n for vcpu, n in self.guests.items() if n != record.event}
         elif record.name in self.events:
             self.events[record.name] = "CLOSED"
+
+    def _sample(self, record: SampleTaken) -> None:
+        if record.overflow and record.name in self.events:
+            self.samples[record.name] += 1
 
     def _timer(self, record: Timer) -> None:
         key = record.session, record.to_host, record.what
@@ -232,6 +287,7 @@ _TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
     EventOpen: Flight._open,
     EventChange: Flight._change,
     EventClose: Flight._close,
+    SampleTaken: Flight._sample,
     Timer: Flight._timer,
     HostWait: Flight._host_wait,
     HostWake: Flight._host_wake,

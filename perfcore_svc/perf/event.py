@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from contract.canonical import At, Event, Grant
+from contract.canonical import At, Event, EventName, Grant
 from contract.errors import LocalContractError
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.saved_lbr import SavedLbr
@@ -132,9 +132,9 @@ class PerfEvent:
     def key(self) -> tuple[Hashable, ...]:
         """Without its clocks and counts, which ``PerfState.key`` brings up to now."""
         attributes = (
-            *(self.name, self.cpu, self.task, self.pinned, self.exclusive, self.filter, self.slot, self.counters),
-            *(self.pseudo, self.listed, self.kind, self.includes_guest, self.guest, self.counts_for, self.levels),
-            *(self.counts_host, self.counts_guest, self.task_data, self.whole_ring, self.period),
+            *(EventName(self.name), self.cpu, self.task, self.pinned, self.exclusive, self.filter, self.slot),
+            *(self.counters, self.pseudo, self.listed, self.kind, self.includes_guest, self.guest, self.counts_for),
+            *(self.levels, self.counts_host, self.counts_guest, self.task_data, self.whole_ring, self.period),
         )
         saved = None if self.saved is None else self.saved.key()
         group = Event(self.leader.id), tuple([Event(sibling.id) for sibling in self.siblings])

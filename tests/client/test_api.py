@@ -14,6 +14,7 @@ import pytest
 from client import api
 from client.drive.sim import SimWire
 from client.run.run import Run
+from contract.effects import Step
 from contract.errors import InputError, SystemFailedError
 from contract.trace import canonical
 from tests.client.cli.commands import document, lbrlab
@@ -117,7 +118,7 @@ class Stopped(SimWire):
         super().__init__()
         self.error = error
 
-    def decide(self, *arguments: object) -> bool:
+    def decide(self, *arguments: object) -> Step[bool]:
         raise self.error
 
 

@@ -81,8 +81,8 @@ def test_a_missing_message_counts_only_while_it_can_come() -> None:
 
 
 def test_numbers_of_two_hosts_and_of_two_kvms_are_not_compared() -> None:
-    one = (Scoped("h0", "", Event(1)), Scoped("h1", "", Event(5)), Scoped("h0", "k0", Request(1)))
-    other = (Scoped("h0", "", Event(5)), Scoped("h1", "", Event(1)), Scoped("h0", "k0", Request(2)))
+    one = (Scoped("h0", "", Grant(1)), Scoped("h1", "", Grant(5)), Scoped("h0", "k0", Request(1)))
+    other = (Scoped("h0", "", Grant(5)), Scoped("h1", "", Grant(1)), Scoped("h0", "k0", Request(2)))
     assert canonical(one, 0) == canonical(other, 0)
     same_host = canonical((Scoped("h0", "", Event(3)), Scoped("h0", "k0", Event(3))), 0)
     assert same_host != canonical((Scoped("h0", "", Event(3)), Scoped("h0", "k0", Event(4))), 0)

@@ -69,10 +69,10 @@ def set_up(wire: Wire, design: Design, cpus: int = 1) -> None:
 
 def host(wire: Wire, command: AnyPerfCommand) -> AnyResult:
     """A command to its end: one that waits for KVM goes on once everything is delivered."""
-    result = wire.perf(command)
+    result = wire.perf(command).result
     deliver(wire)
     if result == Done(errno="EINPROGRESS"):
-        result = wire.perf(command)
+        result = wire.perf(command).result
         deliver(wire)
     return result
 
@@ -81,7 +81,7 @@ def guest(wire: Wire, *ops: AnyOp) -> AnyResult:
     """Guest code to its end, with everything delivered at once."""
     code = list(ops)
     while True:
-        result = wire.kvm(SESSION, StepVcpu(VCPU, code))
+        result = wire.kvm(SESSION, StepVcpu(VCPU, code)).result
         code = []
         deliver(wire)
         if not isinstance(result, Stepped) or result.finished:
@@ -128,11 +128,11 @@ def tell(wire: Wire, design: Design) -> list[object]:
     heard.append(guest(wire, Wrmsr(IA32_DEBUGCTL, 1)))
     heard.append(guest(wire, Branch(6)))
     heard.append(guest(wire, Rdmsr(MSR_LBR_TOS), Rdmsr(MSR_LBR_FROM + 8)))
-    heard.append(wire.kvm(SESSION, SetMsr(VCPU, IA32_DEBUGCTL, 0)))
-    heard.append(wire.kvm(SESSION, GetMsr(VCPU, IA32_PERF_CAPABILITIES)))
-    heard.append(wire.kvm(SESSION, StopLbr(VCPU)))
+    heard.append(wire.kvm(SESSION, SetMsr(VCPU, IA32_DEBUGCTL, 0)).result)
+    heard.append(wire.kvm(SESSION, GetMsr(VCPU, IA32_PERF_CAPABILITIES)).result)
+    heard.append(wire.kvm(SESSION, StopLbr(VCPU)).result)
     deliver(wire)
     heard.append(guest(wire, Nop()))
-    heard.append(wire.perf(PerfSnapshot()))
-    heard.append(wire.kvm(SESSION, KvmSnapshot()))
+    heard.append(wire.perf(PerfSnapshot()).result)
+    heard.append(wire.kvm(SESSION, KvmSnapshot()).result)
     return heard

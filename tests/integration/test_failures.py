@@ -20,6 +20,7 @@ from client.drive.pair import Child, Pair
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
 from contract.control import AnyPerfCommand, AnyResult, ConfigureKvm, MachineSpec, PerfSnapshot, Retire, RunTask, VmSpec
+from contract.effects import Step
 from contract.errors import SystemFailedError
 from contract.machine import Branch, Wrmsr
 from contract.messages import PROTOCOL_VERSION
@@ -80,7 +81,7 @@ def is_prefix_of_the_truth(wire: Wire, story: Callable[[Wire], None]) -> bool:
         pass
 
     class Bounded(SimWire):
-        def perf(self, command: AnyPerfCommand, host: int = 0) -> AnyResult:
+        def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
             if len(self.log.records) > len(told) + 200:
                 raise Enough
             return super().perf(command, host)

@@ -82,9 +82,9 @@ def test_one_command_fires_a_bounded_number_of_timers(wire: GrpcWire) -> None:
     wire.perf(Open("a", cpu=0))
     wire.perf(Open("b", cpu=0))
 
-    assert wire.perf(Advance(100_000_000_000)) == Done(errno="EINPROGRESS")
+    assert wire.perf(Advance(100_000_000_000)).result == Done(errno="EINPROGRESS")
     assert wire.log.now == TICKS_AT_ONCE * 1_000_000
-    assert wire.perf(Advance(1_500_000)) == Done()
+    assert wire.perf(Advance(1_500_000)).result == Done()
     assert wire.log.now == TICKS_AT_ONCE * 1_000_000 + 1_500_000
 
 
@@ -93,5 +93,5 @@ def test_one_command_takes_a_bounded_number_of_interrupts(wire: GrpcWire) -> Non
     wire.perf(ConfigurePerf(MachineSpec(counters=1, fixed=0), MERGED, [], []))
     wire.perf(Open("a", cpu=0, period=10))
 
-    assert wire.perf(Retire(0, 3_000)) == Done(10 * OVERFLOWS_AT_ONCE, "EINPROGRESS")
-    assert wire.perf(Retire(0, 3_000 - 10 * OVERFLOWS_AT_ONCE)) == Done()
+    assert wire.perf(Retire(0, 3_000)).result == Done(10 * OVERFLOWS_AT_ONCE, "EINPROGRESS")
+    assert wire.perf(Retire(0, 3_000 - 10 * OVERFLOWS_AT_ONCE)).result == Done()

@@ -37,7 +37,7 @@ EVERY_DESIGN = pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda d:
 
 
 def both_views(wire: Wire) -> tuple[object, object]:
-    return wire.perf(PerfSnapshot()), wire.kvm(SESSION, KvmSnapshot())
+    return wire.perf(PerfSnapshot()).result, wire.kvm(SESSION, KvmSnapshot()).result
 
 
 @EVERY_DESIGN

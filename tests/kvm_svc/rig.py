@@ -67,13 +67,13 @@ class Rig:
         return self.core.hv.vcpus[name]
 
     def perf(self, command: AnyPerfCommand, *, settle: bool = True) -> AnyResult:
-        result = self.wire.perf(command)
+        result = self.wire.perf(command).result
         if settle:
             self.settle()
         return result
 
     def kvm(self, command: AnyKvmCommand) -> AnyResult:
-        return self.wire.kvm(KVM, command)
+        return self.wire.kvm(KVM, command).result
 
     def place(self, task: str, cpu: int = 0) -> None:
         self.perf(RunTask(task, cpu))

@@ -237,11 +237,11 @@ def test_the_host_s_event_comes_on_as_soon_as_kvm_has_acknowledged() -> None:
     rig = Rig(REVOKE_ACK)
     rig.debugctl(1)
     open_ = Open("h0", 0, pinned=True, branch=["any"])
-    assert rig.wire.perf(open_) == Done(errno="EINPROGRESS")
+    assert rig.wire.perf(open_).result == Done(errno="EINPROGRESS")
     assert rig.vcpu().claim.grant
 
     rig.settle()
-    assert rig.wire.perf(open_) == Done()
+    assert rig.wire.perf(open_).result == Done()
     assert [(r.name, r.why) for r in rig.records(HostWake)] == [("h0", "acknowledged")]
     assert not rig.vcpu().claim.grant
 

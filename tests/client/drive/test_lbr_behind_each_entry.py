@@ -20,6 +20,7 @@ from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule
 from contract.control import AnyKvmCommand, AnyResult
 from contract.design import Activation, Design
+from contract.effects import Step
 from contract.trace import VmEntry
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor import entry
@@ -61,16 +62,15 @@ STEPS = st.one_of(
 class Watched(SimWire):
     """A simulated wire that looks at each vCPU after each of KVM's steps."""
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> AnyResult:
-        before = len(self.log.records)
-        result = super().kvm(session, command)
-        for record in self.log.records[before:]:
+    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
+        done = super().kvm(session, command)
+        for record in done.effects:
             if isinstance(record, VmEntry):
                 vcpu = self.kvms[session].hv.vcpus[record.vcpu]
                 on = vcpu.vm.lbr_enabled and vcpu.debugctl & DEBUGCTL_LBR
                 behind = vcpu.lbr_desc.event or vcpu.claim.shut_off or vcpu.waiting
                 assert behind or not on, f"record {record.seq}: {record.vcpu} has its LBR on and nothing behind it"
-        return result
+        return done
 
 
 def text_of(drawn: list[tuple[str, str]], kernel: str, lbr: str) -> str:

@@ -11,6 +11,7 @@ from client.run.run import Run, run
 from client.schedule.decisions import format_tape, parse_tape
 from client.schedule.schedule import replay
 from contract.design import Design
+from contract.effects import Step
 from contract.errors import SystemFailedError
 from contract.trace import End, Rest, Setup, Statement, canonical
 from tests.client.check.runs import ordered, outcomes, play, scenario
@@ -284,7 +285,7 @@ def test_replay_is_byte_identical(design: Design) -> None:
 
 def test_wire_failure_keeps_what_there_was() -> None:
     class Failing(SimWire):
-        def decide(self, *args: object) -> bool:
+        def decide(self, *args: object) -> Step[bool]:
             raise SystemFailedError("kvm0", "gone")
 
     played = run(Inputs(load(STORY), MERGED, replay(play(load(STORY), MERGED).tape), wire=Failing()))

@@ -197,7 +197,7 @@ def test_programs_come_to_what_python_says(registers: dict[str, int | str], body
     found = Registers({})
     for name, value in registers.items():
         found.put("vm0/0", name, value)
-    program = Program(a.Block(["vm0/0"], list(body)), "story", found, found.put, DEPTH)
+    program = Program(a.Block(["vm0/0"], list(body)), "story", found, DEPTH)
     if with_numbers:
         program.settle()
         assert program.current is None

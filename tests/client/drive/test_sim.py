@@ -33,7 +33,7 @@ def test_before_configure_there_is_nothing_to_ask() -> None:
 def test_each_configure_makes_a_new_core_and_a_refused_one_keeps_the_old() -> None:
     wire = SimWire()
     wire.perf(PERF)
-    assert wire.perf(Open("h0", 0)) == Done()
+    assert wire.perf(Open("h0", 0)).result == Done()
     with pytest.raises(RefusedError):
         wire.perf(ConfigurePerf(MachineSpec(cpus=0), MERGED, [], []))
     assert list(wire.host.perf.named) == ["h0"]

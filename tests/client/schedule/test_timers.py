@@ -78,15 +78,11 @@ class World:
 
     def __init__(self, *records: AnyRecord, every: int = 0) -> None:
         self.flight = Flight()
-        self.records: list[AnyRecord] = []
         self.every = every
         self.add(*records)
 
     def add(self, *records: AnyRecord) -> None:
-        for record in records:
-            record.seq = len(self.records) + 1
-            self.records.append(record)
-        self.flight.follow(self.records)
+        self.flight.follow(records)
 
     def decided(self, strategy: Strategy, threads: list[str]) -> str:
         decision = strategy.choose(self.flight, threads, THREADS)
