@@ -52,7 +52,7 @@ $(INSTALLED): pyproject.toml setup.py $(DEPS)
 lint: setup ## ruff, mypy, buf lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy -n $(WORKERS)
 	$(BIN)/buf lint build/protos/image.binpb --path lbrlab
 
 format: setup ## rewrite the sources the way lint wants them

@@ -2,7 +2,7 @@
 text, and lie far above the needs of any story."""
 
 MAX_TEXT = 1 << 20
-MAX_TOKENS = 200_000
+MAX_TOKENS = 100_000
 MAX_STEPS = 10_000
 MAX_NESTING = 64
 MAX_EXECUTED = 20_000

@@ -99,8 +99,8 @@ class Counters(Protocol):
 
 
 NEVER = 1 << 62
-OVERFLOWS_AT_ONCE = 256
-"""Interrupts of counters that one command of the host takes: some 50 ms of work."""
+OVERFLOWS_AT_ONCE = 512
+"""Interrupts of counters that one command of the host takes: some 0.1 s of work."""
 
 
 class NoCounters:
