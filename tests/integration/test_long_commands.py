@@ -90,8 +90,10 @@ def test_one_command_fires_a_bounded_number_of_timers(wire: GrpcWire) -> None:
 
 def test_one_command_takes_a_bounded_number_of_interrupts(wire: GrpcWire) -> None:
     wire.begin()
-    wire.perf(ConfigurePerf(MachineSpec(counters=1, fixed=0), MERGED, [], []))
+    wire.perf(ConfigurePerf(MachineSpec(counters=2, fixed=0), MERGED, [], []))
     wire.perf(Open("a", cpu=0, period=10))
+    wire.perf(Open("b", cpu=0, period=11))
 
-    assert wire.perf(Retire(0, 3_000)).result == Done(10 * OVERFLOWS_AT_ONCE, "EINPROGRESS")
-    assert wire.perf(Retire(0, 3_000 - 10 * OVERFLOWS_AT_ONCE)).result == Done()
+    assert wire.perf(Retire(0, 3_000)).result == Done(2816, "EINPROGRESS")
+    assert 2816 // 10 + 2816 // 11 - 2816 // 110 == OVERFLOWS_AT_ONCE
+    assert wire.perf(Retire(0, 3_000 - 2816)).result == Done()
