@@ -16,25 +16,27 @@ class Agreement(Monitor):
     name = "agreement"
     definition = Definition(
         text=(
-            "When nothing is in flight both sides hold the same view: where each vCPU's thread is, which event stands "
-            "for it, which events count for its counters, that nobody has the LBR passed through without an ACTIVE "
-            "event, and, where the host tells KVM at all, whether a grant is out and which state the event is in."
+            "When nothing is in flight both sides hold the same view: where each vCPU's thread is, which "
+            "event stands for it, and which events count for its counters. No guest has the LBR passed "
+            "through without an ACTIVE event. In designs in which the host tells KVM, both also agree whether "
+            "a grant is out, and in which state the event is."
         ),
         broken_by="A view of KVM at rest that differs from the host's, or an event that only one of them has.",
         evidence="A run that came to rest with a VM.",
         reads={
             Rest: "the views of all hosts and of all KVMs",
-            CounterEvent: "which events count for a guest, as KVM has it",
+            CounterEvent: "which events count for a guest, in KVM's view",
             VcpuMoved: "that KVM has forgotten what it knew of a vCPU",
         },
         unseen=(
-            "Views while messages are under way: they may differ then. An event goes off and on with its thread and "
-            "nobody tells, so that ACTIVE and INACTIVE are told apart only while that thread is on a CPU."
+            "Views while messages are under way: they may differ then. An event goes off and on with its "
+            "thread, and no message says so. So ACTIVE and INACTIVE are compared only while that thread is on "
+            "a CPU."
         ),
     )
 
     counting: dict[int, str]
-    """Event that counts for a guest's counter, as KVM has it, to the vCPU."""
+    """Event that counts for a guest's counter, in KVM's view, to the vCPU."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -56,7 +58,7 @@ class Agreement(Monitor):
             self.counting.pop(r.event, None)
 
     def _moved(self, r: VcpuMoved) -> None:
-        """KVM forgets whatever it knew of this vCPU."""
+        """KVM forgets everything it knew of this vCPU."""
         if r.what == "loaded":
             self.counting = {event: vcpu for event, vcpu in self.counting.items() if vcpu != r.vcpu}
 

@@ -1,8 +1,8 @@
-"""A state that decides, and beside it the evidence that explains.
+"""The base of automata: a state that decides, and separate evidence that explains.
 
 The world and the monitors are automata: each folds the records of a trace into a small state. The state holds no record
-and no number of a record, so that a verdict follows from it alone. ``Evidence`` holds the numbers of the records that
-explain a verdict. It decides nothing: an exploration goes without it, and replays a witness with it.
+and no record number; so a verdict depends on the state alone. ``Evidence`` holds the numbers of the records that
+explain a verdict. It decides nothing: an exploration runs without it, and replays a witness with it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Evidence:
 
 class Automaton:
     """``HANDLERS``: the types of records that change its state. A subclass extends ``clone`` and ``key`` by its own
-    slots. ``CONFIGURATION``: slots that are not state, each with the reason: they stay as they are throughout a trace,
-    or hold only while one record is handled."""
+    slots. ``CONFIGURATION``: slots that are not state, each with the reason: they are constant throughout a trace, or
+    are used only while one record is handled."""
 
     __slots__ = ("evidence",)
 
@@ -53,10 +53,10 @@ class Automaton:
     evidence: Evidence | None
 
     def note(self, seq: int, *fact: Hashable) -> None:
-        """Record ``seq`` shows this fact."""
+        """Note that record ``seq`` shows this fact."""
         if self.evidence is not None:
             self.evidence.notes[fact] = seq
 
     def noted(self, *fact: Hashable) -> int | None:
-        """The record that last showed this fact; None without evidence, or where none did."""
+        """The last record that showed this fact; None if there is no evidence, or if no record showed it."""
         return None if self.evidence is None else self.evidence.notes.get(fact)

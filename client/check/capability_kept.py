@@ -19,15 +19,16 @@ class CapabilityKept(PromiseKeeper):
     name = "capability-kept"
     definition = Definition(
         text=(
-            "Where PERF_CAPABILITIES has an LBR_FMT other than 0, the guest has the LBR registers of that format, and "
-            "DEBUGCTL takes LBR and FREEZE_LBRS_ON_PMI. The promise is made when the guest reads the register, or when "
-            "KVM takes the value from user space. A guest may be denied for the sake of another user of the LBR, "
-            "mediated VMs among them; it may not be denied because no event can be made for it on this machine."
+            "If PERF_CAPABILITIES has an LBR_FMT other than 0, the guest has the LBR registers of that "
+            "format, and DEBUGCTL takes LBR and FREEZE_LBRS_ON_PMI. The promise is made when the guest reads "
+            "the register, or when KVM takes the value from user space. A guest may be denied in favour of "
+            "another user of the LBR, also of a mediated VM. It may not be denied because no event can be "
+            "made for it on this machine."
         ),
         broken_by=(
-            "A legal access to such a register that gives #GP and is no denial; a write of DEBUGCTL.LBR that succeeds "
-            "and leaves the bit clear; a denial after perf has refused the guest's event with EOPNOTSUPP "
-            "and for nobody's sake."
+            "A legal access to such a register that gives #GP and is no denial; a write of DEBUGCTL.LBR that "
+            "succeeds and leaves the bit clear; a denial after perf has refused the guest's event with "
+            "EOPNOTSUPP and not in favour of another user."
         ),
         evidence="An access to the LBR, or a write of DEBUGCTL.LBR, by a guest to which an LBR was promised.",
         reads={
@@ -35,11 +36,11 @@ class CapabilityKept(PromiseKeeper):
             UserMsr: "PERF_CAPABILITIES that KVM took from user space",
             GuestMsr: "accesses that the hardware served to the guest",
             EventFailed: "that perf cannot make an event for the guest",
-            GuestEvent: "that it could",
+            GuestEvent: "that perf can make one",
         },
         unseen=(
-            "Promises that nobody has read or set in the trace; full-width counters. Whether the registers hold "
-            "branches is the subject of no-loss."
+            "Promises that were neither read nor set in the trace; full-width counters. Whether the registers "
+            "hold branches is the subject of no-loss."
         ),
     )
 

@@ -14,7 +14,7 @@ class DebugctlRestored(Monitor):
 
     name = "debugctl-restored"
     definition = Definition(
-        text="After a VM-exit the host's DEBUGCTL is what it was before the entry.",
+        text="After a VM-exit the host's DEBUGCTL has the value that it had before the entry.",
         broken_by="A VM-exit after which the host's DEBUGCTL differs from its value just before the entry.",
         evidence="A VM-exit where the host or the guest had a DEBUGCTL other than 0.",
         reads={
@@ -25,7 +25,7 @@ class DebugctlRestored(Monitor):
     )
 
     entries: dict[int, tuple[int, int]]
-    """CPU to DEBUGCTL at its last VM entry: the host's just before, the guest's."""
+    """CPU to DEBUGCTL at its last VM entry: the host's value just before, and the guest's."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -1,4 +1,5 @@
-"""An invariant in words: ``lbrlab invariants NAME`` shows them, and tests hold the monitor to them."""
+"""The definition of an invariant in words. ``lbrlab invariants NAME`` shows it, and tests compare the monitor with
+it."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ import msgspec
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """``text``: the invariant in one paragraph. ``broken_by``: what breaks it. ``evidence``: what a trace must contain
-    for the result held. ``open_while``: of a liveness invariant, what leaves the result open at the end of a trace.
-    ``reads``: each type of record that the monitor handles, to what the monitor takes from it. ``unseen``: what the
-    monitor cannot see."""
+    """``text``: the invariant in one paragraph. ``broken_by``: the records that violate it. ``evidence``: the records
+    that a trace must contain for the result held. ``open_while``: for a liveness invariant, the condition that leaves
+    the result open at the end of a trace. ``reads``: each type of record that the monitor handles, and the data that
+    the monitor takes from it. ``unseen``: violations that the monitor cannot see."""
 
     text: str
     broken_by: str

@@ -1,4 +1,4 @@
-"""The form of a record in a trace, whatever came before it."""
+"""The form of a single record in a trace, without regard to earlier records."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _burst(r: Retired | Pmi, cpus: int) -> None:
 
 
 _NO_CPU = (EventChange, EventFailed, EventOpen)
-"""Records that name no CPU where an event has none."""
+"""Records that name no CPU if their event has none."""
 
 FORM: dict[type, Callable[[Any, int], None]] = {
     kind: partial(_cpu, -1 if kind in _NO_CPU else 0) for kind in get_args(AnyRecord) if "cpu" in kind.__struct_fields__
 } | {Retired: _burst, Pmi: _burst}
-"""Type of record to a check that is given the record and the number of CPUs, and raises ValueError."""
+"""Type of record to a check. The check takes the record and the number of CPUs, and raises ValueError."""

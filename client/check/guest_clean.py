@@ -24,8 +24,8 @@ class GuestClean(GuestReads):
             Access: "reads that KVM emulated",
         },
         unseen=(
-            "TOS, LBR_SELECT and INFO of others, which hold no address. What a guest could have read but did not is "
-            "the subject of no-leak."
+            "TOS, LBR_SELECT and INFO of others, which hold no address. Entries that a guest could have read "
+            "but did not are the subject of no-leak."
         ),
     )
 

@@ -14,16 +14,16 @@ class HostClean(Monitor):
     name = "host-clean"
     definition = Definition(
         text=(
-            "A host sample holds only branches that its event asked for: host branches of its task, or of anybody on "
-            "its CPU, that pass its filter. Guest branches are never among them, since a guest runs under its own "
-            "DEBUGCTL."
+            "A host sample holds only branches that its event asked for: host branches of its task, or of any "
+            "task on its CPU, that pass its filter. Guest branches are never among them, because a guest runs "
+            "under its own DEBUGCTL."
         ),
         broken_by="A sample with an entry that its event did not ask for.",
         evidence="A sample with at least one entry.",
         reads={
             SampleTaken: "the entries of the sample",
         },
-        unseen="Entries that are absent: host-served judges those.",
+        unseen="Entries that are absent; these are the subject of host-served.",
     )
 
     def _sample(self, r: SampleTaken) -> None:

@@ -18,9 +18,10 @@ class HostServed(Monitor):
     name = "host-served"
     definition = Definition(
         text=(
-            "While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample holds "
-            "those of them that a ring of the host's own would still have: one that guests and KVM do not touch. "
-            "Branches from before the event last became ACTIVE are not due, nor are those that perf put back."
+            "While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample "
+            "holds each of them that would still be in a ring that guests and KVM do not touch. Branches from "
+            "before the event last became ACTIVE need not be there, and neither do branches that perf put "
+            "back."
         ),
         broken_by=(
             "A host branch that an ACTIVE event asked for and that is not recorded, or a sample that lacks a branch "
@@ -30,20 +31,20 @@ class HostServed(Monitor):
         reads={
             EventChange: "which branches precede the event's time as ACTIVE",
             Retired: "host branches",
-            Pmi: "branches of the handler, which push out older ones",
+            Pmi: "branches of the handler, which push older branches out",
             SampleTaken: "the entries of the sample",
             LbrReset: "the ring is empty",
-            LbrRestore: "what perf put back",
+            LbrRestore: "branches that perf put back",
             HostLbr: "LBR_SELECT of the host",
         },
-        unseen="Branches while the event is not ACTIVE: whether it should be is the subject of precedence.",
+        unseen="Branches while the event is not ACTIVE. Whether it should be ACTIVE is the subject of precedence.",
     )
 
     own: list[LbrRing]
-    """By CPU: the ring that the host would have on a machine without guests."""
+    """By CPU: the ring as it would be on a machine without guests."""
     before: dict[int, frozenset[int]]
-    """Event to the FROM values that were in the ring already when it became ACTIVE, and still are. Serial numbers wrap
-    around, so that their order does not tell."""
+    """Event to the FROM values that were already in the ring when it became ACTIVE, and still are. The order of serial
+    numbers does not show this, because they wrap around."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -57,7 +58,7 @@ class HostServed(Monitor):
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
-        """TO and INFO are never looked at, and FROM by age only."""
+        """The key leaves out TO and INFO, which are never used, and has FROM by age only."""
         own = [(ring.select, addresses([ring.from_ip[i] for i in ring.newest_first()])) for ring in self.own]
         before = [
             (event_key(event), frozenset(addresses(values)))
@@ -109,7 +110,7 @@ class HostServed(Monitor):
             self.violated(r.seq, text, self.world.opened_by(event))
 
     def _pmi(self, r: Pmi) -> None:
-        """Where the LBR goes on, the handler's own calls push out what was there before; a frozen one keeps it."""
+        """If the LBR stays enabled, the calls of the handler push out older branches. A frozen LBR keeps them."""
         if r.recorded and not r.frozen:
             actor = self.world.actor_numbers[self.world.cpus[r.cpu].task]
             address = branch_base(actor, False, "call", "kernel") + 2 * r.first

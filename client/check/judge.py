@@ -56,8 +56,8 @@ MONITORS: tuple[type[Monitor], ...] = (
 
 
 class Finding(msgspec.Struct):
-    """``verdict``: held; violated; open (of liveness: the trace ends too early to tell, ``pending`` is what is due);
-    or not exercised (nothing in the trace could have broken it)."""
+    """``verdict``: held; violated; open (a liveness invariant: the trace ends too early to decide, and ``pending``
+    lists what is due); or not exercised (nothing in the trace could have violated it)."""
 
     invariant: str
     verdict: str
@@ -66,8 +66,8 @@ class Finding(msgspec.Struct):
 
 
 def judge(records: list[AnyRecord]) -> list[Finding]:
-    """Every invariant over one trace. Raises InputError if it is no trace: empty, no Setup first, a gap in ``seq``, or
-    records that cannot follow each other."""
+    """Judge every invariant over one trace. Raises InputError if the records are not a trace: empty, no Setup first, a
+    gap in ``seq``, or records that cannot follow each other."""
     if not records or not isinstance(records[0], Setup):
         raise InputError("a trace begins with a setup record", "trace: record 1")
     checker, cpus = _checker(records[0]), records[0].cpus
@@ -124,7 +124,7 @@ class Checker:
     """The world and the monitors, in the order of DISPATCH."""
 
     def __init__(self, setup: Setup, *, evidence: bool = True) -> None:
-        """Raises ValueError where no machine is as ``setup`` says."""
+        """Raises ValueError if a machine cannot be as ``setup`` says."""
         world = World(setup, evidence=evidence)
         self._put(world, [invariant(world) for invariant in MONITORS])
 
@@ -132,7 +132,7 @@ class Checker:
         self.world, self.monitors, self.automata = world, monitors, (world, *monitors)
 
     def take(self, record: AnyRecord) -> None:
-        """Raises LookupError or ValueError where the record cannot follow those before."""
+        """Take in one record. Raises LookupError or ValueError if it cannot follow the records before it."""
         automata = self.automata
         for index, handle in DISPATCH.get(type(record), ()):
             handle(automata[index], record)
@@ -144,7 +144,7 @@ class Checker:
         return twin
 
     def key(self) -> Hashable:
-        """See ``contract.canonical``. An invariant that is violated stays so, whatever its monitor has seen."""
+        """See ``contract.canonical``. A violated invariant stays violated, so the state of its monitor is left out."""
         monitors = [VIOLATED if monitor.broken else monitor.key() for monitor in self.monitors]
         return Scoped("host0", "", (self.world.key(), *monitors))
 

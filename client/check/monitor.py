@@ -14,7 +14,7 @@ from contract.invariants import ABOUT, HELD, LIVENESS, NOT_EXERCISED, OPEN, VIOL
 
 
 class Obligation(msgspec.Struct):
-    """A thing that a liveness invariant still waits for at the end. ``seq``: the record from which it was due, 0
+    """Something that a liveness invariant still waits for at the end. ``seq``: the record from which it is due, 0
     without evidence."""
 
     seq: int
@@ -22,7 +22,7 @@ class Obligation(msgspec.Struct):
 
 
 class Monitor(Automaton):
-    """One invariant over one trace. ``name``: that of the invariant in ``contract.invariants``."""
+    """One invariant over one trace. ``name`` is its name in ``contract.invariants``."""
 
     __slots__ = ("broken", "exercised", "world")
 
@@ -34,12 +34,12 @@ class Monitor(Automaton):
 
     world: World
     exercised: bool
-    """The trace has something that could have broken the invariant."""
+    """The trace contains something that could have violated the invariant."""
     broken: bool
-    """The invariant is violated, and stays so."""
+    """The invariant is violated. It stays so."""
 
     def __init_subclass__(cls) -> None:
-        """``about`` and ``liveness`` are those of the contract."""
+        """Take ``about`` and ``liveness`` from the contract."""
         if (name := cls.__dict__.get("name")) is not None:
             cls.about, cls.liveness = ABOUT[name], name in LIVENESS
 
@@ -67,12 +67,12 @@ class Monitor(Automaton):
             self.evidence.violations.append(Violation(seq, text, causes))
 
     def pending(self) -> list[Obligation]:
-        """The things that are due and have not happened; none for a safety invariant."""
+        """Everything that is due and has not happened; none for a safety invariant."""
         return []
 
     @property
     def violations(self) -> list[Violation]:
-        """Those that the evidence has; none without evidence."""
+        """The violations in the evidence; none without evidence."""
         return [] if self.evidence is None else self.evidence.violations
 
     @property
@@ -83,8 +83,8 @@ class Monitor(Automaton):
 
 
 class Liveness(Monitor):
-    """An invariant of the form: what is due happens in the end. A trace shows that only at rest, where nothing more can
-    happen by itself; before, and while something is still due, the result is open."""
+    """An invariant of the form: a due event happens in the end. A trace decides this only at rest, when nothing more
+    can happen by itself. Before that, and while something is still due, the result is open."""
 
     __slots__ = ()
 

@@ -20,10 +20,11 @@ class MsrLegality(PromiseKeeper):
     name = "msr-legality"
     definition = Definition(
         text=(
-            "An access of a guest to DEBUGCTL, PERF_CAPABILITIES or the LBR gives #GP if, and only if, the SDM says "
-            "so, whether it is passed through or intercepted. A denial is no fault of the access: a #GP is legal where "
-            "the design denies with #GP and the guest has a loss to learn of, that is where, since the guest was last "
-            "served, its event was not ACTIVE or is gone, its grant is over, or user space has stopped it."
+            "An access of a guest to DEBUGCTL, PERF_CAPABILITIES or the LBR gives #GP if, and only if, the "
+            "SDM says so, whether it is passed through or intercepted. A #GP that denies is not a fault of "
+            "the access. It is legal if the design denies with #GP and the guest has lost something since it "
+            "was last served: its event was not ACTIVE or is gone, its grant is over, or user space has "
+            "stopped it."
         ),
         broken_by=(
             "A legal access that gives #GP; a write of reserved bits or of an address that is not canonical, a write "
@@ -33,11 +34,11 @@ class MsrLegality(PromiseKeeper):
         ),
         evidence="An access to DEBUGCTL or the LBR, or a write of PERF_CAPABILITIES.",
         reads={
-            Access: "accesses that KVM answered, what they asked for, and how",
+            Access: "accesses that KVM answered, their operation and their result",
             GuestMsr: "accesses that the hardware served to the guest",
             UserMsr: "PERF_CAPABILITIES that KVM took from user space",
             EventChange: "that a guest's event went off",
-            EventClose: "that it is gone",
+            EventClose: "that the event is gone",
             Granted: "that a grant is over",
             ClaimChange: "that user space stopped the guest's use",
             VcpuMoved: "that KVM has forgotten the vCPU",
@@ -86,7 +87,7 @@ class MsrLegality(PromiseKeeper):
             self._served(r.vcpu, r.cpu, r.seq)
 
     def _legal(self, r: Access) -> bool | None:
-        """None: it may fault or not."""
+        """Whether the access is legal; None if it may fault or not."""
         if r.msr == IA32_PERF_CAPABILITIES:
             return False if r.write else None
         if r.msr == IA32_DEBUGCTL:
@@ -99,7 +100,7 @@ class MsrLegality(PromiseKeeper):
             return False
         if r.write and faults(self.world.model, r.msr, r.asked):
             return False
-        # Whether the guest has an LBR at all is not known here, or the subject of capability-kept.
+        # Whether the guest has an LBR is either unknown here, or the subject of capability-kept.
         return True if r.result != "gp" else None
 
     def _denied(self, r: Access) -> None:
@@ -123,7 +124,7 @@ class MsrLegality(PromiseKeeper):
         is_ = "is" if legal else "is not"
         self.violated(r.seq, f"{r.vcpu}: the {what} MSR {r.msr:#x} {is_} legal, and gives {got}")
 
-    # What a guest loses
+    # Losses of a guest
 
     def _event(self, r: EventChange) -> None:
         if r.new != "ACTIVE":

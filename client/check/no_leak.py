@@ -13,8 +13,9 @@ class NoLeak(GuestReads):
     name = "no-leak"
     definition = Definition(
         text=(
-            "No branch of the host or of another VM is readable by a guest. Readable is enough: the guest need not "
-            "read it. At each entry with the LBR passed through the ring holds nothing of the host or of another VM."
+            "No branch of the host or of another VM is readable by a guest. The guest need not read the "
+            "branch to violate this. At each entry with the LBR passed through the ring holds nothing of the "
+            "host or of another VM."
         ),
         broken_by=(
             "An entry with the LBR passed through and a foreign branch in FROM or TO, or a read that gives the guest "

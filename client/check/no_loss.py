@@ -20,7 +20,7 @@ class Reference:
     lbr: LbrRing
     debugctl: int = 0
     aligned: bool = False
-    """Its TOS has been taken over from the real one."""
+    """Its TOS has been set to the real one."""
     denied: bool = False
     """The guest was told that the LBR is lost, and has not turned it on again."""
 
@@ -37,11 +37,12 @@ class NoLoss(Monitor):
     name = "no-loss"
     definition = Definition(
         text=(
-            "A guest that is not denied reads its last branches, across switches and exits. Each guest has a reference"
-            " LBR beside the real one, which takes in what the guest and its user space do. A guest that is denied an "
-            "access begins again when it is next allowed to turn its LBR on; so does one that is reset."
+            "A guest that is not denied reads its last branches, across switches and exits. Each guest has a "
+            "reference LBR beside the real one, which takes in what the guest and its user space do. The "
+            "reference begins again when a denied guest is next allowed to turn its LBR on, and when a guest "
+            "is reset."
         ),
-        broken_by="A read that gives other than the entry of the reference LBR.",
+        broken_by="A read whose value differs from the entry of the reference LBR.",
         evidence="A read of an entry that the reference LBR has.",
         reads={
             LbrReset: "the record to name as the cause",
@@ -115,7 +116,8 @@ class NoLoss(Monitor):
             self.violated(r.seq, f"{r.vcpu} reads {found} where it left {meant}", self.noted("reset", r.cpu))
 
     def _same(self, msr: int, value: int, expected: int) -> bool:
-        """Flag bits above a FROM address may come back as its sign extension (``lbr_from_signext_quirk_wr``)."""
+        """Whether two values are equal. The flag bits above a FROM address may come back as its sign extension
+        (``lbr_from_signext_quirk_wr``)."""
         model = self.world.model
         if model.lbr_fmt == 4 and model.from_base <= msr < model.from_base + model.depth:
             return sign_extended(value) == sign_extended(expected)

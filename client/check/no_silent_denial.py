@@ -16,24 +16,24 @@ class NoSilentDenial(Monitor):
     name = "no-silent-denial"
     definition = Definition(
         text=(
-            "A guest that may not use the LBR is not served as if it might. It may not while perf has the LBR on for "
-            "host events on that CPU, while the event that stands for the guest is not ACTIVE, or after no event could"
-            " be made for it. Where each VMX transition switches the whole LBR, it always may. If a guest that may not"
-            " use the LBR touches it, or turns it on in DEBUGCTL, it is answered as denied (a #GP, or the zero that "
-            "the design promises)."
+            "A guest that may not use the LBR is not served. It may not use the LBR while perf has the LBR on "
+            "for host events on that CPU, while the event that stands for the guest is not ACTIVE, or after "
+            "no event could be made for it. If each VMX transition switches the whole LBR, it always may use "
+            "it. If a guest that may not use the LBR accesses it, or turns it on in DEBUGCTL, it is denied (a "
+            "#GP, or the zero that the design promises)."
         ),
-        broken_by="Such a touch that the hardware serves, or that KVM answers as done.",
-        evidence="Such a touch, or an access that KVM denied.",
+        broken_by="Such an access that the hardware serves, or that KVM reports as done.",
+        evidence="Such an access, or an access that KVM denied.",
         reads={
             GuestEvent: "whether an event could be made for the guest",
             GuestMsr: "accesses that the hardware served to the guest",
             Access: "accesses that KVM answered",
         },
-        unseen="Whether a denial was needed: precedence and recovers judge that.",
+        unseen="Whether a denial was needed; this is the subject of precedence and recovers.",
     )
 
     without: dict[str, str]
-    """Vcpu for which no event could be made to the reason."""
+    """Vcpu for which no event could be made, to the reason."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

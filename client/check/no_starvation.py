@@ -16,31 +16,32 @@ class NoStarvation(Liveness):
     name = "no-starvation"
     definition = Definition(
         text=(
-            "A guest whose thread has a CPU runs. At rest, which comes after the last fault, nothing more happens by "
-            "itself. A vCPU whose thread is on a CPU then must be able to go on: its thread does not sleep in KVM, and "
-            "KVM knows the CPU. A thread that waits for an ioctl of its own user space is not judged: user space has "
-            "the mutex."
+            "A guest whose thread has a CPU runs. A run is at rest when nothing more happens by itself; this "
+            "is after the last fault. A vCPU whose thread is on a CPU then must be able to go on: its thread "
+            "does not sleep in KVM, and KVM knows the CPU. A thread that waits for an ioctl of its own user "
+            "space is not judged, because user space has the mutex."
         ),
         broken_by=(
-            "At rest, a vCPU whose thread is on a CPU of the host and sleeps in KVM, or of which KVM does not believe "
-            "that it is on that CPU."
+            "At rest, a vCPU whose thread is on a CPU of the host, while the thread sleeps in KVM, or KVM "
+            "does not know that it is on that CPU."
         ),
         evidence="A VM entry, in a trace that comes to rest.",
         open_while="A guest was entered, or its thread sleeps in KVM on a CPU, and the trace does not come to rest.",
         reads={
-            VcpuWait: "what the thread of a vCPU sleeps for",
-            VcpuWake: "the thread sleeps no more",
+            VcpuWait: "the message that the thread of a vCPU sleeps for",
+            VcpuWake: "the thread no longer sleeps",
             VmEntry: "a guest that runs",
             Rest: "which task each CPU runs, and on which CPU KVM believes each vCPU",
         },
         unseen=(
-            "A guest that goes on, but late: time is not judged. A guest that is entered again and again and makes no "
-            "progress. Whether the guest has code left: a thread that is on a CPU counts as one that has."
+            "A guest that goes on too late, because time is not judged. A guest that is entered again and "
+            "again and makes no progress. Whether the guest has code left: a thread on a CPU counts as a "
+            "thread with code left."
         ),
     )
 
     waiting: dict[str, str]
-    """Vcpu whose thread sleeps in KVM to the message that it waits for."""
+    """Vcpu whose thread sleeps in KVM, to the message that it waits for."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -15,14 +15,14 @@ class OneOwner(Monitor):
     name = "one-owner"
     definition = Definition(
         text=(
-            "Host and guest never both use the LBR of one CPU. Use counts, not the state of an event: the host uses "
-            "the LBR while perf has it on for host events; a guest uses it when it enters with DEBUGCTL.LBR set, when "
-            "it reaches an LBR register itself, and when KVM reaches one for it. A guest whose entry switched the "
-            "whole LBR uses an LBR of its own."
+            "Host and guest never both use the LBR of one CPU. This is about use, not about the state of an "
+            "event. The host uses the LBR while perf has it on for host events. A guest uses it when it "
+            "enters with DEBUGCTL.LBR set, when it accesses an LBR register itself, and when KVM accesses one "
+            "for it. A guest whose entry switched the whole LBR uses an LBR of its own."
         ),
         broken_by=(
-            "A use by a guest, or by KVM for it, on a CPU where perf has the LBR on. Also host branches that are "
-            "recorded into the live ring of the guest whose thread is on the CPU."
+            "A use by a guest, or by KVM for it, on a CPU where perf has the LBR on. Also a host branch that "
+            "is recorded into the ring of the guest whose thread is on the CPU, while that guest's LBR is on."
         ),
         evidence="A guest that has used the LBR enters, or uses it, on a CPU where a host LBR event is ACTIVE.",
         reads={
@@ -34,8 +34,8 @@ class OneOwner(Monitor):
             Retired: "host branches that were recorded",
         },
         unseen=(
-            "Users that take turns on one CPU without a switch of the LBR between them: no-leak and no-loss see what "
-            "comes of that."
+            "Users that take turns on one CPU without a switch of the LBR between them; the results are the "
+            "subject of no-leak and no-loss."
         ),
     )
 
@@ -88,7 +88,7 @@ class OneOwner(Monitor):
             self._both(r, f"KVM writes the LBR for {r.owner}")
 
     def _retired(self, r: Retired) -> None:
-        """Host branches that run into a guest's live ring: the guest's thread is here and last ran with its LBR on."""
+        """Host branches that go into a guest's ring: the guest's thread is on this CPU and last ran with its LBR on."""
         cpu = self.world.cpus[r.cpu]
         entry = cpu.entry
         if r.guest or not r.recorded or r.cpu in self.host_on or entry is None or cpu.task != entry.vcpu:
@@ -102,7 +102,7 @@ class OneOwner(Monitor):
         return event is None or event.state == "ACTIVE"
 
     def _shared(self, cpu: int, vcpu: str) -> bool:
-        """Take in a use of the LBR by or for the guest. Whether the host uses it now, too."""
+        """Take in a use of the LBR by or for the guest. True if the host uses the LBR now, too."""
         self.guests.add(vcpu)
         self._contend(cpu, vcpu)
         return cpu in self.host_on

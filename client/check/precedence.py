@@ -32,51 +32,54 @@ class Precedence(Monitor):
     name = "precedence"
     definition = Definition(
         text=(
-            "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too; the class of "
-            "an event is that of its group. Nobody has the LBR of a CPU while an event of a higher class with another "
-            "filter wants it there and has it not. A host event has the LBR where it is ACTIVE and perf has the LBR "
-            "on; a guest's event has it where it is ACTIVE. An event wants the LBR of its CPU while it and the leader "
-            "of its group are enabled and not in ERROR, and at the moment at which the group goes to ERROR for want of "
-            "the LBR. It does not want it while its group lacks something else: a counter, a place in the list of "
-            "events, or the CPU to itself. An event whose opener sleeps until KVM has acknowledged the end of a grant "
-            "wants the LBR, too. It may wait for the guest that has the LBR already, but no longer than until the run "
-            "is at rest, and nobody of a lower class may get the LBR meanwhile."
+            "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too; the "
+            "class of an event is that of its group. No user has the LBR of a CPU while an event of a higher "
+            "class with another filter wants it there and does not have it. A host event has the LBR if it is "
+            "ACTIVE and perf has the LBR on; a guest's event has it if it is ACTIVE. An event wants the LBR "
+            "of its CPU while it and the leader of its group are enabled and not in ERROR, and at the moment "
+            "at which the group goes to ERROR because it did not get the LBR. It does not want it while its "
+            "group lacks something else: a counter, a place in the list of events, or the CPU for itself "
+            "alone. An event whose opener sleeps until KVM has acknowledged the end of a grant wants the LBR, "
+            "too. It may wait for the guest that already has the LBR, but only until the run is at rest, and "
+            "no user of a lower class may get the LBR meanwhile."
         ),
         broken_by=(
-            "An event of a lower class that has the LBR of a CPU while one of a higher class wants it there and waits, "
-            "has just lost it, or is ACTIVE and shut out. An open that is refused for the sake of an event of a lower "
-            "class, or of mediated VMs while a guest has the LBR of a CPU on which the event would count."
+            "An event of a lower class that has the LBR of a CPU while an event of a higher class wants it "
+            "there and waits, has just lost it, or is ACTIVE and shut out. An open that is refused in favour "
+            "of an event of a lower class, or of mediated VMs while a guest has the LBR of a CPU on which the "
+            "event would count."
         ),
         evidence=(
-            "Two events of different classes that want the LBR of one CPU, or an open that is refused for the sake of "
-            "another who wants the LBR."
+            "Two events of different classes that want the LBR of one CPU, or an open that is refused in "
+            "favour of another user of the LBR."
         ),
         reads={
             EventOpen: "class, filter and scope of an event",
-            EventChange: "states; what an event in ERROR lacked",
-            EventWaits: "what an event lacks that perf could not put on",
+            EventChange: "states; the resource that an event in ERROR lacked",
+            EventWaits: "the resource that a waiting event lacks",
             HostWait: "an event whose opener begins to sleep until a grant has ended",
-            HostWake: "its opener sleeps no more",
+            HostWake: "its opener no longer sleeps",
             HostLbr: "whether ACTIVE host events have the LBR on",
             Switch: "which task's events can want the LBR of a CPU",
-            EventFailed: "an open that was refused, and for whom",
-            Statement: "perf has done what it was asked to do: judge",
+            EventFailed: "an open that was refused, and in whose favour",
+            Statement: "perf has finished its work: the monitor judges now",
             Retired: "the same",
             VmEntry: "the same; the guest that has the LBR of a CPU without an event",
-            Rest: "the same; nobody waits any more for what is under way",
+            Rest: "the same; nothing is in flight any more",
         },
         unseen=(
-            "Who among events of one class has the LBR: rotation decides that. An event that lacked something else "
-            "when perf last tried to put it on, and would not any more: perf tries again at the next walk only."
+            "Which of the events of one class has the LBR; rotation decides that. An event that lacked "
+            "something else when perf last tried to put it on, and now does not: perf tries again only at the "
+            "next walk."
         ),
     )
 
     dirty: bool
     """Something changed since the last judgement."""
     lost: frozenset[int]
-    """Events that went to ERROR for want of the LBR since the last judgement."""
+    """Events that went to ERROR since the last judgement because they did not get the LBR."""
     told: frozenset[tuple[int, int]]
-    """CPU and event of each violation that goes on."""
+    """CPU and event of each violation that still lasts."""
     asleep: dict[str, frozenset[int]]
     """Name of an event whose opener sleeps, to the events that went on since it fell asleep."""
 
@@ -143,7 +146,7 @@ class Precedence(Monitor):
         return None
 
     def _judge(self, r: Statement | Retired | VmEntry | Rest) -> None:
-        """Only where perf is done with what it was doing."""
+        """Judge only when perf has finished its current work."""
         if not self.dirty and not (self.asleep and isinstance(r, Rest)):
             return
         self.dirty = False

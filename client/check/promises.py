@@ -13,7 +13,7 @@ from contract.x86 import IA32_PERF_CAPABILITIES, LBR_FMT_MASK
 
 
 class PromiseKeeper(Monitor, ABC):
-    """Calls ``judge_access`` for every intercepted access but reads of PERF_CAPABILITIES that succeed."""
+    """Calls ``judge_access`` for every intercepted access, except reads of PERF_CAPABILITIES that succeed."""
 
     __slots__ = ("promised",)
 
@@ -33,12 +33,12 @@ class PromiseKeeper(Monitor, ABC):
         return *super().key(), frozenset(self.promised.items())
 
     def lbr_format(self, vcpu: str) -> int | None:
-        """LBR_FMT as promised; None: nothing is known."""
+        """LBR_FMT as promised; None if nothing is known."""
         found = self.promised.get(vm_of(vcpu))
         return None if found is None else found & LBR_FMT_MASK
 
     def promised_by(self, vcpu: str) -> int | None:
-        """The record that shows the promise, where there is evidence."""
+        """The record that shows the promise; None without evidence."""
         return self.noted("promised", vm_of(vcpu))
 
     def _promise(self, r: UserMsr | Access) -> None:

@@ -1,4 +1,4 @@
-"""Reads of LBR entries that a guest was served, passed through or emulated: the one thing several monitors look at."""
+"""Reads of LBR entries that a guest was served, passed through or emulated. Several monitors use them."""
 
 from __future__ import annotations
 

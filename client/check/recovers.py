@@ -19,25 +19,26 @@ class Recovers(Liveness):
     name = "recovers"
     definition = Definition(
         text=(
-            "A guest that was denied the LBR is served again once the LBR is free. The LBR of a CPU is free while no "
-            "host event wants it, nor wants the CPU for itself. The guest may be denied once more while the LBR is "
-            "free, so that it learns of its loss; but not a second time, unless somebody else has wanted the LBR in "
-            "between. A guest is served where the hardware answers an access to an LBR register, or where a write that "
-            "turns the LBR on is answered as done and the guest's event is ACTIVE. A write that is answered as done "
-            "while the event is not ACTIVE neither serves the guest nor ends its loss."
+            "A guest that was denied the LBR is served again once the LBR is free. The LBR of a CPU is free "
+            "while no host event wants it or wants the CPU for itself alone. The guest may be denied once "
+            "more while the LBR is free, to learn of its loss. It may not be denied a second time, unless "
+            "another user has wanted the LBR in between. A guest is served if the hardware answers an access "
+            "to an LBR register, or if a write that turns the LBR on is answered as done and the guest's "
+            "event is ACTIVE. A write that is answered as done while the event is not ACTIVE neither serves "
+            "the guest nor ends its loss."
         ),
         broken_by=(
             "A second denial of an access to an LBR register, or of a write that turns the LBR on, while the LBR was "
             "free and no message was under way."
         ),
         evidence="A guest that was denied is served while the LBR is free.",
-        open_while="A guest was denied while the LBR was free, and has made no access since that shows more.",
+        open_while="A guest was denied while the LBR was free, and has made no later access that decides.",
         reads={
             Access: "accesses that KVM answered, and whether it denied them",
             GuestMsr: "accesses that the hardware served to the guest",
             EventOpen: "host events that want the LBR",
-            EventChange: "host events that want the LBR; what a guest's event in ERROR lacked",
-            EventWaits: "what else an event lacks that perf could not put on",
+            EventChange: "host events that want the LBR; the resource that a guest's event in ERROR lacked",
+            EventWaits: "another resource that a waiting event lacks",
             ClaimChange: "guests whose LBR user space stopped",
             GuestEvent: "guests that no event could be made for",
         },
@@ -48,8 +49,8 @@ class Recovers(Liveness):
     )
 
     losses: dict[str, int]
-    """Vcpu that was denied and not served since, to the CPU of a denial while the LBR was free, after which nobody else
-    has wanted the LBR of that CPU; WANTED: there is no such denial."""
+    """Vcpu that was denied and not served since, to the CPU of a denial while the LBR was free, if no other user has
+    wanted the LBR of that CPU after it; WANTED: there is no such denial."""
     stopped: set[str]
     """Vcpus whose LBR user space stopped."""
     without: set[str]

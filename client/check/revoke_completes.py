@@ -17,20 +17,20 @@ class RevokeCompletes(Liveness):
     name = "revoke-completes"
     definition = Definition(
         text=(
-            "In the end a grant that was revoked is given up. Judged at rest, which comes after the last fault: KVM "
-            "holds no grant that the host has revoked, and nobody on the host waits for the end of one."
+            "In the end KVM gives up a grant that was revoked. This is judged at rest, after the last fault: "
+            "KVM holds no grant that the host has revoked, and no host task waits for the end of a grant."
         ),
         broken_by=(
             "A grant that was revoked, or an older one of the same vCPU, that KVM holds at rest; or a host task that "
             "still waits at rest."
         ),
         evidence="A Revoke that was sent, in a trace that comes to rest.",
-        open_while="A Revoke was sent, or somebody on the host waits, and the trace ends before it comes to rest.",
+        open_while="A Revoke was sent, or a host task waits, and the trace ends before it comes to rest.",
         reads={
             Send: "Revokes",
             Granted: "the grant that KVM holds now, while the run goes on",
             HostWait: "who on the host begins to wait",
-            HostWake: "who waits no more",
+            HostWake: "who no longer waits",
             Rest: "the grants that KVM holds",
         },
         unseen="How long it takes. Designs that tell KVM of no grant have no Revoke.",
@@ -38,9 +38,9 @@ class RevokeCompletes(Liveness):
 
     revoked: dict[tuple[str, str], int]
     """Session and vCPU to the highest grant that was revoked. The host gives an event one grant at a time, in ascending
-    order: all lower ones have ended, too."""
+    order, so all lower grants have ended, too."""
     due: dict[str, tuple[str, int]]
-    """Vcpu to the session and the grant that was revoked last, until KVM holds another one or none."""
+    """Vcpu to the session and the grant that was revoked last, until KVM holds another grant or none."""
     waits: dict[str, None]
     """Names of events whose openers wait for the end of a grant."""
 

@@ -23,16 +23,17 @@ class RevokedMeansRevoked(Monitor):
     name = "revoked-means-revoked"
     definition = Definition(
         text=(
-            "Once KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest does not use "
-            "the LBR: it does not enter with the LBR passed through or with DEBUGCTL.LBR set, no access to an LBR "
-            "register is served, and none of its branches is recorded. A guest that is in guest mode when KVM takes "
-            "the Revoke has to be forced out before it retires another branch into the LBR."
+            "After KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest "
+            "does not use the LBR: it does not enter with the LBR passed through or with DEBUGCTL.LBR set, no "
+            "access to an LBR register is served, and none of its branches is recorded. A guest that is in "
+            "guest mode when KVM takes the Revoke has to be forced out before it retires another branch into "
+            "the LBR."
         ),
         broken_by="An entry, an access or a recorded guest branch of this kind after the Revoke was taken.",
         evidence="An entry, an access or a guest branch after a Revoke was taken.",
         reads={
             Delivery: "which Revoke, and which news of a grant, KVM takes",
-            Discard: "what KVM throws away, and so has not taken",
+            Discard: "messages that KVM discards, and so has not taken",
             VmEntry: "passthrough and DEBUGCTL.LBR",
             GuestMsr: "accesses that the hardware served to the guest",
             HostMsr: "accesses of KVM on behalf of a guest",
@@ -45,11 +46,12 @@ class RevokedMeansRevoked(Monitor):
     )
 
     revoked: dict[Place, int]
-    """The grant whose Revoke was taken, until news of a higher one is."""
+    """The grant whose Revoke was taken, until KVM takes news of a higher grant."""
     newest: dict[Place, int]
     """The highest grant that KVM has taken news of."""
     last: tuple[Place, int, int] | None
-    """The place that the last Delivery changed, and what ``newest`` and ``revoked`` were there before; 0 for none."""
+    """The vCPU and host that the last Delivery changed, with the values of ``newest`` and ``revoked`` before it; 0 for
+    none."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -99,7 +101,7 @@ class RevokedMeansRevoked(Monitor):
         return "" if found is None else found.opened.guest
 
     def _discard(self, r: Discard) -> None:
-        """It was not taken after all."""
+        """The message was discarded, so restore the values from before it."""
         if self.last is not None:
             at, self.newest[at], revoked = self.last
             self.revoked.pop(at, None)

@@ -13,15 +13,16 @@ class UserClean(Monitor):
     name = "user-clean"
     definition = Definition(
         text=(
-            "KVM_GET_MSRS gives user space no address of a branch that the host or another VM executed. A value that "
-            "the guest or its user space wrote into the LBR itself may look like one, and is none."
+            "KVM_GET_MSRS gives user space no address of a branch that the host or another VM executed. A "
+            "value that the guest or its user space wrote into the LBR may look like such an address; it does "
+            "not count."
         ),
         broken_by="A read of FROM or TO by user space that gives a branch of the host or of another VM.",
         evidence="A read of FROM or TO that KVM answered with a value other than 0.",
         reads={
-            UserMsr: "what KVM_GET_MSRS returned",
+            UserMsr: "the values that KVM_GET_MSRS returned",
         },
-        unseen="TOS, LBR_SELECT and INFO, which hold no address. What a migration copies is not judged.",
+        unseen="TOS, LBR_SELECT and INFO, which hold no address. The values that a migration copies are not judged.",
     )
 
     def _user_msr(self, r: UserMsr) -> None:

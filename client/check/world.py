@@ -1,6 +1,6 @@
 """The world at each record of a trace: CPUs with their LBR, events, messages, vCPUs.
 
-One world is shared by all monitors and is brought up to a record before they see it.
+All monitors share one world. It takes in a record before they see the record.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from contract.x86 import DEBUGCTL_LBR, MSR_LBR_SELECT, LbrModel, is_lbr_msr, lbr
 
 
 def of_host(host: int, part: Hashable) -> Scoped:
-    """A part of a key whose numbers this host gave out."""
+    """A part of a key whose numbers come from this host."""
     return Scoped(f"host{host}", "", part)
 
 
@@ -56,7 +56,7 @@ def events_key(events: Iterable[int]) -> frozenset[Scoped]:
 
 
 class Entry(NamedTuple):
-    """A VM entry, as VmEntry has it."""
+    """A VM entry, from the record VmEntry."""
 
     vcpu: str
     debugctl: int
@@ -87,7 +87,7 @@ class CpuView:
 
 
 class Opened(NamedTuple):
-    """The part of EventOpen that stays as it is. ``host``: the one that opened the event."""
+    """The part of EventOpen that never changes. ``host``: the host that opened the event."""
 
     event: int
     host: int
@@ -127,16 +127,16 @@ class EventView:
     opened: Opened
     state: str
     cpu: int = -1
-    """The CPU that it is or was on, -1 for none."""
+    """The CPU that it is on or was last on; -1 for none."""
     leader: EventView | None = None
-    """The leader of its group, None if it is one itself."""
+    """The leader of its group; None if it is the leader itself."""
     alone: bool = False
-    """It was a sibling, and its leader has gone."""
+    """It was a sibling, and its leader is closed."""
     refused: str = ""
-    """The thing that perf found no room for when it last tried to put the event on."""
+    """The resource that perf did not have when it last tried to put the event on; "" if none."""
 
     def clone(self) -> EventView:
-        """The leader is still that of the original."""
+        """The copy still has the leader of the original."""
         return EventView(self.opened, self.state, self.cpu, self.leader, self.alone, self.refused)
 
     def key(self) -> Scoped:
@@ -156,7 +156,7 @@ class EventView:
 
     @property
     def keeps_guests_off(self) -> bool:
-        """Whether this is a host event beside which no guest's has the LBR."""
+        """Whether this is a host event that keeps every guest's event from the LBR."""
         return self.host_lbr or (self.opened.exclusive and not self.alone and not self.opened.guest)
 
     @property
@@ -166,13 +166,13 @@ class EventView:
 
     @property
     def pinned(self) -> bool:
-        """A sibling whose leader is closed goes on as a flexible event (``perf_group_detach``)."""
+        """A sibling whose leader is closed continues as a flexible event (``perf_group_detach``)."""
         return self.opened.pinned and not self.alone
 
     @property
     def can_be_on(self) -> bool:
-        """Whether it is on, or off for want of the LBR at most: enabled, with its leader (``__perf_effective_state``),
-        and not lacking anything else."""
+        """Whether it is on, or is off only because it did not get the LBR: it is enabled, with its leader
+        (``__perf_effective_state``), and lacks nothing else."""
         enabled = all(event.state in ("ACTIVE", "INACTIVE") for event in (self, self.head))
         return enabled and (self.state == "ACTIVE" or self.head.refused not in NOT_THE_LBR)
 
@@ -207,7 +207,7 @@ class World(Automaton):
     """Name by actor number, "" for the idle task."""
     actor_numbers: dict[str, int]
     vms: list[str]
-    """The VM of each actor by number; the task itself where it is no vCPU."""
+    """The VM of each actor by number; for a task that is not a vCPU, the task itself."""
     axes: dict[str, str]
     """The design's point on each axis."""
     vcpus: list[str]
@@ -219,10 +219,9 @@ class World(Automaton):
     events: dict[int, EventView]
     """Open events by number, in the order in which they were opened."""
     in_flight: dict[tuple[str, bool, int], AnyMessage]
-    """Session, direction and number of each message that was sent and not taken, to its body."""
+    """Session, direction and number of each message that is sent and not yet taken, to its body."""
     written: dict[str, frozenset[int]]
-    """Vcpu to the values that it or its user space wrote into the LBR. Branches that it executed itself are left
-    out."""
+    """Vcpu to the values that it or its user space wrote into the LBR, without the branches that it executed itself."""
     at_rest: bool
     """Nothing is in flight and nothing more can happen by itself; a trace ends with this."""
     delivered: AnyMessage | None
@@ -288,19 +287,20 @@ class World(Automaton):
         return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(envelope))
 
     def apply(self, record: AnyRecord) -> None:
-        """Raises LookupError or ValueError where the record cannot follow what came before."""
+        """Take in a record. Raises LookupError or ValueError if it cannot follow the records before it."""
         handler = self.HANDLERS.get(type(record))
         if handler is not None:
             handler(self, record)
 
     def grant_key(self, session: str, grant: int) -> Scoped:
-        """A grant of the host of this KVM."""
+        """A grant of the host that this KVM is on."""
         return of_host(self.kvms[session], Grant(grant))
 
     # Questions monitors ask --------------------------------------------------------------------------------
 
     def guest_event(self, vcpu: str, cpu: int) -> EventView | None:
-        """The event that stands for this vCPU on the host of this CPU: the newest, where a release was lost."""
+        """The event that stands for this vCPU on the host of this CPU. If a release was lost there are several; then it
+        is the newest."""
         host = self.hosts[cpu]
         for event in reversed(self.events.values()):
             if event.opened.guest == vcpu and event.opened.host == host:
@@ -308,11 +308,11 @@ class World(Automaton):
         return None
 
     def opened_by(self, event: EventView) -> int | None:
-        """The record that opened it, where there is evidence."""
+        """The record that opened the event; None without evidence."""
         return self.noted("opened", event.opened.event)
 
     def entered_by(self, cpu: int) -> int | None:
-        """The record of the last VM entry on this CPU, where there is evidence."""
+        """The record of the last VM entry on this CPU; None without evidence."""
         return self.noted("entry", cpu)
 
     @property
@@ -322,7 +322,7 @@ class World(Automaton):
 
     @property
     def own_lbr(self) -> bool:
-        """Whether a guest in guest mode has an LBR that nobody else's use can touch, in this design."""
+        """Whether a guest in guest mode has an LBR of its own in this design, which no other use can change."""
         return self.axes["save"] == "vmx-transition"
 
     def host_lbr_events(self, cpu: int) -> list[EventView]:
@@ -330,7 +330,7 @@ class World(Automaton):
         return [e for e in self.events.values() if e.cpu == cpu and e.state == "ACTIVE" and e.host_lbr]
 
     def owner(self, value: int) -> tuple[bool, int] | None:
-        """Who executed the branch at this FROM or TO address, as (guest mode, actor)."""
+        """The executor of the branch at this FROM or TO address, as (guest mode, actor)."""
         owner = executed_by(value)
         return None if owner is None or owner[1] >= len(self.actors) else owner
 
@@ -343,7 +343,7 @@ class World(Automaton):
         return guest and self.vms[actor] == vm_of(vcpu)
 
     def who(self, value: int) -> str:
-        """Whose record this is, in words."""
+        """The origin of this LBR entry in words."""
         owner = self.owner(value)
         if owner is None:
             return "nobody's branch"
@@ -386,7 +386,7 @@ class World(Automaton):
                 self._written(vcpu, r.value)
 
     def _user_msr(self, r: UserMsr) -> None:
-        """Where an entry switches the whole LBR the value goes into the image that the entry loads: no register is
+        """If an entry switches the whole LBR, the value goes into the image that the entry loads, and no register is
         written now."""
         if r.reached and not r.read:
             self._written(r.vcpu, r.value)

@@ -1,7 +1,7 @@
-"""The claims of the 2019 thread, put to the model: each is a question to runs, and their traces give the answer.
+"""The claims of the 2019 thread as questions to the model: runs are played, and their traces give the answers.
 
-Nothing here knows an answer. A claim names runs, says what it expects of them, and what the traces say is set beside
-that; where the two differ it is a finding.
+No answer is stored here. A claim names runs and the results that it expects of them. Where the traces show another
+result, there is a finding.
 """
 
 from client.claims.claim import Check, Claim

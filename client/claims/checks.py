@@ -8,9 +8,9 @@ from client.run.run import Run
 
 
 class Check(msgspec.Struct):
-    """``design``: under which design; ``expected``: what the claim says of it; ``found``: what the trace says;
-    ``agrees``: whether that is the same. ``run``: file of the run that shows it, ``seq`` the record in it (0: none in
-    particular)."""
+    """``design``: the design of the run. ``expected``: the result that the claim states. ``found``: the result that the
+    trace shows. ``agrees``: whether both are the same. ``run``: file of the run that shows it, ``seq`` the record in it
+    (0: none in particular)."""
 
     design: str
     expected: str
@@ -30,7 +30,7 @@ def violates(run: Run, *invariants: str) -> Check:
 
 
 def violates_any(run: Run, *invariants: str) -> Check:
-    """At least one of them is."""
+    """At least one of them is expected to be violated."""
     wanted = " or ".join(invariants)
     broken = [name for name in invariants if run.verdict_of(name) == "violated"]
     found = _say(run, invariants)
@@ -39,7 +39,7 @@ def violates_any(run: Run, *invariants: str) -> Check:
 
 
 def holds(run: Run, *invariants: str) -> Check:
-    """None of them is violated, and one at least is exercised."""
+    """None of them is expected to be violated, and at least one to be exercised."""
     names = invariants or tuple(f.invariant for f in run.verdict.findings)
     broken = [name for name in names if run.verdict_of(name) == "violated"]
     exercised = any(run.verdict_of(name) == "held" for name in names)
@@ -49,7 +49,7 @@ def holds(run: Run, *invariants: str) -> Check:
 
 
 def shows(run: Run, *invariants: str) -> Check:
-    """Nothing was claimed of this: what comes out is told."""
+    """The result without a claim about it: it is only reported."""
     names = invariants or tuple(f.invariant for f in run.verdict.findings)
     violation = next((v for name in names if (v := run.violation(name))), None)
     return check(run, "to be computed", _say(run, names), True, violation.seq if violation else 0)

@@ -1,4 +1,4 @@
-"""A claim, and the runs that its checks look at."""
+"""A claim, and the runs that its checks use."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from client.schedule.strategies import Strategy
 
 @dataclass(slots=True)
 class Lab:
-    """Plays what claims ask for. ``folder``: where run files go, None to keep none. ``wire``: the simulated one if none
-    is given."""
+    """Plays the runs that claims need. ``folder``: the folder for run files, None to keep none. ``wire``: None is the
+    simulated wire."""
 
     folder: Path | None
     wire: Wire | None = None
@@ -44,8 +44,8 @@ class Lab:
         lets: dict[str, int] | None = None,
         label: str = "",
     ) -> Run:
-        """One finished run. ``strategy`` makes the strategy that decides instead of the default one with ``faults``;
-        ``label`` tells runs of one scenario and design apart."""
+        """One finished run. ``strategy`` makes a strategy that decides instead of the default one with ``faults``.
+        ``label`` distinguishes runs of one scenario and design."""
         story = self.scenario(scenario)
         if lets:
             story = replace(story, lets=story.lets | lets)
@@ -64,7 +64,7 @@ Evaluate = Callable[[Lab], Iterator[Check]]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``who`` made it; ``text`` in our own words."""
+    """``who`` made the claim; ``text`` is the claim in our own words."""
 
     id: str
     who: str

@@ -77,7 +77,8 @@ def _under(lab: Lab, design: str, fault: str, message: str) -> Run:
 
 
 def c24(lab: Lab) -> Iterator[Check]:
-    """One check for each notifier mode, over all faults of all messages that it has; and one for how long it stalls."""
+    """One check for each notifier mode, over all faults of all its messages; and one for the time that the host
+    waits."""
     for design in DESIGNS:
         runs = {
             f"{fault} {message}": _under(lab, design, fault, message)
@@ -114,7 +115,7 @@ def _first(run: Run, bad: dict[str, list[str]]) -> int:
 
 
 def stall_ns(run: Run) -> int:
-    """Nanoseconds that host events waited for the end of grants, at most."""
+    """The longest time in nanoseconds that a host event waited for the end of a grant."""
     since: dict[str, int] = {}
     longest = 0
     for record in run.records:

@@ -1,4 +1,5 @@
-"""The event that stands for a guest: what it takes, what it does in the host, how it is made (C12, C13, C21 to C23)."""
+"""Claims about the event that stands for a guest: the resources it takes, its effects in the host, its creation (C12,
+C13, C21 to C23)."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ def _recorded_of_host(run: Run) -> list[Retired]:
 
 
 def c22(lab: Lab) -> Iterator[Check]:
-    """More of it costs no more: the difference of two runs that differ in nothing else."""
+    """More of it costs no more: the runs differ only in the amount, and their costs are compared."""
     for design in ("v7", "merged"):
         few = lab.play("c22-early-returns", design, lets={"turns": 1})
         many = lab.play("c22-early-returns", design, lets={"turns": 9})

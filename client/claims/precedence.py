@@ -1,4 +1,4 @@
-"""Who has the LBR: the order of scheduling, first come, and being refused (C1 to C4, C14 to C17)."""
+"""Claims about the owner of the LBR: the order of scheduling, first come, and refusal (C1 to C4, C14 to C17)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def states_after(records: list[AnyRecord]) -> list[dict[str, str]]:
 
 
 def c1(lab: Lab) -> Iterator[Check]:
-    """All orders in which the four can arrive; after each arrival the winner must be the highest that is there."""
+    """Check all orders in which the four events can arrive. After each arrival the winner must be the event of the
+    highest class present."""
     wrong: list[tuple[Run, str]] = []
     prefixes, broken, last = 0, 0, None
     for order in permutations(CLASSES):
@@ -79,7 +80,7 @@ def c2(lab: Lab) -> Iterator[Check]:
 
 
 def share_on(run: Run) -> float:
-    """Of the time since the guest's event was made, the share in which it was ACTIVE."""
+    """The share of the time since the guest's event was created in which it was ACTIVE."""
     since, on_since, on = -1, -1, 0
     event = 0
     for record in run.records:
@@ -184,7 +185,8 @@ def _share(run: Run, event: str) -> float:
 
 
 def _both_on(run: Run, first: str, second: str) -> bool:
-    """Judged where perf is done with what it was doing: at each statement, and at each new point of time."""
+    """Whether both were on at once, judged when perf has finished its work: at each statement, and at each new point of
+    time."""
     states: dict[str, str] = {}
     time = 0
     for record in run.records:

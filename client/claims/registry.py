@@ -1,4 +1,4 @@
-"""The claims in their order."""
+"""The claims in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims about saving the LBR: when, by whom, and its cost (C8 to C11, C19, C20)."""
+"""Claims about saving the LBR: the moments, the agent and the cost (C8 to C11, C19, C20)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _slopes(values: Sequence[float]) -> list[float]:
 
 
 def _saved_cycles(run: Run) -> int:
-    """The cost of one save of a whole ring: its RDMSRs."""
+    """The cost of one save of a whole ring: the cost of its RDMSRs."""
     model = lbr_model(run.scenario.machine.lbr, run.scenario.machine.depth)
     return cycles({"rdmsr": model.registers})[1]
 

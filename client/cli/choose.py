@@ -15,7 +15,7 @@ from contract.kernels import KERNELS, unknown_kernel
 
 
 def make_folder(folder: Path) -> None:
-    """Raises InputError where run files cannot be put there."""
+    """Create the folder. Raises InputError if run files cannot be put there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -23,7 +23,7 @@ def make_folder(folder: Path) -> None:
 
 
 def chosen_designs(text: str | None) -> list[Design]:
-    """Designs by their names or files, comma-separated; all of the library if nothing is said."""
+    """Designs by their names or files, comma-separated; all of the library by default."""
     if text is None:
         return list(all_designs().values())
     designs = [design_named(name.strip()) for name in _listed(text, "--designs")]
@@ -34,7 +34,7 @@ def chosen_designs(text: str | None) -> list[Design]:
 
 
 def chosen_scenarios(text: str | None) -> list[Scenario]:
-    """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library if nothing is said."""
+    """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library by default."""
     if text is None:
         return [load(path) for path in library()]
     chosen: dict[str, Scenario] = {}

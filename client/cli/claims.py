@@ -1,4 +1,4 @@
-"""``lbrlab claims``: each claim of the thread, what the model finds, and whether that is the same."""
+"""``lbrlab claims``: each claim of the thread, the result in the model, and whether they agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from client.report.json import print_json
 from contract.errors import ExitCode, InputError
 
 _FEW = 4
-"""So many designs of one finding are named."""
+"""Name at most this many designs for each finding."""
 
 
 def claims(
@@ -35,7 +35,7 @@ def claims(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """``ids``: which claims, all if none is named. ``timeout``: seconds for a call to one of ``services``."""
+    """``ids``: the claims, all if none is named. ``timeout``: seconds for a call to one of ``services``."""
     known = {claim.id: claim for claim in CLAIMS}
     for text in ids:
         if text.upper() not in known:
@@ -77,7 +77,7 @@ def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
 
 
 def _print(out: Console, claim: ClaimDocument, *, known: bool, verbose: bool) -> None:
-    """``known``: the baseline has all that is not as claimed."""
+    """Print the claims. ``known``: the baseline contains every deviation."""
     verdict = "[green]agrees[/]" if claim.agrees else "[yellow]known[/]" if known else "[bold red]FINDING[/]"
     out.print(f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", soft_wrap=True)
     for check, designs in _shown(claim.checks, verbose=verbose):
@@ -91,7 +91,7 @@ def _print(out: Console, claim: ClaimDocument, *, known: bool, verbose: bool) ->
 
 
 def _shown(checks: list[Check], *, verbose: bool) -> list[tuple[Check, str]]:
-    """Each with the designs of which the same was claimed and the same found."""
+    """Each check, with the designs for which the same was claimed and the same was found."""
     if verbose:
         return [(check, check.design) for check in checks]
     alike: dict[tuple[bool, str, str], list[Check]] = {}

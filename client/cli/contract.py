@@ -29,7 +29,7 @@ from contract.errors import InputError, SystemFailedError
 
 
 def contract(*, runs: bool, markdown: bool, as_json: bool) -> None:
-    """``runs``: also what takes runs to find out."""
+    """``runs``: also the parts that need runs."""
     if markdown and as_json:
         raise InputError("expected one of them", "--markdown, --json")
     designs = list(all_designs().values())

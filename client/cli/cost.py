@@ -1,4 +1,4 @@
-"""``lbrlab cost``: what designs cost for the same work."""
+"""``lbrlab cost``: the cost of designs for the same work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from perfcore_svc.machine.cost import COSTS
 VALUES = [1, 2, 4, 8, 16, 32, 64]
 POINTS_LIMIT = 64
 COLUMNS_LIMIT = 8
-"""How many values of a curve the table shows; the plot and --json have all."""
+"""The most values of a curve that the table shows; the plot and --json have all."""
 COLUMNS = {
     "vmexit": "exits",
     "msr-exit": "of MSRs",
@@ -61,7 +61,7 @@ def cost(name: str, designs: str | None, vary: str | None, picture: Path | None,
 
 
 def _varied(scenario: Scenario, text: str | None) -> tuple[str, list[int]] | None:
-    """Which let takes which values: ``exits=1,2,4``, ``exits=1..64``, or the only let of the scenario."""
+    """The let that varies and its values: ``exits=1,2,4``, ``exits=1..64``, or the only let of the scenario."""
     if text is None:
         return (next(iter(scenario.lets)), VALUES) if len(scenario.lets) == 1 else None
     name, _, values = text.partition("=")

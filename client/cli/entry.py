@@ -1,6 +1,6 @@
-"""The process around the commands: signals, standard output that goes away, usage errors.
+"""The process around the commands: signals, a closed standard output, usage errors.
 
-Little is imported before the handlers are in place, so that an early Ctrl-C is taken as one.
+Little is imported before the handlers are in place, so Ctrl-C works from the start.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def _run() -> int:
     except typer.Exit as done:
         return done.exit_code
     except SystemExit:
-        # What click makes of a closed pipe, wherever it met it.
+        # click's exception for a closed pipe, at any place.
         if type(sys.stdout).__name__ == "PacifyFlushWrapper":
             raise BrokenPipeError from None
         raise
     except Exception as error:
-        # Errors in the words of the command line are of a class that typer does not export.
+        # Usage errors have a class that typer does not export.
         if hasattr(error, "format_message"):
             return _usage(error.format_message())
         raise
@@ -73,7 +73,7 @@ def _replace_missing_streams() -> None:
 
 
 def _end(code: int, text: str) -> NoReturn:
-    """Without a last flush: what is still buffered could not be written either."""
+    """End the process without a last flush: the rest of the buffer could not be written either."""
     if text:
         print(f"lbrlab: error: {text}", file=sys.stderr, flush=True)
     os._exit(code)

@@ -1,4 +1,4 @@
-"""What every command shares: consoles, and how errors end it."""
+"""The frame of every command: consoles, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ class _Console(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Wide enough for the tables when piped; colours only on a terminal, and not with NO_COLOR."""
+    """A console that is wide enough for the tables when piped. It uses colours only on a terminal, and not with
+    NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
     return _Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
 
 
 def print_table(out: Console, table: Table | Text) -> None:
-    """A table, or a text in lines, without blanks at their ends: they are pasted into mails. A table is as wide as it
-    needs to be: one whose lines are broken by the terminal can be read, one that lacks columns cannot."""
+    """Print a table, or a text in lines, without blanks at the ends of lines: they are pasted into mails.
+
+    A table is as wide as it needs to be. If the terminal breaks its lines it can still be read; with columns missing it
+    cannot."""
     usual = out.width
     out.width = max(usual, _needed(table)) if isinstance(table, Table) else usual
     with out.capture() as captured:
@@ -46,7 +49,7 @@ def print_table(out: Console, table: Table | Text) -> None:
 
 
 FOLDED = 24
-"""What a column gets at least that may be folded."""
+"""The least width of a column that may be folded."""
 
 
 def _needed(table: Table) -> int:
@@ -60,7 +63,7 @@ def _needed(table: Table) -> int:
 
 
 def only(flag: str, given: Sequence[str] | None) -> str | None:
-    """The value of an option that stands once, or None. Raises InputError where it stands twice."""
+    """The value of an option that may be given once, or None. Raises InputError if it is given twice."""
     if given and len(given) > 1:
         raise InputError(f"expected one, found {', '.join(given)}", flag)
     return given[0] if given else None
@@ -71,7 +74,7 @@ def finish(code: int) -> NoReturn:
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Errors become one line on standard error (with ``--json`` also a document) and the documented exit code."""
+    """Turn errors into one line on standard error (with ``--json`` also a document) and the documented exit code."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:

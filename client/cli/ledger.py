@@ -1,4 +1,4 @@
-"""``--baseline`` and ``--write-baseline``: what a command finds against what is known, and what is known then."""
+"""``--baseline`` and ``--write-baseline``: compare the findings of a command with the known ones, and save them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from contract.errors import InputError
 
 @dataclass(slots=True)
 class Ledger:
-    """``compare``: the file with what is known; ``write``: the file for what is found. Both are read at once, so that a
-    command whose files are bad ends before it runs anything. Raises InputError that names the file."""
+    """``compare``: the file with the known findings; ``write``: the file for the new ones. Both are read at once, so a
+    command with a bad file ends before it runs anything. Raises InputError that names the file."""
 
     compare: Path | None = None
     write: Path | None = None
@@ -33,8 +33,8 @@ class Ledger:
                 self.before = load_baseline(self.write)
 
     def runs(self, found: Mapping[RunKey, Sequence[str]]) -> dict[RunKey, Compared]:
-        """Each run that was judged with its surprises, compared and written; nothing where no baseline is asked for.
-        What is written is known."""
+        """Compare the surprises of each judged run, and write them; nothing if no baseline is asked for. Findings that
+        are written count as known."""
         if self.write is not None:
             self.before = self.before.with_runs(found)
             save_baseline(self.before, self.write)

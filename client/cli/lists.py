@@ -1,4 +1,5 @@
-"""``lbrlab designs``, ``invariants``, ``scenarios``, ``lang``, ``msrs``: what there is to choose from."""
+"""``lbrlab designs``, ``invariants``, ``scenarios``, ``lang``, ``msrs``: lists of everything that commands take by
+name."""
 
 from __future__ import annotations
 
@@ -33,11 +34,11 @@ from contract.kernels import KERNELS, unknown_kernel
 
 WIDTH = 80
 PART = 20
-"""Columns of a line, and those of its title, in a definition."""
+"""The columns of a line in a definition, and of its title."""
 
 
 def designs(names: tuple[str, ...], *, axes: bool, markdown: bool, as_json: bool) -> None:
-    """``names``: only these, on every axis; all if none is named. ``axes``: by axis."""
+    """``names``: list these only, with every axis; all if none is named. ``axes``: list by axis."""
     _one_format(markdown, as_json)
     chosen = [design_named(name) for name in names] or list(all_designs().values())
     if len(names) > 1 and not (as_json or axes or markdown):
@@ -75,7 +76,7 @@ def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
 
 
 def invariants(name: str, *, markdown: bool, as_json: bool) -> None:
-    """``name``: its definition; a line for each if none is named."""
+    """``name``: print its definition; without a name, one line for each invariant."""
     _one_format(markdown, as_json)
     known = {invariant.name: invariant for invariant in MONITORS}
     if name and name not in known:
@@ -126,7 +127,7 @@ def _print_part(out: Console, title: str, text: str) -> None:
 
 
 def scenarios(beginning: str, *, as_json: bool) -> None:
-    """``beginning``: only those whose names begin so; the text of the one that is called so. ``--json``: name to
+    """``beginning``: list only names that begin so; a whole name prints the text of its scenario. ``--json``: name to
     purpose and file."""
     found = {path.stem: (load(path), path) for path in library(beginning)}
     if not found:
@@ -143,7 +144,7 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
 
 
 def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, markdown: bool, as_json: bool) -> None:
-    """``kernel``: of this one, of all if none is named. ``--json``: kernel to rows."""
+    """``kernel``: list this kernel only, all if none is named. ``--json``: kernel to rows."""
     _one_format(markdown, as_json)
     if kernel is not None and kernel not in KERNELS:
         raise InputError(unknown_kernel(kernel), "--kernel")

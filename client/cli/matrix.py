@@ -106,7 +106,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
 
 
 def _compare(cells: list[Cell], kernel: str, faults: tuple[Fault, ...], ledger: Ledger) -> Compared | None:
-    """Every cell against the baseline, which decides its verdict; and all of them together."""
+    """Every cell compared with the baseline, which decides its verdict; and all comparisons together."""
     key_of_cell = {
         RunKey(cell.scenario, cell.design, kernel, tuple(sorted(map(str, faults)))): cell
         for cell in cells
@@ -121,7 +121,7 @@ def _compare(cells: list[Cell], kernel: str, faults: tuple[Fault, ...], ledger: 
 
 
 def _usual_folder(request: MatrixRequest) -> Path:
-    """One for each kind of matrix, so that no run takes the place of another's."""
+    """A folder for each kind of matrix, so that a run never replaces a run of another kind."""
     wire = "grpc" if request.services else ""
     parts = ["matrix", request.kernel or "", faults_label(request.faults), wire]
     return RUNS / short_name("-".join(part for part in parts if part))

@@ -62,7 +62,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     if played.records:
         keep_run(played, request.output, _label(request, schedule))
     if played.interrupted:
-        raise KeyboardInterrupt(f"interrupted; what there is of the run is in {played.path}" if played.path else "")
+        raise KeyboardInterrupt(f"interrupted; the run up to here is in {played.path}" if played.path else "")
     if played.path is None:
         played.finished()
     lets = {text.partition("=")[0] for text in request.lets}
@@ -70,11 +70,11 @@ def run(request: RunRequest, *, as_json: bool) -> None:
 
 
 def _schedule(request: RunRequest, again: Run | None) -> Schedule:
-    """The decisions to replay, of the run file or of --tape; or the default with faults."""
+    """The decisions to replay, from the run file or from --tape; or the default strategy with faults."""
     if request.tape and request.faults:
         raise InputError("a tape already decides the fate of every message", "--fault with --tape")
     if again and (request.tape or request.faults):
-        raise InputError("a run file has its tape and its faults in it", "--tape, --fault")
+        raise InputError("a run file contains its tape and its faults", "--tape, --fault")
     if again:
         return replayed(again, request.file, then_default=request.then_default)
     if request.tape:
@@ -90,7 +90,7 @@ def _label(request: RunRequest, schedule: Schedule) -> str:
 
 
 def check(path: Path, expects: tuple[str, ...], ledger: Ledger, *, as_json: bool) -> None:
-    """``expects``: as the options of ``run``. In a baseline the run is the one that a replay of the file would be."""
+    """``expects``: as in ``run``. In a baseline this run has the key that a replay of the file has."""
     loaded = load_run(path)
     loaded = replace(loaded, scenario=with_expects(loaded.scenario, expects))
     with errors_of(path):
@@ -103,7 +103,7 @@ def _key(run: Run, lets: tuple[str, ...] = ()) -> RunKey:
 
 
 def _report(run: Run, ledger: Ledger, key: RunKey, as_json: bool) -> None:
-    """``key``: the run in a baseline."""
+    """``key``: the key of the run in a baseline."""
     verdict = run.verdict
     compared = ledger.runs({key: verdict.surprises}) if verdict.verdict != "failed" else {}
     document = run_document(run)

@@ -18,7 +18,7 @@ from client.run.run import Run
 from contract.errors import InputError
 
 RUNS = Path("lbrlab-runs")
-"""Where run files go when ``-o`` does not say."""
+"""The default folder for run files."""
 
 
 @contextmanager
@@ -44,11 +44,11 @@ def open_wire(name: str, services: Services, timeout: float, layout: Layout = SI
 
 
 NAME_LIMIT = 120
-"""Characters of a run file's name in the default folder; file systems take 255 bytes, a fault is 30 at most."""
+"""The longest name of a run file in the default folder. File systems take 255 bytes; a fault takes at most 30."""
 
 
 def default_path(run: Run, label: str = "") -> Path:
-    """``label``: what else tells the run from others of its scenario and design."""
+    """``label``: distinguishes runs of one scenario and design."""
     faults = faults_label([str(fault) for fault in run.faults])
     own = "own" if _other_of_library(run.scenario) else ""
     parts = [run.scenario.name, own, run.design.name, label, faults, run.wire]
@@ -61,7 +61,7 @@ def faults_label(faults: Sequence[str]) -> str:
 
 
 def short_name(name: str) -> str:
-    """A name that fits: a long one keeps its beginning and ends with a digest of the whole."""
+    """A name that fits. A long name keeps its beginning and ends with a digest of the whole."""
     if len(name) <= NAME_LIMIT:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
@@ -77,7 +77,7 @@ def _other_of_library(scenario: Scenario) -> bool:
 
 
 def keep_run(run: Run, path: Path | None, label: str = "") -> None:
-    """Keep the run at ``path``; or at its default place, and go without where that cannot be written."""
+    """Keep the run at ``path``; or at its default path, where a failure to write is only a warning."""
     usual = path is None
     path = default_path(run, label) if path is None else path
     kept = kept_beside(path, failed=run.failure is not None)
@@ -88,4 +88,4 @@ def keep_run(run: Run, path: Path | None, label: str = "") -> None:
     except InputError as error:
         if not usual:
             raise
-        print(f"lbrlab: warning: {error}; the run is not kept, -o says where else", file=sys.stderr)
+        print(f"lbrlab: warning: {error}; the run is not kept (-o names another path)", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which services a command uses: none, two started for it, or running ones by address."""
+"""The services that a command uses: none, two that it starts, or running ones by address."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ WAIT_LIMIT = 86400
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Addresses of running services, in the order in which scenarios name hosts and KVMs; empty where none is given.
-
-    Raises InputError for a text that is no address, for one given twice, and for one kind without the other."""
+    """Addresses of running services, in the order in which scenarios name hosts and KVMs; empty if none is given.
+    Raises InputError for a text that is not an address, for one given twice, and for one kind without the other."""
 
     perfcores: tuple[str, ...] = ()
     kvms: tuple[str, ...] = ()
@@ -37,13 +36,13 @@ class Services:
         return bool(self.perfcores)
 
     def wire_name(self, wanted: str | None) -> str:
-        """``sim`` or ``grpc``: the wire that was asked for, or that goes with the addresses."""
+        """``sim`` or ``grpc``: the wire that was asked for, or the wire that fits the addresses."""
         if self and wanted == "sim":
             raise InputError("addresses need --wire grpc", "--wire sim")
         return wanted or ("grpc" if self else "sim")
 
     def check_count(self, scenario: Scenario) -> None:
-        """A scenario needs as many addresses as it has services. Raises InputError that names them."""
+        """Check that there are as many addresses as the scenario has services. Raises InputError that names them."""
         for flag, given, names in self._needs(scenario):
             if given and len(given) != len(names):
                 raise InputError(f"{_times(len(given))}, the scenario has {len(names)}: {', '.join(names)}", flag)
@@ -65,7 +64,7 @@ def _times(count: int) -> str:
 
 
 def check_address(flag: str, text: str) -> None:
-    """Raises InputError naming ``flag`` where ``text`` is no address of a service."""
+    """Raises InputError naming ``flag`` if ``text`` is not the address of a service."""
     from contract.wire.address import address
 
     try:
@@ -77,7 +76,8 @@ def check_address(flag: str, text: str) -> None:
 def addresses(
     perfcore: Sequence[str] | None, kvm: Sequence[str] | None, wait: float = 0.0, take_over: bool = False
 ) -> Services:
-    """``wait``, ``take_over``: as in ``Turn``. Raises InputError as ``Services``, and for a wait without services."""
+    """``wait``, ``take_over``: as in ``Turn``. Raises InputError as ``Services`` does, and for a wait without
+    services."""
     if (wait or take_over) and not perfcore:
         raise InputError("needs --perfcore and --kvm", "--wait" if wait else "--take-over")
     if not 0 <= wait <= WAIT_LIMIT:

@@ -17,7 +17,7 @@ from contract.trace import AnyRecord
 
 
 class LineDocument(msgspec.Struct):
-    """``show --json`` prints a list of these. ``cpu`` -1: of no CPU. ``broken``: invariants that this record breaks."""
+    """``show --json`` prints a list of these. ``cpu`` -1: no CPU. ``broken``: invariants that this record violates."""
 
     seq: int
     time: int
@@ -28,7 +28,7 @@ class LineDocument(msgspec.Struct):
 
 
 class TapeDocument(msgspec.Struct):
-    """``tape --json``: the decisions in the text that a tape file has, one a line."""
+    """``tape --json``: the decisions as text, as in a tape file, one for each line."""
 
     run: str
     tape: list[str]

@@ -1,1 +1,1 @@
-"""What designs cost for the same guest work: operations counted by the silicon, priced by published figures."""
+"""The cost of designs for the same guest work: operations counted by the silicon, priced by published figures."""

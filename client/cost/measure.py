@@ -13,7 +13,7 @@ from perfcore_svc.machine.cost import cycles
 
 
 class Cycles(msgspec.Struct):
-    """What the counted operations cost, by published prices (``perfcore_svc/machine/cost.py``)."""
+    """The cost of the counted operations, by published prices (``perfcore_svc/machine/cost.py``)."""
 
     low: int
     typical: int
@@ -21,8 +21,8 @@ class Cycles(msgspec.Struct):
 
 
 class Cost(msgspec.Struct):
-    """``operations``: what the silicon counted in the whole run. ``verdict``: of the run. ``finished``: everybody got
-    to the end of the work. Where not, or where the verdict is undecided, the cost says little."""
+    """``operations``: the silicon's counts in the whole run. ``verdict``: the verdict of the run. ``finished``: every
+    thread finished its work. If not, or if the verdict is undecided, the cost means little."""
 
     design: str
     operations: dict[str, int]
@@ -43,7 +43,7 @@ class Curve(msgspec.Struct):
     cycles: dict[str, list[Cycles]]
 
     def alike(self) -> dict[str, list[Cycles]]:
-        """The lines that differ; designs of one line have their names joined."""
+        """The lines that differ. Designs with the same line have their names joined."""
         lines: list[tuple[list[str], list[Cycles]]] = []
         for design, points in self.cycles.items():
             same = next((names for names, other in lines if other == points), None)

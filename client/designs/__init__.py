@@ -1,7 +1,7 @@
-"""Designs by name: those of this folder, a file each, and those that other packages bring along.
+"""Designs by name: those of this folder, a file each, and those of other packages.
 
-A design file is TOML: ``about``, ``source``, and ``[axes]``, which names a value on every axis, or on those in which
-it differs from the named design that it is ``like``. A package brings designs under the entry point group
+A design file is TOML: ``about``, ``source``, and ``[axes]``, which names a value on every axis, or on those in which it
+differs from the named design that it is ``like``. A package brings designs under the entry point group
 ``lbrlab.designs``: a Design, several, or a function that gives them.
 """
 

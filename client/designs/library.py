@@ -1,4 +1,4 @@
-"""The designs that there are: this folder's, and those of other installed packages."""
+"""The known designs: those of this folder, and those of other installed packages."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ ORDER = (
     "fail-entry",
     "fenced",
 )
-"""As posted and merged, then the alternatives, then the option agreed and what grew out of it. What a design is like
-comes before it."""
+"""First the designs as posted and merged, then the alternatives, then the option agreed on and its successors. A design
+stands after the design that it is ``like``."""
 
 
 def _library() -> dict[str, Design]:
@@ -51,7 +51,7 @@ DESIGNS: dict[str, Design] = _library()
 
 @lru_cache(maxsize=1)
 def brought_along() -> dict[str, Design]:
-    """Designs of other packages. Raises InputError naming the entry point that gives none, or an impossible one."""
+    """Designs of other packages. Raises InputError naming an entry point that gives no design, or an impossible one."""
     found: dict[str, Design] = {}
     for point in entry_points(group=GROUP):
         for design in _designs_of(point):
@@ -68,13 +68,13 @@ def _designs_of(point: EntryPoint) -> Iterable[Design]:
         given = point.load()
         given = given() if callable(given) else given
         designs = [given] if isinstance(given, Design) else list(given)
-    except (Exception, SystemExit) as error:  # It is somebody else's code.
+    except (Exception, SystemExit) as error:  # The code of another package can raise anything.
         raise InputError(f"{type(error).__name__}: {error}", _place(point)) from None
     return [_converted(design, _place(point)) for design in designs]
 
 
 def _converted(given: object, place: str) -> Design:
-    """The design with a value of its axis for each text, as a file's design has them."""
+    """The design with a value of its axis for each text, as in a design from a file."""
     if not isinstance(given, Design):
         raise InputError(f"gives a {type(given).__name__}, expected a Design", place)
     try:
@@ -95,10 +95,8 @@ def all_designs() -> dict[str, Design]:
 
 
 def design_named(name: str) -> Design:
-    """A design by name, or from a file (a name with a slash, or that ends in .toml); and with other values on some
-    axes: ``v7+host-debugctl=not-switched``.
-
-    Raises InputError listing the names there are, or naming the place in the file."""
+    """A design by name, or from a file (a name with a slash, or that ends in .toml). Axes can be changed:
+    ``v7+host-debugctl=not-switched``. Raises InputError listing the known names, or naming the place in the file."""
     base, *changes = _split(name)
     design = _unchanged(base)
     if not changes:
@@ -121,7 +119,7 @@ def design_named(name: str) -> Design:
 
 
 def _split(name: str) -> list[str]:
-    """The design and the changes; the name of a file may have a "+" in it."""
+    """Split a text into the design and the changes. The name of a file may contain a "+"."""
     path, suffix, changes = name.rpartition(".toml")
     return [path + suffix, *changes.split("+")[1:]] if suffix else name.split("+")
 

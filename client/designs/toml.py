@@ -1,4 +1,4 @@
-"""Design files: read, with errors that name file and line, and written."""
+"""Read and write design files. Errors name file and line."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ MAX_NAME = 64
 
 
 def load_design(path: Path, known: Mapping[str, Design]) -> Design:
-    """The design in a file, named after it. ``known``: what it can be like.
-
-    Raises InputError naming the file, and the line where there is one."""
+    """The design in a file, named after it. ``known``: the designs that it can be ``like``. Raises InputError naming
+    the file, and the line if there is one."""
     try:
         text = read_file(path, SIZE_LIMIT).decode("utf-8-sig")
     except OSError as error:
@@ -53,7 +52,7 @@ class _Reader:
             self.fail("", problem)
         try:
             content = tomllib.loads(self.text)
-        except (ValueError, RecursionError) as error:  # Of a number with too many digits, of tables too deep.
+        except (ValueError, RecursionError) as error:  # A number has too many digits, or tables nest too deep.
             raise InputError(f"not TOML: {error}", self.place) from None
         for key in content:
             if key not in _KEYS:
@@ -74,7 +73,7 @@ class _Reader:
         return replace(design, claims=self.claims(content.get("claims", {})))
 
     def claims(self, given: object) -> tuple[Claim, ...]:
-        """``like`` brings axes along, no claims: they are of one design, and runs have to bear them out."""
+        """``like`` copies axes, but not claims: claims are of one design, and runs must confirm them."""
         if not isinstance(given, dict):
             self.fail("claims", "claims is not a table")
         found: dict[str, Claim] = {}
@@ -110,7 +109,7 @@ class _Reader:
         return found
 
     def fail(self, key: str, message: str) -> NoReturn:
-        """At the line that sets ``key``, if there is one."""
+        """Raise InputError at the line that sets ``key``, if there is one."""
         line = (
             re.search(rf"^\s*(?:\[\[?|axes\s*\.)?\s*[\"']?{re.escape(key)}[\"']?\s*[=\].]", self.text, re.MULTILINE)
             if key
@@ -122,7 +121,7 @@ class _Reader:
 
 
 def format_design(design: Design, *, explained: bool = False) -> str:
-    """A design file that says the same, on every axis; ``explained`` by comments."""
+    """A design file with the same content, with every axis; ``explained``: with comments."""
     about = "".join(char if char.isprintable() else " " for char in design.about)
     about = about.replace("\\", "\\\\").replace('"', '\\"')
     lines = [f'about = "{about}"', "", "[axes]"]

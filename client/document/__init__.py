@@ -1,2 +1,2 @@
-"""The contract as a document: its rules and messages in the words of the schema, its states as the code has them, and
-what each design keeps and breaks as runs show it."""
+"""The contract as a document: its rules and messages from the schema, its states from the code, and from runs the rules
+and invariants that each design keeps and breaks."""

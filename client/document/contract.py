@@ -31,9 +31,9 @@ class DesignDocument(msgspec.Struct):
 
 
 class ContractDocument(msgspec.Struct):
-    """``contract``. ``conditions``: those of the designs' claims, with their meaning.
-    ``needs``: why each rule of fenced is needed; ``standings``: what each design keeps and breaks;
-    both come from runs, and are null where none were wanted."""
+    """``contract``. ``conditions``: those of the designs' claims, with their meaning. ``needs``: why each rule of
+    fenced is needed; ``standings``: the verdicts of each design. Both come from runs, and are null if no runs were
+    asked for."""
 
     protocol: int
     rules: list[RuleDocument]

@@ -1,4 +1,4 @@
-"""The state machines, from the tables that the code goes by."""
+"""The state machines, from the tables that the code uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Arrow(msgspec.Struct, frozen=True):
 
 
 class StateMachine(msgspec.Struct, frozen=True):
-    """``start``: the state that it begins in."""
+    """``start``: the initial state."""
 
     name: str
     about: str
@@ -24,7 +24,7 @@ class StateMachine(msgspec.Struct, frozen=True):
     arrows: list[Arrow]
 
     def mermaid(self) -> str:
-        """As a Mermaid state diagram; arrows between the same two states are one."""
+        """A Mermaid state diagram. Arrows between the same two states are merged."""
         lines = ["stateDiagram-v2", f"    [*] --> {_id(self.start)}"]
         merged: dict[tuple[str, str], list[str]] = {}
         for arrow in self.arrows:
@@ -33,7 +33,7 @@ class StateMachine(msgspec.Struct, frozen=True):
         return "\n".join(lines)
 
     def text(self) -> str:
-        """An arrow a line, in columns."""
+        """One line for each arrow, in columns."""
         wide = max(len(arrow.old) for arrow in self.arrows)
         to = max(len(arrow.new) for arrow in self.arrows)
         return "\n".join(f"{a.old:<{wide}} --> {a.new:<{to}}  {a.by}" for a in self.arrows)
@@ -50,8 +50,9 @@ def machines() -> list[StateMachine]:
     return [
         StateMachine(
             "event",
-            "An event in host perf, the guest's among them. Only ACTIVE has the LBR; ERROR is left by an enable alone. "
-            "The log has what an operation comes to: ACTIVE -> ERROR is off first, and then it does not fit.",
+            "An event in host perf, also a guest's event. Only an ACTIVE event has the LBR; only an enable "
+            "ends ERROR. The log shows the net effect of an operation: ACTIVE -> ERROR is a step to INACTIVE, "
+            "and then the event does not fit.",
             event.State.INACTIVE.name,
             events,
         ),
@@ -63,7 +64,7 @@ def machines() -> list[StateMachine]:
         ),
         StateMachine(
             "session",
-            "A contract session, at either of its ends. A lost link ends nothing: KVM resumes the epoch.",
+            "A contract session, at either of its ends. A lost link does not end it: KVM resumes the epoch.",
             str(phases.Phase.CLOSED),
             sessions,
         ),

@@ -66,7 +66,7 @@ def _claims(document: ContractDocument) -> Iterator[list[str]]:
 
 
 def _breaches(found: dict[str, dict[str, Worst]], names: list[str]) -> Iterator[str]:
-    """Which scenarios each X counts."""
+    """The scenarios that each X counts."""
     yield ""
     for invariant, design, scenarios in named_breaches(found, names):
         yield f"- {invariant}, {design}: {', '.join(scenarios)}"

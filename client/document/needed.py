@@ -1,4 +1,4 @@
-"""Why each rule of ``fenced`` is needed: the run in which it is taken away, and what breaks then."""
+"""Why each rule of ``fenced`` is needed: a run without the rule, and its first violation."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ SCENARIOS: dict[str, tuple[str, tuple[str, ...]]] = {
     "R17": ("r17-host-value", ()),
     "R20": ("r20-own-thread", ()),
 }
-"""Rule to the scenario and the faults that ask for it."""
+"""Rule to the scenario and the faults that show its need."""
 
 APART: dict[tuple[str, str, str], tuple[str, tuple[str, ...]]] = {
     ("R13", "save", "perf-switch"): ("r13-not-with-the-thread", ()),
 }
-"""The same for a way of taking a rule away, by axis and value, that another scenario shows."""
+"""Scenario and faults for one particular way to take a rule away, by axis and value."""
 
 
 class Need(msgspec.Struct):
-    """``design``: fenced without the rule. ``kept``: what fenced itself breaks in the same run, nothing that is.
-    ``broken``: what breaks without the rule, ``text`` the first violation, at record ``seq`` of ``run``."""
+    """``design``: fenced without the rule. ``kept``: the violations of fenced itself in the same run, none. ``broken``:
+    the violations without the rule; ``text`` is the first one, at record ``seq`` of ``run``."""
 
     rule: str
     design: str
@@ -52,7 +52,7 @@ class Need(msgspec.Struct):
 
 
 def needs(folder: Path | None) -> list[Need]:
-    """Each way of taking each rule away from fenced, with the counterexample that appears."""
+    """Take each rule away from fenced in each way, and give the counterexample that appears."""
     lab = Lab(folder)
     found = []
     for rule in RULES:

@@ -73,7 +73,7 @@ def _kind(found: InvariantDocument) -> str:
 
 
 def designs_page(designs: Sequence[Design]) -> str:
-    """Every design with what it claims, and every axis with its values."""
+    """Every design with its claims, and every axis with its values."""
     return _page("Designs and axes", "lbrlab designs --markdown", _designs(designs))
 
 

@@ -1,4 +1,4 @@
-"""The table of a guest's PMU MSRs, from the one that KVM's code goes by."""
+"""The table of a guest's PMU MSRs, from the table that KVM's code uses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ reset     value in a new vCPU; reserved: bits that cannot be written"""
 
 
 class PmuMsrRow(msgspec.Struct, frozen=True):
-    """``saved`` -1: not on the save list. ``guest``, ``user``: an ``Access``. ``reserved``: bits that nobody can write
-    who can write the register at all."""
+    """``saved`` -1: not on the save list. ``guest``, ``user``: an ``Access``. ``reserved``: bits that cannot be
+    written, even by a writer of the register."""
 
     msr: int
     name: str
@@ -32,8 +32,8 @@ class PmuMsrRow(msgspec.Struct, frozen=True):
 
 
 def pmu_msr_rows(machine: MachineSpec, vm: VmSpec) -> list[PmuMsrRow]:
-    """By kernel, machine and guest; in the order of the save list, what is not on it last. Raises RefusedError where
-    there is no such machine."""
+    """The rows by kernel, machine and guest, in the order of the save list; registers not on the list come last. Raises
+    RefusedError if there is no such machine."""
     model = machine_model(machine)
     rules = KVM_RULES[machine.kernel].pmu
     shape = PmuShape(machine.counters, machine.fixed, vm.pmu, full_width=vm.pdcm)

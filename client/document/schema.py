@@ -1,4 +1,4 @@
-"""Rules and messages, read from the comments of ``contract.proto``: the words are there and nowhere else."""
+"""Rules and messages, read from the comments of ``contract.proto``. Their words stand only there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIRECTION = re.compile(r"^(KVM to host|Host to KVM|Either way): ")
 
 
 class RuleText(msgspec.Struct, frozen=True):
-    """``name``: what it is called in a word or two."""
+    """``name``: its name in a word or two."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""What each design keeps and breaks: rules by its axes, invariants by the matrix of the whole library."""
+"""The verdicts of each design: rules by its axes, invariants by the matrix of the whole library."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LOST = "drop:Revoke:1"
 
 
 class Standings(msgspec.Struct):
-    """Invariant to design to the worst verdict of all scenarios: ``delivered`` with every message, ``lossy`` with the
-    first Revoke lost, of the scenarios and designs that have one."""
+    """Invariant to design to the worst verdict of all scenarios. ``delivered``: with every message delivered.
+    ``lossy``: with the first Revoke lost, in the scenarios and designs that have one."""
 
     scenarios: int
     delivered: dict[str, dict[str, Worst]]

@@ -1,1 +1,1 @@
-"""Every design against every scenario: one cell after another, on all cores, and what comes of it all together."""
+"""Every design against every scenario: the cells, their distribution over all cores, and their summary."""

@@ -20,10 +20,10 @@ from contract.errors import InputError, LbrlabError
 
 
 class Cell(msgspec.Struct):
-    """``verdict``: as of a run. ``broken``: the invariants that are violated, none where only the scenario's final
-    condition is. ``unmet``: faults that met no message. ``invariants``: name to held, violated, open or not exercised.
-    ``run``: path of the run file, None where it could not be kept. ``surprises``: as of a run, or ``impossible``;
-    ``baseline``: those against a baseline, None without one."""
+    """``verdict``: the verdict of the run. ``broken``: the invariants that are violated, empty if only the scenario's
+    final condition is. ``unmet``: faults that matched no message. ``invariants``: name to held, violated, open or not
+    exercised. ``run``: path of the run file, None if it could not be kept. ``surprises``: those of the run, or
+    ``impossible``; ``baseline``: those compared with a baseline, None without one."""
 
     scenario: str
     design: str
@@ -46,10 +46,8 @@ def run_cell(
     wire: Wire | None = None,
     text: str = "",
 ) -> Cell:
-    """Run a cell; ``path`` is where the run file goes, with ``text`` as that of the scenario. A run that fails is a
-    verdict, too.
-
-    ``wire``: the simulated one if none is given. Raises KeyboardInterrupt where Ctrl-C ended the run."""
+    """Run a cell. ``path`` is the path of the run file, ``text`` is the text of the scenario. A run that fails gives a
+    verdict, too. ``wire``: None is the simulated wire. Raises KeyboardInterrupt if Ctrl-C ended the run."""
     played = run(Inputs(scenario, design, Schedule(faults), wire))
     if played.interrupted:
         raise KeyboardInterrupt
@@ -76,7 +74,7 @@ def cell_of(run: Run) -> Cell:
 
 
 def impossible_cell(scenario: Scenario, design: Design, error: LbrlabError) -> Cell:
-    """A scenario that this design cannot be put to; the rest of the matrix goes on."""
+    """The cell of a scenario that this design cannot play; the rest of the matrix continues."""
     verdict = "failed" if not isinstance(error, InputError) else "impossible"
     return Cell(
         scenario.name,

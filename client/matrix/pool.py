@@ -1,4 +1,5 @@
-"""The cells of a matrix on all cores. Workers are spawned, never forked; a scenario is one piece of work."""
+"""The cells of a matrix on all cores. Workers are spawned, never forked. A scenario with all its designs is one
+task."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def run_row(
     faults: tuple[Fault, ...],
     wire: Wire | None = None,
 ) -> Row:
-    """One scenario under each design. ``folder``: where run files go. ``wire``: as for ``run_cell``."""
+    """One scenario under each design. ``folder``: the folder for run files. ``wire``: as in ``run_cell``."""
     row = []
     text = format_scenario(scenario) if folder else ""
     for design in designs:
@@ -49,10 +50,9 @@ def run_rows(
     wire: Wire | None = None,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """All rows in the order of ``scenarios``; ``done`` hears of each as it comes. ``workers`` 0: one for each core.
-    A given ``wire`` plays all of them in this process, one after the other.
-
-    Raises PartialError, with the rows that are there, on KeyboardInterrupt and when a worker dies."""
+    """All rows in the order of ``scenarios``; ``done`` is called for each finished row. ``workers`` 0: one for each
+    core. A given ``wire`` plays all of them in this process, one after the other. Raises PartialError with the finished
+    rows on KeyboardInterrupt and when a worker dies."""
     rows: dict[int, Row] = {}
     try:
         for number, row in _rows(scenarios, designs, folder, faults, workers or os.cpu_count() or 1, wire):
@@ -99,7 +99,7 @@ def _rows(
             for future in finished:
                 yield waiting.pop(future), future.result()
     finally:
-        # Waiting for those under way: else the pool is gone before it has cancelled the others.
+        # Wait for the running tasks; else the pool ends before it has cancelled the others.
         pool.shutdown(wait=True, cancel_futures=True)
 
 

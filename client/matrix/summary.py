@@ -1,4 +1,4 @@
-"""What the cells of a matrix say together: the worst of each invariant under each design."""
+"""The summary of the cells of a matrix: the worst verdict of each invariant under each design."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WORST_FIRST = ("violated", "held", "open", "not exercised")
 
 
 class Worst(msgspec.Struct):
-    """``scenarios``: those in which it came out so."""
+    """``scenarios``: those with this verdict."""
 
     verdict: str
     scenarios: list[str]
@@ -35,7 +35,7 @@ def _worst_of(cells: list[Cell], design: str, invariant: str) -> Worst:
 
 
 def overall(cells: list[Cell]) -> str:
-    """One verdict for the whole matrix: the worst that any cell has."""
+    """One verdict for the whole matrix: the worst of all cells."""
     verdicts = {cell.verdict for cell in cells}
     order = ("failed", "violated", "undecided", "impossible", "expected", "held")
     return next((verdict for verdict in order if verdict in verdicts), "undecided")

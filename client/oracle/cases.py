@@ -1,4 +1,4 @@
-"""The format of recorded cases: one JSON document a line, inputs and what was observed. Times in milliseconds.
+"""The format of recorded cases: one JSON document for each line, with inputs and observations. Times in milliseconds.
 
 A file may also hold lines of ``{id, condition, observed}``: the same case on another kernel. They need the case itself
 in one of the files given together.
@@ -49,7 +49,7 @@ class Share(msgspec.Struct):
 
 
 class ObservedPhase(msgspec.Struct):
-    """``snapshot_ms``: when the events were read, after the operations and before the next ones."""
+    """``snapshot_ms``: the time at which the events were read, after the operations and before the next ones."""
 
     op_errno: int | list[int]
     snapshot_ms: tuple[float, float]
@@ -84,12 +84,13 @@ class Case(msgspec.Struct):
 
     @property
     def soft(self) -> bool:
-        """Several outcomes are right: boots or kernels disagree."""
+        """Several outcomes are right, because boots or kernels disagree."""
         return self.unstable or self.sensitive
 
 
 Brief = float | str | None | list[float | str | None]
-"""A share in short: a ratio, ``off``, ``E`` for ERROR, or one of these for each boot where boots differ."""
+"""A share in short form: a ratio, ``off``, ``E`` for ERROR, or a list with one of these for each boot if boots
+differ."""
 
 
 class OtherPhase(msgspec.Struct):
@@ -112,8 +113,8 @@ class OtherCondition(msgspec.Struct):
 
 
 def _on_condition(base: Case, other: OtherCondition) -> Case:
-    """The case as seen on another kernel; what was not noted there (the times of operations and ticks) is taken from
-    the main record."""
+    """The case on another kernel. Data not recorded there (the times of operations and ticks) come from the main
+    record."""
     phases = []
     for seen, main in zip(other.observed.phases, base.observed.phases, strict=True):
         done = seen.op_done_ms or [min(ms, seen.snapshot_ms[0]) for ms in main.op_done_ms]
@@ -173,7 +174,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _checked(case: Case, place: str) -> Case:
-    """What the types cannot say."""
+    """Checks that the types cannot express."""
     if fault := _unplayable(case):
         raise InputError(f"{case.id}: {fault}", place)
     names = {event.id for event in case.events}
@@ -192,7 +193,7 @@ def _checked(case: Case, place: str) -> Case:
 
 
 def _unplayable(case: Case) -> str:
-    """Why the model could not replay these inputs; "" if it can."""
+    """Why the model cannot replay these inputs; "" if it can."""
     times = [ms for seen in case.observed.phases for ms in (*seen.snapshot_ms, *seen.op_done_ms)]
     if not 1 <= case.mux_interval_ms <= LONGEST_MS:
         return f"mux_interval_ms = {case.mux_interval_ms:g}, expected 1 to {LONGEST_MS:g}"

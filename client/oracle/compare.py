@@ -1,4 +1,4 @@
-"""A replayed case against what was observed: states exactly, shares of time within the case's own noise."""
+"""Compare a replayed case with the observations: states exactly, shares of time within the case's own noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KERNEL_OF = {"6.12": "v6.16", "7.3": "v6.16", "6.1": "v5.12"}
 
 
 class Disagreement(msgspec.Struct):
-    """``what``: state (ERROR or not), clock (enabled or not), share, open (is it there), errno."""
+    """``what``: state (ERROR or not), clock (enabled or not), share, open (whether the event exists), errno."""
 
     phase: int
     event: str

@@ -1,4 +1,4 @@
-"""A recorded case played through the model's own commands, at the times at which the first boot did it."""
+"""Play a recorded case with the model's own commands, at the times of the first boot."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from perfcore_svc.core import HostCore
 
 MS = 1_000_000
 HAND_OVER_MS = 0.06
-"""A task stops so long before its slot of the schedule ends."""
+"""A task stops this long before the end of its slot in the schedule."""
 
 Times = dict[str, Counted | None]
-"""What reading each open event gave; None: end of file, the ERROR state."""
+"""The values read from each open event; None: end of file, the ERROR state."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class _Player:
         self._command(SetMuxInterval(interval, phase=round(case.observed.tick_phase_ms * MS) % interval))
 
     def play(self) -> list[PhaseTimes]:
-        """Actions in the order of time; at one time a switch goes before an operation, that before a snapshot."""
+        """Actions in the order of time. At equal times, a switch precedes an operation, which precedes a snapshot."""
         agenda: list[tuple[float, int, object]] = [(ms, 0, task) for ms, task in self._switches()]
         for number, (phase, seen) in enumerate(zip(self.case.phases, self.case.observed.phases, strict=True)):
             agenda += [(ms, 1, (number, op)) for op, ms in zip(phase.ops, seen.op_done_ms, strict=True)]
@@ -102,7 +102,7 @@ class _Player:
         return step.result
 
     def _operate(self, op: RecordedOp) -> int:
-        """The errno, 0 for success."""
+        """The errno of an operation, 0 for success."""
         try:
             result = self._command(self._translated(op))
         except RefusedError as error:

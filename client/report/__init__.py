@@ -1,1 +1,1 @@
-"""Runs for people and for programs: run files, JSON documents, the log, tables."""
+"""The forms in which people and programs get a run: run files, JSON documents, the log, tables."""

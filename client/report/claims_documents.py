@@ -9,8 +9,8 @@ from client.claims.checks import Check
 
 
 class ClaimDocument(msgspec.Struct):
-    """``agrees``: all checks do. A check has the design, what the claim says of it, what the trace says, the run file
-    and the record in it that shows that."""
+    """``agrees``: all checks agree. A check has the design, the result that the claim states, the result of the trace,
+    the run file and the record in it that shows this."""
 
     id: str
     who: str
@@ -20,7 +20,8 @@ class ClaimDocument(msgspec.Struct):
 
 
 class ClaimsDocument(msgspec.Struct):
-    """``claims``. ``baseline``: the checks that are not as claimed against a baseline, null without one."""
+    """``claims``. ``baseline``: the checks that differ from the claim, compared with a baseline; null without a
+    baseline."""
 
     exit_code: int
     agree: int

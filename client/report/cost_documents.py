@@ -8,7 +8,7 @@ from client.cost.measure import Cost, Curve
 
 
 class PriceDocument(msgspec.Struct):
-    """Cycles of one operation, and where that is published."""
+    """Cycles of one operation, and the publication that they come from."""
 
     low: int
     typical: int
@@ -17,7 +17,8 @@ class PriceDocument(msgspec.Struct):
 
 
 class CostDocument(msgspec.Struct):
-    """``cost``. ``curve``: cycles over one let of the scenario, null where it has none. ``picture``: the file."""
+    """``cost``. ``curve``: cycles over one let of the scenario, null if the scenario has none. ``picture``: the
+    file."""
 
     scenario: str
     prices: dict[str, PriceDocument]

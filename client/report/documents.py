@@ -24,7 +24,7 @@ class ViolationDocument(msgspec.Struct):
 
 
 class PendingDocument(msgspec.Struct):
-    """A thing that an open liveness invariant still waits for. ``seq``: the record from which it was due."""
+    """Something that an open liveness invariant still waits for. ``seq``: the record from which it is due."""
 
     invariant: str
     seq: int

@@ -8,7 +8,7 @@ import msgspec
 
 
 class ErrorDocument(msgspec.Struct):
-    """Any command that ends in 2 or 3 before it has a result."""
+    """The document of a command that ends with exit code 2 or 3 before it has a result."""
 
     error: str
     exit_code: int

@@ -32,7 +32,7 @@ def designs_document(designs: list[Design]) -> dict[str, dict[str, object]]:
 
 
 def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
-    """``designs --axes``: axis to what it is about, and who is where on it."""
+    """``designs --axes``: axis to its meaning, and to the designs that have each value."""
     return {
         axis: AxisDocument(
             axis_about(axis),
@@ -46,8 +46,8 @@ def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
 
 
 class InvariantDocument(msgspec.Struct, kw_only=True):
-    """``liveness``: something happens in the end; else it is of safety: nothing bad happens. ``reads``: kind of record
-    to what the monitor takes from it. The other fields are those of ``client.check.definition.Definition``."""
+    """``liveness``: something good happens in the end; otherwise safety: nothing bad happens. ``reads``: kind of record
+    to the data that the monitor takes from it. The other fields are those of ``client.check.definition.Definition``."""
 
     about: str
     liveness: bool

@@ -44,8 +44,8 @@ class Log:
         return f"{text}   !! {', '.join(dict.fromkeys(broken))}" if broken else text
 
     def excerpt(self, seqs: set[int]) -> list[str]:
-        """The lines of these records, each preceded by the statement under which it happened; ``...`` where others are
-        left out."""
+        """The lines of these records, each after the statement under which it happened; ``...`` stands for records that
+        are left out."""
         wanted: set[int] = set()
         statement = 0
         for record in self.records:

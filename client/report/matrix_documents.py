@@ -10,9 +10,9 @@ from client.matrix.summary import Worst
 
 
 class MatrixDocument(msgspec.Struct):
-    """``matrix``. ``cells``: each run of it, by scenario and design, with its run file. ``worst``: invariant to design
-    to the worst verdict, and the scenarios in which it came out so. ``cut_short``: why not all scenarios are there, ""
-    if they are. ``baseline``: the surprises of all cells against a baseline, null without one."""
+    """``matrix``. ``cells``: each run, by scenario and design, with its run file. ``worst``: invariant to design to the
+    worst verdict, and the scenarios that have it. ``cut_short``: why scenarios are missing, "" if none is.
+    ``baseline``: the surprises of all cells compared with a baseline, null without one."""
 
     verdict: str
     exit_code: int

@@ -15,13 +15,13 @@ from contract.invariants import INVARIANTS
 
 _CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "open": "[yellow]open[/]", "not exercised": "[dim]-[/]"}
 LEGEND = (
-    "held, VIOLATED, open where the trace ends too early to tell, or - where nothing in the trace could have broken it "
-    "(not exercised)"
+    "held, VIOLATED, open (the trace ends too early to decide), or - (not exercised: nothing in the trace "
+    "could have broken it)"
 )
 
 
 def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
-    """Invariants down, runs across."""
+    """A table with a row for each invariant and a column for each run."""
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
     table.add_column("invariant", no_wrap=True)
     for name, _ in columns:
@@ -31,13 +31,13 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
     return table
 
 
-# Designs across: by letter, as their names would not fit -----------------------------------------------------
+# Designs as columns, named by letters because their names would not fit ----------------------------------------------
 
 WORST_LEGEND = "X with the number of scenarios that break it; + held; o open; . not exercised"
 
 
 def across(what: str, designs: Sequence[str]) -> Table:
-    """A table without rows. ``what``: what goes down."""
+    """A table without rows yet. ``what``: the head of the first column."""
     table = Table(pad_edge=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(what, no_wrap=True)
     for letter, _ in zip(_letters(), designs, strict=False):
@@ -46,7 +46,7 @@ def across(what: str, designs: Sequence[str]) -> Table:
 
 
 def key_of(designs: Sequence[str]) -> str:
-    """Which letter is which design."""
+    """The letters of the designs."""
     return "  ".join(f"{letter} {name}" for letter, name in zip(_letters(), designs, strict=False))
 
 
@@ -61,7 +61,8 @@ def worst_table(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) ->
 def named_breaches(
     summary: dict[str, dict[str, Worst]], designs: Sequence[str]
 ) -> Iterator[tuple[str, str, list[str]]]:
-    """Invariant, design, and the scenarios in which it is violated: what each ``Xn`` of ``worst_table`` counts."""
+    """Invariant, design, and the scenarios in which it is violated: the scenarios that each ``Xn`` of ``worst_table``
+    counts."""
     for invariant, by_design in summary.items():
         for design in designs:
             if by_design[design].verdict == "violated":
@@ -92,7 +93,7 @@ def _letters() -> Iterator[str]:
 
 
 def print_run(console: Console, run: RunDocument) -> None:
-    """One run at a glance: verdict, invariants, registers, what went wrong and where."""
+    """The summary of one run: verdict, invariants, registers, and the first violations."""
     colour = {"held": "green", "expected": "green", "violated": "red"}.get(run.verdict, "yellow")
     name = f"{run.scenario} under {run.design} on {run.wire}"
     console.print(f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Each registers the texts of its records.
+# Each module registers the texts of its records.
 from client.report.describe import driver, kvm, link, perf, silicon  # noqa: F401
 from client.report.describe.table import text_of
 from client.report.describe.values import Values

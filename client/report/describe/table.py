@@ -10,5 +10,5 @@ from contract.trace import Record
 
 @singledispatch
 def text_of(record: Record, values: Values) -> str:
-    """The record on one line. Each type registers its own in the module of its source."""
+    """The record on one line. The module of each source registers the functions for its types."""
     raise TypeError(f"{type(record).__name__} has no description")

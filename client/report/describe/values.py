@@ -12,7 +12,7 @@ _BITS = {IA32_DEBUGCTL: bit_names(MsrRef("DEBUGCTL")), MSR_LBR_SELECT: bit_names
 
 
 class Values:
-    """The setup of the run says how registers and actors are called."""
+    """The setup of the run gives the names of registers and actors."""
 
     def __init__(self, setup: Setup) -> None:
         self.model = lbr_model(setup.lbr, setup.depth)
@@ -31,7 +31,7 @@ class Values:
         return str(value) if msr == MSR_LBR_TOS else self.branch(value)
 
     def branch(self, value: int) -> str:
-        """An LBR entry: 0, or whose branch it is."""
+        """An LBR entry: 0, or the executor of its branch."""
         origin = origin_of(value) if value else None
         if origin is None or origin.actor >= len(self.actors):
             return f"{value:#x}" if value else "0"
@@ -49,7 +49,7 @@ class Values:
         return msr_name(self.model, msr)
 
     def stack(self, from_ip: list[int]) -> str:
-        """Runs of entries of one origin, newest first: ``4 guest vm0/0, 8 host vm0/0``."""
+        """The entries of a ring, newest first, grouped by origin: ``4 guest vm0/0, 8 host vm0/0``."""
         runs: list[tuple[str, int]] = []
         for value in from_ip:
             who = self.branch(value).split(" #")[0]

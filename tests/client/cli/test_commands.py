@@ -87,7 +87,7 @@ def test_a_run_file_goes_with_no_other_tape_and_no_fault() -> None:
     lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "a.json")
     for more in (["--tape", "a.json"], ["--fault", "drop:Revoke:1"]):
         result = lbrlab("run", "a.json", *more)
-        assert (result.exit_code, "a run file has its tape and its faults in it" in result.stderr) == (2, True)
+        assert (result.exit_code, "a run file contains its tape and its faults" in result.stderr) == (2, True)
     assert "a.json: decision" in lbrlab("run", "a.json", "-d", "v7").stderr
 
 

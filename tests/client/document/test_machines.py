@@ -58,7 +58,7 @@ def test_a_transition_more_is_an_arrow_more(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_is_said_of_error_is_so() -> None:
-    assert "ERROR is left by an enable alone" in EVENT.about
+    assert "only an enable ends ERROR" in EVENT.about
     assert {a.by for a in EVENT.arrows if a.old == "ERROR"} == {"enabled", "closed"}
 
 
