@@ -39,7 +39,7 @@ from contract.control import (
     Sample,
     SetMuxInterval,
 )
-from contract.design import HostEvents, Notifier
+from contract.design import HostEvents
 from contract.design_check import check_design
 from contract.effects import Core, Step
 from contract.errors import RefusedError
@@ -49,6 +49,7 @@ from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_ser
 from contract.trace import EventFailed, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
 from perfcore_svc.endpoint import Endpoint, Sessions
+from perfcore_svc.grants import Grants, GrantState
 from perfcore_svc.machine.cpu import Cpu, Silicon
 from perfcore_svc.machine.machine import Board, Machine, new_board, new_silicon
 from perfcore_svc.perf import sched
@@ -60,7 +61,6 @@ from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.rules import KERNELS
 from perfcore_svc.perf.state import PerfState
-from perfcore_svc.revocation import Waits
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 """The call sleeps; the same command goes on with it."""
@@ -76,17 +76,15 @@ class HostState:
     silicon: Silicon
     perf: PerfState
     sessions: Sessions = field(default_factory=Sessions)
-    waits: Waits = field(default_factory=Waits)
+    grants: GrantState = field(default_factory=GrantState)
     asleep: dict[str, type[Open | Enable]] = field(default_factory=dict)
 
     def clone(self) -> HostState:
-        waited = [event for wait in self.waits.waits.values() for event in (*wait.events, *wait.losing)]
-        perf, events = self.perf.copied(waited)
         return HostState(
             self.silicon.clone(),
-            perf,
+            self.perf.clone(),
             self.sessions.clone(),
-            self.waits.clone(events),
+            self.grants.clone(),
             self.asleep.copy(),
         )
 
@@ -96,7 +94,7 @@ class HostState:
             self.silicon.key(),
             self.perf.key(self.silicon, now),
             self.sessions.key(),
-            self.waits.key(),
+            self.grants.key(),
             frozenset([(EventName(event), call.__name__) for event, call in self.asleep.items()]),
         )
 
@@ -117,7 +115,8 @@ class HostCore(Core):
         self.tasks = set(board.actors)
         self.machine = Machine(board, state.silicon, self.effects, operations)
         self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNELS[spec.kernel], config.design))
-        self.endpoint = Endpoint(self.perf, state.sessions, state.waits, protocol, config.vcpus)
+        self.grants = Grants(self.perf, state.grants, state.sessions.vcpus)
+        self.endpoint = Endpoint(self.perf, state.sessions, self.grants, protocol, config.vcpus)
 
     @classmethod
     def configured(cls, config: ConfigurePerf, protocol: int = PROTOCOL_VERSION) -> HostCore:
@@ -163,7 +162,11 @@ class HostCore(Core):
     def _answer(self, request: AnyRequest) -> AnyReply:
         if isinstance(request, ReadCounter):
             return CounterRead(self.perf.guest_count(request.event, request.vcpu))
-        return self.machine.handle(request, self.perf.is_active)
+        return self.machine.handle(request, self._is_active)
+
+    def _is_active(self, event: int, grant: int) -> bool:
+        """Whether an event is ACTIVE, under this grant where one is named."""
+        return self.perf.is_active(event) and self.grants.is_current(event, grant)
 
     def _take(self, envelope: Envelope) -> None:
         if self.endpoint.begins_anew(envelope):
@@ -205,12 +208,10 @@ class HostCore(Core):
         sched.task_in(self.perf.kernel, cpu.index, task)
         self.endpoint.notify()
         if task:
-            self.endpoint.lost_at_sched_in(task, cpu.index)
             self.endpoint.sched_in(task, cpu.index)
 
     def _open(self, command: Open) -> AnyResult:
-        waits = self.endpoint.revocations.waits
-        if command.event in waits:
+        if command.event in self.grants.state.waits:
             return IN_PROGRESS
         if self._has_waited(command):
             return Done()
@@ -221,7 +222,7 @@ class HostCore(Core):
         if command.cpu != -1 or not command.task:
             self._cpu(command.cpu)
         try:
-            event, losing = self.perf.open_host(command, losers_wait=self._waits)
+            event, losing = self.perf.open_host(command, self.grants.revocations.unmoved())
         except RefusedError as error:
             self._failed(command, error)
             return Done(errno=error.errno)
@@ -240,30 +241,25 @@ class HostCore(Core):
         del self.state.asleep[command.event]
         return True
 
-    @property
-    def _waits(self) -> bool:
-        """Whether host events wait until guests have given the LBR up."""
-        return self.design.notifier is Notifier.ACKNOWLEDGED
-
     def _take_from(self, command: Open | Enable, events: list[PerfEvent], losing: list[PerfEvent]) -> AnyResult:
         if not losing:
             return Done()
         self.state.asleep[command.event] = type(command)
-        self.endpoint.revocations.begin(events, losing)
+        self.grants.revocations.begin(events, losing)
         return IN_PROGRESS
 
     def _event(self, name: str) -> PerfEvent:
         return self.perf.host_event(name)
 
     def _enable(self, command: Enable) -> AnyResult:
-        if command.event in self.endpoint.revocations.waits:
+        if command.event in self.grants.state.waits:
             return IN_PROGRESS
         if self._has_waited(command):
             return Done()
         event = self._event(command.event)
         events = event.leader.group if command.group else [event]
         asleep = [member for member in events if member.state < State.INACTIVE]
-        losing = self.perf.losers(events) if self._waits and asleep else []
+        losing = self.grants.revocations.losers(events) if asleep else []
         if losing:
             return self._take_from(command, [event, *(e for e in events if e is not event)], losing)
         for member in events:
@@ -279,7 +275,7 @@ class HostCore(Core):
     def _close(self, command: Close) -> AnyResult:
         event = self._event(command.event)
         self.perf.close(event)
-        self.endpoint.revocations.closed(event)
+        self.grants.revocations.closed(event)
         return Done()
 
     def _read(self, command: Read) -> AnyResult:
@@ -358,12 +354,12 @@ class HostCore(Core):
         self.endpoint.drop_thread(task)
         for event in [event for event in self.perf.events.values() if event.task == task]:
             self.perf.close(event)
-            self.endpoint.revocations.closed(event)
+            self.grants.revocations.closed(event)
 
     def _snapshot(self, command: PerfSnapshot) -> AnyResult:
         events = self.perf.events.values()
         return PerfView(
-            [EventView(e.id, e.guest, e.state.name, e.oncpu, e.grant) for e in events if e.guest],
+            [EventView(e.id, e.guest, e.state.name, e.oncpu, self.grants.current(e)[0]) for e in events if e.guest],
             {e.name: e.state.name for e in events if not e.guest},
             {cpu.index: cpu.task for cpu in self.machine.cpus if cpu.task},
             dict(self.machine.operations),

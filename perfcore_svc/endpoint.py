@@ -1,8 +1,6 @@
 """The host's end of the contract: sessions, and what a KVM is told about its events and threads.
 
-Messages from KVM come in through ``take``; what the perf core did meanwhile goes out through ``notify``. A grant is the
-right to the LBR from the moment a guest's event goes on until somebody else may use the LBR instead, numbered upwards
-over the whole host (R6). The thread's own switches do not end it.
+Messages from KVM come in through ``take``; what the perf core did meanwhile goes out through ``notify``.
 """
 
 from __future__ import annotations
@@ -11,19 +9,17 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.design import Delivery, Notifier, Recovery, Save
+from contract.design import Delivery, Save
 from contract.errors import RefusedError
 from contract.messages import (
     UNKNOWN_EPOCH,
     Ack,
     AnyMessage,
-    Available,
     CreateCounter,
     CreateEvent,
     EnableEvent,
     Envelope,
     EventCreated,
-    EventState,
     Hello,
     Overflow,
     PauseCounter,
@@ -33,41 +29,35 @@ from contract.messages import (
     Renew,
     Resume,
     ResumeCounter,
-    Revoke,
     SchedIn,
     SchedOut,
     Welcome,
 )
 from contract.network import CAPACITY
 from contract.session import RESEND, Input, Phase, Session, discard
-from contract.spec import LEASE_NS
 from contract.trace import EventFailed
+from perfcore_svc.grants import LEASE, Grants, News
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
-from perfcore_svc.perf.what_if import would_go_on
-from perfcore_svc.revocation import LEASE, Revocations, Waits
 
 _NOT_ACCEPTED = (Phase.CLOSED, Phase.REFUSED, Phase.ENDED)
 
 
 @dataclass(slots=True)
 class Sessions:
-    """``sessions`` by the name of the KVM. ``vcpus``: vCPU to session, those that are registered. ``grants``: the
-    number of the newest grant."""
+    """``sessions`` by the name of the KVM. ``vcpus``: vCPU to session, those that are registered."""
 
     sessions: dict[str, Session] = field(default_factory=dict)
     vcpus: dict[str, str] = field(default_factory=dict)
-    grants: int = 0
 
     def clone(self) -> Sessions:
         sessions = {name: session.clone() for name, session in self.sessions.items()}
-        return Sessions(sessions, self.vcpus.copy(), self.grants)
+        return Sessions(sessions, self.vcpus.copy())
 
     def key(self) -> tuple[Hashable, ...]:
-        """Without the newest grant: the next is above all others."""
         sessions = sorted(self.sessions.items())
         return (
             tuple([(name, session.key()) for name, session in sessions]),
@@ -81,18 +71,19 @@ class Endpoint:
     __slots__ = (
         "design",
         "effects",
+        "grants",
         "machine",
         "perf",
         "protocol",
-        "revocations",
         "sessions",
         "state",
         "threads",
         "vcpus",
     )
 
-    def __init__(self, perf: Perf, state: Sessions, waits: Waits, protocol: int, threads: list[str]) -> None:
+    def __init__(self, perf: Perf, state: Sessions, grants: Grants, protocol: int, threads: list[str]) -> None:
         self.perf = perf
+        self.grants = grants
         self.machine = perf.machine
         self.design = perf.design
         self.effects = perf.effects
@@ -100,7 +91,6 @@ class Endpoint:
         self.threads = threads
         self.state = state
         self.sessions, self.vcpus = state.sessions, state.vcpus
-        self.revocations = Revocations(perf, state.vcpus, waits)
 
     # Messages from KVM -----------------------------------------------------------------------------------
 
@@ -198,13 +188,11 @@ class Endpoint:
 
     def drop_thread(self, task: str) -> None:
         """The thread of a vCPU is no more: the events that stand for the vCPU go, and its registration (R23)."""
-        session = self.vcpus.get(task)
-        if session is None:
+        if task not in self.vcpus:
             return
         for event in [e for e in self.perf.events.values() if task in (e.guest, e.counts_for)]:
-            ending = event.ending
             self.perf.close(event)
-            self.revocations.give_up(session, ending)
+            self.grants.released(event)
         del self.vcpus[task]
 
     def _register(self, envelope: Envelope, body: RegisterVcpu) -> None:
@@ -216,7 +204,7 @@ class Endpoint:
         elif body.task not in self.vcpus:
             self.vcpus[body.task] = envelope.session
             if (cpu := self.perf.kernel.cpu_running(body.task)) >= 0:
-                self.sched_in(body.task, cpu)
+                self._tell_cpu(body.task, cpu)
 
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)
@@ -256,8 +244,9 @@ class Endpoint:
         self.notify(besides=event)
         answer = EventCreated(vcpu, request, event.id)
         if self.design.grants:
+            self.grants.give(event)
             answer.state = event.state.name
-            answer.grant, answer.until = self._grant(event), self._until(event)
+            answer.grant, answer.until = self.grants.current(event)
         self._send(session, answer)
 
     def _create_counter(self, envelope: Envelope, request: CreateCounter) -> None:
@@ -293,26 +282,18 @@ class Endpoint:
 
     def _release(self, envelope: Envelope, request: ReleaseEvent) -> None:
         if event := self._guest_event(envelope, request.event):
-            ending = event.ending
             self.perf.close(event)
-            self.revocations.give_up(envelope.session, ending)
+            self.grants.released(event)
 
     def _ack(self, envelope: Envelope, ack: Ack) -> None:
-        self.revocations.give_up(envelope.session, ack.grant)
+        self.grants.revocations.give_up(envelope.session, ack.grant)
 
     def _renew(self, envelope: Envelope, renew: Renew) -> None:
-        """A grant that is being ended is not prolonged: its Revoke is said once more."""
-        for event in self.perf.events.values():
-            if renew.grant and renew.grant in (event.grant, event.ending):
-                if self.vcpus.get(event.guest) != envelope.session:
-                    break
-                if event.ending:
-                    self._send(envelope.session, Revoke(event.id, event.ending, "said before"))
-                    return
-                event.until = self.effects.clock.now + LEASE_NS
-                self._send(envelope.session, self._granted(event))
-                return
-        discard(envelope, self.effects, "R6", f"grant {renew.grant} is none of this session")
+        news = self.grants.renew(envelope.session, renew.grant)
+        if news is None:
+            discard(envelope, self.effects, "R6", f"grant {renew.grant} is none of this session")
+        else:
+            self._send(envelope.session, news)
 
     # News for KVM ----------------------------------------------------------------------------------------
 
@@ -327,77 +308,19 @@ class Endpoint:
             self._send(self.vcpus[event.counts_for], Overflow(event.id, cpu))
 
     def notify(self, besides: PerfEvent | None = None) -> None:
-        """Settle what the perf core changed, number and end grants, and tell the KVMs concerned, as far as the design
-        tells them anything."""
-        kernel = self.perf.kernel
-        kernel.settle()
-        changes, kernel.changes = kernel.changes, []
-        for event, old_cpu in changes:
-            session = self.vcpus.get(event.guest)
-            if session is None or event is besides or not self.design.grants:
-                continue
-            news = self._news(event, old_cpu)
-            if news is not None and self.design.notifier is not Notifier.NONE:
-                self._send(session, news)
-        self._tell_revocations()
-        if self.design.recovery is Recovery.AVAILABLE and (changes or self.perf.kernel.closed):
-            self._tell_available()
-        self.perf.kernel.closed = False
+        """Settle what the perf core changed, and tell the KVMs concerned; of ``besides`` they hear otherwise."""
+        self._tell(self.grants.settle(besides))
 
-    def _news(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
-        """What is new for KVM of an event that went on or off. Its thread coming and going is not."""
-        had = event.grant
-        if event.state == State.ACTIVE:
-            grant = self._grant(event)
-            return self._granted(event) if grant != had else None
-        if event.state == State.INACTIVE and self.perf.kernel.cpu_running(event.task) < 0:
-            return None
-        if had:
-            event.grant = 0
-            where = old_cpu if old_cpu >= 0 else event.lost_on
-            return Revoke(event.id, had, f"the event is {event.state.name} on cpu{where}")
-        return None if event.ending else EventState(event.id, event.state.name, event.oncpu)
-
-    def _grant(self, event: PerfEvent) -> int:
-        if event.state == State.ACTIVE and not event.grant and not event.ending:
-            self.state.grants += 1
-            event.grant = self.state.grants
-            event.until = self.effects.clock.now + LEASE_NS if self.design.notifier is Notifier.ACKNOWLEDGED else 0
-        return event.grant
-
-    def _until(self, event: PerfEvent) -> int:
-        return event.until if event.grant else 0
-
-    def _granted(self, event: PerfEvent) -> EventState:
-        return EventState(event.id, event.state.name, event.oncpu, event.grant, self._until(event))
-
-    def _tell_revocations(self) -> None:
-        """Who loses the LBR to an event that waits, and who keeps it after all."""
-        revokes, self.revocations.revokes = self.revocations.revokes, []
-        for session, revoke in revokes:
-            self._send(session, revoke)
-        kept, self.revocations.let_go = self.revocations.let_go, []
-        for event in kept:
-            if event.state == State.ACTIVE and not event.grant and self._grant(event):
-                self._send(self.vcpus[event.guest], self._granted(event))
-
-    def _tell_available(self) -> None:
-        """Once for each loss: where the thread runs now, or where it lost the LBR, the event would be on."""
-        for event in self.perf.events.values():
-            session = self.vcpus.get(event.guest)
-            if session is not None and event.state == State.ERROR and event.lost_on >= 0:
-                running = self.perf.kernel.cpu_running(event.task)
-                cpu = running if running >= 0 else event.lost_on
-                if would_go_on(self.perf.kernel, event, cpu):
-                    self._send(session, Available(event.id, cpu))
-                    event.lost_on = -1
+    def _tell(self, news: list[News]) -> None:
+        for session, body in news:
+            self._send(session, body)
 
     def fire(self, session: str, what: str) -> None:
         """A timer has run out. Raises RefusedError where there is none such."""
         if what == RESEND and session in self.sessions and self.sessions[session].repaired:
             self.sessions[session].resend(self.effects)
-        elif what == LEASE and self.revocations.due.get(session, -1) >= 0:
-            self.revocations.lease_over(session)
+        elif what == LEASE and self.grants.state.due.get(session, -1) >= 0:
+            self.grants.revocations.lease_over(session)
         else:
             raise RefusedError(f"session {session!r} has no timer {what!r}", "ENOENT")
 
@@ -410,26 +333,17 @@ class Endpoint:
             image = self.machine.store_lbr(silicon, "kvm", task) if self.design.save is Save.KVM_SWITCH else None
             self._send(session, SchedOut(task, cpu, image))
 
-    def lost_at_sched_in(self, task: str, cpu: int) -> None:
-        """A grant outlives its thread's switches, unless the LBR is somebody else's when the thread comes back; or the
-        vCPU does, and its event is another thread's."""
-        for event in self.perf.events.values():
-            concerned = event.guest and task in (event.task, event.guest)
-            if concerned and event.grant and event.state == State.INACTIVE:
-                grant, event.grant = event.grant, 0
-                if self.design.notifier is not Notifier.NONE:
-                    revoke = Revoke(event.id, grant, f"the LBR of cpu{cpu} is not free")
-                    self._send(self.vcpus[event.guest], revoke)
-        if self.design.recovery is Recovery.AVAILABLE:
-            self._tell_available()
-
     def sched_in(self, task: str, cpu: int) -> None:
+        self._tell(self.grants.switched_in(task, cpu))
+        self._tell_cpu(task, cpu)
+
+    def _tell_cpu(self, task: str, cpu: int) -> None:
         session = self.vcpus.get(task)
         if session is not None:
             news = SchedIn(task, cpu, self.machine.cpus[cpu].debugctl)
             event = self.perf.guest_event_of(task)
-            if self.design.grants and event is not None and event.state == State.ACTIVE:
-                news.grant, news.until = event.grant, self._until(event)
+            if event is not None and event.state == State.ACTIVE:
+                news.grant, news.until = self.grants.current(event)
             self._send(session, news)
 
 

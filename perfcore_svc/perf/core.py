@@ -54,10 +54,9 @@ class Perf:
             raise RefusedError(f"there is no event {name!r}", "EBADF")
         return event
 
-    def is_active(self, event: int, grant: int) -> bool:
-        """Whether this event is ACTIVE, under this grant where one is named."""
+    def is_active(self, event: int) -> bool:
         found = self.events.get(event)
-        return found is not None and found.state == State.ACTIVE and grant in (0, found.grant)
+        return found is not None and found.state == State.ACTIVE
 
     def guest_event_of(self, vcpu: str) -> PerfEvent | None:
         """The newest event that stands for this vCPU."""
@@ -65,9 +64,9 @@ class Perf:
 
     # Opening and closing ---------------------------------------------------------------------------------
 
-    def open_host(self, attr: Open, *, losers_wait: bool = False) -> tuple[PerfEvent, list[PerfEvent]]:
-        """``perf_event_open``, and the guests' events that lose the LBR by it. ``losers_wait``: if there are such, the
-        event stays OFF for now. Raises RefusedError with the kernel's errno."""
+    def open_host(self, attr: Open, unmoved: list[PerfEvent]) -> tuple[PerfEvent, list[PerfEvent]]:
+        """``perf_event_open``, and those of ``unmoved`` that would go off by it: if there are such, the event stays OFF
+        for now. Raises RefusedError with the kernel's errno."""
         leader = self.host_event(attr.group) if attr.group else None
         event = host_event(
             self.machine.model, self.kernel.pmu, self.kernel.rules, self.reservations, self.state.next_id, attr, leader
@@ -75,22 +74,12 @@ class Perf:
         self._check_first_come(event)
         check_installable(self.events.values(), event)
         self.reservations.take(event)
-        losing = []
-        if losers_wait:
-            losing = what_if.put_off(self.kernel, self._granted(), [event], what_if.install)
+        losing = what_if.put_off(self.kernel, unmoved, [event], what_if.install)
         if losing:
             event.state = State.OFF
         self.named[attr.event] = event
         self._install(event)
         return event, losing
-
-    def losers(self, events: list[PerfEvent]) -> list[PerfEvent]:
-        """Guests' events with a grant that lose the LBR if these are enabled now."""
-        return what_if.put_off(self.kernel, self._granted(), events, sched.enable)
-
-    def _granted(self) -> list[PerfEvent]:
-        """Guests' events with a grant, be it one that is being ended."""
-        return [event for event in self.events.values() if event.grant or event.ending]
 
     def _check_first_come(self, event: PerfEvent) -> None:
         if self.design.precedence is Precedence.FIRST_COME:
@@ -155,7 +144,7 @@ class Perf:
     def close(self, event: PerfEvent) -> None:
         """``perf_event_release_kernel``."""
         sched.remove(self.kernel, event)
-        self.kernel.closed = True
+        self.kernel.closed.append(event)
         self.reservations.give(event)
         del self.events[event.id]
         if self.named.get(event.name) is event:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from contract.canonical import At, Event, EventName, Grant
+from contract.canonical import Event, EventName
 from contract.errors import LocalContractError
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.saved_lbr import SavedLbr
@@ -60,9 +60,8 @@ class PerfEvent:
     is saved for it is the whole ring. ``saved`` is the guest's LBR while the event is off, in designs that save it with
     the event. ``ran``: it has been on before. ``period``: branches between overflows (0: none), ``overflow_at`` what
     the CPU's counter shows at the next one while ACTIVE, else the branches left until then. ``interrupts``: overflows
-    in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to ``stamp``. ``grant`` is the
-    one that KVM has for a guest's event (R6), ``until`` the end of its lease; ``ending`` one that the host has revoked
-    and waits for. ``lost_on`` is the CPU on which an event went to ERROR, ``refused`` what it found no room for
+    in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to ``stamp``.
+    ``refused`` what it found no room for
     when perf last tried to put it on."""
 
     id: int
@@ -100,10 +99,6 @@ class PerfEvent:
     stamp: int = 0
     count: int = 0
     counted_from: int = 0
-    grant: int = 0
-    until: int = 0
-    ending: int = 0
-    lost_on: int = -1
     refused: str = ""
 
     def __post_init__(self) -> None:
@@ -124,9 +119,7 @@ class PerfEvent:
         twin.oncpu, twin.counter, twin.period = self.oncpu, self.counter, self.period
         twin.overflow_at, twin.interrupts, twin.ran = self.overflow_at, self.interrupts, self.ran
         twin.enabled, twin.running, twin.stamp = self.enabled, self.running, self.stamp
-        twin.count, twin.counted_from = self.count, self.counted_from
-        twin.grant, twin.until, twin.ending = self.grant, self.until, self.ending
-        twin.lost_on, twin.refused = self.lost_on, self.refused
+        twin.count, twin.counted_from, twin.refused = self.count, self.counted_from, self.refused
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
@@ -138,9 +131,8 @@ class PerfEvent:
         )
         saved = None if self.saved is None else self.saved.key()
         group = Event(self.leader.id), tuple([Event(sibling.id) for sibling in self.siblings])
-        claim = Grant(self.grant), At(self.until), Grant(self.ending), self.lost_on, self.refused
-        standing = self.state, self.oncpu, self.counter, self.interrupts, self.ran
-        return Event(self.id), attributes, saved, group, standing, claim
+        standing = self.state, self.oncpu, self.counter, self.interrupts, self.ran, self.refused
+        return Event(self.id), attributes, saved, group, standing
 
     @property
     def effective_state(self) -> State:

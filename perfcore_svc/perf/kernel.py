@@ -24,9 +24,9 @@ class Kernel:
     """``state`` is all that is remembered; ``cpus``, ``tasks``, ``mux_interval`` and ``mux_phase`` are parts of it.
 
     Of the step under way, empty between two steps: ``changed``: events touched since the last ``settle``, by id, with
-    what they were before. ``changes``: events that changed, of which the KVMs have not been told yet. ``overflows``:
-    events that count for a guest and overflowed, with the CPU. ``closed``: an event has gone, and others may find
-    room."""
+    what they were before. ``changes``: events that changed, of which the KVMs have not been told yet. ``failed``:
+    events that went to ERROR, with the CPU. ``overflows``: events that count for a guest and overflowed, with the CPU.
+    ``closed``: events that have gone, so that others may find room."""
 
     __slots__ = (
         "changed",
@@ -36,6 +36,7 @@ class Kernel:
         "cpus",
         "design",
         "effects",
+        "failed",
         "machine",
         "mux_interval",
         "mux_phase",
@@ -58,8 +59,9 @@ class Kernel:
         self.design = design
         self.changed: dict[int, tuple[PerfEvent, Before]] = {}
         self.changes: list[Change] = []
+        self.failed: list[tuple[PerfEvent, int]] = []
         self.overflows: list[tuple[PerfEvent, int]] = []
-        self.closed = False
+        self.closed: list[PerfEvent] = []
 
     @property
     def now(self) -> int:

@@ -33,6 +33,7 @@ from contract.messages import Envelope
 from contract.trace import AnyRecord, Recorder
 from perfcore_svc.core import HostCore
 from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.grants import Grants
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
@@ -61,6 +62,10 @@ class Host:
     @property
     def machine(self) -> Machine:
         return self.core.machine
+
+    @property
+    def grants(self) -> Grants:
+        return self.core.grants
 
     @property
     def endpoint(self) -> Endpoint:
@@ -115,6 +120,10 @@ class Host:
         else:
             sched.enable(self.perf.kernel, event)
             self.settle()
+
+    def lease(self, event: int) -> tuple[int, int]:
+        """Number and end of the lease of an event's current grant."""
+        return self.grants.current(self.perf.events[event])
 
     def disable(self, name: str) -> None:
         self.do(Disable(name))

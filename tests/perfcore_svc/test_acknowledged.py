@@ -185,7 +185,7 @@ def test_an_acknowledgement_that_nobody_waits_for_changes_nothing() -> None:
     host, kvm, created = granted()
     kvm.tell(Ack(created.grant))
     assert kvm.told() == []
-    assert host.perf.events[created.event].grant == created.grant
+    assert host.lease(created.event)[0] == created.grant
     assert take(host) == WAITS
 
 
@@ -258,7 +258,7 @@ def test_a_grant_that_there_is_not_is_not_renewed(grant: int) -> None:
     kvm.tell(Renew(grant))
     assert kvm.told() == []
     assert [r.rule for r in host.log.records if isinstance(r, Discard)] == ["R6"]
-    assert host.perf.events[created.event].until == created.until
+    assert host.lease(created.event)[1] == created.until
 
 
 def test_a_grant_that_is_over_is_not_renewed() -> None:
@@ -276,7 +276,7 @@ def test_nobody_renews_another_sessions_grant() -> None:
     host.advance(MS)
     other.tell(Renew(created.grant))
     assert host.drain() == []
-    assert host.perf.events[created.event].until == created.until
+    assert host.lease(created.event)[1] == created.until
 
 
 def test_a_lease_that_ran_out_unnoticed_is_waited_for_no_longer() -> None:
@@ -379,7 +379,7 @@ def test_who_takes_the_lbr_from_nobody_does_not_wait(who: str) -> None:
     host, kvm, created = granted()
     assert UNHINDERED[who](host) == ""
     assert kvm.told() == []
-    assert host.perf.events[created.event].grant == created.grant
+    assert host.lease(created.event)[0] == created.grant
     assert host.states()["vlbr:v"] == "A"
 
 
@@ -403,7 +403,7 @@ def test_a_guest_whose_thread_is_off_is_not_waited_for() -> None:
     host.run("v")
     assert [type(m) for m in kvm.told()] == [SchedOut, Revoke, SchedIn]
     assert host.states() == {"vlbr:v": "ERR", "P": "A"}
-    assert host.perf.events[created.event].grant == 0
+    assert host.lease(created.event)[0] == 0
 
 
 @pytest.mark.parametrize("notifier", [Notifier.ASYNC, Notifier.NONE])

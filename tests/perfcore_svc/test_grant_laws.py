@@ -137,8 +137,8 @@ class Run:
                 ear.tell(Renew(grant))
         elif what == "tick":
             host.tick()
-        elif what == "lease" and host.endpoint.revocations.due.get("k", -1) >= 0:
-            host.advance(max(1, host.endpoint.revocations.due["k"] - host.log.now))
+        elif what == "lease" and host.grants.state.due.get("k", -1) >= 0:
+            host.advance(max(1, host.grants.state.due["k"] - host.log.now))
             host.command(FireHostTimer("k", "lease"))
         ear.hear()
 
@@ -154,13 +154,12 @@ def test_what_kvm_has_heard_is_what_is_so(design: Design, actions: list[tuple[An
     for n, (what, *how) in enumerate(actions, start=1):
         run.carry_out(n, what, *how)
         for event in run.guests():
-            assert run.ear.grants[event.id] == event.grant
+            grant, _ = run.host.lease(event.id)
+            assert run.ear.grants[event.id] == grant
             on = run.host.perf.kernel.cpu_running(event.task) >= 0
             if event.state == State.ACTIVE:
-                assert event.grant or event.ending, "who is on has a grant, or one that is being ended"
-            assert not event.grant or not on or event.state == State.ACTIVE, (
-                "who has a grant is on, or its thread is off"
-            )
+                assert event.id in run.host.grants.state.held, "who is on has a grant, or one that is being ended"
+            assert not grant or not on or event.state == State.ACTIVE, "who has a grant is on, or its thread is off"
         told = [grant for grant in run.ear.grants.values() if grant]
         assert len(set(told)) == len(told)
 
@@ -170,14 +169,15 @@ def test_what_kvm_has_heard_is_what_is_so(design: Design, actions: list[tuple[An
 @given(actions=actions)
 def test_nobody_takes_the_lbr_before_kvm_has_given_it_up(design: Design, actions: list[tuple[Any, ...]]) -> None:
     run = Run(design)
-    state = run.host.perf.kernel
+    kernel, held = run.host.perf.kernel, run.host.grants.state.held
     for n, (what, *how) in enumerate(actions, start=1):
-        before = [(e, e.oncpu, e.grant or e.ending) for e in run.guests() if e.state == State.ACTIVE]
+        before = [(e, e.oncpu, held[e.id]) for e in run.guests() if e.state == State.ACTIVE]
         run.carry_out(n, what, *how)
         for event, cpu, grant in before:
-            lost = cpu == state.cpu_running(event.task) and event.state not in (State.ACTIVE, State.EXIT)
-            assert not lost or grant in run.acknowledged or event.until <= run.host.log.now
-        waits = run.host.endpoint.revocations.waits
-        waited_for = {event.id for wait in waits.values() for event in wait.losing}
-        assert {event.id for event in run.guests() if event.ending} <= waited_for
-        assert (run.host.endpoint.revocations.due.get("k", -1) >= 0) == bool(waits)
+            lost = cpu == kernel.cpu_running(event.task) and event.state not in (State.ACTIVE, State.EXIT)
+            assert not lost or grant.number in run.acknowledged or grant.until <= run.host.log.now
+        waits = run.host.grants.state.waits
+        assert {event for event, grant in held.items() if grant.revoked} == {
+            e for w in waits.values() for e in w.losing
+        }
+        assert (run.host.grants.state.due.get("k", -1) >= 0) == bool(waits)

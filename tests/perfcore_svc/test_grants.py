@@ -335,7 +335,7 @@ def test_without_notifier_and_fence_nobody_numbers_grants(design: Design) -> Non
     host.run("v")
     assert (created.grant, created.state, created.until) == (0, "", 0)
     assert kvm.told() == [SchedOut("v", 0), SchedIn("v", 0, 0, 0)]
-    assert host.endpoint.state.grants == 0
+    assert host.grants.state.newest == 0
 
 
 def test_a_grant_has_no_end_unless_the_host_waits_for_kvm() -> None:

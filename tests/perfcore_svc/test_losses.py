@@ -215,7 +215,7 @@ def test_a_task_that_exits_while_it_waits_for_the_lbr_waits_no_more() -> None:
     assert host.open("Q", "any", pinned=True) == "EINPROGRESS"
     host.close("Q")
     host.do(ExitTask("v"))
-    assert host.endpoint.revocations.waits == {}
+    assert host.grants.state.waits == {}
     assert host.states() == {}
 
 

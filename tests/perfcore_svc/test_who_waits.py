@@ -209,7 +209,7 @@ def test_who_waits_for_nothing_more_goes_on_at_once() -> None:
     host, one, other = two_guests_of_one_task()
     one.tell(Ack(1))
     take(host, "Q", disabled=True)
-    host.endpoint.revocations.begin([host.perf.named["Q"]], [host.perf.events[1]])
+    host.grants.revocations.begin([host.perf.named["Q"]], [host.perf.events[1]])
     other.tell(Ack(2))
     assert host.states()["Q"] == "A"
 

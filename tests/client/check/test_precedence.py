@@ -21,8 +21,8 @@ from contract.trace import (
     Switch,
     VmEntry,
 )
+from perfcore_svc.grants.revocations import Revocations
 from perfcore_svc.perf import sched
-from perfcore_svc.revocation import Revocations
 from tests.client.check.mutations import nothing
 from tests.client.check.mutations.precedence import task_first
 from tests.client.check.runs import (

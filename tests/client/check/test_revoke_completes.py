@@ -8,7 +8,7 @@ import kvm_svc.endpoint
 from contract.design import Design
 from contract.messages import Revoke
 from contract.trace import AnyRecord, HostWait, HostWake, Rest, Send
-from perfcore_svc.revocation import Revocations
+from perfcore_svc.grants.revocations import Revocations
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, play_late, trace
 from tests.designs import DESIGNS, FENCED, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO
 

@@ -14,7 +14,7 @@ from contract.design import Design
 from contract.errors import InputError
 from contract.messages import Renew
 from contract.trace import Delivery, End, Granted, HostWake, Send, Statement, canonical
-from perfcore_svc.revocation import Revocations
+from perfcore_svc.grants.revocations import Revocations
 from tests.client.check.runs import ordered, outcomes, play
 from tests.designs import FENCED, MERGED, REVOKE_ACK, REVOKE_GP
 

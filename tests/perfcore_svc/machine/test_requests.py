@@ -76,12 +76,13 @@ def test_a_check_on_a_grant_fails_once_that_grant_is_over() -> None:
     host = make_host(design=REVOKE_GP, running="v")
     Kvm(host)
     event = host.guest()
-    old = event.grant
+    old, _ = host.lease(event.id)
     host.open("P", "any", pinned=True)
     host.close("P")
     host.enable(event.name)
-    assert event.grant > old > 0
-    for grant, passed in ((0, True), (event.grant, True), (old, False)):
+    new, _ = host.lease(event.id)
+    assert new > old > 0
+    for grant, passed in ((0, True), (new, True), (old, False)):
         check = Check(event.id, when_active=True, otherwise=False, grant=grant)
         reply = host.request(Enter("v", 0, Controls(0, False, check=check), [Rdmsr(MSR_LBR_TOS)]))
         assert isinstance(reply, Ran) == passed

@@ -3,7 +3,7 @@ from __future__ import annotations
 import kvm_svc.endpoint
 from contract.messages import EventCreated, SchedIn
 from kvm_svc.hypervisor import lbr
-from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.grants import Grants
 from tests.client.check.mutations import Mutation, attribute, entry, nothing
 from tests.client.check.runs import USE, ordered, scenario
 from tests.designs import FAIL_ENTRY, MERGED
@@ -21,7 +21,7 @@ MUTATIONS = [
     ),
     Mutation(
         "host-does-not-tell", "the host tells nobody that the LBR is free",
-        attribute(Endpoint, "_tell_available", nothing), LOSES, FAIL_ENTRY, alone=True,
+        attribute(Grants, "_available", lambda self: []), LOSES, FAIL_ENTRY, alone=True,
     ),
     Mutation(
         "kvm-ignores-answers", "KVM ignores that an event was created",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import kvm_svc.endpoint
 from contract.messages import Revoke
-from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.grants import Grants
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
@@ -33,6 +33,6 @@ MUTATIONS = [
     ),
     Mutation(
         "host-does-not-revoke", "the host tells KVM nothing of events that go off",
-        attribute(Endpoint, "_news", lambda self, event, old_cpu: None), TAKES, REVOKE_GP,
+        attribute(Grants, "_follow", lambda self, event, old_cpu: None), TAKES, REVOKE_GP,
     ),
 ]  # fmt: skip

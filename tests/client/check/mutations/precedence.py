@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+from perfcore_svc.grants.revocations import Revocations
 from perfcore_svc.perf import sched, walk
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PINNED
 from perfcore_svc.perf.kernel import Kernel
-from perfcore_svc.revocation import Revocations
 from tests.client.check.mutations import Mutation, attribute, nothing
 from tests.client.check.runs import HOST, USE, ordered
 from tests.designs import REVOKE_ACK, REVOKE_GP

@@ -3,7 +3,7 @@ from __future__ import annotations
 import kvm_svc.endpoint
 from contract.messages import Available
 from kvm_svc.hypervisor import msr
-from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.grants import Grants
 from tests.client.check.mutations import Mutation, attribute, entry, nothing
 from tests.client.check.runs import HOST, USE, ordered
 from tests.designs import FENCED, REVOKE_GP, REVOKE_ZERO
@@ -20,7 +20,7 @@ MUTATIONS = [
     ),
     Mutation(
         "host-does-not-tell", "the host tells nobody that the LBR is free",
-        attribute(Endpoint, "_tell_available", nothing), FREE, REVOKE_GP, alone=True,
+        attribute(Grants, "_available", lambda self: []), FREE, REVOKE_GP, alone=True,
     ),
     Mutation(
         "kvm-ignores-available", "KVM ignores that the LBR is free",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import kvm_svc.endpoint
 from contract.messages import Revoke
 from kvm_svc.hypervisor import lbr
-from perfcore_svc.revocation import Revocations
+from perfcore_svc.grants.revocations import Revocations
 from tests.client.check.mutations import Mutation, attribute, entry, nothing
 from tests.client.check.runs import USE, ordered
 from tests.designs import REVOKE_ACK, REVOKE_GP
