@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from client.cli.choose import chosen_scenarios
-from client.cli.frame import console, finish, print_table
+from client.cli.frame import console, finish, print_columns, print_items, print_text
 from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS
 from client.designs import all_designs
@@ -22,7 +22,7 @@ from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError
 from client.matrix.summary import Worst
 from client.report.json import print_json
-from client.report.tables import WORST_LEGEND, across, claims_table, key_of, named_breaches, worst_table
+from client.report.tables import WORST_LEGEND, claims_rows, key_of, letters, named_breaches, worst_rows
 from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
@@ -66,27 +66,30 @@ def _matrices(scenarios: list[Scenario], designs: list[Design]) -> tuple[list[Ce
 
 def _print(out: Console, document: ContractDocument) -> None:
     names = list(document.designs)
-    out.print(f"[bold]The contract between host perf and KVM over the LBR[/], protocol {document.protocol}")
+    print_text(out, f"[bold]The contract between host perf and KVM over the LBR[/], protocol {document.protocol}")
     _head(out, "Rules")
     for rule in document.rules:
-        _print_text(out, f"{rule.id} {rule.name}", f": {rule.text}")
+        _print_text(out, f"{rule.id} {rule.name}", f": {rule.text}", hang=4)
     _head(out, "Messages")
     for message in document.messages:
-        _print_text(out, message.name, f" ({message.direction}): {message.text}")
+        _print_text(out, message.name, f" ({message.direction}): {message.text}", hang=4)
     for machine in document.states:
         _head(out, f"States: {machine.name}")
         _print_text(out, "", machine.about)
-        out.print(machine.text(), markup=False, soft_wrap=True)
+        for line, hang in machine.lines():
+            _print_text(out, "", line, hang=hang)
     _head(out, "What each design keeps")
-    table = across("rule", names)
-    for rule in document.rules:
-        table.add_row(f"{rule.id} {rule.name}", *("[green]+[/]" if name in rule.kept_by else "" for name in names))
-    print_table(out, table)
-    out.print(key_of(names), style="bold", soft_wrap=True)
+    kept = [
+        [f"{rule.id} {rule.name}", *("[green]+[/]" if name in rule.kept_by else "" for name in names)]
+        for rule in document.rules
+    ]
+    print_columns(out, ["rule", *letters(names)], kept, apart=1)
+    print_items(out, key_of(names), "bold")
     _head(out, "What each design claims to keep")
-    print_table(out, claims_table({name: design.claims for name, design in document.designs.items()}))
+    claims = claims_rows({name: design.claims for name, design in document.designs.items()})
+    print_columns(out, ["invariant", *letters(names)], claims, apart=1)
     for condition, about in document.conditions.items():
-        out.print(f"{condition[0].upper()} {condition}: {about}", style="dim", soft_wrap=True)
+        print_text(out, f"[dim]{condition[0].upper()} {condition}: {escape(about)}[/]", hang=2)
     if document.standings is not None:
         _print_standings(out, document.standings, names)
     if document.needs is not None:
@@ -95,32 +98,36 @@ def _print(out: Console, document: ContractDocument) -> None:
 
 def _print_standings(out: Console, found: Standings, names: list[str]) -> None:
     _head(out, f"What each breaks in {found.scenarios} scenarios")
-    print_table(out, worst_table(found.delivered, names))
+    _print_worst(out, found.delivered, names)
     _print_breaches(out, found.delivered, names)
     _head(out, f"The same with the first Revoke lost, where there is one ({LOST})")
-    print_table(out, worst_table(found.lossy, names))
+    _print_worst(out, found.lossy, names)
     _print_breaches(out, found.lossy, names)
-    out.print(WORST_LEGEND, style="dim")
+    print_items(out, WORST_LEGEND, "dim")
+
+
+def _print_worst(out: Console, found: dict[str, dict[str, Worst]], names: list[str]) -> None:
+    print_columns(out, ["invariant, worst of all", *letters(names)], worst_rows(found, names), apart=1)
 
 
 def _print_breaches(out: Console, found: dict[str, dict[str, Worst]], names: list[str]) -> None:
     for invariant, design, scenarios in named_breaches(found, names):
-        _print_text(out, "", f"  {invariant}, {design}: {', '.join(scenarios)}")
+        print_text(out, f"{invariant}, {escape(design)}: {escape(', '.join(scenarios))}", indent=2, hang=2)
 
 
 def _print_needs(out: Console, found: list[Need]) -> None:
     _head(out, f"Why {FENCED} needs each of its rules")
     for need in found:
-        out.print(f"[bold]{need.rule}[/]  {need.command}", soft_wrap=True)
-        out.print(f"     [red]{', '.join(need.broken)}[/]: {escape(need.text)}", soft_wrap=True)
+        print_text(out, f"[bold]{need.rule:<5}[/]{escape(need.command)}", hang=5)
+        print_text(out, f"[red]{', '.join(need.broken)}[/]: {escape(need.text)}", indent=5)
         if need.run:
-            out.print(f"     record {need.seq} of {need.run}", style="dim", soft_wrap=True)
+            print_text(out, f"[dim]record {need.seq} of {escape(str(need.run))}[/]", indent=5)
 
 
-def _print_text(out: Console, name: str, text: str) -> None:
-    print_table(out, Text.assemble((name, "bold"), text))
+def _print_text(out: Console, name: str, text: str, hang: int = 0) -> None:
+    print_text(out, Text.assemble((name, "bold"), text), hang=hang)
 
 
 def _head(out: Console, text: str) -> None:
     out.print()
-    out.print(escape(text), style="bold")
+    print_text(out, f"[bold]{escape(text)}[/]")

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from client.cli.choose import chosen_designs
-from client.cli.frame import console, finish, print_table
+from client.cli.frame import console, finish, print_columns, print_text
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
 from client.litmus import Scenario
@@ -81,41 +81,37 @@ def _varied(scenario: Scenario, text: str | None) -> tuple[str, list[int]] | Non
 
 def _print(out: Console, scenario: Scenario, costs: list[Cost], curve: Curve | None, picture: Path | None) -> None:
     least = min((c.cycles.typical for c in costs if c.cycles.typical and c.telling), default=0)
-    table = Table(title=f"{scenario.name}, the whole run", title_justify="left", title_style="bold")
-    table.pad_edge, table.box, table.padding = False, None, (0, 2, 0, 0)
-    table.add_column("design", no_wrap=True)
+    print_text(out, f"[bold]{escape(scenario.name)}, the whole run[/]")
     used = [op for op in COLUMNS if any(c.operations.get(op) for c in costs)]
-    for op in used:
-        table.add_column(COLUMNS[op], justify="right", no_wrap=True)
-    table.add_column("cycles", justify="right", no_wrap=True)
-    table.add_column("range", justify="right", no_wrap=True)
-    table.add_column("ratio", justify="right", no_wrap=True)
+    head = ["design", "cycles", "range", "ratio", *(COLUMNS[op] for op in used)]
+    rows = []
     for c in costs:
-        counts = [f"{c.operations.get(op, 0):,}" for op in used]
-        price = f"{c.cycles.low:,} to {c.cycles.high:,}"
         ratio = f"{c.cycles.typical / least:.2f}x" if least and c.telling else ""
         ratio = ratio or (c.verdict if c.finished else "not finished")
-        table.add_row(c.design, *counts, f"{c.cycles.typical:,}", price, ratio)
-    print_table(out, table)
+        price = f"{c.cycles.low:,} to {c.cycles.high:,}"
+        counts = [f"{c.operations.get(op, 0):,}" for op in used]
+        rows.append([escape(c.design), f"{c.cycles.typical:,}", price, ratio, *counts])
+    print_columns(out, head, rows, right=True)
     for op, paid in COSTS.items():
         text = f"{op} {paid.typical:,} ({paid.low:,} to {paid.high:,}): {paid.source}"
-        out.print(text, style="dim", soft_wrap=True)
+        print_text(out, f"[dim]{escape(text)}[/]", hang=4)
     if curve is not None:
         out.print()
         _print_curve(out, curve)
     if picture is not None:
-        out.print(f"picture: {picture}", soft_wrap=True)
+        print_text(out, f"picture: {escape(str(picture))}", hang=4)
 
 
 def _print_curve(out: Console, curve: Curve) -> None:
     step = -(-len(curve.values) // COLUMNS_LIMIT)
-    table = Table(title=f"typical cycles over {curve.let}", title_justify="left", title_style="bold")
-    table.pad_edge, table.box, table.padding = False, None, (0, 2, 0, 0)
-    table.add_column("", no_wrap=True)
-    for value in curve.values[::step]:
-        table.add_column(str(value), justify="right", no_wrap=True)
-    table.add_column("design")
-    for letter, (names, points) in zip(letters_of(curve), curve.alike().items(), strict=True):
-        table.add_row(letter, *(f"{point.typical:,}" for point in points[::step]), names)
-    print_table(out, table)
+    alike = curve.alike()
+    letters = list(letters_of(curve))
+    rows = [
+        [letter, *(f"{point.typical:,}" for point in points[::step])]
+        for letter, points in zip(letters, alike.values(), strict=True)
+    ]
+    print_text(out, f"[bold]typical cycles over {escape(curve.let)}[/]")
+    print_columns(out, ["", *map(str, curve.values[::step])], rows, right=True)
+    for letter, names in zip(letters, alike, strict=True):
+        print_text(out, f"{letter}  {escape(names)}", hang=3)
     out.print(text_of(curve), markup=False, soft_wrap=True)

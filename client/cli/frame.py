@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from textwrap import TextWrapper
 from typing import NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +20,7 @@ from contract.errors import ExitCode, InputError, LbrlabError
 
 P = ParamSpec("P")
 
-PIPED_WIDTH = 120
+PIPED_WIDTH = 80
 INTERRUPTED = 130
 
 
@@ -28,19 +30,47 @@ class _Console(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that is wide enough for the tables when piped. It uses colours only on a terminal, and not with
-    NO_COLOR."""
+    """A console that has 80 columns when piped. It uses colours only on a terminal, and not with NO_COLOR."""
     stream = sys.stderr if stderr else sys.stdout
     return _Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
 
 
-def print_table(out: Console, table: Table | Text) -> None:
-    """Print a table, or a text in lines, without blanks at the ends of lines: they are pasted into mails.
+_WRAPPER = functools.partial(
+    TextWrapper, break_long_words=False, break_on_hyphens=False, replace_whitespace=False, expand_tabs=False
+)
+
+
+def print_text(out: Console, text: Text | str, *, indent: int = 0, hang: int = 0) -> None:
+    """Print words in lines of the console's width. All lines but the first begin ``hang`` columns further in. A text is
+    markup. A word that is too long stays whole, because it is a path or a command."""
+    whole = Text.from_markup(text) if isinstance(text, str) else text
+    at = 0
+    for line in _WRAPPER(out.width - indent, subsequent_indent=" " * hang).wrap(whole.plain):
+        words = line.lstrip() if at else line
+        at = whole.plain.index(words, at)
+        column = indent + (hang if at else 0)
+        out.print(Text(" " * column).append_text(whole[at : at + len(words)]), soft_wrap=True)
+        at += len(words)
+
+
+def print_items(out: Console, items: Iterable[str], style: str = "") -> None:
+    """Print items in lines of the console's width. No item is broken."""
+    line = ""
+    for item in items:
+        if line and len(line) + 2 + len(item) > out.width:
+            out.print(line, style=style, markup=False)
+            line = ""
+        line += f"  {item}" if line else item
+    out.print(line, style=style, markup=False)
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Print a table without blanks at the ends of its lines: they are pasted into mails.
 
     A table is as wide as it needs to be. If the terminal breaks its lines it can still be read; with columns missing it
     cannot."""
     usual = out.width
-    out.width = max(usual, _needed(table)) if isinstance(table, Table) else usual
+    out.width = max(usual, Measurement.get(out, out.options.update(max_width=1 << 16), table).maximum)
     with out.capture() as captured:
         out.print(table, soft_wrap=False)
     out.width = usual
@@ -48,18 +78,30 @@ def print_table(out: Console, table: Table | Text) -> None:
         out.print(Text.from_ansi(line.rstrip()), soft_wrap=True)
 
 
-FOLDED = 24
-"""The least width of a column that may be folded."""
-
-
-def _needed(table: Table) -> int:
-    needed = 0
-    for column in table.columns:
-        cells = [column.header, *column.cells]
-        widest = max((Text.from_markup(str(cell)).cell_len for cell in cells), default=0)
-        widest = max(widest if column.no_wrap else min(widest, FOLDED), column.min_width or 0)
-        needed += widest + sum(table.padding[1::2])
-    return needed
+def print_columns(
+    out: Console, head: Sequence[str], rows: Sequence[Sequence[str]], *, apart: int = 2, right: bool = False
+) -> None:
+    """Print a table whose first column names its rows. If the columns do not fit, it becomes several tables, one below
+    the other. ``apart``: blanks between columns. ``right``: the columns hold numbers."""
+    name, *others = zip(head, *rows, strict=True)
+    widths = [max(Text.from_markup(cell).cell_len for cell in column) + apart for column in (name, *others)]
+    room, at = out.width - widths[0] + apart, 0
+    while True:
+        end, used = at + 1, widths[at + 1]
+        while end < len(others) and used + widths[end + 1] <= room:
+            used += widths[end + 1]
+            end += 1
+        table = Table(pad_edge=False, box=None, padding=(0, apart, 0, 0))
+        table.add_column(name[0], no_wrap=True)
+        for column in others[at:end]:
+            table.add_column(column[0], no_wrap=True, justify="right" if right else "left")
+        for cells in zip(*(column[1:] for column in (name, *others[at:end])), strict=True):
+            table.add_row(*cells)
+        print_table(out, table)
+        at = end
+        if at >= len(others):
+            return
+        out.print()
 
 
 def only(flag: str, given: Sequence[str] | None) -> str | None:

@@ -4,14 +4,13 @@ name."""
 from __future__ import annotations
 
 import sys
-from textwrap import wrap
 
 from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 
 from client.check.judge import MONITORS
-from client.cli.frame import console
+from client.cli.frame import console, print_text
 from client.designs import all_designs, design_named, format_design
 from client.document.pages import designs_page, invariants_page, language_page, msrs_page
 from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
@@ -32,9 +31,8 @@ from contract.design import Condition
 from contract.errors import InputError, RefusedError
 from contract.kernels import KERNELS, unknown_kernel
 
-WIDTH = 80
 PART = 20
-"""The columns of a line in a definition, and of its title."""
+"""The columns of a title in a definition."""
 
 
 def designs(names: tuple[str, ...], *, axes: bool, markdown: bool, as_json: bool) -> None:
@@ -55,10 +53,11 @@ def designs(names: tuple[str, ...], *, axes: bool, markdown: bool, as_json: bool
     else:
         wide = max(len(design.name) for design in chosen)
         for design in chosen:
-            out.print(f"[bold]{design.name:<{wide}}[/]  {escape(design.about)}", soft_wrap=True)
+            print_text(out, f"[bold]{design.name:<{wide}}[/]  {escape(design.about)}", hang=wide + 2)
             for condition in Condition:
                 if claimed := [c.invariant for c in design.claims if c.condition is condition]:
-                    out.print(f"{'':<{wide}}  [dim]claims, {condition}: {', '.join(claimed)}[/]", soft_wrap=True)
+                    text = f"[dim]claims, {condition}: {', '.join(claimed)}[/]"
+                    print_text(out, text, indent=wide + 2, hang=2)
 
 
 def _one_format(markdown: bool, as_json: bool) -> None:
@@ -68,11 +67,12 @@ def _one_format(markdown: bool, as_json: bool) -> None:
 
 def _print_axes(out: Console, document: dict[str, AxisDocument]) -> None:
     for name, axis in document.items():
-        out.print(f"[bold]{name}[/]: {escape(axis.about)}", soft_wrap=True)
+        print_text(out, f"[bold]{name}[/]: {escape(axis.about)}", hang=2)
         wide = max(map(len, axis.values))
         for value, found in axis.values.items():
             about = f"{escape(found.about)}: " if found.about else ""
-            out.print(f"    {value:<{wide}}  [dim]{about}[/]{', '.join(found.designs) or '-'}", soft_wrap=True)
+            having = escape(", ".join(found.designs) or "-")
+            print_text(out, f"{value:<{wide}}  [dim]{about}[/]{having}", indent=4, hang=wide + 2)
 
 
 def invariants(name: str, *, markdown: bool, as_json: bool) -> None:
@@ -92,13 +92,10 @@ def invariants(name: str, *, markdown: bool, as_json: bool) -> None:
     wide = max(map(len, known))
     for title, invariant in document.items():
         if name:
-            out.print(f"[bold]{title}[/]: {escape(invariant.about)}", soft_wrap=True)
+            print_text(out, f"[bold]{title}[/]: {escape(invariant.about)}", hang=2)
             _print_definition(out, invariant)
             continue
-        first, *more = wrap(invariant.about, WIDTH - wide - 2, break_on_hyphens=False)
-        out.print(f"[bold]{title:<{wide}}[/]  {escape(first)}", soft_wrap=True)
-        for line in more:
-            out.print(f"{'':<{wide}}  {escape(line)}", soft_wrap=True)
+        print_text(out, f"[bold]{title:<{wide}}[/]  {escape(invariant.about)}", hang=wide + 2)
 
 
 def _print_definition(out: Console, invariant: InvariantDocument) -> None:
@@ -120,10 +117,7 @@ def _print_definition(out: Console, invariant: InvariantDocument) -> None:
 
 
 def _print_part(out: Console, title: str, text: str) -> None:
-    first, *more = wrap(text, WIDTH - PART, break_on_hyphens=False)
-    out.print(f"[bold]{title:<{PART}}[/]{escape(first)}", soft_wrap=True)
-    for line in more:
-        out.print(f"{'':<{PART}}{escape(line)}", soft_wrap=True)
+    print_text(out, f"[bold]{title:<{PART}}[/]{escape(text)}", hang=PART)
 
 
 def scenarios(beginning: str, *, as_json: bool) -> None:
@@ -140,7 +134,8 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
         out.print(found[beginning][1].read_text(encoding="utf-8"), markup=False, soft_wrap=True, end="")
         return
     for name, (scenario, _) in found.items():
-        out.print(f"[bold]{name}[/]: {escape(scenario.purpose)}", soft_wrap=True)
+        out.print(f"[bold]{name}[/]")
+        print_text(out, escape(scenario.purpose), indent=4)
 
 
 def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, markdown: bool, as_json: bool) -> None:
@@ -163,11 +158,11 @@ def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, markdown: bool, 
         return
     out = console()
     for name, rows in tables.items():
-        out.print(f"[bold]{name}[/]  {escape(KERNELS[name])}", soft_wrap=True)
+        print_text(out, f"[bold]{name}[/]  {escape(KERNELS[name])}", hang=2)
         for line in pmu_msr_lines(rows):
             out.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
         out.print()
-    out.print(LEGEND, style="dim", soft_wrap=True, highlight=False)
+    out.print(LEGEND, style="dim", soft_wrap=True)
 
 
 def language(*, markdown: bool, as_json: bool) -> None:
@@ -185,15 +180,14 @@ def language(*, markdown: bool, as_json: bool) -> None:
     for who, statements in sections.items():
         out.print(f"[bold]{'any actor' if who == 'anyone' else who}[/]", soft_wrap=True)
         for text, about in statements:
-            out.print(f"    {escape(text)}", soft_wrap=True)
-            out.print(f"        {escape(about)}", style="dim", soft_wrap=True)
+            print_text(out, escape(text), indent=4, hang=2)
+            print_text(out, f"[dim]{escape(about)}[/]", indent=8)
     for block, settings in SETTINGS.items():
         out.print(f"[bold]settings of {block}[/]")
+        wide = max(map(len, settings)) + 2
         for key, setting in settings.items():
-            out.print(f"    {key}: {setting.values}; default {setting.default}", soft_wrap=True)
+            print_text(out, f"{key:<{wide}}{setting.values}; default {setting.default}", indent=4, hang=wide)
     out.print("[bold]words[/]")
     for what, words in WORDS.items():
-        out.print(f"    {what}: {escape(', '.join(words))}", soft_wrap=True)
-    out.print(
-        f"A thread carries out at most {MAX_EXECUTED:,} statements, those of loops counted each time.", soft_wrap=True
-    )
+        print_text(out, f"{what}: {escape(', '.join(words))}", indent=4, hang=2)
+    print_text(out, f"A thread carries out at most {MAX_EXECUTED:,} statements, those of loops counted each time.")

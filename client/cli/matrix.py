@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together, verdict_against
 from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_kernel
-from client.cli.frame import INTERRUPTED, console, finish, print_table
+from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
@@ -21,7 +22,7 @@ from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
 from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
-from client.report.tables import WORST_LEGEND, across, key_of, worst_table
+from client.report.tables import WORST_LEGEND, key_of, letters, worst_rows
 from client.run.choose import chosen_faults
 from client.schedule.faults import Fault
 from contract.errors import ExitCode, InputError
@@ -29,8 +30,14 @@ from contract.errors import ExitCode, InputError
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
 _STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "v": "bold red", "+": "green", "e": "green"}
 LEGEND = (
-    "+ held   e violated as expected   X an invariant is violated   x only the scenario's own condition or expectation"
-    "   ? undecided on the default tape   / it cannot be run   ! failed   v less than the baseline knows"
+    "+ held",
+    "e violated as expected",
+    "X an invariant is violated",
+    "x only the scenario's own condition or expectation",
+    "? undecided on the default tape",
+    "/ it cannot be run",
+    "! failed",
+    "v less than the baseline knows",
 )
 EXIT_CODES = {
     "held": ExitCode.HELD,
@@ -101,7 +108,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         out = console()
         missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
-        out.print(f"Each run is in {folder}/SCENARIO-DESIGN.json: lbrlab show FILE, lbrlab run FILE to replay it")
+        where = escape(f"{folder}/SCENARIO-DESIGN.json")
+        print_text(out, f"Each run is in {where}: lbrlab show FILE, lbrlab run FILE to replay it")
     finish(code)
 
 
@@ -133,16 +141,14 @@ def _usual_folder(request: MatrixRequest) -> Path:
 def _print(
     out: Console, rows: Sequence[Row], designs: list[str], summary: dict[str, dict[str, Worst]], folder: Path
 ) -> None:
-    table = across("scenario", designs)
-    for row in rows:
-        table.add_row(row[0].scenario, *(_styled(_letter(cell)) for cell in row))
-    print_table(out, table)
-    out.print(key_of(designs), style="bold", soft_wrap=True)
-    out.print(LEGEND, style="dim", soft_wrap=True)
+    found = [[row[0].scenario, *(_styled(_letter(cell)) for cell in row)] for row in rows]
+    print_columns(out, ["scenario", *letters(designs)], found, apart=1)
+    print_items(out, key_of(designs), "bold")
+    print_items(out, LEGEND, "dim")
     _print_reasons(out, [cell for row in rows for cell in row if cell.verdict in ("failed", "impossible")])
     out.print()
-    print_table(out, worst_table(summary, designs))
-    out.print(WORST_LEGEND, style="dim")
+    print_columns(out, ["invariant, worst of all", *letters(designs)], worst_rows(summary, designs), apart=1)
+    print_items(out, WORST_LEGEND, "dim")
     out.print()
 
 
@@ -152,7 +158,7 @@ def _styled(letter: str) -> str:
 
 def _print_reasons(out: Console, cells: list[Cell]) -> None:
     for cell in cells[:REASONS_LIMIT]:
-        out.print(f"{cell.scenario} under {cell.design}: {cell.why}", markup=False, soft_wrap=True)
+        print_text(out, escape(f"{cell.scenario} under {cell.design}: {cell.why}"), hang=2)
     if len(cells) > REASONS_LIMIT:
         out.print(f"... and {len(cells) - REASONS_LIMIT} more; --json has all")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from client.cost.measure import Curve, Cycles
 from contract.errors import InputError, SystemFailedError
 
-WIDTH, HEIGHT = 72, 16
+WIDTH, HEIGHT = 56, 16
 EMPTY = " \u2800"
 """A blank, and the Braille pattern without a dot."""
 FORMATS = (".png", ".svg", ".pdf")

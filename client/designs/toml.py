@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
@@ -120,19 +121,38 @@ class _Reader:
         raise InputError(message, f"{self.place}:{self.text.count(chr(10), 0, line.end()) + 1}")
 
 
+WIDTH = 80
+"""The most columns of a line that can be broken."""
+
+
 def format_design(design: Design, *, explained: bool = False) -> str:
     """A design file with the same content, with every axis; ``explained``: with comments."""
-    about = "".join(char if char.isprintable() else " " for char in design.about)
-    about = about.replace("\\", "\\\\").replace('"', '\\"')
-    lines = [f'about = "{about}"', "", "[axes]"]
+    lines = [*_about(design.about), "", "[axes]"]
     answers = {"yes": "true", "no": "false"}
     for axis, value in design.axes().items():
         if explained:
-            lines += ["", f"# {axis_about(axis)}", *_choices(axis)]
+            lines += ["", *_comment(axis_about(axis)), *_choices(axis)]
         quoted = isinstance(getattr(design, axis.replace("-", "_")), str)
         lines.append(f"{axis} = " + (f'"{value}"' if quoted else answers[value]))
     lines += _claims(design, explained=explained)
     return "\n".join(lines) + "\n"
+
+
+def _about(text: str) -> list[str]:
+    """On a line, or on several that are read as one."""
+    text = "".join(char if char.isprintable() else " " for char in text).replace("\\", "\\\\").replace('"', '\\"')
+    line = f'about = "{text}"'
+    pieces = wrap(text, WIDTH - len(" \\"), break_on_hyphens=False, break_long_words=False)
+    if len(line) <= WIDTH or " ".join(pieces) != text:
+        return [line]
+    return ['about = """', *(f"{piece} \\" for piece in pieces[:-1]), f'{pieces[-1]}"""']
+
+
+def _comment(text: str, label: str = "") -> list[str]:
+    first = f"# {label}"
+    return wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent="#" + " " * (len(first) - 1), break_on_hyphens=False
+    )
 
 
 def _claims(design: Design, *, explained: bool) -> list[str]:
@@ -141,8 +161,9 @@ def _claims(design: Design, *, explained: bool) -> list[str]:
     lines = ["", "[claims]"]
     for condition in Condition:
         if invariants := [f'"{c.invariant}"' for c in design.claims if c.condition is condition]:
-            lines += [f"# {condition.about}"] if explained else []
-            lines.append(f"{condition} = [{', '.join(invariants)}]")
+            lines += _comment(condition.about) if explained else []
+            given = f"{condition} = [{', '.join(invariants)}]"
+            lines += wrap(given, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     return lines
 
 
@@ -151,4 +172,6 @@ def _choices(axis: str) -> list[str]:
     if all(isinstance(value, bool) for value in values.values()):
         return []
     wide = max(map(len, values))
-    return [f"#   {name:<{wide}}  {getattr(value, 'about', '')}" for name, value in values.items()]
+    return [
+        line for name, value in values.items() for line in _comment(getattr(value, "about", ""), f"  {name:<{wide}}  ")
+    ]

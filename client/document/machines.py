@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from contract.session import phases
@@ -32,11 +34,12 @@ class StateMachine(msgspec.Struct, frozen=True):
         lines += [f"    {_id(old)} --> {_id(new)}: {' / '.join(by)}" for (old, new), by in merged.items()]
         return "\n".join(lines)
 
-    def text(self) -> str:
-        """One line for each arrow, in columns."""
+    def lines(self) -> Iterator[tuple[str, int]]:
+        """An arrow a line, in columns; and the column where the reason begins."""
         wide = max(len(arrow.old) for arrow in self.arrows)
         to = max(len(arrow.new) for arrow in self.arrows)
-        return "\n".join(f"{a.old:<{wide}} --> {a.new:<{to}}  {a.by}" for a in self.arrows)
+        for arrow in self.arrows:
+            yield f"{arrow.old:<{wide}} --> {arrow.new:<{to}}  {arrow.by}", wide + to + 7
 
 
 def _id(state: str) -> str:

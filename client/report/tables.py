@@ -33,29 +33,23 @@ def matrix(columns: list[tuple[str, dict[str, str]]], title: str) -> Table:
 
 # Designs as columns, named by letters because their names would not fit ----------------------------------------------
 
-WORST_LEGEND = "X with the number of scenarios that break it; + held; o open; . not exercised"
+WORST_LEGEND = ("Xn n scenarios break it", "+ held", "o open", ". not exercised")
 
 
-def across(what: str, designs: Sequence[str]) -> Table:
-    """A table without rows yet. ``what``: the head of the first column."""
-    table = Table(pad_edge=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(what, no_wrap=True)
-    for letter, _ in zip(_letters(), designs, strict=False):
-        table.add_column(letter, no_wrap=True, min_width=2)
-    return table
+def letters(designs: Sequence[str]) -> list[str]:
+    """The letter of each design, in order."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return [*alphabet, *(first + second for first in alphabet for second in alphabet)][: len(designs)]
 
 
-def key_of(designs: Sequence[str]) -> str:
+def key_of(designs: Sequence[str]) -> list[str]:
     """The letters of the designs."""
-    return "  ".join(f"{letter} {name}" for letter, name in zip(_letters(), designs, strict=False))
+    return [f"{letter} {name}" for letter, name in zip(letters(designs), designs, strict=True)]
 
 
-def worst_table(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) -> Table:
-    """Invariant to design to the worst verdict of all scenarios."""
-    table = across("invariant, worst of all", designs)
-    for invariant in INVARIANTS:
-        table.add_row(invariant, *(_worst(summary[invariant][design]) for design in designs))
-    return table
+def worst_rows(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) -> list[list[str]]:
+    """Invariant and its worst verdict of all scenarios, design by design."""
+    return [[invariant, *(_worst(summary[invariant][design]) for design in designs)] for invariant in INVARIANTS]
 
 
 def named_breaches(
@@ -69,24 +63,18 @@ def named_breaches(
                 yield invariant, design, by_design[design].scenarios
 
 
-def claims_table(claims: dict[str, dict[str, str]]) -> Table:
-    """``claims``: design to invariant to the condition of the promise."""
-    table = across("invariant", list(claims))
-    for invariant in INVARIANTS:
-        table.add_row(invariant, *(promises.get(invariant, "")[:1].upper() for promises in claims.values()))
-    return table
+def claims_rows(claims: dict[str, dict[str, str]]) -> list[list[str]]:
+    """Invariant and the condition of its promise, design by design. ``claims``: design to invariant to condition."""
+    return [
+        [invariant, *(promises.get(invariant, "")[:1].upper() for promises in claims.values())]
+        for invariant in INVARIANTS
+    ]
 
 
 def _worst(found: Worst) -> str:
     if found.verdict == "violated":
         return f"[bold red]X{len(found.scenarios)}[/]"
     return {"held": "[green]+[/]", "open": "[yellow]o[/]"}.get(found.verdict, "[dim].[/]")
-
-
-def _letters() -> Iterator[str]:
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    yield from letters
-    yield from (a + b for a in letters for b in letters)
 
 
 # One run -----------------------------------------------------------------------------------------------------

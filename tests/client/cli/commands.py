@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
+from client.cli import frame
 from client.cli.app import app
 
 
@@ -14,6 +16,13 @@ def lbrlab(*arguments: str) -> Result:
     result = CliRunner().invoke(app, list(arguments))
     assert "Traceback" not in result.output
     return result
+
+
+def unbroken(*arguments: str) -> Result:
+    """With lines so wide that each text is in one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame, "PIPED_WIDTH", 1 << 12)
+        return lbrlab(*arguments)
 
 
 def document(result: Result) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from client.litmus import library
 from client.matrix import pool
 from client.matrix.cell import Cell
 from client.matrix.summary import worst
+from client.report.tables import WORST_LEGEND
 from client.run.file import load_run
 from contract.errors import SystemFailedError
 from contract.trace import Setup
-from tests.client.cli.commands import document, lbrlab
+from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS
 
 ASKS = "LBR asks\nhost {{ e = open cpu0 pinned branch any; }}\n{} (host:e.state = ERROR)\n"
@@ -26,7 +27,7 @@ ASKS = "LBR asks\nhost {{ e = open cpu0 pinned branch any; }}\n{} (host:e.state 
 
 
 def matrix(designs: str, scenarios: str, *more: str) -> Result:
-    return lbrlab("matrix", "--designs", designs, "--scenarios", scenarios, "--workers", "1", *more)
+    return unbroken("matrix", "--designs", designs, "--scenarios", scenarios, "--workers", "1", *more)
 
 
 def told(designs: str, scenarios: str, *more: str) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def told(designs: str, scenarios: str, *more: str) -> dict[str, Any]:
 def rows(result: Result) -> dict[str, list[str]]:
     """The first table: scenario to a letter for each design."""
     lines = result.stdout.splitlines()
-    return {line.split()[0]: line.split()[1:] for line in lines[1 : lines.index(LEGEND) - 1]}
+    return {line.split()[0]: line.split()[1:] for line in lines[1 : lines.index("  ".join(LEGEND)) - 1]}
 
 
 def written(text: str, name: str = "mine.litmus") -> str:
@@ -153,10 +154,10 @@ def test_its_text_has_two_tables_a_key_and_legends() -> None:
     lines = result.stdout.splitlines()
 
     assert lines[0].split() == ["scenario", "A", "B"]
-    assert lines[3:6] == ["A v7  B fenced", LEGEND, ""]
+    assert lines[3:6] == ["A v7  B fenced", "  ".join(LEGEND), ""]
     assert lines[6].split()[-2:] == ["A", "B"]
     assert [line.split()[0] for line in lines[7 : 7 + len(MONITORS)]] == [invariant.name for invariant in MONITORS]
-    assert lines[7 + len(MONITORS)] == "X with the number of scenarios that break it; + held; o open; . not exercised"
+    assert lines[7 + len(MONITORS)] == "  ".join(WORST_LEGEND)
     assert lines[-2].startswith("4 runs in ")
     assert lines[-1].startswith("Each run is in lbrlab-runs/matrix/SCENARIO-DESIGN.json: ")
 

@@ -160,8 +160,20 @@ def test_quotes_and_backslashes_are_written_so_that_they_are_read(tmp_path: Path
     assert read(written(tmp_path, format_design(design), "v7.toml")) == design
 
 
+WORDS = st.lists(st.text(st.sampled_from('ab -"\\\\'), min_size=1, max_size=30), max_size=20).map(" ".join)
+
+
+@given(WORDS)
+def test_a_text_of_several_lines_is_read_as_one(tmp_path_factory: pytest.TempPathFactory, about: str) -> None:
+    design = replace(DESIGNS["v7"], about=about)
+    text = format_design(design)
+    assert read(written(tmp_path_factory.getbasetemp(), text)) == replace(design, name="mine")
+    if about.split(" ") == about.split() and max(map(len, about.split()), default=0) < 60:
+        assert max(map(len, text.splitlines())) <= 80
+
+
 def test_what_is_written_names_every_axis_once(tmp_path: Path) -> None:
-    lines = format_design(DESIGNS["merged"]).splitlines()
+    lines = format_design(replace(DESIGNS["merged"], about="short")).splitlines()
     assert [line.split(" = ")[0] for line in lines[3:]] == [*FIELDS, "", "[claims]", "prompt"]
     assert "shut-out = true" in lines
     assert 'event = "task-pinned"' in lines

@@ -1,0 +1,64 @@
+"""What the commands print fits 80 columns: in a pipe, and on a terminal that has no more."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+import typer
+from rich.text import Text
+
+from client.cli.app import app
+from tests.client.cli.commands import lbrlab
+from tests.designs import DESIGNS
+
+WIDTH = 80
+COMMANDS = (
+    "scenarios",
+    "lang",
+    "designs",
+    "designs --axes",
+    "designs fenced",
+    "invariants",
+    "invariants recovers",
+    "msrs",
+    "contract --no-runs",
+    "cost c09-exits-per-switch",
+    "cost c07-entry-fails --designs fail-entry,fenced",
+    "matrix --scenarios c04*,mech-pinned-failure-takes-guest-v512 --workers 1",
+    f"matrix --scenarios guest-alone --workers 1 --designs {','.join(DESIGNS)},v7+release=never,v8+release=never",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_line_is_wider_than_a_terminal_usually_is(command: str) -> None:
+    text = lbrlab(*command.split()).stdout.splitlines()
+    assert len(text) > 2
+    assert [line for line in text if len(line) > WIDTH] == []
+
+
+def test_on_a_terminal_it_is_as_wide_as_that() -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from client.cli.entry import main; main()", "designs"]
+    environment = {**os.environ, "COLUMNS": "60", "NO_COLOR": "1", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        told = b""
+        while process.poll() is None or not told:
+            try:
+                told += os.read(ours, 1 << 16)
+            except OSError:
+                break
+    os.close(ours)
+    widths = [len(line) for line in Text.from_ansi(told.decode().replace("\r", "")).plain.splitlines()]
+    assert 50 < max(widths) <= 60
+
+
+def test_every_command_that_prints_tables_has_a_machine_readable_twin() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    options = {name: [flag for param in found.params for flag in param.opts] for name, found in group.commands.items()}
+    assert [name for name, flags in options.items() if "--json" not in flags] == []
