@@ -7,7 +7,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-WORKERS ?= 2
+# One more than the two cores that the tests are tuned for: some tests wait.
+WORKERS ?= 3
 
 # Scripts in a virtual environment name its absolute path, so a copied or moved tree needs a new one:
 # the stamps carry a checksum of the place they were made in.
