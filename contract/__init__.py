@@ -1,1 +1,1 @@
-"""What the host perf core and KVM share: messages, session rules, designs, x86 facts, trace records."""
+"""The part that host perf core and KVM share: messages, session rules, designs, x86 facts, trace records."""

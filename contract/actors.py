@@ -1,4 +1,4 @@
-"""Names and numbers of everybody who can execute branches."""
+"""Names and numbers of the actors that execute branches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transition table: what each input makes of each phase."""
+"""A transition table: the next phase for each phase and input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Automaton(Generic[P, I]):
     subject: str
     """The thing that has these phases, for error messages: ``a session``."""
     transitions: Mapping[tuple[P, I], P]
-    """The inputs that move it, and where to."""
+    """The inputs that change the phase, with the new phase."""
     unmoved: frozenset[tuple[P, I]]
     """The inputs that leave it as it is. Any other pair is an error of this program."""
 

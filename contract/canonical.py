@@ -1,4 +1,4 @@
-"""Canonical keys: states that behave alike have equal keys, whatever numbers they have used up.
+"""Canonical keys: states that behave alike have equal keys, even if they have used different numbers.
 
 A state class has a method ``key()``. It returns a nested tuple of plain hashable values. A value that only names
 something, or that counts from an arbitrary beginning, is marked::
@@ -7,7 +7,7 @@ something, or that counts from an arbitrary beginning, is marked::
         return self.name, Event(self.event), Grant(self.grant), At(self.until)
 
 ``canonical(parts, now)`` takes the keys of everything that makes up one state, renames the marked values and returns
-one hashable value. Give it all parts in one call: two parts that name the same event must still do so afterwards::
+one hashable value. Give it all parts in one call, so that two parts that name one event still do so in the result::
 
     state = canonical((Scoped("host0", "", host.key()), Scoped("host0", "kvm0", kvm.key()), monitors.key()), now)
 
@@ -18,7 +18,7 @@ How the marks are renamed:
 - ``EventName``: the number of the open in it, by rank among those of the same register.
 - ``Place``: by distance from the lowest place of its direction, because a receiver asks for the next place.
 - ``At``: nanoseconds relative to ``now``. 0 and -1 are "no time" and stay.
-- ``Missing``: a message that a receiver would still take. It vanishes where no such ``Message`` is in flight.
+- ``Missing``: a message that a receiver would still take. It is left out if no such ``Message`` is in flight.
 
 A number that is only the last one given out (the highest event number, say) needs no place in a key: the next number is
 above all others in either state.
@@ -60,15 +60,15 @@ class Mark(NamedTuple):
 
 
 class Branches(NamedTuple):
-    """Values of FROM or TO registers, whose serials are to be renamed."""
+    """Values of FROM or TO registers. Their serials are renamed."""
 
     values: tuple[int, ...]
 
 
 class Scoped(NamedTuple):
-    """``part`` of the state of one ``host`` and one ``kvm`` ("" where it belongs to none). Each host numbers its grants
-    from 1, each KVM its requests: equal numbers of two of them have nothing in common. Events and branches have numbers
-    of their own on each host."""
+    """``part`` of the state of one ``host`` and one ``kvm`` ("" if it belongs to none). Each host numbers its grants
+    from 1, and each KVM its requests, so equal numbers of two hosts or KVMs mean different things. Each host has its
+    own range of event and branch numbers."""
 
     host: str
     kvm: str
@@ -122,7 +122,7 @@ def At(ns: int) -> Hashable:
 
 
 def address(value: int) -> Hashable:
-    """The value of a FROM or TO register: a branch address has its serial marked, anything else is itself."""
+    """The value of a FROM or TO register. In a branch address the serial is marked; any other value stays as it is."""
     return Branches((value,)) if value & CODE_MASK else value
 
 
@@ -142,14 +142,14 @@ _BANK = 32
 
 
 def register(msr: int, value: int) -> Hashable:
-    """The value of ``msr``: an address where this is a FROM or TO register of some LBR."""
+    """The value of ``msr``: marked as an address if this is a FROM or TO register of some LBR."""
     return address(value) if any(base <= msr < base + _BANK for base in _BANKS) else value
 
 
 # Renaming --------------------------------------------------------------------------------------------------
 
 Kind = tuple[str, Hashable]
-"""A kind of numbers, and who gives them out."""
+"""A kind of numbers, and the party that assigns them."""
 Numbers = dict[Kind, set[int]]
 Names = dict[Kind, dict[int, int]]
 
@@ -236,8 +236,9 @@ Part = Callable[[msgspec.Struct], Hashable]
 
 
 def marked(value: Any) -> Hashable:
-    """The key of a message, a record, a guest op or a plain value, with what its fields name marked. Numbers of records
-    and clocks are left out; so are the numbers of grants and opens in texts, and the text of a Discard."""
+    """The key of a message, a record, a guest op or a plain value. The names of its fields decide which values are
+    marked. Numbers of records and clocks are left out; so are the numbers of grants and opens in texts, and the text of
+    a Discard."""
     kind = type(value)
     if kind is int or kind is str or value is None or kind is bool:
         return value  # type: ignore[no-any-return]
@@ -262,7 +263,7 @@ _MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "
 
 @cache
 def _plan(kind: Any) -> list[Part]:
-    """How each field of a struct goes into its key; made once for each type."""
+    """How each field of a struct enters its key; computed once for each type."""
     return [part for name in kind.__struct_fields__ if (part := _part(kind, name)) is not None]
 
 
@@ -302,7 +303,7 @@ def _direction(struct: Any) -> tuple[str, bool]:
 
 
 def _body(struct: Any, body: msgspec.Struct) -> Hashable:
-    """A receipt goes against the direction that it tells of."""
+    """A receipt (Received) is about messages of the opposite direction."""
     if isinstance(body, Received):
         return "Received", Place(struct.session, not struct.to_host, body.upto)
     return marked(body)

@@ -1,4 +1,4 @@
-"""What the driver may ask of each service, and the answers. Wire form: ``perf_control.proto``,
+"""The commands that the driver may give each service, and the answers. Wire form: ``perf_control.proto``,
 ``kvm_control.proto``."""
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from contract.x86 import LVT_NMI
 
 class MachineSpec(msgspec.Struct, frozen=True):
     """A host machine. ``lbr`` names an LBR generation, ``depth`` cuts its ring (0: the real depth). ``counters``:
-    general counters of a CPU. ``fixed``: how many of the fixed ones (instructions, cycles, ref-cycles) it has besides.
-    ``pmu``: ``intel``, or ``armv8`` for replaying what was recorded there (general counters and one for cycles).
+    general counters of a CPU. ``fixed``: the number of its fixed counters (instructions, cycles, ref-cycles). ``pmu``:
+    ``intel``, or ``armv8`` to replay cases that were recorded there (general counters and one for cycles).
     ``bus_lock``, ``rtm``: the CPU can trap bus locks, has transactions. ``mediated``: KVM runs with
     enable_mediated_pmu, and so offers guests no LBR.
 
-    In a run with several hosts ``host`` numbers them from 0, and CPUs count on from one to the next: this one has those
-    from ``first_cpu``, its branches have serial numbers and its events ids of a range of their own."""
+    In a run with several hosts, ``host`` numbers them from 0, and CPUs are numbered through all hosts: this one has
+    those from ``first_cpu``. Each host has its own range of serial numbers for branches and of ids for events."""
 
     cpus: int = 1
     lbr: str = "skylake"
@@ -36,14 +36,15 @@ class MachineSpec(msgspec.Struct, frozen=True):
 
 
 class VmSpec(msgspec.Struct, frozen=True):
-    """``lbr``: user space sets LBR_FMT in PERF_CAPABILITIES to the host's (or enables the KVM capability), so that the
-    guest has an LBR if KVM takes it.
+    """``lbr``: user space sets LBR_FMT in PERF_CAPABILITIES to the host's (or enables the KVM capability), which gives
+    the guest an LBR if KVM takes it.
 
     The guest's CPUID: ``pmu`` is the PMU version of leaf 0xA (0: no PMU), ``pdcm`` that PERF_CAPABILITIES exists,
     ``model`` whether family and model are the ``host``'s or ``other``, ``bus_lock`` and ``rtm`` as in MachineSpec.
-    ``counters`` and ``fixed`` are the counters of leaf 0xA, None for as many as the host has; KVM gives no more.
+    ``counters`` and ``fixed`` are the counters of leaf 0xA, None for as many as the host has. KVM gives at most that
+    many.
 
-    ``apic``: the local APIC is in the kernel. Where user space emulates it, KVM delivers no PMI."""
+    ``apic``: the local APIC is in the kernel. If user space emulates it, KVM delivers no PMI."""
 
     name: str
     vcpus: int = 1
@@ -82,15 +83,15 @@ class RunTask(PerfCommand):
 
 
 class Open(PerfCommand):
-    """``perf_event_open``. EINPROGRESS: it waits for a KVM, the same command goes on with it. ``task`` empty: a CPU
+    """``perf_event_open``. EINPROGRESS: it waits for a KVM; repeat the command to continue it. ``task`` empty: a CPU
     event. ``cpu`` -1: a task event that follows its task. ``branch`` empty: no branch stack, just a counter; else
-    perf's branch filter names. ``group``: name of the leader to join ("" makes a leader). ``config``: what is counted,
-    ``general`` (any general counter), an event with a fixed counter (instructions, cycles, ref-cycles), or a tracer
-    (bts, pt). ``period``: branches between two PMIs that each take a sample (0: none).
+    perf's branch filter names. ``group``: name of the leader to join ("" makes a leader). ``config``: the counted
+    event, ``general`` (any general counter), an event with a fixed counter (instructions, cycles, ref-cycles), or a
+    tracer (bts, pt). ``period``: branches between two PMIs that each take a sample (0: none).
 
-    ``privilege``: with ``branch`` the levels of the branch filter, without it those that are counted; empty: the levels
-    that are not excluded. ``exclude_host`` to ``exclude_kernel``: the bits of perf_event_attr, on what is counted; they
-    do not reach LBR_SELECT."""
+    ``privilege``: with ``branch`` the levels of the branch filter, without it the levels that are counted; empty: the
+    levels that are not excluded. ``exclude_host`` to ``exclude_kernel``: the bits of perf_event_attr. They affect
+    counting only, not LBR_SELECT."""
 
     event: str
     cpu: int = -1
@@ -131,8 +132,8 @@ class SetMuxInterval(PerfCommand):
 
 
 class Mediate(PerfCommand):
-    """A VM with a mediated vPMU comes (``create``) or goes; fails with EBUSY while events that count guests are
-    open."""
+    """A VM with a mediated vPMU is created (``create``) or destroyed. Fails with EBUSY while events that count guests
+    are open."""
 
     create: bool
 
@@ -154,8 +155,8 @@ class Sample(PerfCommand):
 
 
 class Retire(PerfCommand):
-    """Host code on ``cpu``, in the context of the task there, executes ``count`` branches. EINPROGRESS, and how many
-    were executed, where many of them interrupt: the caller asks for the rest, so that no other call waits long."""
+    """Host code on ``cpu``, in the context of the task there, executes ``count`` branches. EINPROGRESS with the number
+    executed: many of them interrupt, and the caller asks for the rest, so that no other call waits long."""
 
     cpu: int
     count: int
@@ -164,7 +165,7 @@ class Retire(PerfCommand):
 
 
 class Advance(PerfCommand):
-    """Virtual time goes on by ``ns``."""
+    """Virtual time advances by ``ns``."""
 
     ns: int
 
@@ -224,8 +225,8 @@ class KvmCommand(msgspec.Struct, tag_field="do", tag=True):
 
 
 class ConfigureKvm(KvmCommand):
-    """Start afresh as session ``kvm`` with these VMs; says Hello and registers every vCPU. ``epoch``: which life of
-    this KVM it is, from 1 (R5, R22)."""
+    """Start afresh as session ``kvm`` with these VMs: send Hello and register every vCPU. ``epoch``: the number of this
+    life of the KVM, from 1 (R5, R22)."""
 
     kvm: str
     machine: MachineSpec
@@ -235,7 +236,7 @@ class ConfigureKvm(KvmCommand):
 
 
 class StepVcpu(KvmCommand):
-    """One step of the vCPU's thread. ``ops`` is the guest code to start; empty: go on with what was started."""
+    """One step of the vCPU's thread. ``ops`` is the guest code to start; empty: continue the code that was started."""
 
     vcpu: str
     ops: list[AnyOp] = []
@@ -252,7 +253,7 @@ class SetMsr(KvmCommand):
 
 
 class GetMsr(KvmCommand):
-    """KVM_GET_MSRS of one register; ENOENT when rejected, else as SetMsr."""
+    """KVM_GET_MSRS of one register. ENOENT: rejected. Otherwise as SetMsr."""
 
     vcpu: str
     msr: int
@@ -267,8 +268,8 @@ class MsrEntry(msgspec.Struct, frozen=True):
 
 
 class SetMsrs(KvmCommand):
-    """KVM_SET_MSRS of a list, in its order, as far as the first that KVM rejects: how many were taken. E2BIG for
-    ``MSRS_LIMIT`` or more; EINPROGRESS as for SetMsr."""
+    """KVM_SET_MSRS of a list, in its order, up to the first register that KVM rejects. Gives the number of registers
+    taken. E2BIG for ``MSRS_LIMIT`` or more; EINPROGRESS as for SetMsr."""
 
     vcpu: str
     entries: list[MsrEntry]
@@ -276,7 +277,7 @@ class SetMsrs(KvmCommand):
 
 
 class GetMsrs(KvmCommand):
-    """KVM_GET_MSRS of a list, as SetMsrs: a MsrsRead."""
+    """KVM_GET_MSRS of a list, as SetMsrs. Gives a MsrsRead."""
 
     vcpu: str
     msrs: list[int]
@@ -289,7 +290,8 @@ MsrIoctl = SetMsr | GetMsr | SetMsrs | GetMsrs
 
 
 class StopLbr(KvmCommand):
-    """User space has the vCPU stop using the LBR: event released, passthrough off, guest told as the design denies."""
+    """User space makes the vCPU stop using the LBR: event released, passthrough off, the guest denied as the design
+    says."""
 
     vcpu: str
 
@@ -302,9 +304,9 @@ class ResetVcpu(KvmCommand):
 
 
 class SetCpuid(KvmCommand):
-    """KVM_SET_CPUID2 for every vCPU of the VM that ``vcpu`` belongs to: user space gives all the same. None: that part
-    of the CPUID stays as it is. EINVAL where the kernel takes no other CPUID after the first KVM_RUN; EBUSY while one
-    of the vCPUs is in the middle of something."""
+    """KVM_SET_CPUID2 for every vCPU of the VM that ``vcpu`` belongs to: user space gives the same to all. None: that
+    part of the CPUID stays as it is. EINVAL if the kernel takes no other CPUID after the first KVM_RUN; EBUSY while one
+    of the vCPUs has an unfinished step."""
 
     vcpu: str
     pmu: int | None = None
@@ -330,10 +332,10 @@ class KvmMendLink(KvmCommand):
 
 class VcpuImage(msgspec.Struct):
     """State of a vCPU that user space carries to another host. ``msrs``: the save list of the source's kernel
-    (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: no LBR MSRs are in it, and the
-    guest finds its LBR empty (no list of KVM has them, QEMU does not ask for them); with it goes ``debugctl``.
-    ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end. ``owes_denial``: the guest
-    lost its LBR and has not been told; an image with LBR MSRs carries that too. ``lvtpc``: that register of its local
+    (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: it contains no LBR MSRs, and the
+    guest finds its LBR empty (no list of KVM has them, QEMU does not ask for them). ``debugctl`` is None in the same
+    cases. ``capabilities``: PERF_CAPABILITIES of the VM that user space sets up at the other end. ``owes_denial``: the
+    guest lost its LBR and has not been told; an image with LBR MSRs carries that too. ``lvtpc``: the LVTPC of its local
     APIC (KVM_GET_LAPIC)."""
 
     debugctl: int = 0
@@ -346,22 +348,23 @@ class VcpuImage(msgspec.Struct):
 
 class SaveVcpu(KvmCommand):
     """User space reads the state of a vCPU, by the vCPU's thread, which must be on a CPU and between two pieces of
-    guest code (else EAGAIN). ``lbr``: DEBUGCTL and the LBR MSRs too. The vCPU stays as it is."""
+    guest code (else EAGAIN). ``lbr``: also read DEBUGCTL and the LBR MSRs. The vCPU does not change."""
 
     vcpu: str
     lbr: bool = False
 
 
 class LoadVcpu(KvmCommand):
-    """User space sets up a vCPU that has not run here from an image: whatever this KVM knew of it is forgotten. EINVAL
-    where this KVM cannot give the guest what the image says it has."""
+    """User space sets up a vCPU that has not run here from an image: this KVM forgets everything it knew of the vCPU.
+    EINVAL: this KVM cannot give the guest the features in the image."""
 
     vcpu: str
     image: VcpuImage
 
 
 class CloseVcpu(KvmCommand):
-    """User space closes a vCPU that goes on elsewhere (``kvm_pmu_destroy``): the host events of its counters go."""
+    """User space closes a vCPU that continues elsewhere (``kvm_pmu_destroy``): KVM releases the host events of its
+    counters."""
 
     vcpu: str
 
@@ -392,7 +395,7 @@ class Result(msgspec.Struct, tag_field="result", tag=True):
 
 
 class Done(Result):
-    """``errno`` not empty: the call failed so, as the kernel would, and changed nothing."""
+    """``errno`` not empty: the call failed with that errno, as in the kernel, and changed nothing."""
 
     value: int = 0
     errno: str = ""
@@ -417,7 +420,7 @@ class Branches(Result):
 
 
 class Stepped(Result):
-    """``finished``: the ops are done, with a value each; a fault ends them early. Not finished: step again."""
+    """``finished``: the ops are done, with a value for each; a fault ends them early. Not finished: step again."""
 
     finished: bool
     values: list[GuestValue] = []
@@ -435,7 +438,7 @@ class VcpuSaved(Result):
 
 
 class EventView(msgspec.Struct):
-    """A guest's event as the host sees it. ``grant`` outlives the thread's own switches (R6)."""
+    """A guest's event in the host's view. ``grant`` outlives switches of the thread (R6)."""
 
     event: int
     vcpu: str
@@ -445,8 +448,8 @@ class EventView(msgspec.Struct):
 
 
 class PerfView(Result):
-    """What the host believes: the guests' events, its own events' states by name, tasks by CPU; and what the silicon
-    counted so far, by operation."""
+    """The host's view: the guests' events, the states of its own events by name, tasks by CPU; and the silicon's counts
+    so far, by operation."""
 
     guest_events: list[EventView]
     host_events: dict[str, str]
@@ -455,7 +458,7 @@ class PerfView(Result):
 
 
 class VcpuView(msgspec.Struct):
-    """What KVM believes of one vCPU. ``state`` is what notifications or looks last told it ("" where none did)."""
+    """KVM's view of one vCPU. ``state`` is the state that a message or a look last reported ("" if none did)."""
 
     vcpu: str
     cpu: int

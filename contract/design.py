@@ -1,7 +1,7 @@
 """The axes of the contract between perf and KVM, and a design as one point on each of them.
 
-An axis is a line of the 2019 argument or a mechanism that a posted version had. Cores read axes;
-no core ever asks for a design's name. Which points are possible: ``contract.design_check``.
+An axis is a line of the 2019 argument or a mechanism that a posted version had. Cores read axes; no core ever asks for
+a design's name. ``contract.design_check`` says which points are possible.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 
 class Axis(StrEnum):
-    """Base of the axes. Each value carries what it means in a few words."""
+    """Base of the axes. Each value carries its meaning in a few words."""
 
     about: str
 
@@ -25,7 +25,7 @@ class Axis(StrEnum):
 
 
 class Event(Axis):
-    """What stands for the guest in host perf."""
+    """The object that stands for the guest in host perf."""
 
     NONE = "none", "nothing: perf does not know of the guest's use"
     TASK_FLEXIBLE = "task-flexible", "a flexible event of the vCPU's thread"
@@ -33,7 +33,7 @@ class Event(Axis):
 
 
 class Admission(Axis):
-    """What the guest's event asks of the host's scheduler."""
+    """The resource that the guest's event needs from the host's scheduler."""
 
     NONE = "none", "there is no event to admit"
     BYPASS = "bypass", "nothing: it never meets a resource"
@@ -43,21 +43,21 @@ class Admission(Axis):
 
 
 class Precedence(Axis):
-    """Who has the LBR where several want it."""
+    """The owner of the LBR if several users want it."""
 
     PERF_ORDER = "perf-order", "CPU-pinned, task-pinned, CPU-flexible, task-flexible"
-    FIRST_COME = "first-come", "whoever opened first; a later user is refused with EBUSY"
+    FIRST_COME = "first-come", "the user that opened first; a later user is refused with EBUSY"
 
 
 class LosingAdd(Axis):
-    """What an LBR event that perf tried to put on, and could not, leaves behind in the CPU's software filter."""
+    """The filter that stays in the CPU's software filter after perf tried and failed to put an LBR event on."""
 
     LEAVES_FILTER = "leaves-filter", "its own filter, as the kernel does"
     UNDONE = "undone", "nothing"
 
 
 class Save(Axis):
-    """Who saves and restores the guest's LBR, and when."""
+    """The agent that saves and restores the guest's LBR, and the moment."""
 
     PERF_SWITCH = "perf-switch", "perf, when the vCPU's thread is switched"
     PERF_EVENT = "perf-event", "perf, whenever the guest's event goes off and on"
@@ -67,7 +67,7 @@ class Save(Axis):
 
 
 class SaveSelect(Axis):
-    """Whether LBR_SELECT is part of what is saved."""
+    """Whether LBR_SELECT is saved with the LBR."""
 
     YES = "yes", "always"
     NO = "no", "never"
@@ -75,7 +75,7 @@ class SaveSelect(Axis):
 
 
 class Activation(Axis):
-    """When a guest that has an LBR begins to use the host's."""
+    """The moment at which a guest that has an LBR begins to use the host's."""
 
     LAZY = "lazy", "with its first access"
     LBR_ON = "lbr-on", "with its first access, or at a VM-entry with its DEBUGCTL.LBR set"
@@ -83,23 +83,23 @@ class Activation(Axis):
 
 
 class FirstAccess(Axis):
-    """What an intercepted access does first while there is no event."""
+    """The first action at an intercepted access while there is no event."""
 
-    ACCESS_THEN_CREATE = "access-then-create", "the hardware, whoever it belongs to; then the event"
-    CREATE_THEN_ACCESS = "create-then-access", "the event; then the hardware, if the event is on"
+    ACCESS_THEN_CREATE = "access-then-create", "access the hardware, also if another user has it; then create the event"
+    CREATE_THEN_ACCESS = "create-then-access", "create the event; then access the hardware, if the event is on"
 
 
 class Release(Axis):
-    """When a guest that stopped using the LBR gives its event back."""
+    """The moment at which a guest that stopped using the LBR gives its event back."""
 
     IDLE_SLICES = "two-idle-slices", "at the second sched-in after its last access, if its LBR is off"
     SCHED_IN_LBR_OFF = "sched-in-lbr-off", "at the first entry after a sched-in, if its LBR is off"
-    UNUSED_SLICE = "unused-slice-lbr-off", "there too, but only if it was not seen to use it in the slice before"
+    UNUSED_SLICE = "unused-slice-lbr-off", "there too, but only if the guest did not use the LBR in the slice before"
     NEVER = "never", "not before the VM ends or user space says so"
 
 
 class Passthrough(Axis):
-    """What turns passthrough of the LBR MSRs on."""
+    """The condition that turns passthrough of the LBR MSRs on."""
 
     ON_ACCESS = "on-access", "the first intercepted access of a slice"
     AT_ENTRY = "at-entry", "each entry with an event"
@@ -108,7 +108,7 @@ class Passthrough(Axis):
 
 
 class Notifier(Axis):
-    """How KVM hears that its guest loses the LBR."""
+    """How KVM learns that its guest loses the LBR."""
 
     NONE = "none", "not at all"
     ASYNC = "async", "Revoke; the host does not wait"
@@ -116,41 +116,41 @@ class Notifier(Axis):
 
 
 class Delivery(Axis):
-    """What the contract stream does about loss and order."""
+    """How the contract stream handles loss and order."""
 
     AS_IT_COMES = "as-it-comes", "nothing"
     REPAIRED = "repaired", "messages are resent until they are acknowledged, and taken in order"
 
 
 class EntryCheck(Axis):
-    """What KVM looks at on the vCPU's CPU, interrupts off, before VM-entry."""
+    """KVM's check on the vCPU's CPU, interrupts off, before VM-entry."""
 
     NONE = "none", "nothing"
     EVENT_STATE = "event-state", "the event must be ACTIVE, else the LBR MSRs are intercepted"
     INVERTED = "event-state-inverted", "the event must not be ACTIVE: v8 as posted"
-    FENCE = "fence", "the grant must be the current one, else intercepted and DEBUGCTL.LBR off; accesses likewise"
+    FENCE = "fence", "the grant must be the current one, else intercepted and DEBUGCTL.LBR off; accesses too"
 
 
 class Denial(Axis):
-    """What a guest that may not use the LBR gets when it touches it."""
+    """The answer to an access of a guest that may not use the LBR."""
 
-    SILENT = "silent", "nothing that would tell it"
+    SILENT = "silent", "nothing: the guest does not learn of it"
     READ_ZERO = "read-zero", "reads give 0, writes are dropped"
     GP = "gp", "#GP"
-    FAIL_ENTRY = "fail-entry", "it is not entered any more"
+    FAIL_ENTRY = "fail-entry", "the guest is no longer entered"
 
 
 class Recovery(Axis):
     """How a guest that lost the LBR gets it back."""
 
-    STICKY = "sticky-error", "not while its event lives: ERROR stays"
-    ENABLE_ON_ACCESS = "enable-on-access", "KVM enables the event anew at each intercepted access"
+    STICKY = "sticky-error", "not while its event exists: ERROR stays"
+    ENABLE_ON_ACCESS = "enable-on-access", "KVM enables the event again at each intercepted access"
     ASKS_AGAIN = "asks-again", "each access after the one that was denied asks for a fresh event"
-    AVAILABLE = "told-available", "the host tells when the LBR is free"
+    AVAILABLE = "told-available", "the host tells KVM when the LBR is free"
 
 
 class DebugctlWrite(Axis):
-    """What becomes of guest DEBUGCTL bits beyond LBR and FREEZE_LBRS_ON_PMI."""
+    """The treatment of guest DEBUGCTL bits other than LBR and FREEZE_LBRS_ON_PMI."""
 
     MASK = "mask", "they are dropped"
     TABLE = "table", "LBR and BTF are dropped where unsupported, others give #GP"
@@ -164,14 +164,17 @@ class Enablement(Axis):
 
 
 class OtherThreads(Axis):
-    """What KVM does with user-space accesses of LBR MSRs that another thread makes than the vCPU's."""
+    """KVM's treatment of user-space accesses to LBR MSRs that another thread than the vCPU's makes."""
 
-    SERVED = "served", "they touch the hardware where that thread runs, and an event made for them follows it"
-    REJECTED = "rejected", "nothing; the guest's event follows the vCPU's thread, whoever asks for it"
+    SERVED = (
+        "served",
+        ("they access the hardware where that thread runs, and an event created for them follows that thread"),
+    )
+    REJECTED = "rejected", "KVM rejects them; the guest's event always follows the vCPU's thread"
 
 
 class HostDebugctl(Axis):
-    """When KVM remembers the host's DEBUGCTL, to write it back right after a VM-exit."""
+    """The moment at which KVM saves the host's DEBUGCTL, which it writes back right after a VM-exit."""
 
     AT_LOAD = "at-vcpu-load", "at vcpu_load"
     AT_ENTRY = "at-entry", "at entry, interrupts off"
@@ -180,7 +183,7 @@ class HostDebugctl(Axis):
 
 
 class Takes(Axis):
-    """What the guest's event takes of what counters are for."""
+    """The counter resource that the guest's event takes."""
 
     NOTHING = "nothing", "nothing"
     PLACE = "place", "no counter, but a place in the CPU's event list, which is as long as there are counters"
@@ -188,16 +191,16 @@ class Takes(Axis):
 
 
 class HostEvents(Axis):
-    """What becomes of host LBR events while the guest runs."""
+    """The state of host LBR events while the guest runs."""
 
     UNAFFECTED = "unaffected", "nothing"
     SWITCHED_OUT = "switched-out", "off at VM-entry, on again at VM-exit; those that count guests are refused"
 
 
 class Condition(Axis):
-    """The demand on the contract stream under which a claim counts, from none to most."""
+    """The demand on the contract stream under which a claim counts, from the weakest to the strongest."""
 
-    ANY = "any", "whatever messages are lost, doubled, overtaken or late"
+    ANY = "any", "even if messages are lost, doubled, overtaken or late"
     COMPLETE = "complete", "while each message arrives once and in order, however late"
     PROMPT = "prompt", "while each message arrives once and in order, before anything else happens"
 
@@ -210,8 +213,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
-    """One point on every axis. ``claims``: what its authors promise of it; no core reads them, and the wire does not
-    carry them."""
+    """One point on every axis. ``claims``: the promises of its authors. No core reads them, and the wire does not carry
+    them."""
 
     name: str
     about: str
@@ -250,7 +253,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         return {claim.invariant: str(claim.condition) for claim in self.claims}
 
     def claimed(self, condition: Condition) -> tuple[str, ...]:
-        """The invariants that it promises to keep under ``condition``; a claim under less asked covers it."""
+        """The invariants that it promises to keep under ``condition``. A claim under a weaker condition is included."""
         order = list(Condition)
         return tuple(c.invariant for c in self.claims if order.index(c.condition) <= order.index(condition))
 
@@ -273,15 +276,18 @@ FIELDS: dict[str, str] = {field.replace("_", "-"): field for field in Design.__s
 KINDS: dict[str, type] = {axis: typing.get_type_hints(Design)[field] for axis, field in FIELDS.items()}
 """Axis name to the Axis whose values it has, or bool."""
 QUESTIONS: dict[str, str] = {
-    "shut-out": "While the guest's event is on, the host's LBR enable, disable and read do nothing on that CPU.",
-    "whole-ring": "Saves keep every entry, a guest begins with zeros, the host finds none of its; no: as perf does.",
+    "shut-out": "While the guest's event is on, the host's LBR enable, disable and read have no effect on that CPU.",
+    "whole-ring": (
+        "yes: saves keep every entry, a guest begins with zeros, and the host finds no entries of a guest; no: as "
+        "perf does."
+    ),
     "info-known": "KVM recognises the INFO MSRs while it intercepts them.",
 }
-"""What is asked where an axis is a question."""
+"""The question that an axis asks, if its values are yes and no."""
 
 
 def axis_about(axis: str) -> str:
-    """What an axis is about."""
+    """The subject of an axis."""
     return QUESTIONS.get(axis) or (KINDS[axis].__doc__ or "")
 
 
@@ -292,7 +298,7 @@ def axis_values(axis: str) -> dict[str, object]:
 
 
 class UnknownAxisError(ValueError):
-    """``axis`` is the place, the text what is wrong there."""
+    """``axis`` is the place of the error, the text says what is wrong."""
 
     def __init__(self, axis: str, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Which points on the axes no system can have, each with the reason.
+"""The points on the axes that no system can have, each with the reason.
 
-A combination is refused only where an axis would be asked to do what the others leave no means for. What is merely
-unwise is allowed: showing that is what the lab is for.
+A combination is refused only if one axis asks for something that the others make impossible. An unwise combination is
+allowed, because the lab exists to show its effects.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NEUTRAL: dict[str, object] = {
     "denial": Denial.SILENT,
     "recovery": Recovery.STICKY,
 }
-"""Where perf has no event for the guest these axes have nothing to act on."""
+"""If perf has no event for the guest, these axes have no effect."""
 
 Test = Callable[[Design], bool]
 
@@ -51,7 +51,7 @@ _IMPOSSIBLE: tuple[tuple[str, Test, str], ...] = (
     (
         "save",
         lambda d: d.save in (Save.KVM_SWITCH, Save.VMX_TRANSITION),
-        "KVM saves by itself only where no event stands for the guest (event = none)",
+        "KVM saves by itself only if no event stands for the guest (event = none)",
     ),
     (
         "host-events",
@@ -64,37 +64,38 @@ _IMPOSSIBLE: tuple[tuple[str, Test, str], ...] = (
             d.precedence is Precedence.FIRST_COME
             and d.admission not in (Admission.PRIVATE_SLOT, Admission.ORDINARY_SLOT)
         ),
-        "who came first can be told only of events that take the LBR slot (admission = private-slot or ordinary-slot)",
+        "the order of arrival is known only for events that take the LBR slot (admission = private-slot or "
+        "ordinary-slot)",
     ),
     (
         "passthrough",
         lambda d: d.passthrough is Passthrough.ON_GRANT and not d.grants,
-        "nobody gives grants: it takes a notifier, or entry-check = fence",
+        "there are no grants: they need a notifier, or entry-check = fence",
     ),
     (
         "notifier",
         lambda d: d.notifier is Notifier.ACKNOWLEDGED and d.event is not Event.TASK_PINNED,
-        "the timer that rotates flexible events cannot sleep until KVM has answered (event = task-pinned)",
+        "the timer that rotates flexible events cannot sleep until KVM answers (event = task-pinned)",
     ),
     (
         "recovery",
         lambda d: d.recovery is Recovery.AVAILABLE and d.notifier is Notifier.NONE,
-        "nobody tells: it takes a notifier",
+        "nothing tells KVM: this needs a notifier",
     ),
     (
         "denial",
         lambda d: d.denial is Denial.FAIL_ENTRY and d.recovery is not Recovery.AVAILABLE,
-        "a guest that is not entered makes no access, only news can let it in again (recovery = told-available)",
+        "a guest that is not entered makes no access; only a message can let it in again (recovery = told-available)",
     ),
     (
         "entry-check",
         lambda d: d.denial is Denial.FAIL_ENTRY and d.entry_check not in (EntryCheck.EVENT_STATE, EntryCheck.FENCE),
-        "an entry is failed by a check that finds the LBR lost (entry-check = event-state or fence)",
+        "an entry fails by a check that finds the LBR lost (entry-check = event-state or fence)",
     ),
     (
         "passthrough",
         lambda d: d.denial is Denial.FAIL_ENTRY and d.passthrough is Passthrough.ON_ACCESS,
-        "a guest that is to find its LBR as it left it has it passed through from its first entry on",
+        "with denial = fail-entry no access is denied: the LBR is passed through from the first entry on",
     ),
 )
 
@@ -121,13 +122,13 @@ def check_design(design: Design) -> None:
 
 def _without_event(design: Design) -> tuple[str, str] | None:
     if design.save in (Save.PERF_SWITCH, Save.PERF_EVENT):
-        return "save", f"save = {design.save} is impossible here: perf saves for an event, and there is none"
+        return "save", f"save = {design.save} is impossible here: perf saves for an event, and there is no event"
     if design.passthrough in (Passthrough.ON_GRANT, Passthrough.AT_ENTRY):
-        return "passthrough", f"passthrough = {design.passthrough} goes by an event, and there is none"
+        return "passthrough", f"passthrough = {design.passthrough} needs an event, and there is no event"
     if design.host_events is HostEvents.SWITCHED_OUT and design.save is not Save.VMX_TRANSITION:
-        return "save", "save = vmx-transition is what host events are switched out for"
+        return "save", "host events are switched out only with save = vmx-transition"
     if design.passthrough is Passthrough.ALWAYS and design.activation is not Activation.EAGER:
-        return "activation", "what is always passed through is in use from the first entry on (activation = eager)"
+        return "activation", "an LBR that is always passed through is used from the first entry on (activation = eager)"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The ways a run can go wrong, each with the exit code it ends in."""
+"""The ways in which a run can go wrong, each with its exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LbrlabError(Exception):
 
 
 class InputError(LbrlabError):
-    """Something we were given is wrong. ``place`` says where (file:line:column, a path in a document, a flag)."""
+    """An input is wrong. ``place`` says where (file:line:column, a path in a document, a flag)."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -31,8 +31,8 @@ class InputError(LbrlabError):
 
 
 class RefusedError(InputError):
-    """A core refused a command; its state is as it was before. ``effects``: records of what happened meanwhile without
-    the command: a link was lost."""
+    """A core refused a command, and its state is as before. ``effects``: records of independent events in the meantime:
+    a link was lost."""
 
     effects: Sequence[Any] = ()
 
@@ -51,7 +51,7 @@ class SystemFailedError(LbrlabError):
 
 
 class LocalContractError(LbrlabError):
-    """Our own side broke a rule of the contract: a bug here."""
+    """This side broke a rule of the contract: a bug in this program."""
 
 
 class PeerContractError(LbrlabError):

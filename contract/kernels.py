@@ -1,6 +1,6 @@
 """The kernels whose rules the model knows. Every place that names a kernel reads this table.
 
-What differs is data of each side: ``perfcore_svc.perf.rules`` for host perf, ``kvm_svc.hypervisor.rules`` for KVM.
+Each side has its differences as data: ``perfcore_svc.perf.rules`` for host perf, ``kvm_svc.hypervisor.rules`` for KVM.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ KERNELS: dict[str, str] = {
     "v6.16": "2025: an LBR needs call stacks; user space may set DEBUGCTL first",
     "v7.1": "2026: DEBUGCTL is on the save list; a dropped BTF leaves LBR alone",
 }
-"""By name: one line on what differs from the others."""
+"""Name to one line that says how it differs from the others."""
 
 
 def unknown_kernel(name: str) -> str:

@@ -1,10 +1,10 @@
 """The LBR ring of one CPU: pure physics, used by the silicon and, as reference machine, by checkers.
 
-SDM vol. 3B: TOS names the newest entry; a record goes to (TOS + 1) mod depth. In call-stack mode a call
-pushes and a return pops. Which format bits FROM carries: PERF_CAPABILITIES[5:0].
+SDM vol. 3B: TOS names the newest entry; a record goes to (TOS + 1) mod depth. In call-stack mode a call pushes and a
+return pops. PERF_CAPABILITIES[5:0] gives the format of FROM.
 
-An architectural LBR is the same ring seen otherwise: register i is the entry of age i, TOS cannot be seen, and
-``select`` holds, in the form of LBR_SELECT, the filter that software has put into IA32_LBR_CTL.
+An architectural LBR is the same ring with another interface: register i is the entry of age i, and TOS is hidden.
+``select`` holds the filter that software has put into IA32_LBR_CTL, in the form of LBR_SELECT.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from contract.x86 import (
 
 _CALLS = ("call", "ind_call")
 INFO_CYCLES = 1
-"""INFO of every record: one cycle since the branch before, predicted."""
+"""INFO of every record: one cycle since the previous branch, predicted."""
 
 
 def from_field(lbr_fmt: int, address: int) -> int:
@@ -51,15 +51,14 @@ def _from_address(model: LbrModel, value: int) -> int:
 
 
 def select_valid(model: LbrModel, value: int) -> bool:
-    """Whether LBR_SELECT takes this value; where there is no such register only 0 can be meant for it."""
+    """Whether LBR_SELECT takes this value. If there is no such register, only 0 is valid."""
     if not model.filters:
         return value == 0
     return not value & ~(SELECT_HARDWARE if model.call_stack else SELECT_HARDWARE & ~SELECT_CALL_STACK)
 
 
 def is_image(model: LbrModel, image: LbrImage) -> bool:
-    """Whether this LBR has the registers that it is an image of, for whole banks; values of entries are not looked
-    at."""
+    """Whether the image fits the registers of this LBR, compared by whole banks. Values of entries are not checked."""
     sizes = {len(image.from_ip), len(image.to_ip), len(image.info)}
     if sizes != {model.depth} or not 0 <= image.tos < model.depth:
         return False
@@ -67,8 +66,8 @@ def is_image(model: LbrModel, image: LbrImage) -> bool:
 
 
 def image_registers(model: LbrModel, image: LbrImage) -> Iterator[tuple[int, int]]:
-    """The registers of an LBR image with their values, as an MSR-load list names them. Nothing for an empty image,
-    which clears them all."""
+    """The registers of an LBR image with their values, as an MSR-load list names them. An empty image, which clears
+    them all, gives none."""
     if not image.from_ip:
         return
     if model.has_tos:
@@ -84,7 +83,7 @@ def image_registers(model: LbrModel, image: LbrImage) -> Iterator[tuple[int, int
 
 
 def refused_register(model: LbrModel, image: LbrImage) -> int:
-    """The first register that does not take its value, -1 if all do."""
+    """The first register that does not take its value, -1 if all take it."""
     ring = LbrRing(model)
     return next((msr for msr, value in image_registers(model, image) if not ring.takes(msr, value)), -1)
 
@@ -123,7 +122,7 @@ class LbrRing:
         return self.enabled, self.select, self.tos, bank(self.from_ip), bank(self.to_ip), tuple(self.info)
 
     def bank(self, msr: int) -> tuple[list[int], int] | None:
-        """The list and index that FROM, TO or INFO register ``msr`` is; None for any other register."""
+        """The list and index for the FROM, TO or INFO register ``msr``; None for any other register."""
         model = self.model
         if model.from_base <= msr < model.from_base + model.depth:
             return self.from_ip, self._index(msr - model.from_base)
@@ -138,7 +137,7 @@ class LbrRing:
         return (self.tos - number) & (self.model.depth - 1) if self.model.architectural else number
 
     def takes(self, msr: int, value: int) -> bool:
-        """Whether WRMSR of this register with this value is accepted; else it gives #GP (SDM vol. 4)."""
+        """Whether WRMSR of this value to this register is accepted. Otherwise it gives #GP (SDM vol. 4)."""
         model = self.model
         if self.get(msr) is None:
             return False
@@ -152,7 +151,7 @@ class LbrRing:
         return is_canonical(_from_address(model, value) if is_from else value)
 
     def put(self, msr: int, value: int) -> None:
-        """A write that the hardware has accepted, or that it ignores."""
+        """Carry out a write that the hardware has accepted. It may ignore the value."""
         if msr == MSR_LBR_TOS:
             if self.model.has_tos:
                 self.tos = value & (self.model.depth - 1)
@@ -164,7 +163,7 @@ class LbrRing:
             entries[i] = value
 
     def get(self, msr: int) -> int | None:
-        """What reading ``msr`` gives, None if it is no register of this LBR."""
+        """The value of ``msr``, None if it is not a register of this LBR."""
         if msr == MSR_LBR_TOS:
             return self.tos if self.model.has_tos else None
         if msr == MSR_LBR_SELECT and self.model.has_select:
@@ -217,7 +216,7 @@ class LbrRing:
         self.tos = (self.tos - count) & mask
 
     def reset(self) -> None:
-        """FROM, TO and INFO to zero; TOS and LBR_SELECT stay (``intel_pmu_lbr_reset``)."""
+        """Set FROM, TO and INFO to zero. TOS and LBR_SELECT stay (``intel_pmu_lbr_reset``)."""
         depth = self.model.depth
         self.from_ip = [0] * depth
         self.to_ip = [0] * depth

@@ -1,8 +1,7 @@
-"""The machine stream: what KVM asks of the silicon, and what the silicon answers. Reliable and ordered.
+"""The machine stream: KVM's requests to the silicon, and the answers. It is reliable and ordered.
 
-Every request names the vCPU and the CPU that KVM believes its thread is on. The condition of a request
-(an event's state) is evaluated on that CPU in one piece with the request, as the kernel does with
-interrupts off.
+Every request names the vCPU and the CPU that KVM believes its thread is on. The condition of a request (an event's
+state) is evaluated on that CPU together with the request, without interruption, as the kernel does with interrupts off.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from contract.messages import LbrImage
 
 
 class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True):
-    """One thing a guest does."""
+    """One operation of a guest."""
 
     exits: ClassVar[str] = ""
-    """The exit reason of an instruction that leaves guest mode whatever the controls say, "" for any other."""
+    """The exit reason of an instruction that always leaves guest mode, "" for any other."""
 
 
 class Rdmsr(GuestOp, frozen=True):
@@ -39,8 +38,8 @@ class Branch(GuestOp, frozen=True):
 
 
 class Cpuid(GuestOp, frozen=True):
-    """Exits always, touches nothing. ``leaf`` is EAX, None where the guest does not look at what it gets; it reads the
-    register ``output``, a name of ``CPUID_OUTPUTS`` (``contract.x86``)."""
+    """It always exits, and touches nothing. ``leaf`` is EAX, None if the guest does not use the result. The guest reads
+    the register ``output``, a name of ``CPUID_OUTPUTS`` (``contract.x86``)."""
 
     exits: ClassVar[str] = "cpuid"
 
@@ -49,7 +48,7 @@ class Cpuid(GuestOp, frozen=True):
 
 
 class Rdpmc(GuestOp, frozen=True):
-    """RDPMC with ``index`` in ECX; exits always (RDPMC exiting)."""
+    """RDPMC with ``index`` in ECX. It always exits (RDPMC exiting)."""
 
     exits: ClassVar[str] = "rdpmc"
 
@@ -57,7 +56,7 @@ class Rdpmc(GuestOp, frozen=True):
 
 
 class Hlt(GuestOp, frozen=True):
-    """Exits always; what wakes the guest is there already."""
+    """It always exits. The event that wakes the guest is already pending."""
 
     exits: ClassVar[str] = "hlt"
 
@@ -78,15 +77,16 @@ AnyOp = Rdmsr | Wrmsr | Rdpmc | Branch | Cpuid | Hlt | Out | Nop
 
 
 class GuestValue(msgspec.Struct):
-    """What one guest op gave: RDMSR's value, or a #GP."""
+    """The result of one guest op: RDMSR's value, or a #GP."""
 
     value: int = 0
     fault: bool = False
 
 
 class Check(msgspec.Struct):
-    """Entry check on ``event``: which passthrough setting holds if it is ACTIVE (under this ``grant``, where not 0),
-    and which if not. If not, ``refuse``: there is no entry; ``strip``: the guest's DEBUGCTL.LBR is off."""
+    """Entry check on ``event``. It gives the passthrough setting if the event is ACTIVE (under this ``grant``, if not
+    0), and the setting if it is not. If not: with ``refuse`` there is no entry, and with ``strip`` the guest's
+    DEBUGCTL.LBR is off."""
 
     event: int
     when_active: bool
@@ -97,16 +97,16 @@ class Check(msgspec.Struct):
 
 
 class Controls(msgspec.Struct):
-    """The VMCS controls of one entry. ``passthrough`` applies to the LBR MSRs, every other MSR is intercepted.
+    """The VMCS controls of one entry. ``passthrough`` applies to the LBR MSRs; every other MSR is intercepted.
 
-    What the first instructions after the exit write into DEBUGCTL: ``host_debugctl``, or None: what it held at entry;
-    or, ``keep_debugctl``, what the guest had in it.
+    The first instructions after the exit write DEBUGCTL: the value ``host_debugctl``; with None, the value at entry;
+    with ``keep_debugctl``, the guest's value.
 
-    ``lbr``: the guest's LBR, which the MSR-load list puts in and the MSR-store list takes out at the exit. The host's
-    own is put aside for that time if its DEBUGCTL.LBR is set; otherwise the exit clears the ring.
+    ``lbr``: the guest's LBR. The MSR-load list loads it at the entry, and the MSR-store list stores it at the exit. The
+    host's LBR is saved for that time if its DEBUGCTL.LBR is set; otherwise the exit clears the ring.
 
-    ``nmi_first``: an NMI that ends guest mode is handled before DEBUGCTL is written, so that its handler runs with
-    DEBUGCTL 0."""
+    ``nmi_first``: an NMI that ends guest mode is handled before DEBUGCTL is written, and its handler runs with DEBUGCTL
+    0."""
 
     debugctl: int
     passthrough: bool
@@ -130,16 +130,16 @@ class Enter(Request):
 
 
 class Continue(Request):
-    """The guest goes on without having left guest mode. Answered by Exit if it was forced out meanwhile.
-    ``kick``: force it out first (``kvm_vcpu_kick``), so that the next entry has new controls."""
+    """The guest continues in guest mode. The answer is Exit if it was forced out in the meantime. ``kick``: force it
+    out first (``kvm_vcpu_kick``), so that the next entry has new controls."""
 
     ops: list[AnyOp]
     kick: bool = False
 
 
 class ReadMsr(Request):
-    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE, under this ``grant`` where
-    not 0. ``task``: the host task whose code this is, wherever it runs, where that is not the vCPU's thread."""
+    """RDMSR by host code on the vCPU's CPU. ``event`` not 0: only if that event is ACTIVE, under this ``grant`` if not
+    0. ``task``: the host task that runs this code, if it is not the vCPU's thread; the access is on that task's CPU."""
 
     msr: int
     event: int = 0
@@ -156,8 +156,8 @@ class WriteMsr(Request):
 
 
 class Look(Request):
-    """Whether that event is ACTIVE on the vCPU's CPU, under this ``grant`` where not 0; nothing is touched. ``task`` as
-    in ReadMsr. Answered by MsrDone."""
+    """Whether that event is ACTIVE on the vCPU's CPU, under this ``grant`` if not 0. Nothing is touched. ``task`` as in
+    ReadMsr. The answer is MsrDone."""
 
     event: int
     grant: int = 0
@@ -177,13 +177,13 @@ class LoadLbr(Request):
 
 
 class ReadCounter(Request):
-    """Read the event that counts for a guest's counter, wherever it is."""
+    """Read the event that counts for a guest's counter, on any CPU."""
 
     event: int
 
 
 SiliconRequest = Enter | Continue | ReadMsr | WriteMsr | Look | StoreLbr | LoadLbr
-"""What the silicon answers; perf answers the rest."""
+"""The requests that the silicon answers; perf answers the others."""
 AnyRequest = SiliconRequest | ReadCounter
 
 
@@ -192,17 +192,17 @@ class Reply(msgspec.Struct, tag_field="reply", tag=True):
 
 
 class Ran(Reply):
-    """All ops are done and the CPU is still in guest mode."""
+    """All ops are done, and the CPU is still in guest mode."""
 
     values: list[GuestValue]
     event_active: bool | None = None
 
 
 class Exit(Reply):
-    """A VM-exit. ``values`` of the ops finished before it; for an MSR exit ``msr``, ``write`` and ``value`` tell the
-    access, for an RDPMC ``value`` is its index. ``debugctl`` is what "save debug controls" put into the VMCS; ``lbr``
-    is the guest's LBR where ``Controls.lbr`` had one. ``frozen``: an overflow cleared the guest's DEBUGCTL.LBR before
-    ``debugctl`` was saved."""
+    """A VM-exit. ``values``: the results of the ops that finished before it. For an MSR exit, ``msr``, ``write`` and
+    ``value`` describe the access; for an RDPMC, ``value`` is its index. ``debugctl`` is the value that "save debug
+    controls" put into the VMCS. ``lbr`` is the guest's LBR if ``Controls.lbr`` had one. ``frozen``: an overflow cleared
+    the guest's DEBUGCTL.LBR before ``debugctl`` was saved."""
 
     reason: str
     values: list[GuestValue]
@@ -217,7 +217,7 @@ class Exit(Reply):
 
 
 class EntryRefused(Reply):
-    """VM-entry did not happen: by the check (``checked``), or ``reason`` is a VMX entry failure."""
+    """VM-entry did not happen: the check refused it (``checked``), or ``reason`` is a VMX entry failure."""
 
     reason: str
     checked: bool = False
@@ -240,7 +240,7 @@ class LbrLoaded(Reply):
 
 
 class CounterRead(Reply):
-    """What the event has counted since it was created; 0 where there is no such event."""
+    """The count of the event since it was created; 0 if there is no such event."""
 
     count: int
 

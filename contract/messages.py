@@ -6,11 +6,11 @@ import msgspec
 
 PROTOCOL_VERSION = 2
 UNKNOWN_EPOCH = "unknown epoch"
-"""The reason of a Welcome that refuses a Resume: KVM has to begin a new epoch (R21)."""
+"""The reason of a Welcome that refuses a Resume. KVM then has to begin a new epoch (R21)."""
 
 
 class LbrImage(msgspec.Struct, array_like=False):
-    """The contents of one LBR: registers by ring index, not by age. ``select`` is 0 where it was not saved."""
+    """The contents of one LBR: registers by ring index, not by age. ``select`` is 0 if it was not saved."""
 
     select: int = 0
     tos: int = 0
@@ -55,9 +55,9 @@ class CreateEvent(Message):
 
 
 class CreateCounter(Message):
-    """``perf_event_create_kernel_counter`` for counter ``counter`` of the guest (fixed ones from 32): counts branches
-    that the guest retires at ``levels``, and overflows each ``period`` of them. The event follows host task ``task``,
-    the vCPU's thread if none is named. Answered by EventCreated with the same ``request``."""
+    """``perf_event_create_kernel_counter`` for counter ``counter`` of the guest (fixed ones from 32): it counts
+    branches that the guest retires at ``levels``, and overflows after each ``period`` branches. The event follows host
+    task ``task``, the vCPU's thread if none is named. Answered by EventCreated with the same ``request``."""
 
     vcpu: str
     request: int
@@ -68,14 +68,14 @@ class CreateCounter(Message):
 
 
 class PauseCounter(Message):
-    """``perf_event_pause``: a counter's event stops counting; what it has counted stays."""
+    """``perf_event_pause``: a counter's event stops counting, and keeps its count."""
 
     event: int
 
 
 class ResumeCounter(Message):
-    """``perf_event_period`` and ``perf_event_enable``: it counts on, the next overflow is ``period`` away. Answered by
-    EventCreated with the same ``request``."""
+    """``perf_event_period`` and ``perf_event_enable``: the event counts again, and the next overflow is after
+    ``period`` branches. Answered by EventCreated with the same ``request``."""
 
     vcpu: str
     request: int
@@ -96,13 +96,13 @@ class EnableEvent(Message):
 
 
 class Ack(Message):
-    """The end of ``grant`` is carried out: the guest does not touch the LBR any more."""
+    """The end of ``grant`` is carried out: the guest no longer touches the LBR."""
 
     grant: int
 
 
 class Renew(Message):
-    """``grant`` is still in use. Answered by EventState, or by its Revoke once more."""
+    """``grant`` is still in use. The answer is EventState, or its Revoke once more."""
 
     grant: int
 
@@ -111,9 +111,9 @@ class Renew(Message):
 
 
 class Welcome(Message):
-    """Answer to Hello and Resume. ``accepted`` false: the session is refused for ``reason``. ``credits``: how many
-    messages the sender of this may have lying in its inbox. ``upto``: in the answer to Resume, the last place of KVM's
-    order that the host has taken."""
+    """Answer to Hello and Resume. ``accepted`` false: the session is refused for ``reason``. ``credits``: the number of
+    messages that may wait in the inbox of the sender of this. ``upto``: in the answer to Resume, the last place of
+    KVM's order that the host has taken."""
 
     accepted: bool
     protocol: int = PROTOCOL_VERSION
@@ -123,8 +123,8 @@ class Welcome(Message):
 
 
 class EventCreated(Message):
-    """``event`` is 0 and ``errno`` names the error when creation failed. ``grant`` is 0 unless ACTIVE; ``until`` is the
-    end of its lease in nanoseconds, 0 where it has none."""
+    """``event`` is 0 and ``errno`` names the error if creation failed. ``grant`` is 0 unless the event is ACTIVE;
+    ``until`` is the end of its lease in nanoseconds, 0 if it has none."""
 
     vcpu: str
     request: int
@@ -136,9 +136,8 @@ class EventCreated(Message):
 
 
 class SchedIn(Message):
-    """The vCPU thread went on ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``).
-    ``grant``: the one that the vCPU's event has now, 0 for none, where the design tells of grants; ``until`` as in
-    EventCreated."""
+    """The vCPU thread went on ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``). ``grant``:
+    the current grant of the vCPU's event, 0 for none, in designs that tell of grants; ``until`` as in EventCreated."""
 
     vcpu: str
     cpu: int
@@ -148,7 +147,8 @@ class SchedIn(Message):
 
 
 class SchedOut(Message):
-    """The vCPU thread left ``cpu``. ``lbr``: what the LBR held then, where the design has KVM save it."""
+    """The vCPU thread left ``cpu``. ``lbr``: the contents of the LBR at that moment, in designs in which KVM saves
+    it."""
 
     vcpu: str
     cpu: int
@@ -156,8 +156,8 @@ class SchedOut(Message):
 
 
 class EventState(Message):
-    """The guest's event changed state, or its lease was renewed; ``grant`` is the fencing token of an ACTIVE one, else
-    0, and ``until`` as in EventCreated."""
+    """The guest's event changed state, or its lease was renewed. ``grant`` is the fencing token of an ACTIVE event,
+    else 0; ``until`` as in EventCreated."""
 
     event: int
     state: str
@@ -196,7 +196,7 @@ class Drain(Message):
 
 
 class Received(Message):
-    """Where the design repairs the stream: everything up to place ``upto`` of this direction's order was taken (R9)."""
+    """In designs that repair the stream: everything up to place ``upto`` of this direction's order was taken (R9)."""
 
     upto: int
 
@@ -247,8 +247,8 @@ MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)
 
 class Envelope(msgspec.Struct):
     """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1 in
-    each direction of a (session, epoch). ``order``: where the design repairs the stream, its place among the messages
-    of this direction, kept when it is sent again (R9); else 0."""
+    each direction of a (session, epoch). ``order``: in designs that repair the stream, its place among the messages of
+    this direction, kept when it is sent again (R9); else 0."""
 
     session: str
     to_host: bool

@@ -1,8 +1,8 @@
-"""What is in flight between the two ends of the contract: a value of its own, outside both cores.
+"""The messages in flight between the two ends of the contract, as a value outside both cores.
 
-One queue for each direction of each session, in the order in which its messages were sent; between queues there is no
-order. The schedule names the fate of each message. The simulated wire has one network; on the gRPC wire each service
-has the part of it that has arrived there.
+There is one queue for each direction of each session, in the order in which its messages were sent. Between queues
+there is no order. The schedule decides the fate of each message. The simulated wire has one network. On the gRPC wire
+each service has the messages that have arrived there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contract.messages import Envelope
 from contract.trace import Delivery, Recorder
 
 CAPACITY = 1024
-"""Messages that may lie in one queue. A peer that sends more without waiting breaks the contract (credits)."""
+"""The most messages in one queue. A peer that sends more without waiting breaks the contract (credits)."""
 
 
 class Fate(StrEnum):
@@ -35,7 +35,7 @@ class Network:
 
     def __init__(self) -> None:
         self.queues: dict[Way, list[Envelope]] = {}
-        """By direction, oldest first."""
+        """Messages by direction, oldest first."""
 
     def clone(self) -> Network:
         twin = Network()
@@ -62,17 +62,17 @@ class Network:
         return [queue[0] for queue in self.queues.values() if queue]
 
     def put(self, envelope: Envelope) -> None:
-        """Raises PeerContractError where the queue is full."""
+        """Add a message to its queue. Raises PeerContractError if the queue is full."""
         queue = self.queues.setdefault((envelope.session, envelope.to_host), [])
         if len(queue) >= CAPACITY:
             raise PeerContractError(f"{envelope.sender} has more than {CAPACITY} messages waiting")
         queue.append(envelope)
 
     def decide(self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder) -> Envelope | None:
-        """Carry out one decision, which goes on record; the message to be taken, or None when it is lost.
+        """Carry out one decision and record it. Gives the message to be taken, or None if it is lost.
 
-        Raises RefusedError, with nothing changed, if message ``n`` is not there or not in a place where it can meet
-        that fate: only the oldest can be taken, dropped or doubled, only a younger one can overtake.
+        Raises RefusedError, with nothing changed, if message ``n`` is not in flight, or cannot meet that fate at its
+        place: only the oldest message can be taken, dropped or doubled, and only a younger one can overtake.
         """
         queue = self.waiting(session, to_host)
         place = next((i for i, e in enumerate(queue) if e.seq == n), None)

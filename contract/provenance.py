@@ -1,14 +1,13 @@
 """Where a branch record truly comes from, carried by the record itself.
 
-Every branch that retires in the model sits at an address of its own: the address says who executed
-it, in which mode, of what kind, and its serial number. So the origin travels with the value through
-the ring, saves, snapshots, restores and guest reads, and no side table can get out of step with it.
-The address also stands for the instruction found there, which is what perf's software filter decodes.
-Cores may ask ``branch_at`` for kind and privilege only; who executed it is for checkers and reports.
+Every branch that retires in the model sits at an address of its own: the address says who executed it, in which mode,
+of what kind, and its serial number. So the origin travels with the value through the ring, saves, snapshots, restores
+and guest reads. No separate table is needed, which could get out of date. The address also stands for the instruction
+found there, which is what perf's software filter decodes. Cores may ask ``branch_at`` for kind and privilege only; who
+executed it is for checkers and reports.
 
-Layout of FROM, low to high: 1 bit zero, 28 bits serial, 3 bits kind, 1 bit guest, 12 bits actor,
-then the sign extension from bit 47 which is the privilege (kernel addresses are negative).
-TO is FROM with bit 0 set.
+Layout of FROM, low to high: 1 bit zero, 28 bits serial, 3 bits kind, 1 bit guest, 12 bits actor, then the sign
+extension from bit 47 which is the privilege (kernel addresses are negative). TO is FROM with bit 0 set.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _KINDS = tuple(BRANCH_KINDS)
 _KIND_CODE = {kind: code + 1 for code, kind in enumerate(_KINDS)}
 _KIND_SHIFT = 1 + SERIAL_BITS
 CODE_MASK = 7 << _KIND_SHIFT
-"""The bits of which a branch address has at least one."""
+"""A branch address has at least one of these bits."""
 _GUEST_SHIFT = _KIND_SHIFT + 3
 _ACTOR_SHIFT = _GUEST_SHIFT + 1
 _KERNEL = 0x1FFFF << 47
@@ -34,7 +33,7 @@ _SIGN = 1 << 47
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Who executed a branch: ``actor`` indexes the run's actor names, ``guest`` is its CPU mode."""
+    """The executor of a branch: ``actor`` indexes the run's actor names, ``guest`` is its CPU mode."""
 
     actor: int
     guest: bool
@@ -50,7 +49,8 @@ def branch_base(actor: int, guest: bool, kind: str, privilege: str) -> int:
 
 
 def origin_of(value: int) -> Origin | None:
-    """The origin of a FROM or TO value, or None where no branch can lie. Flags above bit 47 do not matter."""
+    """The origin of a FROM or TO value; None if the value cannot be the address of a branch. Flags above bit 47 are
+    ignored."""
     bits = value & _USER_BITS
     code = bits >> _KIND_SHIFT & 7
     if not code:
@@ -73,7 +73,7 @@ def executed_by(value: int) -> tuple[bool, int] | None:
 
 
 def branch_at(value: int) -> tuple[str, str] | None:
-    """Kind and privilege of the branch instruction at this address; None where there is none."""
+    """Kind and privilege of the branch instruction at this address; None if there is none."""
     origin = origin_of(value)
     return None if origin is None else (origin.kind, origin.privilege)
 

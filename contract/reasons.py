@@ -1,4 +1,4 @@
-"""Reasons that a core gives in a trace and that others act on."""
+"""Reasons that a core writes into a trace and that other code compares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BEHIND = "it is behind one that did not fit"
 NOT_ALONE = "it is exclusive and not alone"
 
 NOT_THE_LBR = (NO_PLACE, NO_COUNTER, NOT_ALONE)
-"""``why`` of EventChange and EventWaits where an event lacks something other than the LBR."""
+"""``why`` of EventChange and EventWaits if an event lacks something other than the LBR."""
 
 END_OF_IOCTL = "the end of an ioctl"
-"""``message`` of VcpuWait where the thread of a vCPU waits for an ioctl of user space, which has the mutex."""
+"""``message`` of VcpuWait while the thread of a vCPU waits for an ioctl of user space, which has the mutex."""

@@ -1,7 +1,7 @@
-"""The rules of the contract by id: which designs keep each, and how to take one away from a design that does.
+"""The rules of the contract by id: the designs that keep each, and ways to take a rule away from a design.
 
-Their words are in ``protos/lbrlab/v1/contract.proto``. R1 to R8 hold in every design, but that R4 and R9 are each
-other's opposite.
+Their text is in ``protos/lbrlab/v1/contract.proto``. R1 to R8 hold in every design, except that a design keeps either
+R4 or R9.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from contract.design import (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``kept``: whether a design keeps it. ``without``: axes to change, each a way of not keeping it."""
+    """``kept``: whether a design keeps it. ``without``: axis values that each take the rule away."""
 
     id: str
     kept: Callable[[Design], bool]

@@ -1,4 +1,4 @@
-"""What makes a machine possible; both cores and the litmus validator ask here."""
+"""The limits of machines and VMs. Both cores and the litmus validator check them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ CPUS_LIMIT = 64
 """CPUs of all hosts of a run together."""
 HOSTS_LIMIT = 4
 EVENTS_OF_A_HOST = 1_000_000
-"""Ids that each host has for its events: host 0 gives out 1, 2, ...; host 1 1000001, ..."""
+"""Number of event ids of each host: host 0 gives out 1, 2, ...; host 1 gives out 1000001, ..."""
 COUNTERS_LIMIT = 32
 FIXED_LIMIT = 3
 MACHINE_LIMITS = {"cpus": (1, CPUS_LIMIT), "counters": (1, COUNTERS_LIMIT), "fixed": (0, FIXED_LIMIT)}
-"""The least and the most of what a machine has a number of."""
+"""The lowest and the highest number of each part of a machine."""
 PMUS = ("intel", "armv8")
 PMU_VERSION_LIMIT = 5
 CPUID_LIMITS = {"pmu": PMU_VERSION_LIMIT, "counters": 255, "fixed": 31}
-"""The most that leaf 0xA of a guest's CPUID can say: its version, general counters (EAX, bits 15:8) and fixed counters
+"""The highest values in leaf 0xA of a guest's CPUID: its version, general counters (EAX, bits 15:8) and fixed counters
 (EDX, bits 4:0)."""
 VM_MODELS = ("host", "other")
 ADVANCE_LIMIT = 100_000_000_000
-"""Nanoseconds that virtual time goes on at once."""
+"""The most nanoseconds by which virtual time advances at once."""
 LEASE_NS = 10_000_000
-"""Nanoseconds that a grant holds without being renewed, in designs whose host waits for KVM."""
+"""Nanoseconds for which a grant holds without renewal, in designs whose host waits for KVM."""
 TIME_LIMIT = 1 << 60
 """Nanoseconds at which virtual time ends."""
 
 
 def machine_model(spec: MachineSpec) -> LbrModel:
-    """The LBR of this machine. Raises RefusedError naming what is impossible about it."""
+    """The LBR of this machine. Raises RefusedError naming the setting that is impossible."""
     for what, (least, most) in MACHINE_LIMITS.items():
         if not least <= getattr(spec, what) <= most:
             raise RefusedError(f"{what} = {getattr(spec, what)}, expected {least} to {most}")
@@ -51,7 +51,7 @@ def machine_model(spec: MachineSpec) -> LbrModel:
 
 
 def check_vm(spec: VmSpec) -> None:
-    """Raises RefusedError naming what is impossible about a guest's CPUID."""
+    """Raises RefusedError naming the setting of a guest's CPUID that is impossible."""
     for what, most in CPUID_LIMITS.items():
         value = getattr(spec, what)
         if value is not None and not 0 <= value <= most:
@@ -66,10 +66,10 @@ def first_serial(host: int) -> int:
 
 
 def host_of_event(event: int) -> int:
-    """The host that gave an event its id."""
+    """The host that assigned this id to an event."""
     return event // EVENTS_OF_A_HOST
 
 
 def cpu_owners(hosts: list[int], cpus: int) -> list[int]:
-    """The number of the host of each CPU; ``hosts``: how many CPUs each has, none where one has them all."""
+    """The number of the host of each CPU. ``hosts``: the number of CPUs of each host, empty if one host has all."""
     return [host for host, count in enumerate(hosts or [cpus]) for _ in range(count)]

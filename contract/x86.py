@@ -37,14 +37,14 @@ MSR_GLOBAL_CTRL = 0x38F
 MSR_GLOBAL_OVF_CTRL = 0x390
 PEBS_MSRS = (0x3F1, 0x600, 0x3F2)
 LAST_BRANCH_MSRS = (0x1DB, 0x1DC, 0x1DD, 0x1DE)
-"""LASTBRANCHFROMIP, LASTBRANCHTOIP, LASTINTFROMIP, LASTINTTOIP: not the LBR of the parts that the model has."""
+"""LASTBRANCHFROMIP, LASTBRANCHTOIP, LASTINTFROMIP, LASTINTTOIP: not part of the LBR on the modelled parts."""
 MSR_X2APIC_LVTPC = 0x834
 """LVT entry of the performance interrupt (SDM vol. 3A, "Local Vector Table" and "x2APIC Register Address Space")."""
 FIXED_COUNTER = 32
-"""The number of the first fixed counter, which is its bit in the global registers; general ones begin at 0."""
+"""The number of the first fixed counter, which is its bit in the global registers. General counters begin at 0."""
 COUNTER_WIDTH = (1 << 48) - 1
 COUNTERS_NAMED = 8
-"""How many counters' registers have names here."""
+"""The number of counters whose registers have names here."""
 FIXED_NAMED = 3
 COUNTER_NAMES = {
     **dict(zip(PEBS_MSRS, ("PEBS_ENABLE", "DS_AREA", "PEBS_DATA_CFG"), strict=True)),
@@ -63,7 +63,7 @@ LBR_FMT_MASK = 0x3F
 CPUID_PDCM = 1 << 15
 """CPUID.01H:ECX: IA32_PERF_CAPABILITIES exists."""
 CPUID_ARCH_EVENTS = 7
-"""CPUID.0AH:EAX[31:24]: how many bits of EBX tell of architectural events."""
+"""CPUID.0AH:EAX[31:24]: the number of valid bits in EBX, one for each architectural event."""
 CPUID_OUTPUTS: dict[int, tuple[str, ...]] = {0x1: ("ecx",), 0xA: ("eax", "edx")}
 """Leaves of CPUID that are modelled, and the registers of each."""
 PERF_CAP_FULL_WIDTH_WRITES = 1 << 13
@@ -143,7 +143,7 @@ class LbrSelect(IntFlag):
 SELECT_CALL_STACK = int(LbrSelect.CALL_STACK)
 SELECT_HARDWARE = 0x3FF
 
-# One bit of LBR_SELECT stands for each kind of branch.
+# Each kind of branch has one bit in LBR_SELECT.
 BRANCH_KINDS: dict[str, int] = {
     "jcc": int(LbrSelect.JCC),
     "call": int(LbrSelect.REL_CALL),
@@ -164,13 +164,13 @@ def select_admits(select: int, kind: str, privilege: str) -> bool:
 class LbrModel(msgspec.Struct, frozen=True):
     """The LBR of one CPU generation.
 
-    ``depth`` entries, 0 where the part has no LBR; ``lbr_fmt`` is PERF_CAPABILITIES[5:0]; ``select_map`` names the
-    table in ``lbr.c`` that turns a perf request into LBR_SELECT (empty: the hardware filters nothing). ``perfmon`` is
-    the version of architectural performance monitoring (CPUID.0AH:EAX[7:0]).
+    ``depth`` entries, 0 if the part has no LBR; ``lbr_fmt`` is PERF_CAPABILITIES[5:0]; ``select_map`` names the table
+    in ``lbr.c`` that turns a perf request into LBR_SELECT (empty: the hardware filters nothing). ``perfmon`` is the
+    version of architectural performance monitoring (CPUID.0AH:EAX[7:0]).
 
-    ``architectural``: IA32_LBR_CTL, which no guest of ours has, takes the place of DEBUGCTL.LBR and LBR_SELECT; entry 0
-    is always the newest, and there is no TOS (SDM vol. 3B, "Architectural Last Branch Records"). VM-entry and VM-exit
-    leave IA32_LBR_CTL alone, since no kernel of ours sets the VMCS controls for it.
+    ``architectural``: IA32_LBR_CTL, which no modelled guest has, replaces DEBUGCTL.LBR and LBR_SELECT. Entry 0 is
+    always the newest, and there is no TOS (SDM vol. 3B, "Architectural Last Branch Records"). VM-entry and VM-exit do
+    not change IA32_LBR_CTL, because no modelled kernel sets the VMCS controls for it.
     """
 
     name: str
@@ -204,13 +204,13 @@ class LbrModel(msgspec.Struct, frozen=True):
 
     @property
     def pt_coexists(self) -> bool:
-        """``lbr_pt_coexist``: Intel PT does not shut the LBR out. Of the models here, only where it is
-        architectural."""
+        """``lbr_pt_coexist``: Intel PT does not exclude the LBR. Of the models here, this holds only for an
+        architectural LBR."""
         return self.architectural
 
     @property
     def entry_registers(self) -> int:
-        """How many MSRs hold entries: FROM, TO and, where it exists, INFO."""
+        """The number of MSRs for each entry: FROM, TO and, if it exists, INFO."""
         return self.depth * (3 if self.info_base else 2)
 
     @property
@@ -221,7 +221,7 @@ class LbrModel(msgspec.Struct, frozen=True):
 
     @property
     def registers(self) -> int:
-        """How many MSRs make up the LBR, SELECT and TOS, or LBR_CTL, included."""
+        """The number of MSRs of the LBR, with SELECT and TOS, or with LBR_CTL."""
         return self.has_tos + self.filters + self.entry_registers
 
 
@@ -270,7 +270,7 @@ def lbr_model(name: str, depth: int = 0) -> LbrModel:
 
 @lru_cache(maxsize=64)
 def lbr_ranges(model: LbrModel) -> tuple[tuple[int, int], ...]:
-    """The LBR MSRs as (first, count) ranges: what KVM passes through as one set
+    """The LBR MSRs as (first, count) ranges, which KVM passes through as one set
     (``vmx_update_intercept_for_lbr_msrs``). It knows no other LBR than one with SELECT and TOS, and takes an
     architectural one for such a one without INFO (``intel_pmu_refresh`` of v5.12: INFO goes with format 5)."""
     if not model.has_lbr:
@@ -287,8 +287,8 @@ def in_ranges(ranges: tuple[tuple[int, int], ...], msr: int) -> bool:
 
 
 def is_lbr_msr(model: LbrModel, msr: int) -> bool:
-    """``intel_pmu_is_valid_lbr_msr``: SELECT (even where the part has none), TOS, FROM, TO and, where it exists, INFO.
-    Never DEBUGCTL."""
+    """``intel_pmu_is_valid_lbr_msr``: SELECT (also on a part without it), TOS, FROM, TO and, if it exists, INFO. Never
+    DEBUGCTL."""
     return model.has_lbr and (msr == MSR_LBR_SELECT or in_ranges(lbr_ranges(model), msr))
 
 

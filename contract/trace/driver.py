@@ -1,4 +1,4 @@
-"""Records of the driver: what is run, each statement, each value, the end."""
+"""Records of the driver: the setup, each statement, each value, the end."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class DriverRecord(Record):
 
 
 class Setup(DriverRecord):
-    """What is being run. ``axes``: the design's point on each axis. ``actors`` resolves the actor number inside branch
-    addresses (``contract.provenance``). ``cpus``: of all hosts together. ``hosts``: how many of them each host has, in
-    their order (empty: one host has all). ``kvms``: KVM session to the number of its host."""
+    """The setup of the run. ``axes``: the design's point on each axis. ``actors`` resolves the actor number inside
+    branch addresses (``contract.provenance``). ``cpus``: number of CPUs of all hosts together. ``hosts``: number of
+    CPUs of each host, in order (empty: one host has all). ``kvms``: KVM session to the number of its host."""
 
     scenario: str
     design: str
@@ -32,8 +32,8 @@ class Setup(DriverRecord):
 
 
 class Statement(DriverRecord):
-    """Thread ``thread`` of the schedule begins this statement of ``actor``, on this ``line`` of the scenario as the run
-    file has it (0: it has none)."""
+    """Thread ``thread`` of the schedule begins this statement of ``actor``. ``line``: its line in the scenario text of
+    the run file (0: it has none)."""
 
     thread: str
     actor: str
@@ -50,14 +50,14 @@ class Outcome(DriverRecord):
 
 
 class End(DriverRecord):
-    """Nothing more can happen. ``unfinished``: threads that still had statements, with what they wait for."""
+    """Nothing more can happen. ``unfinished``: threads that still had statements, and what each waits for."""
 
     unfinished: dict[str, str]
 
 
 class Rest(DriverRecord):
-    """All views once nothing is in flight: of the hosts, ``others`` beside the first, and of the KVMs in the order of
-    ``Setup.kvms``."""
+    """All views when nothing is in flight: of the hosts (``others``: all but the first), and of the KVMs in the order
+    of ``Setup.kvms``."""
 
     host: PerfView
     kvm: list[KvmView]

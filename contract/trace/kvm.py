@@ -49,8 +49,8 @@ class VcpuWake(KvmRecord):
 
 class Access(KvmRecord):
     """An intercepted access as the guest sees it. ``result``: ``done``, ``zero`` (read as 0), ``dropped`` (write
-    ignored), ``gp``. ``denied``: because the guest may not use the LBR now, not because the access is wrong. ``value``
-    of a write is what was stored, ``asked`` what the guest wrote."""
+    ignored), ``gp``. ``denied``: the reason is that the guest may not use the LBR now, not that the access is wrong.
+    ``value`` of a write is the stored value, ``asked`` the value that the guest wrote."""
 
     vcpu: str
     cpu: int
@@ -63,8 +63,9 @@ class Access(KvmRecord):
 
 
 class UserMsr(KvmRecord):
-    """KVM_SET_MSRS or, ``read``, KVM_GET_MSRS: ``value`` is what the register holds now. ``taken`` false: KVM processed
-    0 MSRs. ``task``: the thread that made the ioctl, "" for the vCPU's own. ``reached``: an LBR MSR was touched."""
+    """KVM_SET_MSRS or, ``read``, KVM_GET_MSRS: ``value`` is the value of the register afterwards. ``taken`` false: KVM
+    processed 0 MSRs. ``task``: the thread that made the ioctl, "" for the vCPU's own. ``reached``: an LBR MSR was
+    touched."""
 
     vcpu: str
     msr: int
@@ -111,7 +112,7 @@ class CounterEvent(KvmRecord):
 
 
 class GuestPmi(KvmRecord):
-    """A PMI goes into the guest with the next entry, unless its LVTPC is ``masked``. ``status``: its
+    """A PMI is injected into the guest with the next entry, unless its LVTPC is ``masked``. ``status``: its
     PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI)."""
 
     vcpu: str
@@ -122,7 +123,7 @@ class GuestPmi(KvmRecord):
 
 
 class ClaimChange(KvmRecord):
-    """What KVM believes of the guest's right to the LBR (``kvm_svc.hypervisor.claim``)."""
+    """The state of the guest's claim to the LBR in KVM (``kvm_svc.hypervisor.claim``)."""
 
     vcpu: str
     old: str
@@ -157,7 +158,7 @@ class Granted(KvmRecord):
 
 
 class Warn(KvmRecord):
-    """What KVM would print in the kernel log."""
+    """A warning that KVM would print in the kernel log."""
 
     vcpu: str
     text: str

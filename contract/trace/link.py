@@ -48,10 +48,11 @@ class Discard(LinkRecord):
 
 
 class Timer(LinkRecord):
-    """An end of a session (``to_host``: KVM's, else the host's) wants to act at ``due`` nanoseconds; -1: no more.
+    """An end of a session (``to_host``: KVM's, else the host's) has a timer that runs out at ``due`` nanoseconds; -1:
+    it is stopped.
 
     ``what``: ``resend`` (messages not acknowledged yet), ``renew`` (leases), ``lease`` (the host's wait for an Ack is
-    over). ``awaited``: somebody waits for it, so that it fires even where nothing else would happen."""
+    over). ``awaited``: a thread waits for it, so it fires even if nothing else would happen."""
 
     session: str
     to_host: bool
@@ -62,7 +63,7 @@ class Timer(LinkRecord):
 
 class SessionChange(LinkRecord):
     """An end of a session (``to_host``: KVM's, else the host's) is now ``new`` and was ``old`` before: phases of
-    ``contract.session``. Greeting and opening are not here, the messages that do it are on record."""
+    ``contract.session``. Greeting and opening have no such record: the messages that cause them are recorded."""
 
     session: str
     to_host: bool
@@ -73,8 +74,8 @@ class SessionChange(LinkRecord):
 
 
 class WindowChange(LinkRecord):
-    """An end of a session (``to_host``: KVM's, else the host's) pauses, since as many messages as the window has room
-    for are not acknowledged; or it goes on (``paused`` is false)."""
+    """An end of a session (``to_host``: KVM's, else the host's) pauses because its window is full of unacknowledged
+    messages, or continues (``paused`` is false)."""
 
     session: str
     to_host: bool

@@ -12,9 +12,9 @@ class PerfRecord(Record):
 
 
 class EventOpen(PerfRecord):
-    """``guest``: the vCPU a guest event stands for, else "". ``select``: LBR_SELECT it programs; -1: no branch
-    stack. ``counter``: it needs a counter. ``exclusive``: it, or its leader. ``counts_for``: the vCPU for whose counter
-    it counts, else ""."""
+    """``guest``: the vCPU that a guest's event stands for, else "". ``select``: the LBR_SELECT value it programs; -1:
+    no branch stack. ``counter``: it needs a counter. ``exclusive``: it or its leader is exclusive. ``counts_for``: the
+    vCPU whose counter it counts for, else ""."""
 
     event: int
     name: str
@@ -33,8 +33,8 @@ class EventOpen(PerfRecord):
 
 
 class EventFailed(PerfRecord):
-    """An open gave an errno. ``holder``: whom it was refused for, "" where it was not for another's sake; ``lbr``: it
-    asked for branches. The rest is as in EventOpen."""
+    """An open gave an errno. ``holder``: the owner in whose favour it was refused, "" if there is none. ``lbr``: it
+    asked for branches. The other fields are as in EventOpen."""
 
     name: str
     errno: str
@@ -47,21 +47,22 @@ class EventFailed(PerfRecord):
 
 
 class HostWait(PerfRecord):
-    """Whoever opened or enabled ``name`` sleeps until KVM has acknowledged the end of ``grants``."""
+    """The task that opened or enabled ``name`` sleeps until KVM has acknowledged the end of ``grants``."""
 
     name: str
     grants: list[int]
 
 
 class HostWake(PerfRecord):
-    """``why``: acknowledged, or the lease is over."""
+    """The task wakes. ``why``: acknowledged, or the lease is over."""
 
     name: str
     why: str
 
 
 class EventChange(PerfRecord):
-    """``why``: what a pinned event that went to ERROR found no room for, "" otherwise."""
+    """An event changed state. ``why``: the resource that a pinned event did not get when it went to ERROR, ""
+    otherwise."""
 
     event: int
     name: str
@@ -72,8 +73,8 @@ class EventChange(PerfRecord):
 
 
 class EventWaits(PerfRecord):
-    """Perf tried to put the group of leader ``event``, which asks for the LBR, on a CPU again, and found no room for
-    another reason than before: ``why``, "" for none. Its state is as it was."""
+    """Perf tried again to put the group of leader ``event``, which asks for the LBR, on a CPU, and failed for another
+    reason than before. ``why`` is the reason, "" for none. The state of the event has not changed."""
 
     event: int
     name: str
@@ -96,8 +97,8 @@ class HostLbr(PerfRecord):
 
 
 class SampleTaken(PerfRecord):
-    """The branch stack of a sample, newest first. ``shut_out``: perf did not read the LBR, the entries are what it read
-    last."""
+    """The branch stack of a sample, newest first. ``shut_out``: perf did not read the LBR; the entries are those of its
+    last read."""
 
     event: int
     name: str
@@ -109,7 +110,7 @@ class SampleTaken(PerfRecord):
 
 
 class LbrReset(PerfRecord):
-    """FROM, TO and INFO are zero now; with ``select`` LBR_SELECT too."""
+    """FROM, TO and INFO are now zero; with ``select``, LBR_SELECT too."""
 
     cpu: int
     why: str

@@ -15,14 +15,14 @@ class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
     """Base of all records."""
 
     source: ClassVar[str]
-    """Who writes it: ``driver``, ``wire``, ``silicon``, ``perf`` or ``kvm``."""
+    """The source of the record: ``driver``, ``wire``, ``silicon``, ``perf`` or ``kvm``."""
 
     seq: int = 0
     time: int = 0
 
     @property
     def lane(self) -> int:
-        """The CPU that it belongs to; -1: none."""
+        """The CPU that the record belongs to; -1: none."""
         cpu: int = getattr(self, "cpu", -1)
         return cpu
 

@@ -11,9 +11,9 @@ _encoder = msgspec.json.Encoder()
 
 
 class Recorder:
-    """The trace of a run as it grows. ``clock`` is the run's logical clock: the number of the newest record. It rides
-    on every command and request, so that records of all services form one order. ``now``: virtual nanoseconds, as far
-    as whoever keeps this trace knows."""
+    """The trace of a run as it grows. ``clock`` is the run's logical clock, the number of the newest record. Every
+    command and request carries it, so records of all services form one order. ``now``: virtual nanoseconds, as far as
+    the owner of this trace knows."""
 
     __slots__ = ("clock", "now", "records")
 
@@ -28,7 +28,7 @@ class Recorder:
         self._append(record)
 
     def write(self, effects: list[AnyRecord], now: int) -> None:
-        """Append what a step did, which ended at ``now``."""
+        """Append the records of a step that ended at ``now``."""
         for effect in effects:
             self._append(effect)
         self.now = max(self.now, now)
@@ -47,5 +47,5 @@ class Recorder:
 
 
 def canonical(records: list[AnyRecord]) -> bytes:
-    """The trace as bytes, a JSON document a line: what two wires must agree on."""
+    """The trace as bytes, one JSON document for each line. Two wires must give the same bytes."""
     return b"\n".join(_encoder.encode(r) for r in records)

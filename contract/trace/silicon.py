@@ -1,4 +1,4 @@
-"""Records of the silicon: what retires, enters, exits, and each access to an MSR."""
+"""Records of the silicon: retired branches, entries, exits, and each access to an MSR."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Retired(SiliconRecord):
 
 
 class VmEntry(SiliconRecord):
-    """``debugctl``: loaded for the guest; ``host_debugctl``: what the register held just before. ``switched``: the
-    host's LBR was put aside whole, the guest has one to itself until the exit."""
+    """``debugctl``: the value loaded for the guest; ``host_debugctl``: the value of the register just before.
+    ``switched``: the host's whole LBR was saved, and the guest has an LBR of its own until the exit."""
 
     cpu: int
     vcpu: str
@@ -50,7 +50,7 @@ class VmEntryRefused(SiliconRecord):
 
 
 class VmExit(SiliconRecord):
-    """``debugctl``: the host's register after the exit and what KVM's first instructions wrote back. ``frozen``: an
+    """``debugctl``: the value of the host's register after the exit and after KVM's first instructions. ``frozen``: an
     overflow of a host counter cleared the guest's DEBUGCTL.LBR before the exit saved it."""
 
     cpu: int
@@ -74,7 +74,7 @@ class GuestMsr(SiliconRecord):
 
 
 class HostMsr(SiliconRecord):
-    """An access by host software: ``by`` is perf or kvm; ``on_behalf`` the vCPU it is emulated for, if any."""
+    """An access by host software: ``by`` is perf or kvm; ``on_behalf`` is the vCPU that it is emulated for, if any."""
 
     cpu: int
     by: str
@@ -86,8 +86,8 @@ class HostMsr(SiliconRecord):
 
 
 class Pmi(SiliconRecord):
-    """Counters of ``events`` overflowed. ``frozen``: the LBR stands still while the handler runs. ``count`` branches of
-    the handler, from serial ``first``, are ``recorded`` if it does not and is on."""
+    """Counters of ``events`` overflowed. ``frozen``: the LBR is frozen while the handler runs. The handler executes
+    ``count`` branches from serial ``first``; they are ``recorded`` if the LBR is on and not frozen."""
 
     cpu: int
     events: list[str]
@@ -98,7 +98,8 @@ class Pmi(SiliconRecord):
 
 
 class Throttle(SiliconRecord):
-    """An event that overflowed too often does so no more until the next jiffy (``on``), or may again."""
+    """``on``: an event overflowed too often, and may not overflow until the next jiffy. Otherwise: it may overflow
+    again."""
 
     event: int
     name: str
@@ -126,7 +127,7 @@ class LbrRestore(SiliconRecord):
 
 
 class TaskExit(SiliconRecord):
-    """A host task is no more. ``cpu``: where it ran, -1 if it did not."""
+    """A host task has exited. ``cpu``: the CPU it ran on, -1 if it did not run."""
 
     task: str
     cpu: int

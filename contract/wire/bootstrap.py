@@ -28,16 +28,16 @@ from contract.wire.log import bind, log
 from contract.wire.socket_lock import hold
 
 GRACE = 0.5
-"""Seconds that calls under way get at the end."""
+"""Seconds that running calls get at the end."""
 END_LIMIT = 3.0
-"""Seconds after which a process that has to end does so, whatever its event loop is doing."""
+"""Seconds after which a process that must end does so, even if its event loop is busy."""
 PROTOCOL_LIMIT = (1 << 32) - 1
 
 Cleanup = Callable[[], Awaitable[None]]
 
 
 def argument_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """The flags that both services have."""
+    """The flags of both services."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,7 +75,7 @@ def seconds(text: str) -> float:
 
 
 class Process:
-    """One service process. ``services`` are what reflection and health tell of."""
+    """One service process. ``services``: the names that reflection and health report."""
 
     def __init__(self, service: str, args: argparse.Namespace, services: Sequence[ServiceDescriptor]) -> None:
         bind(service=service)
@@ -87,7 +87,7 @@ class Process:
         self.server = grpc.aio.server(options=options.SERVER)
 
     async def serve(self, handlers: Sequence[grpc.GenericRpcHandler], end: Cleanup) -> int:
-        """Serve until a signal or the end of the parent; returns the exit status. ``end`` closes the streams."""
+        """Serve until a signal or until the parent ends; returns the exit status. ``end`` closes the streams."""
         server = self.server
         server.add_generic_rpc_handlers(tuple(handlers))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
@@ -114,7 +114,7 @@ class Process:
         except OSError as error:
             log().error("cannot-say-that-it-is-ready", reason=str(error.strerror))
             await end()
-            os._exit(1)  # What is buffered for standard output cannot be written at an ordinary end either.
+            os._exit(1)  # A normal end could not write the buffer of standard output either.
         log().info("serving", address=address)
         await self.stop.wait()
         await self.health.enter_graceful_shutdown()
@@ -126,7 +126,8 @@ class Process:
         return 0
 
     def _catch_signals(self) -> None:
-        """The handler runs between two bytecodes, in the middle of a command too; the loop's own would wait for it."""
+        """Install signal handlers that run between two bytecodes, also in the middle of a command. The event loop's own
+        handlers would wait for the command."""
         loop = asyncio.get_running_loop()
 
         def end(number: int, frame: object) -> None:

@@ -48,8 +48,8 @@ def to_proto(value: msgspec.Struct, message: type[M]) -> M:
 
 
 def content_maker(struct: type[msgspec.Struct], message: type[Message]) -> Convert:
-    """The function that gives the content of ``message`` for a value of ``struct``: keywords of the message's class, or
-    the value of a field that has this message. It does not check values; the message's class does."""
+    """The function that gives the content of ``message`` for a value of ``struct``: the keywords for the message's
+    class, or the value of a field that has this message. It does not check values; the message's class does."""
     return _plan(struct, descriptor_of(message))[0]
 
 
@@ -65,7 +65,8 @@ def union_from_proto(message: Message, structs: Any) -> Any:
 
 
 def union_fields(structs: Any, message: type[Message]) -> dict[type, tuple[str, Convert]]:
-    """For each struct of the union: the oneof member of ``message`` that carries it, and how to make its content."""
+    """For each struct of the union: the oneof member of ``message`` that carries it, and the function that makes its
+    content."""
     return _members(structs, type_fields(descriptor_of(message)))[0]
 
 
@@ -118,9 +119,9 @@ def _plan(struct: type[msgspec.Struct], descriptor: Descriptor) -> Pair:
 
 
 class _Source:
-    """The source of a function of one argument whose body is one expression of ``parts``.
+    """The source text of a function of one argument whose body is one expression of ``parts``.
 
-    Field by field in a loop the same costs three to five times as much, and this is done for each message.
+    A loop over the fields would cost three to five times as much, and this runs for each message.
     """
 
     def __init__(self, argument: str) -> None:
@@ -129,7 +130,7 @@ class _Source:
         self._names: dict[str, Any] = {}
 
     def name(self, value: Any) -> str:
-        """A name of ``value`` in the source."""
+        """A name for ``value`` in the source text."""
         name = f"_{len(self._names)}"
         self._names[name] = value
         return name
@@ -186,7 +187,7 @@ def _is_union(hint: Any) -> bool:
 
 
 def _field(hint: Any, field: FieldDescriptor) -> tuple[Convert | None, Convert | None]:
-    """Both converters of one field; None where its value goes as it is."""
+    """Both converters of one field; None if its value needs no conversion."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
         encode, decode = _single(args[0], field)

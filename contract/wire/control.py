@@ -30,8 +30,8 @@ TRACE = trace_pb2.DESCRIPTOR.services_by_name["TraceService"]
 def control_handlers(
     shell: Shell[Any], service: ServiceDescriptor, commands: Mapping[str, type[msgspec.Struct]]
 ) -> list[grpc.GenericRpcHandler]:
-    """Handlers of the control service and of the stream that carries its methods; ``commands`` maps its methods to the
-    commands they carry, Decide apart."""
+    """Handlers of the control service and of the stream that carries its methods. ``commands`` maps each method, except
+    Decide, to the command that it carries."""
     methods = {
         method.name: (GetMessageClass(method.input_type), _handler(shell, method, commands))
         for method in service.methods
@@ -58,7 +58,7 @@ async def _drive(
 
 
 async def _next(context: grpc.aio.ServicerContext, closing: asyncio.Task[Any]) -> Any:
-    """The next request, or the end of the stream, also where the service is about to end."""
+    """The next request, or None at the end of the stream. A service that is about to end also ends the stream."""
     reading = asyncio.ensure_future(context.read())
     await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
     if reading.done():

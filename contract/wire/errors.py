@@ -1,4 +1,4 @@
-"""What can be wrong with a value that goes over the wire."""
+"""Errors in values that go over the wire."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from contract.errors import InputError
 
 
 class WireValueError(InputError):
-    """A value that the wire cannot carry, or one that came over it and means nothing."""
+    """A value that the wire cannot carry, or a received value without meaning."""

@@ -1,8 +1,8 @@
 """The rules of the schema (buf.validate options), compiled from the descriptors into plain checks.
 
 protovalidate walks every element of a list that is already too long, and takes milliseconds for a small frame. These
-checks look at the lengths of lists first and cost microseconds. A rule that has no check here is a TypeError when the
-type is compiled, so that none is passed over. protovalidate words what a message breaks.
+checks look at the lengths of lists first and cost microseconds. A rule without a check here is a TypeError when the
+type is compiled; so no rule is skipped. The error texts come from protovalidate.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _TEXT: dict[str, Callable[[Any], Check]] = {
 
 
 def keeps_rules(message: Any) -> bool:
-    """Whether a message and all that is nested in it keep the rules. Raises TypeError for a rule that is unknown."""
+    """Whether a message and its nested messages keep the rules. Raises TypeError for an unknown rule."""
     return all(check(message) for check in _checks(message.DESCRIPTOR))
 
 
 def too_long(message: Any) -> str:
-    """The path of a list with more items than its rule allows, and the rule; "" where there is none.
+    """The path of a list with more items than its rule allows, and the rule; "" if there is none.
 
     It does not look into a list that is too long."""
     for field, limit in _lists(message.DESCRIPTOR):
@@ -103,7 +103,7 @@ def _is_set(oneof: str) -> Check:
 
 
 def _is_choice(oneof: OneofDescriptor) -> bool:
-    """True if each alternative is a message: one look tells which of them is there."""
+    """True if each alternative is a message: one look tells which alternative is set."""
     return all(field.message_type is not None for field in oneof.fields)
 
 
@@ -136,7 +136,7 @@ def _of_field(field: FieldDescriptor) -> Iterator[Check]:
     if not (checks := _of_scalar(field, rules, kinds)):
         return
     if field.has_presence:
-        # Rules of a field that can be absent hold only where it is there.
+        # The rules of an optional field apply only if it is set.
         yield lambda message: not message.HasField(field.name) or all(check(get(message)) for check in checks)
     elif len(checks) == 1:
         (only,) = checks

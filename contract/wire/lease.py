@@ -10,11 +10,12 @@ import grpc
 from contract.wire.status import CallError
 
 LEASE = 5.0
-"""Seconds of a driver's silence after which another one may have the service."""
+"""Seconds of a driver's silence after which another driver may have the service."""
 
 
 class Lease:
-    """``owner``: the token of the driver that had it last, "" where it gave it back. ``seconds``: how long it holds."""
+    """``owner``: the token of the last driver, "" after it gave the lease back. ``seconds``: the duration of the
+    lease."""
 
     def __init__(self, seconds: float = LEASE) -> None:
         self.seconds = seconds
@@ -26,7 +27,7 @@ class Lease:
         self._freed = asyncio.Event()
 
     def take(self, owner: str, holder: str = "", *, take_over: bool = False) -> None:
-        """Get it, or renew one's own. Raises CallError where another driver holds it."""
+        """Take the lease, or renew it. Raises CallError if another driver holds it."""
         now = time.monotonic()
         if owner != self.owner:
             if self.owner and now < self._until and not take_over:
@@ -57,7 +58,7 @@ class Lease:
         self.take(owner, holder, take_over=take_over)
 
     def renew(self) -> None:
-        """The driver has been heard."""
+        """Renew the lease: the driver has been heard."""
         self._until = time.monotonic() + self.seconds
 
     def release(self, owner: str) -> None:

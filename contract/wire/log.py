@@ -10,7 +10,7 @@ _bound: dict[str, Any] = {}
 
 
 def bind(**values: Any) -> None:
-    """What every line of this process says."""
+    """Set the fields that every line of this process contains."""
     _bound.update(values)
 
 

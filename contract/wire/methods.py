@@ -1,4 +1,4 @@
-"""Which command each method of a control service carries."""
+"""The command that each method of a control service carries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.network import Fate
 
 
 class Decide(msgspec.Struct):
-    """What becomes of message ``n`` of ``session`` in a service's inbox."""
+    """The fate of message ``n`` of ``session`` in a service's inbox."""
 
     session: str
     n: int

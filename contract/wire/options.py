@@ -1,8 +1,8 @@
-"""gRPC settings of both ends. They belong together: a server that knows nothing of the client's pings ends the link.
+"""gRPC settings of both ends. They belong together: a server ends the link if it does not expect the client's pings.
 
 Keepalive: each end pings every 10 s, and takes the peer for dead 5 s after an unanswered ping. Without the server's
-pings a KVM that is cut off would keep its name at the perf core. ``ping_timeout`` is the setting that does so; the
-keepalive timeout of its name has no effect on that.
+pings a KVM that is cut off would keep its name at the perf core. The setting for this is ``ping_timeout``; the setting
+named keepalive timeout has no effect on it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CHANNEL: Options = [
     *_BOTH,
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     ("grpc.http2.max_pings_without_data", 0),
-    # A new attempt would bring the first frames of a stream twice.
+    # A retry would send the first frames of a stream twice.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # A pair that is started anew must not meet the connection of the pair before.
+    # A restarted pair must not use the connection of the previous pair.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
@@ -37,6 +37,6 @@ SERVER: Options = [
     ("grpc.max_receive_message_length", REQUEST_LIMIT),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
-    # Two services on one port would each get half of the calls.
+    # Otherwise two services on one port would each get half of the calls.
     ("grpc.so_reuseport", 0),
 ]

@@ -12,7 +12,7 @@ from contract.wire.errors import WireValueError
 from lbrlab.v1 import trace_pb2
 
 KEPT = 1_000_000
-"""How many of its latest records a service keeps of a run."""
+"""The number of latest records that a service keeps of a run."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyRecord)
@@ -24,7 +24,7 @@ def record_to_proto(record: AnyRecord) -> trace_pb2.TraceRecord:
 
 
 def record_from_proto(made: trace_pb2.TraceRecord) -> AnyRecord:
-    """Raises WireValueError where the record is not one of ``contract.trace``."""
+    """Raises WireValueError if the record is not one of ``contract.trace``."""
     try:
         record: AnyRecord = _decoder.decode(made.json)
     except msgspec.DecodeError as error:
@@ -37,12 +37,12 @@ def stamp_of(run: int, log: Recorder, owner: str) -> trace_pb2.Stamp:
 
 
 def since(records: list[AnyRecord], seq: int) -> list[AnyRecord]:
-    """Those numbered above ``seq``; ``records`` are in order."""
+    """The records numbered above ``seq``; ``records`` are in order."""
     return records[bisect_right(records, seq, key=lambda r: r.seq) :]
 
 
 class Block:
-    """The records of one command, those of the own log and those that came from another service, in order."""
+    """The records of one command in order: those of the own log, and those of another service."""
 
     __slots__ = ("_log", "_mark", "records")
 
@@ -52,12 +52,12 @@ class Block:
         self.records: list[trace_pb2.TraceRecord] = []
 
     def flush(self) -> None:
-        """Take up what was put into the own log since."""
+        """Add the records that the own log has gained since the last call."""
         own = self._log.records
         self.records += map(record_to_proto, own[self._mark :])
         self._mark = len(own)
 
     def take(self, records: Iterable[trace_pb2.TraceRecord], stamp: trace_pb2.Stamp) -> None:
-        """What another service did meanwhile; ``flush`` comes before."""
+        """Add the records of another service. Call ``flush`` first."""
         self.records += records
         self._log.witness(stamp.clock, stamp.now_ns)

@@ -1,4 +1,4 @@
-"""Trailing metadata of a refusal, with which the driver raises it again."""
+"""Trailing metadata of a refusal, from which the driver raises it again."""
 
 ERRNO = "lbrlab-errno"
 CLOCK = "lbrlab-clock"

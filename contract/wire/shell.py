@@ -1,11 +1,11 @@
-"""What both services do around their core: runs, stamps, decisions, and what a failure leaves behind.
+"""The common part of both services around their core: runs, stamps, decisions, and the state after a failure.
 
-Theory of operation. The core is a sans-IO object that answers one input at a time; a lock sees to that, because KVM's
+Theory of operation. The core is a sans-IO object that answers one input at a time. A lock ensures this, because KVM's
 answer may have to wait for the silicon. Each step of it is a value: its effects go into the log, the messages among
 them to the peer. Each Configure makes a new core and a new log, and they take the place of the old ones only when the
-command was not refused. A refusal leaves everything as it was, the clock included.
-Any other failure in the middle of a command leaves a core that nobody can trust: the run is marked as failed, and
-whatever is asked of it gives that failure until the next Configure.
+command was not refused. A refusal leaves everything as it was, the clock included. After any other failure in the
+middle of a command the state of the core is unreliable: the run is marked as failed, and every call gives that failure
+until the next Configure.
 
 The loss of a link is an input of the core like any other, but no driver gives it. It happens at some moment of real
 time, and the core takes it in at the beginning of the next call, so that its records come with the answer.
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 class Run(Generic[C]):
     """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
-    its driver. ``cut``: sessions whose link was lost, which the core does not know yet."""
+    its driver. ``cut``: sessions whose lost link the core does not know yet."""
 
     __slots__ = ("_core", "arrived", "cut", "failed", "log", "network", "number", "owner")
 
@@ -63,7 +63,7 @@ class Run(Generic[C]):
 
     @property
     def core(self) -> C:
-        """Raises RefusedError before there is one."""
+        """The core. Raises RefusedError before the first Configure."""
         if self._core is None:
             raise RefusedError("not configured yet", "ENXIO")
         return self._core
@@ -73,7 +73,7 @@ class Run(Generic[C]):
         self._core = core
 
     def fail(self, error: CallError) -> None:
-        """The first failure is the one that counts."""
+        """Mark the run as failed. The first failure stays."""
         self.failed = self.failed or error
         self.arrived.set()
 
@@ -82,7 +82,7 @@ class Run(Generic[C]):
             raise CallError(self.failed.code, self.failed.message)
 
     def receive(self, envelopes: Iterable[Envelope]) -> None:
-        """What has come in over the stream waits until a decision names it."""
+        """A received message waits in the network until a decision names it."""
         try:
             for envelope in envelopes:
                 self.network.put(envelope)
@@ -91,13 +91,13 @@ class Run(Generic[C]):
         self.arrived.set()
 
     async def arrival(self, session: str, to_host: bool, n: int) -> None:
-        """Wait until message ``n`` is there, its link is lost, or the run has failed."""
+        """Wait until message ``n`` has arrived, its link is lost, or the run has failed."""
         while not (self.failed or session in self.cut or self.network.has(session, to_host, n)):
             self.arrived.clear()
             await self.arrived.wait()
 
     def lose(self, session: str, to_host: bool) -> None:
-        """A link is lost, and with it the messages that have come over it."""
+        """A link is lost, with the messages that have come over it."""
         self.network.cut(session, to_host)
         self.cut.add(session)
         self.arrived.set()
@@ -108,8 +108,8 @@ Performed = tuple[Run[C], AnyResult | None, Block]
 
 
 class Shell(ABC, Generic[C]):
-    """Base of the services. ``service`` names it to others: "perfcore", "kvm". ``is_host``: it is the host's end of the
-    contract."""
+    """Base of the services. ``service`` is its name for others: "perfcore", "kvm". ``is_host``: it is the host's end of
+    the contract."""
 
     service: str
     is_host = False
@@ -124,29 +124,29 @@ class Shell(ABC, Generic[C]):
 
     @abstractmethod
     async def carry_out(self, run: Run[C], command: Any, block: Block) -> AnyResult:
-        """Put the command to the core of ``run``; a Configure gives it one."""
+        """Give the command to the core of ``run``. A Configure creates the core."""
 
     @abstractmethod
     def send(self, run: Run[C], envelopes: list[Envelope]) -> None:
-        """Hand messages of the core to the streams. Raises PeerContractError where one is clogged."""
+        """Put messages of the core into the streams. Raises PeerContractError if a stream is clogged."""
 
     @abstractmethod
     def lose_link(self, run: Run[C], session: str) -> None:
-        """The core takes in that the link of a session was lost, and where it is up again, that too."""
+        """Tell the core that the link of a session was lost, and if it is up again, that too."""
 
     async def reattach(self, run: Run[C]) -> None:
-        """Before the core learns of lost links: wait for those that the service cannot do without. Raises CallError."""
+        """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
-        """The number of the run that can begin now. Raises CallError where none can."""
+        """The number of the run that can begin now. Raises CallError if no run can."""
         return self.run.number + 1
 
     def may_arrive(self, session: str) -> bool:
-        """Whether messages of that session can come at all."""
+        """Whether messages of that session can still arrive."""
         return True
 
     def describe(self, info: info_pb2.GetInfoResponse) -> None:
-        """Add what only this service knows."""
+        """Add the fields that only this service knows."""
 
     async def close(self) -> None:
         """The process is about to end, and with it the current run. Subclasses close their streams too."""
@@ -156,7 +156,7 @@ class Shell(ABC, Generic[C]):
     # Commands --------------------------------------------------------------------------------------------
 
     def numbered(self, number: int) -> Run[C]:
-        """The current run, if it is that one. Raises CallError ABORTED."""
+        """The current run, if it has this number. Raises CallError ABORTED."""
         run = self.run
         if number != run.number or not number:
             now = f"the current run is {run.number}" if run.number else "there is no run yet"
@@ -164,7 +164,7 @@ class Shell(ABC, Generic[C]):
         return run
 
     def current(self, stamp: trace_pb2.Stamp) -> Run[C]:
-        """The current run, if the stamp is of that one and of its driver. Raises CallError ABORTED."""
+        """The current run, if the stamp names it and its driver. Raises CallError ABORTED."""
         if self.run.number and stamp.owner != self.run.owner:
             now = f"the current run is {self.run.number}, which another driver has begun"
             raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {stamp.run} is not current, {now}")
@@ -189,7 +189,7 @@ class Shell(ABC, Generic[C]):
     async def decide(self, stamp: trace_pb2.Stamp, decision: Decide) -> Performed[C]:
         run = self.current(stamp)
         if self.may_arrive(decision.session):
-            # The inbox refuses a message that is still not there.
+            # The inbox then refuses a message that has not arrived.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.arrival_timeout):
                     await run.arrival(decision.session, self.is_host, decision.n)
@@ -235,15 +235,15 @@ class Shell(ABC, Generic[C]):
         return result, block
 
     def take_losses(self, run: Run[C]) -> set[str]:
-        """The core takes in which links were lost since the last call; the sessions of these."""
+        """Tell the core which links were lost since the last call. Gives their sessions."""
         lost, run.cut = run.cut, set()
         for session in sorted(lost):
-            with suppress(RefusedError):  # A core that never heard of the session has nothing to lose.
+            with suppress(RefusedError):  # A core that does not know the session has lost nothing.
                 self.lose_link(run, session)
         return lost
 
     def _decide(self, run: Run[C], decision: Decide, lost: set[str]) -> None:
-        """A message that was lost with its link just now meets no other fate."""
+        """A message that was just lost with its link meets no other fate."""
         session, n = decision.session, decision.n
         if session in lost and not run.network.has(session, self.is_host, n):
             return
@@ -252,7 +252,7 @@ class Shell(ABC, Generic[C]):
             self.done(run, run.core.take(envelope, run.log.now))
 
     def done(self, run: Run[C], step: Step[T]) -> T:
-        """Put what the core did on record, and its messages into the streams; its answer."""
+        """Record the effects of a step, put its messages into the streams, and give its answer."""
         run.log.write(step.effects, step.now)
         try:
             if messages := step.messages:
@@ -262,7 +262,7 @@ class Shell(ABC, Generic[C]):
         return step.result
 
     def broken(self, run: Run[C], error: Exception, doing: str) -> None:
-        """An error that nobody foresaw ends the run."""
+        """An unforeseen error ends the run."""
         failure = unexpected(error, doing)
         run.fail(CallError(failure.code, f"{self.service}: internal error: {failure.message}"))
 

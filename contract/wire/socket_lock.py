@@ -1,5 +1,5 @@
-"""One service on one Unix socket. gRPC unlinks a socket that is there and listens in its place, and unlinks it by its
-path at its end; a lock beside the socket keeps a second service from both."""
+"""One service on one Unix socket. gRPC unlinks an existing socket and listens in its place, and unlinks the path again
+at its end. A lock file beside the socket prevents a second service from doing either."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import IO
 def hold(listen: str) -> IO[str] | None:
     """The lock of a ``unix:PATH`` address, held until it is closed or the process ends; None for other addresses.
 
-    The file PATH.lock stays: another service may wait for it already when it is removed.
-    Raises OSError where the folder cannot be written, RuntimeError where another service has the socket."""
+    The file PATH.lock stays: another service may already wait for it when it would be removed. Raises OSError if the
+    folder cannot be written, RuntimeError if another service has the socket."""
     if not listen.startswith("unix:"):
         return None
     path = listen.removeprefix("unix:")

@@ -1,6 +1,6 @@
-"""How a call fails: one exception for the services, and what becomes of every other one.
+"""The failure of a call: one exception for the services, and the handling of every other exception.
 
-No traceback reaches a caller. What nobody foresaw is INTERNAL with its type and message, and is logged once.
+No traceback reaches a caller. An unforeseen error is INTERNAL with its type and message, and is logged once.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class CallError(LbrlabError):
 
 
 def refusal(error: RefusedError, clock: int, now: int) -> CallError:
-    """A core's refusal, with all that the driver needs to raise it again."""
+    """A core's refusal, with the data that the driver needs to raise it again."""
     metadata = (ERRNO, error.errno), (CLOCK, str(clock)), (NOW, str(now))
     return CallError(grpc.StatusCode.FAILED_PRECONDITION, str(error), metadata)
 
 
 def unexpected(error: Exception, doing: str) -> CallError:
-    """INTERNAL for an error that nobody foresaw; logs it."""
+    """INTERNAL for an unforeseen error, which is logged."""
     log().error("internal-error", doing=doing, error=f"{type(error).__name__}: {error}", exc_info=error)
     return CallError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 
@@ -77,7 +77,7 @@ def _violations(error: protovalidate.ValidationError) -> str:
 
 
 def unary(request: type[Message], handler: Handler) -> grpc.RpcMethodHandler:
-    """A handler that takes a valid ``request`` and raises CallError where the call fails."""
+    """A handler that takes a valid ``request`` and raises CallError if the call fails."""
 
     async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Message | None:
         outcome = await attempt(request, handler, raw)
@@ -128,7 +128,7 @@ def stream_stream(handler: Callable[[grpc.aio.ServicerContext], Awaitable[None]]
         except CallError as error:
             failure = error
         except (grpc.aio.BaseError, asyncio.InvalidStateError):
-            return  # The peer is gone; whoever shares a run with it has been told by the handler.
+            return  # The peer is gone. The handler has told the other side of the run.
         except Exception as error:
             failure = unexpected(error, doing)
         await context.abort(failure.code, failure.message, failure.metadata)

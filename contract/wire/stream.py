@@ -1,4 +1,4 @@
-"""Sending contract messages: whatever has piled up goes into one frame, with no timer and no waiting."""
+"""Sending contract messages: all waiting messages go into one frame, without a timer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contract.errors import PeerContractError
 from contract.messages import Envelope
 
 FRAME_LIMIT = 256
-"""Messages in a frame, as ``contract.proto`` has it."""
+"""The most messages in a frame, as in ``contract.proto``."""
 BACKLOG_LIMIT = 4096
-"""Messages that may wait for the writer. More pile up only where the peer does not read."""
+"""The most messages that may wait for the writer. More pile up only if the peer does not read."""
 
 WriteFrame = Callable[[int, list[Envelope]], Awaitable[None]]
 
 
 class FrameWriter:
-    """The only writer of one stream. ``put`` is called from anywhere in the event loop.
+    """The only writer of one stream. ``put`` can be called from anywhere in the event loop.
 
-    The task ``run`` writes what waits. A reader whose messages were answered at once may ``flush`` instead: it spares
-    the change of tasks, and a peer that does not read then stops its own reader only."""
+    The task ``run`` writes the waiting messages. A reader whose messages were answered at once may call ``flush``
+    instead: this saves a task switch, and a peer that does not read then stops only its own reader."""
 
     __slots__ = ("_busy", "_pending", "_told", "_wake", "_write")
 
@@ -30,12 +30,12 @@ class FrameWriter:
         self._pending: deque[tuple[int, Envelope]] = deque()
         self._wake = asyncio.Event()
         self._busy = False
-        """A write is under way; it takes along what comes meanwhile."""
+        """A write is under way. It also takes messages that arrive in the meantime."""
         self._told = False
-        """``run`` is about to look for messages."""
+        """``run`` has been woken and will look for messages."""
 
     def put(self, run: int, envelopes: Iterable[Envelope]) -> None:
-        """Raises PeerContractError when the peer has stopped reading."""
+        """Add a message. Raises PeerContractError if the peer has stopped reading."""
         self._pending.extend((run, envelope) for envelope in envelopes)
         if len(self._pending) > BACKLOG_LIMIT:
             raise PeerContractError(f"more than {BACKLOG_LIMIT} messages wait to be sent")
@@ -55,7 +55,7 @@ class FrameWriter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write all that waits, unless a write is under way."""
+        """Write all waiting messages, unless a write is under way."""
         if self._busy:
             return
         self._busy = True

@@ -34,8 +34,8 @@ Change = dict[str, Any]
 
 RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
     (MERGED, {"admission": Admission.NONE}, "admission", "admitted somehow", [{"admission": Admission.BYPASS}]),
-    (MERGED, {"save": Save.KVM_SWITCH}, "save", "KVM saves by itself only where no event", [{"save": Save.PERF_EVENT}]),
-    (MERGED, {"save": Save.VMX_TRANSITION}, "save", "only where no event", [{"save": Save.NONE}]),
+    (MERGED, {"save": Save.KVM_SWITCH}, "save", "KVM saves by itself only if no event", [{"save": Save.PERF_EVENT}]),
+    (MERGED, {"save": Save.VMX_TRANSITION}, "save", "only if no event", [{"save": Save.NONE}]),
     (
         MERGED,
         {"host_events": HostEvents.SWITCHED_OUT},
@@ -47,7 +47,7 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
         MERGED,
         {"precedence": Precedence.FIRST_COME},
         "precedence",
-        "only of events that take the LBR slot",
+        "only for events that take the LBR slot",
         [
             {"precedence": Precedence.FIRST_COME, "admission": Admission.PRIVATE_SLOT},
             {"precedence": Precedence.FIRST_COME, "admission": Admission.ORDINARY_SLOT},
@@ -57,14 +57,14 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
         MERGED,
         {"precedence": Precedence.FIRST_COME, "admission": Admission.BYPASS},
         "precedence",
-        "only of events that take the LBR slot",
+        "only for events that take the LBR slot",
         [{"admission": Admission.BYPASS}],
     ),
     (
         MERGED,
         {"passthrough": Passthrough.ON_GRANT},
         "passthrough",
-        "nobody gives grants",
+        "there are no grants",
         [
             {"passthrough": Passthrough.ON_GRANT, "notifier": Notifier.ASYNC},
             {"passthrough": Passthrough.ON_GRANT, "notifier": Notifier.ACKNOWLEDGED},
@@ -75,14 +75,14 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
         REVOKE_GP,
         {"notifier": Notifier.ACKNOWLEDGED, "event": Event.TASK_FLEXIBLE},
         "notifier",
-        "cannot sleep until KVM has answered",
+        "cannot sleep until KVM answers",
         [{"notifier": Notifier.ACKNOWLEDGED}, {"event": Event.TASK_FLEXIBLE}],
     ),
     (
         MERGED,
         {"recovery": Recovery.AVAILABLE},
         "recovery",
-        "nobody tells: it takes a notifier",
+        "nothing tells KVM: this needs a notifier",
         [{"recovery": Recovery.AVAILABLE, "notifier": Notifier.ASYNC}, {"recovery": Recovery.ENABLE_ON_ACCESS}],
     ),
     (
@@ -96,7 +96,7 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
         FAIL_ENTRY,
         {"entry_check": EntryCheck.NONE},
         "entry-check",
-        "an entry is failed by a check",
+        "an entry fails by a check",
         [{"entry_check": EntryCheck.FENCE}, {"entry_check": EntryCheck.NONE, "denial": Denial.READ_ZERO}],
     ),
     (FAIL_ENTRY, {"entry_check": EntryCheck.INVERTED}, "entry-check", "finds the LBR lost", [{}]),
@@ -104,43 +104,43 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
         FAIL_ENTRY,
         {"passthrough": Passthrough.ON_ACCESS},
         "passthrough",
-        "passed through from its first entry on",
+        "passed through from the first entry on",
         [{"passthrough": Passthrough.ALWAYS}, {"passthrough": Passthrough.ON_GRANT}],
     ),
     (
         KVM_SWITCH,
         {"save": Save.PERF_SWITCH},
         "save",
-        "perf saves for an event, and there is none",
+        "perf saves for an event, and there is no event",
         [{"save": Save.VMX_TRANSITION}],
     ),
     (
         KVM_SWITCH,
         {"save": Save.PERF_EVENT},
         "save",
-        "perf saves for an event, and there is none",
+        "perf saves for an event, and there is no event",
         [{"save": Save.NONE}],
     ),
     (
         KVM_SWITCH,
         {"passthrough": Passthrough.AT_ENTRY},
         "passthrough",
-        "goes by an event, and there is none",
+        "needs an event, and there is no event",
         [{"passthrough": Passthrough.ON_ACCESS}],
     ),
-    (KVM_SWITCH, {"passthrough": Passthrough.ON_GRANT}, "passthrough", "goes by an event", [{}]),
+    (KVM_SWITCH, {"passthrough": Passthrough.ON_GRANT}, "passthrough", "needs an event", [{}]),
     (
         KVM_SWITCH,
         {"host_events": HostEvents.SWITCHED_OUT},
         "save",
-        "what host events are switched out for",
+        "host events are switched out only with save",
         [{"host_events": HostEvents.SWITCHED_OUT, "save": Save.VMX_TRANSITION}],
     ),
     (
         MEDIATED,
         {"activation": Activation.LAZY},
         "activation",
-        "in use from the first entry on",
+        "used from the first entry on",
         [{"activation": Activation.LAZY, "passthrough": Passthrough.ON_ACCESS}],
     ),
 ]
@@ -208,7 +208,9 @@ def test_every_design_of_the_library_is_possible(design: Design) -> None:
 
 
 def test_a_refusal_names_the_design_and_the_reason() -> None:
-    with pytest.raises(RefusedError, match=r"design 'mine': recovery = told-available is impossible here: nobody") as e:
+    with pytest.raises(
+        RefusedError, match=r"design 'mine': recovery = told-available is impossible here: nothing tells KVM"
+    ) as e:
         check_design(replace(MERGED, name="mine", recovery=Recovery.AVAILABLE))
     assert e.value.errno == "EINVAL"
 

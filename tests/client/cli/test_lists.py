@@ -132,7 +132,7 @@ BAD = {
     ),
     "impossible together": (
         "revoke-gp+notifier=none+recovery=sticky-error",
-        "passthrough = on-grant is impossible here: nobody gives grants: it takes a notifier, or entry-check = fence",
+        "passthrough = on-grant is impossible here: there are no grants: they need a notifier, or entry-check = fence",
     ),
     "base": ("v9+event=none", "unknown design 'v9'"),
     "file": ("./none.toml", "none.toml: cannot read: No such file or directory"),

@@ -108,12 +108,12 @@ WRONG = {
     "impossible": (
         'like = "revoke-gp"\n[axes]\nnotifier = "none"\nrecovery = "sticky-error"\npassthrough = "on-grant"\n',
         ":5",
-        "passthrough = on-grant is impossible here: nobody gives grants",
+        "passthrough = on-grant is impossible here: there are no grants",
     ),
     "impossible by inheritance": (
         'like = "revoke-gp"\n[axes]\nnotifier = "none"\n',
         "",
-        "passthrough = on-grant is impossible here: nobody gives grants",
+        "passthrough = on-grant is impossible here: there are no grants",
     ),
     "toml": ('like = "v7"\n[axes\n', "", "Expected ']'"),
     "twice": ('like = "v7"\nlike = "v8"\n', "", "Cannot overwrite a value (at line 2"),
