@@ -6,14 +6,12 @@ import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from client.cli.services import Services
 from client.drive.wire import SINGLE, Layout, Wire
-from client.litmus import Scenario, library_path, load
-from client.run.file import keep, kept_beside
+from client.run.file import encoded, keep, kept_beside
 from client.run.run import Run
 from contract.errors import InputError
 
@@ -50,8 +48,7 @@ NAME_LIMIT = 120
 def default_path(run: Run, label: str = "") -> Path:
     """``label``: distinguishes runs of one scenario and design."""
     faults = faults_label([str(fault) for fault in run.faults])
-    own = "own" if _other_of_library(run.scenario) else ""
-    parts = [run.scenario.name, own, run.design.name, label, faults, run.wire]
+    parts = [run.scenario.name, run.design.name, label, faults, run.wire]
     return RUNS / f"{short_name('-'.join(part for part in parts if part))}.json"
 
 
@@ -68,24 +65,24 @@ def short_name(name: str) -> str:
     return f"{name[: NAME_LIMIT - len(digest) - 1].rstrip('-')}-{digest}"
 
 
-def _other_of_library(scenario: Scenario) -> bool:
-    """True for a scenario that has the name of another one in the library."""
-    path = library_path(scenario.name)
-    if scenario.file == str(path):
-        return False
-    return path.is_file() and replace(load(path), lets={}, expects=[]) != replace(scenario, lets={}, expects=[])
-
-
 def keep_run(run: Run, path: Path | None, label: str = "") -> None:
-    """Keep the run at ``path``; or at its default path, where a failure to write is only a warning."""
+    """Keep the run at ``path``; or at its default path. There it takes the place of no other run, and a failure to write
+    is only a warning."""
     usual = path is None
-    path = default_path(run, label) if path is None else path
-    kept = kept_beside(path, failed=run.failure is not None)
-    if kept != path:
-        print(f"lbrlab: warning: {path} holds a run that did not fail and stays; this one is {kept}", file=sys.stderr)
+    wanted = default_path(run, label) if path is None else path
+    kept = kept_beside(wanted, failed=run.failure is not None)
     try:
-        keep(run, path)
-    except InputError as error:
+        kept = _free(kept, encoded(run)) if usual else kept
+        if kept != wanted:
+            print(f"lbrlab: warning: {wanted} holds another run and stays; this one is {kept}", file=sys.stderr)
+        keep(run, kept)
+    except (InputError, OSError) as error:
         if not usual:
             raise
         print(f"lbrlab: warning: {error}; the run is not kept (-o names another path)", file=sys.stderr)
+
+
+def _free(path: Path, content: bytes) -> Path:
+    """``path``, or the first one with a number behind its name that holds nothing else than ``content``."""
+    names = chain([path], (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2)))
+    return next(name for name in names if not name.exists() or name.read_bytes() == content)

@@ -136,15 +136,27 @@ def _gone(player: play.Player) -> None:
     raise SystemFailedError("kvm", "gone")
 
 
-def test_a_scenario_with_a_name_of_the_library_has_a_file_of_its_own() -> None:
-    of_library = document(lbrlab("run", "central-story", "-d", "v7", "--json"))["run"]
+def test_a_run_takes_the_place_of_no_other_run() -> None:
+    """The files of the same run have the same name and content; another run of that name gets a number."""
     text = library_path("central-story").read_text()
     Path("central-story.litmus").write_text(text)
-    assert document(lbrlab("run", "./central-story.litmus", "-d", "v7", "--json"))["run"] == of_library
+    for name in ("central-story", "./central-story.litmus"):
+        result = lbrlab("run", name, "-d", "v7")
+        assert "  run file: lbrlab-runs/central-story-v7-sim.json\n" in result.stdout
+        assert result.stderr == ""
+    first = (RUNS / "central-story-v7-sim.json").read_bytes()
 
-    Path("central-story.litmus").write_text(text.replace("branch 40", "branch 41"))
-    own = document(lbrlab("run", "./central-story.litmus", "-d", "v7", "--json"))["run"]
-    assert Path(own).name == "central-story-own-v7-sim.json"
+    for number in (2, 3):
+        Path("central-story.litmus").write_text(text.replace("branch 40", f"branch 4{number}"))
+        result = lbrlab("run", "./central-story.litmus", "-d", "v7")
+        kept = RUNS / f"central-story-v7-sim-{number}.json"
+        assert f"  run file: {kept}\n" in result.stdout
+        assert result.stderr == (
+            f"lbrlab: warning: lbrlab-runs/central-story-v7-sim.json holds another run and stays; this one is {kept}\n"
+        )
+        assert f"branch 4{number}" in kept.read_text()
+    assert len(list(RUNS.iterdir())) == 3
+    assert (RUNS / "central-story-v7-sim.json").read_bytes() == first
 
 
 def test_a_long_list_of_faults_has_a_file_name_that_fits() -> None:
