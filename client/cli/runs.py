@@ -66,8 +66,8 @@ def short_name(name: str) -> str:
 
 
 def keep_run(run: Run, path: Path | None, label: str = "") -> None:
-    """Keep the run at ``path``; or at its default path. There it takes the place of no other run, and a failure to write
-    is only a warning."""
+    """Keep the run at ``path``; or at its default path. There it takes the place of no other run, and a failure to
+    write is only a warning."""
     usual = path is None
     wanted = default_path(run, label) if path is None else path
     kept = kept_beside(wanted, failed=run.failure is not None)

@@ -113,13 +113,15 @@ class CounterEvent(KvmRecord):
 
 class GuestPmi(KvmRecord):
     """A PMI is injected into the guest with the next entry, unless its LVTPC is ``masked``. ``status``: its
-    PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI)."""
+    PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI). ``masks``: its delivery masked
+    LVTPC."""
 
     vcpu: str
     cpu: int
     status: int
     frozen: bool
     masked: bool = False
+    masks: bool = False
 
 
 class ClaimChange(KvmRecord):

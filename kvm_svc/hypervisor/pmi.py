@@ -28,7 +28,8 @@ def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     if frozen:
         vcpu.debugctl &= ~DEBUGCTL_LBR
     masked = not accepts_pmi(hv, vcpu)
-    hv.effects.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen, masked))
+    masks = not masked and hv.rules.pmi_masks_lvtpc
+    hv.effects.add(GuestPmi(vcpu.name, vcpu.cpu, vcpu.pmu.global_status, frozen, masked, masks))
 
 
 def host_pmi_froze(hv: Hypervisor, vcpu: Vcpu, exit_: Exit) -> None:

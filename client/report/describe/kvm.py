@@ -64,7 +64,7 @@ def counter_event(r: t.CounterEvent, values: Values) -> str:
 @text_of.register
 def guest_pmi(r: t.GuestPmi, values: Values) -> str:
     frozen = ", LBR frozen" if r.frozen else ""
-    masked = ", LVTPC masked: not delivered" if r.masked else ""
+    masked = ", LVTPC masked: not delivered" if r.masked else ", masks LVTPC" if r.masks else ""
     return f"PMI for {r.vcpu}, PERF_GLOBAL_STATUS {r.status:#x}{frozen}{masked}"
 
 

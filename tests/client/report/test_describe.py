@@ -150,6 +150,10 @@ SHOWN: dict[tuple[str, str], list[str]] = {
     ("mech-migrate-without-lbr", "merged"): [
         "vm0/0 saved without its LBR",
     ],
+    ("mech-pmi-masks-lvtpc-v616", "merged"): [
+        "PMI for vm0/0, PERF_GLOBAL_STATUS 0x1, masks LVTPC",
+        "PMI for vm0/0, PERF_GLOBAL_STATUS 0x1, LVTPC masked: not delivered",
+    ],
     ("mech-set-cpuid-v616", "merged"): [
         "user space sets the CPUID of vm0 to PMU version 2, 2 + 3 counters, PDCM, model host: an LBR",
         "user space sets the CPUID of vm0 to PMU version 2, 4 + 3 counters, PDCM, model host: rejected, EINVAL",
