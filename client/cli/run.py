@@ -66,7 +66,8 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     if played.path is None:
         played.finished()
     lets = {text.partition("=")[0] for text in request.lets}
-    _report(played, ledger, _key(played, tuple(sorted(f"{name}={scenario.lets[name]}" for name in lets))), as_json)
+    key = _key(played, tuple(sorted(f"{name}={scenario.lets[name]}" for name in lets)))
+    _report(played, ledger, key, as_json, [f"a replay of {schedule.tape.path}"] if schedule.tape else [])
 
 
 def _schedule(request: RunRequest, again: Run | None) -> Schedule:
@@ -95,18 +96,19 @@ def check(path: Path, expects: tuple[str, ...], ledger: Ledger, *, as_json: bool
     loaded = replace(loaded, scenario=with_expects(loaded.scenario, expects))
     with errors_of(path):
         _ = loaded.verdict
-    _report(loaded, ledger, _key(loaded), as_json)
+    _report(loaded, ledger, _key(loaded), as_json, [])
 
 
 def _key(run: Run, lets: tuple[str, ...] = ()) -> RunKey:
     return RunKey(run.scenario.name, run.design.name, faults=tuple(sorted(map(str, run.faults))), lets=lets)
 
 
-def _report(run: Run, ledger: Ledger, key: RunKey, as_json: bool) -> None:
+def _report(run: Run, ledger: Ledger, key: RunKey, as_json: bool, notes: list[str]) -> None:
     """``key``: the key of the run in a baseline."""
     verdict = run.verdict
     compared = ledger.runs({key: verdict.surprises}) if verdict.verdict != "failed" else {}
     document = run_document(run)
+    document.notes[:0] = notes
     if key in compared:
         document.baseline = compared[key]
         document.verdict, document.why = verdict_against(verdict.verdict, verdict.why, compared[key])

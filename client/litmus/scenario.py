@@ -15,6 +15,7 @@ from client.litmus.statements.program import Step, bodies
 from client.litmus.statements.statement import Stmt
 from client.litmus.statements.user import UserMigrate
 from contract.control import MachineSpec, VmSpec
+from contract.x86 import LBR_MODELS
 
 
 class HostSpec(msgspec.Struct, frozen=True):
@@ -121,3 +122,7 @@ class Scenario(msgspec.Struct, eq=False):
     def registers(self) -> dict[str, Stmt]:
         """``actor:register`` to a statement that sets it."""
         return {f"{step.actor}:{step.stmt.sets}": step.stmt for step in self.steps() if step.stmt.sets}
+
+    def without_lbr(self) -> list[str]:
+        """The VMs with ``lbr = on`` on a host without an LBR. KVM gives them LBR_FMT 0."""
+        return [vm.name for vm in self.vms if vm.lbr and not LBR_MODELS[self.machine.lbr].has_lbr]

@@ -37,7 +37,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     a baseline, null without one.
     ``invariants``: name to held, violated, open or not exercised. ``outcome``: ``actor:register`` to a number, a
     word or a table of fields. ``operations``: what the silicon counted. ``run``: path of the
-    run file."""
+    run file. ``notes``: what else the reader of the run should know: that it is a replay, that a VM has no LBR."""
 
     verdict: str
     why: str
@@ -57,6 +57,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     operations: dict[str, int]
     cycles: Cycles
     run: str | None
+    notes: list[str] = []
     baseline: Compared | None = None
 
 
@@ -98,4 +99,5 @@ def run_document(run: Run) -> RunDocument:
         operations=operations,
         cycles=Cycles(*cycles(operations)),
         run=str(run.path) if run.path else None,
+        notes=[f"{vm} has lbr = on, its host has no LBR: LBR_FMT is 0" for vm in run.scenario.without_lbr()],
     )

@@ -85,6 +85,8 @@ def print_run(console: Console, run: RunDocument) -> None:
     colour = {"held": "green", "expected": "green", "violated": "red"}.get(run.verdict, "yellow")
     name = f"{run.scenario} under {run.design} on {run.wire}"
     console.print(f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", soft_wrap=True)
+    for note in run.notes:
+        console.print(f"  [yellow]note[/] {escape(note)}", soft_wrap=True)
     for invariant, verdict in run.invariants.items():
         told: list[ViolationDocument | PendingDocument]
         told = [v for v in run.violations if v.invariant == invariant]

@@ -60,6 +60,22 @@ def test_a_run_file_is_run_again_as_it_was() -> None:
     assert json.loads(Path("b.json").read_text())["trace"] == json.loads(Path("a.json").read_text())["trace"]
 
 
+@pytest.mark.parametrize(
+    ("head", "notes"),
+    [
+        ("machine { lbr = none; } vm vm0 { lbr = on; } vm vm1 { lbr = off; } vm vm2 { }", ["vm0", "vm2"]),
+        ("machine { lbr = arch; } vm vm0 { lbr = on; }", []),
+        ("vm vm0 { lbr = on; }", []),
+    ],
+)
+def test_a_vm_that_cannot_have_the_lbr_it_asks_for_is_noted(in_tmp: Path, head: str, notes: list[str]) -> None:
+    Path("x.litmus").write_text(f"LBR x {head} host {{ idle cpu0; }}")
+    said = [f"{vm} has lbr = on, its host has no LBR: LBR_FMT is 0" for vm in notes]
+    assert document(lbrlab("run", "x.litmus", "--json"))["notes"] == said
+    printed = lbrlab("run", "x.litmus").stdout.splitlines()
+    assert [line for line in printed if line.startswith("  note ")] == [f"  note {text}" for text in said]
+
+
 def test_no_run_takes_the_place_of_another(in_tmp: Path) -> None:
     usual = ("run", "c09-exits-per-switch", "-d", "v7")
     first = document(lbrlab(*usual, "--json"))["run"]

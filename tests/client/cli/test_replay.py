@@ -29,15 +29,22 @@ def test_a_replay_repeats_the_faults_and_the_verdict(scenario: str, design: str,
     assert told["faults"] == [{"fault": fault, "applied": applied}]
 
     lbrlab("tape", "a.json")
-    for again in (
-        lbrlab("run", "a.json", "-o", "b.json", "--json"),
-        lbrlab("run", scenario, "-d", design, "--tape", "a.json", "-o", "b.json", "--json"),
-        lbrlab("check", "a.json", "--json"),
+    for again, notes in (
+        (lbrlab("run", "a.json", "-o", "b.json", "--json"), ["a replay of a.json"]),
+        (lbrlab("run", scenario, "-d", design, "--tape", "a.json", "-o", "b.json", "--json"), ["a replay of a.json"]),
+        (lbrlab("check", "a.json", "--json"), []),
     ):
         repeated = document(again)
         assert again.exit_code == first.exit_code
-        assert {**repeated, "run": ""} == {**told, "run": ""}
+        assert {**repeated, "run": ""} == {**told, "run": "", "notes": notes}
     assert Path("b.json").read_bytes() == Path("a.json").read_bytes()
+
+
+def test_a_replay_is_called_one() -> None:
+    first = lbrlab("run", "exits", "-o", "a.json").stdout.splitlines()
+    again = lbrlab("run", "a.json", "-o", "a2.json").stdout.splitlines()
+    assert again[:2] == [first[0], "  note a replay of a.json"]
+    assert again[2:-1] == first[1:-1]
 
 
 def test_a_fault_that_nothing_overtakes_says_so() -> None:
