@@ -78,7 +78,7 @@ def test_what_it_admits_is_all_that_fenced_breaks_in_the_library() -> None:
         ("mech-migrate-without-lbr", ["no-loss"]),
         ("mech-no-call-stack-v512", ["capability-kept"]),
     ]
-    admits = " ".join(PAGE[PAGE.index("## What it costs, and what it does not do") :].split())
+    admits = " ".join(PAGE[PAGE.index("## Costs and limits") :].split())
     assert "`capability-kept` in `mech-no-call-stack-v512`" in admits
     assert "`capability-kept` in `mech-btf-drops-lbr-v616`" in admits
     assert "`no-loss` in `mech-migrate-without-lbr`" in admits
