@@ -183,6 +183,13 @@ class LoseLink(PerfCommand):
     session: str
 
 
+class DrainSession(PerfCommand):
+    """The host ends a session in order. ENOENT: there is no such session. EINVAL: it is not open."""
+
+    session: str
+    reason: str
+
+
 class EndSession(PerfCommand):
     """The KVM of ``session`` is gone: the threads of its vCPUs exit. ENOENT: there is no such session."""
 
@@ -214,6 +221,7 @@ AnyPerfCommand = (
     | Advance
     | FireHostTimer
     | LoseLink
+    | DrainSession
     | EndSession
     | ExitTask
     | PerfSnapshot
@@ -330,6 +338,12 @@ class KvmMendLink(KvmCommand):
     """The link to the host is up again: KVM resumes its session. EINVAL: it was not lost."""
 
 
+class KvmDrain(KvmCommand):
+    """KVM ends its session in order. EINVAL: it is not open."""
+
+    reason: str
+
+
 class VcpuImage(msgspec.Struct):
     """State of a vCPU that user space carries to another host. ``msrs``: the save list of the source's kernel
     (KVM_GET_MSR_INDEX_LIST), in its order, without what the guest lacks. ``lbr`` None: it contains no LBR MSRs, and the
@@ -386,6 +400,7 @@ AnyKvmCommand = (
     | FireKvmTimer
     | KvmLoseLink
     | KvmMendLink
+    | KvmDrain
     | KvmSnapshot
 )
 

@@ -107,6 +107,10 @@ class Renew(Message):
     grant: int
 
 
+REQUESTS = CreateEvent | CreateCounter | ResumeCounter | EnableEvent
+"""The messages that EventCreated answers (R8)."""
+
+
 # Host to KVM ---------------------------------------------------------------------------------------------
 
 
@@ -192,7 +196,13 @@ class Overflow(Message):
 
 
 class Drain(Message):
+    """The sender wants to end the session in order: no request begins any more. Answered by Drained."""
+
     reason: str = ""
+
+
+class Drained(Message):
+    """Answer to Drain: nothing is outstanding, and nothing more comes from this end."""
 
 
 class Received(Message):
@@ -214,10 +224,21 @@ KVM_TO_HOST = (
     | Ack
     | Renew
     | Drain
+    | Drained
     | Received
 )
 HOST_TO_KVM = (
-    Welcome | EventCreated | SchedIn | SchedOut | EventState | Revoke | Available | Overflow | Drain | Received
+    Welcome
+    | EventCreated
+    | SchedIn
+    | SchedOut
+    | EventState
+    | Revoke
+    | Available
+    | Overflow
+    | Drain
+    | Drained
+    | Received
 )
 AnyMessage = (
     Hello
@@ -240,6 +261,7 @@ AnyMessage = (
     | Available
     | Overflow
     | Drain
+    | Drained
     | Received
 )
 MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)

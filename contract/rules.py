@@ -81,4 +81,5 @@ RULES: tuple[Rule, ...] = (
     Rule("R21", _always),
     Rule("R22", _always),
     Rule("R23", _always),
+    Rule("R24", _always),
 )

@@ -19,6 +19,7 @@ from contract.control import (
     ConfigureKvm,
     Done,
     FireKvmTimer,
+    KvmDrain,
     KvmLoseLink,
     KvmMendLink,
     KvmSnapshot,
@@ -208,6 +209,10 @@ class KvmCore(Core):
         self.endpoint.mend_link()
         return Done()
 
+    def _drain(self, command: KvmDrain) -> AnyResult:
+        self.endpoint.drain(command.reason)
+        return Done()
+
     def _close(self, command: CloseVcpu) -> AnyResult:
         reset_pmu(self.hv, self._vcpu(command.vcpu), "the vCPU is closed")
         return Done()
@@ -235,5 +240,6 @@ _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     FireKvmTimer: KvmCore._fire,
     KvmLoseLink: KvmCore._lose_link,
     KvmMendLink: KvmCore._mend_link,
+    KvmDrain: KvmCore._drain,
     KvmSnapshot: KvmCore._snapshot,
 }

@@ -9,9 +9,12 @@ from typing import Any
 from contract.canonical import At
 from contract.errors import RefusedError
 from contract.messages import (
+    REQUESTS,
     UNKNOWN_EPOCH,
     AnyMessage,
     Available,
+    Drain,
+    Drained,
     Envelope,
     EventCreated,
     EventState,
@@ -23,7 +26,7 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
-from contract.session import RESEND, Input, Phase, Session, discard
+from contract.session import DRAINS, RESEND, Input, Phase, Session, discard
 from contract.trace import Timer
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.counters import overflow
@@ -32,6 +35,9 @@ from kvm_svc.hypervisor.lbr import renew_leases
 from kvm_svc.hypervisor.state import Hypervisor
 
 RENEW = "renew"
+SHUT_DOWN = "ESHUTDOWN"
+"""The errno of a request that does not begin any more, since the session drains or is over (R24)."""
+_NO_REQUESTS = (*DRAINS, Phase.ENDED)
 
 
 @dataclass(slots=True)
@@ -43,12 +49,14 @@ class Link:
     """Why the host refuses the session, "" if it does not."""
     resuming: bool = False
     """Resume is out, its answer has not come."""
+    leaving: bool = False
+    """The host has said Drain, and KVM has not answered it."""
 
     def clone(self) -> Link:
-        return Link(self.session.clone(), self.renew_at, self.refused, self.resuming)
+        return Link(self.session.clone(), self.renew_at, self.refused, self.resuming, self.leaving)
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.session.key(), At(self.renew_at), self.refused, self.resuming
+        return self.session.key(), At(self.renew_at), self.refused, self.resuming, self.leaving
 
 
 class Endpoint:
@@ -81,6 +89,11 @@ class Endpoint:
         body = self.session.accept(envelope, self.effects)
         if isinstance(body, Welcome):
             self._welcome(body)
+        elif isinstance(body, Drain):
+            self.session.move(Input.DRAIN, self.effects, body.reason)
+            self.state.leaving = self.session.phase is Phase.DRAINING
+        elif isinstance(body, Drained):
+            self._over("both ends have drained")
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
@@ -91,7 +104,28 @@ class Endpoint:
     def finish(self) -> None:
         """The end of each step: what the hypervisor has for the host goes out, then what acknowledges its messages."""
         self._flush()
+        if self.state.leaving and not self._asks():
+            self.state.leaving = False
+            self.session.leave(self.effects)
         self.session.acknowledge(self.effects)
+        if self.session.left:
+            self._over("both ends have drained")
+            self._flush()
+
+    def drain(self, reason: str) -> None:
+        """End the session in order (R24). Raises RefusedError where it is not open."""
+        self.session.drain(reason, self.effects)
+
+    def _asks(self) -> bool:
+        """True if the host has not answered a request."""
+        vcpus = self.hv.vcpus.values()
+        return any(v.lbr_desc.asked or any(counter.asked for counter in v.pmu.counters.values()) for v in vcpus)
+
+    def _over(self, why: str) -> None:
+        """The session is over, and with it all that the host had for this KVM."""
+        self.state.leaving = False
+        self.session.end(why, self.effects)
+        forget_host(self.hv, "the session is over")
 
     def _welcome(self, answer: Welcome) -> None:
         """The answer to Hello or Resume. A host that does not know the epoch has lost all that belonged to it: KVM
@@ -115,7 +149,10 @@ class Endpoint:
     def lose_link(self) -> None:
         """The link to the host is lost (R21). vCPU threads that wait for an answer go on waiting."""
         self.state.resuming = False
+        drains = self.session.phase in DRAINS
         self.session.lose("the link is lost", self.effects)
+        if drains:
+            self._over("its link is lost while it drains")
 
     def mend_link(self) -> None:
         """It is up again, and KVM resumes; once more where the answer to Resume has not come. Raises RefusedError where
@@ -127,9 +164,13 @@ class Endpoint:
 
     def _flush(self) -> None:
         """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
-        outgoing, self.hv.outgoing = self.hv.outgoing, []
-        for body in outgoing:
-            self._send(body)
+        while self.hv.outgoing:
+            outgoing, self.hv.outgoing = self.hv.outgoing, []
+            for body in outgoing:
+                if isinstance(body, REQUESTS) and self.session.phase in _NO_REQUESTS:
+                    notifications.event_created(self.hv, EventCreated(body.vcpu, body.request, 0, SHUT_DOWN))
+                else:
+                    self._send(body)
         due = min((v.claim.renew_at for v in self.hv.vcpus.values() if v.claim.renew_at), default=0)
         if due != self.state.renew_at:
             self.state.renew_at = due

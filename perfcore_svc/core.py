@@ -23,6 +23,7 @@ from contract.control import (
     Counted,
     Disable,
     Done,
+    DrainSession,
     Enable,
     EndSession,
     EventView,
@@ -44,7 +45,8 @@ from contract.design_check import check_design
 from contract.effects import Core, Step
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
-from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
+from contract.session import DRAINS, Input, Phase
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
@@ -171,7 +173,11 @@ class HostCore(Core):
     def _take(self, envelope: Envelope) -> None:
         if self.endpoint.begins_anew(envelope):
             self._end(envelope.session, f"epoch {envelope.epoch} begins")
-        self.endpoint.take(envelope)
+        last = self.endpoint.take(envelope)
+        if isinstance(last, Drain):
+            self._leave(envelope.session, last)
+        elif isinstance(last, Drained):
+            self._end(envelope.session, "both ends have drained")
 
     # Commands --------------------------------------------------------------------------------------------
 
@@ -326,18 +332,37 @@ class HostCore(Core):
         return Done()
 
     def _lose_link(self, command: LoseLink) -> AnyResult:
+        drains = self.endpoint.session(command.session).phase in DRAINS
         self.endpoint.lose_link(command.session)
+        if drains:
+            self._end(command.session, "its link is lost while it drains")
         return Done()
+
+    def _drain_session(self, command: DrainSession) -> AnyResult:
+        self.endpoint.session(command.session).drain(command.reason, self.effects)
+        return Done()
+
+    def _leave(self, name: str, drain: Drain) -> None:
+        """KVM wants to end the session (R24). Its requests are answered, so its threads exit, and the host says so."""
+        session = self.endpoint.session(name)
+        session.move(Input.DRAIN, self.effects, drain.reason)
+        if session.phase is Phase.DRAINING:
+            self._exit_threads(name)
+            session.leave(self.effects)
 
     def _end_session(self, command: EndSession) -> AnyResult:
         self._end(command.session, "the KVM is gone")
         return Done()
 
-    def _end(self, session: str, why: str) -> None:
-        """A KVM is gone, or has begun anew (R22): its threads exit, and its events with them."""
+    def _end(self, name: str, why: str) -> None:
+        """A session is over (R22): its threads exit, and its events with them."""
+        session = self.endpoint.session(name)
+        self._exit_threads(name)
+        session.end(why, self.effects)
+
+    def _exit_threads(self, session: str) -> None:
         for task in self.endpoint.threads_of(session):
             self._exit(task)
-        self.endpoint.sessions[session].end(why, self.effects)
 
     def _exit_task(self, command: ExitTask) -> AnyResult:
         if not command.task:
@@ -380,6 +405,7 @@ _HANDLERS: dict[type, Callable[[HostCore, Any], AnyResult]] = {
     Advance: HostCore._advance,
     FireHostTimer: HostCore._fire,
     LoseLink: HostCore._lose_link,
+    DrainSession: HostCore._drain_session,
     EndSession: HostCore._end_session,
     ExitTask: HostCore._exit_task,
     PerfSnapshot: HostCore._snapshot,

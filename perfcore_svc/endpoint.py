@@ -17,6 +17,8 @@ from contract.messages import (
     AnyMessage,
     CreateCounter,
     CreateEvent,
+    Drain,
+    Drained,
     EnableEvent,
     Envelope,
     EventCreated,
@@ -43,6 +45,7 @@ from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
 
+_UNGREETED = (Phase.CLOSED, Phase.REFUSED)
 _NOT_ACCEPTED = (Phase.CLOSED, Phase.REFUSED, Phase.ENDED)
 
 
@@ -94,28 +97,29 @@ class Endpoint:
 
     # Messages from KVM -----------------------------------------------------------------------------------
 
-    def take(self, envelope: Envelope) -> None:
+    def take(self, envelope: Envelope) -> Drain | Drained | None:
+        """The message, if it ends the session: that is for the core."""
         if isinstance(envelope.body, Resume) and not self._knows(envelope):
             self._unknown(envelope)
-            return
+            return None
         session = self._session(envelope)
-        if session.phase is Phase.ENDED:
-            discard(envelope, self.effects, "R22", f"epoch {session.epoch} is over")
-            return
-        if session.phase in _NOT_ACCEPTED and not isinstance(envelope.body, Hello | Resume | Received):
+        if session.phase in _UNGREETED and not isinstance(envelope.body, Hello | Resume | Received):
             discard(envelope, self.effects, "R1", "no accepted Hello yet")
-            return
+            return None
         body = session.accept(envelope, self.effects)
         if isinstance(body, Hello) and session.phase in _NOT_ACCEPTED:
             self._welcome(session, body)
         elif isinstance(body, Resume):
             self._resume(session, body)
+        elif isinstance(body, Drain | Drained):
+            return body
         elif body is not None:
             handler = _HANDLERS.get(type(body))
             if handler is None:
                 discard(envelope, self.effects, "R1", f"the host has no use for {envelope.kind}")
             else:
                 handler(self, envelope, body)
+        return None
 
     def finish(self) -> None:
         """The end of each step: what it changed goes to the KVMs, then what acknowledges their messages."""
@@ -123,6 +127,8 @@ class Endpoint:
         self.notify()
         for session in self.sessions.values():
             session.acknowledge(self.effects)
+            if session.left:
+                session.end("both ends have drained", self.effects)
 
     def begins_anew(self, envelope: Envelope) -> bool:
         """Whether a message is a greeting of a higher epoch: the KVM of the epoch before is gone (R22)."""
@@ -175,15 +181,19 @@ class Endpoint:
 
     def lose_link(self, name: str) -> None:
         """The link to a KVM is lost: what the host knows of the session stays (R21). Raises RefusedError."""
-        session = self.sessions.get(name)
-        if session is None or session.phase in _NOT_ACCEPTED:
+        session = self.session(name)
+        if session.phase in _NOT_ACCEPTED:
             raise RefusedError(f"there is no session {name!r}", "ENOENT")
         session.lose("the link is lost", self.effects)
 
-    def threads_of(self, name: str) -> list[str]:
-        """The registered threads of a session. Raises RefusedError where there is none of that name."""
+    def session(self, name: str) -> Session:
+        """Raises RefusedError where there is none of that name."""
         if name not in self.sessions:
             raise RefusedError(f"there is no session {name!r}", "ENOENT")
+        return self.sessions[name]
+
+    def threads_of(self, name: str) -> list[str]:
+        """The registered threads of a session."""
         return [task for task, owner in self.vcpus.items() if owner == name]
 
     def drop_thread(self, task: str) -> None:

@@ -5,10 +5,11 @@ end sends. ``incoming``: each message counts once. ``session``: all of that toge
 """
 
 from contract.session.outgoing import RESEND_AFTER, RESEND_LIMIT, WINDOW
-from contract.session.phases import TRANSITIONS, UNMOVED, Input, Phase
+from contract.session.phases import DRAINS, TRANSITIONS, UNMOVED, Input, Phase
 from contract.session.session import RESEND, Session, discard
 
 __all__ = [
+    "DRAINS",
     "RESEND",
     "RESEND_AFTER",
     "RESEND_LIMIT",

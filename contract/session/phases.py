@@ -2,8 +2,8 @@
 
 Theory of operation. KVM's end greets (Hello, or Resume after a lost link) and waits for Welcome. The host's end is open
 as soon as it accepts a greeting. A lost link ends nothing: both ends keep their state, and KVM resumes the same epoch.
-Only three things end a session: Drain and the peer's answer to it, a silent peer whose lease is over, and a greeting
-of a higher epoch, which says that the old KVM process is gone.
+Three things end a session. One end says Drain and the other answers Drained. KVM greets with a higher epoch, which says
+that the old KVM process is gone. The host is told that the KVM is gone.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Phase(StrEnum):
     """The link is down. The state of the session is kept."""
     DRAINING = "draining"
     """One end said Drain: no request begins, answers still come."""
+    LEAVING = "leaving"
+    """This end said Drained. It waits until the other end has taken that."""
     REFUSED = "refused"
     """The host does not speak this protocol version."""
     ENDED = "ended"
@@ -35,13 +37,15 @@ class Input(StrEnum):
     GREETED = "the host accepts a greeting"
     WELCOMED = "Welcome accepts"
     REFUSE = "the protocol versions differ"
-    UNKNOWN = "the host does not know this epoch"
     LOSE = "the link is lost"
     DRAIN = "one end says Drain"
-    END = "the peer has drained, is silent for too long, or begins a higher epoch"
+    LEAVE = "no request is open: this end says Drained"
+    END = "both ends have drained, KVM is gone, or the host does not know the epoch"
 
 
 P, IN = Phase, Input
+DRAINS = (P.DRAINING, P.LEAVING)
+"""The phases of a session that ends in order: no request begins."""
 
 TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
     (P.CLOSED, IN.GREET): P.GREETING,
@@ -50,11 +54,14 @@ TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
     (P.CLOSED, IN.LOSE): P.LOST,
     (P.GREETING, IN.WELCOMED): P.OPEN,
     (P.GREETING, IN.REFUSE): P.REFUSED,
-    (P.GREETING, IN.UNKNOWN): P.ENDED,
     (P.GREETING, IN.LOSE): P.LOST,
+    (P.GREETING, IN.DRAIN): P.DRAINING,
     (P.OPEN, IN.LOSE): P.LOST,
     (P.OPEN, IN.REFUSE): P.REFUSED,
     (P.OPEN, IN.DRAIN): P.DRAINING,
+    (P.DRAINING, IN.LEAVE): P.LEAVING,
+    (P.DRAINING, IN.LOSE): P.LOST,
+    (P.LEAVING, IN.LOSE): P.LOST,
     (P.LOST, IN.GREET): P.GREETING,
     (P.LOST, IN.GREETED): P.OPEN,
     (P.REFUSED, IN.GREET): P.GREETING,
@@ -73,14 +80,13 @@ UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
         (P.DRAINING, IN.WELCOMED),
         (P.DRAINING, IN.DRAIN),
         (P.DRAINING, IN.REFUSE),
+        *((P.LEAVING, given) for given in (IN.GREETED, IN.WELCOMED, IN.REFUSE, IN.DRAIN)),
         (P.REFUSED, IN.REFUSE),
         # An answer that was sent before the link was lost.
         (P.LOST, IN.WELCOMED),
         (P.LOST, IN.REFUSE),
-        (P.LOST, IN.UNKNOWN),
         (P.LOST, IN.LOSE),
         (P.LOST, IN.DRAIN),
-        (P.DRAINING, IN.LOSE),
         (P.REFUSED, IN.LOSE),
         *((P.ENDED, given) for given in Input),
     }

@@ -1,6 +1,6 @@
 """A session's end: takes a message, a timer or the loss of its link; the messages that it sends are effects.
 
-Rules R1 to R5, R9 and R21 to R23, in the words of ``contract.proto``. What a session promises depends on the design
+Rules R1 to R5, R9 and R21 to R24, in the words of ``contract.proto``. What a session promises depends on the design
 (axis ``delivery``): where the stream is repaired, nothing that was sent is lost or overtakes; elsewhere a message that
 is lost stays lost. Only the session's end is decided here. What the end of a session means for events and grants is
 the affair of the endpoint that has it.
@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 from contract.effects import Effects
-from contract.messages import AnyMessage, Envelope, Received, Resume, Welcome
+from contract.errors import RefusedError
+from contract.messages import AnyMessage, Drain, Drained, Envelope, Received, Resume, Welcome
 from contract.session.incoming import Incoming
 from contract.session.outgoing import Numbered, Outgoing, State
 from contract.session.phases import SESSION, Input, Phase
@@ -64,13 +65,12 @@ class Session:
         if self.phase is Phase.REFUSED:
             self.answer(body, effects)  # The peer acknowledges nothing.
             return
-        if self.phase is Phase.LOST:
-            if self.repaired:
-                self.outgoing.hold(body)
-            else:
-                n = self.outgoing.unplaced(body).n
-                why = "the link is down"
-                effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, "R4", why))
+        if self.phase is Phase.LOST and self.repaired:
+            self.outgoing.hold(body)
+            return
+        if self.phase in _SILENT:
+            n = self.outgoing.unplaced(body).n
+            effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, *_SILENT[self.phase]))
             return
         before = self.outgoing.state
         self._put(self.outgoing.send(body, effects.clock.now), before, effects)
@@ -78,6 +78,11 @@ class Session:
     def accept(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
         """The message, or None where a rule discards it or it is for the session alone. An acknowledgement makes room
         for messages that wait; they go out."""
+        if self.phase is Phase.ENDED:
+            if self.repaired and isinstance(envelope.body, Drained) and envelope.epoch == self.epoch:
+                self.incoming.owes = True  # The other end has not heard that its last word was taken.
+            discard(envelope, effects, "R22", f"epoch {self.epoch} is over")
+            return None
         if envelope.epoch != self.epoch:
             discard(envelope, effects, "R5", f"epoch {envelope.epoch}, this session is in {self.epoch}")
             return None
@@ -94,6 +99,8 @@ class Session:
         if rule:
             discard(envelope, effects, rule, why)
             return None
+        if isinstance(envelope.body, Drained):
+            self.acknowledge(effects)
         return envelope.body
 
     def answer(self, body: AnyMessage, effects: Effects) -> None:
@@ -102,7 +109,7 @@ class Session:
 
     def acknowledge(self, effects: Effects) -> None:
         """Send Received, if the other end waits for it. It has no place in the order, and is not repeated."""
-        if not self.incoming.owes or self.phase in (Phase.LOST, Phase.ENDED):
+        if not self.incoming.owes or self.phase is Phase.LOST:
             return
         self.incoming.owes = False
         self.answer(Received(self.incoming.expected - 1), effects)
@@ -150,6 +157,25 @@ class Session:
         again = self.outgoing.again(now)
         self._put([*again, *self.outgoing.fill(now)], before, effects)
 
+    # The end -----------------------------------------------------------------------------------------------
+
+    def drain(self, reason: str, effects: Effects) -> None:
+        """End the session in order (R24). Raises RefusedError where it is not open."""
+        if self.phase is not Phase.OPEN:
+            raise RefusedError(f"the session is {self.phase}, not open", "EINVAL")
+        self.move(Input.DRAIN, effects, reason)
+        self.wrap(Drain(reason), effects)
+
+    def leave(self, effects: Effects) -> None:
+        """Answer Drain: nothing more comes from this end."""
+        self.wrap(Drained(), effects)
+        self.move(Input.LEAVE, effects)
+
+    @property
+    def left(self) -> bool:
+        """True if this end has answered Drain, and does not wait for the acknowledgement of anything."""
+        return self.phase is Phase.LEAVING and not self.outgoing.unacknowledged and not self.outgoing.waiting
+
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""
         self.move(Input.REFUSE, effects)
@@ -162,10 +188,17 @@ class Session:
 
     def _forget(self, effects: Effects) -> None:
         before = self.outgoing.state
+        self.incoming.owes = False
         self.outgoing.forget()
         self._put([], before, effects)
 
 
+_SILENT = {
+    Phase.LOST: ("R4", "the link is down"),
+    Phase.LEAVING: ("R24", "this end has drained"),
+    Phase.ENDED: ("R22", "the session is over"),
+}
+"""The phases in which an end says nothing, each with the rule."""
 _SEEN_IN_MESSAGES = (Input.GREET, Input.GREETED, Input.WELCOMED, Input.REFUSE)
 
 

@@ -45,6 +45,7 @@ async def _drive(
     shell: Shell[Any], context: grpc.aio.ServicerContext, methods: Mapping[str, tuple[type[Message], Handler]]
 ) -> None:
     closing = asyncio.create_task(shell.closing.wait())
+    shell.drivers += 1
     try:
         while (raw := await _next(context, closing)) is not grpc.aio.EOF:
             frame = parse(drive_pb2.DriveRequest, raw)
@@ -54,6 +55,7 @@ async def _drive(
                 outcome = CallError(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {frame.method!r}")
             await context.write(_response(outcome))
     finally:
+        shell.drivers -= 1
         closing.cancel()
 
 

@@ -8,7 +8,9 @@ middle of a command the state of the core is unreliable: the run is marked as fa
 until the next Configure.
 
 The loss of a link is an input of the core like any other, but no driver gives it. It happens at some moment of real
-time, and the core takes it in at the beginning of the next call, so that its records come with the answer.
+time, and the core takes it in at the beginning of the next call, so that its records come with the answer. The end of
+the process is another input of this kind. The core says Drain at the next call, and the process waits a bounded time
+for the driver to deliver the messages of the two ends.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from contract.wire.status import CallError, refusal, unexpected
 from lbrlab.v1 import info_pb2, trace_pb2
 
 TRACE_CHUNK = 256
+DRAIN_TIMEOUT = 1.0
+"""Seconds that a process waits at its end for its sessions to end in order."""
 ARRIVAL_TIMEOUT = 2.0
 """Seconds that a decision waits for its message to arrive."""
 
@@ -47,9 +51,10 @@ T = TypeVar("T")
 
 class Run(Generic[C]):
     """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
-    its driver. ``cut``: sessions whose lost link the core does not know yet."""
+    its driver. ``cut``: sessions whose lost link the core does not know yet. ``drains``: the sessions have to end in
+    order; ``drained``: they have ended."""
 
-    __slots__ = ("_core", "arrived", "cut", "failed", "log", "network", "number", "owner")
+    __slots__ = ("_core", "arrived", "cut", "drained", "drains", "failed", "log", "network", "number", "owner")
 
     def __init__(self, number: int, owner: str = "") -> None:
         self.number = number
@@ -60,6 +65,8 @@ class Run(Generic[C]):
         self.failed: CallError | None = None
         self.cut: set[str] = set()
         self.arrived = asyncio.Event()
+        self.drains = False
+        self.drained = asyncio.Event()
 
     @property
     def core(self) -> C:
@@ -120,6 +127,8 @@ class Shell(ABC, Generic[C]):
         self.lock = asyncio.Lock()
         self.closing = asyncio.Event()
         """The process is about to end: open streams of commands (DriveService) end too."""
+        self.drivers = 0
+        """Open streams of commands."""
         self.run: Run[C] = Run(0)
 
     @abstractmethod
@@ -133,6 +142,10 @@ class Shell(ABC, Generic[C]):
     @abstractmethod
     def lose_link(self, run: Run[C], session: str) -> None:
         """Tell the core that the link of a session was lost, and if it is up again, that too."""
+
+    @abstractmethod
+    def drain(self, run: Run[C]) -> bool:
+        """The core ends its sessions in order; True if none is left. It is told so again at each call."""
 
     async def reattach(self, run: Run[C]) -> None:
         """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
@@ -150,8 +163,18 @@ class Shell(ABC, Generic[C]):
 
     async def close(self) -> None:
         """The process is about to end, and with it the current run. Subclasses close their streams too."""
+        await self._drain()
         self.run.fail(CallError(grpc.StatusCode.UNAVAILABLE, f"{self.service}: is stopping"))
         self.closing.set()
+
+    async def _drain(self) -> None:
+        """Where a driver plays a run, its sessions end in order (R24)."""
+        run = self.run
+        if self.drivers and run.number and not run.failed:
+            run.drains = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
+                    await run.drained.wait()
 
     # Commands --------------------------------------------------------------------------------------------
 
@@ -209,10 +232,14 @@ class Shell(ABC, Generic[C]):
             if run.cut:
                 await self.reattach(run)
             lost = self.take_losses(run)
+            if run.drains:
+                self.drain(run)
             if isinstance(command, Decide):
                 self._decide(run, command, lost)
             else:
                 result = await self.carry_out(run, command, block)
+            if run.drains and self.drain(run):
+                run.drained.set()
             block.flush()
             self.stamp(run)
         except RefusedError as error:

@@ -10,10 +10,11 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm, KvmLoseLink, KvmMendLink
+from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm, KvmDrain, KvmLoseLink, KvmMendLink
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.session import Phase
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
 from contract.wire.log import log
 from contract.wire.methods import command_types
@@ -80,11 +81,20 @@ class KvmShell(Shell[KvmCore]):
         await self._agreed(self.stamp(run))
 
     def lose_link(self, run: Run[KvmCore], session: str) -> None:
-        for command in (KvmLoseLink(), KvmMendLink()):
-            try:
-                next(run.core.command(command, run.log.now))
-            except StopIteration as stop:
-                self.done(run, stop.value)
+        self._tell(run, KvmLoseLink())
+        self._tell(run, KvmMendLink())
+
+    def drain(self, run: Run[KvmCore]) -> bool:
+        with suppress(RefusedError):  # It drains already, or cannot.
+            self._tell(run, KvmDrain("KVM stops"))
+        return run.core.endpoint.session.phase is Phase.ENDED
+
+    def _tell(self, run: Run[KvmCore], command: AnyKvmCommand) -> None:
+        """A command that asks the silicon nothing."""
+        try:
+            next(run.core.command(command, run.log.now))
+        except StopIteration as stop:
+            self.done(run, stop.value)
 
     async def carry_out(self, run: Run[KvmCore], command: AnyKvmCommand, block: Block) -> AnyResult:
         if isinstance(command, ConfigureKvm):

@@ -17,10 +17,11 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, LoseLink
+from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, DrainSession, LoseLink
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.session import Phase
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import LEASE, Lease
@@ -127,6 +128,13 @@ class PerfcoreShell(Shell[HostCore]):
 
     def lose_link(self, run: Run[HostCore], session: str) -> None:
         self.done(run, run.core.command(LoseLink(session), run.log.now))
+
+    def drain(self, run: Run[HostCore]) -> bool:
+        sessions = run.core.endpoint.sessions
+        for name in sessions:
+            with suppress(RefusedError):  # It drains already, or cannot.
+                self.done(run, run.core.command(DrainSession(name, "the perf core stops"), run.log.now))
+        return all(session.phase is Phase.ENDED for session in sessions.values())
 
     def may_arrive(self, session: str) -> bool:
         return session in self.attached

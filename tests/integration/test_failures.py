@@ -19,7 +19,18 @@ from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
-from contract.control import AnyPerfCommand, AnyResult, ConfigureKvm, MachineSpec, PerfSnapshot, Retire, RunTask, VmSpec
+from contract.control import (
+    AnyPerfCommand,
+    AnyResult,
+    ConfigureKvm,
+    KvmSnapshot,
+    MachineSpec,
+    PerfSnapshot,
+    Retire,
+    RunTask,
+    VmSpec,
+)
+from contract.design import Design
 from contract.effects import Step
 from contract.errors import SystemFailedError
 from contract.machine import Branch, Wrmsr
@@ -27,8 +38,8 @@ from contract.messages import PROTOCOL_VERSION
 from contract.trace import Recorder, SessionChange, canonical
 from contract.x86 import IA32_DEBUGCTL
 from lbrlab.v1 import info_pb2
-from tests.designs import MERGED, REVOKE_GP
-from tests.integration.story import SESSION, VCPU, guest, host, set_up
+from tests.designs import FENCED, MERGED, REVOKE_GP
+from tests.integration.story import SESSION, VCPU, deliver, guest, host, set_up
 
 ANOTHER = PROTOCOL_VERSION + 1
 CALL_TIMEOUT = 0.8
@@ -307,3 +318,24 @@ def test_without_a_perf_core_kvm_says_so() -> None:
         kvm.close()
 
         assert (info.link, info.run) == (info_pb2.LINK_STATE_DIALLING, 0)
+
+
+@pytest.mark.parametrize("victim", ["perfcore", "kvm"])
+@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda design: design.name)
+def test_a_service_that_is_asked_to_stop_ends_its_session_in_order_first(victim: str, design: Design) -> None:
+    with pair_that_ends() as pair:
+        set_up(pair.wire, design)
+        host(pair.wire, RunTask(VCPU, 0))
+        guest(pair.wire, Wrmsr(IA32_DEBUGCTL, 1))
+        getattr(pair, victim).process.terminate()
+        with told_soon(victim, f"^{victim}: exited with 0$"):
+            while True:
+                pair.wire.perf(PerfSnapshot())
+                pair.wire.kvm(SESSION, KvmSnapshot())
+                deliver(pair.wire)
+
+        changes = [(r.to_host, r.new) for r in pair.wire.log.records if isinstance(r, SessionChange)]
+        assert (victim == "kvm", "draining") in changes
+        assert (victim == "kvm", "ended") in changes
+        assert (victim != "kvm", "leaving") in changes, "the other end may not have heard the last word"
+        assert "lost" not in [new for _, new in changes]

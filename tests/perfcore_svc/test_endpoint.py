@@ -11,10 +11,10 @@ from contract.messages import (
     PROTOCOL_VERSION,
     AnyMessage,
     CreateCounter,
-    Drain,
     EnableEvent,
     EventCreated,
     Hello,
+    Overflow,
     PauseCounter,
     RegisterVcpu,
     ReleaseEvent,
@@ -78,8 +78,8 @@ def test_a_second_hello_begins_nothing() -> None:
 
 def test_what_the_host_has_no_use_for_is_discarded() -> None:
     host = make_host()
-    Kvm(host).tell(Drain("bye"))
-    assert discards(host) == [("Drain", "R1")]
+    Kvm(host).tell(Overflow(1, 0))
+    assert discards(host) == [("Overflow", "R1")]
 
 
 # Events ----------------------------------------------------------------------------------------------------

@@ -9,14 +9,15 @@ from contract.session.phases import SESSION, TRANSITIONS, UNMOVED, Input, Phase
 
 # What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
 TABLE = """
-          GREET    GREETED WELCOMED REFUSE  UNKNOWN LOSE DRAIN    END
-closed    greeting open    !        refused !       lost !        ended
-greeting  !        !       open     refused ended   lost !        ended
-open      !        -       -        refused !       lost draining ended
-lost      greeting open    -        -       -       -    -        ended
-draining  !        -       -        -       !       -    -        ended
-refused   greeting open    open     -       !       -    !        ended
-ended     -        -       -        -       -       -    -        -
+          GREET    GREETED WELCOMED REFUSE  LOSE DRAIN    LEAVE   END
+closed    greeting open    !        refused lost !        !       ended
+greeting  !        !       open     refused lost draining !       ended
+open      !        -       -        refused lost draining !       ended
+lost      greeting open    -        -       -    -        !       ended
+draining  !        -       -        -       lost -        leaving ended
+leaving   !        -       -        -       lost -        !       ended
+refused   greeting open    open     -       -    !        !       ended
+ended     -        -       -        -       -    -        -       -
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = [(Phase(phase), Input[name], cell) for phase, *cells in ROWS for name, cell in zip(HEAD, cells, strict=True)]

@@ -55,6 +55,7 @@ class Echo(Shell[Core]):
         self.sent: list[Envelope] = []
         self.lost: list[str] = []
         self.unknown = False
+        self.drained = 0
         self.act: Act = lambda run: note(run.log)
 
     async def carry_out(self, run: Run[Core], command: Any, block: Block) -> AnyResult:
@@ -68,6 +69,11 @@ class Echo(Shell[Core]):
             raise RefusedError("no such session", "ENOENT")
         self.lost.append(session)
         note(run.log)
+
+    def drain(self, run: Run[Core]) -> bool:
+        self.drained += 1
+        note(run.log)
+        return self.drained >= 3
 
     def send(self, run: Run[Core], envelopes: list[Envelope]) -> None:
         if len(envelopes) > 1:

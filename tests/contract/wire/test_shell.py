@@ -75,6 +75,37 @@ async def test_a_core_that_knows_no_such_session_loses_nothing(shell: Echo) -> N
     assert [r.seq for r in (await shell.command(stamp(clock=41), COMMAND))[2].records] == [42]
 
 
+async def test_a_process_that_ends_waits_until_its_sessions_have_drained(shell: Echo) -> None:
+    shell.drivers = 1
+    closing = asyncio.create_task(shell.close())
+    await asyncio.sleep(0)
+    first = (await shell.command(stamp(clock=41), COMMAND))[2]
+    await asyncio.sleep(0)
+    assert (len(first.records), closing.done()) == (3, False)
+    last = (await shell.command(stamp(clock=50), COMMAND))[2]
+    async with asyncio.timeout(0.5):
+        await closing
+    assert len(last.records) == 3
+    assert (await failing(shell, lambda run: None)).message == "echo: is stopping"
+
+
+@pytest.mark.parametrize("why", ["no driver", "no run", "failed"])
+async def test_there_is_nothing_to_wait_for(why: str) -> None:
+    shell = Echo() if why == "no run" else await configured()
+    shell.drivers = int(why != "no driver")
+    if why == "failed":
+        await failing(shell, stumble)
+    async with asyncio.timeout(0.5):
+        await shell.close()
+
+
+async def test_a_process_that_ends_does_not_wait_for_ever(shell: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.wire.shell.DRAIN_TIMEOUT", 0.01)
+    shell.drivers = 1
+    async with asyncio.timeout(0.5):
+        await shell.close()
+
+
 async def test_configure_starts_afresh(shell: Echo) -> None:
     shell.run.receive([message(1)])
     before = shell.run

@@ -1,0 +1,175 @@
+"""Both real cores end their session in order (R24), whichever of them wants to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from contract.control import DrainSession, FireHostTimer, FireKvmTimer, KvmDrain, KvmLoseLink, KvmMendLink, LoseLink
+from contract.design import Design
+from contract.errors import RefusedError
+from contract.machine import Branch, Wrmsr
+from contract.messages import CreateEvent, Drain, Drained, EventCreated, Received
+from contract.network import Fate
+from contract.session import RESEND, Phase
+from contract.trace import EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
+from contract.x86 import IA32_DEBUGCTL
+from tests.designs import FENCED, MERGED, REVOKE_GP
+from tests.kvm_svc.rig import KVM, VCPU, Rig
+
+every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
+
+
+def by_kvm(rig: Rig) -> None:
+    rig.kvm(KvmDrain("stops"))
+
+
+def by_host(rig: Rig) -> None:
+    rig.wire.perf(DrainSession(KVM, "stops"))
+
+
+either = pytest.mark.parametrize("drain", [by_kvm, by_host])
+
+
+def used(design: Design) -> Rig:
+    """The guest uses its LBR."""
+    rig = Rig(design)
+    assert rig.debugctl(1)
+    rig.guest(Branch(3))
+    return rig
+
+
+def ask(rig: Rig) -> None:
+    """The guest turns its LBR on, and KVM asks for an event; no message is taken."""
+    rig.step(Wrmsr(IA32_DEBUGCTL, 1))
+    while not rig.records(VcpuWait):
+        rig.step()
+
+
+def phases(rig: Rig) -> tuple[Phase, Phase]:
+    return rig.wire.host.endpoint.sessions[KVM].phase, rig.core.endpoint.session.phase
+
+
+def take(rig: Rig, *, to_host: bool, fate: Fate = Fate.TAKE) -> type:
+    """The oldest message of one direction meets its fate; what it was."""
+    head = rig.wire.network.waiting(KVM, to_host)[0]
+    rig.wire.decide(head.receiver, fate, KVM, head.seq)
+    return type(head.body)
+
+
+@either
+@every
+def test_a_session_that_drains_is_over_at_both_ends_and_leaves_nothing(
+    design: Design, drain: Callable[[Rig], None]
+) -> None:
+    rig = used(design)
+    drain(rig)
+    rig.settle()
+    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    host = rig.wire.host
+    assert (host.endpoint.vcpus, host.perf.events, host.machine.cpus[0].task) == ({}, {}, "")
+    assert [r.task for r in rig.records(TaskExit)] == [VCPU]
+    assert (rig.vcpu().cpu, rig.vcpu().lbr_desc.event, rig.vcpu().claim.grant) == (-1, 0, 0)
+    words = [type(r.body) for r in rig.records(Send) if isinstance(r.body, Drain | Drained)]
+    assert words == [Drain, Drained]
+    for end in (False, True):
+        moves = [r.new for r in rig.records(SessionChange) if r.to_host == end]
+        assert moves in (["draining", "ended"], ["draining", "leaving", "ended"])
+    assert [r.why for r in rig.records(SessionChange)][:2] == ["stops", "stops"]
+    assert {s.outgoing.due for s in (host.endpoint.sessions[KVM], rig.core.endpoint.session)} == {-1}
+
+
+@every
+def test_both_may_want_to(design: Design) -> None:
+    rig = used(design)
+    by_kvm(rig)
+    by_host(rig)
+    rig.settle()
+    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+
+
+@every
+def test_a_request_that_is_open_is_answered_before_kvm_leaves(design: Design) -> None:
+    rig = Rig(design)
+    ask(rig)
+    by_host(rig)
+    while not rig.core.endpoint.state.leaving:
+        take(rig, to_host=False)
+    assert phases(rig)[1] is Phase.DRAINING
+    assert CreateEvent in [type(e.body) for e in rig.wire.network.waiting(KVM, True)]
+    rig.settle()
+    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    sent = [type(r.body) for r in rig.records(Send) if isinstance(r.body, EventCreated | Drained)]
+    assert sent == [EventCreated, Drained]
+    assert len(rig.records(VcpuWake)) == 1
+
+
+@either
+@every
+def test_no_request_begins_while_it_drains(design: Design, drain: Callable[[Rig], None]) -> None:
+    rig = Rig(design)
+    drain(rig)
+    if drain is by_host:
+        take(rig, to_host=False)
+        if design is not FENCED:
+            assert phases(rig)[1] is Phase.ENDED
+            return
+    ask(rig)
+    assert rig.sent(CreateEvent) == 0
+    assert [(r.what, r.why) for r in rig.records(GuestEvent)] == [("failed", "ESHUTDOWN")]
+    assert not rig.records(EventFailed)
+    assert not rig.vcpu().waiting
+
+
+@pytest.mark.parametrize("lost", [Drain, Drained, Received], ids=lambda kind: kind.__name__)
+@either
+def test_a_word_that_is_lost_is_said_again_where_the_stream_is_repaired(
+    drain: Callable[[Rig], None], lost: type
+) -> None:
+    rig = used(FENCED)
+    drain(rig)
+    kvm_first = drain is by_kvm
+    if lost is not Drain:
+        assert take(rig, to_host=kvm_first) is Drain
+    if lost is Received:
+        while take(rig, to_host=not kvm_first) is not Drained:
+            pass
+    rig.wire.network.queues.clear()
+    for _ in range(3):
+        for command in (FireHostTimer(KVM, RESEND), FireKvmTimer(RESEND)):
+            if isinstance(command, FireHostTimer):
+                rig.wire.perf(command)
+            else:
+                rig.wire.kvm(KVM, command)
+        rig.settle()
+    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    assert {s.outgoing.due for s in (rig.wire.host.endpoint.sessions[KVM], rig.core.endpoint.session)} == {-1}
+
+
+@either
+@every
+def test_a_link_that_is_lost_meanwhile_ends_it(design: Design, drain: Callable[[Rig], None]) -> None:
+    rig = used(design)
+    drain(rig)
+    drained = phases(rig).index(Phase.DRAINING)
+    rig.wire.network.queues.clear()
+    if drained:
+        rig.kvm(KvmLoseLink())
+    else:
+        rig.wire.perf(LoseLink(KVM))
+    assert phases(rig)[drained] is Phase.ENDED
+    with pytest.raises(RefusedError, match="the session is ended"):
+        rig.kvm(KvmMendLink()) if drained else rig.wire.perf(DrainSession(KVM, "again"))
+    assert [r.new for r in rig.records(SessionChange)] == ["draining", "lost", "ended"]
+    gone = rig.vcpu().cpu if drained else len(rig.wire.host.perf.events)
+    assert gone == (-1 if drained else 0)
+
+
+def test_only_an_open_session_drains() -> None:
+    rig = Rig(FENCED)
+    rig.kvm(KvmLoseLink())
+    with pytest.raises(RefusedError, match="the session is lost, not open"):
+        by_kvm(rig)
+    with pytest.raises(RefusedError, match="no session"):
+        rig.wire.perf(DrainSession("kvm9", "stops"))
