@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lark.lexer import PatternStr
 
@@ -489,10 +489,15 @@ def test_any_words(words: list[str]) -> None:
     survives("LBR x vm vm0 {} task t0; " + " ".join(words))
 
 
-@settings(max_examples=200, deadline=None)
 @given(scenarios(bounded=False), st.data())
 def test_mutated_text(scenario: Scenario, data: st.DataObject) -> None:
-    tokens = re.findall(r"\s+|[\w/.#-]+|.", format_scenario(scenario))
+    words = re.findall(r"\s+|[\w/.#-]+|.", format_scenario(scenario))
+    for _ in range(2):
+        survives(mutated(words, data))
+
+
+def mutated(words: list[str], data: st.DataObject) -> str:
+    tokens = list(words)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(tokens) - 1))
         match data.draw(st.sampled_from(["drop", "double", "swap", "insert", "character"])):
@@ -507,7 +512,7 @@ def test_mutated_text(scenario: Scenario, data: st.DataObject) -> None:
                 tokens.insert(at, f" {data.draw(st.sampled_from(PIECES))} ")
             case _:
                 tokens[at] += data.draw(st.characters())
-    survives("".join(tokens))
+    return "".join(tokens)
 
 
 # Files ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
 
 from client.litmus import MachineSpec, Scenario, Story, VmSpec, validate
 from client.litmus import ast as a
@@ -14,7 +13,6 @@ from client.litmus.msr import address
 from contract.errors import InputError
 from contract.x86 import is_lbr_msr, lbr_model
 from perfcore_svc.core import BRANCHES_LIMIT
-from tests.client.litmus.strategies import scenarios
 
 VM = VmSpec("vm0")
 TOS = a.MsrRef("LBR_TOS")
@@ -35,11 +33,6 @@ def host(*stmts: a.AnyStmt, machine: MachineSpec | None = None) -> Scenario:
 def guest(*stmts: a.AnyStmt, machine: MachineSpec | None = None) -> Scenario:
     steps = [a.Step("vm0/0", stmt) for stmt in stmts]
     return Scenario("x", machine=machine or MachineSpec(), vms=[VM], blocks=[a.Block(["vm0/0"], steps)])
-
-
-@given(scenarios(bounded=False))
-def test_the_strategy_gives_valid_scenarios(scenario: Scenario) -> None:
-    validate(scenario)
 
 
 def test_the_place_is_block_actor_and_statement() -> None:
