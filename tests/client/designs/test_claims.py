@@ -1,4 +1,4 @@
-"""The claims of designs: data of a named design, and no scenario of the library breaks one, but for known reasons."""
+"""The claims of designs are data of a named design."""
 
 from __future__ import annotations
 
@@ -7,37 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from client.check.judge import judge
 from client.designs import DESIGNS, design_named, format_design
 from client.designs.toml import load_design
-from client.litmus import library, load
-from client.run.inputs import Inputs
-from client.run.run import run
 from contract.design import Claim, Condition, Design
 from contract.errors import InputError
-
-KNOWN = {
-    (
-        "fenced",
-        "mech-migrate-without-lbr",
-        "no-loss",
-    ): "user space leaves the LBR behind, and nothing that arrives says that there was one",
-}
-"""Design, scenario and invariant of each broken claim, with the reason."""
-
-
-@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if len(design.claims) > 1])
-def test_no_scenario_of_the_library_breaks_a_claim(name: str) -> None:
-    design = DESIGNS[name]
-    claimed = design.claimed(Condition.PROMPT)
-    broken: set[tuple[str, str, str]] = set()
-    for path in library():
-        try:
-            records = run(Inputs(load(path), design)).records
-        except InputError:  # The scenario is impossible under this design.
-            continue
-        broken |= {(name, path.stem, f.invariant) for f in judge(records) if f.violations and f.invariant in claimed}
-    assert broken == {known for known in KNOWN if known[0] == name}
 
 
 def test_a_claim_under_any_condition_counts_under_a_kinder_one() -> None:
