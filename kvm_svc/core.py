@@ -222,7 +222,7 @@ class KvmCore(Core):
 
 
 def _view(v: Vcpu) -> VcpuView:
-    return VcpuView(v.name, v.cpu, v.lbr_desc.event, v.claim.state, v.claim.grant, v.lbr_desc.passthrough, v.debugctl)
+    return VcpuView(v.name, v.cpu, v.lbr_desc.event, v.claim.state, v.grant.number, v.lbr_desc.passthrough, v.debugctl)
 
 
 _ASKS: dict[type, Callable[[KvmCore, Any], Exchange]] = {

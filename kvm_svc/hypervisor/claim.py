@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contract.automaton import Automaton
-from contract.canonical import At, Grant
 
 
 class Phase(StrEnum):
@@ -95,22 +94,15 @@ CLAIM = Automaton("a claim", TRANSITIONS, UNMOVED)
 
 @dataclass(slots=True)
 class Claim:
-    """``grant`` is the current grant, ``newest`` the highest ever heard of, ``until`` the nanosecond at which the
-    current one's lease ends and ``renew_at`` when to prolong it (0: it has no end). ``state`` is what the host last
-    said of the event."""
-
     phase: Phase = Phase.NONE
-    grant: int = 0
-    newest: int = 0
-    until: int = 0
-    renew_at: int = 0
     state: str = ""
+    """The state of the event that the host last told; "": none."""
 
     def clone(self) -> Claim:
-        return Claim(self.phase, self.grant, self.newest, self.until, self.renew_at, self.state)
+        return Claim(self.phase, self.state)
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.phase, Grant(self.grant), Grant(self.newest), At(self.until), At(self.renew_at), self.state
+        return self.phase, self.state
 
     @property
     def shut_off(self) -> bool:

@@ -110,13 +110,13 @@ def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
 def _wanted_passthrough(hv: Hypervisor, vcpu: Vcpu) -> bool:
     if not vcpu.vm.lbr_enabled and hv.design.passthrough is Passthrough.AT_ENTRY and not forbids_unbacked_use(hv):
         return vcpu.lbr_desc.passthrough  # vmx_passthrough_lbr_msrs is not called
-    if not vcpu.vm.lbr_enabled or vcpu.claim.shut_off or (hv.fenced and not vcpu.claim.grant):
+    if not vcpu.vm.lbr_enabled or vcpu.claim.shut_off or (hv.fenced and not vcpu.grant.number):
         return False
     match hv.design.passthrough:
         case Passthrough.ON_ACCESS:
             return vcpu.lbr_desc.passthrough
         case Passthrough.ON_GRANT:
-            return vcpu.claim.grant != 0
+            return vcpu.grant.number != 0
         case Passthrough.ALWAYS:
             return True
         case Passthrough.AT_ENTRY:
@@ -137,7 +137,7 @@ def _entry_check(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> Check | None:
         case EntryCheck.INVERTED:
             return Check(vcpu.lbr_desc.event, when_active=False, otherwise=wanted)
         case EntryCheck.FENCE:
-            grant = vcpu.claim.grant
+            grant = vcpu.grant.number
             check = Check(vcpu.lbr_desc.event, wanted, False, refuse_entry, grant, strip=True)
             return check if grant else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contract.messages import EventCreated
 from contract.trace import GuestEvent, VcpuPut
+from kvm_svc.hypervisor.grant import KnownGrant
 from kvm_svc.hypervisor.lbr import deny
 from kvm_svc.hypervisor.notifications import event_created
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
@@ -18,7 +19,7 @@ LOST = "ECONNRESET"
 
 def forget_host(hv: Hypervisor, why: str) -> None:
     """No event and no grant of the old session counts any more; nobody sleeps for its answers."""
-    hv.state.early_revokes.clear()
+    hv.early_revokes.grants.clear()
     for vcpu in hv.vcpus.values():
         _fail_requests(hv, vcpu)
         _forget_events(hv, vcpu, why)
@@ -45,4 +46,4 @@ def _forget_events(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
         hv.effects.add(GuestEvent(vcpu.name, vcpu.lbr_desc.event, "released", why))
         vcpu.lbr_desc.event, vcpu.claim.state = 0, ""
         deny(hv, vcpu, why)
-    vcpu.claim.newest = 0
+    vcpu.grant = KnownGrant()

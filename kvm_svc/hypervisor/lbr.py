@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contract.design import Denial, Event, OtherThreads, Passthrough, Recovery
 from contract.messages import CreateEvent, EnableEvent, ReleaseEvent, Renew
-from contract.spec import LEASE_NS
 from contract.trace import ClaimChange, Granted, GuestEvent, PassthroughSet, VcpuWait
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor.claim import Input, Phase
@@ -74,15 +73,11 @@ def set_passthrough(hv: Hypervisor, vcpu: Vcpu, on: bool, why: str) -> None:
 
 
 def hold_grant(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> None:
-    """The host granted the LBR, or prolonged the lease. News older than the newest known grant is ignored (R6)."""
-    claim = vcpu.claim
-    if grant > claim.newest:
-        claim.newest = claim.grant = grant
+    """The host granted the LBR, or prolonged the lease."""
+    if vcpu.grant.hold(grant, until):
         move_claim(hv, vcpu, Input.GRANT, why)
         hv.effects.add(Granted(vcpu.name, grant, why))
         _let_in(hv, vcpu)
-    if grant == claim.grant and until > claim.until:
-        claim.until, claim.renew_at = until, until - LEASE_NS // 2
 
 
 def _let_in(hv: Hypervisor, vcpu: Vcpu) -> None:
@@ -106,8 +101,7 @@ def _end_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def _forget_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    if vcpu.claim.grant:
-        vcpu.claim.grant = vcpu.claim.until = vcpu.claim.renew_at = 0
+    if vcpu.grant.end():
         hv.effects.add(Granted(vcpu.name, 0, why))
 
 
@@ -153,21 +147,17 @@ def told(hv: Hypervisor, vcpu: Vcpu) -> None:
 def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
     """A grant whose lease was not prolonged in time is over, whatever the host has said or not. Nobody need have taken
     the LBR, so that no news of a free one would come: the event goes, and once it has been told the guest asks anew."""
-    claim = vcpu.claim
-    if claim.grant and claim.until and hv.clock.now >= claim.until:
-        why = f"the lease of grant {claim.grant} is over"
+    if vcpu.grant.is_over(hv.clock.now):
+        why = f"the lease of grant {vcpu.grant.number} is over"
         deny(hv, vcpu, why)
         if hv.design.denial is not Denial.FAIL_ENTRY:
             release_event(hv, vcpu, why)
 
 
 def renew_leases(hv: Hypervisor) -> None:
-    """Prolong what is due, and try again if nothing comes of it."""
     for vcpu in hv.vcpus.values():
-        claim = vcpu.claim
-        if claim.grant and 0 < claim.renew_at <= hv.clock.now:
-            hv.outgoing.append(Renew(claim.grant))
-            claim.renew_at = hv.clock.now + LEASE_NS // 4
+        if number := vcpu.grant.renew(hv.clock.now):
+            hv.outgoing.append(Renew(number))
 
 
 def forbids_unbacked_use(hv: Hypervisor) -> bool:

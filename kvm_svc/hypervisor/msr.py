@@ -159,7 +159,7 @@ def _may_turn_on(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, 
     """Whether the guest has the LBR at this moment, in designs that let no use pass without having looked."""
     if not vcpu.lbr_desc.event or not (hv.fenced or hv.design.denial is Denial.FAIL_ENTRY):
         return True
-    active = yield from _look(vcpu, vcpu.claim.grant if hv.fenced else 0)
+    active = yield from _look(vcpu, vcpu.grant.number if hv.fenced else 0)
     if not active:
         deny(hv, vcpu, "the LBR is not the guest's")
     return active
@@ -216,7 +216,7 @@ def lbr_msr_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         return None
     if vcpu.claim.shut_off or vcpu.lbr_desc.create_errno:
         return _denied(hv, vcpu, work)
-    done = yield from _hardware(vcpu, work, vcpu.lbr_desc.event, vcpu.claim.grant if hv.fenced else 0)
+    done = yield from _hardware(vcpu, work, vcpu.lbr_desc.event, vcpu.grant.number if hv.fenced else 0)
     vcpu.lbr_desc.in_use = done.met
     if not done.met:
         if hv.design.recovery is Recovery.ENABLE_ON_ACCESS and not work.enabled:

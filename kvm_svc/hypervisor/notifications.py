@@ -47,9 +47,9 @@ def _told_grant(hv: Hypervisor, vcpu: Vcpu, message: SchedIn) -> None:
     """The thread's own switches do not end a grant; what the host says of it now is the truth."""
     if message.grant:
         hold_grant(hv, vcpu, message.grant, message.until, "SchedIn")
-        if message.grant == vcpu.claim.grant:
+        if message.grant == vcpu.grant.number:
             vcpu.claim.state = "ACTIVE"
-    elif vcpu.claim.grant:
+    elif vcpu.grant.number:
         deny(hv, vcpu, "SchedIn: the grant is over")
 
 
@@ -89,13 +89,13 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     if vcpu.claim.phase is Phase.STOPPED:
         stop(hv, vcpu, "stopped while the event was made")
     elif hv.design.grants and message.event and message.event == desc.event:
-        if message.grant and hv.early_revokes.pop(message.event, 0) >= message.grant:
-            vcpu.claim.newest = message.grant
+        if hv.early_revokes.end(message.event, message.grant):
+            vcpu.grant.revoke(message.grant)
             _told_state(hv, vcpu, "ERROR", 0, 0, "Revoke before EventCreated")
         else:
             _told_state(hv, vcpu, message.state, message.grant, message.until, "EventCreated")
     if not _awaits_event(hv):
-        hv.early_revokes.clear()
+        hv.early_revokes.grants.clear()
     note_wait(hv, vcpu)
 
 
@@ -106,10 +106,9 @@ def event_state(hv: Hypervisor, message: EventState) -> None:
 
 
 def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, until: int, why: str) -> None:
-    claim = vcpu.claim
-    if grant and (grant, claim.grant) < (claim.newest, claim.newest):
-        return  # It tells of an older grant, or of one that is over (R6).
-    claim.state = state
+    if grant and vcpu.grant.is_old(grant):
+        return
+    vcpu.claim.state = state
     if grant:
         hold_grant(hv, vcpu, grant, until, why)
     elif state == "ERROR":
@@ -119,14 +118,13 @@ def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, until: int, 
 
 
 def revoke(hv: Hypervisor, message: Revoke) -> None:
-    """The agreed notifier: cancel passthrough; from now on accesses trap and are denied. A late Revoke of an older
-    grant is ignored (R6). Where the host waits it is told that this is done, whatever it was."""
+    """The agreed notifier: cancel passthrough; from now on accesses trap and are denied. Where the host waits it is
+    told that this is done, whatever it was."""
     vcpu = _owner(hv, message.event)
     if vcpu is None:
         if _awaits_event(hv):
-            hv.early_revokes[message.event] = message.grant
-    elif message.grant >= vcpu.claim.newest:
-        vcpu.claim.newest = message.grant
+            hv.early_revokes.keep(message.event, message.grant)
+    elif vcpu.grant.revoke(message.grant):
         vcpu.claim.state = "ERROR"
         deny(hv, vcpu, "Revoke")
     if hv.design.notifier is Notifier.ACKNOWLEDGED:

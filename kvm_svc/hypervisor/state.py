@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from contract.canonical import Event, Grant, Request, marked, register
+from contract.canonical import Event, Request, marked, register
 from contract.control import GetMsr, GetMsrs, MachineSpec, MsrIoctl, SetMsr, SetMsrs, VmSpec
 from contract.design import Design, EntryCheck, HostDebugctl, SaveSelect
 from contract.effects import Effects
@@ -15,6 +15,7 @@ from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
 from contract.x86 import LVT_NMI, LbrModel
 from kvm_svc.hypervisor.claim import Claim
+from kvm_svc.hypervisor.grant import EarlyRevokes, KnownGrant
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
 from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
 
@@ -184,6 +185,7 @@ class Vcpu:
     refused: bool = False
     lbr_desc: LbrDesc = field(default_factory=LbrDesc)
     claim: Claim = field(default_factory=Claim)
+    grant: KnownGrant = field(default_factory=KnownGrant)
     saved: SavedLbr = field(default_factory=SavedLbr)
     pmu: GuestPmu = field(default_factory=GuestPmu)
     lvtpc: int = LVT_NMI
@@ -205,6 +207,7 @@ class Vcpu:
             self.refused,
             self.lbr_desc.clone(),
             self.claim.clone(),
+            self.grant.clone(),
             self.saved.clone(),
             self.pmu.clone(),
             self.lvtpc,
@@ -216,7 +219,7 @@ class Vcpu:
         values = zip(self.ops, self.values, strict=False)
         done = tuple([(register(getattr(op, "msr", 0), value.value), value.fault) for op, value in values])
         work = None if self.handling is None else self.handling.key(), None if self.ioctl is None else self.ioctl.key()
-        parts = self.lbr_desc.key(), self.claim.key(), self.saved.key(), self.pmu.key()
+        parts = self.lbr_desc.key(), self.claim.key(), self.grant.key(), self.saved.key(), self.pmu.key()
         return self.name, self.vm.spec.name, standing, marked(self.ops), done, work, parts
 
     @property
@@ -233,24 +236,22 @@ class Vcpu:
 
 @dataclass(slots=True)
 class KvmState:
-    """``vms`` and ``vcpus`` by name. ``early_revokes``: event to grant, of a Revoke that came before the news of that
-    event (R6). ``requests``: the number of the newest request."""
+    """``vms`` and ``vcpus`` by name. ``requests``: the number of the newest request."""
 
     vms: dict[str, Vm] = field(default_factory=dict)
     vcpus: dict[str, Vcpu] = field(default_factory=dict)
-    early_revokes: dict[int, int] = field(default_factory=dict)
+    early_revokes: EarlyRevokes = field(default_factory=EarlyRevokes)
     requests: int = 0
 
     def clone(self) -> KvmState:
         vms = {name: vm.clone() for name, vm in self.vms.items()}
         vcpus = {name: vcpu.clone(vms[vcpu.vm.spec.name]) for name, vcpu in self.vcpus.items()}
-        return KvmState(vms, vcpus, self.early_revokes.copy(), self.requests)
+        return KvmState(vms, vcpus, self.early_revokes.clone(), self.requests)
 
     def key(self) -> tuple[Hashable, ...]:
         """Without the newest request: the next is above all others."""
-        early = frozenset([(Event(event), Grant(grant)) for event, grant in self.early_revokes.items()])
         vms, vcpus = self.vms.values(), self.vcpus.values()
-        return tuple([vm.key() for vm in vms]), tuple([vcpu.key() for vcpu in vcpus]), early
+        return tuple([vm.key() for vm in vms]), tuple([vcpu.key() for vcpu in vcpus]), self.early_revokes.key()
 
 
 class Hypervisor:

@@ -192,7 +192,7 @@ def test_stop(design: Design) -> None:
     rig = stopped(design)
 
     vcpu = rig.vcpu()
-    assert (vcpu.lbr_desc.event, vcpu.claim.grant, vcpu.lbr_desc.passthrough, vcpu.debugctl) == (0, 0, False, 0)
+    assert (vcpu.lbr_desc.event, vcpu.grant.number, vcpu.lbr_desc.passthrough, vcpu.debugctl) == (0, 0, False, 0)
     assert rig.sent(ReleaseEvent) == int(design.event is not Event.NONE)
     rig.guest(Nop())
     assert not rig.records(VmEntry)[-1].passthrough

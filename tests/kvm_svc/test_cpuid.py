@@ -115,7 +115,7 @@ def test_a_design_that_needs_a_right_takes_the_lbr_away() -> None:
     made.guest(Nop())
 
     made.kvm(SetCpuid(VCPU, model="other"))
-    assert (event(made), made.vcpu().debugctl, made.vcpu().claim.grant) == (0, 0, 0)
+    assert (event(made), made.vcpu().debugctl, made.vcpu().grant.number) == (0, 0, 0)
     assert made.rdmsr(MSR_LBR_TOS).fault
     assert not made.vcpu().lbr_desc.passthrough
 

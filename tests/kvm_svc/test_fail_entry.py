@@ -145,7 +145,7 @@ def test_a_guest_that_is_granted_the_lbr_wakes_and_is_entered() -> None:
     told = enabled()
     told.tell(EventCreated(VCPU, 2, EVENT, state="ACTIVE", grant=4))
 
-    assert (told.claim.phase, told.claim.grant, told.vcpu().waiting) == ("held", 4, False)
+    assert (told.claim.phase, told.grant.number, told.vcpu().waiting) == ("held", 4, False)
     assert told.go_on(Ran([GuestValue()], True)) == [GuestValue()]
     (enter,) = told.asked
     assert isinstance(enter, Enter)

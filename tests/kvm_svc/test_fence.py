@@ -40,7 +40,7 @@ def test_an_entry_by_the_current_grant_is_passed_through() -> None:
     told = held(FENCED)
     told.enter(active=True)
 
-    assert (told.vcpu().lbr_desc.passthrough, told.vcpu().debugctl, told.claim.grant) == (True, 1, 3)
+    assert (told.vcpu().lbr_desc.passthrough, told.vcpu().debugctl, told.grant.number) == (True, 1, 3)
 
 
 @fenced
@@ -49,7 +49,7 @@ def test_an_entry_by_a_stale_grant_takes_the_lbr_away(design: Design) -> None:
     told.enter(active=False)
 
     assert (told.vcpu().lbr_desc.passthrough, told.vcpu().debugctl) == (False, 0)
-    assert (told.claim.phase, told.claim.grant) == ("lost", 0)
+    assert (told.claim.phase, told.grant.number) == ("lost", 0)
 
 
 def test_without_a_grant_there_is_nothing_to_check_and_nothing_passed_through() -> None:
@@ -91,7 +91,7 @@ def test_a_use_by_a_stale_grant_is_denied(op: Rdmsr | Wrmsr) -> None:
     told = held(FENCED)
 
     assert told.access(op, GONE) == GP
-    assert (told.claim.phase, told.claim.grant, told.vcpu().debugctl) == ("denied", 0, 0)
+    assert (told.claim.phase, told.grant.number, told.vcpu().debugctl) == ("denied", 0, 0)
     assert results(told)[-1] == ("gp", True)
 
 
@@ -179,7 +179,7 @@ def test_news_of_the_old_grant_does_not_touch_the_new_one(news: Revoke | EventSt
     told.tell(EventCreated(VCPU, 2, 8, state="ACTIVE", grant=4))
     told.tell(news)
 
-    assert (told.claim.phase, told.claim.grant) == ("held", 4)
+    assert (told.claim.phase, told.grant.number) == ("held", 4)
 
 
 def test_a_guest_that_is_in_guest_mode_when_its_grant_ends_is_kicked_out() -> None:

@@ -55,10 +55,10 @@ def test_a_lease_holds_until_its_last_nanosecond() -> None:
 
 def test_a_lease_that_is_over_ends_the_grant_at_the_next_step() -> None:
     told = at(leased(), LEASE_NS)
-    assert told.claim.grant == 3
+    assert told.grant.number == 3
 
     assert told.access(READ) == GP
-    assert (told.claim.grant, told.vcpu().debugctl, told.asked) == (0, 0, [])
+    assert (told.grant.number, told.vcpu().debugctl, told.asked) == (0, 0, [])
     assert told.records(Granted)[-1].grant == 0
     assert "the lease of grant 3 is over" in [r.why for r in told.records(ClaimChange)]
 
@@ -127,34 +127,34 @@ def test_a_prolonged_lease_holds_longer() -> None:
 def test_news_never_shortens_a_lease(until: int) -> None:
     told = leased()
     told.tell(EventState(EVENT, "ACTIVE", 0, 3, until))
-    assert (told.claim.until, timers(told)) == (LEASE_NS, [5 * MS])
+    assert (told.grant.until, timers(told)) == (LEASE_NS, [5 * MS])
 
 
 def test_a_thread_that_comes_back_hears_of_its_lease() -> None:
     told = leased()
     told.tell(SchedOut(VCPU, 0))
     told.tell(SchedIn(VCPU, 0, 0, 3, 2 * LEASE_NS))
-    assert told.claim.until == 2 * LEASE_NS
+    assert told.grant.until == 2 * LEASE_NS
 
 
 def test_a_thread_that_comes_back_without_a_grant_has_lost_it() -> None:
     told = leased()
     told.tell(SchedOut(VCPU, 0))
     told.tell(SchedIn(VCPU, 0, 0))
-    assert (told.claim.phase, told.claim.grant) == ("lost", 0)
+    assert (told.claim.phase, told.grant.number) == ("lost", 0)
 
 
 def test_a_lease_of_another_grant_prolongs_nothing() -> None:
     told = leased()
     told.tell(EventState(EVENT, "ACTIVE", 0, 2, 2 * LEASE_NS))
-    assert told.claim.until == LEASE_NS
+    assert told.grant.until == LEASE_NS
 
 
 def test_a_lease_that_ran_out_cannot_be_prolonged() -> None:
     told = at(leased(), LEASE_NS)
     told.access(READ)
     told.tell(EventState(EVENT, "ACTIVE", 0, 3, 2 * LEASE_NS))
-    assert (told.claim.phase, told.claim.grant) == ("none", 0)
+    assert (told.claim.phase, told.grant.number) == ("none", 0)
 
 
 def test_a_lease_that_ran_out_though_nobody_took_the_lbr_is_no_loss_for_good() -> None:
@@ -180,7 +180,7 @@ def test_the_next_grant_has_a_lease_of_its_own() -> None:
     told = leased()
     told.tell(Revoke(EVENT, 3, ""))
     told.tell(EventState(EVENT, "ACTIVE", 0, 4, 9 * MS))
-    assert (told.claim.until, timers(told)) == (9 * MS, [5 * MS, -1, 4 * MS])
+    assert (told.grant.until, timers(told)) == (9 * MS, [5 * MS, -1, 4 * MS])
 
 
 @pytest.mark.parametrize("what", ["renew", "lease", ""])
@@ -210,7 +210,7 @@ def test_a_revoke_is_acknowledged_once_it_is_carried_out() -> None:
     told = leased()
     told.heard()
     assert told.tell(Revoke(EVENT, 3, "")) == [Ack(3)]
-    assert (told.claim.grant, told.vcpu().lbr_desc.passthrough) == (0, False)
+    assert (told.grant.number, told.vcpu().lbr_desc.passthrough) == (0, False)
 
 
 @pytest.mark.parametrize(("event", "grant"), [(EVENT, 2), (EVENT, 3), (EVENT + 1, 9)])
@@ -224,7 +224,7 @@ def test_a_revoke_that_comes_before_its_event_is_acknowledged_at_once() -> None:
     told = asked(REVOKE_ACK)
     assert told.tell(Revoke(EVENT, 3, "")) == [Ack(3)]
     told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3, until=LEASE_NS))
-    assert (told.claim.phase, told.claim.grant) == ("lost", 0)
+    assert (told.claim.phase, told.grant.number) == ("lost", 0)
 
 
 @pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
@@ -238,12 +238,12 @@ def test_the_host_s_event_comes_on_as_soon_as_kvm_has_acknowledged() -> None:
     rig.debugctl(1)
     open_ = Open("h0", 0, pinned=True, branch=["any"])
     assert rig.wire.perf(open_).result == Done(errno="EINPROGRESS")
-    assert rig.vcpu().claim.grant
+    assert rig.vcpu().grant.number
 
     rig.settle()
     assert rig.wire.perf(open_).result == Done()
     assert [(r.name, r.why) for r in rig.records(HostWake)] == [("h0", "acknowledged")]
-    assert not rig.vcpu().claim.grant
+    assert not rig.vcpu().grant.number
 
 
 def test_a_free_lbr_releases_the_event_under_leases_too() -> None:

@@ -92,7 +92,7 @@ def test_a_host_that_has_forgotten_the_epoch_is_greeted_with_the_next(design: De
     said = forgotten(told)
     assert [type(body) for body in said] == [Hello, RegisterVcpu]
     assert told.core.endpoint.session.epoch == 2
-    assert (told.vcpu().cpu, told.vcpu().lbr_desc.event, told.claim.grant) == (-1, 0, 0)
+    assert (told.vcpu().cpu, told.vcpu().lbr_desc.event, told.grant.number) == (-1, 0, 0)
     assert [r.what for r in told.records(GuestEvent)][-1] == "released"
 
 
@@ -143,11 +143,11 @@ def test_a_counter_of_a_host_that_is_gone_is_asked_for_again() -> None:
 
 def test_nothing_that_was_for_the_old_host_is_sent_to_the_new_one() -> None:
     told = held(FENCED)
-    told.core.hv.state.early_revokes[9] = 4
+    told.core.hv.state.early_revokes.keep(9, 4)
     told.core.hv.outgoing.append(Renew(3))
     said = forgotten(told)
     assert [type(body) for body in said] == [Hello, RegisterVcpu]
-    assert told.core.hv.state.early_revokes == {}
+    assert told.core.hv.state.early_revokes.grants == {}
 
 
 def counting() -> Rig:

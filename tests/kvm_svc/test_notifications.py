@@ -41,7 +41,7 @@ def granted(grant: int = 3) -> Script:
     script = waiting()
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=grant))
     script.step([])
-    assert (script.vcpu().claim.grant, script.vcpu().debugctl) == (grant, 1)
+    assert (script.vcpu().grant.number, script.vcpu().debugctl) == (grant, 1)
     return script
 
 
@@ -105,21 +105,21 @@ def test_designs_without_notifier_ignore_states() -> None:
     script.step([])
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
 
-    assert (script.vcpu().claim.state, script.vcpu().claim.grant) == ("", 0)
+    assert (script.vcpu().claim.state, script.vcpu().grant.number) == ("", 0)
 
 
 def test_event_state() -> None:
     script = granted(3)
 
     script.tell(EventState(EVENT, "INACTIVE", -1))
-    claim = script.vcpu().claim
-    assert (claim.grant, claim.state, claim.phase) == (0, "INACTIVE", Phase.OFF)
+    claim, grant = script.vcpu().claim, script.vcpu().grant
+    assert (grant.number, claim.state, claim.phase) == (0, "INACTIVE", Phase.OFF)
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (claim.grant, claim.newest, claim.phase) == (4, 4, Phase.HELD)
+    assert (grant.number, grant.newest, claim.phase) == (4, 4, Phase.HELD)
 
     script.tell(EventState(EVENT, "ERROR", 0))
-    assert (claim.grant, claim.phase, script.vcpu().debugctl) == (0, Phase.LOST, 0)
+    assert (grant.number, claim.phase, script.vcpu().debugctl) == (0, Phase.LOST, 0)
 
 
 def test_revoke_ends_use() -> None:
@@ -128,7 +128,7 @@ def test_revoke_ends_use() -> None:
     assert script.tell(Revoke(EVENT, 3, "")) == []
 
     vcpu = script.vcpu()
-    assert (vcpu.claim.grant, vcpu.claim.state, vcpu.claim.phase) == (0, "ERROR", Phase.LOST)
+    assert (vcpu.grant.number, vcpu.claim.state, vcpu.claim.phase) == (0, "ERROR", Phase.LOST)
     assert (vcpu.lbr_desc.passthrough, vcpu.debugctl) == (False, 0)
     assert vcpu.lbr_desc.event == EVENT
 
@@ -155,7 +155,7 @@ def test_available_means_nothing_to_an_owner() -> None:
     script = granted()
 
     assert script.tell(Available(EVENT, 0)) == []
-    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.grant) == (EVENT, 3)
+    assert (script.vcpu().lbr_desc.event, script.vcpu().grant.number) == (EVENT, 3)
 
 
 def test_recovered_guest_asks_afresh() -> None:
@@ -170,7 +170,7 @@ def test_recovered_guest_asks_afresh() -> None:
 
     script.tell(EventCreated(VCPU, 2, 8, state="ACTIVE", grant=4))
     assert script.step([], MsrDone(met=True, value=5)).values == [GuestValue(5)]
-    assert script.vcpu().claim.grant == 4
+    assert script.vcpu().grant.number == 4
     moves = ["none", "asked", "held", "lost", "denied", "none", "asked", "held"]
     assert [(r.old, r.new) for r in script.records(ClaimChange)] == list(pairwise(moves))
 

@@ -121,7 +121,7 @@ def test_a_grant_for_an_event_that_was_given_back_is_none() -> None:
     told.tell(Available(EVENT, 0))
     told.tell(SchedIn(VCPU, 0, 0))
     told.tell(EventCreated(VCPU, 2, EVENT, state="ACTIVE", grant=4))
-    assert (told.vcpu().lbr_desc.event, told.claim.grant) == (0, 0)
+    assert (told.vcpu().lbr_desc.event, told.grant.number) == (0, 0)
 
 
 def test_a_thread_that_waits_for_an_answer_is_not_woken_by_a_grant() -> None:

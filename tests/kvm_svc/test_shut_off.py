@@ -66,7 +66,7 @@ def test_an_event_that_is_made_after_the_stop_is_given_back_at_once() -> None:
     script.command(StopLbr(VCPU))
     assert script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3)) == [ReleaseEvent(EVENT)]
     vcpu = script.vcpu()
-    assert (vcpu.claim.phase, vcpu.claim.grant, vcpu.lbr_desc.event) == (Phase.STOPPED, 0, 0)
+    assert (vcpu.claim.phase, vcpu.grant.number, vcpu.lbr_desc.event) == (Phase.STOPPED, 0, 0)
     assert script.step([]).values == [GuestValue(fault=True)]
 
 
@@ -112,10 +112,10 @@ def test_a_released_event_takes_its_grant_along() -> None:
     rig = Rig(replace(REVOKE_GP, release=Release.SCHED_IN_LBR_OFF))
     rig.debugctl(1)
     rig.debugctl(0)
-    assert rig.vcpu().claim.grant
+    assert rig.vcpu().grant.number
     rig.slice()
     rig.guest(Nop())
-    assert (rig.vcpu().lbr_desc.event, rig.vcpu().claim.grant) == (0, 0)
+    assert (rig.vcpu().lbr_desc.event, rig.vcpu().grant.number) == (0, 0)
     assert not rig.records(VmEntry)[-1].passthrough
 
 
@@ -137,12 +137,12 @@ def test_an_early_revoke_outlives_older_news() -> None:
     script = waiting()
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
-    claim = script.vcpu().claim
-    assert (claim.grant, claim.newest, claim.phase) == (0, 3, Phase.LOST)
+    claim, grant = script.vcpu().claim, script.vcpu().grant
+    assert (grant.number, grant.newest, claim.phase) == (0, 3, Phase.LOST)
     script.tell(EventState(EVENT, "ACTIVE", 0, 3))
-    assert (claim.grant, claim.phase) == (0, Phase.LOST)
+    assert (grant.number, claim.phase) == (0, Phase.LOST)
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (claim.grant, claim.phase) == (4, Phase.HELD)
+    assert (grant.number, claim.phase) == (4, Phase.HELD)
 
 
 def read_from(script: Script) -> bool | None:

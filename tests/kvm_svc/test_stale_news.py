@@ -21,7 +21,7 @@ def test_r6_older_grants_are_ignored(stale: EventState | Revoke) -> None:
     script.tell(stale)
 
     vcpu = script.vcpu()
-    assert (vcpu.claim.grant, vcpu.claim.newest, vcpu.claim.phase, vcpu.debugctl) == (3, 3, Phase.HELD, 1)
+    assert (vcpu.grant.number, vcpu.grant.newest, vcpu.claim.phase, vcpu.debugctl) == (3, 3, Phase.HELD, 1)
     assert (len(script.records(Granted)), len(script.records(ClaimChange))) == before
 
 
@@ -30,11 +30,11 @@ def test_r6_grant_after_its_revoke_is_ignored() -> None:
     script = granted(3)
     script.tell(Revoke(EVENT, 4, ""))
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (0, Phase.LOST)
+    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (0, Phase.LOST)
     assert script.vcpu().claim.state == "ERROR", "late news of a grant that is over says nothing of the event now"
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 5))
-    assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (5, Phase.HELD)
+    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (5, Phase.HELD)
 
 
 def test_r6_revoke_before_the_event_is_known() -> None:
@@ -43,7 +43,7 @@ def test_r6_revoke_before_the_event_is_known() -> None:
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
 
-    assert (script.vcpu().claim.grant, script.vcpu().claim.phase) == (0, Phase.LOST)
+    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (0, Phase.LOST)
 
 
 def test_inactive_carries_no_number() -> None:
@@ -53,15 +53,15 @@ def test_inactive_carries_no_number() -> None:
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
     script.tell(EventState(EVENT, "INACTIVE", -1))
 
-    assert (script.vcpu().claim.grant, script.vcpu().claim.newest, script.vcpu().lbr_desc.passthrough) == (0, 4, False)
+    assert (script.vcpu().grant.number, script.vcpu().grant.newest, script.vcpu().lbr_desc.passthrough) == (0, 4, False)
 
 
 def test_a_revoke_is_kept_only_while_its_event_can_still_come() -> None:
     """Of an event that is not this vCPU's: kept while a request is out, gone with the answer, and not kept later."""
     told = asked(REVOKE_GP)
     told.tell(Revoke(EVENT + 1, 2, ""))
-    assert told.core.hv.early_revokes == {EVENT + 1: 2}
+    assert told.core.hv.early_revokes.grants == {EVENT + 1: 2}
     told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
-    assert told.core.hv.early_revokes == {}
+    assert told.core.hv.early_revokes.grants == {}
     told.tell(Revoke(EVENT + 2, 4, ""))
-    assert told.core.hv.early_revokes == {}
+    assert told.core.hv.early_revokes.grants == {}

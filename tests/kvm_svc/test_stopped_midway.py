@@ -37,7 +37,7 @@ def test_the_event_that_comes_is_given_back_unused(design: Design) -> None:
     answer = EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3, until=10_000_000)
 
     assert told.tell(answer) == [ReleaseEvent(EVENT)]
-    assert (told.vcpu().lbr_desc.event, told.claim.grant, told.claim.renew_at) == (0, 0, 0)
+    assert (told.vcpu().lbr_desc.event, told.grant.number, told.grant.renew_at) == (0, 0, 0)
     assert (told.claim.phase, told.vcpu().waiting) == ("stopped", False)
 
 

@@ -8,6 +8,7 @@ from contract.messages import CreateEvent, EventCreated, SchedIn
 from contract.trace import Access
 from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.claim import Claim
+from kvm_svc.hypervisor.grant import KnownGrant
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 
 EVENT = 7
@@ -24,6 +25,10 @@ class Told(Script):
     @property
     def claim(self) -> Claim:
         return self.vcpu().claim
+
+    @property
+    def grant(self) -> KnownGrant:
+        return self.vcpu().grant
 
     def access(self, op: Rdmsr | Wrmsr, *replies: AnyReply) -> list[GuestValue] | None:
         """The guest's access exits and is handled, the silicon giving these replies; None while the thread sleeps."""

@@ -90,7 +90,7 @@ def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_violated_without_the_newest_grant_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def trusting(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> None:
-        vcpu.claim.grant, vcpu.claim.phase = grant, Phase.HELD
+        vcpu.grant.number, vcpu.claim.phase = grant, Phase.HELD
 
     monkeypatch.setattr(notifications, "hold_grant", trusting)
     records = late_grant()

@@ -70,7 +70,7 @@ def test_a_session_that_drains_is_over_at_both_ends_and_leaves_nothing(
     host = rig.wire.host
     assert (host.endpoint.vcpus, host.perf.events, host.machine.cpus[0].task) == ({}, {}, "")
     assert [r.task for r in rig.records(TaskExit)] == [VCPU]
-    assert (rig.vcpu().cpu, rig.vcpu().lbr_desc.event, rig.vcpu().claim.grant) == (-1, 0, 0)
+    assert (rig.vcpu().cpu, rig.vcpu().lbr_desc.event, rig.vcpu().grant.number) == (-1, 0, 0)
     words = [type(r.body) for r in rig.records(Send) if isinstance(r.body, Drain | Drained)]
     assert words == [Drain, Drained]
     for end in (False, True):

@@ -139,6 +139,7 @@ def test_the_runs_reach_every_state_class() -> None:
             "Context",
             "CoreState",
             "Cpu",
+            "EarlyRevokes",
             "GrantState",
             "GuestCounter",
             "GuestPmu",
@@ -149,6 +150,7 @@ def test_the_runs_reach_every_state_class() -> None:
         ),
         *(
             "Ioctl",
+            "KnownGrant",
             "KvmState",
             "LbrDesc",
             "LbrRing",

@@ -1,0 +1,92 @@
+"""The guest's grant as KVM knows it: its number, its lease, and which news of it is too old to count (R6).
+
+News may come late, and in any order. Numbers only grow, so KVM remembers the newest that it has heard of and ignores
+what tells of an older one. A grant that KVM prolongs in time goes on; one that it does not is over at the end of its
+lease, whatever the host has said or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from contract.canonical import At, Event, Grant
+from contract.spec import LEASE_NS
+
+
+@dataclass(slots=True)
+class KnownGrant:
+    number: int = 0
+    """The current grant: ``newest``, or 0 where that one is over."""
+    newest: int = 0
+    """The highest number heard of in this epoch; 0: none yet. It never falls."""
+    until: int = 0
+    """The nanosecond at which the lease of the current grant ends; 0: it has no end."""
+    renew_at: int = 0
+    """The nanosecond at which to prolong it; 0: never."""
+
+    def clone(self) -> KnownGrant:
+        return KnownGrant(self.number, self.newest, self.until, self.renew_at)
+
+    def key(self) -> tuple[Hashable, ...]:
+        return Grant(self.number), Grant(self.newest), At(self.until), At(self.renew_at)
+
+    def is_old(self, number: int) -> bool:
+        """Whether a grant is older than the newest, or is that one and over: news of it does not count."""
+        return number < self.newest or (number == self.newest and self.number != number)
+
+    def hold(self, number: int, until: int) -> bool:
+        """The host grants the LBR, or prolongs the lease. Whether the grant is new."""
+        is_new = number > self.newest
+        if is_new:
+            self.number = self.newest = number
+            self.until = self.renew_at = 0
+        if number == self.number and until > self.until:
+            self.until, self.renew_at = until, until - LEASE_NS // 2
+        return is_new
+
+    def revoke(self, number: int) -> bool:
+        """The host ends a grant. Whether that counts: a Revoke of an older grant than the newest is ignored. One that
+        overtook the news of its grant ends it beforehand."""
+        if number < self.newest:
+            return False
+        self.newest = number
+        return True
+
+    def end(self) -> bool:
+        """The current grant is over. Whether there was one."""
+        had = self.number != 0
+        self.number = self.until = self.renew_at = 0
+        return had
+
+    def is_over(self, now: int) -> bool:
+        """Whether the lease of the current grant has run out."""
+        return 0 < self.until <= now
+
+    def renew(self, now: int) -> int:
+        """The number of the grant that is to be prolonged now, 0 for none. It is tried again if nothing comes of it."""
+        if not 0 < self.renew_at <= now:
+            return 0
+        self.renew_at = now + LEASE_NS // 4
+        return self.number
+
+
+@dataclass(slots=True)
+class EarlyRevokes:
+    """Revokes that overtook the news of their event."""
+
+    grants: dict[int, int] = field(default_factory=dict)
+    """Event to the newest grant of it that was revoked."""
+
+    def clone(self) -> EarlyRevokes:
+        return EarlyRevokes(self.grants.copy())
+
+    def key(self) -> Hashable:
+        return frozenset([(Event(event), Grant(grant)) for event, grant in self.grants.items()])
+
+    def keep(self, event: int, number: int) -> None:
+        self.grants[event] = max(number, self.grants.get(event, 0))
+
+    def end(self, event: int, number: int) -> bool:
+        """Whether the grant that the news of an event names was revoked before. That is asked once."""
+        return 0 < number <= self.grants.pop(event, 0)
