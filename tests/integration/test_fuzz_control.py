@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import grpc
@@ -89,25 +90,21 @@ def path_of(method: Any) -> str:
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
-def messages(descriptor: Descriptor, depth: int = 3) -> st.SearchStrategy[Message]:
+@st.composite
+def messages(draw: st.DrawFn, descriptor: Descriptor, depth: int = 3) -> Message:
     """Any message of a type, most of its fields set, with values at the edges of sense."""
-    made = GetMessageClass(descriptor)
-    names = [f for f in descriptor.fields if depth or f.message_type is None]
-
-    @st.composite
-    def build(draw: st.DrawFn) -> Message:
-        content: dict[str, Any] = {}
-        chosen = {o.name: draw(st.sampled_from(list(o.fields))).name for o in descriptor.oneofs if o.fields}
-        for field in names:
-            inside = field.containing_oneof
-            if (inside and chosen[inside.name] != field.name) or draw(st.integers(0, 9)) == 9:
-                continue
+    content: dict[str, Any] = {}
+    chosen = {o.name: draw(st.sampled_from(list(o.fields))).name for o in descriptor.oneofs if o.fields}
+    for field in descriptor.fields:
+        inside = field.containing_oneof
+        if (not depth and field.message_type is not None) or (inside and chosen[inside.name] != field.name):
+            continue
+        if draw(st.integers(0, 9)) < 9:
             content[field.name] = draw(values(field, depth))
-        return made(**content)
-
-    return build()
+    return GetMessageClass(descriptor)(**content)
 
 
+@cache
 def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return st.dictionaries(st.sampled_from(["event", "denial", "passthrough", "colour"]), WORDS | st.just("none"))
