@@ -72,14 +72,14 @@ MUX_INTERVAL_LEAST = 1_000_000
 
 @dataclass(slots=True)
 class HostState:
-    """All that a host remembers. ``asleep``: calls that went to sleep, by event: said again, the call is the same
-    one."""
+    """All that a host remembers."""
 
     silicon: Silicon
     perf: PerfState
     sessions: Sessions = field(default_factory=Sessions)
     grants: GrantState = field(default_factory=GrantState)
     asleep: dict[str, type[Open | Enable]] = field(default_factory=dict)
+    """Calls that went to sleep, by event. Such a call that is made again is the same one."""
 
     def clone(self) -> HostState:
         return HostState(

@@ -51,10 +51,10 @@ _NOT_ACCEPTED = (Phase.CLOSED, Phase.REFUSED, Phase.ENDED)
 
 @dataclass(slots=True)
 class Sessions:
-    """``sessions`` by the name of the KVM. ``vcpus``: vCPU to session, those that are registered."""
-
     sessions: dict[str, Session] = field(default_factory=dict)
+    """By the name of the KVM."""
     vcpus: dict[str, str] = field(default_factory=dict)
+    """vCPU to session, those that are registered."""
 
     def clone(self) -> Sessions:
         sessions = {name: session.clone() for name, session in self.sessions.items()}

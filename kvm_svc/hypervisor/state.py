@@ -236,12 +236,14 @@ class Vcpu:
 
 @dataclass(slots=True)
 class KvmState:
-    """``vms`` and ``vcpus`` by name. ``requests``: the number of the newest request."""
-
     vms: dict[str, Vm] = field(default_factory=dict)
+    """By name."""
     vcpus: dict[str, Vcpu] = field(default_factory=dict)
+    """By name, of all VMs."""
     early_revokes: EarlyRevokes = field(default_factory=EarlyRevokes)
+    """Revokes of events that KVM has not heard of yet."""
     requests: int = 0
+    """The number of the newest request, 0: none yet."""
 
     def clone(self) -> KvmState:
         vms = {name: vm.clone() for name, vm in self.vms.items()}

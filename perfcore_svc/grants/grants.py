@@ -1,4 +1,4 @@
-"""Giving grants, prolonging them and ending them, and what is new of that for the KVMs."""
+"""Giving grants, prolonging them and ending them, and the news of that for the KVMs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Grants:
         return EventState(event.id, event.state.name, event.oncpu, *self.current(event))
 
     def renew(self, session: str, number: int) -> AnyMessage | None:
-        """What KVM hears of a grant that it wants prolonged; None where it has no such grant. One that is being ended
+        """Prolong a grant and return the news of it; None where this KVM has no such grant. A grant that is being ended
         is not prolonged: its Revoke is said once more."""
         event, grant = self.state.numbered(number) or (0, None)
         if grant is None or grant.session != session or event not in self.perf.events:
@@ -77,8 +77,8 @@ class Grants:
     # What the perf core changed ------------------------------------------------------------------------------
 
     def settle(self, besides: PerfEvent | None = None) -> list[News]:
-        """Give and end grants after what the perf core changed. What is new for KVMs, as far as the design tells them
-        anything; without changes of ``besides``."""
+        """Take over what the perf core changed: give grants and end them. Return the news for KVMs, as far as the
+        design tells them anything, without those of ``besides``."""
         kernel = self.perf.kernel
         kernel.settle()
         changes, kernel.changes = kernel.changes, []
@@ -109,7 +109,7 @@ class Grants:
                 self.state.lost.pop(event.id, None)
 
     def _follow(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
-        """What is new for KVM of an event that went on or off. Its thread coming and going is not."""
+        """The news of an event that went on or off. A switch of its thread is no news."""
         if event.state == State.ACTIVE:
             return self._granted(event) if self.give(event) else None
         if event.state == State.INACTIVE and self.perf.kernel.cpu_running(event.task) < 0:
@@ -126,14 +126,15 @@ class Grants:
         return Revoke(event.id, self.state.held.pop(event.id).number, why)
 
     def _revoked(self) -> list[News]:
-        """Who loses the LBR to an event that waits, and who keeps it after all."""
+        """The news of grants that are being ended, and of events that keep the LBR after all."""
         news: list[News] = [*self.revocations.revokes]
         self.revocations.revokes.clear()
         kept, self.revocations.let_go = self.revocations.let_go, []
         return news + [(self.sessions[event.guest], self._granted(event)) for event in kept if self.give(event)]
 
     def _available(self) -> list[News]:
-        """Once for each loss: where the thread runs now, or where it lost the LBR, the event would be on."""
+        """The news that an event would be on where its thread runs now, or where it lost the LBR. It is told once for
+        each loss."""
         if self.design.recovery is not Recovery.AVAILABLE:
             return []
         news: list[News] = []
@@ -147,8 +148,8 @@ class Grants:
         return news
 
     def switched_in(self, task: str, cpu: int) -> list[News]:
-        """A grant outlives its thread's switches, unless the LBR is somebody else's when the thread comes back; or the
-        vCPU does, and its event is another thread's."""
+        """A task is on a CPU. A grant outlives the switches of its thread, unless somebody else has the LBR when the
+        thread comes back, or when the vCPU does and its event is another thread's."""
         news: list[News] = []
         for event in self.perf.events.values():
             concerned = event.guest and task in (event.task, event.guest)
