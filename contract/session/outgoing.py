@@ -17,6 +17,8 @@ WINDOW = 64
 """Messages that may be out without an acknowledgement."""
 RESEND_AFTER = 10_000_000
 """Nanoseconds until unacknowledged messages are sent again for the first time."""
+SILENT_AFTER = 5
+"""Repetitions without an answer after which the peer is silent: 310 ms after the first message."""
 RESEND_LIMIT = 160_000_000
 """Nanoseconds that the wait between two repetitions grows to, doubling each time."""
 
@@ -119,6 +121,11 @@ class Outgoing:
     def postpone(self, now: int) -> None:
         """Wait for an answer from now on, longer after each repetition."""
         self.due = now + min(RESEND_AFTER << min(self.repeats, 8), RESEND_LIMIT)
+
+    @property
+    def unanswered(self) -> bool:
+        """True at the repetition with which the peer becomes silent."""
+        return self.repeats == SILENT_AFTER
 
     def settle(self) -> None:
         """The peer is there again: repetitions begin anew."""

@@ -16,7 +16,7 @@ from contract.messages import AnyMessage, Drain, Drained, Envelope, Received, Re
 from contract.session.incoming import Incoming
 from contract.session.outgoing import Numbered, Outgoing, State
 from contract.session.phases import SESSION, Input, Phase
-from contract.trace import Discard, Send, SessionChange, Timer, WindowChange
+from contract.trace import Discard, PeerSilent, Send, SessionChange, Timer, WindowChange
 
 RESEND = "resend"
 """Name of the timer that repeats unacknowledged messages."""
@@ -117,7 +117,14 @@ class Session:
     def resend(self, effects: Effects) -> None:
         """The timer ran out: all unacknowledged messages once more."""
         before = self.outgoing.state
-        self._put(self.outgoing.again(effects.clock.now), before, effects)
+        again = self.outgoing.again(effects.clock.now)
+        self._put(again, before, effects)
+        if again:
+            self._note_silence(effects)
+
+    def _note_silence(self, effects: Effects) -> None:
+        if self.outgoing.unanswered:
+            effects.add(PeerSilent(self.name, not self.is_host, self.epoch))
 
     def _put(self, numbered: Iterable[Numbered], before: State, effects: Effects) -> None:
         """Send messages, and put on record how the outgoing side differs from ``before``."""
@@ -148,6 +155,7 @@ class Session:
             self.outgoing.repeats += 1
         resume = Resume(self.name, protocol, self.epoch, self.incoming.expected - 1)
         self._put([self.outgoing.unplaced(resume)], before, effects)
+        self._note_silence(effects)
 
     def resume(self, upto: int, effects: Effects) -> None:
         """The other end has taken all places up to ``upto``: what it lacks goes once more, then what waited."""

@@ -83,4 +83,13 @@ class WindowChange(LinkRecord):
     paused: bool
 
 
-AnyLinkRecord = Send | Delivery | Discard | Timer | SessionChange | WindowChange
+class PeerSilent(LinkRecord):
+    """An end of a session (``to_host``: KVM's, else the host's) has repeated its messages for 310 ms without an answer.
+    It goes on to repeat them."""
+
+    session: str
+    to_host: bool
+    epoch: int
+
+
+AnyLinkRecord = Send | Delivery | Discard | Timer | SessionChange | WindowChange | PeerSilent

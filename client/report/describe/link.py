@@ -40,11 +40,16 @@ def window_change(r: t.WindowChange, values: Values) -> str:
 
 
 @text_of.register
+def peer_silent(r: t.PeerSilent, values: Values) -> str:
+    return f"session {r.session}, epoch {r.epoch}: {_end(r)} has no answer, the other end is silent"
+
+
+@text_of.register
 def discard(r: t.Discard, values: Values) -> str:
     return f"{_way(r)} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
 
 
-def _end(r: t.SessionChange | t.WindowChange) -> str:
+def _end(r: t.SessionChange | t.WindowChange | t.PeerSilent) -> str:
     return r.session if r.to_host else "host"
 
 

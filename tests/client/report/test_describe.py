@@ -18,6 +18,7 @@ from contract.trace import (
     Discard,
     EventFailed,
     EventWaits,
+    PeerSilent,
     Record,
     SessionChange,
     Setup,
@@ -195,6 +196,7 @@ RARE: list[tuple[AnyRecord, str]] = [
     ),
     (WindowChange("kvm0", True, 1, paused=True), "session kvm0, epoch 1: kvm0 pauses, the window is full"),
     (WindowChange("kvm0", False, 1, paused=False), "session kvm0, epoch 1: host goes on, the window has room"),
+    (PeerSilent("kvm0", True, 1), "session kvm0, epoch 1: kvm0 has no answer, the other end is silent"),
     (TaskExit("t0", 0), "t0 exits"),
     (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),
 ]
@@ -215,7 +217,7 @@ def test_who_writes_it() -> None:
     for kind in KINDS:
         kinds.setdefault(kind.source, set()).add(kind.__name__)
     assert kinds.keys() == {"driver", "wire", "perf", "kvm", "silicon"}
-    assert kinds["wire"] == {"Send", "Delivery", "Discard", "SessionChange", "Timer", "WindowChange"}
+    assert kinds["wire"] == {"Send", "Delivery", "Discard", "SessionChange", "Timer", "WindowChange", "PeerSilent"}
     assert kinds["silicon"] == {
         "Switch", "Retired", "VmEntry", "VmEntryRefused", "VmExit", "GuestMsr", "HostMsr", "Pmi", "Throttle",
         "LbrSave", "LbrRestore", "TaskExit",

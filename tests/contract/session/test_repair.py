@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
 from contract.session import RESEND, RESEND_AFTER, RESEND_LIMIT
-from contract.trace import Discard, Send, Timer
+from contract.session.outgoing import SILENT_AFTER
+from contract.trace import Discard, PeerSilent, Send, Timer
 from tests.sessions import End, said
 
 
@@ -174,6 +175,34 @@ def test_each_repetition_waits_twice_as_long_up_to_a_limit() -> None:
         waits.append(kvm.outgoing.due - log.clock.now)
     assert [wait // RESEND_AFTER for wait in waits] == [2, 4, 8, 16, 16, 16, 16]
     assert waits[-1] == RESEND_LIMIT
+
+
+def test_a_peer_that_gives_no_answer_is_noticed_once_after_310_ms() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    for _ in range(8):
+        log.clock.now = kvm.outgoing.due
+        kvm.resend(log)
+    assert [(r.to_host, r.time) for r in log.records if isinstance(r, PeerSilent)] == [(True, 310_000_000)]
+
+
+def test_a_peer_that_answers_now_and_then_is_not_silent() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    for upto in (1, 2, 3):
+        for _ in range(SILENT_AFTER - 1):
+            kvm.resend(log)
+        kvm.taken(received(upto), log)
+    kvm.resend(log)
+    assert not [r for r in log.records if isinstance(r, PeerSilent)]
+
+
+def test_a_host_that_does_not_answer_resume_is_silent_too() -> None:
+    kvm, _, log = pair()
+    kvm.lose("cut", log)
+    for _ in range(8):
+        kvm.greet_again(2, log)
+    assert len([r for r in log.records if isinstance(r, PeerSilent)]) == 1
 
 
 def test_an_acknowledgement_makes_the_next_repetition_prompt() -> None:
