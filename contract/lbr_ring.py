@@ -103,13 +103,19 @@ class LbrRing:
 
     def __init__(self, model: LbrModel) -> None:
         self.model = model
+        """The LBR generation. Configuration."""
         self.enabled = False
         """IA32_LBR_CTL.LBREn, of an architectural LBR."""
         self.select = 0
+        """LBR_SELECT."""
         self.tos = 0
+        """LBR_TOS: ring index of the newest entry."""
         self.from_ip = [0] * model.depth
+        """FROM of each entry, by ring index."""
         self.to_ip = [0] * model.depth
+        """TO of each entry, by ring index."""
         self.info = [0] * model.depth
+        """INFO of each entry, by ring index."""
 
     def clone(self) -> LbrRing:
         twin = LbrRing.__new__(LbrRing)

@@ -66,10 +66,12 @@ VCPUS_LIMIT = 16
 
 @dataclass(slots=True)
 class CoreState:
-    """All that a KVM remembers."""
+    """All state of a KVM service."""
 
     kvm: KvmState
+    """The hypervisor."""
     link: Link
+    """KVM's end of the session."""
 
     def clone(self) -> CoreState:
         return CoreState(self.kvm.clone(), self.link.clone())

@@ -42,7 +42,10 @@ _NO_REQUESTS = (*DRAINS, Phase.ENDED)
 
 @dataclass(slots=True)
 class Link:
+    """KVM's end of the session with the host."""
+
     session: Session
+    """The session."""
     renew_at: int = 0
     """When the timer that prolongs leases runs out, nanoseconds; 0: it does not run."""
     refused: str = ""

@@ -72,14 +72,18 @@ MUX_INTERVAL_LEAST = 1_000_000
 
 @dataclass(slots=True)
 class HostState:
-    """All that a host remembers."""
+    """All state of a host."""
 
     silicon: Silicon
+    """The silicon."""
     perf: PerfState
+    """The perf core."""
     sessions: Sessions = field(default_factory=Sessions)
+    """The sessions with KVMs."""
     grants: GrantState = field(default_factory=GrantState)
+    """The grants of guests."""
     asleep: dict[str, type[Open | Enable]] = field(default_factory=dict)
-    """Calls that went to sleep, by event. Such a call that is made again is the same one."""
+    """Event to the call that sleeps until guests have given up the LBR. The same command continues that call."""
 
     def clone(self) -> HostState:
         return HostState(

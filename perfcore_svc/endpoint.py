@@ -51,10 +51,12 @@ _NOT_ACCEPTED = (Phase.CLOSED, Phase.REFUSED, Phase.ENDED)
 
 @dataclass(slots=True)
 class Sessions:
+    """The sessions with all KVMs."""
+
     sessions: dict[str, Session] = field(default_factory=dict)
-    """By the name of the KVM."""
+    """Name of the KVM to its session."""
     vcpus: dict[str, str] = field(default_factory=dict)
-    """vCPU to session, those that are registered."""
+    """Registered vCPU to the name of its session."""
 
     def clone(self) -> Sessions:
         sessions = {name: session.clone() for name, session in self.sessions.items()}

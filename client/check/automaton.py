@@ -51,6 +51,7 @@ class Automaton:
     CONFIGURATION: ClassVar[dict[str, str]] = {"evidence": "explains, and does not decide"}
 
     evidence: Evidence | None
+    """The evidence of this trace; None: it is not kept."""
 
     def note(self, seq: int, *fact: Hashable) -> None:
         """Note that record ``seq`` shows this fact."""

@@ -118,6 +118,7 @@ class Checker:
     __slots__ = ("automata", "monitors", "world")
 
     world: World
+    """The world, shared by all monitors."""
     monitors: list[Monitor]
     """In the order of MONITORS."""
     automata: tuple[Automaton, ...]

@@ -33,6 +33,7 @@ class Monitor(Automaton):
     CONFIGURATION: ClassVar = Automaton.CONFIGURATION | {"world": "shared by all monitors, with a key of its own"}
 
     world: World
+    """The world of this trace."""
     exercised: bool
     """The trace contains something that could have violated the invariant."""
     broken: bool

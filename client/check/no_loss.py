@@ -18,7 +18,9 @@ class Reference:
     """The LBR this guest would have on a machine of its own."""
 
     lbr: LbrRing
+    """The reference LBR."""
     debugctl: int = 0
+    """The guest's DEBUGCTL."""
     aligned: bool = False
     """Its TOS has been set to the real one."""
     denied: bool = False

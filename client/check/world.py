@@ -68,6 +68,7 @@ class Entry(NamedTuple):
 @dataclass(slots=True)
 class CpuView:
     lbr: LbrRing
+    """The LBR of the CPU."""
     task: str = ""
     """The task on the CPU, "" for the idle task."""
     switched: bool = False
@@ -125,7 +126,9 @@ def opened(r: EventOpen) -> Opened:
 @dataclass(slots=True)
 class EventView:
     opened: Opened
+    """The data of its EventOpen."""
     state: str
+    """Its state, as in ``enum perf_event_state``."""
     cpu: int = -1
     """The CPU that it is on or was last on; -1 for none."""
     leader: EventView | None = None
@@ -199,6 +202,7 @@ class World(Automaton):
     }
 
     model: LbrModel
+    """The LBR generation."""
     lbr_msrs: frozenset[int]
     """The MSRs that KVM takes for the LBR (``is_lbr_msr``)."""
     address_msrs: frozenset[int]
@@ -206,16 +210,19 @@ class World(Automaton):
     actors: list[str]
     """Name by actor number, "" for the idle task."""
     actor_numbers: dict[str, int]
+    """Actor number by name."""
     vms: list[str]
     """The VM of each actor by number; for a task that is not a vCPU, the task itself."""
     axes: dict[str, str]
     """The design's point on each axis."""
     vcpus: list[str]
+    """Names of the vCPUs."""
     hosts: list[int]
     """The host of each CPU."""
     kvms: dict[str, int]
     """Session to the number of its host."""
     cpus: list[CpuView]
+    """The CPUs, by number."""
     events: dict[int, EventView]
     """Open events by number, in the order in which they were opened."""
     in_flight: dict[tuple[str, bool, int], AnyMessage]

@@ -35,8 +35,11 @@ class Session:
         self.epoch = epoch
         """Number of this life of the KVM, from 1 (R5)."""
         self.phase = Phase.CLOSED
+        """Where the session stands."""
         self.outgoing = Outgoing(repaired=repaired)
+        """The messages that this end sends."""
         self.incoming = Incoming(repaired=repaired)
+        """The messages that this end takes."""
 
     def clone(self) -> Session:
         twin = Session(self.name, is_host=self.is_host, epoch=self.epoch, repaired=self.repaired)

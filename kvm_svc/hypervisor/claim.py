@@ -94,9 +94,12 @@ CLAIM = Automaton("a claim", TRANSITIONS, UNMOVED)
 
 @dataclass(slots=True)
 class Claim:
+    """The state of one vCPU's claim."""
+
     phase: Phase = Phase.NONE
+    """Where the claim stands."""
     state: str = ""
-    """The state of the event that the host last told; "": none."""
+    """The state of the event that the host last reported; "": none."""
 
     def clone(self) -> Claim:
         return Claim(self.phase, self.state)

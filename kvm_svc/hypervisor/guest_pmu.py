@@ -10,21 +10,28 @@ from contract.canonical import Event, Request
 
 @dataclass(slots=True)
 class GuestCounter:
-    """``value`` is what the counter held when ``event``, the host event that counts for it (0: none), showed ``since``;
-    ``running``: that event counts, and it showed ``begun`` when it began to. ``config``: what it was created for.
-    ``asked`` is the request of a CreateCounter not yet answered. ``reprogram``: the event does not match the registers
-    any more. ``in_use``: touched in this slice."""
+    """One counter of a guest (``struct kvm_pmc``)."""
 
     eventsel: int = 0
+    """The event select of a general counter; 0 for a fixed counter."""
     value: int = 0
+    """Value of the counter when its event showed ``since``."""
     event: int = 0
+    """Id of the host event that counts for it; 0: none."""
     since: int = 0
+    """Count of the event at which ``value`` was taken."""
     begun: int = 0
+    """Count of the event when it last began to count."""
     running: bool = False
+    """The event counts."""
     config: int = 0
+    """The register value for which the event was created."""
     asked: int = 0
+    """Number of a CreateCounter or ResumeCounter that is not answered yet; 0: none."""
     reprogram: bool = False
+    """The event no longer matches the registers."""
     in_use: bool = False
+    """The guest touched the counter in this slice."""
 
     def clone(self) -> GuestCounter:
         return GuestCounter(
@@ -48,18 +55,24 @@ class GuestCounter:
 
 @dataclass(slots=True)
 class GuestPmu:
-    """``counters`` by number, those that were touched; fixed ones from FIXED_COUNTER. ``requested`` is KVM_REQ_PMU,
-    ``pmi`` KVM_REQ_PMI, ``cleanup`` need_cleanup. ``hardware_froze``: an overflow has cleared DEBUGCTL.LBR since the
-    last PMI was delivered."""
+    """The PMU of a guest (``struct kvm_pmu``)."""
 
     counters: dict[int, GuestCounter] = field(default_factory=dict)
+    """Number to counter, for the counters that were touched. Fixed ones begin at FIXED_COUNTER."""
     fixed_ctr_ctrl: int = 0
+    """IA32_FIXED_CTR_CTRL."""
     global_ctrl: int = 0
+    """IA32_PERF_GLOBAL_CTRL."""
     global_status: int = 0
+    """IA32_PERF_GLOBAL_STATUS."""
     requested: bool = False
+    """KVM_REQ_PMU: counters are to be reprogrammed before the next entry."""
     pmi: bool = False
+    """KVM_REQ_PMI: a PMI is to be delivered before the next entry."""
     cleanup: bool = False
+    """``need_cleanup``: unused counters are to be released."""
     hardware_froze: bool = False
+    """An overflow has cleared DEBUGCTL.LBR since the last PMI was delivered."""
 
     def clone(self) -> GuestPmu:
         return GuestPmu(

@@ -22,15 +22,18 @@ from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
 
 @dataclass(slots=True)
 class Vm:
-    """``capabilities``: guest IA32_PERF_CAPABILITIES; some kernels freeze it once a vCPU ``has_run``. ``has_records``:
-    ``lbr_desc.records.nr`` is not 0. ``lbr_enabled``: ``intel_pmu_lbr_is_enabled``, which
-    ``kvm_svc.hypervisor.capabilities`` keeps up to date."""
+    """One VM."""
 
     spec: VmSpec
+    """The VM as user space configured it, with later changes of its CPUID."""
     capabilities: int
+    """Guest IA32_PERF_CAPABILITIES."""
     has_run: bool = False
+    """A vCPU has run. Some kernels then keep ``capabilities`` and the CPUID as they are."""
     has_records: bool = False
+    """``lbr_desc.records.nr`` is not 0."""
     lbr_enabled: bool = False
+    """``intel_pmu_lbr_is_enabled``; ``kvm_svc.hypervisor.capabilities`` keeps it up to date."""
 
     def clone(self) -> Vm:
         return Vm(self.spec, self.capabilities, self.has_run, self.has_records, self.lbr_enabled)
@@ -41,17 +44,22 @@ class Vm:
 
 @dataclass(slots=True)
 class Handling:
-    """An exit that KVM is working on. ``accessed``: the register was touched already, ``value`` is what came of it;
-    ``fault``: the hardware refused it. ``enabled``: the event was enabled anew for this access. ``by_user``: no exit
-    but an ioctl of user space, made by host task ``task`` where that is not the vCPU's thread."""
+    """An exit, or an access of user space, that KVM is working on."""
 
     exit: Exit
+    """The exit."""
     accessed: bool = False
+    """The access to the register is done."""
     value: int = 0
+    """The result of that access."""
     fault: bool = False
+    """The hardware refused the access."""
     enabled: bool = False
+    """The event was enabled again for this access."""
     by_user: bool = False
+    """An ioctl of user space makes the access; there was no exit."""
     task: str = ""
+    """Host task that makes the ioctl; "": the vCPU's thread."""
 
     def clone(self) -> Handling:
         return Handling(self.exit, self.accessed, self.value, self.fault, self.enabled, self.by_user, self.task)
@@ -72,12 +80,14 @@ class Handling:
 
 @dataclass(slots=True)
 class Ioctl:
-    """KVM_SET_MSRS or KVM_GET_MSRS that waits for the host. ``values``: of the registers done so far, 0 where they were
-    set; ``handling``: the access at hand."""
+    """KVM_SET_MSRS or KVM_GET_MSRS that waits for the host."""
 
     command: MsrIoctl
+    """The ioctl."""
     values: list[int] = field(default_factory=list)
+    """The values of the registers done so far; 0 for a register that was set."""
     handling: Handling | None = None
+    """The access in progress; None: none."""
 
     def clone(self) -> Ioctl:
         return Ioctl(self.command, self.values[:], None if self.handling is None else self.handling.clone())
@@ -102,25 +112,28 @@ def registers(command: MsrIoctl) -> list[int]:
 
 @dataclass(slots=True)
 class LbrDesc:
-    """``struct lbr_desc``: the host's event that stands for the guest, and passthrough of the LBR MSRs.
-
-    ``event`` is the host's event id or 0, ``asked`` the request of a CreateEvent or EnableEvent not yet answered,
-    ``enabling`` the event of an EnableEvent, ``heeded`` that the access at hand looks at what comes of a CreateEvent,
-    and ``create_errno`` what it then failed with. ``passthrough``: the LBR MSRs are not intercepted. ``used``: the
-    guest touched the LBR in this slice (``lbr_used`` of v7 and v8). ``in_use``: bit 58 of ``pmc_in_use`` (v5.12).
-    ``cleanup``: look at the first entry whether the event can go. ``tried``: an event was asked for before any access
-    (eager)."""
+    """``struct lbr_desc``: the host's event that stands for the guest, and passthrough of the LBR MSRs."""
 
     event: int = 0
+    """Id of the event on the host; 0: none."""
     asked: int = 0
+    """Number of a CreateEvent or EnableEvent that is not answered yet; 0: none."""
     enabling: int = 0
+    """Event of that EnableEvent; 0 for a CreateEvent."""
     heeded: bool = False
+    """The access in progress uses the result of that CreateEvent."""
     create_errno: str = ""
+    """Errno of the CreateEvent whose result the access uses; "": it succeeded."""
     passthrough: bool = False
+    """The LBR MSRs are not intercepted."""
     used: bool = False
+    """The guest touched the LBR in this slice (``lbr_used`` of v7 and v8)."""
     in_use: bool = False
+    """Bit 58 of ``pmc_in_use`` (v5.12)."""
     cleanup: bool = False
+    """The first entry of the slice checks whether the event can be released."""
     tried: bool = False
+    """The event was asked for before any access (activation = eager)."""
 
     def clone(self) -> LbrDesc:
         return LbrDesc(
@@ -145,14 +158,17 @@ class LbrDesc:
 
 @dataclass(slots=True)
 class SavedLbr:
-    """A guest's LBR that KVM itself saves. ``active``: the guest uses the LBR; ``snapshot`` is its saved LBR,
-    ``restore`` that it must go back before the next entry. ``arrived``: it came with a migration and goes into the ring
-    at the first entry at which the guest's event is ACTIVE."""
+    """A guest's LBR that KVM itself saves."""
 
     active: bool = False
+    """The guest uses the LBR."""
     snapshot: LbrImage | None = None
+    """The saved LBR; None: none."""
     restore: bool = False
+    """``snapshot`` is to be restored before the next entry."""
     arrived: LbrImage | None = None
+    """The LBR that came with a migration. It goes into the ring at the first entry at which the guest's event is
+    ACTIVE. None: none."""
 
     def clone(self) -> SavedLbr:
         return SavedLbr(self.active, self.snapshot, self.restore, self.arrived)
@@ -163,32 +179,44 @@ class SavedLbr:
 
 @dataclass(slots=True)
 class Vcpu:
-    """One vCPU, whose thread is the host task of the same name.
-
-    ``cpu`` is where KVM believes the thread is (-1: off), as its notifiers told. ``guest_mode``: the last entry has not
-    exited as far as KVM knows; ``kick``: it must before the guest runs on. ``debugctl`` is the VMCS field,
-    ``host_debugctl`` what is written back after an exit. ``refused``: it is not entered, the thread sleeps until the
-    LBR is the guest's again. ``ioctl`` is an access by user space that waits for the host. ``lvtpc`` is that register
-    of its local APIC."""
+    """One vCPU. Its thread is the host task of the same name."""
 
     name: str
+    """Its name, ``VM/N``."""
     vm: Vm
+    """Its VM."""
     cpu: int = -1
+    """CPU of its thread in KVM's view, from the preempt notifiers; -1: off."""
     guest_mode: bool = False
+    """The last entry has not exited yet, as far as KVM knows."""
     kick: bool = False
+    """The guest has to exit before it runs on."""
     ops: list[AnyOp] = field(default_factory=list)
+    """Guest code that is still to be executed, in order."""
     values: list[GuestValue] = field(default_factory=list)
+    """Results of the guest code executed so far."""
     handling: Handling | None = None
+    """The exit that KVM is working on; None: none."""
     ioctl: Ioctl | None = None
+    """An ioctl of user space that waits for the host; None: none."""
     debugctl: int = 0
+    """Guest IA32_DEBUGCTL in the VMCS."""
     host_debugctl: int = 0
+    """The value that KVM writes into DEBUGCTL after an exit."""
     refused: bool = False
+    """The guest is not entered: the thread sleeps until the LBR is the guest's again."""
     lbr_desc: LbrDesc = field(default_factory=LbrDesc)
+    """The event that stands for the guest."""
     claim: Claim = field(default_factory=Claim)
+    """The guest's claim to the LBR."""
     grant: KnownGrant = field(default_factory=KnownGrant)
+    """The grant that KVM knows of."""
     saved: SavedLbr = field(default_factory=SavedLbr)
+    """The LBR that KVM itself saves."""
     pmu: GuestPmu = field(default_factory=GuestPmu)
+    """The guest's counters."""
     lvtpc: int = LVT_NMI
+    """LVTPC of its local APIC."""
 
     def clone(self, vm: Vm) -> Vcpu:
         """In the copy of its VM."""
@@ -236,14 +264,16 @@ class Vcpu:
 
 @dataclass(slots=True)
 class KvmState:
+    """All state of the hypervisor."""
+
     vms: dict[str, Vm] = field(default_factory=dict)
-    """By name."""
+    """Name to VM."""
     vcpus: dict[str, Vcpu] = field(default_factory=dict)
-    """By name, of all VMs."""
+    """Name to vCPU."""
     early_revokes: EarlyRevokes = field(default_factory=EarlyRevokes)
-    """Revokes of events that KVM has not heard of yet."""
+    """The Revokes that came before the EventCreated of their event (R6)."""
     requests: int = 0
-    """The number of the newest request, 0: none yet."""
+    """Number of the newest request."""
 
     def clone(self) -> KvmState:
         vms = {name: vm.clone() for name, vm in self.vms.items()}

@@ -14,20 +14,26 @@ from contract.x86 import DEBUGCTL_LBR
 
 @dataclass(slots=True)
 class Cpu:
-    """``task`` is what the host runs here ("" is the idle task); ``guest`` the vCPU in guest mode, "" in host mode.
-
-    ``host_user``, ``host_kernel``, ``guest_user`` and ``guest_kernel`` count branches by mode and level, as counters
-    that run freely would."""
+    """One CPU."""
 
     index: int
+    """Number of the CPU. Configuration."""
     lbr: LbrRing
+    """The LBR."""
     debugctl: int = 0
+    """IA32_DEBUGCTL of the mode that the CPU is in."""
     task: str = ""
+    """The host task that runs here; "": the idle task."""
     guest: str = ""
+    """The vCPU in guest mode; "" in host mode."""
     host_user: int = 0
+    """Branches retired in host mode at user level, as a free-running counter counts them."""
     host_kernel: int = 0
+    """The same in host mode at kernel level."""
     guest_user: int = 0
+    """The same in guest mode at user level."""
     guest_kernel: int = 0
+    """The same in guest mode at kernel level."""
 
     def clone(self) -> Cpu:
         return Cpu(
@@ -55,19 +61,24 @@ class Cpu:
 
 @dataclass(slots=True)
 class Vmcs:
-    """State that the silicon keeps for a vCPU between entry and exit.
-
-    ``nmi_first``: as in Controls. ``switched``: the guest has a whole LBR of its own in the registers; ``host_lbr`` is
-    the host's meanwhile, if it is in use. ``forced`` is an exit that KVM has not heard of yet."""
+    """State that the silicon keeps for a vCPU between entry and exit."""
 
     debugctl: int = 0
+    """Guest IA32_DEBUGCTL, as the last exit saved it."""
     passthrough: bool = False
+    """The LBR MSRs are not intercepted."""
     host_debugctl: int = 0
+    """The value for DEBUGCTL after the exit."""
     keep_debugctl: bool = False
+    """The guest's DEBUGCTL stays after the exit, instead of ``host_debugctl``."""
     nmi_first: bool = False
+    """As in ``contract.machine.Controls``."""
     switched: bool = False
+    """The guest has a whole LBR of its own in the registers."""
     host_lbr: LbrImage | None = None
+    """The host's LBR while ``switched``, if the host uses it; else None."""
     forced: Exit | None = None
+    """An exit that KVM does not know of yet; None: there is none."""
 
     def clone(self) -> Vmcs:
         return Vmcs(
@@ -96,11 +107,14 @@ class Vmcs:
 
 @dataclass(slots=True)
 class Silicon:
-    """``cpus`` by number, ``vmcs`` by vCPU. ``serial``: the number of the next branch."""
+    """All state of the silicon of one host."""
 
     cpus: list[Cpu]
+    """The CPUs, by number."""
     vmcs: dict[str, Vmcs] = field(default_factory=dict)
+    """vCPU to its VMCS."""
     serial: int = 0
+    """Serial number of the next branch."""
 
     def clone(self) -> Silicon:
         vmcs = {vcpu: vmcs.clone() for vcpu, vmcs in self.vmcs.items()}

@@ -13,26 +13,35 @@ from perfcore_svc.perf.saved_lbr import SavedLbr
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """Events of one CPU (``task`` is "") or of one task.
-
-    ``pinned`` and ``flexible`` hold leaders in tree order (facts/perf 1.4): a new one is at the tail; the subtrees
-    of cpu -1 and of this CPU are one list, as their indices are counted together. ``pinned_active`` and
-    ``flexible_active`` are those that are on, in the order of going on. ``is_active`` are the classes scheduled in.
-    ``time`` is the context's clock in nanoseconds, as of ``since`` while ``ticking``."""
+    """The events of one CPU or of one task (``struct perf_event_context``)."""
 
     task: str
+    """Name of the task; "": the context of a CPU."""
     pinned: list[PerfEvent] = field(default_factory=list)
+    """Pinned leaders in tree order (facts/perf 1.4); a new one is at the tail. The subtrees of cpu -1 and of this CPU
+    are one list, because their indices are counted together."""
     flexible: list[PerfEvent] = field(default_factory=list)
+    """Flexible leaders, in the same order."""
     pinned_active: list[PerfEvent] = field(default_factory=list)
+    """Pinned leaders that are on, in the order in which they went on."""
     flexible_active: list[PerfEvent] = field(default_factory=list)
+    """Flexible leaders that are on, in the order in which they went on."""
     events: int = 0
+    """Number of events, siblings included (``nr_events``)."""
     is_active: int = 0
+    """The classes that are scheduled in, as a mask; 0: none."""
     rotate_necessary: bool = False
+    """A flexible group waits, so the next tick rotates the list."""
     time: int = 0
+    """The clock of the context in nanoseconds, at ``since`` while it runs."""
     since: int = 0
+    """Virtual nanoseconds at which ``time`` was last brought up to date."""
     ticking: bool = False
+    """The clock of the context runs."""
     lbr: SavedLbr | None = None
+    """The LBR saved for the task; None: it has no space for one."""
     lbr_events: int = 0
+    """Number of events that need this space."""
 
     def clone(self, events: dict[int, PerfEvent], saved: Callable[[SavedLbr | None], SavedLbr | None]) -> Context:
         """With these events by id instead of its own, and the copies of saved LBRs that ``saved`` gives."""
@@ -83,40 +92,54 @@ class Context:
 
 @dataclass(slots=True)
 class PerfCpu:
-    """``task_ctx`` is the context of the task on this CPU while it has events that may be in.
-
-    ``slot``/``slot_users``: the LBR shared register. ``on``: the events that are on.
-    ``active_oncpu`` counts events that are on, ``exclusive`` that one of them is exclusive. ``lbr_users`` counts ACTIVE
-    LBR events, guests' included; ``host_users`` without them. ``callstack_users`` counts CPU-wide call-stack events
-    whose tasks' stacks are saved. ``shut_out``: a guest's event keeps the host off the LBR. ``reset_clears_select``: a
-    reset with such an event on clears LBR_SELECT too. ``kept_with_event``: a guest's event is on whose LBR is saved
-    when it goes off. ``br_sel`` is the software filter of whoever was added last, won or not. ``parked`` are the groups
-    that are off while a guest runs here. ``lbr_stack`` is what perf read last: a sample carries it. ``tick_at``: when
-    the multiplex timer fires next, nanoseconds; -1 while it is not armed."""
+    """The data that perf keeps for one CPU."""
 
     index: int
+    """Number of the CPU. Configuration."""
     ctx: Context
+    """The context of the CPU."""
     task_ctx: Context | None = None
+    """The context of the task on this CPU, while events of it may be on; else None."""
     slot: int = 0
+    """The value in the LBR shared register, while ``slot_users`` is not 0."""
     slot_users: int = 0
+    """Number of events on this CPU that share that value."""
     on: list[PerfEvent] = field(default_factory=list)
+    """The events that are on, in the order in which they went on."""
     pseudo_used: bool = False
+    """An event has the fake counter 58."""
     active_oncpu: int = 0
+    """Number of events that are on."""
     exclusive: bool = False
+    """One of the events that are on is exclusive."""
     lbr_users: int = 0
+    """Number of LBR events that are on, guests' events included."""
     callstack_users: int = 0
+    """Number of CPU-wide call-stack events that are on and for which the stacks of tasks are saved."""
     host_users: int = 0
+    """Number of host LBR events that are on."""
     shut_out: bool = False
+    """A guest's event that is on keeps the host from using the LBR."""
     save_select: bool = False
+    """Saves and restores include LBR_SELECT, because a guest's event is on."""
     reset_clears_select: bool = False
+    """A reset while ``save_select`` is set clears LBR_SELECT, too. Configuration."""
     kept_with_event: bool = False
+    """A guest's event is on whose LBR is saved when it goes off."""
     of_guest: bool = False
+    """The ring holds the records of a guest whose whole ring is kept."""
     br_sel: BranchFilter | None = None
+    """The software filter of the event that was added last, even if it did not fit; None: none yet."""
     parked: list[tuple[Context, PerfEvent]] = field(default_factory=list)
+    """The groups that are off while a guest runs here, each with its context."""
     last_saved: SavedLbr | None = None
+    """The copy that this CPU saved last; None after a reset."""
     last_log_id: int = 0
+    """The ``log_id`` of that copy at that time."""
     lbr_stack: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
+    """FROM and TO of the entries that perf read last, newest first. A sample contains them."""
     tick_at: int = -1
+    """The nanosecond at which the multiplex timer fires next; -1: it is not armed."""
 
     def clone(
         self,

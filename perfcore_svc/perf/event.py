@@ -43,63 +43,81 @@ def check_transition(event: str, old: State, new: State) -> None:
 
 @dataclass(slots=True, eq=False)
 class PerfEvent:
-    """``cpu`` -1 follows ``task``; an empty ``task`` is a CPU event. ``oncpu`` is -1 unless ACTIVE. ``leader`` is the
-    event itself unless it is a sibling; ``pinned`` and ``exclusive`` are a leader's.
-
-    What it takes to be on: ``counters``, a mask of the counters that can count it (0: none), of which it has
-    ``counter`` while ACTIVE (else -1); ``filter`` and ``slot`` (its value in the LBR shared register; None takes none);
-    ``pseudo``, the one fake counter 58. ``listed``: it takes a place in the CPU's event list.
-
-    ``kind``: lbr, bts or pt, which shut each other out, or "". ``includes_guest``: attr.exclude_guest is 0, and it
-    stands in the way of a mediated vPMU. It counts at ``levels``, in host mode if ``counts_host`` and in guest mode if
-    ``counts_guest``.
-
-    ``counts_for`` names the vCPU whose counter a kernel event emulates: it counts nothing of the host.
-
-    ``guest`` names the vCPU of a guest's event: such an event never turns the LBR on in the host. ``whole_ring``: what
-    is saved for it is the whole ring. ``saved`` is the guest's LBR while the event is off, in designs that save it with
-    the event. ``ran``: it has been on before. ``period``: branches between overflows (0: none), ``overflow_at`` what
-    the CPU's counter shows at the next one while ACTIVE, else the branches left until then. ``interrupts``: overflows
-    in this jiffy. ``enabled`` and ``running`` are nanoseconds of its context's clock up to ``stamp``.
-    ``refused`` what it found no room for
-    when perf last tried to put it on."""
+    """An event. Its attributes come first, then its state. ``pinned`` and ``exclusive`` have a meaning for a leader
+    only."""
 
     id: int
+    """Number of the event on this host."""
     name: str
+    """Its name in the trace."""
     cpu: int
+    """CPU of the event; -1: it follows ``task``."""
     task: str
+    """Task of the event; "": it is a CPU event."""
     pinned: bool
+    """The event is pinned; otherwise it is flexible."""
     state: State
+    """Its own state; ``effective_state`` includes the leader's."""
     exclusive: bool = False
+    """The group must be alone on the CPU."""
     filter: BranchFilter | None = None
+    """The branch filter; None: no branch stack."""
     slot: int | None = None
+    """Its value in the LBR shared register; None: it does not use the register."""
     counters: int = 0
+    """Mask of the counters that can count it; 0: it needs none."""
     pseudo: bool = False
+    """1 if it takes the fake counter 58, else 0."""
     listed: bool = True
+    """It takes a place in the CPU's event list."""
     kind: str = ""
+    """lbr, bts or pt, which exclude each other; "": none of them."""
     includes_guest: bool = False
+    """``attr.exclude_guest`` is 0, and it conflicts with a mediated vPMU."""
     guest: str = ""
+    """The vCPU that it stands for; "": a host event. A guest's event never turns the LBR on in the host."""
     counts_for: str = ""
+    """The vCPU whose counter it emulates; "": none. Such an event counts nothing of the host."""
     levels: tuple[str, ...] = ("user", "kernel")
+    """Privilege levels at which it counts."""
     counts_host: bool = True
+    """It counts in host mode."""
     counts_guest: bool = True
+    """It counts in guest mode."""
     task_data: bool = False
+    """It needs saved LBR stacks (PERF_ATTACH_TASK_DATA)."""
     whole_ring: bool = False
+    """The whole ring is saved for it."""
     saved: SavedLbr | None = None
+    """The guest's LBR while the event is off, in designs that keep it with the event; else None."""
     leader: PerfEvent = None  # type: ignore[assignment]
+    """The leader of its group; a leader is its own."""
     siblings: list[PerfEvent] = field(default_factory=list)
+    """The siblings of a leader."""
     oncpu: int = -1
+    """The CPU that it is on; -1 unless ACTIVE."""
     counter: int = -1
+    """Its counter while ACTIVE; -1: none."""
     period: int = 0
+    """Branches between two overflows; 0: none."""
     overflow_at: int = 0
+    """While ACTIVE, the value of the CPU's count at the next overflow; otherwise the branches left until then."""
     interrupts: int = 0
+    """Overflows in this jiffy."""
     ran: bool = False
+    """It has been on before."""
     enabled: int = 0
+    """Nanoseconds that it was enabled, up to ``stamp``."""
     running: int = 0
+    """Nanoseconds that it was on, up to ``stamp``."""
     stamp: int = 0
+    """Time of its context, in nanoseconds, at which its times were brought up to date."""
     count: int = 0
+    """Branches counted, without those since ``counted_from``."""
     counted_from: int = 0
+    """While ACTIVE, the value of the CPU's count when it went on."""
     refused: str = ""
+    """The resource that perf did not have when it last tried to put the event on; "": none."""
 
     def __post_init__(self) -> None:
         if self.leader is None:

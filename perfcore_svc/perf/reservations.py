@@ -22,10 +22,13 @@ class Reservations:
     """Machine-wide counts that opens check (facts/perf 2.4, 4.1). They count existence, not being on."""
 
     exclusive: dict[str, int] = field(default_factory=dict)
+    """Number of existing events of each kind that excludes the others: lbr, bts, pt (``x86_pmu.lbr_exclusive``)."""
     exclusive_pmus: dict[str, int] = field(default_factory=dict)
     """By tracer: how many task events it has, or, negative, how many CPU events (``pmu->exclusive_cnt``)."""
     include_guest: int = 0
+    """Number of existing events that count guests (``nr_include_guest_events``)."""
     mediated_vms: int = 0
+    """Number of VMs with a mediated vPMU (``nr_mediated_pmu_vms``)."""
     pt_coexists: bool = False
     """``x86_pmu.lbr_pt_coexist``: PT is neither checked nor counted among the kinds that exclude each other.
     Configuration."""

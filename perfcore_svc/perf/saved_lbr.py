@@ -10,18 +10,27 @@ from contract.canonical import bank
 
 @dataclass(slots=True, eq=False)
 class SavedLbr:
-    """A task's saved LBR (``struct x86_perf_task_context``), or a guest's: entries newest first, ``valid`` if there is
-    a copy. The lists are replaced, never changed. ``whole``: of the whole ring, which is always put back."""
+    """The saved LBR of a task (``struct x86_perf_task_context``) or of a guest. The lists are replaced, never
+    changed."""
 
     valid: bool = False
+    """There is a copy."""
     whole: bool = False
+    """It is a copy of the whole ring, which is always restored."""
     tos: int = 0
+    """LBR_TOS of the copy."""
     select: int = 0
+    """LBR_SELECT of the copy; 0: not saved."""
     from_ip: list[int] = field(default_factory=list)
+    """FROM of each entry, newest first."""
     to_ip: list[int] = field(default_factory=list)
+    """TO of each entry, newest first."""
     info: list[int] = field(default_factory=list)
+    """INFO of each entry, newest first."""
     log_id: int = 0
+    """Number of the newest save. It shows whether another save followed."""
     callstack_users: int = 0
+    """Number of events that are on and need the copy."""
 
     def clone(self) -> SavedLbr:
         twin = SavedLbr(self.valid, self.whole, self.tos, self.select)

@@ -19,18 +19,24 @@ JIFFY = 4_000_000
 
 @dataclass(slots=True)
 class PerfState:
-    """``cpus`` by number, ``tasks``: contexts by task, ``events`` by id, those of users also in ``named``. The next
-    event is ``next_id``. ``mux_interval`` and ``mux_phase`` by CPU: the multiplex timer fires at phase + k * interval
-    nanoseconds, where it is armed."""
+    """All state of the perf core of one host."""
 
     cpus: list[PerfCpu]
+    """The CPUs, by number."""
     mux_interval: list[int]
+    """By CPU: nanoseconds between two ticks of the multiplex timer."""
     mux_phase: list[int]
+    """By CPU: an armed multiplex timer fires at ``mux_phase`` + k * ``mux_interval`` nanoseconds."""
     next_id: int = 1
+    """Number of the next event."""
     tasks: dict[str, Context] = field(default_factory=dict)
+    """Task to its context."""
     events: dict[int, PerfEvent] = field(default_factory=dict)
+    """Number to event, for all open events."""
     named: dict[str, PerfEvent] = field(default_factory=dict)
+    """Name to event, for the events of users."""
     reservations: Reservations = field(default_factory=Reservations)
+    """Machine-wide counts."""
 
     def clone(self) -> PerfState:
         return self.copied(())[0]

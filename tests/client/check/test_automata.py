@@ -14,6 +14,7 @@ from client.check.world import CpuView, EventView, World
 from contract.lbr_ring import LbrRing
 from tests.client.check.keys import NOT_STATE, checked, parts, records_of, slots, state
 from tests.designs import FENCED
+from tests.fields import documented
 
 STATE_CLASSES = {Checker, World, CpuView, EventView, Reference, LbrRing, *MONITORS}
 
@@ -76,3 +77,8 @@ def test_what_is_no_state_is_a_slot_and_has_a_reason(kind: type) -> None:
     assert set(reasons) <= slots(kind)
     assert all(reasons.values())
     assert not hasattr(examples()[kind], "__dict__")
+
+
+@pytest.mark.parametrize("kind", sorted({Automaton, Monitor} | STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
+def test_each_field_has_a_docstring_of_its_own(kind: Any) -> None:
+    assert set(kind.__slots__) <= documented(kind)

@@ -23,6 +23,7 @@ from perfcore_svc.machine.cpu import Silicon
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.state import PerfState
 from tests.client.drive.fork import Kept
+from tests.fields import documented
 from tests.perfcore_svc.hosts import picture
 
 CONFIGURATION = {
@@ -224,3 +225,8 @@ def test_a_copy_has_what_is_changed_and_so_has_the_key() -> None:
                 finally:
                     setattr(thing, field, value)
     assert met - shown == CONFIGURATION.keys() & met | FRESH.keys() & met
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_each_field_has_a_docstring_of_its_own(kind: Any) -> None:
+    assert set(kind.__slots__) <= documented(kind)
