@@ -146,6 +146,11 @@ def register(msr: int, value: int) -> Hashable:
     return address(value) if any(base <= msr < base + _BANK for base in _BANKS) else value
 
 
+def outcome(value: int | str | dict[str, int | str]) -> Hashable:
+    """The value of a register of a scenario: a number can be the address of a branch."""
+    return tuple(value.items()) if isinstance(value, dict) else address(value) if isinstance(value, int) else value
+
+
 # Renaming --------------------------------------------------------------------------------------------------
 
 Kind = tuple[str, Hashable]
@@ -291,6 +296,8 @@ def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
         return lambda struct: Serial(get(struct))
     if name == "order":
         return lambda struct: Place(*_direction(struct), get(struct)) if get(struct) else 0
+    if (of, name) == ("Outcome", "value"):
+        return lambda struct: outcome(get(struct))
     if name in ("value", "asked") and "msr" in kind.__struct_fields__:
         return lambda struct: register(struct.msr, get(struct))  # type: ignore[attr-defined]
     if name == "body":

@@ -42,7 +42,8 @@ class Network:
         twin.queues = {way: queue[:] for way, queue in self.queues.items()}
         return twin
 
-    def key(self) -> tuple[Hashable, ...]:
+    def key(self) -> tuple[tuple[Way, Hashable], ...]:
+        """For ``contract.canonical``; the numbers in each queue are those of its session."""
         return tuple([(way, marked(queue)) for way, queue in sorted(self.queues.items()) if queue])
 
     def waiting(self, session: str, to_host: bool) -> list[Envelope]:

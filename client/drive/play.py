@@ -176,7 +176,7 @@ class Player:
     def choose(self) -> Decision | None:
         """The next decision of the strategy; None at the end."""
         names = list(self.threads)
-        ready = [name for name in names if not self._obstacle(name)]
+        ready = [name for name in names if not self.obstacle(name)]
         return self.strategy.choose(self.flight, ready, names)
 
     def carry_out(self, decision: Decision) -> None:
@@ -211,7 +211,7 @@ class Player:
         self.places[vcpu] = kvm
         self.flight.places[vcpu] = self.scenario.placement()[kvm]
 
-    def _obstacle(self, name: str) -> str:
+    def obstacle(self, name: str) -> str:
         """Why a thread cannot step now; "" if it can."""
         thread = self.threads[name]
         step = thread.current
@@ -452,7 +452,7 @@ class Player:
         for (actor, register), name in self.names.opened.items():
             if name in self.flight.events:
                 self._set(actor, register, event_value(self.flight.events[name], self.flight.samples[name]))
-        undone = {name: self._obstacle(name) for name in self.threads}
+        undone = {name: self.obstacle(name) for name in self.threads}
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
         hosts = [self._ask(self.wire.perf, PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from client.drive.values import Value, value_key
+from client.drive.values import Value
+from contract.canonical import outcome
 
 
 class Registers:
@@ -24,7 +25,7 @@ class Registers:
     def key(self) -> tuple[Hashable, ...]:
         """For ``contract.canonical``: what was put. Who only was asked for is like who was not."""
         put = ((actor, seen) for actor, seen in sorted(self._seen.items()) if seen != self._lets)
-        return tuple([(actor, *[(name, value_key(seen[name])) for name in sorted(seen)]) for actor, seen in put])
+        return tuple([(actor, *[(name, outcome(seen[name])) for name in sorted(seen)]) for actor, seen in put])
 
     def of(self, actor: str) -> Mapping[str, Value]:
         """The names that the actor sees. The mapping follows later changes."""

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from client.litmus.ast import FAULT
-from contract.canonical import address
 from contract.control import AnyResult, Branches, Counted, Done, MsrsRead
 from contract.machine import GuestValue
 from contract.provenance import origin_of
 
 Value = int | str | dict[str, int | str]
-
-
-def value_key(value: Value) -> Hashable:
-    """For ``contract.canonical``."""
-    if isinstance(value, dict):
-        return tuple(value.items())
-    return address(value) if isinstance(value, int) else value
 
 
 def host_value(result: AnyResult) -> Value:

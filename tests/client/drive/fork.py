@@ -78,7 +78,8 @@ def parts(wire: SimWire) -> Hashable:
     """The keys of all cores, and what is in flight."""
     hosts = [Scoped(f"host{i}", "", host.key()) for i, host in wire.hosts.items()]
     kvms = [Scoped(f"host{wire.layout.kvms[name]}", name, kvm.key()) for name, kvm in wire.kvms.items()]
-    return tuple(hosts), tuple(kvms), wire.network.key()
+    flying = [Scoped(f"host{wire.layout.kvms[way[0]]}", way[0], (way, queue)) for way, queue in wire.network.key()]
+    return tuple(hosts), tuple(kvms), tuple(flying)
 
 
 def key(wire: SimWire) -> Hashable:

@@ -1,10 +1,11 @@
-"""Every field of every state class of both cores is copied by clone() and is in key(), or the reason is given here."""
+"""Every field of the state of cores, network and player is copied by clone() and is in key(), or the reason is here."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import textwrap
+from collections.abc import Hashable
 from enum import Enum
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 
 from client.designs import DESIGNS
 from client.drive.play import Player
+from client.drive.program import Program
+from client.drive.state import PlayerState
 from client.litmus import library_path, load
+from client.schedule.flight import Armed, InFlight
 from client.schedule.strategies import DefaultStrategy
 from contract.network import Network
 from kvm_svc.core import CoreState
@@ -33,6 +37,10 @@ CONFIGURATION = {
     ("PerfCpu", "reset_clears_select"): "the kernel",
     ("Reservations", "pt_coexists"): "the kernel",
     ("Session", "repaired"): "the design",
+    ("Flight", "owners"): "the machines",
+    ("Program", "block"): "the scenario",
+    ("Program", "scenario"): "the scenario",
+    ("Program", "depth"): "the machine",
 }
 """What is the same in all states of one configuration, and is in no key."""
 FRESH = {
@@ -41,6 +49,9 @@ FRESH = {
     ("GrantState", "newest"): "the next grant is above all others",
     ("Outgoing", "n"): "the next message is above all others",
     ("KvmState", "requests"): "the next request is above all others",
+    ("Flight", "now"): "all times are relative to it",
+    ("Flight", "sent"): "faults name messages by it, the services do not",
+    ("Program", "executed"): "it only ends a run that never ends",
 }
 """The last number given out."""
 FOLDED = {
@@ -48,8 +59,12 @@ FOLDED = {
     **{("Context", name): "times of its events" for name in ("time", "since")},
     **{("SavedLbr", name): "the CPU that saved it last" for name in ("log_id",)},
     ("PerfState", "named"): "the events have their names",
+    **{("Frame", name): "its place in the frame around it" for name in ("steps", "loop")},
+    ("Program", "registers"): "the player has them",
 }
 """What is in a key by something that follows from it."""
+OF_A_STEP = {("Program", "outcomes")}
+"""What is empty between two steps."""
 BY_OWNER = {
     **{("PerfEvent", name): PerfState for name in ("enabled", "running", "stamp", "count", "counted_from")},
     **{("PerfEvent", name): PerfState for name in ("overflow_at", "leader", "siblings", "saved")},
@@ -60,13 +75,14 @@ BY_OWNER = {
 COPIES: dict[str, list[tuple[Any, str]]] = {
     "PerfState": [(PerfState, "copied")],
     "Vcpu": [(Vcpu, "clone"), (KvmState, "clone")],
+    "Program": [(Program, "clone"), (PlayerState, "clone")],
 }
 """Where a class is copied, where not in its clone() alone."""
 OWNERS = {PerfState: ("_counts", "times", "copied"), Silicon: ()}
-Pair = tuple[HostState, CoreState, Network]
+Whole = tuple[HostState, CoreState, Network, PlayerState]
 
 
-VALUES = int | str | Enum | msgspec.Struct | BranchFilter | type | None
+VALUES = int | str | Enum | msgspec.Struct | BranchFilter | InFlight | Armed | type | None
 """What never changes, or is replaced as a whole."""
 
 
@@ -78,17 +94,25 @@ def objects(thing: Any, seen: dict[int, Any]) -> None:
     elif isinstance(thing, list | tuple | set):
         for each in thing:
             objects(each, seen)
-    elif (
-        not isinstance(thing, int | str | Enum | msgspec.Struct | BranchFilter | type | None) and id(thing) not in seen
-    ):
+    elif not isinstance(thing, VALUES) and id(thing) not in seen:
         seen[id(thing)] = thing
         for name in type(thing).__slots__:
             objects(getattr(thing, name), seen)
 
 
-def states() -> list[Pair]:
-    """Of both cores and of what is in flight in the middle of several runs, each before an input."""
-    found: list[Pair] = []
+def keys(whole: Whole) -> tuple[Hashable, ...]:
+    host, kvm, network, player = whole
+    return host.key(5), kvm.key(), network.key(), player.key()
+
+
+def copied(whole: Whole) -> Whole:
+    host, kvm, network, player = whole
+    return host.clone(), kvm.clone(), network.clone(), player.clone()
+
+
+def states() -> list[Whole]:
+    """In the middle of several runs, each before an input."""
+    found: list[Whole] = []
 
     def see(wire: Kept) -> None:
         kvm = wire.kvms.get("kvm0")
@@ -96,10 +120,11 @@ def states() -> list[Pair]:
             return
         rare = wire.host.state.grants.waits or any(vcpu.ioctl for vcpu in kvm.state.kvm.vcpus.values())
         if rare or len(wire.inputs) % 9 == 0:
-            found.append((wire.host.state.clone(), kvm.state.clone(), wire.network.clone()))
+            found.append((wire.host.state.clone(), kvm.state.clone(), wire.network.clone(), player.state.clone()))
 
     for name, design in RUNS:
-        Player(Kept(see), load(library_path(name)), DESIGNS[design], DefaultStrategy()).play()
+        player = Player(Kept(see), load(library_path(name)), DESIGNS[design], DefaultStrategy())
+        player.play()
     return found
 
 
@@ -113,8 +138,9 @@ RUNS = [
     ("perf-e13-call-stacks", "merged"),
     ("mech-get-msrs-from-another-thread", "merged"),
     ("mech-migrate-with-lbr", "fenced"),
+    ("guest-lbr-unit-test", "merged"),
 ]
-PAIRS = states()
+WHOLES = states()
 
 
 def reachable(*roots: Any) -> list[Any]:
@@ -123,8 +149,8 @@ def reachable(*roots: Any) -> list[Any]:
     return list(seen.values())
 
 
-CLASSES = sorted({type(thing) for pair in PAIRS for thing in reachable(*pair)}, key=lambda c: c.__name__)
-FIELDS = [(c, name) for c in CLASSES for name in c.__slots__]
+CLASSES = sorted({type(thing) for whole in WHOLES for thing in reachable(*whole)}, key=lambda c: c.__name__)
+FIELDS = [(c, name) for c in CLASSES for name in c.__slots__ if (c.__name__, name) not in OF_A_STEP]
 
 
 def attributes(*functions: Any) -> set[str]:
@@ -133,38 +159,15 @@ def attributes(*functions: Any) -> set[str]:
     return {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
+REACHED = """
+Claim Context CoreState Cpu EventNames Flight Frame GrantState GuestCounter GuestPmu Handling HeldGrant HostState Incoming Ioctl
+KvmState LbrDesc LbrRing Link Network Outgoing PerfCpu PerfEvent PerfState PlayerState Program Registers
+Reservations SavedLbr SavedLbr Session Sessions Silicon Thread Vcpu Vm Vmcs Wait
+"""
+
+
 def test_the_runs_reach_every_state_class() -> None:
-    assert [c.__name__ for c in CLASSES] == [
-        *(
-            "Claim",
-            "Context",
-            "CoreState",
-            "Cpu",
-            "EarlyRevokes",
-            "GrantState",
-            "GuestCounter",
-            "GuestPmu",
-            "Handling",
-            "HeldGrant",
-            "HostState",
-            "Incoming",
-        ),
-        *(
-            "Ioctl",
-            "KnownGrant",
-            "KvmState",
-            "LbrDesc",
-            "LbrRing",
-            "Link",
-            "Network",
-            "Outgoing",
-            "PerfCpu",
-            "PerfEvent",
-            "PerfState",
-            "Reservations",
-        ),
-        *("SavedLbr", "SavedLbr", "Session", "Sessions", "Silicon", "Vcpu", "Vm", "Vmcs", "Wait"),
-    ]
+    assert [c.__name__ for c in CLASSES] == REACHED.split()
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
@@ -178,13 +181,13 @@ def test_a_field_is_in_clone_and_in_key(kind: Any, field: str) -> None:
     assert (field in keyed) != ((kind.__name__, field) in excused), f"{kind.__name__}.key"
 
 
-@pytest.mark.parametrize("number", range(len(PAIRS)))
+@pytest.mark.parametrize("number", range(len(WHOLES)))
 def test_a_copy_is_equal_and_apart(number: int) -> None:
-    host, kvm, network = PAIRS[number]
-    copies = host.clone(), kvm.clone(), network.clone()
-    assert picture(copies) == picture((host, kvm, network))
-    assert (copies[0].key(5), copies[1].key(), copies[2].key()) == (host.key(5), kvm.key(), network.key())
-    assert not {id(thing) for thing in reachable(host, kvm, network)} & {id(thing) for thing in reachable(*copies)}
+    whole = WHOLES[number]
+    copies = copied(whole)
+    assert picture(copies) == picture(whole)
+    assert keys(copies) == keys(whole)
+    assert not {id(thing) for thing in reachable(*whole)} & {id(thing) for thing in reachable(*copies)}
 
 
 def other(value: Any) -> Any:
@@ -202,9 +205,9 @@ def test_a_copy_has_what_is_changed_and_so_has_the_key() -> None:
     """Of each field with a plain value: a copy takes it over always, and the key of some state shows it."""
     shown: set[tuple[str, str]] = set()
     met: set[tuple[str, str]] = set()
-    for host, kvm, _ in PAIRS:
-        things = reachable(host, kvm)
-        before = host.key(5), kvm.key()
+    for whole in WHOLES:
+        things = reachable(*whole)
+        before = keys(whole)
         for place, thing in enumerate(things):
             for field in type(thing).__slots__:
                 value = getattr(thing, field)
@@ -215,9 +218,9 @@ def test_a_copy_has_what_is_changed_and_so_has_the_key() -> None:
                 met.add(where)
                 setattr(thing, field, changed)
                 try:
-                    copy = reachable(host.clone(), kvm.clone())[place]
+                    copy = reachable(*copied(whole))[place]
                     assert getattr(copy, field) == changed, where
-                    if where not in shown and (host.key(5), kvm.key()) != before:
+                    if where not in shown and keys(whole) != before:
                         shown.add(where)
                 except (KeyError, IndexError):
                     # A number or a name that leads nowhere: the key was about to follow it.
