@@ -139,6 +139,7 @@ RUNS = [
     ("mech-get-msrs-from-another-thread", "merged"),
     ("mech-migrate-with-lbr", "fenced"),
     ("guest-lbr-unit-test", "merged"),
+    ("mech-pmi-masks-lvtpc-v616", "merged"),
 ]
 WHOLES = states()
 
