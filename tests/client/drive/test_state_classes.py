@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Hashable
+from copy import deepcopy
 from enum import Enum
 from typing import Any
 
@@ -114,17 +115,28 @@ def states() -> list[Whole]:
     """In the middle of several runs, each before an input."""
     found: list[Whole] = []
 
+    def keep(wire: Kept) -> None:
+        # Not by clone(), which is to be tested.
+        found.append(deepcopy((wire.host.state, wire.kvms["kvm0"].state, wire.network, player.state)))
+
     def see(wire: Kept) -> None:
         kvm = wire.kvms.get("kvm0")
         if kvm is None:
             return
-        rare = wire.host.state.grants.waits or any(vcpu.ioctl for vcpu in kvm.state.kvm.vcpus.values())
+        rare = (
+            wire.host.state.grants.waits
+            or player.state.flight.sleeping
+            or any(vcpu.ioctl for vcpu in kvm.state.kvm.vcpus.values())
+        )
         if rare or len(wire.inputs) % 9 == 0:
-            found.append((wire.host.state.clone(), kvm.state.clone(), wire.network.clone(), player.state.clone()))
+            keep(wire)
 
     for name, design in RUNS:
-        player = Player(Kept(see), load(library_path(name)), DESIGNS[design], DefaultStrategy())
+        wire = Kept(see)
+        player = Player(wire, load(library_path(name)), DESIGNS[design], DefaultStrategy())
         player.play()
+        if wire.kvms:
+            keep(wire)
     return found
 
 
@@ -140,6 +152,7 @@ RUNS = [
     ("mech-migrate-with-lbr", "fenced"),
     ("guest-lbr-unit-test", "merged"),
     ("mech-pmi-masks-lvtpc-v616", "merged"),
+    ("mech-host-pmi-freezes-guest", "merged"),
 ]
 WHOLES = states()
 
@@ -161,7 +174,8 @@ def attributes(*functions: Any) -> set[str]:
 
 
 REACHED = """
-Claim Context CoreState Cpu EventNames Flight Frame GrantState GuestCounter GuestPmu Handling HeldGrant HostState Incoming Ioctl
+Claim Context CoreState Cpu EventNames Flight Frame GrantState GuestCounter GuestPmu Handling HeldGrant HostState
+Incoming Ioctl
 KvmState LbrDesc LbrRing Link Network Outgoing PerfCpu PerfEvent PerfState PlayerState Program Registers
 Reservations SavedLbr SavedLbr Session Sessions Silicon Thread Vcpu Vm Vmcs Wait
 """
