@@ -174,10 +174,10 @@ def attributes(*functions: Any) -> set[str]:
 
 
 REACHED = """
-Claim Context CoreState Cpu EventNames Flight Frame GrantState GuestCounter GuestPmu Handling HeldGrant HostState
-Incoming Ioctl
-KvmState LbrDesc LbrRing Link Network Outgoing PerfCpu PerfEvent PerfState PlayerState Program Registers
-Reservations SavedLbr SavedLbr Session Sessions Silicon Thread Vcpu Vm Vmcs Wait
+Claim Context CoreState Cpu EarlyRevokes EventNames Flight Frame GrantState GuestCounter GuestPmu Handling
+HeldGrant HostState Incoming Ioctl KnownGrant KvmState LbrDesc LbrRing Link Network Outgoing PerfCpu PerfEvent
+PerfState PlayerState Program Registers Reservations SavedLbr SavedLbr Session Sessions Silicon Thread Vcpu Vm
+Vmcs Wait
 """
 
 
