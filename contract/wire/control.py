@@ -37,11 +37,11 @@ def control_handlers(
         for method in service.methods
     }
     calls = {method: unary(*methods[method.name]) for method in service.methods}
-    drive = stream_stream(lambda context: _drive(shell, context, methods), "Drive")
+    drive = stream_stream(lambda context: serve_commands(shell, context, methods), "Drive")
     return [handlers(service, calls), handlers(DRIVE, {DRIVE.methods_by_name["Drive"]: drive})]
 
 
-async def _drive(
+async def serve_commands(
     shell: Shell[Any], context: grpc.aio.ServicerContext, methods: Mapping[str, tuple[type[Message], Handler]]
 ) -> None:
     closing = asyncio.create_task(shell.closing.wait())

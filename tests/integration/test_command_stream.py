@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -10,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from client.drive.command_stream import CommandStream
+from client.drive.command_stream import LOOK_EVERY, CommandStream
 from client.drive.grpc_service import CONTROLS, BrokenCallError, Service
 from client.drive.pair import Pair
 from contract.control import PerfSnapshot, RunTask
@@ -104,10 +105,11 @@ def test_a_frame_that_breaks_a_rule_ends_the_stream(perfcore: Perfcore) -> None:
 
 
 class Stub:
-    """A service whose stream answers each request with ``answer``; None: never."""
+    """A service whose stream answers the first ``answers`` requests with ``answer`` and ends; None: never."""
 
-    def __init__(self, answer: drive_pb2.DriveResponse | None) -> None:
+    def __init__(self, answer: drive_pb2.DriveResponse | None, answers: int = 9) -> None:
         self.answer = answer
+        self.answers = answers
         self.over = Event()
         self.server = grpc.server(ThreadPoolExecutor(2))
         handler = grpc.stream_stream_rpc_method_handler(
@@ -119,7 +121,7 @@ class Stub:
         self.server.start()
 
     def drive(self, requests: Any, context: grpc.ServicerContext) -> Iterator[drive_pb2.DriveResponse]:
-        for _ in requests:
+        for _ in zip(range(self.answers), requests, strict=False):
             if self.answer is None:
                 self.over.wait(TIMEOUT)
                 return
@@ -144,6 +146,32 @@ def test_an_answer_that_does_not_come_in_time_ends_the_stream(stub: Stub) -> Non
         service.call(1, Recorder(), RunTask("", 0), 0.2)
     service.close()
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("stub", [drive_pb2.DriveResponse(response=b"")], indirect=True, ids=["prompt"])
+def test_a_stream_that_is_idle_for_longer_than_an_answer_may_take_stays_open(stub: Stub) -> None:
+    with grpc.insecure_channel(stub.address) as channel:
+        stream = CommandStream(channel)
+        stream.exchange("Snapshot", b"", 0.3)
+        time.sleep(0.3 + 3 * LOOK_EVERY)
+        assert stream.open
+        stream.exchange("Snapshot", b"", TIMEOUT)
+        stream.close()
+
+
+def test_a_stream_that_the_service_ends_is_unavailable() -> None:
+    stub = Stub(drive_pb2.DriveResponse(response=b""), answers=1)
+    with grpc.insecure_channel(stub.address) as channel:
+        stream = CommandStream(channel)
+        stream.exchange("Snapshot", b"", TIMEOUT)
+        with pytest.raises(grpc.RpcError) as caught:
+            stream.exchange("Snapshot", b"", TIMEOUT)
+        assert (caught.value.code(), caught.value.details()) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "the stream of commands ended",
+        )
+        assert not stream.open
+    stub.close()
 
 
 @pytest.mark.parametrize("stub", [drive_pb2.DriveResponse(response=b"\xff")], indirect=True, ids=["no message"])

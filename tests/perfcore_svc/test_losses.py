@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from contract.control import EndSession, ExitTask, LoseLink
+from contract.control import Enable, EndSession, ExitTask, LoseLink
+from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import Branch, Controls, Enter
 from contract.messages import (
     UNKNOWN_EPOCH,
     CreateCounter,
+    CreateEvent,
     Envelope,
     EventCreated,
     Hello,
@@ -20,7 +23,7 @@ from contract.messages import (
     Welcome,
 )
 from contract.session import Phase
-from contract.trace import Discard, EventClose, SessionChange, TaskExit, VmExit
+from contract.trace import Discard, EventClose, HostWake, SessionChange, TaskExit, VmExit
 from tests.designs import FENCED, REVOKE_ACK
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
@@ -209,14 +212,16 @@ def test_the_counters_of_a_thread_that_exits_go_too() -> None:
     assert host.states() == {}
 
 
-def test_a_task_that_exits_while_it_waits_for_the_lbr_waits_no_more() -> None:
-    host, _, _ = revocable(**{field: getattr(REVOKE_ACK, field) for field in ("notifier", "recovery", "denial")})
-    assert host.open("P", "any", task="v", pinned=True) in ("EINPROGRESS", "")
-    assert host.open("Q", "any", pinned=True) == "EINPROGRESS"
-    host.close("Q")
-    host.do(ExitTask("v"))
+def test_an_event_that_waits_for_the_lbr_waits_no_more_when_its_task_exits() -> None:
+    """The guest's event follows the same task: user space has created it from there."""
+    host = make_host(design=replace(REVOKE_ACK, other_threads=OtherThreads.SERVED), running="t")
+    kvm = Kvm(host)
+    assert host.open("P", "any", task="t", pinned=True, disabled=True) == ""
+    kvm.tell(CreateEvent("v", 1, "t"))
+    assert host.do(Enable("P")) == "EINPROGRESS"
+    host.do(ExitTask("t"))
     assert host.grants.state.waits == {}
-    assert host.states() == {}
+    assert [(r.name, r.why) for r in host.log.records if isinstance(r, HostWake)] == [("P", "closed")]
 
 
 def test_the_link_of_an_ended_session_cannot_be_lost() -> None:
