@@ -1,8 +1,8 @@
-"""The KVM service without its sockets: hypervisor and endpoint behind one door.
+"""The KVM service without its sockets: one interface to hypervisor and endpoint.
 
 It is built from its configuration, and ``begin`` is its first step. ``command`` carries out one command of the driver:
 a generator that yields requests of the machine stream and is sent the silicon's replies. ``take`` gives it a message of
-the host. Each step returns what it did as a value (``contract.effects.Step``). A refused command has changed nothing.
+the host. Each step returns its effects as a value (``contract.effects.Step``). A refused command changes nothing.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ from kvm_svc.hypervisor.state import Hypervisor, KvmState, Vcpu
 from kvm_svc.hypervisor.userspace import msr_ioctl
 
 Steps = Generator[Step[AnyRequest], tuple[AnyReply, int], Step[AnyResult]]
-"""A command that may ask the silicon: each request comes with what was done before it, each reply with the virtual time
-at which it was given."""
+"""A command that may ask the silicon. Each request comes with the effects before it, and each reply with the virtual
+time at which it was given."""
 Exchange = Generator[AnyRequest, AnyReply, AnyResult]
 VCPUS_LIMIT = 16
 

@@ -1,4 +1,4 @@
-"""KVM's end of the contract: its session with the host, which message goes to which notification, and its timers."""
+"""KVM's end of the contract: its session with the host, the notifications that messages cause, and its timers."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class Endpoint:
                 handler(self.hv, body)
 
     def finish(self) -> None:
-        """The end of each step: what the hypervisor has for the host goes out, then what acknowledges its messages."""
+        """The end of each step: send the messages of the hypervisor, then the acknowledgement of the host's
+        messages."""
         self._flush()
         if self.state.leaving and not self._asks():
             self.state.leaving = False
@@ -131,8 +132,8 @@ class Endpoint:
         forget_host(self.hv, "the session is over")
 
     def _welcome(self, answer: Welcome) -> None:
-        """The answer to Hello or Resume. A host that does not know the epoch has lost all that belonged to it: KVM
-        begins a new one (R21)."""
+        """The answer to Hello or Resume. A host that does not know the epoch has lost all state of it: KVM begins a new
+        one (R21)."""
         resuming, self.state.resuming = self.state.resuming, False
         if answer.accepted:
             self.state.refused = ""
@@ -150,7 +151,7 @@ class Endpoint:
             self.session.refuse(self.effects)
 
     def lose_link(self) -> None:
-        """The link to the host is lost (R21). vCPU threads that wait for an answer go on waiting."""
+        """The link to the host is lost (R21). vCPU threads that wait for an answer continue to wait."""
         self.state.resuming = False
         drains = self.session.phase in DRAINS
         self.session.lose("the link is lost", self.effects)
@@ -158,15 +159,15 @@ class Endpoint:
             self._over("its link is lost while it drains")
 
     def mend_link(self) -> None:
-        """It is up again, and KVM resumes; once more where the answer to Resume has not come. Raises RefusedError where
-        the link was not lost."""
+        """The link is up again, and KVM resumes; again if the answer to Resume has not come. Raises RefusedError if the
+        link was not lost."""
         if self.session.phase is not Phase.LOST and not self.state.resuming:
             raise RefusedError(f"the session is {self.session.phase}, its link was not lost", "EINVAL")
         self.state.resuming = True
         self.session.greet_again(self.protocol, self.effects)
 
     def _flush(self) -> None:
-        """Number and send what the hypervisor has for the host, and set the timer for what it has to say later."""
+        """Number and send the hypervisor's messages, and set the timer for the next ones."""
         while self.hv.outgoing:
             outgoing, self.hv.outgoing = self.hv.outgoing, []
             for body in outgoing:

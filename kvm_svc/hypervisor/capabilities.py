@@ -1,8 +1,8 @@
-"""Whether a guest has an LBR: PERF_CAPABILITIES, the guest's CPUID, and the bits of DEBUGCTL that come of both.
+"""Whether a guest has an LBR: PERF_CAPABILITIES, the guest's CPUID, and the bits of DEBUGCTL that follow from both.
 
 ``vmx_get_perf_capabilities`` (what KVM advertises), ``vmx_set_msr`` and ``kvm_set_msr_common`` (what user space may
-set), ``intel_pmu_refresh`` (whether the guest's LBR has any registers), ``vmx_get_supported_debugctl``. Under v7 and
-v8 a KVM capability switches the LBR on and PERF_CAPABILITIES only reports it.
+set), ``intel_pmu_refresh`` (whether the guest's LBR has any registers), ``vmx_get_supported_debugctl``. Under v7 and v8
+a KVM capability switches the LBR on and PERF_CAPABILITIES only reports it.
 
 The value is kept for the whole VM: user space sets all vCPUs alike.
 """
@@ -36,8 +36,8 @@ def advertised(hv: Hypervisor) -> int:
 
 
 def create_vm(hv: Hypervisor, spec: VmSpec) -> Vm:
-    """A VM, and user space setting its PERF_CAPABILITIES as ``spec`` says. What KVM rejects is on record and leaves the
-    value that the VM was created with: everything KVM supports."""
+    """Create a VM; user space sets its PERF_CAPABILITIES as ``spec`` says. A value that KVM rejects is recorded and
+    leaves the value with which the VM was created: everything KVM supports."""
     vm = Vm(spec, advertised(hv))
     if hv.design.enablement is Enablement.KVM_CAP:
         vm.capabilities = hv.model.lbr_fmt if spec.lbr and spec.model == "host" else 0
@@ -89,9 +89,9 @@ def guest_capabilities(hv: Hypervisor, vm: Vm) -> int | None:
 
 
 def refresh_lbr(hv: Hypervisor, vm: Vm) -> None:
-    """``intel_pmu_refresh``, as far as the LBR goes. v7 and v8 have LBR MSRs and DEBUGCTL valid only for a PMU of
-    version 2 or later (``intel_is_valid_msr``). As merged, a refresh without a PMU returned before it came to the LBR,
-    which stayed as it was, until v6.4 cleared the records first (957d0f70e97b)."""
+    """The part of ``intel_pmu_refresh`` for the LBR. v7 and v8 have LBR MSRs and DEBUGCTL valid only for a PMU of
+    version 2 or later (``intel_is_valid_msr``). As merged, a refresh without a PMU returned before it reached the LBR,
+    which kept its state; since v6.4 it clears the records first (957d0f70e97b)."""
     as_cap = hv.design.enablement is Enablement.KVM_CAP
     if vm.spec.pmu >= (2 if as_cap else 1):
         vm.has_records = vm.spec.model == "host"
@@ -106,7 +106,7 @@ def _note_enabled(hv: Hypervisor, vm: Vm) -> None:
 
 
 def supported_debugctl(hv: Hypervisor, vm: Vm, *, by_user: bool = False) -> int:
-    """DEBUGCTL bits that this guest may set, or user space for it."""
+    """DEBUGCTL bits that this guest, or user space for it, may set."""
     lenient = by_user and hv.rules.user_debugctl
     bits = 0
     if vm.lbr_enabled or (lenient and advertised(hv) & LBR_FMT_MASK):

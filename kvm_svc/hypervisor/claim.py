@@ -1,7 +1,8 @@
-"""The guest's claim to the LBR as KVM sees it: a small machine that news, looks and user space move.
+"""The guest's claim to the LBR in KVM's view: a state machine that messages, checks and user space move.
 
-KVM cannot see whether the guest's event is on except by looking on the vCPU's CPU; between two looks it goes by this.
-Designs that tell KVM nothing stay in HELD while they have an event, and find out anew at each look.
+KVM can see whether the guest's event is on only by a check on the vCPU's CPU. Between two checks it uses this state. In
+designs that tell KVM nothing, the claim stays in HELD while there is an event, and each check finds the real state
+again.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ class Phase(StrEnum):
     ASKED = "asked"
     """CreateEvent is out; the thread sleeps."""
     HELD = "held"
-    """An event, and for all KVM knows it is on."""
+    """There is an event, and as far as KVM knows it is on."""
     OFF = "off"
-    """An event that is not on, without anybody having taken the LBR."""
+    """There is an event that is not on, but no other user took the LBR."""
     LOST = "lost"
-    """Somebody took the LBR; the guest has not met that yet."""
+    """Another user took the LBR; the guest does not know this yet."""
     DENIED = "denied"
     """The guest has been told."""
     STOPPED = "stopped"
-    """User space had the vCPU stop, for good."""
+    """User space stopped the vCPU's use, for good."""
 
 
 class Input(StrEnum):
@@ -47,7 +48,7 @@ P, IN = Phase, Input
 
 TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
     (P.NONE, IN.ASK): P.ASKED,
-    # Its LBR is on, and it is entered without one.
+    # The guest's LBR is on, and the guest is entered without it.
     (P.NONE, IN.LOSS): P.LOST,
     (P.ASKED, IN.CREATED): P.HELD,
     (P.ASKED, IN.FAILED): P.NONE,
@@ -64,11 +65,11 @@ TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
     (P.LOST, IN.RESET): P.NONE,
     **{(phase, IN.STOP): P.STOPPED for phase in (P.NONE, P.ASKED, P.HELD, P.OFF, P.LOST, P.DENIED)},
 }
-"""What moves a claim where."""
+"""The inputs that move a claim, and the new phase."""
 
 UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
     {
-        # A second word of the same, or one that does not matter there.
+        # A repeated input, or one without meaning in that phase.
         (P.NONE, IN.RELEASED),
         (P.NONE, IN.RESET),
         (P.NONE, IN.TOLD),
@@ -82,12 +83,12 @@ UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
         (P.DENIED, IN.LOSS),
         (P.DENIED, IN.OFF),
         (P.DENIED, IN.TOLD),
-        # The guest has yet to meet its loss, event or not.
+        # The guest does not know its loss yet, with or without an event.
         (P.LOST, IN.RELEASED),
         *((P.STOPPED, given) for given in Input),
     }
 )
-"""What leaves it as it is."""
+"""The inputs that leave a claim as it is. No other pair can occur."""
 
 CLAIM = Automaton("a claim", TRANSITIONS, UNMOVED)
 
@@ -113,6 +114,6 @@ class Claim:
         return self.phase in (Phase.LOST, Phase.DENIED, Phase.STOPPED)
 
     def move(self, given: Input) -> bool:
-        """Whether it moved."""
+        """True if it moved."""
         old, self.phase = self.phase, CLAIM.after(self.phase, given)
         return self.phase is not old

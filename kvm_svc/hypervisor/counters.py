@@ -1,18 +1,17 @@
-"""The guest's counters: what their MSRs do, and the host events that count for them.
+"""The guest's counters: the effects of their MSRs, and the host events that count for them.
 
-Theory of operation. A guest's access of a counter MSR always exits; which registers there are, and what they take, is
-the table of ``kvm_svc.hypervisor.pmu_msrs``. A write that changes what is to be counted only marks the counter; before
+Theory of operation. A guest's access to a counter MSR always exits. The table of ``kvm_svc.hypervisor.pmu_msrs`` says
+which registers exist and which values they take. A write that changes the counted event only marks the counter. Before
 the next VM-entry (KVM_REQ_PMU) its host event is paused, resumed or created again (``reprogram_counter``): task-pinned,
 exclude_host, with a period of the two's-complement distance to overflow. Older kernels do this within the write, for
-``current``: where another thread of user space writes, the event is that thread's and counts nothing of the guest
+``current``: if another thread of user space writes, the event belongs to that thread and counts nothing of the guest
 (rule ``reprograms_at_once``). A creation that fails leaves the mark, and is tried again with the next request; the
-counter stands still meanwhile. In one kernel these are calls; here the thread
-sleeps until the host has created or resumed the event, so that no branch of the guest's falls between.
-Nothing of this looks at the LBR.
+counter stands still meanwhile. In a kernel these are calls. Here the thread sleeps until the host has created or
+resumed the event, so no branch of the guest retires in between. None of this depends on the LBR.
 
-Any event select counts retired branches, as every event of this model does; so does any fixed counter.
-Registers: SDM vol. 3B, "Architectural Performance Monitoring"; ``intel_pmu_set_msr``, ``intel_pmu_get_msr``,
-``kvm_pmu_set_msr``, ``intel_rdpmc_ecx_to_pmc``.
+Any event select counts retired branches, because every event of this model does; so does any fixed counter. Registers:
+SDM vol. 3B, "Architectural Performance Monitoring"; ``intel_pmu_set_msr``, ``intel_pmu_get_msr``, ``kvm_pmu_set_msr``,
+``intel_rdpmc_ecx_to_pmc``.
 """
 
 from __future__ import annotations
@@ -53,18 +52,19 @@ def shape_of(hv: Hypervisor, vm: Vm) -> PmuShape:
 
 
 def pmu_msr(hv: Hypervisor, vm: Vm, msr: int) -> PmuMsr | None:
-    """This guest's register at an address; None where the table has none."""
+    """This guest's register at an address; None if the table has none."""
     return pmu_msrs(hv.rules.pmu, shape_of(hv, vm)).get(msr)
 
 
 def new_pmu(hv: Hypervisor, vm: Vm) -> GuestPmu:
-    """The PMU of a vCPU that has its CPUID (``kvm_pmu_refresh``): every register as the table has it at reset."""
+    """The PMU of a vCPU that has its CPUID (``kvm_pmu_refresh``): every register has its reset value from the table."""
     rows = pmu_msrs(hv.rules.pmu, shape_of(hv, vm)).values()
     return GuestPmu(global_ctrl=next((row.reset for row in rows if row.bank is Bank.GLOBAL_CTRL), 0))
 
 
 def counter_access(hv: Hypervisor, vcpu: Vcpu, row: PmuMsr, write: int | None, *, by_user: bool = False) -> Exchange:
-    """RDMSR, or WRMSR of ``write``: what is read, or stored. None: #GP for the guest, failed for user space."""
+    """RDMSR, or WRMSR of ``write``. Gives the value that is read or stored. None: #GP for the guest, failed for user
+    space."""
     access = row.user if by_user else row.guest
     if access is Access.NONE:
         return None
@@ -136,7 +136,7 @@ def _write(
 
 
 def _set_value(hv: Hypervisor, vcpu: Vcpu, counter: GuestCounter, value: int) -> Generator[AnyRequest, AnyReply, None]:
-    """``pmc_write_counter``. Up to v5.5 what the event has counted since it began stays on top of the value."""
+    """``pmc_write_counter``. Up to v5.5 the count of the event since its creation stays added to the value."""
     if counter.running:
         yield from _value(vcpu, counter)
         if hv.rules.pmu.write_replaces_count:
@@ -176,7 +176,7 @@ def _levels(vcpu: Vcpu, number: int, counter: GuestCounter) -> list[str]:
 
 
 def _switched_on(vcpu: Vcpu, number: int, counter: GuestCounter) -> bool:
-    """``pmc_speculative_in_use``: the counter's own register has it on."""
+    """``pmc_speculative_in_use``: the counter's own register enables it."""
     if number >= FIXED_COUNTER:
         return bool(_field(vcpu, number) & 3)
     return bool(counter.eventsel & EVENTSEL_EN)
@@ -194,7 +194,7 @@ def _wants_pmi(vcpu: Vcpu, number: int, counter: GuestCounter) -> bool:
 
 
 def _shown(vcpu: Vcpu, counter: GuestCounter) -> Generator[AnyRequest, AnyReply, int]:
-    """What the host's event has counted."""
+    """The count of the host's event."""
     reply = yield ReadCounter(vcpu.name, vcpu.cpu, counter.event)
     if not isinstance(reply, CounterRead):
         raise LocalContractError(f"{vcpu.name}: a counter was answered with {type(reply).__name__}")
@@ -227,13 +227,13 @@ def reprogram_counters(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyR
 
 
 def switches_counters(row: PmuMsr) -> bool:
-    """Whether a write of this register says which counters count."""
+    """Whether a write of this register enables or disables counters."""
     return row.bank in (Bank.EVENTSEL, Bank.FIXED_CTRL, Bank.GLOBAL_CTRL)
 
 
 def reprogram_at_once(hv: Hypervisor, vcpu: Vcpu, thread: str) -> Generator[AnyRequest, AnyReply, None]:
-    """User space has written a register that switches counters, where the rule ``reprograms_at_once`` holds.
-    ``thread``: ``current``, "" for the vCPU's own. The vCPU runs on when the host has answered."""
+    """User space has written a register that enables or disables counters, under the rule ``reprograms_at_once``.
+    ``thread``: ``current``, "" for the vCPU's own. The vCPU continues when the host has answered."""
     if vcpu.pmu.requested:
         yield from _reprogram_marked(hv, vcpu, thread)
         if vcpu.pmu.waiting:
@@ -279,13 +279,13 @@ def _release(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> 
 
 
 def release_counters(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """``kvm_pmu_reset``, as far as host events go."""
+    """The part of ``kvm_pmu_reset`` for host events."""
     for number, counter in vcpu.pmu.counters.items():
         _release(hv, vcpu, number, counter)
 
 
 def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """``kvm_pmu_cleanup``: what a whole slice did not touch and the guest has not enabled goes."""
+    """``kvm_pmu_cleanup``: release the counters that a whole slice did not touch and the guest has not enabled."""
     vcpu.pmu.cleanup = False
     for number, counter in vcpu.pmu.counters.items():
         if not counter.in_use and not _switched_on(vcpu, number, counter):
@@ -297,7 +297,7 @@ def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 
 def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
-    """Whether this answers a request of a counter's."""
+    """Whether this answers a request of a counter."""
     for number, counter in vcpu.pmu.counters.items():
         if counter.asked == message.request:
             resumed = message.event != 0 and message.event == counter.event
@@ -314,8 +314,8 @@ def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
 
 
 def overflow(hv: Hypervisor, message: Overflow) -> None:
-    """``kvm_perf_overflow``: ignored while a reprogramming is pending. The counter is programmed anew for the distance
-    that it now has."""
+    """``kvm_perf_overflow``: ignored while a reprogramming is pending. The counter is programmed again for its new
+    distance to overflow."""
     for vcpu in hv.vcpus.values():
         for number, counter in vcpu.pmu.counters.items():
             if counter.event == message.event and message.event and not counter.reprogram:

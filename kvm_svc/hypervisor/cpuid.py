@@ -1,7 +1,8 @@
-"""KVM_SET_CPUID2: a guest's CPUID changes, and what KVM works out from it (``kvm_vcpu_after_set_cpuid``).
+"""KVM_SET_CPUID2: a guest's CPUID changes, and with it the state that KVM derives from it
+(``kvm_vcpu_after_set_cpuid``).
 
-``kvm_set_cpuid`` decides whether the call is allowed, ``kvm_pmu_refresh`` and ``intel_pmu_refresh`` follow. The
-state is kept for the whole VM: user space gives all vCPUs the same CPUID.
+``kvm_set_cpuid`` decides whether the call is allowed; ``kvm_pmu_refresh`` and ``intel_pmu_refresh`` follow. The state
+is kept for the whole VM: user space gives all vCPUs the same CPUID.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
 
 
 def set_cpuid(hv: Hypervisor, vcpu: Vcpu, command: SetCpuid) -> Generator[AnyRequest, AnyReply, Done]:
-    """Raises RefusedError, with nothing changed, where a vCPU of the VM is busy."""
+    """Raises RefusedError, with nothing changed, if a vCPU of the VM is busy."""
     vm = vcpu.vm
     given = {
         name: value

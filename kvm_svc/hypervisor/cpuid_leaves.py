@@ -9,7 +9,7 @@ from kvm_svc.hypervisor.state import Hypervisor, Vm
 
 
 def read_cpuid(hv: Hypervisor, vm: Vm, op: AnyOp) -> int:
-    """The register that ``op`` reads; 0 for what is not modelled, and where the guest does not look."""
+    """The register that ``op`` reads; 0 for fields that are not modelled, and if the guest does not use the result."""
     if not isinstance(op, Cpuid):
         return 0
     spec, width = vm.spec, COUNTER_WIDTH.bit_length()
@@ -26,7 +26,7 @@ def read_cpuid(hv: Hypervisor, vm: Vm, op: AnyOp) -> int:
 
 
 def leaf_counters(hv: Hypervisor, spec: VmSpec) -> tuple[int, int]:
-    """General and fixed counters of leaf 0xA: those that user space gives, which may be more than KVM does."""
+    """General and fixed counters of leaf 0xA, as user space gives them. These may be more than KVM supports."""
     general = hv.machine.counters if spec.counters is None else spec.counters
     fixed = hv.machine.fixed if spec.fixed is None else spec.fixed
     return general, fixed

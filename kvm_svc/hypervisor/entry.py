@@ -1,4 +1,4 @@
-"""The way into the guest: what is put right before each VM-entry, and the entry check (``vmx_vcpu_run``)."""
+"""The way into the guest: the preparation of each VM-entry, and the entry check (``vmx_vcpu_run``)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
 def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Enter | None]:
-    """The request to make, or None where the thread now sleeps."""
+    """The request to make, or None if the thread now sleeps."""
     if _is_starved(hv, vcpu) or (yield from _waits_for_event(hv, vcpu)):
         return None
     if vcpu.saved.restore:
@@ -45,7 +45,7 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
 
 
 def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> Controls:
-    # An entry whose lists do not switch the LBR has the host's in the registers.
+    # An entry whose lists do not switch the LBR leaves the host's LBR in the registers.
     keeps_out = forbids_unbacked_use(hv) or hv.design.save is Save.VMX_TRANSITION
     granted = wanted or not keeps_out
     controls = Controls(vcpu.debugctl if granted else vcpu.debugctl & ~DEBUGCTL_LBR, wanted, check=check)
@@ -59,13 +59,13 @@ def _controls(hv: Hypervisor, vcpu: Vcpu, wanted: bool, check: Check | None) -> 
 
 
 def _loses_unseen(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> bool:
-    """Whether this entry takes the guest's LBR away without a denial: its branches would be lost unseen."""
+    """Whether this entry takes the guest's LBR away without a denial, so that its branches would be lost silently."""
     turned_on = vcpu.vm.lbr_enabled and vcpu.debugctl & DEBUGCTL_LBR != 0
     return turned_on and not wanted and not vcpu.claim.shut_off and forbids_unbacked_use(hv)
 
 
 def _is_starved(hv: Hypervisor, vcpu: Vcpu) -> bool:
-    """A guest that is known to have lost the LBR is not even tried."""
+    """A guest that is known to have lost the LBR is not entered at all."""
     if starves(hv, vcpu) and vcpu.claim.phase is Phase.LOST:
         refuse(hv, vcpu)
         return True
@@ -92,9 +92,9 @@ def _waits_for_event(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyRep
 
 
 def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """``intel_pmu_cleanup`` at the first entry after a sched-in. As merged it promises to spare an event that was used
-    in the last slice, but looks only at DEBUGCTL.LBR. A guest whose PMU is gone has no such check any more
-    (``kvm_arch_sched_in`` asks for it only where ``pmu->version`` is not 0)."""
+    """``intel_pmu_cleanup`` at the first entry after a sched-in. As merged it is meant to keep an event that was used
+    in the last slice, but it checks only DEBUGCTL.LBR. A guest whose PMU is gone has no such check
+    (``kvm_arch_sched_in`` asks for it only if ``pmu->version`` is not 0)."""
     desc = vcpu.lbr_desc
     if not desc.cleanup:
         return
@@ -143,7 +143,7 @@ def _entry_check(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> Check | None:
 
 
 def note_check(hv: Hypervisor, vcpu: Vcpu, check: Check | None, active: bool | None) -> None:
-    """Take over what the check decided on the CPU."""
+    """Take over the result of the check on the CPU."""
     if check is None or active is None:
         return
     set_passthrough(hv, vcpu, check.when_active if active else check.otherwise, "entry check")
@@ -157,7 +157,7 @@ def note_check(hv: Hypervisor, vcpu: Vcpu, check: Check | None, active: bool | N
 
 
 def entry_refused(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """The check found the LBR lost: the guest sleeps until it is its own again."""
+    """The check found the LBR lost. The guest sleeps until the LBR is its own again."""
     deny(hv, vcpu, "the entry check")
     refuse(hv, vcpu)
 

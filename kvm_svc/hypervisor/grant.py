@@ -1,8 +1,8 @@
-"""The guest's grant as KVM knows it: its number, its lease, and which news of it is too old to count (R6).
+"""The guest's grant in KVM's view: its number, its lease, and the check for outdated news of it (R6).
 
-News may come late, and in any order. Numbers only grow, so KVM remembers the newest that it has heard of and ignores
-what tells of an older one. A grant that KVM prolongs in time goes on; one that it does not is over at the end of its
-lease, whatever the host has said or not.
+News may come late and in any order. Grant numbers only grow, so KVM remembers the newest number that it has heard of,
+and ignores news of an older one. A grant that KVM prolongs in time continues. Otherwise it is over at the end of its
+lease, even if the host has said nothing.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class KnownGrant:
         return Grant(self.number), Grant(self.newest), At(self.until), At(self.renew_at)
 
     def is_old(self, number: int) -> bool:
-        """Whether a grant is older than the newest, or is that one and over: news of it does not count."""
+        """Whether a grant is older than the newest, or is the newest and over. News of it is then ignored."""
         return number < self.newest or (number == self.newest and self.number != number)
 
     def hold(self, number: int, until: int) -> bool:
-        """The host grants the LBR, or prolongs the lease. Whether the grant is new."""
+        """The host grants the LBR, or prolongs the lease. True if the grant is new."""
         is_new = number > self.newest
         if is_new:
             self.number = self.newest = number
@@ -46,8 +46,8 @@ class KnownGrant:
         return is_new
 
     def revoke(self, number: int) -> bool:
-        """The host ends a grant. Whether that counts: a Revoke of an older grant than the newest is ignored. One that
-        overtook the news of its grant ends it beforehand."""
+        """The host ends a grant. False if it is older than the newest: such a Revoke is ignored. A Revoke that overtook
+        the news of its grant ends that grant in advance."""
         if number < self.newest:
             return False
         self.newest = number
@@ -64,7 +64,7 @@ class KnownGrant:
         return 0 < self.until <= now
 
     def renew(self, now: int) -> int:
-        """The number of the grant that is to be prolonged now, 0 for none. It is tried again if nothing comes of it."""
+        """The number of the grant that is to be prolonged now, 0 for none. KVM tries again if it gets no answer."""
         if not 0 < self.renew_at <= now:
             return 0
         self.renew_at = now + LEASE_NS // 4

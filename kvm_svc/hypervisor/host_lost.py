@@ -1,7 +1,7 @@
 """The host has forgotten this KVM: it was restarted, or has ended the session.
 
-The guests' events are gone with the host, and with them what the LBR held. A guest that used it has to learn of that
-(R15): its next access is denied, as after any other loss.
+The guests' events are gone with the host, and with them the contents of the LBR. A guest that used the LBR must learn
+this (R15): its next access is denied, as after any other loss.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOST = "ECONNRESET"
 
 
 def forget_host(hv: Hypervisor, why: str) -> None:
-    """No event and no grant of the old session counts any more; nobody sleeps for its answers."""
+    """No event and no grant of the old session is valid any more, and no thread sleeps for its answers."""
     hv.early_revokes.grants.clear()
     for vcpu in hv.vcpus.values():
         _fail_requests(hv, vcpu)

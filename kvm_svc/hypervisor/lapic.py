@@ -14,8 +14,8 @@ WRITABLE = LVT_MASKED | LVT_DELIVERY_MODE | LVT_VECTOR
 
 
 def lvtpc_access(vcpu: Vcpu, value: int | None) -> int | None:
-    """The register after a write of ``value`` or, None, a read. None: #GP, or rejected where user space asks. It is so
-    without a local APIC in the kernel, and for a value of more than 32 bits."""
+    """The register after a write of ``value``, or after a read (None). The result None means #GP, or rejected for user
+    space: there is no local APIC in the kernel, or the value has more than 32 bits."""
     if not vcpu.vm.spec.apic or (value is not None and value >> 32):
         return None
     if value is not None:
@@ -24,8 +24,8 @@ def lvtpc_access(vcpu: Vcpu, value: int | None) -> int | None:
 
 
 def accepts_pmi(hv: Hypervisor, vcpu: Vcpu) -> bool:
-    """Deliver the performance interrupt to the local APIC: True if it goes to the guest. Since v6.6 an accepted one
-    masks LVTPC, and the guest's handler has to unmask it (a16eb25b09c0)."""
+    """Deliver the performance interrupt to the local APIC. True if the guest gets it. Since v6.6 an accepted one masks
+    LVTPC, and the guest's handler has to unmask it (a16eb25b09c0)."""
     if vcpu.lvtpc & LVT_MASKED:
         return False
     if hv.rules.pmi_masks_lvtpc:

@@ -1,4 +1,4 @@
-"""The guest's event, passthrough, grants, and losing them."""
+"""The guest's event, passthrough, grants, and their loss."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def move_claim(hv: Hypervisor, vcpu: Vcpu, given: Input, why: str = "") -> None:
 
 
 def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "", *, heeded: bool = True) -> None:
-    """``intel_pmu_create_guest_lbr_event`` for ``current``, the vCPU's thread if no other is named: it sleeps until
-    EventCreated. ``heeded``: who asks looks at what comes of it."""
+    """``intel_pmu_create_guest_lbr_event`` for ``current``, by default the vCPU's thread. The thread sleeps until
+    EventCreated. ``heeded``: the access in progress uses the result."""
     if hv.design.other_threads is OtherThreads.REJECTED:
         task = ""
     move_claim(hv, vcpu, Input.ASK)
@@ -39,7 +39,7 @@ def ask_to_enable(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 
 def release_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """``intel_pmu_release_guest_lbr_event``. Passthrough is put right at the next entry."""
+    """``intel_pmu_release_guest_lbr_event``. Passthrough is corrected at the next entry."""
     if vcpu.lbr_desc.event:
         hv.effects.add(GuestEvent(vcpu.name, vcpu.lbr_desc.event, "released", why))
         hv.outgoing.append(ReleaseEvent(vcpu.lbr_desc.event))
@@ -51,7 +51,7 @@ def release_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def ask_again(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """A guest that has been told of its loss touches the LBR once more: its dead event goes, so that it gets a fresh
+    """A guest that was told of its loss touches the LBR again: its dead event is released, so that it gets a fresh
     one."""
     if hv.design.recovery is Recovery.ASKS_AGAIN and vcpu.claim.phase is Phase.DENIED:
         release_event(hv, vcpu, "asking again")
@@ -81,7 +81,7 @@ def hold_grant(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> 
 
 
 def _let_in(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """Its thread sleeps no longer for want of the LBR."""
+    """The vCPU's thread no longer sleeps because the LBR is missing."""
     if vcpu.refused:
         vcpu.refused = False
         if not vcpu.waiting:
@@ -106,8 +106,8 @@ def _forget_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """The guest may not use the LBR any more: no passthrough, and its DEBUGCTL.LBR goes out as a PMI freeze would do
-    it; unless it is not entered at all until it may, and never knows."""
+    """The guest may no longer use the LBR: passthrough is off, and its DEBUGCTL.LBR is cleared as by a freeze at a PMI.
+    Under fail-entry the guest is not entered until it may use the LBR again, and does not learn of the loss."""
     _end_grant(hv, vcpu, why)
     if vcpu.claim.phase is not Phase.NONE and vcpu.claim.phase is not Phase.ASKED:
         move_claim(hv, vcpu, Input.LOSS, why)
@@ -116,15 +116,15 @@ def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def lose_without_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """The guest has its LBR on, and nothing that stands for it on the host: its next access is denied, so that it
-    learns of the branches that nobody recorded."""
+    """The guest has its LBR on, and no event stands for it on the host. Its next access is denied, so the guest learns
+    that branches were not recorded."""
     if vcpu.claim.phase is Phase.NONE:
         move_claim(hv, vcpu, Input.LOSS, why)
     deny(hv, vcpu, why)
 
 
 def stop(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """For good."""
+    """Stop the guest's use for good."""
     release_event(hv, vcpu, why)
     _end_grant(hv, vcpu, why)
     move_claim(hv, vcpu, Input.STOP, why)
@@ -138,15 +138,16 @@ def turn_off(vcpu: Vcpu) -> None:
 
 
 def told(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """The guest has met its denial. If the event is gone meanwhile, its next access asks for the LBR anew."""
+    """The guest has seen its denial. If its event is gone by then, its next access asks for the LBR again."""
     move_claim(hv, vcpu, Input.TOLD)
     if vcpu.claim.phase is Phase.DENIED and not vcpu.lbr_desc.event:
         move_claim(hv, vcpu, Input.RELEASED)
 
 
 def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """A grant whose lease was not prolonged in time is over, whatever the host has said or not. Nobody need have taken
-    the LBR, so that no news of a free one would come: the event goes, and once it has been told the guest asks anew."""
+    """End each grant whose lease was not prolonged in time, even if the host has said nothing. Perhaps no other user
+    took the LBR, so no message about a free LBR would come. Therefore the event is released, and after its denial the
+    guest asks again."""
     if vcpu.grant.is_over(hv.clock.now):
         why = f"the lease of grant {vcpu.grant.number} is over"
         deny(hv, vcpu, why)
@@ -161,7 +162,7 @@ def renew_leases(hv: Hypervisor) -> None:
 
 
 def forbids_unbacked_use(hv: Hypervisor) -> bool:
-    """Where no use may pass without a right to it, even user space cannot turn a guest's LBR on."""
+    """Whether even user space cannot turn a guest's LBR on, because no use is allowed without a right to it."""
     return hv.fenced or hv.design.passthrough is Passthrough.ON_GRANT or hv.design.denial is Denial.FAIL_ENTRY
 
 

@@ -1,9 +1,9 @@
-"""Carrying a vCPU to another host: what user space reads here and sets up there.
+"""Migration of a vCPU to another host: the state that user space reads here and sets there.
 
-User space carries the MSRs of the source kernel's save list, in its order: the counters and PERF_CAPABILITIES, and from
-v7.1 on DEBUGCTL. No list has LBR MSRs and QEMU asks for none, so a guest arrives with an empty LBR; an image with an
-LBR is what an interface for it would carry. The image may go into the ring only while the guest may use the LBR there:
-at the first entry at which its event is ACTIVE.
+User space carries the MSRs of the source kernel's save list, in its order: the counters and PERF_CAPABILITIES, and
+since v7.1 DEBUGCTL. No list has LBR MSRs and QEMU does not ask for them, so a guest arrives with an empty LBR. An image
+with an LBR models an interface that would carry it. The image may go into the ring only while the guest may use the LBR
+there: at the first entry at which its event is ACTIVE.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Exchange = Generator[AnyRequest, AnyReply, None]
 
 
 def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest, AnyReply, VcpuImage]:
-    """Raises RefusedError, with nothing changed, where the thread cannot do it now."""
+    """Raises RefusedError, with nothing changed, if the thread cannot do it now."""
     if vcpu.cpu < 0:
         raise RefusedError(f"the thread of {vcpu.name} is not loaded on a CPU", "EAGAIN")
     if vcpu.waiting or vcpu.ops:
@@ -65,7 +65,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
 
 
 def _saved_msrs(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, list[MsrEntry]]:
-    """KVM_GET_MSRS of the save list. User space leaves out what the guest's CPUID lacks."""
+    """KVM_GET_MSRS of the save list. User space leaves out the MSRs that the guest's CPUID lacks."""
     entries = []
     for msr in save_list(hv.rules.pmu, hv.machine.counters, hv.machine.fixed):
         if msr == IA32_DEBUGCTL:
@@ -83,8 +83,8 @@ def _saved_msrs(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, l
 
 
 def _load_msrs(hv: Hypervisor, vcpu: Vcpu, entries: list[MsrEntry]) -> Generator[AnyRequest, AnyReply, bool]:
-    """KVM_SET_MSRS of the list for a vCPU that has not run. DEBUGCTL with LBR set creates the event if the LBR is
-    enabled at that moment: whether it does. Raises RefusedError naming the first register that is rejected."""
+    """KVM_SET_MSRS of the list for a vCPU that has not run. True if DEBUGCTL with LBR set is to create the event,
+    because the LBR is enabled at that moment. Raises RefusedError naming the first register that is rejected."""
     creates = False
     for entry in entries:
         taken: int | None = None
@@ -106,13 +106,13 @@ def _load_msrs(hv: Hypervisor, vcpu: Vcpu, entries: list[MsrEntry]) -> Generator
 
 
 def _owes_denial(hv: Hypervisor, vcpu: Vcpu) -> bool:
-    """Whether a guest whose LBR is not its own at this moment has not met that yet."""
+    """Whether the guest's LBR is not its own at this moment, and the guest does not know it yet."""
     untold = vcpu.claim.phase in (Phase.HELD, Phase.OFF, Phase.LOST)
     return has_event(hv) and forbids_unbacked_use(hv) and untold
 
 
 def leave_guest_mode(vcpu: Vcpu) -> Exchange:
-    """The thread comes back from KVM_RUN."""
+    """The thread returns from KVM_RUN."""
     reply = yield Continue(vcpu.name, vcpu.cpu, [], kick=True)
     if isinstance(reply, NotRunning):
         raise ThreadMovedError(reply.why)
@@ -123,13 +123,13 @@ def leave_guest_mode(vcpu: Vcpu) -> Exchange:
 
 
 def take_exit(vcpu: Vcpu, exit_: Exit) -> None:
-    """Where every transition switches the LBR, an exit brings the guest's."""
+    """Take the guest's LBR from an exit, if every transition switches the LBR."""
     if exit_.lbr is not None:
         vcpu.saved.snapshot = exit_.lbr
 
 
 def _lbr_of(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, LbrImage | None]:
-    """The guest's LBR, if there is one: on the CPU while the guest may use it, or waiting to be put there."""
+    """The guest's LBR, if it has one: on the CPU while the guest may use it, or waiting to be loaded."""
     if vcpu.saved.arrived is not None:
         return vcpu.saved.arrived
     if vcpu.saved.restore or hv.design.save is Save.VMX_TRANSITION:
@@ -157,7 +157,7 @@ def _is_active(vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
 
 
 def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
-    """Raises RefusedError, with nothing changed, where this KVM cannot give the guest what the image has."""
+    """Raises RefusedError, with nothing changed, if this KVM cannot give the guest the features of the image."""
     if old.waiting or old.ops or old.guest_mode:
         raise RefusedError(f"{old.name} runs here", "EBUSY")
     if not can_have(hv, old.vm, image.capabilities):
@@ -202,7 +202,8 @@ def _fits(hv: Hypervisor, lbr: LbrImage) -> bool:
 
 
 def put_arrived(hv: Hypervisor, vcpu: Vcpu) -> Exchange:
-    """Before an entry: the LBR that came along goes into the ring, or is given up with the event it was waiting for."""
+    """Before an entry: load the LBR that came with the migration into the ring, or drop it together with the event that
+    it waited for."""
     image = vcpu.saved.arrived
     if image is None:
         return

@@ -1,7 +1,7 @@
 """Intercepted accesses of the guest: DEBUGCTL, PERF_CAPABILITIES and the LBR MSRs.
 
-``vmx_get_msr``, ``vmx_set_msr``, ``intel_pmu_handle_lbr_msrs_access`` as merged; v7's and v8's ways where the
-design's axes say so. Each function returns what the guest gets, or None while the thread waits for the host; it is
+``vmx_get_msr``, ``vmx_set_msr``, ``intel_pmu_handle_lbr_msrs_access`` as merged; the variants of v7 and v8 if the
+design's axes say so. Each function returns the result for the guest, or None while the thread waits for the host; it is
 then called again with the same ``Handling``.
 """
 
@@ -56,12 +56,12 @@ def intercepted_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
 def _answer(
     hv: Hypervisor, vcpu: Vcpu, work: Handling, result: str, value: int | None = None, *, denied: bool = False
 ) -> GuestValue:
-    """``value``: what a read gives, or what a write really stored."""
+    """``value``: the result of a read, or the value that a write stored."""
     write = work.exit.write
     shown = value if value is not None else work.exit.value if write else 0
     if work.by_user:
         done = result == "done"
-        if work.exit.msr == IA32_DEBUGCTL:  # in the VMCS, not in the LBR
+        if work.exit.msr == IA32_DEBUGCTL:  # It is in the VMCS, not in the LBR.
             shown, done = vcpu.debugctl if write else shown, False
         hv.effects.add(UserMsr(vcpu.name, work.exit.msr, shown, result != "gp", not write, work.task, done))
     else:
@@ -72,8 +72,8 @@ def _answer(
 
 
 def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:
-    """What this design gives a guest, or user space, that may not use the LBR. Nothing is written. Or the guest is not
-    told, and sleeps until it may."""
+    """The answer to a guest, or to user space, that may not use the LBR in this design. Nothing is written. Under
+    fail-entry the guest gets no answer, and sleeps until it may use the LBR."""
     if starves(hv, vcpu) and not work.by_user:
         refuse(hv, vcpu)
         return None
@@ -87,7 +87,7 @@ def _denied(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:
 
 
 def starves(hv: Hypervisor, vcpu: Vcpu) -> bool:
-    """Whether this guest sleeps where another is denied: only while there is an event that may be its own again."""
+    """Under fail-entry a denied guest sleeps instead, as long as its event may come back."""
     return hv.design.denial is Denial.FAIL_ENTRY and vcpu.lbr_desc.event != 0
 
 
@@ -102,7 +102,7 @@ def refuse(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 def _debugctl_kept(hv: Hypervisor, value: int, supported: int) -> int | None:
     """The value that a DEBUGCTL write stores; None for #GP. An unsupported LBR or BTF is dropped, until v6.17 together
-    with the other of the two; any other unsupported bit faults (``vmx_set_msr``)."""
+    with the other of the two. Any other unsupported bit faults (``vmx_set_msr``)."""
     ignored = DEBUGCTL_LBR | DEBUGCTL_BTF
     if value & ~supported & ~ignored:
         return None
@@ -112,13 +112,13 @@ def _debugctl_kept(hv: Hypervisor, value: int, supported: int) -> int | None:
 
 
 def masks_debugctl(hv: Hypervisor) -> bool:
-    """v7, v8: DEBUGCTL is an LBR MSR like the others, for user space too."""
+    """v7, v8: DEBUGCTL is treated like the LBR MSRs, also for user space."""
     return hv.design.debugctl_write is DebugctlWrite.MASK
 
 
 def has_debugctl(hv: Hypervisor, vm: Vm) -> bool:
-    """Whether the guest has a DEBUGCTL at all. v7 and v8 look for a PMU of version 2 (``intel_is_valid_msr``), and have
-    no other handler (v7, patch 11)."""
+    """Whether the guest has a DEBUGCTL. v7 and v8 check for a PMU of version 2 (``intel_is_valid_msr``), and have no
+    other handler (v7, patch 11)."""
     return not masks_debugctl(hv) or vm.spec.pmu >= 2
 
 
@@ -156,7 +156,7 @@ def _debugctl(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
 
 
 def _may_turn_on(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
-    """Whether the guest has the LBR at this moment, in designs that let no use pass without having looked."""
+    """Whether the guest has the LBR at this moment, in designs that check before each use."""
     if not vcpu.lbr_desc.event or not (hv.fenced or hv.design.denial is Denial.FAIL_ENTRY):
         return True
     active = yield from _look(vcpu, vcpu.grant.number if hv.fenced else 0)
@@ -166,7 +166,7 @@ def _may_turn_on(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, 
 
 
 def _look(vcpu: Vcpu, grant: int = 0, task: str = "") -> Generator[AnyRequest, AnyReply, bool]:
-    """Whether the guest's event is ACTIVE where that thread runs, under this grant where one is named."""
+    """Whether the guest's event is ACTIVE where that thread runs, under this grant if one is named."""
     reply = yield Look(vcpu.name, vcpu.cpu, vcpu.lbr_desc.event, grant, task)
     if isinstance(reply, NotRunning):
         raise ThreadMovedError(reply.why)
@@ -175,8 +175,8 @@ def _look(vcpu: Vcpu, grant: int = 0, task: str = "") -> Generator[AnyRequest, A
 
 
 def debugctl_masked(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    """v7, v8: an LBR MSR like the others, but that two bits are kept and the others silently dropped. So each access
-    makes the event, be it a read or a write of 0. User space need not have given the guest an LBR
+    """v7, v8: DEBUGCTL is treated like an LBR MSR, except that two bits are kept and the others silently dropped. So
+    each access creates the event, also a read or a write of 0. This also holds for user space of a guest without an LBR
     (``intel_pmu_access_lbr_msr``, ``host_initiated``)."""
     if not (vcpu.vm.lbr_enabled or work.by_user):
         return _answer(hv, vcpu, work, "gp")
@@ -233,8 +233,8 @@ def lbr_msr_access(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
 
 
 def _without_event(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    """KVM saves by itself: the register is the guest's own, in the hardware or, where every transition switches it, in
-    the image. Then the guest gets its LBR and does the access itself."""
+    """KVM saves by itself. The register is the guest's own: in the hardware, or in the image if every transition
+    switches the LBR. The guest gets its LBR and repeats the access itself."""
     yield from activate(hv, vcpu, work.task)
     if hv.design.save is not Save.VMX_TRANSITION:
         return _served(hv, vcpu, work, (yield from _hardware(vcpu, work, 0)))
@@ -257,7 +257,8 @@ def _without_event(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
 
 
 def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
-    """v7: the hardware first, whoever it belongs to; then the event, whose creation may fail unseen."""
+    """v7: access the hardware first, also if another user has the LBR; then create the event. A failure of the creation
+    is not seen."""
     if not work.accessed:
         done = yield from _hardware(vcpu, work, 0)
         work.accessed, work.value, work.fault = True, done.value, done.fault
@@ -268,8 +269,8 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
 
 
 def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestValue:
-    """A write that faults faults in the host, whose fix-up drops it: the guest gets no #GP here, but would if the
-    register were passed through. The fence gives it the #GP."""
+    """A write that faults faults in the host, whose fix-up drops it. So the guest gets no #GP here, but would if the
+    register were passed through. Under the fence the guest gets the #GP."""
     if work.exit.write and done.fault:
         return _answer(hv, vcpu, work, "gp" if hv.fenced and not work.by_user else "dropped")
     if work.exit.write:
@@ -278,7 +279,8 @@ def _served(hv: Hypervisor, vcpu: Vcpu, work: Handling, done: MsrDone) -> GuestV
 
 
 def _hardware(vcpu: Vcpu, work: Handling, event: int, grant: int = 0) -> Generator[AnyRequest, AnyReply, MsrDone]:
-    """The access where the thread runs that makes it; with ``event``, only if that is ACTIVE, under this grant."""
+    """The access on the CPU of the thread that makes it. With ``event``: only if that event is ACTIVE, under this
+    grant."""
     msr = work.exit.msr
     if work.exit.write:
         reply = yield WriteMsr(vcpu.name, vcpu.cpu, msr, work.exit.value, event, work.task, grant)
@@ -291,7 +293,7 @@ def _hardware(vcpu: Vcpu, work: Handling, event: int, grant: int = 0) -> Generat
 
 
 def _must_ask(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> bool:
-    """Whether the thread now waits for an event to be created; a failure just answered is not repeated."""
+    """Whether the thread now waits for an event to be created. A creation that just failed is not repeated."""
     if vcpu.lbr_desc.event or vcpu.lbr_desc.create_errno:
         return False
     ask_for_event(hv, vcpu, task)
@@ -299,8 +301,8 @@ def _must_ask(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> bool:
 
 
 def _mark_used(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
-    """The first access of a slice opens passthrough for the rest of it (v7, v8). Where user space touches DEBUGCTL of a
-    guest without an LBR, the stack that KVM passes through is empty."""
+    """The first access of a slice turns passthrough on for the rest of it (v7, v8). If user space accesses DEBUGCTL of
+    a guest without an LBR, the set of MSRs that KVM passes through is empty."""
     if hv.design.passthrough is not Passthrough.ON_ACCESS or vcpu.lbr_desc.used:
         return
     vcpu.lbr_desc.used = True
@@ -311,7 +313,7 @@ def _mark_used(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> None:
 
 
 def activate(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> Generator[AnyRequest, AnyReply, None]:
-    """KVM saves by itself: the guest's LBR starts out empty and is passed through from now on."""
+    """KVM saves by itself: the guest's LBR starts empty and is passed through from now on."""
     if vcpu.saved.active:
         return
     if hv.design.save is not Save.VMX_TRANSITION:

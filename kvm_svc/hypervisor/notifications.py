@@ -1,4 +1,4 @@
-"""What the host tells KVM: its vCPU threads' preempt notifiers, and the fate of the guests' events."""
+"""The messages of the host to KVM: the preempt notifiers of its vCPU threads, and changes of the guests' events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
 
 
 def _told_grant(hv: Hypervisor, vcpu: Vcpu, message: SchedIn) -> None:
-    """The thread's own switches do not end a grant; what the host says of it now is the truth."""
+    """Switches of the thread itself do not end a grant; the grant in this message is the valid one."""
     if message.grant:
         hold_grant(hv, vcpu, message.grant, message.until, "SchedIn")
         if message.grant == vcpu.grant.number:
@@ -59,7 +59,7 @@ def sched_out(hv: Hypervisor, message: SchedOut) -> None:
         return
     hv.effects.add(VcpuPut(vcpu.name, message.cpu))
     vcpu.cpu = -1
-    # What the ring holds is not the guest's where its own has not been put back since.
+    # The ring does not hold the guest's records if they have not been restored since.
     if vcpu.saved.active and message.lbr is not None and not vcpu.saved.restore:
         vcpu.saved.snapshot = message.lbr
 
@@ -74,7 +74,7 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     enabled, given_back = desc.enabling != 0, desc.enabling != desc.event
     errno = message.errno
     if errno and hv.design.enablement is Enablement.KVM_CAP:
-        errno = "ENOENT"  # intel_pmu_enable_save_guest_lbr of v7 and v8 says so whatever perf said.
+        errno = "ENOENT"  # intel_pmu_enable_save_guest_lbr of v7 and v8 says so, independently of perf.
     desc.asked, desc.create_errno = 0, errno if desc.heeded and not enabled else ""
     desc.in_use = desc.in_use or message.event != 0
     if not enabled:
@@ -118,8 +118,8 @@ def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, until: int, 
 
 
 def revoke(hv: Hypervisor, message: Revoke) -> None:
-    """The agreed notifier: cancel passthrough; from now on accesses trap and are denied. Where the host waits it is
-    told that this is done, whatever it was."""
+    """The agreed notifier: cancel passthrough; from now on accesses trap and are denied. If the host waits, KVM
+    acknowledges in every case."""
     vcpu = _owner(hv, message.event)
     if vcpu is None:
         if _awaits_event(hv):
@@ -132,9 +132,9 @@ def revoke(hv: Hypervisor, message: Revoke) -> None:
 
 
 def available(hv: Hypervisor, message: Available) -> None:
-    """The dead event goes; the guest's next access asks for a fresh one, which starts with an empty ring. But a guest
-    that has not been told of its loss yet is told first: it is denied once. One that is not told at all gets its event
-    back, and its ring with it."""
+    """The dead event is released; the guest's next access asks for a fresh one, which starts with an empty ring. A
+    guest that does not know its loss yet is denied once first. A guest that is never told gets its event back, with its
+    ring."""
     vcpu = _owner(hv, message.event)
     if vcpu is None or hv.design.recovery is not Recovery.AVAILABLE or vcpu.claim.phase not in _LOST:
         return
@@ -148,7 +148,7 @@ _LOST = (Phase.LOST, Phase.DENIED)
 
 
 def _awaits_event(hv: Hypervisor) -> bool:
-    """Whether the news of a new event can still come. A Revoke that overtook it is kept no longer than that."""
+    """Whether the news of a new event can still come. A Revoke that overtook this news is kept until then."""
     return any(vcpu.lbr_desc.asked and not vcpu.lbr_desc.enabling for vcpu in hv.vcpus.values())
 
 

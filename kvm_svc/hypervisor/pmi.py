@@ -1,4 +1,4 @@
-"""The guest's PMI, and what it does to the guest's LBR (``kvm_pmu_deliver_pmi``, ``intel_pmu_deliver_pmi``)."""
+"""The guest's PMI, and its effect on the guest's LBR (``kvm_pmu_deliver_pmi``, ``intel_pmu_deliver_pmi``)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
 def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """Before the VM-entry that injects it. A guest with PMU version 2 or 3 has legacy freeze: its DEBUGCTL.LBR goes out
-    here, at delivery and not at the overflow, so that branches between the two are recorded. Streamlined freeze
-    (version 4) is not emulated. Where the hardware has cleared DEBUGCTL.LBR at the overflow already,
-    the guest finds what it expects. Without a local APIC in the kernel KVM does nothing at all: no PMI, and no freeze
-    (``lapic_in_kernel``); PERF_GLOBAL_STATUS is set all the same. The freeze comes before the look at LVTPC: a guest
-    that masks it gets no PMI, but its LBR stands still. One request stands for all overflows since the last entry."""
+    """Deliver the PMI before the VM-entry that injects it.
+
+    A guest with PMU version 2 or 3 has legacy freeze: KVM clears its DEBUGCTL.LBR here, at delivery and not at the
+    overflow, so branches between the two are recorded. Streamlined freeze (version 4) is not emulated. If the hardware
+    has already cleared DEBUGCTL.LBR at the overflow, the guest finds the state that it expects. Without a local APIC in
+    the kernel KVM does nothing: no PMI, and no freeze (``lapic_in_kernel``); PERF_GLOBAL_STATUS is set all the same.
+    The freeze comes before the check of LVTPC: a guest that masks it gets no PMI, but its LBR stops. One request stands
+    for all overflows since the last entry."""
     if not vcpu.pmu.pmi:
         return
     vcpu.pmu.pmi = False
@@ -34,8 +36,9 @@ def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 def host_pmi_froze(hv: Hypervisor, vcpu: Vcpu, exit_: Exit) -> None:
     """A counter of the host overflowed in guest mode, and the silicon cleared the guest's DEBUGCTL.LBR before the exit
-    saved it. The guest gets the VMCS value, as no kernel looks; fenced puts the bit back, since the guest has asked for
-    no freeze by a counter that it cannot see. A PMI of the guest's own counter is delivered later, with its freeze."""
+    saved it. The guest gets the VMCS value, because no kernel checks for this. fenced sets the bit again, because the
+    guest has not asked for a freeze by a counter that it cannot see. A PMI of the guest's own counter is delivered
+    later, with its freeze."""
     vcpu.debugctl = exit_.debugctl
     if hv.fenced:
         vcpu.debugctl |= DEBUGCTL_LBR

@@ -1,6 +1,6 @@
 """The MSRs of a guest's PMU: one table for each kernel rule set and each guest.
 
-KVM's own RDMSR and WRMSR exits, KVM_GET_MSRS and KVM_SET_MSRS all go by this table, ``lbrlab msrs`` prints it. Sources:
+RDMSR and WRMSR exits, KVM_GET_MSRS and KVM_SET_MSRS all use this table, and ``lbrlab msrs`` prints it. Sources:
 ``intel_is_valid_msr``, ``intel_pmu_refresh``, ``intel_pmu_set_msr``, the cases MSR_P6_PERFCTR0 ... 1 and
 MSR_P6_EVNTSEL0 ... 1 of ``kvm_set_msr_common`` and ``kvm_get_msr_common``, ``msrs_to_save_base``, ``msrs_to_save_pmu``
 and ``emulated_msrs_all`` in arch/x86/kvm. The save list has those MSRs that the model knows, in KVM's order.
@@ -33,13 +33,13 @@ from contract.x86 import (
 from kvm_svc.hypervisor.rules import PmuRules
 
 GENERAL_MOST = 8
-"""General counters that KVM gives a guest at most (KVM_MAX_NR_INTEL_GP_COUNTERS)."""
+"""The most general counters that KVM gives a guest (KVM_MAX_NR_INTEL_GP_COUNTERS)."""
 P6_COUNTERS = 2
-"""Counters and selects that every guest has in name (MSR_P6_PERFCTR0 ... 1, MSR_P6_EVNTSEL0 ... 1)."""
+"""Counters and selects that every guest has by name (MSR_P6_PERFCTR0 ... 1, MSR_P6_EVNTSEL0 ... 1)."""
 OVERFLOW_BUFFER_AND_CONDITION = 3 << 62
-"""Bits of PERF_GLOBAL_STATUS that stand for no counter."""
+"""Bits of PERF_GLOBAL_STATUS that belong to no counter."""
 FIXED_FIELDS_BEFORE = 3
-"""Fields of FIXED_CTR_CTRL that could be written before KVM looked at how many fixed counters there are."""
+"""Fields of FIXED_CTR_CTRL that could be written before KVM checked the number of fixed counters."""
 
 
 class Bank(Enum):
@@ -87,13 +87,13 @@ class PmuShape:
 
     @property
     def general(self) -> int:
-        """How many general counters the guest has."""
+        """The number of the guest's general counters."""
         most = min(self.host_general, GENERAL_MOST)
         return _at_most(most, self.guest_general) if self.version else 0
 
     @property
     def fixed(self) -> int:
-        """How many fixed counters the guest has: none before version 2."""
+        """The number of the guest's fixed counters: none before version 2."""
         return _at_most(self.host_fixed, self.guest_fixed) if self.version > 1 else 0
 
     @property
@@ -125,8 +125,8 @@ class PmuMsr:
 
 @lru_cache(maxsize=64)
 def save_list(rules: PmuRules, host_general: int, host_fixed: int) -> tuple[int, ...]:
-    """KVM_GET_MSR_INDEX_LIST, as far as it names MSRs of the model: the MSRs to save, then the emulated ones. Which
-    counters are on it depends on the host, not on a guest."""
+    """The MSRs of KVM_GET_MSR_INDEX_LIST that the model has: the MSRs to save, then the emulated ones. The counters on
+    it depend on the host, not on a guest."""
     listed = [IA32_DEBUGCTL, *LAST_BRANCH_MSRS] if rules.saves_debugctl else []
     if rules.saves_counters:
         general = min(host_general, GENERAL_MOST)
@@ -141,7 +141,7 @@ def save_list(rules: PmuRules, host_general: int, host_fixed: int) -> tuple[int,
 
 @lru_cache(maxsize=256)
 def pmu_msrs(rules: PmuRules, shape: PmuShape) -> dict[int, PmuMsr]:
-    """Every register that this guest has, in name at least, or that the save list names; by address."""
+    """Every register that this guest has, at least by name, or that the save list names; by address."""
     saved = {msr: place for place, msr in enumerate(save_list(rules, shape.host_general, shape.host_fixed))}
     absent = Access.ZERO_ONLY if rules.absent_reads_zero else Access.NONE
     rows: dict[int, PmuMsr] = {}

@@ -1,5 +1,4 @@
-"""A guest's PMU is reset, or set up by what its CPUID and PERF_CAPABILITIES say (``kvm_pmu_reset``,
-``kvm_pmu_refresh``)."""
+"""Reset of a guest's PMU, and its setup from CPUID and PERF_CAPABILITIES (``kvm_pmu_reset``, ``kvm_pmu_refresh``)."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
 
 
 def reset_pmu(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """The counters are 0 and off; their host events and the guest's LBR event go. DEBUGCTL stays."""
+    """The counters are 0 and off; their host events and the guest's LBR event are released. DEBUGCTL stays."""
     if hv.design.grants:
         drop_grant(hv, vcpu, why)
     release_event(hv, vcpu, why)
@@ -20,14 +19,14 @@ def reset_pmu(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def refresh_pmu(hv: Hypervisor, vcpu: Vcpu) -> None:
-    """PERF_GLOBAL_CTRL has its value of a new vCPU; from v6.8 on everything else is reset too."""
+    """PERF_GLOBAL_CTRL gets its value of a new vCPU. Since v6.8 everything else is reset too."""
     if hv.rules.pmu.refresh_resets:
         reset_pmu(hv, vcpu, "the PMU is refreshed")
     vcpu.pmu.global_ctrl = new_pmu(hv, vcpu.vm).global_ctrl
 
 
 def refreshes(hv: Hypervisor, vm: Vm, value: int) -> bool:
-    """Whether this value of PERF_CAPABILITIES has the PMU refreshed: one that differs, from v6.8 on."""
+    """Whether a write of this value to PERF_CAPABILITIES refreshes the PMU: since v6.8 only a different value does."""
     return hv.rules.pmu.refresh_resets and value != read_capabilities(hv, vm)
 
 
@@ -55,8 +54,8 @@ def refresh_cpuid(hv: Hypervisor, vm: Vm) -> None:
 
 
 def take_from_lbrless(hv: Hypervisor, vm: Vm) -> None:
-    """A guest that had an LBR, and has none now, loses what stands for it, in designs that let no LBR run without a
-    right to it. As merged, its event, its passthrough and its DEBUGCTL stay."""
+    """A guest that had an LBR and no longer has one loses its event, in designs that let no LBR run without a right to
+    it. As merged, its event, its passthrough and its DEBUGCTL stay."""
     if vm.lbr_enabled or not forbids_unbacked_use(hv):
         return
     why = "the guest has no LBR any more"

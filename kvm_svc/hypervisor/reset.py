@@ -17,9 +17,9 @@ from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 
 
 def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, None]:
-    """The event goes, and LVTPC is masked. Whether LBR MSRs are passed through stays as it was, and is put right at the
-    next entry by designs that do so. No LBR register is written. Raises RefusedError, with nothing changed, where the
-    vCPU is busy."""
+    """The event is released, and LVTPC is masked. Passthrough of the LBR MSRs does not change; designs that check it
+    correct it at the next entry. No LBR register is written. Raises RefusedError, with nothing changed, if the vCPU is
+    busy."""
     if vcpu.waiting or vcpu.ops or vcpu.ioctl is not None:
         raise RefusedError(f"{vcpu.name} is busy", "EBUSY")
     if vcpu.guest_mode:

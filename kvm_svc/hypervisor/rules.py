@@ -1,4 +1,4 @@
-"""What differs between KVMs of different kernels, as data."""
+"""The differences between the KVMs of different kernels, as data."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from contract.kernels import KERNELS
 class PmuRules:
     """The rules of a guest's PMU MSRs (``kvm_svc.hypervisor.pmu_msrs`` makes the table of them).
 
-    ``reset_enables_fixed``: PERF_GLOBAL_CTRL is refreshed to the bits of the fixed counters too (``intel_pmu_refresh``
-    up to v5.19). ``fixed_bits_of_existing``: FIXED_CTR_CTRL takes the bits of existing fixed counters only; before, of
-    three, whatever the guest has. ``status_checked``: what user space writes to PERF_GLOBAL_STATUS has reserved bits.
-    ``full_width``: the counters have a second address of full width (v5.8, 27461da31089). ``write_replaces_count``: a
-    write of a running counter keeps all that its event has counted since it was made on top of the value; mended in
-    v5.6 by 4400cf546b4b. ``fast_rdpmc``: bit 31 of an index of RDPMC asks for the low 32 bits (until v6.8).
-    ``refresh_resets``: a refresh resets the PMU first (v6.8, 1647b52757d5). ``reprograms_at_once``: a write of a
-    register that switches counters makes the perf event within the write, for the thread that writes
-    (``reprogram_counter`` called by ``intel_pmu_set_msr`` in v5.3 and v5.12); in v6.16 the next KVM_RUN makes it.
+    ``reset_enables_fixed``: a refresh sets PERF_GLOBAL_CTRL to the bits of the fixed counters too
+    (``intel_pmu_refresh`` up to v5.19). ``fixed_bits_of_existing``: FIXED_CTR_CTRL takes the bits of existing fixed
+    counters only; before, the bits of three, even if the guest has fewer. ``status_checked``: a write of
+    PERF_GLOBAL_STATUS by user space has reserved bits. ``full_width``: the counters have a second address of full width
+    (v5.8, 27461da31089). ``write_replaces_count``: a write of a running counter adds the count of its event since
+    creation to the value; fixed in v5.6 by 4400cf546b4b. ``fast_rdpmc``: bit 31 of an index of RDPMC asks for the low
+    32 bits (until v6.8). ``refresh_resets``: a refresh resets the PMU first (v6.8, 1647b52757d5).
+    ``reprograms_at_once``: a write of a register that switches counters creates the perf event within the write, for
+    the thread that writes (``reprogram_counter`` called by ``intel_pmu_set_msr`` in v5.3 and v5.12); in v6.16 the next
+    KVM_RUN creates it.
 
-    What KVM_GET_MSR_INDEX_LIST names: ``saves_counters``: the PMU MSRs (e2ada66ec418, after v5.3). ``saves_ovf_ctrl``:
-    PERF_GLOBAL_OVF_CTRL among them. ``saves_pebs``: the PEBS MSRs, which no guest has here. ``saves_debugctl``:
-    DEBUGCTL and 0x1db to 0x1de (v7.1, 3700f0788da6). ``absent_reads_zero``: user space reads 0 from a listed MSR that
-    the guest lacks, and can write 0 to it (``kvm_do_msr_access``, v6.3)."""
+    The contents of KVM_GET_MSR_INDEX_LIST: ``saves_counters``: the PMU MSRs (e2ada66ec418, after v5.3).
+    ``saves_ovf_ctrl``: PERF_GLOBAL_OVF_CTRL among them. ``saves_pebs``: the PEBS MSRs, which no guest has here.
+    ``saves_debugctl``: DEBUGCTL and 0x1db to 0x1de (v7.1, 3700f0788da6). ``absent_reads_zero``: user space reads 0 from
+    a listed MSR that the guest lacks, and can write 0 to it (``kvm_do_msr_access``, v6.3)."""
 
     reset_enables_fixed: bool
     fixed_bits_of_existing: bool
@@ -43,15 +44,15 @@ class PmuRules:
 
 @dataclass(frozen=True, slots=True)
 class KvmRules:
-    """``call_stack_needed``: LBR_FMT is advertised only where the LBR has call-stack mode (2024). ``legacy_lbr_only``:
-    and not where it is architectural (v6.4, 098f4c061ea1). ``pdcm_checked``: without PDCM in the guest's CPUID
+    """``call_stack_needed``: LBR_FMT is advertised only if the LBR has call-stack mode (2024). ``legacy_lbr_only``: and
+    not if it is architectural (v6.4, 098f4c061ea1). ``pdcm_checked``: without PDCM in the guest's CPUID
     PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.
 
-    ``user_debugctl``: a write of DEBUGCTL by user space may set what KVM supports, whatever this guest has (v6.1,
-    b333b8ebb85d). ``btf_drops_lbr``: a write of DEBUGCTL that sets one of LBR and BTF without support loses both, so
-    that BTF, which no KVM here supports, takes a supported LBR with it (until v6.17, 8a4351ac302c).
-    ``bus_lock_debug``: DEBUGCTL.BUS_LOCK_DETECT is supported (2021, 76ea438b4afc). ``rtm_debug``: DEBUGCTL.RTM_DEBUG is
-    supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is remembered at the entry (v6.14).
+    ``user_debugctl``: a write of DEBUGCTL by user space may set all bits that KVM supports, even if this guest lacks
+    the feature (v6.1, b333b8ebb85d). ``btf_drops_lbr``: a write of DEBUGCTL that sets one of LBR and BTF without
+    support loses both, so that BTF, which no KVM here supports, takes a supported LBR with it (until v6.17,
+    8a4351ac302c). ``bus_lock_debug``: DEBUGCTL.BUS_LOCK_DETECT is supported (2021, 76ea438b4afc). ``rtm_debug``:
+    DEBUGCTL.RTM_DEBUG is supported (2025). ``fresh_host_debugctl``: the host's DEBUGCTL is saved at the entry (v6.14).
 
     ``nmi_before_debugctl``: an NMI that ends guest mode is handled before the host's DEBUGCTL is written back (v6.3,
     11df586d774f). ``pmi_masks_lvtpc``: a PMI that the local APIC accepts masks LVTPC (v6.6, a16eb25b09c0).

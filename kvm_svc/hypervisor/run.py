@@ -1,12 +1,12 @@
 """One step of a vCPU's thread.
 
-Theory of operation. A step goes from one point with interrupts on to the next: enter and run the guest until it
-exits or its code is done; or handle one exit. The host may act between any two steps, which is where the races of
-the contract live. A step that has to wait for the host (CreateEvent is a call in the kernel, its answer a message
-here) leaves the exit in ``Vcpu.handling``; the next step goes on with it.
+Theory of operation. A step goes from one point with interrupts on to the next: enter and run the guest until it exits
+or its code is done; or handle one exit. The host may act between any two steps; the races of the contract occur there.
+A step that has to wait for the host leaves the exit in ``Vcpu.handling``, and the next step continues with it.
+(CreateEvent is a call in the kernel; here its answer is a message.)
 
-A step is a generator only as far as it talks to the silicon: it yields requests of the machine stream and is sent
-the replies. Nothing of it outlives the step; all state is in ``Vcpu``.
+A step is a generator only to talk to the silicon: it yields requests of the machine stream and receives the replies.
+The generator ends with the step; all state is in ``Vcpu``.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
 NMI = "nmi"
 TAKEN_BY_HOST = ("external-interrupt", NMI)
-"""Exits that the host has dealt with by the time KVM hears of them: the guest just goes on."""
+"""Exits that the host has handled before KVM hears of them. The guest just continues."""
 HLT = "hlt"
-"""The guest goes on at once: its wake-up is pending."""
+"""The guest continues at once, because its wake-up is pending."""
 CPUID = "cpuid"
 IO = "io"
 RDPMC = "rdpmc"
 ENTRIES_AT_ONCE = 256
-"""VM-entries of one step, where the host's interrupts end guest mode again and again."""
+"""The most VM-entries of one step, if the host's interrupts end guest mode again and again."""
 
 
 def step(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[AnyRequest, AnyReply, Stepped]:
-    """Raises RefusedError, with nothing changed, where the thread cannot step now."""
+    """Raises RefusedError, with nothing changed, if the thread cannot step now."""
     if ops and vcpu.ops:
         raise RefusedError(f"{vcpu.name} is busy with earlier guest code", "EBUSY")
     if not ops and not vcpu.ops:
@@ -136,7 +136,7 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
 
 
 def _cut(vcpu: Vcpu, done: int) -> None:
-    """The first ``done`` branches of the op under way have retired."""
+    """The first ``done`` branches of the unfinished op have retired."""
     at = len(vcpu.values)
     op = vcpu.ops[at]
     assert isinstance(op, Branch)
@@ -160,8 +160,8 @@ def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyReq
 
 
 def _user_space(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequest, AnyReply, GuestValue | None]:
-    """KVM_RUN returns, and is called again in a later step: no preempt notifier runs, but ``vcpu_load`` remembers the
-    host's DEBUGCTL anew."""
+    """KVM_RUN returns, and a later step calls it again. No preempt notifier runs, but ``vcpu_load`` saves the host's
+    DEBUGCTL again."""
     if not work.accessed:
         work.accessed = True
         hv.effects.add(UserExit(vcpu.name, vcpu.cpu, work.exit.reason))

@@ -1,4 +1,4 @@
-"""State of a KVM: its VMs and vCPUs, and what it has yet to tell the host."""
+"""State of a KVM: its VMs and vCPUs, and the messages that it has not sent yet."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Ioctl:
 
 
 def registers(command: MsrIoctl) -> list[int]:
-    """The registers that an ioctl names, in its order."""
+    """The registers that an ioctl names, in order."""
     match command:
         case SetMsr(msr=msr) | GetMsr(msr=msr):
             return [msr]
@@ -256,7 +256,7 @@ class Vcpu:
 
     @property
     def waits_for(self) -> str:
-        """What lets the thread go on: a message, or "" if it does not sleep."""
+        """The message that the thread waits for; "" if it does not sleep."""
         if self.lbr_desc.asked or self.pmu.waiting:
             return "EventCreated"
         return "Available" if self.refused else ""
@@ -287,7 +287,7 @@ class KvmState:
 
 
 class Hypervisor:
-    """KVM at work: ``state`` is all that it remembers, of which ``vms``, ``vcpus`` and ``early_revokes`` are parts.
+    """KVM at work. ``state`` is all its state; ``vms``, ``vcpus`` and ``early_revokes`` are parts of it.
 
     Of the step under way: ``outgoing`` are messages for the host that the endpoint has yet to number and send."""
 
@@ -315,12 +315,12 @@ class Hypervisor:
 
     @property
     def fenced(self) -> bool:
-        """Whether every use of the LBR names the grant that it goes by."""
+        """Whether every use of the LBR names the grant that it relies on."""
         return self.design.entry_check is EntryCheck.FENCE
 
     @property
     def remembers_at_load(self) -> bool:
-        """Whether the host's DEBUGCTL is remembered at vcpu_load, and may be stale by the time of an entry."""
+        """Whether the host's DEBUGCTL is saved at vcpu_load, and may be out of date at an entry."""
         when = self.design.host_debugctl
         return when is HostDebugctl.AT_LOAD or (
             when is HostDebugctl.AT_ENTRY_SINCE_V6_14 and not self.rules.fresh_host_debugctl
@@ -328,5 +328,5 @@ class Hypervisor:
 
     @property
     def saves_select(self) -> bool:
-        """Whether LBR_SELECT is part of what KVM itself saves."""
+        """Whether KVM saves LBR_SELECT with the LBR."""
         return self.design.save_select is not SaveSelect.NO

@@ -1,10 +1,10 @@
 """KVM_SET_MSRS and KVM_GET_MSRS: a list of registers, one after the other, up to the first that KVM rejects.
 
-They reach every MSR that KVM emulates. LBR MSRs, and under v7 and v8 DEBUGCTL, take the guest's own path, by the thread
-that makes the ioctl: that thread is ``current``, it touches the hardware where it runs, and the event that the access
-creates is its own, so that from any other thread than the vCPU's the guest's event hangs on the wrong task. The vCPU
-stays out of guest mode meanwhile, as ``vcpu->mutex`` has it. Creating an event waits for the host: the ioctl is then
-called again, and goes on where it was (``Vcpu.ioctl``).
+They reach every MSR that KVM emulates. LBR MSRs, and under v7 and v8 DEBUGCTL, take the guest's own path, in the thread
+that makes the ioctl. That thread is ``current``: it accesses the hardware where it runs, and the event that the access
+creates belongs to it. So an ioctl from another thread than the vCPU's attaches the guest's event to the wrong task. The
+vCPU stays out of guest mode meanwhile, because of ``vcpu->mutex``. The creation of an event waits for the host; the
+ioctl is then called again, and continues where it was (``Vcpu.ioctl``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
 from kvm_svc.hypervisor.waiting import wake
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
-"""The ioctl sleeps; the same command goes on with it."""
+"""The ioctl sleeps; the same command continues it."""
 
 
 class _AsleepError(Exception):
@@ -50,7 +50,7 @@ Exchange = Generator[AnyRequest, AnyReply, int | None]
 
 
 def msr_ioctl(hv: Hypervisor, vcpu: Vcpu, command: MsrIoctl) -> Generator[AnyRequest, AnyReply, AnyResult]:
-    """Raises RefusedError, with nothing changed, where another ioctl is under way or the thread cannot do it now."""
+    """Raises RefusedError, with nothing changed, if another ioctl is in progress or the thread cannot do it now."""
     entries = _entries(command)
     if len(entries) >= MSRS_LIMIT:
         return Done(errno="E2BIG") if isinstance(command, SetMsrs) else MsrsRead(errno="E2BIG")
@@ -111,7 +111,7 @@ def _is_lbr_msr(hv: Hypervisor, vcpu: Vcpu, thread: str, msr: int) -> bool:
 
 
 def _check_thread(hv: Hypervisor, vcpu: Vcpu, thread: str, entries: Sequence[Entry]) -> None:
-    """Raises RefusedError where a register of the LBR is named and the thread cannot touch it now."""
+    """Raises RefusedError if a register of the LBR is named and the thread cannot access it now."""
     if not any(_is_lbr_msr(hv, vcpu, thread, msr) for msr, _ in entries):
         return
     if vcpu.waiting:
@@ -153,7 +153,7 @@ def _access(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry)
 
 
 def _shown(vcpu: Vcpu, msr: int, value: int | None) -> int:
-    """The value in the record of a rejected access: DEBUGCTL as it stays, else the value that was to be written."""
+    """The value in the record of a rejected access: the unchanged DEBUGCTL, else the value that was to be written."""
     return vcpu.debugctl if msr == IA32_DEBUGCTL else value or 0
 
 
@@ -166,16 +166,16 @@ def _set_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str, value: int) -> int | 
 
 
 def create_for_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str) -> None:
-    """User space wrote the guest's DEBUGCTL: with LBR set it creates the event as the guest's write would, and does not
-    look at the result (``vmx_set_msr``). The vCPU runs on when the host has answered."""
+    """User space wrote the guest's DEBUGCTL. With LBR set this creates the event, as the guest's write would, and
+    ignores the result (``vmx_set_msr``). The vCPU continues when the host has answered."""
     wanted = vcpu.debugctl & DEBUGCTL_LBR and vcpu.vm.lbr_enabled and not vcpu.claim.shut_off
     if wanted and has_event(hv) and not (vcpu.lbr_desc.event or vcpu.waiting):
         ask_for_event(hv, vcpu, current(vcpu, thread), heeded=False)
 
 
 def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry) -> Exchange:
-    """Raises RefusedError, with nothing changed, where the thread is not where KVM believes it is."""
-    if vcpu.waiting:  # for what an earlier register of the list has asked for
+    """Raises RefusedError, with nothing changed, if the thread is not on the CPU that KVM believes."""
+    if vcpu.waiting:  # for a request of an earlier register of the list
         raise _AsleepError
     msr, value = entry
     write = value is not None

@@ -1,7 +1,7 @@
-"""KVM's link to the perf core: the contract stream and the machine stream, which come and go together.
+"""KVM's link to the perf core: the contract stream and the machine stream, which begin and end together.
 
-The link is dialled until it is up and dialled again when it is lost, at once and then after pauses that double up to
-a limit. ``generation`` counts how often it came up.
+The link is dialled until it is up and dialled again when it is lost, at once and then after pauses that double up to a
+limit. ``generation`` counts how often it came up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Lost = Callable[[str], None]
 
 
 class LinkLostError(CallError):
-    """The link was lost while the perf core was asked: it may have heard the question, or not."""
+    """The link was lost during a request to the perf core, which may or may not have received it."""
 
     def __init__(self, why: str) -> None:
         super().__init__(grpc.StatusCode.UNAVAILABLE, f"perfcore: {why}")
@@ -82,7 +82,7 @@ class Link:
         self._writer: FrameWriter | None = None
 
     def send(self, run: int, envelopes: list[Envelope]) -> None:
-        """Messages for the host. With the link down they are lost."""
+        """Messages for the host. They are lost if the link is down."""
         if self._writer is not None:
             self._writer.put(run, envelopes)
 
@@ -145,7 +145,7 @@ class Link:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _refused(self, why: str) -> None:
-        """The reason stands until the perf core says something else; each is logged once."""
+        """Keep the reason until the perf core gives another one; each reason is logged once."""
         self._down(why)
         self.state = info_pb2.LINK_STATE_REFUSED
         if why != self._refusal:
@@ -163,7 +163,7 @@ class Link:
         return was_up
 
     def _break(self) -> None:
-        """Give the link up: it is dialled again."""
+        """Give the link up, so that it is dialled again."""
         self.up.clear()
         self._broken.set()
 

@@ -49,7 +49,7 @@ class KvmShell(Shell[KvmCore]):
         self._dialling = asyncio.create_task(self.link.run())
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
-        """The number is the one that the perf core gave the driver; it is asked whether that is so."""
+        """The number of the run, as the perf core gave it to the driver; the perf core confirms it."""
         await self._linked()
         if (stamp.run, self.link.generation) == (self.run.number, self._generation):
             why = f"kvm: {self.name}: run {stamp.run} is configured already"
@@ -119,7 +119,7 @@ class KvmShell(Shell[KvmCore]):
             steps.close()
 
     async def _ask(self, run: Run[KvmCore], request: AnyRequest) -> tuple[AnyReply, Any]:
-        """The silicon's reply. Where the link is lost, the same request goes out again on the next one."""
+        """The silicon's reply. If the link is lost, the same request is sent again on the next link."""
         self._asked += 1
         while True:
             try:
