@@ -1,8 +1,8 @@
-"""The perf core service without its sockets: silicon, perf core and endpoint behind one door.
+"""The perf core service without its sockets: one interface to silicon, perf core and endpoint.
 
 It is built from its configuration. ``command`` carries out one command of the driver, ``request`` answers one request
 of the machine stream, ``take`` gives it a message of a KVM. Each is a step, and returns what it did as a value
-(``contract.effects.Step``). A refused command has changed nothing.
+(``contract.effects.Step``). A refused command changes nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ from perfcore_svc.perf.rules import KERNELS
 from perfcore_svc.perf.state import PerfState
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
-"""The call sleeps; the same command goes on with it."""
+"""The call sleeps; the same command continues it."""
 BRANCHES_LIMIT = 1_000_000
 MUX_INTERVAL_LEAST = 1_000_000
 
@@ -126,7 +126,7 @@ class HostCore(Core):
 
     @classmethod
     def configured(cls, config: ConfigurePerf, protocol: int = PROTOCOL_VERSION) -> HostCore:
-        """A host that has just booted. Raises RefusedError where there is no such machine or design."""
+        """A host that has just booted. Raises RefusedError if there can be no such machine or design."""
         spec = config.machine
         model = machine_model(spec)
         check_design(config.design)
@@ -140,7 +140,7 @@ class HostCore(Core):
         return cls(config, protocol, HostState(silicon, perf), board, {})
 
     def clone(self) -> HostCore:
-        """A core that goes on from here by itself."""
+        """An independent copy of the core."""
         operations = self.machine.operations.copy()
         twin = HostCore(self.config, self.protocol, self.state.clone(), self.machine.board, operations)
         twin.clock.now = self.clock.now
@@ -171,7 +171,7 @@ class HostCore(Core):
         return self.machine.handle(request, self._is_active)
 
     def _is_active(self, event: int, grant: int) -> bool:
-        """Whether an event is ACTIVE, under this grant where one is named."""
+        """Whether an event is ACTIVE, under this grant if one is named."""
         return self.perf.is_active(event) and self.grants.is_current(event, grant)
 
     def _take(self, envelope: Envelope) -> None:
@@ -205,8 +205,8 @@ class HostCore(Core):
         return Done()
 
     def _switch(self, cpu: Cpu, task: str) -> None:
-        """``context_switch`` as far as perf and KVM see it: perf's part comes before the preempt notifiers' on both
-        sides."""
+        """``context_switch``, as far as perf and KVM see it. On both sides perf's part comes before the preempt
+        notifiers'."""
         prev = cpu.task
         self.machine.interrupt(cpu)
         sched.task_out(self.perf.kernel, cpu.index, prev)
@@ -375,7 +375,8 @@ class HostCore(Core):
         return Done()
 
     def _exit(self, task: str) -> None:
-        """``do_exit``: the task leaves its CPU, a vCPU's thread leaves guest mode first, and its events go."""
+        """``do_exit``: the task leaves its CPU, a vCPU's thread first leaves guest mode, and the task's events are
+        released."""
         cpu = self.perf.kernel.cpu_running(task)
         if cpu >= 0:
             self._switch(self.machine.cpus[cpu], "")

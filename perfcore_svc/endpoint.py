@@ -1,6 +1,6 @@
-"""The host's end of the contract: sessions, and what a KVM is told about its events and threads.
+"""The host's end of the contract: sessions, and the messages to a KVM about its events and threads.
 
-Messages from KVM come in through ``take``; what the perf core did meanwhile goes out through ``notify``.
+Messages from KVM come in through ``take``; the changes of the perf core go out through ``notify``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Sessions:
 
 
 class Endpoint:
-    """``state`` is all that is remembered, of which ``sessions`` and ``vcpus`` are parts."""
+    """``state`` is all its state; ``sessions`` and ``vcpus`` are parts of it."""
 
     __slots__ = (
         "design",
@@ -138,19 +138,19 @@ class Endpoint:
         return session is not None and isinstance(envelope.body, Hello) and envelope.epoch > session.epoch
 
     def _knows(self, envelope: Envelope) -> bool:
-        """Whether the session of a message goes on here in the epoch of the message, or in a higher one."""
+        """Whether the session of a message continues here in the epoch of the message, or in a higher one."""
         session = self.sessions.get(envelope.session)
         return session is not None and session.phase not in _NOT_ACCEPTED and envelope.epoch <= session.epoch
 
     def _unknown(self, envelope: Envelope) -> None:
-        """A Resume of an epoch that this host does not know, or no longer: KVM has to begin a new one (R21)."""
+        """A Resume of an epoch that this host does not know, or no longer knows: KVM has to begin a new one (R21)."""
         repaired = self.design.delivery is Delivery.REPAIRED
         stranger = Session(envelope.session, is_host=True, epoch=envelope.epoch, repaired=repaired)
         answer = Welcome(False, self.protocol, UNKNOWN_EPOCH, CAPACITY)
         stranger.answer(answer, self.effects)
 
     def _session(self, envelope: Envelope) -> Session:
-        """The session of a message. A greeting can begin a new one where there was none, or where it has ended."""
+        """The session of a message. A greeting can begin a new session if there was none, or if it has ended."""
         name, session = envelope.session, self.sessions.get(envelope.session)
         ended = session is not None and session.phase is Phase.ENDED and self.begins_anew(envelope)
         if session is None or ended:
@@ -195,7 +195,7 @@ class Endpoint:
         return self.sessions[name]
 
     def threads_of(self, name: str) -> list[str]:
-        """The registered threads of a session."""
+        """The registered threads of a session. Raises RefusedError if there is no session of that name."""
         return [task for task, owner in self.vcpus.items() if owner == name]
 
     def drop_thread(self, task: str) -> None:

@@ -1,4 +1,4 @@
-"""Giving grants, prolonging them and ending them, and the news of that for the KVMs."""
+"""Giving grants, prolonging them and ending them, and the news of this for the KVMs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perfcore_svc.perf.kernel import Change
 from perfcore_svc.perf.what_if import would_go_on
 
 News = tuple[str, AnyMessage]
-"""A session, and what its KVM is to be told."""
+"""A session, and a message for its KVM."""
 
 
 class Grants:
@@ -36,7 +36,7 @@ class Grants:
         return number == 0 or (grant is not None and grant.number == number and not grant.revoked)
 
     def current(self, event: PerfEvent) -> tuple[int, int]:
-        """Number and end of the lease of an event's current grant; 0 and 0 where it has none."""
+        """Number and end of the lease of an event's current grant; 0 and 0 if it has none."""
         grant = self.state.held.get(event.id)
         return (0, 0) if grant is None or grant.revoked else (grant.number, grant.until)
 
@@ -53,8 +53,8 @@ class Grants:
         return EventState(event.id, event.state.name, event.oncpu, *self.current(event))
 
     def renew(self, session: str, number: int) -> AnyMessage | None:
-        """Prolong a grant and return the news of it; None where this KVM has no such grant. A grant that is being ended
-        is not prolonged: its Revoke is said once more."""
+        """The answer to a KVM that wants to prolong a grant; None if it has no such grant. A grant that is being ended
+        is not prolonged: its Revoke is sent once more."""
         event, grant = self.state.numbered(number) or (0, None)
         if grant is None or grant.session != session or event not in self.perf.events:
             return None
@@ -64,12 +64,12 @@ class Grants:
         return self._granted(self.perf.events[event])
 
     def released(self, event: PerfEvent) -> None:
-        """An event has gone, and its guest does not use the LBR any more: nobody waits for that."""
+        """An event is gone, and its guest no longer uses the LBR. So no host task waits for it any more."""
         if (grant := self.state.held.get(event.id)) is not None:
             self.revocations.give_up(grant.session, grant.number)
 
     def _forget(self, event: int) -> None:
-        """An event has gone, and its grant with it. A grant that is being ended stays until KVM has given it up."""
+        """An event is gone, and its grant with it. A grant that is being ended stays until KVM has given it up."""
         self.state.lost.pop(event, None)
         if event in self.state.held and not self.state.held[event].revoked:
             del self.state.held[event]
@@ -109,7 +109,7 @@ class Grants:
                 self.state.lost.pop(event.id, None)
 
     def _follow(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
-        """The news of an event that went on or off. A switch of its thread is no news."""
+        """The message for KVM about an event that went on or off; None if only its thread was switched."""
         if event.state == State.ACTIVE:
             return self._granted(event) if self.give(event) else None
         if event.state == State.INACTIVE and self.perf.kernel.cpu_running(event.task) < 0:

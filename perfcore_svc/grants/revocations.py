@@ -1,10 +1,10 @@
-"""Taking the LBR back from guests where the host waits for KVM to say that it is done (notifier = acknowledged).
+"""Taking the LBR back from guests if the host waits for KVM's acknowledgement (notifier = acknowledged).
 
 Theory of operation. A host event that would push a guest's event off is opened or enabled in two steps. First the
-guest's grant is revoked and the event stays OFF, its opener asleep. When KVM has acknowledged the end of the grant the
-event is enabled, and perf's order does the rest; unless that would push off yet another guest's event, which came on
-meanwhile and is waited for as well. KVM may be deaf: but a grant is a lease, KVM stops by itself when it runs out, so
-the host waits no longer than that.
+guest's grant is revoked and the event stays OFF, its opener asleep. When KVM has acknowledged the end of the grant, the
+event is enabled, and perf's order decides. If that would push off another guest's event that went on meanwhile, the
+host waits for that one as well. KVM may not answer. But a grant has a lease, and KVM stops its use when the lease runs
+out, so the host waits at most until then.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Revocations:
         return [event for event in self.perf.events.values() if event.id in self.held] if self.needed else []
 
     def losers(self, events: list[PerfEvent]) -> list[PerfEvent]:
-        """Those of them that go off if these host events are enabled now."""
+        """The guests' events that go off if these host events are enabled now."""
         return what_if.put_off(self.perf.kernel, self.unmoved(), events, sched.enable)
 
     def begin(self, events: list[PerfEvent], losing: list[PerfEvent]) -> None:
@@ -67,7 +67,7 @@ class Revocations:
             self._go_on(name, wait, "acknowledged before")
 
     def give_up(self, session: str, number: int, why: str = "acknowledged") -> None:
-        """This session's grant has ended: KVM says so, its event has gone, or the lease is over."""
+        """This session's grant has ended: KVM says so, its event is gone, or the lease is over."""
         found = self.state.numbered(number)
         if found is None or not _awaited_from(session, found[1]):
             return

@@ -1,4 +1,4 @@
-"""The state of all grants of a host. Events are named by id, so that a copy needs no event."""
+"""The host's state of grants. Events are named by id, so that a copy needs no event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the counted operations cost, in CPU cycles: (low, typical, high) with the published source."""
+"""The cost of the counted operations in CPU cycles: (low, typical, high), with the published source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State of the silicon: CPUs, and one VMCS a vCPU."""
+"""State of the silicon: CPUs, and one VMCS for each vCPU."""
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
 """The host machine: host and guest mode, branches, interrupts, and the requests of the machine stream.
 
-Theory of operation. A CPU is in host mode, running a task, or in guest mode, running a vCPU whose thread is
-that task. KVM asks for an entry; the guest then executes on the silicon until something exits. When the
-guest's code runs out the CPU stays in guest mode, so that an interrupt may find it there: host code never
-runs on a CPU in guest mode, the interrupt forces an exit first. KVM hears of a forced exit when that
-vCPU's thread next steps.
+Theory of operation. A CPU is in host mode, running a task, or in guest mode, running a vCPU whose thread is that task.
+KVM asks for an entry; the guest then executes on the silicon until something exits. When the guest's code runs out the
+CPU stays in guest mode, so an interrupt may find it there. Host code never runs on a CPU in guest mode: the interrupt
+forces an exit first. KVM hears of a forced exit when that vCPU's thread next steps.
 
-VM-entry loads DEBUGCTL from the VMCS; VM-exit saves it there and zeroes the register (SDM vol. 3C, "Loading
-Host State"). The LBR itself is not touched by either; whether the transition leaves a record of its own is
-model-specific, here it does not. What KVM does in the first instructions after an exit, interrupts still
-off, belongs to the exit and is a field of the entry's controls.
+VM-entry loads DEBUGCTL from the VMCS; VM-exit saves it there and zeroes the register (SDM vol. 3C, "Loading Host
+State"). The LBR itself is not touched by either; whether the transition leaves a record of its own is model-specific;
+here it does not. KVM's first instructions after an exit, with interrupts still off, belong to the exit and are a field
+of the entry's controls.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ IsActive = Callable[[int, int], bool]
 
 
 class Counters(Protocol):
-    """What watches the branches that retire."""
+    """The interface of the object that counts retired branches."""
 
     def room(self, cpu: Cpu, privilege: str) -> int:
         """Branches of this level until a counter overflows on this CPU, in the mode it is in."""
@@ -92,15 +91,15 @@ class Counters(Protocol):
         """The interrupt of a counter that has; the CPU is in host mode. ``frozen``: LBRS_FROZEN holds the LBR still."""
 
     def enter_guest(self, cpu: Cpu) -> None:
-        """What host software does last before an entry, interrupts off."""
+        """Called as the last action of host software before an entry, interrupts off."""
 
     def leave_guest(self, cpu: Cpu) -> None:
-        """What it does first after an exit."""
+        """Called as the first action of host software after an exit."""
 
 
 NEVER = 1 << 62
 OVERFLOWS_AT_ONCE = 512
-"""Interrupts of counters that one command of the host takes: some 0.1 s of work."""
+"""The most counter interrupts of one command of the host: some 0.1 s of work."""
 
 
 class NoCounters:
@@ -120,7 +119,7 @@ class NoCounters:
 
 
 class Board(msgspec.Struct, frozen=True):
-    """What never changes of a machine. ``passed``: the LBR's registers. CPUs below ``first_cpu`` are offline here, they
+    """The constant part of a machine. ``passed``: the LBR's registers. CPUs below ``first_cpu`` are offline here; they
     belong to other hosts of the run."""
 
     model: LbrModel
@@ -164,7 +163,7 @@ class Machine:
     # Host code -------------------------------------------------------------------------------------------
 
     def interrupt(self, cpu: Cpu) -> None:
-        """Get the CPU into host mode: an IPI, which is an exit where a guest runs."""
+        """Force the CPU into host mode: send an IPI, which makes a running guest exit."""
         if cpu.guest:
             self.count("ipi")
             vmcs = self.vmcs[cpu.guest]
@@ -186,7 +185,7 @@ class Machine:
         return count - left
 
     def handler_branches(self, cpu: Cpu, count: int, recording: bool) -> tuple[int, bool]:
-        """What an interrupt handler executes: first serial, and whether the LBR has it."""
+        """The branches of an interrupt handler: first serial, and whether the LBR records them."""
         first = self._serials(count)
         address = branch_base(self.actors[cpu.task], False, "call", "kernel") + 2 * first
         return first, recording and cpu.lbr.retire(address, count, "call", "kernel")
@@ -307,7 +306,7 @@ class Machine:
         self.effects.add(LbrRestore(cpu.index, "vmx", vcpu, image, select=True))
 
     def _store_guest_lbr(self, cpu: Cpu, vmcs: Vmcs, vcpu: str) -> LbrImage:
-        """Mended as software has to before it loads it again."""
+        """The guest's LBR, with FROM values corrected as software has to before it loads them again."""
         self.count("msr-store", self.model.registers)
         self.effects.add(LbrSave(cpu.index, "vmx", vcpu, self.model.depth))
         image = cpu.lbr.store()
@@ -393,8 +392,8 @@ class Machine:
         return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr, frozen=frozen)
 
     def _nmi(self, cpu: Cpu, vmcs: Vmcs, frozen: bool) -> None:
-        """The interrupt that ended guest mode. The exit has left DEBUGCTL 0, and KVM's first instructions write the
-        host's: before the handler (``vmx_handle_exit_irqoff``), or after it (``vmx_vcpu_enter_exit``, v6.3)."""
+        """The interrupt that ended guest mode. The exit has set DEBUGCTL to 0, and KVM's first instructions write the
+        host's value: before the handler (``vmx_handle_exit_irqoff``), or after it (``vmx_vcpu_enter_exit``, v6.3)."""
         if not vmcs.nmi_first:
             self.pmi.overflow(cpu, frozen)
             return

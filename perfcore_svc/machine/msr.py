@@ -1,7 +1,7 @@
 """RDMSR and WRMSR on the hardware: DEBUGCTL, PERF_CAPABILITIES and the LBR MSRs.
 
-SDM vol. 4 and vol. 3B (LBR); a register that does not exist or a bad value gives #GP. TOS keeps only its
-log2(depth) bits; what a write of the others does is not settled by our sources, here it is ignored.
+SDM vol. 4 and vol. 3B (LBR); a register that does not exist or a bad value gives #GP. TOS keeps only its log2(depth)
+bits. Our sources do not say what a write of the other bits does; here it is ignored.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ BRANCH_FILTERS: tuple[str, ...] = tuple(_HSW)
 
 @dataclass(frozen=True, slots=True)
 class BranchFilter:
-    """``select`` is the LBR_SELECT value, None on a part that filters nothing; the rest is the software filter. For
-    IA32_LBR_CTL, which says what to record, it says the same the other way about."""
+    """``select`` is the LBR_SELECT value, None on a part that filters nothing; the rest is the software filter.
+    IA32_LBR_CTL, whose bits select branches, gets the inverse."""
 
     select: int | None
     kinds: frozenset[str]
@@ -50,7 +50,7 @@ class BranchFilter:
 
     @property
     def user_call_stack(self) -> bool:
-        """``branch_user_callstack``: the filter whose users get their ring saved and restored."""
+        """``branch_user_callstack``: the filter whose users have their ring saved and restored."""
         return self.call_stack and "user" in self.privileges
 
     @property

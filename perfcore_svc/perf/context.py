@@ -1,4 +1,5 @@
-"""Event contexts, and what perf keeps for each CPU (``struct perf_cpu_context`` and ``struct cpu_hw_events``)."""
+"""Event contexts, and the data that perf keeps for each CPU (``struct perf_cpu_context`` and ``struct
+cpu_hw_events``)."""
 
 from __future__ import annotations
 

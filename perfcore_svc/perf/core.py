@@ -1,4 +1,4 @@
-"""The perf core's operations: what ``perf_event_open`` and its file descriptor, or a kernel user, can ask for."""
+"""The operations of the perf core: ``perf_event_open``, its file descriptor, and the calls of a kernel user."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Perf:
     # Opening and closing ---------------------------------------------------------------------------------
 
     def open_host(self, attr: Open, unmoved: list[PerfEvent]) -> tuple[PerfEvent, list[PerfEvent]]:
-        """``perf_event_open``, and those of ``unmoved`` that would go off by it: if there are such, the event stays OFF
-        for now. Raises RefusedError with the kernel's errno."""
+        """``perf_event_open``, and those of ``unmoved`` that would go off because of it: if there are such, the event
+        stays OFF for now. Raises RefusedError with the kernel's errno."""
         leader = self.host_event(attr.group) if attr.group else None
         event = host_event(
             self.machine.model, self.kernel.pmu, self.kernel.rules, self.reservations, self.state.next_id, attr, leader
@@ -108,7 +108,7 @@ class Perf:
         sched.enable(self.kernel, event)
 
     def guest_count(self, event: int, vcpu: str) -> int:
-        """``perf_event_read_value`` of the event that counts for a guest's counter; 0 where there is none such."""
+        """``perf_event_read_value`` of the event that counts for a guest's counter; 0 if there is no such event."""
         found = self.events.get(event)
         if found is None or found.counts_for != vcpu:
             return 0
@@ -166,7 +166,7 @@ class Perf:
         return count, event.enabled, event.running
 
     def sample(self, event: PerfEvent) -> tuple[list[int], list[int]] | None:
-        """A PMI of this event: its branch stack, newest first; None when it is not ACTIVE and so cannot overflow."""
+        """A PMI of this event: its branch stack, newest first; None if it is not ACTIVE and so cannot overflow."""
         if event.state != State.ACTIVE or event.filter is None:
             return None
         pc = self.kernel.cpus[event.oncpu]
@@ -179,7 +179,7 @@ class Perf:
     # Time ------------------------------------------------------------------------------------------------
 
     def advance(self, ns: int, guest_moved: Callable[[], None]) -> bool:
-        """Time goes on; see ``rotation.advance``."""
+        """Advance virtual time; see ``rotation.advance``."""
         before = self.kernel.now
         done = rotation.advance(self.kernel, before + ns, guest_moved)
         unthrottle(self.kernel, before)

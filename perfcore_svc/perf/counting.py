@@ -11,7 +11,7 @@ from perfcore_svc.perf.event import PerfEvent
 
 
 def counted(cpu: Cpu, event: PerfEvent) -> int:
-    """What a free-running counter shows to this event."""
+    """The value of a free-running counter for this event."""
     user, kernel = "user" in event.levels, "kernel" in event.levels
     count = 0
     if event.counts_host:

@@ -13,7 +13,7 @@ from perfcore_svc.perf.saved_lbr import SavedLbr
 
 
 class State(IntEnum):
-    """``enum perf_event_state`` (facts/perf 1.1); at OFF or below an event is not considered by sched-in."""
+    """``enum perf_event_state`` (facts/perf 1.1). Sched-in ignores an event at OFF or below."""
 
     EXIT = -3
     ERROR = -2
@@ -33,7 +33,7 @@ TRANSITIONS: dict[tuple[State, State], str] = {
     (State.OFF, State.EXIT): "closed",
     (State.ERROR, State.EXIT): "closed",
 }
-"""Every change of state that there is (facts/perf 1.1), and what brings it about."""
+"""Every change of state (facts/perf 1.1), and its cause."""
 
 
 def check_transition(event: str, old: State, new: State) -> None:
@@ -164,7 +164,8 @@ class PerfEvent:
 
     @property
     def waits_for_lbr(self) -> bool:
-        """Whether one of this leader's group asks for branches: its being off is a matter of the LBR."""
+        """Whether an event of this leader's group asks for branches, so that the group may be off because of the
+        LBR."""
         return any(event.filter is not None for event in self.group)
 
     @property
@@ -174,7 +175,7 @@ class PerfEvent:
 
 
 TRACERS = ("bts", "pt")
-"""Kinds that take no counter but shut LBR events out, and each other (``x86_add_exclusive``)."""
+"""Kinds that take no counter but exclude LBR events, and each other (``x86_add_exclusive``)."""
 PINNED = 2
 FLEXIBLE = 1
 ALL = PINNED | FLEXIBLE

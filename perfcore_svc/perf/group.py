@@ -16,7 +16,7 @@ from perfcore_svc.perf.kernel import Kernel
 
 
 def group_sched_in(kernel: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
-    """Whether the group is on; else its leader knows what it found no room for."""
+    """Put a group on. True if it is on; otherwise its leader holds the reason."""
     members = [event for event in leader.group if event.state == State.INACTIVE]
     filter_before = pc.br_sel
     for event in members:
@@ -43,8 +43,8 @@ def group_sched_in(kernel: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent)
 
 
 def _commit(kernel: Kernel, pc: PerfCpu, members: list[PerfEvent]) -> str:
-    """``x86_schedule_events`` on those that are on and the newcomers: the shared LBR register, then counters. What
-    there is no room for, "" if all fit."""
+    """``x86_schedule_events`` for the events that are on and the new ones: the shared LBR register, then counters.
+    Gives the resource that is missing, "" if all fit."""
     if sum(e.listed for e in pc.on) + sum(e.listed for e in members) > kernel.pmu.places:
         return NO_PLACE
     slot, users = pc.slot, pc.slot_users
@@ -83,7 +83,7 @@ def event_sched_out(kernel: Kernel, pc: PerfCpu, ctx: Context, event: PerfEvent)
     event.counter = -1
     now = counted(kernel.machine.cpus[pc.index], event)
     event.count += now - event.counted_from
-    # One that was throttled has counted past its overflow: it starts its period anew.
+    # A throttled event has counted past its overflow: it starts a new period.
     event.overflow_at = event.overflow_at - now if event.overflow_at > now else event.period
     event.interrupts = 0
     kernel.set_state(ctx, event, State.INACTIVE)

@@ -1,7 +1,7 @@
-"""The host's events making way for a guest, where the design has the guest own the PMU while it runs (facts/perf 4.2).
+"""Host events that make way for a guest, if the design lets the guest own the PMU while it runs (facts/perf 4.2).
 
-No sched-in happens meanwhile: whoever would cause one sends an interrupt, which is an exit. Pinned events survive as
-INACTIVE, and the time that the guest runs is no time of the host's events.
+There is no sched-in meanwhile: a task that would cause one sends an interrupt, which is an exit. Pinned events survive
+as INACTIVE, and the time of the guest does not count for the host's events.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def make_way(kernel: Kernel, pc: PerfCpu) -> None:
 
 
 def take_back(kernel: Kernel, pc: PerfCpu) -> None:
-    """``perf_put_guest_context``. Nobody was scheduled meanwhile, so that all find their places free."""
+    """``perf_put_guest_context``. No event was scheduled meanwhile, so all find their places free."""
     for ctx in _contexts(pc):
         kernel.start_clock(ctx)
     before = lbr.disable_all(kernel.machine, pc)
@@ -46,5 +46,5 @@ def _contexts(pc: PerfCpu) -> list[Context]:
 
 
 def _of_core_pmu(leader: PerfEvent) -> bool:
-    """A guest's counter is one that the guest has itself here; PT is a PMU of its own."""
+    """Whether the event uses the core PMU. A guest's own counter does not here, and PT is a separate PMU."""
     return not leader.counts_for and leader.kind != "pt"

@@ -1,4 +1,4 @@
-"""The perf core at work: its state, the silicon, what its kernel and its design are like, and what a step changed."""
+"""The perf core at work: its state, the silicon, the rules of its kernel and its design, and the changes of a step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perfcore_svc.perf.state import PerfState
 _OFF = (State.INACTIVE, State.ERROR)
 """States of an event that perf has tried to put on, without success."""
 Before = tuple[State, int, str]
-"""State and CPU of an event, and what it found no room for."""
+"""State and CPU of an event, and the resource that was missing."""
 Change = tuple[PerfEvent, int]
 """An event whose state or CPU changed, and the CPU that it was on."""
 
@@ -104,7 +104,7 @@ class Kernel:
         event.stamp = self.context_time(ctx)
 
     def set_state(self, ctx: Context, event: PerfEvent, state: State) -> None:
-        """``perf_event_set_state``; a leader that goes off or on takes the siblings' clocks along."""
+        """``perf_event_set_state``. A leader that goes off or on also updates the siblings' clocks."""
         if event.state == state:
             return
         check_transition(event.name, event.state, state)
@@ -118,12 +118,12 @@ class Kernel:
     # What others get to know -----------------------------------------------------------------------------
 
     def touch(self, event: PerfEvent) -> None:
-        """Remember what an event was like at the last ``settle``; called before it changes."""
+        """Remember the state of an event at the last ``settle``; call this before the event changes."""
         if event.id not in self.changed:
             self.changed[event.id] = event, (event.state, event.oncpu, _shown(event))
 
     def refuse(self, leader: PerfEvent, reason: str) -> None:
-        """The group of ``leader`` found no room for this reason, "" if it found room."""
+        """The group of ``leader`` does not fit for this reason; "" if it fits."""
         if reason != leader.refused:
             self.touch(leader)
             leader.refused = reason
@@ -144,6 +144,6 @@ class Kernel:
 
 
 def _shown(event: PerfEvent) -> str:
-    """What a trace says that an event found no room for, between two steps."""
+    """The resource that a trace shows as missing for an event, between two steps."""
     told = event.state == State.ERROR or (event.state == State.INACTIVE and event.waits_for_lbr)
     return event.refused if told else ""

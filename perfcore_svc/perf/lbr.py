@@ -1,10 +1,10 @@
-"""The Intel LBR driver (``arch/x86/events/intel/lbr.c``): who turns the LBR on, what is saved, restored and cleared.
+"""The Intel LBR driver (``arch/x86/events/intel/lbr.c``): who turns the LBR on, and what it saves, restores and clears.
 
-May surprise: ``lbr_add`` runs before the resource test, so an event that does not fit has still put its software filter
-into ``br_sel`` and may have reset the ring. ``lbr_del`` goes by ``br_sel``, not by the event's own filter. A save stops
-at the first entry whose FROM is 0, a restore is left out where the ring seems untouched, and an event that has been on
-before takes the ring as it is; none of this holds for a guest whose design has the whole ring kept. A restore makes the
-saved copy invalid."""
+Some behaviour may surprise. ``lbr_add`` runs before the resource test, so an event that does not fit has still put its
+software filter into ``br_sel`` and may have reset the ring. ``lbr_del`` uses ``br_sel``, not the event's own filter. A
+save stops at the first entry whose FROM is 0, a restore is left out if the ring seems unchanged, and an event that has
+been on before takes the ring as it is. None of this holds for a guest whose design keeps the whole ring. A restore
+makes the saved copy invalid."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from perfcore_svc.perf.saved_lbr import SavedLbr
 
 
 def attach(ctx: Context, event: PerfEvent, *, with_event: bool) -> None:
-    """Space for saved stacks, while the task has an event that wants them (PERF_ATTACH_TASK_DATA). ``with_event``: a
-    guest's LBR is saved when its event goes off, and lies with the event."""
+    """Space for saved stacks, while the task has an event that needs them (PERF_ATTACH_TASK_DATA). ``with_event``: a
+    guest's LBR is saved when its event goes off, and is kept with the event."""
     if not event.task_data:
         return
     if event.guest and with_event:
@@ -35,7 +35,7 @@ def attach(ctx: Context, event: PerfEvent, *, with_event: bool) -> None:
 
 
 def detach(ctx: Context, event: PerfEvent, *, for_all: bool) -> None:
-    """``for_all``: every task has space, for whoever profiles a CPU by call stacks, and what was saved stays there."""
+    """``for_all``: every task has space, because an event profiles a CPU by call stacks; saved stacks then stay."""
     if not event.task_data or event.saved is not None:
         return
     ctx.lbr_events -= 1
@@ -46,7 +46,7 @@ def detach(ctx: Context, event: PerfEvent, *, for_all: bool) -> None:
 
 
 def lbr_add(machine: Machine, pc: PerfCpu, ctx: Context, event: PerfEvent, *, shut_out: bool, select: bool) -> None:
-    """``intel_pmu_lbr_add``. ``shut_out`` and ``select`` say what a guest's event does in this design."""
+    """``intel_pmu_lbr_add``. ``shut_out`` and ``select`` are the effects of a guest's event in this design."""
     assert event.filter is not None
     if event.guest:
         pc.save_select = pc.save_select or select
@@ -75,7 +75,8 @@ def lbr_del(pc: PerfCpu, ctx: Context, event: PerfEvent) -> None:
 
 
 def _count_call_stack(pc: PerfCpu, ctx: Context, event: PerfEvent, step: int) -> None:
-    """One user more or less whose stack is saved: by ``br_sel``, which is not the event's own filter on the way out."""
+    """One user more or less whose stack is saved. It is found by ``br_sel``, which is not the event's own filter when
+    the event goes."""
     if pc.br_sel is None or not pc.br_sel.user_call_stack or event.saved is not None:
         return
     if ctx.lbr is not None:
@@ -85,8 +86,8 @@ def _count_call_stack(pc: PerfCpu, ctx: Context, event: PerfEvent, step: int) ->
 
 
 def lbr_reset(machine: Machine, pc: PerfCpu, why: str) -> None:
-    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero, by a write of IA32_LBR_DEPTH where the LBR is architectural.
-    TOS stays; so does LBR_SELECT unless a guest's event is on."""
+    """``intel_pmu_lbr_reset``: FROM, TO and INFO to zero; for an architectural LBR by a write of IA32_LBR_DEPTH. TOS
+    stays, and so does LBR_SELECT unless a guest's event is on."""
     cpu = machine.cpus[pc.index]
     cpu.lbr.reset()
     machine.count("wrmsr", 1 if machine.model.architectural else machine.model.entry_registers)
@@ -103,7 +104,7 @@ Standing = tuple[bool, int]
 
 
 def disable_all(machine: Machine, pc: PerfCpu) -> Standing:
-    """How it was before, for ``enable_all``."""
+    """Turn the LBR off. Gives the state before, for ``enable_all``."""
     cpu = machine.cpus[pc.index]
     on, debugctl = pc.host_users > 0 and not pc.shut_out, cpu.debugctl
     if on:
@@ -129,7 +130,7 @@ def enable_all(machine: Machine, pc: PerfCpu, before: Standing) -> None:
 
 
 def _switch(machine: Machine, cpu: Cpu, *, on: bool, freeze: int) -> None:
-    """The enable bit, in DEBUGCTL or in IA32_LBR_CTL, and in DEBUGCTL the bit ``freeze``."""
+    """Switch the enable bit, in DEBUGCTL or in IA32_LBR_CTL, and in DEBUGCTL the bit ``freeze``."""
     bits = freeze
     if not machine.model.architectural:
         bits |= DEBUGCTL_LBR if on else 0
@@ -146,9 +147,9 @@ def _switch(machine: Machine, cpu: Cpu, *, on: bool, freeze: int) -> None:
 
 
 def sched_task(machine: Machine, pc: PerfCpu, ctx: Context | None, wide_users: int, *, switch_in: bool) -> None:
-    """``intel_pmu_lbr_sched_task``: save or restore for a task with call-stack data, else reset on switch-in. What is
-    kept with a guest's event was put there or back as that went off or on. ``wide_users``: CPU-wide call-stack events
-    that are on, on whichever CPU (``x86_pmu.lbr_callstack_users``)."""
+    """``intel_pmu_lbr_sched_task``: save or restore for a task with call-stack data, else reset on switch-in. An LBR
+    kept with a guest's event was saved or restored as the event went off or on. ``wide_users``: number of CPU-wide
+    call-stack events that are on, on any CPU (``x86_pmu.lbr_callstack_users``)."""
     if pc.lbr_users == 0:
         return
     if pc.kept_with_event:
@@ -181,8 +182,8 @@ def guest_off(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
 
 
 def guest_on(machine: Machine, pc: PerfCpu, event: PerfEvent) -> None:
-    """A guest's event has gone on. The first time it finds what ``lbr_add`` left of the LBR; or nothing at all, cleared
-    here because only now it is sure that nobody else has it."""
+    """A guest's event has gone on. The first time it finds the ring as ``lbr_add`` left it; or an empty one, cleared
+    here because only now no other user has the LBR."""
     pc.kept_with_event, pc.of_guest = event.saved is not None, event.whole_ring
     if event.saved is not None and event.saved.valid:
         _restore(machine, pc, event.saved, event.guest)
@@ -216,7 +217,7 @@ def _save(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None:
 
 
 def _untouched(machine: Machine, pc: PerfCpu, saved: SavedLbr) -> bool:
-    """Whether the ring seems to be as it was saved: perf's fast path."""
+    """Whether the ring seems unchanged since it was saved: perf's fast path."""
     lbr = machine.cpus[pc.index].lbr
     machine.count("rdmsr", 2)
     return pc.last_saved is saved and pc.last_log_id == saved.log_id and lbr.from_ip[lbr.tos] != 0
@@ -243,8 +244,8 @@ def _restore(machine: Machine, pc: PerfCpu, saved: SavedLbr, owner: str) -> None
 
 
 def lbr_read(machine: Machine, pc: PerfCpu) -> bool:
-    """``intel_pmu_lbr_read`` into the per-CPU buffer, newest first; False where a guest's event shuts the host out and
-    the buffer keeps what it held. Call-stack mode stops at the first zero FROM; otherwise the software filter drops
+    """``intel_pmu_lbr_read`` into the per-CPU buffer, newest first. False if a guest's event shuts the host out; the
+    buffer then keeps its contents. Call-stack mode stops at the first zero FROM; otherwise the software filter drops
     zeros."""
     if pc.host_users == 0 or pc.shut_out:
         return False

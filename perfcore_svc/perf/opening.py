@@ -1,5 +1,5 @@
-"""What ``perf_event_open`` and ``perf_event_create_kernel_counter`` check, with the kernel's errno, and the event they
-make.
+"""The checks of ``perf_event_open`` and ``perf_event_create_kernel_counter``, with the kernel's errno, and the event
+they create.
 
 The order is the kernel's: attributes (facts/perf 1.15), the driver (facts/perf 2.4), LBR against BTS and PT, the group
 on an empty CPU, PMUs that take task events or CPU events only, the mediated vPMU (facts/perf 4.1), two events of such a
@@ -22,7 +22,7 @@ from perfcore_svc.perf.rules import KernelRules
 CONFIGS = ("general", *FIXED_EVENTS, *TRACERS)
 """The events that can be counted or traced."""
 PRIVATE_SLOT = 1 << 62
-"""Linux-only bit that keeps a guest's slot value from ever equalling a host's (``LBR_VCPU`` of v8)."""
+"""Linux-only bit that makes a guest's slot value different from every host value (``LBR_VCPU`` of v8)."""
 
 
 def host_event(
@@ -75,7 +75,7 @@ def host_event(
 
 
 def _check_tracer(attr: Open) -> None:
-    """The tracers of this model record nothing: an attribute that says what they record is refused, not ignored."""
+    """The tracers of this model record nothing: an attribute that selects their records is refused, not ignored."""
     if attr.config not in TRACERS:
         return
     levels = bool(attr.privilege) and set(attr.privilege) != set(PRIVILEGES)
@@ -97,8 +97,9 @@ def _join(event: PerfEvent, leader: PerfEvent) -> None:
 
 
 def guest_counter(pmu: Pmu, design: Design, number: int, name: str, request: CreateCounter) -> PerfEvent:
-    """The event that counts for a guest's counter (``pmc_reprogram_counter``). Where host events make way for guests it
-    stands for a counter that the guest has itself: it takes none from the host, and is no event that counts guests."""
+    """The event that counts for a guest's counter (``pmc_reprogram_counter``). If host events make way for guests, it
+    stands for a counter that the guest has itself: it takes none from the host, and does not count as an event that
+    counts guests."""
     of_host = design.host_events is HostEvents.UNAFFECTED
     fixed = request.counter - FIXED
     config = FIXED_EVENTS[fixed] if fixed >= 0 else "general"
@@ -125,8 +126,8 @@ _PSEUDO = (Admission.PSEUDO_COUNTER, Admission.ORDINARY_SLOT)
 
 
 def guest_event(model: LbrModel, pmu: Pmu, number: int, name: str, vcpu: str, design: Design) -> PerfEvent:
-    """The event that stands for a guest. Call stack and user are what KVM asks for: not a filter for the guest, but
-    what makes perf save and restore. Raises RefusedError where the LBR has no call-stack mode."""
+    """The event that stands for a guest. KVM asks for call stack and user level: this is not a filter for the guest,
+    but makes perf save and restore. Raises RefusedError if the LBR has no call-stack mode."""
     wanted = branch_filter(model, ["call_stack"], ["user"])
     assert wanted.select is not None
     return PerfEvent(

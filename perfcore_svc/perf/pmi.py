@@ -1,11 +1,11 @@
 """Counters that overflow: the performance monitoring interrupt and the samples it takes (``intel_pmu_handle_irq``).
 
 Theory of operation. An ACTIVE event counts the branches that retire on its CPU, in guest mode too unless exclude_guest.
-One with a period overflows when it has counted that many; the interrupt comes right then, without skid. With
+One with a period overflows when it has counted that many; the interrupt comes at once, without skid. With
 FREEZE_LBRS_ON_PMI set the hardware stops recording at that moment (perfmon 2 and 3 clear DEBUGCTL.LBR, later ones set
-LBRS_FROZEN), so that what the handler itself executes is not in the ring that it reads. Perf sets that bit but for
-call-stack events. The handler's own branches are not counted by anybody. In guest mode DEBUGCTL is the guest's, so the
-guest's bit decides and perf's does not.
+LBRS_FROZEN), so the handler's own branches are not in the ring that it reads. Perf sets that bit except for call-stack
+events. No event counts the handler's own branches. In guest mode DEBUGCTL is the guest's, so the guest's bit decides
+and perf's does not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HANDLER_BRANCHES = 2
 
 @dataclass(slots=True)
 class PmiLine:
-    """What the silicon asks of perf: when the next overflow is due, to take it, and to make way for a guest."""
+    """The silicon's interface to perf: when the next overflow is due, the interrupt, and making way for a guest."""
 
     kernel: Kernel
 
@@ -41,7 +41,7 @@ class PmiLine:
         return min(due, default=NEVER)
 
     def enter_guest(self, cpu: Cpu) -> None:
-        """Host LBR events make way for the guest, in the design that has them do so."""
+        """Host LBR events make way for the guest, in designs that require it."""
         if self.kernel.design.host_events is HostEvents.SWITCHED_OUT:
             make_way(self.kernel, self.kernel.cpus[cpu.index])
             self.kernel.settle()
@@ -90,5 +90,5 @@ def unthrottle(kernel: Kernel, before: int) -> None:
 
 
 def _overflows(event: PerfEvent) -> bool:
-    """Neither BTS nor PT counts anything."""
+    """Whether the event can overflow. BTS and PT count nothing."""
     return event.period > 0 and event.kind not in TRACERS

@@ -1,8 +1,8 @@
-"""Counters: which there are, who can use which, and whether a group fits beside those that are on.
+"""Counters: their number, the events that can use each, and whether a group fits beside the events that are on.
 
 x86 (``x86_schedule_events``, ``perf_assign_events``): in ascending weight, a fixed counter before a general one; events
-that are on may be moved to make room. Armv8 (``armv8pmu_get_event_idx``): a newcomer takes what is free, nobody moves.
-A mask has a bit for each counter: general ones from bit 0, fixed ones from bit 32.
+that are on may be moved to make room. Armv8 (``armv8pmu_get_event_idx``): a new event takes a free counter, and no
+event moves. A mask has a bit for each counter: general ones from bit 0, fixed ones from bit 32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Pmu:
     general: int
     fixed: dict[str, int]
     moves: bool
-    """Whether an event that is on may be moved to another counter for a newcomer's sake."""
+    """Whether an event that is on may be moved to another counter to make room for a new one."""
     leader_off_uncounted: bool
     """Whether validating a group leaves out members that are off (``validate_event`` of the Arm driver)."""
 
@@ -38,7 +38,7 @@ class Pmu:
         return self.general + len(self.fixed)
 
     def assign(self, pc: PerfCpu, newcomers: list[PerfEvent]) -> bool:
-        """Counters for all newcomers, or for none."""
+        """Assign counters to all new events, or to none."""
         wanting = [e for e in newcomers if e.counters]
         if not wanting:
             return True
@@ -59,7 +59,7 @@ class Pmu:
         return True
 
     def group_fits(self, leader: PerfEvent, newcomer: PerfEvent | None) -> bool:
-        """``validate_group``: whether the group, with a newcomer, could be on if nothing else were."""
+        """``validate_group``: whether the group, with a new event, could be on if nothing else were."""
         members = [e for e in leader.group if not (self.leader_off_uncounted and e.state <= State.OFF)]
         members += [newcomer] if newcomer is not None else []
         if sum(e.listed for e in members) > self.places:

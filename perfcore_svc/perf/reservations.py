@@ -10,7 +10,7 @@ from perfcore_svc.perf.event import TRACERS, PerfEvent
 
 
 class MediatedError(RefusedError):
-    """EOPNOTSUPP for the sake of VMs with a mediated vPMU."""
+    """EOPNOTSUPP because of VMs with a mediated vPMU."""
 
     def __init__(self) -> None:
         super().__init__("an event that counts guests while a mediated VM exists", "EOPNOTSUPP")
@@ -24,7 +24,7 @@ class Reservations:
     exclusive: dict[str, int] = field(default_factory=dict)
     """Number of existing events of each kind that excludes the others: lbr, bts, pt (``x86_pmu.lbr_exclusive``)."""
     exclusive_pmus: dict[str, int] = field(default_factory=dict)
-    """By tracer: how many task events it has, or, negative, how many CPU events (``pmu->exclusive_cnt``)."""
+    """By tracer: the number of its task events, or, negative, of its CPU events (``pmu->exclusive_cnt``)."""
     include_guest: int = 0
     """Number of existing events that count guests (``nr_include_guest_events``)."""
     mediated_vms: int = 0
@@ -42,7 +42,7 @@ class Reservations:
         return *counts, self.include_guest, self.mediated_vms
 
     def check_exclusive(self, kind: str) -> None:
-        """``x86_add_exclusive``, which the driver asks before it looks at the group."""
+        """``x86_add_exclusive``, which the driver calls before it checks the group."""
         if self._excludes(kind) and any(count for other, count in self.exclusive.items() if other != kind):
             raise RefusedError(f"{kind} while another of lbr, bts, pt is open", "EBUSY")
 
@@ -50,7 +50,7 @@ class Reservations:
         return kind != "" and not (kind == "pt" and self.pt_coexists)
 
     def take(self, event: PerfEvent) -> None:
-        """Count an event that is otherwise fit to be opened."""
+        """Count an event that has passed all other checks of its open."""
         self.check_exclusive(event.kind)
         step = _exclusive_step(event)
         if step * self.exclusive_pmus.get(event.kind, 0) < 0:

@@ -1,4 +1,4 @@
-"""Who stands in whose way for the LBR, asked before an event is put to the scheduler."""
+"""Conflicts between events over the LBR, checked before an event is given to the scheduler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perfcore_svc.perf.event import TRACERS, PerfEvent
 
 
 class TakenError(RefusedError):
-    """EBUSY for the sake of ``holder``."""
+    """EBUSY in favour of ``holder``."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"{holder} came first", "EBUSY")
@@ -17,8 +17,9 @@ class TakenError(RefusedError):
 
 
 def check_first_come(events: Iterable[PerfEvent], event: PerfEvent) -> None:
-    """Where who came first has the LBR: raises TakenError if another event has asked for it, differently, that could
-    meet this one on a CPU. Existence counts, not being on, as with every reservation at open."""
+    """For designs in which the first user has the LBR: raises TakenError if another event has asked for it, with
+    another filter, and could meet this one on a CPU. Existence counts, not being on, as with every reservation at
+    open."""
     if event.slot is None:
         return
     for other in events:
@@ -28,7 +29,7 @@ def check_first_come(events: Iterable[PerfEvent], event: PerfEvent) -> None:
 
 def check_installable(events: Iterable[PerfEvent], event: PerfEvent) -> None:
     """``exclusive_event_installable``: raises RefusedError (EBUSY) for a second event of intel_pt or intel_bts in one
-    context, on one CPU or where either follows its task everywhere. Linux v5.3 to v7.1, kernel/events/core.c."""
+    context, on one CPU, or if either follows its task everywhere. Linux v5.3 to v7.1, kernel/events/core.c."""
     if event.kind not in TRACERS:
         return
     for other in events:

@@ -1,4 +1,4 @@
-"""The multiplex timer (facts/perf 1.12): what a tick moves, and time going by."""
+"""The multiplex timer (facts/perf 1.12): the groups that a tick moves, and the advance of time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from perfcore_svc.perf.rules import RotationRule
 from perfcore_svc.perf.walk import ctx_sched_out, next_tick, sched_in
 
 TICKS_AT_ONCE = 2000
-"""Ticks that one command fires: some 0.1 s of work."""
+"""The most ticks that one command fires: some 0.1 s of work."""
 
 
 def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool:
-    """Let virtual time go on to ``until`` nanoseconds, firing the timers on the way in the order of time, then of
-    CPU. ``guest_moved`` is called right after a tick that took a guest's event off or put one on. False where it stops
-    before ``until``: TICKS_AT_ONCE have fired, and all others of that moment."""
+    """Let virtual time go on to ``until`` nanoseconds, firing the timers on the way in the order of time, then of CPU.
+    ``guest_moved`` is called right after a tick that took a guest's event off or put one on. False if it stops before
+    ``until``, because TICKS_AT_ONCE have fired, with all others of that moment."""
     for tick in count():
         due = [pc for pc in kernel.cpus if 0 <= pc.tick_at <= until]
         if not due:
@@ -37,7 +37,7 @@ def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool
 
 
 def rotate_context(kernel: Kernel, pc: PerfCpu) -> bool:
-    """``perf_rotate_context``: False if nobody waits, and the timer stops."""
+    """``perf_rotate_context``. False if no group waits, and the timer stops."""
     task_ctx = pc.task_ctx if pc.task_ctx is not None and pc.task_ctx.rotate_necessary else None
     cpu_rotates = pc.ctx.rotate_necessary
     if not cpu_rotates and task_ctx is None:

@@ -1,4 +1,4 @@
-"""Where kernel versions differ, as data."""
+"""The differences between kernel versions, as data."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import Enum, auto
 
 
 class ExclusiveRule(Enum):
-    """What keeps an exclusive group off (facts/perf 1.7)."""
+    """The condition that keeps an exclusive group off (facts/perf 1.7)."""
 
     ANY_EVENT_ON = auto()
-    """Up to v5.10: any event of the PMU that is on, of whatever class and context."""
+    """Up to v5.10: any event of the PMU that is on, of any class and context."""
     OWN_LIST = auto()
     """Since v5.11 (1908dc911792): an event of the same class and context that is on."""
 
 
 class RotationRule(Enum):
-    """Which group a tick moves to the tail (facts/perf 1.12)."""
+    """The group that a tick moves to the tail (facts/perf 1.12)."""
 
     FIRST_ACTIVE = auto()
-    """v5.3: the first that is on; nobody if none is, and those that wait starve."""
+    """v5.3: the first that is on; none if none is on, and those that wait starve."""
     FIRST_ACTIVE_OR_FIRST = auto()
     """Since v5.5 (7fa343b7fdc4): the first that is on, else the first of the list."""
 
@@ -32,17 +32,18 @@ class KernelRules:
     exclusive: ExclusiveRule
     rotation: RotationRule
     pinned_failure_shuts_door: bool
-    """Since v5.7: a pinned group that does not fit keeps off every later pinned one of that walk (facts/perf 1.6)."""
+    """Since v5.7: a pinned group that does not fit keeps off every later pinned group of that walk (facts/perf 1.6)."""
     refusal_shuts_door: bool
-    """Since v5.7: so does a flexible group that was refused without a try. Before, it left no mark (facts/perf 1.6)."""
+    """Since v5.7: a flexible group that was refused without a try does the same. Before, it had no effect (facts/perf
+    1.6)."""
     removal_ends_rotation: bool
     """Since v5.7 (90c91dfb86d0): a context that loses its last event is no longer marked for rotation (facts/perf
     1.12)."""
     idle_context_keeps_rotation: bool
-    """Up to v6.1: flexible events that are scheduled out leave the mark of their context where none of its events is on
-    (``ctx_sched_out`` returns at once where ``nr_active`` is 0; facts/perf 1.12)."""
+    """Up to v6.1: flexible events that are scheduled out leave the mark of their context if none of its events is on
+    (``ctx_sched_out`` returns at once if ``nr_active`` is 0; facts/perf 1.12)."""
     quiet_install: bool
-    """Since v5.5: installing an event that is OFF into a context with events reschedules nobody (facts/perf 1.9)."""
+    """Since v5.5: installing an event that is OFF into a context with events causes no reschedule (facts/perf 1.9)."""
     lbr_data_on_task: bool
     """Since v6.15: saved LBR stacks belong to tasks, and are saved for CPU-wide call-stack events, too (facts/perf
     3.4)."""

@@ -39,8 +39,8 @@ class SavedLbr:
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
-        """What was saved counts only while it is valid. Which one a CPU saved last is in the key of the CPU, and
-        ``log_id`` matters for that alone."""
+        """The contents are in the key only while they are valid. The key of the CPU shows which copy it saved last, so
+        ``log_id`` is left out."""
         if not self.valid:
             return self.whole, self.callstack_users
         entries = bank(self.from_ip), bank(self.to_ip), tuple(self.info)

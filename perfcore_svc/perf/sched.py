@@ -1,10 +1,11 @@
-"""Operations on events and tasks, and what they reschedule (facts/perf 1.9, 1.10, 1.11).
+"""Operations on events and tasks, and the reschedules that they cause (facts/perf 1.9, 1.10, 1.11).
 
 Kernel names: ``perf_install_in_context``, ``perf_event_enable``, ``perf_event_disable``, ``perf_remove_from_context``,
-``ctx_resched``, ``__perf_event_task_sched_out``, ``perf_event_context_sched_in``. Disabling or removing an event
-reschedules nobody. A pinned group that a walk cannot put on goes to ERROR, and only an enable takes it out of there.
+``ctx_resched``, ``__perf_event_task_sched_out``, ``perf_event_context_sched_in``. Disabling or removing an event causes
+no reschedule. A pinned group that a walk cannot put on goes to ERROR, and only an enable ends that.
 
-Out of scope: the clone-swap short cut of a task switch, which needs inherited events; those are not modelled.
+Out of scope: the context exchange of a task switch between clones, which needs inherited events; those are not
+modelled.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def enable(kernel: Kernel, event: PerfEvent) -> None:
 
 
 def disable(kernel: Kernel, event: PerfEvent) -> None:
-    """``perf_event_disable``: a leader takes its group off; nobody takes the freed place now. ERROR stays ERROR."""
+    """``perf_event_disable``: a leader takes its group off. No event takes the freed place now. ERROR stays ERROR."""
     if event.state < State.INACTIVE:
         return
     _interrupt(kernel, event)
@@ -96,7 +97,7 @@ def remove(kernel: Kernel, event: PerfEvent) -> None:
 
 
 def _interrupt(kernel: Kernel, event: PerfEvent) -> None:
-    """``event_function_call``: where the event's context is in, that CPU does it itself."""
+    """``event_function_call``: the CPU on which the event's context is scheduled in carries out the change."""
     cpu = live_on(kernel, event)
     if cpu >= 0 and kernel.context_of(event).is_active:
         kernel.machine.interrupt(kernel.machine.cpus[cpu])
@@ -118,7 +119,7 @@ def _take_off(kernel: Kernel, event: PerfEvent, *, with_group: bool) -> None:
 
 
 def live_on(kernel: Kernel, event: PerfEvent) -> int:
-    """The CPU whose scheduling this event is part of now, or -1."""
+    """The CPU whose scheduling includes this event now, or -1."""
     return kernel.cpu_running(event.task) if event.task else event.cpu
 
 
@@ -173,8 +174,8 @@ def task_out(kernel: Kernel, cpu: int, task: str) -> None:
 
 
 def task_in(kernel: Kernel, cpu: int, task: str) -> None:
-    """``__perf_event_task_sched_in``: pinned events of the task, ERROR and OFF ones too, go before the CPU's
-    flexible."""
+    """``__perf_event_task_sched_in``: pinned events of the task, also in ERROR and OFF, take precedence over the CPU's
+    flexible ones."""
     pc = kernel.cpus[cpu]
     ctx = _switching(kernel, task)
     before = lbr.disable_all(kernel.machine, pc)

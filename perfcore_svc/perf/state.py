@@ -1,4 +1,4 @@
-"""Everything the perf core remembers, and the clocks of contexts and events (facts/perf 1.13)."""
+"""All state of the perf core, and the clocks of contexts and events (facts/perf 1.13)."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class PerfState:
         return [*(pc.ctx for pc in self.cpus), *self.tasks.values()]
 
     def key(self, silicon: Silicon, now: int) -> tuple[Hashable, ...]:
-        """``silicon`` has the counts of branches. Without the next id, which is above all others, and without
-        ``named``, which follows from the events."""
+        """``silicon`` has the counts of branches. The next id is left out because it is above all others, and ``named``
+        because it follows from the events."""
         owners: dict[int, Hashable] = {id(ctx.lbr): ctx.task for ctx in self.tasks.values() if ctx.lbr is not None}
         owners |= {id(e.saved): Event(e.id) for e in self.events.values() if e.saved is not None}
         grids = zip(self.mux_interval, self.mux_phase, strict=True)
@@ -92,7 +92,7 @@ class PerfState:
         )
 
     def _counts(self, event: PerfEvent, silicon: Silicon, now: int) -> tuple[Hashable, ...]:
-        """What an event has counted up to now and how far its next overflow is; its times, which only users can
+        """The count of an event up to now, the distance to its next overflow, and its times, which only users can
         read."""
         if event.guest:
             return ()

@@ -1,8 +1,8 @@
 """Contexts in and out, a class at a time (facts/perf 1.5, 1.6, 1.7).
 
-The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible. A class that is in is not walked again: whoever
-waits is tried only once its class went out. The first group that does not fit shuts the door for those behind it in
-the same list, whatever they need; each list starts with its own door open.
+The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible. A class that is in is not walked again: a waiting
+group is tried only after its class went out. The first group that does not fit keeps off all groups behind it in the
+same list, whatever they need. Each list is treated separately.
 """
 
 from __future__ import annotations

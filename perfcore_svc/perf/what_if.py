@@ -1,7 +1,7 @@
-"""What would come of a change, found out on a copy of everything that the perf core remembers.
+"""The result of a change, found on a copy of the whole state of the perf core.
 
-Who loses the LBR is the outcome of a whole walk: classes, places in the lists, counters, exclusive events. To say it
-beforehand by a rule would be to write the scheduler a second time.
+Which event loses the LBR is the outcome of a whole walk: classes, places in the lists, counters, exclusive events. A
+rule that predicts it would be a second copy of the scheduler.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def put_off(
     newcomers: list[PerfEvent],
     put_on: Callable[[Kernel, PerfEvent], None],
 ) -> list[PerfEvent]:
-    """Those of ``watched`` that are ACTIVE and would not be after ``put_on`` of each newcomer."""
+    """The events of ``watched`` that are ACTIVE and would no longer be after ``put_on`` of each new event."""
     on = [event for event in watched if event.state == State.ACTIVE]
     if not on:
         return []
@@ -48,7 +48,8 @@ def would_go_on(kernel: Kernel, event: PerfEvent, cpu: int) -> bool:
 
 
 def _stays_before(other: PerfEvent, event: PerfEvent) -> bool:
-    """A pinned event of the CPU that holds the LBR: no task's event moves it. The commonest answer, without a copy."""
+    """A pinned event of the CPU that holds the LBR: no task's event moves it. This is the most frequent answer, and
+    needs no copy."""
     if other.task or not other.leader.pinned:
         return False
     return other.slot is not None and event.slot is not None and other.slot != event.slot
@@ -64,7 +65,7 @@ def install(kernel: Kernel, event: PerfEvent) -> None:
 def _copy(
     kernel: Kernel, watched: list[PerfEvent], newcomers: list[PerfEvent]
 ) -> tuple[Kernel, list[PerfEvent], list[PerfEvent]]:
-    """Nobody sees what happens there. What never changes is not copied."""
+    """A copy whose effects nobody sees. Constant parts are shared."""
     state, twins = kernel.state.copied(newcomers)
     silicon = kernel.machine.state.clone()
     machine = Machine(kernel.machine.board, silicon, Unseen(Clock(kernel.now)))

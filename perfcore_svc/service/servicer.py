@@ -1,7 +1,7 @@
 """The perf core's end of the streams: sessions of KVMs, and the machine stream of each.
 
-A KVM's stream belongs to the current run as soon as a frame of that run came over it. When such a stream ends, the
-session has lost its link (R21).
+A KVM's stream belongs to the current run after the first frame of that run. When such a stream ends, the session has
+lost its link (R21).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
 class Attachment:
-    """The stream of one KVM. ``run``: the run it has taken part in last."""
+    """The stream of one KVM. ``run``: the last run that it took part in."""
 
     def __init__(self, shell: PerfcoreShell, kvm: str, instance: str, context: grpc.aio.ServicerContext) -> None:
         self.kvm = kvm
@@ -82,7 +82,7 @@ class PerfcoreShell(Shell[HostCore]):
         """The newest machine request, and the response to it."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
-        """The perf core gives out the numbers."""
+        """The number of the new run. The perf core gives out the numbers."""
         if stamp.run:
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "stamp.run: expected 0, the answer has the number")
         self.lease.take(stamp.owner)
@@ -106,7 +106,7 @@ class PerfcoreShell(Shell[HostCore]):
         run = self.current(request.stamp)
         run.check()
         if request.kvm not in run.core.endpoint.sessions:
-            run.cut.discard(request.kvm)  # It begins the run on the link that it has now.
+            run.cut.discard(request.kvm)  # The KVM begins the run on its current link.
         return lease_pb2.ProlongResponse()
 
     async def release(self, request: lease_pb2.ReleaseRequest) -> lease_pb2.ReleaseResponse:
@@ -122,7 +122,7 @@ class PerfcoreShell(Shell[HostCore]):
     def send(self, run: Run[HostCore], envelopes: list[Envelope]) -> None:
         for session, batch in groupby(envelopes, attrgetter("session")):
             attachment = self.attached.get(session)
-            # What is said to a KVM that has not resumed on its new stream is lost with the old one.
+            # Messages to a KVM that has not resumed on its new stream are lost with the old stream.
             if attachment is not None and attachment.run is run:
                 attachment.writer.put(run.number, list(batch))
 
@@ -173,7 +173,7 @@ class PerfcoreShell(Shell[HostCore]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _check_first(self, first: contract_pb2.AttachRequest, peer: str) -> None:
-        """Raises CallError where this stream is refused."""
+        """Raises CallError if this stream is refused."""
         if first.envelopes or first.run:
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "the first frame carries messages or a run")
         code, why = grpc.StatusCode.OK, ""
@@ -212,7 +212,7 @@ class PerfcoreShell(Shell[HostCore]):
             await context.write(response)
 
     def _answer_once(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
-        """A request that comes again, because its answer was lost with the link, is not carried out again."""
+        """A request that is sent again, because its answer was lost with the link, is not carried out again."""
         asked, answer = self._answered
         if request != asked:
             answer = self._answer(request)
