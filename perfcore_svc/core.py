@@ -205,20 +205,15 @@ class HostCore(Core):
         return Done()
 
     def _switch(self, cpu: Cpu, task: str) -> None:
-        """``context_switch``, as far as perf and KVM see it. On both sides perf's part comes before the preempt
-        notifiers'."""
+        """``context_switch``, as far as perf and KVM see it."""
         prev = cpu.task
         self.machine.interrupt(cpu)
         sched.task_out(self.perf.kernel, cpu.index, prev)
         cpu.task = task
         self.effects.add(Switch(cpu.index, prev, task))
-        self.endpoint.notify()
-        if prev:
-            self.endpoint.sched_out(prev, cpu.index)
+        self.endpoint.sched_out(prev, cpu.index)
         sched.task_in(self.perf.kernel, cpu.index, task)
-        self.endpoint.notify()
-        if task:
-            self.endpoint.sched_in(task, cpu.index)
+        self.endpoint.sched_in(task, cpu.index)
 
     def _open(self, command: Open) -> AnyResult:
         if command.event in self.grants.state.waits:

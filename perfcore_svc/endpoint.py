@@ -120,7 +120,9 @@ class Endpoint:
             if handler is None:
                 discard(envelope, self.effects, "R1", f"the host has no use for {envelope.kind}")
             else:
-                handler(self, envelope, body)
+                answer = handler(self, envelope, body)
+                if answer is not None:
+                    self._answer(session.name, answer)
         return None
 
     def finish(self) -> None:
@@ -225,47 +227,35 @@ class Endpoint:
             return None
         return event
 
-    def _create(self, envelope: Envelope, request: CreateEvent) -> None:
-        session, name = envelope.session, f"vlbr:{request.vcpu}"
+    def _create(self, envelope: Envelope, request: CreateEvent) -> EventCreated:
+        name = f"vlbr:{request.vcpu}"
+        answer = EventCreated(request.vcpu, request.request, 0)
         try:
-            if self.vcpus.get(request.vcpu) != session:
+            if self.vcpus.get(request.vcpu) != envelope.session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
             if request.task and request.task not in self.machine.actors:
                 raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
-            event = self.perf.open_guest(name, request.vcpu, request.task)
+            answer.event = self.perf.open_guest(name, request.vcpu, request.task).id
         except RefusedError as error:
             holder = error.holder if isinstance(error, TakenError | MediatedError) else ""
             task = request.task or request.vcpu
             failed = EventFailed(name, error.errno, -1, task, self.design.pinned, True, request.vcpu, holder)
             self.effects.add(failed)
-            self._send(session, EventCreated(request.vcpu, request.request, 0, error.errno))
-            return
-        self._answer(session, event, request.vcpu, request.request)
+            answer.errno = error.errno
+        return answer
 
-    def _enable(self, envelope: Envelope, request: EnableEvent) -> None:
+    def _enable(self, envelope: Envelope, request: EnableEvent) -> EventCreated:
         event = self._guest_event(envelope, request.event)
         if event is None:
-            answer = EventCreated(request.vcpu, request.request, 0, "ENOENT")
-            self._send(envelope.session, answer)
-            return
+            return EventCreated(request.vcpu, request.request, 0, "ENOENT")
         sched.enable(self.perf.kernel, event)
-        self._answer(envelope.session, event, request.vcpu, request.request)
+        return EventCreated(request.vcpu, request.request, event.id)
 
-    def _answer(self, session: str, event: PerfEvent, vcpu: str, request: int) -> None:
-        """The guest's event after a call that may have put it on."""
-        self.notify(besides=event)
-        answer = EventCreated(vcpu, request, event.id)
-        if self.design.grants:
-            self.grants.give(event)
-            answer.state = event.state.name
-            answer.grant, answer.until = self.grants.current(event)
-        self._send(session, answer)
-
-    def _create_counter(self, envelope: Envelope, request: CreateCounter) -> None:
-        session, name = envelope.session, f"pmc{request.counter}:{request.vcpu}"
+    def _create_counter(self, envelope: Envelope, request: CreateCounter) -> EventCreated:
+        name = f"pmc{request.counter}:{request.vcpu}"
         answer = EventCreated(request.vcpu, request.request, 0)
         try:
-            if self.vcpus.get(request.vcpu) != session:
+            if self.vcpus.get(request.vcpu) != envelope.session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
             if request.task and request.task not in self.machine.actors:
                 raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
@@ -273,15 +263,14 @@ class Endpoint:
         except RefusedError as error:
             self.effects.add(EventFailed(name, error.errno))
             answer.errno = error.errno
-        self.notify()
-        self._send(session, answer)
+        return answer
 
     def _pause_counter(self, envelope: Envelope, request: PauseCounter) -> None:
         event = self._guest_event(envelope, request.event)
         if event is not None and event.counts_for:
             sched.disable(self.perf.kernel, event)
 
-    def _resume_counter(self, envelope: Envelope, request: ResumeCounter) -> None:
+    def _resume_counter(self, envelope: Envelope, request: ResumeCounter) -> EventCreated:
         answer = EventCreated(request.vcpu, request.request, 0)
         event = self._guest_event(envelope, request.event)
         if event is not None and event.counts_for == request.vcpu:
@@ -289,8 +278,17 @@ class Endpoint:
             answer.event = event.id
         else:
             answer.errno = "ENOENT"
-        self.notify()
-        self._send(envelope.session, answer)
+        return answer
+
+    def _answer(self, session: str, answer: EventCreated) -> None:
+        """Answer a request. The news of what it did to others come before; of the event itself the answer tells."""
+        event = self.perf.events.get(answer.event)
+        self.notify(besides=event)
+        if event is not None and event.guest and self.design.grants:
+            self.grants.give(event)
+            answer.state = event.state.name
+            answer.grant, answer.until = self.grants.current(event)
+        self._send(session, answer)
 
     def _release(self, envelope: Envelope, request: ReleaseEvent) -> None:
         if event := self._guest_event(envelope, request.event):
@@ -339,6 +337,9 @@ class Endpoint:
     # The preempt notifiers of vCPU threads ------------------------------------------------------------------
 
     def sched_out(self, task: str, cpu: int) -> None:
+        """A task has left its CPU. In ``context_switch`` perf's part comes before the preempt notifiers', so the news
+        of what perf did come before SchedOut."""
+        self.notify()
         session = self.vcpus.get(task)
         if session is not None:
             silicon = self.machine.cpus[cpu]
@@ -346,8 +347,11 @@ class Endpoint:
             self._send(session, SchedOut(task, cpu, image))
 
     def sched_in(self, task: str, cpu: int) -> None:
-        self._tell(self.grants.switched_in(task, cpu))
-        self._tell_cpu(task, cpu)
+        """A task is on its CPU; the news of what perf did come before SchedIn."""
+        self.notify()
+        if task:
+            self._tell(self.grants.switched_in(task, cpu))
+            self._tell_cpu(task, cpu)
 
     def _tell_cpu(self, task: str, cpu: int) -> None:
         session = self.vcpus.get(task)
@@ -359,7 +363,7 @@ class Endpoint:
             self._send(session, news)
 
 
-_HANDLERS: dict[type, Callable[[Endpoint, Envelope, Any], None]] = {
+_HANDLERS: dict[type, Callable[[Endpoint, Envelope, Any], EventCreated | None]] = {
     RegisterVcpu: Endpoint._register,
     CreateEvent: Endpoint._create,
     EnableEvent: Endpoint._enable,
