@@ -40,7 +40,7 @@ class Input(StrEnum):
     LOSE = "the link is lost"
     DRAIN = "one end says Drain"
     LEAVE = "no request is open: this end says Drained"
-    END = "both ends have drained, KVM is gone, or the host does not know the epoch"
+    END = "drained, KVM gone, or unknown to the host"
 
 
 P, IN = Phase, Input

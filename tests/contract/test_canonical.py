@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pytest
 
 from contract.canonical import (
@@ -86,6 +88,14 @@ def test_numbers_of_two_hosts_and_of_two_kvms_are_not_compared() -> None:
     assert canonical(one, 0) == canonical(other, 0)
     same_host = canonical((Scoped("h0", "", Event(3)), Scoped("h0", "k0", Event(3))), 0)
     assert same_host != canonical((Scoped("h0", "", Event(3)), Scoped("h0", "k0", Event(4))), 0)
+
+
+def test_requests_are_numbered_by_kvm_and_grants_by_host() -> None:
+    def of_two_kvms(first: Hashable, second: Hashable) -> Hashable:
+        return canonical((Scoped("h0", "k0", first), Scoped("h0", "k1", second)), 0)
+
+    assert of_two_kvms(Request(1), Request(5)) == of_two_kvms(Request(5), Request(1))
+    assert of_two_kvms(Grant(1), Grant(5)) != of_two_kvms(Grant(5), Grant(1))
 
 
 def test_an_address_has_only_its_serial_renamed() -> None:

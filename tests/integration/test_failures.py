@@ -323,7 +323,7 @@ def test_without_a_perf_core_kvm_says_so() -> None:
 @pytest.mark.parametrize("victim", ["perfcore", "kvm"])
 @pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda design: design.name)
 def test_a_service_that_is_asked_to_stop_ends_its_session_in_order_first(victim: str, design: Design) -> None:
-    with pair_that_ends() as pair:
+    with Pair() as pair:
         set_up(pair.wire, design)
         host(pair.wire, RunTask(VCPU, 0))
         guest(pair.wire, Wrmsr(IA32_DEBUGCTL, 1))

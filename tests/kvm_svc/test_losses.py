@@ -23,6 +23,7 @@ from contract.session import Phase
 from contract.trace import GuestEvent, SessionChange, VcpuPut, VcpuWake
 from contract.x86 import MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from kvm_svc.core import KvmCore
+from kvm_svc.hypervisor.grant import KnownGrant
 from kvm_svc.hypervisor.host_lost import forget_host
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU, Rig
@@ -139,6 +140,26 @@ def test_a_counter_of_a_host_that_is_gone_is_asked_for_again() -> None:
     assert rig.vcpu().pmu.requested
     assert (rig.vcpu().guest_mode, rig.vcpu().cpu) == (False, -1)
     assert [r.vcpu for r in rig.core.effects.take() if isinstance(r, VcpuPut)] == [VCPU]
+
+
+def test_what_kvm_knew_of_the_host_is_forgotten() -> None:
+    told = held(REVOKE_GP)
+    vcpu = told.vcpu()
+    assert (vcpu.claim.state, vcpu.grant.number > 0) == ("ACTIVE", True)
+    vcpu.kick = True
+    told.core.hv.outgoing.append(Renew(3))
+    forget_host(told.core.hv, "gone")
+    assert (vcpu.claim.state, vcpu.grant, vcpu.kick) == ("", KnownGrant(), False)
+    assert told.core.hv.outgoing == []
+
+
+def test_a_thread_that_waits_for_a_counter_of_a_host_that_is_gone_wakes() -> None:
+    rig = counting()
+    counter = rig.vcpu().pmu.counters[0]
+    counter.asked = 9
+    forget_host(rig.core.hv, "gone")
+    assert counter.asked == 0
+    assert [type(r) for r in rig.core.effects.take() if isinstance(r, VcpuWake)] == [VcpuWake]
 
 
 def test_nothing_that_was_for_the_old_host_is_sent_to_the_new_one() -> None:
