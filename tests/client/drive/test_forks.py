@@ -10,10 +10,19 @@ from client.designs import DESIGNS
 from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.litmus import library_path, load
-from client.schedule.strategies import Reckless
+from client.schedule.decisions import Decision
+from client.schedule.flight import Flight
+from client.schedule.strategies import Reckless, Strategy
 from contract.control import Retire
 from contract.trace import canonical
 from tests.client.drive.fork import Kept, fork, give, parts
+
+
+class Idle(Strategy):
+    """The test decides."""
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        return None
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -43,3 +52,22 @@ def test_the_copy_writes_a_trace_of_its_own() -> None:
     twin.perf(Retire(0, 3))
     assert twin.log.records
     assert canonical(wire.log.records) == before
+
+
+@pytest.mark.parametrize("design", ["merged", "revoke-ack", "fenced", "mediated"])
+@pytest.mark.parametrize("scenario", ["central-story", "mech-migrate-with-lbr", "guest-lbr-unit-test"])
+def test_a_copy_of_the_player_goes_on_with_the_same_tape(scenario: str, design: str) -> None:
+    """Forked before every seventh decision of a run with faults."""
+    story, wire = load(library_path(scenario)), SimWire()
+    player = Player(wire, story, DESIGNS[design], Reckless(Random(design + scenario)))
+    player.begin()
+    forks: list[tuple[int, Player, SimWire]] = []
+    while (decision := player.choose()) is not None:
+        if len(player.tape) % 7 == 6:
+            twin = fork(wire)
+            forks.append((len(player.tape), Player(twin, story, player.design, Idle(), player.state.clone()), twin))
+        player.carry_out(decision)
+    for begun, copy, twin in forks:
+        for decision in player.tape[begun:]:
+            copy.carry_out(decision)
+        assert (parts(twin), copy.state.key()) == (parts(wire), player.state.key()), f"forked before decision {begun}"
