@@ -3,7 +3,7 @@
     from client import api
 
     scenario = api.load("central-story")
-    run = api.run(scenario, "revoke-gp", faults=["drop:Revoke:1"])
+    run = api.run(scenario, "revoke-gp", faults=["drop Revoke 1"])
     print(run.verdict.verdict, run.verdict.why)
 
 It installs no signal handler and ends no process. Ctrl-C in a run is a KeyboardInterrupt. Each function raises
@@ -68,8 +68,8 @@ def run(
     """Play one run to its end. ``Run.verdict`` judges it, ``Run.records`` is its trace.
 
     ``scenario``: from ``load``, or a name or path that ``load`` takes. ``design``: a name, a file, or
-    ``NAME+AXIS=VALUE``. ``faults``: each KIND:MESSAGE:N, "drop:Revoke:1". ``tape``: a tape file or a run file to replay
-    strictly, instead of faults. ``then_default``: the default strategy decides after the end of the tape. ``wire``: sim
+    ``NAME+AXIS=VALUE``. ``faults``: rules, "drop Revoke 1". ``tape``: a tape file or a run file to replay strictly,
+    instead of faults. ``then_default``: the default strategy decides after the end of the tape. ``wire``: sim
     plays in this process; grpc starts the services of the scenario and stops them; or an open wire. ``timeout``:
     seconds that a service may take to answer one call (grpc). ``keep_at``: the path of the run file.
     """

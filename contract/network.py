@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from enum import StrEnum
 
+from msgspec import UNSET
+
 from contract.canonical import marked
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import Envelope
@@ -22,7 +24,7 @@ CAPACITY = 1024
 class Fate(StrEnum):
     TAKE = "take"
     DROP = "drop"
-    DOUBLE = "double"
+    DUPLICATE = "duplicate"
     OVERTAKE = "overtake"
 
 
@@ -69,11 +71,14 @@ class Network:
             raise PeerContractError(f"{envelope.sender} has more than {CAPACITY} messages waiting")
         queue.append(envelope)
 
-    def decide(self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder) -> Envelope | None:
-        """Carry out one decision and record it. Gives the message to be taken, or None if it is lost.
+    def decide(
+        self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder, fault: str = ""
+    ) -> Envelope | None:
+        """Carry out one decision, and record it with the fault that it belongs to. Gives the message to be taken, or
+        None if it is lost.
 
         Raises RefusedError, with nothing changed, if message ``n`` is not in flight, or cannot meet that fate at its
-        place: only the oldest message can be taken, dropped or doubled, and only a younger one can overtake.
+        place: only the oldest message can be taken, dropped or duplicated, and only a younger one can overtake.
         """
         queue = self.waiting(session, to_host)
         place = next((i for i, e in enumerate(queue) if e.seq == n), None)
@@ -83,7 +88,7 @@ class Network:
             why = "is the oldest" if place == 0 else f"is behind message {queue[0].seq}"
             raise RefusedError(f"cannot {fate} message {n} of session {session!r}: it {why}")
         envelope = queue[place]
-        if fate is not Fate.DOUBLE:
+        if fate is not Fate.DUPLICATE:
             del queue[place]
-        log.add(Delivery(str(fate), session, to_host, n, envelope.kind))
+        log.add(Delivery(str(fate), session, to_host, n, envelope.kind, fault or UNSET))
         return None if fate is Fate.DROP else envelope

@@ -12,10 +12,10 @@ from client.claims.checks import Check
 from client.designs import design_named
 from client.drive.wire import Wire
 from client.litmus import Scenario, library_path, load
+from client.litmus.fault_rules import parse_fault
 from client.run.file import keep
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import Strategy
 

@@ -66,7 +66,7 @@ def c18(lab: Lab) -> Iterator[Check]:
 SCENARIO = "c24-notifier-is-lost-or-late"
 DESIGNS = ("revoke-gp", "revoke-ack", "fenced")
 """One for each notifier mode: async, acknowledged, and async with a fence."""
-FAULTS = ("drop", "double", "overtaken", "late")
+FAULTS = ("drop", "duplicate", "reorder", "late")
 MESSAGES = {"revoke-gp": ("Revoke",), "revoke-ack": ("Revoke", "Ack"), "fenced": ("Revoke", "Received")}
 
 

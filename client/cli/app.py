@@ -147,7 +147,7 @@ def run_command(
     ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="F", help="KIND:MESSAGE:N. KIND is drop, double or overtaken. May be repeated."),
+        typer.Option(metavar="RULE", help="A fault: 'drop Revoke 1', or drop:Revoke:1. May be repeated."),
     ] = None,
     let: Annotated[
         list[str] | None,
@@ -210,7 +210,7 @@ def matrix_command(
     kernel: Annotated[
         str | None, typer.Option(metavar="K", help=f"Use the rules of this kernel in every scenario. {KERNELS_HELP}")
     ] = None,
-    fault: Annotated[list[str] | None, typer.Option(metavar="F", help="As for 'run', applied to every run.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="As for 'run', applied to every run.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/matrix."),

@@ -18,12 +18,12 @@ from client.document.markdown import as_markdown
 from client.document.needed import FENCED, Need, needs
 from client.document.standing import LOST, Standings, standings
 from client.litmus import Scenario
+from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError
 from client.matrix.summary import Worst
 from client.report.json import print_json
 from client.report.tables import WORST_LEGEND, claims_rows, key_of, letters, named_breaches, worst_rows
-from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 

@@ -13,13 +13,14 @@ from client.cli.services import Services
 from client.designs import DESIGNS
 from client.drive.play import layout_of
 from client.litmus import library_path, load
+from client.litmus.fault import FaultRule
+from client.litmus.fault_rules import parse_fault
 from client.report.documents import DemoDocument, RunDocument, run_document
 from client.report.json import print_json
 from client.report.log import Log
 from client.report.tables import LEGEND, matrix
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.faults import Fault, parse_fault
 from client.schedule.schedule import Schedule
 from contract.errors import ExitCode
 from contract.trace import Delivery
@@ -31,11 +32,11 @@ PLAN: tuple[tuple[str, str], ...] = (
     ("merged", ""),
     ("kvm-switch", ""),
     ("revoke-gp", ""),
-    ("revoke-gp", "drop:Revoke:1"),
-    ("fenced", "drop:Revoke:1"),
+    ("revoke-gp", "drop Revoke 1"),
+    ("fenced", "drop Revoke 1"),
 )
 """Design and fault of each column."""
-SHOWN = ("revoke-gp", "drop:Revoke:1")
+SHOWN = ("revoke-gp", "drop Revoke 1")
 """The column whose first violation is shown."""
 
 
@@ -52,7 +53,7 @@ def demo(wire_name: str, services: Services, timeout: float, *, as_json: bool) -
     ):
         for name, fault in PLAN:
             status.update(f"{scenario.name} under {name} {fault}")
-            faults: tuple[Fault, ...] = (parse_fault(fault),) if fault else ()
+            faults: tuple[FaultRule, ...] = (parse_fault(fault),) if fault else ()
             one = run(Inputs(scenario, DESIGNS[name], Schedule(faults), wire))
             keep_run(one, None)
             played.append(one.finished())

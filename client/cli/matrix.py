@@ -17,6 +17,7 @@ from client.cli.ledger import Ledger, print_compared
 from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
+from client.litmus.fault import FaultRule
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
@@ -24,7 +25,6 @@ from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
 from client.report.tables import WORST_LEGEND, key_of, letters, worst_rows
 from client.run.choose import chosen_faults
-from client.schedule.faults import Fault
 from contract.errors import ExitCode, InputError
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
@@ -113,7 +113,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     finish(code)
 
 
-def _compare(cells: list[Cell], kernel: str, faults: tuple[Fault, ...], ledger: Ledger) -> Compared | None:
+def _compare(cells: list[Cell], kernel: str, faults: tuple[FaultRule, ...], ledger: Ledger) -> Compared | None:
     """Every cell compared with the baseline, which decides its verdict; and all comparisons together."""
     key_of_cell = {
         RunKey(cell.scenario, cell.design, kernel, tuple(sorted(map(str, faults)))): cell

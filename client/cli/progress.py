@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from client.cli.frame import console
 from client.drive.wire import Wire
 from client.litmus import Scenario
+from client.litmus.fault import FaultRule
 from client.matrix.pool import Row, run_rows
-from client.schedule.faults import Fault
 from contract.design import Design
 
 
@@ -19,7 +19,7 @@ def run_with_progress(
     scenarios: list[Scenario],
     designs: list[Design],
     folder: Path | None,
-    faults: tuple[Fault, ...],
+    faults: tuple[FaultRule, ...],
     workers: int = 0,
     wire: Wire | None = None,
 ) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def open_wire(name: str, services: Services, timeout: float, layout: Layout = SI
 
 
 NAME_LIMIT = 120
-"""The longest name of a run file in the default folder. File systems take 255 bytes; a fault takes at most 30."""
+"""The longest name of a run file in the default folder. File systems take 255 bytes."""
 
 
 def default_path(run: Run, label: str = "") -> Path:
@@ -54,7 +55,7 @@ def default_path(run: Run, label: str = "") -> Path:
 
 def faults_label(faults: Sequence[str]) -> str:
     """Faults as a part of a file's name."""
-    return "-".join(fault.replace(":", "-") for fault in faults)
+    return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", fault) for fault in faults)
 
 
 def short_name(name: str) -> str:

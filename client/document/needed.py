@@ -12,10 +12,10 @@ from contract.rules import RULES
 FENCED = "fenced"
 
 SCENARIOS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "R9": ("r09-repair", ("drop:EventCreated:1",)),
+    "R9": ("r09-repair", ("drop EventCreated 1",)),
     "R10": ("r10-arbitration", ()),
     "R11": ("r11-no-trace", ()),
-    "R12": ("r12-fence", ("drop:Revoke:1",)),
+    "R12": ("r12-fence", ("drop Revoke 1",)),
     "R13": ("r13-whole", ()),
     "R14": ("r14-revoke", ()),
     "R15": ("r15-told", ()),

@@ -7,7 +7,7 @@ import msgspec
 from client.matrix.cell import Cell
 from client.matrix.summary import Worst, worst
 
-LOST = "drop:Revoke:1"
+LOST = "drop Revoke 1"
 """The fault of the second matrix."""
 
 

@@ -44,7 +44,7 @@ from client.litmus.ast import (
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.execution import Execution
-from client.schedule.decisions import Decision, Deliver, Fire
+from client.schedule.decisions import Decision, Deliver, Fire, Pass
 from client.schedule.flight import IOCTL
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
@@ -259,7 +259,8 @@ class Player:
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
             try:
-                if not self._ask(self.wire.decide, decision.receiver, decision.fate, decision.session, decision.n):
+                fate, session, n, fault = decision.fate, decision.session, decision.n, decision.fault
+                if not self._ask(self.wire.decide, decision.receiver, fate, session, n, fault):
                     self.tape.pop()
             except RefusedError as error:
                 # The trace says that this message was sent and lies there.
@@ -267,6 +268,9 @@ class Player:
             return
         if isinstance(decision, Fire):
             self._fire(decision)
+            return
+        if isinstance(decision, Pass):
+            self._perf(Advance(decision.until - self.flight.now))
             return
         thread = self.threads[decision.thread]
         step = thread.current

@@ -10,10 +10,10 @@ import msgspec
 from client.baseline import Compared
 from client.drive.wire import Wire
 from client.litmus import Scenario
+from client.litmus.fault import FaultRule
 from client.run.file import keep
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.faults import Fault
 from client.schedule.schedule import Schedule
 from contract.design import Design
 from contract.errors import InputError, LbrlabError
@@ -42,7 +42,7 @@ def run_cell(
     scenario: Scenario,
     design: Design,
     path: Path | None,
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[FaultRule, ...] = (),
     wire: Wire | None = None,
     text: str = "",
 ) -> Cell:

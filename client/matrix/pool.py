@@ -13,8 +13,8 @@ from pathlib import Path
 
 from client.drive.wire import Wire
 from client.litmus import Scenario, format_scenario
+from client.litmus.fault import FaultRule
 from client.matrix.cell import Cell, impossible_cell, run_cell
-from client.schedule.faults import Fault
 from contract.design import Design
 from contract.errors import LbrlabError
 
@@ -25,7 +25,7 @@ def run_row(
     scenario: Scenario,
     designs: list[Design],
     folder: Path | None,
-    faults: tuple[Fault, ...],
+    faults: tuple[FaultRule, ...],
     wire: Wire | None = None,
 ) -> Row:
     """One scenario under each design. ``folder``: the folder for run files. ``wire``: as in ``run_cell``."""
@@ -44,7 +44,7 @@ def run_rows(
     scenarios: list[Scenario],
     designs: list[Design],
     folder: Path | None,
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[FaultRule, ...] = (),
     *,
     workers: int = 0,
     wire: Wire | None = None,
@@ -81,7 +81,7 @@ def _rows(
     scenarios: list[Scenario],
     designs: list[Design],
     folder: Path | None,
-    faults: tuple[Fault, ...],
+    faults: tuple[FaultRule, ...],
     workers: int,
     wire: Wire | None,
 ) -> Iterator[tuple[int, Row]]:

@@ -12,11 +12,12 @@ from client.designs import DESIGNS, all_designs
 from client.files import read_file
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
+from client.litmus.fault import FaultRule
+from client.litmus.fault_rules import parse_fault
 from client.litmus.spelling import hint, quote, unknown
 from client.run.file import is_run_file, load_run
 from client.run.run import Run
 from client.schedule.decisions import numbered_tape
-from client.schedule.faults import Fault, parse_fault
 from client.schedule.schedule import Schedule, Tape
 from contract.errors import InputError
 
@@ -48,12 +49,9 @@ def _scenario(name: str) -> Scenario:
     return load(Path(name))
 
 
-def chosen_faults(texts: Sequence[str], place: str = "--fault") -> tuple[Fault, ...]:
-    """Parse faults. ``place`` is the name of the argument in error messages, here and below."""
-    faults = tuple(parse_fault(text, place) for text in texts)
-    if len({(f.message, f.which) for f in faults}) != len(faults):
-        raise InputError("two faults for one message", place)
-    return faults
+def chosen_faults(texts: Sequence[str], place: str = "--fault") -> tuple[FaultRule, ...]:
+    """Parse rules of faults. ``place`` is the name of the argument in error messages, here and below."""
+    return tuple(parse_fault(text, place) for text in texts)
 
 
 def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") -> Scenario:

@@ -13,9 +13,9 @@ import msgspec
 
 from client.files import read_file
 from client.litmus import format_scenario, parse
+from client.litmus.fault_rules import parse_fault
 from client.run.run import Run
 from client.schedule.decisions import Decision, Deliver, parse_decision
-from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 from contract.messages import PROTOCOL_VERSION
@@ -70,7 +70,7 @@ def failure_of(run: Run) -> Failure | None:
 
 
 def faults_of(run: Run) -> list[AppliedFault]:
-    return [AppliedFault(str(fault), fault in run.applied) for fault in run.faults]
+    return [AppliedFault(str(rule), applied) for rule, applied in zip(run.faults, run.applied, strict=True)]
 
 
 def encoded(run: Run, scenario: str = "") -> bytes:

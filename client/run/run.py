@@ -12,11 +12,12 @@ from client.check.automaton import Violation
 from client.check.judge import Finding
 from client.drive.play import InterruptedRunError, Player
 from client.litmus import Scenario
+from client.litmus.fault import FaultRule
 from client.litmus.spelling import hint, listed, quote, unknown
 from client.run.inputs import Inputs
 from client.run.verdict import Verdict, verdict_on
 from client.schedule.decisions import Decision
-from client.schedule.faults import Fault, faults_met
+from client.schedule.faults import rules_met
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 from contract.invariants import ABOUT, VIOLATED
@@ -33,8 +34,8 @@ class Run:
     design: Design
     wire: str
     """``sim`` or ``grpc``."""
-    faults: tuple[Fault, ...]
-    """The faults that were asked for."""
+    faults: tuple[FaultRule, ...]
+    """The rules of faults that were asked for."""
     tape: list[Decision]
     """Every decision that was taken, in order."""
     records: list[AnyRecord]
@@ -64,14 +65,14 @@ class Run:
         return self
 
     @cached_property
-    def applied(self) -> set[Fault]:
-        """The faults that met their message."""
-        return faults_met(self.faults, self.records)
+    def applied(self) -> list[bool]:
+        """For each rule of ``faults`` whether it changed the fate of a message."""
+        return rules_met(self.faults, self.records)
 
     @property
-    def unmet(self) -> list[Fault]:
-        """The faults that matched no message."""
-        return [fault for fault in self.faults if fault not in self.applied]
+    def unmet(self) -> list[FaultRule]:
+        """The rules that changed nothing."""
+        return [rule for rule, applied in zip(self.faults, self.applied, strict=True) if not applied]
 
     @property
     def operations(self) -> dict[str, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from client.schedule.decisions import Decision, Deliver, Fire, Step
+from msgspec.structs import replace
+
+from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Armed, Flight, InFlight
 from contract.network import Fate
 
 
-def deliver(fate: Fate, message: InFlight) -> Deliver:
-    return Deliver(fate, message.session, message.to_host, message.n, message.message)
+def deliver(fate: Fate, message: InFlight, fault: str = "") -> Deliver:
+    return Deliver(fate, message.session, message.to_host, message.n, message.message, fault)
 
 
 def fire(timer: Armed) -> Fire:
@@ -19,9 +21,19 @@ def possible(flight: Flight, threads: list[str]) -> list[Decision]:
     """Every decision that is open now, the default choice first. ``threads`` are those that can step now."""
     found: list[Decision] = []
     for message in flight.heads():
-        found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DOUBLE)]
+        found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DUPLICATE)]
         found += [deliver(Fate.OVERTAKE, other) for other in flight.behind(message)]
     return found + [Step(thread) for thread in threads] + [fire(timer) for timer in flight.armed()]
+
+
+def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
+    """Whether a decision of a tape can be taken where ``choices`` are open. The id of its fault is free, and so is the
+    time to which virtual time goes on."""
+    if isinstance(decision, Pass):
+        return decision.until > flight.now
+    if isinstance(decision, Deliver):
+        decision = replace(decision, fault="")
+    return decision in choices
 
 
 def unfinished(flight: Flight, threads: list[str]) -> list[Decision]:

@@ -3,13 +3,14 @@
     lbrlab-tape 1
     take kvm0>host 1 Hello
     step host+vm0/0
-    drop host>kvm0 6 Revoke
+    drop host>kvm0 6 Revoke f1.2
     timer kvm0>host resend
+    time 4000000
 
 ``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` decides the fate of message N: take,
-drop, double (it is taken, and stays to be taken again) or overtake (it is taken before older ones). ``timer
-SENDER>RECEIVER WHAT`` lets that timer of the sender run out; virtual time first goes on to its due time if that is
-later.
+drop, duplicate (it is taken, and stays to be taken again) or overtake (it is taken before older ones). An id such as
+``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER WHAT`` lets that timer of the sender run
+out; virtual time first goes on to its due time if that is later. ``time NS`` lets virtual time go on to NS nanoseconds.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Deliver(msgspec.Struct, frozen=True):
-    """``message`` is the kind of message ``n``. It helps the reader, and is checked."""
+    """``message`` is the kind of message ``n``. It helps the reader, and is checked. ``fault``: the id of the fault
+    that this belongs to, "" for none; it goes into the record."""
 
     fate: Fate
     session: str
     to_host: bool
     n: int
     message: str
+    fault: str = ""
 
     @property
     def receiver(self) -> str:
@@ -48,7 +51,7 @@ class Deliver(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         route = f"{self.session}>{HOST}" if self.to_host else f"{HOST}>{self.session}"
-        return f"{self.fate} {route} {self.n} {self.message}"
+        return f"{self.fate} {route} {self.n} {self.message} {self.fault}".rstrip()
 
 
 class Fire(msgspec.Struct, frozen=True):
@@ -62,11 +65,24 @@ class Fire(msgspec.Struct, frozen=True):
         return f"timer {f'{self.session}>{HOST}' if self.to_host else f'{HOST}>{self.session}'} {self.what}"
 
 
-Decision = Step | Deliver | Fire
+class Pass(msgspec.Struct, frozen=True):
+    """Virtual time goes on to ``until``, nanoseconds."""
 
-_DELIVER = re.compile(r"(take|drop|double|overtake) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{0,8}) ([A-Za-z]+)")
+    until: int
+
+    def __str__(self) -> str:
+        return f"time {self.until}"
+
+
+Decision = Step | Deliver | Fire | Pass
+
+_FATES = "|".join(Fate)
+_DELIVER = re.compile(
+    rf"({_FATES}) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{{0,8}}) ([A-Za-z]+)(?: (f[1-9][0-9]{{0,8}}\.[1-9][0-9]{{0,8}}))?"
+)
 _STEP = re.compile(r"step (\S+)")
-_FORMS = "'step THREAD', 'take|drop|double|overtake SENDER>RECEIVER N MESSAGE' or 'timer SENDER>RECEIVER WHAT'"
+_PASS = re.compile(r"time ([1-9][0-9]{0,17})")
+_FORMS = f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER WHAT' or 'time NS'"
 _FIRE = re.compile(r"timer ([^\s>]+)>([^\s>]+) ([a-z]+)")
 
 
@@ -77,14 +93,16 @@ def parse_decision(line: str) -> Decision:
     if match := _FIRE.fullmatch(line):
         sender, receiver, what = match.groups()
         return Fire(*_way(sender, receiver), what)
+    if match := _PASS.fullmatch(line):
+        return Pass(int(match[1]))
     match = _DELIVER.fullmatch(line)
     if not match:
         raise ValueError(f"expected {_FORMS}")
-    fate, sender, receiver, n, message = match.groups()
+    fate, sender, receiver, n, message, fault = match.groups()
     session, to_host = _way(sender, receiver)
     if message not in MESSAGE_KINDS:
         raise ValueError(f"unknown message {message!r}, expected one of {', '.join(MESSAGE_KINDS)}")
-    return Deliver(Fate(fate), session, to_host, int(n), message)
+    return Deliver(Fate(fate), session, to_host, int(n), message, fault or "")
 
 
 def _way(sender: str, receiver: str) -> tuple[str, bool]:

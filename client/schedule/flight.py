@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.canonical import At, Event, EventName, Message
-from contract.messages import HOST
+from contract.messages import HOST, AnyMessage
+from contract.network import Fate
 from contract.session import Phase
 from contract.spec import cpu_owners
 from contract.trace import (
@@ -48,7 +49,12 @@ class InFlight:
     order: int
     """How many messages were sent before it, on all ways."""
     which: int
-    """The how manieth of its kind it is, from 1: faults name messages so."""
+    """The how manieth of its kind it is, from 1."""
+    body: AnyMessage
+    time: int
+    """Virtual time of sending, nanoseconds."""
+    record: int
+    """Number of the record of sending."""
 
     @property
     def receiver(self) -> str:
@@ -200,11 +206,12 @@ class Flight:
         message = type(record.body).__name__
         order = self.sent.total()
         self.sent[message] += 1
-        sent = InFlight(record.session, record.to_host, record.n, message, order, self.sent[message])
-        self.queues.setdefault((record.session, record.to_host), []).append(sent)
+        way = record.session, record.to_host
+        sent = InFlight(*way, record.n, message, order, self.sent[message], record.body, record.time, record.seq)
+        self.queues.setdefault(way, []).append(sent)
 
     def _delivery(self, record: Delivery) -> None:
-        if record.how != "double":
+        if record.how != Fate.DUPLICATE:
             queue = self.queues[record.session, record.to_host]
             queue.remove(next(m for m in queue if m.n == record.n))
 

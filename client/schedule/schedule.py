@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from client.litmus.fault import FaultRule
 from client.schedule.decisions import Decision
-from client.schedule.faults import Fault
 from client.schedule.strategies import DefaultStrategy, ReplayStrategy, Strategy
 
 
@@ -25,7 +25,7 @@ class Tape:
 class Schedule:
     """A ``tape`` decides if there is one; else a strategy that ``other`` makes; else the default strategy."""
 
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FaultRule, ...] = ()
     """Faults of the default strategy. In a replay: the faults that the recorded run asked for; its tape contains
     them."""
     tape: Tape | None = None
@@ -41,6 +41,6 @@ class Schedule:
         return DefaultStrategy(self.faults) if self.other is None else self.other()
 
 
-def replay(decisions: list[Decision], faults: tuple[Fault, ...] = ()) -> Schedule:
+def replay(decisions: list[Decision], faults: tuple[FaultRule, ...] = ()) -> Schedule:
     """The schedule that takes these decisions strictly."""
     return Schedule(faults, Tape(decisions))

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from client.schedule.choices import deliver, fire, possible, unfinished
-from client.schedule.decisions import Decision, Deliver, Fire, Step
-from client.schedule.faults import Fault, FaultKind
+from client.litmus.fault import FaultRule
+from client.schedule.choices import allows, deliver, fire, possible, unfinished
+from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Flight, InFlight
+from client.schedule.injector import Injector
 from contract.design import Condition
 from contract.errors import InputError
 from contract.network import Fate
@@ -34,45 +35,37 @@ class DefaultStrategy:
     """Deliver everything, oldest first, and fire what is due, before the next step; step the threads in turn. Time goes
     on by itself only if nothing else can happen and somebody waits for a timer.
 
-    ``faults`` meet the messages they name; ``applied`` are the faults that did."""
+    ``faults`` meet the messages that they name."""
 
-    def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
-        self.faults = {(f.message, f.which): f for f in faults}
-        self.applied: set[Fault] = set()
+    def __init__(self, faults: tuple[FaultRule, ...] = ()) -> None:
+        self.injector = Injector(faults) if faults else None
         self.last = ""
         self.fired = 0
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         heads = flight.heads()
         held: list[InFlight] = []
-        for message in heads:
-            decision = self._deliver(flight, message)
-            if decision is not None:
-                return decision
-            held.append(message)
+        if self.injector is not None:
+            self.injector.see(flight)
+            for message in heads:
+                if (decision := self.injector.decide(flight, message)) is not None:
+                    return decision
+            held = heads
+        elif heads:
+            return deliver(Fate.TAKE, heads[0])
         armed = flight.armed()
         if armed and armed[0].due <= flight.now:
             return fire(armed[0])
         if threads:
             return Step(self.next_thread(threads, all_threads))
-        if held:
-            return deliver(Fate.TAKE, held[0])
-        if any(timer.awaited for timer in armed) and self.fired < FIRED_LIMIT:
+        awaited = any(timer.awaited for timer in armed) and self.fired < FIRED_LIMIT
+        if self.injector is not None and held:
+            decision = self.injector.at_last(flight, held, armed[0].due if awaited else None)
+            if decision is not None:
+                return decision
+        if awaited:
             self.fired += 1
             return fire(armed[0])
-        return None
-
-    def _deliver(self, flight: Flight, message: InFlight) -> Decision | None:
-        """The fate of the oldest message of a direction. None holds it back, because no message can overtake it yet."""
-        fault = self.faults.get((message.message, message.which))
-        if fault is None or fault in self.applied:
-            return deliver(Fate.TAKE, message)
-        if fault.kind is not FaultKind.OVERTAKEN:
-            self.applied.add(fault)
-            return deliver(Fate(fault.kind), message)
-        if behind := flight.behind(message):
-            self.applied.add(fault)
-            return deliver(Fate.OVERTAKE, behind[0])
         return None
 
     def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
@@ -113,7 +106,7 @@ class ReplayStrategy:
             return None
         choices = possible(flight, threads)
         decision = self.decisions[self.at]
-        if decision not in choices:
+        if not allows(choices, decision, flight):
             offered = ", ".join(f"'{d}'" for d in choices[:6]) or "nothing, the run is over"
             raise InputError(f"diverges: '{decision}' is not possible here, expected one of: {offered}", self._place())
         self.at += 1
@@ -242,4 +235,4 @@ def _weight(choice: Decision) -> float:
     """The weight of a decision. The host is slow, so a guest gets the LBR before the host wants it."""
     if isinstance(choice, Deliver):
         return 1.0 if choice.fate is Fate.TAKE else 0.1
-    return 0.1 if isinstance(choice, Fire) or choice.thread.startswith("host") else 1.0
+    return 0.1 if isinstance(choice, Fire | Pass) or choice.thread.startswith("host") else 1.0

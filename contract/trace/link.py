@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec import UNSET, UnsetType
+
 from contract.messages import AnyMessage
 from contract.trace.record import Record
 
@@ -26,14 +28,15 @@ class Send(LinkRecord):
 
 
 class Delivery(LinkRecord):
-    """The receiver's inbox: message ``n`` was taken (``take``, ``overtake``: before older ones, ``double``: and stays)
-    or lost (``drop``)."""
+    """The receiver's inbox: message ``n`` was taken (``take``, ``overtake``: before older ones, ``duplicate``: and
+    stays) or lost (``drop``). ``fault``: the fault that this belongs to, as in a tape; absent where there is none."""
 
     how: str
     session: str
     to_host: bool
     n: int
     message: str
+    fault: str | UnsetType = UNSET
 
 
 class Discard(LinkRecord):

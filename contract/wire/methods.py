@@ -12,11 +12,12 @@ from contract.network import Fate
 
 
 class Decide(msgspec.Struct):
-    """The fate of message ``n`` of ``session`` in a service's inbox."""
+    """The fate of message ``n`` of ``session`` in a service's inbox. ``fault``: as in Delivery, "" for none."""
 
     session: str
     n: int
     fate: Fate
+    fault: str = ""
 
 
 def command_types(service: ServiceDescriptor, commands: Iterable[type[msgspec.Struct]]) -> dict[str, type[Any]]:

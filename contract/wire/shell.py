@@ -274,7 +274,7 @@ class Shell(ABC, Generic[C]):
         session, n = decision.session, decision.n
         if session in lost and not run.network.has(session, self.is_host, n):
             return
-        envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log)
+        envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log, decision.fault)
         if envelope is not None:
             self.done(run, run.core.take(envelope, run.log.now))
 

@@ -67,7 +67,7 @@ def test_values_are_taken_in_the_place_of_names() -> None:
 
 
 def test_a_run_replays_from_its_file(tmp_path: Path) -> None:
-    run = api.run(STORY, REVOKE_GP, faults=["double:Revoke:1"], keep_at=tmp_path / "run.json")
+    run = api.run(STORY, REVOKE_GP, faults=["duplicate:Revoke:1"], keep_at=tmp_path / "run.json")
     again = api.run(STORY, REVOKE_GP, tape=tmp_path / "run.json")
     assert canonical(again.records) == canonical(run.records)
     assert again.faults == run.faults
@@ -149,7 +149,10 @@ untyped: Any = api
         (lambda: untyped.run(STORY, "fence"), "did you mean 'fenced'"),
         (lambda: untyped.run(STORY, 7), "design: expected a design or a name, found 7"),
         (lambda: untyped.run(STORY, faults="drop:Revoke:1"), "faults: expected a list"),
-        (lambda: untyped.run(STORY, faults=["drop:Revok:1"]), "faults drop:Revok:1: unknown message 'Revok'"),
+        (
+            lambda: untyped.run(STORY, faults=["drop:Revok:1"]),
+            "faults 'drop:Revok:1', column 6: unknown",
+        ),
         (lambda: untyped.run(STORY, faults=["drop:Revoke:1"], tape="x"), "faults: a tape already decides"),
         (lambda: untyped.run(STORY, then_default=True), "then_default: expected a tape to begin with"),
         (lambda: untyped.run(STORY, wire="smoke"), "wire: expected sim, grpc or a wire, found 'smoke'"),

@@ -32,7 +32,7 @@ def numbers(network: Network) -> list[int]:
     [
         (Fate.TAKE, 1, True, [2, 3]),
         (Fate.DROP, 1, False, [2, 3]),
-        (Fate.DOUBLE, 1, True, [1, 2, 3]),
+        (Fate.DUPLICATE, 1, True, [1, 2, 3]),
         (Fate.OVERTAKE, 2, True, [1, 3]),
         (Fate.OVERTAKE, 3, True, [1, 2]),
     ],
@@ -58,7 +58,7 @@ def test_fates(fate: Fate, n: int, taken: bool, left: list[int]) -> None:
     [
         (Fate.TAKE, "k", 2, "EINVAL"),
         (Fate.DROP, "k", 3, "EINVAL"),
-        (Fate.DOUBLE, "k", 2, "EINVAL"),
+        (Fate.DUPLICATE, "k", 2, "EINVAL"),
         (Fate.OVERTAKE, "k", 1, "EINVAL"),
         (Fate.TAKE, "k", 4, "ENOENT"),
         (Fate.TAKE, "other", 1, "ENOENT"),

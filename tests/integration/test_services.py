@@ -55,7 +55,7 @@ def test_faults_of_delivery_are_the_same_on_both_wires(wire: GrpcWire) -> None:
     for each in (sim, wire):
         set_up(each, REVOKE_GP)
         each.perf(RunTask(VCPU, 0))
-        decide(each, in_flight(each)[0], Fate.DOUBLE)
+        decide(each, in_flight(each)[0], Fate.DUPLICATE)
         deliver(each)
         each.perf(RunTask("t0", 0))
         each.perf(RunTask(VCPU, 0))

@@ -10,9 +10,9 @@ from client.check.judge import judge
 from client.drive.pair import Pair
 from client.drive.play import layout_of
 from client.litmus import Scenario, library_path, load
+from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
-from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule
 from contract.design import Design
 from contract.trace import Send, canonical
@@ -31,7 +31,7 @@ def processes(request: pytest.FixtureRequest) -> Iterator[tuple[Scenario, Pair]]
         yield story, pair
 
 
-@pytest.mark.parametrize("fault", ["", "drop:Revoke:1", "double:EventCreated:2", "drop:SchedIn:2"])
+@pytest.mark.parametrize("fault", ["", "drop:Revoke:1", "duplicate:EventCreated:2", "drop:SchedIn:2"])
 @pytest.mark.parametrize("design", [V8, MERGED, KVM_SWITCH, REVOKE_ACK, FENCED], ids=lambda d: d.name)
 def test_the_same_on_both_wires(processes: tuple[Scenario, Pair], design: Design, fault: str) -> None:
     story, pair = processes

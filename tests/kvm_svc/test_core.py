@@ -167,7 +167,7 @@ def test_doubled_and_dropped_messages() -> None:
     rig.perf(RunTask("t0", 0), settle=False)
     (out,) = rig.wire.network.waiting(KVM, False)
 
-    rig.wire.decide(KVM, Fate.DOUBLE, KVM, out.seq)
+    rig.wire.decide(KVM, Fate.DUPLICATE, KVM, out.seq)
     assert rig.vcpu().cpu == -1
     rig.wire.decide(KVM, Fate.DROP, KVM, out.seq)
     with pytest.raises(RefusedError):

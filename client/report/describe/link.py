@@ -8,7 +8,7 @@ from client.report.describe.values import Values
 from contract import trace as t
 
 _HIDDEN = ("lbr", "debugctl", "kvm", "until")
-_FATES = {"take": "taken", "drop": "LOST", "double": "taken, and stays", "overtake": "taken before older ones"}
+_FATES = {"take": "taken", "drop": "LOST", "duplicate": "taken, and stays", "overtake": "taken before older ones"}
 
 
 @text_of.register
@@ -20,7 +20,8 @@ def send(r: t.Send, values: Values) -> str:
 
 @text_of.register
 def delivery(r: t.Delivery, values: Values) -> str:
-    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.how]}"
+    by = f", fault {r.fault}" if r.fault else ""
+    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.how]}{by}"
 
 
 @text_of.register

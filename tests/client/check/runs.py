@@ -9,9 +9,9 @@ import msgspec
 from client.check.automaton import Violation
 from client.check.judge import Finding, judge
 from client.litmus import Scenario, parse
+from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import OvertakenUntil
 from contract.design import Design

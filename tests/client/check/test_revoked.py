@@ -107,7 +107,7 @@ def test_r6_revoke_overtakes_event_created() -> None:
         "vm0/0 { wrmsr DEBUGCTL, LBR; branch 4; t0 = rdmsr LBR_TOS; }"
         "host { run vm0/0 on cpu0; advance 1us; advance 1us; h0 = open cpu0 pinned branch any; branch 3; }"
     )
-    records = trace(story, REVOKE_GP, "overtaken:EventCreated:1")
+    records = trace(story, REVOKE_GP, "reorder:EventCreated:1")
 
     assert finding(records, NAME).verdict == HELD
     assert finding(records, "one-owner").verdict != VIOLATED

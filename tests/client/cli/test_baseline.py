@@ -100,7 +100,7 @@ def test_faults_and_lets_are_other_runs() -> None:
     )
     assert [one["run"] for one in known()] == [
         {"scenario": "c09-exits-per-switch", "design": "merged", "lets": ["exits=2"]},
-        {"scenario": "central-story", "design": "revoke-gp", "faults": ["drop:Revoke:1"]},
+        {"scenario": "central-story", "design": "revoke-gp", "faults": ["drop Revoke 1"]},
         {"scenario": "central-story", "design": "v7"},
     ]
     assert told(*lost, "--baseline", "b.json")[0] == 0
@@ -235,14 +235,14 @@ def test_runs_and_claims_share_a_file() -> None:
 
 
 def test_a_file_is_what_was_saved(tmp_path: Path) -> None:
-    key = RunKey("s", "v7+save=none", "v5.3", ("drop:Revoke:1",), ("n=3",))
+    key = RunKey("s", "v7+save=none", "v5.3", ("drop Revoke 1",), ("n=3",))
     claims = [KnownFinding("C3", "v7", "a"), KnownFinding("C20", "v7", 'quoted "b"')]
     baseline = Baseline().with_runs({key: ["no-leak"], RunKey("a", "v8"): []}).with_claims(["C3", "C20"], claims[::-1])
     assert (baseline.runs, baseline.claims) == ([KnownRun(key, ("no-leak",))], claims)
     save_baseline(baseline, tmp_path / "b.json")
     assert load_baseline(tmp_path / "b.json") == baseline
     assert len((tmp_path / "b.json").read_text(encoding="utf-8").splitlines()) == 8
-    assert str(key) == "s under v7+save=none (v5.3, drop:Revoke:1, n=3)"
+    assert str(key) == "s under v7+save=none (v5.3, drop Revoke 1, n=3)"
     assert Compared() == Compared([], [], [])
 
 

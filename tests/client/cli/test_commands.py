@@ -45,7 +45,7 @@ def test_check_gives_the_verdict_of_the_run_without_running() -> None:
 
 
 def test_a_run_replays_from_its_run_file_to_the_same_trace() -> None:
-    lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "double:Revoke:1", "-o", "a.json")
+    lbrlab("run", "central-story", "-d", "revoke-gp", "--fault", "duplicate:Revoke:1", "-o", "a.json")
     again = lbrlab("run", "central-story", "-d", "revoke-gp", "--tape", "a.json", "-o", "b.json")
 
     assert again.exit_code == 0
@@ -80,7 +80,12 @@ def test_no_run_takes_the_place_of_another(in_tmp: Path) -> None:
     usual = ("run", "c09-exits-per-switch", "-d", "v7")
     first = document(lbrlab(*usual, "--json"))["run"]
     runs = [first]
-    for more in (["--let", "exits=2"], ["--let", "exits=3"], ["--fault", "double:EventCreated:1"], ["--tape", first]):
+    for more in (
+        ["--let", "exits=2"],
+        ["--let", "exits=3"],
+        ["--fault", "duplicate:EventCreated:1"],
+        ["--tape", first],
+    ):
         runs.append(document(lbrlab(*usual, *more, "--json"))["run"])
     runs.append(document(lbrlab("run", runs[3], "--let", "exits=8", "--json"))["run"])
     assert len({*runs}) == len(runs)
@@ -118,7 +123,7 @@ def test_a_tape_of_another_design_is_refused_at_its_first_divergence() -> None:
 def test_a_fault_that_meets_no_message_is_reported() -> None:
     told = document(lbrlab("run", "central-story", "-d", "v7", "--fault", "drop:Revoke:1", "--json"))
 
-    assert told["faults"] == [{"fault": "drop:Revoke:1", "applied": False}]
+    assert told["faults"] == [{"fault": "drop Revoke 1", "applied": False}]
 
 
 def test_a_lost_message_leaves_a_thread_unfinished_which_breaks_liveness() -> None:
@@ -145,7 +150,7 @@ def test_exists_that_is_not_witnessed_is_undecided() -> None:
         (["run", "missing.litmus"], "missing.litmus"),
         (["run", "central-story", "--fault", "lose:Revoke:1"], "unknown kind 'lose'"),
         (["run", "central-story", "--fault", "drop:Revok:1"], "unknown message 'Revok'"),
-        (["run", "central-story", "--fault", "drop:Revoke:0"], "'0' is not a message number"),
+        (["run", "central-story", "--fault", "drop:Revoke:0"], "'0' is not a number from 1"),
         (["run", "central-story", "--perfcore", "localhost:1"], "expected both --perfcore and --kvm"),
         (["run", "central-story", "--tape", "missing.tape"], "missing.tape: cannot read"),
         (["check", "missing.json"], "missing.json: cannot read"),
@@ -340,7 +345,7 @@ def test_a_run_that_cannot_be_kept_is_still_judged(in_tmp: Path) -> None:
 def test_a_fault_that_meets_nothing_leaves_the_run_undecided() -> None:
     told = document(lbrlab("run", "guest-alone", "-d", "revoke-gp", "--fault", "drop:Revoke:1", "--json"))
 
-    assert (told["verdict"], told["why"]) == ("undecided", "fault drop:Revoke:1 matched no message")
+    assert (told["verdict"], told["why"]) == ("undecided", "fault 'drop Revoke 1' matched no message")
 
 
 def test_a_trace_cut_short_is_never_held() -> None:

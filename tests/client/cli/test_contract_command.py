@@ -20,12 +20,12 @@ from client.document.needed import needs
 from client.document.schema import messages, rules
 from client.document.standing import standings
 from client.litmus import library_path, load
+from client.litmus.fault_rules import parse_fault
 from client.matrix import cell
 from client.matrix.pool import run_row
 from client.run.file import load_run
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import DefaultStrategy
 from tests.client.cli.commands import document, lbrlab, unbroken
@@ -170,7 +170,7 @@ def test_what_each_design_breaks_is_printed() -> None:
     assert found is not None
     for head, told in (
         ("What each breaks in 1 scenarios", found.delivered),
-        ("The same with the first Revoke lost, where there is one (drop:Revoke:1)", found.lossy),
+        ("The same with the first Revoke lost, where there is one (drop Revoke 1)", found.lossy),
     ):
         rows = {line.split()[0]: line.split()[1:] for line in part(text, head)}
         letters = {"violated": "X1", "held": "+", "open": "o", "not exercised": "."}

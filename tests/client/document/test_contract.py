@@ -16,8 +16,8 @@ from client.document.needed import needs
 from client.document.schema import messages, rules
 from client.document.standing import standings
 from client.litmus import library_path, load
+from client.litmus.fault_rules import parse_fault
 from client.matrix.pool import run_row
-from client.schedule.faults import parse_fault
 from contract.messages import PROTOCOL_VERSION
 from contract.rules import RULES, Rule
 from tests.designs import DESIGNS, REVOKE_GP, V7

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from client.document.standing import LOST, Standings, standings
 from client.litmus import library_path, load
+from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.pool import run_row
 from client.matrix.summary import worst
-from client.schedule.faults import parse_fault
 from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_GP, V7
 
 CHOSEN = [V7, MERGED, REVOKE_GP, FENCED]

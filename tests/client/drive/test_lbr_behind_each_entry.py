@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from client.check.judge import judge
 from client.drive.sim import SimWire
 from client.litmus import parse
+from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
-from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule
 from contract.control import AnyKvmCommand, AnyResult
 from contract.design import Activation, Design
@@ -117,7 +117,7 @@ MOVED_THEN_WRITTEN = text_of([ON, ("user", "migrate"), ("user", "set vm0/0 LBR_T
 
 @promising
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
-@given(text=SCENARIOS, fault=st.sampled_from(["", "drop:EventCreated:1", "drop:Revoke:1", "double:EventCreated:1"]))
+@given(text=SCENARIOS, fault=st.sampled_from(["", "drop:EventCreated:1", "drop:Revoke:1", "duplicate:EventCreated:1"]))
 @example(text=LOST_THEN_MOVED, fault="")
 @example(text=MOVED_THEN_WRITTEN, fault="")
 def test_each_entry_has_an_event_or_a_denial_behind_it(design: Design, text: str, fault: str) -> None:

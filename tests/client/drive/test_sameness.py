@@ -187,7 +187,7 @@ INPUTS = st.one_of(
         ),
     ),
     st.just(settle),
-    st.builds(decided, st.booleans(), st.just(0), st.sampled_from([Fate.TAKE, Fate.TAKE, Fate.DROP, Fate.DOUBLE])),
+    st.builds(decided, st.booleans(), st.just(0), st.sampled_from([Fate.TAKE, Fate.TAKE, Fate.DROP, Fate.DUPLICATE])),
     st.builds(decided, st.booleans(), st.just(1), st.just(Fate.OVERTAKE)),
 )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Fire, Step, format_tape, parse_tape
-from client.schedule.faults import parse_fault
 from client.schedule.schedule import Schedule, replay
 from client.schedule.strategies import WithoutTimers
 from contract.design import Design
@@ -138,7 +138,7 @@ def numbered(played: Run) -> list[tuple[Delivery, int]]:
     return found
 
 
-@pytest.mark.parametrize("fate", ["drop", "double"])
+@pytest.mark.parametrize("fate", ["drop", "duplicate"])
 @pytest.mark.parametrize("which", kinds())
 def test_a_repaired_stream_ends_as_if_nothing_had_been_lost(fate: str, which: str) -> None:
     played = play(TAKES, FENCED, f"{fate}:{which}")

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from client.check.judge import MONITORS
 from client.litmus import Scenario, library_path, load, parse
+from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell, run_cell
 from client.matrix.pool import PartialError, Row, run_row, run_rows
 from client.matrix.summary import overall, worst
 from client.run.file import load_run
-from client.schedule.faults import parse_fault
 from contract.design import Design
 from contract.errors import RefusedError, SystemFailedError
 from contract.trace import Rest
@@ -54,13 +54,13 @@ def test_a_cells_run_file_is_its_run(tmp_path: Path) -> None:
     cell = run_cell(STORY, REVOKE_GP, tmp_path / "run.json", (parse_fault("drop:Revoke:1"),))
     assert cell.run == str(tmp_path / "run.json")
     run = load_run(tmp_path / "run.json")
-    assert ([str(fault) for fault in run.faults], run.unmet) == (["drop:Revoke:1"], [])
+    assert ([str(fault) for fault in run.faults], run.unmet) == (["drop Revoke 1"], [])
     assert verdicts(run.records) == cell.invariants
 
 
 def test_a_fault_that_met_nothing_decides_nothing() -> None:
     cell = run_cell(HOST_ONLY, REVOKE_GP, None, (parse_fault("drop:Revoke:1"),))
-    assert (cell.verdict, cell.broken, cell.unmet) == ("undecided", [], ["drop:Revoke:1"])
+    assert (cell.verdict, cell.broken, cell.unmet) == ("undecided", [], ["drop Revoke 1"])
 
 
 def test_a_condition_that_fails_breaks_no_invariant() -> None:

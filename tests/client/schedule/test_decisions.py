@@ -14,6 +14,7 @@ from client.schedule.decisions import (
     Decision,
     Deliver,
     Fire,
+    Pass,
     Step,
     format_tape,
     parse_decision,
@@ -32,9 +33,11 @@ DELIVERIES = st.builds(
     st.booleans(),
     st.integers(1, 999_999_999),
     st.sampled_from(MESSAGE_KINDS),
+    st.from_regex(r"(f[1-9][0-9]{0,3}\.[1-9][0-9]{0,3})?", fullmatch=True),
 )
+PASSES = st.builds(Pass, st.integers(1, 10**18 - 1))
 FIRES = st.builds(Fire, SESSIONS, st.booleans(), st.sampled_from(["resend", "renew", "lease"]))
-TAPES: st.SearchStrategy[list[Decision]] = st.lists(st.one_of(st.builds(Step, THREADS), DELIVERIES, FIRES))
+TAPES: st.SearchStrategy[list[Decision]] = st.lists(st.one_of(st.builds(Step, THREADS), DELIVERIES, FIRES, PASSES))
 
 
 @given(TAPES)
@@ -53,15 +56,16 @@ def test_comments_and_blank_lines(tape: list[Decision]) -> None:
 
 
 def test_the_example_in_the_docs() -> None:
-    text = "lbrlab-tape 1\ntake kvm0>host 1 Hello\nstep host+vm0/0\ndrop host>kvm0 6 Revoke\n"
-    text += "timer kvm0>host resend\n"
+    text = "lbrlab-tape 1\ntake kvm0>host 1 Hello\nstep host+vm0/0\ndrop host>kvm0 6 Revoke f1.2\n"
+    text += "timer kvm0>host resend\ntime 4000000\n"
     tape = parse_tape(text)
 
     assert tape == [
         Deliver(Fate.TAKE, "kvm0", True, 1, "Hello"),
         Step("host+vm0/0"),
-        Deliver(Fate.DROP, "kvm0", False, 6, "Revoke"),
+        Deliver(Fate.DROP, "kvm0", False, 6, "Revoke", "f1.2"),
         Fire("kvm0", True, "resend"),
+        Pass(4_000_000),
     ]
     assert format_tape(tape) == text
 
@@ -72,9 +76,7 @@ def test_receiver() -> None:
     assert (to_host.receiver, to_kvm.receiver) == ("host", "kvm0")
 
 
-FORMS = (
-    r"expected 'step THREAD', 'take\|drop\|double\|overtake SENDER>RECEIVER N MESSAGE' or 'timer SENDER>RECEIVER WHAT'"
-)
+FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT' or 'time NS'"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,9 @@ FORMS = (
         ("timer kvm0>host", FORMS),
         ("timer kvm0 resend", FORMS),
         ("timer kvm0>host 1 resend", FORMS),
+        ("time 0", FORMS),
+        ("time 4ms", FORMS),
+        ("drop kvm0>host 1 Hello f1", FORMS),
         ("timer kvm0>kvm1 resend", "one end of kvm0>kvm1 must be 'host'"),
         ("take kvm0>kvm1 1 Hello", "one end of kvm0>kvm1 must be 'host'"),
         ("take host>host 1 Hello", "one end of host>host must be 'host'"),
@@ -125,4 +130,4 @@ def test_too_long() -> None:
 @given(st.text())
 def test_any_text_is_a_tape_or_an_input_error(text: str) -> None:
     with contextlib.suppress(InputError):
-        assert all(isinstance(d, Step | Deliver | Fire) for d in parse_tape(f"{HEADER}\n{text}"))
+        assert all(isinstance(d, Step | Deliver | Fire | Pass) for d in parse_tape(f"{HEADER}\n{text}"))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from client.litmus.fault_rules import parse_fault
 from client.schedule.choices import possible
 from client.schedule.decisions import HEADER, Decision, Deliver, Fire, Step, format_tape, parse_decision, parse_tape
-from client.schedule.faults import parse_fault
 from client.schedule.flight import Flight
 from client.schedule.strategies import FIRED_LIMIT, DefaultStrategy, ReplayStrategy, Strategy
 from contract.errors import InputError
@@ -52,13 +52,13 @@ def test_what_is_printed_is_parsed_as_it_was(tape: list[Decision]) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("timer", "or 'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host", "or 'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0 renew", "or 'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host Renew", "or 'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host renew 1", "or 'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host 1 renew", "or 'timer SENDER>RECEIVER WHAT'"),
-        ("timers kvm0>host renew", "or 'timer SENDER>RECEIVER WHAT'"),
+        ("timer", "'timer SENDER>RECEIVER WHAT'"),
+        ("timer kvm0>host", "'timer SENDER>RECEIVER WHAT'"),
+        ("timer kvm0 renew", "'timer SENDER>RECEIVER WHAT'"),
+        ("timer kvm0>host Renew", "'timer SENDER>RECEIVER WHAT'"),
+        ("timer kvm0>host renew 1", "'timer SENDER>RECEIVER WHAT'"),
+        ("timer kvm0>host 1 renew", "'timer SENDER>RECEIVER WHAT'"),
+        ("timers kvm0>host renew", "'timer SENDER>RECEIVER WHAT'"),
         ("timer kvm0>kvm1 renew", "one end of kvm0>kvm1 must be 'host'"),
         ("timer host>host renew", "one end of host>host must be 'host'"),
     ],
@@ -144,7 +144,7 @@ def test_on_its_way_to_one_that_somebody_waits_for_time_passes_the_others() -> N
 
 def test_a_message_that_was_held_back_is_taken_before_time_passes() -> None:
     world = World(armed(LEASE, 5, awaited=True), message())
-    strategy = DefaultStrategy((parse_fault("overtaken:Welcome:1"),))
+    strategy = DefaultStrategy((parse_fault("reorder:Welcome:1"),))
     assert [world.decided(strategy, []) for _ in range(2)] == ["take host>kvm0 1 Welcome", "timer host>kvm0 lease"]
 
 

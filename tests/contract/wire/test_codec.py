@@ -112,7 +112,9 @@ def test_no_axis_has_a_default(axis: str) -> None:
 @pytest.mark.parametrize("fate", [0, 99])
 def test_an_unknown_enum_value_is_named(fate: int) -> None:
     made = perf_control_pb2.PerfControlServiceDecideRequest(session="kvm0", n=1, fate=fate)  # type: ignore[arg-type]
-    with pytest.raises(WireValueError, match=f"Fate {fate} is unknown, expected one of take, drop, double, overtake"):
+    with pytest.raises(
+        WireValueError, match=f"Fate {fate} is unknown, expected one of take, drop, duplicate, overtake"
+    ):
         from_proto(made, Decide)
 
 

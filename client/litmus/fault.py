@@ -1,0 +1,65 @@
+"""A fault rule: a kind of fault, and the messages that it meets. ``client.litmus.fault_rules`` parses its text."""
+
+from __future__ import annotations
+
+import msgspec
+
+from client.litmus.text import duration_text
+
+
+class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A message has to fit all that is given. ``str`` gives the text of the rule in its one fixed form."""
+
+    kind: str
+    """A name of ``fault_kinds.KINDS``."""
+    messages: tuple[str, ...] = ()
+    """Kinds of messages; all if empty."""
+    session: str = ""
+    """A KVM service; "" for all."""
+    to_host: bool | None = None
+    """Direction; None for both."""
+    vcpu: str = ""
+    """The vCPU that the message is about; "" for all."""
+    event: int = 0
+    """Number of the guest's event that the message is about; 0 for all."""
+    first: int = 1
+    """Of the messages that fit: number of the first that is met, from 1."""
+    last: int = 0
+    """Number of the last that is met; 0: no end."""
+    by: int = 0
+    """As ``FaultKind.by`` says; 0: the usual value, or a time."""
+    time: int = 0
+    """As ``FaultKind.by`` says, nanoseconds; 0: ``by`` is no time."""
+    after: int = 0
+    """Virtual time of sending, nanoseconds, from which messages fit."""
+    before: int = 0
+    """Virtual time of sending, nanoseconds, from which they no longer fit; 0: no end."""
+    after_record: int = 0
+    """Number of the record of sending from which messages fit."""
+    before_record: int = 0
+    """Number of the record of sending from which they no longer fit; 0: no end."""
+    chance: float = 1.0
+    """Probability with which each of them is met, above 0 and up to 1."""
+    seed: int = 0
+    """Seed of these draws."""
+
+    def __str__(self) -> str:
+        parts = [self.kind, ",".join(self.messages), self._route(), self.vcpu]
+        parts += [f"event {self.event}" if self.event else "", self._count()]
+        parts += [f"by {duration_text(self.time) if self.time else self.by}" if self.time or self.by else ""]
+        parts += [f"after {duration_text(self.after)}" if self.after else ""]
+        parts += [f"before {duration_text(self.before)}" if self.before else ""]
+        parts += [f"after record {self.after_record}" if self.after_record else ""]
+        parts += [f"before record {self.before_record}" if self.before_record else ""]
+        parts += [f"p={self.chance!r}" if self.chance < 1 else "", f"seed={self.seed}" if self.seed else ""]
+        return " ".join(part for part in parts if part)
+
+    def _route(self) -> str:
+        if self.to_host is None:
+            return f"session {self.session}" if self.session else ""
+        return f"{self.session}>host" if self.to_host else f"host>{self.session}"
+
+    def _count(self) -> str:
+        if self.last == 0:
+            return f"from {self.first}" if self.first > 1 else ""
+        return str(self.first) if self.first == self.last else f"first {self.last}"

@@ -1,0 +1,230 @@
+"""From the text of a fault rule to the rule, and from a file of rules to all of them.
+
+    drop Revoke first 2
+    delay EventState by 3 after 4ms
+    duplicate kvm0>host Ack
+    reorder SchedIn vm0/0 p=0.1 seed=7
+
+A rule is one line: the kind, then what selects messages, in any order. A colon may stand for a blank, so that a rule
+needs no quotes in a shell: ``drop:Revoke:1``. Any text gives either a rule or one InputError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NoReturn
+
+from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
+from msgspec.structs import replace
+
+from client.litmus.fault import FaultRule
+from client.litmus.fault_kinds import KINDS, FaultKind
+from client.litmus.spelling import listed, quote, unknown
+from client.litmus.tables import parser_of
+from client.litmus.text import UNITS
+from client.litmus.tree import tokens, trees
+from contract.errors import InputError
+from contract.messages import HOST, MESSAGE_KINDS
+
+LENGTH_LIMIT = 1000
+"""Characters of a rule."""
+RULES_LIMIT = 1000
+"""Rules of a file."""
+NUMBER_LIMIT = 1_000_000_000
+"""The largest number and, in its own unit, the longest time of a rule."""
+
+GRAMMAR = r"""
+start: WORD part*
+?part: messages | route | session | vcpu | event | count | by | after | before | chance | seed
+messages: WORD ("," WORD)*
+route: ROUTE
+session: "session" WORD
+vcpu: VCPU
+event: "event" NUMBER
+count: NUMBER | FIRST NUMBER? | FROM NUMBER | ALL
+by: "by" (NUMBER | DURATION)
+after: "after" (DURATION | RECORD NUMBER)
+before: "before" (DURATION | RECORD NUMBER)
+chance: CHANCE
+seed: SEED
+
+FIRST: "first"
+FROM: "from"
+ALL: "all"
+RECORD: "record"
+WORD: /[A-Za-z_][A-Za-z0-9_-]*/
+VCPU.2: /[A-Za-z_][A-Za-z0-9_-]*\/[0-9]+/
+ROUTE.3: /[A-Za-z0-9_-]*>[A-Za-z0-9_-]*/
+DURATION.2: /[0-9]+(ns|us|ms|s)(?![A-Za-z0-9])/
+NUMBER: /[0-9]+(?![A-Za-z0-9_])/
+CHANCE.3: /p=[0-9.e-]+/
+SEED.3: /seed=[0-9]+/
+%ignore /[ \t]+/
+"""
+_NAMES = {
+    "WORD": "a message",
+    "ROUTE": "a direction (kvm0>host)",
+    "VCPU": "a vCPU (vm0/0)",
+    "NUMBER": "a number",
+    "DURATION": "a time (4ms)",
+    "CHANCE": "p=0.1",
+    "SEED": "seed=7",
+    "COMMA": "a comma",
+    "$END": "the end of the rule",
+}
+
+
+@cache
+def _grammar() -> Lark:
+    return parser_of(GRAMMAR, lexer="contextual", maybe_placeholders=False)
+
+
+def parse_fault(text: str, place: str = "--fault") -> FaultRule:
+    """The rule that ``text`` describes. ``place``: where the text was given, in error messages."""
+    return _Reading(text, f"{place} {quote(text)}").rule()
+
+
+def parse_faults(text: str, path: str) -> tuple[FaultRule, ...]:
+    """A file of rules, one on each line; blank lines and ``#`` comments are allowed. ``path``: its name in errors."""
+    lines = [(n, line.split("#", 1)[0].strip()) for n, line in enumerate(text.splitlines(), 1)]
+    rules = [(n, line) for n, line in lines if line]
+    if len(rules) > RULES_LIMIT:
+        raise InputError(f"more than {RULES_LIMIT} rules", path)
+    return tuple(parse_fault(line, f"{path}:{n}:") for n, line in rules)
+
+
+class _Reading:
+    def __init__(self, text: str, place: str) -> None:
+        self.text = text.replace(":", " ")
+        self.place = place
+        self.given: set[str] = set()
+
+    def rule(self) -> FaultRule:
+        if len(self.text) > LENGTH_LIMIT:
+            raise InputError(f"longer than {LENGTH_LIMIT} characters", self.place)
+        try:
+            tree = _grammar().parse(self.text)
+        except UnexpectedToken as error:
+            at = error.token.column if error.token.type != "$END" else None
+            self._syntax(at, error.accepts or error.expected, quote(str(error.token)) if at else "")
+        except UnexpectedCharacters as error:
+            self._syntax(error.column, error.allowed or set(), quote(self.text[error.pos_in_stream :].split(" ")[0]))
+        (name,) = tokens(tree)
+        if name not in KINDS:
+            self.fail(name, unknown("kind", name, KINDS))
+        rule = FaultRule(kind=str(name))
+        for part in trees(tree):
+            rule = replace(rule, **self.part(part.data, tokens(part)))
+        return self.checked(rule, KINDS[name], name)
+
+    def part(self, name: str, words: list[Token]) -> dict[str, Any]:
+        values: dict[str, Any] = _PARTS[name](self, words)
+        if again := self.given & values.keys():
+            self.fail(words[0], f"{'count' if 'first' in again else name} is given twice")
+        self.given |= values.keys()
+        return values
+
+    def checked(self, rule: FaultRule, kind: FaultKind, name: Token) -> FaultRule:
+        given = bool(rule.by or rule.time)
+        if given and not kind.by:
+            self.fail(name, f"{kind.name} takes no 'by'")
+        if rule.time and not kind.timed:
+            self.fail(name, f"{kind.name} takes no time: 'by' gives {kind.by}")
+        if not given and kind.by and not kind.usual:
+            self.fail(name, f"{kind.name} needs 'by': {kind.by}, for example '{kind.example}'")
+        return replace(rule, by=0) if rule.by == kind.usual else rule
+
+    def messages(self, words: list[Token]) -> dict[str, Any]:
+        for word in words:
+            if word not in MESSAGE_KINDS:
+                self.fail(word, unknown("message", word, MESSAGE_KINDS))
+        return {"messages": tuple(dict.fromkeys(map(str, words)))}
+
+    def route(self, words: list[Token]) -> dict[str, Any]:
+        sender, _, receiver = words[0].partition(">")
+        if (sender == HOST) == (receiver == HOST):
+            self.fail(words[0], f"one end of {words[0]} must be {quote(HOST)}, for example kvm0>host, >host or host>")
+        return {"session": sender if receiver == HOST else receiver, "to_host": receiver == HOST}
+
+    def session(self, words: list[Token]) -> dict[str, Any]:
+        return {"session": str(words[0])}
+
+    def vcpu(self, words: list[Token]) -> dict[str, Any]:
+        return {"vcpu": str(words[0])}
+
+    def event(self, words: list[Token]) -> dict[str, Any]:
+        return {"event": self.number(words[0])}
+
+    def count(self, words: list[Token]) -> dict[str, Any]:
+        how = words[0]
+        n = self.number(words[-1]) if words[-1].type == "NUMBER" else 1
+        if how.type == "ALL":
+            return {"first": 1, "last": 0}
+        if how.type == "FIRST":
+            return {"first": 1, "last": n}
+        return {"first": n, "last": 0 if how.type == "FROM" else n}
+
+    def by(self, words: list[Token]) -> dict[str, Any]:
+        if words[0].type == "DURATION":
+            return {"by": 0, "time": self.duration(words[0])}
+        return {"by": self.number(words[0]), "time": 0}
+
+    def after(self, words: list[Token]) -> dict[str, Any]:
+        return self._limit("after", words)
+
+    def before(self, words: list[Token]) -> dict[str, Any]:
+        return self._limit("before", words)
+
+    def chance(self, words: list[Token]) -> dict[str, Any]:
+        try:
+            chance = float(words[0].partition("=")[2])
+        except ValueError:
+            chance = 0.0
+        if not 0 < chance <= 1:
+            self.fail(words[0], "expected a probability above 0 and up to 1, for example p=0.1")
+        return {"chance": chance}
+
+    def seed(self, words: list[Token]) -> dict[str, Any]:
+        digits = words[0].partition("=")[2]
+        return {"seed": self.number(words[0].update(value=digits), least=0)}
+
+    def number(self, word: Token, least: int = 1) -> int:
+        value = int(word) if len(word) <= 12 else NUMBER_LIMIT + 1
+        if not least <= value <= NUMBER_LIMIT:
+            self.fail(word, f"{quote(word)} is not a number from {least} to {NUMBER_LIMIT:_}")
+        return value
+
+    def duration(self, word: Token) -> int:
+        unit = next(u for u in sorted(UNITS, key=len, reverse=True) if word.endswith(u))
+        return self.number(word.update(value=word[: -len(unit)])) * UNITS[unit]
+
+    def _limit(self, name: str, words: list[Token]) -> dict[str, Any]:
+        if words[0].type == "RECORD":
+            return {f"{name}_record": self.number(words[1])}
+        return {name: self.duration(words[0])}
+
+    def fail(self, word: Token, message: str) -> NoReturn:
+        raise InputError(message, f"{self.place}, column {word.column}")
+
+    def _syntax(self, column: int | None, accepted: set[str], found: str) -> NoReturn:
+        if not self.text.strip():
+            raise InputError(f"expected a kind of fault: {listed(KINDS)}", self.place)
+        expected = sorted({_NAMES.get(each, quote(each.lower())) for each in accepted})
+        place = self.place if column is None else f"{self.place}, column {column}"
+        raise InputError(f"expected {listed(expected)}, found {found or 'the end of the rule'}", place)
+
+
+_PARTS: dict[str, Callable[[_Reading, list[Token]], dict[str, Any]]] = {
+    "messages": _Reading.messages,
+    "route": _Reading.route,
+    "session": _Reading.session,
+    "vcpu": _Reading.vcpu,
+    "event": _Reading.event,
+    "count": _Reading.count,
+    "by": _Reading.by,
+    "after": _Reading.after,
+    "before": _Reading.before,
+    "chance": _Reading.chance,
+    "seed": _Reading.seed,
+}

@@ -1,0 +1,181 @@
+"""Faults by rules: which message meets which fault, and the decisions that carry it out on a default schedule.
+
+A rule sees each message when it is sent. It counts those that fit it, and draws where it has a probability. The first
+rule that meets a message decides; the others count it, but do nothing to it. The id of a fault is ``f1.2``: the second
+message that rule 1 has met. A message that is held back arrives at the latest when nothing else can happen, because a
+run must end. Then virtual time goes on to the end of a delay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from client.litmus.fault import FaultRule
+from client.schedule.choices import deliver
+from client.schedule.decisions import Decision, Pass
+from client.schedule.flight import Flight, InFlight
+from contract.messages import EventCreated
+from contract.network import Fate
+
+
+class RuleState:
+    """One rule in one run."""
+
+    def __init__(self, rule: FaultRule, number: int) -> None:
+        self.rule = rule
+        self.number = number
+        """From 1, in the order given."""
+        self.fitting = 0
+        """Messages so far that fit the rule."""
+        self.met = 0
+        """Those of them that have met it."""
+        self.random = Random(rule.seed)
+
+    def meets(self, message: InFlight, about: About) -> bool:
+        """Count the message and draw, if it fits."""
+        rule = self.rule
+        if not fits(rule, message, about):
+            return False
+        self.fitting += 1
+        if self.fitting < rule.first or (rule.last and self.fitting > rule.last):
+            return False
+        if rule.chance < 1 and self.random.random() >= rule.chance:
+            return False
+        self.met += 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a message is about: a vCPU ("": none) and a guest's event (0: none)."""
+
+    vcpu: str
+    event: int
+
+
+def fits(rule: FaultRule, message: InFlight, about: About) -> bool:
+    return (
+        (not rule.messages or message.message in rule.messages)
+        and (rule.session in ("", message.session))
+        and (rule.to_host is None or rule.to_host == message.to_host)
+        and (rule.vcpu in ("", about.vcpu))
+        and (rule.event in (0, about.event))
+        and rule.after <= message.time
+        and (not rule.before or message.time < rule.before)
+        and rule.after_record <= message.record
+        and (not rule.before_record or message.record < rule.before_record)
+    )
+
+
+@dataclass(slots=True)
+class Injection:
+    """A fault that a message in flight is to meet."""
+
+    id: str
+    rule: FaultRule
+    left: int
+    """What ``by`` counts, as far as it is still to come."""
+    from_decision: int
+    """Number of the decision at which the message was first seen."""
+    until: int
+    """The virtual time up to which the message is held back, nanoseconds; 0: none."""
+
+
+class Injector:
+    def __init__(self, rules: Sequence[FaultRule]) -> None:
+        self.rules = [RuleState(rule, number) for number, rule in enumerate(rules, 1)]
+        self.seen = 0
+        """Messages that the rules have seen."""
+        self.decisions = 0
+        """Decisions so far."""
+        self.planned: dict[int, Injection] = {}
+        """By the order of the message."""
+        self.events: dict[tuple[str, int], str] = {}
+        """Session and event of a guest, to its vCPU."""
+        self.grants: dict[tuple[str, int], int] = {}
+        """Session and grant, to the event."""
+
+    def see(self, flight: Flight) -> None:
+        """Show new messages to the rules, before each decision."""
+        self.decisions += 1
+        sent = flight.sent.total()
+        if sent == self.seen:
+            return
+        queued = (message for queue in flight.queues.values() for message in queue if message.order >= self.seen)
+        for message in sorted(queued, key=lambda message: message.order):
+            about = self._about(message)
+            met = [state for state in self.rules if state.meets(message, about)]
+            if met:
+                self.planned[message.order] = self._injection(met[0], message)
+        self.seen = sent
+
+    def _injection(self, state: RuleState, message: InFlight) -> Injection:
+        rule = state.rule
+        until = message.time + rule.time if rule.time else 0
+        return Injection(f"f{state.number}.{state.met}", rule, rule.by or 1, self.decisions, until)
+
+    def _about(self, message: InFlight) -> About:
+        """Messages name an event or a grant by its number. Earlier messages say whose it is."""
+        session, body = message.session, message.body
+        grant, event = (int(getattr(body, name, 0)) for name in ("grant", "event"))
+        vcpu: str = getattr(body, "vcpu", "")
+        if isinstance(body, EventCreated) and event:
+            self.events[session, event] = vcpu
+        event = event or self.grants.get((session, grant), 0)
+        if grant and event:
+            self.grants[session, grant] = event
+        return About(vcpu or self.events.get((session, event), ""), event)
+
+    def decide(self, flight: Flight, message: InFlight) -> Decision | None:
+        """The fate of the oldest message of a direction. None holds it back."""
+        injection = self.planned.get(message.order)
+        if injection is None:
+            return deliver(Fate.TAKE, message)
+        return _KINDS[injection.rule.kind](self, flight, message, injection)
+
+    def at_last(self, flight: Flight, held: list[InFlight], timer_due: int | None) -> Decision | None:
+        """Nothing else can happen: end the wait of one of the messages that were held back. ``timer_due``: when the
+        first timer that somebody waits for runs out. None: that timer comes first."""
+        waits = [self.planned[message.order].until for message in held]
+        if 0 in waits:
+            message = held[waits.index(0)]
+            injection = self.planned.pop(message.order)
+            # What no other message has overtaken has met no fault.
+            return deliver(Fate.TAKE, message, "" if injection.rule.kind == "reorder" else injection.id)
+        if timer_due is not None and timer_due <= min(waits):
+            return None
+        return Pass(min(waits))
+
+    def _once(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
+        del self.planned[message.order]
+        return deliver(_FATES[injection.rule.kind], message, injection.id)
+
+    def _reorder(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
+        behind = flight.behind(message)
+        if not behind:
+            return None
+        injection.left -= 1
+        if not injection.left:
+            del self.planned[message.order]
+        return deliver(Fate.OVERTAKE, behind[0], injection.id)
+
+    def _delay(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
+        if injection.until:
+            waits = flight.now < injection.until
+        else:
+            waits = self.decisions < injection.from_decision + injection.left
+        if waits:
+            return None
+        del self.planned[message.order]
+        return deliver(Fate.TAKE, message, injection.id)
+
+
+_FATES = {"drop": Fate.DROP, "duplicate": Fate.DUPLICATE}
+_KINDS: dict[str, Callable[[Injector, Flight, InFlight, Injection], Decision | None]] = {
+    **dict.fromkeys(_FATES, Injector._once),
+    "reorder": Injector._reorder,
+    "delay": Injector._delay,
+}
+"""What each kind does with a message that is the oldest of its direction."""

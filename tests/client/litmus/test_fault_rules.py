@@ -1,0 +1,128 @@
+"""The text of fault rules."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.litmus.fault import FaultRule
+from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_rules import parse_fault, parse_faults
+from contract.errors import InputError
+from contract.messages import MESSAGE_KINDS
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True).filter(lambda name: name != "host")
+NUMBERS = st.integers(1, 1_000_000_000)
+COUNTS = st.one_of(
+    st.just((1, 0)), NUMBERS.map(lambda n: (n, n)), NUMBERS.map(lambda n: (1, n)), NUMBERS.map(lambda n: (n, 0))
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> FaultRule:
+    kind = KINDS[draw(st.sampled_from(list(KINDS)))]
+    first, last = draw(COUNTS)
+    timed = kind.timed and draw(st.booleans())
+    by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
+    limit = st.one_of(st.just(0), NUMBERS)
+    return FaultRule(
+        kind=kind.name,
+        messages=tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, max_size=3))),
+        session=draw(st.one_of(st.just(""), NAMES)),
+        to_host=draw(st.sampled_from([None, True, False])),
+        vcpu=draw(st.one_of(st.just(""), NAMES.map(lambda name: f"{name}/0"))),
+        event=draw(limit),
+        first=first,
+        last=last,
+        by=by,
+        time=draw(NUMBERS) if timed else 0,
+        after=draw(limit),
+        before=draw(limit),
+        after_record=draw(limit),
+        before_record=draw(limit),
+        chance=draw(st.floats(0, 1, exclude_min=True)),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@given(rules())
+def test_round_trip(rule: FaultRule) -> None:
+    assert parse_fault(str(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "printed"),
+    [
+        ("drop Revoke first 2", FaultRule(kind="drop", messages=("Revoke",), last=2), "drop Revoke first 2"),
+        ("drop:Revoke:1", FaultRule(kind="drop", messages=("Revoke",), last=1), "drop Revoke 1"),
+        ("drop Revoke first", FaultRule(kind="drop", messages=("Revoke",), last=1), "drop Revoke 1"),
+        ("duplicate Ack all kvm0>host", FaultRule(kind="duplicate", messages=("Ack",), session="kvm0", to_host=True),
+         "duplicate Ack kvm0>host"),
+        ("drop host> from 3", FaultRule(kind="drop", to_host=False, first=3), "drop host> from 3"),
+        ("drop p=0.5 seed=7 vm0/0", FaultRule(kind="drop", vcpu="vm0/0", chance=0.5, seed=7),
+         "drop vm0/0 p=0.5 seed=7"),
+        ("delay by 3 after 4ms", FaultRule(kind="delay", by=3, after=4_000_000), "delay by 3 after 4ms"),
+        ("reorder by 1 Ack,Renew", FaultRule(kind="reorder", messages=("Ack", "Renew")), "reorder Ack,Renew"),
+    ],
+)  # fmt: skip
+def test_examples(text: str, rule: FaultRule, printed: str) -> None:
+    assert (parse_fault(text), str(rule)) == (rule, printed)
+
+
+def test_the_example_of_each_kind_is_one_of_it() -> None:
+    for kind in KINDS.values():
+        rule = parse_fault(kind.example)
+        assert (rule.kind, str(rule)) == (kind.name, kind.example)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "expected"),
+    [
+        ("", 0, "expected a kind of fault: drop, "),
+        ("take Revoke", 1, "unknown kind 'take'"),
+        ("Drop Revoke", 1, "unknown kind 'Drop', did you mean 'drop'?"),
+        ("drop Revok", 6, "unknown message 'Revok', did you mean 'Revoke'?"),
+        ("drop Revoke,", 0, "expected a message, found the end of the rule"),
+        ("drop Revoke 0", 13, "'0' is not a number from 1 to 1_000_000_000"),
+        ("drop Revoke 1 first 2", 15, "count is given twice"),
+        ("drop after 1ms after 2ms", 22, "after is given twice"),
+        ("drop Revoke " + "9" * 500, 13, "is not a number from 1"),
+        ("drop kvm0>kvm1", 6, "one end of kvm0>kvm1 must be 'host'"),
+        ("drop host>host", 6, "one end of host>host must be 'host'"),
+        ("drop p=0", 6, "expected a probability above 0 and up to 1"),
+        ("drop p=1.5", 6, "expected a probability above 0 and up to 1"),
+        ("drop p=1.2.3", 6, "expected a probability above 0 and up to 1"),
+        ("drop by 2", 1, "drop takes no 'by'"),
+        ("delay Revoke", 1, "delay needs 'by': decisions, or time since it was sent, for example 'delay Event"),
+        ("reorder by 4ms", 1, "reorder takes no time: 'by' gives messages that overtake"),
+        ("drop ?", 6, "expected .* found '\\?'"),
+        ("drop event x", 12, "expected a number, found 'x'"),
+        ("drop " + "x" * 1000, 0, "longer than 1000 characters"),
+    ],
+)  # fmt: skip
+def test_errors_say_where(text: str, column: int, expected: str) -> None:
+    with pytest.raises(InputError, match=expected) as error:
+        parse_fault(text, "--fault")
+    assert error.value.place is not None
+    assert error.value.place.startswith("--fault '")
+    assert error.value.place.endswith(f", column {column}" if column else "'")
+
+
+@given(st.one_of(st.text(), st.text("drop Revokefist:>/0123456789,=.pmsby ")))
+def test_any_text_is_a_rule_or_an_input_error(text: str) -> None:
+    with contextlib.suppress(InputError):
+        rule = parse_fault(text)
+        assert parse_fault(str(rule)) == rule
+
+
+def test_a_file_has_one_rule_on_each_line() -> None:
+    text = "# lost\ndrop Revoke 1  # the first\n\n  delay Ack by 3\n"
+    assert [str(rule) for rule in parse_faults(text, "a.faults")] == ["drop Revoke 1", "delay Ack by 3"]
+    with pytest.raises(InputError, match="unknown message 'Revok'") as error:
+        parse_faults(text + "drop Revok\n", "a.faults")
+    assert error.value.place == "a.faults:5: 'drop Revok', column 6"
+    with pytest.raises(InputError, match="more than 1000 rules"):
+        parse_faults("drop Revoke\n" * 1001, "a.faults")
