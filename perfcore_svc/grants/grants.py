@@ -81,6 +81,8 @@ class Grants:
         design tells them anything, without those of ``besides``."""
         kernel = self.perf.kernel
         kernel.settle()
+        if not (kernel.changes or kernel.closed or kernel.failed):
+            return self._revoked()
         changes, kernel.changes = kernel.changes, []
         closed, kernel.closed = kernel.closed, []
         for event in closed:
@@ -127,10 +129,14 @@ class Grants:
 
     def _revoked(self) -> list[News]:
         """The news of grants that are being ended, and of events that keep the LBR after all."""
-        news: list[News] = [*self.revocations.revokes]
-        self.revocations.revokes.clear()
-        kept, self.revocations.let_go = self.revocations.let_go, []
-        return news + [(self.sessions[event.guest], self._granted(event)) for event in kept if self.give(event)]
+        revokes, let_go = self.revocations.revokes, self.revocations.let_go
+        if not (revokes or let_go):
+            return []
+        news: list[News] = [*revokes]
+        news += [(self.sessions[event.guest], self._granted(event)) for event in let_go if self.give(event)]
+        revokes.clear()
+        let_go.clear()
+        return news
 
     def _available(self) -> list[News]:
         """The news that an event would be on where its thread runs now, or where it lost the LBR. It is told once for
