@@ -61,6 +61,7 @@ def run(
     faults: Iterable[str] = (),
     tape: str | PathLike[str] | None = None,
     then_default: bool = False,
+    lenient: bool = False,
     wire: Literal["sim", "grpc"] | Wire = "sim",
     timeout: float = 5.0,
     keep_at: str | PathLike[str] | None = None,
@@ -68,14 +69,15 @@ def run(
     """Play one run to its end. ``Run.verdict`` judges it, ``Run.records`` is its trace.
 
     ``scenario``: from ``load``, or a name or path that ``load`` takes. ``design``: a name, a file, or
-    ``NAME+AXIS=VALUE``. ``faults``: rules, "drop Revoke 1". ``tape``: a tape file or a run file to replay strictly,
-    instead of faults. ``then_default``: the default strategy decides after the end of the tape. ``wire``: sim
-    plays in this process; grpc starts the services of the scenario and stops them; or an open wire. ``timeout``:
-    seconds that a service may take to answer one call (grpc). ``keep_at``: the path of the run file.
+    ``NAME+AXIS=VALUE``. ``faults``: rules, "drop Revoke 1". ``tape``: a tape file or a run file to replay
+    strictly, instead of faults. ``then_default``: the default strategy decides after the end of the tape. ``lenient``:
+    replay a tape that need not fit, as ``lbrlab run --lenient`` does. ``wire``: sim plays in this process; grpc starts
+    the services of the scenario and stops them; or an open wire. ``timeout``: seconds that a service may take to answer
+    one call (grpc). ``keep_at``: the path of the run file.
     """
     story = scenario if isinstance(scenario, Scenario) else load(scenario)
     chosen = _design("design", design)
-    schedule = _schedule(_listed("faults", faults), tape, then_default)
+    schedule = _schedule(_listed("faults", faults), tape, then_default, lenient)
     if not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT:
         raise InputError(f"expected seconds, at most {TIMEOUT_LIMIT:g}, found {timeout!r}", "timeout")
     if isinstance(wire, str):
@@ -140,14 +142,14 @@ def _run(scenario: Scenario, design: Design, schedule: Schedule, wire: str, time
         return run_inputs(Inputs(scenario, design, schedule, pair.wire))
 
 
-def _schedule(faults: list[str], tape: str | PathLike[str] | None, then_default: bool) -> Schedule:
+def _schedule(faults: list[str], tape: str | PathLike[str] | None, then_default: bool, lenient: bool) -> Schedule:
     if tape is None:
-        if then_default:
-            raise InputError("expected a tape to begin with", "then_default")
+        if then_default or lenient:
+            raise InputError("expected a tape to begin with", "then_default" if then_default else "lenient")
         return Schedule(chosen_faults(faults, "faults"))
     if faults:
         raise InputError("a tape already decides the fate of every message", "faults")
-    return read_tape(Path(tape), then_default=then_default)
+    return read_tape(Path(tape), then_default=then_default, lenient=lenient)
 
 
 def _design(name: str, design: Design | str) -> Design:

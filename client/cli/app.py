@@ -145,6 +145,10 @@ def run_command(
     then_default: Annotated[
         bool, typer.Option("--then-default", help="Go on with the default tape where the given tape ends.")
     ] = False,
+    lenient: Annotated[
+        bool,
+        typer.Option("--lenient", help="Skip what the tape asks for and is not possible, and go on to the run's end."),
+    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(metavar="RULE", help="A fault: 'drop Revoke 1', or drop:Revoke:1. May be repeated."),
@@ -183,6 +187,7 @@ def run_command(
             addresses(perfcore, kvm, wait, take_over),
             tape,
             then_default,
+            lenient,
             tuple(fault or ()),
             tuple(let or ()),
             tuple(expect or ()),

@@ -37,6 +37,7 @@ class RunRequest:
     services: Services
     tape: Path | None
     then_default: bool
+    lenient: bool
     faults: tuple[str, ...]
     lets: tuple[str, ...]
     expects: tuple[str, ...]
@@ -77,11 +78,12 @@ def _schedule(request: RunRequest, again: Run | None) -> Schedule:
     if again and (request.tape or request.faults):
         raise InputError("a run file contains its tape and its faults", "--tape, --fault")
     if again:
-        return replayed(again, request.file, then_default=request.then_default)
+        return replayed(again, request.file, then_default=request.then_default, lenient=request.lenient)
     if request.tape:
-        return read_tape(request.tape, then_default=request.then_default)
-    if request.then_default:
-        raise InputError("expected a tape to begin with: --tape FILE, or a run file", "--then-default")
+        return read_tape(request.tape, then_default=request.then_default, lenient=request.lenient)
+    if request.then_default or request.lenient:
+        flag = "--then-default" if request.then_default else "--lenient"
+        raise InputError("expected a tape to begin with: --tape FILE, or a run file", flag)
     return Schedule(chosen_faults(request.faults))
 
 

@@ -95,20 +95,20 @@ def _without(names: tuple[str, ...], taken: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in taken)
 
 
-def replayed(run: Run, path: str, *, then_default: bool = False) -> Schedule:
+def replayed(run: Run, path: str, *, then_default: bool = False, lenient: bool = False) -> Schedule:
     """The schedule of a recorded run. ``path`` is the name of its tape in error messages."""
-    return Schedule(run.faults, Tape(run.tape, path), then_default)
+    return Schedule(run.faults, Tape(run.tape, path), then_default, lenient)
 
 
-def read_tape(path: Path, *, then_default: bool = False) -> Schedule:
-    """A tape file, or the tape of a run file. ``then_default``: as in ``Schedule``."""
+def read_tape(path: Path, *, then_default: bool = False, lenient: bool = False) -> Schedule:
+    """A tape file, or the tape of a run file. ``then_default``, ``lenient``: as in ``Schedule``."""
     try:
         if is_run_file(path):
-            return replayed(load_run(path), str(path), then_default=then_default)
+            return replayed(load_run(path), str(path), then_default=then_default, lenient=lenient)
         numbered = numbered_tape(read_file(path, TAPE_LIMIT).decode("utf-8"), str(path))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     except UnicodeDecodeError:
         raise InputError("not a text file in UTF-8", str(path)) from None
     tape = Tape([decision for _, decision in numbered], str(path), tuple(line for line, _ in numbered))
-    return Schedule(tape=tape, then_default=then_default)
+    return Schedule(tape=tape, then_default=then_default, lenient=lenient)

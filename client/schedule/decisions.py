@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 
 import msgspec
+from msgspec.structs import replace
 
 from contract.errors import InputError
 from contract.messages import HOST, MESSAGE_KINDS
@@ -76,10 +77,22 @@ class Pass(msgspec.Struct, frozen=True):
 
 Decision = Step | Deliver | Fire | Pass
 
+
+def is_fault(decision: Decision) -> bool:
+    """Whether the decision breaks something that works without it. A tape without such decisions is only an order."""
+    return isinstance(decision, Deliver) and decision.fate is not Fate.TAKE
+
+
+def without_fault(decision: Decision) -> list[Decision]:
+    """The decisions in the place of a fault when it is taken away: a message is taken as if nothing happened to it."""
+    return [replace(decision, fate=Fate.TAKE, fault="")] if isinstance(decision, Deliver) else []
+
+
 _FATES = "|".join(Fate)
 _DELIVER = re.compile(
     rf"({_FATES}) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{{0,8}}) ([A-Za-z]+)(?: (f[1-9][0-9]{{0,8}}\.[1-9][0-9]{{0,8}}))?"
 )
+
 _STEP = re.compile(r"step (\S+)")
 _PASS = re.compile(r"time ([1-9][0-9]{0,17})")
 _FORMS = f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER WHAT' or 'time NS'"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from client.litmus.fault import FaultRule
 from client.schedule.decisions import Decision
+from client.schedule.lenient import LenientStrategy
 from client.schedule.strategies import DefaultStrategy, ReplayStrategy, Strategy
 
 
@@ -31,10 +32,14 @@ class Schedule:
     tape: Tape | None = None
     then_default: bool = False
     """The default strategy decides after the end of the tape. Otherwise the run ends with its tape."""
+    lenient: bool = False
+    """The tape is replayed as ``LenientStrategy`` does, so that a tape for another scenario can be played."""
     other: Callable[[], Strategy] | None = None
     """Makes the strategy of one run. A strategy keeps state, so each run has its own."""
 
     def strategy(self) -> Strategy:
+        if self.tape is not None and self.lenient:
+            return LenientStrategy(self.tape.decisions)
         if self.tape is not None:
             then = DefaultStrategy() if self.then_default else None
             return ReplayStrategy(self.tape.decisions, self.tape.path, lines=self.tape.lines, then=then)

@@ -1,0 +1,76 @@
+"""Replay of a tape that need not fit the scenario: an edited tape, or the tape of a run whose scenario was edited.
+
+A decision that is not possible now is skipped; but a fault is taken as soon as it is possible. Numbers of messages do
+not count: ``take`` takes the oldest message of its way, and a fault applies to the oldest message of its kind there.
+After the end of the tape the default strategy decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from client.schedule.choices import allows, possible
+from client.schedule.decisions import Decision, Deliver, Step, is_fault
+from client.schedule.flight import Flight
+from client.schedule.strategies import DefaultStrategy
+
+
+class LenientStrategy:
+    """Replay leniently. A tape that fits is replayed as by ``ReplayStrategy``."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        self.left = deque(decisions)
+        self.waiting: list[Decision] = []
+        """Faults that were not possible when their turn came."""
+        self.default = DefaultStrategy()
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        choices = possible(flight, threads) if self.left or self.waiting else []
+        for fault in self.waiting:
+            if (decision := _fitting(fault, choices, flight)) is not None:
+                self.waiting.remove(fault)
+                return decision
+        while self.left:
+            wanted = self.left.popleft()
+            if (decision := _fitting(wanted, choices, flight)) is not None:
+                if isinstance(decision, Step):
+                    self.default.last = decision.thread
+                return decision
+            if is_fault(wanted):
+                self.waiting.append(wanted)
+        return self.default.choose(flight, threads, all_threads)
+
+
+class Watched:
+    """Lenient replay that notes where it leaves the default schedule. ``unusual``: the decisions that the default
+    strategy would not have taken, by number from 0, each with the one that it would have taken."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        self.replay = LenientStrategy(decisions)
+        self.unusual: list[tuple[int, Decision | None]] = []
+        self.made = 0
+        self.last = ""
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        default = DefaultStrategy()
+        default.last = self.last
+        usual = default.choose(flight, threads, all_threads)
+        decision = self.replay.choose(flight, threads, all_threads)
+        if (replace(decision, fault="") if isinstance(decision, Deliver) else decision) != usual:
+            self.unusual.append((self.made, usual))
+        self.made += 1
+        self.last = decision.thread if isinstance(decision, Step) else self.last
+        return decision
+
+
+def _fitting(wanted: Decision, choices: list[Decision], flight: Flight) -> Decision | None:
+    """The choice that a decision of the tape stands for; None if there is none."""
+    if allows(choices, wanted, flight) or not isinstance(wanted, Deliver):
+        return wanted if allows(choices, wanted, flight) else None
+    way = wanted.fate, wanted.session, wanted.to_host
+    alike = (c for c in choices if isinstance(c, Deliver) and (c.fate, c.session, c.to_host) == way)
+    found = next((c for c in alike if not is_fault(wanted) or c.message == wanted.message), None)
+    return None if found is None else replace(found, fault=wanted.fault)
