@@ -51,10 +51,10 @@ T = TypeVar("T")
 
 class Run(Generic[C]):
     """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
-    its driver. ``cut``: sessions whose lost link the core does not know yet. ``drains``: the sessions have to end in
-    order; ``drained``: they have ended."""
+    its driver. ``lost``: sessions that have lost a link; ``cut``: those whose core does not know it yet. ``drains``:
+    the sessions have to end in order; ``drained``: they have ended."""
 
-    __slots__ = ("_core", "arrived", "cut", "drained", "drains", "failed", "log", "network", "number", "owner")
+    __slots__ = ("_core", "arrived", "cut", "drained", "drains", "failed", "log", "lost", "network", "number", "owner")
 
     def __init__(self, number: int, owner: str = "") -> None:
         self.number = number
@@ -64,6 +64,7 @@ class Run(Generic[C]):
         self.network = Network()
         self.failed: CallError | None = None
         self.cut: set[str] = set()
+        self.lost: set[str] = set()
         self.arrived = asyncio.Event()
         self.drains = False
         self.drained = asyncio.Event()
@@ -107,6 +108,7 @@ class Run(Generic[C]):
         """A link is lost, with the messages that have come over it."""
         self.network.cut(session, to_host)
         self.cut.add(session)
+        self.lost.add(session)
         self.arrived.set()
 
 
@@ -231,11 +233,11 @@ class Shell(ABC, Generic[C]):
         try:
             if run.cut:
                 await self.reattach(run)
-            lost = self.take_losses(run)
+            self.take_losses(run)
             if run.drains:
                 self.drain(run)
             if isinstance(command, Decide):
-                self._decide(run, command, lost)
+                self._decide(run, command)
             else:
                 result = await self.carry_out(run, command, block)
             if run.drains and self.drain(run):
@@ -261,18 +263,17 @@ class Shell(ABC, Generic[C]):
             del log.records[:-KEPT]
         return result, block
 
-    def take_losses(self, run: Run[C]) -> set[str]:
-        """Tell the core which links were lost since the last call. Gives their sessions."""
-        lost, run.cut = run.cut, set()
-        for session in sorted(lost):
+    def take_losses(self, run: Run[C]) -> None:
+        """Tell the core which links were lost since the last call."""
+        cut, run.cut = run.cut, set()
+        for session in sorted(cut):
             with suppress(RefusedError):  # A core that does not know the session has lost nothing.
                 self.lose_link(run, session)
-        return lost
 
-    def _decide(self, run: Run[C], decision: Decide, lost: set[str]) -> None:
-        """A message that was just lost with its link meets no other fate."""
+    def _decide(self, run: Run[C], decision: Decide) -> None:
+        """A message that was lost with its link meets no other fate."""
         session, n = decision.session, decision.n
-        if session in lost and not run.network.has(session, self.is_host, n):
+        if session in run.lost and not run.network.has(session, self.is_host, n):
             return
         envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log, decision.fault)
         if envelope is not None:

@@ -18,6 +18,7 @@ class Relay:
         self.passed = 0
         self.cut_at: list[int] = []
         self.cuts = 0
+        self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(self.path, family=socket.AF_UNIX)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -48,12 +49,18 @@ class Relay:
                 for ends in ((near, far), (far, near)):
                     threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
+    def _due(self) -> bool:
+        """True if the relay has to cut now; for one of its threads only."""
+        with self._lock:
+            if due := bool(self.cut_at) and self.cut_at[0] <= self.passed:
+                del self.cut_at[0]
+            return due
+
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 self.passed += len(data)
-                if self.cut_at and self.cut_at[0] <= self.passed:
-                    del self.cut_at[0]
+                if self._due():
                     self.cut()
                     break
                 sink.sendall(data)

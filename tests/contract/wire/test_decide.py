@@ -48,6 +48,15 @@ async def test_a_decision_on_a_message_that_is_lost_with_its_link_brings_the_los
     assert (shell.lost, shell.run.network.heads(), shell.run.cut) == (["kvm0"], [], set())
 
 
+async def test_a_message_that_is_still_missing_later_was_lost_too(shell: Echo) -> None:
+    """The link was lost twice, and the core heard of it once."""
+    shell.run.lose("kvm0", True)
+    await shell.command(stamp(), COMMAND)
+    assert (await shell.decide(stamp(), Decide("kvm0", 7, Fate.TAKE)))[2].records == []
+    with pytest.raises(CallError, match="no message 7 of session 'kvm1'"):
+        await shell.decide(stamp(), Decide("kvm1", 7, Fate.TAKE))
+
+
 async def test_what_comes_over_the_next_link_is_decided_after_the_loss(shell: Echo) -> None:
     shell.run.lose("kvm0", True)
     shell.run.receive([message(7)])
