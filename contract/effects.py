@@ -1,9 +1,10 @@
-"""What a step of a core does, in order, and the virtual time at which it does it.
+"""The effects of a core's step, in order, and the virtual time of the step.
 
-A core changes its own state only. Everything that others may see of a step is an effect: a message for the other end, a
+A core changes only its own state. Everything that others can see of a step is an effect: a message for the other end, a
 timer, a thread that sleeps or wakes, a change of an event, an access of the silicon. An effect is a record of
 ``contract.trace`` that has its time but no number yet. Each input of a core returns a ``Step``, with the effects as a
-value. The boundary of the core (a wire, a service) puts them on record and the messages among them into the network.
+value. The boundary of the core (a wire, a service) writes the effects into the log, and puts the messages among them
+into the network.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ P = ParamSpec("P")
 
 
 class Step(msgspec.Struct, Generic[T], frozen=True):
-    """What one input of a core led to. ``result``: the answer to whoever gave the input. ``effects``: what others see
-    of it, in order. ``now``: virtual nanoseconds at its end."""
+    """The outcome of one input of a core. ``result``: the answer to the sender of the input. ``effects``: the visible
+    effects, in order. ``now``: virtual nanoseconds at its end."""
 
     result: T
     effects: list[AnyRecord]
@@ -53,8 +54,8 @@ class Clock:
 
 
 class Effects:
-    """The effects of the step under way; empty between two steps. ``touched``: it has had an effect, here or at a peer
-    that it asked, so that it cannot be refused any more."""
+    """The effects of the current step; empty between two steps. ``touched``: the step has had an effect, here or at a
+    peer that it asked, and can no longer be refused."""
 
     __slots__ = ("clock", "records", "touched")
 
@@ -80,7 +81,7 @@ class Effects:
 
 
 class Unseen(Effects):
-    """The effects of a step that is only imagined: nobody sees them."""
+    """The effects of a step on a copy: they are dropped."""
 
     __slots__ = ()
 
@@ -100,8 +101,8 @@ class Core(ABC):
         """The end of each step: tell the other end what the step has changed."""
 
     def step(self, now: int, act: Callable[P, T], *given: P.args, **named: P.kwargs) -> Step[T]:
-        """One input, which ``act`` carries out. ``now``: the virtual time that others have reached. Where it raises
-        RefusedError the input has changed nothing, the clock included."""
+        """One input, which ``act`` carries out. ``now``: the virtual time that others have reached. If it raises
+        RefusedError the input has changed nothing, not even the clock."""
         before = self.clock.now
         self.clock.witness(now)
         try:

@@ -271,8 +271,8 @@ def lbr_model(name: str, depth: int = 0) -> LbrModel:
 @lru_cache(maxsize=64)
 def lbr_ranges(model: LbrModel) -> tuple[tuple[int, int], ...]:
     """The LBR MSRs as (first, count) ranges, which KVM passes through as one set
-    (``vmx_update_intercept_for_lbr_msrs``). It knows no other LBR than one with SELECT and TOS, and takes an
-    architectural one for such a one without INFO (``intel_pmu_refresh`` of v5.12: INFO goes with format 5)."""
+    (``vmx_update_intercept_for_lbr_msrs``). It knows no other LBR than one with SELECT and TOS, and treats an
+    architectural LBR as one without INFO (``intel_pmu_refresh`` of v5.12: INFO goes with format 5)."""
     if not model.has_lbr:
         return ()
     ranges = [(MSR_LBR_SELECT, 2)] if model.filters else [(MSR_LBR_TOS, 1)]

@@ -181,7 +181,7 @@ class Endpoint:
             self.effects.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))
 
     def fire(self, what: str) -> None:
-        """A timer has run out. Raises RefusedError where there is none such."""
+        """A timer has run out. Raises RefusedError if there is no such timer."""
         if what == RESEND and self.state.resuming:
             self.session.greet_again(self.protocol, self.effects)
         elif what == RESEND:

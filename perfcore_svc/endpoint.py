@@ -326,7 +326,7 @@ class Endpoint:
             self._send(session, body)
 
     def fire(self, session: str, what: str) -> None:
-        """A timer has run out. Raises RefusedError where there is none such."""
+        """A timer has run out. Raises RefusedError if there is no such timer."""
         if what == RESEND and session in self.sessions and self.sessions[session].repaired:
             self.sessions[session].resend(self.effects)
         elif what == LEASE and self.grants.state.due.get(session, -1) >= 0:

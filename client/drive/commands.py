@@ -45,7 +45,8 @@ class EventNames:
         self._opens[actor, register] = self._opens.get((actor, register), 0) + 1
 
     def done(self, actor: str, register: str) -> str:
-        """The open is done. The event that was there before, which nobody can name any more; "" if there was none."""
+        """The open is done. Gives the earlier event of that register, which can no longer be named; "" if there was
+        none."""
         before = self.opened.get((actor, register), "")
         self.opened[actor, register] = self.of(actor, register)
         self.hosts.pop(before, None)

@@ -5,7 +5,7 @@ caused; they follow the driver's records without a gap. grpc is loaded with the 
 reason other than a refusal, the run is over. Then ``autopsy`` finds out which service failed, and which records can
 still be read.
 
-Two services that lose their link go on. The end of the session that is called first tells of the loss. Then the driver
+Two services that lose their link go on. The end of the session that is called first reports the loss. Then the driver
 calls the other end too. So both ends know of the loss, and KVM has resumed, before the run goes on.
 """
 
@@ -230,8 +230,8 @@ class GrpcWire:
             self._see_losses_through(mark, {r.session for r in self._losses(mark)})
 
     def _see_losses_through(self, mark: int, sessions: set[str]) -> None:
-        """Until both ends of these sessions have taken in the loss of their links, and the KVMs resume. One of them has
-        told of it since record ``mark``."""
+        """Wait until both ends of these sessions know the loss of their links, and the KVMs resume. One end has
+        reported it since record ``mark``."""
         for session in sorted(sessions):
             until = time.monotonic() + LOSS_TIMEOUT
             while not any(r.session == session and r.to_host for r in self._losses(mark)):

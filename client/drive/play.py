@@ -1,7 +1,7 @@
 """The player: one run of a scenario under a design, on any wire, with a strategy that decides.
 
-It is the only caller of the wire, one call at a time; that, and the clock that rides on every call, is why both
-wires give the same trace. What it knows of the services follows from the effects of these calls (``PlayerState``).
+It is the only caller of the wire, one call at a time; because of that, and of the clock in every call, both wires give
+the same trace. Its knowledge of the services follows from the effects of these calls (``PlayerState``).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 IN_PROGRESS = "EINPROGRESS"
-"""What an ioctl answers that waits for the host: the same command goes on with it."""
+"""The answer of an ioctl that waits for the host. The same command continues it."""
 
 
 class InterruptedRunError(SystemFailedError):
@@ -106,7 +106,7 @@ def layout_of(scenario: Scenario) -> Layout:
 
 
 class Player:
-    """``state`` is all that is remembered. ``model``: the LBR of the machines. ``tape``: the decisions so far."""
+    """``state`` is all its state. ``model``: the LBR of the machines. ``tape``: the decisions so far."""
 
     def __init__(
         self, wire: Wire, scenario: Scenario, design: Design, strategy: Strategy, state: PlayerState | None = None
@@ -126,9 +126,9 @@ class Player:
 
     def play(self) -> SystemFailedError | None:
         """Play to the end, or until a service fails or Ctrl-C comes: the failure is returned. ``tape`` and the log of
-        the wire have the run as far as it got.
+        the wire hold the run up to that point.
 
-        Raises InputError where the strategy or the scenario asks for something impossible."""
+        Raises InputError if the strategy or the scenario asks for something impossible."""
         try:
             self.begin()
             while (decision := self.choose()) is not None:
@@ -238,7 +238,7 @@ class Player:
         return next((f"{vcpu} is busy" for vcpu in busy if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
     def _vm_waits(self, stmt: AnyUser) -> str:
-        """The message that a vCPU of the VM waits for; the end of an ioctl is none."""
+        """The message that a vCPU of the VM waits for, other than the end of an ioctl."""
         waiting = ((vcpu, why) for vcpu, why in self.flight.waiting.items() if why != IOCTL)
         return next((f"{vcpu} waits for {why}" for vcpu, why in waiting if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
 
@@ -263,7 +263,7 @@ class Player:
                 if not self._ask(self.wire.decide, decision.receiver, fate, session, n, fault):
                     self.tape.pop()
             except RefusedError as error:
-                # The trace says that this message was sent and lies there.
+                # The trace says that this message was sent and is in the inbox.
                 raise SystemFailedError(decision.receiver, f"{decision}: {error}") from None
             return
         if isinstance(decision, Fire):
@@ -288,7 +288,7 @@ class Player:
                 self._record(thread.done())
 
     def _fire(self, timer: Fire) -> None:
-        """Raises PeerContractError where the service forgets that the timer ran out: it would do so for ever."""
+        """Raises PeerContractError if the service forgets that the timer ran out; otherwise the run would never end."""
         key = timer.session, timer.to_host, timer.what
         due = self.flight.timers[key].due
         if due > self.flight.now:
@@ -301,7 +301,7 @@ class Player:
             raise PeerContractError(f"{timer}: it ran out, and is due still")
 
     def _check_credits(self) -> None:
-        """The same end on either wire, whose inboxes overflow at different moments."""
+        """End the run in the same way on either wire, although their inboxes overflow at different moments."""
         for queue in self.flight.queues.values():
             if len(queue) > CAPACITY:
                 sender = queue[0].session if queue[0].to_host else HOST
@@ -310,7 +310,7 @@ class Player:
     # Host and user space ---------------------------------------------------------------------------------
 
     def _advance(self, thread: Thread, stmt: AdvanceTime) -> bool:
-        """Time stops where a timer of a service runs out, so that it can fire in its time."""
+        """Advance the time. Time stops at each due timer of a service, so that the timer can fire at its time."""
         now = self.flight.now
         thread.until = thread.until or now + stmt.ns
         stops = [timer.due for timer in self.flight.armed() if now < timer.due < thread.until]
@@ -340,7 +340,7 @@ class Player:
         return True
 
     def _value(self, stmt: AnyStmt, actor: str) -> Value:
-        """What a statement of the host or of user space gives, by its command or as the driver answers it itself."""
+        """The result of a statement of the host or of user space, from its command or from the driver itself."""
         if answer := _ANSWERS.get(type(stmt)):
             return answer(self, stmt, actor)
         if isinstance(stmt, HostStmt):
@@ -362,8 +362,8 @@ class Player:
         return self.flight.state_of(self.names.of(actor, stmt.event), stmt.vcpu)
 
     def _perf(self, command: AnyPerfCommand) -> AnyResult:
-        """On the host that the CPU, or the event, or its group's leader is on; where none is named, on the first, but
-        time goes by and intervals are set on all. What each host does meanwhile comes after the other, in its own time.
+        """Carry out a command on the host that has the CPU, the event, or its group's leader; if none is named, on the
+        first. An advance of time and an interval apply to all hosts, one after the other, each with its own time.
         """
         hosts = [0]
         if (cpu := cpu_of(command)) >= 0:
@@ -384,7 +384,7 @@ class Player:
         return results[0]
 
     def _to_its_end(self, command: AnyPerfCommand, host: int) -> AnyResult:
-        """Time, and branches that interrupt, go on in pieces, so that no service is kept from its other calls."""
+        """Time, and branches that interrupt, advance in pieces, so that other calls of a service do not wait."""
         if not isinstance(command, Advance | Retire):
             return self._ask(self.wire.perf, command, host)
         until = self.flight.now + (command.ns if isinstance(command, Advance) else 0)
@@ -398,7 +398,8 @@ class Player:
                 command = Advance(until - self.flight.now)
 
     def _migrate(self, stmt: UserMigrate, actor: str) -> Value:
-        """What user space does of its own accord; the source's VM is torn down only when the other has taken over."""
+        """Carry out a migration as user space does. The source's VM is torn down only after the target has taken
+        over."""
         source = self.places[stmt.vcpu]
         if source == stmt.kvm:
             return "EALREADY"
@@ -452,7 +453,7 @@ class Player:
     # The end ---------------------------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        """Nothing more can happen: final states of events, what is left undone, both sides' views."""
+        """Record the rest: final states of events, unfinished statements, both sides' views."""
         for (actor, register), name in self.names.opened.items():
             if name in self.flight.events:
                 self._set(actor, register, event_value(self.flight.events[name], self.flight.samples[name]))

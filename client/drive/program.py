@@ -25,20 +25,21 @@ class Frame:
     """Statements between two braces."""
 
     steps: Sequence[a.Step]
+    """The statements."""
     loop: a.Step | None = None
-    """The statement whose end decides at the closing brace whether they are carried out once more."""
+    """The statement whose end decides at the closing brace whether the body is carried out once more."""
     at: int = 0
     """The statement to take next, from 0."""
     left: int = 0
-    """Of repeat: how often they are carried out once more."""
+    """For repeat: the number of turns that are left."""
     counter: int = 0
-    """Of for: the next number."""
+    """For for: the next number."""
 
     def clone(self) -> Frame:
         return Frame(self.steps, self.loop, self.at, self.left, self.counter)
 
     def key(self) -> tuple[Hashable, ...]:
-        """Its place in the frame around it tells of which loop it is."""
+        """Its place in the frame around it shows the loop that it belongs to."""
         return self.at, self.left, self.counter
 
 
@@ -55,9 +56,9 @@ class Program:
     executed: int = 0
     """Statements that the thread has carried out, up to MAX_EXECUTED."""
     frames: list[Frame] = field(default_factory=list)
-    """Where it is, from the whole block to the innermost braces."""
+    """The position, from the whole block to the innermost braces."""
     outcomes: list[Outcome] = field(default_factory=list)
-    """Registers that were set, of the step under way; empty between two steps."""
+    """Registers that the current step has set; empty between two steps."""
 
     def __post_init__(self) -> None:
         self.frames = self.frames or [Frame(self.block.steps)]
@@ -79,23 +80,23 @@ class Program:
         return frame.steps[frame.at] if frame.at < len(frame.steps) else None
 
     def advance(self) -> list[Outcome]:
-        """The current statement is done; as ``settle``."""
+        """The current statement is done; then as ``settle``."""
         self.frames[-1].at += 1
         return self.settle()
 
     def settle(self) -> list[Outcome]:
-        """Carry out program statements up to the next statement that is a step, or the end; the registers that they
-        set.
+        """Carry out program statements up to the next statement that is a step, or to the end. Gives the registers that
+        they set.
 
-        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares what
-        is not a number."""
+        Raises InputError naming the line when a thread carries out more than MAX_EXECUTED statements, or compares a
+        value that is not a number."""
         while not self._is_settled():
             pass
         outcomes, self.outcomes = self.outcomes, []
         return outcomes
 
     def _is_settled(self) -> bool:
-        """Whether a step, or the end, is next. If not, one more thing is carried out."""
+        """Whether a step, or the end, is next. If not, carry out one more program statement."""
         frame = self.frames[-1]
         if frame.at < len(frame.steps):
             step = frame.steps[frame.at]

@@ -9,13 +9,16 @@ from contract.canonical import outcome
 
 
 class Registers:
-    """``lets``: names of the scenario that stand for numbers. Every actor sees them like its registers."""
+    """The registers that each actor has set, with the ``let``s of the scenario, which every actor sees like its
+    registers."""
 
     __slots__ = ("_lets", "_seen")
 
     def __init__(self, lets: Mapping[str, int]) -> None:
         self._lets = lets
+        """The names of the scenario that stand for numbers. Configuration."""
         self._seen: dict[str, dict[str, Value]] = {}
+        """Actor to the values of its names, for the actors that were asked for."""
 
     def clone(self) -> Registers:
         twin = Registers(self._lets)
@@ -23,7 +26,7 @@ class Registers:
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
-        """For ``contract.canonical``: what was put. Who only was asked for is like who was not."""
+        """For ``contract.canonical``: the values that were set. An actor that was only asked for is left out."""
         put = ((actor, seen) for actor, seen in sorted(self._seen.items()) if seen != self._lets)
         return tuple([(actor, *[(name, outcome(seen[name])) for name in sorted(seen)]) for actor, seen in put])
 

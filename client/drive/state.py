@@ -1,4 +1,4 @@
-"""All that the player of a run remembers."""
+"""All state of the player of a run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from contract.trace import Outcome
 @dataclass(slots=True)
 class Thread:
     program: Program
+    """Its position in the block."""
     running: bool = False
     """The current statement has begun and is not done."""
     until: int = 0
-    """The time at which it is done where it waits for time alone, nanoseconds; 0: it does not."""
+    """The time at which it is done, nanoseconds, if it waits for time alone; else 0."""
 
     def clone(self, registers: Registers) -> Thread:
         """With the copy of the registers."""
@@ -34,7 +35,7 @@ class Thread:
         return self.program.current
 
     def done(self) -> list[Outcome]:
-        """The statement is done; what program statements behind it have set."""
+        """The statement is done. Sets the registers of the program statements after it."""
         self.running, self.until = False, 0
         return self.program.advance()
 
@@ -42,11 +43,11 @@ class Thread:
 @dataclass(slots=True)
 class PlayerState:
     registers: Registers
-    """What the actors' registers hold."""
+    """The values of the actors' registers."""
     flight: Flight = field(default_factory=Flight)
-    """What is known of the services."""
+    """The player's knowledge of the services."""
     names: EventNames = field(default_factory=EventNames)
-    """Which host event is whose."""
+    """The names of host events."""
     threads: dict[str, Thread] = field(default_factory=dict)
     """The blocks of the scenario, by name."""
     places: dict[str, str] = field(default_factory=dict)

@@ -66,7 +66,7 @@ def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) ->
 
 
 def no_number(who: str, what: str, word: str) -> str:
-    """What to tell where ``who`` compares ``what``, which comes to ``word``, with a number."""
+    """The error if ``who`` compares ``what``, whose value is ``word``, with a number."""
     return f"{who} compares {quote(what)}, which holds {word} and no number; test it by '= {word}' first"
 
 

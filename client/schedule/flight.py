@@ -1,4 +1,4 @@
-"""What the player knows of the services: messages in flight, timers, who can step. It follows from the effects of the
+"""The player's knowledge of the services: messages in flight, timers, who can step. It follows from the effects of the
 services' steps."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from contract.trace import (
 )
 
 IOCTL = "the end of an ioctl"
-"""What a vCPU waits for while an ioctl of user space has its mutex."""
+"""The thing that a vCPU waits for while an ioctl of user space has its mutex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,15 @@ class InFlight:
     session: str
     to_host: bool
     n: int
-    """Its number on its way."""
+    """Its number in its direction."""
     message: str
     """Its kind: a class of ``contract.messages``."""
     order: int
-    """How many messages were sent before it, on all ways."""
+    """Number of messages that were sent before it, in all directions."""
     which: int
-    """The how manieth of its kind it is, from 1."""
+    """Its number among the messages of its kind, from 1."""
     body: AnyMessage
+    """The message itself."""
     time: int
     """Virtual time of sending, nanoseconds."""
     record: int
@@ -101,13 +102,13 @@ class Flight:
         self.sleeping: set[str] = set()
         """Host events whose opener waits."""
         self.sent: Counter[str] = Counter()
-        """How many messages of each kind were sent."""
+        """Number of messages of each kind that were sent."""
         self.running: dict[tuple[int, str], int] = {}
         """Task to its CPU, on each host."""
         self.loaded: dict[tuple[int, str], int] = {}
-        """vCPU to the CPU that the KVM of each host believes in."""
+        """vCPU to its CPU in the view of the KVM of each host."""
         self.places: dict[str, int] = {}
-        """vCPU to the number of its host; 0 where it never moved."""
+        """vCPU to the number of its host; 0 if it never moved."""
         self.owners: list[int] = []
         """CPU to the number of its host. Configuration."""
         self.waiting: dict[str, str] = {}
@@ -158,13 +159,13 @@ class Flight:
         )
 
     def follow(self, effects: Iterable[AnyRecord]) -> None:
-        """Take in what a step did."""
+        """Take in the effects of a step."""
         for effect in effects:
             if (take_in := _TAKE_IN.get(type(effect))) is not None:
                 take_in(self, effect)
 
     def forget(self, event: str) -> None:
-        """Nobody can name this host event any more."""
+        """This host event can no longer be named."""
         self.events.pop(event, None)
         self.samples.pop(event, None)
 
@@ -216,7 +217,7 @@ class Flight:
             queue.remove(next(m for m in queue if m.n == record.n))
 
     def _session_change(self, record: SessionChange) -> None:
-        """What an end has sent is lost with its link."""
+        """The messages that an end has sent are lost with its link."""
         if record.new == Phase.LOST:
             self.queues.pop((record.session, record.to_host), None)
 
@@ -257,11 +258,11 @@ class Flight:
         return self.events.get(event, "none")
 
     def armed(self) -> list[Armed]:
-        """The timers, that which runs out first before the others."""
+        """The timers, in the order in which they run out."""
         return sorted(self.timers.values(), key=lambda t: (t.due, t.session, t.to_host, t.what))
 
     def heads(self) -> list[InFlight]:
-        """The oldest message of every way, oldest first."""
+        """The oldest message of every direction, oldest first."""
         return sorted((q[0] for q in self.queues.values() if q), key=lambda m: m.order)
 
     def behind(self, message: InFlight) -> list[InFlight]:
@@ -269,8 +270,7 @@ class Flight:
         return self.queues[message.session, message.to_host][1:]
 
     def blocked(self, vcpu: str, *, by_ioctl: bool = False) -> str:
-        """Why the vCPU's thread cannot step now; "" if it can. ``by_ioctl``: it is the thread's own ioctl that goes
-        on."""
+        """Why the vCPU's thread cannot step now; "" if it can. ``by_ioctl``: the thread's own ioctl continues."""
         if vcpu in self.waiting and not (by_ioctl and self.waiting[vcpu] == IOCTL):
             return f"waits for {self.waiting[vcpu]}"
         place = self.places.get(vcpu, 0), vcpu

@@ -1,4 +1,4 @@
-"""The messages that one end takes: each once (R3), and in order where the design repairs the stream (R9)."""
+"""The messages that one end takes: each once (R3), and in order if the design repairs the stream (R9)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Numbers, places, window and repetition of the messages that one end sends.
 
-Where the design repairs the stream a message has a place in the order of its direction. It is kept until the peer
+If the design repairs the stream, a message has a place in the order of its direction. It is kept until the peer
 acknowledges its place, and sent again, with all younger ones, when the timer runs out (go-back-N). At most ``WINDOW``
 messages are out at a time; younger ones wait, and the end is paused.
 """
@@ -58,7 +58,7 @@ class Outgoing:
 
     @property
     def state(self) -> State:
-        """The parts that records tell of."""
+        """The parts that are recorded."""
         return self.due, self.paused
 
     def send(self, body: AnyMessage, now: int) -> list[Numbered]:
@@ -100,7 +100,7 @@ class Outgoing:
                 self.due = -1
 
     def fill(self, now: int) -> list[Numbered]:
-        """The messages that waited, as far as the window has room."""
+        """The waiting messages for which the window has room."""
         sent = []
         while self.waiting and len(self.unacknowledged) < WINDOW:
             sent.append(self._placed(self.waiting.pop(0), now))
@@ -128,7 +128,7 @@ class Outgoing:
         return self.repeats == SILENT_AFTER
 
     def settle(self) -> None:
-        """The peer is there again: repetitions begin anew."""
+        """The peer has answered again: the count of repetitions returns to 0."""
         self.repeats, self.due = 0, -1
 
     def forget(self) -> None:

@@ -1,9 +1,9 @@
 """The phases of a contract session, the same for both of its ends.
 
 Theory of operation. KVM's end greets (Hello, or Resume after a lost link) and waits for Welcome. The host's end is open
-as soon as it accepts a greeting. A lost link ends nothing: both ends keep their state, and KVM resumes the same epoch.
-Three things end a session. One end says Drain and the other answers Drained. KVM greets with a higher epoch, which says
-that the old KVM process is gone. The host is told that the KVM is gone.
+as soon as it accepts a greeting. A lost link does not end a session: both ends keep their state, and KVM resumes the
+same epoch. Three things end a session. One end says Drain and the other answers Drained. KVM greets with a higher
+epoch, which says that the old KVM process is gone. The host is told that the KVM is gone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Phase(StrEnum):
     REFUSED = "refused"
     """The host does not speak this protocol version."""
     ENDED = "ended"
-    """The epoch is over. Nothing of it counts any more."""
+    """The epoch is over. None of its messages is valid any more."""
 
 
 class Input(StrEnum):

@@ -1,9 +1,8 @@
 """A session's end: takes a message, a timer or the loss of its link; the messages that it sends are effects.
 
 Rules R1 to R5, R9 and R21 to R24, in the words of ``contract.proto``. What a session promises depends on the design
-(axis ``delivery``): where the stream is repaired, nothing that was sent is lost or overtakes; elsewhere a message that
-is lost stays lost. Only the session's end is decided here. What the end of a session means for events and grants is
-the affair of the endpoint that has it.
+(axis ``delivery``): if the stream is repaired, no message is lost or overtakes; otherwise a lost message stays lost.
+This module decides only when a session ends. Its endpoint decides the consequences for events and grants.
 """
 
 from __future__ import annotations
@@ -52,8 +51,7 @@ class Session:
         return self.epoch, str(self.phase), self.incoming.key(*came), self.outgoing.key(*goes)
 
     def move(self, given: Input, effects: Effects, why: str = "") -> bool:
-        """True if the phase changed. A phase that only greets or opens a session is not on record: the messages that
-        do it are."""
+        """True if the phase changed. Greeting and opening are not recorded: the messages that cause them are."""
         old, self.phase = self.phase, SESSION.after(self.phase, given)
         if self.phase is old:
             return False
@@ -79,8 +77,8 @@ class Session:
         self._put(self.outgoing.send(body, effects.clock.now), before, effects)
 
     def accept(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
-        """The message, or None where a rule discards it or it is for the session alone. An acknowledgement makes room
-        for messages that wait; they go out."""
+        """The message, or None if a rule discards it or if only the session uses it. An acknowledgement makes room for
+        waiting messages, which are then sent."""
         if self.phase is Phase.ENDED:
             if self.repaired and isinstance(envelope.body, Drained) and envelope.epoch == self.epoch:
                 self.incoming.owes = True  # The other end has not heard that its last word was taken.
@@ -95,7 +93,7 @@ class Session:
             self._put(self.outgoing.fill(effects.clock.now), before, effects)
             return None
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
-            return envelope.body  # It says where the order goes on, and may come twice.
+            return envelope.body  # It names the next place in the order, and may come twice.
         rule, why = self.incoming.take(envelope.seq, envelope.order)
         if rule and self.phase is Phase.GREETING and isinstance(envelope.body, Welcome):
             return envelope.body  # A restarted host numbers its messages from 1 again.
@@ -148,8 +146,8 @@ class Session:
         return self.move(Input.LOSE, effects, why)
 
     def greet_again(self, protocol: int, effects: Effects) -> None:
-        """KVM's end, once the link is up again: Resume names the last place that this end has taken. Where the stream
-        is repaired it is repeated until its answer comes."""
+        """KVM's end, once the link is up again: Resume names the last place that this end has taken. If the stream is
+        repaired, Resume is repeated until its answer comes."""
         if self.phase is not Phase.GREETING:
             self.move(Input.GREET, effects)
         before = self.outgoing.state
@@ -161,7 +159,8 @@ class Session:
         self._note_silence(effects)
 
     def resume(self, upto: int, effects: Effects) -> None:
-        """The other end has taken all places up to ``upto``: what it lacks goes once more, then what waited."""
+        """The other end has taken all places up to ``upto``: send the later messages once more, then the waiting
+        ones."""
         before, now = self.outgoing.state, effects.clock.now
         self.outgoing.acknowledged(upto)
         self.outgoing.settle()

@@ -51,7 +51,8 @@ class LinkLostError(CallError):
 
 @contextmanager
 def loss_is_no_cancellation() -> Iterator[None]:
-    """A channel that closes cancels its calls. Whoever awaits one is not cancelled by that: the link is lost."""
+    """A channel that closes cancels its calls. For the code that awaits such a call this is a lost link, not its own
+    cancellation."""
     try:
         yield
     except asyncio.CancelledError:

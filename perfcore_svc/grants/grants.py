@@ -74,7 +74,7 @@ class Grants:
         if event in self.state.held and not self.state.held[event].revoked:
             del self.state.held[event]
 
-    # What the perf core changed ------------------------------------------------------------------------------
+    # Changes of the perf core -------------------------------------------------------------------------------
 
     def settle(self, besides: PerfEvent | None = None) -> list[News]:
         """Take over what the perf core changed: give grants and end them. Return the news for KVMs, as far as the

@@ -170,7 +170,7 @@ class Machine:
             vmcs.forced = self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
 
     def host_retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> int:
-        """Branches of the host, with the interrupts that come of them. Returns how many retired: fewer than ``count``
+        """Branches of the host, with the interrupts that they cause. Returns the number retired: fewer than ``count``
         after ``OVERFLOWS_AT_ONCE`` interrupts."""
         left = count
         for _ in range(OVERFLOWS_AT_ONCE):

@@ -115,7 +115,7 @@ class Kernel:
                 self.update_times(ctx, sibling)
         event.state = state
 
-    # What others get to know -----------------------------------------------------------------------------
+    # Effects for others ----------------------------------------------------------------------------------
 
     def touch(self, event: PerfEvent) -> None:
         """Remember the state of an event at the last ``settle``; call this before the event changes."""

@@ -1,0 +1,86 @@
+"""Docstrings, comments, messages and pages are plain English: no riddles, no archaic words, a subject first."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, sources, title_of
+
+PRODUCT = ("client", "contract", "kvm_svc", "perfcore_svc", "protos", "docs", "README.md")
+FILES = [
+    path
+    for path in sources(".py", ".proto", ".md", ".toml", ".litmus", ".lark")
+    if path.relative_to(ROOT).parts[0] in PRODUCT and not re.search(r"_pb2(_grpc)?\.py$", path.name)
+]
+RIDDLES = """
+    anew, none such, such a one, of ours, becomes of, become of, comes of, come of, goes by, go by, tells of, whoever,
+    whomever, of its own accord, in vain, in the place of, for the sake of, for want of, but that, save that, be it,
+    whence, whither, whereof, whereby, wherein, whereupon, thence, thither, thereof, thereby, therein, thereto,
+    hence, hither, hereby, herein, hereto, lest, nought, naught, aught, heretofore, henceforth, forthwith,
+    nay, ere, albeit, unto, amid, twixt, oft, heed, behold, thus far
+"""
+RIDDLE = re.compile(rf"\b(?:{'|'.join(words.strip() for words in RIDDLES.replace(chr(10), ' ').split(','))})\b", re.I)
+"""Words that a reader of plain English has to look up, and phrases that hide who acts."""
+WHAT = re.compile(r"What\b(?!.*\?)")
+"""A sentence that begins with a relative clause. A question may."""
+
+
+def docstrings(path: Path) -> list[str]:
+    """Every text that stands as a statement of its own: of modules, classes, functions and fields."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    return [node.value for node in statements if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def comments(path: Path) -> list[str]:
+    """The comments of a Python file."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+    return [token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT]
+
+
+def openings(path: Path) -> list[str]:
+    """The texts of a file whose first word has to be a subject or a verb."""
+    if path.suffix == ".py":
+        return docstrings(path) + comments(path)
+    lines = ["", *(line.strip() for line in path.read_text(encoding="utf-8").splitlines())]
+    return [line.lstrip("/ ") for before, line in pairwise(lines) if line.startswith("//") and before[:2] != "//"]
+
+
+def riddles(text: str) -> list[str]:
+    """The riddles in a text; line breaks, comment signs and the seams of literals count as blanks."""
+    return RIDDLE.findall(re.sub(r"\s*\n\s*(?://|#|\*|f?\")?\s*", " ", text))
+
+
+@pytest.mark.parametrize("path", FILES, ids=title_of)
+def test_a_file_has_no_riddles(path: Path) -> None:
+    assert riddles(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix in {".py", ".proto"}], ids=title_of)
+def test_no_docstring_and_no_comment_begins_with_what(path: Path) -> None:
+    assert [text for text in openings(path) if WHAT.match(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a pair started anew", "what becomes\n// of a message", 'whoever\n    "asks', "none\n    # such", "Lest it be"],
+)
+def test_a_riddle_is_found(text: str) -> None:
+    assert len(riddles(text)) == 1
+
+
+@pytest.mark.parametrize("text", ["a newer event", "the host hears of it", "which comes off", "the best of four"])
+def test_plain_words_are_no_riddle(text: str) -> None:
+    assert riddles(text) == []
+
+
+def test_every_part_of_the_product_is_read() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(PRODUCT)
+    assert len(FILES) > 300
