@@ -84,7 +84,7 @@ def is_fault(decision: Decision) -> bool:
 
 
 def without_fault(decision: Decision) -> list[Decision]:
-    """The decisions in the place of a fault when it is taken away: a message is taken as if nothing happened to it."""
+    """The decisions that replace a fault which is taken away: its message is taken as if there were no fault."""
     return [replace(decision, fate=Fate.TAKE, fault="")] if isinstance(decision, Deliver) else []
 
 

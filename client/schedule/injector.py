@@ -142,7 +142,7 @@ class Injector:
         if 0 in waits:
             message = held[waits.index(0)]
             injection = self.planned.pop(message.order)
-            # What no other message has overtaken has met no fault.
+            # A message that no other message has overtaken has met no fault.
             return deliver(Fate.TAKE, message, "" if injection.rule.kind == "reorder" else injection.id)
         if timer_due is not None and timer_due <= min(waits):
             return None
@@ -178,4 +178,4 @@ _KINDS: dict[str, Callable[[Injector, Flight, InFlight, Injection], Decision | N
     "reorder": Injector._reorder,
     "delay": Injector._delay,
 }
-"""What each kind does with a message that is the oldest of its direction."""
+"""The effect of each kind on a message that is the oldest of its direction."""
