@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from client.cli.frame import command, only
 from contract.errors import ExitCode
@@ -28,6 +30,19 @@ open) and a wire (sim: both cores in this process; grpc: two services). It gives
 Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its environment failed, 4 undecided,
 130 interrupted, 141 the reader of the output has gone.""",
 )
+
+
+class Command(TyperCommand):
+    """A command whose help names an argument, without its type in Python."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if isinstance(param, TyperArgument):
+                vars(param)["display_type_rich"] = lambda ctx: None
+
+
+subcommand = partial(app.command, cls=Command)
 
 
 def _version(wanted: bool) -> None:
@@ -87,14 +102,18 @@ WriteBaselineOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float,
-    typer.Option("--timeout", min=0.1, max=3600, help="Seconds that a service may take to answer one call (grpc)."),
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0.1, max=3600, help="How long a service may take to answer one call (grpc)."
+    ),
 ]
 
 
-@app.command("demo")
+@subcommand("demo")
 @command
 def demo_command(
-    wire: Annotated[WireName, typer.Option(help="grpc starts two services if no addresses are given.")] = WireName.GRPC,
+    wire: Annotated[
+        WireName, typer.Option(metavar="WIRE", help="sim or grpc. grpc starts two services if no addresses are given.")
+    ] = WireName.GRPC,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
@@ -113,7 +132,7 @@ def demo_command(
     demo(wire.value, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
 
 
-@app.command("run")
+@subcommand("run")
 @command
 def run_command(
     file: Annotated[
@@ -128,11 +147,13 @@ def run_command(
         typer.Option(
             "--design",
             "-d",
+            metavar="DESIGN",
             help="A name (see 'lbrlab designs'), a file, or NAME+AXIS=VALUE+... Default: merged, or the run file's.",
         ),
     ] = None,
     wire: Annotated[
-        WireName | None, typer.Option(help="sim or grpc. Default: grpc if addresses are given, else sim.")
+        WireName | None,
+        typer.Option(metavar="WIRE", help="sim or grpc. Default: grpc if addresses are given, else sim."),
     ] = None,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
@@ -200,7 +221,7 @@ def run_command(
     )
 
 
-@app.command("matrix")
+@subcommand("matrix")
 @command
 def matrix_command(
     designs: Annotated[
@@ -220,7 +241,9 @@ def matrix_command(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/matrix."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, max=256, help="Number of processes. 0: one for each core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
+    ] = 0,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
@@ -254,10 +277,10 @@ def matrix_command(
     matrix(request, as_json=as_json)
 
 
-@app.command("claims")
+@subcommand("claims")
 @command
 def claims_command(
-    claims: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM...]", help="C1 to C24. Default: all.")] = None,
+    claims: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help="C1 to C24. Default: all.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/claims."),
@@ -287,7 +310,7 @@ def claims_command(
     run_claims(tuple(claims or ()), output, services, timeout, ledger, as_json=as_json, verbose=verbose)
 
 
-@app.command("cost")
+@subcommand("cost")
 @command
 def cost_command(
     file: Annotated[str, typer.Argument(metavar="SCENARIO", help="As for 'run'.")],
@@ -309,14 +332,14 @@ def cost_command(
 
     \b
     lbrlab cost c09-exits-per-switch
-    lbrlab cost c09-exits-per-switch --designs v7,vmx-transition --vary exits=1..40 --picture exits.svg
+    lbrlab cost c09-exits-per-switch --vary exits=1..40 --picture exits.svg
     """
     from client.cli.cost import cost
 
     cost(file, designs, vary, picture, as_json=as_json)
 
 
-@app.command("contract")
+@subcommand("contract")
 @command
 def contract_command(
     runs: Annotated[
@@ -338,7 +361,7 @@ def contract_command(
     contract(runs=runs, markdown=markdown, as_json=as_json)
 
 
-@app.command("check")
+@subcommand("check")
 @command
 def check_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
@@ -354,12 +377,13 @@ def check_command(
     check(run, tuple(expect or ()), Ledger(baseline, write_baseline), as_json=as_json)
 
 
-@app.command("show")
+@subcommand("show")
 @command
 def show_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
     invariant: Annotated[
-        str | None, typer.Option("--invariant", "-i", help="Show only the records of this invariant's violations.")
+        str | None,
+        typer.Option("--invariant", "-i", metavar="NAME", help="Show only the records of this invariant's violations."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -369,7 +393,7 @@ def show_command(
     show(run, invariant, as_json=as_json)
 
 
-@app.command("tape")
+@subcommand("tape")
 @command
 def tape_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
@@ -381,13 +405,13 @@ def tape_command(
     tape(run, as_json=as_json)
 
 
-@app.command("designs")
+@subcommand("designs")
 @command
 def designs_command(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[DESIGN...]",
+            metavar="DESIGN",
             help="Print this design as a file. Several with --axes, --json or --markdown.",
         ),
     ] = None,
@@ -409,10 +433,10 @@ def designs_command(
     designs(tuple(names or ()), axes=axes, markdown=markdown, as_json=as_json)
 
 
-@app.command("invariants")
+@subcommand("invariants")
 @command
 def invariants_command(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show the definition of this one.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Show the definition of this one.")] = "",
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -426,12 +450,12 @@ def invariants_command(
     invariants(name, markdown=markdown, as_json=as_json)
 
 
-@app.command("scenarios")
+@subcommand("scenarios")
 @command
 def scenarios_command(
     beginning: Annotated[
         str,
-        typer.Argument(metavar="[BEGINNING]", help="List only names that begin so. A whole name prints its text."),
+        typer.Argument(metavar="BEGINNING", help="List only names that begin so. A whole name prints its text."),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -445,7 +469,7 @@ def scenarios_command(
     scenarios(beginning, as_json=as_json)
 
 
-@app.command("lang")
+@subcommand("lang")
 @command
 def language_command(markdown: MarkdownOption = False, as_json: JsonOption = False) -> None:
     """Show each statement of a scenario by an example."""
@@ -454,13 +478,13 @@ def language_command(markdown: MarkdownOption = False, as_json: JsonOption = Fal
     language(markdown=markdown, as_json=as_json)
 
 
-@app.command("msrs")
+@subcommand("msrs")
 @command
 def msrs_command(
     kernel: Annotated[str | None, typer.Option(metavar="K", help=f"Show only this kernel. {KERNELS_HELP}")] = None,
-    pmu: Annotated[int, typer.Option(min=0, max=5, help="PMU version in the guest's CPUID.")] = 2,
-    counters: Annotated[int, typer.Option(help="General counters of the host.")] = 4,
-    fixed: Annotated[int, typer.Option(help="Fixed counters of the host.")] = 3,
+    pmu: Annotated[int, typer.Option(metavar="N", min=0, max=5, help="PMU version in the guest's CPUID.")] = 2,
+    counters: Annotated[int, typer.Option(metavar="N", help="General counters of the host.")] = 4,
+    fixed: Annotated[int, typer.Option(metavar="N", help="Fixed counters of the host.")] = 3,
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -471,11 +495,11 @@ def msrs_command(
     msrs(kernel, MachineSpec(counters=counters, fixed=fixed), pmu, markdown=markdown, as_json=as_json)
 
 
-@app.command("oracle")
+@subcommand("oracle")
 @command
 def oracle_command(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of recorded cases: JSON lines, plain or .xz.")
+        list[Path], typer.Argument(metavar="FILE", help="Files of recorded cases: JSON lines, plain or .xz.")
     ],
     kernel: Annotated[
         str | None,

@@ -17,7 +17,7 @@ from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS
-from client.litmus.spelling import unknown
+from client.litmus.spelling import hint, unknown
 from client.report.json import print_json
 from client.report.list_documents import (
     AxisDocument,
@@ -125,7 +125,8 @@ def scenarios(beginning: str, *, as_json: bool) -> None:
     purpose and file."""
     found = {path.stem: (load(path), path) for path in library(beginning)}
     if not found:
-        raise InputError(f"no scenario of the library begins with {beginning!r}", "BEGINNING")
+        near = hint(beginning, [path.stem for path in library()])
+        raise InputError(f"no scenario of the library begins with {beginning!r}{near}", "BEGINNING")
     if as_json:
         print_json({name: {"purpose": s.purpose, "file": str(path)} for name, (s, path) in found.items()})
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from client.check.judge import judge
+from client.litmus.spelling import unknown
 from client.report.json import print_json
 from client.report.log import Log
 from client.run.file import errors_of, load_run
@@ -44,7 +45,7 @@ def tape(path: Path, *, as_json: bool) -> None:
 
 def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
     if invariant is not None and invariant not in INVARIANTS:
-        raise InputError(f"unknown invariant {invariant!r}, expected one of {', '.join(INVARIANTS)}", "--invariant")
+        raise InputError(unknown("invariant", invariant, INVARIANTS), "--invariant")
     trace = load_run(path).records
     try:
         with errors_of(path):

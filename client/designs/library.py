@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.designs.toml import load_design, name_flaw
+from client.designs.toml import load_design, name_flaw, near_axis
 from client.litmus.spelling import hint
 from contract.design import Design, UnknownAxisError, design_from_axes
 from contract.design_check import flaw
@@ -112,7 +112,7 @@ def design_named(name: str) -> Design:
     try:
         changed = design_from_axes("+".join([design.name, *changes]), design.about, axes)
     except UnknownAxisError as error:
-        raise InputError(str(error), name) from None
+        raise InputError(f"{error}{near_axis(error, axes)}", name) from None
     if problem := flaw(changed):
         raise InputError(problem[1], name)
     return changed

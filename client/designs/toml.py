@@ -12,8 +12,17 @@ from typing import Any, NoReturn
 from msgspec.structs import replace
 
 from client.files import read_file
-from client.litmus.spelling import unknown
-from contract.design import Claim, Condition, Design, UnknownAxisError, axis_about, axis_values, design_from_axes
+from client.litmus.spelling import hint, unknown
+from contract.design import (
+    FIELDS,
+    Claim,
+    Condition,
+    Design,
+    UnknownAxisError,
+    axis_about,
+    axis_values,
+    design_from_axes,
+)
 from contract.design_check import flaw
 from contract.errors import InputError
 from contract.invariants import INVARIANTS
@@ -68,7 +77,7 @@ class _Reader:
         try:
             design = design_from_axes(name, self.text_of(content, "about"), axes)
         except UnknownAxisError as error:
-            self.fail(error.axis, str(error))
+            self.fail(error.axis, f"{error}{near_axis(error, axes)}")
         if found := flaw(design):
             self.fail(*found)
         return replace(design, claims=self.claims(content.get("claims", {})))
@@ -119,6 +128,13 @@ class _Reader:
         if line is None:
             raise InputError(message, self.place)
         raise InputError(message, f"{self.place}:{self.text.count(chr(10), 0, line.end()) + 1}")
+
+
+def near_axis(error: UnknownAxisError, axes: Mapping[str, str]) -> str:
+    """The axis, or the value of the axis, that may be meant."""
+    if error.axis not in FIELDS:
+        return hint(error.axis, FIELDS)
+    return hint(axes.get(error.axis, ""), axis_values(error.axis))
 
 
 WIDTH = 80

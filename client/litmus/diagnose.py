@@ -50,8 +50,10 @@ def syntax_error(file: str, lark: Lark, error: UnexpectedToken) -> InputError:
     accepted = set(error.accepts or error.expected)
     stack = parser.parser_state.value_stack if parser else []
     misread = stack[-1] if stack and isinstance(stack[-1], Token) and stack[-1].type == "WORD" else None
-    if misread is not None and accepted <= {"COLON", "EQUAL"} and token.type not in _VERBS:
-        near = hint(misread, statements_of("host", "guest", "user"))
+    near = hint(misread, statements_of("host", "guest", "user")) if misread is not None else ""
+    # Behind "r =" a misspelled verb is read as a register, and what follows it is a surprise.
+    assigned = len(stack) > 1 and isinstance(stack[-2], Token) and stack[-2].type == "EQUAL" and bool(near)
+    if misread is not None and ((accepted <= {"COLON", "EQUAL"} and token.type not in _VERBS) or assigned):
         message = f"unknown statement {quote(misread)}{near}; a statement is {_statements(stack[:-1])}"
         return InputError(message, token_place(file, misread))
     if misread is not None and accepted <= {"COMMA", "LBRACE", "COLON", "EQUAL"} and hint(misread, KEYWORDS):

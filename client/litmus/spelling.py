@@ -7,6 +7,9 @@ from difflib import get_close_matches
 
 from client.litmus.limits import MAX_NAME
 
+SHORT = 24
+"""A vocabulary of no more words is listed where none of them is near."""
+
 
 def quote(text: str) -> str:
     """``text`` in quotes, fit for one line of any terminal."""
@@ -29,7 +32,7 @@ def unknown(what: str, word: str, candidates: Iterable[str]) -> str:
     known = list(candidates)
     text = f"unknown {what} {quote(word)}"
     near = hint(word, known)
-    if near or not 0 < len(known) <= 10:
+    if near or not 0 < len(known) <= SHORT:
         return text + near
     return f"{text}, expected {listed(known)}"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from client.litmus.spelling import unknown
 from contract.errors import InputError
 from contract.spec import COUNTERS_LIMIT
 
@@ -179,10 +180,10 @@ def _checked(case: Case, place: str) -> Case:
         raise InputError(f"{case.id}: {fault}", place)
     names = {event.id for event in case.events}
     ops = [op for phase in case.phases for op in phase.ops]
-    if unknown := [op.event for op in ops if op.event not in names]:
-        raise InputError(f"{case.id}: operation on an event {unknown[0]!r} that is not described", place)
-    if unknown := [op.op for op in ops if op.op not in OPERATIONS]:
-        raise InputError(f"{case.id}: unknown operation {unknown[0]!r}, expected one of {', '.join(OPERATIONS)}", place)
+    if strange := [op.event for op in ops if op.event not in names]:
+        raise InputError(f"{case.id}: operation on an event {strange[0]!r} that is not described", place)
+    if strange := [op.op for op in ops if op.op not in OPERATIONS]:
+        raise InputError(f"{case.id}: {unknown('operation', strange[0], OPERATIONS)}", place)
     if len(case.observed.phases) != len(case.phases):
         text = f"{case.id}: {len(case.phases)} phases, {len(case.observed.phases)} observed"
         raise InputError(text, place)

@@ -20,6 +20,7 @@ import re
 import msgspec
 from msgspec.structs import replace
 
+from client.litmus.spelling import unknown
 from contract.errors import InputError
 from contract.messages import HOST, MESSAGE_KINDS
 from contract.network import Fate
@@ -114,7 +115,7 @@ def parse_decision(line: str) -> Decision:
     fate, sender, receiver, n, message, fault = match.groups()
     session, to_host = _way(sender, receiver)
     if message not in MESSAGE_KINDS:
-        raise ValueError(f"unknown message {message!r}, expected one of {', '.join(MESSAGE_KINDS)}")
+        raise ValueError(unknown("message", message, MESSAGE_KINDS))
     return Deliver(Fate(fate), session, to_host, int(n), message, fault or "")
 
 

@@ -84,11 +84,15 @@ def main(arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.stories")
-    parser.add_argument("--design", default="all", help="names joined by commas, or all")
-    parser.add_argument("--stories", type=int, default=200, help="of each design and condition (default 200)")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow it")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", default="lbrlab-runs/stories", help="where the run files of violations go")
+    parser.add_argument("--design", metavar="NAMES", default="all", help="names joined by commas, or all")
+    parser.add_argument(
+        "--stories", metavar="N", type=int, default=200, help="for each design and condition (default 200)"
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="the first seed; the others follow it")
+    parser.add_argument("--processes", metavar="N", type=int, default=2, help="how many run at once (default 2)")
+    parser.add_argument(
+        "--out", metavar="DIR", default="lbrlab-runs/stories", help="where the run files of violations go"
+    )
     return parser.parse_args(arguments)
 
 

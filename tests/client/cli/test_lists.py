@@ -209,6 +209,18 @@ def test_no_scenario_begins_so() -> None:
     result = lbrlab("scenarios", "zz")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "lbrlab: error: BEGINNING: no scenario of the library begins with 'zz'\n"
+    assert "with 'centrl-story', did you mean 'central-story'?\n" in lbrlab("scenarios", "centrl-story").stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [("shut-aut=no", "shut-out"), ("event=task-pined", "task-pinned"), ("delivery=as-it-come", "as-it-comes")],
+)
+def test_a_misspelled_axis_or_value_has_the_nearest_one_hinted_at(change: str, near: str) -> None:
+    axis, _, value = change.partition("=")
+    Path("mine.toml").write_text(f'like = "v7"\n[axes]\n{axis} = "{value}"\n')
+    for name in (f"v7+{change}", "./mine.toml"):
+        assert lbrlab("designs", name).stderr.endswith(f", did you mean '{near}'?\n")
 
 
 def test_invariants_are_listed() -> None:

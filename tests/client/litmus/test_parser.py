@@ -238,6 +238,8 @@ def message(text: str) -> str:
     [
         ("run vm0/0 onn cpu0;", "6:11: expected 'on', found 'onn'"),
         ("brnch 8 on cpu0;", f"6:1: unknown statement 'brnch', did you mean 'branch'?; {OF_HOST}"),
+        ("h = opn cpu0;", f"6:5: unknown statement 'opn', did you mean 'open'?; {OF_HOST}"),
+        ("h = frob cpu0;", "6:10: expected an operator, ';' or '[', found 'cpu0'"),
         ("frob vm0/0;", f"6:1: unknown statement 'frob'; {OF_HOST}"),
         ("frob;", f"6:1: unknown statement 'frob'; {OF_HOST}"),
         ("frob 4 on cpu0;", f"6:1: unknown statement 'frob'; {OF_HOST}"),

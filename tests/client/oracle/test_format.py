@@ -58,7 +58,7 @@ def test_an_empty_file_has_no_cases(tmp_path: Path) -> None:
         ({"observed__phases__1__snapshot_ms": [1]}, "$.observed.phases[1].snapshot_ms"),
         ({"observed__tick_phase_ms": None}, "$.observed.tick_phase_ms"),
         ({"phases__1__ops__0__event": "z"}, "three-on-two: operation on an event 'z'"),
-        ({"phases__1__ops__0__op": "zap"}, "three-on-two: unknown operation 'zap', expected one of open, close"),
+        ({"phases__1__ops__0__op": "zap"}, "three-on-two: unknown operation 'zap', expected open, close"),
         ({"phases__1": REMOVED}, "three-on-two: 1 phases, 2 observed"),
         ({"observed__phases__0__op_done_ms": [0.1]}, "three-on-two: 3 operations, 1 done"),
     ],
