@@ -7,8 +7,9 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from contract.lbr_ring import LbrRing, from_field
+from contract.lbr_ring import LbrRing, from_field, is_image
 from contract.provenance import branch_base
 from contract.x86 import (
     BRANCH_KINDS,
@@ -162,3 +163,32 @@ def test_registers_that_are_not_there() -> None:
     assert LbrRing(lbr_model("core2")).get(MSR_LBR_SELECT) is None
     assert LbrRing(lbr_model("haswell")).get(0xDC0) is None
     assert LbrRing(lbr_model("skylake", 4)).get(0x684) is None
+
+
+def test_an_architectural_lbr_ignores_writes_of_registers_that_it_does_not_have() -> None:
+    ring = LbrRing(lbr_model("arch"))
+    before = ring.store()
+    ring.put(MSR_LBR_TOS, 3)
+    ring.put(MSR_LBR_SELECT, 2)
+    assert ring.store() == before
+    assert ring.get(MSR_LBR_TOS) is None
+    assert ring.get(MSR_LBR_SELECT) is None
+    ring.put(ring.model.from_base, 7)
+    assert ring.store().from_ip[0] == 7
+
+
+@pytest.mark.parametrize("name", ["core2", "nehalem", "haswell", "skylake", "arch"])
+def test_an_image_fits_the_lbr_that_it_is_of(name: str) -> None:
+    model = lbr_model(name)
+    image = LbrRing(model).store()
+    assert is_image(model, image)
+    for wrong in (
+        replace(image, tos=model.depth),
+        replace(image, tos=-1),
+        replace(image, from_ip=image.from_ip[1:]),
+        replace(image, to_ip=[*image.to_ip, 0]),
+        replace(image, info=image.info[1:]),
+    ):
+        assert not is_image(model, wrong)
+    assert is_image(model, replace(image, select=2)) == model.filters
+    assert is_image(model, replace(image, info=[1, *image.info[1:]])) == bool(model.info_base)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import protovalidate
 import pytest
+from buf.validate import validate_pb2
+from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given, settings
 
 from contract.wire.field_rules import keeps_rules, too_long
@@ -79,3 +87,28 @@ def test_a_nested_list_that_is_too_long_is_named() -> None:
 
     assert too_long(request) == "ops: must contain no more than 4096 item(s)"
     assert too_long(frame) == "envelopes[0].sched_out.lbr.from_ip: must contain no more than 64 item(s)"
+
+
+Label, Type = FieldDescriptorProto.Label, FieldDescriptorProto.Type
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "rules", "named"),
+    [
+        ("TYPE_STRING", "LABEL_OPTIONAL", {"string": {"pattern": "a+"}}, "string.pattern"),
+        ("TYPE_STRING", "LABEL_OPTIONAL", {"required": True}, "required"),
+        ("TYPE_UINT32", "LABEL_OPTIONAL", {"uint32": {"const": 3}}, "uint32.const"),
+        ("TYPE_FLOAT", "LABEL_OPTIONAL", {"float": {"gt": 1.0}}, "float.gt"),
+        ("TYPE_STRING", "LABEL_REPEATED", {"repeated": {"items": {"string": {"prefix": "x"}}}}, "string.prefix"),
+    ],
+)
+def test_a_rule_without_a_check_is_refused_by_its_name(kind: str, label: str, rules: Any, named: str) -> None:
+    file = FileDescriptorProto(name="unknown.proto", package="unknown", syntax="proto3")
+    field = file.message_type.add(name="Odd").field.add(name="it", number=1)
+    field.type, field.label = Type.Value(kind), Label.Value(label)
+    json_format.ParseDict(rules, field.options.Extensions[validate_pb2.field])  # type: ignore[index]
+    pool = DescriptorPool()
+    pool.Add(file)
+    odd = GetMessageClass(pool.FindMessageTypeByName("unknown.Odd"))
+    with pytest.raises(TypeError, match=f"unknown.Odd.it: no check for {re.escape(named)}"):
+        keeps_rules(odd())
