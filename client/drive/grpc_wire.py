@@ -227,12 +227,15 @@ class GrpcWire:
 
     def _see_all_losses_through(self, mark: int, command: Any) -> None:
         if not isinstance(command, LoseLink | KvmLoseLink):
-            self._see_losses_through(mark, {r.session for r in self._losses(mark)})
+            self._see_losses_through(mark, set())
 
     def _see_losses_through(self, mark: int, sessions: set[str]) -> None:
-        """Wait until both ends of these sessions know the loss of their links, and the KVMs resume. One end has
-        reported it since record ``mark``."""
-        for session in sorted(sessions):
+        """Wait until both ends of these sessions know the loss of their links, and the KVMs resume. Do the same for each
+        other session that an end has reported since record ``mark``."""
+        through: set[str] = set()
+        while waiting := (sessions | {r.session for r in self._losses(mark)}) - through:
+            session = min(waiting)
+            through.add(session)
             until = time.monotonic() + LOSS_TIMEOUT
             while not any(r.session == session and r.to_host for r in self._losses(mark)):
                 if time.monotonic() > until:

@@ -9,10 +9,12 @@ from itertools import pairwise
 import pytest
 
 from client.drive.pair import Pair
+from client.drive.play import layout_of
 from client.litmus import library_path, load
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Deliver
+from contract.control import KvmSnapshot
 from contract.design import Design
 from contract.messages import Resume, Welcome
 from contract.trace import Delivery, Rest, Send, SessionChange
@@ -77,6 +79,24 @@ def test_what_is_lost_with_its_link_is_on_the_tape_only_if_it_met_its_fate(cutta
     decided = [(d.session, d.to_host, d.n) for d in done.tape if isinstance(d, Deliver)]
     assert losses(done)
     assert decided == fates
+
+
+def test_all_kvms_of_a_host_that_are_cut_off_resume() -> None:
+    """The KVM that is called tells of its own loss, and the host then tells of all."""
+    story = load(library_path("mech-four-vms-three-kvms"))
+    with tempfile.TemporaryDirectory() as folder:
+        relay = Relay(folder)
+        with Pair(layout_of(story), flags={"kvm": ["--perfcore", relay.address]}) as pair:
+            relay.target = pair.perfcore.address
+            assert run(Inputs(story, FENCED, wire=pair.wire)).failure is None
+            before = len(pair.wire.log.records)
+            relay.cut()
+            while not (told := [r for r in pair.wire.log.records[before:] if isinstance(r, SessionChange)]):
+                pair.wire.kvm("kvm0", KvmSnapshot())
+        relay.close()
+    assert (told[0].session, told[0].to_host) == ("kvm0", True)
+    ends = [(r.session, r.to_host) for r in told if r.new == "lost"]
+    assert sorted(ends) == [(f"kvm{n}", to_host) for n in range(3) for to_host in (False, True)]
 
 
 def test_a_second_cut_is_survived_too(cuttable: tuple[Pair, Relay]) -> None:
