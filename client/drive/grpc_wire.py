@@ -230,8 +230,8 @@ class GrpcWire:
             self._see_losses_through(mark, set())
 
     def _see_losses_through(self, mark: int, sessions: set[str]) -> None:
-        """Wait until both ends of these sessions know the loss of their links, and the KVMs resume. Do the same for each
-        other session that an end has reported since record ``mark``."""
+        """Wait until both ends of these sessions know the loss of their links, and the KVMs resume. Do the same for
+        each other session that an end has reported since record ``mark``."""
         through: set[str] = set()
         while waiting := (sessions | {r.session for r in self._losses(mark)}) - through:
             session = min(waiting)
