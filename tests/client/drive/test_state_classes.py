@@ -163,7 +163,9 @@ def reachable(*roots: Any) -> list[Any]:
     return list(seen.values())
 
 
-CLASSES = sorted({type(thing) for whole in WHOLES for thing in reachable(*whole)}, key=lambda c: c.__name__)
+CLASSES = sorted(
+    {type(thing) for whole in WHOLES for thing in reachable(*whole)}, key=lambda c: (c.__name__, c.__module__)
+)
 FIELDS = [(c, name) for c in CLASSES for name in c.__slots__ if (c.__name__, name) not in OF_A_STEP]
 
 
