@@ -49,7 +49,7 @@ class RuleState:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a message is about: a vCPU ("": none) and a guest's event (0: none)."""
+    """The subject of a message: a vCPU ("": none) and a guest's event (0: none)."""
 
     vcpu: str
     event: int
@@ -76,7 +76,7 @@ class Injection:
     id: str
     rule: FaultRule
     left: int
-    """What ``by`` counts, as far as it is still to come."""
+    """The part of ``by`` that is still to come."""
     from_decision: int
     """Number of the decision at which the message was first seen."""
     until: int
