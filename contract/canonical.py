@@ -280,7 +280,7 @@ def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
         return lambda struct: mark(get(struct))
     if (of, name) in (("Envelope", "seq"), ("Send", "n"), ("Delivery", "n"), ("Discard", "n")):
         return lambda struct: Message(*_direction(struct), get(struct))
-    if name in ("seq", "clock") or (of, name) == ("Discard", "why"):
+    if name in ("seq", "clock", "checksum") or (of, name) == ("Discard", "why"):
         return None
     if name in ("why", "reason"):
         return lambda struct: _NUMBER.sub("", get(struct))

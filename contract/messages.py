@@ -270,7 +270,8 @@ MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)
 class Envelope(msgspec.Struct):
     """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1 in
     each direction of a (session, epoch). ``order``: in designs that repair the stream, its place among the messages of
-    this direction, kept when it is sent again (R9); else 0."""
+    this direction, kept when it is sent again (R9); else 0. ``checksum``: of its content at the sender (R25); 0
+    within one process, where only a fault can damage it."""
 
     session: str
     to_host: bool
@@ -278,6 +279,7 @@ class Envelope(msgspec.Struct):
     seq: int
     body: AnyMessage
     order: int = 0
+    checksum: int = 0
 
     @property
     def kind(self) -> str:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from msgspec import UNSET
 
 from contract.canonical import marked
+from contract.checksum import damaged
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import Envelope
 from contract.trace import Delivery, Recorder
@@ -26,6 +27,15 @@ class Fate(StrEnum):
     DROP = "drop"
     DUPLICATE = "duplicate"
     OVERTAKE = "overtake"
+    CORRUPT = "corrupt"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+UNMOVED = frozenset({Fate.DUPLICATE, Fate.HOLD, Fate.RELEASE})
+"""The fates that leave a message in flight."""
+UNTAKEN = frozenset({Fate.DROP, Fate.HOLD, Fate.RELEASE})
+"""The fates after which the receiver has nothing."""
 
 
 Way = tuple[str, bool]
@@ -33,20 +43,24 @@ Way = tuple[str, bool]
 
 
 class Network:
-    __slots__ = ("queues",)
+    __slots__ = ("held", "queues")
 
     def __init__(self) -> None:
         self.queues: dict[Way, list[Envelope]] = {}
         """Messages by direction, oldest first."""
+        self.held: set[Way] = set()
+        """The directions in which nothing is delivered for now."""
 
     def clone(self) -> Network:
         twin = Network()
         twin.queues = {way: queue[:] for way, queue in self.queues.items()}
+        twin.held = self.held.copy()
         return twin
 
     def key(self) -> tuple[tuple[Way, Hashable], ...]:
         """For ``contract.canonical``; the numbers in each queue are those of its session."""
-        return tuple([(way, marked(queue)) for way, queue in sorted(self.queues.items()) if queue])
+        ways = [(way, queue) for way, queue in sorted(self.queues.items()) if queue]
+        return tuple([(way, (way in self.held, marked(queue))) for way, queue in ways])
 
     def waiting(self, session: str, to_host: bool) -> list[Envelope]:
         """The messages of one direction, oldest first."""
@@ -59,6 +73,7 @@ class Network:
     def cut(self, session: str, to_host: bool) -> None:
         """All messages of one direction are lost."""
         self.queues.pop((session, to_host), None)
+        self.held.discard((session, to_host))
 
     def heads(self) -> list[Envelope]:
         """The oldest message of each direction that has one."""
@@ -75,10 +90,12 @@ class Network:
         self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder, fault: str = ""
     ) -> Envelope | None:
         """Carry out one decision, and record it with the fault that it belongs to. Gives the message to be taken, or
-        None if it is lost.
+        None if there is
+        none.
 
         Raises RefusedError, with nothing changed, if message ``n`` is not in flight, or cannot meet that fate at its
-        place: only the oldest message can be taken, dropped or duplicated, and only a younger one can overtake.
+        place: only a younger message can overtake, and only the oldest can meet any other fate. Where the direction is
+        held, it can only be released.
         """
         queue = self.waiting(session, to_host)
         place = next((i for i, e in enumerate(queue) if e.seq == n), None)
@@ -87,8 +104,18 @@ class Network:
         if (place > 0) != (fate is Fate.OVERTAKE):
             why = "is the oldest" if place == 0 else f"is behind message {queue[0].seq}"
             raise RefusedError(f"cannot {fate} message {n} of session {session!r}: it {why}")
+        way = session, to_host
+        if (way in self.held) != (fate is Fate.RELEASE):
+            why = "is held" if way in self.held else "is not held"
+            raise RefusedError(f"cannot {fate} message {n} of session {session!r}: its direction {why}")
         envelope = queue[place]
-        if fate is not Fate.DUPLICATE:
+        if fate not in UNMOVED:
             del queue[place]
+        if fate is Fate.HOLD:
+            self.held.add(way)
+        elif fate is Fate.RELEASE:
+            self.held.remove(way)
         log.add(Delivery(str(fate), session, to_host, n, envelope.kind, fault or UNSET))
-        return None if fate is Fate.DROP else envelope
+        if fate in UNTAKEN:
+            return None
+        return damaged(envelope) if fate is Fate.CORRUPT else envelope

@@ -82,4 +82,5 @@ RULES: tuple[Rule, ...] = (
     Rule("R22", _always),
     Rule("R23", _always),
     Rule("R24", _always),
+    Rule("R25", _always),
 )

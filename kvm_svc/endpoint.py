@@ -26,7 +26,7 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
-from contract.session import DRAINS, RESEND, Input, Phase, Session, discard
+from contract.session import DRAINS, RESEND, Input, Phase, Session, discard, refuse_damaged
 from contract.trace import Timer
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.counters import overflow
@@ -89,6 +89,8 @@ class Endpoint:
             self._send(RegisterVcpu(vcpu, vcpu))
 
     def take(self, envelope: Envelope) -> None:
+        if refuse_damaged(envelope, self.effects):
+            return
         body = self.session.accept(envelope, self.effects)
         if isinstance(body, Welcome):
             self._welcome(body)

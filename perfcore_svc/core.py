@@ -46,7 +46,7 @@ from contract.effects import Core, Step
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
-from contract.session import DRAINS, Input, Phase
+from contract.session import DRAINS, Input, Phase, refuse_damaged
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
@@ -175,6 +175,8 @@ class HostCore(Core):
         return self.perf.is_active(event) and self.grants.is_current(event, grant)
 
     def _take(self, envelope: Envelope) -> None:
+        if refuse_damaged(envelope, self.effects):
+            return
         if self.endpoint.begins_anew(envelope):
             self._end(envelope.session, f"epoch {envelope.epoch} begins")
         last = self.endpoint.take(envelope)

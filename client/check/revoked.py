@@ -77,7 +77,7 @@ class RevokedMeansRevoked(Monitor):
     def _delivery(self, r: Delivery) -> None:
         self.last = None
         body = self.world.delivered
-        if r.how == "drop" or not isinstance(body, _NEWS):
+        if not isinstance(body, _NEWS):
             return
         vcpu = body.vcpu if isinstance(body, SchedIn) else self._owner(body.event)
         if not vcpu:

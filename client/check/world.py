@@ -14,7 +14,7 @@ from client.check.automaton import Automaton, Evidence
 from contract.canonical import Event, EventName, Grant, Scoped, addresses, marked
 from contract.lbr_ring import LbrRing
 from contract.messages import AnyMessage, Envelope
-from contract.network import Fate
+from contract.network import UNMOVED, UNTAKEN
 from contract.provenance import branch_base, executed_by
 from contract.reasons import NOT_THE_LBR
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
@@ -446,8 +446,8 @@ class World(Automaton):
 
     def _delivery(self, r: Delivery) -> None:
         at = r.session, r.to_host, r.n
-        self.delivered = self.in_flight.get(at)
-        if r.how != Fate.DUPLICATE:
+        self.delivered = None if r.how in UNTAKEN else self.in_flight.get(at)
+        if r.how not in UNMOVED:
             self.in_flight.pop(at, None)
 
     def _rest(self, r: Rest) -> None:

@@ -47,7 +47,7 @@ class Need(msgspec.Struct):
 
     @property
     def command(self) -> str:
-        faults = "".join(f" --fault {fault}" for fault in self.faults)
+        faults = "".join(f" --fault {fault.replace(' ', ':')}" for fault in self.faults)
         return f"lbrlab run {self.scenario} -d {self.design}{faults}"
 
 

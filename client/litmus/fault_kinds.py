@@ -32,5 +32,13 @@ KINDS: dict[str, FaultKind] = {
             by="decisions, or time since it was sent",
             timed=True,
         ),
+        FaultKind("corrupt", "one of its bits is flipped on its way", "corrupt SchedIn vm0/0 p=0.1"),
+        FaultKind(
+            "hold",
+            "its direction delivers nothing from it on, then goes on with all of it",
+            "hold Revoke host>kvm0 1 by 4ms",
+            by="decisions, or time until the release",
+            timed=True,
+        ),
     )
 }

@@ -8,6 +8,9 @@ from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Armed, Flight, InFlight
 from contract.network import Fate
 
+FREE = frozenset({Fate.CORRUPT, Fate.HOLD})
+"""Fates that a message can meet wherever it can be taken. Only rules and tapes choose them."""
+
 
 def deliver(fate: Fate, message: InFlight, fault: str = "") -> Deliver:
     return Deliver(fate, message.session, message.to_host, message.n, message.message, fault)
@@ -18,9 +21,13 @@ def fire(timer: Armed) -> Fire:
 
 
 def possible(flight: Flight, threads: list[str]) -> list[Decision]:
-    """Every decision that is open now, the default choice first. ``threads`` are those that can step now."""
+    """Every decision that is open now but for the fates of FREE, the default choice first. ``threads`` are those that
+    can step now."""
     found: list[Decision] = []
     for message in flight.heads():
+        if flight.is_held(message):
+            found.append(deliver(Fate.RELEASE, message))
+            continue
         found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DUPLICATE)]
         found += [deliver(Fate.OVERTAKE, other) for other in flight.behind(message)]
     return found + [Step(thread) for thread in threads] + [fire(timer) for timer in flight.armed()]
@@ -32,8 +39,14 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
     if isinstance(decision, Pass):
         return decision.until > flight.now
     if isinstance(decision, Deliver):
-        decision = replace(decision, fault="")
+        fate = Fate.TAKE if decision.fate in FREE else decision.fate
+        decision = replace(decision, fate=fate, fault="")
     return decision in choices
+
+
+def onward(flight: Flight, message: InFlight) -> Deliver:
+    """What brings the oldest message of a direction on its way."""
+    return deliver(Fate.RELEASE if flight.is_held(message) else Fate.TAKE, message)
 
 
 def unfinished(flight: Flight, threads: list[str]) -> list[Decision]:

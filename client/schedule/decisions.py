@@ -8,9 +8,10 @@
     time 4000000
 
 ``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` decides the fate of message N: take,
-drop, duplicate (it is taken, and stays to be taken again) or overtake (it is taken before older ones). An id such as
-``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER WHAT`` lets that timer of the sender run
-out; virtual time first goes on to its due time if that is later. ``time NS`` lets virtual time go on to NS nanoseconds.
+drop, duplicate (it is taken, and stays to be taken again), overtake (it is taken before older ones), corrupt (it is
+taken with a flipped bit), hold (it and all behind it stay) or release. An id such as ``f1.2`` behind it names the fault
+that it belongs to. ``timer SENDER>RECEIVER WHAT`` lets that timer of the sender run out; virtual time first goes on to
+its due time if that is later. ``time NS`` lets virtual time go on to NS nanoseconds.
 """
 
 from __future__ import annotations

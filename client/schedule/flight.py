@@ -10,7 +10,7 @@ from typing import Any
 
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
-from contract.network import Fate
+from contract.network import UNMOVED, Fate
 from contract.session import Phase
 from contract.spec import cpu_owners
 from contract.trace import (
@@ -78,6 +78,7 @@ class Flight:
         "events",
         "guest_events",
         "guests",
+        "held",
         "loaded",
         "now",
         "owners",
@@ -97,6 +98,8 @@ class Flight:
         """Virtual time, nanoseconds."""
         self.queues: dict[tuple[str, bool], list[InFlight]] = {}
         """Messages by way (session, direction), oldest first."""
+        self.held: set[tuple[str, bool]] = set()
+        """The ways on which nothing is delivered for now."""
         self.timers: dict[tuple[str, bool, str], Armed] = {}
         """The timers that are armed, by session, end and name."""
         self.sleeping: set[str] = set()
@@ -128,6 +131,7 @@ class Flight:
         twin = Flight()
         twin.now = self.now
         twin.queues = {way: queue[:] for way, queue in self.queues.items()}
+        twin.held = self.held.copy()
         twin.timers = self.timers.copy()
         twin.sleeping = self.sleeping.copy()
         twin.sent = self.sent.copy()
@@ -147,6 +151,7 @@ class Flight:
         events = [(EventName(name), state, self.samples[name]) for name, state in self.events.items()]
         return (
             frozenset(queues),
+            frozenset(self.held),
             frozenset(timers),
             frozenset([EventName(name) for name in self.sleeping]),
             frozenset(self.running.items()),
@@ -212,14 +217,20 @@ class Flight:
         self.queues.setdefault(way, []).append(sent)
 
     def _delivery(self, record: Delivery) -> None:
-        if record.how != Fate.DUPLICATE:
-            queue = self.queues[record.session, record.to_host]
+        way = record.session, record.to_host
+        if record.how == Fate.HOLD:
+            self.held.add(way)
+        elif record.how == Fate.RELEASE:
+            self.held.discard(way)
+        if record.how not in UNMOVED:
+            queue = self.queues[way]
             queue.remove(next(m for m in queue if m.n == record.n))
 
     def _session_change(self, record: SessionChange) -> None:
         """The messages that an end has sent are lost with its link."""
         if record.new == Phase.LOST:
             self.queues.pop((record.session, record.to_host), None)
+            self.held.discard((record.session, record.to_host))
 
     def _open(self, record: EventOpen) -> None:
         if record.guest:
@@ -264,6 +275,9 @@ class Flight:
     def heads(self) -> list[InFlight]:
         """The oldest message of every direction, oldest first."""
         return sorted((q[0] for q in self.queues.values() if q), key=lambda m: m.order)
+
+    def is_held(self, message: InFlight) -> bool:
+        return (message.session, message.to_host) in self.held
 
     def behind(self, message: InFlight) -> list[InFlight]:
         """Messages that could overtake this one."""

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from msgspec.structs import replace
+
 from client.litmus.fault import FaultRule
-from client.schedule.choices import deliver
+from client.schedule.choices import deliver, onward
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
 from contract.messages import EventCreated
@@ -78,7 +80,7 @@ class Injection:
     left: int
     """The part of ``by`` that is still to come."""
     from_decision: int
-    """Number of the decision at which the message was first seen."""
+    """Number of the decision from which ``left`` counts, where the wait is of decisions."""
     until: int
     """The virtual time up to which the message is held back, nanoseconds; 0: none."""
 
@@ -132,7 +134,7 @@ class Injector:
         """The fate of the oldest message of a direction. None holds it back."""
         injection = self.planned.get(message.order)
         if injection is None:
-            return deliver(Fate.TAKE, message)
+            return onward(flight, message)
         return _KINDS[injection.rule.kind](self, flight, message, injection)
 
     def at_last(self, flight: Flight, held: list[InFlight], timer_due: int | None) -> Decision | None:
@@ -143,7 +145,7 @@ class Injector:
             message = held[waits.index(0)]
             injection = self.planned.pop(message.order)
             # A message that no other message has overtaken has met no fault.
-            return deliver(Fate.TAKE, message, "" if injection.rule.kind == "reorder" else injection.id)
+            return replace(onward(flight, message), fault="" if injection.rule.kind == "reorder" else injection.id)
         if timer_due is not None and timer_due <= min(waits):
             return None
         return Pass(min(waits))
@@ -162,20 +164,32 @@ class Injector:
         return deliver(Fate.OVERTAKE, behind[0], injection.id)
 
     def _delay(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
-        if injection.until:
-            waits = flight.now < injection.until
-        else:
-            waits = self.decisions < injection.from_decision + injection.left
-        if waits:
+        if self._waits(flight, injection):
             return None
         del self.planned[message.order]
         return deliver(Fate.TAKE, message, injection.id)
 
+    def _hold(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
+        if not flight.is_held(message):
+            injection.from_decision = self.decisions + 1
+            injection.until = flight.now + injection.rule.time if injection.rule.time else 0
+            return deliver(Fate.HOLD, message, injection.id)
+        if self._waits(flight, injection):
+            return None
+        del self.planned[message.order]
+        return deliver(Fate.RELEASE, message, injection.id)
 
-_FATES = {"drop": Fate.DROP, "duplicate": Fate.DUPLICATE}
+    def _waits(self, flight: Flight, injection: Injection) -> bool:
+        if injection.until:
+            return flight.now < injection.until
+        return self.decisions < injection.from_decision + injection.left
+
+
+_FATES = {"drop": Fate.DROP, "duplicate": Fate.DUPLICATE, "corrupt": Fate.CORRUPT}
 _KINDS: dict[str, Callable[[Injector, Flight, InFlight, Injection], Decision | None]] = {
     **dict.fromkeys(_FATES, Injector._once),
     "reorder": Injector._reorder,
     "delay": Injector._delay,
+    "hold": Injector._hold,
 }
 """The effect of each kind on a message that is the oldest of its direction."""

@@ -11,7 +11,7 @@ from random import Random
 from typing import Protocol
 
 from client.litmus.fault import FaultRule
-from client.schedule.choices import allows, deliver, fire, possible, unfinished
+from client.schedule.choices import allows, deliver, fire, onward, possible, unfinished
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Flight, InFlight
 from client.schedule.injector import Injector
@@ -52,7 +52,7 @@ class DefaultStrategy:
                     return decision
             held = heads
         elif heads:
-            return deliver(Fate.TAKE, heads[0])
+            return onward(flight, heads[0])
         armed = flight.armed()
         if armed and armed[0].due <= flight.now:
             return fire(armed[0])

@@ -11,7 +11,7 @@ While no message waits for an answer, the transport watches the link: it notices
 
 from contract.session.outgoing import RESEND_AFTER, RESEND_LIMIT, WINDOW
 from contract.session.phases import DRAINS, TRANSITIONS, UNMOVED, Input, Phase
-from contract.session.session import RESEND, Session, discard
+from contract.session.session import RESEND, Session, discard, refuse_damaged
 
 __all__ = [
     "DRAINS",
@@ -25,4 +25,5 @@ __all__ = [
     "Phase",
     "Session",
     "discard",
+    "refuse_damaged",
 ]

@@ -1,6 +1,6 @@
 """A session's end: takes a message, a timer or the loss of its link; the messages that it sends are effects.
 
-Rules R1 to R5, R9 and R21 to R24, in the words of ``contract.proto``. What a session promises depends on the design
+Rules R1 to R5, R9 and R21 to R25, in the words of ``contract.proto``. What a session promises depends on the design
 (axis ``delivery``): if the stream is repaired, no message is lost or overtakes; otherwise a lost message stays lost.
 This module decides only when a session ends. Its endpoint decides the consequences for events and grants.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
+from contract.checksum import is_damaged
 from contract.effects import Effects
 from contract.errors import RefusedError
 from contract.messages import AnyMessage, Drain, Drained, Envelope, Received, Resume, Welcome
@@ -210,6 +211,14 @@ _SILENT = {
 }
 """The phases in which an end says nothing, each with the rule."""
 _SEEN_IN_MESSAGES = (Input.GREET, Input.GREETED, Input.WELCOMED, Input.REFUSE)
+
+
+def refuse_damaged(envelope: Envelope, effects: Effects) -> bool:
+    """Discard a damaged message (R25). True if it is one: then nothing in it may be read."""
+    if not is_damaged(envelope):
+        return False
+    discard(envelope, effects, "R25", "it does not fit its checksum")
+    return True
 
 
 def discard(envelope: Envelope, effects: Effects, rule: str, why: str) -> None:

@@ -29,7 +29,8 @@ class Send(LinkRecord):
 
 class Delivery(LinkRecord):
     """The receiver's inbox: message ``n`` was taken (``take``, ``overtake``: before older ones, ``duplicate``: and
-    stays) or lost (``drop``). ``fault``: the fault that this belongs to, as in a tape; absent where there is none."""
+    stays, ``corrupt``: damaged) or lost (``drop``), or its direction delivers nothing from it on (``hold``) until the
+    ``release``. ``fault``: the fault that this belongs to, as in a tape; absent where there is none."""
 
     how: str
     session: str

@@ -23,6 +23,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
+from contract.checksum import checksum
 from contract.control import AnyResult
 from contract.effects import Step
 from contract.errors import PeerContractError, RefusedError
@@ -284,6 +285,8 @@ class Shell(ABC, Generic[C]):
         run.log.write(step.effects, step.now)
         try:
             if messages := step.messages:
+                for message in messages:
+                    message.checksum = checksum(message)
                 self.send(run, messages)
         except PeerContractError as error:
             run.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self.service}: {error}"))

@@ -35,6 +35,8 @@ def numbers(network: Network) -> list[int]:
         (Fate.DUPLICATE, 1, True, [1, 2, 3]),
         (Fate.OVERTAKE, 2, True, [1, 3]),
         (Fate.OVERTAKE, 3, True, [1, 2]),
+        (Fate.CORRUPT, 1, True, [2, 3]),
+        (Fate.HOLD, 1, False, [1, 2, 3]),
     ],
 )
 def test_fates(fate: Fate, n: int, taken: bool, left: list[int]) -> None:
@@ -107,3 +109,34 @@ def test_a_clone_goes_its_own_way() -> None:
     twin.decide(Fate.DROP, "k", True, 1, log)
     assert (numbers(network), numbers(twin)) == ([1, 2, 3], [2, 3])
     assert twin.key() != network.key()
+
+
+def test_a_held_direction_only_takes_its_release() -> None:
+    """It loses nothing, and the other direction goes on."""
+    network, log = filled()
+    with pytest.raises(RefusedError, match="cannot release message 1 of session 'k': its direction is not held"):
+        network.decide(Fate.RELEASE, "k", True, 1, log)
+    network.decide(Fate.HOLD, "k", True, 1, log, "f1.1")
+    held = network.clone()
+    assert held.key() == network.key()
+    for fate, n in ((Fate.TAKE, 1), (Fate.DROP, 1), (Fate.HOLD, 1), (Fate.CORRUPT, 1), (Fate.OVERTAKE, 2)):
+        with pytest.raises(RefusedError, match="its direction is held"):
+            network.decide(fate, "k", True, n, log)
+    back = End("k", is_host=True).one(BODY, Effects(Clock()))
+    network.put(back)
+    assert network.decide(Fate.TAKE, "k", False, 1, log) == back
+    assert network.decide(Fate.RELEASE, "k", True, 1, log, "f1.1") is None
+    assert network.key() != held.key()
+    assert numbers(network) == [1, 2, 3]
+    assert network.decide(Fate.TAKE, "k", True, 1, log) is not None
+    assert [(r.how, r.fault or "") for r in log.records if isinstance(r, Delivery)] == [
+        ("hold", "f1.1"), ("take", ""), ("release", "f1.1"), ("take", "")
+    ]  # fmt: skip
+
+
+def test_a_cut_direction_is_held_no_more() -> None:
+    network, log = filled()
+    network.decide(Fate.HOLD, "k", True, 1, log)
+    network.cut("k", True)
+    network.put(End("k", is_host=False).one(BODY, Effects(Clock())))
+    assert network.decide(Fate.TAKE, "k", True, 1, log) is not None

@@ -8,7 +8,15 @@ from client.report.describe.values import Values
 from contract import trace as t
 
 _HIDDEN = ("lbr", "debugctl", "kvm", "until")
-_FATES = {"take": "taken", "drop": "LOST", "duplicate": "taken, and stays", "overtake": "taken before older ones"}
+_FATES = {
+    "take": "taken",
+    "drop": "LOST",
+    "duplicate": "taken, and stays",
+    "overtake": "taken before older ones",
+    "corrupt": "taken DAMAGED",
+    "hold": "HELD, with all behind it",
+    "release": "no longer held",
+}
 
 
 @text_of.register

@@ -13,10 +13,11 @@ from client.litmus import library_path, load
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
+from client.schedule.choices import possible
 from client.schedule.schedule import Schedule, Tape
 from client.schedule.strategies import DefaultStrategy
 from contract.messages import Ack, EventCreated, EventState, Revoke, SchedIn
-from contract.trace import Delivery, Send, canonical
+from contract.trace import Delivery, Discard, Send, canonical
 from tests.client.litmus.test_fault_rules import rules
 from tests.client.schedule.test_strategies import AVAILABLE, HELLO, REVOKE, REVOKE_2, WELCOME, World
 
@@ -131,6 +132,39 @@ def test_a_delay_lasts_until_its_time() -> None:
 
 def test_time_goes_on_where_only_a_delayed_message_is_left() -> None:
     assert decided(World(REVOKE), "delay Revoke by 4ns") == ["time 4", "take host>kvm0 2 Revoke f1.1", "None"]
+
+
+def test_a_hold_keeps_all_behind_and_then_lets_it_go() -> None:
+    world = World(REVOKE, AVAILABLE, HELLO)
+    assert decided(world, "hold Revoke by 2", threads=("a",), limit=8) == [
+        "hold host>kvm0 2 Revoke f1.1",
+        "take kvm0>host 1 Hello",
+        "step a",
+        "release host>kvm0 2 Revoke f1.1",
+        "take host>kvm0 2 Revoke",
+        "take host>kvm0 3 Available",
+        *["step a"] * 2,
+    ]
+    expected = ["hold host>kvm0 2 Revoke f1.1", "release host>kvm0 2 Revoke f1.1", "take host>kvm0 2 Revoke", "None"]
+    assert decided(World(REVOKE), "hold Revoke by 9") == expected
+    assert decided(World(REVOKE), "hold Revoke by 9ns") == [expected[0], "time 9", *expected[1:]]
+
+
+def test_a_tape_that_ends_in_a_hold_goes_on_with_the_release() -> None:
+    world = World(REVOKE)
+    world.run(DefaultStrategy((parse_fault("hold Revoke by 9"),)), ["a"], 1)
+    assert [str(d) for d in possible(world.flight, ["a"])] == ["release host>kvm0 2 Revoke", "step a"]
+    assert world.run(DefaultStrategy(), ["a"], 2) == ["release host>kvm0 2 Revoke", "take host>kvm0 2 Revoke"]
+
+
+def test_a_damaged_message_is_as_good_as_lost() -> None:
+    """Under a design that repairs the stream it comes again; under the others it is gone."""
+    for design, found in (("fenced", []), ("revoke-gp", ["one-owner"])):
+        rules = (parse_fault(f"{kind} Revoke 1") for kind in ("corrupt", "drop"))
+        damaged, lost = (run(Inputs(STORY, DESIGNS[design], Schedule((rule,)))) for rule in rules)
+        assert damaged.of(Discard)[0].rule == "R25"
+        assert damaged.broken() == lost.broken()
+        assert [name for name in damaged.broken() if name == "one-owner"] == found
 
 
 UNMET = st.sampled_from([{"session": "kvm9"}, {"vcpu": "vm9/0"}, {"first": 999, "last": 0}, {"after_record": 10**8}])

@@ -7,7 +7,9 @@ from contextlib import suppress
 
 import grpc
 import pytest
+from msgspec.structs import replace
 
+from contract.checksum import checksum
 from contract.errors import RefusedError
 from contract.network import CAPACITY
 from contract.wire import log as wire_log
@@ -235,7 +237,7 @@ async def test_what_the_core_has_to_say_goes_out(shell: Echo, act: Act) -> None:
     with suppress(CallError):
         await shell.command(stamp(), COMMAND)
 
-    assert shell.sent == [message(1)]
+    assert shell.sent == [replace(message(1), checksum=checksum(message(1)))]
 
 
 async def test_before_configure_there_is_nothing_to_ask() -> None:

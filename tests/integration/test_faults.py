@@ -1,0 +1,53 @@
+"""Each kind of fault on two real processes: the trace is that of the simulated wire, and so is that of its tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from client.designs import DESIGNS
+from client.drive.pair import Pair
+from client.drive.wire import Wire
+from client.litmus import library_path, load
+from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_rules import parse_fault
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule, Tape
+from contract.trace import Delivery, canonical
+
+STORY = load(library_path("central-story"))
+RULES = {
+    "drop": "drop Revoke 1",
+    "duplicate": "duplicate >host",
+    "reorder": "reorder EventCreated,Revoke,SchedIn p=0.7",
+    "delay": "delay host> by 2ms",
+    "corrupt": "corrupt p=0.2 seed=3",
+    "hold": "hold host> from 2 by 3",
+}
+"""Each of them changes something under both designs."""
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Wire]:
+    with Pair() as services:
+        yield services.wire
+
+
+def test_no_kind_is_left_out() -> None:
+    assert set(RULES) == set(KINDS)
+
+
+@pytest.mark.parametrize("design", ["revoke-gp", "fenced"])
+@pytest.mark.parametrize("kind", RULES)
+def test_both_wires_give_the_same_trace(pair: Wire, kind: str, design: str) -> None:
+    schedule = Schedule((parse_fault(RULES[kind]),))
+    simulated = run(Inputs(STORY, DESIGNS[design], schedule))
+    assert simulated.applied == [True]
+    assert any(r.fault for r in simulated.of(Delivery))
+
+    real = run(Inputs(STORY, DESIGNS[design], schedule, pair)).finished()
+    assert canonical(real.records) == canonical(simulated.records)
+    again = run(Inputs(STORY, DESIGNS[design], Schedule(tape=Tape(simulated.tape)), pair)).finished()
+    assert canonical(again.records) == canonical(simulated.records)
