@@ -89,6 +89,9 @@ WaitOption = Annotated[
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="End the run of another driver that has the services.")
 ]
+FaultsOption = Annotated[
+    str | None, typer.Option("--faults", metavar="FILE|PRESET", help="A file of fault rules, or a preset by name.")
+]
 ExpectOption = Annotated[
     list[str] | None,
     typer.Option("--expect", metavar="E", help="VERDICT INVARIANT,...: expect 'violated no-loss'. May be repeated."),
@@ -174,6 +177,7 @@ def run_command(
         list[str] | None,
         typer.Option(metavar="RULE", help="A fault: 'drop Revoke 1', or drop:Revoke:1. May be repeated."),
     ] = None,
+    faults: FaultsOption = None,
     let: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=N", help="Set a 'let' of the scenario to another number. May be repeated."),
@@ -199,6 +203,7 @@ def run_command(
     """
     from client.cli.run import RunRequest, run
     from client.cli.services import addresses
+    from client.run.presets import rules_of
 
     run(
         RunRequest(
@@ -209,7 +214,7 @@ def run_command(
             tape,
             then_default,
             lenient,
-            tuple(fault or ()),
+            (*(fault or ()), *(rules_of(faults) if faults else ())),
             tuple(let or ()),
             tuple(expect or ()),
             output,
@@ -237,6 +242,7 @@ def matrix_command(
         str | None, typer.Option(metavar="K", help=f"Use the rules of this kernel in every scenario. {KERNELS_HELP}")
     ] = None,
     fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="As for 'run', applied to every run.")] = None,
+    faults: FaultsOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/matrix."),
@@ -260,13 +266,14 @@ def matrix_command(
     """
     from client.cli.matrix import MatrixRequest, matrix
     from client.cli.services import addresses
+    from client.run.presets import rules_of
 
     services = addresses(perfcore, kvm, wait, take_over)
     request = MatrixRequest(
         designs,
         scenarios,
         kernel,
-        tuple(fault or ()),
+        (*(fault or ()), *(rules_of(faults) if faults else ())),
         output,
         workers,
         services,
