@@ -1,4 +1,4 @@
-"""The Python API: load a scenario, run it, judge a run again, run a matrix.
+"""The Python API: load a scenario, run it, judge a run again, run a matrix, shrink a run, confirm it.
 
     from client import api
 
@@ -26,15 +26,34 @@ from client.litmus import load as load_file
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, run_rows
 from client.run.choose import chosen_faults, find_scenario, read_tape, with_expects, with_lets
+from client.run.confirm import Confirmation
+from client.run.confirm import confirm as confirm_run
 from client.run.file import keep, load_run
 from client.run.inputs import Inputs
 from client.run.run import Run
 from client.run.run import run as run_inputs
 from client.schedule.schedule import Schedule
+from client.shrink.shrunk import Shrunk
+from client.shrink.shrunk import shrink as shrink_run
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 
-__all__ = ["Cell", "Design", "InputError", "Run", "Scenario", "SystemFailedError", "check", "load", "matrix", "run"]
+__all__ = [
+    "Cell",
+    "Confirmation",
+    "Design",
+    "InputError",
+    "Run",
+    "Scenario",
+    "Shrunk",
+    "SystemFailedError",
+    "check",
+    "confirm",
+    "load",
+    "matrix",
+    "run",
+    "shrink",
+]
 
 T = TypeVar("T")
 WORKERS_LIMIT = 256
@@ -78,8 +97,7 @@ def run(
     story = scenario if isinstance(scenario, Scenario) else load(scenario)
     chosen = _design("design", design)
     schedule = _schedule(_listed("faults", faults), tape, then_default, lenient)
-    if not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT:
-        raise InputError(f"expected seconds, at most {TIMEOUT_LIMIT:g}, found {timeout!r}", "timeout")
+    _seconds(timeout)
     if isinstance(wire, str):
         if wire not in ("sim", "grpc"):
             raise InputError(f"expected sim, grpc or a wire, found {wire!r}", "wire")
@@ -93,7 +111,7 @@ def run(
 
 def check(run: Run | str | PathLike[str], *, expects: Iterable[str] = ()) -> Run:
     """Judge a run again, from its trace alone: a run file, or a run. ``expects``: as in ``load``."""
-    again = run if isinstance(run, Run) else load_run(Path(_checked("run", run, (str, PathLike), "a run or a path")))
+    again = _loaded(run)
     scenario = with_expects(again.scenario, _listed("expects", expects), "expects")
     judged = replace(again, scenario=scenario)
     _ = judged.verdict
@@ -131,6 +149,44 @@ def matrix(
     except PartialError as error:
         raise SystemFailedError("matrix", str(error)) from None
     return [cell for row in rows for cell in row]
+
+
+def shrink(
+    run: Run | str | PathLike[str], *, invariant: str | None = None, keep_at: str | PathLike[str] | None = None
+) -> Shrunk:
+    """Shrink a run, or a run file, that violates something to the smallest run that still does: ``Shrunk.run``.
+
+    ``invariant``: keep this one violated; by default all that the run violates, or its final condition. ``keep_at``:
+    the path of the run file.
+    """
+    shrunk = shrink_run(_loaded(run), invariant)
+    if keep_at is not None:
+        keep(shrunk.run, Path(keep_at))
+    return shrunk
+
+
+def confirm(run: Run | str | PathLike[str], *, wire: Wire | None = None, timeout: float = 5.0) -> Confirmation:
+    """Replay a run, or a run file, on two real processes and compare the traces: ``Confirmation.same``.
+
+    ``wire``: an open wire instead of processes that are started. ``timeout``: as in ``run``.
+    """
+    original = _loaded(run)
+    if wire is not None:
+        return confirm_run(original, wire)
+    from client.drive.pair import Pair
+
+    with Pair(layout_of(original.scenario), timeout=_seconds(timeout)) as pair:
+        return confirm_run(original, pair.wire)
+
+
+def _loaded(run: Run | str | PathLike[str]) -> Run:
+    return run if isinstance(run, Run) else load_run(Path(_checked("run", run, (str, PathLike), "a run or a path")))
+
+
+def _seconds(timeout: float) -> float:
+    if not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT:
+        raise InputError(f"expected seconds, at most {TIMEOUT_LIMIT:g}, found {timeout!r}", "timeout")
+    return timeout
 
 
 def _run(scenario: Scenario, design: Design, schedule: Schedule, wire: str, timeout: float) -> Run:

@@ -384,6 +384,54 @@ def check_command(
     check(run, tuple(expect or ()), Ledger(baseline, write_baseline), as_json=as_json)
 
 
+@subcommand("shrink")
+@command
+def shrink_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file that violates something.")],
+    invariant: Annotated[
+        str | None,
+        typer.Option(
+            "--invariant", "-i", help="Keep this one violated. Default: all that the run violates, or its condition."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Path of the shrunk run. Default: in lbrlab-runs/."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shrink a run to the smallest one that still violates the same.
+
+    Faults, statements, threads, VMs, machines and unusual decisions are taken away, as long as the violation stays. The
+    result is 1-minimal: none of what is left can be taken away alone. Prints which faults are necessary, the scenario
+    that is left, and the nearest schedule that holds.
+    """
+    from client.cli.shrink import shrink
+
+    shrink(run, invariant, output, as_json=as_json)
+
+
+@subcommand("confirm")
+@command
+def confirm_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a run on two real processes and compare the traces, record by record.
+
+    Starts the services if no addresses are given. Ends with 0 if the traces are the same, 1 if they differ.
+    """
+    from client.cli.services import addresses
+    from client.cli.shrink import confirm
+
+    confirm(run, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
+
+
 @subcommand("show")
 @command
 def show_command(

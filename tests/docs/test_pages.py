@@ -106,6 +106,12 @@ def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str
     assert sorted(fields(title)) == sorted(document(lbrlab(*command, "--json")))
 
 
+@pytest.mark.parametrize("command", ["shrink", "confirm"])
+def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -> None:
+    lbrlab("run", "central-story", "-d", "v8", "-o", "a.json")
+    assert sorted(fields(command)) == sorted(document(lbrlab(command, "a.json", "--json")))
+
+
 def test_a_run_file_has_the_fields_that_are_listed() -> None:
     lbrlab("run", "central-story", "-o", "run.json")
     section = JSON.split("## Run files")[1]

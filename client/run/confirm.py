@@ -1,0 +1,44 @@
+"""Replay a run on another wire, and compare the traces record by record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from client.drive.wire import Wire
+from client.run.difference import Difference, first_difference
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.schedule import replay
+from contract.errors import InputError
+from contract.trace import AnyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    records: list[AnyRecord]
+    """The trace of the replay."""
+    difference: Difference | None
+    """The first record that is another; None if the traces are the same."""
+    why: str = ""
+    """Why the replay ended early: a decision of the tape was not possible."""
+
+    @property
+    def same(self) -> bool:
+        return self.difference is None and not self.why
+
+
+def confirm(original: Run, wire: Wire) -> Confirmation:
+    """Raises InputError for a run that did not come to its end, SystemFailedError if a service fails, KeyboardInterrupt
+    where Ctrl-C ended the replay."""
+    if original.failure is not None:
+        raise InputError(f"the run did not come to its end: {original.failure}", "run")
+    why = ""
+    try:
+        again = run(Inputs(original.scenario, original.design, replay(original.tape, original.faults), wire))
+        again.finished()
+    except InputError as error:
+        if not wire.log.records:
+            raise
+        why = str(error)
+    records = wire.log.records
+    return Confirmation(records, first_difference(original.records, records), why)

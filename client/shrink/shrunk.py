@@ -1,0 +1,59 @@
+"""What shrinking a run has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from client.litmus import format_scenario, parse
+from client.run.inputs import Inputs
+from client.run.run import Run
+from client.run.run import run as play
+from client.schedule.schedule import replay
+from client.shrink.nearest import Nearest, nearest
+from client.shrink.shrink import Case, Shrinker, without_one
+from client.shrink.target import Target, target_of
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    target: Target
+    before: Case
+    """The replay of the run that was given."""
+    after: Case
+    run: Run
+    """The shrunk run, as its file has it."""
+    faults: dict[str, list[str]]
+    """Each fault that is left, as in the tape, with what is violated without it."""
+    nearest: Nearest | None
+    """The nearest schedule that holds; None if none of those that were tried does."""
+    tried: int
+    """How many schedules were tried for it."""
+    runs: int
+    """How many runs were played for the rest."""
+
+
+def file_of(case: Case) -> Run:
+    """The run of a case, whose statements have the lines of the scenario's new text."""
+    text = format_scenario(case.scenario)
+    return play(Inputs(parse(text, "scenario"), case.run.design, replay(case.run.tape))).finished()
+
+
+def conclude(shrinker: Shrinker, before: Case) -> Shrunk:
+    """Find what a shrunk run needs: its faults, and the nearest schedule that holds."""
+    after, target, player = shrinker.best, shrinker.target, shrinker.player
+    faults: dict[str, list[str]] = {}
+    for number in after.faults:
+        less = player.play(after.scenario, without_one(after, number))
+        faults[str(after.tape[number])] = less.run.broken() if less is not None else []
+    runs = player.runs
+    found, tried = nearest(after, target, player)
+    return Shrunk(target, before, after, file_of(after), faults, found, tried, runs)
+
+
+def shrink(run: Run, invariant: str | None = None) -> Shrunk:
+    """Shrink a run that violates something: ``invariant``, or by default all that it violates. Raises InputError where
+    there is nothing to shrink."""
+    shrinker = Shrinker(run, target_of(run, invariant))
+    before = shrinker.best
+    shrinker.shrink()
+    return conclude(shrinker, before)

@@ -1,0 +1,238 @@
+"""Shrinking keeps the violation, and nothing that is left can be taken away alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from client import api
+from client.litmus import Scenario, format_scenario, parse, validate
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.decisions import Decision, is_fault
+from client.schedule.schedule import Schedule, Tape, replay
+from client.schedule.strategies import Drawn
+from client.shrink import edits
+from client.shrink.shrink import Shrinker
+from client.shrink.shrunk import file_of, shrink
+from client.shrink.target import Target, target_of
+from contract.design import Design
+from contract.errors import InputError
+from contract.trace import canonical
+from tests.client.check.runs import scenario
+from tests.client.drive.test_random_tapes import RACE
+from tests.designs import DESIGNS
+
+RACING = scenario(RACE, head="machine { depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }")
+STEPS = 12
+"""The most steps that a shrunk run of the library should have."""
+
+SAMPLE = [
+    ("central-story", "revoke-gp", ["drop Revoke 1"]),
+    ("central-story-in-full", "silent", []),
+    ("c23-creation-fails", "merged", []),
+    ("mech-four-vms-three-kvms", "silent", []),
+    ("mech-migrate-without-lbr", "revoke-zero", []),
+    ("c14-first-come-first-served", "merged-2023", []),
+]
+
+
+def smaller(shrunk: Run) -> Iterator[tuple[Scenario, list[Decision]]]:
+    """The run without one fault, statement, thread, VM, task, KVM, host, CPU. Not all of these are valid."""
+    story, tape = shrunk.scenario, shrunk.tape
+    for number in range(len(tape)):
+        if is_fault(tape[number]):
+            yield story, [d for i, d in enumerate(tape) if is_fault(d) and i != number]
+    faults = [decision for decision in tape if is_fault(decision)]
+    for b, block in enumerate(story.blocks):
+        others = story.blocks[:b], story.blocks[b + 1 :]
+        yield replace(story, blocks=[*others[0], *others[1]]), faults
+        for s in range(len(block.steps)):
+            less = replace(block, steps=[*block.steps[:s], *block.steps[s + 1 :]])
+            yield replace(story, blocks=[*others[0], less, *others[1]]), faults
+    for part in ("vms", "tasks", "kvms", "hosts"):
+        items = getattr(story, part)
+        for i in range(len(items)):
+            yield replace(story, **{part: [*items[:i], *items[i + 1 :]]}), faults
+    if story.machine.cpus > 1:
+        yield replace(story, machine=replace(story.machine, cpus=story.machine.cpus - 1)), faults
+
+
+def quickly(first: Run) -> tuple[Shrinker, Run]:
+    """Shrunk, without the search for a schedule that holds."""
+    shrinker = Shrinker(first, target_of(first))
+    return shrinker, file_of(shrinker.shrink())
+
+
+def check_minimal(shrunk: Run, target: Target) -> None:
+    tried = 0
+    for story, tape in smaller(shrunk):
+        try:
+            validate(story)
+            played = run(Inputs(story, shrunk.design, Schedule(tape=Tape(tape), lenient=True)))
+        except InputError:
+            continue
+        tried += 1
+        assert played.failure is not None or not target.kept_by(played)
+    assert tried
+
+
+@pytest.mark.parametrize(("story", "design", "faults"), SAMPLE)
+def test_a_break_of_the_library_becomes_minimal(story: str, design: str, faults: list[str]) -> None:
+    first = api.run(story, design, faults=faults)
+    shrinker, shrunk = quickly(first)
+
+    assert set(first.broken()) <= set(shrunk.broken())
+    assert shrinker.best.steps <= STEPS
+    assert len(shrinker.best.faults) == len(faults)
+    check_minimal(shrunk, shrinker.target)
+    again = run(Inputs(parse(format_scenario(shrunk.scenario)), shrunk.design, replay(shrunk.tape)))
+    assert canonical(again.records) == canonical(shrunk.records)
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(list(DESIGNS.values())), st.integers(0, 1 << 32))
+def test_a_shrunk_run_violates_the_same(design: Design, seed: int) -> None:
+    rng = Random(seed)
+    first = run(Inputs(RACING, design, Schedule(other=lambda: Drawn(lambda count: rng.randrange(count)))))
+    assume(first.broken())
+    shrinker, shrunk = quickly(first)
+    assert set(first.broken()) <= set(shrunk.broken())
+    assert len(shrinker.best.faults) <= sum(map(is_fault, first.tape))
+
+
+def race(seed: int, design: str) -> Run:
+    rng = Random(seed)
+    return run(Inputs(RACING, DESIGNS[design], Schedule(other=lambda: Drawn(lambda count: rng.randrange(count)))))
+
+
+def test_a_pure_race_is_shrunk_to_its_order() -> None:
+    """The default order of the shrunk scenario breaks nothing, and a schedule near it shows that."""
+    first = race(2, "merged")
+    shrunk = shrink(first, "debugctl-restored")
+    assert shrunk.faults == {}
+    assert len(shrunk.after.unusual) == 1
+    default = run(Inputs(shrunk.run.scenario, shrunk.run.design))
+    assert default.verdict_of("debugctl-restored") != "violated"
+    assert shrunk.nearest is not None
+    assert "comes" in shrunk.nearest.change
+    assert shrunk.nearest.case.run.verdict_of("debugctl-restored") != "violated"
+
+
+def test_only_the_necessary_fault_is_left() -> None:
+    first = api.run(
+        "central-story", "revoke-gp", faults=["duplicate SchedIn 1", "drop Revoke 1", "duplicate Welcome 1"]
+    )
+    shrunk = shrink(first)
+    (fault,) = shrunk.faults
+    assert fault.startswith("drop host>kvm0 4 Revoke")
+    assert shrunk.faults[fault] == []
+
+
+def test_the_nearest_schedule_of_a_fault_is_that_without_it() -> None:
+    shrunk = shrink(api.run("central-story", "revoke-gp", faults=["drop Revoke 1"]))
+    assert shrunk.nearest is not None
+    assert shrunk.nearest.change.startswith("without 'drop host>kvm0 4 Revoke")
+    seq, one, other = shrunk.nearest.difference.seq, shrunk.nearest.difference.one, shrunk.nearest.difference.other
+    assert (getattr(one, "how", ""), getattr(other, "how", "")) == ("drop", "take")
+    assert canonical(shrunk.after.run.records[: seq - 1]) == canonical(shrunk.nearest.case.run.records[: seq - 1])
+
+
+def test_a_break_on_every_schedule_has_no_near_one_that_holds() -> None:
+    shrunk = shrink(api.run("c23-creation-fails", "merged"))
+    assert shrunk.nearest is None
+    assert shrunk.tried > 0
+
+
+def test_one_invariant_takes_fewer_statements_than_all() -> None:
+    first = api.run("central-story", "v8")
+    one = Shrinker(first, target_of(first, "host-served"))
+    assert one.shrink().run.verdict_of("host-served") == "violated"
+    assert one.best.size < quickly(first)[0].best.size
+
+
+CONDITION = """
+host { run vm0/0 on cpu0; h0 = open cpu0 pinned branch any; branch 8; branch 9; }
+vm0/0 { wrmsr DEBUGCTL, LBR; r0 = rdmsr LBR_TOS; branch 3; }
+forall (host:h0.state = ERROR)
+"""
+
+
+def test_a_final_condition_that_fails_is_kept() -> None:
+    first = run(Inputs(scenario(CONDITION), DESIGNS["fenced"]))
+    assert first.broken() == []
+    shrunk = shrink(first)
+    assert shrunk.run.scenario.final == first.scenario.final
+    assert shrunk.run.verdict.verdict == "violated"
+    assert [step.stmt.text() for step in shrunk.run.scenario.steps()] == ["h0 = open cpu0 pinned branch any"]
+    assert shrunk.run.scenario.vms == []
+
+
+def test_what_cannot_be_shrunk_is_refused() -> None:
+    good = api.run("central-story", "fenced")
+    with pytest.raises(InputError, match="the run violates nothing"):
+        target_of(good)
+    with pytest.raises(InputError, match="does not violate one-owner: it is held"):
+        target_of(good, "one-owner")
+    with pytest.raises(InputError, match="did you mean"):
+        target_of(good, "one-ownr")
+    assert Target(("one-owner",)).kept_by(good) is False
+
+
+def test_a_run_whose_replay_does_not_violate_it_is_refused() -> None:
+    first = api.run("central-story", "v8")
+    other = api.run("central-story", "fenced")
+    other.records = first.records
+    with pytest.raises(InputError, match="its replay does not violate"):
+        shrink(other)
+
+
+# Edits -------------------------------------------------------------------------------------------------------
+
+TWO = "machine { cpus = 3; }\ntask t0;\nvm vm0 { vcpus = 2; lbr = on; }\nvm vm1 { lbr = on; }"
+WHOLE = """
+host { run t0 on cpu2; h0 = open cpu1 pinned branch any; repeat 4 { branch 1 on cpu1; } s = sample h0; }
+vm0/1 { r = rdmsr LBR_TOS; if r = #GP { cpuid; } else { hlt; } }
+vm1/0 { for i in 2 .. 5 { branch 2; break; } }
+"""
+
+
+def texts(story: Scenario) -> list[str]:
+    return [f"{step.actor}: {step.stmt.text()}" for block in story.blocks for step in block.steps]
+
+
+def test_a_repair_takes_along_what_is_not_valid() -> None:
+    story = scenario(WHOLE, head=TWO)
+    mended = edits.repaired(edits.without(story, {(0, 1)}))
+    assert mended is not None
+    assert texts(mended)[:2] == ["host: run t0 on cpu2", "host: repeat 4 { ... }"]
+    assert not any("sample" in text for text in texts(mended))
+    bare = edits.repaired(replace(story, vms=[]))
+    assert bare is not None
+    assert [block.name for block in bare.blocks] == ["host"]
+
+
+def test_edits_number_anew() -> None:
+    found = [edits.repaired(story) for story in edits.simpler(scenario(WHOLE, head=TWO))]
+    every = [texts(story) for story in found if story is not None]
+    assert any("host: run t0 on cpu1" in story for story in every)
+    assert any("host: h0 = open cpu0 pinned branch any" in story for story in every)
+    assert any("vm0/0: r = rdmsr LBR_TOS" in story for story in every)
+    assert any("vm1/0: i = 2" in story and "vm1/0: branch 2" in story for story in every)
+    assert any("vm0/1: hlt" in story for story in every)
+    assert any("host: repeat 1 { ... }" in story for story in every)
+    assert any(story is not None and story.tasks == [] for story in found)
+
+
+def test_every_edit_is_valid_and_none_is_the_same() -> None:
+    story = scenario(WHOLE, head=TWO)
+    for edited in edits.simpler(story):
+        mended = edits.repaired(edited)
+        if mended is not None:
+            validate(mended)
+            assert mended != story
