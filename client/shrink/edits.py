@@ -38,7 +38,7 @@ def at(scenario: a.Scenario, place: Path) -> a.Step:
 
 
 def mapped(scenario: a.Scenario, change: Callable[[a.Step, Path], Steps]) -> a.Scenario:
-    """The scenario with other statements in the place of each one. ``change`` gets a statement with its body changed
+    """Replace each statement by a list of statements. ``change`` gets a statement with its body changed
     already."""
 
     def rebuilt(steps: Sequence[a.Step], before: Path) -> Steps:
@@ -120,7 +120,7 @@ def _silent(scenario: a.Scenario, actor: str) -> a.Scenario:
     return mapped(scenario, lambda step, _: [] if step.actor == actor else [step])
 
 
-# The machine and what stands on it -----------------------------------------------------------------------
+# Threads, VMs, machines -----------------------------------------------------------------------
 
 
 def simpler(scenario: a.Scenario) -> Iterator[a.Scenario]:

@@ -123,7 +123,7 @@ class Shrinker:
         return mended is not None and self._try(mended, renamed(self.best.tape, mended))
 
     def _conditions(self) -> None:
-        """What a scenario expects, and its final condition, are about all of its statements."""
+        """Without the expectations and the final condition: they are about the statements of the whole scenario."""
         bare = replace(self.best.scenario, expects=[], purpose="Shrunk.")
         if self.target.invariants:
             bare = replace(bare, final=None)

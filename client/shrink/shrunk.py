@@ -1,4 +1,4 @@
-"""What shrinking a run has found."""
+"""The result of shrinking a run."""
 
 from __future__ import annotations
 
