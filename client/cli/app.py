@@ -488,6 +488,20 @@ def designs_command(
     designs(tuple(names or ()), axes=axes, markdown=markdown, as_json=as_json)
 
 
+@subcommand("faults")
+@command
+def faults_command(as_json: JsonOption = False) -> None:
+    """List the kinds of faults, what selects messages, and the presets.
+
+    \b
+    lbrlab run central-story -d revoke-gp --fault 'drop Revoke first 2'
+    lbrlab run central-story -d fenced --faults all
+    """
+    from client.cli.faults import faults
+
+    faults(as_json=as_json)
+
+
 @subcommand("invariants")
 @command
 def invariants_command(

@@ -42,3 +42,22 @@ KINDS: dict[str, FaultKind] = {
         ),
     )
 }
+
+SELECTORS: tuple[tuple[str, str, str], ...] = (
+    ("MESSAGE,...", "these kinds of messages", "drop Revoke,EventState"),
+    ("KVM>host", "one direction of a session; >host and host> are of all sessions", "drop kvm0>host"),
+    ("session KVM", "both directions of a session", "drop session kvm0"),
+    ("VM/N", "what is about this vCPU, by its event or grant too", "drop vm0/0"),
+    ("event N", "what is about this event of a guest", "drop event 3"),
+    ("N", "only the Nth message that fits", "drop Revoke 2"),
+    ("first N", "the first N that fit; without N the first", "drop Revoke first 2"),
+    ("from N", "the Nth that fits and all later ones", "drop Revoke from 3"),
+    ("all", "all that fit, which is usual", "drop Revoke all"),
+    ("after TIME", "what is sent at this virtual time or later", "drop after 4ms"),
+    ("before TIME", "what is sent before this virtual time", "drop before 4ms"),
+    ("after record N", "what this record or a later one sends", "drop after record 40"),
+    ("before record N", "what an earlier record than this sends", "drop before record 40"),
+    ("p=P", "each that fits with this probability", "drop p=0.1"),
+    ("seed=N", "another row of draws", "drop p=0.1 seed=7"),
+)
+"""What selects messages in a rule: form, meaning, example."""
