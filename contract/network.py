@@ -90,8 +90,7 @@ class Network:
         self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder, fault: str = ""
     ) -> Envelope | None:
         """Carry out one decision, and record it with the fault that it belongs to. Gives the message to be taken, or
-        None if there is
-        none.
+        None if there is none.
 
         Raises RefusedError, with nothing changed, if message ``n`` is not in flight, or cannot meet that fate at its
         place: only a younger message can overtake, and only the oldest can meet any other fate. Where the direction is

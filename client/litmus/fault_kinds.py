@@ -60,4 +60,4 @@ SELECTORS: tuple[tuple[str, str, str], ...] = (
     ("p=P", "each that fits with this probability", "drop p=0.1"),
     ("seed=N", "another row of draws", "drop p=0.1 seed=7"),
 )
-"""What selects messages in a rule: form, meaning, example."""
+"""The selectors of messages in a rule: form, meaning, example."""

@@ -45,7 +45,7 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
 
 
 def onward(flight: Flight, message: InFlight) -> Deliver:
-    """What brings the oldest message of a direction on its way."""
+    """The decisions that move the oldest message of a direction."""
     return deliver(Fate.RELEASE if flight.is_held(message) else Fate.TAKE, message)
 
 
