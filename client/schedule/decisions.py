@@ -82,7 +82,7 @@ Decision = Step | Deliver | Fire | Pass
 
 def is_fault(decision: Decision) -> bool:
     """Whether the decision breaks something that works without it. A tape without such decisions is only an order."""
-    return isinstance(decision, Deliver) and decision.fate is not Fate.TAKE
+    return isinstance(decision, Deliver) and decision.fate not in (Fate.TAKE, Fate.RELEASE)
 
 
 def without_fault(decision: Decision) -> list[Decision]:

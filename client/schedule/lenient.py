@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from client.schedule.choices import allows, possible
+from client.schedule.choices import FREE, allows, possible
 from client.schedule.decisions import Decision, Deliver, Step, is_fault
 from client.schedule.flight import Flight
 from client.schedule.strategies import DefaultStrategy
+from contract.network import Fate
 
 
 class LenientStrategy:
@@ -70,7 +71,8 @@ def _fitting(wanted: Decision, choices: list[Decision], flight: Flight) -> Decis
     """The choice that a decision of the tape stands for; None if there is none."""
     if allows(choices, wanted, flight) or not isinstance(wanted, Deliver):
         return wanted if allows(choices, wanted, flight) else None
-    way = wanted.fate, wanted.session, wanted.to_host
+    fate = Fate.TAKE if wanted.fate in FREE else wanted.fate
+    way = fate, wanted.session, wanted.to_host
     alike = (c for c in choices if isinstance(c, Deliver) and (c.fate, c.session, c.to_host) == way)
     found = next((c for c in alike if not is_fault(wanted) or c.message == wanted.message), None)
-    return None if found is None else replace(found, fault=wanted.fault)
+    return None if found is None else replace(found, fate=wanted.fate, fault=wanted.fault)

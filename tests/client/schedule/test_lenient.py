@@ -71,6 +71,11 @@ def test_the_number_of_a_message_does_not_count() -> None:
     assert lenient(decisions("drop host>kvm0 77 Revoke")).tape == lenient(decisions(LOST)).tape
 
 
+def test_a_corrupted_message_is_found_by_its_kind() -> None:
+    lost = lenient(decisions("corrupt host>kvm0 77 Revoke"))
+    assert [str(decision) for decision in lost.tape if is_fault(decision)] == ["corrupt host>kvm0 4 Revoke"]
+
+
 def test_a_fault_whose_message_never_comes_keeps_no_other_from_its_turn() -> None:
     assert lenient(decisions("drop host>kvm0 1 Drain", LOST)).tape == lenient(decisions(LOST)).tape
 
@@ -104,7 +109,7 @@ def test_watched_replay_tells_what_the_default_would_not_do() -> None:
 
 def test_a_fault_is_what_is_not_only_an_order() -> None:
     faults = [is_fault(Deliver(fate, "kvm0", True, 1, "Hello")) for fate in Fate]
-    assert faults == [fate is not Fate.TAKE for fate in Fate]
+    assert faults == [fate not in (Fate.TAKE, Fate.RELEASE) for fate in Fate]
     assert not any(map(is_fault, decisions("step host", "timer kvm0>host resend")))
 
 
