@@ -188,3 +188,10 @@ def test_the_tape_needs_no_rules(faults: list, design: str) -> None:
     assert canonical(again.records) == canonical(played.records)
     ids = {d.fault for d in played.of(Delivery) if d.fault}
     assert {f"f{n}" for n, on in enumerate(played.applied, 1) if on} == {each.partition(".")[0] for each in ids}
+
+
+@pytest.mark.parametrize("rule", ["drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "hold by 3"])
+def test_the_tape_of_each_kind_needs_no_rules(rule: str) -> None:
+    played = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule((parse_fault(f"{rule} Revoke"),))))
+    again = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule(tape=Tape(played.tape))))
+    assert canonical(again.records) == canonical(played.records)
