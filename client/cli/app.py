@@ -391,7 +391,10 @@ def shrink_command(
     invariant: Annotated[
         str | None,
         typer.Option(
-            "--invariant", "-i", help="Keep this one violated. Default: all that the run violates, or its condition."
+            "--invariant",
+            "-i",
+            metavar="NAME",
+            help="Keep this one violated. Default: all that the run violates, or its condition.",
         ),
     ] = None,
     output: Annotated[

@@ -175,7 +175,7 @@ FLOORS = (
     {"drive"},
     {"run"},
     {"baseline", "oracle"},
-    {"matrix"},
+    {"matrix", "shrink"},
     {"claims", "cost", "api"},
     {"report"},
     {"document"},

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "msrs": (),
     "claims": ("C3",),
     "demo": (),
+    "confirm": ("run.json",),
 }
 """What a command needs beside the option. One that has such an option and is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
