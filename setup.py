@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the wire schema is compiled whenever the project is built."""
+"""Compile the wire schema whenever the project is built: pyproject.toml cannot say it."""
 
 from __future__ import annotations
 

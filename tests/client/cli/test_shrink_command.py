@@ -145,6 +145,6 @@ def test_a_run_without_an_end_is_refused() -> None:
 
 
 def test_a_service_that_is_not_there_ends_with_3(lost: str) -> None:
-    nowhere = ("--perfcore", "unix:/tmp/lbrlab-nobody-1", "--kvm", "unix:/tmp/lbrlab-nobody-2")
+    nowhere = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
     result = lbrlab("confirm", lost, *nowhere)
     assert result.exit_code == 3
