@@ -23,13 +23,16 @@ from client.drive.play import layout_of
 from client.drive.wire import Wire
 from client.litmus import Scenario, library
 from client.litmus import load as load_file
+from client.litmus.fault import FaultRule
+from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, run_rows
-from client.run.choose import chosen_faults, find_scenario, read_tape, with_expects, with_lets
+from client.run.choose import chosen_faults, find_scenario, read_tape, with_expects, with_lets, without_faults
 from client.run.confirm import Confirmation
 from client.run.confirm import confirm as confirm_run
 from client.run.file import keep, load_run
 from client.run.inputs import Inputs
+from client.run.presets import rules_of
 from client.run.run import Run
 from client.run.run import run as run_inputs
 from client.schedule.schedule import Schedule
@@ -42,6 +45,7 @@ __all__ = [
     "Cell",
     "Confirmation",
     "Design",
+    "FaultRule",
     "InputError",
     "Run",
     "Scenario",
@@ -49,6 +53,8 @@ __all__ = [
     "SystemFailedError",
     "check",
     "confirm",
+    "fault",
+    "faults",
     "load",
     "matrix",
     "run",
@@ -73,11 +79,27 @@ def load(
     return with_expects(with_lets(found, texts, "lets"), _listed("expects", expects), "expects")
 
 
+def fault(rule: str) -> FaultRule:
+    """Parse the rule of a fault, "drop Revoke 1". ``str`` of the value gives the text again."""
+    return parse_fault(_checked("rule", rule, (str,), "a text"), "rule")
+
+
+def faults(name: str | PathLike[str], *, seed: int | None = None) -> tuple[FaultRule, ...]:
+    """The rules of a preset by name, or of a file of rules by path.
+
+    ``seed``: a number from 0 to 999_999 for other draws of the rules that have a probability.
+    """
+    if seed is not None:
+        _checked("seed", seed, (int,), "a number")
+    return rules_of(str(_checked("name", name, (str, PathLike), "a preset or a path")), seed, "faults")
+
+
 def run(
     scenario: Scenario | str,
     design: Design | str = "merged",
     *,
-    faults: Iterable[str] = (),
+    faults: Iterable[str | FaultRule] = (),
+    file_faults: bool = True,
     tape: str | PathLike[str] | None = None,
     then_default: bool = False,
     lenient: bool = False,
@@ -88,15 +110,16 @@ def run(
     """Play one run to its end. ``Run.verdict`` judges it, ``Run.records`` is its trace.
 
     ``scenario``: from ``load``, or a name or path that ``load`` takes. ``design``: a name, a file, or
-    ``NAME+AXIS=VALUE``. ``faults``: rules, "drop Revoke 1". ``tape``: a tape file or a run file to replay
+    ``NAME+AXIS=VALUE``. ``faults``: rules, "drop Revoke 1", or values of ``fault`` and ``faults``; they come behind
+    those of the scenario, which ``file_faults=False`` leaves out. ``tape``: a tape file or a run file to replay
     strictly, instead of faults. ``then_default``: the default strategy decides after the end of the tape. ``lenient``:
     replay a tape that need not fit, as ``lbrlab run --lenient`` does. ``wire``: sim plays in this process; grpc starts
     the services of the scenario and stops them; or an open wire. ``timeout``: seconds that a service may take to answer
-    one call (grpc). ``keep_at``: the path of the run file.
-    """
+    one call (grpc). ``keep_at``: the path of the run file."""
     story = scenario if isinstance(scenario, Scenario) else load(scenario)
+    story = story if file_faults else without_faults(story)
     chosen = _design("design", design)
-    schedule = _schedule(_listed("faults", faults), tape, then_default, lenient)
+    schedule = _schedule(_rules(faults), tape, then_default, lenient)
     _seconds(timeout)
     if isinstance(wire, str):
         if wire not in ("sim", "grpc"):
@@ -122,26 +145,27 @@ def matrix(
     scenarios: Iterable[Scenario | str] | None = None,
     designs: Iterable[Design | str] | None = None,
     *,
-    faults: Iterable[str] = (),
+    faults: Iterable[str | FaultRule] = (),
+    file_faults: bool = True,
     folder: str | PathLike[str] | None = None,
     workers: int = 1,
 ) -> list[Cell]:
     """Run each scenario under each design, scenario by scenario; None means all of the library.
 
-    ``faults``: as in ``run``, for every run. ``folder``: the folder for run files. ``workers``: number of processes; 0:
-    one for each core. With more than one, processes are spawned, so the calling script needs ``if __name__ ==
-    "__main__":``.
-    """
+    ``faults``, ``file_faults``: as in ``run``, for every run. ``folder``: the folder for run files. ``workers``: number
+    of processes; 0: one for each core. With more than one, processes are spawned, so the calling script needs ``if
+    __name__ == "__main__":``."""
     if not isinstance(workers, int) or not 0 <= workers <= WORKERS_LIMIT:
         raise InputError(f"expected a number from 0 to {WORKERS_LIMIT}, found {workers!r}", "workers")
-    stories = [load_file(path) for path in library()] if scenarios is None else _many("scenarios", scenarios)
+    given = [load_file(path) for path in library()] if scenarios is None else _many("scenarios", scenarios)
+    stories = [story if isinstance(story, Scenario) else load(story) for story in given]
     chosen = list(all_designs().values()) if designs is None else _many("designs", designs)
     try:
         rows = run_rows(
-            [story if isinstance(story, Scenario) else load(story) for story in stories],
+            stories if file_faults else list(map(without_faults, stories)),
             [_design("designs", design) for design in chosen],
             _folder(folder),
-            chosen_faults(_listed("faults", faults), "faults"),
+            _rules(faults),
             workers=workers,
         )
     except InterruptedMatrixError:
@@ -198,11 +222,18 @@ def _run(scenario: Scenario, design: Design, schedule: Schedule, wire: str, time
         return run_inputs(Inputs(scenario, design, schedule, pair.wire))
 
 
-def _schedule(faults: list[str], tape: str | PathLike[str] | None, then_default: bool, lenient: bool) -> Schedule:
+def _rules(given: Iterable[str | FaultRule]) -> tuple[FaultRule, ...]:
+    rules = [_checked("faults", rule, (str, FaultRule), "rules") for rule in _many("faults", given)]
+    return chosen_faults(rules, "faults")
+
+
+def _schedule(
+    faults: tuple[FaultRule, ...], tape: str | PathLike[str] | None, then_default: bool, lenient: bool
+) -> Schedule:
     if tape is None:
         if then_default or lenient:
             raise InputError("expected a tape to begin with", "then_default" if then_default else "lenient")
-        return Schedule(chosen_faults(faults, "faults"))
+        return Schedule(faults)
     if faults:
         raise InputError("a tape already decides the fate of every message", "faults")
     return read_tape(Path(tape), then_default=then_default, lenient=lenient)

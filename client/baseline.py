@@ -20,8 +20,8 @@ SIZE_LIMIT = 1 << 26
 
 
 class RunKey(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The run: ``kernel`` and ``lets`` as chosen on the command line ("" and empty: the scenario's own), ``faults`` as
-    KIND:MESSAGE:N."""
+    """The run: ``kernel`` and ``lets`` as chosen on the command line ("" and empty: the scenario's own), ``faults``
+    the rules of the file and of the command line."""
 
     scenario: str
     design: str

@@ -90,7 +90,15 @@ TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="End the run of another driver that has the services.")
 ]
 FaultsOption = Annotated[
-    str | None, typer.Option("--faults", metavar="FILE|PRESET", help="A file of fault rules, or a preset by name.")
+    str | None,
+    typer.Option(
+        "--faults",
+        metavar="FILE|PRESET",
+        help="A file of fault rules, or a preset by name; 'all seed=7' makes other draws.",
+    ),
+]
+NoFileFaultsOption = Annotated[
+    bool, typer.Option("--no-file-faults", help="Leave out the faults that the scenario's file names.")
 ]
 ExpectOption = Annotated[
     list[str] | None,
@@ -178,6 +186,7 @@ def run_command(
         typer.Option(metavar="RULE", help="A fault: 'drop Revoke 1', or drop:Revoke:1. May be repeated."),
     ] = None,
     faults: FaultsOption = None,
+    no_file_faults: NoFileFaultsOption = False,
     let: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=N", help="Set a 'let' of the scenario to another number. May be repeated."),
@@ -214,7 +223,8 @@ def run_command(
             tape,
             then_default,
             lenient,
-            (*(fault or ()), *(rules_of(faults) if faults else ())),
+            (*(fault or ()), *(map(str, rules_of(faults)) if faults else ())),
+            not no_file_faults,
             tuple(let or ()),
             tuple(expect or ()),
             output,
@@ -243,6 +253,7 @@ def matrix_command(
     ] = None,
     fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="As for 'run', applied to every run.")] = None,
     faults: FaultsOption = None,
+    no_file_faults: NoFileFaultsOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/matrix."),
@@ -273,7 +284,8 @@ def matrix_command(
         designs,
         scenarios,
         kernel,
-        (*(fault or ()), *(rules_of(faults) if faults else ())),
+        (*(fault or ()), *(map(str, rules_of(faults)) if faults else ())),
+        not no_file_faults,
         output,
         workers,
         services,

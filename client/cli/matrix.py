@@ -17,14 +17,13 @@ from client.cli.ledger import Ledger, print_compared
 from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
-from client.litmus.fault import FaultRule
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
 from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
 from client.report.tables import WORST_LEGEND, key_of, letters, worst_rows
-from client.run.choose import chosen_faults
+from client.run.choose import chosen_faults, without_faults
 from contract.errors import ExitCode, InputError
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
@@ -60,6 +59,7 @@ class MatrixRequest:
     scenarios: str | None
     kernel: str | None
     faults: tuple[str, ...]
+    file_faults: bool
     folder: Path | None
     workers: int
     services: Services
@@ -72,6 +72,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     started = time.monotonic()
     designs = chosen_designs(request.designs)
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
+    scenarios = scenarios if request.file_faults else [without_faults(s) for s in scenarios]
     faults = chosen_faults(request.faults)
     if request.services and request.workers > 1:
         raise InputError("given services play one run at a time", "--workers")
@@ -89,7 +90,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         rows, cut_short = partial.rows, str(partial)
         interrupted = isinstance(partial, InterruptedMatrixError)
     cells = [cell for row in rows for cell in row]
-    compared = _compare(cells, request.kernel or "", faults, ledger)
+    all_faults = {s.name: tuple(sorted(map(str, (*s.faults, *faults)))) for s in scenarios}
+    compared = _compare(cells, request.kernel or "", all_faults, ledger)
     names = [design.name for design in designs]
     summary = worst(cells, names)
     verdict = overall(cells)
@@ -113,10 +115,11 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     finish(code)
 
 
-def _compare(cells: list[Cell], kernel: str, faults: tuple[FaultRule, ...], ledger: Ledger) -> Compared | None:
-    """Every cell compared with the baseline, which decides its verdict; and all comparisons together."""
+def _compare(cells: list[Cell], kernel: str, faults: dict[str, tuple[str, ...]], ledger: Ledger) -> Compared | None:
+    """``faults``: scenario to the rules of its runs. Every cell compared with the baseline, which decides its verdict;
+    and all comparisons together."""
     key_of_cell = {
-        RunKey(cell.scenario, cell.design, kernel, tuple(sorted(map(str, faults)))): cell
+        RunKey(cell.scenario, cell.design, kernel, faults[cell.scenario]): cell
         for cell in cells
         if cell.verdict != "failed"
     }
@@ -131,7 +134,8 @@ def _compare(cells: list[Cell], kernel: str, faults: tuple[FaultRule, ...], ledg
 def _usual_folder(request: MatrixRequest) -> Path:
     """A folder for each kind of matrix, so that a run never replaces a run of another kind."""
     wire = "grpc" if request.services else ""
-    parts = ["matrix", request.kernel or "", faults_label(request.faults), wire]
+    without = "" if request.file_faults else "no-file-faults"
+    parts = ["matrix", request.kernel or "", without, faults_label(request.faults), wire]
     return RUNS / short_name("-".join(part for part in parts if part))
 
 

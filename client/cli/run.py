@@ -15,7 +15,7 @@ from client.drive.play import layout_of
 from client.report.documents import run_document
 from client.report.json import print_json
 from client.report.tables import print_run
-from client.run.choose import chosen_faults, find_scenario, read_tape, replayed, with_expects, with_lets
+from client.run.choose import chosen_faults, find_scenario, read_tape, replayed, with_expects, with_lets, without_faults
 from client.run.file import check_output, errors_of, is_run_file, load_run
 from client.run.inputs import Inputs
 from client.run.run import Run
@@ -39,6 +39,7 @@ class RunRequest:
     then_default: bool
     lenient: bool
     faults: tuple[str, ...]
+    file_faults: bool
     lets: tuple[str, ...]
     expects: tuple[str, ...]
     output: Path | None
@@ -54,6 +55,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
     scenario = with_lets(again.scenario if again else find_scenario(request.file), request.lets)
     scenario = with_expects(scenario, request.expects)
+    scenario = scenario if request.file_faults else without_faults(scenario)
     ledger = Ledger(request.baseline, request.write_baseline)
     request.services.check_count(scenario)
     if request.output:
@@ -75,8 +77,8 @@ def _schedule(request: RunRequest, again: Run | None) -> Schedule:
     """The decisions to replay, from the run file or from --tape; or the default strategy with faults."""
     if request.tape and request.faults:
         raise InputError("a tape already decides the fate of every message", "--fault with --tape")
-    if again and (request.tape or request.faults):
-        raise InputError("a run file contains its tape and its faults", "--tape, --fault")
+    if again and (request.tape or request.faults or not request.file_faults):
+        raise InputError("a run file contains its tape and its faults", "--tape, --fault, --no-file-faults")
     if again:
         return replayed(again, request.file, then_default=request.then_default, lenient=request.lenient)
     if request.tape:
@@ -89,7 +91,8 @@ def _schedule(request: RunRequest, again: Run | None) -> Schedule:
 
 def _label(request: RunRequest, schedule: Schedule) -> str:
     replay = ["replay"] if schedule.tape is not None else []
-    return "-".join([*(text.replace("=", "") for text in request.lets), *replay])
+    without = [] if request.file_faults else ["no-file-faults"]
+    return "-".join([*(text.replace("=", "") for text in request.lets), *without, *replay])
 
 
 def check(path: Path, expects: tuple[str, ...], ledger: Ledger, *, as_json: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from client.litmus.ast import AnyStmt, Block, Expect, Expr, Final, HostSpec, KvmSpec, Scenario, Step
+from client.litmus.fault import FaultRule
+from client.litmus.fault_rules import parse_fault
 from client.litmus.validate import validate
 from contract.control import MachineSpec, VmSpec
 
@@ -49,6 +51,7 @@ class Story:
         kvms: Sequence[KvmSpec] = (),
         homes: Mapping[str, str] | None = None,
         lets: Mapping[str, int] | None = None,
+        faults: Sequence[str | FaultRule] = (),
     ) -> None:
         self._name = name
         self._purpose = purpose
@@ -59,6 +62,7 @@ class Story:
         self._kvms = list(kvms)
         self._homes = dict(homes or {})
         self._lets = dict(lets or {})
+        self._faults = [parse_fault(rule, "fault") if isinstance(rule, str) else rule for rule in faults]
         self._blocks: list[Block] = []
         self._final: Final | None = None
         self._expects: list[Expect] = []
@@ -106,6 +110,7 @@ class Story:
             dict(self._homes),
             dict(self._lets),
             list(self._expects),
+            list(self._faults),
         )
         validate(out)
         return out

@@ -24,6 +24,7 @@ _CLASSES = {
     "STRING": "a quoted purpose",
     "TRAP": "#GP",
     "ORDER": "a comparison",
+    "RULE": "the rule of a fault (drop Revoke 1)",
     "$END": "the end of the text",
 }
 _VERBS = frozenset(verb.upper() for verb in verbs_of(*BY_SPEAKER))

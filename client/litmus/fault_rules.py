@@ -80,9 +80,17 @@ def _grammar() -> Lark:
     return parser_of(GRAMMAR, lexer="contextual", maybe_placeholders=False)
 
 
-def parse_fault(text: str, place: str = "--fault") -> FaultRule:
+Locate = Callable[[int | None], str]
+"""The place of a column of a rule, from 1, in error messages; None: of the whole rule."""
+
+
+def parse_fault(text: str, place: str | Locate = "--fault") -> FaultRule:
     """The rule that ``text`` describes. ``place``: where the text was given, in error messages."""
-    return _Reading(text, f"{place} {quote(text)}").rule()
+    return _Reading(text, place if callable(place) else _within(f"{place} {quote(text)}".lstrip())).rule()
+
+
+def _within(place: str) -> Locate:
+    return lambda column: place if column is None else f"{place}, column {column}"
 
 
 def parse_faults(text: str, path: str) -> tuple[FaultRule, ...]:
@@ -95,14 +103,14 @@ def parse_faults(text: str, path: str) -> tuple[FaultRule, ...]:
 
 
 class _Reading:
-    def __init__(self, text: str, place: str) -> None:
+    def __init__(self, text: str, locate: Locate) -> None:
         self.text = text.replace(":", " ")
-        self.place = place
+        self.locate = locate
         self.given: set[str] = set()
 
     def rule(self) -> FaultRule:
         if len(self.text) > LENGTH_LIMIT:
-            raise InputError(f"longer than {LENGTH_LIMIT} characters", self.place)
+            raise InputError(f"longer than {LENGTH_LIMIT} characters", self.locate(None))
         try:
             tree = _grammar().parse(self.text)
         except UnexpectedToken as error:
@@ -205,14 +213,13 @@ class _Reading:
         return {name: self.duration(words[0])}
 
     def fail(self, word: Token, message: str) -> NoReturn:
-        raise InputError(message, f"{self.place}, column {word.column}")
+        raise InputError(message, self.locate(word.column))
 
     def _syntax(self, column: int | None, accepted: set[str], found: str) -> NoReturn:
         if not self.text.strip():
-            raise InputError(f"expected a kind of fault: {listed(KINDS)}", self.place)
+            raise InputError(f"expected a kind of fault: {listed(KINDS)}", self.locate(None))
         expected = sorted({_NAMES.get(each, quote(each.lower())) for each in accepted})
-        place = self.place if column is None else f"{self.place}, column {column}"
-        raise InputError(f"expected {listed(expected)}, found {found or 'the end of the rule'}", place)
+        raise InputError(f"expected {listed(expected)}, found {found or 'the end of the rule'}", self.locate(column))
 
 
 _PARTS: dict[str, Callable[[_Reading, list[Token]], dict[str, Any]]] = {

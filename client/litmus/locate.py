@@ -35,6 +35,8 @@ def describe(scenario: Scenario, path: Path) -> str:
             where = f"let {quote(name)}"
         case ("expect", int(i), *_):
             where = expect_text(scenario.expects[i])
+        case ("fault", int(i), *_):
+            where = f"fault {quote(str(scenario.faults[i]))}"
         case ("task", int(i), *_):
             where = f"task {quote(scenario.tasks[i])}"
         case _:

@@ -9,6 +9,7 @@ from lark import Token
 
 from client.litmus import ast as a
 from client.litmus.limits import MAX_NESTING
+from client.litmus.lower_fault import lower_fault
 from client.litmus.lower_final import lower_expect, lower_final
 from client.litmus.lower_operand import first
 from client.litmus.numerals import numeral
@@ -39,7 +40,15 @@ class _Lowering:
     def scenario(self, tree: Node) -> a.Scenario:
         name, *rest = tokens(tree)
         out = a.Scenario(
-            self.places.mark(("name",), name), tasks=[], vms=[], blocks=[], hosts=[], kvms=[], homes={}, expects=[]
+            self.places.mark(("name",), name),
+            tasks=[],
+            vms=[],
+            blocks=[],
+            hosts=[],
+            kvms=[],
+            homes={},
+            expects=[],
+            faults=[],
         )
         if rest:
             self.places.mark(("purpose",), rest[0])
@@ -57,6 +66,8 @@ class _Lowering:
                     out.vms.append(self.vm(node, out))
                 case "constant":
                     self.constant(node, out)
+                case "fault":
+                    out.faults.append(lower_fault(node, len(out.faults), self.places))
                 case "block":
                     out.blocks.append(self.block(node, len(out.blocks)))
                 case "expect":

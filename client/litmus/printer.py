@@ -48,6 +48,7 @@ def _rows(scenario: Scenario) -> list[Row]:
     declarations += [f"kvm {kvm.name}{f' on {kvm.host}' if kvm.host else ''};" for kvm in scenario.kvms]
     declarations += [f"let {name} = {value};" for name, value in scenario.lets.items()]
     declarations += [_vm(vm, scenario.homes.get(vm.name, "")) for vm in scenario.vms]
+    declarations += [f"fault {rule};" for rule in scenario.faults]
     rows: list[Row] = [(line, None) for line in [*head, "", *declarations]]
     for block in scenario.blocks:
         rows += [("", None), *_block(block)]

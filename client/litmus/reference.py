@@ -42,6 +42,10 @@ HEAD = (
         "a VM with the vCPUs vm0/0, vm0/1, ...: LBR_FMT, PMU version, counters, PDCM and CPU model in its CPUID, a "
         "local APIC in the kernel (without one KVM delivers no PMI), its KVM",
     ),
+    (
+        "fault drop Revoke first 2;",
+        "a fault that every run of the scenario has, as 'lbrlab faults' lists them; the command line adds others",
+    ),
     ("// to the end of the line, /* or between these */", "comments"),
 )
 """The head of a scenario. A block names its actors (``host``, ``host1``, ``user``, ``vm0/0``) and is one thread.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import astuple, replace
 
+from client.litmus.fault import FaultRule
 from client.litmus.final import Expect, Final
 from client.litmus.statements.program import Step, bodies
 from client.litmus.statements.statement import Stmt
@@ -55,7 +56,8 @@ class Scenario(msgspec.Struct, eq=False):
     ``machine`` is the first host, ``hosts`` are the others; CPUs are numbered through all hosts. ``kvms`` are the KVM
     services besides kvm0. ``homes``: VM to the service it begins at, kvm0 by default. ``lets``, ``let exits = 8;``:
     numbers that every actor's expressions can name; a run may set other values. ``expects``: the expected verdicts of
-    invariants. ``file``: the name of its text in run-time errors ("": built in Python); not compared."""
+    invariants. ``faults``: rules that every run of it begins with. ``file``: the name of its text in run-time errors
+    ("": built in Python); not compared."""
 
     name: str
     purpose: str = ""
@@ -69,6 +71,7 @@ class Scenario(msgspec.Struct, eq=False):
     homes: dict[str, str] = {}
     lets: dict[str, int] = {}
     expects: list[Expect] = []
+    faults: list[FaultRule] = []
     file: str = ""
 
     def __eq__(self, other: object) -> bool:

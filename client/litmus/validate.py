@@ -14,6 +14,7 @@ from client.litmus.msr import taken
 from client.litmus.places import Path
 from client.litmus.spelling import hint, listed, quote, unknown
 from client.litmus.statements import statements_of
+from client.litmus.validate_faults import check_faults
 from client.litmus.validate_final import check_expects, check_final
 from client.litmus.words import actor_kind, is_name
 from contract.control import MachineSpec
@@ -62,6 +63,7 @@ class _Checker:
         for b, block in enumerate(scenario.blocks):
             for s, step in enumerate(block.steps):
                 self.step(step, block, scope, ("block", b, "step", s))
+        check_faults(scenario, self.fail)
         check_expects(scenario.expects, self.fail)
         if scenario.final is not None:
             check_final(scenario.final, scope.registers, self.fail)

@@ -28,5 +28,5 @@ class FaultsDocument(msgspec.Struct):
 
 def faults_document() -> FaultsDocument:
     selectors = {form: SelectorDocument(about, example) for form, about, example in SELECTORS}
-    sets = {name: PresetDocument(about, list(rules_of(name))) for name, about in presets().items()}
+    sets = {name: PresetDocument(about, list(map(str, rules_of(name)))) for name, about in presets().items()}
     return FaultsDocument(KINDS, selectors, sets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -49,9 +49,15 @@ def _scenario(name: str) -> Scenario:
     return load(Path(name))
 
 
-def chosen_faults(texts: Sequence[str], place: str = "--fault") -> tuple[FaultRule, ...]:
-    """Parse rules of faults. ``place`` is the name of the argument in error messages, here and below."""
-    return tuple(parse_fault(text, place) for text in texts)
+def chosen_faults(rules: Iterable[str | FaultRule], place: str = "--fault") -> tuple[FaultRule, ...]:
+    """Rules of faults, parsed where they are texts. ``place`` is the name of the argument in error messages, here and
+    below."""
+    return tuple(parse_fault(rule, place) if isinstance(rule, str) else rule for rule in rules)
+
+
+def without_faults(scenario: Scenario) -> Scenario:
+    """The scenario without the rules of faults in its file."""
+    return replace(scenario, faults=[])
 
 
 def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") -> Scenario:

@@ -124,8 +124,8 @@ class Run:
 
 
 def run(inputs: Inputs) -> Run:
-    """Play one run to its end; ``Run.verdict`` judges it. If a service fails, or on Ctrl-C, the run ends early:
-    ``failure`` says why, and the trace is kept up to that point.
+    """Play one run to its end; ``Run.verdict`` judges it. The faults of the scenario come before those of the schedule.
+    If a service fails, or on Ctrl-C, the run ends early: ``failure`` says why, and the trace is kept up to that point.
 
     Raises InputError if a tape or the scenario asks for something impossible."""
     wire = inputs.wire
@@ -133,7 +133,7 @@ def run(inputs: Inputs) -> Run:
         from client.drive.sim import SimWire
 
         wire = SimWire()
-    schedule = inputs.schedule
+    schedule = inputs.schedule.behind(inputs.scenario.faults)
     player = Player(wire, inputs.scenario, inputs.design, schedule.strategy())
     failure = player.play()
     return Run(inputs.scenario, inputs.design, wire.name, schedule.faults, player.tape, wire.log.records, failure)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from client.litmus.fault import FaultRule
 from client.schedule.decisions import Decision
@@ -36,6 +36,13 @@ class Schedule:
     """The tape is replayed as ``LenientStrategy`` does, so that a tape for another scenario can be played."""
     other: Callable[[], Strategy] | None = None
     """Makes the strategy of one run. A strategy keeps state, so each run has its own."""
+
+    def behind(self, faults: Sequence[FaultRule]) -> Schedule:
+        """This schedule, with the faults of a scenario before its own. A tape contains them already, and another
+        strategy decides itself what breaks."""
+        if not faults or self.tape is not None or self.other is not None:
+            return self
+        return replace(self, faults=(*faults, *self.faults))
 
     def strategy(self) -> Strategy:
         if self.tape is not None and self.lenient:

@@ -48,6 +48,16 @@ def test_the_lines_of_the_python_page_run() -> None:
     assert "('central-story', 'fenced', 'held')" in cells
 
 
+def test_rules_of_faults_are_values() -> None:
+    rule = api.fault("drop:Revoke:1")
+    assert (str(rule), api.faults("lost-revoke")) == ("drop Revoke 1", (rule,))
+    assert api.run(STORY, "revoke-gp", faults=[rule]).records == api.run(STORY, "revoke-gp", faults=[str(rule)]).records
+    seeded = api.faults("all", seed=7)
+    assert seeded == api.faults("all:seed=7") != api.faults("all")
+    assert len({rule.seed for rule in seeded}) == len(seeded)
+    assert [rule.kind for rule in seeded] == [rule.kind for rule in api.faults("all")]
+
+
 # Run -----------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +163,11 @@ untyped: Any = api
             lambda: untyped.run(STORY, faults=["drop:Revok:1"]),
             "faults 'drop:Revok:1', column 6: unknown",
         ),
+        (lambda: untyped.run(STORY, faults=[3]), "faults: expected rules, found 3"),
+        (lambda: untyped.fault(3), "rule: expected a text, found 3"),
+        (lambda: untyped.faults("al"), "faults: unknown preset 'al', did you mean 'all'?"),
+        (lambda: untyped.faults("all", seed=-1), "faults: seed -1 is not a number from 0 to 999_999"),
+        (lambda: untyped.faults("all", seed="7"), "seed: expected a number, found '7'"),
         (lambda: untyped.run(STORY, faults=["drop:Revoke:1"], tape="x"), "faults: a tape already decides"),
         (lambda: untyped.run(STORY, then_default=True), "then_default: expected a tape to begin with"),
         (lambda: untyped.run(STORY, wire="smoke"), "wire: expected sim, grpc or a wire, found 'smoke'"),

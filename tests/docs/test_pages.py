@@ -99,6 +99,7 @@ def fields(title: str) -> list[str]:
         ("claims", ["claims", "C4"]),
         ("cost", ["cost", "central-story", "--designs", "merged"]),
         ("contract", ["contract", "--no-runs"]),
+        ("faults", ["faults"]),
         ("Errors", ["run", "no-such-scenario"]),
     ],
 )

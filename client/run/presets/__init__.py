@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from client.files import read_file
-from client.litmus.fault_rules import parse_faults
+from client.litmus.fault import FaultRule
+from client.litmus.fault_rules import NUMBER_LIMIT, RULES_LIMIT, parse_faults
 from client.litmus.spelling import unknown
 from contract.errors import InputError
 
 FOLDER = Path(__file__).parent
 SIZE_LIMIT = 1 << 20
+SEED_LIMIT = NUMBER_LIMIT // RULES_LIMIT - 1
+"""The largest seed of a set of rules."""
+_SEEDED = re.compile(r"(.+)[ :]seed=([0-9]+)")
 
 
 def presets() -> dict[str, str]:
@@ -19,15 +26,31 @@ def presets() -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for path in found}
 
 
-def rules_of(name: str) -> tuple[str, ...]:
-    """The rules of a preset, or of a file by its path."""
+def rules_of(name: str, seed: int | None = None, place: str = "--faults") -> tuple[FaultRule, ...]:
+    """The rules of a preset, or of a file by its path.
+
+    ``seed``: from 0 to SEED_LIMIT. Each rule with a probability then draws another row, and no two rules the same one.
+    It may also stand behind the name: ``all seed=7``. ``place``: the name of the argument in error messages."""
+    if seed is None and (match := _SEEDED.fullmatch(name)):
+        name, seed = match[1], int(match[2][:12])
+    if seed is not None and not 0 <= seed <= SEED_LIMIT:
+        raise InputError(f"seed {seed} is not a number from 0 to {SEED_LIMIT:_}", place)
+    rules = _read(name, place)
+    if seed is None:
+        return rules
+    return tuple(
+        replace(rule, seed=seed * RULES_LIMIT + n) if rule.chance < 1 else rule for n, rule in enumerate(rules)
+    )
+
+
+def _read(name: str, place: str) -> tuple[FaultRule, ...]:
     path = FOLDER / f"{name}.faults" if name in presets() else Path(name)
     try:
         text = read_file(path, SIZE_LIMIT).decode("utf-8")
     except OSError as error:
         if "/" not in name and not path.exists():
-            raise InputError(unknown("preset", name, presets()), "--faults") from None
+            raise InputError(unknown("preset", name, presets()), place) from None
         raise InputError(f"cannot read: {error.strerror}", name) from None
     except UnicodeDecodeError:
         raise InputError("not a text file in UTF-8", name) from None
-    return tuple(map(str, parse_faults(text, name)))
+    return parse_faults(text, name)

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from client.litmus import ast as a
 from client.litmus.arithmetic import ARITHMETIC, arith, inverse
 from client.litmus.expression import OPERATORS
+from client.litmus.fault_kinds import KINDS as FAULT_KINDS
+from client.litmus.fault_kinds import SELECTORS
+from client.litmus.fault_rules import parse_fault
 from client.litmus.msr import SINGLE, bit_names
 from client.litmus.statements.open_event import BRANCH_CONFIGS, CONFIGS
 from client.litmus.words import (
@@ -52,6 +55,10 @@ EXPECTS = st.builds(
     st.lists(st.sampled_from(INVARIANTS), min_size=1, max_size=3, unique=True).map(tuple),
     UNDER,
 )
+RULES = st.sampled_from(
+    [*(kind.example for kind in FAULT_KINDS.values()), *(example for _, _, example in SELECTORS)]
+).map(parse_fault)
+"""Rules about kvm0 and vm0/0, which every scenario here has."""
 EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
 
 
@@ -421,4 +428,16 @@ def scenarios(draw: st.DrawFn, max_steps: int = 6, *, bounded: bool = True) -> a
         final = a.Final(draw(st.sampled_from(QUANTIFIERS)), expr, draw(UNDER))
     name = draw(st.sampled_from(["story", "host-event-takes-lbr", "C4_v8"]))
     expects = [draw(EXPECTS)] if draw(st.booleans()) else []
-    return a.Scenario(name, draw(PURPOSES), machine, list(tasks), vms, blocks, final, lets=dict(lets), expects=expects)
+    faults = draw(st.lists(RULES, max_size=2))
+    return a.Scenario(
+        name,
+        draw(PURPOSES),
+        machine,
+        list(tasks),
+        vms,
+        blocks,
+        final,
+        lets=dict(lets),
+        expects=expects,
+        faults=faults if bounded else [],
+    )

@@ -1,0 +1,31 @@
+"""Checks of the faults of a scenario: they name its KVMs and vCPUs, and have a text."""
+
+from __future__ import annotations
+
+from client.litmus import ast as a
+from client.litmus.checking import Fail
+from client.litmus.fault import FaultRule
+from client.litmus.fault_rules import RULES_LIMIT, parse_fault
+from client.litmus.spelling import unknown
+from contract.errors import InputError
+
+
+def check_faults(scenario: a.Scenario, fail: Fail) -> None:
+    if len(scenario.faults) > RULES_LIMIT:
+        fail(f"more than {RULES_LIMIT} faults", "fault", RULES_LIMIT)
+    for nth, rule in enumerate(scenario.faults):
+        if why := _flaw(rule):
+            fail(why, "fault", nth)
+        if rule.session and rule.session not in scenario.placement():
+            fail(unknown("kvm", rule.session, scenario.placement()), "fault", nth, "session")
+        if rule.vcpu and rule.vcpu not in scenario.vcpus():
+            fail(unknown("vCPU", rule.vcpu, scenario.vcpus()), "fault", nth, "vcpu")
+
+
+def _flaw(rule: FaultRule) -> str:
+    """Why a rule that was built in Python is none that a text can give; "" if it is one."""
+    try:
+        same = parse_fault(str(rule), "") == rule
+    except InputError as error:
+        return f"not a rule: {error.message}"
+    return "" if same else f"not the rule that its text {str(rule)!r} gives"
