@@ -7,7 +7,7 @@ from zlib import crc32
 
 import msgspec
 
-from contract.messages import Envelope
+from contract.messages import Envelope, Message
 
 _encoder = msgspec.json.Encoder()
 
@@ -22,16 +22,33 @@ def is_damaged(envelope: Envelope) -> bool:
     return envelope.checksum != 0 and envelope.checksum != checksum(envelope)
 
 
-def damaged(envelope: Envelope) -> Envelope:
-    """The message with one bit flipped on its way: the lowest bit of its last number; of its last text where it has no
-    number; of the checksum where it has neither."""
+def changeable(message: type[Message]) -> tuple[str, ...]:
+    """The fields of a kind of message that a fault can change: numbers, texts and switches."""
+    return tuple(field.name for field in msgspec.structs.fields(message) if field.type in (int, str, bool))
+
+
+def damaged(envelope: Envelope, field: str = "") -> Envelope:
+    """The message as it comes after damage on its way, with the checksum of what was sent.
+
+    ``field``: this field of ``changeable`` has another value: a number one higher, a text one character longer, a
+    switch turned over. "": one bit is flipped, the lowest of its last number; of its last text where it has no number;
+    of the checksum where it has neither."""
     sent = envelope.checksum or checksum(envelope)
+    if field:
+        body = msgspec.structs.replace(envelope.body, **{field: _changed(getattr(envelope.body, field))})
+        return msgspec.structs.replace(envelope, body=body, checksum=sent)
     values: dict[str, Any] = msgspec.structs.asdict(envelope.body)
     fields = [name for kind in (str, int) for name, value in values.items() if type(value) is kind]
     if not fields:
         return msgspec.structs.replace(envelope, checksum=sent ^ 1)
     body = msgspec.structs.replace(envelope.body, **{fields[-1]: _flip(values[fields[-1]])})
     return msgspec.structs.replace(envelope, body=body, checksum=sent)
+
+
+def _changed(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else f"{value}?"
 
 
 def _flip(value: Any) -> Any:

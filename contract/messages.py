@@ -264,7 +264,9 @@ AnyMessage = (
     | Drained
     | Received
 )
-MESSAGE_KINDS: tuple[str, ...] = tuple(m.__name__ for m in AnyMessage.__args__)
+MESSAGES: dict[str, type[Message]] = {m.__name__: m for m in AnyMessage.__args__}
+"""By name."""
+MESSAGE_KINDS: tuple[str, ...] = tuple(MESSAGES)
 
 
 class Envelope(msgspec.Struct):

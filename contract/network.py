@@ -13,7 +13,7 @@ from enum import StrEnum
 from msgspec import UNSET
 
 from contract.canonical import marked
-from contract.checksum import damaged
+from contract.checksum import changeable, damaged
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import Envelope
 from contract.trace import Delivery, Recorder
@@ -87,10 +87,10 @@ class Network:
         queue.append(envelope)
 
     def decide(
-        self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder, fault: str = ""
+        self, fate: Fate, session: str, to_host: bool, n: int, log: Recorder, fault: str = "", field: str = ""
     ) -> Envelope | None:
-        """Carry out one decision, and record it with the fault that it belongs to. Gives the message to be taken, or
-        None if there is none.
+        """Carry out one decision, and record it with the fault that it belongs to. ``field``: as in
+        ``contract.checksum.damaged``, for ``corrupt``. Gives the message to be taken, or None if there is none.
 
         Raises RefusedError, with nothing changed, if message ``n`` is not in flight, or cannot meet that fate at its
         place: only a younger message can overtake, and only the oldest can meet any other fate. Where the direction is
@@ -108,13 +108,15 @@ class Network:
             why = "is held" if way in self.held else "is not held"
             raise RefusedError(f"cannot {fate} message {n} of session {session!r}: its direction {why}")
         envelope = queue[place]
+        if field and (fate is not Fate.CORRUPT or field not in changeable(type(envelope.body))):
+            raise RefusedError(f"cannot {fate} field {field!r} of message {n} of session {session!r}", "EINVAL")
         if fate not in UNMOVED:
             del queue[place]
         if fate is Fate.HOLD:
             self.held.add(way)
         elif fate is Fate.RELEASE:
             self.held.remove(way)
-        log.add(Delivery(str(fate), session, to_host, n, envelope.kind, fault or UNSET))
+        log.add(Delivery(str(fate), session, to_host, n, envelope.kind, fault or UNSET, field or UNSET))
         if fate in UNTAKEN:
             return None
-        return damaged(envelope) if fate is Fate.CORRUPT else envelope
+        return damaged(envelope, field) if fate is Fate.CORRUPT else envelope

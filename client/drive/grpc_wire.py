@@ -138,14 +138,14 @@ class GrpcWire:
             self._sessions.add(session)
         return step
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "") -> Step[bool]:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
         if receiver != HOST and receiver not in self._sessions:
             raise RefusedError(*UNCONFIGURED)
         from contract.wire.methods import Decide
 
         host = self._perfcore(self._layout.kvms.get(session, 0))
         mark = len(self.log.records)
-        self._call(host if receiver == HOST else self._kvm(receiver), Decide(session, n, fate, fault))
+        self._call(host if receiver == HOST else self._kvm(receiver), Decide(session, n, fate, fault, field))
         decided = any(isinstance(record, Delivery) for record in self.log.records[mark:])
         if not decided:
             self._see_losses_through(mark, {session})

@@ -259,8 +259,8 @@ class Player:
     def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Deliver):
             try:
-                fate, session, n, fault = decision.fate, decision.session, decision.n, decision.fault
-                if not self._ask(self.wire.decide, decision.receiver, fate, session, n, fault):
+                d = decision
+                if not self._ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
                     self.tape.pop()
             except RefusedError as error:
                 # The trace says that this message was sent and is in the inbox.

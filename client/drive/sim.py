@@ -64,10 +64,10 @@ class SimWire:
             result: AnyResult = self._done(stop.value).result
         return Step(result, self.log.records[begun:], self.log.now)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "") -> Step[bool]:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
         core = self.host_of(session) if receiver == HOST else configured(self.kvms, receiver)
         begun = len(self.log.records)
-        envelope = self.network.decide(fate, session, receiver == HOST, n, self.log, fault)
+        envelope = self.network.decide(fate, session, receiver == HOST, n, self.log, fault, field)
         if envelope is not None:
             self._done(core.take(envelope, self.log.now))
         return Step(True, self.log.records[begun:], self.log.now)

@@ -38,9 +38,9 @@ class Wire(Protocol):
 
     def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]: ...
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "") -> Step[bool]:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
         """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name).
-        ``fault``: as in Delivery. False: the message was lost with its link before."""
+        ``fault``, ``field``: as in Delivery. False: the message was lost with its link before."""
 
     def begin(self, layout: Layout = SINGLE) -> None:
         """Begin a new run: an empty log, nothing in flight. The configure commands follow, host 0 first.

@@ -26,6 +26,8 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     """Of the messages that fit: number of the first that is met, from 1."""
     last: int = 0
     """Number of the last that is met; 0: no end."""
+    field: str = ""
+    """Of ``corrupt``: the field that is changed, which a message must have to fit; "": a bit is flipped."""
     by: int = 0
     """As ``FaultKind.by`` says; 0: the usual value, or a time."""
     time: int = 0
@@ -46,6 +48,7 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         parts = [self.kind, ",".join(self.messages), self._route(), self.vcpu]
         parts += [f"event {self.event}" if self.event else "", self._count()]
+        parts += [f"field {self.field}" if self.field else ""]
         parts += [f"by {duration_text(self.time) if self.time else self.by}" if self.time or self.by else ""]
         parts += [f"after {duration_text(self.after)}" if self.after else ""]
         parts += [f"before {duration_text(self.before)}" if self.before else ""]

@@ -32,7 +32,11 @@ KINDS: dict[str, FaultKind] = {
             by="decisions, or time since it was sent",
             timed=True,
         ),
-        FaultKind("corrupt", "one of its bits is flipped on its way", "corrupt SchedIn vm0/0 p=0.1"),
+        FaultKind(
+            "corrupt",
+            "one of its bits is flipped on its way, or one of its fields changed",
+            "corrupt SchedIn vm0/0 p=0.1",
+        ),
         FaultKind(
             "hold",
             "its direction delivers nothing from it on, then goes on with all of it",
@@ -57,6 +61,7 @@ SELECTORS: tuple[tuple[str, str, str], ...] = (
     ("before TIME", "what is sent before this virtual time", "drop before 4ms"),
     ("after record N", "what this record or a later one sends", "drop after record 40"),
     ("before record N", "what an earlier record than this sends", "drop before record 40"),
+    ("field NAME", "what has this field; corrupt changes it", "corrupt Revoke field grant"),
     ("p=P", "each that fits with this probability", "drop p=0.1"),
     ("seed=N", "another row of draws", "drop p=0.1 seed=7"),
 )

@@ -24,8 +24,9 @@ from client.litmus.spelling import listed, quote, unknown
 from client.litmus.tables import parser_of
 from client.litmus.text import UNITS
 from client.litmus.tree import tokens, trees
+from contract.checksum import changeable
 from contract.errors import InputError
-from contract.messages import HOST, MESSAGE_KINDS
+from contract.messages import HOST, MESSAGE_KINDS, MESSAGES
 
 LENGTH_LIMIT = 1000
 """Characters of a rule."""
@@ -36,12 +37,13 @@ NUMBER_LIMIT = 1_000_000_000
 
 GRAMMAR = r"""
 start: WORD part*
-?part: messages | route | session | vcpu | event | count | by | after | before | chance | seed
+?part: messages | route | session | vcpu | event | field | count | by | after | before | chance | seed
 messages: WORD ("," WORD)*
 route: ROUTE
 session: "session" WORD
 vcpu: VCPU
 event: "event" NUMBER
+field: "field" WORD
 count: NUMBER | FIRST NUMBER? | FROM NUMBER | ALL
 by: "by" (NUMBER | DURATION)
 after: "after" (DURATION | RECORD NUMBER)
@@ -141,7 +143,18 @@ class _Reading:
             self.fail(name, f"{kind.name} takes no time: 'by' gives {kind.by}")
         if not given and kind.by and not kind.usual:
             self.fail(name, f"{kind.name} needs 'by': {kind.by}, for example '{kind.example}'")
+        if rule.field:
+            self.has_field(rule, name)
         return replace(rule, by=0) if rule.by == kind.usual else rule
+
+    def has_field(self, rule: FaultRule, name: Token) -> None:
+        if rule.kind != "corrupt":
+            self.fail(name, f"{rule.kind} takes no field")
+        for message in rule.messages or ("",):
+            kinds = [MESSAGES[message]] if message else list(MESSAGES.values())
+            fields = dict.fromkeys(field for kind in kinds for field in changeable(kind))
+            if rule.field not in fields:
+                self.fail(name, unknown(f"field of {message or 'a message'}", rule.field, fields))
 
     def messages(self, words: list[Token]) -> dict[str, Any]:
         for word in words:
@@ -163,6 +176,9 @@ class _Reading:
 
     def event(self, words: list[Token]) -> dict[str, Any]:
         return {"event": self.number(words[0])}
+
+    def field(self, words: list[Token]) -> dict[str, Any]:
+        return {"field": str(words[0])}
 
     def count(self, words: list[Token]) -> dict[str, Any]:
         how = words[0]
@@ -228,6 +244,7 @@ _PARTS: dict[str, Callable[[_Reading, list[Token]], dict[str, Any]]] = {
     "session": _Reading.session,
     "vcpu": _Reading.vcpu,
     "event": _Reading.event,
+    "field": _Reading.field,
     "count": _Reading.count,
     "by": _Reading.by,
     "after": _Reading.after,

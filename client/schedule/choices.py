@@ -40,7 +40,7 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
         return decision.until > flight.now
     if isinstance(decision, Deliver):
         fate = Fate.TAKE if decision.fate in FREE else decision.fate
-        decision = replace(decision, fate=fate, fault="")
+        decision = replace(decision, fate=fate, fault="", field="")
     return decision in choices
 
 

@@ -9,10 +9,10 @@
 
 ``step THREAD`` lets a thread take one step. ``FATE SENDER>RECEIVER N MESSAGE`` decides the fate of message N: take,
 drop, duplicate (it is taken, and stays to be taken again), overtake (it is taken before older ones), corrupt (it is
-taken with a flipped bit), hold (it and all behind it stay) or release. An id such as ``f1.2`` behind it names the fault
-that it belongs to. ``timer SENDER>RECEIVER WHAT`` lets that timer of the sender run out; virtual time first goes on to
-its due time if that is later. ``time NS`` lets virtual time go on to NS nanoseconds.
-"""
+taken with a flipped bit; with another value of a field in ``corrupt host>kvm0 6 Revoke.grant``), hold (it and all
+behind it stay) or release. An id such as ``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER
+WHAT`` lets that timer of the sender run out; virtual time first goes on to its due time if that is later. ``time NS``
+lets virtual time go on to NS nanoseconds."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ import msgspec
 from msgspec.structs import replace
 
 from client.litmus.spelling import unknown
+from contract.checksum import changeable
 from contract.errors import InputError
-from contract.messages import HOST, MESSAGE_KINDS
+from contract.messages import HOST, MESSAGE_KINDS, MESSAGES
 from contract.network import Fate
 
 HEADER = "lbrlab-tape 1"
@@ -39,7 +40,8 @@ class Step(msgspec.Struct, frozen=True):
 
 class Deliver(msgspec.Struct, frozen=True):
     """``message`` is the kind of message ``n``. It helps the reader, and is checked. ``fault``: the id of the fault
-    that this belongs to, "" for none; it goes into the record."""
+    that this belongs to, "" for none; it goes into the record. ``field``: the field that is changed (corrupt), "" for
+    a flipped bit."""
 
     fate: Fate
     session: str
@@ -47,6 +49,7 @@ class Deliver(msgspec.Struct, frozen=True):
     n: int
     message: str
     fault: str = ""
+    field: str = ""
 
     @property
     def receiver(self) -> str:
@@ -54,7 +57,8 @@ class Deliver(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         route = f"{self.session}>{HOST}" if self.to_host else f"{HOST}>{self.session}"
-        return f"{self.fate} {route} {self.n} {self.message} {self.fault}".rstrip()
+        message = f"{self.message}.{self.field}" if self.field else self.message
+        return f"{self.fate} {route} {self.n} {message} {self.fault}".rstrip()
 
 
 class Fire(msgspec.Struct, frozen=True):
@@ -87,12 +91,13 @@ def is_fault(decision: Decision) -> bool:
 
 def without_fault(decision: Decision) -> list[Decision]:
     """The decisions that replace a fault which is taken away: its message is taken as if there were no fault."""
-    return [replace(decision, fate=Fate.TAKE, fault="")] if isinstance(decision, Deliver) else []
+    return [replace(decision, fate=Fate.TAKE, fault="", field="")] if isinstance(decision, Deliver) else []
 
 
 _FATES = "|".join(Fate)
 _DELIVER = re.compile(
-    rf"({_FATES}) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{{0,8}}) ([A-Za-z]+)(?: (f[1-9][0-9]{{0,8}}\.[1-9][0-9]{{0,8}}))?"
+    rf"({_FATES}) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{{0,8}}) "
+    r"([A-Za-z]+)(?:\.([a-z_]+))?(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
 )
 
 _STEP = re.compile(r"step (\S+)")
@@ -113,11 +118,15 @@ def parse_decision(line: str) -> Decision:
     match = _DELIVER.fullmatch(line)
     if not match:
         raise ValueError(f"expected {_FORMS}")
-    fate, sender, receiver, n, message, fault = match.groups()
+    fate, sender, receiver, n, message, field, fault = match.groups()
     session, to_host = _way(sender, receiver)
     if message not in MESSAGE_KINDS:
         raise ValueError(unknown("message", message, MESSAGE_KINDS))
-    return Deliver(Fate(fate), session, to_host, int(n), message, fault or "")
+    if field and fate != Fate.CORRUPT:
+        raise ValueError(f"only {Fate.CORRUPT} takes a field")
+    if field and field not in (fields := changeable(MESSAGES[message])):
+        raise ValueError(unknown(f"field of {message}", field, fields))
+    return Deliver(Fate(fate), session, to_host, int(n), message, fault or "", field or "")
 
 
 def _way(sender: str, receiver: str) -> tuple[str, bool]:

@@ -18,6 +18,7 @@ from client.litmus.fault import FaultRule
 from client.schedule.choices import deliver, onward
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
+from contract.checksum import changeable
 from contract.messages import EventCreated
 from contract.network import Fate
 
@@ -64,6 +65,7 @@ def fits(rule: FaultRule, message: InFlight, about: About) -> bool:
         and (rule.to_host is None or rule.to_host == message.to_host)
         and (rule.vcpu in ("", about.vcpu))
         and (rule.event in (0, about.event))
+        and (not rule.field or rule.field in changeable(type(message.body)))
         and rule.after <= message.time
         and (not rule.before or message.time < rule.before)
         and rule.after_record <= message.record
@@ -152,7 +154,7 @@ class Injector:
 
     def _once(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
         del self.planned[message.order]
-        return deliver(_FATES[injection.rule.kind], message, injection.id)
+        return replace(deliver(_FATES[injection.rule.kind], message, injection.id), field=injection.rule.field)
 
     def _reorder(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
         behind = flight.behind(message)

@@ -75,4 +75,4 @@ def _fitting(wanted: Decision, choices: list[Decision], flight: Flight) -> Decis
     way = fate, wanted.session, wanted.to_host
     alike = (c for c in choices if isinstance(c, Deliver) and (c.fate, c.session, c.to_host) == way)
     found = next((c for c in alike if not is_fault(wanted) or c.message == wanted.message), None)
-    return None if found is None else replace(found, fate=wanted.fate, fault=wanted.fault)
+    return None if found is None else replace(found, fate=wanted.fate, fault=wanted.fault, field=wanted.field)

@@ -30,7 +30,8 @@ class Send(LinkRecord):
 class Delivery(LinkRecord):
     """The receiver's inbox: message ``n`` was taken (``take``, ``overtake``: before older ones, ``duplicate``: and
     stays, ``corrupt``: damaged) or lost (``drop``), or its direction delivers nothing from it on (``hold``) until the
-    ``release``. ``fault``: the fault that this belongs to, as in a tape; absent where there is none."""
+    ``release``. ``fault``: the fault that this belongs to, as in a tape; absent where there is none. ``field``: the
+    field that was changed; absent where none was."""
 
     how: str
     session: str
@@ -38,6 +39,7 @@ class Delivery(LinkRecord):
     n: int
     message: str
     fault: str | UnsetType = UNSET
+    field: str | UnsetType = UNSET
 
 
 class Discard(LinkRecord):

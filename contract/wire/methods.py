@@ -12,12 +12,14 @@ from contract.network import Fate
 
 
 class Decide(msgspec.Struct):
-    """The fate of message ``n`` of ``session`` in a service's inbox. ``fault``: as in Delivery, "" for none."""
+    """The fate of message ``n`` of ``session`` in a service's inbox. ``fault``: as in Delivery, "" for none. ``field``:
+    as in ``Network.decide``."""
 
     session: str
     n: int
     fate: Fate
     fault: str = ""
+    field: str = ""
 
 
 def command_types(service: ServiceDescriptor, commands: Iterable[type[msgspec.Struct]]) -> dict[str, type[Any]]:

@@ -276,7 +276,7 @@ class Shell(ABC, Generic[C]):
         session, n = decision.session, decision.n
         if session in run.lost and not run.network.has(session, self.is_host, n):
             return
-        envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log, decision.fault)
+        envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log, decision.fault, decision.field)
         if envelope is not None:
             self.done(run, run.core.take(envelope, run.log.now))
 

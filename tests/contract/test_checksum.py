@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.checksum import checksum, damaged, is_damaged
+from contract.checksum import changeable, checksum, damaged, is_damaged
 from contract.effects import Clock, Effects
 from contract.messages import (
     Ack,
@@ -39,6 +39,16 @@ def test_a_flipped_bit_is_found(body: AnyMessage, sent_with_one: bool) -> None:
     assert is_damaged(bad)
     assert (bad.seq, bad.order, bad.kind) == (5, 2, envelope.kind)
     assert (bad.body == body) == (body == Drained())
+
+
+def test_a_changed_field_is_found() -> None:
+    for body in BODIES:
+        for field in changeable(type(body)):
+            envelope = Envelope("k", True, 1, 5, body, 2)
+            bad = damaged(envelope, field)
+            assert is_damaged(bad)
+            assert [f for f in body.__struct_fields__ if getattr(bad.body, f) != getattr(body, f)] == [field]
+    assert changeable(SchedOut) == ("vcpu", "cpu")
 
 
 def test_every_part_counts() -> None:

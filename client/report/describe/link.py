@@ -29,7 +29,8 @@ def send(r: t.Send, values: Values) -> str:
 @text_of.register
 def delivery(r: t.Delivery, values: Values) -> str:
     by = f", fault {r.fault}" if r.fault else ""
-    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.how]}{by}"
+    field = f", another {r.field}" if r.field else ""
+    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.how]}{field}{by}"
 
 
 @text_of.register

@@ -49,7 +49,7 @@ class Kept(SimWire):
         self._keep(lambda wire: wire.kvm(session, command))
         return super().kvm(session, command)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "") -> Step[bool]:
+    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
         self._keep(lambda wire: wire.decide(receiver, fate, session, n))
         return super().decide(receiver, fate, session, n)
 

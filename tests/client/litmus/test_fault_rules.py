@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import KINDS
 from client.litmus.fault_rules import parse_fault, parse_faults
+from contract.checksum import changeable
 from contract.errors import InputError
-from contract.messages import MESSAGE_KINDS
+from contract.messages import MESSAGE_KINDS, MESSAGES
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True).filter(lambda name: name != "host")
 NUMBERS = st.integers(1, 1_000_000_000)
@@ -28,9 +29,12 @@ def rules(draw: st.DrawFn) -> FaultRule:
     timed = kind.timed and draw(st.booleans())
     by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
     limit = st.one_of(st.just(0), NUMBERS)
+    messages = tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, max_size=3)))
+    fields = sorted(set.intersection(*(set(changeable(MESSAGES[name])) for name in messages or ["Revoke"])))
     return FaultRule(
         kind=kind.name,
-        messages=tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, max_size=3))),
+        messages=messages,
+        field=draw(st.sampled_from(["", *fields])) if kind.name == "corrupt" else "",
         session=draw(st.one_of(st.just(""), NAMES)),
         to_host=draw(st.sampled_from([None, True, False])),
         vcpu=draw(st.one_of(st.just(""), NAMES.map(lambda name: f"{name}/0"))),
@@ -98,6 +102,10 @@ def test_the_example_of_each_kind_is_one_of_it() -> None:
         ("drop by 2", 1, "drop takes no 'by'"),
         ("delay Revoke", 1, "delay needs 'by': decisions, or time since it was sent, for example 'delay Event"),
         ("reorder by 4ms", 1, "reorder takes no time: 'by' gives messages that overtake"),
+        ("drop Revoke field grant", 1, "drop takes no field"),
+        ("corrupt Revoke field gran", 1, "unknown field of Revoke 'gran', did you mean 'grant'?"),
+        ("corrupt Revoke,Hello field grant", 1, "unknown field of Hello 'grant'"),
+        ("corrupt field lbr", 1, "unknown field of a message 'lbr'"),
         ("drop ?", 6, "expected .* found '\\?'"),
         ("drop event x", 12, "expected a number, found 'x'"),
         ("drop " + "x" * 1000, 0, "longer than 1000 characters"),

@@ -35,9 +35,14 @@ DELIVERIES = st.builds(
     st.sampled_from(MESSAGE_KINDS),
     st.from_regex(r"(f[1-9][0-9]{0,3}\.[1-9][0-9]{0,3})?", fullmatch=True),
 )
+CHANGED = st.sampled_from([("Revoke", "grant"), ("Drain", "reason"), ("Welcome", "accepted")]).map(
+    lambda changed: Deliver(Fate.CORRUPT, "kvm0", False, 4, changed[0], field=changed[1])
+)
 PASSES = st.builds(Pass, st.integers(1, 10**18 - 1))
 FIRES = st.builds(Fire, SESSIONS, st.booleans(), st.sampled_from(["resend", "renew", "lease"]))
-TAPES: st.SearchStrategy[list[Decision]] = st.lists(st.one_of(st.builds(Step, THREADS), DELIVERIES, FIRES, PASSES))
+TAPES: st.SearchStrategy[list[Decision]] = st.lists(
+    st.one_of(st.builds(Step, THREADS), DELIVERIES, CHANGED, FIRES, PASSES)
+)
 
 
 @given(TAPES)
@@ -93,6 +98,8 @@ FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVE
         ("timer kvm0>host", FORMS),
         ("timer kvm0 resend", FORMS),
         ("timer kvm0>host 1 resend", FORMS),
+        ("take kvm0>host 4 Ack.grant", "only corrupt takes a field"),
+        ("corrupt kvm0>host 4 Ack.grand", "unknown field of Ack 'grand', did you mean 'grant'"),
         ("time 0", FORMS),
         ("time 4ms", FORMS),
         ("drop kvm0>host 1 Hello f1", FORMS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from client.designs import DESIGNS
@@ -160,11 +161,19 @@ def test_a_tape_that_ends_in_a_hold_goes_on_with_the_release() -> None:
 def test_a_damaged_message_is_as_good_as_lost() -> None:
     """Under a design that repairs the stream it comes again; under the others it is gone."""
     for design, found in (("fenced", []), ("revoke-gp", ["one-owner"])):
-        rules = (parse_fault(f"{kind} Revoke 1") for kind in ("corrupt", "drop"))
-        damaged, lost = (run(Inputs(STORY, DESIGNS[design], Schedule((rule,)))) for rule in rules)
-        assert damaged.of(Discard)[0].rule == "R25"
-        assert damaged.broken() == lost.broken()
-        assert [name for name in damaged.broken() if name == "one-owner"] == found
+        rules = [parse_fault(rule) for rule in ("drop Revoke 1", "corrupt Revoke 1", "corrupt Revoke field grant 1")]
+        lost, *damaged = (run(Inputs(STORY, DESIGNS[design], Schedule((rule,)))) for rule in rules)
+        assert [name for name in lost.broken() if name == "one-owner"] == found
+        for one, field in zip(damaged, (UNSET, "grant"), strict=True):
+            (fate,) = (record for record in one.of(Delivery) if record.how == "corrupt")
+            refused, *_ = one.of(Discard)
+            assert (fate.field, refused.rule, refused.n) == (field, "R25", fate.n)
+            assert one.broken() == lost.broken()
+
+
+def test_only_a_message_with_the_field_fits() -> None:
+    told = run(Inputs(STORY, DESIGNS["fenced"], Schedule((parse_fault("corrupt field task"),))))
+    assert {record.message for record in told.of(Delivery) if record.fault} == {"RegisterVcpu"}
 
 
 UNMET = st.sampled_from([{"session": "kvm9"}, {"vcpu": "vm9/0"}, {"first": 999, "last": 0}, {"after_record": 10**8}])
@@ -190,7 +199,9 @@ def test_the_tape_needs_no_rules(faults: list, design: str) -> None:
     assert {f"f{n}" for n, on in enumerate(played.applied, 1) if on} == {each.partition(".")[0] for each in ids}
 
 
-@pytest.mark.parametrize("rule", ["drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "hold by 3"])
+@pytest.mark.parametrize(
+    "rule", ["drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "corrupt field grant", "hold by 3"]
+)
 def test_the_tape_of_each_kind_needs_no_rules(rule: str) -> None:
     played = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule((parse_fault(f"{rule} Revoke"),))))
     again = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule(tape=Tape(played.tape))))

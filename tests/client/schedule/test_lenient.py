@@ -74,6 +74,8 @@ def test_the_number_of_a_message_does_not_count() -> None:
 def test_a_corrupted_message_is_found_by_its_kind() -> None:
     lost = lenient(decisions("corrupt host>kvm0 77 Revoke"))
     assert [str(decision) for decision in lost.tape if is_fault(decision)] == ["corrupt host>kvm0 4 Revoke"]
+    changed = lenient(decisions("corrupt host>kvm0 77 Revoke.grant"))
+    assert [str(decision) for decision in changed.tape if is_fault(decision)] == ["corrupt host>kvm0 4 Revoke.grant"]
 
 
 def test_a_fault_whose_message_never_comes_keeps_no_other_from_its_turn() -> None:
