@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand
 
-from client.cli.frame import command, only
+from client.cli.frame import command, only, refuse
 from contract.errors import ExitCode
 from contract.kernels import KERNELS
 from contract.messages import PROTOCOL_VERSION
@@ -192,9 +192,19 @@ def run_command(
         typer.Option(metavar="NAME=N", help="Set a 'let' of the scenario to another number. May be repeated."),
     ] = None,
     expect: ExpectOption = None,
+    schedules: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Play N sampled schedules, and count the outcomes and their witnesses."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of --schedules.")] = 0,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="RUN", help="Path of the run file. Default: in lbrlab-runs/."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="RUN",
+            help="Path of the run file, or of the folder of witnesses. Default: in lbrlab-runs/.",
+        ),
     ] = None,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
@@ -209,11 +219,22 @@ def run_command(
     lbrlab run central-story -d revoke-gp -o run.json
     lbrlab run run.json --wire grpc
     lbrlab run central-story --tape edited.tape --then-default
+    lbrlab run r12-fence -d revoke-gp --schedules 1000 --seed 7
     """
-    from client.cli.run import RunRequest, run
+    from client.cli.outcomes import OutcomesRequest, run_schedules
+    from client.cli.run import USUAL_DESIGN, RunRequest, run
     from client.cli.services import addresses
     from client.run.presets import rules_of
 
+    chosen = (*(fault or ()), *(map(str, rules_of(faults)) if faults else ()))
+    if schedules is not None:
+        refuse("--schedules", {"--wire grpc": wire is WireName.GRPC, "--perfcore": perfcore, "--kvm": kvm})
+        refuse("--schedules", {"--tape": tape, "--then-default": then_default, "--lenient": lenient})
+        refuse("--schedules", {"--baseline": baseline, "--write-baseline": write_baseline})
+        name = only("--design", design) or USUAL_DESIGN
+        lets, expects = tuple(let or ()), tuple(expect or ())
+        request = OutcomesRequest(file, name, schedules, seed, chosen, lets, expects, output, not no_file_faults)
+        run_schedules(request, as_json=as_json)
     run(
         RunRequest(
             file,
@@ -223,7 +244,7 @@ def run_command(
             tape,
             then_default,
             lenient,
-            (*(fault or ()), *(map(str, rules_of(faults)) if faults else ())),
+            chosen,
             not no_file_faults,
             tuple(let or ()),
             tuple(expect or ()),

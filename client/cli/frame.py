@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import TextWrapper
 from typing import NoReturn, ParamSpec
 
@@ -109,6 +109,13 @@ def only(flag: str, given: Sequence[str] | None) -> str | None:
     if given and len(given) > 1:
         raise InputError(f"expected one, found {', '.join(given)}", flag)
     return given[0] if given else None
+
+
+def refuse(flag: str, others: Mapping[str, object]) -> None:
+    """Raise InputError if an option is given together with one that does not fit it. ``others``: name of the option to
+    its value."""
+    if together := [name for name, value in others.items() if value]:
+        raise InputError(f"does not go with {', '.join(together)}", flag)
 
 
 def finish(code: int) -> NoReturn:

@@ -94,6 +94,7 @@ def fields(title: str) -> list[str]:
     ("title", "command"),
     [
         ("run and check", ["run", "central-story"]),
+        ("run with schedules", ["run", "central-story", "--schedules", "1"]),
         ("demo", ["demo", "--wire", "sim"]),
         ("matrix", ["matrix", "--designs", "merged", "--scenarios", "central-story", "--workers", "1"]),
         ("claims", ["claims", "C4"]),

@@ -13,9 +13,9 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import Reckless
+from client.stories.story import contended
 from contract.design import Condition, Design
 from contract.trace import VcpuMoved
-from tests.stories.story import contended
 
 
 class Told(msgspec.Struct):

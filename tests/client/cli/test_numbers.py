@@ -37,7 +37,9 @@ def options() -> list[tuple[str, str]]:
 
 
 def test_there_are_some() -> None:
-    assert {"--timeout", "--wait", "--workers", "--counters", "--fixed", "--pmu"} == {flag for _, flag in options()}
+    assert {"--timeout", "--wait", "--workers", "--counters", "--fixed", "--pmu", "--seed"} == {
+        flag for _, flag in options()
+    }
 
 
 @pytest.mark.parametrize(("command", "flag"), options())

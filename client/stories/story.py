@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from client.litmus import Scenario, parse
-from tests.stories.guest import guest_steps
-from tests.stories.host import HostWriter
+from client.stories.guest import guest_steps
+from client.stories.host import HostWriter
 
 
 def contended(rng: Random) -> Scenario:

@@ -1,4 +1,4 @@
-"""What a guest does in a random story."""
+"""The statements of a guest in a random story."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host and user space do in a random story."""
+"""The statements of a host and of user space in a random story."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""Samplers reach what the default schedule does not, end every run, and repeat a run from its seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from client.litmus import Scenario, library_path, load, parse
+from client.litmus.fault import FaultRule
+from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_rules import parse_fault
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.decisions import Fire, Step
+from client.schedule.drawn import STRATEGIES, drawn_sampler
+from client.schedule.samplers import Priorities, Sampler, Uniform
+from client.schedule.schedule import Schedule
+from client.schedule.swarm import drawn_kinds, drawn_rules
+from contract.design import Design
+from tests.designs import FENCED, MERGED
+
+TWO = parse("LBR o host { idle cpu0; idle cpu0; idle cpu0; } host1 { idle cpu0; idle cpu0; idle cpu0; }")
+CONTENDED = load(library_path("central-story"))
+
+
+def played(
+    sampler: Sampler, scenario: Scenario = CONTENDED, design: Design = FENCED, faults: tuple[FaultRule, ...] = ()
+) -> Run:
+    return run(Inputs(scenario, design, Schedule(faults, other=lambda: sampler))).finished()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_seed_gives_one_run_and_every_run_ends(strategy: str) -> None:
+    for seed in range(6):
+        rules = drawn_rules(Random(seed), list(KINDS))
+        once, again = (played(drawn_sampler(Random(seed), strategy, rules), faults=rules) for _ in range(2))
+        assert once.tape == again.tape
+        assert once.records[-1].__class__.__name__ == "Rest"
+
+
+def steps(sampler: Sampler) -> list[str]:
+    """The threads that step in a run of two threads of three statements."""
+    return [d.thread for d in played(sampler, TWO, MERGED).tape if isinstance(d, Step)]
+
+
+def test_the_first_steps_of_uniform_come_in_every_order() -> None:
+    firsts = Counter(steps(Uniform(Random(seed)))[0] for seed in range(60))
+    assert set(firsts) == {"host", "host1"}
+    assert min(firsts.values()) > 10
+
+
+def test_priorities_without_a_change_let_one_actor_go_on() -> None:
+    """Depth 1: the actor with the highest priority acts as long as it can."""
+    for seed in range(10):
+        assert steps(Priorities(Random(seed), depth=1, length=50)) in (
+            ["host"] * 3 + ["host1"] * 3,
+            ["host1"] * 3 + ["host"] * 3,
+        )
+
+
+def test_a_change_of_priority_lets_another_actor_go_on() -> None:
+    orders = {tuple(steps(Priorities(Random(seed), depth=2, length=6))) for seed in range(60)}
+    assert len(orders) == 6
+
+
+def test_a_timer_that_ran_out_lets_all_others_act_first() -> None:
+    for seed in range(20):
+        tape = played(Priorities(Random(seed), depth=1, length=50)).tape
+        assert sum(isinstance(d, Fire) for d in tape) < len(tape) / 2
+
+
+def test_after_the_drawn_decisions_the_default_goes_on() -> None:
+    default = run(Inputs(CONTENDED, FENCED)).tape
+    assert played(Uniform(Random(1), wild=0)).tape == default
+
+
+def test_a_rule_of_faults_meets_its_message_in_a_sample() -> None:
+    rule = (parse_fault("drop Revoke 1"),)
+    for seed in range(5):
+        assert played(Uniform(Random(seed), rule), faults=rule).unmet == []
+
+
+def test_swarms_differ_and_each_kind_comes() -> None:
+    swarms = [tuple(drawn_kinds(Random(seed), list(KINDS))) for seed in range(40)]
+    assert {kind for swarm in swarms for kind in swarm} == set(KINDS)
+    assert len(set(swarms)) > 10
+
+
+def test_drawn_rules_have_a_text_that_gives_the_same_rule() -> None:
+    for seed in range(60):
+        for rule in drawn_rules(Random(seed), list(KINDS)):
+            assert parse_fault(str(rule)) == rule
