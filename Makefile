@@ -43,11 +43,14 @@ $(DEPS): requirements.lock Makefile $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@touch $@
 
-# The build compiles the protos too, but wraps an error in them into pages of its own.
+# The build compiles the protos too, but wraps an error in them into pages of its own. The compatible mode
+# puts the root into .venv as a path, and here protos follows. The other modes put an import hook there, which each
+# Python process would load.
 $(INSTALLED): pyproject.toml setup.py $(DEPS)
 	@echo "installing lbrlab"
 	@$(BIN)/python protos/build.py
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@$(BIN)/python -c 'import sysconfig as s; open(s.get_path("purelib") + "/lbrlab_protos.pth", "w").write("$(shell pwd -P)/protos\n")'
 	@touch $@
 
 lint: setup ## ruff, mypy, buf lint

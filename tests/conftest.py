@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 from hypothesis import settings
@@ -13,3 +14,10 @@ settings.load_profile("lbrlab")
 # A process started in the background of a shell without job control ignores SIGINT, and so do its children.
 # Tests that interrupt a child would then wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Take the collected tests out of garbage collection. They live to the end, and each full collection would walk
+    them all: that was a twentieth of the time of the tests."""
+    gc.collect()
+    gc.freeze()
