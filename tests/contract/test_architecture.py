@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import cases
+
 ROOT = Path(__file__).parents[2]
 EDGES = {"contract": "wire", "perfcore_svc": "service", "kvm_svc": "service"}
 OUTSIDE = {
@@ -88,7 +90,7 @@ def files(package: str) -> list[tuple[Path, bool]]:
     return [(p, edge not in p.parents) for p in sorted((ROOT / package).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("package", EDGES)
+@cases("package", EDGES)
 def test_imports(package: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{problem}"
@@ -98,7 +100,7 @@ def test_imports(package: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("package", EDGES)
+@cases("package", EDGES)
 def test_cores_keep_no_state_in_modules(package: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{problem}"
@@ -109,12 +111,12 @@ def test_cores_keep_no_state_in_modules(package: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("package", EDGES)
+@cases("package", EDGES)
 def test_the_packages_are_where_this_test_looks(package: str) -> None:
     assert sum(core for _, core in files(package)) >= 8
 
 
-@pytest.mark.parametrize(
+@cases(
     "source",
     [
         "import time",
@@ -134,7 +136,7 @@ def test_a_core_with_this_import_is_caught(source: str) -> None:
     assert bad_imports(source, "perfcore_svc", core=True)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("package", "source"),
     [
         ("perfcore_svc", "from kvm_svc import core"),
@@ -155,7 +157,7 @@ def test_what_is_allowed() -> None:
     assert bad_imports("import msgspec\nfrom contract.x86 import MASK64", "perfcore_svc", core=True) == []
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
     ["global SEEN\n    SEEN = {}", "SEEN[1] = 2", "SEEN.update(a=1)", "del SEEN[1]", "SEEN['a'] += 1", "SEEN.x.add(1)"],
 )
@@ -239,7 +241,7 @@ def test_no_command_imports_another() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
+@cases(
     ("package", "source"),
     [
         ("litmus", "from client.check import judge"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-import pytest
-
 from contract.canonical import (
     At,
     Event,
@@ -25,6 +23,7 @@ from contract.messages import Ack, Envelope, EventCreated, LbrImage, Received
 from contract.provenance import branch_base
 from contract.trace import Discard, Retired, Send
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM
+from tests.cases import cases
 
 JMP = branch_base(3, True, "jmp", "user")
 CALL = branch_base(3, True, "call", "user")
@@ -147,7 +146,7 @@ def test_records_are_equal_up_to_renaming() -> None:
     assert canonical(marked(records(2)), 200) != canonical(marked(changed), 500)
 
 
-@pytest.mark.parametrize("msr", [0x680, 0x6DF, 0x40, 0x60, 0x1500, 0x151F, 0x1600])
+@cases("msr", [0x680, 0x6DF, 0x40, 0x60, 0x1500, 0x151F, 0x1600])
 def test_a_from_or_to_register_of_every_lbr_holds_an_address(msr: int) -> None:
     value = branch_base(1, True, "jmp", "user") + 2 * 77
     assert register(msr, value) == address(value) != value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.checksum import changeable, checksum, damaged, is_damaged
@@ -21,6 +20,7 @@ from contract.messages import (
 )
 from contract.session import refuse_damaged
 from contract.trace import Discard
+from tests.cases import cases
 
 BODIES: tuple[AnyMessage, ...] = (
     Hello("k"), RegisterVcpu("v", "t"), Ack(3), Drain(), Drain("why"), Drained(), Revoke(1, 2, "x"), SchedOut("v", 1),
@@ -28,8 +28,8 @@ BODIES: tuple[AnyMessage, ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("body", BODIES, ids=str)
-@pytest.mark.parametrize("sent_with_one", [False, True])
+@cases("body", BODIES, ids=str)
+@cases("sent_with_one", [False, True])
 def test_a_flipped_bit_is_found(body: AnyMessage, sent_with_one: bool) -> None:
     envelope = Envelope("k", True, 1, 5, body, 2)
     if sent_with_one:

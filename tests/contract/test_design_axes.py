@@ -22,6 +22,7 @@ from contract.design import (
     axis_values,
     design_from_axes,
 )
+from tests.cases import cases
 from tests.designs import DESIGNS, FENCED, MERGED
 
 AXES = [kind for kind in KINDS.values() if issubclass(kind, Axis)]
@@ -32,7 +33,7 @@ def there_and_back(design: Design) -> Design:
     return design_from_axes(design.name, design.about, design.axes())
 
 
-@pytest.mark.parametrize("axis", KINDS)
+@cases("axis", KINDS)
 def test_every_value_of_an_axis_comes_back(axis: str) -> None:
     for shown, value in axis_values(axis).items():
         changed: dict[str, Any] = {FIELDS[axis]: value}
@@ -49,7 +50,7 @@ def test_any_point_comes_back(point: dict[str, Any]) -> None:
     assert [type(getattr(back, field)) for field in FIELDS.values()] == list(KINDS.values())
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda d: d.name)
+@cases("design", DESIGNS.values(), ids=lambda d: d.name)
 def test_every_design_of_the_library_comes_back(design: Design) -> None:
     assert there_and_back(design) == replace(design, claims=())
 
@@ -60,7 +61,7 @@ def test_axes_are_all_fields_but_name_about_and_claims_with_dashes() -> None:
     assert not any("_" in axis for axis in KINDS)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("change", "place", "text"),
     [
         ({"moon": "full"}, "moon", "unknown axis 'moon', expected one of event, "),
@@ -76,7 +77,7 @@ def test_an_unknown_axis_or_value_is_named(change: dict[str, str], place: str, t
     assert error.value.axis == place
 
 
-@pytest.mark.parametrize("axis", KINDS)
+@cases("axis", KINDS)
 def test_a_missing_axis_is_named(axis: str) -> None:
     axes = MERGED.axes()
     del axes[axis]
@@ -88,21 +89,21 @@ def test_a_missing_axis_is_named(axis: str) -> None:
 # What is said of them --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", AXES, ids=lambda kind: kind.__name__)
+@cases("kind", AXES, ids=lambda kind: kind.__name__)
 def test_every_value_says_what_it_means_and_no_two_the_same(kind: type[Axis]) -> None:
     abouts = [value.about for value in kind]
     assert all(abouts)
     assert len(set(abouts)) == len(abouts)
 
 
-@pytest.mark.parametrize("kind", AXES, ids=lambda kind: kind.__name__)
+@cases("kind", AXES, ids=lambda kind: kind.__name__)
 def test_a_value_is_its_name_in_files(kind: type[Axis]) -> None:
     for value in kind:
         assert kind(str(value)) is value
         assert value == str(value) == value.value
 
 
-@pytest.mark.parametrize("axis", KINDS)
+@cases("axis", KINDS)
 def test_every_axis_says_what_it_is_about(axis: str) -> None:
     assert axis_about(axis)
     assert axis_about(axis) != bool.__doc__
@@ -112,7 +113,7 @@ def test_the_questions_are_those_that_have_yes_and_no() -> None:
     assert set(QUESTIONS) == {axis for axis, kind in KINDS.items() if kind is bool}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("notifier", "entry_check", "grants"),
     [
         (Notifier.NONE, EntryCheck.NONE, False),

@@ -27,6 +27,7 @@ from contract.design import (
 )
 from contract.design_check import check_design, flaw
 from contract.errors import RefusedError
+from tests.cases import cases
 from tests.contract.test_design_axes import points
 from tests.designs import DESIGNS, FAIL_ENTRY, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, VMX_TRANSITION
 
@@ -146,9 +147,9 @@ RULES: list[tuple[Design, Change, str, str, list[Change]]] = [
 ]
 
 
-@pytest.mark.parametrize(("base", "change", "axis", "reason", "_possible"), RULES)
+@cases(("base", "change", "axis", "reason", "possible"), RULES)
 def test_an_impossible_value_is_refused_with_its_reason(
-    base: Design, change: Change, axis: str, reason: str, _possible: list[Change]
+    base: Design, change: Change, axis: str, reason: str, possible: list[Change]
 ) -> None:
     found = flaw(replace(base, **change))
     assert found is not None
@@ -156,9 +157,9 @@ def test_an_impossible_value_is_refused_with_its_reason(
     assert reason in found[1]
 
 
-@pytest.mark.parametrize(("base", "_change", "_axis", "_reason", "possible"), RULES)
+@cases(("base", "change", "axis", "reason", "possible"), RULES)
 def test_the_neighbouring_design_is_possible(
-    base: Design, _change: Change, _axis: str, _reason: str, possible: list[Change]
+    base: Design, change: Change, axis: str, reason: str, possible: list[Change]
 ) -> None:
     assert [flaw(replace(base, **change)) for change in possible] == [None] * len(possible)
 
@@ -185,7 +186,7 @@ IDLE = {
 """What acts on the event, and its one value where there is none."""
 
 
-@pytest.mark.parametrize(("axis", "shown"), [(axis, shown) for axis in IDLE for shown in axis_values(axis)])
+@cases(("axis", "shown"), [(axis, shown) for axis in IDLE for shown in axis_values(axis)])
 def test_without_an_event_an_axis_that_acts_on_it_has_its_neutral_value(axis: str, shown: str) -> None:
     change: Change = {FIELDS[axis]: axis_values(axis)[shown]}
     expected = (axis, f"{axis} = {shown} needs an event to act on; with event = none it is {IDLE[axis]}")
@@ -201,7 +202,7 @@ def test_an_event_taken_away_leaves_an_admission_behind() -> None:
 # All of them -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda d: d.name)
+@cases("design", DESIGNS.values(), ids=lambda d: d.name)
 def test_every_design_of_the_library_is_possible(design: Design) -> None:
     assert flaw(design) is None
     check_design(design)

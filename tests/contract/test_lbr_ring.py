@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -22,6 +21,7 @@ from contract.x86 import (
     lbr_ranges,
     select_admits,
 )
+from tests.cases import cases
 
 CALL_STACK_USER = 0x3C5
 
@@ -149,7 +149,7 @@ def test_newest_first_goes_back_from_tos() -> None:
     assert [ring.from_ip[i] for i in ring.newest_first()] == [110, 108, 106, 104]
 
 
-@pytest.mark.parametrize("name", ["core2", "nehalem", "haswell", "skylake"])
+@cases("name", ["core2", "nehalem", "haswell", "skylake"])
 def test_every_register_is_there_once(name: str) -> None:
     ring = LbrRing(lbr_model(name))
     registers = [first + i for first, count in lbr_ranges(ring.model) for i in range(count)]
@@ -177,7 +177,7 @@ def test_an_architectural_lbr_ignores_writes_of_registers_that_it_does_not_have(
     assert ring.store().from_ip[0] == 7
 
 
-@pytest.mark.parametrize("name", ["core2", "nehalem", "haswell", "skylake", "arch"])
+@cases("name", ["core2", "nehalem", "haswell", "skylake", "arch"])
 def test_an_image_fits_the_lbr_that_it_is_of(name: str) -> None:
     model = lbr_model(name)
     image = LbrRing(model).store()

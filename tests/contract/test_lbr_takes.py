@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.lbr_ring import LbrRing, select_valid
 from contract.x86 import LBR_MODELS, MASK64, MSR_LBR_SELECT, MSR_LBR_TOS, LbrModel, lbr_model, lbr_ranges
+from tests.cases import cases
 
 FLAG_ABOVE = {"nehalem", "sandybridge", "haswell"}
 """Parts whose FROM has a mispredict flag in bit 63."""
@@ -23,7 +23,7 @@ ADDRESSES = [
 ]
 
 MODELS = [lbr_model(name, 4) for name, model in LBR_MODELS.items() if model.has_lbr]
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: m.name)
+every_model = cases("model", MODELS, ids=lambda m: m.name)
 models = st.sampled_from(MODELS)
 values = st.integers(0, MASK64) | st.sampled_from(SINGLE_BITS) | st.integers(0, 1 << 11)
 

@@ -11,6 +11,7 @@ from contract.errors import PeerContractError, RefusedError
 from contract.messages import RegisterVcpu
 from contract.network import CAPACITY, Fate, Network
 from contract.trace import Delivery, Recorder
+from tests.cases import cases
 from tests.sessions import End
 
 BODY = RegisterVcpu("v", "v")
@@ -27,7 +28,7 @@ def numbers(network: Network) -> list[int]:
     return [e.seq for e in network.waiting("k", True)]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fate", "n", "taken", "left"),
     [
         (Fate.TAKE, 1, True, [2, 3]),
@@ -55,7 +56,7 @@ def test_fates(fate: Fate, n: int, taken: bool, left: list[int]) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fate", "session", "n", "errno"),
     [
         (Fate.TAKE, "k", 2, "EINVAL"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.lbr_ring import from_field
 from contract.provenance import ACTOR_LIMIT, SERIAL_LIMIT, Origin, branch_at, branch_base, origin_of, sign_extended
 from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, is_canonical
+from tests.cases import cases
 
 origins = st.builds(
     Origin,
@@ -59,12 +59,12 @@ def test_the_address_stands_for_the_instruction(origin: Origin) -> None:
     assert branch_at(address(origin)) == (origin.kind, origin.privilege)
 
 
-@pytest.mark.parametrize("value", [0, 1, 2, 0x1234, MASK64 << 47 & MASK64])
+@cases("value", [0, 1, 2, 0x1234, MASK64 << 47 & MASK64])
 def test_where_no_branch_can_lie(value: int) -> None:
     assert origin_of(value) is None
     assert branch_at(value) is None
 
 
-@pytest.mark.parametrize(("lbr_fmt", "clear"), [(2, 0), (3, 1 << 63), (4, 7 << 61), (5, 0)])
+@cases(("lbr_fmt", "clear"), [(2, 0), (3, 1 << 63), (4, 7 << 61), (5, 0)])
 def test_flag_bits_of_from_by_format(lbr_fmt: int, clear: int) -> None:
     assert from_field(lbr_fmt, MASK64) == MASK64 & ~clear

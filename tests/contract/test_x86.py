@@ -6,6 +6,7 @@ import pytest
 
 from contract import x86
 from contract.x86 import LBR_MODELS, is_canonical, is_lbr_msr, lbr_model, lbr_names, lbr_ranges, msr_name, select_admits
+from tests.cases import cases
 
 DEPTH_FORMAT = {
     "none": (0, 0),
@@ -53,7 +54,7 @@ def test_lbr_select_bits_in_order() -> None:
     assert x86.SELECT_HARDWARE == 0x3FF
 
 
-@pytest.mark.parametrize("kind", x86.BRANCH_KINDS)
+@cases("kind", x86.BRANCH_KINDS)
 def test_a_set_select_bit_suppresses(kind: str) -> None:
     assert select_admits(0, kind, "user")
     assert select_admits(x86.SELECT_CALL_STACK, kind, "kernel")
@@ -82,7 +83,7 @@ def test_generations() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "entries", "all_of_them"),
     [("none", 0, 0), ("core2", 8, 9), ("nehalem", 32, 34), ("haswell", 32, 34), ("skylake", 96, 98)],
 )
@@ -95,7 +96,7 @@ def test_register_counts(name: str, entries: int, all_of_them: int) -> None:
 LEGACY = [name for name, model in LBR_MODELS.items() if model.has_tos]
 
 
-@pytest.mark.parametrize("name", LEGACY)
+@cases("name", LEGACY)
 def test_ranges_names_and_membership_agree(name: str) -> None:
     for model in (lbr_model(name), lbr_model(name, 2)):
         named = {msr for msr in lbr_names(model) if msr not in (x86.IA32_DEBUGCTL, x86.IA32_PERF_CAPABILITIES)}
@@ -139,7 +140,7 @@ def test_names() -> None:
     assert msr_name(model, 0x123) == "0x123"
 
 
-@pytest.mark.parametrize("depth", [-2, 1, 3, 12, 64])
+@cases("depth", [-2, 1, 3, 12, 64])
 def test_impossible_depths_are_refused(depth: int) -> None:
     with pytest.raises(ValueError, match="depth"):
         lbr_model("skylake", depth)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.design import Activation, DebugctlWrite, Design, Event, Release
 from contract.machine import AnyOp, Cpuid, Nop, Rdmsr, Wrmsr
 from contract.messages import CreateEvent, ReleaseEvent
 from contract.trace import GuestEvent, LbrRestore, PassthroughSet
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED
 from tests.kvm_svc.rig import FROM0, Rig
 
@@ -27,12 +26,12 @@ DEBUGCTL_ACCESSES: dict[str, AnyOp] = {
 }
 NEITHER: dict[str, AnyOp] = {"cpuid": Cpuid(), "nop": Nop(), "rdmsr PERF_CAPABILITIES": Rdmsr(IA32_PERF_CAPABILITIES)}
 ACCESSES: dict[str, AnyOp] = {**LBR_ACCESSES, **ENABLING, **DEBUGCTL_ACCESSES, **NEITHER}
-with_event = pytest.mark.parametrize("design", WITH_EVENT, ids=lambda d: d.name)
-idle_slices = pytest.mark.parametrize("design", IDLE_SLICES, ids=lambda d: d.name)
+with_event = cases("design", WITH_EVENT, ids=lambda d: d.name)
+idle_slices = cases("design", IDLE_SLICES, ids=lambda d: d.name)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("access", ACCESSES)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases("access", ACCESSES)
 def test_which_accesses_activate(design: Design, access: str) -> None:
     """Where DEBUGCTL is masked any access of it counts as use, and an eager guest needs none."""
     masked = design.debugctl_write is DebugctlWrite.MASK
@@ -182,7 +181,7 @@ def test_merged_looks_once_in_a_slice() -> None:
     assert rig.vcpu().lbr_desc.event == 0
 
 
-@pytest.mark.parametrize("design", NEVER_RELEASED, ids=lambda d: d.name)
+@cases("design", NEVER_RELEASED, ids=lambda d: d.name)
 def test_never_released(design: Design) -> None:
     rig = Rig(design)
     rig.rdmsr(FROM0)

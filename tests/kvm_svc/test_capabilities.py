@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.machine import Nop
 from contract.trace import Access
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_MODELS, MSR_LBR_TOS, LbrModel
+from tests.cases import cases
 from tests.designs import MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
@@ -24,7 +23,7 @@ def get(rig: Rig, vcpu: str = VCPU) -> int:
     return result.value
 
 
-@pytest.mark.parametrize("model", LBR_MODELS.values(), ids=LBR_MODELS)
+@cases("model", LBR_MODELS.values(), ids=LBR_MODELS)
 def test_before_the_first_run(model: LbrModel) -> None:
     rig = Rig(MERGED, machine=MachineSpec(lbr=model.name), place=False)
     accepted = {value for value in (*range(64), *(FULL_WIDTH | low for low in range(64))) if put(rig, value)}
@@ -32,7 +31,7 @@ def test_before_the_first_run(model: LbrModel) -> None:
     assert accepted == {0, FULL_WIDTH, model.lbr_fmt, FULL_WIDTH | model.lbr_fmt}
 
 
-@pytest.mark.parametrize("value", [1 << 6, 1 << 8, 1 << 12, 1 << 14, 1 << 63, FULL_WIDTH | 5 | 1 << 7])
+@cases("value", [1 << 6, 1 << 8, 1 << 12, 1 << 14, 1 << 63, FULL_WIDTH | 5 | 1 << 7])
 def test_bits_that_kvm_lacks(value: int) -> None:
     rig = Rig(MERGED, place=False)
     before = get(rig)
@@ -84,14 +83,14 @@ def test_frozen_for_the_whole_vm_and_no_other() -> None:
     assert (get(rig), get(rig, "vm1/0")) == (0x2005, 0)
 
 
-@pytest.mark.parametrize("lbr", [True, False])
+@cases("lbr", [True, False])
 def test_guest_reads_what_user_space_set(lbr: bool) -> None:
     rig = Rig(REVOKE_GP, lbr=lbr)
 
     assert rig.rdmsr(IA32_PERF_CAPABILITIES).value == (0x2005 if lbr else 0x2000)
 
 
-@pytest.mark.parametrize("value", [0, 5, 0x2005])
+@cases("value", [0, 5, 0x2005])
 def test_guest_cannot_write(value: int) -> None:
     """Not even the value that is there."""
     rig = Rig(MERGED)

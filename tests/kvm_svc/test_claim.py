@@ -9,6 +9,7 @@ from contract.errors import LocalContractError
 from contract.messages import EventCreated, EventState
 from contract.trace import ClaimChange
 from kvm_svc.hypervisor.claim import TRANSITIONS, UNMOVED, Claim, Input, Phase
+from tests.cases import cases
 from tests.designs import DESIGNS, FAIL_ENTRY, REVOKE_GP
 from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.story import Story
@@ -33,7 +34,7 @@ def test_the_table_has_every_phase_and_input() -> None:
     assert {(phase, given) for phase, given, _ in CELLS} == {(phase, given) for phase in Phase for given in Input}
 
 
-@pytest.mark.parametrize(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
+@cases(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
 def test_what_an_input_makes_of_a_phase(phase: Phase, given: Input, becomes: str) -> None:
     claim = Claim(phase)
     if becomes == "!":
@@ -60,7 +61,7 @@ def test_every_phase_can_be_reached() -> None:
     assert reached == set(Phase)
 
 
-@pytest.mark.parametrize("phase", Phase)
+@cases("phase", Phase)
 def test_what_is_lost_denied_or_stopped_is_shut_off(phase: Phase) -> None:
     assert Claim(phase).shut_off == (phase in {Phase.LOST, Phase.DENIED, Phase.STOPPED})
 
@@ -68,7 +69,7 @@ def test_what_is_lost_denied_or_stopped_is_shut_off(phase: Phase) -> None:
 # Any story -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_whatever_happens_a_grant_is_there_only_while_the_claim_is_held(design: Design) -> None:
     for seed in range(20):
         story = Story(design, seed)
@@ -78,7 +79,7 @@ def test_whatever_happens_a_grant_is_there_only_while_the_claim_is_held(design: 
             assert not vcpu.grant.number or vcpu.claim.phase is Phase.HELD, story
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_the_trace_says_whether_the_thread_sleeps(design: Design) -> None:
     for seed in range(20):
         story = Story(design, seed)

@@ -26,10 +26,11 @@ from contract.network import Fate
 from contract.trace import Access, VmEntry, canonical
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.core import KvmCore
+from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, KVM, VCPU, Rig, Script
 
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def refused(rig: Rig, command: StepVcpu | SetMsr | GetMsr | StopLbr) -> str:
@@ -49,7 +50,7 @@ def test_unknown_vcpu() -> None:
         assert refused(rig, command) == "ENOENT"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("vms", "kvm", "machine"),
     [
         ([VmSpec("vm0"), VmSpec("vm0")], KVM, MachineSpec()),
@@ -106,7 +107,7 @@ def test_waiting() -> None:
     assert rig.step().finished
 
 
-@pytest.mark.parametrize("op", [Nop(), Rdmsr(FROM0)])
+@cases("op", [Nop(), Rdmsr(FROM0)])
 def test_thread_has_moved(op: AnyOp) -> None:
     """The host switched the thread out and KVM has yet to hear of it."""
     rig = Rig(MERGED)
@@ -211,7 +212,7 @@ def test_stopped_guest_is_told_as_the_design_denies(design: Design) -> None:
 
 
 @every_design
-@pytest.mark.parametrize("used", [True, False], ids=["used", "unused"])
+@cases("used", [True, False], ids=["used", "unused"])
 def test_stopped_stays_stopped(design: Design, used: bool) -> None:
     """Turning the LBR on in DEBUGCTL is no way round user space: no event, no passthrough, nothing recorded."""
     rig = stopped(design, used=used)

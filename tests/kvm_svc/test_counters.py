@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import MachineSpec, VmSpec
 from contract.machine import Branch
 from contract.messages import CreateCounter, PauseCounter, ReleaseEvent, ResumeCounter
@@ -24,6 +22,7 @@ from contract.x86 import (
     MSR_PMC,
     MSR_PMC_FULL,
 )
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.kvm_svc.rig import Rig
 
@@ -55,7 +54,7 @@ def armed(
     return it
 
 
-@pytest.mark.parametrize(
+@cases(
     ("msr", "value", "taken", "reads"),
     [
         (MSR_EVENTSEL, BRANCHES, True, BRANCHES),
@@ -77,12 +76,12 @@ def test_what_a_register_takes(msr: int, value: int, taken: bool, reads: int) ->
     assert it.rdmsr(msr).value == reads
 
 
-@pytest.mark.parametrize("msr", [MSR_EVENTSEL + 2, MSR_PMC + 2, MSR_PMC_FULL, MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS])
+@cases("msr", [MSR_EVENTSEL + 2, MSR_PMC + 2, MSR_PMC_FULL, MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS])
 def test_none_without_a_pmu(msr: int) -> None:
     assert rig(0, lbr=False).rdmsr(msr).fault
 
 
-@pytest.mark.parametrize("msr", [MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS, MSR_GLOBAL_OVF_CTRL])
+@cases("msr", [MSR_GLOBAL_CTRL, MSR_GLOBAL_STATUS, MSR_GLOBAL_OVF_CTRL])
 def test_version_one_has_no_global_registers(msr: int) -> None:
     it = rig(1, lbr=False)
 
@@ -90,7 +89,7 @@ def test_version_one_has_no_global_registers(msr: int) -> None:
     assert not it.rdmsr(MSR_EVENTSEL).fault
 
 
-@pytest.mark.parametrize(
+@cases(
     ("levels", "expected"), [(0, 0), (EVENTSEL_USR, 3), (EVENTSEL_OS, 5), (BOTH, 8)], ids=["none", "usr", "os", "both"]
 )
 def test_counts_at_its_levels(levels: int, expected: int) -> None:
@@ -109,7 +108,7 @@ def test_does_not_count_the_host_or_while_off_its_cpu() -> None:
     assert it.rdmsr(MSR_PMC).value == 7
 
 
-@pytest.mark.parametrize(("msr", "off", "on"), [(MSR_GLOBAL_CTRL, 0, 1), (MSR_EVENTSEL, BRANCHES | BOTH, ON)])
+@cases(("msr", "off", "on"), [(MSR_GLOBAL_CTRL, 0, 1), (MSR_EVENTSEL, BRANCHES | BOTH, ON)])
 def test_the_same_event_is_resumed(msr: int, off: int, on: int) -> None:
     it = armed(0, eventsel=ON)
     it.guest(Branch(3))
@@ -140,7 +139,7 @@ def test_a_counter_that_a_slice_did_not_touch_goes() -> None:
     assert [r.what for r in it.records(CounterEvent)] == ["created", "paused", "released"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("pmu", "debugctl", "after", "tos"),
     [
         (2, FREEZE, DEBUGCTL_FREEZE_LBRS_ON_PMI, 16),
@@ -160,7 +159,7 @@ def test_pmi_freezes_lbr(pmu: int, debugctl: int, after: int, tos: int) -> None:
     assert it.rdmsr(MSR_LBR_TOS).value == tos
 
 
-@pytest.mark.parametrize("apic", [True, False])
+@cases("apic", [True, False])
 def test_neither_pmi_nor_freeze_without_a_local_apic_in_the_kernel(apic: bool) -> None:
     it = armed(16, debugctl=FREEZE, apic=apic)
     it.guest(Branch(20))

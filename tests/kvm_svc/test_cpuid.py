@@ -9,6 +9,7 @@ from contract.errors import RefusedError
 from contract.machine import Nop
 from contract.trace import CpuidSet, UserMsr
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_GLOBAL_CTRL, MSR_LBR_TOS, MSR_PMC
+from tests.cases import cases
 from tests.designs import FENCED, MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 
@@ -25,7 +26,7 @@ def event(made: Rig) -> int:
     return made.vcpu().lbr_desc.event
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "first", "errno"),
     [
         ("v5.3", True, ""),
@@ -46,7 +47,7 @@ def test_before_and_after_the_first_run(kernel: str, first: bool, errno: str) ->
     assert [r.errno for r in made.records(CpuidSet)] == [errno]
 
 
-@pytest.mark.parametrize("kernel", [OLD, NEW])
+@cases("kernel", [OLD, NEW])
 def test_the_same_again_is_always_taken(kernel: str) -> None:
     made = rig(kernel)
     made.guest(Nop())
@@ -55,7 +56,7 @@ def test_the_same_again_is_always_taken(kernel: str) -> None:
     assert made.kvm(SetCpuid(VCPU)) == Done()
 
 
-@pytest.mark.parametrize(("kernel", "kept"), [(OLD, True), (NEW, False)])
+@cases(("kernel", "kept"), [(OLD, True), (NEW, False)])
 def test_a_refresh_resets_the_pmu_since_v6_8(kernel: str, kept: bool) -> None:
     """The guest's event goes with it, its DEBUGCTL stays."""
     made = rig(kernel)
@@ -70,7 +71,7 @@ def test_a_refresh_resets_the_pmu_since_v6_8(kernel: str, kept: bool) -> None:
     assert made.rdmsr(MSR_PMC).value == (7 if kept else 0)
 
 
-@pytest.mark.parametrize(("kernel", "value"), [("v5.3", 0x1_0000_0003), (OLD, 0x1_0000_0003), (NEW, 3)])
+@cases(("kernel", "value"), [("v5.3", 0x1_0000_0003), (OLD, 0x1_0000_0003), (NEW, 3)])
 def test_a_refresh_writes_global_ctrl(kernel: str, value: int) -> None:
     made = rig(kernel)
     made.kvm(SetMsr(VCPU, MSR_GLOBAL_CTRL, 0))
@@ -79,7 +80,7 @@ def test_a_refresh_writes_global_ctrl(kernel: str, value: int) -> None:
     assert made.rdmsr(MSR_GLOBAL_CTRL).value == value
 
 
-@pytest.mark.parametrize(("kernel", "has_lbr"), [(OLD, True), (NEW, False)])
+@cases(("kernel", "has_lbr"), [(OLD, True), (NEW, False)])
 def test_a_cpuid_without_pmu(kernel: str, has_lbr: bool) -> None:
     """Before v6.4 the refresh returns before it comes to the LBR."""
     made = rig(kernel)
@@ -89,7 +90,7 @@ def test_a_cpuid_without_pmu(kernel: str, has_lbr: bool) -> None:
     assert made.rdmsr(MSR_LBR_TOS).fault != has_lbr
 
 
-@pytest.mark.parametrize("change", [SetCpuid(VCPU, model="other"), SetCpuid(VCPU, pmu=0)])
+@cases("change", [SetCpuid(VCPU, model="other"), SetCpuid(VCPU, pmu=0)])
 def test_a_guest_that_never_had_a_pmu_has_no_lbr(change: SetCpuid) -> None:
     made = rig(OLD, pmu=0)
     made.kvm(change)
@@ -120,8 +121,8 @@ def test_a_design_that_needs_a_right_takes_the_lbr_away() -> None:
     assert not made.vcpu().lbr_desc.passthrough
 
 
-@pytest.mark.parametrize(("kernel", "kept"), [(OLD, True), (NEW, False)])
-@pytest.mark.parametrize(("value", "same"), [(0x2005, True), (5, False)])
+@cases(("kernel", "kept"), [(OLD, True), (NEW, False)])
+@cases(("value", "same"), [(0x2005, True), (5, False)])
 def test_a_change_of_perf_capabilities_refreshes_since_v6_8(kernel: str, kept: bool, value: int, same: bool) -> None:
     made = rig(kernel)
     made.kvm(SetMsr(VCPU, IA32_DEBUGCTL, LBR))
@@ -155,7 +156,7 @@ def test_refused_while_a_vcpu_is_busy() -> None:
     assert not made.records(CpuidSet)
 
 
-@pytest.mark.parametrize("bad", [{"pmu": 6}, {"counters": 256}, {"fixed": 32}, {"model": "mine"}, {"pmu": -1}])
+@cases("bad", [{"pmu": 6}, {"counters": 256}, {"fixed": 32}, {"model": "mine"}, {"pmu": -1}])
 def test_impossible_cpuids(bad: dict[str, int]) -> None:
     made = rig(OLD)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Done, MachineSpec, SetCpuid, VmSpec
 from contract.machine import Cpuid
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 
@@ -20,12 +19,12 @@ def read(it: Rig, leaf: int | None, output: str) -> int:
     return value.value
 
 
-@pytest.mark.parametrize(("pdcm", "ecx"), [(True, 1 << 15), (False, 0)])
+@cases(("pdcm", "ecx"), [(True, 1 << 15), (False, 0)])
 def test_pdcm(pdcm: bool, ecx: int) -> None:
     assert read(rig(VmSpec("vm0", pdcm=pdcm)), 1, "ecx") == ecx
 
 
-@pytest.mark.parametrize(
+@cases(
     ("spec", "eax", "edx"),
     [
         (VmSpec("vm0"), 0x07_30_04_02, 3 | 48 << 5),
@@ -40,7 +39,7 @@ def test_leaf_of_the_pmu_is_as_user_space_gave_it(spec: VmSpec, eax: int, edx: i
     assert (read(it, 0xA, "eax"), read(it, 0xA, "edx")) == (eax, edx)
 
 
-@pytest.mark.parametrize(("leaf", "output"), [(None, ""), (1, "eax"), (7, "eax")])
+@cases(("leaf", "output"), [(None, ""), (1, "eax"), (7, "eax")])
 def test_the_rest_is_zero(leaf: int | None, output: str) -> None:
     assert read(rig(VmSpec("vm0")), leaf, output) == 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.design import DebugctlWrite, Design, Event
 from contract.kernels import KERNELS
@@ -11,6 +9,7 @@ from contract.machine import Nop
 from contract.messages import CreateEvent, ReleaseEvent
 from contract.trace import UserMsr, VmEntry, VmExit, Warn
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
@@ -36,13 +35,13 @@ TABLE = [
 ]
 TABLE_DESIGNS = [design for design in DESIGNS.values() if design.debugctl_write is DebugctlWrite.TABLE]
 MASK_DESIGNS = [design for design in DESIGNS.values() if design.debugctl_write is DebugctlWrite.MASK]
-by_name = pytest.mark.parametrize("design", TABLE_DESIGNS, ids=lambda d: d.name)
-by_mask = pytest.mark.parametrize("design", MASK_DESIGNS, ids=lambda d: d.name)
+by_name = cases("design", TABLE_DESIGNS, ids=lambda d: d.name)
+by_mask = cases("design", MASK_DESIGNS, ids=lambda d: d.name)
 
 
 @by_name
-@pytest.mark.parametrize("lbr", [True, False], ids=["lbr", "no-lbr"])
-@pytest.mark.parametrize("row", TABLE, ids=lambda r: f"{r[0]:#x}")
+@cases("lbr", [True, False], ids=["lbr", "no-lbr"])
+@cases("row", TABLE, ids=lambda r: f"{r[0]:#x}")
 def test_write_table(design: Design, lbr: bool, row: tuple[int, int | str, int | str]) -> None:
     value, enabled, disabled = row
     expected = enabled if lbr else disabled
@@ -59,7 +58,7 @@ def test_write_table(design: Design, lbr: bool, row: tuple[int, int | str, int |
 
 
 @by_mask
-@pytest.mark.parametrize(("value", "kept"), [(0, 0), (1, 1), (2, 0), (0x801, 0x801), (0xFFFF, 0x801), (1 << 63, 0)])
+@cases(("value", "kept"), [(0, 0), (1, 1), (2, 0), (0x801, 0x801), (0xFFFF, 0x801), (1 << 63, 0)])
 def test_mask_keeps_two_bits_and_never_faults(design: Design, value: int, kept: int) -> None:
     rig = Rig(design)
 
@@ -86,7 +85,7 @@ def test_reads_without_lbr_give_zero(design: Design) -> None:
     assert (value.value, value.fault) == (0, False)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_always_intercepted(design: Design) -> None:
     rig = Rig(design)
     rig.debugctl(1)
@@ -145,7 +144,7 @@ def test_denied_guest_may_still_clear_the_bit() -> None:
     assert rig.vcpu().debugctl == 0
 
 
-@pytest.mark.parametrize(("value", "stored"), [(0x801, 0x801), (0, 0), (2, 0), (3, 0)])
+@cases(("value", "stored"), [(0x801, 0x801), (0, 0), (2, 0), (3, 0)])
 def test_user_space_write(value: int, stored: int) -> None:
     """KVM_SET_MSRS goes the guest's way: BTF is tolerated and dropped."""
     rig = Rig(MERGED)
@@ -162,7 +161,7 @@ def test_user_space_write_rejected() -> None:
 
 
 # Machine, guest's CPUID and kernel, and which of BUS_LOCK_DETECT, RTM_DEBUG the guest may set, then user space for it.
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "machine", "guest", "bus_lock", "rtm"),
     [
         ("v5.3", True, True, (False, False), (False, False)),
@@ -215,7 +214,7 @@ def on_kernel(kernel: str, *, lbr: bool) -> Rig:
     return Rig(MERGED, lbr=lbr, machine=MachineSpec(depth=8, kernel=kernel))
 
 
-@pytest.mark.parametrize(("kernel", "value", "stored"), WITHOUT_LBR)
+@cases(("kernel", "value", "stored"), WITHOUT_LBR)
 def test_user_space_writes_for_a_guest_without_lbr(kernel: str, value: int, stored: int | str) -> None:
     """Since v6.1 what KVM supports is stored, and loaded at the entry. No event is made, and nobody warns."""
     rig = on_kernel(kernel, lbr=False)
@@ -229,7 +228,7 @@ def test_user_space_writes_for_a_guest_without_lbr(kernel: str, value: int, stor
     assert (rig.sent(CreateEvent), rig.records(Warn)) == (0, [])
 
 
-@pytest.mark.parametrize(("kernel", "value", "stored"), WITH_LBR)
+@cases(("kernel", "value", "stored"), WITH_LBR)
 def test_user_space_writes_for_a_guest_with_lbr(kernel: str, value: int, stored: int | str) -> None:
     """What the guest's own write stores, with the event that it makes."""
     rig, guest = on_kernel(kernel, lbr=True), on_kernel(kernel, lbr=True)
@@ -241,7 +240,7 @@ def test_user_space_writes_for_a_guest_with_lbr(kernel: str, value: int, stored:
     assert (rig.sent(CreateEvent), guest.sent(CreateEvent)) == (kept & 1, kept & 1)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@cases("kernel", KERNELS)
 def test_debugctl_set_before_lbr_fmt(kernel: str) -> None:
     """Before v6.1 nothing is left of it when LBR_FMT comes. Since then the guest is entered with its LBR on and no
     event, which KVM warns about."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import MachineSpec, SetMsr, StopLbr, VmSpec
@@ -11,6 +10,7 @@ from contract.machine import Cpuid, Exit, GuestValue, Nop, Ran
 from contract.messages import CreateEvent, EventCreated, ReleaseEvent, SchedIn
 from contract.trace import VmEntry
 from contract.x86 import IA32_DEBUGCTL
+from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import VCPU, Rig
 from tests.kvm_svc.told import EVENT, Told, loaded
@@ -45,7 +45,7 @@ def test_an_eager_guest_has_its_lbr_passed_through_from_its_first_entry_on() -> 
     assert [entry.passthrough for entry in rig.records(VmEntry)] == [True]
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
+@cases("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
 def test_an_eager_guest_is_entered_under_its_grant(design: Design) -> None:
     rig = Rig(replace(design, activation=Activation.EAGER))
     rig.guest(Nop())

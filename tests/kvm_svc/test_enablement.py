@@ -12,14 +12,15 @@ from contract.errors import RefusedError
 from contract.machine import Nop
 from contract.trace import UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_MODELS, MSR_LBR_INFO, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 BY_CAPABILITIES = [design for design in DESIGNS.values() if design.enablement is Enablement.PERF_CAPABILITIES]
 BY_KVM_CAP = [design for design in DESIGNS.values() if design.enablement is Enablement.KVM_CAP]
 GP = "#GP"
-by_capabilities = pytest.mark.parametrize("design", BY_CAPABILITIES, ids=lambda d: d.name)
-by_kvm_cap = pytest.mark.parametrize("design", BY_KVM_CAP, ids=lambda d: d.name)
+by_capabilities = cases("design", BY_CAPABILITIES, ids=lambda d: d.name)
+by_kvm_cap = cases("design", BY_KVM_CAP, ids=lambda d: d.name)
 
 
 def rig(
@@ -45,7 +46,7 @@ def guest(rig: Rig, msr: int) -> int | str:
 
 
 # What KVM advertises: kernel, generation, mediated vPMU, and LBR_FMT that the guest ends up with.
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "lbr", "mediated", "fmt"),
     [
         ("v5.12", "core2", False, 2),
@@ -74,7 +75,7 @@ def test_what_kvm_advertises(design: Design, kernel: str, lbr: str, mediated: bo
     assert put(fresh, 0x2000 | LBR_MODELS[lbr].lbr_fmt) == (fmt != 0)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "cpuid", "accepted"),
     [
         ("v5.12", {}, {0, 5, 0x2000, 0x2005}),
@@ -98,7 +99,7 @@ def test_user_space_before_the_first_run(
     assert {value for value in sorted(tried) if put(made, value)} == accepted
 
 
-@pytest.mark.parametrize("kernel", ["v5.12", "v6.16"])
+@cases("kernel", ["v5.12", "v6.16"])
 @by_capabilities
 def test_user_space_after_the_first_run(design: Design, kernel: str) -> None:
     made = rig(design, kernel)
@@ -108,7 +109,7 @@ def test_user_space_after_the_first_run(design: Design, kernel: str) -> None:
     assert {value for value in (0, 5, 0x2000, 0x2004, 0x2005, 0x2105) if put(made, value)} == accepted
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "cpuid", "read"),
     [
         ("v5.12", {}, 0x2005),
@@ -161,7 +162,7 @@ def test_without_a_pmu_there_is_no_lbr(design: Design) -> None:
 
 
 @by_kvm_cap
-@pytest.mark.parametrize(
+@cases(
     ("cpuid", "capabilities", "debugctl", "lbr"),
     [
         ({}, 5, 0, 0),
@@ -192,7 +193,7 @@ def test_nobody_writes_capabilities(design: Design) -> None:
     assert [value for value in (0, 5, 0x2005) if put(made, value)] == []
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_info_while_intercepted(design: Design) -> None:
     """v7 and v8 compare wrongly: INFO is known only once another access has opened passthrough."""
     made = rig(design)
@@ -205,7 +206,7 @@ def test_info_while_intercepted(design: Design) -> None:
         assert guest(made, MSR_LBR_INFO) == 0
 
 
-@pytest.mark.parametrize(("field", "value"), [("pmu", 6), ("pmu", -1), ("model", "vax"), ("model", "")])
+@cases(("field", "value"), [("pmu", 6), ("pmu", -1), ("model", "vax"), ("model", "")])
 def test_impossible_cpuid(field: str, value: Any) -> None:
     with pytest.raises(RefusedError, match=field):
         rig(MERGED, **{field: value})

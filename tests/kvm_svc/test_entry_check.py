@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Done, Enable, MachineSpec, Open, ResetVcpu, StopLbr
 from contract.design import Design, EntryCheck
 from contract.machine import Cpuid, Enter, Exit, GuestValue, MsrDone, Nop, Ran, Rdmsr
 from contract.messages import EventCreated, SchedIn
 from contract.trace import Access, GuestMsr, VmEntry, Warn
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED, V8
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 from tests.kvm_svc.test_lbr_access import lost_to_the_door
@@ -87,7 +86,7 @@ def test_lost_for_good_while_the_event_exists() -> None:
     assert [entry(rig)[0] for _ in range(3)] == [False] * 3
 
 
-@pytest.mark.parametrize(("active", "passthrough", "warnings"), [(True, True, 0), (False, False, 1)])
+@cases(("active", "passthrough", "warnings"), [(True, True, 0), (False, False, 1)])
 def test_judged_on_the_cpu(active: bool, passthrough: bool, warnings: int) -> None:
     """KVM asks with the entry; what the silicon found there and then decides, not what KVM believed."""
     script = Script(MERGED)
@@ -142,9 +141,7 @@ def test_v8_passes_through_what_it_lost() -> None:
     assert rig.records(VmEntry)[-1].passthrough
 
 
-@pytest.mark.parametrize(
-    "design", [d for d in DESIGNS.values() if d.entry_check is EntryCheck.NONE], ids=lambda d: d.name
-)
+@cases("design", [d for d in DESIGNS.values() if d.entry_check is EntryCheck.NONE], ids=lambda d: d.name)
 def test_no_check(design: Design) -> None:
     """Nothing is asked at entry: passthrough is what access or grant made it."""
     rig = Rig(design)
@@ -154,7 +151,7 @@ def test_no_check(design: Design) -> None:
     assert not rig.records(Warn)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_no_passthrough_without_lbr(design: Design) -> None:
     rig = Rig(design, lbr=False)
     rig.rdmsr(FROM0)

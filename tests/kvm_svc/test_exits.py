@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Close, StepVcpu
 from contract.design import Design, HostDebugctl, Passthrough
 from contract.machine import Exit, Hlt, Nop, Out
 from contract.messages import SchedIn
 from contract.trace import LbrRestore, LbrSave, UserExit, UserReturn, VcpuPut, VmEntry, VmExit
 from contract.x86 import DEBUGCTL_LBR
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED
 from tests.kvm_svc.rig import VCPU, Rig, Script
 
-EVERY_DESIGN = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+EVERY_DESIGN = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 @EVERY_DESIGN
@@ -50,9 +49,7 @@ def test_user_space_runs_between_two_steps() -> None:
     assert [len(script.records(kind)) for kind in (UserExit, UserReturn)] == [1, 0]
 
 
-@pytest.mark.parametrize(
-    "design", [d for d in DESIGNS.values() if d.host_debugctl is HostDebugctl.AT_LOAD], ids=lambda d: d.name
-)
+@cases("design", [d for d in DESIGNS.values() if d.host_debugctl is HostDebugctl.AT_LOAD], ids=lambda d: d.name)
 def test_the_hosts_debugctl_is_remembered_anew(design: Design) -> None:
     """A host event that went while user space ran: vcpu_load sees its bits gone, as the last one saw them set."""
     rig = Rig(design)

@@ -24,12 +24,13 @@ from contract.machine import (
 from contract.messages import Available, EnableEvent, EventCreated, Revoke
 from contract.trace import Access, VcpuWait, VcpuWake, VmEntry, VmEntryRefused
 from contract.x86 import MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import FAIL_ENTRY
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import EVENT, GONE, HELD, READ, TURN_ON, Told, asked, exit_of, held, loaded
 
 REFUSED = EntryRefused("the entry check", checked=True)
-both = pytest.mark.parametrize("op", [READ, TURN_ON])
+both = cases("op", [READ, TURN_ON])
 
 
 def starved() -> Told:
@@ -119,7 +120,7 @@ def test_a_guest_that_has_no_event_to_wait_for_is_denied() -> None:
     assert not told.vcpu().waiting
 
 
-@pytest.mark.parametrize("news", ["refused", "revoked"])
+@cases("news", ["refused", "revoked"])
 def test_the_guest_s_debugctl_is_not_touched(news: str) -> None:
     told = starved() if news == "refused" else held(FAIL_ENTRY)
     told.tell(Revoke(EVENT, 3, ""))
@@ -173,7 +174,7 @@ def test_a_debugctl_write_that_slept_looks_again_and_is_stored() -> None:
     assert (told.asked, told.vcpu().debugctl) == ([Look(VCPU, 0, EVENT)], 0x801)
 
 
-@pytest.mark.parametrize("answer", [("ERROR", EVENT, ""), ("", 0, "ENOENT")])
+@cases("answer", [("ERROR", EVENT, ""), ("", 0, "ENOENT")])
 def test_a_guest_that_finds_the_lbr_still_contended_sleeps_on(answer: tuple[str, int, str]) -> None:
     told = enabled()
     state, event, errno = answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import Close, Done, GetMsr, Open, SetMsr
@@ -11,6 +10,7 @@ from contract.machine import Branch, Check, GuestValue, Look, Rdmsr, ReadMsr, Wr
 from contract.messages import CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke
 from contract.trace import Granted, Retired, VmEntry
 from contract.x86 import IA32_DEBUGCTL
+from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import EVENT, GONE, HELD, READ, TURN_ON, WRITE, Told, held, loaded, results
@@ -22,7 +22,7 @@ VARIANTS = {
     "told of losses too": replace(REVOKE_GP, entry_check=EntryCheck.FENCE),
     "told of nothing but grants": replace(MERGED, entry_check=EntryCheck.FENCE),
 }
-fenced = pytest.mark.parametrize("design", VARIANTS.values(), ids=VARIANTS)
+fenced = cases("design", VARIANTS.values(), ids=VARIANTS)
 
 
 # At entry ----------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_an_lbr_msr_access_names_event_and_grant(design: Design) -> None:
     assert told.asked == [WriteMsr(VCPU, 0, FROM0, 5, EVENT, grant=3)]
 
 
-@pytest.mark.parametrize("op", [READ, WRITE, TURN_ON])
+@cases("op", [READ, WRITE, TURN_ON])
 def test_a_use_by_a_stale_grant_is_denied(op: Rdmsr | Wrmsr) -> None:
     told = held(FENCED)
 
@@ -140,7 +140,7 @@ def lost() -> Told:
     return told
 
 
-@pytest.mark.parametrize("op", [READ, WRITE, TURN_ON])
+@cases("op", [READ, WRITE, TURN_ON])
 def test_the_next_use_is_denied_and_the_one_after_it_asks_for_a_fresh_event(op: Rdmsr | Wrmsr) -> None:
     told = lost()
 
@@ -171,7 +171,7 @@ def test_the_revoke_that_comes_late_changes_nothing() -> None:
     assert (repr(told.vcpu()).replace("state='ERROR'", "state='ACTIVE'"), len(told.records(Granted))) == before
 
 
-@pytest.mark.parametrize("news", [Revoke(8, 3, ""), EventState(8, "ACTIVE", 0, 3)])
+@cases("news", [Revoke(8, 3, ""), EventState(8, "ACTIVE", 0, 3)])
 def test_news_of_the_old_grant_does_not_touch_the_new_one(news: Revoke | EventState) -> None:
     told = lost()
     told.access(READ)

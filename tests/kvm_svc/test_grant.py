@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.messages import EventCreated, Revoke
 from contract.spec import LEASE_NS
 from kvm_svc.hypervisor.grant import EarlyRevokes, KnownGrant
+from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.told import EVENT, asked
@@ -120,8 +120,8 @@ def test_an_early_revoke_ends_its_grant_and_all_before_it_once(
     assert early.grants.keys() >= {each for each, _ in kept} - {event}
 
 
-@pytest.mark.parametrize("revokes", [(3, 4), (4, 3)])
-@pytest.mark.parametrize(("grant", "phase"), [(3, "lost"), (4, "lost"), (5, "held")])
+@cases("revokes", [(3, 4), (4, 3)])
+@cases(("grant", "phase"), [(3, "lost"), (4, "lost"), (5, "held")])
 def test_a_revoke_that_overtakes_event_created_wins(revokes: tuple[int, int], grant: int, phase: str) -> None:
     told = asked(REVOKE_GP)
     for number in revokes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.design import Design
 from contract.machine import Enter, Exit, GuestValue, Nop, Ran, Wrmsr
 from contract.trace import GuestPmi
 from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.pmi import deliver_pmi
+from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.told import Told, held
 
@@ -22,7 +21,7 @@ def after_overflow(design: Design, debugctl: int = FREEZE, *, frozen: bool = Tru
     return told
 
 
-@pytest.mark.parametrize(("design", "debugctl"), [(MERGED, FREEZE), (REVOKE_GP, FREEZE), (FENCED, BOTH)])
+@cases(("design", "debugctl"), [(MERGED, FREEZE), (REVOKE_GP, FREEZE), (FENCED, BOTH)])
 def test_only_fenced_puts_the_bit_back(design: Design, debugctl: int) -> None:
     told = after_overflow(design)
     entry = [r for r in told.asked if isinstance(r, Enter)][-1]

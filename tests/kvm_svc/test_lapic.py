@@ -27,6 +27,7 @@ from contract.x86 import (
     MSR_PMC,
     MSR_X2APIC_LVTPC,
 )
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 
@@ -52,7 +53,7 @@ def delivered(it: Rig) -> list[bool]:
     return [not pmi.masked for pmi in it.records(GuestPmi)]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("value", "reads"),
     [
         (LVT_NMI, LVT_NMI),
@@ -93,7 +94,7 @@ def test_a_masked_pmi_freezes_the_lbr_all_the_same() -> None:
     assert it.rdmsr(MSR_GLOBAL_STATUS).value == 1
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@cases("kernel", KERNELS)
 def test_an_accepted_pmi_masks_lvtpc_since_v6_6(kernel: str) -> None:
     it = rig(kernel)
     overflow(it)

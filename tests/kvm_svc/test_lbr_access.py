@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Close, Enable, MachineSpec, Open, Retire
 from contract.design import Design
 from contract.messages import CreateEvent
 from contract.trace import Access, GuestMsr, HostMsr
 from contract.x86 import LBR_MODELS, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS, LbrModel
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED, REVOKE_GP, V7, V8
 from tests.kvm_svc.rig import FROM0, Rig
 
 NONCANONICAL = 0x0008_0000_0000_0000
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def edges(model: LbrModel) -> tuple[set[int], set[int]]:
@@ -26,7 +25,7 @@ def edges(model: LbrModel) -> tuple[set[int], set[int]]:
 LEGACY = {name: model for name, model in LBR_MODELS.items() if model.has_tos}
 
 
-@pytest.mark.parametrize("model", LEGACY.values(), ids=LEGACY)
+@cases("model", LEGACY.values(), ids=LEGACY)
 def test_valid_set(model: LbrModel) -> None:
     inside, outside = edges(model)
     rig = Rig(MERGED, machine=MachineSpec(lbr=model.name))
@@ -36,7 +35,7 @@ def test_valid_set(model: LbrModel) -> None:
     assert [hex(msr) for msr in sorted(outside) if rig.wrmsr(msr, 0)] == []
 
 
-@pytest.mark.parametrize("model", [*LEGACY.values(), LBR_MODELS["arch"]], ids=lambda model: model.name)
+@cases("model", [*LEGACY.values(), LBR_MODELS["arch"]], ids=lambda model: model.name)
 def test_select_is_valid_on_every_model(model: LbrModel) -> None:
     """``intel_pmu_is_valid_lbr_msr`` asks no model about 0x1C8."""
     assert not Rig(MERGED, machine=MachineSpec(lbr=model.name)).rdmsr(MSR_LBR_SELECT).fault
@@ -73,7 +72,7 @@ def test_info_opens_with_the_window() -> None:
     assert [r.msr for r in rig.records(GuestMsr)] == [MSR_LBR_INFO]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("design", "read", "write", "denied"),
     [(MERGED, "zero", "dropped", True), (V8, "gp", "gp", True), (V7, "done", "done", False)],
     ids=lambda v: v.name if isinstance(v, Design) else None,
@@ -94,7 +93,7 @@ def test_creation_fails(design: Design, read: str, write: str, denied: bool) -> 
         assert rig.sent(CreateEvent) == 2
 
 
-@pytest.mark.parametrize("design", [V8, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [V8, REVOKE_GP], ids=lambda d: d.name)
 def test_host_was_first(design: Design) -> None:
     """The guest's event goes to ERROR in the walk that should put it on."""
     rig = Rig(design)
@@ -133,7 +132,7 @@ def test_older_kernels_keep_the_door_open() -> None:
     assert lost_to_the_door("v5.3").rdmsr(FROM0).value == 0x10
 
 
-@pytest.mark.parametrize("design", [MERGED, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [MERGED, REVOKE_GP], ids=lambda d: d.name)
 def test_same_wrmsr_two_behaviours(design: Design) -> None:
     """KVM's unchecked write faults in the host, whose fix-up drops it; passed through, the guest gets the #GP."""
     rig = Rig(design)

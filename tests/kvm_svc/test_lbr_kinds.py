@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.machine import Branch
 from contract.trace import Retired
@@ -21,13 +19,14 @@ from contract.x86 import (
     MSR_LBR_TOS,
 )
 from kvm_svc.hypervisor.capabilities import advertised
+from tests.cases import cases
 from tests.designs import FENCED, MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 
 OLD, NEW = ("v5.3", "v5.12"), ("v6.16", "v7.1")
-ABSENT = [pytest.param("none", kernel, id=f"none-{kernel}") for kernel in OLD + NEW]
-HIDDEN = [*ABSENT, *(pytest.param("arch", kernel, id=f"arch-{kernel}") for kernel in NEW)]
-hidden = pytest.mark.parametrize(("lbr", "kernel"), HIDDEN)
+ABSENT = [("none", kernel) for kernel in OLD + NEW]
+HIDDEN = [*ABSENT, *(("arch", kernel) for kernel in NEW)]
+hidden = cases(("lbr", "kernel"), HIDDEN)
 
 
 def rig(lbr: str, kernel: str = "v5.12") -> Rig:
@@ -60,7 +59,7 @@ def test_debugctl_drops_lbr_and_faults_for_freeze(lbr: str, kernel: str) -> None
     assert it.kvm(GetMsr(VCPU, IA32_DEBUGCTL)).value == 0  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("kernel", OLD)
+@cases("kernel", OLD)
 def test_before_v6_4_an_architectural_lbr_is_offered_as_a_legacy_one(kernel: str) -> None:
     assert rig("arch", kernel).rdmsr(IA32_PERF_CAPABILITIES).value & LBR_FMT_MASK == 0x3F
     there = [MSR_LBR_TOS, MSR_LBR_SELECT, MSR_ARCH_LBR_FROM, MSR_ARCH_LBR_TO + 31]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import SetMsr
@@ -11,12 +10,13 @@ from contract.machine import Enter, GuestValue, Nop, Ran
 from contract.messages import CreateEvent, EventCreated
 from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.claim import Phase
+from tests.cases import cases
 from tests.designs import FAIL_ENTRY, FENCED, MERGED, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO
 from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.told import EVENT, READ, Told, loaded, results
 
 PROMISE = (REVOKE_GP, REVOKE_ZERO, REVOKE_ACK, FAIL_ENTRY, FENCED)
-promising = pytest.mark.parametrize("design", PROMISE, ids=lambda d: d.name)
+promising = cases("design", PROMISE, ids=lambda d: d.name)
 
 
 def turned_on(design: Design) -> Told:

@@ -23,6 +23,7 @@ from contract.messages import (
 from contract.spec import LEASE_NS
 from contract.trace import ClaimChange, Granted, HostWake, Timer
 from contract.x86 import IA32_DEBUGCTL
+from tests.cases import cases
 from tests.designs import FENCED, REVOKE_ACK, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import EVENT, HELD, READ, Told, asked, held, loaded
@@ -63,7 +64,7 @@ def test_a_lease_that_is_over_ends_the_grant_at_the_next_step() -> None:
     assert "the lease of grant 3 is over" in [r.why for r in told.records(ClaimChange)]
 
 
-@pytest.mark.parametrize("debugctl", [0, 1])
+@cases("debugctl", [0, 1])
 def test_a_guest_in_guest_mode_is_kicked_out_when_its_lease_is_over(debugctl: int) -> None:
     """By its passthrough, whether its LBR is on or not."""
     told = leased()
@@ -123,7 +124,7 @@ def test_a_prolonged_lease_holds_longer() -> None:
     assert [r.grant for r in told.records(Granted)] == [3]
 
 
-@pytest.mark.parametrize("until", [LEASE_NS, LEASE_NS - 1, 0])
+@cases("until", [LEASE_NS, LEASE_NS - 1, 0])
 def test_news_never_shortens_a_lease(until: int) -> None:
     told = leased()
     told.tell(EventState(EVENT, "ACTIVE", 0, 3, until))
@@ -167,9 +168,7 @@ def test_a_lease_that_ran_out_though_nobody_took_the_lbr_is_no_loss_for_good() -
     assert told.heard() == [CreateEvent(VCPU, 2)]
 
 
-@pytest.mark.parametrize(
-    "end", [Revoke(EVENT, 3, ""), EventState(EVENT, "ERROR", 0), EventState(EVENT, "INACTIVE", -1)]
-)
+@cases("end", [Revoke(EVENT, 3, ""), EventState(EVENT, "ERROR", 0), EventState(EVENT, "INACTIVE", -1)])
 def test_the_end_of_a_grant_disarms_the_timer(end: Revoke | EventState) -> None:
     told = leased()
     told.tell(end)
@@ -183,7 +182,7 @@ def test_the_next_grant_has_a_lease_of_its_own() -> None:
     assert (told.grant.until, timers(told)) == (9 * MS, [5 * MS, -1, 4 * MS])
 
 
-@pytest.mark.parametrize("what", ["renew", "lease", ""])
+@cases("what", ["renew", "lease", ""])
 def test_a_timer_that_is_not_there_cannot_fire(what: str) -> None:
     with pytest.raises(RefusedError, match="there is no timer"):
         loaded(REVOKE_ACK).command(FireKvmTimer(what))
@@ -213,7 +212,7 @@ def test_a_revoke_is_acknowledged_once_it_is_carried_out() -> None:
     assert (told.grant.number, told.vcpu().lbr_desc.passthrough) == (0, False)
 
 
-@pytest.mark.parametrize(("event", "grant"), [(EVENT, 2), (EVENT, 3), (EVENT + 1, 9)])
+@cases(("event", "grant"), [(EVENT, 2), (EVENT, 3), (EVENT + 1, 9)])
 def test_every_revoke_is_acknowledged_whatever_it_is_of(event: int, grant: int) -> None:
     told = leased()
     told.tell(Revoke(EVENT, 3, ""))
@@ -227,7 +226,7 @@ def test_a_revoke_that_comes_before_its_event_is_acknowledged_at_once() -> None:
     assert (told.claim.phase, told.grant.number) == ("lost", 0)
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
+@cases("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
 def test_where_nobody_waits_nothing_is_acknowledged(design: Design) -> None:
     told = held(design)
     assert told.tell(Revoke(EVENT, 3, "")) == []

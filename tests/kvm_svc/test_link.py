@@ -12,6 +12,7 @@ from contract.messages import PROTOCOL_VERSION
 from kvm_svc.service.link import Link, LinkLostError, loss_is_no_cancellation
 from kvm_svc.service.servicer import KvmShell
 from lbrlab.v1 import contract_pb2, info_pb2
+from tests.cases import cases
 
 KVM = "kvm0"
 GOOD = contract_pb2.AttachResponse(kvm=KVM, protocol=PROTOCOL_VERSION)
@@ -72,7 +73,7 @@ def test_a_good_first_frame_brings_the_link_up() -> None:
     assert first.instance == link.instance
 
 
-@pytest.mark.parametrize(
+@cases(
     "frame",
     [
         changed(kvm="kvm1"),

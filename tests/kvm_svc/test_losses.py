@@ -25,11 +25,12 @@ from contract.x86 import MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.grant import KnownGrant
 from kvm_svc.hypervisor.host_lost import forget_host
+from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU, Rig
 from tests.kvm_svc.told import READ, Told, asked, held
 
-every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
+every = cases("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
 
 
 def answer(told: Told, welcome: Welcome, epoch: int = 1) -> list[object]:
@@ -97,7 +98,7 @@ def test_a_host_that_has_forgotten_the_epoch_is_greeted_with_the_next(design: De
     assert [r.what for r in told.records(GuestEvent)][-1] == "released"
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda design: design.name)
+@cases("design", [REVOKE_GP, FENCED], ids=lambda design: design.name)
 def test_a_guest_whose_host_is_gone_is_told_before_it_is_served(design: Design) -> None:
     told = held(design)
     forgotten(told)

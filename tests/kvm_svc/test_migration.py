@@ -21,6 +21,7 @@ from contract.x86 import (
     MSR_LBR_TOS,
     MSR_PMC,
 )
+from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V8
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
@@ -49,7 +50,7 @@ def there(design: Design, image: VcpuImage) -> Rig:
     return rig
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda d: d.name)
+@cases("design", DESIGNS.values(), ids=lambda d: d.name)
 def test_with_lbr_a_guest_reads_there_what_it_recorded_here(design: Design) -> None:
     here = recorded(design)
     before = [here.rdmsr(FROM0 + i).value for i in range(DEPTH)]
@@ -62,7 +63,7 @@ def test_with_lbr_a_guest_reads_there_what_it_recorded_here(design: Design) -> N
     assert len(far.records(LbrRestore)) >= 1
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda d: d.name)
+@cases("design", DESIGNS.values(), ids=lambda d: d.name)
 def test_without_lbr_a_guest_finds_nothing_there(design: Design) -> None:
     image = saved(recorded(design), lbr=False)
     far = there(design, image)
@@ -127,7 +128,7 @@ def test_an_lbr_that_the_host_there_keeps_for_itself_never_gets_into_the_ring() 
     assert [v.fault for v in (far.rdmsr(FROM0), far.rdmsr(FROM0 + 1))] == [True, True]
 
 
-@pytest.mark.parametrize("design", [V8, MERGED], ids=lambda d: d.name)
+@cases("design", [V8, MERGED], ids=lambda d: d.name)
 def test_an_lbr_that_arrived_is_not_written_over_a_live_hosts(design: Design) -> None:
     """KVM is told nothing in these designs: it looks at the event before it writes the ring."""
     image = saved(recorded(design), lbr=True)
@@ -148,7 +149,7 @@ EMPTY = LbrImage(0, 0, [0] * DEPTH, [0] * DEPTH, [0] * DEPTH)
 FMT = 0x2005
 
 
-@pytest.mark.parametrize(
+@cases(
     ("image", "why"),
     [
         (VcpuImage(1 << 6, FMT), "DEBUGCTL 0x40 has bits"),
@@ -198,7 +199,7 @@ COUNTERS = [0x309, 0x38D, 0x38E, 0x38F]
 BANKS = [0xC1, 0xC2, 0x186, 0x187, IA32_PERF_CAPABILITIES]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "order"),
     [
         ("v5.3", []),
@@ -213,9 +214,7 @@ def test_the_save_list_is_carried_in_its_order(kernel: str, order: list[int]) ->
     assert [entry.msr for entry in image.msrs] == order
 
 
-@pytest.mark.parametrize(
-    ("kernel", "reads"), [("v5.3", [0, 0, 3, 0]), ("v5.12", [125, ON, 1, 2]), ("v6.16", [125, ON, 1, 2])]
-)
+@cases(("kernel", "reads"), [("v5.3", [0, 0, 3, 0]), ("v5.12", [125, ON, 1, 2]), ("v6.16", [125, ON, 1, 2])])
 def test_the_counters_count_on_there(kernel: str, reads: list[int]) -> None:
     image = saved(counting(kernel), lbr=False)
     far = Rig(MERGED, machine=MachineSpec(counters=2, fixed=0 if kernel == "v5.3" else 1, kernel=kernel), place=False)
@@ -226,7 +225,7 @@ def test_the_counters_count_on_there(kernel: str, reads: list[int]) -> None:
     assert [far.rdmsr(msr).value for msr in (MSR_PMC, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_FIXED_CTR_CTRL)] == reads
 
 
-@pytest.mark.parametrize(("kernel", "debugctl", "events"), [("v6.16", 0, 0), ("v7.1", 1, 1)])
+@cases(("kernel", "debugctl", "events"), [("v6.16", 0, 0), ("v7.1", 1, 1)])
 def test_debugctl_is_carried_from_v7_1_on(kernel: str, debugctl: int, events: int) -> None:
     """The write of DEBUGCTL makes the event; the ring is empty."""
     here = Rig(MERGED, machine=MachineSpec(depth=8, kernel=kernel))
@@ -255,7 +254,7 @@ def test_a_register_that_is_rejected_there_keeps_the_vcpu_here() -> None:
 # PERF_CAPABILITIES that changes refreshes the PMU --------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kernel", "kept"), [("v5.12", True), ("v6.16", False)])
+@cases(("kernel", "kept"), [("v5.12", True), ("v6.16", False)])
 def test_another_perf_capabilities_resets_the_pmu(kernel: str, kept: bool) -> None:
     """v6.8 and later: counters, and the event that DEBUGCTL made; DEBUGCTL itself stays. No entry looks at it."""
     rig = Rig(MERGED, machine=MachineSpec(depth=8, kernel=kernel))

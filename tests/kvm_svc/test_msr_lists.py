@@ -34,6 +34,7 @@ from contract.x86 import (
     MSR_PMC,
 )
 from kvm_svc.hypervisor.pmu_msrs import Access, Bank
+from tests.cases import cases
 from tests.designs import FENCED, MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 from tests.kvm_svc.test_pmu_msrs import ON, every_guest, every_kernel, rig, table
@@ -117,7 +118,7 @@ def test_a_list_goes_on_after_it_waited_for_the_host() -> None:
     assert [r.msr for r in it.records(UserMsr)] == [MSR_PMC, MSR_LBR_TOS, MSR_PMC + 1]
 
 
-@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+@cases("design", [MERGED, FENCED], ids=lambda d: d.name)
 def test_an_lbr_msr_after_debugctl_in_one_list(design: object) -> None:
     """DEBUGCTL.LBR makes the event; the next register waits for it, and is written under it."""
     it = Rig(design)  # type: ignore[arg-type]
@@ -161,7 +162,7 @@ def test_user_space_writes_each_bit_as_the_table_says(kernel: str, guest: str) -
             assert put(it, (row.msr, 1 << bit)) == taken, (hex(row.msr), bit)
 
 
-@pytest.mark.parametrize(("kernel", "taken"), [("v5.12", 0), ("v6.16", 1), ("v7.1", 1)])
+@cases(("kernel", "taken"), [("v5.12", 0), ("v6.16", 1), ("v7.1", 1)])
 def test_a_listed_register_that_the_guest_lacks(kernel: str, taken: int) -> None:
     it = rig(kernel, "no-pmu")
 
@@ -175,7 +176,7 @@ def test_only_v7_1_lists_the_old_branch_msrs() -> None:
     assert [get(rig(kernel), 0x1DB) for kernel in ("v6.16", "v7.1")] == [[], [0]]
 
 
-@pytest.mark.parametrize(("kernel", "taken"), [("v5.12", 1), ("v6.16", 0)])
+@cases(("kernel", "taken"), [("v5.12", 1), ("v6.16", 0)])
 def test_any_global_status_until_it_was_checked(kernel: str, taken: int) -> None:
     it = rig(kernel)
 
@@ -204,7 +205,7 @@ def test_no_sign_is_extended_for_user_space() -> None:
 # A counter that runs -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kernel", "reads"), [("v5.3", 1027), ("v5.12", 1007), ("v6.16", 1007), ("v7.1", 1007)])
+@cases(("kernel", "reads"), [("v5.3", 1027), ("v5.12", 1007), ("v6.16", 1007), ("v7.1", 1007)])
 def test_user_space_writes_a_running_counter(kernel: str, reads: int) -> None:
     it = rig(kernel)
     it.wrmsr(MSR_PMC, 100)

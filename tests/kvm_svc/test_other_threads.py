@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import AnyResult, Done, GetMsr, MachineSpec, SetMsr
@@ -11,6 +10,7 @@ from contract.machine import GuestValue, MsrDone
 from contract.messages import CreateEvent, EventCreated
 from contract.trace import EventOpen, HostMsr, UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import MERGED, VMX_TRANSITION
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import EVENT, READ, loaded
@@ -33,7 +33,7 @@ def ioctl(rig: Rig, command: GetMsr | SetMsr) -> AnyResult:
     return result
 
 
-@pytest.mark.parametrize("msr", LBR_MSRS)
+@cases("msr", LBR_MSRS)
 def test_an_access_by_another_thread_is_rejected_and_touches_nothing(msr: int) -> None:
     rig = beside()
 
@@ -44,7 +44,7 @@ def test_an_access_by_another_thread_is_rejected_and_touches_nothing(msr: int) -
     assert told == [("t0", True, False, False), ("t0", False, False, False)]
 
 
-@pytest.mark.parametrize("thread", ["", VCPU])
+@cases("thread", ["", VCPU])
 def test_an_access_by_the_vcpu_s_own_thread_is_served(thread: str) -> None:
     rig = beside()
     assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 5, thread)) == Done(1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import MachineSpec, VmSpec
 from contract.kernels import KERNELS
 from contract.machine import Branch, Rdpmc
@@ -27,6 +25,7 @@ from contract.x86 import (
 from kvm_svc.hypervisor.counters import shape_of
 from kvm_svc.hypervisor.pmu_msrs import Access, Bank, PmuMsr, pmu_msrs, save_list
 from kvm_svc.hypervisor.rules import KVM_RULES
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 
@@ -38,8 +37,8 @@ GUESTS = {
     "one-counter": (MachineSpec(counters=1, fixed=0), VmSpec("vm0", pmu=2)),
     "ten-counters": (MachineSpec(counters=10, fixed=2), VmSpec("vm0", pmu=4)),
 }
-every_kernel = pytest.mark.parametrize("kernel", list(KERNELS))
-every_guest = pytest.mark.parametrize("guest", list(GUESTS))
+every_kernel = cases("kernel", list(KERNELS))
+every_guest = cases("guest", list(GUESTS))
 
 
 def rig(kernel: str, guest: str = "version-2") -> Rig:
@@ -93,7 +92,7 @@ def test_what_is_in_no_table_faults(kernel: str, guest: str) -> None:
         assert not it.wrmsr(msr, 0), hex(msr)
 
 
-@pytest.mark.parametrize("guest", ["no-pmu", "one-counter"])
+@cases("guest", ["no-pmu", "one-counter"])
 @every_kernel
 def test_the_p6_registers_that_a_guest_lacks_read_zero(kernel: str, guest: str) -> None:
     it = rig(kernel, guest)
@@ -108,9 +107,7 @@ def test_the_p6_registers_that_a_guest_lacks_read_zero(kernel: str, guest: str) 
 # What differs between kernels ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kernel", "reset"), [("v5.3", 0x7_0000_000F), ("v5.12", 0x7_0000_000F), ("v6.16", 0xF), ("v7.1", 0xF)]
-)
+@cases(("kernel", "reset"), [("v5.3", 0x7_0000_000F), ("v5.12", 0x7_0000_000F), ("v6.16", 0xF), ("v7.1", 0xF)])
 def test_global_ctrl_of_a_new_guest(kernel: str, reset: int) -> None:
     assert rig(kernel).rdmsr(MSR_GLOBAL_CTRL).value == reset
 
@@ -124,7 +121,7 @@ def test_a_guest_counts_without_writing_global_ctrl(kernel: str) -> None:
     assert it.rdmsr(MSR_PMC).value == 7
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "fixed", "taken"),
     [("v5.12", 3, 0xBBB), ("v5.12", 0, 0xBBB), ("v6.16", 3, 0xBBB), ("v6.16", 1, 0xB), ("v6.16", 0, 0)],
 )
@@ -164,7 +161,7 @@ def test_places_are_those_of_the_save_list(kernel: str, guest: str) -> None:
 # Fixed counters ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("field", "counted"), [(1, 5), (2, 3), (3, 8), (0, 0), (8, 0)])
+@cases(("field", "counted"), [(1, 5), (2, 3), (3, 8), (0, 0), (8, 0)])
 def test_a_fixed_counter_counts_at_its_levels(field: int, counted: int) -> None:
     it = rig("v5.12")
     assert it.wrmsr(MSR_FIXED_CTR_CTRL, field << 4)
@@ -208,7 +205,7 @@ def test_a_fixed_counter_of_the_guest_takes_the_hosts_fixed_one() -> None:
 # A running counter is written ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kernel", "reads"), [("v5.3", 1027), ("v5.12", 1007), ("v6.16", 1007)])
+@cases(("kernel", "reads"), [("v5.3", 1027), ("v5.12", 1007), ("v6.16", 1007)])
 def test_a_write_of_a_running_counter(kernel: str, reads: int) -> None:
     it = rig(kernel)
     it.wrmsr(MSR_PMC, 100)
@@ -258,7 +255,7 @@ def test_rdpmc_reads_what_the_register_holds(kernel: str) -> None:
     assert rdpmc(it, FIXED | 1) == it.rdmsr(MSR_FIXED_CTR + 1).value == 6
 
 
-@pytest.mark.parametrize(("kernel", "reads"), [("v5.3", 0x8000_0001), ("v5.12", 0x8000_0001), ("v6.16", None)])
+@cases(("kernel", "reads"), [("v5.3", 0x8000_0001), ("v5.12", 0x8000_0001), ("v6.16", None)])
 def test_the_fast_read_is_gone_since_v6_8(kernel: str, reads: int | None) -> None:
     it = rig(kernel)
     it.wrmsr(MSR_PMC, 0x8000_0001)

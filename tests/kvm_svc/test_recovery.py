@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import Close, Done, Enable, GetMsr, MachineSpec, Open, SetMsr
@@ -10,6 +9,7 @@ from contract.design import Design, Recovery
 from contract.machine import GuestValue, MsrDone, Rdmsr, ReadMsr, Wrmsr
 from contract.messages import Available, CreateEvent, EnableEvent, EventCreated, EventState, ReleaseEvent, Revoke
 from contract.trace import ClaimChange, GuestEvent, VcpuWait, VcpuWake
+from tests.cases import cases
 from tests.designs import FAIL_ENTRY, FENCED, MERGED, MERGED_2023, REVOKE_GP, REVOKE_ZERO
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import EVENT, GONE, READ, TURN_ON, WRITE, Told, asked, held, loaded, results
@@ -35,7 +35,7 @@ def test_a_guest_that_asks_again_is_told_first() -> None:
     assert (told.claim.phase, told.vcpu().lbr_desc.event) == ("denied", EVENT)
 
 
-@pytest.mark.parametrize("op", [READ, WRITE, TURN_ON])
+@cases("op", [READ, WRITE, TURN_ON])
 def test_each_use_after_a_denial_asks_for_a_fresh_event(op: Rdmsr | Wrmsr) -> None:
     told = revoked(held(ASKS_AGAIN))
     told.access(READ)
@@ -197,7 +197,7 @@ def test_a_guest_that_reads_zero_is_told_by_that() -> None:
     assert told.access(READ) is None
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, FENCED, FAIL_ENTRY], ids=lambda d: d.name)
+@cases("design", [REVOKE_GP, FENCED, FAIL_ENTRY], ids=lambda d: d.name)
 def test_user_space_turns_no_lbr_on_that_the_guest_has_no_right_to(design: Design) -> None:
     told = loaded(design)
     told.command(SetMsr(VCPU, TURN_ON.msr, 1))
@@ -215,7 +215,7 @@ def test_a_second_word_of_a_free_lbr_changes_nothing() -> None:
     assert told.tell(Available(EVENT, 0)) == []
 
 
-@pytest.mark.parametrize("state", ["ACTIVE", "INACTIVE"])
+@cases("state", ["ACTIVE", "INACTIVE"])
 def test_a_free_lbr_is_no_news_to_a_guest_that_lost_nothing(state: str) -> None:
     told = asked(REVOKE_GP)
     told.tell(EventCreated(VCPU, 1, EVENT, state=state, grant=3 * (state == "ACTIVE")))
@@ -234,7 +234,7 @@ def test_an_event_that_comes_on_again_needs_no_fresh_one() -> None:
     assert (told.claim.phase, told.grant.number) == ("held", 4)
 
 
-@pytest.mark.parametrize("design", [ASKS_AGAIN, REVOKE_GP, FENCED], ids=["asks again", "told", "fenced"])
+@cases("design", [ASKS_AGAIN, REVOKE_GP, FENCED], ids=["asks again", "told", "fenced"])
 def test_a_guest_gets_the_lbr_back_from_a_host_that_is_done(design: Design) -> None:
     rig = Rig(design)
     rig.debugctl(1)

@@ -25,6 +25,7 @@ from contract.messages import (
 from contract.spec import LEASE_NS
 from contract.trace import ClaimChange, Granted, GuestEvent, Timer, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_LBR_SELECT
+from tests.cases import cases
 from tests.designs import FAIL_ENTRY, FENCED, MEDIATED, MERGED, MERGED_2023, REVOKE_ACK, REVOKE_GP, VMX_TRANSITION
 from tests.kvm_svc.rig import VCPU, Rig
 from tests.kvm_svc.told import EVENT, GONE, READ, Told, exit_of, held, loaded
@@ -204,7 +205,7 @@ def test_user_space_turns_no_lbr_on_behind_the_fence() -> None:
 # Others ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
+@cases("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
 def test_a_guest_that_reads_a_register_that_the_part_lacks_gets_on(design: Design) -> None:
     """LBR_SELECT counts as an LBR MSR on every part and is passed through on none that lacks it: KVM leaves the access
     to the guest, which exits again, for ever."""

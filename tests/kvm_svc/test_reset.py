@@ -11,13 +11,14 @@ from contract.machine import AnyReply, Branch, Continue, Cpuid, Exit, Nop, NotRu
 from contract.messages import CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke
 from contract.trace import CounterEvent, Granted, GuestEvent, VcpuReset, VmEntry
 from contract.x86 import IA32_DEBUGCTL, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_LBR_TOS, MSR_PMC
+from tests.cases import cases
 from tests.designs import DESIGNS, FAIL_ENTRY, FENCED, MERGED, REVOKE_ACK, REVOKE_GP, V7, VMX_TRANSITION
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import EVENT, READ, Told, asked, held, loaded
 
 RESET = ResetVcpu(VCPU)
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-grants = pytest.mark.parametrize("design", [REVOKE_GP, REVOKE_ACK, FENCED, FAIL_ENTRY], ids=lambda d: d.name)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
+grants = cases("design", [REVOKE_GP, REVOKE_ACK, FENCED, FAIL_ENTRY], ids=lambda d: d.name)
 
 
 def in_use(design: Design) -> Rig:

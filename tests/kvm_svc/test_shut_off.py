@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import MachineSpec, SetMsr, StopLbr, VmSpec
@@ -12,14 +11,13 @@ from contract.messages import Available, CreateEvent, EventCreated, EventState, 
 from contract.trace import Access, VmEntry, Warn
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.hypervisor.claim import Phase
+from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 from tests.kvm_svc.test_notifications import EVENT, granted, waiting
 
 NEHALEM = MachineSpec(lbr="nehalem", depth=8)
-by_mask = pytest.mark.parametrize(
-    "design", [d for d in DESIGNS.values() if d.debugctl_write is DebugctlWrite.MASK], ids=lambda d: d.name
-)
+by_mask = cases("design", [d for d in DESIGNS.values() if d.debugctl_write is DebugctlWrite.MASK], ids=lambda d: d.name)
 
 
 def accesses(rig: Rig | Script) -> list[tuple[str, bool]]:
@@ -45,7 +43,7 @@ def test_a_guest_in_guest_mode_is_kicked_though_nothing_was_passed_through() -> 
     ]
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_stopped_is_for_good(design: Design) -> None:
     rig = Rig(design)
     rig.rdmsr(MSR_LBR_TOS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import GetMsr, Retire
@@ -10,6 +9,7 @@ from contract.design import Design, HostDebugctl, Release
 from contract.machine import Cpuid, Nop
 from contract.trace import Granted, GuestEvent, Retired, VmExit
 from contract.x86 import MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED, MERGED_2023, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import loaded
@@ -112,7 +112,7 @@ AT_LOAD = (HostDebugctl.AT_LOAD, HostDebugctl.AT_ENTRY_SINCE_V6_14)
 """On the kernel of the rig."""
 
 
-@pytest.mark.parametrize("design", [*DESIGNS.values(), KEPT], ids=[*DESIGNS, "kept"])
+@cases("design", [*DESIGNS.values(), KEPT], ids=[*DESIGNS, "kept"])
 def test_the_guest_s_value_is_kept_only_where_none_is_switched(design: Design) -> None:
     told = loaded(design)
     told.vcpu().host_debugctl = 0x801

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.messages import EventCreated, EventState, Revoke
 from contract.trace import ClaimChange, Granted
 from kvm_svc.hypervisor.claim import Phase
+from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.test_notifications import EVENT, granted, waiting
 from tests.kvm_svc.told import asked
 
 
-@pytest.mark.parametrize("stale", [EventState(EVENT, "ACTIVE", 0, 2), Revoke(EVENT, 2, ""), Revoke(EVENT, 1, "")])
+@cases("stale", [EventState(EVENT, "ACTIVE", 0, 2), Revoke(EVENT, 2, ""), Revoke(EVENT, 1, "")])
 def test_r6_older_grants_are_ignored(stale: EventState | Revoke) -> None:
     script = granted(3)
     before = len(script.records(Granted)), len(script.records(ClaimChange))

@@ -32,6 +32,7 @@ from contract.machine import (
 from contract.messages import CreateEvent, EventCreated, LbrImage, SchedIn, SchedOut
 from contract.trace import VmEntry, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT
+from tests.cases import cases
 from tests.designs import KVM_SWITCH, MERGED, V7
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 
@@ -174,7 +175,7 @@ def test_restore_before_the_entry() -> None:
     assert [type(request) for request in script.asked] == [Enter]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("when", "kernel", "remembered"),
     [
         (HostDebugctl.AT_LOAD, "v6.16", 0x801),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Done, StopLbr
 from contract.design import Design
 from contract.machine import GuestValue
 from contract.messages import EventCreated, ReleaseEvent
 from contract.trace import ClaimChange
+from tests.cases import cases
 from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_ACK, REVOKE_GP
 from tests.kvm_svc.rig import VCPU, Rig
 from tests.kvm_svc.told import EVENT, READ, Told, asked, held, loaded
 
 STOP = StopLbr(VCPU)
-designs = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, REVOKE_ACK, FENCED], ids=lambda d: d.name)
+designs = cases("design", [MERGED, REVOKE_GP, REVOKE_ACK, FENCED], ids=lambda d: d.name)
 
 
 def stopped(design: Design) -> Told:
@@ -55,7 +54,7 @@ def test_nothing_is_given_back_where_no_event_came(design: Design) -> None:
     assert stopped(design).tell(EventCreated(VCPU, 1, 0, "EBUSY")) == []
 
 
-@pytest.mark.parametrize("debugctl", [0, 1])
+@cases("debugctl", [0, 1])
 def test_a_guest_in_guest_mode_is_kicked_out(debugctl: int) -> None:
     told = held(REVOKE_GP)
     told.vcpu().debugctl = debugctl
@@ -71,7 +70,7 @@ def test_stopping_twice_is_stopping_once() -> None:
     assert [r.new for r in told.records(ClaimChange)] == ["stopped"]
 
 
-@pytest.mark.parametrize("design", [d for d in DESIGNS.values() if d.event != "none"], ids=lambda d: d.name)
+@cases("design", [d for d in DESIGNS.values() if d.event != "none"], ids=lambda d: d.name)
 def test_the_host_is_left_with_no_event(design: Design) -> None:
     rig = Rig(design)
     rig.step(READ)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import (
@@ -38,6 +37,7 @@ from contract.machine import (
 from contract.messages import CreateEvent, LbrImage, SchedIn, SchedOut
 from contract.trace import Access, HostMsr, UserMsr, VmEntry
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import KVM_SWITCH, MEDIATED, VMX_TRANSITION
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 from tests.kvm_svc.told import READ, TURN_ON, WRITE, Told, loaded, results
@@ -45,7 +45,7 @@ from tests.kvm_svc.told import READ, TURN_ON, WRITE, Told, loaded, results
 EMPTY = LbrImage()
 IMAGE = LbrImage(1, 2, [0x10 * i for i in range(8)], [5] * 8, [1] * 8)
 NONCANONICAL = 1 << 47
-switched = pytest.mark.parametrize("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
+switched = cases("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
 
 
 def runs(told: Told) -> Controls:
@@ -75,7 +75,7 @@ def test_a_guest_that_does_not_use_its_lbr_has_nothing_switched() -> None:
     assert (controls.lbr, controls.passthrough) == (None, False)
 
 
-@pytest.mark.parametrize("op", [READ, WRITE])
+@cases("op", [READ, WRITE])
 def test_the_first_access_is_left_to_the_guest_with_its_lbr_switched(op: Rdmsr | Wrmsr) -> None:
     told = loaded(VMX_TRANSITION)
     assert told.access(op) is None
@@ -185,7 +185,7 @@ def test_the_guest_finds_what_user_space_wrote(design: Design) -> None:
     assert [(r.taken, r.reached, r.value) for r in rig.records(UserMsr)] == [(True, True, 13), (True, True, 0x10)]
 
 
-@pytest.mark.parametrize(("msr", "value"), [(FROM0, NONCANONICAL), (MSR_LBR_SELECT, 1 << 10), (MSR_LBR_INFO, 1 << 20)])
+@cases(("msr", "value"), [(FROM0, NONCANONICAL), (MSR_LBR_SELECT, 1 << 10), (MSR_LBR_INFO, 1 << 20)])
 def test_a_value_that_the_hardware_refuses_is_rejected(msr: int, value: int) -> None:
     told = active()
     assert told.command(SetMsr(VCPU, msr, value)) == Done(0)
@@ -212,7 +212,7 @@ def test_an_access_by_user_space_activates() -> None:
     assert runs(told).lbr == EMPTY
 
 
-@pytest.mark.parametrize("design", [VMX_TRANSITION, KVM_SWITCH], ids=lambda d: d.name)
+@cases("design", [VMX_TRANSITION, KVM_SWITCH], ids=lambda d: d.name)
 def test_a_debugctl_that_user_space_turned_on_activates_at_the_entry(design: Design) -> None:
     told = loaded(design)
     told.command(SetMsr(VCPU, IA32_DEBUGCTL, 1))

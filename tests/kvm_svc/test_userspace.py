@@ -24,14 +24,15 @@ from contract.messages import CreateEvent
 from contract.trace import Access, EventOpen, HostMsr, UserMsr, VcpuWait, VcpuWake, VmEntry, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
 from kvm_svc.hypervisor.claim import Phase
+from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
 TWO = MachineSpec(cpus=2, depth=8)
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 WITH_EVENT = [design for design in DESIGNS.values() if design.event is not Event.NONE]
-with_event = pytest.mark.parametrize("design", WITH_EVENT, ids=lambda d: d.name)
+with_event = cases("design", WITH_EVENT, ids=lambda d: d.name)
 
 
 def ioctl(rig: Rig, command: GetMsr | SetMsr) -> AnyResult:
@@ -91,7 +92,7 @@ SERVES_OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("design", SERVES_OTHERS, ids=lambda d: d.name)
+@cases("design", SERVES_OTHERS, ids=lambda d: d.name)
 def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
     """``current`` is whoever makes the ioctl: the guest's event follows the wrong task (facts/kvm 2.5)."""
     rig = Rig(design, machine=TWO)
@@ -105,9 +106,7 @@ def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
     assert [cpu.lbr.tos for cpu in rig.wire.host.machine.cpus] == [0, 5]
 
 
-@pytest.mark.parametrize(
-    "design", [d for d in DESIGNS.values() if d.other_threads is OtherThreads.REJECTED], ids=lambda d: d.name
-)
+@cases("design", [d for d in DESIGNS.values() if d.other_threads is OtherThreads.REJECTED], ids=lambda d: d.name)
 def test_another_thread_can_be_rejected(design: Design) -> None:
     rig = Rig(design, machine=TWO)
     rig.place("t0", 1)
@@ -192,7 +191,7 @@ def test_what_is_no_lbr_msr_of_this_guest_is_rejected(design: Design) -> None:
     assert rig.sent(CreateEvent) == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("design", "read", "written"),
     [(MERGED, Done(0), Done(1)), (REVOKE_GP, Done(errno="ENOENT"), Done(0)), (KVM_SWITCH, Done(0), Done(1))],
     ids=lambda d: getattr(d, "name", ""),
@@ -233,7 +232,7 @@ def test_a_reserved_value_faults_in_the_host_and_is_dropped() -> None:
 TABLE = [design for design in WITH_EVENT if design.debugctl_write is DebugctlWrite.TABLE]
 
 
-@pytest.mark.parametrize("design", TABLE, ids=lambda d: d.name)
+@cases("design", TABLE, ids=lambda d: d.name)
 def test_debugctl_with_lbr_creates_the_event_too(design: Design) -> None:
     rig = Rig(design)
 
@@ -258,13 +257,13 @@ def test_debugctl_from_another_thread() -> None:
 
 
 MASK = [design for design in DESIGNS.values() if design.debugctl_write is DebugctlWrite.MASK]
-by_mask = pytest.mark.parametrize("design", MASK, ids=lambda d: d.name)
+by_mask = cases("design", MASK, ids=lambda d: d.name)
 LOOK_FIRST = [design for design in MASK if design.first_access is FirstAccess.CREATE_THEN_ACCESS]
-looking_first = pytest.mark.parametrize("design", LOOK_FIRST, ids=lambda d: d.name)
+looking_first = cases("design", LOOK_FIRST, ids=lambda d: d.name)
 
 
 @by_mask
-@pytest.mark.parametrize(
+@cases(
     ("command", "answer", "stored"),
     [
         (GetMsr(VCPU, IA32_DEBUGCTL), Done(0), 0),
@@ -327,7 +326,7 @@ def test_debugctl_of_v7_and_v8_without_the_capability(design: Design) -> None:
 
 
 @by_mask
-@pytest.mark.parametrize("version", [0, 1])
+@cases("version", [0, 1])
 def test_debugctl_of_v7_and_v8_needs_a_pmu_of_version_2(design: Design, version: int) -> None:
     rig = Rig(design, vms=[VmSpec("vm0", pmu=version)])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import ConfigureKvm, MachineSpec, VmSpec
 from contract.effects import Clock, Effects
 from contract.messages import (
@@ -22,6 +20,7 @@ from contract.session.incoming import REMEMBERED
 from contract.trace import Discard, Recorder, Send
 from kvm_svc.core import KvmCore
 from kvm_svc.hypervisor.lbr import ask_for_event
+from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import revocable
@@ -114,7 +113,7 @@ def test_R4_gaps_and_overtaken_numbers_are_taken_as_they_come() -> None:
     assert discards(log) == []
 
 
-@pytest.mark.parametrize(("own", "other"), [(2, 1), (3, 1), (1, 2)], ids=["stale", "older", "future"])
+@cases(("own", "other"), [(2, 1), (3, 1), (1, 2)], ids=["stale", "older", "future"])
 def test_R5_another_epoch_is_discarded(own: int, other: int) -> None:
     """A message of the session before, and one of a session that this end has not begun."""
     _, _, log = pair()

@@ -6,6 +6,7 @@ import pytest
 
 from contract.errors import LocalContractError
 from contract.session.phases import SESSION, TRANSITIONS, UNMOVED, Input, Phase
+from tests.cases import cases
 
 # What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
 TABLE = """
@@ -27,7 +28,7 @@ def test_the_table_has_every_phase_and_input() -> None:
     assert {(phase, given) for phase, given, _ in CELLS} == {(phase, given) for phase in Phase for given in Input}
 
 
-@pytest.mark.parametrize(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
+@cases(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
 def test_what_an_input_makes_of_a_phase(phase: Phase, given: Input, becomes: str) -> None:
     if becomes == "!":
         with pytest.raises(LocalContractError, match=f"a session that is {phase} cannot meet"):

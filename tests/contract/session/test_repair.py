@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
 from contract.session import RESEND, RESEND_AFTER, RESEND_LIMIT
 from contract.session.outgoing import SILENT_AFTER
 from contract.trace import Discard, PeerSilent, Send, Timer
+from tests.cases import cases
 from tests.sessions import End, said
 
 
@@ -98,7 +98,7 @@ def test_a_duplicate_is_discarded_and_acknowledged_again() -> None:
     assert acknowledged(host, log) == [Received(1)]
 
 
-@pytest.mark.parametrize(("own", "other"), [(2, 1), (1, 2)], ids=["stale", "future"])
+@cases(("own", "other"), [(2, 1), (1, 2)], ids=["stale", "future"])
 def test_another_epoch_is_neither_taken_nor_acknowledged(own: int, other: int) -> None:
     _, _, log = pair()
     host = End("k", is_host=True, epoch=own, repaired=True)
@@ -225,7 +225,7 @@ def test_the_last_acknowledgement_disarms_it_and_no_earlier_one() -> None:
     assert timers(log) == [RESEND_AFTER, -1]
 
 
-@pytest.mark.parametrize("act", [End.resend, End.refuse])
+@cases("act", [End.resend, End.refuse])
 def test_with_nothing_to_send_again_nothing_is_sent_or_timed(act: Callable[[End, Effects], object]) -> None:
     kvm, _, log = pair()
     act(kvm, log)

@@ -19,14 +19,15 @@ from contract.wire.codec import descriptor_of, from_proto, to_proto, type_fields
 from contract.wire.errors import WireValueError
 from contract.wire.methods import Decide, command_types
 from lbrlab.v1 import contract_pb2, control_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2
+from tests.cases import cases
 from tests.contract.wire.structs import STRUCTS, message_of, structs
 from tests.designs import DESIGNS
 
 AXES = DESIGNS["v7"].axes()
-CASES = [pytest.param(struct, message_of(struct), id=struct.__name__) for struct in STRUCTS]
+CASES = [(struct, message_of(struct)) for struct in STRUCTS]
 
 
-@pytest.mark.parametrize(("struct", "message"), CASES)
+@cases(("struct", "message"), CASES)
 def test_identity(struct: Any, message: Any) -> None:
     @settings(max_examples=25, deadline=None)
     @given(structs(struct, message.DESCRIPTOR))
@@ -37,7 +38,7 @@ def test_identity(struct: Any, message: Any) -> None:
     holds()
 
 
-@pytest.mark.parametrize(("struct", "message"), CASES)
+@cases(("struct", "message"), CASES)
 def test_a_message_says_no_more_than_its_struct(struct: Any, message: Any) -> None:
     """Fields of a message that no struct field fills would be lost on the way; only a request's stamp may be."""
     known = set(struct.__struct_fields__) | {"stamp"}
@@ -55,7 +56,7 @@ def test_every_request_and_reply_has_its_place_in_the_machine_stream() -> None:
     assert len(replies) == len(type_fields(descriptor_of(machine_pb2.RunResponse))) - 1
 
 
-@pytest.mark.parametrize(
+@cases(
     ("service", "commands"),
     [
         (perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"], AnyPerfCommand),
@@ -81,13 +82,13 @@ def test_the_order_of_a_dict_survives(states: dict[str, str]) -> None:
     assert list(view.host_events.items()) == list(states.items())
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=str)
+@cases("design", DESIGNS.values(), ids=str)
 def test_every_design_survives(design: Any) -> None:
     """What it claims is nothing that a service acts on, and stays behind."""
     assert from_proto(to_proto(design, control_pb2.Design), type(design)) == replace(design, claims=())
 
 
-@pytest.mark.parametrize(
+@cases(
     ("axes", "message"),
     [
         ({"colour": "red"}, "unknown axis 'colour', expected one of event, admission, "),
@@ -102,14 +103,14 @@ def test_a_bad_design_is_named(axes: dict[str, str], message: str) -> None:
         from_proto(made, type(DESIGNS["v7"]))
 
 
-@pytest.mark.parametrize("axis", AXES)
+@cases("axis", AXES)
 def test_no_axis_has_a_default(axis: str) -> None:
     made = control_pb2.Design(name="mine", axes={other: value for other, value in AXES.items() if other != axis})
     with pytest.raises(WireValueError, match=f"^design 'mine': no value for axis '{axis}'$"):
         from_proto(made, type(DESIGNS["v7"]))
 
 
-@pytest.mark.parametrize("fate", [0, 99])
+@cases("fate", [0, 99])
 def test_an_unknown_enum_value_is_named(fate: int) -> None:
     made = perf_control_pb2.PerfControlServiceDecideRequest(session="kvm0", n=1, fate=fate)  # type: ignore[arg-type]
     with pytest.raises(
@@ -118,7 +119,7 @@ def test_an_unknown_enum_value_is_named(fate: int) -> None:
         from_proto(made, Decide)
 
 
-@pytest.mark.parametrize("fate", Fate)
+@cases("fate", Fate)
 def test_fates_go_by_name(fate: Fate) -> None:
     made = to_proto(Decide("kvm0", 1, fate), perf_control_pb2.PerfControlServiceDecideRequest)
 
@@ -139,7 +140,7 @@ def test_a_oneof_member_of_another_union_is_named() -> None:
         union_from_proto(made, AnyReply)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("value", "field"),
     [
         (Retire(0, -1), "Retire.count = -1"),

@@ -27,13 +27,14 @@ from lbrlab.v1 import (
     perf_control_pb2,
     trace_pb2,
 )
+from tests.cases import cases
 from tests.integration.test_fuzz_control import messages
 
 FILES = contract_pb2, control_pb2, lease_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
 TYPES = [d for file in FILES for d in file.DESCRIPTOR.message_types_by_name.values()]
 
 
-@pytest.mark.parametrize("descriptor", TYPES, ids=lambda d: d.name)
+@cases("descriptor", TYPES, ids=lambda d: d.name)
 def test_a_message_is_valid_where_protovalidate_says_so(descriptor: Descriptor) -> None:
     @settings(max_examples=15, deadline=None)
     @given(messages(descriptor))
@@ -65,7 +66,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("field", SMALL)
+@cases("field", SMALL)
 def test_a_small_frame_keeps_the_nested_rules(field: str) -> None:
     frame = contract_pb2.AttachRequest(kvm="kvm0", envelopes=[SMALL[field]])
     frame.envelopes[0].MergeFrom(contract_pb2.Envelope(session="kvm0", epoch=1, seq=1))
@@ -92,7 +93,7 @@ def test_a_nested_list_that_is_too_long_is_named() -> None:
 Label, Type = FieldDescriptorProto.Label, FieldDescriptorProto.Type
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kind", "label", "rules", "named"),
     [
         ("TYPE_STRING", "LABEL_OPTIONAL", {"string": {"pattern": "a+"}}, "string.pattern"),
