@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand
 
 from client.cli.frame import command, only, refuse
-from contract.errors import ExitCode
+from contract.errors import ExitCode, InputError
 from contract.kernels import KERNELS
 from contract.messages import PROTOCOL_VERSION
 
@@ -482,6 +482,37 @@ def show_command(
     from client.cli.show import show
 
     show(run, invariant, as_json=as_json)
+
+
+@subcommand("export")
+@command
+def export_command(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run file.")] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", "-t", metavar="FORMAT", help="The format; --list names them.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write. Default: standard output.")
+    ] = None,
+    formats: Annotated[bool, typer.Option("--list", help="List the formats.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run in the format of another tool: a diagram, a mail, a trace, a regression test.
+
+    \b
+    lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o run.json
+    lbrlab export run.json --to markdown
+    lbrlab export run.json --to perfetto -o run.pftrace
+    lbrlab export run.json --to pytest -o test_revoke_lost.py
+    """
+    from client.cli.export import export_run, list_formats
+
+    if formats:
+        list_formats(as_json=as_json)
+        return
+    if run is None:
+        raise InputError("expected a run file, or --list", "RUN")
+    export_run(run, only("--to", to) or "markdown", output, as_json=as_json)
 
 
 @subcommand("tape")

@@ -124,9 +124,13 @@ def keep(run: Run, path: Path, scenario: str = "") -> Path:
 
 
 def save(run: Run, path: Path, scenario: str = "") -> None:
+    """Write the whole file, or nothing. Raises InputError naming the path."""
+    write_output(path, encoded(run, scenario))
+
+
+def write_output(path: Path, content: bytes) -> None:
     """Write the whole file, or nothing. A path that is not a regular file is written in place. Raises InputError naming
     the path."""
-    content = encoded(run, scenario)
     try:
         path = path.resolve()
         if path.exists() and not path.is_file():

@@ -181,7 +181,8 @@ FLOORS = (
     {"search"},
     {"claims", "cost", "api"},
     {"report"},
-    {"document"},
+    {"timeline"},
+    {"export", "document"},
     {"cli"},
 )
 """Packages and modules of the client from the bottom. Those of one floor do not know each other."""

@@ -114,6 +114,12 @@ def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -
     assert sorted(fields(command)) == sorted(document(lbrlab(command, "a.json", "--json")))
 
 
+def test_the_document_of_an_export_has_the_fields_that_are_listed() -> None:
+    lbrlab("run", "central-story", "-o", "a.json")
+    told = document(lbrlab("export", "a.json", "-o", "a.md", "--json"))
+    assert sorted(fields("export")) == sorted(told)
+
+
 def test_a_run_file_has_the_fields_that_are_listed() -> None:
     lbrlab("run", "central-story", "-o", "run.json")
     section = JSON.split("## Run files")[1]

@@ -1,0 +1,57 @@
+"""``lbrlab export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from client.cli.frame import console, print_columns
+from client.export.registry import FORMATS, export
+from client.report.json import print_json
+from client.run.file import errors_of, is_run_file, load_run, write_output
+from contract.errors import InputError
+
+
+class FormatDocument(msgspec.Struct):
+    """``export --list --json`` prints a list of these."""
+
+    format: str
+    about: str
+    ending: str
+
+
+class ExportDocument(msgspec.Struct):
+    """``export --json``. ``bytes``: the size of ``output``."""
+
+    run: str
+    format: str
+    output: str
+    bytes: int
+
+
+def list_formats(*, as_json: bool) -> None:
+    if as_json:
+        print_json([FormatDocument(name, about, ending) for name, (about, ending) in FORMATS.items()])
+    else:
+        print_columns(console(), ("format", "about"), [(name, about) for name, (about, _) in FORMATS.items()])
+
+
+def export_run(path: Path, name: str, output: Path | None, *, as_json: bool) -> None:
+    if as_json and output is None:
+        raise InputError("expected a file for the export: -o FILE", "--json")
+    run = load_run(path)
+    with errors_of(path):
+        content = export(run, name)
+    if output is None:
+        if sys.stdout.isatty() and b"\0" in content:
+            raise InputError(f"{name} is not text; expected a file: -o FILE", "--to")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        return
+    if output.exists() and (output.samefile(path) or is_run_file(output)):
+        raise InputError("is a run file; choose another name", str(output))
+    write_output(output, content)
+    if as_json:
+        print_json(ExportDocument(str(path), name, str(output), len(content)))

@@ -1,0 +1,51 @@
+"""A litmus file that fails as the run did: its scenario and faults, and the expectation that nothing is violated."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from client.designs import DESIGNS
+from client.designs.toml import format_design
+from client.export.command import follows_faults, is_named
+from client.litmus import format_scenario
+from client.litmus.ast import Expect, Scenario
+from client.run.run import Run
+from client.schedule.decisions import format_tape
+from client.timeline.timeline import Timeline
+from contract.design import Design
+
+
+def litmus(run: Run, timeline: Timeline) -> str:
+    """A tape that the faults do not give, and a design that has no name, stand behind the scenario as comments."""
+    by_faults, named = follows_faults(run), is_named(run.design)
+    scenario = asking(run.scenario, run.broken(), run.design)
+    scenario = replace(scenario, faults=list(run.faults) if by_faults else [])
+    design, tape = run.design.name if named else "./mine.toml", "" if by_faults else " --tape mine.tape"
+    return "\n".join([
+        f"// A run under {run.design.name}: {run.verdict.verdict}. It fails again as long as the violation is there:",
+        *([] if named else ["//     sed -n 's,^// design: ,,p' FILE > mine.toml"]),
+        *([] if by_faults else ["//     sed -n 's,^// tape: ,,p' FILE > mine.tape"]),
+        f"//     lbrlab run FILE -d {design}{tape}",
+        format_scenario(scenario),
+        *([] if named else _commented("design", format_design(run.design))),
+        *([] if by_faults else _commented("tape", format_tape(run.tape))),
+    ])  # fmt: skip
+
+
+def _commented(what: str, text: str) -> list[str]:
+    return [*(f"// {what}: {line}" for line in text.splitlines()), ""]
+
+
+def asking(scenario: Scenario, broken: list[str], design: Design) -> Scenario:
+    """The scenario, with the expectation that what was ``broken`` is held. Its own expectations for these invariants
+    under this design are taken away."""
+    if not broken:
+        return scenario
+    kept = []
+    for expect in scenario.expects:
+        mine = not expect.under or design.name in expect.under
+        left = tuple(name for name in expect.invariants if not mine or name not in broken)
+        if left:
+            kept.append(replace(expect, invariants=left))
+    under = (design.name,) if design.name in DESIGNS else ()
+    return replace(scenario, expects=[*kept, Expect("held", tuple(broken), under)])

@@ -1,0 +1,98 @@
+"""Markdown for a mail or a changelog: purpose, the race in two columns within 72, verdict, the command to repeat it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from client.export.command import command_of
+from client.run.run import Run
+from client.timeline.story import Step, is_lost, label, story_of
+from client.timeline.timeline import Timeline
+from contract.invariants import ABOUT, NOT_EXERCISED, VIOLATED
+
+WIDTH = 72
+SIDE = 27
+"""Columns of each side."""
+MIDDLE = WIDTH - 2 * SIDE - 2
+
+
+def markdown(run: Run, timeline: Timeline) -> str:
+    return "\n".join([
+        f"### {run.scenario.name} under {run.design.name}: {run.verdict.verdict}",
+        "",
+        *_wrapped(run.scenario.purpose or "No purpose is stated."),
+        "",
+        *_wrapped(f"Design {run.design.name}: {run.design.about}."),
+        *_faults(run),
+        "",
+        *(f"    {line}".rstrip() for line in diagram(timeline, SIDE - 2, MIDDLE)),
+        "",
+        *_verdict(run),
+        "",
+        "To repeat it:",
+        "",
+        *(f"    {line}" for line in folded(command_of(run), WIDTH - 4)),
+        "",
+    ])  # fmt: skip
+
+
+def _wrapped(text: str, hang: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [text]
+
+
+def _faults(run: Run) -> list[str]:
+    if not run.faults:
+        return []
+    return ["", *_wrapped(f"Faults: {', '.join(f'`{fault}`' for fault in run.faults)}.")]
+
+
+def _verdict(run: Run) -> list[str]:
+    lines = []
+    for finding in run.verdict.findings:
+        if finding.verdict == VIOLATED and finding.violations:
+            first, more = finding.violations[0], len(finding.violations) - 1
+            text = f"- **{finding.invariant} violated** ({ABOUT[finding.invariant]}): record {first.seq}, {first.text}"
+            lines += _wrapped(f"{text}{f'; {more} more' if more else ''}.", "  ")
+    others = [f"{f.invariant} {f.verdict}" for f in run.verdict.findings if f.verdict not in (VIOLATED, NOT_EXERCISED)]
+    lines += _wrapped(f"- {', '.join(others)}.", "  ") if others else []
+    return lines or _wrapped(f"- {run.verdict.why}.", "  ")
+
+
+def folded(command: str, width: int) -> list[str]:
+    """A shell command on lines that end with a backslash."""
+    lines = textwrap.wrap(command, width - 2, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+
+
+def diagram(timeline: Timeline, side: int, middle: int) -> Iterator[str]:
+    """The story in two columns, with the wire between them. Violations stand on lines of their own below their step."""
+    yield _row("host perf", "wire", "KVM and guest", side, middle)
+    yield _row("-" * side, "-" * middle, "-" * side, side, middle)
+    for step in story_of(timeline):
+        if step.gap:
+            yield _row("...", "", "...", side, middle)
+        if step.message is not None:
+            yield from _arrow(step, side, middle)
+        else:
+            for line in textwrap.wrap(step.text, side, subsequent_indent="  "):
+                yield _row(line, "", "", side, middle) if step.side == "host" else _row("", "", line, side, middle)
+        for name in step.broken:
+            yield f"!! {name} violated, record {step.seq}"
+
+
+def _arrow(step: Step, side: int, middle: int) -> Iterator[str]:
+    assert step.message is not None
+    words = textwrap.wrap(label(step.message), middle)
+    for line in words[:-1]:
+        yield _row("", line, "", side, middle)
+    yield _row("", words[-1], "", side, middle)
+    shaft, lost = "-" * (middle - 1), is_lost(step.message)
+    if step.message.to_host:
+        yield _row("", f"{' x' if lost else '<'}{shaft}"[:middle], "", side, middle)
+    else:
+        yield _row("", f"{shaft[:-1]}x" if lost else f"{shaft}>", "", side, middle)
+
+
+def _row(left: str, centre: str, right: str, side: int, middle: int) -> str:
+    return f"{left[:side]:<{side}} {centre[:middle]:^{middle}} {right[:side]}".rstrip()

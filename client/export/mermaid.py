@@ -1,0 +1,61 @@
+"""A Mermaid sequence diagram of the story. GitHub and GitLab draw it in a page of Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from client.run.run import Run
+from client.timeline.lanes import Lane
+from client.timeline.story import Step, is_lost, label, story_of
+from client.timeline.timeline import Timeline
+
+_NAMES = {"perf": "host perf", "kvm": "KVM", "vcpu": "guest", "cpu": "CPU", "program": "host program", "wire": "wire"}
+
+
+def mermaid(run: Run, timeline: Timeline) -> str:
+    steps = story_of(timeline)
+    ids = {lane.name: f"L{number}" for number, lane in enumerate(timeline.lanes)}
+    used = {step.lane for step in steps} | _ends(timeline, steps)
+    lines = ["sequenceDiagram"]
+    lines += [
+        f"    participant {ids[lane.name]} as {_text(_title(lane))}" for lane in timeline.lanes if lane.name in used
+    ]
+    first = next(iter(ids.values()))
+    for step in steps:
+        at = ids.get(step.lane, first)
+        if step.gap:
+            lines.append(f"    Note over {at}: records are left out here")
+        if step.message is not None:
+            other = ids[_receiver(timeline, step)]
+            lines.append(f"    {at}{'-x' if is_lost(step.message) else '->>'}{other}: {_text(label(step.message))}")
+        else:
+            lines.append(f"    Note over {at}: {_text(step.text)}")
+        if step.broken:
+            lines.append("    rect rgb(255, 200, 200)")
+            lines.append(f"    Note over {at}: {_text(', '.join(step.broken))} VIOLATED, record {step.seq}")
+            lines.append("    end")
+    verdict = _text(f"{run.scenario.name} under {run.design.name}: {run.verdict.verdict}")
+    return "\n".join([lines[0], f"    %% {verdict}", *lines[1:], ""])
+
+
+def _title(lane: Lane) -> str:
+    return lane.name if lane.group in ("cpu", "wire") else f"{lane.name} ({_NAMES[lane.group]})"
+
+
+def _receiver(timeline: Timeline, step: Step) -> str:
+    """The lane of the other end."""
+    message = step.message
+    assert message is not None
+    if not message.to_host:
+        return message.session
+    host = next(lane.host for lane in timeline.lanes if lane.name == message.session and lane.group == "kvm")
+    return next(lane.name for lane in timeline.lanes if lane.group == "perf" and lane.host == host)
+
+
+def _ends(timeline: Timeline, steps: list[Step]) -> set[str]:
+    return {_receiver(timeline, step) for step in steps if step.message is not None}
+
+
+def _text(text: str) -> str:
+    """Text that Mermaid takes for text: it reads ``;``, ``#``, and HTML as its own language."""
+    return re.sub(r"[;#<&\"`{}\\%]|[^\x20-\x7e]", lambda found: f"#{ord(found[0])};", text)

@@ -1,0 +1,38 @@
+"""Every format by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
+
+from client.litmus.spelling import unknown
+from client.run.run import Run
+from client.timeline.timeline import timeline_of
+from contract.errors import InputError
+
+
+class Format(NamedTuple):
+    """``ending``: of a file of this format."""
+
+    about: str
+    ending: str
+
+
+FORMATS = {
+    "markdown": Format("the race in two columns of 72, the verdict, the command; for a mail", ".md"),
+    "mermaid": Format("a sequence diagram that GitHub and GitLab draw in a page", ".mmd"),
+    "pytest": Format("a test of one file that fails as the run did", "_test.py"),
+    "litmus": Format("a scenario with its faults that fails as the run did", ".litmus"),
+    "perfetto": Format("a trace for ui.perfetto.dev, as TrackEvent protobuf", ".pftrace"),
+}
+"""Name to what it is. The module ``client.export.NAME`` has a function of this name."""
+
+
+def export(run: Run, name: str) -> bytes:
+    """The run in this format. Raises InputError if there is no such format, or if the run has no valid trace."""
+    if name not in FORMATS:
+        raise InputError(unknown("format", name, tuple(FORMATS)), "--to")
+    write: Callable[..., str | bytes] = getattr(import_module(f"client.export.{name}"), name)
+    written = write(run, timeline_of(run))
+    return written.encode() if isinstance(written, str) else written

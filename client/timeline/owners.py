@@ -1,0 +1,106 @@
+"""The use of the LBR over time: by host perf, by guests, and by both at once.
+
+``host`` is perf's LBR turned on for host events. ``guest`` is a guest in guest mode with DEBUGCTL.LBR set. The other
+bars show rights, not use: a guest's event that is ACTIVE in perf, and passthrough and grants in KVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+import msgspec
+
+from client.timeline.lanes import Lanes
+from contract import trace as t
+from contract.x86 import DEBUGCTL_LBR
+
+
+class Bar(msgspec.Struct):
+    """From record ``first`` until record ``last``; 0: to the end. ``kind``: host, guest, own, active, passthrough
+    or grant."""
+
+    lane: str
+    kind: str
+    text: str
+    first: int
+    last: int = 0
+
+
+class Overlap(msgspec.Struct):
+    """Host and guest use the LBR of one CPU at once."""
+
+    cpu: int
+    vcpu: str
+    first: int
+    last: int
+
+
+class Owners:
+    """Takes records in order. ``lanes`` must have taken the record already."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.bars: list[Bar] = []
+        self._open: dict[Hashable, Bar] = {}
+        self._lanes = lanes
+        self._guest_of: dict[int, str] = {}
+
+    def _begin(self, key: Hashable, bar: Bar) -> None:
+        self._end(key, bar.first)
+        self._open[key] = bar
+        self.bars.append(bar)
+
+    def _end(self, key: Hashable, seq: int) -> None:
+        if (bar := self._open.pop(key, None)) is not None:
+            bar.last = seq
+
+    def take(self, r: t.AnyRecord) -> None:
+        if isinstance(r, t.HostLbr):
+            if not r.on:
+                self._end(("host", r.cpu), r.seq)
+            elif ("host", r.cpu) not in self._open:
+                self._begin(("host", r.cpu), Bar(f"cpu{r.cpu}", "host", "host LBR on", r.seq))
+        elif isinstance(r, t.VmEntry):
+            self._end(("guest", r.cpu), r.seq)
+            if r.debugctl & DEBUGCTL_LBR:
+                own = " (an LBR of its own)" if r.switched else ""
+                kind = "own" if r.switched else "guest"
+                self._begin(("guest", r.cpu), Bar(f"cpu{r.cpu}", kind, f"{r.vcpu} with its LBR on{own}", r.seq))
+        elif isinstance(r, t.VmExit):
+            self._end(("guest", r.cpu), r.seq)
+        elif isinstance(r, t.EventOpen):
+            if r.guest:
+                self._guest_of[r.event] = r.guest
+        elif isinstance(r, t.EventChange):
+            self._active(r)
+        elif isinstance(r, t.EventClose):
+            self._end(("active", r.event), r.seq)
+        elif isinstance(r, t.PassthroughSet):
+            self._right(("passthrough", r.vcpu), r.on, r.vcpu, "passthrough", f"{r.vcpu}: LBR passed through", r.seq)
+        elif isinstance(r, t.Granted):
+            text = f"{r.vcpu} holds grant {r.grant}"
+            self._right(("grant", r.vcpu), bool(r.grant), r.vcpu, "grant", text, r.seq)
+
+    def _active(self, r: t.EventChange) -> None:
+        self._end(("active", r.event), r.seq)
+        guest = self._guest_of.get(r.event)
+        if guest is not None and r.new == "ACTIVE":
+            lane = self._lanes.name_of(r)
+            self._begin(("active", r.event), Bar(lane, "active", f"event of {guest} ACTIVE", r.seq))
+
+    def _right(self, key: Hashable, on: bool, vcpu: str, kind: str, text: str, seq: int) -> None:
+        self._end(key, seq)
+        if on:
+            self._begin(key, Bar(self._lanes.session_of(vcpu), kind, text, seq))
+
+
+def overlaps(bars: Iterable[Bar], end: int) -> list[Overlap]:
+    """The times at which a ``host`` and a ``guest`` bar of one CPU are both there. ``end``: number of the last
+    record."""
+    used = [bar for bar in bars if bar.kind in ("host", "guest")]
+    found = []
+    for host in (bar for bar in used if bar.kind == "host"):
+        for guest in (bar for bar in used if bar.kind == "guest" and bar.lane == host.lane):
+            first, last = max(host.first, guest.first), min(host.last or end, guest.last or end)
+            if first < last:
+                found.append(Overlap(int(host.lane[3:]), guest.text.split(" ")[0], first, last))
+    return sorted(found, key=lambda overlap: overlap.first)

@@ -1,0 +1,177 @@
+"""Each export is read back: by its library, by pytest, by lbrlab itself."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
+
+from client import api
+from client.export.command import command_of
+from client.export.markdown import WIDTH
+from client.export.pytest import literal
+from client.export.registry import FORMATS, export
+from client.run.run import Run
+from client.timeline.timeline import Timeline, timeline_of
+from tests.client.cli.commands import document, lbrlab
+
+FAULT = "drop Revoke 1"
+BROKEN = {
+    "one-owner", "host-clean", "no-leak", "no-loss", "no-silent-denial", "agreement", "revoke-completes",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    path = tmp_path_factory.mktemp("run") / "lost.json"
+    run = api.run("central-story", "revoke-gp", faults=[FAULT], keep_at=path)
+    assert set(run.broken()) == BROKEN
+    return run
+
+
+@pytest.fixture(scope="module")
+def timeline(lost: Run) -> Timeline:
+    return timeline_of(lost)
+
+
+def text(run: Run, name: str) -> str:
+    return export(run, name).decode()
+
+
+def test_every_format_writes_every_kind_of_run(lost: Run) -> None:
+    for name in FORMATS:
+        assert export(lost, name), name
+        assert export(api.run("mech-migrate-with-lbr", "merged"), name), name
+
+
+def test_a_mail_is_narrow_and_shows_the_race(lost: Run) -> None:
+    lines = text(lost, "markdown").splitlines()
+    assert [line for line in lines if len(line) > WIDTH] == []
+    revoke = next(i for i, line in enumerate(lines) if line.strip() == "Revoke DROPPED")
+    broken = next(i for i, line in enumerate(lines) if line.strip() == "!! one-owner violated, record 52")
+    assert revoke < broken
+    assert lines[revoke + 2].strip() == "--------------x"
+    assert "    lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1'" in lines
+    assert {f"- **{name} violated**" for name in BROKEN} == {
+        line.split(" (")[0] for line in lines if line.startswith("- **")
+    }
+
+
+def test_the_command_repeats_the_run(lost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lbrlab(*["run", "central-story", "-d", "revoke-gp", "--fault", FAULT, "-o", "again.json"]).exit_code == 1
+    assert api.check("again.json").records == lost.records
+    (tmp_path / "late.tape").write_text("\n".join(["lbrlab-tape 1", *map(str, lost.tape)]))
+    other = api.run("central-story", "revoke-gp", tape=tmp_path / "late.tape", keep_at=tmp_path / "a b.json")
+    assert command_of(other) == "lbrlab run 'a b.json'"
+
+
+def test_mermaid_names_ends_messages_and_violations(lost: Run) -> None:
+    lines = [line.strip() for line in text(lost, "mermaid").splitlines()]
+    assert lines[0] == "sequenceDiagram"
+    assert {"participant L2 as perf (host perf)", "participant L4 as kvm0 (KVM)"} <= {*lines}
+    assert "L2-xL4: Revoke DROPPED (f1.1)" in lines
+    assert "Note over L5: one-owner, no-leak VIOLATED, record 52" in lines
+    assert [line for line in lines if ";" in line.replace("#59;", "")] == []
+
+
+def test_the_pytest_fails_again(lost: Run, tmp_path: Path) -> None:
+    source = text(lost, "pytest")
+    scope: dict[str, object] = {}
+    exec(compile(source, "test_again.py", "exec"), scope)
+    test = scope["test_central_story_under_revoke_gp"]
+    assert callable(test)
+    with pytest.raises(AssertionError):
+        test(tmp_path)
+    assert scope["BROKEN"] == lost.broken()
+    scope["DESIGN"] = "fenced"
+    test(tmp_path)
+
+
+def test_the_pytest_has_a_design_that_has_no_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'about = "a \\"quoted\\" one"\nlike = "revoke-gp"\n[axes]\nsave-select = "no"\n'
+    )
+    run = api.run("central-story", str(tmp_path / "mine.toml"), faults=[FAULT])
+    scope: dict[str, object] = {}
+    exec(compile(text(run, "pytest"), "test_again.py", "exec"), scope)
+    test = scope["test_central_story_under_mine"]
+    assert callable(test)
+    with pytest.raises(AssertionError):
+        test(tmp_path)
+
+
+def test_a_literal_is_the_text() -> None:
+    for content in ("a\nb\n", 'say "x"\n"""\\\n', "one", 'a "b" \\', "it's\n\x00\u2028\n", "tab\t\nend\\"):
+        assert ast.literal_eval(literal(content)) == content
+
+
+def test_the_litmus_file_fails_again(lost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("again.litmus").write_text(text(lost, "litmus"))
+    again = document(lbrlab("run", "again.litmus", "-d", "revoke-gp", "--json"))
+    assert (again["exit_code"], {*again["surprises"]} >= BROKEN) == (1, True)
+    assert lbrlab("run", "again.litmus", "-d", "fenced").exit_code == 0
+
+
+def test_a_litmus_file_holds_tape_and_design_that_have_no_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('about = "x"\nlike = "revoke-gp"\n[axes]\nsave-select = "no"\n')
+    (tmp_path / "t.tape").write_text("\n".join(["lbrlab-tape 1", *map(str, api.run("central-story", "v7").tape)]))
+    run = api.run("central-story", str(tmp_path / "mine.toml"), tape=tmp_path / "t.tape", lenient=True)
+    run.tape[:2] = run.tape[1::-1]
+    lines = text(run, "litmus").splitlines()
+    for what, name in (("design", "mine.toml"), ("tape", "t.tape")):
+        held = [line.removeprefix(f"// {what}: ") for line in lines if line.startswith(f"// {what}: ")]
+        (tmp_path / name).write_text("\n".join(held))
+    assert [str(d) for d in run.tape] == (tmp_path / "t.tape").read_text().splitlines()[1:]
+    assert api.run("central-story", str(tmp_path / "mine.toml")).design == run.design
+
+
+def test_perfetto_has_slices_flows_and_instants(lost: Run, timeline: Timeline) -> None:
+    trace = Trace.FromString(export(lost, "perfetto"))
+    tracks = {p.track_descriptor.uuid: p.track_descriptor for p in trace.packet if p.HasField("track_descriptor")}
+    events = [(p.timestamp, p.track_event) for p in trace.packet if p.HasField("track_event")]
+    assert [at for at, e in events if e.type != TrackEvent.TYPE_COUNTER] == sorted(
+        at for at, e in events if e.type != TrackEvent.TYPE_COUNTER
+    )
+    assert all(event.track_uuid in tracks for _, event in events)
+    assert all(track.parent_uuid in tracks for track in tracks.values() if track.parent_uuid)
+    processes = {t.process.process_name for t in tracks.values() if t.HasField("process")}
+    assert processes == {"host", "kvm0"}
+    names = {track.name for track in tracks.values()}
+    assert {lane.name for lane in timeline.lanes} <= names
+    begun = [e.name for _, e in events if e.type == TrackEvent.TYPE_SLICE_BEGIN]
+    ended = [e for _, e in events if e.type == TrackEvent.TYPE_SLICE_END]
+    assert sorted(begun) == sorted(bar.text for bar in timeline.bars)
+    assert len(begun) == len(ended)
+    instants = [e for _, e in events if e.type == TrackEvent.TYPE_INSTANT]
+    told = [e.name for e in instants if "violation" not in e.categories]
+    assert told == [row.text for row in timeline.rows]
+    assert {e.name for e in instants if "violation" in e.categories} == {f"VIOLATED {name}" for name in BROKEN}
+    assert [e.name for e in instants if "fault" in e.categories] == ["host>kvm0 #4 Revoke: LOST, fault f1.1"]
+    started = {flow for e in instants for flow in e.flow_ids}
+    finished = {flow for e in instants for flow in e.terminating_flow_ids}
+    dropped = {n for n, message in enumerate(timeline.messages, 1) if message.fate == "dropped"}
+    assert started == {n for n, _ in enumerate(timeline.messages, 1)}
+    assert started - finished == dropped
+
+
+def test_bad_requests_name_the_place(lost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = str(lost.path)
+    for arguments, told in (
+        (["export", path, "--to", "perfeto"], "--to: unknown format 'perfeto', did you mean 'perfetto'?"),
+        (["export"], "RUN: expected a run file, or --list"),
+        (["export", path, "--to", "litmus", "-o", path], "is a run file; choose another name"),
+        (["export", path, "--json"], "--json: expected a file for the export: -o FILE"),
+        (["export", "no.json"], "no.json: cannot read"),
+    ):
+        result = lbrlab(*arguments)
+        assert result.exit_code == 2, arguments
+        assert told in result.stderr, (arguments, result.stderr)
+    assert lbrlab("export", path, "-o", "a.md").exit_code == 0
+    assert Path("a.md").read_text() == lbrlab("export", path).stdout
+    assert [row["format"] for row in json.loads(lbrlab("export", "--list", "--json").stdout)] == list(FORMATS)

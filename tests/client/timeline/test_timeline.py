@@ -1,0 +1,127 @@
+"""The timeline of a run: lanes, messages, owners, rings, facts and strips, compared with its trace."""
+
+from __future__ import annotations
+
+import pytest
+
+from client import api
+from client.run.run import Run
+from client.timeline.facts import Fact
+from client.timeline.messages import messages_of
+from client.timeline.story import LIMIT, Step, story_of
+from client.timeline.timeline import Timeline, timeline_of
+from contract import trace as t
+from contract.invariants import INVARIANTS
+
+
+@pytest.fixture(scope="module")
+def lost() -> Run:
+    return api.run("central-story", "revoke-gp", faults=["drop Revoke 1"])
+
+
+@pytest.fixture(scope="module")
+def timeline(lost: Run) -> Timeline:
+    return timeline_of(lost)
+
+
+def fact(timeline: Timeline, name: str) -> Fact:
+    return next(fact for fact in timeline.facts if fact.name == name)
+
+
+def seq_of(run: Run, kind: type[t.AnyRecord], number: int = 0) -> int:
+    return run.of(kind)[number].seq
+
+
+def test_each_record_has_a_row_and_a_lane(lost: Run, timeline: Timeline) -> None:
+    assert [row.seq for row in timeline.rows] == [record.seq for record in lost.records]
+    assert [lane.name for lane in timeline.lanes] == ["cpu0", "host", "perf", "wire", "kvm0", "vm0/0"]
+    whole = [row.kind for row in timeline.rows if row.lane < 0]
+    assert whole == ["setup", "end", "rest"]
+
+
+def test_each_message_has_its_fate(timeline: Timeline) -> None:
+    fates = {message.kind: message.fate for message in timeline.messages}
+    assert fates.pop("Revoke") == "dropped"
+    assert set(fates.values()) == {"delivered"}
+    revoke = next(message for message in timeline.messages if message.kind == "Revoke")
+    assert (revoke.taken, [arrival.fault for arrival in revoke.arrivals]) == (0, ["f1.1"])
+    assert timeline.rows[revoke.arrivals[0].seq - 1].causes[-1] == revoke.sent
+
+
+def test_a_fault_gives_a_fate() -> None:
+    cases = [
+        ("central-story", "duplicate Revoke 1", "Revoke", "doubled"),
+        ("central-story", "corrupt Revoke 1", "Revoke", "damaged"),
+        ("central-story", "hold Revoke 1 by 4", "Revoke", "delayed"),
+        ("central-story", "delay Revoke 1 by 4", "Revoke", "delayed"),
+        ("mech-migrate-with-lbr", "reorder EventState 1", "EventState", "delayed"),
+    ]
+    for scenario, fault, kind, fate in cases:
+        run = api.run(scenario, "revoke-gp", faults=[fault])
+        assert run.unmet == [], fault
+        assert fate in [message.fate for message in messages_of(run.records) if message.kind == kind], fault
+
+
+def test_owners_overlap_where_the_invariant_breaks(lost: Run, timeline: Timeline) -> None:
+    overlap = timeline.overlaps[0]
+    violation = lost.violation("one-owner")
+    assert violation is not None
+    assert (overlap.cpu, overlap.vcpu, overlap.first) == (0, "vm0/0", violation.seq)
+    host = next(bar for bar in timeline.bars if bar.kind == "host")
+    assert [host.first, host.last] == [record.seq for record in lost.of(t.HostLbr)]
+    assert timeline_of(api.run("central-story", "revoke-gp")).overlaps == []
+
+
+def test_the_ring_shows_whose_branches_are_in_a_sample(lost: Run, timeline: Timeline) -> None:
+    sample = seq_of(lost, t.SampleTaken)
+    runs = [runs for seq, runs in timeline.rings[0].changes if seq <= sample][-1]
+    assert runs == [("host vm0/0", 3), ("guest vm0/0", 4), ("host vm0/0", 8), ("", 17)]
+    assert all(sum(n for _, n in runs) == 32 for _, runs in timeline.rings[0].changes)
+
+
+def test_each_side_believes_what_it_was_told(lost: Run, timeline: Timeline) -> None:
+    last = len(timeline.rows)
+    assert fact(timeline, "vm0/0 in perf").at(last) == "ERROR"
+    assert fact(timeline, "vm0/0 as KVM was told").at(last) == "available, grant 1"
+    agree = fact(timeline, "vm0/0 the two agree")
+    created = next(message for message in timeline.messages if message.kind == "EventCreated")
+    revoked = next(message for message in timeline.messages if message.kind == "Revoke")
+    assert [agree.at(created.taken), agree.at(revoked.sent), agree.at(last)] == ["yes", "NO", "NO"]
+    assert fact(timeline, "in flight").at(revoked.sent) == "host>kvm0 #4 Revoke"
+    assert fact(timeline, "event 2 h0").at(last) == "closed"
+    good = timeline_of(api.run("central-story", "fenced", faults=["drop Revoke 1"]))
+    assert fact(good, "vm0/0 the two agree").at(len(good.rows)) == "yes"
+
+
+def test_strips_end_with_the_verdict(lost: Run, timeline: Timeline) -> None:
+    assert [strip.invariant for strip in timeline.strips] == list(INVARIANTS)
+    for strip, finding in zip(timeline.strips, lost.verdict.findings, strict=True):
+        assert strip.at(len(timeline.rows)) == finding.verdict, strip.invariant
+        if finding.violations:
+            first = finding.violations[0].seq
+            assert (strip.at(first - 1) == "violated", strip.at(first)) == (False, "violated"), strip.invariant
+
+
+def test_the_story_shows_the_loss_and_its_consequence(timeline: Timeline) -> None:
+    steps = story_of(timeline)
+    lost_at = next(i for i, step in enumerate(steps) if step.message is not None and step.message.kind == "Revoke")
+    broken_at = next(i for i, step in enumerate(steps) if "one-owner" in step.broken)
+    assert lost_at < broken_at
+    assert not any("rdmsr LBR_FROM[t0]" in step.text and step.seq < 40 for step in steps)
+    assert {name for step in steps for name in step.broken} == {name for row in timeline.rows for name in row.broken}
+
+
+def test_a_long_story_says_that_it_is_shortened() -> None:
+    steps: list[Step] = []
+    for scenario in ("central-story", "central-story-in-full"):
+        steps = story_of(timeline_of(api.run(scenario, "merged")))
+        assert len(steps) <= LIMIT
+    assert any(step.gap for step in steps)
+
+
+def test_several_hosts_and_sessions_have_their_lanes() -> None:
+    for scenario, names in (("mech-four-vms-three-kvms", {"wire kvm2", "kvm2"}), ("mech-migrate-with-lbr", {"perf1"})):
+        run = api.run(scenario, "fenced")
+        timeline = timeline_of(run)
+        assert names <= {lane.name for lane in timeline.lanes}, scenario
+        assert len(timeline.rows) == len(run.records)
