@@ -388,17 +388,21 @@ def contract_command(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown, with the states as Mermaid diagrams.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the contract: its rules, messages and states, what each design keeps and breaks, and why fenced needs each
-    of its rules.
+    """Print the contract: its rules, messages and states, what each design keeps and breaks, under which kind of fault,
+    and why fenced needs each of its rules.
 
     To show what designs break, it runs the whole library, once with every message delivered and once with the first
-    Revoke lost. To show why a rule is needed, it runs fenced without that rule.
+    Revoke lost, and some of its scenarios with the faults of each kind. To show why a rule is needed, it runs fenced
+    without that rule. After Ctrl-C the tables have what was played.
     """
     from client.cli.contract import contract
 
-    contract(runs=runs, markdown=markdown, as_json=as_json)
+    contract(runs=runs, markdown=markdown, as_json=as_json, workers=workers)
 
 
 @subcommand("check")

@@ -9,18 +9,18 @@ from rich.markup import escape
 from rich.text import Text
 
 from client.cli.choose import chosen_scenarios
-from client.cli.frame import console, finish, print_columns, print_items, print_text
-from client.cli.progress import run_with_progress
+from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text, report_error
+from client.cli.progress import run_tasks_with_progress
 from client.cli.runs import RUNS
 from client.designs import all_designs
 from client.document.contract import ContractDocument, contract_document
+from client.document.faulted import KEPT_LEGEND, FaultTable, fault_table, fault_tasks, kept_rows, kind_rows
 from client.document.markdown import as_markdown
 from client.document.needed import FENCED, Need, needs
 from client.document.standing import LOST, Standings, standings
-from client.litmus import Scenario
+from client.litmus.fault_kinds import KINDS
 from client.litmus.fault_rules import parse_fault
-from client.matrix.cell import Cell
-from client.matrix.pool import InterruptedMatrixError, PartialError
+from client.matrix.pool import InterruptedMatrixError, PartialError, Row, Task
 from client.matrix.summary import Worst
 from client.report.json import print_json
 from client.report.tables import WORST_LEGEND, claims_rows, key_of, letters, named_breaches, worst_rows
@@ -28,40 +28,49 @@ from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 
 
-def contract(*, runs: bool, markdown: bool, as_json: bool) -> None:
-    """``runs``: also the parts that need runs."""
+def contract(*, runs: bool, markdown: bool, as_json: bool, workers: int = 0) -> None:
+    """``runs``: also the parts that need runs. ``workers``: as in ``run_tasks``."""
     if markdown and as_json:
         raise InputError("expected one of them", "--markdown, --json")
     designs = list(all_designs().values())
     document = contract_document(designs)
     if runs:
-        document.standings = _standings(designs)
-        with console(stderr=True).status(f"what {FENCED} needs its rules for"):
-            document.needs = needs(RUNS / "contract")
+        _play(document, designs, workers)
+        if not document.cut_short:
+            with console(stderr=True).status(f"what {FENCED} needs its rules for"):
+                document.needs = needs(RUNS / "contract")
     if as_json:
         print_json(document)
     elif markdown:
         sys.stdout.write(as_markdown(document))
     else:
         _print(console(), document)
-    finish(0)
+    if document.cut_short:
+        report_error(f"{document.cut_short}; some runs are missing", INTERRUPTED, as_json=False)
+    finish(INTERRUPTED if document.cut_short else 0)
 
 
-def _standings(designs: list[Design]) -> Standings:
+def _play(document: ContractDocument, designs: list[Design], workers: int) -> None:
+    """Play all runs of the two tables; if Ctrl-C comes, the tables have what was played up to then."""
     scenarios = chosen_scenarios(None)
+    plain: list[Task] = [(scenario, faults) for faults in ((), (parse_fault(LOST),)) for scenario in scenarios]
+    faulted = fault_tasks(KINDS)
+    rows: dict[int, Row]
     try:
-        delivered, lossy = _matrices(scenarios, designs)
-    except PartialError as partial:
-        if isinstance(partial, InterruptedMatrixError):
+        tasks = [*plain, *(task for _, task in faulted)]
+        rows = dict(enumerate(run_tasks_with_progress(tasks, designs, None, workers)))
+    except InterruptedMatrixError as partial:
+        if not partial.rows:
             raise KeyboardInterrupt from None
+        rows, document.cut_short = partial.by_number, str(partial)
+    except PartialError as partial:
         raise SystemFailedError("matrix", str(partial)) from None
-    return standings([design.name for design in designs], delivered, lossy)
-
-
-def _matrices(scenarios: list[Scenario], designs: list[Design]) -> tuple[list[Cell], list[Cell]]:
-    delivered = [cell for row in run_with_progress(scenarios, designs, None, ()) for cell in row]
-    lossy = [cell for row in run_with_progress(scenarios, designs, None, (parse_fault(LOST),)) for cell in row]
-    return delivered, lossy
+    names, first = [design.name for design in designs], len(scenarios)
+    delivered = [cell for number, row in rows.items() if number < first for cell in row]
+    lossy = [cell for number, row in rows.items() if first <= number < 2 * first for cell in row]
+    document.standings = standings(names, delivered, lossy)
+    under = ((number - 2 * first, rows[number]) for number in sorted(rows) if number >= 2 * first)
+    document.faulted = fault_table(names, faulted, under)
 
 
 def _print(out: Console, document: ContractDocument) -> None:
@@ -92,6 +101,8 @@ def _print(out: Console, document: ContractDocument) -> None:
         print_text(out, f"[dim]{condition[0].upper()} {condition}: {escape(about)}[/]", hang=2)
     if document.standings is not None:
         _print_standings(out, document.standings, names)
+    if document.faulted is not None:
+        _print_faulted(out, document.faulted, names)
     if document.needs is not None:
         _print_needs(out, document.needs)
 
@@ -113,6 +124,27 @@ def _print_worst(out: Console, found: dict[str, dict[str, Worst]], names: list[s
 def _print_breaches(out: Console, found: dict[str, dict[str, Worst]], names: list[str]) -> None:
     for invariant, design, scenarios in named_breaches(found, names):
         print_text(out, f"{invariant}, {escape(design)}: {escape(', '.join(scenarios))}", indent=2, hang=2)
+
+
+def _print_faulted(out: Console, found: FaultTable, names: list[str]) -> None:
+    _head(out, f"What each breaks under which kind of fault, in {len(found.scenarios)} scenarios")
+    head, rows = letters(names), kind_rows(found, names)
+    print_columns(out, ["violated of runs", *head], rows, apart=1)
+    out.print()
+    print_columns(
+        out, ["invariant", *head], [[row[0], *map(_styled, row[1:])] for row in kept_rows(found, names)], apart=1
+    )
+    print_items(out, KEPT_LEGEND, "dim")
+    for kind, rules in found.rules.items():
+        if rules:
+            print_text(out, f"[dim]{kind}: {escape('; '.join(rules))}[/]", hang=2)
+
+
+def _styled(cell: str) -> str:
+    return f"[{_STYLES.get(cell, 'red')}]{cell}[/]"
+
+
+_STYLES = {"X": "bold red", "+": "green", ".": "dim"}
 
 
 def _print_needs(out: Console, found: list[Need]) -> None:

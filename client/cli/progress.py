@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -11,7 +12,7 @@ from client.cli.frame import console
 from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.litmus.fault import FaultRule
-from client.matrix.pool import Row, run_rows
+from client.matrix.pool import Row, Task, run_tasks
 from contract.design import Design
 
 
@@ -23,6 +24,12 @@ def run_with_progress(
     workers: int = 0,
     wire: Wire | None = None,
 ) -> list[Row]:
+    return run_tasks_with_progress([(scenario, faults) for scenario in scenarios], designs, folder, workers, wire)
+
+
+def run_tasks_with_progress(
+    tasks: Sequence[Task], designs: list[Design], folder: Path | None, workers: int = 0, wire: Wire | None = None
+) -> list[Row]:
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -33,12 +40,11 @@ def run_with_progress(
         disable=not sys.stderr.isatty(),
     )
     with progress:
-        task = progress.add_task("runs", total=len(scenarios) * len(designs))
-        return run_rows(
-            scenarios,
+        task = progress.add_task("runs", total=len(tasks) * len(designs))
+        return run_tasks(
+            tasks,
             designs,
             folder,
-            faults,
             workers=workers,
             wire=wire,
             done=lambda row: progress.update(task, advance=len(row), description=row[0].scenario[:32].ljust(32)),

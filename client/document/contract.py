@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from client.document.faulted import FaultTable
 from client.document.machines import StateMachine, machines
 from client.document.needed import Need
 from client.document.schema import MessageText, messages, rules
@@ -33,7 +34,8 @@ class DesignDocument(msgspec.Struct):
 class ContractDocument(msgspec.Struct):
     """``contract``. ``conditions``: those of the designs' claims, with their meaning. ``needs``: why each rule of
     fenced is needed; ``standings``: the verdicts of each design. Both come from runs, and are null if no runs were
-    asked for."""
+    asked for. ``faulted``: which design keeps which invariant under which kind of fault, from runs, too. ``cut_short``:
+    why some of the runs are missing, "" if none is."""
 
     protocol: int
     rules: list[RuleDocument]
@@ -43,6 +45,8 @@ class ContractDocument(msgspec.Struct):
     conditions: dict[str, str]
     needs: list[Need] | None = None
     standings: Standings | None = None
+    faulted: FaultTable | None = None
+    cut_short: str = ""
 
 
 def contract_document(

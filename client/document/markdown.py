@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from client.document.contract import ContractDocument
+from client.document.faulted import KEPT_LEGEND, kept_rows, kind_rows
 from client.document.needed import FENCED, Need
 from client.document.standing import LOST
 from client.matrix.summary import Worst
@@ -51,6 +52,18 @@ def _parts(document: ContractDocument) -> Iterator[str]:
         yield f"\nThe same with the first Revoke lost (`--fault {LOST}`), where there is one:\n"
         yield from table(["invariant", *names], _rows(standings.lossy, names))
         yield from _breaches(standings.lossy, names)
+    if (found := document.faulted) is not None:
+        yield "\n### What each keeps under which kind of fault\n"
+        yield f"Of {', '.join(found.scenarios)}, with these rules:\n"
+        yield from (
+            f"- {kind}: {', '.join(f'`{rule}`' for rule in rules)}" for kind, rules in found.rules.items() if rules
+        )
+        yield "\nRuns that violate something, of the runs in which the fault met a message:\n"
+        yield from table(["fault", *names], kind_rows(found, names))
+        yield f"\n{'; '.join(KEPT_LEGEND).replace('a b c ...', 'letters:')}.\n"
+        yield from table(["invariant", *names], kept_rows(found, names))
+    if document.cut_short:
+        yield f"\nSome of these runs are missing: {document.cut_short}."
     if document.needs is not None:
         yield f"\n## Why {FENCED} needs each of its rules\n"
         yield (

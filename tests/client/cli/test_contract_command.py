@@ -15,11 +15,13 @@ from msgspec.structs import replace
 from client.claims import claim
 from client.cli import contract as command
 from client.document.contract import ContractDocument, contract_document
+from client.document.faulted import FaultTable, fault_table, fault_tasks, kept_rows, kind_rows
 from client.document.markdown import as_markdown
 from client.document.needed import needs
 from client.document.schema import messages, rules
 from client.document.standing import standings
 from client.litmus import library_path, load
+from client.litmus.fault_kinds import KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix import cell
 from client.matrix.pool import run_row
@@ -34,19 +36,31 @@ from tests.designs import DESIGNS, FENCED, V7
 ALL = list(DESIGNS.values())
 STORY = load(library_path("central-story"))
 WIDTH = 80
+TASKS = fault_tasks({"drop": KINDS["drop"]}, ["central-story"], 1)
+"""The runs of a table of one scenario and one kind of fault."""
+ALONE = ("contract", "--workers", "1")
 
 
 @pytest.fixture
 def one_story(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library of one."""
     monkeypatch.setattr(command, "chosen_scenarios", lambda text: [STORY])
+    monkeypatch.setattr(command, "fault_tasks", lambda kinds: TASKS)
 
 
 @cache
 def whole() -> ContractDocument:
     """What it says of that library."""
     cells, lossy = (run_row(STORY, ALL, None, faults) for faults in ((), (parse_fault("drop:Revoke:1"),)))
-    return contract_document(ALL, needs(Path("lbrlab-runs/contract")), standings(list(DESIGNS), cells, lossy))
+    found = contract_document(ALL, needs(Path("lbrlab-runs/contract")), standings(list(DESIGNS), cells, lossy))
+    found.faulted = table()
+    return found
+
+
+@cache
+def table() -> FaultTable:
+    rows = [run_row(scenario, ALL, None, faults) for _, (scenario, faults) in TASKS]
+    return fault_table(list(DESIGNS), TASKS, enumerate(rows))
 
 
 def encoded(value: ContractDocument) -> dict[str, Any]:
@@ -55,7 +69,7 @@ def encoded(value: ContractDocument) -> dict[str, Any]:
 
 
 def lines(*arguments: str) -> list[str]:
-    result = unbroken("contract", *arguments)
+    result = unbroken(*ALONE, *arguments)
     assert result.exit_code == 0
     return result.stdout.splitlines()
 
@@ -118,7 +132,7 @@ def test_the_table_has_a_plus_where_a_design_keeps_a_rule() -> None:
 
 @pytest.mark.usefixtures("one_story")
 def test_text_is_broken_into_lines_that_fit() -> None:
-    text = lbrlab("contract").stdout.splitlines()
+    text = lbrlab(*ALONE).stdout.splitlines()
     assert [line for line in text if len(line) > WIDTH and len(line.split()) > 1] == []
     assert [line for line in text if line != line.rstrip()] == []
 
@@ -142,19 +156,19 @@ def test_designs_of_other_packages_have_their_column(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("one_story")
 def test_with_runs_its_document_is_what_they_give() -> None:
-    result = lbrlab("contract", "--json")
+    result = lbrlab(*ALONE, "--json")
     assert result.exit_code == 0
     assert document(result) == encoded(whole())
 
 
 @pytest.mark.usefixtures("one_story")
 def test_with_runs_its_markdown_is_too() -> None:
-    assert lbrlab("contract", "--markdown").stdout == as_markdown(whole())
+    assert lbrlab(*ALONE, "--markdown").stdout == as_markdown(whole())
 
 
 @pytest.mark.usefixtures("one_story")
 def test_the_runs_that_it_names_can_be_judged_again() -> None:
-    for need in document(lbrlab("contract", "--json"))["needs"]:
+    for need in document(lbrlab(*ALONE, "--json"))["needs"]:
         checked = document(lbrlab("check", need["run"], "--json"))
 
         assert load_run(Path(need["run"])).design.name == need["design"]
@@ -176,6 +190,16 @@ def test_what_each_design_breaks_is_printed() -> None:
         letters = {"violated": "X1", "held": "+", "open": "o", "not exercised": "."}
         for invariant, by_design in told.items():
             assert rows[invariant] == [letters[worst.verdict] for worst in by_design.values()]
+
+
+@pytest.mark.usefixtures("one_story")
+def test_what_each_kind_of_fault_breaks_is_printed() -> None:
+    text = printed()
+    at = text.index("What each breaks under which kind of fault, in 1 scenarios")
+    shares = [line.split() for line in text[at + 2 : at + 4]]
+    kept = {line.split()[0]: line.split()[1:] for line in text[at + 6 : at + 24]}
+    assert [" ".join(row) for row in shares] == [" ".join(row).strip() for row in kind_rows(table(), list(DESIGNS))]
+    assert kept == {name: cells for name, *cells in kept_rows(table(), list(DESIGNS))}
 
 
 @pytest.mark.usefixtures("one_story")
@@ -214,16 +238,36 @@ def interrupted(inputs: Inputs) -> Run:
 @pytest.mark.parametrize("where", [cell, claim], ids=["in the matrix", "where the rules are asked for"])
 def test_interrupted_it_ends_in_130(where: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(where, "run", interrupted)
-    result = lbrlab("contract")
+    result = lbrlab(*ALONE)
 
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.strip() == "lbrlab: error: interrupted"
 
 
-def test_a_folder_that_cannot_be_written_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "chosen_scenarios", lambda text: [STORY])
+@pytest.mark.usefixtures("one_story")
+def test_interrupted_later_it_prints_what_was_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the five tasks with all designs that are played, the last is not."""
+    left = [4 * len(ALL)]
+
+    def interrupted_late(inputs: Inputs) -> Run:
+        left[0] -= 1
+        return interrupted(inputs) if left[0] < 0 else run(inputs)
+
+    monkeypatch.setattr(cell, "run", interrupted_late)
+    result = lbrlab(*ALONE, "--json")
+    told = document(result)
+
+    assert (result.exit_code, told["cut_short"], told["needs"]) == (130, "interrupted", None)
+    assert told["standings"] == encoded(whole())["standings"]
+    partial, all_of_it = told["faulted"]["kinds"], encoded(whole())["faulted"]["kinds"]
+    assert partial["none"] == all_of_it["none"]
+    assert partial["drop"]["fenced"]["runs"] == all_of_it["drop"]["fenced"]["runs"] - 1
+
+
+@pytest.mark.usefixtures("one_story")
+def test_a_folder_that_cannot_be_written_is_bad_input() -> None:
     Path("lbrlab-runs").write_text("in the way")
-    result = lbrlab("contract")
+    result = lbrlab(*ALONE)
 
     assert result.exit_code == 2
     assert "lbrlab-runs/contract/" in result.stderr
