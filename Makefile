@@ -17,7 +17,7 @@ VENV := .venv/.venv-$(HERE)
 DEPS := .venv/.deps-$(HERE)
 INSTALLED := .venv/.installed-$(HERE)
 
-.PHONY: help setup protos lint format docs test bench demo lock clean
+.PHONY: help setup protos lint style types format docs test tests bench demo lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -38,9 +38,10 @@ $(VENV):
 	done; \
 	echo "error: Python 3.11 or newer is needed, none found on PATH" >&2; exit 1
 
+# Most modules of the dependencies are never imported: those that are get compiled then.
 $(DEPS): requirements.lock Makefile $(VENV)
 	@echo "installing pinned dependencies"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@touch $@
 
 # The build compiles the protos too, but wraps an error in them into pages of its own. The compatible mode
@@ -53,11 +54,15 @@ $(INSTALLED): pyproject.toml setup.py $(DEPS)
 	@$(BIN)/python -c 'import sysconfig as s; open(s.get_path("purelib") + "/lbrlab_protos.pth", "w").write("$(shell pwd -P)/protos\n")'
 	@touch $@
 
-lint: setup ## ruff, mypy, buf lint
+lint: style types ## ruff, buf lint, mypy
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -n $(WORKERS)
 	$(BIN)/buf lint build/protos/image.binpb --path lbrlab
+
+types: setup
+	$(BIN)/mypy
 
 format: setup ## rewrite the sources the way lint wants them
 	$(BIN)/ruff check --fix .
@@ -71,7 +76,10 @@ docs: setup ## write the pages of docs/reference again, from the program
 	@$(BIN)/lbrlab msrs --markdown > docs/reference/msrs.md
 	@$(BIN)/lbrlab contract --no-runs --markdown > docs/reference/contract.md
 
-test: lint ## lint, then all tests
+test: style ## lint and all tests
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+tests: setup ## all tests, without lint
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 bench: setup ## measure
