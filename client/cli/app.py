@@ -655,3 +655,7 @@ def oracle_command(
     from client.cli.oracle import oracle
 
     oracle(files, kernel, verbose=verbose, as_json=as_json)
+
+
+# The commands of a module of their own take their options from here.
+from client.cli import app_search  # noqa: E402, F401

@@ -171,6 +171,13 @@ def load_run(path: Path) -> Run:
         content = read_file(path, SIZE_LIMIT)
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", str(path)) from None
+    run = decoded(content, path)
+    run.path = path
+    return run
+
+
+def decoded(content: bytes, path: Path) -> Run:
+    """The run of a file with this content. ``path`` is its name in errors."""
     try:
         head = msgspec.json.decode(content, type=_Head)
         if head.format != FORMAT or head.version != VERSION:
@@ -183,7 +190,6 @@ def load_run(path: Path) -> Run:
     with errors_of(path):
         run = _run_of(file)
         _check_parts(run)
-    run.path = path
     return run
 
 

@@ -172,8 +172,8 @@ def test_constants_and_locals_are_no_state() -> None:
 # The client ---------------------------------------------------------------------------------------------------
 
 FLOORS = (
-    {"files", "litmus", "check"},
-    {"designs", "schedule", "stories"},
+    {"files", "litmus", "check", "workers"},
+    {"designs", "schedule", "stories", "coverage"},
     {"drive"},
     {"run"},
     {"baseline", "oracle"},
@@ -187,9 +187,9 @@ FLOORS = (
 )
 """Packages and modules of the client from the bottom. Those of one floor do not know each other."""
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SHARED = {"frame", "runs", "services", "ledger", "choose", "progress"}
+SHARED = {"frame", "runs", "services", "ledger", "choose", "progress", "pools"}
 """Modules of the command line that several commands use. Each other one is a command of its own."""
-AROUND = {"app", "entry"}
+AROUND = {"app", "app_search", "entry"}
 """Modules of the command line that know the commands."""
 
 

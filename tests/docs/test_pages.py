@@ -97,6 +97,7 @@ def fields(title: str) -> list[str]:
         ("run with schedules", ["run", "central-story", "--schedules", "1"]),
         ("demo", ["demo", "--wire", "sim"]),
         ("matrix", ["matrix", "--designs", "merged", "--scenarios", "central-story", "--workers", "1"]),
+        ("campaign", ["campaign", "--runs", "1", "--workers", "1"]),
         ("claims", ["claims", "C4"]),
         ("cost", ["cost", "central-story", "--designs", "merged"]),
         ("contract", ["contract", "--no-runs"]),

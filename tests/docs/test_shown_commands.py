@@ -99,7 +99,7 @@ def test_a_command_that_is_wrong_is_found(command: str, monkeypatch: pytest.Monk
 
 ELSEWHERE = {"contract/fenced.md": "tests/client/document/test_fenced_page.py"}
 """Pages whose commands another test runs."""
-LONG = {"demo", "matrix", "contract", "oracle"}
+LONG = {"demo", "matrix", "contract", "oracle", "campaign"}
 """Commands that play the whole library; their own tests run them."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from random import Random
 
 import msgspec
@@ -13,6 +12,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import Reckless
+from client.search.counted import excused
 from client.stories.story import contended
 from contract.design import Condition, Design
 from contract.trace import VcpuMoved
@@ -46,22 +46,6 @@ def tell(design: Design, condition: Condition, seed: int) -> Told:
     told = Told(played, {}, {finding.invariant for finding in findings if finding.verdict != "not exercised"})
     for finding in findings:
         for violation in finding.violations:
-            if not _excused(finding.invariant, violation.text, left_behind):
+            if not excused(finding.invariant, violation.text, left_behind):
                 told.broken.setdefault(finding.invariant, violation.text)
     return told
-
-
-_PERFS_GAP = re.compile(
-    r"(?!vlbr:)\S+ \(task-flexible\) has the LBR of cpu\d+, (?!vlbr:)\S+ \(CPU-flexible\) is INACTIVE"
-)
-
-
-def _excused(invariant: str, text: str, left_behind: set[str]) -> bool:
-    """Whether a violation is none of the design's, whatever the design is.
-
-    User space left the LBR of a vCPU behind at a migration: no-loss of that vCPU. Perf does not walk a class again
-    while it is on, so that a CPU-flexible host event waits while a task-flexible one has the LBR: precedence between
-    those two (``ctx_sched_in``; ``contract/fenced.md``, last section)."""
-    if invariant == "no-loss":
-        return text.split(" ")[0] in left_behind
-    return invariant == "precedence" and _PERFS_GAP.fullmatch(text) is not None

@@ -16,6 +16,7 @@ ARGUMENTS = {
     "claims": ("C3",),
     "demo": (),
     "confirm": ("run.json",),
+    "campaign": ("--runs", "1"),
 }
 """What a command needs beside the option. One that has such an option and is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")

@@ -1,0 +1,84 @@
+"""The commands of ``lbrlab`` that search many runs, and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.app import BaselineOption, JsonOption, WriteBaselineOption, subcommand
+from client.cli.frame import command
+
+DaskOption = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler: tcp://host:8786."),
+]
+WorkersOption = Annotated[int, typer.Option(metavar="N", min=0, max=256, help="Processes. 0: one for each core.")]
+
+
+@subcommand("campaign")
+@command
+def campaign_command(
+    scenarios: Annotated[
+        str | None,
+        typer.Option(metavar="S,S,...", help="As for 'matrix', or none: only random scenarios. Default: all."),
+    ] = None,
+    designs: Annotated[
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file. Default: fenced.")
+    ] = None,
+    faults: Annotated[str, typer.Option(metavar="K,K,...", help="Kinds of faults, or all, or none.")] = "all",
+    runs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Runs of the whole campaign. Default: 1000, without --time.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="T", help="Play for this time: 30s, 10m, 2h.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of all that is drawn.")] = 0,
+    stories: Annotated[
+        bool, typer.Option("--stories/--no-stories", help="Play a random scenario in each second chunk.")
+    ] = True,
+    workers: WorkersOption = 0,
+    dask: DaskOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the campaign. It goes on if it is there."),
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run files that are replayed first. Default: in the campaign's folder."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit report, too.")] = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search many schedules of many scenarios for runs that break a design.
+
+    Each run draws its schedule and its faults. What counts against a design is shrunk and grouped. A canary, a design
+    that must break, shows that the search can find something.
+
+    Ends with 0 if all designs held and the canary was caught, 1 if a design broke, 3 if the canary was not caught.
+
+    \b
+    lbrlab campaign --designs fenced --runs 2000
+    lbrlab campaign --designs revoke-gp,fenced --faults drop,delay --time 10m
+    lbrlab campaign --dask tcp://head:8786 --time 8h -o night
+    """
+    from client.cli.campaign import CampaignRequest, campaign
+
+    request = CampaignRequest(
+        scenarios,
+        designs,
+        faults,
+        runs,
+        time,
+        seed,
+        stories,
+        workers,
+        dask,
+        output,
+        corpus,
+        junit,
+        baseline,
+        write_baseline,
+    )
+    campaign(request, as_json=as_json)

@@ -1,0 +1,198 @@
+"""``lbrlab campaign``: many runs of many scenarios under some designs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from client.baseline import Compared, RunKey, together
+from client.cli.choose import chosen_designs, chosen_scenarios, make_folder
+from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
+from client.cli.ledger import Ledger, print_compared
+from client.cli.pools import open_pool
+from client.cli.runs import RUNS
+from client.designs import design_named
+from client.litmus import Scenario, format_scenario, library, library_path, load
+from client.litmus.fault_kinds import KINDS
+from client.litmus.spelling import unknown
+from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
+from client.report.json import print_json
+from client.search.campaign import Campaign, Limits
+from client.search.corpus import Corpus, write
+from client.search.plan import Plan, Source
+from client.workers.tasks import WorkerDiedError
+from contract.design import Design
+from contract.errors import InputError, SystemFailedError
+
+USUAL_DESIGN = "fenced"
+CANARY = "fenced+entry-check=none"
+"""A design that must break one-owner: without the fence a guest enters with a grant that has ended."""
+USUAL_RUNS = 1000
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+SHOWN_LIMIT = 30
+KEY = "campaign"
+"""The name of the scenario under which a baseline keeps findings."""
+
+
+@dataclass(slots=True)
+class CampaignRequest:
+    """The options of ``campaign`` as given."""
+
+    scenarios: str | None
+    designs: str | None
+    faults: str
+    runs: int | None
+    time: str | None
+    seed: int
+    stories: bool
+    workers: int
+    dask: str | None
+    folder: Path | None
+    corpus: Path | None
+    junit: Path | None
+    baseline: Path | None
+    write_baseline: Path | None
+
+
+def campaign(request: CampaignRequest, *, as_json: bool) -> None:
+    plan, limits = plan_of(request), _limits(request)
+    ledger = Ledger(request.baseline, request.write_baseline)
+    folder = request.folder or RUNS / f"campaign-{plan.digest()}"
+    make_folder(folder)
+    interrupted = False
+    with open_pool(request.workers, request.dask) as pool, console(stderr=True).status("starting") as status:
+
+        def told(now: Campaign) -> None:
+            status.update(_progress(now, limits))
+
+        played = Campaign(plan, folder, pool, Corpus(request.corpus or folder / "corpus"), told)
+        if played.began:
+            print_text(console(stderr=True), f"goes on behind {played.began} runs in {escape(str(folder))}")
+        try:
+            played.play(limits)
+        except KeyboardInterrupt:
+            interrupted = True
+        except WorkerDiedError as error:
+            raise SystemFailedError("campaign", f"{error}; the results so far are in {folder}") from None
+    compared, known = _compare(played, ledger)
+    document = campaign_document(played, interrupted=interrupted, baseline=compared, known=known)
+    if interrupted:
+        document.exit_code = INTERRUPTED
+    if request.junit:
+        write(request.junit, junit(document))
+    if as_json:
+        print_json(document)
+    else:
+        _print(console(), document)
+    finish(document.exit_code)
+
+
+def plan_of(request: CampaignRequest) -> Plan:
+    designs = chosen_designs(request.designs or USUAL_DESIGN)
+    scenarios = () if request.scenarios == "none" else tuple(map(source_of, chosen_scenarios(request.scenarios)))
+    if not scenarios and not request.stories:
+        raise InputError("nothing is left to play without random stories", "--scenarios none")
+    return Plan(
+        request.seed, tuple(designs), scenarios, chosen_kinds(request.faults), stories=request.stories, canary=_canary()
+    )
+
+
+def _canary() -> Design:
+    return design_named(CANARY)
+
+
+def source_of(scenario: Scenario) -> Source:
+    """A scenario as a plan names it."""
+    path = library_path(scenario.name)
+    if path in library() and load(path) == scenario:
+        return Source(scenario.name)
+    return Source(scenario.name, format_scenario(scenario))
+
+
+def chosen_kinds(text: str) -> tuple[str, ...]:
+    """Kinds of faults by their names, comma-separated; all, or none."""
+    if text in ("all", "none"):
+        return tuple(KINDS) if text == "all" else ()
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in KINDS:
+            raise InputError(unknown("kind", name, [*KINDS, "all", "none"]), "--faults")
+    return tuple(dict.fromkeys(names))
+
+
+def _limits(request: CampaignRequest) -> Limits:
+    if request.time is None:
+        return Limits(request.runs or USUAL_RUNS)
+    match = re.fullmatch(r"([0-9]{1,6})([smh])", request.time)
+    if not match or not int(match[1]):
+        raise InputError("expected a time such as 30s, 10m or 2h", f"--time {request.time}")
+    return Limits(request.runs, float(int(match[1]) * SECONDS[match[2]]))
+
+
+def _progress(now: Campaign, limits: Limits) -> str:
+    state = now.state
+    of = f" of {limits.runs}" if limits.runs else ""
+    shown = [
+        f"{group} {count}/{total}"
+        for group, (count, total) in state.coverage().items()
+        if group in ("rule", "event", "claim", "session", "axis")
+    ]
+    left = len(state.unshrunk())
+    shrinking = f" ({left} to shrink)" if left else ""
+    return f"{state.runs}{of} runs, {now.rate:.0f}/s, {', '.join(shown)}, {len(state.findings)} findings{shrinking}"
+
+
+def _compare(played: Campaign, ledger: Ledger) -> tuple[Compared | None, set[str]]:
+    """The findings compared with the baseline, and the signatures that it knows. A finding that a campaign does not
+    meet has not vanished: another one may meet it."""
+    found = {RunKey(KEY, design): texts for design, texts in signatures(played.state).items()}
+    compared = ledger.runs(found)
+    for each in compared.values():
+        each.vanished = []
+    known = {text for each in compared.values() for text in each.known}
+    return (together(compared) if compared else None), known
+
+
+def _print(out: Console, told: CampaignDocument) -> None:
+    print_columns(
+        out,
+        ["design", "runs", "broken"],
+        [[escape(name), str(of.runs), _red(of.broken)] for name, of in told.designs.items()],
+        right=True,
+    )
+    out.print()
+    for finding in told.findings[:SHOWN_LIMIT]:
+        mark = "known" if finding.known else "[bold red]new[/]"
+        where = f"{escape(finding.design)}: [bold]{finding.invariant}[/] in {finding.count} runs"
+        print_text(out, f"{mark} {where}: {escape(finding.text)}", hang=2)
+        needs = f"with {', '.join(finding.faults)}" if finding.faults else "no fault"
+        size = f"{finding.statements} statements, {finding.steps} steps, {needs}"
+        print_text(out, f"[dim]{escape(size)}: {escape(str(finding.run))}[/]", indent=2, hang=2)
+    if len(told.findings) > SHOWN_LIMIT:
+        out.print(f"... and {len(told.findings) - SHOWN_LIMIT} more; --json has all")
+    for what, count in told.further.items():
+        print_text(out, f"[red]{escape(what)}[/]: {count} runs of further forms, which are not shrunk", hang=2)
+    print_compared(out, told.baseline)
+    _print_coverage(out, told)
+    if (canary := told.canary) is not None:
+        caught = f"caught in {canary.caught} of {canary.runs} runs" if canary.caught else "[bold red]MISSED[/]"
+        print_text(out, f"canary {canary.design}, which must break {canary.breaks}: {caught}", hang=2)
+    replayed = f", {told.replayed} runs of the corpus" if told.replayed else ""
+    early = ", interrupted" if told.interrupted else ""
+    numbers = f"{told.runs} runs, {told.faulted} of them with faults{replayed}: {told.verdict}{early}"
+    print_text(out, f"{numbers}; {told.rate:.0f} runs/s in {told.seconds:.1f} s, seed {told.seed}", hang=2)
+    print_text(out, f"Results are in {escape(told.folder)}; the same command goes on with them", hang=2)
+
+
+def _red(count: int) -> str:
+    return f"[bold red]{count}[/]" if count else "0"
+
+
+def _print_coverage(out: Console, told: CampaignDocument) -> None:
+    """One line for all groups."""
+    parts = [f"{group} {of.covered}/{of.total}" for group, of in told.coverage.items()]
+    print_text(out, f"exercised: {', '.join(parts)}", hang=2)

@@ -1,0 +1,153 @@
+"""Play a campaign on a pool: parts of the plan, the shrinking of what they find, and the state in its file.
+
+The parent process keeps counts only. Workers play, judge and shrink, and give back summaries and run files.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.search.chunk import Part, RunNumber, Suspect, play_part
+from client.search.corpus import Corpus, write
+from client.search.plan import Plan
+from client.search.state import Found, State, load_state, save_state
+from client.search.witness import Witness, replay, run_file, witness
+from client.workers.pool import Pool
+from client.workers.tasks import Tasks
+from contract.errors import InputError
+
+STATE = "campaign.json"
+SAVE_EVERY = 5.0
+"""Seconds between two writings of the state."""
+AHEAD = 2
+"""Calls in work or waiting, for each process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``runs``: of the whole campaign; ``seconds``: from now on. None: no limit."""
+
+    runs: int | None = None
+    seconds: float | None = None
+
+
+class Campaign:
+    """``state`` is valid at any time. ``began``: the number of runs when it began or went on."""
+
+    def __init__(
+        self, plan: Plan, folder: Path, pool: Pool, corpus: Corpus, told: Callable[[Campaign], None] = lambda _: None
+    ) -> None:
+        """``folder`` may hold a campaign with the same plan: it goes on. ``told`` is called after each result. Raises
+        InputError if the folder holds another campaign."""
+        self.folder, self.pool, self.corpus, self.told = folder, pool, corpus, told
+        self.state = State(plan)
+        if (folder / STATE).exists():
+            self.state = load_state(folder / STATE)
+            if self.state.plan != plan:
+                raise InputError("holds a campaign with other options; choose another folder", str(folder / STATE))
+        self.began = self.state.runs
+        self.started = self.saved = time.monotonic()
+        self.tasks: Tasks[Any] = Tasks(pool)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began or went on."""
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Runs in a second since then."""
+        return (self.state.runs - self.began) / max(self.elapsed, 1e-9)
+
+    def play(self, limits: Limits) -> None:
+        """Play to the limits. On KeyboardInterrupt, and on any other exception, the state is saved as it is."""
+        try:
+            self._replay_corpus()
+            for watched in self.state.unshrunk():
+                self._shrink(watched.suspect)
+            again = list(self.state.todo)
+            while True:
+                while len(self.tasks) < AHEAD * self.pool.size() and not self._out_of_time(limits):
+                    part = again.pop() if again else self.state.begin_part(limits.runs)
+                    if part is None:
+                        break
+                    self.tasks.add(part, play_part, self.state.plan, part)
+                got = self.tasks.take()
+                if got is None:
+                    break
+                self._take(*got)
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        save_state(self.state, self.folder / STATE)
+        self.saved = time.monotonic()
+
+    def _out_of_time(self, limits: Limits) -> bool:
+        return limits.seconds is not None and self.elapsed >= limits.seconds
+
+    def _replay_corpus(self) -> None:
+        plan = self.state.plan
+        for name, content in self.corpus.files():
+            for design in plan.designs:
+                self.tasks.add(("replay", name, design.name), replay, plan, content, name, design)
+            while len(self.tasks) >= AHEAD * self.pool.size():
+                self._take_next()
+        while self.tasks:
+            self._take_next()
+
+    def _take_next(self) -> None:
+        got = self.tasks.take()
+        if got is not None:
+            self._take(*got)
+
+    def _take(self, key: Any, result: Any) -> None:
+        match key:
+            case Part():
+                self._count(key, result)
+            case Suspect():
+                self.corpus.add(result.file)
+                self._found(self.state.settle(key, result))
+            case RunNumber():
+                self.corpus.add(result)
+            case ("replay", *_):
+                self.state.replayed += 1
+                for each in result:
+                    self._found(self.state.find(each, 1))
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.save()
+        self.told(self)
+
+    def _count(self, part: Part, summary: Any) -> None:
+        known = len(self.state.items)
+        for suspect in self.state.add(part, summary):
+            self._shrink(suspect)
+        if len(self.state.items) > known and not self.corpus.full:
+            new = {RunNumber(part.chunk, run) for run in summary.items.values()}
+            for number in new & set(self.state.items.values()):
+                self.tasks.add(number, run_file, self.state.plan, number)
+
+    def _shrink(self, suspect: Suspect) -> None:
+        self.tasks.add(suspect, witness, self.state.plan, suspect)
+
+    def _found(self, found: Found | None) -> None:
+        """Keep the witness of a finding in its file."""
+        if found is None:
+            return
+        path = self.folder / "findings" / f"{name_of(found.witness)}.json"
+        write(path, found.witness.file)
+        found.witness.file = b""
+        found.file = str(path)
+
+
+def name_of(witness: Witness) -> str:
+    """A name for the file of a finding."""
+    parts = [witness.design, witness.invariant, *witness.faults]
+    text = re.sub(r"[^A-Za-z0-9.=+-]+", "-", "-".join(parts))[:80].strip("-")
+    return f"{text}-{zlib.crc32(witness.signature.encode()):08x}"

@@ -1,0 +1,134 @@
+"""Play a part of a chunk, and sum it up in so little that millions of parts need no memory."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import msgspec
+
+from client.coverage import Item, exercised, verdict_items
+from client.run.run import Run
+from client.run.run import run as play
+from client.search.counted import counted
+from client.search.plan import Chunk, Plan, chunk_of, inputs_of
+
+FAILED = "failed"
+"""The name of a finding that is no violation: a core, or the player, raised an error."""
+SUSPECTS_LIMIT = 20
+"""Suspects that a chunk reports."""
+
+
+class RunNumber(msgspec.Struct, frozen=True, order=True):
+    """A run of a plan."""
+
+    chunk: int
+    run: int
+
+
+class Part(msgspec.Struct, frozen=True, order=True):
+    """``count`` runs of a chunk from run ``first``, from 0."""
+
+    chunk: int
+    first: int
+    count: int
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A run that counts against a design. ``invariant``: the violated invariant, or FAILED. ``form``: the text of the
+    first violation without its numbers. ``text``: with them. ``count``: how many runs of the chunk are of this
+    form."""
+
+    design: str
+    invariant: str
+    form: str
+    text: str
+    run: RunNumber
+    count: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.design, self.invariant, self.form
+
+
+class Summary(msgspec.Struct):
+    """``broken``: the number of runs with something that counts. ``faulted``: the number of runs in which a fault was
+    met. ``items``: each item that was exercised, to the first run that does. ``canary``: the runs of the canary that
+    broke as they must; these and the canary's other runs are in no other number. ``seconds``: of CPU."""
+
+    design: str
+    runs: int = 0
+    broken: int = 0
+    faulted: int = 0
+    decisions: int = 0
+    seconds: float = 0.0
+    canary_runs: int = 0
+    canary: int = 0
+    items: dict[Item, int] = {}
+    suspects: list[Suspect] = []
+
+
+def form_of(text: str) -> str:
+    """A text without its numbers, so that texts about the same thing are equal."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "N", text)
+
+
+def play_run(plan: Plan, number: RunNumber) -> Run:
+    """One run of a plan."""
+    return play(inputs_of(plan, chunk_of(plan, number.chunk), number.run))
+
+
+def against(plan: Plan, run: Run) -> dict[str, str]:
+    """Invariant, or FAILED, to the text of what counts against the design of a run."""
+    if run.interrupted:
+        raise KeyboardInterrupt
+    if run.failure is not None:
+        return {FAILED: str(run.failure)}
+    return {name: violation.text for name, violation in counted(run, plan.condition).items()}
+
+
+def play_part(plan: Plan, part: Part) -> Summary:
+    """Some runs of a chunk, each judged."""
+    chunk = chunk_of(plan, part.chunk)
+    summary = Summary(chunk.design.name)
+    begun = time.process_time()
+    suspects: dict[tuple[str, str, str], Suspect] = {}
+    for at in range(part.first, part.first + part.count):
+        _play_one(plan, chunk, RunNumber(part.chunk, at), summary, suspects)
+    summary.suspects = list(suspects.values())
+    summary.seconds = time.process_time() - begun
+    return summary
+
+
+def _note_items(summary: Summary, run: Run, number: int) -> None:
+    verdicts = {finding.invariant: finding.verdict for finding in run.verdict.findings}
+    kinds = [f"fault {rule.kind}" for rule, met in zip(run.faults, run.applied, strict=True) if met]
+    summary.faulted += bool(kinds)
+    for item in exercised(run.records) | verdict_items(verdicts) | set(kinds):
+        summary.items.setdefault(item, number)
+
+
+def _play_one(
+    plan: Plan, chunk: Chunk, number: RunNumber, summary: Summary, suspects: dict[tuple[str, str, str], Suspect]
+) -> None:
+    try:
+        run = play(inputs_of(plan, chunk, number.run))
+        found = against(plan, run)
+    except Exception as error:  # An error of a core is a finding, like a violation.
+        run, found = None, {FAILED: f"{type(error).__name__}: {error}"}
+    if chunk.canary:
+        summary.canary_runs += 1
+        summary.canary += plan.canary_breaks in found
+        return
+    summary.runs += 1
+    if run is not None:
+        summary.decisions += len(run.tape)
+        _note_items(summary, run, number.run)
+    summary.broken += bool(found)
+    for invariant, text in found.items():
+        suspect = Suspect(chunk.design.name, invariant, form_of(text), text, number)
+        known = suspects.get(suspect.key)
+        if known is not None:
+            suspects[suspect.key] = msgspec.structs.replace(known, count=known.count + 1)
+        elif len(suspects) < SUSPECTS_LIMIT:
+            suspects[suspect.key] = suspect

@@ -1,0 +1,44 @@
+"""The corpus of a campaign: a folder of run files whose schedules are worth to be played first."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from contract.errors import InputError
+
+FILES_LIMIT = 100
+"""Run files that a corpus grows to."""
+
+
+class Corpus:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
+
+    def files(self) -> list[tuple[str, bytes]]:
+        """Name and content of each file."""
+        try:
+            return [(str(self.folder / name), (self.folder / name).read_bytes()) for name in self.names]
+        except OSError as error:
+            raise InputError(f"cannot read: {error.strerror}", str(self.folder)) from None
+
+    @property
+    def full(self) -> bool:
+        return len(self.names) >= FILES_LIMIT
+
+    def add(self, content: bytes) -> None:
+        """Keep a run file, unless the corpus is full or has it."""
+        name = f"{hashlib.sha256(content).hexdigest()[:16]}.json"
+        if not self.full and name not in self.names:
+            write(self.folder / name, content)
+            self.names.append(name)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Raises InputError naming the path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", str(path)) from None

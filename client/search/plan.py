@@ -1,0 +1,105 @@
+"""The plan of a campaign: everything that decides which runs it plays.
+
+A plan is cut into chunks. A chunk is a scenario under a design with RUNS schedules. Plan and number give the same runs
+on each machine, so a chunk that was lost is played again, and a run is known by its number alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from random import Random
+
+import msgspec
+
+from client.litmus import Scenario, library_path, load, parse
+from client.run.inputs import Inputs
+from client.schedule.drawn import STRATEGIES, drawn_sampler
+from client.schedule.schedule import Schedule
+from client.schedule.swarm import drawn_kinds, drawn_rules
+from client.stories.story import contended
+from contract.design import Condition, Design
+
+RUNS = 25
+"""Runs of a chunk."""
+CANARY_EVERY = 40
+"""One chunk of so many is the canary's, the first one included."""
+CANARY_SCENARIO = "central-story"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A scenario: ``text`` of a file, or "" for the scenario of the library with this name."""
+
+    name: str
+    text: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """``kinds``: the kinds of faults that runs draw from. ``all_kinds``: each run has all of them; otherwise it draws
+    some, as in swarm testing. ``stories``: each second chunk plays a random scenario; without ``scenarios`` each one
+    does. ``canary``: a design that must break its ``canary_breaks``; None: there is none."""
+
+    seed: int
+    designs: tuple[Design, ...]
+    scenarios: tuple[Source, ...]
+    kinds: tuple[str, ...]
+    strategies: tuple[str, ...] = STRATEGIES
+    stories: bool = True
+    all_kinds: bool = False
+    canary: Design | None = None
+    canary_breaks: str = "one-owner"
+    runs: int = RUNS
+
+    @property
+    def condition(self) -> Condition:
+        """The demand on the contract stream that each run meets."""
+        return Condition.ANY if self.kinds else Condition.COMPLETE
+
+    def digest(self) -> str:
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """``story``: the seed of a random scenario; -1: it is ``source``."""
+
+    number: int
+    design: Design
+    source: Source
+    story: int
+    canary: bool
+
+    @property
+    def scenario(self) -> str:
+        return f"random {self.story}" if self.story >= 0 else self.source.name
+
+
+def chunk_of(plan: Plan, number: int) -> Chunk:
+    """The chunk with this number, from 0. Designs come in turn: an interrupted campaign has played all alike."""
+    if plan.canary is not None:
+        if number % CANARY_EVERY == 0:
+            return Chunk(number, plan.canary, Source(CANARY_SCENARIO), -1, True)
+        number -= number // CANARY_EVERY + 1
+    rng = Random(f"{plan.seed} chunk {number}")
+    turn, which = divmod(number, len(plan.designs))
+    design = plan.designs[which]
+    if plan.stories and (turn % 2 or not plan.scenarios):
+        return Chunk(number, design, Source(""), rng.randrange(1 << 40), False)
+    return Chunk(number, design, rng.choice(plan.scenarios), -1, False)
+
+
+@lru_cache(maxsize=256)
+def scenario_of(source: Source, story: int) -> Scenario:
+    if story >= 0:
+        return contended(Random(story))
+    return parse(source.text, source.name) if source.text else load(library_path(source.name))
+
+
+def inputs_of(plan: Plan, chunk: Chunk, number: int) -> Inputs:
+    """The inputs of run ``number`` of a chunk."""
+    scenario = scenario_of(chunk.source, chunk.story)
+    rng = Random(f"{plan.seed} run {chunk.number} {chunk.canary} {number}")
+    kinds = list(plan.kinds) if plan.all_kinds else drawn_kinds(rng, plan.kinds)
+    faults = (*scenario.faults, *drawn_rules(rng, kinds))
+    strategy = plan.strategies[number % len(plan.strategies)]
+    sampler = drawn_sampler(rng, strategy, faults)
+    return Inputs(scenario, chunk.design, Schedule(faults, other=lambda: sampler))

@@ -1,0 +1,191 @@
+"""The state of a campaign: what was played and found so far. It is kept in a file, so a campaign can go on later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from client.coverage import ALL, GROUPS, Item, group_of
+from client.files import read_file
+from client.search.chunk import Part, RunNumber, Summary, Suspect
+from client.search.plan import CANARY_EVERY, Plan
+from client.search.witness import Witness
+from contract.errors import InputError
+
+FORMAT = "lbrlab-campaign"
+VERSION = 1
+SIZE_LIMIT = 1 << 28
+FORMS_LIMIT = 6
+"""Suspects of one design and invariant that are shrunk. Further ones are only counted."""
+
+
+class Found(msgspec.Struct):
+    """A finding: all runs with one signature. ``count``: how many runs; ``file``: its witness, null if it could not be
+    written."""
+
+    witness: Witness
+    count: int
+    file: str | None = None
+
+
+class Watched(msgspec.Struct):
+    """A suspect and the signature of its finding; "" as long as its run is not shrunk."""
+
+    suspect: Suspect
+    count: int
+    signature: str = ""
+
+
+class DesignState(msgspec.Struct):
+    """``broken``: runs with something that counts against the design."""
+
+    runs: int = 0
+    broken: int = 0
+
+
+class State(msgspec.Struct):
+    """``todo``: parts that were begun and gave no result. ``chunk``, ``run``: the next run that was not begun.
+    ``watched``: suspects by their keys. ``further``: design and invariant to runs of forms that are not shrunk.
+    ``items``: item to the first run that exercises it. ``seconds``: of CPU, in all workers."""
+
+    plan: Plan
+    format: str = FORMAT
+    version: int = VERSION
+    todo: list[Part] = []
+    chunk: int = 0
+    run: int = 0
+    runs: int = 0
+    faulted: int = 0
+    decisions: int = 0
+    seconds: float = 0.0
+    replayed: int = 0
+    canary_runs: int = 0
+    canary_caught: int = 0
+    designs: dict[str, DesignState] = {}
+    items: dict[Item, RunNumber] = {}
+    watched: list[Watched] = []
+    further: dict[str, int] = {}
+    findings: dict[str, Found] = {}
+
+    @property
+    def begun(self) -> int:
+        """Runs that were played or are being played, without those of the canary."""
+        return self.runs + sum(part.count for part in self.todo if not self.is_canary(part.chunk))
+
+    def is_canary(self, chunk: int) -> bool:
+        return self.plan.canary is not None and chunk % CANARY_EVERY == 0
+
+    def begin_part(self, limit: int | None) -> Part | None:
+        """The next part, which is to do from now on; None if ``limit`` runs have begun. The runs of the canary are not
+        counted."""
+        left = self.plan.runs - self.run
+        if limit is not None and (limit - self.begun) < left:
+            left = limit - self.begun
+        if left <= 0:
+            return None
+        part = Part(self.chunk, self.run, self.plan.runs if self.is_canary(self.chunk) else left)
+        self.run += part.count
+        if self.run >= self.plan.runs:
+            self.chunk, self.run = self.chunk + 1, 0
+        self.todo.append(part)
+        return part
+
+    def add(self, part: Part, summary: Summary) -> list[Suspect]:
+        """Count a part that was played. Gives the suspects that are to be shrunk."""
+        self.todo.remove(part)
+        self.seconds += summary.seconds
+        self.canary_runs += summary.canary_runs
+        self.canary_caught += summary.canary
+        if not summary.runs:
+            return []
+        self.runs += summary.runs
+        self.faulted += summary.faulted
+        self.decisions += summary.decisions
+        of_design = self.designs.setdefault(summary.design, DesignState())
+        of_design.runs += summary.runs
+        of_design.broken += summary.broken
+        for item, run in summary.items.items():
+            number = RunNumber(part.chunk, run)
+            self.items[item] = min(number, self.items.get(item, number))
+        return [suspect for suspect in summary.suspects if self._watch(suspect)]
+
+    def _watch(self, suspect: Suspect) -> bool:
+        """Count a suspect. True if it is of a new form that is to be shrunk."""
+        alike = 0
+        for watched in self.watched:
+            known = watched.suspect
+            if known.key == suspect.key:
+                watched.count += suspect.count
+                if watched.signature:
+                    self.findings[watched.signature].count += suspect.count
+                return False
+            alike += (known.design, known.invariant) == (suspect.design, suspect.invariant)
+        if alike >= FORMS_LIMIT:
+            what = f"{suspect.design}; {suspect.invariant}"
+            self.further[what] = self.further.get(what, 0) + suspect.count
+            return False
+        self.watched.append(Watched(suspect, suspect.count))
+        return True
+
+    def unshrunk(self) -> list[Watched]:
+        return [watched for watched in self.watched if not watched.signature]
+
+    def settle(self, suspect: Suspect, witness: Witness) -> Found | None:
+        """Group a shrunk suspect by its signature. Gives the finding if its witness is new or smaller."""
+        watched = next(watched for watched in self.watched if watched.suspect == suspect)
+        watched.signature = witness.signature
+        return self.find(witness, watched.count)
+
+    def find(self, witness: Witness, count: int) -> Found | None:
+        """Count runs with this signature. Gives the finding if its witness is new or smaller."""
+        found = self.findings.get(witness.signature)
+        if found is None:
+            self.findings[witness.signature] = Found(witness, count)
+            return self.findings[witness.signature]
+        found.count += count
+        if witness.statements + len(witness.faults) >= found.witness.statements + len(found.witness.faults):
+            return None
+        found.witness = witness
+        return found
+
+    def coverage(self) -> dict[str, tuple[int, int]]:
+        """Group to the number of its items that were exercised, and of all."""
+        return {
+            group: (
+                sum(group_of(item) == group for item in self.items),
+                sum(group_of(item) == group for item in ALL),
+            )
+            for group in GROUPS
+        }
+
+
+class _Head(msgspec.Struct):
+    format: str
+    version: int
+
+
+def load_state(path: Path) -> State:
+    """Raises InputError that names the file and what is wrong."""
+    try:
+        content = read_file(path, SIZE_LIMIT)
+        head = msgspec.json.decode(content, type=_Head)
+        if (head.format, head.version) != (FORMAT, VERSION):
+            found = f"{head.format} version {head.version}"
+            raise InputError(f"expected {FORMAT} version {VERSION}, found {found}", str(path))
+        return msgspec.json.decode(content, type=State)
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"no campaign: {error}", str(path)) from None
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write the whole file, or nothing. Raises InputError naming the path."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_bytes(msgspec.json.encode(state) + b"\n")
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", str(path)) from None

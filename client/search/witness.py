@@ -1,0 +1,131 @@
+"""From a suspect to a finding: the shrunk run, its signature, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from client.run.file import decoded, encoded
+from client.run.inputs import Inputs
+from client.run.run import Run
+from client.run.run import run as play
+from client.schedule.decisions import Deliver, is_fault
+from client.schedule.lenient import LenientStrategy
+from client.schedule.schedule import Schedule
+from client.search.chunk import FAILED, RunNumber, Suspect, against, form_of, play_run
+from client.search.counted import counted
+from client.search.plan import Plan
+from client.shrink.edits import places
+from client.shrink.shrink import Case, Shrinker
+from client.shrink.shrunk import file_of
+from client.shrink.target import Target
+from contract.design import Condition, Design
+from contract.errors import InputError
+
+RUNS_LIMIT = 3000
+"""Runs that shrinking may take. The smallest run until then is the witness."""
+
+
+class Witness(msgspec.Struct):
+    """A run that shows a finding, as small as it could be made. ``signature``: findings with the same signature are the
+    same. ``text``: the violation in this run. ``faults``: those that are left, as kind and message. ``steps``: of
+    threads; ``statements``: of the scenario; ``shrunk``: whether nothing more can be taken away. ``file``: the content
+    of the run file."""
+
+    signature: str
+    design: str
+    invariant: str
+    text: str
+    faults: list[str]
+    steps: int
+    statements: int
+    shrunk: bool
+    run: RunNumber
+    file: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Target):
+    """The target of shrinking: a violation that counts against the design."""
+
+    condition: Condition
+
+    def kept_by(self, run: Run) -> bool:
+        return set(self.invariants) <= counted(run, self.condition).keys()
+
+
+class _EnoughError(Exception):
+    pass
+
+
+def witness(plan: Plan, suspect: Suspect) -> Witness:
+    """Play the run of a suspect again and shrink it."""
+    run = play_run(plan, suspect.run)
+    return _witness(run, suspect, plan.condition)
+
+
+def _witness(run: Run, suspect: Suspect, condition: Condition) -> Witness:
+    if suspect.invariant == FAILED:
+        return _told(suspect, run, suspect.text, shrunk=False)
+
+    def told(shrinker: Shrinker) -> None:
+        if shrinker.player.runs >= RUNS_LIMIT:
+            raise _EnoughError
+
+    try:
+        shrinker = Shrinker(run, Counted((suspect.invariant,), condition), told)
+    except InputError:
+        return _told(suspect, run, suspect.text, shrunk=False)
+    shrunk = True
+    try:
+        shrinker.shrink()
+    except _EnoughError:
+        shrunk = False
+    small = _file_of(shrinker.best)
+    violation = counted(small, condition).get(suspect.invariant)
+    return _told(suspect, small, violation.text if violation else suspect.text, shrunk=shrunk)
+
+
+def _file_of(case: Case) -> Run:
+    try:
+        return file_of(case)
+    except InputError:
+        return case.run
+
+
+def _told(suspect: Suspect, run: Run, text: str, *, shrunk: bool) -> Witness:
+    faults = [f"{d.fate} {d.message}" for d in run.tape if isinstance(d, Deliver) and is_fault(d)]
+    faults += [str(d) for d in run.tape if not isinstance(d, Deliver) and is_fault(d)]
+    parts = [suspect.design, suspect.invariant, form_of(text), *sorted(map(form_of, faults))]
+    steps = sum(type(d).__name__ == "Step" for d in run.tape)
+    return Witness(
+        "; ".join(parts),
+        suspect.design,
+        suspect.invariant,
+        text,
+        faults,
+        steps,
+        len(places(run.scenario)),
+        shrunk,
+        suspect.run,
+        encoded(run),
+    )
+
+
+def run_file(plan: Plan, number: RunNumber) -> bytes:
+    """The content of the file of one run of a plan."""
+    return encoded(play_run(plan, number))
+
+
+def replay(plan: Plan, content: bytes, name: str, design: Design) -> list[Witness]:
+    """Replay the schedule of a run file leniently under a design. Gives a witness for each thing that counts."""
+    kept = decoded(content, Path(name))
+    strategy = LenientStrategy(kept.tape)
+    run = play(Inputs(kept.scenario, design, Schedule(kept.faults, other=lambda: strategy)))
+    number = RunNumber(-1, 0)
+    suspects = [
+        Suspect(design.name, invariant, form_of(text), text, number) for invariant, text in against(plan, run).items()
+    ]
+    return [_witness(run, suspect, plan.condition) for suspect in suspects]

@@ -1,0 +1,48 @@
+"""The interface of all pools, and the pool that has no process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+R = TypeVar("R")
+
+
+class Pool(Protocol):
+    """Calls and results are pickled, so a call is a function of a module."""
+
+    def size(self) -> int:
+        """The number of calls that can run at the same time."""
+        ...
+
+    def submit(self, call: Callable[..., R], *given: Any) -> Future[R]: ...
+
+    def renew(self) -> None:
+        """Replace the processes that have died."""
+        ...
+
+    def close(self) -> None:
+        """End it. Calls that have not begun are cancelled."""
+        ...
+
+
+class InThisProcess:
+    """Carries out each call at once, where it is submitted."""
+
+    def size(self) -> int:
+        return 1
+
+    def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
+        future: Future[R] = Future()
+        try:
+            future.set_result(call(*given))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def renew(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,59 @@
+"""``lbrlab campaign``: exit codes, JUnit, baseline, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from junitparser import JUnitXml
+
+from client.cli import campaign
+from tests.client.cli.commands import document, lbrlab
+
+ONE = ("--workers", "1", "--scenarios", "r12-fence", "--no-stories")
+
+
+def test_a_design_that_holds() -> None:
+    told = document(lbrlab("campaign", "--runs", "3", *ONE, "--json"))
+    assert (told["verdict"], told["exit_code"], told["runs"], told["findings"]) == ("held", 0, 3, [])
+    assert told["canary"]["caught"]
+
+
+def test_a_canary_that_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "CANARY", "fenced+release=never")
+    result = lbrlab("campaign", "--runs", "1", *ONE, "--junit", "j.xml")
+    assert (result.exit_code, "MISSED" in result.stdout) == (3, True)
+    (suite,) = JUnitXml.fromfile("j.xml")
+    assert (suite.tests, suite.failures, suite.errors) == (2, 0, 1)
+
+
+def test_a_design_that_breaks_and_its_baseline() -> None:
+    broken = ("campaign", "--designs", "revoke-gp", "--faults", "drop", "--runs", "6", *ONE)
+    first = lbrlab(*broken, "--write-baseline", "known.json", "--junit", "j.xml", "-o", "one", "--json")
+    told = document(first)
+    assert told["findings"]
+    assert all(Path(finding["run"]).is_file() for finding in told["findings"])
+    assert sum(len(case.result) for suite in JUnitXml.fromfile("j.xml") for case in suite) == 0
+    again = document(lbrlab(*broken, "--baseline", "known.json", "-o", "one", "--json"))
+    assert (again["verdict"], again["exit_code"], again["runs"]) == ("expected", 0, 6)
+    assert all(finding["known"] for finding in again["findings"])
+    new = lbrlab(*broken, "-o", "one", "--junit", "j.xml")
+    assert new.exit_code == 1
+    assert "new revoke-gp: " in new.stdout
+    assert sum(len(case.result) for suite in JUnitXml.fromfile("j.xml") for case in suite) == len(told["findings"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--faults", "dorp"), "did you mean"),
+        (("--time", "10"), "expected a time such as 30s"),
+        (("--time", "0s"), "expected a time such as 30s"),
+        (("--scenarios", "none", "--no-stories"), "nothing is left to play"),
+        (("--dask", "tcp://localhost:1", "--workers", "2"), "expected one of both"),
+        (("--designs", "fencd"), "fenced"),
+    ],
+)
+def test_refused(options: tuple[str, ...], error: str) -> None:
+    result = lbrlab("campaign", *options)
+    assert (result.exit_code, error in result.stderr) == (2, True), result.stderr

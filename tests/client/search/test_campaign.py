@@ -1,0 +1,119 @@
+"""A campaign finds what breaks, shrinks it, and can be interrupted at any point without losing or doubling a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from client.run.file import load_run
+from client.search.campaign import Campaign, Limits
+from client.search.chunk import FAILED, Part, form_of, play_part
+from client.search.corpus import FILES_LIMIT, Corpus
+from client.search.plan import Plan
+from client.workers.pool import InThisProcess
+from contract.errors import InputError
+from tests.client.search.plans import small
+from tests.designs import FENCED, REVOKE_GP
+
+RUNS = 18
+
+
+def nothing(_: Campaign) -> None:
+    pass
+
+
+def campaign(plan: Plan, folder: Path, told: Callable[[Campaign], None] = nothing) -> Campaign:
+    return Campaign(plan, folder, InThisProcess(), Corpus(folder / "corpus"), told)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    played = campaign(small(REVOKE_GP, kinds=("drop",)), tmp_path_factory.mktemp("whole"))
+    played.play(Limits(RUNS))
+    return played
+
+
+def test_it_plays_as_many_runs_as_asked_and_the_canary(whole: Campaign) -> None:
+    state = whole.state
+    assert (state.runs, state.canary_runs, state.todo) == (RUNS, 3, [])
+    assert 0 < state.faulted <= RUNS
+    assert state.canary_caught
+
+
+def test_findings_are_shrunk_and_kept_in_run_files_that_show_them(whole: Campaign) -> None:
+    findings = whole.state.findings
+    assert {found.witness.invariant for found in findings.values()} >= {"agreement"}
+    for signature, found in findings.items():
+        assert found.file
+        run = load_run(Path(found.file))
+        assert found.witness.invariant in run.broken()
+        assert signature.startswith(f"revoke-gp; {found.witness.invariant}; ")
+        assert found.witness.statements < 10
+        assert found.witness.file == b""
+    assert sum(watched.count for watched in whole.state.watched) == sum(found.count for found in findings.values())
+
+
+def test_coverage_grows_into_the_corpus(whole: Campaign) -> None:
+    assert whole.state.coverage()["rule"][0] > 5
+    assert 0 < len(whole.corpus.names) <= FILES_LIMIT
+    assert all(load_run(whole.corpus.folder / name).failure is None for name in whole.corpus.names)
+
+
+def test_an_interrupted_campaign_goes_on_to_the_same_result(whole: Campaign, tmp_path: Path) -> None:
+    """Interrupted behind each result: what was begun is played again, and nothing twice."""
+    results = 0
+
+    def interrupt(now: Campaign) -> None:
+        nonlocal results
+        results += 1
+        if results % 7 == 3:
+            raise KeyboardInterrupt
+
+    plan = whole.state.plan
+    for _ in range(100):
+        now = campaign(plan, tmp_path, interrupt)
+        now.corpus.names = []
+        try:
+            now.play(Limits(RUNS))
+        except KeyboardInterrupt:
+            continue
+        break
+    assert results > 7
+    assert now.state.replayed == 0
+    for name in ("runs", "faulted", "decisions", "canary_runs", "canary_caught", "designs", "items"):
+        assert getattr(now.state, name) == getattr(whole.state, name), name
+    assert {s: f.count for s, f in now.state.findings.items()} == {s: f.count for s, f in whole.state.findings.items()}
+
+
+def test_more_runs_are_added_to_a_campaign_that_is_over(whole: Campaign) -> None:
+    again = campaign(whole.state.plan, whole.folder)
+    again.corpus.names = []
+    again.play(Limits(RUNS + 1))
+    assert again.state.runs == RUNS + 1
+    with pytest.raises(InputError, match="other options"):
+        campaign(small(REVOKE_GP, seed=9), whole.folder)
+
+
+def test_the_corpus_is_replayed_first(whole: Campaign, tmp_path: Path) -> None:
+    content = Path(str(next(iter(whole.state.findings.values())).file)).read_bytes()
+    corpus = Corpus(tmp_path / "corpus")
+    corpus.add(content)
+    corpus.add(content)
+    assert len(corpus.names) == 1
+    played = Campaign(small(REVOKE_GP, FENCED, canary=None), tmp_path, InThisProcess(), corpus)
+    played.play(Limits(runs=1))
+    assert played.state.replayed == 2
+    assert set(played.state.findings) >= {next(iter(whole.state.findings))}
+
+
+def test_an_error_of_a_core_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvm_svc.hypervisor.claim.Claim.move", lambda *_: 1 / 0)
+    summary = play_part(small(FENCED, kinds=()), Part(1, 0, 3))
+    assert {suspect.invariant for suspect in summary.suspects} == {FAILED}
+    assert "ZeroDivisionError" in summary.suspects[0].text
+
+
+def test_a_form_has_no_numbers() -> None:
+    assert form_of("vm0/0 reads 0x1f of 12") == "vmN/N reads N of N"

@@ -1,0 +1,59 @@
+"""A plan and a number give the same run everywhere; designs and scenarios come in turn."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+
+import msgspec
+
+from client.run.run import run
+from client.schedule.drawn import STRATEGIES
+from client.search.plan import CANARY_EVERY, Plan, chunk_of, inputs_of, scenario_of
+from contract.design import Condition
+from tests.client.search.plans import small
+from tests.designs import FENCED, REVOKE_GP
+
+
+def test_a_number_gives_the_same_run_after_a_journey() -> None:
+    plan = small(FENCED)
+    for journey in (pickle.loads(pickle.dumps(plan)), msgspec.json.decode(msgspec.json.encode(plan), type=Plan)):
+        assert journey == plan
+        for chunk in (1, 2):
+            once, again = (run(inputs_of(p, chunk_of(p, chunk), 1)) for p in (plan, journey))
+            assert once.records == again.records
+
+
+def test_runs_of_a_chunk_differ() -> None:
+    plan = small(FENCED, runs=6)
+    tapes = [tuple(map(str, run(inputs_of(plan, chunk_of(plan, 1), n)).tape)) for n in range(6)]
+    assert len(set(tapes)) > 3
+
+
+def test_one_chunk_of_so_many_is_the_canary() -> None:
+    plan = small(FENCED, REVOKE_GP)
+    chunks = [chunk_of(plan, n) for n in range(2 * CANARY_EVERY + 1)]
+    assert [chunk.number for chunk in chunks if chunk.canary] == [0, CANARY_EVERY, 2 * CANARY_EVERY]
+    assert {chunk.design.name for chunk in chunks if chunk.canary} == {"fenced+entry-check=none"}
+    rest = Counter(chunk.design.name for chunk in chunks if not chunk.canary)
+    assert rest == {"fenced": CANARY_EVERY - 1, "revoke-gp": CANARY_EVERY - 1}
+
+
+def test_without_a_canary_every_chunk_counts() -> None:
+    assert not any(chunk_of(small(FENCED, canary=None), n).canary for n in range(5))
+
+
+def test_half_of_the_scenarios_are_random() -> None:
+    plan = small(FENCED, stories=True, canary=None)
+    stories = [chunk_of(plan, n).story for n in range(12)]
+    assert sum(story >= 0 for story in stories) == 6
+    assert len(set(stories)) == 7
+    assert {scenario_of(c.source, c.story).name for c in (chunk_of(plan, 0), chunk_of(plan, 1))} >= {"contended"}
+    only = Plan(0, (FENCED,), (), ())
+    assert all(chunk_of(only, n).story >= 0 for n in range(4))
+
+
+def test_the_condition_is_that_of_the_faults() -> None:
+    assert (small(FENCED).condition, small(FENCED, kinds=()).condition) == (Condition.ANY, Condition.COMPLETE)
+    assert inputs_of(small(FENCED, kinds=()), chunk_of(small(FENCED), 1), 0).schedule.faults == ()
+    assert len(STRATEGIES) == 2
