@@ -67,12 +67,16 @@ class PerfCommand(msgspec.Struct, tag_field="do", tag=True):
 
 
 class ConfigurePerf(PerfCommand):
-    """Start afresh: a new machine, no events, no sessions. ``vcpus`` names the vCPU threads, which are tasks."""
+    """Start afresh: a new machine, no events, no sessions. ``vcpus`` names the vCPU threads, which are tasks.
+
+    ``serial``: number of the first branch, 0 for the usual one. A host that starts again goes on behind the branches of
+    its earlier lives, so that each branch of a run has an origin of its own."""
 
     machine: MachineSpec
     design: Design
     tasks: list[str]
     vcpus: list[str]
+    serial: int = 0
 
 
 class RunTask(PerfCommand):
@@ -197,7 +201,8 @@ class EndSession(PerfCommand):
 
 
 class ExitTask(PerfCommand):
-    """A host task exits, and its events go with it. ESRCH: there is no such task."""
+    """A host task exits, and its events go with it. It does not run again, unless it is the thread of a vCPU whose KVM
+    begins a new life. ESRCH: there is no such task."""
 
     task: str
 
@@ -383,6 +388,12 @@ class CloseVcpu(KvmCommand):
     vcpu: str
 
 
+class EndVcpu(KvmCommand):
+    """The thread of a vCPU has exited, and the vCPU ends with it (``kvm_vcpu_destroy``): KVM forgets it."""
+
+    vcpu: str
+
+
 class KvmSnapshot(KvmCommand):
     pass
 
@@ -397,6 +408,7 @@ AnyKvmCommand = (
     | SaveVcpu
     | LoadVcpu
     | CloseVcpu
+    | EndVcpu
     | FireKvmTimer
     | KvmLoseLink
     | KvmMendLink

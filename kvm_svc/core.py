@@ -18,6 +18,7 @@ from contract.control import (
     CloseVcpu,
     ConfigureKvm,
     Done,
+    EndVcpu,
     FireKvmTimer,
     KvmDrain,
     KvmLoseLink,
@@ -49,6 +50,7 @@ from kvm_svc.hypervisor.capabilities import (
 )
 from kvm_svc.hypervisor.counters import new_pmu
 from kvm_svc.hypervisor.cpuid import set_cpuid
+from kvm_svc.hypervisor.host_lost import forget_vcpu
 from kvm_svc.hypervisor.lbr import stop
 from kvm_svc.hypervisor.migration import load_vcpu, save_vcpu
 from kvm_svc.hypervisor.pmu_refresh import reset_pmu
@@ -219,6 +221,11 @@ class KvmCore(Core):
         reset_pmu(self.hv, self._vcpu(command.vcpu), "the vCPU is closed")
         return Done()
 
+    def _end_vcpu(self, command: EndVcpu) -> AnyResult:
+        forget_vcpu(self.hv, self._vcpu(command.vcpu), "its thread has exited")
+        del self.hv.vcpus[command.vcpu]
+        return Done()
+
     def _snapshot(self, command: KvmSnapshot) -> AnyResult:
         return KvmView([_view(v) for v in self.hv.vcpus.values()])
 
@@ -239,6 +246,7 @@ _ASKS: dict[type, Callable[[KvmCore, Any], Exchange]] = {
 _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     StopLbr: KvmCore._stop,
     CloseVcpu: KvmCore._close,
+    EndVcpu: KvmCore._end_vcpu,
     FireKvmTimer: KvmCore._fire,
     KvmLoseLink: KvmCore._lose_link,
     KvmMendLink: KvmCore._mend_link,

@@ -46,6 +46,7 @@ from contract.effects import Core, Step
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
+from contract.provenance import SERIAL_LIMIT
 from contract.session import DRAINS, Input, Phase, refuse_damaged
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TaskExit
@@ -84,6 +85,8 @@ class HostState:
     """The grants of guests."""
     asleep: dict[str, type[Open | Enable]] = field(default_factory=dict)
     """Event to the call that sleeps until guests have given up the LBR. The same command continues that call."""
+    exited: dict[str, str] = field(default_factory=dict)
+    """Task that has exited to the session that it was a vCPU's thread of; "": of none."""
 
     def clone(self) -> HostState:
         return HostState(
@@ -92,6 +95,7 @@ class HostState:
             self.sessions.clone(),
             self.grants.clone(),
             self.asleep.copy(),
+            self.exited.copy(),
         )
 
     def key(self, now: int) -> tuple[Hashable, ...]:
@@ -102,6 +106,7 @@ class HostState:
             self.sessions.key(),
             self.grants.key(),
             frozenset([(EventName(event), call.__name__) for event, call in self.asleep.items()]),
+            frozenset(self.exited.items()),
         )
 
 
@@ -122,7 +127,7 @@ class HostCore(Core):
         self.machine = Machine(board, state.silicon, self.effects, operations)
         self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNELS[spec.kernel], config.design))
         self.grants = Grants(self.perf, state.grants, state.sessions.vcpus)
-        self.endpoint = Endpoint(self.perf, state.sessions, self.grants, protocol, config.vcpus)
+        self.endpoint = Endpoint(self.perf, state.sessions, self.grants, protocol, config.vcpus, state.exited)
 
     @classmethod
     def configured(cls, config: ConfigurePerf, protocol: int = PROTOCOL_VERSION) -> HostCore:
@@ -133,6 +138,9 @@ class HostCore(Core):
         actors = actor_table(config.tasks, config.vcpus)
         board = new_board(model, actors, first_cpu=spec.first_cpu, first_serial=first_serial(spec.host))
         silicon = new_silicon(board, spec.cpus)
+        if not board.first_serial <= (serial := config.serial or board.first_serial) < SERIAL_LIMIT:
+            raise RefusedError(f"serial = {config.serial}, expected {board.first_serial} to {SERIAL_LIMIT - 1}")
+        silicon.serial = serial
         ids, pt_coexists = spec.host * EVENTS_OF_A_HOST, model.pt_coexists
         perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], ids, pt_coexists=pt_coexists)
         if config.design.host_events is HostEvents.SWITCHED_OUT and config.vcpus:
@@ -193,7 +201,7 @@ class HostCore(Core):
         return self.machine.cpus[index]
 
     def _task(self, task: str) -> str:
-        if task not in self.tasks:
+        if task not in self.tasks or task in self.state.exited:
             raise RefusedError(f"there is no task {task!r}", "ESRCH")
         return task
 
@@ -356,10 +364,13 @@ class HostCore(Core):
         return Done()
 
     def _end(self, name: str, why: str) -> None:
-        """A session is over (R22): its threads exit, and its events with them."""
+        """A session is over (R22): its threads exit, and its events with them. The KVM may begin a new life, with new
+        threads."""
         session = self.endpoint.session(name)
         self._exit_threads(name)
         session.end(why, self.effects)
+        for task in [task for task, owner in self.state.exited.items() if owner == name]:
+            del self.state.exited[task]
 
     def _exit_threads(self, session: str) -> None:
         for task in self.endpoint.threads_of(session):
@@ -368,7 +379,10 @@ class HostCore(Core):
     def _exit_task(self, command: ExitTask) -> AnyResult:
         if not command.task:
             raise RefusedError("the idle task does not exit", "ESRCH")
-        self._exit(self._task(command.task))
+        task = self._task(command.task)
+        owner = self.endpoint.vcpus.get(task, "")
+        self._exit(task)
+        self.state.exited[task] = owner
         return Done()
 
     def _exit(self, task: str) -> None:
@@ -378,6 +392,7 @@ class HostCore(Core):
         if cpu >= 0:
             self._switch(self.machine.cpus[cpu], "")
         self.effects.add(TaskExit(task, cpu))
+        self.machine.vmcs.pop(task, None)
         self.endpoint.drop_thread(task)
         for event in [event for event in self.perf.events.values() if event.task == task]:
             self.perf.close(event)

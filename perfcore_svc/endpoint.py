@@ -71,11 +71,13 @@ class Sessions:
 
 
 class Endpoint:
-    """``state`` is all its state; ``sessions`` and ``vcpus`` are parts of it."""
+    """``state`` is all its state; ``sessions`` and ``vcpus`` are parts of it. ``threads``: the tasks that can be the
+    thread of a vCPU, of which ``exited`` are no more."""
 
     __slots__ = (
         "design",
         "effects",
+        "exited",
         "grants",
         "machine",
         "perf",
@@ -86,14 +88,16 @@ class Endpoint:
         "vcpus",
     )
 
-    def __init__(self, perf: Perf, state: Sessions, grants: Grants, protocol: int, threads: list[str]) -> None:
+    def __init__(
+        self, perf: Perf, state: Sessions, grants: Grants, protocol: int, threads: list[str], exited: dict[str, str]
+    ) -> None:
         self.perf = perf
         self.grants = grants
         self.machine = perf.machine
         self.design = perf.design
         self.effects = perf.effects
         self.protocol = protocol
-        self.threads = threads
+        self.threads, self.exited = threads, exited
         self.state = state
         self.sessions, self.vcpus = state.sessions, state.vcpus
 
@@ -211,7 +215,9 @@ class Endpoint:
 
     def _register(self, envelope: Envelope, body: RegisterVcpu) -> None:
         owner = self.vcpus.get(body.task, envelope.session)
-        if body.task not in self.threads:
+        if body.task in self.exited:
+            discard(envelope, self.effects, "R23", f"{body.task} has exited")
+        elif body.task not in self.threads:
             discard(envelope, self.effects, "R7", f"{body.task!r} is no vCPU's thread")
         elif owner != envelope.session:
             discard(envelope, self.effects, "R7", f"{body.task} belongs to session {owner}")

@@ -7,7 +7,7 @@ from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, event_key
 from contract.control import EventView, PerfView, VcpuView
-from contract.trace import CounterEvent, Rest, VcpuMoved
+from contract.trace import CounterEvent, Crash, Rest, VcpuMoved
 
 
 class Agreement(Monitor):
@@ -27,6 +27,7 @@ class Agreement(Monitor):
             Rest: "the views of all hosts and of all KVMs",
             CounterEvent: "which events count for a guest, in KVM's view",
             VcpuMoved: "that KVM has forgotten what it knew of a vCPU",
+            Crash: "that a KVM is gone with its view",
         },
         unseen=(
             "Views while messages are under way: they may differ then. An event goes off and on with its "
@@ -117,7 +118,12 @@ class Agreement(Monitor):
                 text = f"{vcpu} believes in event {event}, which counts for it, the host has no such event"
                 self.violated(r.seq, text)
 
-    HANDLERS: ClassVar = {CounterEvent: _counter, VcpuMoved: _moved, Rest: _rest}
+    def _crash(self, r: Crash) -> None:
+        """The view of a KVM goes with its process. Of a host's crash the KVM learns by itself."""
+        if r.host < 0:
+            self.counting = {event: vcpu for event, vcpu in self.counting.items() if vcpu not in r.vcpus}
+
+    HANDLERS: ClassVar = {CounterEvent: _counter, VcpuMoved: _moved, Rest: _rest, Crash: _crash}
 
 
 def _cpu(cpu: int) -> str:

@@ -7,7 +7,7 @@ from client.check.definition import Definition
 from client.check.legality import faults, is_register
 from client.check.promises import PromiseKeeper
 from client.check.world import World, lbr_on
-from contract.trace import Access, EventFailed, GuestEvent, GuestMsr, UserMsr
+from contract.trace import Access, Crash, EventFailed, GuestEvent, GuestMsr, UserMsr
 from contract.x86 import DEBUGCTL_FREEZE_LBRS_ON_PMI, DEBUGCTL_LBR, IA32_DEBUGCTL
 
 _LBR_BITS = DEBUGCTL_LBR | DEBUGCTL_FREEZE_LBRS_ON_PMI
@@ -37,10 +37,18 @@ class CapabilityKept(PromiseKeeper):
             GuestMsr: "accesses that the hardware served to the guest",
             EventFailed: "that perf cannot make an event for the guest",
             GuestEvent: "that perf can make one",
+            Crash: "guests of a KVM that is gone: their promises are gone, too",
         },
         unseen=(
             "Promises that were neither read nor set in the trace; full-width counters. Whether the registers "
             "hold branches is the subject of no-loss."
+        ),
+        excuses=(
+            (
+                "crash kvm",
+                "A value of PERF_CAPABILITIES that user space set goes with the process. The VMs of the new "
+                "life have those of their configuration.",
+            ),
         ),
     )
 
@@ -97,7 +105,12 @@ class CapabilityKept(PromiseKeeper):
         text = f"PERF_CAPABILITIES promises {r.vcpu} an LBR of format {promised}: {what}"
         self.violated(r.seq, text, self.promised_by(r.vcpu), *because)
 
+    def _crash(self, r: Crash) -> None:
+        self.impossible.difference_update(r.vcpus)
+        self.crashed(r)
+
     HANDLERS: ClassVar = PromiseKeeper.HANDLERS | {
+        Crash: _crash,
         GuestMsr: _guest_msr,
         EventFailed: _failed,
         GuestEvent: _guest_event,

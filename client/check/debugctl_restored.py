@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World
-from contract.trace import VmEntry, VmExit
+from contract.trace import Crash, VmEntry, VmExit
 
 
 class DebugctlRestored(Monitor):
@@ -20,8 +20,16 @@ class DebugctlRestored(Monitor):
         reads={
             VmEntry: "the host's DEBUGCTL before, the guest's after",
             VmExit: "the host's DEBUGCTL after the exit",
+            Crash: "CPUs that are at reset, because their host is without power",
         },
         unseen="DEBUGCTL between the exit and KVM's first instructions: an NMI may be handled there.",
+        excuses=(
+            (
+                "crash perfcore",
+                "A guest that was in guest mode does not exit, so there is no value to restore: DEBUGCTL is 0 "
+                "after the reset.",
+            ),
+        ),
     )
 
     entries: dict[int, tuple[int, int]]
@@ -52,4 +60,8 @@ class DebugctlRestored(Monitor):
             text = f"DEBUGCTL of cpu{r.cpu} was {before:#x} before the entry and is {r.debugctl:#x} after the exit"
             self.violated(r.seq, text, self.world.entered_by(r.cpu))
 
-    HANDLERS: ClassVar = {VmEntry: _entry, VmExit: _exit}
+    def _crash(self, r: Crash) -> None:
+        for cpu in self.world.cpus_of(r):
+            self.entries.pop(cpu, None)
+
+    HANDLERS: ClassVar = {VmEntry: _entry, VmExit: _exit, Crash: _crash}

@@ -12,7 +12,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """``text``: the invariant in one paragraph. ``broken_by``: the records that violate it. ``evidence``: the records
     that a trace must contain for the result held. ``open_while``: for a liveness invariant, the condition that leaves
     the result open at the end of a trace. ``reads``: each type of record that the monitor handles, and the data that
-    the monitor takes from it. ``unseen``: violations that the monitor cannot see."""
+    the monitor takes from it. ``unseen``: violations that the monitor cannot see. ``excuses``: the faults after
+    which the monitor judges something less, each with what it excuses and the reason."""
 
     text: str
     broken_by: str
@@ -20,3 +21,4 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     reads: Mapping[type, str]
     unseen: str
     open_while: str = ""
+    excuses: tuple[tuple[str, str], ...] = ()

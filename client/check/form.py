@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, get_args
 
 from contract.provenance import SERIAL_LIMIT
-from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Pmi, Retired
+from contract.trace import AnyRecord, EventChange, EventFailed, EventOpen, Pmi, Retired, TaskExit
 
 
 def _cpu(least: int, r: Any, cpus: int) -> None:
@@ -21,8 +21,8 @@ def _burst(r: Retired | Pmi, cpus: int) -> None:
         raise ValueError(f"{r.count} branches from serial {r.first}, serials are 0 to {SERIAL_LIMIT - 1}")
 
 
-_NO_CPU = (EventChange, EventFailed, EventOpen)
-"""Records that name no CPU if their event has none."""
+_NO_CPU = (EventChange, EventFailed, EventOpen, TaskExit)
+"""Records that name no CPU if their event or task has none."""
 
 FORM: dict[type, Callable[[Any, int], None]] = {
     kind: partial(_cpu, -1 if kind in _NO_CPU else 0) for kind in get_args(AnyRecord) if "cpu" in kind.__struct_fields__

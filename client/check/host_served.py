@@ -9,7 +9,7 @@ from client.check.world import World, event_key
 from contract.canonical import addresses
 from contract.lbr_ring import LbrRing, from_field
 from contract.provenance import branch_base, origin_of
-from contract.trace import EventChange, HostLbr, LbrReset, LbrRestore, Pmi, Retired, SampleTaken
+from contract.trace import Crash, EventChange, HostLbr, LbrReset, LbrRestore, Pmi, Retired, SampleTaken
 
 
 class HostServed(Monitor):
@@ -36,8 +36,16 @@ class HostServed(Monitor):
             LbrReset: "the ring is empty",
             LbrRestore: "branches that perf put back",
             HostLbr: "LBR_SELECT of the host",
+            Crash: "rings that are empty, because their host is without power",
         },
         unseen="Branches while the event is not ACTIVE. Whether it should be ACTIVE is the subject of precedence.",
+        excuses=(
+            (
+                "crash perfcore",
+                "Host events end with their host, so no sample is due for them. A restarted host has no "
+                "events until user space opens new ones.",
+            ),
+        ),
     )
 
     own: list[LbrRing]
@@ -128,7 +136,13 @@ class HostServed(Monitor):
     def _host_lbr(self, r: HostLbr) -> None:
         self.own[r.cpu].select = r.select
 
+    def _crash(self, r: Crash) -> None:
+        for cpu in self.world.cpus_of(r):
+            self.own[cpu] = LbrRing(self.world.model)
+        self.before = {event: values for event, values in self.before.items() if event in self.world.events}
+
     HANDLERS: ClassVar = {
+        Crash: _crash,
         EventChange: _changed,
         Retired: _retired,
         Pmi: _pmi,

@@ -7,7 +7,7 @@ from client.check.definition import Definition
 from client.check.legality import DEBUGCTL_ALWAYS, DEBUGCTL_RESERVED, faults, in_lbr_space, is_register
 from client.check.promises import PromiseKeeper
 from client.check.world import World
-from contract.trace import Access, ClaimChange, EventChange, EventClose, Granted, GuestMsr, UserMsr, VcpuMoved
+from contract.trace import Access, ClaimChange, Crash, EventChange, EventClose, Granted, GuestMsr, UserMsr, VcpuMoved
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES
 
 _FAULTING = ("gp", "fail-entry")
@@ -42,11 +42,20 @@ class MsrLegality(PromiseKeeper):
             Granted: "that a grant is over",
             ClaimChange: "that user space stopped the guest's use",
             VcpuMoved: "that KVM has forgotten the vCPU",
+            Crash: "guests that have lost the LBR with their KVM or host",
         },
         unseen=(
             "Counters and other PMU registers; user space's own accesses. DEBUGCTL bits that the SDM defines and KVM "
             "does not support may fault or not. Whether an LBR that was promised answers is the subject of "
             "capability-kept."
+        ),
+        excuses=(
+            ("crash kvm", "A guest of that KVM may be denied once, because its event ended with the old process."),
+            (
+                "crash perfcore",
+                "A guest on that host may be denied once: its event and the contents of the LBR are gone, and "
+                "the denial tells it so.",
+            ),
         ),
     )
 
@@ -144,7 +153,12 @@ class MsrLegality(PromiseKeeper):
     def _moved(self, r: VcpuMoved) -> None:
         self.whole.discard(r.vcpu)
 
+    def _crash(self, r: Crash) -> None:
+        self.whole.difference_update(r.vcpus)
+        self.crashed(r)
+
     HANDLERS: ClassVar = PromiseKeeper.HANDLERS | {
+        Crash: _crash,
         GuestMsr: _guest_msr,
         EventChange: _event,
         EventClose: _close,

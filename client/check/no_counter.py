@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
-from contract.trace import CounterEvent, EventChange, GuestPmi, Pmi, VmEntry
+from contract.trace import CounterEvent, Crash, EventChange, GuestPmi, Pmi, VmEntry
 
 
 class NoCounter(Monitor):
@@ -29,6 +29,7 @@ class NoCounter(Monitor):
             Pmi: "which events overflowed",
             CounterEvent: "guests that have programmed a counter",
             GuestPmi: "PMIs that go into a guest",
+            Crash: "guests that are at RESET with their KVM",
         },
         unseen="How long the host spends on emulation: `lbrlab cost` measures that.",
     )
@@ -72,7 +73,12 @@ class NoCounter(Monitor):
         if not r.masked and r.vcpu not in self.counting:
             self.violated(r.seq, f"{r.vcpu} gets a PMI, and has programmed no counter")
 
+    def _crash(self, r: Crash) -> None:
+        if r.host < 0:
+            self.counting.difference_update(r.vcpus)
+
     HANDLERS: ClassVar = {
+        Crash: _crash,
         EventChange: _changed,
         VmEntry: _entry,
         Pmi: _pmi,

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
-from contract.trace import Access, GuestEvent, GuestMsr
+from contract.trace import Access, Crash, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL
 
 
@@ -28,6 +28,7 @@ class NoSilentDenial(Monitor):
             GuestEvent: "whether an event could be made for the guest",
             GuestMsr: "accesses that the hardware served to the guest",
             Access: "accesses that KVM answered",
+            Crash: "guests of a KVM that is gone: a new life asks for its events itself",
         },
         unseen="Whether a denial was needed; this is the subject of precedence and recovers.",
     )
@@ -80,4 +81,9 @@ class NoSilentDenial(Monitor):
         event = self.world.guest_event(vcpu, cpu)
         return f"its event is {event.state}" if event is not None and event.state != "ACTIVE" else ""
 
-    HANDLERS: ClassVar = {GuestEvent: _guest_event, GuestMsr: _guest_msr, Access: _access}
+    def _crash(self, r: Crash) -> None:
+        if r.host < 0:
+            for vcpu in r.vcpus:
+                self.without.pop(vcpu, None)
+
+    HANDLERS: ClassVar = {GuestEvent: _guest_event, GuestMsr: _guest_msr, Access: _access, Crash: _crash}

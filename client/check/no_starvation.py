@@ -7,7 +7,7 @@ from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
 from client.check.world import World
 from contract.reasons import END_OF_IOCTL
-from contract.trace import Rest, VcpuWait, VcpuWake, VmEntry
+from contract.trace import Crash, Killed, Rest, VcpuWait, VcpuWake, VmEntry
 
 
 class NoStarvation(Liveness):
@@ -32,11 +32,21 @@ class NoStarvation(Liveness):
             VcpuWake: "the thread no longer sleeps",
             VmEntry: "a guest that runs",
             Rest: "which task each CPU runs, and on which CPU KVM believes each vCPU",
+            Crash: "guests of a KVM that is gone, and vCPUs that have ended: their threads sleep no more",
+            Killed: "vCPUs that have ended with their threads",
         },
         unseen=(
             "A guest that goes on too late, because time is not judged. A guest that is entered again and "
             "again and makes no progress. Whether the guest has code left: a thread on a CPU counts as a "
             "thread with code left."
+        ),
+        excuses=(
+            (
+                "crash kvm",
+                "The thread of a vCPU need not run while its process is gone. After the restart it has to.",
+            ),
+            ("end thread", "A vCPU that has ended has no thread."),
+            ("end vm", "As for end thread."),
         ),
     )
 
@@ -92,4 +102,20 @@ class NoStarvation(Liveness):
             if vcpu in on_cpu
         ]
 
-    HANDLERS: ClassVar = {VcpuWait: _wait, VcpuWake: _wake, VmEntry: _entry, Rest: _rest}
+    def _crash(self, r: Crash) -> None:
+        if r.host < 0:
+            for vcpu in r.vcpus:
+                self.waiting.pop(vcpu, None)
+
+    def _killed(self, r: Killed) -> None:
+        for vcpu in r.vcpus:
+            self.waiting.pop(vcpu, None)
+
+    HANDLERS: ClassVar = {
+        VcpuWait: _wait,
+        VcpuWake: _wake,
+        VmEntry: _entry,
+        Rest: _rest,
+        Crash: _crash,
+        Killed: _killed,
+    }

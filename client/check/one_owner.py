@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from client.check.definition import Definition
 from client.check.monitor import Monitor
 from client.check.world import World, lbr_on
-from contract.trace import GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
+from contract.trace import Crash, GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
 
 
 class OneOwner(Monitor):
@@ -32,6 +32,7 @@ class OneOwner(Monitor):
             HostMsr: "accesses of KVM on behalf of a guest",
             LbrRestore: "an LBR that KVM loads for a guest",
             Retired: "host branches that were recorded",
+            Crash: "CPUs whose LBR is off, because their host is without power",
         },
         unseen=(
             "Users that take turns on one CPU without a switch of the LBR between them; the results are the "
@@ -114,7 +115,11 @@ class OneOwner(Monitor):
         if not self.exercised and vcpu in self.guests:
             self.exercised = bool(self.world.host_lbr_events(cpu))
 
+    def _crash(self, r: Crash) -> None:
+        self.host_on.difference_update(self.world.cpus_of(r))
+
     HANDLERS: ClassVar = {
+        Crash: _crash,
         HostLbr: _host,
         VmEntry: _entry,
         GuestMsr: _guest_msr,

@@ -9,6 +9,7 @@ from client.check.world import EventView, World, event_key, events_key, lbr_on
 from contract.canonical import EventName
 from contract.reasons import NOT_THE_LBR
 from contract.trace import (
+    Crash,
     EventChange,
     EventFailed,
     EventOpen,
@@ -66,11 +67,18 @@ class Precedence(Monitor):
             Retired: "the same",
             VmEntry: "the same; the guest that has the LBR of a CPU without an event",
             Rest: "the same; nothing is in flight any more",
+            Crash: "host events and waits that end with their host",
         },
         unseen=(
             "Which of the events of one class has the LBR; rotation decides that. An event that lacked "
             "something else when perf last tried to put it on, and now does not: perf tries again only at the "
             "next walk."
+        ),
+        excuses=(
+            (
+                "crash perfcore",
+                "An open that slept on that host is not served: the task that made it ended with the host.",
+            ),
         ),
     )
 
@@ -205,7 +213,15 @@ class Precedence(Monitor):
             how = "waits for KVM to acknowledge"
         return f"{has} has the LBR of cpu{cpu}, {lacks} {how}"
 
+    def _crash(self, r: Crash) -> None:
+        """A call that sleeps at a host without power never returns."""
+        self.dirty = True
+        there = {event.opened.name for event in self.world.events.values()}
+        self.asleep = {name: events for name, events in self.asleep.items() if name in there}
+        self.lost = frozenset([event for event in self.lost if event in self.world.events])
+
     HANDLERS: ClassVar = {
+        Crash: _crash,
         EventOpen: _changed,
         EventChange: _state,
         EventWaits: _changed,

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from client.check.monitor import Monitor
 from client.check.world import World, vm_of
-from contract.trace import Access, UserMsr
+from contract.trace import Access, Crash, UserMsr
 from contract.x86 import IA32_PERF_CAPABILITIES, LBR_FMT_MASK
 
 
@@ -36,6 +36,12 @@ class PromiseKeeper(Monitor, ABC):
         """LBR_FMT as promised; None if nothing is known."""
         found = self.promised.get(vm_of(vcpu))
         return None if found is None else found & LBR_FMT_MASK
+
+    def crashed(self, r: Crash) -> None:
+        """User space sets up the VMs of a new life as they are configured."""
+        if r.host < 0:
+            for vcpu in r.vcpus:
+                self.promised.pop(vm_of(vcpu), None)
 
     def promised_by(self, vcpu: str) -> int | None:
         """The record that shows the promise; None without evidence."""

@@ -7,7 +7,7 @@ from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
 from client.check.world import EventView, World, lbr_on
 from contract.reasons import NOT_THE_LBR
-from contract.trace import Access, ClaimChange, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
+from contract.trace import Access, ClaimChange, Crash, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL
 
 WANTED = -1
@@ -41,10 +41,18 @@ class Recovers(Liveness):
             EventWaits: "another resource that a waiting event lacks",
             ClaimChange: "guests whose LBR user space stopped",
             GuestEvent: "guests that no event could be made for",
+            Crash: "guests that have lost the LBR with their KVM or host",
         },
         unseen=(
             "A guest that does not ask again. A guest whose LBR user space stopped, that no event could be made for, "
             "or whose event lacked something other than the LBR, such as a counter: such a denial is not judged."
+        ),
+        excuses=(
+            ("crash kvm", "A denial before the crash does not count: the VM begins afresh."),
+            (
+                "crash perfcore",
+                "A guest may be denied once more, because it has lost the LBR once more and has to learn of it.",
+            ),
         ),
     )
 
@@ -144,7 +152,19 @@ class Recovers(Liveness):
             if cpu != WANTED
         ]
 
+    def _crash(self, r: Crash) -> None:
+        """VMs of a KVM that is gone begin afresh. A guest whose host was without power has lost the LBR once more."""
+        for vcpu in r.vcpus:
+            self.lacking.discard(vcpu)
+            if vcpu in self.losses:
+                self.losses[vcpu] = WANTED
+            if r.host < 0:
+                self.losses.pop(vcpu, None)
+                self.stopped.discard(vcpu)
+                self.without.discard(vcpu)
+
     HANDLERS: ClassVar = {
+        Crash: _crash,
         Access: _access,
         GuestMsr: _guest_msr,
         EventOpen: _others,

@@ -8,7 +8,7 @@ from client.check.monitor import Liveness, Obligation
 from client.check.world import World
 from contract.canonical import EventName
 from contract.messages import Revoke
-from contract.trace import Granted, HostWait, HostWake, Rest, Send
+from contract.trace import Crash, Granted, HostWait, HostWake, Rest, Send
 
 
 class RevokeCompletes(Liveness):
@@ -32,8 +32,20 @@ class RevokeCompletes(Liveness):
             HostWait: "who on the host begins to wait",
             HostWake: "who no longer waits",
             Rest: "the grants that KVM holds",
+            Crash: "grants that ended with their KVM or host; waits that ended with their host",
         },
         unseen="How long it takes. Designs that tell KVM of no grant have no Revoke.",
+        excuses=(
+            (
+                "crash kvm",
+                "The new process need not give up a grant of the old one: the host has ended it with the "
+                "session (R22).",
+            ),
+            (
+                "crash perfcore",
+                "A host task that waited for the end of a grant ended with its host, and so did the grant.",
+            ),
+        ),
     )
 
     revoked: dict[tuple[str, str], int]
@@ -101,4 +113,12 @@ class RevokeCompletes(Liveness):
         ]
         return held + [Obligation(self.noted("waits", name) or 0, f"{name} waits for the LBR") for name in self.waits]
 
-    HANDLERS: ClassVar = {Send: _send, Granted: _granted, HostWait: _wait, HostWake: _wake, Rest: _rest}
+    def _crash(self, r: Crash) -> None:
+        """A KVM that is gone holds no grant. A restarted host numbers its grants from 1 again."""
+        self.due = {vcpu: due for vcpu, due in self.due.items() if vcpu not in r.vcpus}
+        if r.host >= 0:
+            self.revoked = {at: grant for at, grant in self.revoked.items() if at[0] not in r.sessions}
+            there = {event.opened.name for event in self.world.events.values()}
+            self.waits = {name: None for name in self.waits if name in there}
+
+    HANDLERS: ClassVar = {Send: _send, Granted: _granted, HostWait: _wait, HostWake: _wake, Rest: _rest, Crash: _crash}

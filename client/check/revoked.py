@@ -8,7 +8,7 @@ from client.check.monitor import Monitor
 from client.check.world import World, lbr_on, of_host
 from contract.canonical import Grant
 from contract.messages import EventCreated, EventState, Revoke, SchedIn
-from contract.trace import Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
+from contract.trace import Crash, Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
 
 Place = tuple[str, int]
 """A vCPU and a host: each host numbers its own grants."""
@@ -38,10 +38,22 @@ class RevokedMeansRevoked(Monitor):
             GuestMsr: "accesses that the hardware served to the guest",
             HostMsr: "accesses of KVM on behalf of a guest",
             Retired: "branches of the guest, and whether they were recorded",
+            Crash: "guests whose grants ended with their KVM or host",
         },
         unseen=(
             "Designs that tell KVM of no grant: they have no Revoke. A Revoke that is lost is not taken; "
             "revoke-completes sees it. A guest that stays in guest mode with its LBR on and retires no branch."
+        ),
+        excuses=(
+            (
+                "crash kvm",
+                "A Revoke that the old process took says nothing about the new one, which begins without a grant.",
+            ),
+            (
+                "crash perfcore",
+                "A Revoke of the old host says nothing about the grants of the restarted one, which begin at "
+                "1. The KVM knows of none until it has greeted that host.",
+            ),
         ),
     )
 
@@ -133,7 +145,14 @@ class RevokedMeansRevoked(Monitor):
             text = f"{vcpu} {text} after grant {self.revoked[at]} was revoked"
             self.violated(seq, text, self.noted("taken", at))
 
+    def _crash(self, r: Crash) -> None:
+        """A KVM that is gone uses no grant. A restarted host numbers its grants from 1 again."""
+        self.last = None
+        self.revoked = {at: grant for at, grant in self.revoked.items() if at[0] not in r.vcpus}
+        self.newest = {at: grant for at, grant in self.newest.items() if at[0] not in r.vcpus}
+
     HANDLERS: ClassVar = {
+        Crash: _crash,
         Delivery: _delivery,
         Discard: _discard,
         VmEntry: _entry,

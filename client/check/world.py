@@ -20,6 +20,7 @@ from contract.reasons import NOT_THE_LBR
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
+    Crash,
     Delivery,
     EventChange,
     EventClose,
@@ -333,6 +334,10 @@ class World(Automaton):
         """Whether a guest in guest mode has an LBR of its own in this design, which no other use can change."""
         return self.axes["save"] == "vmx-transition"
 
+    def cpus_of(self, r: Crash) -> list[int]:
+        """The CPUs that lose their power in this crash; none if a KVM crashes."""
+        return [cpu for cpu, host in enumerate(self.hosts) if host == r.host]
+
     def host_lbr_events(self, cpu: int) -> list[EventView]:
         """Host LBR events ACTIVE on this CPU."""
         return [e for e in self.events.values() if e.cpu == cpu and e.state == "ACTIVE" and e.host_lbr]
@@ -450,6 +455,15 @@ class World(Automaton):
         if r.how not in UNMOVED:
             self.in_flight.pop(at, None)
 
+    def _crash(self, r: Crash) -> None:
+        """The messages on the links of the service are lost. A host without power has an empty ring, no task and no
+        event on each of its CPUs."""
+        self.in_flight = {at: body for at, body in self.in_flight.items() if at[0] not in r.sessions}
+        for cpu in self.cpus_of(r):
+            self.cpus[cpu] = CpuView(LbrRing(self.model))
+        if r.host >= 0:
+            self.events = {n: event for n, event in self.events.items() if event.opened.host != r.host}
+
     def _rest(self, r: Rest) -> None:
         self.at_rest = True
 
@@ -471,6 +485,7 @@ class World(Automaton):
         EventClose: _close,
         Send: _send,
         Delivery: _delivery,
+        Crash: _crash,
         Rest: _rest,
     }
 

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from client.drive.wire import SINGLE, Layout
+from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.control import (
     AnyKvmCommand,
     AnyPerfCommand,
@@ -53,6 +53,14 @@ class Turn:
 NO_WAIT = Turn()
 
 
+class Keeper(Protocol):
+    """The owner of service processes. ``service``: a host or a session, as in ``Wire.crash``."""
+
+    def kill(self, service: str) -> None: ...
+
+    def start(self, service: str) -> None: ...
+
+
 def holder() -> str:
     """The name under which other drivers see this one."""
     return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()} (process {os.getpid()})"
@@ -71,17 +79,12 @@ def _not_ours(service: str, timeout: float) -> str:
     return ""
 
 
-def perfcores_of(layout: Layout) -> list[str]:
-    """The names of the perf cores in failures."""
-    return ["perfcore", *(f"perfcore{i}" for i in range(1, layout.hosts))]
-
-
 class GrpcWire:
     """A wire to perf cores and KVM services by gRPC address, in the order of hosts and KVMs of a layout. If there are
     more services than a run needs, the rest is left alone.
 
     ``timeout``: seconds for each call. ``ends``: says how a service process that this driver started has ended
-    (``Pair.end``)."""
+    (``Pair.end``). ``keeper``: the owner of the processes, who can end them and start them again (``Pair``)."""
 
     name = "grpc"
 
@@ -92,11 +95,13 @@ class GrpcWire:
         timeout: float = CALL_TIMEOUT,
         ends: Callable[[str, float], str] = _not_ours,
         turn: Turn = NO_WAIT,
+        keeper: Keeper | None = None,
     ) -> None:
         self._perfcores = [perfcore] if isinstance(perfcore, str) else list(perfcore)
         self._kvms = [kvm] if isinstance(kvm, str) else list(kvm)
         self._timeout = timeout
         self._ends = ends
+        self._keeper = keeper
         self._services: dict[str, Service] = {}
         self._layout = SINGLE
         self._turn = turn
@@ -117,6 +122,7 @@ class GrpcWire:
         self.log = Recorder()
         self._configured: set[int] = set()
         self._sessions: set[str] = set()
+        self._crashed: set[str] = set()
         if self._failure is not None:
             self._acquired.clear()
         self._failure = None
@@ -151,6 +157,31 @@ class GrpcWire:
             self._see_losses_through(mark, {session})
         return Step(decided, self.log.records[mark:], self.log.now)
 
+    def crash(self, service: str) -> None:
+        """SIGKILL. The service's streams are gone; what others know of it is not."""
+        if self._keeper is None:
+            raise InputError("this run cannot crash a service that it has not started", service)
+        self._keeper.kill(service)
+        name = self._of(service)
+        old = self._services[name]
+        fresh = self._services[name] = old.again()
+        fresh.run = old.run
+        self._acquired = [fresh if each is old else each for each in self._acquired]
+        old.close()
+        self._crashed.add(name)
+        self._sessions.discard(service)
+
+    def start(self, service: str) -> None:
+        assert self._keeper is not None
+        self._keeper.start(service)
+        name = self._of(service)
+        if self._services[name].kind == "perfcore":
+            self._services[name].acquire(holder(), self._timeout)
+
+    def _of(self, service: str) -> str:
+        """The name in ``_services`` of a host or of a session."""
+        return service if service in perfcores_of(self._layout) else self._kvm(service)
+
     def _perfcore(self, host: int) -> str:
         return perfcores_of(self._layout)[host]
 
@@ -183,12 +214,13 @@ class GrpcWire:
         begins."""
         if self._failure is not None:
             raise self._failure
-        if not host:
+        again = self._perfcore(host) in self._crashed
+        if not host and not again:
             self._acquire()
         if host and not self._configured:
             raise RefusedError(*UNCONFIGURED)
         step = self._call(self._perfcore(host), command)
-        self._configured = self._configured | {host} if host else {0}
+        self._configured = self._configured | {host} if host or again else {0}
         return step
 
     def _acquire(self) -> None:
@@ -261,7 +293,9 @@ class GrpcWire:
 
         services, log = self._connect(), self.log
         service = services[name]
-        run = 0 if isinstance(command, ConfigurePerf) else services[self._perfcore(service.host)].run
+        again = name in self._crashed
+        begins = isinstance(command, ConfigurePerf) and not again
+        run = 0 if begins else services[self._perfcore(service.host)].run
         try:
             response = service.call(run, log, command, self._timeout)
         except RefusedCallError as refused:
@@ -273,6 +307,7 @@ class GrpcWire:
             raise self._failure from None
         if isinstance(command, ConfigurePerf | ConfigureKvm):
             service.run = response.stamp.run
+            self._crashed.discard(name)
         expected = log.clock + 1
         try:
             records = [sound(record_from_proto(record)) for record in response.records]

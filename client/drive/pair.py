@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from client.drive.grpc_wire import CALL_TIMEOUT, GrpcWire, perfcores_of
-from client.drive.wire import SINGLE, Layout
+from client.drive.grpc_wire import CALL_TIMEOUT, GrpcWire
+from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.errors import SystemFailedError
 
 START_TIMEOUT = 10.0
@@ -33,9 +33,13 @@ class Child:
         self.service = service
         self.tail: deque[str] = deque(maxlen=STDERR_LINES)
         self.address = f"unix:{folder}/{service}.sock"
-        command = [sys.executable, "-m", module, "--listen", self.address, "--exit-with-parent", *arguments]
+        self._command = [sys.executable, "-m", module, "--listen", self.address, "--exit-with-parent", *arguments]
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the process."""
         self.process = subprocess.Popen(
-            command,
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -155,10 +159,27 @@ class Pair:
         """How the service's process ended; see ``Child.end``."""
         return next(child for child in self._children if child.service == service).end(timeout)
 
+    def kill(self, service: str) -> None:
+        """SIGKILL a host or a session's KVM, and wait for its end."""
+        child = self._child(service)
+        child.process.kill()
+        child.see_off(time.monotonic() + STOP_TIMEOUT)
+
+    def start(self, service: str) -> None:
+        """Start a service that was killed again, with the same arguments and at the same address. Raises
+        SystemFailedError if it does not become ready."""
+        child = self._child(service)
+        child.begin()
+        child.wait_ready(time.monotonic() + START_TIMEOUT)
+
+    def _child(self, service: str) -> Child:
+        hosts = dict(zip(perfcores_of(self.layout), self.perfcores, strict=True))
+        return hosts[service] if service in hosts else self.kvms[service]
+
     def connect(self, timeout: float = CALL_TIMEOUT) -> GrpcWire:
         """Open one more wire to this pair. Only the run that is configured last continues."""
         kvms = [child.address for child in self.kvms.values()]
-        wire = GrpcWire([child.address for child in self.perfcores], kvms, timeout, self.end)
+        wire = GrpcWire([child.address for child in self.perfcores], kvms, timeout, self.end, keeper=self)
         wire.begin(self.layout)
         return wire
 

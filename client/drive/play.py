@@ -13,11 +13,12 @@ from typing import Any, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from client.drive.commands import cpu_of, needs_its_thread
+from client.drive.lives import Lives
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.state import PlayerState, Thread
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
-from client.drive.wire import Layout, Wire
+from client.drive.wire import Layout, Wire, perfcores_of
 from client.litmus.arithmetic import NoNumberError
 from client.litmus.ast import (
     DONE,
@@ -44,7 +45,7 @@ from client.litmus.ast import (
 )
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.execution import Execution
-from client.schedule.decisions import Decision, Deliver, Fire, Pass
+from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart
 from client.schedule.flight import IOCTL
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
@@ -120,8 +121,10 @@ class Player:
         self.names = self.state.names
         self.threads = self.state.threads
         self.places = self.state.places
+        self.layout = layout_of(scenario)
         self.model = machine_model(scenario.machine)
         self.tape: list[Decision] = []
+        self.lives = Lives(self)
         self._executions: dict[str, Execution] = {}
 
     def play(self) -> SystemFailedError | None:
@@ -145,13 +148,13 @@ class Player:
     def begin(self) -> None:
         """Configure the services; each thread stands before its first statement."""
         scenario, wire = self.scenario, self.wire
-        vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self._kvms()
+        vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self.kvms()
         for vm in scenario.vms:
             for name in vm.vcpu_names():
                 self._place(name, scenario.home(vm.name))
         self.threads.update({block.name: Thread(self._program(block)) for block in scenario.blocks})
         actors = actor_table(scenario.tasks, vcpus)
-        wire.begin(layout_of(scenario))
+        wire.begin(self.layout)
         setup = Setup(
             scenario.name,
             self.design.name,
@@ -167,24 +170,27 @@ class Player:
         wire.log.add(setup)
         self.flight.follow([setup])
         for host, machine in enumerate(machines):
-            self._ask(wire.perf, ConfigurePerf(machine, self.design, scenario.tasks, vcpus), host)
+            self.ask(wire.perf, ConfigurePerf(machine, self.design, scenario.tasks, vcpus), host)
         for kvm, host in kvms.items():
-            self._ask(wire.kvm, kvm, ConfigureKvm(kvm, machines[host], self.design, scenario.vms_at(kvm)))
+            self.ask(wire.kvm, kvm, ConfigureKvm(kvm, machines[host], self.design, scenario.vms_at(kvm)))
         for thread in self.threads.values():
-            self._record(thread.program.settle())
+            self.record(thread.program.settle())
 
     def choose(self) -> Decision | None:
-        """The next decision of the strategy; None at the end."""
+        """The next decision of the strategy; None at the end. No run ends while a service is down."""
         names = list(self.threads)
         ready = [name for name in names if not self.obstacle(name)]
-        return self.strategy.choose(self.flight, ready, names)
+        decision = self.strategy.choose(self.flight, ready, names)
+        return self.lives.due() if decision is None else decision
 
     def carry_out(self, decision: Decision) -> None:
         self.tape.append(decision)
         self._carry_out(decision)
+        if self.flight.homeless:
+            self.lives.settle()
         self._check_credits()
 
-    def _ask(self, call: Callable[P, Step[T]], *given: P.args, **named: P.kwargs) -> T:
+    def ask(self, call: Callable[P, Step[T]], *given: P.args, **named: P.kwargs) -> T:
         """Make one call of the wire, and take in what the services did. Raises RefusedError like the call."""
         try:
             step = call(*given, **named)
@@ -195,7 +201,7 @@ class Player:
         self.flight.follow(step.effects)
         return step.result
 
-    def _record(self, outcomes: list[Outcome]) -> None:
+    def record(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             self.wire.log.add(outcome)
 
@@ -203,7 +209,7 @@ class Player:
         scenario = self.scenario.file or self.scenario.name
         return Program(block, scenario, self.state.registers, self.model.depth)
 
-    def _kvms(self) -> dict[str, int]:
+    def kvms(self) -> dict[str, int]:
         """The KVMs that have a VM, with the numbers of their hosts."""
         return {kvm: host for kvm, host in self.scenario.placement().items() if self.scenario.vms_at(kvm)}
 
@@ -219,6 +225,11 @@ class Player:
             return "finished"
         if isinstance(step.stmt, GuestStmt):
             return self.flight.blocked(step.actor)
+        if self.flight.down or self.flight.adrift or self.flight.ended:
+            if why := self.lives.obstacle(thread):
+                return why
+            if isinstance(step.stmt, UserStmt) and step.stmt.vcpu in self.flight.ended:
+                return ""  # The ioctl fails.
         if isinstance(step.stmt, OpenEvent | EventOp):
             event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
             asleep = thread.running and self.names.of(step.actor, event) in self.flight.sleeping
@@ -260,7 +271,7 @@ class Player:
         if isinstance(decision, Deliver):
             try:
                 d = decision
-                if not self._ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
+                if not self.ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
                     self.tape.pop()
             except RefusedError as error:
                 # The trace says that this message was sent and is in the inbox.
@@ -271,6 +282,15 @@ class Player:
             return
         if isinstance(decision, Pass):
             self._perf(Advance(decision.until - self.flight.now))
+            return
+        if isinstance(decision, Crash):
+            self.lives.crash(decision)
+            return
+        if isinstance(decision, Restart):
+            self.lives.restart(decision)
+            return
+        if isinstance(decision, Kill):
+            self.lives.kill(decision)
             return
         thread = self.threads[decision.thread]
         step = thread.current
@@ -285,7 +305,7 @@ class Player:
         else:
             thread.running = True
             if self._advance(thread, step.stmt) if isinstance(step.stmt, AdvanceTime) else self._host_step(step):
-                self._record(thread.done())
+                self.record(thread.done())
 
     def _fire(self, timer: Fire) -> None:
         """Raises PeerContractError if the service forgets that the timer ran out; otherwise the run would never end."""
@@ -294,9 +314,9 @@ class Player:
         if due > self.flight.now:
             self._perf(Advance(due - self.flight.now))
         if timer.to_host:
-            self._ask(self.wire.kvm, timer.session, FireKvmTimer(timer.what))
+            self.ask(self.wire.kvm, timer.session, FireKvmTimer(timer.what))
         else:
-            self._ask(self.wire.perf, FireHostTimer(timer.session, timer.what), self._kvms()[timer.session])
+            self.ask(self.wire.perf, FireHostTimer(timer.session, timer.what), self.kvms()[timer.session])
         if key in self.flight.timers and self.flight.timers[key].due <= self.flight.now:
             raise PeerContractError(f"{timer}: it ran out, and is due still")
 
@@ -331,12 +351,12 @@ class Player:
         if isinstance(stmt, OpenEvent):
             self.flight.forget(self.names.done(step.actor, stmt.register))
             if isinstance(value, str):
-                self._set(step.actor, stmt.register, event_value(value))
+                self.set_register(step.actor, stmt.register, event_value(value))
             return True
         if stmt.result is Result.WORD and value == 0:
             value = DONE
         if (register := stmt.sets) or (isinstance(value, str) and value != DONE):
-            self._set(step.actor, register, value)
+            self.set_register(step.actor, register, value)
         return True
 
     def _value(self, stmt: AnyStmt, actor: str) -> Value:
@@ -350,7 +370,7 @@ class Player:
             command = stmt.command(self._execution(actor))
         except NoNumberError:
             return SKIPPED
-        return host_value(self._ask(self.wire.kvm, self.places[stmt.vcpu], command))
+        return host_value(self.ask(self.wire.kvm, self.places[stmt.vcpu], command))
 
     def _execution(self, actor: str) -> Execution:
         if actor not in self._executions:
@@ -373,7 +393,8 @@ class Player:
         elif isinstance(command, Enable | Disable | Close | Read | Sample):
             hosts = [self.names.hosts.get(command.event, 0)]
         elif isinstance(command, Advance | SetMuxInterval):
-            hosts = list(range(len(self.scenario.hosts) + 1))
+            names = perfcores_of(self.layout)
+            hosts = [host for host, name in enumerate(names) if name not in self.flight.down]
         if isinstance(command, Open):
             self.names.hosts[command.event] = hosts[0]
         now = self.flight.now
@@ -381,15 +402,17 @@ class Player:
         for host in hosts:
             self.flight.now = self.wire.log.now = now
             results.append(self._to_its_end(command, host))
-        return results[0]
+        if not results and isinstance(command, Advance):
+            self.flight.now = self.wire.log.now = now + command.ns
+        return results[0] if results else Done()
 
     def _to_its_end(self, command: AnyPerfCommand, host: int) -> AnyResult:
         """Time, and branches that interrupt, advance in pieces, so that other calls of a service do not wait."""
         if not isinstance(command, Advance | Retire):
-            return self._ask(self.wire.perf, command, host)
+            return self.ask(self.wire.perf, command, host)
         until = self.flight.now + (command.ns if isinstance(command, Advance) else 0)
         while True:
-            result = self._ask(self.wire.perf, command, host)
+            result = self.ask(self.wire.perf, command, host)
             if not isinstance(result, Done) or result.errno != IN_PROGRESS:
                 return result
             if isinstance(command, Retire):
@@ -403,12 +426,12 @@ class Player:
         source = self.places[stmt.vcpu]
         if source == stmt.kvm:
             return "EALREADY"
-        saved = self._ask(self.wire.kvm, source, SaveVcpu(stmt.vcpu, stmt.lbr))
+        saved = self.ask(self.wire.kvm, source, SaveVcpu(stmt.vcpu, stmt.lbr))
         assert isinstance(saved, VcpuSaved)
-        self._ask(self.wire.kvm, stmt.kvm, LoadVcpu(stmt.vcpu, saved.image))
+        self.ask(self.wire.kvm, stmt.kvm, LoadVcpu(stmt.vcpu, saved.image))
         self._place(stmt.vcpu, stmt.kvm)
-        self._ask(self.wire.kvm, source, StopLbr(stmt.vcpu))
-        self._ask(self.wire.kvm, source, CloseVcpu(stmt.vcpu))
+        self.ask(self.wire.kvm, source, StopLbr(stmt.vcpu))
+        self.ask(self.wire.kvm, source, CloseVcpu(stmt.vcpu))
         return DONE
 
     # Guest -----------------------------------------------------------------------------------------------
@@ -420,15 +443,15 @@ class Player:
             try:
                 ops = step.stmt.ops(self._execution(step.actor))
             except NoNumberError:
-                self._set(step.actor, step.stmt.sets, SKIPPED)
-                self._record(thread.done())
+                self.set_register(step.actor, step.stmt.sets, SKIPPED)
+                self.record(thread.done())
                 return
-        result = self._ask(self.wire.kvm, self.places[step.actor], StepVcpu(step.actor, ops))
+        result = self.ask(self.wire.kvm, self.places[step.actor], StepVcpu(step.actor, ops))
         assert isinstance(result, Stepped)
         thread.running = not result.finished
         if result.finished:
             self._guest_outcome(step, result)
-            self._record(thread.done())
+            self.record(thread.done())
 
     def _guest_outcome(self, step: LitmusStep, result: Stepped) -> None:
         stmt = step.stmt
@@ -443,9 +466,10 @@ class Player:
             if stmt.result is Result.WORD and value != FAULT:
                 value = DONE
         if stmt.sets or value == FAULT:
-            self._set(step.actor, stmt.sets, value)
+            self.set_register(step.actor, stmt.sets, value)
 
-    def _set(self, actor: str, register: str, value: Value) -> None:
+    def set_register(self, actor: str, register: str, value: Value) -> None:
+        """Record the result of a statement. ``register``: "" if it has none."""
         if register:
             self.state.registers.put(actor, register, value)
         self.wire.log.add(Outcome(actor, register, value))
@@ -456,12 +480,12 @@ class Player:
         """Record the rest: final states of events, unfinished statements, both sides' views."""
         for (actor, register), name in self.names.opened.items():
             if name in self.flight.events:
-                self._set(actor, register, event_value(self.flight.events[name], self.flight.samples[name]))
+                self.set_register(actor, register, event_value(self.flight.events[name], self.flight.samples[name]))
         undone = {name: self.obstacle(name) for name in self.threads}
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
-        hosts = [self._ask(self.wire.perf, PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
+        hosts = [self.ask(self.wire.perf, PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
-        kvms = [self._ask(self.wire.kvm, kvm, KvmSnapshot()) for kvm in self._kvms()]
+        kvms = [self.ask(self.wire.kvm, kvm, KvmSnapshot()) for kvm in self.kvms()]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from client.drive.wire import SINGLE, Layout
+from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf, Done
 from contract.effects import Step
 from contract.errors import RefusedError
@@ -48,8 +48,8 @@ class SimWire:
         return self._done(configured(self.hosts, host).command(command, self.log.now))
 
     def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
-        host = self.host_of(session)
         if isinstance(command, ConfigureKvm):
+            self.host_of(session)
             core = self.kvms[session] = KvmCore.configured(command)
             return self._done(core.begin(self.log.now))
         steps = configured(self.kvms, session).command(command, self.log.now)
@@ -58,7 +58,7 @@ class SimWire:
             asked = next(steps)
             while True:
                 request = self._done(asked).result
-                reply = self._done(host.request(request, self.log.now)).result
+                reply = self._done(self.host_of(session).request(request, self.log.now)).result
                 asked = steps.send((reply, self.log.now))
         except StopIteration as stop:
             result: AnyResult = self._done(stop.value).result
@@ -71,6 +71,22 @@ class SimWire:
         if envelope is not None:
             self._done(core.take(envelope, self.log.now))
         return Step(True, self.log.records[begun:], self.log.now)
+
+    def crash(self, service: str) -> None:
+        names = perfcores_of(self.layout)
+        if service in names:
+            host = names.index(service)
+            del self.hosts[host]
+            sessions = [session for session, at in self.layout.kvms.items() if at == host]
+        else:
+            del self.kvms[service]
+            sessions = [service]
+        for session in sessions:
+            self.network.cut(session, True)
+            self.network.cut(session, False)
+
+    def start(self, service: str) -> None:
+        pass
 
     def _done(self, step: Step[T]) -> Step[T]:
         """Put what a core did on record, and its messages into the network."""

@@ -22,6 +22,11 @@ class Layout(msgspec.Struct, frozen=True):
 SINGLE = Layout()
 
 
+def perfcores_of(layout: Layout) -> list[str]:
+    """The names of the perf cores in failures, and of the hosts in faults."""
+    return ["perfcore", *(f"perfcore{i}" for i in range(1, layout.hosts))]
+
+
 class Wire(Protocol):
     """Perf cores and the KVMs attached to them. ``log`` holds every record so far, also those of the player. ``host``
     is the number of a perf core.
@@ -46,5 +51,13 @@ class Wire(Protocol):
         """Begin a new run: an empty log, nothing in flight. The configure commands follow, host 0 first.
 
         Raises InputError if the wire does not have the services for it."""
+
+    def crash(self, service: str) -> None:
+        """The process of a service ends at once, with its state and the messages on its links. ``service``: a session,
+        or a name of ``perfcores_of``. Raises InputError if this wire cannot end that service."""
+
+    def start(self, service: str) -> None:
+        """Begin a new process of a service that crashed. Its configure command follows; that of a host has the number
+        of the run that goes on."""
 
     def close(self) -> None: ...

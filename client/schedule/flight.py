@@ -12,9 +12,10 @@ from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
 from contract.network import UNMOVED, Fate
 from contract.session import Phase
-from contract.spec import cpu_owners
+from contract.spec import cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
+    Crash,
     Delivery,
     EventChange,
     EventClose,
@@ -22,6 +23,8 @@ from contract.trace import (
     GuestPmi,
     HostWait,
     HostWake,
+    Killed,
+    Restart,
     SampleTaken,
     Send,
     SessionChange,
@@ -75,10 +78,19 @@ class Armed:
 
 class Flight:
     __slots__ = (
+        "adrift",
+        "down",
+        "ended",
+        "epochs",
+        "event_hosts",
         "events",
         "guest_events",
         "guests",
         "held",
+        "homeless",
+        "hosts",
+        "kvms",
+        "lives",
         "loaded",
         "now",
         "owners",
@@ -90,6 +102,7 @@ class Flight:
         "sent",
         "sleeping",
         "timers",
+        "vcpus",
         "waiting",
     )
 
@@ -114,6 +127,12 @@ class Flight:
         """vCPU to the number of its host; 0 if it never moved."""
         self.owners: list[int] = []
         """CPU to the number of its host. Configuration."""
+        self.hosts: tuple[str, ...] = ("perfcore",)
+        """The names of the hosts. Configuration."""
+        self.kvms: dict[str, int] = {}
+        """Session to the number of its host. Configuration."""
+        self.vcpus: list[str] = []
+        """The names of all vCPUs. Configuration."""
         self.waiting: dict[str, str] = {}
         """vCPU to the message that it sleeps for."""
         self.events: dict[str, str] = {}
@@ -126,6 +145,20 @@ class Flight:
         """The number of a guest's event to its state."""
         self.pmis: dict[str, int] = {}
         """vCPU to the PMIs that it has taken."""
+        self.event_hosts: dict[str, int] = {}
+        """Host event to the number of its host."""
+        self.epochs: dict[str, int] = {}
+        """Session to the newest epoch that its KVM has used."""
+        self.lives: dict[str, int] = {}
+        """Service to the number of its life, where that is not the first."""
+        self.down: set[str] = set()
+        """Services that are gone: sessions, or names of hosts."""
+        self.adrift: set[str] = set()
+        """KVMs whose host was gone, until they have greeted it again."""
+        self.homeless: dict[str, int] = {}
+        """vCPU to the CPU of its thread, which ended with its KVM or host and is to run there again."""
+        self.ended: set[str] = set()
+        """vCPUs that have ended with their threads."""
 
     def clone(self) -> Flight:
         twin = Flight()
@@ -137,10 +170,14 @@ class Flight:
         twin.sent = self.sent.copy()
         twin.running, twin.loaded = self.running.copy(), self.loaded.copy()
         twin.places, twin.owners = self.places.copy(), self.owners
+        twin.hosts, twin.kvms, twin.vcpus = self.hosts, self.kvms, self.vcpus
         twin.waiting = self.waiting.copy()
         twin.events, twin.samples = self.events.copy(), self.samples.copy()
         twin.guests, twin.guest_events = self.guests.copy(), self.guest_events.copy()
         twin.pmis = self.pmis.copy()
+        twin.event_hosts, twin.epochs, twin.lives = self.event_hosts.copy(), self.epochs.copy(), self.lives.copy()
+        twin.down, twin.adrift = self.down.copy(), self.adrift.copy()
+        twin.homeless, twin.ended = self.homeless.copy(), self.ended.copy()
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
@@ -161,6 +198,13 @@ class Flight:
             frozenset(events),
             frozenset([(vcpu, Event(n), self.guest_events[n]) for vcpu, n in self.guests.items()]),
             frozenset(self.pmis.items()),
+            frozenset([(EventName(name), host) for name, host in self.event_hosts.items() if host]),
+            frozenset(self.epochs.items()),
+            frozenset(self.lives.items()),
+            frozenset(self.down),
+            frozenset(self.adrift),
+            frozenset(self.homeless.items()),
+            frozenset(self.ended),
         )
 
     def follow(self, effects: Iterable[AnyRecord]) -> None:
@@ -172,6 +216,7 @@ class Flight:
     def forget(self, event: str) -> None:
         """This host event can no longer be named."""
         self.events.pop(event, None)
+        self.event_hosts.pop(event, None)
         self.samples.pop(event, None)
 
     def host_of(self, cpu: int) -> int:
@@ -179,6 +224,8 @@ class Flight:
 
     def _setup(self, record: Setup) -> None:
         self.owners = cpu_owners(record.hosts, record.cpus)
+        self.hosts = ("perfcore", *(f"perfcore{i}" for i in range(1, len(record.hosts))))
+        self.kvms, self.vcpus = record.kvms, record.vcpus
 
     def _switch(self, record: Switch) -> None:
         host = self.host_of(record.cpu)
@@ -213,6 +260,10 @@ class Flight:
         order = self.sent.total()
         self.sent[message] += 1
         way = record.session, record.to_host
+        if record.to_host:
+            self.epochs[record.session] = record.epoch
+            if self.adrift and message == "Hello":
+                self.adrift.discard(record.session)
         sent = InFlight(*way, record.n, message, order, self.sent[message], record.body, record.time, record.seq)
         self.queues.setdefault(way, []).append(sent)
 
@@ -238,6 +289,7 @@ class Flight:
             self.guest_events[record.event] = record.state
         else:
             self.events[record.name] = record.state
+            self.event_hosts[record.name] = host_of_event(record.event)
 
     def _change(self, record: EventChange) -> None:
         if record.event in self.guest_events:
@@ -262,6 +314,48 @@ class Flight:
         if record.due >= 0:
             self.timers[key] = Armed(*key, record.due, record.awaited)
 
+    def _crash(self, record: Crash) -> None:
+        self.down.add(record.service)
+        for session in record.sessions:
+            for to_host in (True, False):
+                self.queues.pop((session, to_host), None)
+                self.held.discard((session, to_host))
+        gone = record.host < 0
+        self.timers = {
+            key: t for key, t in self.timers.items() if t.session not in record.sessions or t.to_host != gone
+        }
+        for vcpu in record.vcpus:
+            place = self.places.get(vcpu, 0), vcpu
+            if place in self.running:
+                self.homeless[vcpu] = self.running[place]
+            self.loaded.pop(place, None)
+        if gone:
+            for vcpu in record.vcpus:
+                self.waiting.pop(vcpu, None)
+                self.pmis.pop(vcpu, None)
+            self.ended.difference_update(record.vcpus)
+        else:
+            self._power_off(record)
+
+    def _power_off(self, record: Crash) -> None:
+        self.adrift.update(record.sessions)
+        self.running = {at: cpu for at, cpu in self.running.items() if at[0] != record.host}
+        there = {name for name, host in self.event_hosts.items() if host == record.host}
+        self.events.update(dict.fromkeys(there & self.events.keys(), "CLOSED"))
+        self.sleeping -= there
+        self.guest_events = {n: s for n, s in self.guest_events.items() if host_of_event(n) != record.host}
+        self.guests = {vcpu: n for vcpu, n in self.guests.items() if n in self.guest_events}
+
+    def _restart(self, record: Restart) -> None:
+        self.down.discard(record.service)
+        self.lives[record.service] = record.life
+
+    def _killed(self, record: Killed) -> None:
+        for vcpu in record.vcpus:
+            self.ended.add(vcpu)
+            self.waiting.pop(vcpu, None)
+            self.homeless.pop(vcpu, None)
+
     def state_of(self, event: str, vcpu: str) -> str:
         """The state of a host event, or of the newest event that stands for a vCPU."""
         if vcpu:
@@ -285,6 +379,8 @@ class Flight:
 
     def blocked(self, vcpu: str, *, by_ioctl: bool = False) -> str:
         """Why the vCPU's thread cannot step now; "" if it can. ``by_ioctl``: the thread's own ioctl continues."""
+        if vcpu in self.ended:
+            return "its thread has ended"
         if vcpu in self.waiting and not (by_ioctl and self.waiting[vcpu] == IOCTL):
             return f"waits for {self.waiting[vcpu]}"
         place = self.places.get(vcpu, 0), vcpu
@@ -312,4 +408,7 @@ _TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
     Timer: Flight._timer,
     HostWait: Flight._host_wait,
     HostWake: Flight._host_wake,
+    Crash: Flight._crash,
+    Restart: Flight._restart,
+    Killed: Flight._killed,
 }

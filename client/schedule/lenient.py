@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from client.schedule.choices import FREE, allows, possible
-from client.schedule.decisions import Decision, Deliver, Step, is_fault
+from client.schedule.decisions import Decision, Deliver, Restart, Step, is_fault
 from client.schedule.flight import Flight
 from client.schedule.strategies import DefaultStrategy
 from contract.network import Fate
@@ -60,7 +60,8 @@ class Watched:
         default.last = self.last
         usual = default.choose(flight, threads, all_threads)
         decision = self.replay.choose(flight, threads, all_threads)
-        if (replace(decision, fault="") if isinstance(decision, Deliver) else decision) != usual:
+        plain = replace(decision, fault="") if isinstance(decision, Deliver | Restart) else decision
+        if plain != usual:
             self.unusual.append((self.made, usual))
         self.made += 1
         self.last = decision.thread if isinstance(decision, Step) else self.last

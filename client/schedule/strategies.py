@@ -235,4 +235,5 @@ def _weight(choice: Decision) -> float:
     """The weight of a decision. The host is slow, so a guest gets the LBR before the host wants it."""
     if isinstance(choice, Deliver):
         return 1.0 if choice.fate is Fate.TAKE else 0.1
-    return 0.1 if isinstance(choice, Fire | Pass) or choice.thread.startswith("host") else 1.0
+    slow = isinstance(choice, Fire | Pass) or (isinstance(choice, Step) and choice.thread.startswith("host"))
+    return 0.1 if slow else 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from contract.control import KvmView, PerfView
 from contract.trace.record import Record
@@ -49,6 +50,37 @@ class Outcome(DriverRecord):
     value: int | str | dict[str, int | str]
 
 
+class Crash(DriverRecord):
+    """The process of ``service`` is gone, with its state: a KVM by its session, or a host, ``perfcore`` or
+    ``perfcore1``, which is then without power. ``host``: number of that host, -1 for a KVM. ``sessions``: those whose
+    link ends with it, and with the link the messages on it. ``vcpus``: the vCPUs of these sessions. ``fault``: as in
+    Delivery."""
+
+    service: str
+    host: int
+    sessions: list[str]
+    vcpus: list[str]
+    fault: str | UnsetType = UNSET
+
+
+class Restart(DriverRecord):
+    """A new process of ``service`` begins, with nothing of the old one. ``life``: the number of its life, from 1; for a
+    KVM this is the epoch (R5). ``fault``: as in Delivery."""
+
+    service: str
+    life: int
+    fault: str | UnsetType = UNSET
+
+
+class Killed(DriverRecord):
+    """The threads of ``vcpus`` end now, and each vCPU with its thread. ``what``: thread or vm. ``fault``: as in
+    Delivery."""
+
+    what: str
+    vcpus: list[str]
+    fault: str | UnsetType = UNSET
+
+
 class End(DriverRecord):
     """Nothing more can happen. ``unfinished``: threads that still had statements, and what each waits for."""
 
@@ -68,4 +100,4 @@ class Rest(DriverRecord):
         return [self.host, *self.others]
 
 
-AnyDriverRecord = Setup | Statement | Outcome | End | Rest
+AnyDriverRecord = Setup | Statement | Outcome | Crash | Restart | Killed | End | Rest

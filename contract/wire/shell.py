@@ -27,7 +27,7 @@ from contract.checksum import checksum
 from contract.control import AnyResult
 from contract.effects import Step
 from contract.errors import PeerContractError, RefusedError
-from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
 from contract.trace import Recorder
 from contract.wire.methods import Decide
@@ -52,10 +52,15 @@ T = TypeVar("T")
 
 class Run(Generic[C]):
     """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
-    its driver. ``lost``: sessions that have lost a link; ``cut``: those whose core does not know it yet. ``drains``:
-    the sessions have to end in order; ``drained``: they have ended."""
+    its driver. ``lost``: sessions that have lost a link; ``cut``: those whose core does not know it yet. ``parted``:
+    those whose link the driver itself has cut, until it is mended: their streams do not count. ``deaf``: those whose
+    messages of before that are still to come, and are dropped until a greeting or its answer comes. ``drains``: the
+    sessions have to end in order; ``drained``: they have ended."""
 
-    __slots__ = ("_core", "arrived", "cut", "drained", "drains", "failed", "log", "lost", "network", "number", "owner")
+    __slots__ = (
+        "_core", "arrived", "cut", "deaf", "drained", "drains", "failed", "log", "lost", "network", "number", "owner",
+        "parted",
+    )  # fmt: skip
 
     def __init__(self, number: int, owner: str = "") -> None:
         self.number = number
@@ -66,6 +71,8 @@ class Run(Generic[C]):
         self.failed: CallError | None = None
         self.cut: set[str] = set()
         self.lost: set[str] = set()
+        self.parted: set[str] = set()
+        self.deaf: set[str] = set()
         self.arrived = asyncio.Event()
         self.drains = False
         self.drained = asyncio.Event()
@@ -94,6 +101,10 @@ class Run(Generic[C]):
         """A received message waits in the network until a decision names it."""
         try:
             for envelope in envelopes:
+                if self.deaf and envelope.session in self.deaf:
+                    if not isinstance(envelope.body, Hello | Resume | Welcome):
+                        continue
+                    self.deaf.discard(envelope.session)
                 self.network.put(envelope)
         except PeerContractError as error:
             self.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
@@ -107,6 +118,8 @@ class Run(Generic[C]):
 
     def lose(self, session: str, to_host: bool) -> None:
         """A link is lost, with the messages that have come over it."""
+        if session in self.parted:
+            return
         self.network.cut(session, to_host)
         self.cut.add(session)
         self.lost.add(session)
@@ -232,6 +245,7 @@ class Shell(ABC, Generic[C]):
         block = Block(log)
         result: AnyResult | None = None
         try:
+            self.note_links(run, command)
             if run.cut:
                 await self.reattach(run)
             self.take_losses(run)
@@ -263,6 +277,17 @@ class Shell(ABC, Generic[C]):
         if len(log.records) > KEPT + KEPT // 4:
             del log.records[:-KEPT]
         return result, block
+
+    def part(self, run: Run[C], session: str) -> None:
+        """The driver tells the core itself that a link is lost, and that it is up again. Until then the stream does not
+        count, whether it has ended or not."""
+        run.network.cut(session, self.is_host)
+        run.cut.discard(session)
+        run.parted.add(session)
+        run.deaf.add(session)
+
+    def note_links(self, run: Run[C], command: Any) -> None:
+        """Take in what a command says about links, before anything else happens."""
 
     def take_losses(self, run: Run[C]) -> None:
         """Tell the core which links were lost since the last call."""

@@ -1,17 +1,19 @@
-"""The host has forgotten this KVM: it was restarted, or has ended the session.
+"""The host has forgotten this KVM, because it was restarted or has ended the session; or a single thread of it is gone.
 
 The guests' events are gone with the host, and with them the contents of the LBR. A guest that used the LBR must learn
-this (R15): its next access is denied, as after any other loss.
+this (R15): its next access is denied, as after any other loss. Where KVM saves the LBR itself, the guest finds it as it
+was if KVM had saved all of it; otherwise the guest finds it reset, which shows it that branches are lost.
 """
 
 from __future__ import annotations
 
+from contract.design import Save
 from contract.messages import EventCreated
-from contract.trace import GuestEvent, VcpuPut
+from contract.trace import CounterEvent, GuestEvent, VcpuPut
 from kvm_svc.hypervisor.grant import KnownGrant
-from kvm_svc.hypervisor.lbr import deny
+from kvm_svc.hypervisor.lbr import deny, set_passthrough, turn_off
 from kvm_svc.hypervisor.notifications import event_created
-from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from kvm_svc.hypervisor.state import Hypervisor, SavedLbr, Vcpu
 
 LOST = "ECONNRESET"
 """The errno of a request that the old host never answered."""
@@ -21,13 +23,19 @@ def forget_host(hv: Hypervisor, why: str) -> None:
     """No event and no grant of the old session is valid any more, and no thread sleeps for its answers."""
     hv.early_revokes.grants.clear()
     for vcpu in hv.vcpus.values():
-        _fail_requests(hv, vcpu)
-        _forget_events(hv, vcpu, why)
-        if vcpu.cpu >= 0:
-            hv.effects.add(VcpuPut(vcpu.name, vcpu.cpu))
-            vcpu.cpu = -1
-        vcpu.guest_mode = vcpu.kick = False
+        forget_vcpu(hv, vcpu, why)
     hv.outgoing.clear()
+
+
+def forget_vcpu(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    """The host has nothing of this vCPU any more."""
+    _fail_requests(hv, vcpu)
+    _forget_events(hv, vcpu, why)
+    _keep_what_was_saved(hv, vcpu, why)
+    if vcpu.cpu >= 0:
+        hv.effects.add(VcpuPut(vcpu.name, vcpu.cpu))
+        vcpu.cpu = -1
+    vcpu.guest_mode = vcpu.kick = False
 
 
 def _fail_requests(hv: Hypervisor, vcpu: Vcpu) -> None:
@@ -38,8 +46,9 @@ def _fail_requests(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 
 def _forget_events(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    for counter in vcpu.pmu.counters.values():
+    for number, counter in vcpu.pmu.counters.items():
         if counter.event:
+            hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "released", why))
             counter.event, counter.since, counter.running, counter.reprogram = 0, 0, False, True
             vcpu.pmu.requested = True
     if vcpu.lbr_desc.event:
@@ -47,3 +56,15 @@ def _forget_events(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
         vcpu.lbr_desc.event, vcpu.claim.state = 0, ""
         deny(hv, vcpu, why)
     vcpu.grant = KnownGrant()
+
+
+def _keep_what_was_saved(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+    """The LBR that KVM saves by itself. What it has recorded since the last save is lost, and then all of it goes."""
+    if not vcpu.saved.active:
+        return
+    at_exits = hv.design.save is Save.VMX_TRANSITION
+    if not vcpu.guest_mode if at_exits else vcpu.cpu < 0 or vcpu.saved.restore:
+        return
+    vcpu.saved = SavedLbr(arrived=vcpu.saved.arrived)
+    set_passthrough(hv, vcpu, False, why)
+    turn_off(vcpu)

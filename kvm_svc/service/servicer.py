@@ -80,6 +80,10 @@ class KvmShell(Shell[KvmCore]):
     async def reattach(self, run: Run[KvmCore]) -> None:
         await self._agreed(self.stamp(run))
 
+    def note_links(self, run: Run[KvmCore], command: Any) -> None:
+        if isinstance(command, KvmLoseLink):
+            self.part(run, self.name)
+
     def lose_link(self, run: Run[KvmCore], session: str) -> None:
         self._tell(run, KvmLoseLink())
         self._tell(run, KvmMendLink())
@@ -102,6 +106,9 @@ class KvmShell(Shell[KvmCore]):
                 raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
             run.core = KvmCore.configured(command, self.protocol)
             return self.done(run, run.core.begin(run.log.now))
+        if isinstance(command, KvmMendLink) and run.parted:
+            await self.reattach(run)
+            run.parted.clear()
         if run.core.endpoint.refused:
             raise unavailable(f"refuses the session: {run.core.endpoint.refused}")
         steps = run.core.command(command, run.log.now)
@@ -128,7 +135,7 @@ class KvmShell(Shell[KvmCore]):
                 await self.reattach(run)
 
     def send(self, run: Run[KvmCore], envelopes: list[Envelope]) -> None:
-        if not run.cut:  # On the next link KVM resumes before it says anything else.
+        if not (run.cut or run.parted):  # On the next link KVM resumes before it says anything else.
             self.link.send(run.number, envelopes)
 
     def may_arrive(self, session: str) -> bool:

@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, DrainSession, LoseLink
+from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, DrainSession, EndSession, LoseLink
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
@@ -66,6 +66,7 @@ class Attachment:
         run = self._shell.run
         if frame.run == run.number:
             self.run = run
+            run.parted.discard(self.kvm)
             run.receive(from_proto(e, Envelope) for e in frame.envelopes)
 
 
@@ -82,11 +83,12 @@ class PerfcoreShell(Shell[HostCore]):
         """The newest machine request, and the response to it."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
-        """The number of the new run. The perf core gives out the numbers."""
-        if stamp.run:
+        """The number of the new run. The perf core gives out the numbers; one that has just begun can go on with the
+        run of a driver."""
+        if stamp.run and self.run.number:
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "stamp.run: expected 0, the answer has the number")
         self.lease.take(stamp.owner)
-        return self.run.number + 1
+        return stamp.run or self.run.number + 1
 
     def current(self, stamp: trace_pb2.Stamp) -> Run[HostCore]:
         run = super().current(stamp)
@@ -128,6 +130,13 @@ class PerfcoreShell(Shell[HostCore]):
 
     def lose_link(self, run: Run[HostCore], session: str) -> None:
         self.done(run, run.core.command(LoseLink(session), run.log.now))
+
+    def note_links(self, run: Run[HostCore], command: Any) -> None:
+        """A KVM that is gone has no stream. Its next life attaches with a new one."""
+        if isinstance(command, LoseLink | EndSession):
+            self.part(run, command.session)
+        if isinstance(command, EndSession) and (attachment := self.attached.get(command.session)):
+            self._lost(attachment, "the KVM is gone")
 
     def drain(self, run: Run[HostCore]) -> bool:
         sessions = run.core.endpoint.sessions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UnsetType
+
 from client.report.describe.table import text_of
 from client.report.describe.values import Values
 from contract import trace as t
@@ -22,6 +24,25 @@ def statement(r: t.Statement, values: Values) -> str:
 def outcome(r: t.Outcome, values: Values) -> str:
     name = f"{r.actor}:{r.register}" if r.register else r.actor
     return f"{name} = {values.outcome(r.value)}"
+
+
+@text_of.register
+def crash(r: t.Crash, values: Values) -> str:
+    return f"{r.service} crashes{_by(r.fault)}"
+
+
+@text_of.register
+def restart(r: t.Restart, values: Values) -> str:
+    return f"{r.service} begins its life {r.life}{_by(r.fault)}"
+
+
+@text_of.register
+def killed(r: t.Killed, values: Values) -> str:
+    return f"the {r.what} ends: {', '.join(r.vcpus)}{_by(r.fault)}"
+
+
+def _by(fault: str | UnsetType) -> str:
+    return f" (fault {fault})" if fault else ""
 
 
 @text_of.register

@@ -21,6 +21,7 @@ from contract.trace import (
     AnyRecord,
     ClaimChange,
     CounterEvent,
+    Crash,
     Discard,
     EventChange,
     EventClose,
@@ -34,6 +35,7 @@ from contract.trace import (
     HostLbr,
     HostMsr,
     HostWake,
+    Killed,
     LbrReset,
     LbrRestore,
     Pmi,
@@ -49,6 +51,7 @@ from tests.client.check import (
     runs,
     test_agreement,
     test_capability_kept,
+    test_crashes,
     test_host_served,
     test_msr_legality,
     test_mutations,
@@ -66,6 +69,24 @@ from tests.client.check import (
 
 Test = Callable[..., None]
 TESTED: dict[tuple[str, type], tuple[Test, ...]] = {
+    ("one-owner", Crash): (test_crashes.test_a_host_without_power_has_no_lbr_on,),
+    ("host-served", Crash): (test_crashes.test_a_sample_of_a_restarted_host_needs_no_old_branches,),
+    ("no-loss", Crash): (
+        test_crashes.test_after_a_crash_of_its_host_a_guest_finds_its_lbr_whole_or_empty,
+        test_crashes.test_it_does_not_find_some_of_its_branches_and_lack_others,
+    ),
+    ("no-silent-denial", Crash): (test_crashes.test_a_new_kvm_has_no_guest_that_no_event_could_be_made_for,),
+    ("msr-legality", Crash): (test_crashes.test_a_guest_whose_kvm_or_host_crashed_may_be_denied,),
+    ("capability-kept", Crash): (test_crashes.test_promises_and_failures_end_with_the_kvm,),
+    ("revoked-means-revoked", Crash): (test_crashes.test_a_revoke_says_nothing_about_the_next_life,),
+    ("precedence", Crash): (test_crashes.test_an_open_that_slept_ends_with_its_host,),
+    ("no-counter", Crash): (test_crashes.test_a_guest_at_reset_has_programmed_no_counter,),
+    ("debugctl-restored", Crash): (test_crashes.test_debugctl_is_not_restored_by_a_host_without_power,),
+    ("agreement", Crash): (test_crashes.test_the_view_of_a_kvm_goes_with_it,),
+    ("revoke-completes", Crash): (test_crashes.test_nobody_gives_up_a_grant_of_an_earlier_life,),
+    ("no-starvation", Crash): (test_crashes.test_a_thread_that_is_gone_does_not_starve,),
+    ("no-starvation", Killed): (test_crashes.test_a_thread_that_is_gone_does_not_starve,),
+    ("recovers", Crash): (test_crashes.test_a_guest_may_be_denied_once_more_after_a_crash,),
     ("one-owner", GuestMsr): (
         test_one_owner.test_violated_by_reading_passed_through,
         test_one_owner.test_held,

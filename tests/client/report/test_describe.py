@@ -15,11 +15,14 @@ from client.run.inputs import Inputs
 from client.run.run import run
 from contract.trace import (
     AnyRecord,
+    Crash,
     Discard,
     EventFailed,
     EventWaits,
+    Killed,
     PeerSilent,
     Record,
+    Restart,
     SessionChange,
     Setup,
     TaskExit,
@@ -185,6 +188,9 @@ def test_a_record_is_put_into_these_words(scenario: str, design: str) -> None:
 
 
 RARE: list[tuple[AnyRecord, str]] = [
+    (Crash("kvm0", -1, ["kvm0"], ["vm0/0"], "f1.1"), "kvm0 crashes (fault f1.1)"),
+    (Restart("perfcore", 2), "perfcore begins its life 2"),
+    (Killed("vm", ["vm0/0", "vm0/1"]), "the vm ends: vm0/0, vm0/1"),
     (EventFailed("h0", "EINVAL"), "h0: EINVAL"),
     (EventWaits(1, "h0", "no counter is free"), "h0 stays off (no counter is free)"),
     (EventWaits(1, "h0", ""), "h0 may be put on again"),

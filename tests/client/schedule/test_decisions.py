@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from client.schedule.decisions import (
     HEADER,
     LINES_LIMIT,
+    Crash,
     Decision,
     Deliver,
     Fire,
+    Kill,
     Pass,
+    Restart,
     Step,
     format_tape,
     parse_decision,
@@ -40,8 +43,15 @@ CHANGED = st.sampled_from([("Revoke", "grant"), ("Drain", "reason"), ("Welcome",
 )
 PASSES = st.builds(Pass, st.integers(1, 10**18 - 1))
 FIRES = st.builds(Fire, SESSIONS, st.booleans(), st.sampled_from(["resend", "renew", "lease"]))
+FAULTS = st.sampled_from(["", "f1.2"])
+LIVES = st.one_of(
+    st.builds(Crash, SESSIONS | st.just("perfcore1"), FAULTS),
+    st.builds(Restart, SESSIONS | st.just("perfcore"), FAULTS),
+    st.builds(Kill, st.just("thread"), st.just("vm0/0"), FAULTS),
+    st.builds(Kill, st.just("vm"), st.just("vm0"), FAULTS),
+)
 TAPES: st.SearchStrategy[list[Decision]] = st.lists(
-    st.one_of(st.builds(Step, THREADS), DELIVERIES, CHANGED, FIRES, PASSES)
+    st.one_of(st.builds(Step, THREADS), DELIVERIES, CHANGED, FIRES, PASSES, LIVES)
 )
 
 
@@ -81,7 +91,7 @@ def test_receiver() -> None:
     assert (to_host.receiver, to_kvm.receiver) == ("host", "kvm0")
 
 
-FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT' or 'time NS'"
+FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT', 'time NS', .* or 'end vm VM'"
 
 
 @pytest.mark.parametrize(
