@@ -519,6 +519,27 @@ def export_command(
     export_run(run, only("--to", to) or "markdown", output, as_json=as_json)
 
 
+@subcommand("report")
+@command
+def report_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run files.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page. Default: report.html.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write runs as one HTML page that needs no network: lanes, messages, owners of the LBR, beliefs, invariants.
+
+    \b
+    lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o lost.json
+    lbrlab run central-story -d revoke-gp -o good.json
+    lbrlab report lost.json good.json -o report.html
+    """
+    from client.cli.report import report
+
+    report(runs, output, as_json=as_json)
+
+
 @subcommand("tape")
 @command
 def tape_command(

@@ -20,7 +20,8 @@ from contract.trace.record import kind_of
 
 class Row(msgspec.Struct):
     """One record. ``lane``: place in ``Timeline.lanes``; -1: of the whole run. ``broken``: the invariants that it
-    violates. ``causes``: records that led to it: the one before it on its lane, and the sending of its message."""
+    violates. ``causes``: records that led to it: the one before it on its lane, the statement or delivery that it
+    follows, and the sending of its message."""
 
     seq: int
     time: int
@@ -96,11 +97,16 @@ def timeline_of(run: Run) -> Timeline:
 def _join(rows: list[Row], places: list[int], messages: list[Message]) -> None:
     """Give each row its lane and its causes."""
     last: dict[int, int] = {}
+    root = 0
     for row, place in zip(rows, places, strict=True):
         row.lane = place
         if place != NO_LANE:
             row.causes = [last[place]] if place in last else []
             last[place] = row.seq
+        if row.kind in ("statement", "delivery"):
+            root = row.seq
+        elif root and root not in row.causes and row.kind not in ("end", "rest"):
+            row.causes.append(root)
     for message in messages:
         steps = [message.sent, *(arrival.seq for arrival in message.arrivals)]
         for before, seq in pairwise(steps):

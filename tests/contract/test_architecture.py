@@ -183,6 +183,7 @@ FLOORS = (
     {"report"},
     {"timeline"},
     {"export", "document"},
+    {"page"},
     {"cli"},
 )
 """Packages and modules of the client from the bottom. Those of one floor do not know each other."""

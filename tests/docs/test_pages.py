@@ -115,10 +115,11 @@ def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -
     assert sorted(fields(command)) == sorted(document(lbrlab(command, "a.json", "--json")))
 
 
-def test_the_document_of_an_export_has_the_fields_that_are_listed() -> None:
+def test_the_documents_of_exports_have_the_fields_that_are_listed() -> None:
     lbrlab("run", "central-story", "-o", "a.json")
     told = document(lbrlab("export", "a.json", "-o", "a.md", "--json"))
     assert sorted(fields("export")) == sorted(told)
+    assert sorted(fields("report")) == sorted(document(lbrlab("report", "a.json", "--json")))
 
 
 def test_a_run_file_has_the_fields_that_are_listed() -> None:

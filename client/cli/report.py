@@ -1,0 +1,70 @@
+"""``lbrlab report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from client.cli.frame import console, print_text
+from client.page.html import GENERATOR, page
+from client.page.model import page_model
+from client.report.json import print_json
+from client.run.file import load_run, write_output
+from contract.errors import InputError
+
+RUNS_LIMIT = 20
+"""The most runs of one page."""
+USUAL = Path("report.html")
+
+
+class ReportDocument(msgspec.Struct):
+    """``report --json``. ``bytes``: the size of the page. ``records``: of each run; ``left_out``: those of them that
+    the page leaves out."""
+
+    output: str
+    bytes: int
+    runs: list[str]
+    records: list[int]
+    left_out: list[int]
+
+
+def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
+    if len(paths) > RUNS_LIMIT:
+        raise InputError(f"expected at most {RUNS_LIMIT} runs, found {len(paths)}", "RUN")
+    target = output or USUAL
+    _check_target(target)
+    with console(stderr=True).status("reading") as status:
+        runs = []
+        for path in paths:
+            status.update(f"reading {path.name}")
+            runs.append(load_run(path))
+        status.update("computing the page")
+        model = page_model(runs)
+        content = page(model).encode()
+    write_output(target, content)
+    document = ReportDocument(
+        str(target),
+        len(content),
+        [str(path) for path in paths],
+        [run.total for run in model.runs],
+        [run.total - len(run.rows) for run in model.runs],
+    )
+    if as_json:
+        print_json(document)
+        return
+    out = console()
+    count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}, {sum(document.records):,} records"
+    print_text(out, f"{target}: {len(content) / 1000:,.0f} kB, {count}")
+    for run, left in zip(document.runs, document.left_out, strict=True):
+        if left:
+            print_text(out, f"{run}: the page leaves out the last {left:,} records", hang=2)
+
+
+def _check_target(target: Path) -> None:
+    """Only a report may be replaced."""
+    if target.is_file():
+        with target.open("rb") as file:
+            start = file.read(2048)
+        if start and GENERATOR.encode() not in start:
+            raise InputError("exists and is not a report; choose another name", str(target))
