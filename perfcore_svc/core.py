@@ -319,7 +319,7 @@ class HostCore(Core):
             raise RefusedError(f"time cannot advance by {command.ns} ns, expected 1 to {ADVANCE_LIMIT}")
         if self.clock.now + command.ns > TIME_LIMIT:
             raise RefusedError(f"time ends at {TIME_LIMIT} ns")
-        return Done() if self.perf.advance(command.ns, self.endpoint.notify) else Done(errno="EINPROGRESS")
+        return Done() if self.perf.advance(command.ns, self.endpoint.tell) else Done(errno="EINPROGRESS")
 
     def _set_mux_interval(self, command: SetMuxInterval) -> AnyResult:
         if command.cpu != -1:

@@ -1,12 +1,14 @@
 """The host's end of the contract: sessions, and the messages to a KVM about its events and threads.
 
-Messages from KVM come in through ``take``; the changes of the perf core go out through ``notify``.
+Messages from KVM come in through ``take``. All messages to a KVM go out through ``tell``, behind the news of what the
+perf core did before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from contract.design import Delivery, Save
@@ -14,7 +16,6 @@ from contract.errors import RefusedError
 from contract.messages import (
     UNKNOWN_EPOCH,
     Ack,
-    AnyMessage,
     CreateCounter,
     CreateEvent,
     Drain,
@@ -126,13 +127,13 @@ class Endpoint:
             else:
                 answer = handler(self, envelope, body)
                 if answer is not None:
-                    self._answer(session.name, answer)
+                    event = self.perf.events.get(answer.event)
+                    self.tell(self._answer(session.name, answer, event), besides=event)
         return None
 
     def finish(self) -> None:
         """The end of each step: what it changed goes to the KVMs, then what acknowledges their messages."""
-        self.tell_overflows()
-        self.notify()
+        self.tell()
         for session in self.sessions.values():
             session.acknowledge(self.effects)
             if session.left:
@@ -171,7 +172,7 @@ class Endpoint:
             session.move(Input.GREETED, self.effects)
         else:
             reason = f"protocol {hello.protocol}, this host speaks {self.protocol}"
-        self._send(session.name, Welcome(not reason, self.protocol, reason, CAPACITY))
+        self.tell([(session.name, Welcome(not reason, self.protocol, reason, CAPACITY))])
         if reason:
             session.move(Input.REFUSE, self.effects)
 
@@ -224,7 +225,7 @@ class Endpoint:
         elif body.task not in self.vcpus:
             self.vcpus[body.task] = envelope.session
             if (cpu := self.perf.kernel.cpu_running(body.task)) >= 0:
-                self._tell_cpu(body.task, cpu)
+                self.tell(self._on_cpu(body.task, cpu))
 
     def _guest_event(self, envelope: Envelope, event_id: int) -> PerfEvent | None:
         event = self.perf.events.get(event_id)
@@ -286,15 +287,13 @@ class Endpoint:
             answer.errno = "ENOENT"
         return answer
 
-    def _answer(self, session: str, answer: EventCreated) -> None:
-        """Answer a request. The news of what it did to others come before; of the event itself the answer tells."""
-        event = self.perf.events.get(answer.event)
-        self.notify(besides=event)
+    def _answer(self, session: str, answer: EventCreated, event: PerfEvent | None) -> Iterator[News]:
+        """The answer to a request about ``event``, with its state and grant of now."""
         if event is not None and event.guest and self.design.grants:
             self.grants.give(event)
             answer.state = event.state.name
             answer.grant, answer.until = self.grants.current(event)
-        self._send(session, answer)
+        yield session, answer
 
     def _release(self, envelope: Envelope, request: ReleaseEvent) -> None:
         if event := self._guest_event(envelope, request.event):
@@ -309,27 +308,17 @@ class Endpoint:
         if news is None:
             discard(envelope, self.effects, "R6", f"grant {renew.grant} is none of this session")
         else:
-            self._send(envelope.session, news)
+            self.tell([(envelope.session, news)])
 
     # News for KVM ----------------------------------------------------------------------------------------
 
-    def _send(self, session: str, body: AnyMessage) -> None:
-        self.sessions[session].wrap(body, self.effects)
-
-    def tell_overflows(self) -> None:
-        """``kvm_perf_overflow``, called in the PMI."""
-        kernel = self.perf.kernel
-        overflows, kernel.overflows = kernel.overflows, []
-        for event, cpu in overflows:
-            self._send(self.vcpus[event.counts_for], Overflow(event.id, cpu))
-
-    def notify(self, besides: PerfEvent | None = None) -> None:
-        """Settle what the perf core changed, and tell the KVMs concerned; of ``besides`` they hear otherwise."""
-        self._tell(self.grants.settle(besides))
-
-    def _tell(self, news: list[News]) -> None:
-        for session, body in news:
-            self._send(session, body)
+    def tell(self, messages: Iterable[News] = (), *, besides: PerfEvent | None = None) -> None:
+        """Send the news of what the perf core did so far, but for news of ``besides``; then these messages, which are
+        made after the news if they are an iterator."""
+        done = self.perf.kernel.take_doings()
+        overflows = [(self.vcpus[event.counts_for], Overflow(event.id, cpu)) for event, cpu in done.overflows]
+        for session, body in chain(overflows, self.grants.follow(done, besides), messages):
+            self.sessions[session].wrap(body, self.effects)
 
     def fire(self, session: str, what: str) -> None:
         """A timer has run out. Raises RefusedError if there is no such timer."""
@@ -345,28 +334,32 @@ class Endpoint:
     def sched_out(self, task: str, cpu: int) -> None:
         """A task has left its CPU. In ``context_switch`` perf's part comes before the preempt notifiers', so the news
         of what perf did come before SchedOut."""
-        self.notify()
+        self.tell(self._off_cpu(task, cpu))
+
+    def _off_cpu(self, task: str, cpu: int) -> Iterator[News]:
         session = self.vcpus.get(task)
         if session is not None:
             silicon = self.machine.cpus[cpu]
             image = self.machine.store_lbr(silicon, "kvm", task) if self.design.save is Save.KVM_SWITCH else None
-            self._send(session, SchedOut(task, cpu, image))
+            yield session, SchedOut(task, cpu, image)
 
     def sched_in(self, task: str, cpu: int) -> None:
         """A task is on its CPU; the news of what perf did come before SchedIn."""
-        self.notify()
-        if task:
-            self._tell(self.grants.switched_in(task, cpu))
-            self._tell_cpu(task, cpu)
+        self.tell(self._switched_in(task, cpu))
 
-    def _tell_cpu(self, task: str, cpu: int) -> None:
+    def _switched_in(self, task: str, cpu: int) -> Iterator[News]:
+        if task:
+            yield from self.grants.switched_in(task, cpu)
+            yield from self._on_cpu(task, cpu)
+
+    def _on_cpu(self, task: str, cpu: int) -> Iterator[News]:
         session = self.vcpus.get(task)
         if session is not None:
             news = SchedIn(task, cpu, self.machine.cpus[cpu].debugctl)
             event = self.perf.guest_event_of(task)
             if event is not None and event.state == State.ACTIVE:
                 news.grant, news.until = self.grants.current(event)
-            self._send(session, news)
+            yield session, news
 
 
 _HANDLERS: dict[type, Callable[[Endpoint, Envelope, Any], EventCreated | None]] = {

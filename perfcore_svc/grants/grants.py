@@ -9,7 +9,7 @@ from perfcore_svc.grants.revocations import Revocations
 from perfcore_svc.grants.state import GrantState, HeldGrant
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
-from perfcore_svc.perf.kernel import Change
+from perfcore_svc.perf.kernel import Doings
 from perfcore_svc.perf.what_if import would_go_on
 
 News = tuple[str, AnyMessage]
@@ -76,41 +76,34 @@ class Grants:
 
     # Changes of the perf core -------------------------------------------------------------------------------
 
-    def settle(self, besides: PerfEvent | None = None) -> list[News]:
-        """Take over what the perf core changed: give grants and end them. Return the news for KVMs, as far as the
-        design tells them anything, without those of ``besides``."""
-        kernel = self.perf.kernel
-        kernel.settle()
-        if not (kernel.changes or kernel.closed or kernel.failed):
-            return self._revoked()
-        changes, kernel.changes = kernel.changes, []
-        closed, kernel.closed = kernel.closed, []
-        for event in closed:
+    def follow(self, done: Doings, besides: PerfEvent | None = None) -> list[News]:
+        """Take over what the perf core did: give grants and end them. Return the news for KVMs, as far as the design
+        tells them anything, without those of ``besides``."""
+        for event in done.closed:
             self._forget(event.id)
-        self._note_losses(changes)
+        self._note_losses(done)
         news: list[News] = []
-        for event, old_cpu in changes:
+        for event, old_cpu in done.changes:
             session = self.sessions.get(event.guest)
             if session is None or event is besides or not self.design.grants:
                 continue
-            told = self._follow(event, old_cpu)
+            told = self._moved(event, old_cpu)
             if told is not None and self.design.notifier is not Notifier.NONE:
                 news.append((session, told))
         news += self._revoked()
-        if changes or closed:
+        if done.changes or done.closed:
             news += self._available()
         return news
 
-    def _note_losses(self, changes: list[Change]) -> None:
-        failed, self.perf.kernel.failed = self.perf.kernel.failed, []
-        for event, cpu in failed:
+    def _note_losses(self, done: Doings) -> None:
+        for event, cpu in done.failed:
             if event.guest and event.state == State.ERROR:
                 self.state.lost[event.id] = cpu
-        for event, _ in changes:
+        for event, _ in done.changes:
             if event.state != State.ERROR:
                 self.state.lost.pop(event.id, None)
 
-    def _follow(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
+    def _moved(self, event: PerfEvent, old_cpu: int) -> AnyMessage | None:
         """The message for KVM about an event that went on or off; None if only its thread was switched."""
         if event.state == State.ACTIVE:
             return self._granted(event) if self.give(event) else None

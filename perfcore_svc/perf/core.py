@@ -144,7 +144,7 @@ class Perf:
     def close(self, event: PerfEvent) -> None:
         """``perf_event_release_kernel``."""
         sched.remove(self.kernel, event)
-        self.kernel.closed.append(event)
+        self.kernel.doings.closed.append(event)
         self.reservations.give(event)
         del self.events[event.id]
         if self.named.get(event.name) is event:

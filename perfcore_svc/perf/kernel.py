@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from contract.design import Design, SaveSelect
 from contract.effects import Clock, Effects
 from contract.trace import EventChange, EventWaits
@@ -20,27 +22,36 @@ Change = tuple[PerfEvent, int]
 """An event whose state or CPU changed, and the CPU that it was on."""
 
 
+@dataclass(slots=True)
+class Doings:
+    """The events that perf changed, as far as this concerns the KVMs."""
+
+    changes: list[Change] = field(default_factory=list)
+    """Events that changed."""
+    failed: list[tuple[PerfEvent, int]] = field(default_factory=list)
+    """Events that went to ERROR, with the CPU."""
+    closed: list[PerfEvent] = field(default_factory=list)
+    """Events that have gone, so that others may find room."""
+    overflows: list[tuple[PerfEvent, int]] = field(default_factory=list)
+    """Events that count for a guest and overflowed, with the CPU."""
+
+
 class Kernel:
     """``state`` is all that is remembered; ``cpus``, ``tasks``, ``mux_interval`` and ``mux_phase`` are parts of it.
 
     Of the step under way, empty between two steps: ``changed``: events touched since the last ``settle``, by id, with
-    what they were before. ``changes``: events that changed, of which the KVMs have not been told yet. ``failed``:
-    events that went to ERROR, with the CPU. ``overflows``: events that count for a guest and overflowed, with the CPU.
-    ``closed``: events that have gone, so that others may find room."""
+    what they were before. ``doings``: what the KVMs have not been told yet."""
 
     __slots__ = (
         "changed",
-        "changes",
         "clock",
-        "closed",
         "cpus",
         "design",
+        "doings",
         "effects",
-        "failed",
         "machine",
         "mux_interval",
         "mux_phase",
-        "overflows",
         "pmu",
         "rules",
         "state",
@@ -58,10 +69,7 @@ class Kernel:
         self.rules = rules
         self.design = design
         self.changed: dict[int, tuple[PerfEvent, Before]] = {}
-        self.changes: list[Change] = []
-        self.failed: list[tuple[PerfEvent, int]] = []
-        self.overflows: list[tuple[PerfEvent, int]] = []
-        self.closed: list[PerfEvent] = []
+        self.doings = Doings()
 
     @property
     def now(self) -> int:
@@ -128,8 +136,14 @@ class Kernel:
             self.touch(leader)
             leader.refused = reason
 
+    def take_doings(self) -> Doings:
+        """Everything that perf did since the last call, as a value."""
+        self.settle()
+        done, self.doings = self.doings, Doings()
+        return done
+
     def settle(self) -> None:
-        """Tell the net changes of state since the last call."""
+        """Put the net changes of state since the last call on record."""
         for event, (old, old_cpu, reason) in self.changed.values():
             if event.state == State.EXIT:
                 continue
@@ -137,7 +151,7 @@ class Kernel:
                 cpu = event.oncpu if event.oncpu >= 0 else old_cpu
                 reason = event.refused if event.state == State.ERROR else ""
                 self.effects.add(EventChange(event.id, event.name, old.name, event.state.name, cpu, reason))
-                self.changes.append((event, old_cpu))
+                self.doings.changes.append((event, old_cpu))
             if event.state in _OFF and event.refused != reason and event.waits_for_lbr:
                 self.effects.add(EventWaits(event.id, event.name, event.refused))
         self.changed.clear()

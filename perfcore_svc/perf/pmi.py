@@ -66,7 +66,7 @@ class PmiLine:
             if event.interrupts == SAMPLES_PER_TICK:
                 machine.effects.add(Throttle(event.id, event.name, cpu.index, on=True))
             if event.counts_for:
-                self.kernel.overflows.append((event, cpu.index))
+                self.kernel.doings.overflows.append((event, cpu.index))
                 continue
             from_ip, to_ip = pc.lbr_stack if event.filter is not None else ([], [])
             stale = event.filter is not None and not was_read

@@ -41,7 +41,7 @@ def _walk(kernel: Kernel, pc: PerfCpu, ctx: Context, event_class: int) -> None:
             kernel.refuse(leader, _why_not(pc, door_open))
         if event_class == PINNED:
             kernel.set_state(ctx, leader, State.ERROR)
-            kernel.failed.append((leader, pc.index))
+            kernel.doings.failed.append((leader, pc.index))
             door_open = door_open and not kernel.rules.pinned_failure_shuts_door
         elif tried or kernel.rules.refusal_shuts_door:
             door_open = False

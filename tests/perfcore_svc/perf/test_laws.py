@@ -267,7 +267,7 @@ def test_a_context_that_comes_back_after_its_last_event_waited_and_closed(design
         assert host.open(name, task=task) == ""
     assert host.states()["e3"] == "I"
     host.perf.close(guest)
-    host.endpoint.notify()
+    host.endpoint.tell()
     host.close("e3")
     host.run("")
     host.run("v")
