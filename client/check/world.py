@@ -227,8 +227,9 @@ class World(Automaton):
     """The CPUs, by number."""
     events: dict[int, EventView]
     """Open events by number, in the order in which they were opened."""
-    in_flight: dict[tuple[str, bool, int], AnyMessage]
-    """Session, direction and number of each message that is sent and not yet taken, to its body."""
+    in_flight: dict[tuple[str, bool, int], tuple[AnyMessage, ...]]
+    """Session, direction and number of each message that is sent and not yet taken, to its body; oldest first, because
+    each epoch numbers its messages from 1."""
     written: dict[str, frozenset[int]]
     """Vcpu to the values that it or its user space wrote into the LBR, without the branches that it executed itself."""
     at_rest: bool
@@ -286,14 +287,14 @@ class World(Automaton):
         return (
             tuple([of_host(host, cpu.key()) for host, cpu in zip(self.hosts, self.cpus, strict=True)]),
             tuple([event.key() for event in self.events.values()]),
-            frozenset([self._message_key(*at, body) for at, body in self.in_flight.items()]),
+            frozenset([self._messages_key(*at, bodies) for at, bodies in self.in_flight.items()]),
             frozenset([(vcpu, frozenset(addresses(values))) for vcpu, values in self.written.items()]),
             self.at_rest,
         )
 
-    def _message_key(self, session: str, to_host: bool, number: int, body: AnyMessage) -> Scoped:
-        envelope = Envelope(session, to_host, 1, number, body)
-        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(envelope))
+    def _messages_key(self, session: str, to_host: bool, number: int, bodies: tuple[AnyMessage, ...]) -> Scoped:
+        envelopes = [Envelope(session, to_host, 1, number, body) for body in bodies]
+        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(envelopes))
 
     def apply(self, record: AnyRecord) -> None:
         """Take in a record. Raises LookupError or ValueError if it cannot follow the records before it."""
@@ -447,18 +448,22 @@ class World(Automaton):
                 event.leader, event.alone = None, True
 
     def _send(self, r: Send) -> None:
-        self.in_flight[r.session, r.to_host, r.n] = r.body
+        at = r.session, r.to_host, r.n
+        self.in_flight[at] = (*self.in_flight.get(at, ()), r.body)
 
     def _delivery(self, r: Delivery) -> None:
         at = r.session, r.to_host, r.n
-        self.delivered = None if r.how in UNTAKEN else self.in_flight.get(at)
+        bodies = self.in_flight.get(at, ())
+        self.delivered = bodies[0] if bodies and r.how not in UNTAKEN else None
         if r.how not in UNMOVED:
             self.in_flight.pop(at, None)
+            if len(bodies) > 1:
+                self.in_flight[at] = bodies[1:]
 
     def _crash(self, r: Crash) -> None:
         """The messages on the links of the service are lost. A host without power has an empty ring, no task and no
         event on each of its CPUs."""
-        self.in_flight = {at: body for at, body in self.in_flight.items() if at[0] not in r.sessions}
+        self.in_flight = {at: bodies for at, bodies in self.in_flight.items() if at[0] not in r.sessions}
         for cpu in self.cpus_of(r):
             self.cpus[cpu] = CpuView(LbrRing(self.model))
         if r.host >= 0:

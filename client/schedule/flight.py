@@ -374,8 +374,15 @@ class Flight:
         return (message.session, message.to_host) in self.held
 
     def behind(self, message: InFlight) -> list[InFlight]:
-        """Messages that could overtake this one."""
-        return self.queues[message.session, message.to_host][1:]
+        """Messages that could overtake this one. A number names the oldest message that has it, and each epoch numbers
+        its messages from 1."""
+        first, *others = self.queues[message.session, message.to_host]
+        numbers, found = {first.n}, []
+        for other in others:
+            if other.n not in numbers:
+                numbers.add(other.n)
+                found.append(other)
+        return found
 
     def blocked(self, vcpu: str, *, by_ioctl: bool = False) -> str:
         """Why the vCPU's thread cannot step now; "" if it can. ``by_ioctl``: the thread's own ioctl continues."""

@@ -29,8 +29,9 @@ def forget_host(hv: Hypervisor, why: str) -> None:
 
 def forget_vcpu(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The host has nothing of this vCPU any more."""
+    _forget_counters(hv, vcpu, why)
     _fail_requests(hv, vcpu)
-    _forget_events(hv, vcpu, why)
+    _forget_event(hv, vcpu, why)
     _keep_what_was_saved(hv, vcpu, why)
     if vcpu.cpu >= 0:
         hv.effects.add(VcpuPut(vcpu.name, vcpu.cpu))
@@ -45,12 +46,15 @@ def _fail_requests(hv: Hypervisor, vcpu: Vcpu) -> None:
         event_created(hv, EventCreated(vcpu.name, vcpu.lbr_desc.asked, 0, LOST))
 
 
-def _forget_events(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
+def _forget_counters(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     for number, counter in vcpu.pmu.counters.items():
         if counter.event:
             hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "released", why))
             counter.event, counter.since, counter.running, counter.reprogram = 0, 0, False, True
             vcpu.pmu.requested = True
+
+
+def _forget_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     if vcpu.lbr_desc.event:
         hv.effects.add(GuestEvent(vcpu.name, vcpu.lbr_desc.event, "released", why))
         vcpu.lbr_desc.event, vcpu.claim.state = 0, ""
