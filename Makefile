@@ -17,7 +17,7 @@ VENV := .venv/.venv-$(HERE)
 DEPS := .venv/.deps-$(HERE)
 INSTALLED := .venv/.installed-$(HERE)
 
-.PHONY: help setup protos lint style types format docs test tests bench demo lock clean
+.PHONY: help setup protos lint style types format docs test tests browser bench demo lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -79,8 +79,21 @@ docs: setup ## write the pages of docs/reference again, from the program
 test: style ## lint and all tests
 	@$(MAKE) --no-print-directory -j 2 types tests
 
-tests: setup ## all tests, without lint
+tests: setup browser ## all tests, without lint
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# The report is tested in a browser. Its package differs between distributions; the tests look for several names.
+browser: ## install headless Chromium, if there is no browser
+	@for name in $$LBRLAB_BROWSER chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if command -v "$$name" > /dev/null; then exit; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  echo "installing chromium-headless-shell"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core > /dev/null; \
+	else \
+	  echo "note: no Chromium found; install one (as root: make browser), or the tests of the report are skipped" >&2; \
+	fi
 
 bench: setup ## measure
 	$(BIN)/python -m tests.bench

@@ -1,0 +1,255 @@
+"""The report as a reader has it: opened in a browser, clicked through, compared with the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from playwright.sync_api import Browser, Dialog, Page
+
+from client import api
+from client.page.html import page
+from client.page.model import LIMIT, PageModel, page_model
+from client.run.run import Run
+from client.timeline.timeline import Timeline, timeline_of
+from contract import trace as t
+from tests.client.page.browser import chromium
+
+ROW = 22
+"""Height of a row, pixels."""
+
+
+@pytest.fixture(scope="module")
+def lost() -> Run:
+    return api.run("central-story", "revoke-gp", faults=["drop Revoke 1"])
+
+
+@pytest.fixture(scope="module")
+def timeline(lost: Run) -> Timeline:
+    return timeline_of(lost)
+
+
+@pytest.fixture(scope="module")
+def model(lost: Run) -> PageModel:
+    return page_model([lost, api.run("central-story", "revoke-gp")])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+class Reader:
+    """A reader with the page open. ``wrong`` collects errors, dialogs and requests."""
+
+    def __init__(self, browser: Browser, path: Path, text: str, **look: Any) -> None:
+        path.write_text(text, encoding="utf-8")
+        self.url = path.as_uri()
+        self.page: Page = browser.new_page(viewport=look.pop("viewport", {"width": 1300, "height": 900}), **look)
+        self.page.set_default_timeout(10_000)
+        self.wrong: list[str] = []
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
+        self.page.on("dialog", self._dismiss)
+        self.page.on("request", lambda r: None if r.url.startswith(self.url) else self.wrong.append(r.url))
+        self.open("")
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.wrong.append(dialog.message)
+        dialog.dismiss()
+
+    def open(self, place: str) -> None:
+        self.page.goto("about:blank")
+        self.page.goto(self.url + place)
+        self.page.wait_for_selector("html[data-ready]")
+
+    def press(self, *keys: str) -> int:
+        """The step that is selected after these keys."""
+        for key in keys:
+            self.page.keyboard.press(key)
+        return self.step()
+
+    def step(self) -> int:
+        picked = self.page.get_attribute("[aria-selected=true]", "aria-posinset")
+        assert picked is not None
+        assert self.page.get_attribute("#canvas", "aria-activedescendant") in (f"s0-{picked}", f"s1-{picked}")
+        assert f"step={picked}" in self.page.evaluate("location.hash")
+        return int(picked)
+
+    def drawn(self, what: str) -> list[dict[str, Any]]:
+        """The data of all elements of this kind on the whole length of the timeline."""
+        found = self.page.evaluate(
+            """async (what) => {
+                const scroll = document.getElementById("scroll"), found = new Map();
+                for (let y = 0; ; y += scroll.clientHeight) {
+                    scroll.scrollTop = y;
+                    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                    document.querySelectorAll(what).forEach((one) => {
+                        const data = {...one.dataset, heads: one.querySelectorAll("[data-head]").length,
+                            stubs: one.querySelectorAll("[data-stub]").length, text: one.textContent};
+                        found.set(JSON.stringify(data), data);
+                    });
+                    if (y + scroll.clientHeight >= scroll.scrollHeight) return [...found.values()];
+                }
+            }""",
+            what,
+        )
+        assert isinstance(found, list)
+        return found
+
+    def facts(self, side: str) -> dict[str, str]:
+        """The table of facts of the panel."""
+        rows = self.page.locator(f"table[data-side={side}] tr").all_inner_texts()
+        return dict(row.split("\t") for row in rows)
+
+
+def test_the_central_story(browser: Browser, lost: Run, timeline: Timeline, model: PageModel, tmp_path: Path) -> None:
+    reader = Reader(browser, tmp_path / "report.html", page(model))
+    at = reader.page
+    assert at.inner_text("#title") == "central-story under revoke-gp"
+    assert at.inner_text("#verdict") == "violated"
+    assert at.inner_text("#command") == "lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1'"
+    assert reader.step() == min(v.seq for f in lost.verdict.findings for v in f.violations) == 52
+
+    # Every record, message, bar and verdict is drawn as the trace has it.
+    assert {int(row["dot"]) for row in reader.drawn("[data-dot]")} == {
+        row.seq for row in timeline.rows if row.lane >= 0
+    }
+    arrows = {int(arrow["message"]): arrow for arrow in reader.drawn("[data-message]")}
+    assert [arrows[n]["fate"] for n in range(len(timeline.messages))] == [m.fate for m in timeline.messages]
+    for n, message in enumerate(timeline.messages):
+        heads = 0 if message.fate == "dropped" else len(message.arrivals)
+        assert (arrows[n]["heads"], arrows[n]["stubs"]) == (heads, int(not heads)), message
+    assert "f1.1" in next(arrow["text"] for arrow in arrows.values() if arrow["fate"] == "dropped")
+    bars = {(bar["bar"], int(bar["first"]), int(bar["last"])) for bar in reader.drawn("[data-bar]")}
+    end = len(timeline.rows)
+    assert bars == {(bar.kind, bar.first, bar.last or end) for bar in timeline.bars} | {("overlap", 52, 64)}
+    assert {(v["invariant"], v["verdict"]) for v in reader.drawn("[data-invariant]")} == {
+        (strip.invariant, verdict) for strip in timeline.strips for _, verdict in strip.changes
+    }
+    sample = lost.of(t.SampleTaken)[0].seq
+    ring = [(r["owner"], int(r["count"])) for r in reader.drawn(f"[data-ring='{sample}']")]
+    assert ring == [("host vm0/0", 3), ("guest vm0/0", 4), ("host vm0/0", 8)]
+
+    # A click selects; the panel says what each side believes, and leads to causes.
+    revoke = next(m for m in timeline.messages if m.kind == "Revoke")
+    reader.open(f"#step={revoke.sent}")
+    box = at.locator("[data-bar=overlap]").bounding_box()
+    assert box is not None
+    assert abs(box["height"] - 12 * ROW) < 4
+    assert reader.press("m") == revoke.arrivals[0].seq
+    assert "Revoke: LOST, fault f1.1" in at.inner_text("#at")
+    assert reader.facts("belief") == {
+        "vm0/0 in perf": "ERROR",
+        "vm0/0 as KVM was told": "ACTIVE, grant 1",
+        "vm0/0 the two agree": "NO",
+    }
+    at.click("#s0-51 .x")
+    assert reader.step() == 51
+    at.click("[data-invariant=one-owner][data-verdict=violated]", position={"x": 2, "y": 5})
+    assert reader.step() == 52
+    assert "one-owner violated" in at.inner_text(".violation >> nth=0")
+    assert reader.facts("host")["cpu0 LBR of the host"] == "on"
+    at.click(".violation a >> nth=0")
+    assert reader.step() == 44
+    at.click("text=host-clean @ 67")
+    assert reader.step() == 67
+    assert at.get_attribute("#detail .cells", "aria-label") == "3 host vm0/0, 4 guest vm0/0, 8 host vm0/0, 17 empty"
+
+    # Keys, filters and the address.
+    at.focus("#canvas")
+    assert [reader.press(key) for key in ("Home", "j", "ArrowUp", "n", "n", "p", "End")] == [1, 2, 1, 52, 55, 52, end]
+    reader.press("/")
+    at.keyboard.type("Revoke")
+    shown = sum("revoke" in row.text.lower() for row in timeline.rows)
+    assert at.inner_text("#count") == f"{shown} of {end} records"
+    at.fill("#search", "")
+    at.keyboard.press("Escape")
+    at.click("text=Sources")
+    at.uncheck("#sources >> text=driver")
+    assert at.inner_text("#count") == f"{sum(row.source != 'driver' for row in timeline.rows)} of {end} records"
+    reader.open("#step=52&ancestors=1")
+    left = int(at.inner_text("#count").split(" ")[0])
+    assert 2 < left < 52
+    assert at.locator("#s0-44").count() == 1
+    reader.open("#step=90&axis=time&vm=vm0")
+    assert reader.step() == 90
+    assert at.is_checked("input[value=time]")
+    assert reader.wrong == []
+
+
+def test_two_runs_side_by_side_in_the_dark_on_paper_and_on_a_phone(
+    browser: Browser, model: PageModel, tmp_path: Path
+) -> None:
+    reader = Reader(browser, tmp_path / "report.html", page(model), color_scheme="dark")
+    at = reader.page
+    assert at.evaluate(CONTRAST) == []
+    at.select_option("#other", "1")
+    first = model.alignments[0].first
+    assert reader.step() == first == 48
+    assert at.locator(".differs").count() == 2
+    assert "LOST" in at.inner_text(f".differs#s0-{first} .x")
+    assert "taken" in at.inner_text(f".differs#s1-{first} .x")
+    pairs = {s.one + n: s.other + n for s in model.alignments[0].segments for n in range(s.count)}
+    for one, other in ((40, pairs[40]), (49, pairs[49])):
+        tops = [at.locator(f"#s{side}-{seq}").bounding_box() for side, seq in ((0, one), (1, other))]
+        assert tops[0] is not None
+        assert tops[1] is not None
+        assert tops[0]["y"] == tops[1]["y"]
+    at.emulate_media(color_scheme="light")
+    assert at.evaluate(CONTRAST) == []
+    reader.open("#step=52")
+    at.evaluate("dispatchEvent(new Event('beforeprint'))")
+    at.emulate_media(media="print")
+    assert at.locator(".row").count() == len(model.runs[0].rows)
+    assert at.is_visible("#twin-0 tbody tr >> nth=50")
+    at.emulate_media(media="screen")
+    at.evaluate("dispatchEvent(new Event('afterprint'))")
+    at.set_viewport_size({"width": 390, "height": 800})
+    reader.open("#step=52")
+    assert at.evaluate("document.documentElement.scrollWidth") <= 390
+    text = at.locator("#s0-52 .x").bounding_box()
+    assert text is not None
+    assert text["width"] > 150
+    assert reader.wrong == []
+
+
+def test_a_hostile_run_and_a_long_one(browser: Browser, model: PageModel, tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    run = model.runs[0]
+    rows = [replace(row, text=evil) for row in run.rows]
+    long = replace(run, design=evil, purpose=evil, total=LIMIT + 5, rows=(rows * (LIMIT // len(rows) + 1))[:LIMIT])
+    text = page(replace(model, runs=[long], alignments=[]))
+    reader = Reader(browser, tmp_path / "report.html", text)
+    at = reader.page
+    assert at.inner_text("#purpose") == evil
+    assert at.inner_text("#at") == f"Step 52: {evil}"
+    assert at.locator("img").count() == 0
+    assert at.inner_text("#notice") == ("This run has 20,005 records. The page shows the first 20,000; 5 are left out.")
+    assert [reader.press("End"), reader.press("Home"), reader.press("PageDown")] == [LIMIT, 1, 21]
+    assert 20 < at.locator(".row").count() < 200
+    assert reader.wrong == []
+
+
+CONTRAST = """() => {
+    const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return {r, g, b, a}; };
+    const light = ({r, g, b}) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = (one) => { for (; one; one = one.parentElement) {
+        const found = parse(getComputedStyle(one).backgroundColor); if (found.a === 1) return found; }
+        return {r: 255, g: 255, b: 255}; };
+    const found = [];
+    for (const one of document.querySelectorAll("body *")) {
+        const text = [...one.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim()).length;
+        if (!text || one.closest("svg, script, style, .skip") || !one.getClientRects().length) continue;
+        const [a, b] = [light(parse(getComputedStyle(one).color)), light(behind(one))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < 4.5) found.push(`${one.tagName}.${one.className} ${one.textContent.slice(0, 30)} ${ratio}`);
+    }
+    return [...new Set(found)];
+}"""
+"""Texts whose contrast with what is behind them is under 4.5 (WCAG 2.1, 1.4.3)."""
