@@ -130,7 +130,8 @@ class Facts:
     def _in_flight(self) -> None:
         found = [
             f"{f'{s}>host' if to_host else f'host>{s}'} #{n} {type(body).__name__}"
-            for (s, to_host, n), body in self._world.in_flight.items()
+            for (s, to_host, n), bodies in self._world.in_flight.items()
+            for body in bodies
         ]
         shown = ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
         self._put("wire", "in flight", shown or "nothing")
@@ -175,6 +176,37 @@ class Facts:
     def _wake(self, r: t.VcpuWake) -> None:
         self._put("kvm", f"{r.vcpu} mode", "host")
 
+    # Crashes ---------------------------------------------------------------------------------------------
+
+    def _crash(self, r: t.Crash) -> None:
+        for cpu in self._world.cpus_of(r):
+            self._put("host", f"cpu{cpu} runs", "no power")
+            self._put("host", f"cpu{cpu} LBR of the host", "off")
+            self._put("host", f"cpu{cpu} DEBUGCTL", "0")
+        for (side, name), fact in self.facts.items():
+            number = int(name.split(" ")[1]) if side == "host" and name.startswith("event ") else 0
+            if number and number not in self._world.events and fact.changes[-1][1] != "closed":
+                self._put(side, name, "closed")
+        if r.host < 0:
+            for vcpu in r.vcpus:
+                self._gone(vcpu)
+        for vcpu in r.vcpus:
+            if r.host >= 0:
+                self._granted.pop(vcpu, None)
+            self._beliefs(vcpu)
+        self._in_flight()
+
+    def _killed(self, r: t.Killed) -> None:
+        for vcpu in r.vcpus:
+            self._gone(vcpu)
+            self._beliefs(vcpu)
+
+    def _gone(self, vcpu: str) -> None:
+        for name, value in (("claim", "none"), ("LBR MSRs", "intercepted"), ("grant", "none"), ("mode", "gone")):
+            self._put("kvm", f"{vcpu} {name}", value)
+        self._told.pop(vcpu, None)
+        self._told_grant.pop(vcpu, None)
+
     # Beliefs ---------------------------------------------------------------------------------------------
 
     def _beliefs(self, vcpu: str) -> None:
@@ -212,4 +244,6 @@ _ACTS: Mapping[type, Callable[[Facts, Any], None]] = {
     t.UserReturn: Facts._mode,
     t.VcpuWait: Facts._wait,
     t.VcpuWake: Facts._wake,
+    t.Crash: Facts._crash,
+    t.Killed: Facts._killed,
 }

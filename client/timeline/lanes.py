@@ -50,6 +50,10 @@ class Lanes:
         self._wire = {name: f"wire {name}" if len(setup.kvms) > 1 else "wire" for name in setup.kvms}
         self._found = {lane.name: lane for lane in found}
 
+    def host_of(self, name: str) -> int:
+        """The number of the host of a lane."""
+        return self._found[name].host
+
     def session_of(self, vcpu: str) -> str:
         """The KVM session that the vCPU is at."""
         return self._session[vcpu]
@@ -65,6 +69,11 @@ class Lanes:
         cpu, vcpu, session = r.lane, getattr(r, "vcpu", ""), getattr(r, "session", "")
         if isinstance(r, t.Statement | t.Outcome):
             return self._program(r.actor)
+        if isinstance(r, t.Crash | t.Restart):
+            number = r.service.removeprefix("perfcore")
+            return r.service if r.service in self._kvms else _end("perf", int(number or 0))
+        if isinstance(r, t.Killed):
+            return r.vcpus[0]
         if isinstance(r, t.Send):
             if type(r.body).__name__ == "RegisterVcpu":
                 self._session[getattr(r.body, "vcpu", "")] = r.session

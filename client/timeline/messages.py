@@ -47,32 +47,53 @@ DEAD = frozenset({"dropped", "in flight", "cut off"})
 def messages_of(records: Iterable[t.AnyRecord]) -> list[Message]:
     """All messages, in the order in which they were sent."""
     found: list[Message] = []
-    open_ones: dict[tuple[str, bool, int], Message] = {}
+    flying: dict[Key, list[Message]] = {}
     for r in records:
         if isinstance(r, t.Send):
             message = Message(r.session, r.to_host, r.n, type(r.body).__name__, r.seq)
-            if (old := open_ones.get((r.session, r.to_host, r.n))) is not None and not old.taken:
-                old.fate = "cut off" if old.fate == "in flight" else old.fate
             found.append(message)
-            open_ones[r.session, r.to_host, r.n] = message
+            flying.setdefault((r.session, r.to_host, r.n), []).append(message)
         elif isinstance(r, t.Delivery | t.Discard):
-            one = open_ones.get((r.session, r.to_host, r.n))
-            if one is not None:
-                _meet(one, r, open_ones)
-        elif isinstance(r, t.SessionChange) and r.new in ("lost", "ended"):
-            for one in open_ones.values():
-                if one.session == r.session and one.fate in ("in flight", "delayed") and not one.taken:
+            same = flying.get((r.session, r.to_host, r.n))
+            if same:
+                _meet(_meant(same, r), r, flying)
+        elif isinstance(r, t.SessionChange | t.Crash) and _cuts(r):
+            sessions = r.sessions if isinstance(r, t.Crash) else [r.session]
+            for one in (one for same in flying.values() for one in same if one.session in sessions):
+                if one.fate in ("in flight", "delayed") and not one.taken:
                     one.fate = "cut off"
     return found
 
 
-def _meet(one: Message, r: t.Delivery | t.Discard, others: dict[tuple[str, bool, int], Message]) -> None:
+Key = tuple[str, bool, int]
+"""Session, direction and number. Each epoch numbers its messages from 1, so that several can have one key."""
+
+
+def _cuts(r: t.SessionChange | t.Crash) -> bool:
+    return isinstance(r, t.Crash) or r.new in ("lost", "ended")
+
+
+def _meant(same: list[Message], r: t.Delivery | t.Discard) -> Message:
+    """The message of this key that the record is about: a delivery meets the oldest that is in flight; a discard
+    follows the taking, so it meets the last that was taken."""
+    if isinstance(r, t.Discard):
+        return next((one for one in reversed(same) if one.taken), same[-1])
+    in_flight = [one for one in same if one.fate != "cut off" and not _is_over(one)]
+    return in_flight[0] if in_flight else same[-1]
+
+
+def _is_over(one: Message) -> bool:
+    """Whether nothing more can happen to it."""
+    return any(arrival.how in ("take", "overtake", "corrupt", "drop") for arrival in one.arrivals)
+
+
+def _meet(one: Message, r: t.Delivery | t.Discard, flying: dict[Key, list[Message]]) -> None:
     if isinstance(r, t.Discard):
         one.arrivals.append(Arrival(r.seq, "discard", "", f"{r.rule}, {r.why}"))
         return
     one.arrivals.append(Arrival(r.seq, r.how, r.fault or ""))
     if r.how == "overtake":
-        for other in others.values():
+        for other in (other for same in flying.values() for other in same):
             if (other.session, other.to_host) == (r.session, r.to_host) and other.sent < one.sent and not other.taken:
                 other.fate = "delayed" if other.fate == "in flight" else other.fate
     level, fate = _RANK["hold"] if r.how == "take" and r.fault else _RANK.get(r.how, (-1, ""))

@@ -40,16 +40,16 @@ class Owners:
 
     def __init__(self, lanes: Lanes) -> None:
         self.bars: list[Bar] = []
-        self._open: dict[Hashable, Bar] = {}
+        self._open: dict[tuple[str, Hashable], Bar] = {}
         self._lanes = lanes
         self._guest_of: dict[int, str] = {}
 
-    def _begin(self, key: Hashable, bar: Bar) -> None:
+    def _begin(self, key: tuple[str, Hashable], bar: Bar) -> None:
         self._end(key, bar.first)
         self._open[key] = bar
         self.bars.append(bar)
 
-    def _end(self, key: Hashable, seq: int) -> None:
+    def _end(self, key: tuple[str, Hashable], seq: int) -> None:
         if (bar := self._open.pop(key, None)) is not None:
             bar.last = seq
 
@@ -74,11 +74,24 @@ class Owners:
             self._active(r)
         elif isinstance(r, t.EventClose):
             self._end(("active", r.event), r.seq)
+        elif isinstance(r, t.Crash | t.Killed):
+            self._crash(r)
         elif isinstance(r, t.PassthroughSet):
             self._right(("passthrough", r.vcpu), r.on, r.vcpu, "passthrough", f"{r.vcpu}: LBR passed through", r.seq)
         elif isinstance(r, t.Granted):
             text = f"{r.vcpu} holds grant {r.grant}"
             self._right(("grant", r.vcpu), bool(r.grant), r.vcpu, "grant", text, r.seq)
+
+    def _crash(self, r: t.Crash | t.Killed) -> None:
+        """The bars of a service, or of threads, that end with it."""
+        host = r.host if isinstance(r, t.Crash) else -1
+        for (kind, of), bar in list(self._open.items()):
+            if host >= 0:
+                gone = kind in ("host", "guest", "active") and self._lanes.host_of(bar.lane) == host
+            else:
+                gone = of in r.vcpus or (kind == "guest" and bar.text.split(" ")[0] in r.vcpus)
+            if gone:
+                self._end((kind, of), r.seq)
 
     def _active(self, r: t.EventChange) -> None:
         self._end(("active", r.event), r.seq)
@@ -87,7 +100,7 @@ class Owners:
             lane = self._lanes.name_of(r)
             self._begin(("active", r.event), Bar(lane, "active", f"event of {guest} ACTIVE", r.seq))
 
-    def _right(self, key: Hashable, on: bool, vcpu: str, kind: str, text: str, seq: int) -> None:
+    def _right(self, key: tuple[str, Hashable], on: bool, vcpu: str, kind: str, text: str, seq: int) -> None:
         self._end(key, seq)
         if on:
             self._begin(key, Bar(self._lanes.session_of(vcpu), kind, text, seq))

@@ -32,12 +32,11 @@ class Rings:
         self.rings = [Ring(cpu, [(1, [("", world.model.depth)])]) for cpu in range(len(world.cpus))]
 
     def take(self, r: t.AnyRecord) -> None:
-        if not isinstance(r, _TOUCHES) or not 0 <= r.cpu < len(self.rings):
-            return
-        runs = self._runs(r.cpu)
-        changes = self.rings[r.cpu].changes
-        if runs != changes[-1][1]:
-            changes.append((r.seq, runs))
+        cpus = self._world.cpus_of(r) if isinstance(r, t.Crash) else [r.cpu] if isinstance(r, _TOUCHES) else []
+        for cpu in cpus:
+            runs, changes = self._runs(cpu), self.rings[cpu].changes
+            if runs != changes[-1][1]:
+                changes.append((r.seq, runs))
 
     def _runs(self, cpu: int) -> Runs:
         lbr = self._world.cpus[cpu].lbr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from client import api
@@ -117,6 +119,28 @@ def test_a_long_story_says_that_it_is_shortened() -> None:
         steps = story_of(timeline_of(api.run(scenario, "merged")))
         assert len(steps) <= LIMIT
     assert any(step.gap for step in steps)
+
+
+def test_a_crash_ends_messages_owners_and_beliefs(tmp_path: Path) -> None:
+    plain = api.run("central-story", "revoke-gp")
+    lines = [str(decision) for decision in plain.tape]
+    at = lines.index("take host>kvm0 3 EventCreated")
+    for service, fates, lane in (("kvm0", {"EventCreated": "cut off"}, "kvm0"), ("perfcore", {}, "perf")):
+        (tmp_path / "a.tape").write_text(
+            "\n".join(["lbrlab-tape 1", *lines[:at], f"crash {service}", f"restart {service}"])
+        )
+        run = api.run("central-story", "revoke-gp", tape=tmp_path / "a.tape", lenient=True)
+        crash = run.of(t.Crash)[0]
+        timeline = timeline_of(run)
+        row = timeline.rows[crash.seq - 1]
+        assert timeline.lanes[row.lane].name == lane
+        found = {m.kind: m.fate for m in timeline.messages if m.sent < crash.seq and m.fate != "delivered"}
+        assert fates.items() <= found.items(), service
+        assert [bar for bar in timeline.bars if bar.first < crash.seq and bar.last == 0 and bar.lane == lane] == []
+        assert fact(timeline, "in flight").at(crash.seq) == "nothing"
+        if service == "perfcore":
+            assert fact(timeline, "cpu0 runs").at(crash.seq) == "no power"
+            assert timeline.rings[0].changes[-1][1] == [("", 32)] or timeline.rings[0].changes[-1][0] > crash.seq
 
 
 def test_several_hosts_and_sessions_have_their_lanes() -> None:
