@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ def cases(names: str | tuple[str, ...], table: Iterable[Any], ids: Ids = None) -
     """Like ``pytest.mark.parametrize``, but the whole table is one test. The test tries every case, and fails with all
     failures in one group; a note on each names its case. Two tables on one test give each pair of their rows.
 
-    The cases of a test share its fixtures. Raises ValueError if the table is empty or a row does not fit ``names``."""
+    The cases of a test share its fixtures, but each case has a ``monkeypatch`` of its own. Raises ValueError if the
+    table is empty or a row does not fit ``names``."""
     keys = tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else tuple(names)
     rows = [tuple(row) if len(keys) > 1 else (row,) for row in table]
     if not rows:
@@ -36,7 +38,8 @@ def cases(names: str | tuple[str, ...], table: Iterable[Any], ids: Ids = None) -
             failures: list[tuple[str, BaseException]] = []
             for case, name in zip(given, named, strict=True):
                 try:
-                    test(**case, **fixtures)
+                    with _patches(fixtures):
+                        test(**case, **fixtures)
                 except (Exception, BaseExceptionGroup, pytest.fail.Exception) as error:
                     error.add_note(f"case: {name}")
                     failures.append((name, error))
@@ -51,11 +54,32 @@ def cases(names: str | tuple[str, ...], table: Iterable[Any], ids: Ids = None) -
         every_case.__name__, every_case.__qualname__ = test.__name__, test.__qualname__
         every_case.__module__, every_case.__doc__ = test.__module__, test.__doc__
         every_case.__wrapped__ = test  # type: ignore[attr-defined]
+        every_case.rows = given  # type: ignore[attr-defined]
         every_case.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
         every_case.pytestmark = list(getattr(test, "pytestmark", []))  # type: ignore[attr-defined]
         return every_case
 
     return decorate
+
+
+def rows_of(test: Test) -> Iterator[tuple[Test, dict[str, Any]]]:
+    """The undecorated test with the arguments of each of its cases."""
+    if not hasattr(test, "rows"):
+        yield test, {}
+        return
+    for row in test.rows:
+        for inner, more in rows_of(test.__wrapped__):  # type: ignore[attr-defined]
+            yield inner, row | more
+
+
+@contextmanager
+def _patches(fixtures: dict[str, object]) -> Iterator[None]:
+    if "monkeypatch" not in fixtures:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patches:
+        fixtures["monkeypatch"] = patches
+        yield
 
 
 def _named(rows: list[tuple[Any, ...]], ids: Ids) -> list[str]:

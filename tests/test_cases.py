@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cases import cases
+from tests.cases import cases, rows_of
+
+DICT: dict[int, int] = {}
 
 
 def failures(test: Callable[..., None], **fixtures: object) -> BaseExceptionGroup[Any]:
@@ -57,6 +59,26 @@ def test_two_tables_give_every_pair() -> None:
     first, second = failures(test).exceptions
     assert (first.__notes__, notes(first)) == (["case: first"], ["case: len"])
     assert (second.__notes__, notes(second)) == (["case: second"], ["case: len", "case: max"])
+
+
+def test_each_case_undoes_its_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    @cases("number", [1, 2])
+    def test(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert DICT == {}
+        monkeypatch.setitem(DICT, number, number)
+
+    test(monkeypatch=monkeypatch)
+    assert DICT == {}
+
+
+def test_the_rows_of_a_test_are_known() -> None:
+    @cases("letter", "ab")
+    @cases("number", [1, 2])
+    def test(letter: str, number: int) -> None:
+        pass
+
+    assert [row for _, row in rows_of(test)] == [{"letter": a, "number": n} for a in "ab" for n in (1, 2)]
+    assert [row for _, row in rows_of(test_no_case_follows_one_that_took_all_the_time)] == [{}]
 
 
 def test_no_case_follows_one_that_took_all_the_time() -> None:

@@ -8,9 +8,8 @@ import re
 import tokenize
 from collections.abc import Iterator
 
-import pytest
-
 from client.litmus import library, load
+from tests.cases import cases
 from tests.docs.pages import DOCS, sections, sources, title_of
 
 FACTS = tuple(sorted(path.stem for path in (DOCS / "facts").glob("*.md") if path.stem != "README"))
@@ -72,7 +71,7 @@ def test_a_mark_without_its_page_is_found() -> None:
     assert [unnamed(text) for text in texts] == [["1.9", "2.2"], ["1.12"]]
 
 
-@pytest.mark.parametrize("page", FACTS)
+@cases("page", FACTS)
 def test_a_section_ends_with_its_source_and_how_it_is_known(page: str) -> None:
     for number, body in sections(page).items():
         last = body.strip().split("\n\n")[-1]
@@ -81,7 +80,7 @@ def test_a_section_ends_with_its_source_and_how_it_is_known(page: str) -> None:
         assert re.search(r"\b(read|mail|inferred|remembered)\b", last, re.IGNORECASE), number
 
 
-@pytest.mark.parametrize("page", FACTS)
+@cases("page", FACTS)
 def test_sections_are_numbered_in_order(page: str) -> None:
     numbers = [tuple(map(int, number.split("."))) for number in sections(page)]
     expected, last = [], (0, 0)
@@ -91,9 +90,7 @@ def test_sections_are_numbered_in_order(page: str) -> None:
     assert numbers == expected
 
 
-@pytest.mark.parametrize(
-    ("page", "section", "letter", "prefix"), [("perf", "5.1", "E", "perf-e"), ("kvm", "3.1", "W", "kvm-w")]
-)
+@cases(("page", "section", "letter", "prefix"), [("perf", "5.1", "E", "perf-e"), ("kvm", "3.1", "W", "kvm-w")])
 def test_each_worked_example_is_a_scenario(page: str, section: str, letter: str, prefix: str) -> None:
     known = {int(path.stem.removeprefix(prefix).split("-")[0]) for path in library(prefix)}
     told = [int(number) for kind, number in EXAMPLE.findall(sections(page)[section]) if kind == letter]

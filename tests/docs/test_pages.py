@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 from tests.docs.pages import DOCS, ROOT, anchors, pages, prose, title_of
 
@@ -45,7 +46,7 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= README_BYTES
 
 
-@pytest.mark.parametrize("page", pages(), ids=title_of)
+@cases("page", pages(), ids=title_of)
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page, page.read_text(encoding="utf-8")) == []
 
@@ -65,7 +66,7 @@ def test_every_page_of_the_reference_is_generated() -> None:
     assert {path.stem for path in (DOCS / "reference").iterdir()} == set(GENERATED)
 
 
-@pytest.mark.parametrize("name", GENERATED)
+@cases("name", GENERATED)
 def test_a_page_of_the_reference_is_what_the_program_prints(name: str) -> None:
     result = lbrlab(*GENERATED[name], "--markdown")
     assert result.exit_code == 0
@@ -73,7 +74,7 @@ def test_a_page_of_the_reference_is_what_the_program_prints(name: str) -> None:
     assert kept == result.stdout, f"docs/reference/{name}.md is out of date: run 'make docs' and commit the page"
 
 
-@pytest.mark.parametrize("name", GENERATED)
+@cases("name", GENERATED)
 def test_one_format_at_a_time(name: str) -> None:
     result = lbrlab(*GENERATED[name], "--markdown", "--json")
     assert (result.exit_code, document(result)["error"]) == (2, "--markdown, --json: expected one of them")
@@ -90,7 +91,7 @@ def fields(title: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("title", "command"),
     [
         ("run and check", ["run", "central-story"]),
@@ -109,7 +110,7 @@ def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str
     assert sorted(fields(title)) == sorted(document(lbrlab(*command, "--json")))
 
 
-@pytest.mark.parametrize("command", ["shrink", "confirm"])
+@cases("command", ["shrink", "confirm"])
 def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -> None:
     lbrlab("run", "central-story", "-d", "v8", "-o", "a.json")
     assert sorted(fields(command)) == sorted(document(lbrlab(command, "a.json", "--json")))

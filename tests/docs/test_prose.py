@@ -9,8 +9,7 @@ import tokenize
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
+from tests.cases import cases
 from tests.docs.pages import ROOT, sources, title_of
 
 PRODUCT = ("client", "contract", "kvm_svc", "perfcore_svc", "protos", "docs", "README.md")
@@ -58,17 +57,17 @@ def riddles(text: str) -> list[str]:
     return RIDDLE.findall(re.sub(r"\s*\n\s*(?://|#|\*|f?\")?\s*", " ", text))
 
 
-@pytest.mark.parametrize("path", FILES, ids=title_of)
+@cases("path", FILES, ids=title_of)
 def test_a_file_has_no_riddles(path: Path) -> None:
     assert riddles(path.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.suffix in {".py", ".proto"}], ids=title_of)
+@cases("path", [path for path in FILES if path.suffix in {".py", ".proto"}], ids=title_of)
 def test_no_docstring_and_no_comment_begins_with_what(path: Path) -> None:
     assert [text for text in openings(path) if WHAT.match(text)] == []
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
     ["a pair started anew", "what becomes\n// of a message", 'whoever\n    "asks', "none\n    # such", "Lest it be"],
 )
@@ -76,7 +75,7 @@ def test_a_riddle_is_found(text: str) -> None:
     assert len(riddles(text)) == 1
 
 
-@pytest.mark.parametrize("text", ["a newer event", "the host hears of it", "which comes off", "the best of four"])
+@cases("text", ["a newer event", "the host hears of it", "which comes off", "the best of four"])
 def test_plain_words_are_no_riddle(text: str) -> None:
     assert riddles(text) == []
 

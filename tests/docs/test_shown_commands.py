@@ -17,6 +17,7 @@ import perfcore_svc.service.main
 from client.cli.app import app
 from client.litmus import library
 from contract.errors import ExitCode
+from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.docs.pages import DOCS, ROOT, pages, title_of
 
@@ -71,7 +72,7 @@ def parse_service(program: str, words: list[str], monkeypatch: pytest.MonkeyPatc
         assert end.value.code == 0, f"{program} does not take {words}"
 
 
-@pytest.mark.parametrize("page", pages(), ids=title_of)
+@cases("page", pages(), ids=title_of)
 def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside a sentence a command may leave out what it is applied to."""
     found = {command: problem(command, monkeypatch) for command in in_code(page)}
@@ -80,7 +81,7 @@ def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {command: why for command, why in found.items() if why} == {}
 
 
-@pytest.mark.parametrize(
+@cases(
     "command",
     [
         "lbrlab rum x",

@@ -12,12 +12,12 @@ CHUNK = 50
 
 
 @cache
-def cases() -> dict[str, Case]:
+def recorded_cases() -> dict[str, Case]:
     return {case.id: case for case in load_cases([FILE])}
 
 
 def stable() -> list[Case]:
-    return [case for case in cases().values() if not case.soft]
+    return [case for case in recorded_cases().values() if not case.soft]
 
 
 def chunks() -> dict[str, list[Case]]:

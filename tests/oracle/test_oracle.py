@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.oracle.cases import Case
 from client.oracle.compare import KERNEL_OF, CaseResult, examine
-from tests.oracle.recorded import cases, chunks, stable
+from tests.cases import cases
+from tests.oracle.recorded import chunks, recorded_cases, stable
 
 
 def told(result: CaseResult) -> list[str]:
@@ -14,20 +13,20 @@ def told(result: CaseResult) -> list[str]:
     return [f"{result.case}, phase {d.phase}: {d.event} {d.what}: {d.observed}, model {d.model}" for d in found]
 
 
-@pytest.mark.parametrize("chunk", chunks().values(), ids=chunks())
+@cases("chunk", chunks().values(), ids=chunks())
 def test_stable_cases_agree(chunk: list[Case]) -> None:
     assert [line for case in chunk for line in told(examine(case))] == []
 
 
 def test_unstable_and_sensitive_cases_agree_in_everything_but_shares() -> None:
-    soft = [case for case in cases().values() if case.soft]
+    soft = [case for case in recorded_cases().values() if case.soft]
     results = [examine(case) for case in soft]
     assert [line for r in results for line in told(r) if " share:" not in line] == []
     assert sum(bool(r.disagreements) for r in results) < len(soft) / 10
 
 
 def test_there_is_much_to_agree_on() -> None:
-    assert len(cases()) > 700
+    assert len(recorded_cases()) > 700
     assert len(stable()) > 600
     assert {name[0] for name in chunks()} == set("abcdefr")
     errors = [s for c in stable() for p in c.observed.phases for s in p.events.values() if s.error]
@@ -36,9 +35,9 @@ def test_there_is_much_to_agree_on() -> None:
     assert len(between) > 1000
 
 
-@pytest.mark.parametrize("case_id", ["a-cpu-k09", "b-late-cp1-over-tp6", "c-cp3-cf4", "f-enable-reverse-cp"])
+@cases("case_id", ["a-cpu-k09", "b-late-cp1-over-tp6", "c-cp3-cf4", "f-enable-reverse-cp"])
 def test_a_case_says_how_much_was_compared(case_id: str) -> None:
-    case = cases()[case_id]
+    case = recorded_cases()[case_id]
     result = examine(case)
     assert result.kernel == "v6.16"
     assert result.phases == len(case.phases)
@@ -55,10 +54,10 @@ LATER = {
 }
 
 
-@pytest.mark.parametrize("ids", LATER.values(), ids=LATER)
+@cases("ids", LATER.values(), ids=LATER)
 def test_v5_3_disagrees_where_later_kernels_changed(ids: tuple[str, ...]) -> None:
     for case_id in ids:
-        assert examine(cases()[case_id], "v5.3").disagreements, case_id
+        assert examine(recorded_cases()[case_id], "v5.3").disagreements, case_id
 
 
 def test_v5_3_agrees_on_singles_that_rotate() -> None:

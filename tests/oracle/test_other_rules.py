@@ -14,7 +14,8 @@ from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, TRANSITIONS, PerfEvent, State
 from perfcore_svc.perf.group import group_sched_in
 from perfcore_svc.perf.kernel import Kernel
-from tests.oracle.recorded import cases
+from tests.cases import cases
+from tests.oracle.recorded import recorded_cases
 
 Patch = pytest.MonkeyPatch
 CHANGES: dict[str, tuple[Callable[[Patch], None], tuple[str, ...]]] = {}
@@ -217,10 +218,10 @@ def a_late_cpu_pinned_event_takes_the_place_of_the_first(patch: Patch) -> None:
     patch.setattr(Context, "add_leader", add_leader)
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@cases("name", CHANGES)
 def test_a_changed_rule_is_noticed(name: str, monkeypatch: Patch) -> None:
     make, ids = CHANGES[name]
-    noticing = [cases()[case_id] for case_id in ids]
+    noticing = [recorded_cases()[case_id] for case_id in ids]
     assert noticing
     assert not any(case.soft or examine(case).disagreements for case in noticing)
     make(monkeypatch)

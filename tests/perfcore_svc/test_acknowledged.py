@@ -16,6 +16,7 @@ from contract.messages import Ack, EventCreated, EventState, ReleaseEvent, Renew
 from contract.spec import LEASE_NS
 from contract.trace import Discard, HostWait, HostWake, Timer
 from contract.x86 import MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import REVOKE_ACK
 from tests.perfcore_svc.hosts import Host, make_host, picture
 from tests.perfcore_svc.kvm import Kvm, revocable
@@ -166,7 +167,7 @@ def test_the_release_of_the_guests_event_completes_it() -> None:
     assert kvm.told() == []
 
 
-@pytest.mark.parametrize("grant", [0, 2, 99])
+@cases("grant", [0, 2, 99])
 def test_the_acknowledgement_of_another_grant_does_not(grant: int) -> None:
     host, kvm, _ = waiting()
     kvm.tell(Ack(grant))
@@ -252,7 +253,7 @@ def test_a_revoked_grant_is_not_renewed_but_revoked_once_more() -> None:
     assert host.states()["P"] == "A"
 
 
-@pytest.mark.parametrize("grant", [0, 2, 99])
+@cases("grant", [0, 2, 99])
 def test_a_grant_that_there_is_not_is_not_renewed(grant: int) -> None:
     host, kvm, created = granted()
     kvm.tell(Renew(grant))
@@ -374,7 +375,7 @@ UNHINDERED: dict[str, Asks] = {
 }
 
 
-@pytest.mark.parametrize("who", UNHINDERED)
+@cases("who", UNHINDERED)
 def test_who_takes_the_lbr_from_nobody_does_not_wait(who: str) -> None:
     host, kvm, created = granted()
     assert UNHINDERED[who](host) == ""
@@ -406,7 +407,7 @@ def test_a_guest_whose_thread_is_off_is_not_waited_for() -> None:
     assert host.lease(created.event)[0] == 0
 
 
-@pytest.mark.parametrize("notifier", [Notifier.ASYNC, Notifier.NONE])
+@cases("notifier", [Notifier.ASYNC, Notifier.NONE])
 def test_a_host_that_does_not_wait_for_kvm_takes_it_at_once(notifier: Notifier) -> None:
     axes = {} if notifier is Notifier.ASYNC else {"recovery": "sticky-error", "passthrough": "at-entry"}
     host, _, _ = revocable(notifier=notifier, **axes)
@@ -421,9 +422,7 @@ def test_a_host_that_does_not_wait_for_kvm_takes_it_at_once(notifier: Notifier) 
 # Timers that there are not ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("session", "what"), [("k", "lease"), ("o", "lease"), ("o", "resend"), ("k", "renew"), ("k", "")]
-)
+@cases(("session", "what"), [("k", "lease"), ("o", "lease"), ("o", "resend"), ("k", "renew"), ("k", "")])
 def test_a_timer_that_there_is_not_cannot_fire(session: str, what: str) -> None:
     host, kvm, _ = granted()
     kvm.told()

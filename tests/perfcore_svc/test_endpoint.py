@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from contract.design import Design, Event
 from contract.messages import (
     PROTOCOL_VERSION,
@@ -23,6 +21,7 @@ from contract.messages import (
 )
 from contract.network import CAPACITY
 from contract.trace import Discard, EventFailed
+from tests.cases import cases
 from tests.designs import DESIGNS, V8
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
@@ -95,7 +94,7 @@ def test_a_created_event_is_answered_by_request_number() -> None:
 SILENT = [design for design in DESIGNS.values() if design.event is not Event.NONE and not design.grants]
 
 
-@pytest.mark.parametrize("design", SILENT, ids=lambda d: d.name)
+@cases("design", SILENT, ids=lambda d: d.name)
 def test_without_grants_the_answer_says_nothing_of_the_state(design: Design) -> None:
     host = make_host(design=design, running="v")
     created = Kvm(host).create()
@@ -103,9 +102,7 @@ def test_without_grants_the_answer_says_nothing_of_the_state(design: Design) -> 
     assert host.states() == {"vlbr:v": "A"}
 
 
-@pytest.mark.parametrize(
-    ("lbr", "vcpu", "errno"), [("nehalem", "v", "EOPNOTSUPP"), ("skylake", "w", "ESRCH"), ("skylake", "x", "ESRCH")]
-)
+@cases(("lbr", "vcpu", "errno"), [("nehalem", "v", "EOPNOTSUPP"), ("skylake", "w", "ESRCH"), ("skylake", "x", "ESRCH")])
 def test_a_failed_creation_has_an_errno_and_no_event(lbr: str, vcpu: str, errno: str) -> None:
     host = make_host(lbr=lbr, running="v")
     created = Kvm(host).create(vcpu)
@@ -114,7 +111,7 @@ def test_a_failed_creation_has_an_errno_and_no_event(lbr: str, vcpu: str, errno:
     assert [r.errno for r in host.log.records if isinstance(r, EventFailed)] == [errno]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("ask", "answers"),
     [
         (ReleaseEvent, []),

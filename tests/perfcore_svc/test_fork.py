@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 
-import pytest
-
 from contract.design import Design
 from contract.machine import Branch, Controls, Enter
 from contract.messages import CreateEvent, Envelope, Hello, RegisterVcpu
 from contract.trace import canonical
+from tests.cases import cases
 from tests.designs import MERGED, REVOKE_GP, V8
 from tests.perfcore_svc.hosts import Host, make_host, picture
 from tests.sessions import End
@@ -36,7 +35,7 @@ def go_on(host: Host) -> list[object]:
     return [host.drain(), canonical(host.log.records), picture(host)]
 
 
-@pytest.mark.parametrize("design", [V8, MERGED, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [V8, MERGED, REVOKE_GP], ids=lambda d: d.name)
 def test_a_core_forks(design: Design) -> None:
     host = make_host(cpus=2, design=design, running="v")
     begin(host)

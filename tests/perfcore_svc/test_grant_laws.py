@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -25,6 +24,7 @@ from contract.messages import (
     SchedIn,
 )
 from perfcore_svc.perf.event import PerfEvent, State
+from tests.cases import cases
 from tests.designs import FAIL_ENTRY, FENCED, REVOKE_ACK, REVOKE_GP
 from tests.perfcore_svc.hosts import VCPUS, Host, make_host
 from tests.perfcore_svc.kvm import Kvm
@@ -146,7 +146,7 @@ class Run:
         return [event for event in self.host.perf.events.values() if event.guest]
 
 
-@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.name)
+@cases("design", DESIGNS, ids=lambda d: d.name)
 @settings(max_examples=25)
 @given(actions=actions)
 def test_what_kvm_has_heard_is_what_is_so(design: Design, actions: list[tuple[Any, ...]]) -> None:
@@ -164,7 +164,7 @@ def test_what_kvm_has_heard_is_what_is_so(design: Design, actions: list[tuple[An
         assert len(set(told)) == len(told)
 
 
-@pytest.mark.parametrize("design", WAITING, ids=lambda d: d.name)
+@cases("design", WAITING, ids=lambda d: d.name)
 @settings(max_examples=60)
 @given(actions=actions)
 def test_nobody_takes_the_lbr_before_kvm_has_given_it_up(design: Design, actions: list[tuple[Any, ...]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Design, EntryCheck, Event, Notifier, Recovery
@@ -22,6 +21,7 @@ from contract.messages import (
     SchedOut,
 )
 from contract.trace import Discard, HostMsr, Send
+from tests.cases import cases
 from tests.designs import MERGED, REVOKE_GP, V7
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
@@ -247,7 +247,7 @@ def test_enable_of_what_is_on_changes_no_grant() -> None:
     assert kvm.told() == [EventCreated("v", 9, created.event, "", "ACTIVE", created.grant)]
 
 
-@pytest.mark.parametrize("event", [99, 2])
+@cases("event", [99, 2])
 def test_enable_of_somebody_elses_event_fails_with_enoent(event: int) -> None:
     host, kvm, _ = revocable()
     host.open("plain", pinned=True, disabled=True)
@@ -260,7 +260,7 @@ def test_enable_of_somebody_elses_event_fails_with_enoent(event: int) -> None:
 # Available -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("leave", [Host.close, Host.disable])
+@cases("leave", [Host.close, Host.disable])
 def test_available_comes_after_a_loss_at_switch_in_as_well(leave: Callable[[Host, str], None]) -> None:
     host, kvm, created = revocable()
     host.run("")
@@ -326,7 +326,7 @@ def test_with_a_fence_alone_a_loss_at_switch_in_is_told_by_the_grant_that_is_not
     assert not look(host, created.event, created.grant)
 
 
-@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+@cases("design", [V7, MERGED], ids=lambda d: d.name)
 def test_without_notifier_and_fence_nobody_numbers_grants(design: Design) -> None:
     host = make_host(design=design, running="v")
     kvm = Kvm(host)

@@ -24,6 +24,7 @@ from contract.messages import (
 )
 from contract.session import Phase
 from contract.trace import Discard, EventClose, HostWake, SessionChange, TaskExit, VmExit
+from tests.cases import cases
 from tests.designs import FENCED, REVOKE_ACK
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
@@ -77,7 +78,7 @@ def test_where_the_stream_is_not_repaired_it_is_lost_on_record() -> None:
     assert isinstance(welcome.body, Welcome)
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@cases("epoch", [1, 2])
 def test_a_resume_of_an_epoch_that_the_host_does_not_know_is_refused(epoch: int) -> None:
     host = make_host(design=FENCED, running="v")
     (welcome,) = resume(host, 1, epoch=epoch)
@@ -155,7 +156,7 @@ def test_who_waits_for_a_thread_that_exits_waits_no_longer() -> None:
     assert host.states() == {"P": "A"}
 
 
-@pytest.mark.parametrize("task", ["", "nobody"])
+@cases("task", ["", "nobody"])
 def test_nobody_else_exits(task: str) -> None:
     with pytest.raises(RefusedError, match=r"idle|no task"):
         make_host().do(ExitTask(task))

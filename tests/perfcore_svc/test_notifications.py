@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.control import PerfSnapshot, PerfView
@@ -17,6 +16,7 @@ from contract.messages import (
     SchedIn,
     SchedOut,
 )
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.perfcore_svc.hosts import make_host
 from tests.perfcore_svc.kvm import Kvm, revocable
@@ -58,7 +58,7 @@ def test_a_grant_is_in_view_while_the_thread_is_off() -> None:
     assert [(e.event, e.state, e.grant) for e in view.guest_events] == [(created.event, "INACTIVE", created.grant)]
 
 
-@pytest.mark.parametrize("event", [Event.TASK_PINNED, Event.TASK_FLEXIBLE])
+@cases("event", [Event.TASK_PINNED, Event.TASK_FLEXIBLE])
 def test_a_thread_that_comes_back_to_a_taken_lbr_has_lost_its_grant(event: Event) -> None:
     host, kvm, created = revocable(event=event)
     host.run("")
@@ -140,7 +140,7 @@ def test_no_available_without_that_recovery() -> None:
 # Preempt notifiers -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", list(DESIGNS.values()), ids=lambda d: d.name)
+@cases("design", list(DESIGNS.values()), ids=lambda d: d.name)
 def test_threads_are_followed_and_the_ring_rides_along_only_where_kvm_saves(design: Design) -> None:
     host = make_host(design=design, running="v")
     kvm = Kvm(host)
@@ -180,7 +180,7 @@ SILENT = [
 """Those that let the host take the LBR from a guest and have no notifier."""
 
 
-@pytest.mark.parametrize("design", SILENT, ids=lambda d: d.name)
+@cases("design", SILENT, ids=lambda d: d.name)
 def test_without_a_notifier_losses_are_silent(design: Design) -> None:
     host = make_host(design=design, running="v")
     kvm = Kvm(host)

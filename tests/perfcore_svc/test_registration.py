@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Admission
 from contract.messages import Available, RegisterVcpu, SchedIn
 from contract.trace import Discard
+from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm
@@ -17,7 +17,7 @@ def discards(host: Host) -> list[tuple[str, str]]:
     return [(r.rule, r.why) for r in host.log.records if isinstance(r, Discard)]
 
 
-@pytest.mark.parametrize("task", ["t", "nobody", ""])
+@cases("task", ["t", "nobody", ""])
 def test_R7_a_task_that_is_no_vcpu_thread_is_not_registered(task: str) -> None:
     host = make_host()
     Kvm(host).tell(RegisterVcpu(task, task))
@@ -76,7 +76,7 @@ def test_available_waits_while_the_other_cpu_is_taken_as_well() -> None:
     assert kvm.told() == [Available(event, 1)]
 
 
-@pytest.mark.parametrize(("admission", "told"), [(Admission.ORDINARY_SLOT, True), (Admission.PRIVATE_SLOT, False)])
+@cases(("admission", "told"), [(Admission.ORDINARY_SLOT, True), (Admission.PRIVATE_SLOT, False)])
 def test_a_slot_that_holds_the_guests_own_value_is_available(admission: Admission, told: bool) -> None:
     host, kvm, event = lost(admission=admission)
     host.open("Q", "call_stack", cpu=1, pinned=True, privilege=["user"])

@@ -11,6 +11,7 @@ from contract.control import VcpuView
 from contract.design import Admission, Design, EntryCheck, Event, Notifier
 from contract.messages import Revoke
 from contract.trace import AnyRecord, CounterEvent, Rest, VcpuMoved
+from tests.cases import cases
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -40,13 +41,13 @@ def texts(records: list[AnyRecord]) -> list[str]:
     return [v.text for v in found.violations]
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("steps", [USE, USE + LEAVE, USE + LEAVE + "host: run vm0/0 on cpu0; vm0/0: nop;"])
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases("steps", [USE, USE + LEAVE, USE + LEAVE + "host: run vm0/0 on cpu0; vm0/0: nop;"])
 def test_held(design: Design, steps: str) -> None:
     assert finding(trace(ordered(steps, head=TASK), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held_after_a_loss_unless_nobody_looks_or_tells(design: Design) -> None:
     """Where the event can lose its slot, KVM has to hear of it or to look at the entry."""
     can_lose = design.admission in (Admission.PRIVATE_SLOT, Admission.ORDINARY_SLOT)
@@ -66,7 +67,7 @@ def test_not_exercised_before_rest() -> None:
     assert finding(records[:-1], NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize(
+@cases(
     ("steps", "fault", "expected"),
     [
         (USE + LEAVE, "drop:SchedOut:1", ["vm0/0 runs on no CPU, KVM believes on cpu0"]),
@@ -130,7 +131,7 @@ def test_violated_when_a_grant_overtakes_a_sched_in_without_one() -> None:
     assert texts(records) == ["KVM holds grant 0 for vm0/0, the host's is 2 (ACTIVE)"]
 
 
-@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+@cases("design", [V7, MERGED], ids=lambda d: d.name)
 def test_designs_without_notifier_agree_on_no_grants(design: Design) -> None:
     """They are told nothing, so nothing they hold can be wrong."""
     records = trace(ordered(USE + HOST, head=TASK), design)
@@ -158,7 +159,7 @@ def ending(records: list[AnyRecord], **changes: object) -> list[AnyRecord]:
     return [*records[:-1], msgspec.structs.replace(rest, kvm=[kvm])]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "expected"),
     [
         ({"cpu": 1}, ["vm0/0 runs on cpu0, KVM believes on cpu1"]),
@@ -196,7 +197,7 @@ def test_events_of_two_vcpus_mixed_up() -> None:
     assert texts([*records[:-1], msgspec.structs.replace(rest, kvm=[kvm])]) != []
 
 
-@pytest.mark.parametrize(("told", "verdict"), [("ACTIVE", HELD), ("INACTIVE", HELD), ("ERROR", VIOLATED)])
+@cases(("told", "verdict"), [("ACTIVE", HELD), ("INACTIVE", HELD), ("ERROR", VIOLATED)])
 def test_a_thread_that_is_off_is_not_told_of(told: str, verdict: str) -> None:
     """Its event goes off with it, and KVM hears of the thread alone."""
     steps = "".join(f"host: run vm0/{i} on cpu{i}; vm0/{i}: wrmsr DEBUGCTL, LBR; vm0/{i}: nop;" for i in (0, 1))
@@ -217,9 +218,7 @@ def counting() -> list[AnyRecord]:
     return trace(ordered(COUNT), MERGED)
 
 
-@pytest.mark.parametrize(
-    "more", ["", "vm0/0: wrmsr PERFEVTSEL0, 0x5300c5; vm0/0: nop;", "vm0/0: cpuid; user: reset vm0/0;"]
-)
+@cases("more", ["", "vm0/0: wrmsr PERFEVTSEL0, 0x5300c5; vm0/0: nop;", "vm0/0: cpuid; user: reset vm0/0;"])
 def test_held_with_a_counter(more: str) -> None:
     records = trace(ordered(COUNT + more, actors="host, vm0/0, user"), MERGED)
 
@@ -227,7 +226,7 @@ def test_held_with_a_counter(more: str) -> None:
     assert finding(records, NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("forgets", [CounterEvent, VcpuMoved])
+@cases("forgets", [CounterEvent, VcpuMoved])
 def test_violated_by_an_event_of_a_counter_that_kvm_forgets(forgets: type) -> None:
     records = counting()
     at, made = next((i, r) for i, r in enumerate(records) if isinstance(r, CounterEvent))
@@ -246,7 +245,7 @@ def test_a_saved_vcpu_is_not_forgotten() -> None:
     assert texts(renumbered(records)) == []
 
 
-@pytest.mark.parametrize("what", ["created", "resumed", "paused", "released"])
+@cases("what", ["created", "resumed", "paused", "released"])
 def test_violated_by_an_event_of_a_counter_that_the_host_has_not(what: str) -> None:
     records = counting()
     records.insert(-1, CounterEvent(vcpu="vm0/0", counter=1, event=77, what=what))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from client.check.automaton import Automaton
 from client.check.judge import MONITORS, Checker
 from client.check.monitor import Monitor
 from client.check.no_loss import Reference
 from client.check.world import CpuView, EventView, World
 from contract.lbr_ring import LbrRing
+from tests.cases import cases
 from tests.client.check.keys import NOT_STATE, checked, parts, records_of, slots, state
 from tests.designs import FENCED
 from tests.fields import documented
@@ -54,12 +53,12 @@ def test_every_class_of_state_is_known() -> None:
     assert all(issubclass(kind, Automaton) for kind in MONITORS)
 
 
-@pytest.mark.parametrize("kind", sorted(STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
+@cases("kind", sorted(STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
 def test_the_key_has_all_its_state(kind: type) -> None:
     assert state(kind) <= names_read(examples()[kind], "key")
 
 
-@pytest.mark.parametrize("kind", sorted(STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
+@cases("kind", sorted(STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
 def test_the_clone_has_all_its_state(kind: type) -> None:
     part = examples()[kind]
     assert state(kind) <= names_read(part, "clone", *arguments(part))
@@ -71,7 +70,7 @@ def test_the_clone_has_all_its_state(kind: type) -> None:
         assert not isinstance(original, dict | list | set) or name not in state(kind) or copied is not original
 
 
-@pytest.mark.parametrize("kind", sorted(STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
+@cases("kind", sorted(STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
 def test_what_is_no_state_is_a_slot_and_has_a_reason(kind: type) -> None:
     reasons = getattr(kind, "CONFIGURATION", NOT_STATE.get(kind, {}))
     assert set(reasons) <= slots(kind)
@@ -79,6 +78,6 @@ def test_what_is_no_state_is_a_slot_and_has_a_reason(kind: type) -> None:
     assert not hasattr(examples()[kind], "__dict__")
 
 
-@pytest.mark.parametrize("kind", sorted({Automaton, Monitor} | STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
+@cases("kind", sorted({Automaton, Monitor} | STATE_CLASSES, key=str), ids=lambda kind: kind.__name__)
 def test_each_field_has_a_docstring_of_its_own(kind: Any) -> None:
     assert set(kind.__slots__) <= documented(kind)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Design
 from contract.trace import Access, AnyRecord, EventFailed, GuestEvent, GuestMsr, UserMsr
+from tests.cases import cases
 from tests.client.check.runs import HELD, HOST, IDLE, VIOLATED, finding, first, ordered, outcomes, renumbered, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V8
 
@@ -29,15 +29,13 @@ def changed(records: list[AnyRecord], kind: type, **changes: Any) -> list[AnyRec
     return [*records[:at], replace(records[at], **changes), *records[at + 1 :]]
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held(design: Design) -> None:
     on = "vm0/0: wrmsr DEBUGCTL, LBR|FREEZE_LBRS_ON_PMI; vm0/0: wrmsr LBR_SELECT, 1;"
     assert finding(trace(ordered(READ + on), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(
-    "steps", [LOAD + "vm0/0: t = rdmsr LBR_TOS;", PROMISED, PROMISED + "vm0/0: wrmsr DEBUGCTL, 0;"]
-)
+@cases("steps", [LOAD + "vm0/0: t = rdmsr LBR_TOS;", PROMISED, PROMISED + "vm0/0: wrmsr DEBUGCTL, 0;"])
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == IDLE
 
@@ -50,7 +48,7 @@ def test_not_exercised_by_a_guest_that_is_promised_nothing() -> None:
     assert finding(records, NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "expected"),
     [
         ({"result": "gp"}, VIOLATED),
@@ -71,7 +69,7 @@ def test_intercepted(changes: dict[str, Any], expected: str) -> None:
     assert verdict(changed(records, Access, **changes)) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "expected"),
     [
         ({}, HELD),
@@ -101,13 +99,13 @@ def test_violated_by_info_registers_that_v8_does_not_know() -> None:
     assert violation.text == "PERF_CAPABILITIES promises vm0/0 an LBR of format 5: MSR 0xdc0 gives #GP"
 
 
-@pytest.mark.parametrize(("design", "expected"), [(MERGED, VIOLATED), (FENCED, VIOLATED), (KVM_SWITCH, HELD)])
+@cases(("design", "expected"), [(MERGED, VIOLATED), (FENCED, VIOLATED), (KVM_SWITCH, HELD)])
 def test_an_lbr_for_which_perf_makes_no_event(design: Design, expected: str) -> None:
     records = trace(ordered(PROMISED + "vm0/0: t = rdmsr LBR_TOS;", head=NO_CALL_STACK), design)
     assert finding(records, NAME).verdict == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     "changes",
     [{"errno": "EBUSY"}, {"guest": ""}, {"guest": "vm1/0"}, {"holder": "a mediated VM"}],
     ids=["busy", "a host event", "another guest", "mediated VMs"],
@@ -117,7 +115,7 @@ def test_a_refusal_for_the_sake_of_others_breaks_no_promise(changes: dict[str, s
     assert verdict(changed(records, EventFailed, **changes)) == HELD
 
 
-@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+@cases("design", [MERGED, FENCED], ids=lambda d: d.name)
 def test_a_mediated_vm_is_another_user(design: Design) -> None:
     records = trace(ordered("host: mediate;" + PROMISED + "vm0/0: t = rdmsr LBR_TOS;"), design)
     (failed,) = [r for r in records if isinstance(r, EventFailed)]

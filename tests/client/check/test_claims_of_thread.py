@@ -5,7 +5,6 @@ A cell that changes is news, not necessarily a bug: look at the trace first.
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from client.litmus import library_path, load
@@ -13,6 +12,7 @@ from contract.design import Design, Event, Save
 from contract.design_check import flaw
 from contract.invariants import INVARIANTS
 from contract.trace import EventChange, GuestMsr, SampleTaken, VmEntry
+from tests.cases import cases
 from tests.client.check.runs import (
     HELD,
     IDLE,
@@ -32,7 +32,7 @@ from tests.designs import DESIGNS, MERGED, REVOKE_GP, V7, V8
 STORY = library_path("central-story")
 TASK = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
 TWO_VMS = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = on; }\nvm vm1 { lbr = on; }"
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 LETTERS = {HELD: "+", VIOLATED: "X", IDLE: "."}
 
@@ -278,7 +278,7 @@ CENTRAL["v7-pinned", ""] = CENTRAL["v7", ""]  # pinned or not, it bypasses the s
 CENTRAL["fail-entry", "drop:Revoke:1"] = {**CENTRAL["fail-entry", ""], "agreement": "X"}
 
 
-@pytest.mark.parametrize(("design", "fault"), CENTRAL, ids=lambda v: v or "reliable")
+@cases(("design", "fault"), CENTRAL, ids=lambda v: v or "reliable")
 def test_central_story(design: str, fault: str) -> None:
     found = verdicts(trace(load(STORY), DESIGNS[design], *([fault] if fault else [])))
 
@@ -321,7 +321,7 @@ OPEN = "host: h0 = open cpu0 pinned branch any;"
 HOST_FIRST = OPEN + USE + "host: run t0 on cpu0; host: branch 3; host: s0 = sample h0;"
 
 
-@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+@cases("design", [V7, MERGED], ids=lambda d: d.name)
 def test_guest_filter_outlives_the_guest(design: Design) -> None:
     """br_sel is the filter of whoever was added last. The vCPU thread is gone, its call-stack filter still weeds out
     the host's samples."""
@@ -376,9 +376,7 @@ def test_two_vms_on_one_cpu(design: Design) -> None:
         assert (stack["own"], stack["foreign"]) == (5, 0)
 
 
-@pytest.mark.parametrize(
-    "design", [d for d in DESIGNS.values() if not flaw(replace(d, save=Save.NONE))], ids=lambda d: d.name
-)
+@cases("design", [d for d in DESIGNS.values() if not flaw(replace(d, save=Save.NONE))], ids=lambda d: d.name)
 def test_two_vms_without_saving(design: Design) -> None:
     """perf clears the ring for a task without LBR data: with an event the guest loses, and nothing leaks. Only where
     perf is not told does the other VM's ring lie open."""

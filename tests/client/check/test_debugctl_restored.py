@@ -10,6 +10,7 @@ from contract.machine import Exit, GuestValue
 from contract.trace import VmEntry, VmExit
 from perfcore_svc.machine.cpu import Cpu, Vmcs
 from perfcore_svc.machine.machine import Machine
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, REVOKE_GP, V8
 
@@ -17,7 +18,7 @@ NAME = "debugctl-restored"
 BEFORE = HOST + "host: run vm0/0 on cpu0; vm0/0: cpuid; vm0/0: cpuid; host: branch 2;"
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held(design: Design) -> None:
     """The host's LBR was on when the thread was loaded, or it never was on: be it that the design refuses it."""
     refused = design.host_events is HostEvents.SWITCHED_OUT
@@ -31,14 +32,12 @@ def test_held_when_remembered_at_entry() -> None:
     assert finding(trace(ordered(USE + HOST + AGAIN), at_entry), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", ["vm0/0: cpuid; vm0/0: cpuid;", "vm0/0: branch 3;"])
+@cases("steps", ["vm0/0: cpuid; vm0/0: cpuid;", "vm0/0: branch 3;"])
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered("host: run vm0/0 on cpu0;" + steps), REVOKE_GP), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize(
-    "design", [KVM_SWITCH, V8, replace(REVOKE_GP, host_debugctl=HostDebugctl.AT_LOAD)], ids=lambda d: d.name
-)
+@cases("design", [KVM_SWITCH, V8, replace(REVOKE_GP, host_debugctl=HostDebugctl.AT_LOAD)], ids=lambda d: d.name)
 def test_violated_by_a_stale_value(design: Design) -> None:
     """Remembered at vcpu_load; the host turned its LBR on since."""
     records = trace(ordered(USE + HOST + AGAIN + "vm0/0: cpuid;"), design)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.check.judge import MONITORS
 from client.check.monitor import Monitor
 from contract.trace import AnyRecord
+from tests.cases import cases
 
-of_each = pytest.mark.parametrize("invariant", MONITORS, ids=lambda i: i.name)
+of_each = cases("invariant", MONITORS, ids=lambda i: i.name)
 
 
 @of_each

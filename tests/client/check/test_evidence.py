@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.check.judge import judge
 from contract.design import Design
 from contract.trace import AnyRecord, End
+from tests.cases import cases
 from tests.client.check.keys import checked, key_of, records_of, size, story_records
 from tests.client.check.runs import ordered, trace
 from tests.designs import DESIGNS, FENCED, MEDIATED, MERGED, REVOKE_ACK
@@ -26,7 +26,7 @@ def verdicts_without(records: list[AnyRecord]) -> dict[str, str]:
     return checked(numberless(records), evidence=False).verdicts()
 
 
-@pytest.mark.parametrize("seed", range(40))
+@cases("seed", range(40))
 def test_verdicts_on_random_stories_need_no_evidence(seed: int) -> None:
     for design in (ALL[seed % len(ALL)], FENCED, REVOKE_ACK):
         records = story_records(seed, design)
@@ -80,13 +80,13 @@ def rounds(count: int, design: Design) -> list[AnyRecord]:
     return records[: next(i for i, r in enumerate(records) if isinstance(r, End))]
 
 
-@pytest.mark.parametrize("design", [MERGED, REVOKE_ACK, FENCED, MEDIATED], ids=lambda design: design.name)
+@cases("design", [MERGED, REVOKE_ACK, FENCED, MEDIATED], ids=lambda design: design.name)
 def test_equal_rounds_end_in_equal_keys(design: Design) -> None:
     three, six = rounds(3, design), rounds(6, design)
     assert key_of(checked(three), three[-1].time) == key_of(checked(six), six[-1].time)
     assert key_of(checked(three), 0) != key_of(checked(three[:-8]), 0)
 
 
-@pytest.mark.parametrize("design", ALL, ids=lambda design: design.name)
+@cases("design", ALL, ids=lambda design: design.name)
 def test_no_state_grows_with_the_rounds(design: Design) -> None:
     assert size(checked(rounds(3, design))) == size(checked(rounds(6, design)))

@@ -13,6 +13,7 @@ from contract.messages import SchedOut
 from contract.trace import Access, AnyRecord, GuestMsr, HostMsr, UserMsr
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.state import Hypervisor
+from tests.cases import cases
 from tests.client.check.runs import (
     HELD,
     HOST,
@@ -41,18 +42,18 @@ def turns(design: Design) -> list[AnyRecord]:
     return trace(ordered(steps, actors="host, vm0/0, vm1/0", head=TWO), design)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held(design: Design) -> None:
     assert finding(trace(ordered(USE), design), NAME).verdict == HELD
     assert finding(turns(design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", [V8, MERGED, KVM_SWITCH, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [V8, MERGED, KVM_SWITCH, REVOKE_GP], ids=lambda d: d.name)
 def test_held_after_the_host(design: Design) -> None:
     assert finding(trace(ordered(COLD), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", ["vm0/0: a = rdmsr LBR_TOS; vm0/0: b = rdmsr LBR_SELECT;", "vm0/0: branch 3;"])
+@cases("steps", ["vm0/0: a = rdmsr LBR_TOS; vm0/0: b = rdmsr LBR_SELECT;", "vm0/0: branch 3;"])
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered("host: run vm0/0 on cpu0;" + steps), MERGED), NAME).verdict == IDLE
 
@@ -119,7 +120,7 @@ def test_what_another_guest_wrote_is_not_its_own() -> None:
     assert finding(judged("vm1/0"), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_what_user_space_wrote_for_the_guest(design: Design) -> None:
     """A restore: the value is nobody's branch, and nothing has leaked, in a register or in an image."""
     steps = "host: run vm0/0 on cpu0; user: a = set vm0/0 LBR_FROM[0], 0x1111; vm0/0: f = rdmsr LBR_FROM[0];"

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +46,7 @@ from contract.trace import (
     VcpuReset,
     VmEntry,
 )
+from tests.cases import cases, rows_of
 from tests.client.check import (
     runs,
     test_agreement,
@@ -202,36 +202,15 @@ TESTED: dict[tuple[str, type], tuple[Test, ...]] = {
 }
 
 
-def rows(test: Test) -> list[dict[str, Any]]:
-    """The arguments of each case of a test, by name."""
-    tables = []
-    for mark in getattr(test, "pytestmark", []):
-        if mark.name == "parametrize":
-            names, values = mark.args
-            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-            cells = [_cells(value, len(names)) for value in values]
-            tables.append([dict(zip(names, cell, strict=True)) for cell in cells])
-    return [{name: value for part in parts for name, value in part.items()} for parts in product(*tables)]
-
-
-def _cells(value: Any, count: int) -> Sequence[Any]:
-    if isinstance(value, type(pytest.param())):
-        cells: Sequence[Any] = value.values
-        return cells
-    return value if count > 1 else [value]
-
-
-def cases(monitor: type[Monitor], record: type) -> Iterator[tuple[Test, dict[str, Any]]]:
-    """The tests of a handler."""
+def witnesses(monitor: type[Monitor], record: type) -> Iterator[tuple[Test, dict[str, Any]]]:
+    """The tests of a handler, each with the arguments of one case."""
     of_table = TESTED.get((monitor.name, record), ())
     for test in of_table:
-        for row in rows(test):
-            yield test, row
+        yield from rows_of(test)
     if not of_table:
-        for noticed in test_mutations.ROWS:
-            invariant, mutation = noticed.values
-            if invariant == monitor.name:
-                yield test_mutations.test_noticed, {"invariant": invariant, "mutation": mutation}
+        for test, row in rows_of(test_mutations.test_noticed):
+            if row["invariant"] == monitor.name:
+                yield test, row
 
 
 def passes(test: Test, row: dict[str, Any]) -> bool:
@@ -244,22 +223,18 @@ def passes(test: Test, row: dict[str, Any]) -> bool:
     return True
 
 
-HANDLERS = [
-    pytest.param(monitor, record, id=f"{monitor.name}-{record.__name__}")
-    for monitor in MONITORS
-    for record in monitor.HANDLERS
-]
+HANDLERS = [(monitor, record) for monitor in MONITORS for record in monitor.HANDLERS]
 
 
-@pytest.mark.parametrize(("monitor", "record"), HANDLERS)
+@cases(("monitor", "record"), HANDLERS)
 def test_some_test_fails_without_it(monitor: type[Monitor], record: type, monkeypatch: pytest.MonkeyPatch) -> None:
     others = {kind: handler for kind, handler in monitor.HANDLERS.items() if kind is not record}
     monkeypatch.setattr(monitor, "HANDLERS", others)
     monkeypatch.setattr(judge_module, "DISPATCH", dispatch((World, *MONITORS)))
-    assert not all(passes(test, row) for test, row in cases(monitor, record))
+    assert not all(passes(test, row) for test, row in witnesses(monitor, record))
 
 
-@pytest.mark.parametrize(("monitor", "record"), HANDLERS)
+@cases(("monitor", "record"), HANDLERS)
 def test_its_tests_have_two_results(monitor: type[Monitor], record: type, monkeypatch: pytest.MonkeyPatch) -> None:
     results: set[str] = set()
 
@@ -269,7 +244,7 @@ def test_its_tests_have_two_results(monitor: type[Monitor], record: type, monkey
         return findings
 
     monkeypatch.setattr(runs, "judge", recorded)
-    for test, row in cases(monitor, record):
+    for test, row in witnesses(monitor, record):
         passes(test, row)
         if len(results) > 1:
             return

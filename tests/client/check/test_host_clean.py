@@ -7,6 +7,7 @@ import pytest
 import perfcore_svc.perf.lbr
 from contract.trace import EventOpen, SampleTaken
 from perfcore_svc.perf.branch_filter import BranchFilter
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, trace
 from tests.designs import KVM_SWITCH, MERGED, REVOKE_GP
 
@@ -25,7 +26,7 @@ def test_held() -> None:
     assert finding(trace(ordered(RELAY, actors="host", head=TASKS), MERGED), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", [USE, USE + HOST, "host: h0 = open cpu0 branch any;" + SAMPLE])
+@cases("steps", [USE, USE + HOST, "host: h0 = open cpu0 branch any;" + SAMPLE])
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == IDLE
 

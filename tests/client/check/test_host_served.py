@@ -12,6 +12,7 @@ from contract.trace import LbrRestore, Retired, SampleTaken
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.lbr import lbr_read
+from tests.cases import cases
 from tests.client.check.runs import HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 
@@ -19,7 +20,7 @@ NAME = "host-served"
 SAMPLE = "host: s0 = sample h0;"
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held_without_a_guest(design: Design) -> None:
     story = ordered(HOST + SAMPLE, actors="host", head="machine { cpus = 1; depth = 8; }")
     assert finding(trace(story, design), NAME).verdict == HELD
@@ -29,7 +30,7 @@ def test_held_against_a_guest() -> None:
     assert finding(trace(ordered(USE + HOST + SAMPLE), REVOKE_GP), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(
+@cases(
     "steps",
     [
         USE + "host: branch 3;",
@@ -44,7 +45,7 @@ def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize("design", [V7, MERGED], ids=lambda d: d.name)
+@cases("design", [V7, MERGED], ids=lambda d: d.name)
 def test_violated_by_the_shut_out(design: Design) -> None:
     records = trace(ordered(USE + HOST), design)
     violation, record = first(records, NAME)
@@ -89,7 +90,7 @@ def test_overwritten_branches_are_not_due() -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(("again", "verdict"), [("", HELD), ("host: branch 1;", VIOLATED)], ids=["old", "new"])
+@cases(("again", "verdict"), [("", HELD), ("host: branch 1;", VIOLATED)], ids=["old", "new"])
 def test_only_branches_of_this_spell_are_due(again: str, verdict: str) -> None:
     """An empty sample after a disable and enable: what the ring holds from before is not missed."""
     steps = HOST + "host: disable h0; host: enable h0;" + again + SAMPLE
@@ -101,7 +102,7 @@ def test_only_branches_of_this_spell_are_due(again: str, verdict: str) -> None:
     assert finding(records, NAME).verdict == verdict
 
 
-@pytest.mark.parametrize("lbr", ["skylake", "haswell", "sandybridge"])
+@cases("lbr", ["skylake", "haswell", "sandybridge"])
 def test_judged_when_serial_numbers_have_wrapped_around(lbr: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event is on when the numbers begin again at 0; what it asked for is due all the same."""
     monkeypatch.setattr(perfcore_svc.machine.machine, "SERIAL_LIMIT", 20)
@@ -144,7 +145,7 @@ def test_what_perf_put_back_is_not_due() -> None:
     assert finding(records, NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(
+@cases(
     ("steps", "head"),
     [
         ("host: h0 = open cpu0 branch any; host: branch 3; host: run t0 on cpu0; host: branch 1;", "task t0;"),

@@ -30,6 +30,7 @@ from contract.trace import (
     VmEntry,
     canonical,
 )
+from tests.cases import cases
 from tests.client.check.runs import HELD, IDLE, OPEN, USE, VIOLATED, ordered, renumbered, trace, verdicts
 from tests.designs import DESIGNS, KVM_SWITCH
 
@@ -64,7 +65,7 @@ def test_nothing_happened_nothing_held() -> None:
     assert set(verdicts(story("v8")[:1]).values()) == {IDLE}
 
 
-@pytest.mark.parametrize("cut", [0, 1])
+@cases("cut", [0, 1])
 def test_no_trace(cut: int) -> None:
     records = [] if cut == 0 else renumbered(story("v7")[cut:])
     error = refused(records)
@@ -73,7 +74,7 @@ def test_no_trace(cut: int) -> None:
     assert "begins with a setup record" in str(error)
 
 
-@pytest.mark.parametrize("at", [1, 10, 50])
+@cases("at", [1, 10, 50])
 def test_gap_in_seq(at: int) -> None:
     records = story("v7")
     del records[at]
@@ -90,7 +91,7 @@ def test_order_of_seq() -> None:
     assert refused(records).place == "trace: record 5"
 
 
-@pytest.mark.parametrize(
+@cases(
     "bad",
     [
         VmEntry(cpu=7, vcpu="vm0/0", debugctl=0, passthrough=False, host_debugctl=0),
@@ -122,7 +123,7 @@ def with_cpu(kind: type, cpu: int) -> tuple[list[AnyRecord], int]:
 CPU_RECORDS: set[type] = {type(r) for r in central("merged") if hasattr(r, "cpu")}
 
 
-@pytest.mark.parametrize("kind", sorted(CPU_RECORDS, key=str), ids=lambda k: k.__name__)
+@cases("kind", sorted(CPU_RECORDS, key=str), ids=lambda k: k.__name__)
 def test_a_cpu_that_is_none(kind: type) -> None:
     """-1 is Python's last element, and no CPU; only an event can be on none."""
     least = -1 if kind in (EventOpen, EventChange) else 0
@@ -155,7 +156,7 @@ def test_time_may_stand_still() -> None:
     assert verdicts(records) == verdicts(story("merged"))
 
 
-@pytest.mark.parametrize("changes", [{"count": 0}, {"count": -3}, {"first": -1}, {"first": 1 << 28}], ids=str)
+@cases("changes", [{"count": 0}, {"count": -3}, {"first": -1}, {"first": 1 << 28}], ids=str)
 def test_branches_that_cannot_be(changes: dict[str, int]) -> None:
     records = story("merged")
     at = next(i for i, r in enumerate(records) if isinstance(r, Retired))
@@ -164,7 +165,7 @@ def test_branches_that_cannot_be(changes: dict[str, int]) -> None:
     assert refused(records).place == f"trace: record {at + 1}"
 
 
-@pytest.mark.parametrize(
+@cases(
     "changes",
     [{"lbr": "vax"}, {"depth": 3}, {"depth": 64}, {"vcpus": ["vm9/0"]}, {"axes": {}}, {"actors": []}, {"cpus": 0}],
     ids=str,

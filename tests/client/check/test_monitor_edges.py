@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Design, Save
 from contract.invariants import INVARIANTS
 from contract.provenance import branch_base
 from contract.trace import AnyRecord, GuestMsr, LbrRestore, Retired, SampleTaken, VmEntry
+from tests.cases import cases
 from tests.client.check.runs import HELD, HOST, USE, VIOLATED, finding, first, ordered, outcomes, trace, verdicts
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED
 
@@ -76,8 +76,8 @@ def test_host_served_misses_what_kvm_wiped() -> None:
 # no-loss ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("returns", [1, 3])
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases("returns", [1, 3])
 def test_no_loss_with_a_return_first_in_call_stack_mode(design: Design, returns: int) -> None:
     """A return pops: TOS goes back, and so must that of the reference."""
     steps = (
@@ -94,7 +94,7 @@ def test_no_loss_with_a_return_first_in_call_stack_mode(design: Design, returns:
 # no-leak and guest-clean -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bank", ["FROM", "TO"])
+@cases("bank", ["FROM", "TO"])
 def test_a_guests_own_value_that_looks_like_a_host_branch_is_no_leak(bank: str) -> None:
     forged = branch_base(0, False, "jmp", "user") + (bank == "TO")
     steps = (
@@ -117,7 +117,7 @@ def leftover(*writes: str) -> list[AnyRecord]:
     return trace(ordered(steps, actors="host, vm0/0, vm1/0", head=TWO_VMS), replace(KVM_SWITCH, save=Save.NONE))
 
 
-@pytest.mark.parametrize("left", ["FROM", "TO"])
+@cases("left", ["FROM", "TO"])
 def test_no_leak_looks_at_either_address_of_a_branch(left: str) -> None:
     over = {"FROM": "TO", "TO": "FROM"}[left]
     records = leftover(f"LBR_{over}[1], 0")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -24,6 +23,7 @@ from contract.trace import (
     VcpuMoved,
 )
 from contract.x86 import DEBUGCTL_DEFINED, LBR_MODELS, lbr_model
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, renumbered, trace
 from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_GP, V7
 
@@ -44,13 +44,13 @@ def changed(records: list[AnyRecord], kind: type, which: int = -1, **changes: An
     return [*records[:at], replace(records[at], **changes), *records[at + 1 :]]
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("steps", [USE, USE + HOST + AGAIN, PASSED], ids=["use", "loss", "read"])
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases("steps", [USE, USE + HOST + AGAIN, PASSED], ids=["use", "loss", "read"])
 def test_held(design: Design, steps: str) -> None:
     assert finding(trace(ordered(steps), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", [LOAD + "vm0/0: branch 3;", HOST, LOAD + "vm0/0: c = rdmsr PERF_CAPABILITIES;"])
+@cases("steps", [LOAD + "vm0/0: branch 3;", HOST, LOAD + "vm0/0: c = rdmsr PERF_CAPABILITIES;"])
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == IDLE
 
@@ -58,7 +58,7 @@ def test_not_exercised(steps: str) -> None:
 # Registers of the LBR --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "expected"),
     [
         ({"fault": True}, VIOLATED),
@@ -78,7 +78,7 @@ def test_passed_through(changes: dict[str, Any], expected: str) -> None:
     assert verdict(changed(records, GuestMsr, **changes)) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("changes", "expected"),
     [
         ({"write": True, "asked": 3}, HELD),
@@ -106,7 +106,7 @@ def test_intercepted(changes: dict[str, Any], expected: str) -> None:
     assert verdict(changed(records, Access, **changes)) == expected
 
 
-@pytest.mark.parametrize(("capabilities", "expected"), [(0, VIOLATED), (0x2000, VIOLATED), (0x2005, HELD)])
+@cases(("capabilities", "expected"), [(0, VIOLATED), (0x2000, VIOLATED), (0x2005, HELD)])
 def test_an_lbr_that_was_promised_not_to_be_there(capabilities: int, expected: str) -> None:
     """By user space, which set it; or by what the guest read."""
     records = trace(ordered(INTERCEPTED), MERGED)
@@ -119,7 +119,7 @@ def test_an_lbr_that_was_promised_not_to_be_there(capabilities: int, expected: s
         assert verdict([records[0], hidden, *records[1:]]) == HELD
 
 
-@pytest.mark.parametrize(("design", "expected"), [(MERGED, VIOLATED), (V7, VIOLATED), (FENCED, HELD)])
+@cases(("design", "expected"), [(MERGED, VIOLATED), (V7, VIOLATED), (FENCED, HELD)])
 def test_a_write_that_the_host_has_to_fix_up(design: Design, expected: str) -> None:
     """The host's fix-up drops it unseen by the guest; the fence gives the guest its #GP."""
     steps = LOAD + "vm0/0: w = wrmsr LBR_FROM[3], 0x8000000000000000;"
@@ -153,7 +153,7 @@ def without(records: list[AnyRecord], kept: type | None, loses: tuple[type, ...]
     return [r for r in records if r.seq < served or not isinstance(r, gone)]
 
 
-@pytest.mark.parametrize("kept", [EventChange, Granted, None], ids=str)
+@cases("kept", [EventChange, Granted, None], ids=str)
 def test_a_denial_needs_a_loss(kept: type | None) -> None:
     records = trace(ordered(DENIED), REVOKE_GP)
     found = verdict(without(records, kept, (EventChange, Granted)))
@@ -161,7 +161,7 @@ def test_a_denial_needs_a_loss(kept: type | None) -> None:
     assert found == (HELD if kept else VIOLATED)
 
 
-@pytest.mark.parametrize(
+@cases(
     "loss",
     [
         ClaimChange(vcpu="vm0/0", old="held", new="stopped", why=""),
@@ -208,7 +208,7 @@ def test_the_silicon_takes_what_is_legal_and_nothing_else(model: Any, data: st.D
     assert LbrRing(model).takes(msr, value) != faults(model, msr, value)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.name)
+@cases("model", MODELS, ids=lambda m: m.name)
 def test_the_registers_are_the_models(model: Any) -> None:
     registers = {msr for msr in range(0x2000) if is_register(model, msr)}
 

@@ -6,22 +6,19 @@ import pytest
 
 from contract.invariants import INVARIANTS
 from contract.trace import AnyRecord
+from tests.cases import cases
 from tests.client.check.mutations import Mutation
 from tests.client.check.mutations.table import LEAST, MUTATIONS, NEVER_ALONE
 from tests.client.check.runs import broken, trace
 
-ROWS = [
-    pytest.param(invariant, mutation, id=f"{invariant}-{mutation.name}")
-    for invariant, mutations in MUTATIONS.items()
-    for mutation in mutations
-]
+ROWS = [(invariant, mutation) for invariant, mutations in MUTATIONS.items() for mutation in mutations]
 
 
 def played(mutation: Mutation) -> list[AnyRecord]:
     return trace(mutation.story, mutation.design, *mutation.faults)
 
 
-@pytest.mark.parametrize(("invariant", "mutation"), ROWS)
+@cases(("invariant", "mutation"), ROWS)
 def test_noticed(invariant: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     before = broken(played(mutation))
     assert invariant not in before, "the story breaks it without the mutation"
@@ -33,7 +30,7 @@ def test_noticed(invariant: str, mutation: Mutation, monkeypatch: pytest.MonkeyP
         assert after - before == {invariant}
 
 
-@pytest.mark.parametrize("invariant", MUTATIONS)
+@cases("invariant", MUTATIONS)
 def test_enough_of_them(invariant: str) -> None:
     mutations = MUTATIONS[invariant]
     assert len(mutations) >= LEAST

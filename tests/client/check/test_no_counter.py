@@ -13,6 +13,7 @@ from kvm_svc.hypervisor import pmi, run
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 from perfcore_svc.perf import core, opening
 from perfcore_svc.perf.event import PerfEvent
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, REVOKE_GP, V8
 
@@ -27,7 +28,7 @@ COUNT = (
 LOAD = "host: run vm0/0 on cpu0;"
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held(design: Design) -> None:
     assert finding(trace(ordered(USE + HOST + AGAIN), design), NAME).verdict == HELD
 
@@ -57,7 +58,7 @@ def test_held_beside_the_pmis_of_others() -> None:
     assert finding(records, NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(
+@cases(
     "steps",
     [LOAD + "vm0/0: branch 3; vm0/0: wrmsr DEBUGCTL, 0; vm0/0: cpuid;", HOST, LOAD + COUNT],
     ids=["no use of the LBR", "no guest", "a counter alone"],
@@ -91,7 +92,7 @@ def test_violated_each_time_it_takes_one() -> None:
     assert len(finding(records, NAME).violations) == 2
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, V8], ids=lambda d: d.name)
+@cases("design", [REVOKE_GP, V8], ids=lambda d: d.name)
 def test_violated_by_an_event_that_overflows(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
     real = opening.guest_event
 
@@ -116,7 +117,7 @@ def unasked(hv: Hypervisor, vcpu: Vcpu) -> None:
     pmi.deliver_pmi(hv, vcpu)
 
 
-@pytest.mark.parametrize("steps", [USE, LOAD + "vm0/0: cpuid;"], ids=["in use", "not in use"])
+@cases("steps", [USE, LOAD + "vm0/0: cpuid;"], ids=["in use", "not in use"])
 def test_violated_by_a_pmi_that_no_counter_of_the_guest_explains(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "deliver_pmi", unasked)
     violation, record = first(trace(ordered(steps), REVOKE_GP), NAME)
@@ -137,7 +138,7 @@ def test_another_vcpus_counter_explains_nothing(monkeypatch: pytest.MonkeyPatch)
     assert any(isinstance(r, GuestPmi) and r.vcpu == "vm0/0" and r.seq > counting for r in records)
 
 
-@pytest.mark.parametrize(("what", "verdict"), [("created", HELD), ("resumed", HELD), ("failed", VIOLATED)])
+@cases(("what", "verdict"), [("created", HELD), ("resumed", HELD), ("failed", VIOLATED)])
 def test_a_counter_that_could_not_be_made_explains_nothing(what: str, verdict: str) -> None:
     """The guest's PMI comes of an event that counts for it."""
     records = trace(ordered(USE + COUNT), REVOKE_GP)

@@ -9,6 +9,7 @@ import perfcore_svc.perf.lbr
 from contract.design import Design, Event, Save
 from contract.provenance import branch_base
 from contract.trace import Access, AnyRecord, GuestMsr, Setup, VmEntry
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
@@ -24,7 +25,7 @@ def shared_cpu(design: Design, head: str = TWO_VMS, other: str = "vm1/0") -> lis
     return trace(ordered(steps, actors=f"host, vm0/0, {other}", head=head), design)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held_between_vms(design: Design) -> None:
     found = finding(shared_cpu(design), NAME)
 
@@ -32,13 +33,13 @@ def test_held_between_vms(design: Design) -> None:
     assert found.verdict == HELD
 
 
-@pytest.mark.parametrize("design", [V7, V8, MERGED, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [V7, V8, MERGED, REVOKE_GP], ids=lambda d: d.name)
 def test_held_against_the_host(design: Design) -> None:
     steps = HOST + "host: close h0;" + USE
     assert finding(trace(ordered(steps), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", [USE + AGAIN, HOST, USE + HOST], ids=["alone", "no guest", "host last"])
+@cases("steps", [USE + AGAIN, HOST, USE + HOST], ids=["alone", "no guest", "host last"])
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == IDLE
 
@@ -49,7 +50,7 @@ def test_one_vm_cannot_leak_to_itself() -> None:
     assert finding(records, NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize("design", [KVM_SWITCH, MERGED, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [KVM_SWITCH, MERGED, REVOKE_GP], ids=lambda d: d.name)
 def test_readable_is_enough(design: Design) -> None:
     """Save axis none: the other VM's branches are there at entry, read or not."""
     records = shared_cpu(replace(design, save=Save.NONE))
@@ -90,9 +91,7 @@ def test_violated_by_the_host_beside_the_guest() -> None:
     assert "a host branch (vm0/0) in it" in violation.text
 
 
-@pytest.mark.parametrize(
-    ("actor", "guest", "verdict"), [("", False, VIOLATED), ("vm1/0", True, VIOLATED), ("vm0/1", True, HELD)]
-)
+@cases(("actor", "guest", "verdict"), [("", False, VIOLATED), ("vm1/0", True, VIOLATED), ("vm0/1", True, HELD)])
 def test_a_read_that_is_passed_through(actor: str, guest: bool, verdict: str) -> None:
     """Nothing foreign was there at the entry, and the read gives it all the same; a branch of one's own VM is none."""
     head = "machine { cpus = 2; depth = 8; }\nvm vm0 { vcpus = 2; lbr = on; }\nvm vm1 { lbr = on; }"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 import perfcore_svc.perf.lbr
 from contract.design import Design, Save
 from contract.trace import Access, AnyRecord, GuestMsr, GuestPmi, LbrReset, VcpuReset
+from tests.cases import cases
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -25,7 +26,7 @@ from tests.client.check.runs import (
 from tests.designs import DESIGNS, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V8, VMX_TRANSITION
 
 NAME = "no-loss"
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 TASK = "machine { cpus = 1; lbr = %s; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
 SWITCH = "host: h0 = open task t0 branch any; host: run t0 on cpu0; host: branch 5; host: run vm0/0 on cpu0;"
 LOOK = "vm0/0: t1 = rdmsr LBR_TOS; vm0/0: g = rdmsr LBR_STACK; vm0/0: o1 = rdmsr LBR_FROM[4];"
@@ -55,7 +56,7 @@ def test_held_on_haswell() -> None:
     assert finding(switched(MERGED, "haswell"), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(
+@cases(
     "steps",
     ["vm0/0: g = rdmsr LBR_STACK;", "vm0/0: branch 4; vm0/0: g = rdmsr LBR_STACK;", "vm0/0: wrmsr DEBUGCTL, LBR;"],
     ids=["nothing recorded", "LBR off", "no read"],
@@ -91,7 +92,7 @@ def test_written_values_count() -> None:
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", [MERGED, V7], ids=lambda d: d.name)
+@cases("design", [MERGED, V7], ids=lambda d: d.name)
 def test_violated_by_the_newcomers_reset(design: Design) -> None:
     """A host event that arrives beside the guest's clears the ring, whoever is using it."""
     records = trace(ordered(USE + HOST + AGAIN), design)
@@ -102,7 +103,7 @@ def test_violated_by_the_newcomers_reset(design: Design) -> None:
     assert [type(records[seq - 1]) for seq in violation.because] == [LbrReset]
 
 
-@pytest.mark.parametrize("design", [KVM_SWITCH, MERGED, V7, V8, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [KVM_SWITCH, MERGED, V7, V8, REVOKE_GP], ids=lambda d: d.name)
 def test_violated_without_saving(design: Design) -> None:
     _, record = first(switched(replace(design, save=Save.NONE)), NAME)
 
@@ -158,8 +159,8 @@ def test_tos_counts() -> None:
     assert violation.text == "vm0/0 reads TOS 1 where it left TOS 6"
 
 
-@pytest.mark.parametrize("thread", ["", " from t0"], ids=["own thread", "another task"])
-@pytest.mark.parametrize("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
+@cases("thread", ["", " from t0"], ids=["own thread", "another task"])
+@cases("design", [VMX_TRANSITION, MEDIATED], ids=lambda d: d.name)
 def test_user_space_writes_into_the_image_that_an_entry_loads(design: Design, thread: str) -> None:
     """Whichever thread makes the ioctl: there is one image, and the guest must find the value in it."""
     steps = USE + f"host: run t0 on cpu1; vm0/0: cpuid; user: a = set vm0/0 LBR_FROM[2], 0x1111{thread};"
@@ -185,7 +186,7 @@ def test_a_position_that_user_space_wrote_counts() -> None:
     assert first(records, NAME)[0].text == "vm0/0 reads TOS 4 where it left TOS 5"
 
 
-@pytest.mark.parametrize("frozen", [True, False])
+@cases("frozen", [True, False])
 def test_branches_after_a_pmi_that_froze_the_lbr_are_not_missed(frozen: bool) -> None:
     """The nearest trace that must be flagged: the same, where the record says that the LBR went on."""
     steps = (

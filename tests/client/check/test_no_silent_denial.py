@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import DebugctlWrite, Denial, Design, FirstAccess
 from contract.trace import Access, GuestEvent, GuestMsr
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
@@ -15,20 +15,20 @@ READ_ZERO = replace(REVOKE_GP, denial=Denial.READ_ZERO)
 FIRST = HOST + "host: run vm0/0 on cpu0;"
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, READ_ZERO], ids=["gp", "zero"])
+@cases("design", [REVOKE_GP, READ_ZERO], ids=["gp", "zero"])
 def test_held(design: Design) -> None:
     assert finding(trace(ordered(USE + HOST + AGAIN), design), NAME).verdict == HELD
     assert finding(trace(ordered(FIRST + "vm0/0: a = rdmsr LBR_TOS;"), design), NAME).verdict == HELD
     assert finding(trace(ordered(FIRST + "vm0/0: wrmsr DEBUGCTL, LBR;"), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("steps", [USE + AGAIN, HOST])
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases("steps", [USE + AGAIN, HOST])
 def test_not_exercised(design: Design, steps: str) -> None:
     assert finding(trace(ordered(steps), design), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_leaving_the_lbr_off_is_no_use_of_it(design: Design) -> None:
     """v8 denies it all the same: DEBUGCTL is an LBR MSR like the others there."""
     steps = FIRST + "vm0/0: wrmsr DEBUGCTL, 0; vm0/0: branch 3;"
@@ -114,7 +114,7 @@ def test_violated_by_passthrough_although_no_event_could_be_made() -> None:
     assert [type(record) for record in found] == [Access, GuestMsr]
 
 
-@pytest.mark.parametrize(("design", "verdict"), [(FENCED, HELD), (REVOKE_GP, HELD), (KVM_SWITCH, IDLE)])
+@cases(("design", "verdict"), [(FENCED, HELD), (REVOKE_GP, HELD), (KVM_SWITCH, IDLE)])
 def test_a_guest_without_an_event_that_is_told_or_needs_none(design: Design, verdict: str) -> None:
     assert finding(trace(ordered(TURN_ON, head=NO_CALL_STACK), design), NAME).verdict == verdict
 

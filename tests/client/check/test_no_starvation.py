@@ -7,6 +7,7 @@ import pytest
 from contract.design import Design
 from contract.trace import AnyRecord, End, Rest, VcpuWait, VcpuWake, VmEntry
 from kvm_svc.hypervisor import lbr
+from tests.cases import cases
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -25,7 +26,7 @@ from tests.client.check.runs import (
 from tests.designs import DESIGNS, FAIL_ENTRY, FENCED, MERGED, REVOKE_GP
 
 NAME = "no-starvation"
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 # Two threads, so that the host can go on where the guest cannot.
 ASKS = "vm0/0 { wrmsr DEBUGCTL, LBR; branch 4; branch 4; branch 4; branch 4; }"
@@ -43,7 +44,7 @@ def test_held(design: Design) -> None:
     assert finding(trace(LOSES, design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", [HOST, "host: run vm0/0 on cpu0;" + HOST], ids=["no thread", "no code"])
+@cases("steps", [HOST, "host: run vm0/0 on cpu0;" + HOST], ids=["no thread", "no code"])
 @every_design
 def test_not_exercised(design: Design, steps: str) -> None:
     assert finding(trace(ordered(steps), design), NAME).verdict == IDLE
@@ -60,7 +61,7 @@ def test_not_exercised_by_a_guest_that_never_got_a_cpu() -> None:
 # Violated ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [MERGED, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [MERGED, REVOKE_GP], ids=lambda d: d.name)
 def test_violated_by_an_answer_that_never_comes(design: Design) -> None:
     records = trace(ordered(USE), design, "drop:EventCreated:1")
     violation, record = first(records, NAME)

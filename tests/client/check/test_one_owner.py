@@ -9,20 +9,21 @@ import kvm_svc.endpoint
 from contract.design import Design
 from contract.messages import LbrImage, Revoke
 from contract.trace import GuestMsr, HostLbr, HostMsr, LbrRestore, Retired, VmEntry
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, VIOLATED, finding, first, ordered, renumbered, trace
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7
 
 NAME = "one-owner"
 
 
-@pytest.mark.parametrize("design", [V7, MERGED, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [V7, MERGED, REVOKE_GP], ids=lambda d: d.name)
 def test_held(design: Design) -> None:
     """By shutting the host out, or by revoking."""
     assert finding(trace(ordered(USE + HOST + AGAIN), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize(
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases(
     "steps",
     [USE + AGAIN, "host: run vm0/0 on cpu0;" + HOST + "vm0/0: branch 3; vm0/0: cpuid;", HOST],
     ids=["no host", "no use", "no guest"],
@@ -38,9 +39,7 @@ def test_other_cpu_is_no_contention() -> None:
     assert finding(trace(story, KVM_SWITCH), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize(
-    "design", [KVM_SWITCH, replace(MERGED, shut_out=False), replace(V7, shut_out=False)], ids=lambda d: d.name
-)
+@cases("design", [KVM_SWITCH, replace(MERGED, shut_out=False), replace(V7, shut_out=False)], ids=lambda d: d.name)
 def test_violated_by_entering(design: Design) -> None:
     records = trace(ordered(USE + HOST + AGAIN), design)
     violation, record = first(records, NAME)
@@ -87,7 +86,7 @@ def test_host_off_again_is_no_owner() -> None:
     assert finding(records, NAME).verdict != VIOLATED
 
 
-@pytest.mark.parametrize(
+@cases(
     ("by", "on", "found"),
     [("kvm", True, True), ("kvm", False, False), ("perf", True, False)],
     ids=["kvm beside the host", "kvm alone", "perf"],
@@ -103,7 +102,7 @@ def test_kvm_that_loads_a_guests_lbr_uses_it(by: str, on: bool, found: bool) -> 
     )
 
 
-@pytest.mark.parametrize(("guest", "recorded", "found"), [(False, True, True), (False, False, False)])
+@cases(("guest", "recorded", "found"), [(False, True, True), (False, False, False)])
 def test_host_branches_in_a_live_ring(guest: bool, recorded: bool, found: bool) -> None:
     """The guest's thread is on the CPU, last entered with its LBR on, and its event is ACTIVE."""
     records = trace(ordered(USE), REVOKE_GP)

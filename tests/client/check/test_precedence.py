@@ -23,6 +23,7 @@ from contract.trace import (
 )
 from perfcore_svc.grants.revocations import Revocations
 from perfcore_svc.perf import sched
+from tests.cases import cases
 from tests.client.check.mutations import nothing
 from tests.client.check.mutations.precedence import task_first
 from tests.client.check.runs import (
@@ -76,13 +77,13 @@ def host(steps: str, *, head: str = TASK, design: Design = MERGED) -> list[AnyRe
 # Held ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)
-@pytest.mark.parametrize("steps", [USE + HOST + AGAIN, HOST + USE], ids=["guest first", "host first"])
+@cases("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)
+@cases("steps", [USE + HOST + AGAIN, HOST + USE], ids=["guest first", "host first"])
 def test_held_where_the_guests_event_stands_in_perfs_order(design: Design, steps: str) -> None:
     assert finding(trace(ordered(steps), design), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("steps", ["cpu0 pinned", "task t0 pinned", "cpu0", "task t0"])
+@cases("steps", ["cpu0 pinned", "task t0 pinned", "cpu0", "task t0"])
 def test_held_between_host_events_of_any_class(steps: str) -> None:
     """The other one is of another class, and comes first or last."""
     other = "task t0" if steps != "task t0" else "cpu0"
@@ -143,7 +144,7 @@ def test_what_went_off_just_now_wants_no_more() -> None:
 # Not exercised -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_not_exercised_by_one_event_alone(design: Design) -> None:
     assert finding(trace(ordered(USE + AGAIN), design), NAME).verdict == IDLE
     assert finding(host(HOST, head="machine { cpus = 1; depth = 8; }", design=design), NAME).verdict == IDLE
@@ -153,7 +154,7 @@ def test_not_exercised_where_no_event_stands_for_the_guest() -> None:
     assert finding(trace(ordered(USE + HOST + AGAIN), KVM_SWITCH), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize(
+@cases(
     ("other", "head"),
     [
         ("host: h1 = open cpu0 branch any;", TASK),
@@ -196,7 +197,7 @@ def test_an_event_that_has_been_in_error_wants_no_more() -> None:
 # Violated ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("design", "lower"),
     [(V7, "task-flexible"), (V7_PINNED, "task-pinned"), (MERGED, "task-pinned")],
     ids=["v7", "v7-pinned", "merged"],
@@ -211,7 +212,7 @@ def test_violated_by_an_event_that_bypasses_the_order(design: Design, lower: str
     assert [(type(r), getattr(r, "name", "")) for r in opens] == [(EventOpen, "vlbr:vm0/0"), (EventOpen, "h0")]
 
 
-@pytest.mark.parametrize("scope", ["cpu0 pinned", "task vm0/0 pinned", "cpu0"])
+@cases("scope", ["cpu0 pinned", "task vm0/0 pinned", "cpu0"])
 def test_each_class_above_the_guests(scope: str) -> None:
     records = trace(ordered(USE + f"host: h0 = open {scope} branch any; host: branch 1;"), V7)
     assert finding(records, NAME).verdict == VIOLATED
@@ -223,7 +224,7 @@ def test_a_host_event_of_the_guests_own_filter_is_a_rival() -> None:
     assert told(trace(ordered(USE + steps), MERGED))[0].endswith("h0 (CPU-pinned) is ACTIVE and shut out")
 
 
-@pytest.mark.parametrize("scope", ["task vm0/0 pinned", "cpu0", "task vm0/0"])
+@cases("scope", ["task vm0/0 pinned", "cpu0", "task vm0/0"])
 def test_no_class_below_the_guests(scope: str) -> None:
     """Shut out all the same, but by its better, or its equal."""
     records = trace(ordered(USE + f"host: h0 = open {scope} branch any; host: branch 1;"), V7_PINNED)
@@ -281,7 +282,7 @@ def test_held_where_the_higher_one_lacks_a_counter() -> None:
 # Told once -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cpu", ["cpu0", "cpu1"])
+@cases("cpu", ["cpu0", "cpu1"])
 def test_one_that_waits_on_is_told_once(cpu: str) -> None:
     """Though other events come meanwhile."""
     steps = GAP + "host: branch 1; host: a = open task t1 counter; host: branch 1; host: b = open task t1 counter;"
@@ -326,7 +327,7 @@ def test_violated_by_a_refusal_for_what_is_no_event() -> None:
     assert isinstance(entry, VmEntry)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("design", "head", "steps"),
     [
         (FENCED, "vm vm0 { lbr = off; }", ""),
@@ -348,7 +349,7 @@ def test_not_exercised_by_a_refusal_for_vms_that_have_not_the_lbr(design: Design
 # Groups --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+@cases("design", [MERGED, FENCED], ids=lambda d: d.name)
 def test_a_sibling_wants_nothing_while_its_leader_is_off(design: Design) -> None:
     group = "host: l = open cpu0 pinned counter disabled; host: h = open cpu0 in l branch any;"
     assert finding(trace(ordered(group + USE), design), NAME).verdict == IDLE
@@ -390,7 +391,7 @@ LOW = "host: run t0 on cpu0; host: low = open task t0 flexible branch any_call c
 WANTS_COUNTER = "host: c = open cpu0 pinned counter;" + LOW + "host: high = open cpu0 flexible branch any;"
 
 
-@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda d: d.name)
+@cases("design", [MERGED, FENCED], ids=lambda d: d.name)
 def test_a_flexible_event_that_waits_for_a_counter_is_not_denied_the_lbr(design: Design) -> None:
     records = host(WANTS_COUNTER + "host: branch 3;", head=FULL, design=design)
 
@@ -435,7 +436,7 @@ def test_violated_by_a_wait_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
-@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+@cases("after", [True, False], ids=["after", "before"])
 def test_nobody_of_a_lower_class_gets_the_lbr_meanwhile(after: bool) -> None:
     """The guest's event goes on once more after the host went to sleep, or did so before it."""
     records = trace(ordered(USE + HOST), REVOKE_ACK)
@@ -457,7 +458,7 @@ def test_a_guest_is_refused_for_a_lower_one_too() -> None:
     assert told(records)[0] == "vlbr:vm0/0 (task-pinned) is refused for h0 (CPU-flexible)"
 
 
-@pytest.mark.parametrize(
+@cases(
     "opens",
     [
         "host: h0 = open cpu0 pinned branch any; host: h1 = open cpu0 branch any_call;",
@@ -472,7 +473,7 @@ def test_held_by_a_refusal_of_no_higher_one(opens: str) -> None:
     assert finding(records, NAME).verdict == HELD
 
 
-@pytest.mark.parametrize(
+@cases(
     ("steps", "design"),
     [
         ("host: h0 = open cpu0 pinned counter;", MEDIATED),
@@ -504,7 +505,7 @@ def edited(records: list[AnyRecord], at: AnyRecord, *more: AnyRecord) -> list[An
 CHANGES = (EventChange, EventWaits, HostLbr)
 
 
-@pytest.mark.parametrize(("scope", "found"), [("task t1", IDLE), ("cpu0", VIOLATED)])
+@cases(("scope", "found"), [("task t1", IDLE), ("cpu0", VIOLATED)])
 def test_an_open_that_nothing_follows(scope: str, found: str) -> None:
     """As if perf did not try to put the new event on."""
     low = "host: run t0 on cpu0; host: low = open task t0 branch any_call; host: branch 1;"
@@ -516,7 +517,7 @@ def test_an_open_that_nothing_follows(scope: str, found: str) -> None:
     assert finding(renumbered(untried), NAME).verdict == found
 
 
-@pytest.mark.parametrize(("why", "found"), [(LACKS_COUNTER, IDLE), ("another filter", VIOLATED)])
+@cases(("why", "found"), [(LACKS_COUNTER, IDLE), ("another filter", VIOLATED)])
 def test_a_wait_for_something_else_becomes_one_for_the_lbr(why: str, found: str) -> None:
     """high lacks a counter; then perf tries again, and it lacks the LBR that low has."""
     records = host(WANTS_COUNTER + "host: branch 3; host: branch 1;", head=FULL)
@@ -526,7 +527,7 @@ def test_a_wait_for_something_else_becomes_one_for_the_lbr(why: str, found: str)
     assert finding(edited(records, last, replace(waits, why=why)), NAME).verdict == found
 
 
-@pytest.mark.parametrize(("on", "found"), [(True, HELD), (False, VIOLATED)])
+@cases(("on", "found"), [(True, HELD), (False, VIOLATED)])
 def test_an_active_event_that_is_shut_out_later(on: bool, found: str) -> None:
     """No event changes its state with that."""
     records = trace(ordered(USE + HOST + "host: branch 1;"), replace(V7, shut_out=False))
@@ -536,7 +537,7 @@ def test_an_active_event_that_is_shut_out_later(on: bool, found: str) -> None:
     assert finding(edited(records, last, replace(lbr, on=on)), NAME).verdict == found
 
 
-@pytest.mark.parametrize(("fault", "found"), [([], HELD), (["drop:Revoke:1"], VIOLATED)], ids=["wakes", "sleeps on"])
+@cases(("fault", "found"), [([], HELD), (["drop:Revoke:1"], VIOLATED)], ids=["wakes", "sleeps on"])
 def test_an_opener_that_woke_waits_no_more(fault: list[str], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its event is OFF once more, and the guest has the LBR."""
     monkeypatch.setattr(Revocations, "_arm", nothing)
@@ -547,7 +548,7 @@ def test_an_opener_that_woke_waits_no_more(fault: list[str], found: str, monkeyp
     assert finding(records, NAME).verdict == found
 
 
-@pytest.mark.parametrize(("task", "found"), [("t1", IDLE), ("t0", VIOLATED)])
+@cases(("task", "found"), [("t1", IDLE), ("t0", VIOLATED)])
 def test_a_thread_that_comes_and_is_not_served(task: str, found: str) -> None:
     """As if perf did not look at its events."""
     opens = "host: low = open cpu0 branch any_call; host: high = open task t0 pinned branch any; host: branch 1;"
@@ -559,7 +560,7 @@ def test_a_thread_that_comes_and_is_not_served(task: str, found: str) -> None:
     assert finding(renumbered(idle), NAME).verdict == found
 
 
-@pytest.mark.parametrize(("branches", "found"), [("", HELD), ("host: branch 2;", VIOLATED)])
+@cases(("branches", "found"), [("", HELD), ("host: branch 2;", VIOLATED)])
 def test_what_branches_were_recorded_for_counts(branches: str, found: str) -> None:
     """As if all statements from the switch on were one, in which the CPU executes branches, or none, while h0 has the
     LBR; at its end h0 is off."""

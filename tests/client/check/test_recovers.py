@@ -14,6 +14,7 @@ from contract.reasons import NO_PLACE
 from contract.trace import Access, AnyRecord, EventChange, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import MSR_LBR_TOS
 from kvm_svc.hypervisor import msr
+from tests.cases import cases
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -50,13 +51,13 @@ def denied(records: list[AnyRecord]) -> list[Access]:
 # Held ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, REVOKE_ZERO, REVOKE_ACK, FENCED, MERGED_2023], ids=lambda d: d.name)
+@cases("design", [REVOKE_GP, REVOKE_ZERO, REVOKE_ACK, FENCED, MERGED_2023], ids=lambda d: d.name)
 def test_held(design: Design) -> None:
     assert verdict(FREE + LOOKS, design) == HELD
     assert verdict(FREE + LOOKS + AGAIN, design) == HELD
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
+@cases("design", [REVOKE_GP, FENCED], ids=lambda d: d.name)
 def test_one_denial_after_the_host_has_gone_tells_the_guest(design: Design) -> None:
     """It was never denied before: it learns of its loss now."""
     records = trace(ordered(USE + HOST + "host: close h0;" + LOOKS), design)
@@ -70,7 +71,7 @@ def test_a_guest_that_comes_second_recovers_too() -> None:
     assert (verdict(steps, FENCED), verdict(steps, V8)) == (HELD, VIOLATED)
 
 
-@pytest.mark.parametrize(("how", "found"), [("exclusive ", "not exercised"), ("", VIOLATED)])
+@cases(("how", "found"), [("exclusive ", "not exercised"), ("", VIOLATED)])
 def test_an_exclusive_event_keeps_a_guest_off_whatever_it_counts(how: str, found: str) -> None:
     """Beside one that is not, v8's guest is denied though the LBR is free: its ERROR sticks."""
     steps = LOST + f"host: close h0; host: e0 = open cpu0 pinned {how}counter;" + LOOKS
@@ -91,13 +92,13 @@ def test_held_for_good() -> None:
 # Not exercised -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-@pytest.mark.parametrize("steps", [USE + AGAIN, LOST + LOOKS, HOST], ids=["no host", "never free", "no guest"])
+@cases("design", DESIGNS.values(), ids=DESIGNS)
+@cases("steps", [USE + AGAIN, LOST + LOOKS, HOST], ids=["no host", "never free", "no guest"])
 def test_not_exercised(design: Design, steps: str) -> None:
     assert verdict(steps, design) == IDLE
 
 
-@pytest.mark.parametrize("design", [MERGED, FIRST_COME], ids=lambda d: d.name)
+@cases("design", [MERGED, FIRST_COME], ids=lambda d: d.name)
 def test_not_exercised_by_a_guest_that_nobody_denies(design: Design) -> None:
     assert verdict(FREE + LOOKS, design) == IDLE
 
@@ -126,7 +127,7 @@ def test_open_after_one_denial_on_a_free_lbr() -> None:
     assert due.text == "vm0/0 is denied, though the LBR of cpu0 is free"
 
 
-@pytest.mark.parametrize(("fault", "found"), [(False, HELD), (True, OPEN)], ids=["served", "faults"])
+@cases(("fault", "found"), [(False, HELD), (True, OPEN)], ids=["served", "faults"])
 def test_an_access_that_the_hardware_serves_ends_a_loss(fault: bool, found: str) -> None:
     steps = USE + "host: x = open cpu0 pinned exclusive counter; vm0/0: a = rdmsr LBR_TOS; host: close x;"
     records = trace(ordered(steps + "vm0/0: b = rdmsr LBR_TOS;", head=ALONE), MERGED)
@@ -166,7 +167,7 @@ def test_a_guest_without_a_counter_has_not_lost_the_lbr() -> None:
     assert finding(records, NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize(
+@cases(
     ("counters", "opened", "closed", "found"),
     [(1, "c = open cpu0 pinned counter", "", IDLE), (2, "h0 = open cpu0 pinned branch any", "close h0", VIOLATED)],
     ids=["a counter", "the LBR"],
@@ -219,7 +220,7 @@ def test_violated_when_kvm_does_not_ask_again(monkeypatch: pytest.MonkeyPatch) -
 # What is no use ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("use", ["wrmsr DEBUGCTL, 0", "d = rdmsr DEBUGCTL"])
+@cases("use", ["wrmsr DEBUGCTL, 0", "d = rdmsr DEBUGCTL"])
 def test_leaving_the_lbr_alone_is_no_use_of_it(use: str) -> None:
     """v8 denies it all the same."""
     records = trace(ordered(FREE + f"vm0/0: {use}; vm0/0: {use}; vm0/0: {use};"), V8)
@@ -258,7 +259,7 @@ def test_a_use_that_is_served_does() -> None:
 # Who else wants it ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("opened", "expected"),
     [
         ("cpu0 branch any", IDLE),
@@ -279,7 +280,7 @@ def test_one_that_lost_as_well_wants_nothing() -> None:
     assert verdict(steps + LOOKS) == VIOLATED
 
 
-@pytest.mark.parametrize(
+@cases(
     ("steps", "between"),
     [
         (FREE, "host: h1 = open cpu0 pinned branch any; host: close h1;"),
@@ -292,7 +293,7 @@ def test_who_wanted_it_since_is_a_reason(steps: str, between: str) -> None:
     assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS;" + between + "vm0/0: z = rdmsr LBR_TOS;") == OPEN
 
 
-@pytest.mark.parametrize(("state", "found"), [("", OPEN), ("disabled ", VIOLATED)])
+@cases(("state", "found"), [("", OPEN), ("disabled ", VIOLATED)])
 def test_a_thread_that_runs_nowhere_wanted_it_since(state: str, found: str) -> None:
     """Its event is opened and closed, and never changes its state."""
     between = f"host: h1 = open task t0 {state}branch any; host: close h1;"
@@ -319,7 +320,7 @@ def test_another_guests_event_is_none() -> None:
     assert verdict(steps, actors="host, vm0/0, vm0/1", head=VCPUS) == VIOLATED
 
 
-@pytest.mark.parametrize("between", ["cpu0 counter", "cpu1 branch any", "cpu0 disabled branch any"])
+@cases("between", ["cpu0 counter", "cpu1 branch any", "cpu0 disabled branch any"])
 def test_who_wanted_something_else_since_is_none(between: str) -> None:
     steps = FREE + "vm0/0: y = rdmsr LBR_TOS;" + f"host: h1 = open {between};" + "vm0/0: z = rdmsr LBR_TOS;"
     assert verdict(steps) == VIOLATED
@@ -351,8 +352,8 @@ def test_nor_is_it_judged_while_news_for_another_is() -> None:
 # What is not judged --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)
-@pytest.mark.parametrize("steps", [USE, FREE], ids=["in use", "denied before"])
+@cases("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)
+@cases("steps", [USE, FREE], ids=["in use", "denied before"])
 def test_a_guest_that_user_space_stopped_is_not_judged(design: Design, steps: str) -> None:
     records = trace(ordered(steps + "user: stop_lbr vm0/0;" + LOOKS + AGAIN, actors="host, vm0/0, user"), design)
 

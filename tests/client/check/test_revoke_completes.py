@@ -9,6 +9,7 @@ from contract.design import Design
 from contract.messages import Revoke
 from contract.trace import AnyRecord, HostWait, HostWake, Rest, Send
 from perfcore_svc.grants.revocations import Revocations
+from tests.cases import cases
 from tests.client.check.runs import AGAIN, HELD, HOST, IDLE, USE, finding, first, ordered, play_late, trace
 from tests.designs import DESIGNS, FENCED, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO
 
@@ -33,14 +34,14 @@ def why_woken(records: list[AnyRecord]) -> list[str]:
     return [r.why for r in records if isinstance(r, HostWake)]
 
 
-@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.notifier != "none"])
+@cases("name", [name for name, design in DESIGNS.items() if design.notifier != "none"])
 def test_held(name: str) -> None:
     """Whether the guest looks again or not."""
     for steps in (USE + OPEN, USE + HOST + AGAIN):
         assert finding(trace(ordered(steps), DESIGNS[name]), NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.notifier == "none"])
+@cases("name", [name for name, design in DESIGNS.items() if design.notifier == "none"])
 def test_not_exercised_without_a_notifier(name: str) -> None:
     assert finding(trace(ordered(USE + HOST + AGAIN), DESIGNS[name]), NAME).verdict == IDLE
 
@@ -85,8 +86,8 @@ def test_a_host_that_waits_is_due_until_it_wakes() -> None:
     assert f"{wait.name} waits for the LBR" not in [d.text for d in finding(records[: wake.seq], NAME).pending]
 
 
-@pytest.mark.parametrize("design", [REVOKE_GP, REVOKE_ZERO], ids=lambda d: d.name)
-@pytest.mark.parametrize("steps", [USE + OPEN, USE + HOST + AGAIN], ids=["idle", "in use"])
+@cases("design", [REVOKE_GP, REVOKE_ZERO], ids=lambda d: d.name)
+@cases("steps", [USE + OPEN, USE + HOST + AGAIN], ids=["idle", "in use"])
 def test_violated_by_a_lost_revoke(design: Design, steps: str) -> None:
     records = trace(ordered(steps), design, "drop:Revoke:1")
     violation, record = first(records, NAME)
@@ -98,8 +99,8 @@ def test_violated_by_a_lost_revoke(design: Design, steps: str) -> None:
     assert isinstance(sent.body, Revoke)
 
 
-@pytest.mark.parametrize("design", [REVOKE_ACK, FENCED], ids=lambda d: d.name)
-@pytest.mark.parametrize("steps", [USE + OPEN, USE + HOST + AGAIN], ids=["idle", "in use"])
+@cases("design", [REVOKE_ACK, FENCED], ids=lambda d: d.name)
+@cases("steps", [USE + OPEN, USE + HOST + AGAIN], ids=["idle", "in use"])
 def test_held_by_what_takes_care_of_losses(design: Design, steps: str) -> None:
     """A lease that ends; a message that is sent again."""
     assert finding(trace(ordered(steps), design, "drop:Revoke:1"), NAME).verdict == HELD
@@ -114,8 +115,8 @@ def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 # Sessions ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", [TWO_HOSTS, TWO_KVMS], ids=["two hosts", "two KVMs"])
-@pytest.mark.parametrize(("cpu", "vcpu"), [("cpu0", "vm0/0"), ("cpu1", "vm1/0")])
+@cases("head", [TWO_HOSTS, TWO_KVMS], ids=["two hosts", "two KVMs"])
+@cases(("cpu", "vcpu"), [("cpu0", "vm0/0"), ("cpu1", "vm1/0")])
 def test_each_kvm_answers_for_its_own_grants(head: str, cpu: str, vcpu: str) -> None:
     """On two hosts both grants have number 1."""
     assert finding(of_two(head, cpu), NAME).verdict == HELD

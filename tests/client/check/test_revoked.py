@@ -13,6 +13,7 @@ from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.claim import Phase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
+from tests.cases import cases
 from tests.client.check.runs import (
     AGAIN,
     HELD,
@@ -63,7 +64,7 @@ def test_not_exercised_without_a_revoke() -> None:
     assert finding(trace(ordered(USE + AGAIN), REVOKE_GP), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.notifier == "none"])
+@cases("name", [name for name, design in DESIGNS.items() if design.notifier == "none"])
 def test_not_exercised_without_a_notifier(name: str) -> None:
     assert finding(trace(ordered(USE + HOST + AGAIN), DESIGNS[name]), NAME).verdict == IDLE
 
@@ -140,7 +141,7 @@ def branch(actor: int, *, guest: bool, recorded: bool) -> Retired:
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     ("record", "flagged"),
     [
         (VmEntry(0, "vm0/0", 1, False, 0), "enters with the LBR"),
@@ -179,7 +180,7 @@ def test_violated_where_a_guest_is_not_forced_out(monkeypatch: pytest.MonkeyPatc
     assert "vm0/0 records branches after grant 1 was revoked" in texts
 
 
-@pytest.mark.parametrize(("rule", "flagged"), [(None, True), ("R5", False)], ids=["taken", "discarded"])
+@cases(("rule", "flagged"), [(None, True), ("R5", False)], ids=["taken", "discarded"])
 def test_a_revoke_that_kvm_throws_away_binds_nobody(rule: str | None, flagged: bool) -> None:
     records = trace(ordered(USE + HOST), REVOKE_GP)
     at = next(i for i, r in enumerate(records) if isinstance(r, Delivery) and r.message == "Revoke")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from contract.design import Design, Save
 from contract.provenance import branch_base
 from contract.trace import AnyRecord, UserMsr
+from tests.cases import cases
 from tests.client.check.runs import HELD, IDLE, USE, VIOLATED, finding, first, ordered, outcomes, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MEDIATED, MERGED, VMX_TRANSITION
 
@@ -27,7 +27,7 @@ def elsewhere(design: Design, thread: str = " from t1") -> list[AnyRecord]:
     return trace(ordered(f"{ELSEWHERE}{thread};", actors="host, vm0/0, user", head=TWO_CPUS), design)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_another_thread_reads_the_lbr_of_its_own_cpu(design: Design) -> None:
     """Unless the design serves the vCPU's thread alone, or has the whole LBR of the guest in an image."""
     found = finding(elsewhere(design), NAME).verdict
@@ -37,7 +37,7 @@ def test_another_thread_reads_the_lbr_of_its_own_cpu(design: Design) -> None:
         assert found != VIOLATED
 
 
-@pytest.mark.parametrize("register", ["FROM", "TO"])
+@cases("register", ["FROM", "TO"])
 def test_violated_by_a_host_address(register: str) -> None:
     steps = f"{ELSEWHERE} from t1;".replace("LBR_FROM", f"LBR_{register}")
     records = trace(ordered(steps, actors="host, vm0/0, user", head=TWO_CPUS), MERGED)
@@ -51,14 +51,14 @@ def test_not_exercised_by_the_empty_entries_of_the_own_cpu() -> None:
     assert finding(elsewhere(MERGED, ""), NAME).verdict == IDLE
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held_by_the_guests_own_branches(design: Design) -> None:
     records = trace(ordered(OWN, actors="host, vm0/0, user"), design)
     assert finding(records, NAME).verdict == HELD
 
 
-@pytest.mark.parametrize("design", [MERGED, VMX_TRANSITION], ids=lambda d: d.name)
-@pytest.mark.parametrize("by", ["vm0/0: wrmsr", "user: a = set vm0/0"], ids=["guest", "user space"])
+@cases("design", [MERGED, VMX_TRANSITION], ids=lambda d: d.name)
+@cases("by", ["vm0/0: wrmsr", "user: a = set vm0/0"], ids=["guest", "user space"])
 def test_a_written_value_that_looks_like_a_host_branch(design: Design, by: str) -> None:
     forged = branch_base(0, False, "jmp", "user")
     steps = f"host: run vm0/0 on cpu0; vm0/0: t = rdmsr LBR_TOS; {by} LBR_FROM[2], {forged:#x}; vm0/0: cpuid;"
@@ -80,7 +80,7 @@ def test_violated_by_a_branch_of_another_vm() -> None:
     assert first(records, NAME)[0].text == "user space of vm0/0 (its own thread) reads a branch of guest vm1/0"
 
 
-@pytest.mark.parametrize("changes", [{"read": False}, {"taken": False}, {"value": 0}, {"msr": 0x1C9}], ids=str)
+@cases("changes", [{"read": False}, {"taken": False}, {"value": 0}, {"msr": 0x1C9}], ids=str)
 def test_not_exercised(changes: dict[str, object]) -> None:
     """A write, a read that was rejected, an empty entry, a register without addresses."""
     records = trace(ordered(OWN, actors="host, vm0/0, user"), FENCED)

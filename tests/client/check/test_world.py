@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.check.world import World
 from contract.messages import LbrImage
 from contract.provenance import branch_base
 from contract.trace import AnyRecord, HostLbr, LbrReset, LbrRestore, Setup
+from tests.cases import cases
 
 ACTORS = ["", "t0", "vm0/0", "vm1/0"]
 
@@ -26,13 +25,13 @@ def after(*records: AnyRecord) -> World:
 FULL = LbrImage(6, 2, [1, 2, 3, 4], [5, 6, 7, 8], [1, 1, 1, 1])
 
 
-@pytest.mark.parametrize(("clears", "select"), [(True, 0), (False, 6)])
+@cases(("clears", "select"), [(True, 0), (False, 6)])
 def test_a_reset_clears_entries_and_select_where_it_says_so(clears: bool, select: int) -> None:
     lbr = after(LbrRestore(0, "kvm", "vm0/0", FULL, True), LbrReset(0, "why", clears)).cpus[0].lbr
     assert (lbr.select, lbr.tos, lbr.from_ip, lbr.to_ip, lbr.info) == (select, 2, [0] * 4, [0] * 4, [0] * 4)
 
 
-@pytest.mark.parametrize(("loads", "select"), [(True, 6), (False, 1)])
+@cases(("loads", "select"), [(True, 6), (False, 1)])
 def test_a_restore_brings_select_where_it_says_so(loads: bool, select: int) -> None:
     found = after(HostLbr(0, True, 1, 1), LbrRestore(0, "kvm", "vm0/0", FULL, loads))
     assert found.cpus[0].lbr.store() == LbrImage(select, 2, FULL.from_ip, FULL.to_ip, FULL.info)

@@ -11,6 +11,7 @@ import pytest
 from client.cli.services import check_address
 from client.drive.autopsy import knock
 from contract.errors import InputError
+from tests.cases import cases
 
 
 @pytest.fixture
@@ -47,12 +48,12 @@ def test_a_name_that_does_not_resolve() -> None:
     assert knock("nosuchhost.invalid:1", met=False).startswith("cannot resolve the name of nosuchhost.invalid:1: ")
 
 
-@pytest.mark.parametrize("text", ["http://127.0.0.1:17401", "unix:", "a b:1", "::1:7", "host:1234567"])
+@cases("text", ["http://127.0.0.1:17401", "unix:", "a b:1", "::1:7", "host:1234567"])
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(InputError, match=r"^--kvm: expected"):
         check_address("--kvm", text)
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:0", "[::1]:7", "host.example:65535", "unix:a b"])
+@cases("text", ["127.0.0.1:0", "[::1]:7", "host.example:65535", "unix:a b"])
 def test_what_is_an_address(text: str) -> None:
     check_address("--kvm", text)

@@ -15,10 +15,11 @@ from contract.network import Fate
 from contract.session import RESEND, Phase
 from contract.trace import EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL
+from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU, Rig
 
-every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
+every = cases("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
 
 
 def by_kvm(rig: Rig) -> None:
@@ -29,7 +30,7 @@ def by_host(rig: Rig) -> None:
     rig.wire.perf(DrainSession(KVM, "stops"))
 
 
-either = pytest.mark.parametrize("drain", [by_kvm, by_host])
+either = cases("drain", [by_kvm, by_host])
 
 
 def used(design: Design) -> Rig:
@@ -122,7 +123,7 @@ def test_no_request_begins_while_it_drains(design: Design, drain: Callable[[Rig]
     assert not rig.vcpu().waiting
 
 
-@pytest.mark.parametrize("lost", [Drain, Drained, Received], ids=lambda kind: kind.__name__)
+@cases("lost", [Drain, Drained, Received], ids=lambda kind: kind.__name__)
 @either
 def test_a_word_that_is_lost_is_said_again_where_the_stream_is_repaired(
     drain: Callable[[Rig], None], lost: type

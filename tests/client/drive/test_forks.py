@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-import pytest
-
 from client.designs import DESIGNS
 from client.drive.play import Player
 from client.drive.sim import SimWire
@@ -15,6 +13,7 @@ from client.schedule.flight import Flight
 from client.schedule.strategies import Reckless, Strategy
 from contract.control import Retire
 from contract.trace import canonical
+from tests.cases import cases
 from tests.client.drive.fork import Kept, fork, give, parts
 
 
@@ -25,8 +24,8 @@ class Idle(Strategy):
         return None
 
 
-@pytest.mark.parametrize("design", DESIGNS)
-@pytest.mark.parametrize("scenario", ["central-story", "mech-migrate-with-lbr", "c03-flexible-event-rotates"])
+@cases("design", DESIGNS)
+@cases("scenario", ["central-story", "mech-migrate-with-lbr", "c03-flexible-event-rotates"])
 def test_a_copy_goes_on_as_the_original_does(scenario: str, design: str) -> None:
     """Forked before every seventh input of a run with faults, and given all inputs that follow."""
     forks: list[tuple[int, int, SimWire]] = []
@@ -54,8 +53,8 @@ def test_the_copy_writes_a_trace_of_its_own() -> None:
     assert canonical(wire.log.records) == before
 
 
-@pytest.mark.parametrize("design", ["merged", "revoke-ack", "fenced", "mediated"])
-@pytest.mark.parametrize("scenario", ["central-story", "mech-migrate-with-lbr", "guest-lbr-unit-test"])
+@cases("design", ["merged", "revoke-ack", "fenced", "mediated"])
+@cases("scenario", ["central-story", "mech-migrate-with-lbr", "guest-lbr-unit-test"])
 def test_a_copy_of_the_player_goes_on_with_the_same_tape(scenario: str, design: str) -> None:
     """Forked before every seventh decision of a run with faults."""
     story, wire = load(library_path(scenario)), SimWire()

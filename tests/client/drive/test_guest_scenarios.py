@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from client.litmus import Scenario, library_path, load
 from client.run.verdict import Verdict, verdict_on
 from contract.design import DebugctlWrite, Denial, Design, EntryCheck
+from tests.cases import cases
 from tests.client.check.runs import outcomes, play
 from tests.designs import DESIGNS, FAIL_ENTRY
 
@@ -20,7 +20,7 @@ TESTS = [
     "guest-finds-lbr",
     "guest-lbr-unit-test",
 ]
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def story(name: str) -> Scenario:
@@ -37,7 +37,7 @@ def without_lbr(scenario: Scenario) -> Scenario:
 
 
 @every_design
-@pytest.mark.parametrize("name", TESTS)
+@cases("name", TESTS)
 def test_passes_in_a_guest_that_is_alone(name: str, design: Design) -> None:
     """The posted versions drop what the hardware refuses: the guest test does not ask for it, msr-legality does."""
     found = verdict(story(name), design)
@@ -51,13 +51,13 @@ def test_passes_in_a_guest_that_is_alone(name: str, design: Design) -> None:
 
 
 @every_design
-@pytest.mark.parametrize("name", [name for name in TESTS if name != "guest-capabilities-are-read-only"])
+@cases("name", [name for name in TESTS if name != "guest-capabilities-are-read-only"])
 def test_fails_in_a_guest_without_lbr(name: str, design: Design) -> None:
     assert verdict(without_lbr(story(name)), design).verdict == "violated"
 
 
 @every_design
-@pytest.mark.parametrize(
+@cases(
     ("lbr", "base", "depth"),
     [("core2", 0x40, 4), ("nehalem", 0x680, 16), ("haswell", 0x680, 16), ("skylake", 0x680, 32)],
 )
@@ -103,7 +103,7 @@ BESIDE_HOST = {
 """Entries of ten branches that are left, faults, and whether the guest is misled in silence."""
 
 
-@pytest.mark.parametrize("name", BESIDE_HOST)
+@cases("name", BESIDE_HOST)
 def test_beside_a_host_event(name: str) -> None:
     scenario = story("guest-test-beside-host")
     played = play(scenario, DESIGNS[name])

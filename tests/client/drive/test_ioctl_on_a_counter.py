@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-import pytest
-
 from client.designs import design_named
 from client.litmus import parse
 from client.run.inputs import Inputs
@@ -17,6 +15,7 @@ from client.schedule.schedule import Schedule
 from contract.messages import CreateCounter
 from contract.network import Fate
 from contract.trace import End, EventOpen, Outcome, Send, VcpuWait
+from tests.cases import cases
 
 AT_ONCE = ["v5.3", "v5.12"]
 LATER = ["v6.16", "v7.1"]
@@ -59,7 +58,7 @@ def played(kernel: str, seed: int) -> Run:
     return run(Inputs(scenario, design_named("merged"), Schedule(other=lambda: AnyOrder(seed))))
 
 
-@pytest.mark.parametrize("kernel", AT_ONCE + LATER)
+@cases("kernel", AT_ONCE + LATER)
 def test_every_order_comes_to_its_end(kernel: str) -> None:
     slept = set()
     for seed in range(60):
@@ -72,7 +71,7 @@ def test_every_order_comes_to_its_end(kernel: str) -> None:
     assert ("the end of an ioctl" in slept) == (kernel in AT_ONCE)
 
 
-@pytest.mark.parametrize(("kernel", "task"), [*((old, "vmm") for old in AT_ONCE), *((new, "vm0/0") for new in LATER)])
+@cases(("kernel", "task"), [*((old, "vmm") for old in AT_ONCE), *((new, "vm0/0") for new in LATER)])
 def test_the_event_follows_the_thread_that_makes_it(kernel: str, task: str) -> None:
     text = TEXT.format(kernel=kernel).split("vm0/0 {")[0]
     text += """vm0/0, user {

@@ -24,10 +24,11 @@ from contract.effects import Step
 from contract.trace import VmEntry
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor import entry
+from tests.cases import cases
 from tests.designs import DESIGNS
 
 PROMISE = [design for design in DESIGNS.values() if any(claim.invariant == "no-loss" for claim in design.claims)]
-promising = pytest.mark.parametrize("design", PROMISE, ids=lambda design: design.name)
+promising = cases("design", PROMISE, ids=lambda design: design.name)
 
 USER = (
     "set vm0/0 DEBUGCTL, 0",

@@ -8,12 +8,12 @@ from functools import cache
 from typing import NamedTuple
 
 import msgspec
-import pytest
 
 from client.litmus import Scenario, library, library_path, load
 from client.run.verdict import verdict_on
 from contract.kernels import KERNELS as NAMES
 from contract.trace import AnyRecord, HostWait, LbrReset, LbrRestore, LbrSave
+from tests.cases import cases
 from tests.client.check.runs import VIOLATED, broken, outcomes, play, verdicts
 from tests.client.drive import test_guest_scenarios, test_worked_examples
 from tests.designs import DESIGNS, REVOKE_ACK, REVOKE_GP
@@ -208,7 +208,7 @@ def test_every_scenario_is_in_a_table() -> None:
     assert len(AGREES) == len(HELD) + len(DEFECTS)
 
 
-@pytest.mark.parametrize("name", sorted(AGREES))
+@cases("name", sorted(AGREES))
 def test_says_what_it_shows_and_whence(name: str) -> None:
     scenario = story(name)
     assert scenario.name == name
@@ -218,7 +218,7 @@ def test_says_what_it_shows_and_whence(name: str) -> None:
     assert scenario.final is not None
 
 
-@pytest.mark.parametrize("name", sorted(AGREES))
+@cases("name", sorted(AGREES))
 def test_is_asked_of_the_designs_of_the_table(name: str) -> None:
     final = story(name).final
     assert final is not None
@@ -226,20 +226,20 @@ def test_is_asked_of_the_designs_of_the_table(name: str) -> None:
     assert not final.under or set(final.under) == set(HELD.get(name, (design_of(name),)))
 
 
-@pytest.mark.parametrize(("name", "design"), [(name, design) for name, found in HELD.items() for design in found])
+@cases(("name", "design"), [(name, design) for name, found in HELD.items() for design in found])
 def test_holds(name: str, design: str) -> None:
     found = verdict_on(story(name), records(name, design))
     assert (found.verdict, found.unfinished) == ("held", {}), found.why
 
 
-@pytest.mark.parametrize("name", DEFECTS)
+@cases("name", DEFECTS)
 def test_shows_the_defect(name: str) -> None:
     design, invariants, _ = DEFECTS[name]
     assert ends_in(story(name), records(name, design)) in ENDS
     assert broken(records(name, design)) >= invariants
 
 
-@pytest.mark.parametrize("name", DEFECTS)
+@cases("name", DEFECTS)
 def test_a_defect_is_expected_of_its_design(name: str) -> None:
     """A scenario that shows a defect on purpose ends with 0 there, and says which invariants that breaks."""
     scenario, played = story(name), records(name, design_of(name))
@@ -250,7 +250,7 @@ def test_a_defect_is_expected_of_its_design(name: str) -> None:
     assert named <= broken(played)
 
 
-@pytest.mark.parametrize("name", [name for name, found in DEFECTS.items() if found.whole])
+@cases("name", [name for name, found in DEFECTS.items() if found.whole])
 def test_another_design_has_not_got_the_defect(name: str) -> None:
     _, invariants, whole = DEFECTS[name]
     assert ends_in(story(name), records(name, whole)) not in ENDS
@@ -275,7 +275,7 @@ def design_of(name: str) -> str:
 PAIRS = [(name, kernel) for name in AGREES if name.rpartition("-")[2] in KERNELS for kernel in siblings(name)]
 
 
-@pytest.mark.parametrize(("name", "kernel"), sorted(PAIRS))
+@cases(("name", "kernel"), sorted(PAIRS))
 def test_the_other_kernel_ends_otherwise(name: str, kernel: str) -> None:
     scenario = story(name)
     other = msgspec.structs.replace(scenario, machine=msgspec.structs.replace(scenario.machine, kernel=kernel))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import ConfigurePerf, EndSession, FireKvmTimer, KvmLoseLink, KvmMendLink, LoseLink, MachineSpec
 from contract.design import Design
 from contract.machine import Branch
@@ -11,10 +9,11 @@ from contract.messages import Resume, Welcome
 from contract.network import Fate
 from contract.session import RESEND, Phase
 from contract.trace import Discard
+from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, KVM, VCPU, Rig
 
-every = pytest.mark.parametrize("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
+every = cases("design", [MERGED, REVOKE_GP, FENCED], ids=lambda design: design.name)
 
 
 def used(design: Design) -> Rig:
@@ -62,7 +61,7 @@ def test_a_revoke_that_the_cut_swallowed_comes_after_it() -> None:
     assert (rig.vcpu().grant.number, rig.vcpu().claim.shut_off) == (0, True)
 
 
-@pytest.mark.parametrize("lost", [Resume, Welcome], ids=lambda kind: kind.__name__)
+@cases("lost", [Resume, Welcome], ids=lambda kind: kind.__name__)
 def test_a_lost_greeting_or_answer_is_repeated_where_the_stream_is(lost: type) -> None:
     rig = used(FENCED)
     cut(rig)
@@ -97,7 +96,7 @@ def restart_host(rig: Rig, design: Design) -> None:
     rig.wire.perf(ConfigurePerf(MachineSpec(depth=8), design, ["t0"], [VCPU]))
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@cases("times", [1, 2])
 @every
 def test_a_restarted_host_is_greeted_with_a_new_epoch(design: Design, times: int) -> None:
     rig = used(design)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.drive.sim import SimWire
 from client.litmus import library_path, load
 from client.run.inputs import Inputs
@@ -14,11 +12,12 @@ from contract.design import Design
 from contract.effects import Step
 from contract.errors import SystemFailedError
 from contract.trace import End, Rest, Setup, Statement, canonical
+from tests.cases import cases
 from tests.client.check.runs import ordered, outcomes, play, scenario
 from tests.designs import DESIGNS, FAIL_ENTRY, MERGED
 
 STORY = library_path("central-story")
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def unfinished(played: Run) -> dict[str, str]:
@@ -46,7 +45,7 @@ CENTRAL: dict[str, tuple[int | str, int | str, tuple[int, int], int | str]] = {
 REFUSED = {"first-come": "EBUSY", "mediated": "EOPNOTSUPP"}
 
 
-@pytest.mark.parametrize("name", CENTRAL)
+@cases("name", CENTRAL)
 def test_central_story(name: str) -> None:
     played = play(load(STORY), DESIGNS[name])
     seen = outcomes(played.records)
@@ -62,7 +61,7 @@ def test_central_story(name: str) -> None:
     assert (played.failure, played.wire, unfinished(played)) == (None, "sim", {})
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@cases("name", REFUSED)
 def test_central_story_where_the_host_is_refused(name: str) -> None:
     played = play(load(STORY), DESIGNS[name])
     seen = outcomes(played.records)
@@ -118,7 +117,7 @@ def test_no_vm_needs_no_kvm() -> None:
 RUN = "host { run vm0/0 on cpu0; } vm0/0 { r0 = rdmsr LBR_TOS; }"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("fault", "why"),
     [
         ("drop:SchedIn:1", "KVM has not taken SchedIn for cpu0"),

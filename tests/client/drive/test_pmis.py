@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.design import Design
+from tests.cases import cases
 from tests.client.check.runs import ordered, outcomes, play
 from tests.designs import FENCED, MERGED
 
@@ -13,8 +12,8 @@ ARM = "wrmsr PERF_GLOBAL_CTRL, 1; wrmsr PMC0, 0xfffffff0; wrmsr PERFEVTSEL0, 0x5
 NO_INT = ARM.replace("0x5300c4", "0x4300c4")
 
 
-@pytest.mark.parametrize("design", [MERGED, FENCED], ids=lambda design: design.name)
-@pytest.mark.parametrize(
+@cases("design", [MERGED, FENCED], ids=lambda design: design.name)
+@cases(
     ("guest", "taken"),
     [
         ("n = pmis;", 0),

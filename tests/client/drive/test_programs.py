@@ -22,6 +22,7 @@ from client.schedule.schedule import replay
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import End, Statement, canonical
+from tests.cases import cases
 from tests.client.check.runs import outcomes, play, scenario
 from tests.client.litmus.strategies import conditions, operands
 from tests.designs import DESIGNS, MERGED
@@ -241,7 +242,7 @@ def test_faults_are_values() -> None:
     assert run("n = 3; d = n % (n - 3); if d = #DE { n = 4; }")["n"] == 4
 
 
-@pytest.mark.parametrize(
+@cases(
     ("test", "message"),
     [
         ("r = r2", "'r', which holds #GP"),
@@ -254,7 +255,7 @@ def test_faults_are_values() -> None:
         ("r != #GP \\/ r = 0", "'r', which holds #GP"),
     ],
 )
-@pytest.mark.parametrize("statement", ["if {} {{ }}", "while {} {{ break; }}"])
+@cases("statement", ["if {} {{ }}", "while {} {{ break; }}"])
 def test_a_comparison_of_no_number_is_an_error_of_the_scenario(test: str, message: str, statement: str) -> None:
     before = "r = rdmsr 0x40; r2 = rdmsr 0x41; x = rdmsr 0x680 + r; n = 0; d = 1 % n;\n if n = 1 { later = 0; }\n"
     with pytest.raises(InputError) as error:
@@ -283,7 +284,7 @@ def test_user_space_tests_for_an_errno() -> None:
     assert outcomes(play(story, MERGED).records)["user:n"] == 3
 
 
-@pytest.mark.parametrize("word", ["ok", "skipped", "ENOENT"])
+@cases("word", ["ok", "skipped", "ENOENT"])
 def test_a_word_names_no_register(word: str) -> None:
     for text in (f"vm0/0 {{ {word} = 1; }}", f"vm0/0 {{ {word} = rdmsr LBR_TOS; }}"):
         with pytest.raises(InputError, match=f"'{word}' cannot name a register"):
@@ -309,7 +310,7 @@ def test_a_count_or_end_that_is_no_number_ends_the_loop() -> None:
     assert seen["n"] == 0
 
 
-@pytest.mark.parametrize(
+@cases(
     ("program", "line"),
     [
         ("while 1 = 1 { }", "while 1 = 1 { ... }"),
@@ -338,7 +339,7 @@ vm0/0 {
 }"""
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_a_tape_replays(design: Design) -> None:
     story = scenario(LONG)
     first = run_inputs(Inputs(story, design))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from client.schedule.strategies import DefaultStrategy
 from contract.canonical import canonical, marked
 from contract.errors import LbrlabError
 from contract.trace import Setup
+from tests.cases import cases
 from tests.client.check.runs import ONE_CPU, ordered
 from tests.client.drive.fork import fork, parts
 
@@ -45,7 +45,7 @@ ROUND = f"host: {BEGIN}; {OPEN} {USE}"
 IN_THE_MIDDLE = f"{OPEN} host: {BEGIN}; {USE}"
 """The event of the host is open where a round counts as begun, under a name that each round has anew."""
 TIME = "host: advance 8ms;"
-designs = pytest.mark.parametrize("design", ["merged", "revoke-ack", "fenced", "mediated"])
+designs = cases("design", ["merged", "revoke-ack", "fenced", "mediated"])
 
 
 def rounds(body: str) -> Scenario:
@@ -104,7 +104,7 @@ def after(number: int, design: str, body: str = ROUND) -> Whole:
 
 
 @designs
-@pytest.mark.parametrize("body", [ROUND, ROUND + TIME, IN_THE_MIDDLE], ids=["at once", "in time", "in the middle"])
+@cases("body", [ROUND, ROUND + TIME, IN_THE_MIDDLE], ids=["at once", "in time", "in the middle"])
 def test_the_same_round_leads_to_the_same_key(design: str, body: str) -> None:
     third, sixth = after(3, design, body), after(6, design, body)
     assert third.parts() != sixth.parts(), "the numbers themselves go on"
@@ -134,7 +134,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("ends", ENDS.values(), ids=[design for design, _ in ENDS])
+@cases("ends", ENDS.values(), ids=[design for design, _ in ENDS])
 @settings(max_examples=15)
 @given(choices=st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 5, 7]), min_size=10, max_size=60))
 def test_equal_keys_go_on_alike(ends: tuple[Whole, Whole], choices: list[int]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +36,7 @@ from contract.machine import AnyOp, Branch, Cpuid, Rdmsr, Wrmsr
 from contract.messages import HOST
 from contract.network import Fate
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM, MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.cases import cases
 from tests.client.drive.fork import fork, key, parts
 from tests.kvm_svc.rig import KVM, VCPU, Rig
 
@@ -103,7 +103,7 @@ def after(design: str, one: Callable[[Rig], None], rounds: int) -> Rig:
     return rig
 
 
-@pytest.mark.parametrize(("design", "one"), ROUNDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+@cases(("design", "one"), ROUNDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
 def test_the_same_round_leads_to_the_same_key(design: str, one: Callable[[Rig], None]) -> None:
     """With both cores and what is in flight. The numbers themselves go on."""
     third, sixth = after(design, one, 3).wire, after(design, one, 6).wire
@@ -215,7 +215,7 @@ def alike(one: SimWire, other: SimWire, inputs: list[Input]) -> None:
 ROUND_PAIRS = {d: (after(d, one, 3).wire, after(d, one, 6).wire) for d, one in ROUNDS[:4]}
 
 
-@pytest.mark.parametrize("design", ROUND_PAIRS)
+@cases("design", ROUND_PAIRS)
 @settings(max_examples=40)
 @given(inputs=st.lists(INPUTS, min_size=5, max_size=25))
 def test_after_three_and_after_six_rounds_all_goes_alike(design: str, inputs: list[Input]) -> None:
@@ -252,7 +252,7 @@ WALKS = [
 """Short walks that often lead back to where they began, or to where another has led."""
 
 
-@pytest.mark.parametrize("design", ["merged", "revoke-ack", "fenced", "v8", "kvm-switch", "vmx-transition"])
+@cases("design", ["merged", "revoke-ack", "fenced", "v8", "kvm-switch", "vmx-transition"])
 @settings(max_examples=12)
 @given(
     walks=st.lists(st.sampled_from(WALKS), min_size=6, max_size=14), inputs=st.lists(INPUTS, min_size=5, max_size=25)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from client.litmus import format_scenario, library, load, parse
 from client.run.verdict import verdict_on
 from contract.design import Precedence
 from contract.trace import EventFailed
+from tests.cases import cases
 from tests.client.check.runs import play
 from tests.designs import DESIGNS
 
@@ -21,7 +20,7 @@ def test_there_are_some() -> None:
     assert len(HOST_ONLY) >= 5
 
 
-@pytest.mark.parametrize("path", HOST_ONLY, ids=lambda path: path.stem)
+@cases("path", HOST_ONLY, ids=lambda path: path.stem)
 def test_holds_whatever_the_design(path: Path) -> None:
     """A contract between host and guest is no matter to a host alone. But where who came first has the LBR that goes
     for host events among themselves, too."""
@@ -39,7 +38,7 @@ def test_holds_whatever_the_design(path: Path) -> None:
         assert (verdict.verdict, verdict.unfinished) == ("violated" if refused else "held", {}), verdict.why
 
 
-@pytest.mark.parametrize("path", library(), ids=lambda path: path.stem)
+@cases("path", library(), ids=lambda path: path.stem)
 def test_prints_and_reads_back(path: Path) -> None:
     story = load(path)
     assert parse(format_scenario(story)) == story

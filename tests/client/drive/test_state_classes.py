@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-import pytest
 
 from client.designs import DESIGNS
 from client.drive.play import Player
@@ -27,6 +26,7 @@ from perfcore_svc.core import HostState
 from perfcore_svc.machine.cpu import Silicon
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.state import PerfState
+from tests.cases import cases
 from tests.client.drive.fork import Kept
 from tests.fields import documented
 from tests.perfcore_svc.hosts import picture
@@ -190,7 +190,7 @@ def test_the_runs_reach_every_state_class() -> None:
     assert [c.__name__ for c in CLASSES] == REACHED.split()
 
 
-@pytest.mark.parametrize(("kind", "field"), FIELDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
+@cases(("kind", "field"), FIELDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
 def test_a_field_is_in_clone_and_in_key(kind: Any, field: str) -> None:
     assert field in attributes(*[getattr(by, name) for by, name in COPIES.get(kind.__name__, [(kind, "clone")])])
     keyed = attributes(kind.key)
@@ -201,7 +201,7 @@ def test_a_field_is_in_clone_and_in_key(kind: Any, field: str) -> None:
     assert (field in keyed) != ((kind.__name__, field) in excused), f"{kind.__name__}.key"
 
 
-@pytest.mark.parametrize("number", range(len(WHOLES)))
+@cases("number", range(len(WHOLES)))
 def test_a_copy_is_equal_and_apart(number: int) -> None:
     whole = WHOLES[number]
     copies = copied(whole)
@@ -250,6 +250,6 @@ def test_a_copy_has_what_is_changed_and_so_has_the_key() -> None:
     assert met - shown == CONFIGURATION.keys() & met | FRESH.keys() & met
 
 
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@cases("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_each_field_has_a_docstring_of_its_own(kind: Any) -> None:
     assert set(kind.__slots__) <= documented(kind)

@@ -15,6 +15,7 @@ from contract.errors import InputError
 from contract.messages import Renew
 from contract.trace import Delivery, End, Granted, HostWake, Send, Statement, canonical
 from perfcore_svc.grants.revocations import Revocations
+from tests.cases import cases
 from tests.client.check.runs import ordered, outcomes, play
 from tests.designs import FENCED, MERGED, REVOKE_ACK, REVOKE_GP
 
@@ -60,7 +61,7 @@ def test_advancing_takes_a_step_more_for_each_stop_and_is_one_statement() -> Non
     assert [r.text for r in played.records if isinstance(r, Statement)].count("advance 100ms") == 1
 
 
-@pytest.mark.parametrize("design", [REVOKE_ACK, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [REVOKE_ACK, REVOKE_GP], ids=lambda d: d.name)
 def test_time_goes_by_as_far_as_was_said(design: Design) -> None:
     assert end(play(KEEPS, design)) == 100 * MS
 
@@ -78,7 +79,7 @@ def test_a_run_does_not_wait_for_a_renewal() -> None:
 # On the tape -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("design", "faults"), [(REVOKE_ACK, ()), (FENCED, ("drop:CreateEvent:1",))])
+@cases(("design", "faults"), [(REVOKE_ACK, ()), (FENCED, ("drop:CreateEvent:1",))])
 def test_a_tape_with_timers_is_replayed_to_the_byte(design: Design, faults: tuple[str, ...]) -> None:
     played = play(KEEPS, design, *faults)
     assert fired(played)
@@ -138,8 +139,8 @@ def numbered(played: Run) -> list[tuple[Delivery, int]]:
     return found
 
 
-@pytest.mark.parametrize("fate", ["drop", "duplicate"])
-@pytest.mark.parametrize("which", kinds())
+@cases("fate", ["drop", "duplicate"])
+@cases("which", kinds())
 def test_a_repaired_stream_ends_as_if_nothing_had_been_lost(fate: str, which: str) -> None:
     played = play(TAKES, FENCED, f"{fate}:{which}")
     assert unfinished(played) == {}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.drive.values import stack_value
 from client.schedule.flight import Flight
 from contract.machine import GuestValue
 from contract.provenance import branch_base
 from contract.trace import AnyRecord, Switch, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
+from tests.cases import cases
 
 V = "vm0/0"
 ON0, ON1 = Switch(0, "", V), Switch(1, "", V)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("records", "why"),
     [
         ([], "its thread is on no CPU"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.litmus import library_path, load
 from client.run.verdict import verdict_on
 from contract.trace import UserExit, VmExit
+from tests.cases import cases
 from tests.client.check.runs import play
 from tests.designs import MERGED
 
@@ -20,7 +19,7 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@cases("name", EXAMPLES)
 def test_final_state(name: str) -> None:
     story = load(library_path(name))
     assert story.final is not None

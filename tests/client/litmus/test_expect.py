@@ -9,6 +9,7 @@ from client.litmus import ast as a
 from client.litmus.words import VERDICTS
 from contract.errors import InputError
 from contract.invariants import INVARIANTS
+from tests.cases import cases
 
 TEXT = """LBR x
 vm vm0 { lbr = on; }
@@ -42,7 +43,7 @@ def test_in_python() -> None:
     assert story.expects == EXPECTS[:1]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("line", "message"),
     [
         (

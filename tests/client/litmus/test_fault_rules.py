@@ -14,6 +14,7 @@ from client.litmus.fault_rules import parse_fault, parse_faults
 from contract.checksum import changeable
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS, MESSAGES
+from tests.cases import cases
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True).filter(lambda name: name != "host")
 NUMBERS = st.integers(1, 1_000_000_000)
@@ -57,7 +58,7 @@ def test_round_trip(rule: FaultRule) -> None:
     assert parse_fault(str(rule)) == rule
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "rule", "printed"),
     [
         ("drop Revoke first 2", FaultRule(kind="drop", messages=("Revoke",), last=2), "drop Revoke first 2"),
@@ -82,7 +83,7 @@ def test_the_example_of_each_kind_is_one_of_it() -> None:
         assert (rule.kind, str(rule)) == (kind.name, kind.example)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "column", "expected"),
     [
         ("", 0, "expected a kind of fault: drop, "),

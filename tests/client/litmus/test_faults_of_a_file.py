@@ -14,6 +14,7 @@ from client.litmus.fault_kinds import KINDS, SELECTORS
 from client.litmus.fault_rules import parse_fault
 from client.litmus.validate import validate
 from contract.errors import InputError
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 
 STORY = api.load("central-story")
@@ -40,7 +41,7 @@ def test_colons_and_blanks_are_free_and_the_word_is_found_nowhere_else() -> None
         assert parse(f"LBR x task {name} ; vm vm0 {{ }}").tasks == [name]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rule", "column", "said"),
     [
         ("drop Revok", 12, "unknown message 'Revok', did you mean 'Revoke'?"),

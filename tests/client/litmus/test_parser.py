@@ -19,6 +19,7 @@ from client.litmus.grammar import KEYWORDS
 from client.litmus.parser import grammar
 from contract.control import MachineSpec, VmSpec
 from contract.errors import InputError
+from tests.cases import cases
 from tests.client.litmus.strategies import scenarios
 
 STORY = """\
@@ -174,7 +175,7 @@ def test_the_least_scenario() -> None:
     assert parse("LBR x") == Scenario("x")
 
 
-@pytest.mark.parametrize("quantifier", ["exists", "~exists", "~ exists", "forall"])
+@cases("quantifier", ["exists", "~exists", "~ exists", "forall"])
 def test_quantifiers(quantifier: str) -> None:
     final = parse(f"LBR x {quantifier} invariant no-leak = held").final
     assert final is not None
@@ -233,7 +234,7 @@ def message(text: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("host", "expected"),
     [
         ("run vm0/0 onn cpu0;", "6:11: expected 'on', found 'onn'"),
@@ -309,7 +310,7 @@ def test_host_errors(host: str, expected: str) -> None:
     assert message(FRAME.format(host=host, guest="", end="")) == f"s.litmus:{expected}"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("guest", "expected"),
     [
         (
@@ -335,7 +336,7 @@ def test_guest_errors(guest: str, expected: str) -> None:
     assert message(FRAME.format(host="", guest=guest, end="")) == f"s.litmus:{expected}"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("end", "expected"),
     [
         ("user { stop_lbr vm1/0; }", "11:17: unknown vCPU 'vm1/0', did you mean 'vm0/0'?"),
@@ -383,7 +384,7 @@ def test_errors_after_the_blocks(end: str, expected: str) -> None:
     assert message(FRAME.format(host="", guest="", end=end)) == f"s.litmus:{expected}"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "expected"),
     [
         ("", "1:1: expected 'LBR', found the end of the text"),
@@ -437,7 +438,7 @@ def test_errors_of_small_texts(text: str, expected: str) -> None:
 # Hostile and broken text ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
     [
         "LBR x host {" + "nop;" * 10_001 + "}",
@@ -556,7 +557,7 @@ def test_documented_example() -> None:
 # Programs ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("program", "expected"),
     [
         ("r1 = r2 + 1;", "9:6: vm0/0 has set no register 'r2' by here"),
@@ -592,7 +593,7 @@ def test_program_errors(program: str, expected: str) -> None:
     assert message(FRAME.format(host="", guest=program, end="")) == f"s.litmus:{expected}"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("head", "guest", "expected"),
     [
         ("let n = 1; let n = 2;", "nop;", "2:16: 'n' is set twice"),
@@ -621,7 +622,7 @@ def test_a_closed_event_in_a_loop() -> None:
     assert message(text) == "s.litmus:6:51: event 'h1' is closed by here"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("text", "expected"),
     [
         ("1 + 2 * 3", 7),

@@ -11,6 +11,7 @@ from client.litmus import ast as a
 from client.litmus.text import expr_text
 from client.litmus.validate import validate
 from contract.errors import InputError
+from tests.cases import cases
 from tests.client.litmus.strategies import scenarios
 from tests.client.litmus.test_parser import STORY
 
@@ -124,7 +125,7 @@ def every_step(scenario: Scenario) -> list[a.Step]:
     return found
 
 
-@pytest.mark.parametrize(
+@cases(
     ("stmt", "expected"),
     [
         (a.GuestWrmsr(a.MsrRef("DEBUGCTL"), 0), "wrmsr DEBUGCTL, 0"),
@@ -139,7 +140,7 @@ def test_values(stmt: a.AnyStmt, expected: str) -> None:
     assert stmt.text() == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("compare", "expected"),
     [
         (a.Compare(a.Reg("host", "n0", "enabled"), "=", a.Int(36_000_000)), "host:n0.enabled = 36ms"),

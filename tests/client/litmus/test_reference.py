@@ -17,6 +17,7 @@ from client.litmus.parser import grammar
 from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS, Setting, example
 from client.litmus.statements import statements_of
 from contract.errors import InputError
+from tests.cases import cases
 
 EXAMPLES = [text for texts in (HEAD, *STATEMENTS.values(), END) for text, _ in texts]
 
@@ -30,7 +31,7 @@ def kinds(steps: typing.Iterable[a.Step]) -> set[type]:
     return found
 
 
-@pytest.mark.parametrize("end", range(1, len(END)))
+@cases("end", range(1, len(END)))
 def test_every_statement_has_an_example_that_parses(end: int) -> None:
     story = parse(example(end))
     said = {kind for block in story.blocks for kind in kinds(block.steps)}
@@ -40,12 +41,12 @@ def test_every_statement_has_an_example_that_parses(end: int) -> None:
     assert parse(format_scenario(story)) == story
 
 
-@pytest.mark.parametrize("keyword", sorted(KEYWORDS))
+@cases("keyword", sorted(KEYWORDS))
 def test_every_keyword_of_the_grammar_has_an_example(keyword: str) -> None:
     assert any(re.search(rf"(?<![\w-]){keyword}(?![\w-])", text) for text in EXAMPLES)
 
 
-@pytest.mark.parametrize("keys", [MACHINE_SETTINGS, VM_SETTINGS])
+@cases("keys", [MACHINE_SETTINGS, VM_SETTINGS])
 def test_every_setting_has_an_example(keys: tuple[str, ...]) -> None:
     verb = "machine" if keys is MACHINE_SETTINGS else "vm"
     said = {key for text in EXAMPLES if text.startswith(f"{verb} ") for key in re.findall(r"(\w+) = ", text)}
@@ -59,7 +60,7 @@ def set_to(block: str, key: str, value: object) -> a.Scenario:
     return parse(f"LBR x {block}{' vm0' if block == 'vm' else ''} {{ {key} = {value}; }}")
 
 
-@pytest.mark.parametrize(("block", "key", "setting"), LIMITS)
+@cases(("block", "key", "setting"), LIMITS)
 def test_a_setting_is_what_is_told_where_nothing_is_said(block: str, key: str, setting: Setting) -> None:
     silent = parse(f"LBR x {block}{' vm0' if block == 'vm' else ''} {{ }}")
     if setting.default in ("that of the LBR", "as the host"):
@@ -71,7 +72,7 @@ def test_a_setting_is_what_is_told_where_nothing_is_said(block: str, key: str, s
         assert set_to(block, key, setting.default) == silent
 
 
-@pytest.mark.parametrize(("block", "key", "setting"), LIMITS)
+@cases(("block", "key", "setting"), LIMITS)
 def test_a_setting_takes_the_values_that_are_told_and_no_others(block: str, key: str, setting: Setting) -> None:
     if limits := re.fullmatch(r"(\d+) to (\d+)", setting.values):
         least, most = map(int, limits.groups())

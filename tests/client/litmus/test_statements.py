@@ -20,6 +20,7 @@ from client.run.run import Inputs, run
 from contract.errors import InputError
 from contract.trace import End, Statement
 from contract.x86 import lbr_model
+from tests.cases import cases
 from tests.designs import DESIGNS
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +55,7 @@ def test_no_statement_is_forgotten() -> None:
     assert [kind for speaker, kinds in BY_SPEAKER.items() for kind in kinds if kind.speaker != speaker] == []
 
 
-@pytest.mark.parametrize("kind", STATEMENTS)
+@cases("kind", STATEMENTS)
 def test_it_is_documented(kind: type[a.Stmt]) -> None:
     assert kind.__doc__
     assert "``" in kind.__doc__
@@ -68,12 +69,12 @@ def test_the_text_of_each_reads_back() -> None:
     assert {type(step.stmt) for step in said()} == set(STATEMENTS)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STATEMENTS if kind is not a.Assign])
+@cases("kind", [kind for kind in STATEMENTS if kind is not a.Assign])
 def test_its_text_begins_with_a_verb_of_the_grammar(kind: type[a.Stmt]) -> None:
     assert {step.stmt.action().split()[0] for step in of_kind(kind)} <= set(verbs_of(kind.speaker))
 
 
-@pytest.mark.parametrize("kind", STATEMENTS)
+@cases("kind", STATEMENTS)
 def test_each_of_its_rules_has_an_example(kind: type[a.Stmt]) -> None:
     """Two statements have a rule in common where who says it, or what it names, tells them apart."""
     texts = [text for text, _ in kind.examples]
@@ -103,7 +104,7 @@ def spoilt(value: object) -> object:
     return BAD[type(value)]
 
 
-@pytest.mark.parametrize(("kind", "field"), CHECKED)
+@cases(("kind", "field"), CHECKED)
 def test_each_of_its_operands_is_checked(kind: type[a.Stmt], field: str) -> None:
     story = parse(example())
     steps = [step for block in story.blocks for step in steps_of(block.steps) if type(step.stmt) is kind]
@@ -124,7 +125,7 @@ def execution(step: a.Step) -> Execution:
     return Execution(lbr_model("skylake", 8), numbers, lambda register: f"{step.actor}:{register}")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STATEMENTS if not issubclass(kind, a.ProgramStmt)])
+@cases("kind", [kind for kind in STATEMENTS if not issubclass(kind, a.ProgramStmt)])
 def test_it_has_a_command(kind: type[a.Stmt]) -> None:
     for step in of_kind(kind):
         stmt = step.stmt

@@ -13,6 +13,7 @@ from client.litmus.msr import address
 from contract.errors import InputError
 from contract.x86 import is_lbr_msr, lbr_model
 from perfcore_svc.core import BRANCHES_LIMIT
+from tests.cases import cases
 
 VM = VmSpec("vm0")
 TOS = a.MsrRef("LBR_TOS")
@@ -53,7 +54,7 @@ def test_an_event_belongs_to_the_actor_that_opened_it() -> None:
         story.scenario()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("scenario", "expected"),
     [
         (Scenario("a b"), "a b: name: 'a b' cannot name a scenario: reserved, too long or malformed"),
@@ -137,8 +138,8 @@ def test_a_read_is_fields_or_a_word() -> None:
     story.forall(a.Compare(count, "!=", a.Word("EOF"))).scenario()
 
 
-@pytest.mark.parametrize("op", ["=", "!=", "<", ">="])
-@pytest.mark.parametrize(
+@cases("op", ["=", "!=", "<", ">="])
+@cases(
     ("register", "why"),
     [
         ("w", "host:w is not a number: host set it by 'w = mux 1ms'"),
@@ -174,7 +175,7 @@ def test_story_is_not_changed_by_what_follows() -> None:
     assert early.final is None
 
 
-@pytest.mark.parametrize("lbr", ["core2", "nehalem", "skylake"])
+@cases("lbr", ["core2", "nehalem", "skylake"])
 def test_addresses(lbr: str) -> None:
     model = lbr_model(lbr)
     assert address(TOS, model) == 0x1C9

@@ -29,6 +29,7 @@ from contract.trace import (
     Throttle,
     WindowChange,
 )
+from tests.cases import cases
 from tests.designs import DESIGNS
 
 SHOWN: dict[tuple[str, str], list[str]] = {
@@ -180,7 +181,7 @@ def described(scenario: str, design: str) -> list[tuple[str, AnyRecord]]:
     return [(describer.text(record), record) for record in records]
 
 
-@pytest.mark.parametrize(("scenario", "design"), SHOWN, ids="-".join)
+@cases(("scenario", "design"), SHOWN, ids="-".join)
 def test_a_record_is_put_into_these_words(scenario: str, design: str) -> None:
     wanted = SHOWN[scenario, design]
     log = iter(text for text, _ in described(scenario, design))
@@ -208,7 +209,7 @@ RARE: list[tuple[AnyRecord, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("record", "text"), RARE, ids=[text for _, text in RARE])
+@cases(("record", "text"), RARE, ids=[text for _, text in RARE])
 def test_so_is_what_no_default_tape_brings_about(record: AnyRecord, text: str) -> None:
     setup = described("central-story", "merged")[0][1]
     assert isinstance(setup, Setup)
@@ -230,7 +231,7 @@ def test_who_writes_it() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS)
 def test_a_record_is_described_in_the_file_of_its_source(kind: type[Record]) -> None:
     """One entry of its own for each type: none inherits that of another."""
     assert kind in text_of.registry
@@ -238,7 +239,7 @@ def test_a_record_is_described_in_the_file_of_its_source(kind: type[Record]) -> 
     assert described_in == kind.__module__.rpartition(".")[2]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@cases("kind", KINDS)
 def test_its_lane_is_the_cpu_that_it_names(kind: type[Record]) -> None:
     values = {name: 3 if name == "cpu" else 0 for name in kind.__struct_fields__}
     assert kind(**values).lane == (3 if "cpu" in kind.__struct_fields__ else -1)

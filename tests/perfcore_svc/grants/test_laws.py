@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 
 from contract.control import FireHostTimer
@@ -12,6 +11,7 @@ from contract.design import Design
 from contract.messages import EventState, Revoke
 from contract.spec import LEASE_NS
 from perfcore_svc.grants import Grants
+from tests.cases import cases
 from tests.perfcore_svc.test_grant_laws import DESIGNS, WAITING, Run, actions
 
 Actions = list[tuple[Any, ...]]
@@ -21,7 +21,7 @@ def current(grants: Grants) -> set[int]:
     return {grant.number for grant in grants.state.held.values() if not grant.revoked}
 
 
-@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.name)
+@cases("design", DESIGNS, ids=lambda d: d.name)
 @settings(max_examples=25)
 @given(actions=actions)
 def test_a_number_never_falls_and_an_ended_grant_is_never_current_again(design: Design, actions: Actions) -> None:
@@ -41,7 +41,7 @@ def test_a_number_never_falls_and_an_ended_grant_is_never_current_again(design: 
         assert {e for e, grant in grants.state.held.items() if not grant.revoked} <= run.host.perf.events.keys()
 
 
-@pytest.mark.parametrize("design", WAITING, ids=lambda d: d.name)
+@cases("design", WAITING, ids=lambda d: d.name)
 @settings(max_examples=40)
 @given(actions=actions)
 def test_a_lease_that_is_not_prolonged_ends_at_its_time(design: Design, actions: Actions) -> None:
@@ -64,7 +64,7 @@ def test_a_lease_that_is_not_prolonged_ends_at_its_time(design: Design, actions:
     assert not any(grant.revoked for grant in state.held.values())
 
 
-@pytest.mark.parametrize("design", WAITING, ids=lambda d: d.name)
+@cases("design", WAITING, ids=lambda d: d.name)
 @settings(max_examples=40)
 @given(actions=actions)
 def test_a_grant_that_is_being_ended_is_not_prolonged_but_revoked_again(design: Design, actions: Actions) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
-
 from contract.machine import (
     Branch,
 )
 from contract.provenance import SERIAL_LIMIT, Origin, origin_of
 from contract.trace import Retired
 from perfcore_svc.machine.machine import Machine
+from tests.cases import cases
 from tests.perfcore_svc.machine.bench import FREEZE, LBR, Bench
 
 # Branches --------------------------------------------------------------------------------------------------
@@ -22,9 +21,7 @@ def recorded(m: Machine) -> list[Origin | None]:
     return [origin_of(ring.from_ip[i]) for i in ring.newest_first() if ring.from_ip[i]]
 
 
-@pytest.mark.parametrize(
-    ("debugctl", "select", "expected"), [(LBR, 0, True), (FREEZE, 0, False), (LBR, 2, False), (LBR, 1, True)]
-)
+@cases(("debugctl", "select", "expected"), [(LBR, 0, True), (FREEZE, 0, False), (LBR, 2, False), (LBR, 1, True)])
 def test_debugctl_and_select_decide_what_is_recorded(debugctl: int, select: int, expected: bool) -> None:
     m = Bench()
     m.cpus[0].lbr.select = select

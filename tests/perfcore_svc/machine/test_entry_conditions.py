@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.machine import (
     Check,
     Cpuid,
@@ -20,6 +18,7 @@ from contract.machine import (
 from contract.messages import LbrImage
 from contract.trace import VmEntry, VmEntryRefused, VmExit
 from contract.x86 import MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.cases import cases
 from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, BTF, FREEZE, LBR, RESERVED, Bench, kinds, left
 
@@ -34,7 +33,7 @@ def checked(event: int = ACTIVE_EVENT, grant: int = 0, **what: bool) -> Check:
 # DEBUGCTL that is not switched -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("remembered", [None, 0, BTF])
+@cases("remembered", [None, 0, BTF])
 def test_the_guests_debugctl_stays_on_in_the_host(remembered: int | None) -> None:
     m = Bench()
     m.cpus[0].debugctl = FREEZE
@@ -62,7 +61,7 @@ def test_the_next_entry_may_switch_it_again() -> None:
 # The entry check -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("event", "grant", "passed"),
     [(ACTIVE_EVENT, 0, True), (ACTIVE_EVENT, GRANT, True), (ACTIVE_EVENT, OLD_GRANT, False), (8, GRANT, False)],
 )
@@ -73,7 +72,7 @@ def test_the_check_asks_for_the_event_and_the_grant(event: int, grant: int, pass
     assert isinstance(reply, Ran) == passed == reply.event_active
 
 
-@pytest.mark.parametrize(
+@cases(
     ("grant", "strip", "loaded"),
     [(GRANT, True, LBR | FREEZE), (OLD_GRANT, True, FREEZE), (OLD_GRANT, False, LBR | FREEZE)],
 )
@@ -119,7 +118,7 @@ def test_the_check_is_made_before_the_guests_state_is_looked_at() -> None:
 
 # Host accesses ---------------------------------------------------------------------------------------------
 
-CONDITIONS = pytest.mark.parametrize(
+CONDITIONS = cases(
     ("event", "grant", "met"),
     [
         (0, 0, True),
@@ -130,7 +129,7 @@ CONDITIONS = pytest.mark.parametrize(
         (8, GRANT, False),
     ],
 )
-WHOSE = pytest.mark.parametrize("task", ["", "t"])
+WHOSE = cases("task", ["", "t"])
 """The vCPU's own thread on cpu0, or another one on cpu1."""
 
 
@@ -161,7 +160,7 @@ def test_a_write_goes_by_the_grant_that_it_names(task: str, event: int, grant: i
     assert m.operations == ({"wrmsr": 1} if met else {})
 
 
-@pytest.mark.parametrize(
+@cases(
     ("event", "grant", "met"),
     [(ACTIVE_EVENT, 0, True), (ACTIVE_EVENT, GRANT, True), (ACTIVE_EVENT, OLD_GRANT, False), (8, 0, False)],
 )

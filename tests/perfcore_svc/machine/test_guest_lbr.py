@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from contract.lbr_ring import LbrRing
@@ -28,6 +27,7 @@ from contract.trace import HostMsr, LbrRestore, LbrSave, VmEntry, VmEntryRefused
 from contract.x86 import MSR_LBR_SELECT, MSR_LBR_TOS, lbr_model
 from perfcore_svc.machine.cost import COSTS
 from perfcore_svc.machine.machine import Machine
+from tests.cases import cases
 from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.machine.bench import FREEZE, FROM0, LBR, RESERVED, Bench, kinds, left
 
@@ -83,14 +83,14 @@ def test_the_image_shares_nothing_with_the_ring() -> None:
     assert exit_.lbr.from_ip[0] != 99
 
 
-@pytest.mark.parametrize("debugctl", [LBR, LBR | FREEZE])
+@cases("debugctl", [LBR, LBR | FREEZE])
 def test_a_host_that_uses_the_lbr_finds_its_own_after_the_exit(debugctl: int) -> None:
     m = bench(debugctl=debugctl)
     left(m.enter(Branch(9, "jcc", "user"), Cpuid(), debugctl=LBR, lbr=GUEST))
     assert (ring(m), m.cpus[0].debugctl) == (HOST, debugctl)
 
 
-@pytest.mark.parametrize("debugctl", [0, FREEZE])
+@cases("debugctl", [0, FREEZE])
 def test_a_host_that_does_not_finds_nothing_of_the_guest(debugctl: int) -> None:
     m = bench(debugctl=debugctl)
     left(m.enter(Branch(9, "jcc", "user"), Cpuid(), debugctl=LBR, lbr=GUEST))
@@ -132,7 +132,7 @@ LEAVING: dict[str, Leave] = {
 }
 
 
-@pytest.mark.parametrize("how", LEAVING)
+@cases("how", LEAVING)
 def test_every_way_out_takes_the_guests_lbr_out(how: str) -> None:
     m = bench(debugctl=LBR)
     assert left(LEAVING[how](m)).lbr == GUEST
@@ -195,7 +195,7 @@ FOUR = [0] * 4
 NO_IMAGE = "msr-load: this is no image of this LBR"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("image", "reason"),
     [
         (LbrImage(0, 4, FOUR, FOUR, FOUR), NO_IMAGE),
@@ -219,7 +219,7 @@ def test_a_bad_image_refuses_the_entry_and_changes_nothing(image: LbrImage, reas
     assert (m.operations, m.vmcs, kinds(m.effects)) == ({}, {}, [VmEntryRefused])
 
 
-@pytest.mark.parametrize(
+@cases(
     ("lbr", "image"),
     [
         ("skylake", LbrImage(0, 0, [], [1 << 47] * 4, [])),
@@ -251,8 +251,8 @@ def priced(m: Machine) -> dict[str, Any]:
     return {name: count for name, count in m.operations.items() if name not in ("vmentry", "vmexit")}
 
 
-@pytest.mark.parametrize(("name", "registers"), [("skylake", 98), ("haswell", 34), ("nehalem", 34), ("core2", 9)])
-@pytest.mark.parametrize("in_use", [True, False])
+@cases(("name", "registers"), [("skylake", 98), ("haswell", 34), ("nehalem", 34), ("core2", 9)])
+@cases("in_use", [True, False])
 def test_every_register_is_stored_once_and_loaded_twice(name: str, registers: int, in_use: bool) -> None:
     m = Bench(name)
     m.model = lbr_model(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from contract.x86 import (
 )
 from perfcore_svc.machine.cpu import Cpu
 from perfcore_svc.machine.msr import GeneralProtectionError, rdmsr, wrmsr
+from tests.cases import cases
 from tests.contract.test_lbr_takes import registers
 
 KERNEL_ADDRESS = 0xFFFF_8000_1234_5678
@@ -51,7 +51,7 @@ def exists(cpu: Cpu, msr: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("name", "depth"), [*product(LBR_MODELS, [0]), *product(WITH_LBR, [4])])
+@cases(("name", "depth"), [*product(LBR_MODELS, [0]), *product(WITH_LBR, [4])])
 def test_registers_of_each_model(name: str, depth: int) -> None:
     cpu = cpu_of(name, depth)
     lbr = registers(cpu.lbr.model)
@@ -60,7 +60,7 @@ def test_registers_of_each_model(name: str, depth: int) -> None:
     assert {m for m in probed if takes(cpu, m, 0)} == lbr | {IA32_DEBUGCTL}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "msr"),
     [("core2", 0x1C8), ("core2", 0x680), ("core2", 0x44), ("nehalem", 0xDC0), ("nehalem", 0x690), ("haswell", 0xDC0)],
 )
@@ -73,14 +73,12 @@ def test_a_reduced_depth_takes_registers_away() -> None:
     assert [exists(cpu, m) for m in (0x683, 0x684, 0x6C3, 0x6C4, 0xDC3, 0xDC4)] == [True, False] * 3
 
 
-@pytest.mark.parametrize(
-    ("name", "lbr_fmt"), [("core2", 2), ("nehalem", 3), ("haswell", 4), ("skylake", 5), ("none", 0), ("arch", 0x3F)]
-)
+@cases(("name", "lbr_fmt"), [("core2", 2), ("nehalem", 3), ("haswell", 4), ("skylake", 5), ("none", 0), ("arch", 0x3F)])
 def test_perf_capabilities_names_the_format(name: str, lbr_fmt: int) -> None:
     assert rdmsr(cpu_of(name), IA32_PERF_CAPABILITIES) & 0x3F == lbr_fmt
 
 
-@pytest.mark.parametrize("bit", range(64))
+@cases("bit", range(64))
 def test_debugctl_takes_defined_bits_only(bit: int) -> None:
     cpu = cpu_of("skylake")
     defined = bit in (0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 14, 15)
@@ -88,13 +86,13 @@ def test_debugctl_takes_defined_bits_only(bit: int) -> None:
     assert rdmsr(cpu, IA32_DEBUGCTL) == (1 << bit if defined else 0)
 
 
-@pytest.mark.parametrize(("name", "bits"), [("nehalem", 9), ("sandybridge", 9), ("haswell", 10), ("skylake", 10)])
+@cases(("name", "bits"), [("nehalem", 9), ("sandybridge", 9), ("haswell", 10), ("skylake", 10)])
 def test_lbr_select_has_a_call_stack_bit_only_where_the_mode_exists(name: str, bits: int) -> None:
     cpu = cpu_of(name)
     assert [takes(cpu, MSR_LBR_SELECT, 1 << bit) for bit in range(64)] == [bit < bits for bit in range(64)]
 
 
-@pytest.mark.parametrize(("depth", "bits"), [(2, 1), (4, 2), (0, 5)])
+@cases(("depth", "bits"), [(2, 1), (4, 2), (0, 5)])
 def test_tos_keeps_as_many_bits_as_the_ring_needs(depth: int, bits: int) -> None:
     cpu = cpu_of("skylake", depth)
     assert takes(cpu, MSR_LBR_TOS, MASK64)
@@ -106,8 +104,8 @@ def test_info_bits_of_format_5() -> None:
     assert {bit for bit in range(64) if takes(cpu, 0xDC1, 1 << bit)} == {*range(16), 61, 62, 63}
 
 
-@pytest.mark.parametrize("name", ["core2", "nehalem", "haswell", "skylake"])
-@pytest.mark.parametrize("value", [1 << 47, 0x7FFF << 48, 0xFFFF << 48, 1 << 63 | 1 << 50])
+@cases("name", ["core2", "nehalem", "haswell", "skylake"])
+@cases("value", [1 << 47, 0x7FFF << 48, 0xFFFF << 48, 1 << 63 | 1 << 50])
 def test_to_must_be_canonical(name: str, value: int) -> None:
     cpu = cpu_of(name)
     assert not takes(cpu, cpu.lbr.model.to_base, value)
@@ -117,7 +115,7 @@ def test_to_must_be_canonical(name: str, value: int) -> None:
 MISPREDICT, IN_TX, ABORT = 1 << 63, 1 << 62, 1 << 61
 
 
-@pytest.mark.parametrize(
+@cases(
     ("name", "value", "taken"),
     [
         ("skylake", USER_ADDRESS, True),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.effects import Clock, Effects
 from contract.lbr_ring import LbrRing
 from contract.messages import LbrImage
@@ -11,6 +9,7 @@ from contract.x86 import LBR_MODELS, lbr_model
 from perfcore_svc.machine.cost import COSTS, cycles
 from perfcore_svc.machine.cpu import Vmcs
 from perfcore_svc.machine.machine import Machine, new_board, new_silicon
+from tests.cases import cases
 
 
 def machine(name: str) -> Machine:
@@ -18,9 +17,7 @@ def machine(name: str) -> Machine:
     return Machine(board, new_silicon(board, 1), Effects(Clock()))
 
 
-@pytest.mark.parametrize(
-    ("name", "reads", "writes"), [("skylake", 98, 98), ("haswell", 34, 34), ("nehalem", 34, 34), ("core2", 9, 9)]
-)
+@cases(("name", "reads", "writes"), [("skylake", 98, 98), ("haswell", 34, 34), ("nehalem", 34, 34), ("core2", 9, 9)])
 def test_a_whole_save_and_restore_touches_every_register(name: str, reads: int, writes: int) -> None:
     m = machine(name)
     image = m.store_lbr(m.cpus[0], "kvm", "v")
@@ -30,7 +27,7 @@ def test_a_whole_save_and_restore_touches_every_register(name: str, reads: int, 
     assert m.operations == {"wrmsr": writes, "lbr-restore": 1}
 
 
-@pytest.mark.parametrize(("name", "writes"), [("skylake", 97), ("haswell", 33)])
+@cases(("name", "writes"), [("skylake", 97), ("haswell", 33)])
 def test_a_restore_without_select_is_one_write_less(name: str, writes: int) -> None:
     m = machine(name)
     m.load_lbr(m.cpus[0], "kvm", "v", LbrImage(), with_select=False)
@@ -47,7 +44,7 @@ def test_an_interrupt_costs_an_ipi_and_an_exit_only_where_a_guest_runs() -> None
     assert (m.operations["ipi"], m.operations["vmexit"]) == (1, 1)
 
 
-@pytest.mark.parametrize("name", COSTS)
+@cases("name", COSTS)
 def test_ranges_are_ordered_and_sourced(name: str) -> None:
     cost = COSTS[name]
     assert 0 < cost.low <= cost.typical <= cost.high
@@ -72,14 +69,14 @@ def test_msr_prices_bracket_the_published_figures() -> None:
     assert COSTS["wrmsr"].high <= 150
 
 
-@pytest.mark.parametrize("name", LBR_MODELS)
+@cases("name", LBR_MODELS)
 def test_the_ring_of_a_model_has_the_counted_registers(name: str) -> None:
     ring = LbrRing(lbr_model(name))
     lists = 3 if ring.model.info_base else 2
     assert lists * len(ring.from_ip) == ring.model.entry_registers
 
 
-@pytest.mark.parametrize(("entry", "taken_as"), [("msr-load", "wrmsr"), ("msr-store", "rdmsr")])
+@cases(("entry", "taken_as"), [("msr-load", "wrmsr"), ("msr-store", "rdmsr")])
 def test_an_entry_of_a_list_costs_what_the_instruction_does(entry: str, taken_as: str) -> None:
     one, other = COSTS[entry], COSTS[taken_as]
     assert (one.low, one.typical, one.high) == (other.low, other.typical, other.high)

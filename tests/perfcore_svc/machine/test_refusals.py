@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.lbr_ring import LbrRing
 from contract.machine import Branch, Check, Cpuid, EntryRefused, LbrLoaded, LoadLbr, NotRunning, Ran
 from contract.messages import LbrImage
 from contract.trace import LbrRestore, LbrSave, VmEntry, VmExit
 from contract.x86 import SELECT_CALL_STACK, lbr_model
+from tests.cases import cases
 from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, FROM0, LBR, RESERVED, Bench, kinds, left
 
 
-@pytest.mark.parametrize(("event", "active"), [(ACTIVE_EVENT, True), (8, False)])
+@cases(("event", "active"), [(ACTIVE_EVENT, True), (8, False)])
 def test_a_cpuid_exit_says_what_the_entry_check_saw(event: int, active: bool) -> None:
     exit_ = left(Bench().enter(Cpuid(), check=Check(event, when_active=True, otherwise=False)))
     assert exit_.event_active is active
@@ -53,7 +52,7 @@ BAD_IMAGES = [
 ]
 
 
-@pytest.mark.parametrize("image", BAD_IMAGES)
+@cases("image", BAD_IMAGES)
 def test_a_malformed_image_refuses_the_entry_and_nothing_changes(image: LbrImage) -> None:
     m = Bench()
     m.cpus[0].debugctl = LBR
@@ -63,7 +62,7 @@ def test_a_malformed_image_refuses_the_entry_and_nothing_changes(image: LbrImage
     assert m.operations == {}
 
 
-@pytest.mark.parametrize("image", BAD_IMAGES)
+@cases("image", BAD_IMAGES)
 def test_a_malformed_image_is_not_loaded(image: LbrImage) -> None:
     m = Bench()
     before = picture(m.cpus)
@@ -81,7 +80,7 @@ def test_loading_an_image_mends_from_values_where_the_part_needs_it() -> None:
         assert m.cpus[0].lbr.get(FROM0) == loaded
 
 
-@pytest.mark.parametrize("kind", ["jmp", "jcc", "ind_jmp"])
+@cases("kind", ["jmp", "jcc", "ind_jmp"])
 def test_call_stack_mode_records_only_calls_and_returns(kind: str) -> None:
     """Even where LBR_SELECT suppresses no jumps, as a guest may have set it."""
     ring = LbrRing(lbr_model("skylake", 4))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from contract.machine import (
     Check,
     Continue,
@@ -30,6 +28,7 @@ from contract.machine import (
 from contract.messages import LbrImage
 from contract.trace import VmEntry, VmEntryRefused
 from contract.x86 import MSR_LBR_SELECT, MSR_LBR_TOS
+from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import make_host, picture
 from tests.perfcore_svc.kvm import Kvm
@@ -38,8 +37,8 @@ from tests.perfcore_svc.machine.bench import ACTIVE_EVENT, FREEZE, LBR, Bench, l
 # Conditions ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", [ACTIVE_EVENT, 8])
-@pytest.mark.parametrize("when_active", [True, False])
+@cases("event", [ACTIVE_EVENT, 8])
+@cases("when_active", [True, False])
 def test_the_entry_check_chooses_passthrough(event: int, when_active: bool) -> None:
     m = Bench()
     reply = m.enter(Rdmsr(MSR_LBR_TOS), check=Check(event, when_active=when_active, otherwise=not when_active))
@@ -64,7 +63,7 @@ def test_a_check_can_refuse_the_entry() -> None:
     assert isinstance(m.enter(Cpuid(), check=Check(ACTIVE_EVENT, True, False, refuse=True)), Exit)
 
 
-@pytest.mark.parametrize(("event", "debugctl"), [(ACTIVE_EVENT, LBR | FREEZE), (8, FREEZE)])
+@cases(("event", "debugctl"), [(ACTIVE_EVENT, LBR | FREEZE), (8, FREEZE)])
 def test_a_check_can_strip_the_guests_lbr_bit(event: int, debugctl: int) -> None:
     m = Bench()
     check = Check(event, when_active=True, otherwise=False, strip=True)
@@ -89,7 +88,7 @@ def test_a_check_on_a_grant_fails_once_that_grant_is_over() -> None:
         host.machine.interrupt(host.machine.cpus[0])
 
 
-@pytest.mark.parametrize(("event", "met"), [(0, True), (ACTIVE_EVENT, True), (8, False)])
+@cases(("event", "met"), [(0, True), (ACTIVE_EVENT, True), (8, False)])
 def test_host_accesses_are_conditional(event: int, met: bool) -> None:
     m = Bench()
     assert m.ask(WriteMsr("v", 0, MSR_LBR_SELECT, 6, event)) == MsrDone(met, 6 if met else 0)
@@ -98,7 +97,7 @@ def test_host_accesses_are_conditional(event: int, met: bool) -> None:
     assert m.ask(ReadMsr("v", 0, MSR_LBR_SELECT, event)) == MsrDone(met, 3 if met else 0)
 
 
-@pytest.mark.parametrize(("grant", "met"), [(0, True), (1, True), (2, False)])
+@cases(("grant", "met"), [(0, True), (1, True), (2, False)])
 def test_a_condition_can_name_the_grant(grant: int, met: bool) -> None:
     m = Bench()
     assert m.ask(WriteMsr("v", 0, MSR_LBR_SELECT, 6, ACTIVE_EVENT, grant=grant)) == MsrDone(met, 6 if met else 0)
@@ -107,7 +106,7 @@ def test_a_condition_can_name_the_grant(grant: int, met: bool) -> None:
     assert m.ask(ReadMsr("v", 0, MSR_LBR_SELECT, ACTIVE_EVENT, grant=grant)) == MsrDone(met, 3 if met else 0)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("event", "grant", "met"),
     [(ACTIVE_EVENT, 0, True), (ACTIVE_EVENT, 1, True), (ACTIVE_EVENT, 2, False), (8, 0, False)],
 )
@@ -139,15 +138,15 @@ REQUESTS: list[Make] = [
 ]
 
 
-@pytest.mark.parametrize("make", REQUESTS)
-@pytest.mark.parametrize(("vcpu", "cpu"), [("v", 1), ("w", 0), ("v", 2), ("v", -1), ("nobody", 0)])
+@cases("make", REQUESTS)
+@cases(("vcpu", "cpu"), [("v", 1), ("w", 0), ("v", 2), ("v", -1), ("nobody", 0)])
 def test_requests_for_a_thread_that_is_elsewhere(make: Make, vcpu: str, cpu: int) -> None:
     m = Bench()
     assert isinstance(m.ask(make(vcpu, cpu)), NotRunning)
     assert (m.cpus[0].lbr.tos, m.effects.records, m.operations) == (0, [], {})
 
 
-@pytest.mark.parametrize("make", [r for i, r in enumerate(REQUESTS) if i != 1])
+@cases("make", [r for i, r in enumerate(REQUESTS) if i != 1])
 def test_the_host_side_is_not_there_while_the_guest_runs(make: Make) -> None:
     m = Bench()
     m.enter()

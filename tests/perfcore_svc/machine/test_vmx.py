@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.machine import (
@@ -19,6 +18,7 @@ from contract.machine import (
 from contract.messages import LbrImage
 from contract.trace import GuestMsr, VmEntry, VmEntryRefused, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, SELECT_CALL_STACK
+from tests.cases import cases
 from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.machine.bench import BTF, FREEZE, FROM0, LBR, RESERVED, Bench, kinds, left
 
@@ -39,9 +39,7 @@ def test_entry_loads_the_guests_debugctl() -> None:
     assert (entry.debugctl, entry.host_debugctl) == (LBR | FREEZE, BTF)
 
 
-@pytest.mark.parametrize(
-    ("before", "remembered", "after"), [(0, 0, 0), (LBR, 0, 0), (0, LBR, LBR), (LBR, None, LBR), (BTF, LBR, LBR)]
-)
+@cases(("before", "remembered", "after"), [(0, 0, 0), (LBR, 0, 0), (0, LBR, LBR), (LBR, None, LBR), (BTF, LBR, LBR)])
 def test_exit_zeroes_debugctl_and_the_remembered_value_is_written_back(
     before: int, remembered: int | None, after: int
 ) -> None:
@@ -105,7 +103,7 @@ def test_a_passed_through_access_meets_the_hardware() -> None:
     assert "vmexit" not in m.operations
 
 
-@pytest.mark.parametrize("msr", [IA32_DEBUGCTL, 0x345, 0x684, 0x10])
+@cases("msr", [IA32_DEBUGCTL, 0x345, 0x684, 0x10])
 def test_only_lbr_msrs_pass_through(msr: int) -> None:
     assert left(Bench().enter(Rdmsr(msr), passthrough=True)).msr == msr
 
@@ -201,7 +199,7 @@ def test_an_lbr_that_the_host_uses_is_put_aside_and_put_back() -> None:
     assert m.cpus[0].lbr.store() == IMAGE
 
 
-@pytest.mark.parametrize(("host_debugctl", "more"), [(0, {}), (LBR, {"rdmsr": 14, "lbr-save": 1, "wrmsr": 1})])
+@cases(("host_debugctl", "more"), [(0, {}), (LBR, {"rdmsr": 14, "lbr-save": 1, "wrmsr": 1})])
 def test_a_switched_lbr_costs_each_register_three_times(host_debugctl: int, more: dict[str, int]) -> None:
     """TOS, SELECT, and FROM, TO and INFO of four entries: loaded, stored, and loaded for the host."""
     m = Bench()
@@ -218,7 +216,7 @@ BAD_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("lbr", "image", "msr"), BAD_VALUES)
+@cases(("lbr", "image", "msr"), BAD_VALUES)
 def test_a_bad_value_refuses_the_entry_before_anything_is_loaded(lbr: str, image: LbrImage, msr: int) -> None:
     m = Bench(lbr)
     before = picture(m.cpus)

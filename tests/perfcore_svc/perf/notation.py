@@ -5,19 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from contract.design import Design
 from contract.kernels import KERNELS as NAMES
 from contract.trace import EventFailed
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, picture, set_up
 
 KERNELS = tuple(NAMES)
 NEW = tuple(kernel for kernel in KERNELS if kernel != "v5.3")
-every_kernel = pytest.mark.parametrize("kernel", KERNELS)
-new_kernels = pytest.mark.parametrize("kernel", NEW)
-old_kernel = pytest.mark.parametrize("kernel", ["v5.3"])
+every_kernel = cases("kernel", KERNELS)
+new_kernels = cases("kernel", NEW)
+old_kernel = cases("kernel", ["v5.3"])
 
 FILTERS = {"plain": [], "any": ["any"], "call": ["call"], "stk": ["call_stack"]}
 

@@ -7,6 +7,7 @@ import pytest
 from contract.errors import RefusedError
 from contract.x86 import lbr_model
 from perfcore_svc.perf.branch_filter import branch_filter
+from tests.cases import cases
 
 HSW = {
     "any": (0x001, 0x002, 0x000),
@@ -45,19 +46,19 @@ SOFTWARE = {
 }
 
 
-@pytest.mark.parametrize(("lbr", "name", "level", "value"), CASES)
+@cases(("lbr", "name", "level", "value"), CASES)
 def test_lbr_select_values(lbr: str, name: str, level: list[str], value: int) -> None:
     assert branch_filter(lbr_model(lbr), [name], level).select == value
 
 
-@pytest.mark.parametrize("name", [n for n in SOFTWARE if n != "call_stack"])
+@cases("name", [n for n in SOFTWARE if n != "call_stack"])
 def test_core2_filters_in_software_alone(name: str) -> None:
     wanted = branch_filter(lbr_model("core2"), [name], ["user"])
     assert wanted.select is None
     assert not wanted.call_stack
 
 
-@pytest.mark.parametrize(("lbr", "name"), [("skylake", n) for n in SOFTWARE] + [("nehalem", n) for n in NHM])
+@cases(("lbr", "name"), [("skylake", n) for n in SOFTWARE] + [("nehalem", n) for n in NHM])
 def test_the_software_filter_is_what_was_asked_for_on_every_part(lbr: str, name: str) -> None:
     wanted = branch_filter(lbr_model(lbr), [name], ["user"])
     assert {k for k in SOFTWARE["any"] if wanted.wants(k, "user")} == SOFTWARE[name]
@@ -70,14 +71,14 @@ def test_several_names_capture_the_union() -> None:
     assert wanted.kinds == SOFTWARE["cond"] | SOFTWARE["any_return"]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@cases("level", LEVELS)
 def test_only_call_stack_with_user_makes_perf_save(level: list[str]) -> None:
     model = lbr_model("skylake")
     assert branch_filter(model, ["call_stack"], level).user_call_stack == ("user" in level)
     assert not branch_filter(model, ["any"], level).user_call_stack
 
 
-@pytest.mark.parametrize(
+@cases(
     ("lbr", "names", "level", "errno"),
     [
         ("nehalem", ["call_stack"], ["user"], "EOPNOTSUPP"),

@@ -24,6 +24,7 @@ from contract.control import (
 from contract.errors import RefusedError
 from contract.trace import EventFailed, Switch
 from perfcore_svc.core import BRANCHES_LIMIT, HostCore
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, make_host, picture
 
@@ -77,7 +78,7 @@ NO_HOST: list[tuple[ConfigurePerf, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("command", "errno"), REFUSED, ids=lambda v: type(v).__name__ if not isinstance(v, str) else v)
+@cases(("command", "errno"), REFUSED, ids=lambda v: type(v).__name__ if not isinstance(v, str) else v)
 def test_a_refused_command_changes_nothing(command: AnyPerfCommand, errno: str) -> None:
     host = busy_host()
     before = picture(host)
@@ -87,7 +88,7 @@ def test_a_refused_command_changes_nothing(command: AnyPerfCommand, errno: str) 
     assert picture(host) == before
 
 
-@pytest.mark.parametrize(("config", "errno"), NO_HOST)
+@cases(("config", "errno"), NO_HOST)
 def test_there_is_no_such_host(config: ConfigurePerf, errno: str) -> None:
     with pytest.raises(RefusedError) as refused:
         HostCore.configured(config)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-import pytest
-
 from contract.machine import AnyOp, Branch, Controls, Enter
 from contract.trace import SampleTaken
+from tests.cases import cases
 from tests.perfcore_svc.hosts import make_host
 from tests.perfcore_svc.machine.bench import left
 
@@ -31,14 +30,14 @@ def counted_by(*branch: str, **attributes: Any) -> int:
     return host.read("n").count
 
 
-@pytest.mark.parametrize("bits", list(product([False, True], repeat=4)), ids=str)
+@cases("bits", list(product([False, True], repeat=4)), ids=str)
 def test_each_bit_takes_its_part_away(bits: tuple[bool, ...]) -> None:
     given = dict(zip(BITS, bits, strict=True))
     due = {key: n for key, n in RETIRED.items() if not any(given[f"exclude_{part}"] for part in key)}
     assert counted_by(**given) == sum(due.values())
 
 
-@pytest.mark.parametrize(("level", "due"), [("user", 101), ("kernel", 1010)])
+@cases(("level", "due"), [("user", 101), ("kernel", 1010)])
 def test_a_counter_of_one_level_counts_the_branches_of_that_level(level: str, due: int) -> None:
     assert counted_by(privilege=[level]) == due
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.cases import cases
 from tests.perfcore_svc.perf.notation import every_kernel, new_kernels, old_kernel, stage
 
 # What is opened, in this order ("X" behind the class: exclusive), and the states that come of it since v5.11.
@@ -35,7 +34,7 @@ def opened(kernel: str, classes: str) -> str:
 
 
 @new_kernels
-@pytest.mark.parametrize(("classes", "states"), TABLE.values(), ids=TABLE)
+@cases(("classes", "states"), TABLE.values(), ids=TABLE)
 def test_an_exclusive_group_minds_only_its_own_list_before_it(kernel: str, classes: str, states: str) -> None:
     assert opened(kernel, classes) == states
 
@@ -51,7 +50,7 @@ OLD = TABLE | {
 
 
 @old_kernel
-@pytest.mark.parametrize(("classes", "states"), OLD.values(), ids=OLD)
+@cases(("classes", "states"), OLD.values(), ids=OLD)
 def test_up_to_v5_10_any_event_that_is_on_keeps_it_off(kernel: str, classes: str, states: str) -> None:
     assert opened(kernel, classes) == states
 
@@ -111,7 +110,7 @@ def test_a_waiting_exclusive_group_shuts_the_door_since_v5_7_alone() -> None:
     assert [behind(kernel) for kernel in ("v5.3", "v5.12", "v6.16")] == ["a b", "a", "a"]
 
 
-@pytest.mark.parametrize("event_class", ["CF", "TF"])
+@cases("event_class", ["CF", "TF"])
 def test_on_v5_3_a_refused_exclusive_group_starves(event_class: str) -> None:
     host = stage("v5.3")
     host.put("a", f"{event_class} plain")

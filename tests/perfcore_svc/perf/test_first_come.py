@@ -11,6 +11,7 @@ from contract.design import Precedence
 from contract.errors import RefusedError
 from contract.messages import ReleaseEvent
 from contract.trace import EventFailed
+from tests.cases import cases
 from tests.designs import FIRST_COME
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import Kvm
@@ -44,8 +45,8 @@ def failures(host: Host) -> list[tuple[str, str]]:
     return [(r.errno, r.holder) for r in host.log.records if isinstance(r, EventFailed)]
 
 
-@pytest.mark.parametrize(("one", "other", "meet"), MEET)
-@pytest.mark.parametrize("swapped", [False, True])
+@cases(("one", "other", "meet"), MEET)
+@cases("swapped", [False, True])
 def test_a_second_filter_is_refused_where_the_two_could_meet(
     one: tuple[int, str], other: tuple[int, str], meet: bool, swapped: bool
 ) -> None:
@@ -77,7 +78,7 @@ def test_nobody_is_in_the_way_of_a_plain_counter_or_is_by_one() -> None:
     assert [host.open("a"), host.open("b", "any"), host.open("c")] == [""] * 3
 
 
-@pytest.mark.parametrize("option", [{"pinned": True}, {"pinned": False}])
+@cases("option", [{"pinned": True}, {"pinned": False}])
 def test_rank_does_not_matter(option: dict[str, Any]) -> None:
     host = first_come()
     host.open("a", "any", task="v")

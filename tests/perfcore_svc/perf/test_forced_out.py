@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.machine import Controls, Cpuid, Enter, Ran
 from contract.trace import EventChange, HostLbr
+from tests.cases import cases
 from tests.perfcore_svc.hosts import Host, make_host
 
 LBR, FREEZE = 1, 1 << 11
@@ -25,7 +24,7 @@ def test_a_pmi_gets_the_cpu_out_of_guest_mode_first() -> None:
     assert host.machine.cpus[0].debugctl == LBR | FREEZE
 
 
-@pytest.mark.parametrize("take_off", [Host.disable, Host.close])
+@cases("take_off", [Host.disable, Host.close])
 def test_taking_an_event_off_interrupts_the_guest(take_off: object) -> None:
     host = make_host(running="v")
     host.open("P", "any")
@@ -46,7 +45,7 @@ def test_an_event_that_is_off_is_disabled_without_an_interrupt_and_closed_with_o
     assert host.machine.cpus[0].guest == ""
 
 
-@pytest.mark.parametrize(("cpu", "guest"), [(1, "v"), (0, ""), (-1, "")])
+@cases(("cpu", "guest"), [(1, "v"), (0, ""), (-1, "")])
 def test_enable_reschedules_only_the_cpu_that_the_event_is_for(cpu: int, guest: str) -> None:
     host = make_host(cpus=2, running="v")
     host.open("T", "any", task="v", cpu=cpu, disabled=True)
@@ -56,7 +55,7 @@ def test_enable_reschedules_only_the_cpu_that_the_event_is_for(cpu: int, guest: 
     assert host.states() == {"T": "I" if guest else "A"}
 
 
-@pytest.mark.parametrize(("before", "guest"), [(False, ""), (True, "v")])
+@cases(("before", "guest"), [(False, ""), (True, "v")])
 def test_only_an_install_beside_others_is_quiet(before: bool, guest: str) -> None:
     """A disabled event reschedules nobody, but the first event of a context does."""
     host = make_host(running="v")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import LosingAdd
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.perfcore_svc.perf.notation import Stage, every_kernel, group, stage
 
@@ -13,7 +13,7 @@ from tests.perfcore_svc.perf.notation import Stage, every_kernel, group, stage
 
 
 @every_kernel
-@pytest.mark.parametrize("event_class", ["CP", "TP", "CF", "TF"])
+@cases("event_class", ["CP", "TP", "CF", "TF"])
 def test_the_siblings_of_a_closed_leader_stay_on_as_flexible_leaders(kernel: str, event_class: str) -> None:
     host = stage(kernel)
     group(host, f"{event_class} plain", "L", "M", "N")
@@ -85,7 +85,7 @@ def losing_group(losing_add: LosingAdd) -> Stage:
     return host
 
 
-@pytest.mark.parametrize(("losing_add", "left"), [(LosingAdd.LEAVES_FILTER, 0), (LosingAdd.UNDONE, 2)])
+@cases(("losing_add", "left"), [(LosingAdd.LEAVES_FILTER, 0), (LosingAdd.UNDONE, 2)])
 def test_a_group_that_is_rolled_back_leaves_its_software_filter(losing_add: LosingAdd, left: int) -> None:
     host = losing_group(losing_add)
     assert len([ip for ip in host.sample("P").from_ip if ip]) == left

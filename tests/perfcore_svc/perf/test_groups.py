@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import Disable, Enable
+from tests.cases import cases
 from tests.perfcore_svc.perf.notation import Stage, every_kernel, group, new_kernels, stage
 
 # All or nothing --------------------------------------------------------------------------------------------
 
 
 @every_kernel
-@pytest.mark.parametrize("event_class", ["CP", "TP", "CF", "TF"])
-@pytest.mark.parametrize("others", [2, 3])
+@cases("event_class", ["CP", "TP", "CF", "TF"])
+@cases("others", [2, 3])
 def test_a_group_fits_as_a_whole_or_not_at_all(kernel: str, event_class: str, others: int) -> None:
     host = stage(kernel)
     host.all_put("CP plain", *"abc"[:others])
@@ -57,7 +56,7 @@ def test_siblings_of_a_leader_in_error_wait(kernel: str) -> None:
 
 
 @every_kernel
-@pytest.mark.parametrize("how", ["disable", "close"])
+@cases("how", ["disable", "close"])
 def test_a_member_less_lets_the_group_fit_at_the_next_tick(kernel: str, how: str) -> None:
     host = stage(kernel)
     host.put("a", "CP plain")

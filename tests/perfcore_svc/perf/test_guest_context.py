@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from contract.machine import AnyOp, Branch, Controls, Cpuid, Enter, EntryRefused
 from contract.messages import CreateCounter, EventCreated, LbrImage
 from contract.trace import EventChange, EventFailed, HostLbr, Pmi, VmEntry, VmEntryRefused
 from perfcore_svc.core import HostCore
+from tests.cases import cases
 from tests.designs import MEDIATED, VMX_TRANSITION
 from tests.perfcore_svc.hosts import Host
 from tests.perfcore_svc.kvm import Kvm
@@ -348,7 +348,7 @@ def failures(host: Host) -> list[tuple[str, str]]:
     return [(r.errno, r.holder) for r in host.log.records if isinstance(r, EventFailed)]
 
 
-@pytest.mark.parametrize("branch", [["any"], []])
+@cases("branch", [["any"], []])
 def test_an_event_that_counts_guests_is_refused(branch: list[str]) -> None:
     host = mediated()
     assert host.open("P", *branch) == "EOPNOTSUPP"
@@ -365,7 +365,7 @@ def test_nor_where_guests_do_not_own_the_lbr() -> None:
     assert stage(design=VMX_TRANSITION).open("P", "any") == ""
 
 
-@pytest.mark.parametrize("counters", [1, 4])
+@cases("counters", [1, 4])
 def test_a_guests_counters_are_its_own_and_work(counters: int) -> None:
     host = mediated(counters=counters, fixed=0)
     kvm = Kvm(host)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Event, Recovery, Takes
 from contract.trace import EventOpen
+from tests.cases import cases
 from tests.designs import MERGED_2023, REVOKE_GP
 from tests.perfcore_svc.perf.bookkeeping import check_counters, check_groups
 from tests.perfcore_svc.perf.notation import Stage, every_kernel, stage
@@ -17,7 +17,7 @@ def host_of(takes: Takes, kernel: str = "v5.12", **axes: object) -> Stage:
 
 
 @every_kernel
-@pytest.mark.parametrize(("takes", "state"), [(Takes.COUNTER, "ERR"), (Takes.NOTHING, "A")])
+@cases(("takes", "state"), [(Takes.COUNTER, "ERR"), (Takes.NOTHING, "A")])
 def test_where_the_host_has_all_counters_it_cannot_go_on(kernel: str, takes: Takes, state: str) -> None:
     host = host_of(takes, kernel)
     host.all_put("CP plain", "a", "b", "c", "d")
@@ -25,7 +25,7 @@ def test_where_the_host_has_all_counters_it_cannot_go_on(kernel: str, takes: Tak
     assert host.now("V") == state
 
 
-@pytest.mark.parametrize("takes", Takes)
+@cases("takes", Takes)
 def test_one_free_counter_is_enough(takes: Takes) -> None:
     host = host_of(takes)
     host.all_put("CP plain", "a", "b", "c")
@@ -35,7 +35,7 @@ def test_one_free_counter_is_enough(takes: Takes) -> None:
     check_groups(host)
 
 
-@pytest.mark.parametrize(("takes", "state"), [(Takes.COUNTER, "ERR"), (Takes.NOTHING, "A")])
+@cases(("takes", "state"), [(Takes.COUNTER, "ERR"), (Takes.NOTHING, "A")])
 def test_it_can_lose_its_counter_to_the_host(takes: Takes, state: str) -> None:
     host = host_of(takes)
     host.guest()
@@ -60,14 +60,14 @@ def test_a_flexible_one_waits_for_a_counter() -> None:
     assert host.now("V") == "A"
 
 
-@pytest.mark.parametrize("takes", Takes)
+@cases("takes", Takes)
 def test_the_open_says_whether_it_needs_one(takes: Takes) -> None:
     host = host_of(takes)
     host.guest()
     assert [r.counter for r in host.news() if isinstance(r, EventOpen)] == [takes is Takes.COUNTER]
 
 
-@pytest.mark.parametrize(("takes", "state"), [(Takes.NOTHING, "A"), (Takes.PLACE, "ERR"), (Takes.COUNTER, "ERR")])
+@cases(("takes", "state"), [(Takes.NOTHING, "A"), (Takes.PLACE, "ERR"), (Takes.COUNTER, "ERR")])
 def test_it_can_be_short_of_a_place_where_the_host_has_all_of_them(takes: Takes, state: str) -> None:
     host = host_of(takes)
     host.all_put("CP plain", "a", "b", "c", "d")

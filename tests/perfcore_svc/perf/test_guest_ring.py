@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Admission, Recovery, Save, SaveSelect, Takes
 from contract.lbr_ring import LbrRing
 from contract.messages import LbrImage, ReleaseEvent
 from contract.trace import LbrRestore
+from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.kvm import revocable
@@ -62,7 +62,7 @@ def test_every_entry_tos_and_select_come_back(kernel: str) -> None:
     assert ring(host).store() == KEPT
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kept_whole", "after", "saved"),
     [(True, HOLED, 4), (False, LbrImage(5, 3, [0, 0, 12, 13], [0, 0, 22, 23], [0, 0, 1, 1]), 2)],
 )
@@ -80,7 +80,7 @@ def test_an_empty_ring_is_kept_as_one() -> None:
     assert ring(host).store() == replace(CLEAR, tos=2)
 
 
-@pytest.mark.parametrize(("kept_whole", "done"), [(True, ["save v 4", "restore v"]), (False, ["save v 4"])])
+@cases(("kept_whole", "done"), [(True, ["save v 4", "restore v"]), (False, ["save v 4"])])
 def test_a_ring_that_seems_untouched_is_put_back_all_the_same_only_with_the_whole_ring(
     kept_whole: bool, done: list[str]
 ) -> None:
@@ -105,7 +105,7 @@ def test_what_idle_host_code_left_in_it_does_not_come_back() -> None:
 
 
 @every_kernel
-@pytest.mark.parametrize("save_select", [SaveSelect.YES, SaveSelect.NO])
+@cases("save_select", [SaveSelect.YES, SaveSelect.NO])
 def test_a_new_guest_finds_nothing_of_what_the_host_left(kernel: str, save_select: SaveSelect) -> None:
     host = whole(kernel=kernel, save_select=save_select)
     ring(host).load(KEPT, with_select=True)
@@ -339,7 +339,7 @@ def test_a_fresh_event_inherits_nothing_from_the_one_before() -> None:
 
 
 @every_kernel
-@pytest.mark.parametrize("axis", SaveSelect)
+@cases("axis", SaveSelect)
 def test_select_is_saved_as_the_design_says_and_the_kernel_can(kernel: str, axis: SaveSelect) -> None:
     host = host_of(kernel=kernel, save_select=axis)
     guest_with(host, KEPT)

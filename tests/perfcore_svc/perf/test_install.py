@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
-import pytest
-
 from contract.machine import Controls, Enter, Ran
+from tests.cases import cases
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.perf.notation import KERNELS
 
@@ -28,9 +27,9 @@ def went_out(host: Host, name: str) -> bool:
 OUT = {"CP": {"CP", "TP", "CF", "TF"}, "TP": {"TP", "CF", "TF"}, "CF": {"CF", "TF"}, "TF": {"TF"}}
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("newcomer", CLASSES)
-@pytest.mark.parametrize("by", ["install", "enable"])
+@cases("kernel", KERNELS)
+@cases("newcomer", CLASSES)
+@cases("by", ["install", "enable"])
 def test_what_goes_out_for_a_newcomer(kernel: str, newcomer: str, by: str) -> None:
     host = make_host(kernel=kernel, counters=8, running="t")
     if by == "enable":
@@ -47,9 +46,9 @@ def test_what_goes_out_for_a_newcomer(kernel: str, newcomer: str, by: str) -> No
     assert set(host.states().values()) == {"A"}
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("resident", CLASSES)
-@pytest.mark.parametrize("newcomer", CLASSES)
+@cases("kernel", KERNELS)
+@cases("resident", CLASSES)
+@cases("newcomer", CLASSES)
 def test_a_higher_class_takes_the_lbr_at_once_and_an_equal_one_never(kernel: str, resident: str, newcomer: str) -> None:
     host = make_host(kernel=kernel, running="t")
     open_class(host, "old", resident, "any")
@@ -61,8 +60,8 @@ def test_a_higher_class_takes_the_lbr_at_once_and_an_equal_one_never(kernel: str
         assert host.states() == {"old": "A", "new": waits[newcomer[1]]}
 
 
-@pytest.mark.parametrize("kernel", ["v5.3", "v5.12"])
-@pytest.mark.parametrize("order", list(permutations(CLASSES)))
+@cases("kernel", ["v5.3", "v5.12"])
+@cases("order", list(permutations(CLASSES)))
 def test_the_highest_class_present_has_the_lbr_in_whatever_order_they_come(kernel: str, order: tuple[str, ...]) -> None:
     filters = dict(zip(CLASSES, ("any", "call", "cond", "ind_call"), strict=True))
     host = make_host(kernel=kernel, running="t")
@@ -168,7 +167,7 @@ def test_flexible_losers_never_end_in_error() -> None:
 # Freed places ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["disable", "close"])
+@cases("how", ["disable", "close"])
 def test_nobody_takes_a_freed_place_by_itself(how: str) -> None:
     host = make_host(running="t")
     open_class(host, "C", "CF", "any")
@@ -218,7 +217,7 @@ def test_an_enabled_event_keeps_its_place_in_the_order() -> None:
     assert host.states() == {"first": "A", "second": "I"}
 
 
-@pytest.mark.parametrize(("kernel", "disturbed"), [("v5.3", True), ("v5.12", False), ("v6.16", False)])
+@cases(("kernel", "disturbed"), [("v5.3", True), ("v5.12", False), ("v6.16", False)])
 def test_installing_a_disabled_event_disturbs_only_old_kernels(kernel: str, disturbed: bool) -> None:
     host = make_host(kernel=kernel)
     open_class(host, "F", "CF")

@@ -24,6 +24,7 @@ from contract.design import Design
 from contract.errors import RefusedError
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import FLEXIBLE, PerfEvent, State
+from tests.cases import cases
 from tests.designs import MERGED, REVOKE_GP, V7, V8
 from tests.perfcore_svc.hosts import VCPUS, Host, make_host, picture
 from tests.perfcore_svc.kvm import Kvm
@@ -256,8 +257,8 @@ Laws.TestCase.settings = settings(
 TestLaws = Laws.TestCase
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.name)
+@cases("kernel", KERNELS)
+@cases("design", DESIGNS, ids=lambda d: d.name)
 def test_a_context_that_comes_back_after_its_last_event_waited_and_closed(design: Design, kernel: str) -> None:
     """In v5.3 it is still marked for rotation, though nobody waits and no timer is armed."""
     host = make_host(cpus=1, counters=2, fixed=0, kernel=kernel, design=design, running="v")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import LosingAdd, SaveSelect
@@ -11,6 +10,7 @@ from contract.trace import HostLbr, LbrReset, SampleTaken
 from contract.x86 import SELECT_CALL_STACK
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.lbr import lbr_reset
+from tests.cases import cases
 from tests.designs import MERGED, V8
 from tests.perfcore_svc.hosts import Host, make_host
 
@@ -74,7 +74,7 @@ def test_reset_spares_tos_and_the_hosts_select() -> None:
     assert [r.select for r in host.news() if isinstance(r, LbrReset)] == [False]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "save_select", "select"),
     [
         ("v6.16", SaveSelect.YES, 0),
@@ -155,7 +155,7 @@ def test_del_goes_by_the_filter_added_last_not_by_the_events_own() -> None:
 # Enable and disable ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("names", "level", "select"),
     [(["any"], ["user"], 1), (["any_call"], ["user", "kernel"], 0x0E4), (["cond"], ["kernel"], 0x1FA)],
 )

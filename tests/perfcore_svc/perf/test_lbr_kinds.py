@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.trace import LbrRestore, Retired
 from contract.x86 import MSR_ARCH_LBR_FROM, MSR_ARCH_LBR_INFO
 from perfcore_svc.machine.msr import rdmsr
+from tests.cases import cases
 from tests.perfcore_svc.hosts import Host, make_host
 
 
@@ -19,7 +18,7 @@ def test_without_an_lbr_a_branch_stack_is_refused_and_counting_is_not() -> None:
     assert not any(record.recorded for record in host.news() if isinstance(record, Retired))
 
 
-@pytest.mark.parametrize("config", ["bts", "pt"])
+@cases("config", ["bts", "pt"])
 def test_without_an_lbr_the_tracers_are_as_ever(config: str) -> None:
     host = make_host(lbr="none", depth=0)
     assert host.open("t", config=config) == ""
@@ -50,8 +49,8 @@ def test_it_is_turned_on_and_off_without_debugctl() -> None:
     assert cpu.lbr.from_ip == [0] * 8
 
 
-@pytest.mark.parametrize(("lbr", "errno"), [("skylake", "EBUSY"), ("arch", "")])
-@pytest.mark.parametrize("first", ["pt", "lbr"])
+@cases(("lbr", "errno"), [("skylake", "EBUSY"), ("arch", "")])
+@cases("first", ["pt", "lbr"])
 def test_pt_shuts_the_lbr_out_where_they_do_not_coexist(lbr: str, errno: str, first: str) -> None:
     host = make_host(lbr=lbr)
     opens = [lambda: host.open("p", config="pt"), lambda: host.open("b", "any")]
@@ -59,7 +58,7 @@ def test_pt_shuts_the_lbr_out_where_they_do_not_coexist(lbr: str, errno: str, fi
     assert results == ["", errno]
 
 
-@pytest.mark.parametrize("other", ["lbr", "pt"])
+@cases("other", ["lbr", "pt"])
 def test_bts_shuts_the_lbr_out_everywhere(other: str) -> None:
     host = arch()
     assert host.open("bts", config="bts") == ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import SaveSelect
 from contract.trace import LbrReset, LbrRestore, LbrSave
 from perfcore_svc.perf import lbr
+from tests.cases import cases
 from tests.designs import MERGED
 from tests.perfcore_svc.hosts import Host, make_host
 
@@ -153,7 +153,7 @@ def test_an_event_without_task_data_resets_at_every_switch_in() -> None:
     assert ring(host) == []
 
 
-@pytest.mark.parametrize("pinned", [True, False])
+@cases("pinned", [True, False])
 def test_a_cpu_wide_event_resets_at_every_switch(pinned: bool) -> None:
     host = make_host(running="t")
     host.open("P", "any", pinned=pinned)
@@ -179,7 +179,7 @@ def test_beside_a_cpu_wide_event_a_call_stack_task_is_restored() -> None:
     assert ring(host) == of_t
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "leaving", "coming_back"),
     [("v6.16", ["save t 2", "reset"], ["save u 0", "restore t"]), ("v5.12", ["reset"], ["reset"])],
 )
@@ -198,9 +198,7 @@ def test_a_cpu_wide_call_stack_event_has_the_stacks_of_other_cpus_kept_too(
     assert steps(host) == coming_back
 
 
-@pytest.mark.parametrize(
-    ("kernel", "coming_back"), [("v6.16", ["save u 0", "restore t"]), ("v5.12", ["reset"])], ids=["v6.16", "v5.12"]
-)
+@cases(("kernel", "coming_back"), [("v6.16", ["save u 0", "restore t"]), ("v5.12", ["reset"])], ids=["v6.16", "v5.12"])
 def test_what_was_saved_for_a_task_outlives_its_event_beside_a_cpu_wide_one(
     kernel: str, coming_back: list[str]
 ) -> None:
@@ -252,7 +250,7 @@ def test_switching_without_lbr_users_touches_nothing() -> None:
     assert ring(host) == [1, 4, 3, 2]
 
 
-@pytest.mark.parametrize("save_select", [SaveSelect.YES, SaveSelect.SINCE_V5_16])
+@cases("save_select", [SaveSelect.YES, SaveSelect.SINCE_V5_16])
 def test_a_guests_ring_and_select_follow_its_thread(save_select: SaveSelect) -> None:
     host = make_host(kernel="v6.16", design=replace(MERGED, save_select=save_select), running="v")
     host.guest()
@@ -266,7 +264,7 @@ def test_a_guests_ring_and_select_follow_its_thread(save_select: SaveSelect) -> 
     assert (silicon.select, silicon.tos, silicon.from_ip) == (5, 2, [10, 11, 12, 13])
 
 
-@pytest.mark.parametrize(("kernel", "save_select"), [("v6.16", SaveSelect.NO), ("v5.12", SaveSelect.SINCE_V5_16)])
+@cases(("kernel", "save_select"), [("v6.16", SaveSelect.NO), ("v5.12", SaveSelect.SINCE_V5_16)])
 def test_the_ring_follows_without_select_where_that_is_not_saved(kernel: str, save_select: SaveSelect) -> None:
     host = make_host(kernel=kernel, design=replace(MERGED, save_select=save_select), running="v")
     host.guest()
@@ -279,7 +277,7 @@ def test_the_ring_follows_without_select_where_that_is_not_saved(kernel: str, sa
     assert (silicon.select, silicon.tos, silicon.from_ip) == (6, 2, [10, 11, 12, 13])
 
 
-@pytest.mark.parametrize(("lbr_name", "reset", "restore", "save"), [("skylake", 96, 97, 97), ("haswell", 32, 33, 33)])
+@cases(("lbr_name", "reset", "restore", "save"), [("skylake", 96, 97, 97), ("haswell", 32, 33, 33)])
 def test_msr_operations_of_one_call(lbr_name: str, reset: int, restore: int, save: int) -> None:
     host = make_host(lbr=lbr_name, depth=0, running="t")
     host.open("A", "call_stack", task="t", pinned=True, privilege=["user"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.control import RunTask, SetMuxInterval
 from contract.machine import Controls, Enter, Ran
 from contract.trace import VmExit
+from tests.cases import cases
 from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.perf.notation import Stage, crowded, every_kernel, stage
 
@@ -74,7 +73,7 @@ def test_the_phase_of_one_cpu_is_not_anothers() -> None:
     assert tick_times(host, 14 * MS) == [1, 4, 8, 9, 12]
 
 
-@pytest.mark.parametrize("ns", [-1, 0, 1, MS - 1])
+@cases("ns", [-1, 0, 1, MS - 1])
 def test_less_than_a_millisecond_is_einval_and_changes_nothing(ns: int) -> None:
     host = crowded()
     before = picture(host)

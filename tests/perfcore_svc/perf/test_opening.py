@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from contract.errors import RefusedError
+from tests.cases import cases
 from tests.designs import MERGED, V8
 from tests.perfcore_svc.perf.notation import Stage, refused, stage
 
 # Branch filters --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     ("lbr", "branch", "errno"),
     [
         ("skylake", ["sideways"], "EINVAL"),
@@ -72,8 +73,8 @@ def open_kind(host: Stage, name: str, kind: str, **options: Any) -> str:
     return host.open(name, *branch, config=config, **options)
 
 
-@pytest.mark.parametrize(("first", "second"), list(product(KINDS, repeat=2)))
-@pytest.mark.parametrize("off", [True, False])
+@cases(("first", "second"), list(product(KINDS, repeat=2)))
+@cases("off", [True, False])
 def test_lbr_bts_and_pt_shut_each_other_out_from_open_to_close(first: str, second: str, off: bool) -> None:
     host = stage(cpus=2)
     assert open_kind(host, "a", first, disabled=off) == ""
@@ -89,7 +90,7 @@ def test_lbr_bts_and_pt_shut_each_other_out_from_open_to_close(first: str, secon
     assert open_kind(host, "b", second) == ""
 
 
-@pytest.mark.parametrize("config", ["cycels", "", "any"])
+@cases("config", ["cycels", "", "any"])
 def test_an_unknown_event_is_not_a_general_counter(config: str) -> None:
     refused(stage(), "EINVAL", "x", config=config)
 
@@ -106,8 +107,8 @@ MEET = {("t", "t on cpu0"), ("t", "t on cpu1"), *((place, place) for place in PL
 """Places of two events of one context that share a CPU."""
 
 
-@pytest.mark.parametrize("tracer", ["bts", "pt"])
-@pytest.mark.parametrize(("first", "second"), list(product(PLACES, repeat=2)))
+@cases("tracer", ["bts", "pt"])
+@cases(("first", "second"), list(product(PLACES, repeat=2)))
 def test_an_exclusive_pmu_takes_tasks_or_cpus_and_one_event_a_place(tracer: str, first: str, second: str) -> None:
     host = stage(cpus=2)
     (task, cpu), (other, there) = PLACES[first], PLACES[second]
@@ -127,8 +128,8 @@ def test_the_core_pmu_is_not_exclusive() -> None:
     assert [host.open("a"), host.open("b"), host.open("c", task="t")] == ["", "", ""]
 
 
-@pytest.mark.parametrize("bit", ["exclude_host", "exclude_user", "exclude_kernel"])
-@pytest.mark.parametrize("tracer", ["bts", "pt"])
+@cases("bit", ["exclude_host", "exclude_user", "exclude_kernel"])
+@cases("tracer", ["bts", "pt"])
 def test_what_a_tracer_cannot_follow_is_refused(tracer: str, bit: str) -> None:
     refused(stage(), "EINVAL", "x", config=tracer, **{bit: True})
     refused(stage(), "EINVAL", "x", config=tracer, period=10)
@@ -136,8 +137,8 @@ def test_what_a_tracer_cannot_follow_is_refused(tracer: str, bit: str) -> None:
     refused(stage(), "EINVAL", "x", "any", config=tracer)
 
 
-@pytest.mark.parametrize("design", [V8, MERGED], ids=lambda d: d.name)
-@pytest.mark.parametrize("tracer", ["bts", "pt"])
+@cases("design", [V8, MERGED], ids=lambda d: d.name)
+@cases("tracer", ["bts", "pt"])
 def test_a_guests_event_is_an_lbr_event(design: Any, tracer: str) -> None:
     host = stage(design=design)
     event = host.guest()
@@ -150,7 +151,7 @@ def test_a_guests_event_is_an_lbr_event(design: Any, tracer: str) -> None:
     assert host.states() == {"x": "A"}
 
 
-@pytest.mark.parametrize("kinds", list(permutations(KINDS)))
+@cases("kinds", list(permutations(KINDS)))
 def test_plain_events_mind_none_of_them(kinds: tuple[str, ...]) -> None:
     host = stage()
     open_kind(host, "a", kinds[0])
@@ -160,7 +161,7 @@ def test_plain_events_mind_none_of_them(kinds: tuple[str, ...]) -> None:
 # Groups ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["pinned", "exclusive"])
+@cases("what", ["pinned", "exclusive"])
 def test_only_leaders_are_pinned_or_exclusive(what: str) -> None:
     host = stage()
     host.put("L", "CP plain", exclusive=True)
@@ -179,7 +180,7 @@ def test_there_is_no_such_leader() -> None:
     refused(stage(), "EBADF", group="L")
 
 
-@pytest.mark.parametrize("other", [{"cpu": 1}, {"task": "t"}, {"task": "v"}, {"task": "v", "cpu": 0}])
+@cases("other", [{"cpu": 1}, {"task": "t"}, {"task": "v"}, {"task": "v", "cpu": 0}])
 def test_a_sibling_is_where_its_leader_is(other: dict[str, Any]) -> None:
     host = stage(cpus=2)
     host.put("L", "CF plain")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from contract.machine import Branch, Check, Controls, Enter, Exit, GuestValue, Nop
 from contract.provenance import branch_at
 from contract.trace import Pmi, SampleTaken, Throttle, VmExit
 from perfcore_svc.perf.pmi import SAMPLES_PER_TICK
 from perfcore_svc.perf.state import JIFFY
+from tests.cases import cases
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.machine.bench import left
 
@@ -168,7 +167,7 @@ def test_a_call_stack_is_not_frozen() -> None:
     assert (pmi.frozen, pmi.recorded) == (False, True)
 
 
-@pytest.mark.parametrize(("nmi_first", "handlers"), [(False, 2), (True, 0)])
+@cases(("nmi_first", "handlers"), [(False, 2), (True, 0)])
 def test_a_handler_that_runs_before_debugctl_is_restored_leaves_no_branches(nmi_first: bool, handlers: int) -> None:
     """v6.3 on: the exit has left DEBUGCTL 0 and the handler finds the LBR off."""
     host = make_host(running="v", depth=8)
@@ -194,7 +193,7 @@ def freeze(lbr: str, debugctl: int) -> tuple[Host, Exit]:
     return host, left(host.request(Enter("v", 0, Controls(debugctl, False), [Branch(3)])))
 
 
-@pytest.mark.parametrize("lbr", ["nehalem", "sandybridge", "haswell"])
+@cases("lbr", ["nehalem", "sandybridge", "haswell"])
 def test_an_overflow_clears_the_guests_lbr_bit_before_the_exit_saves_it(lbr: str) -> None:
     host, exit_ = freeze(lbr, LBR | FREEZE)
     assert (exit_.debugctl, exit_.frozen) == (FREEZE, True)
@@ -203,14 +202,14 @@ def test_an_overflow_clears_the_guests_lbr_bit_before_the_exit_saves_it(lbr: str
     assert host.machine.cpus[0].debugctl == LBR | FREEZE, "what the host has is put back"
 
 
-@pytest.mark.parametrize(("lbr", "debugctl"), [("skylake", 0x801), ("haswell", 1), ("haswell", 0x800), ("haswell", 0)])
+@cases(("lbr", "debugctl"), [("skylake", 0x801), ("haswell", 1), ("haswell", 0x800), ("haswell", 0)])
 def test_otherwise_the_exit_saves_debugctl_as_the_guest_left_it(lbr: str, debugctl: int) -> None:
     host, exit_ = freeze(lbr, debugctl)
     assert (exit_.reason, exit_.debugctl, exit_.frozen) == ("nmi", debugctl, False)
     assert not any(r.frozen for r in host.log.records if isinstance(r, VmExit))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("lbr", "debugctl", "frozen"),
     [("skylake", 0x801, True), ("skylake", 1, False), ("skylake", 0x800, False), ("haswell", 0x801, False)],
 )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from contract.design import Design
 from perfcore_svc.perf.pmu import FIXED, armv8_pmu, intel_pmu
+from tests.cases import cases
 from tests.designs import MERGED, REVOKE_GP, V7, V8
 from tests.perfcore_svc.perf.notation import Stage, stage
 
@@ -24,7 +23,7 @@ def open_all(host: Stage, config: str, *names: str, **options: Any) -> None:
 # x86 -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("config", "fixed"), [("instructions", 0), ("cycles", 1), ("ref-cycles", 2)])
+@cases(("config", "fixed"), [("instructions", 0), ("cycles", 1), ("ref-cycles", 2)])
 def test_a_fixed_counter_is_taken_first(config: str, fixed: int) -> None:
     host = stage()
     open_all(host, config, "a")
@@ -64,7 +63,7 @@ def test_an_event_that_is_on_moves_to_make_room() -> None:
     assert (counter(host, on_general), counter(host, "g")) == (FIXED + 1, 0)
 
 
-@pytest.mark.parametrize("order", [("cycles", "general", "instructions"), ("instructions", "cycles", "general")])
+@cases("order", [("cycles", "general", "instructions"), ("instructions", "cycles", "general")])
 def test_the_event_of_least_choice_has_its_counter_in_whatever_order_they_come(order: tuple[str, ...]) -> None:
     host = stage(counters=1)
     for config in order:
@@ -99,7 +98,7 @@ def full(host: Stage, free: int = 0) -> None:
         open_all(host, config, config, pinned=True)
 
 
-@pytest.mark.parametrize("design", [V8, MERGED], ids=lambda d: d.name)
+@cases("design", [V8, MERGED], ids=lambda d: d.name)
 def test_v8s_and_the_merged_guest_event_take_a_place_in_the_list(design: Design) -> None:
     host = stage(design=design)
     full(host)
@@ -116,7 +115,7 @@ def test_with_one_counter_free_there_is_a_place_for_it() -> None:
     assert host.now("V x") == "A I", "a counter is free, but no place in the list"
 
 
-@pytest.mark.parametrize("design", [V7, REVOKE_GP], ids=lambda d: d.name)
+@cases("design", [V7, REVOKE_GP], ids=lambda d: d.name)
 def test_other_guest_events_do_not(design: Design) -> None:
     host = stage(design=design)
     full(host)
@@ -124,7 +123,7 @@ def test_other_guest_events_do_not(design: Design) -> None:
     assert host.now("V") == "A"
 
 
-@pytest.mark.parametrize("tracer", ["bts", "pt"])
+@cases("tracer", ["bts", "pt"])
 def test_tracers_take_no_counter(tracer: str) -> None:
     host = stage()
     full(host)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.cases import cases
 from tests.perfcore_svc.perf.notation import Stage, crowded, every_kernel, new_kernels, old_kernel, stage
 
 MS = 1_000_000
 
 
 @every_kernel
-@pytest.mark.parametrize("count", [7, 9, 12, 14])
+@cases("count", [7, 9, 12, 14])
 def test_k_singles_on_six_counters_get_equal_shares(kernel: str, count: int) -> None:
     host = stage(kernel, counters=6)
     names = [f"e{n:02}" for n in range(count)]

@@ -10,6 +10,7 @@ import pytest
 
 from contract.kernels import KERNELS as NAMES
 from perfcore_svc.perf.rules import KERNELS, ExclusiveRule, KernelRules, RotationRule
+from tests.cases import cases
 from tests.designs import MERGED, V8
 from tests.perfcore_svc.perf.notation import Stage, stage
 
@@ -114,8 +115,8 @@ DESIGN = {"select_flag_kept": MERGED}
 """Of those that need another one than v8."""
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("flag", CASES)
+@cases("kernel", KERNELS)
+@cases("flag", CASES)
 def test_each_flag_makes_a_difference(kernel: str, flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     act, outcomes = CASES[flag]
     for value, outcome in outcomes.items():

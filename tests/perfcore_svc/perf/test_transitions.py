@@ -17,6 +17,7 @@ from contract.messages import LbrImage
 from perfcore_svc.perf import kernel as at_work
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.event import TRANSITIONS, State, check_transition
+from tests.cases import cases
 from tests.designs import MEDIATED, REVOKE_GP, V8
 from tests.perfcore_svc.perf.notation import KERNELS, Stage, stage
 
@@ -37,7 +38,7 @@ def recorded() -> Iterator[set[Change]]:
         yield changes
 
 
-@pytest.mark.parametrize(("old", "new"), list(product(State, State)), ids=lambda s: s.name)
+@cases(("old", "new"), list(product(State, State)), ids=lambda s: s.name)
 def test_only_what_is_in_the_table_passes_the_check(old: State, new: State) -> None:
     if (old, new) in TRANSITIONS:
         check_transition("e", old, new)
@@ -100,7 +101,7 @@ def reach(host: Stage) -> set[Change]:
     return seen
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@cases("kernel", KERNELS)
 def test_what_the_table_has_is_reached(kernel: str) -> None:
     assert reach(stage(kernel)) == set(TRANSITIONS)
 

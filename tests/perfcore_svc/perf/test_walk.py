@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from contract.design import Admission, Event
+from tests.cases import cases
 from tests.designs import MERGED, V7, V8
 from tests.perfcore_svc.hosts import Host, make_host
 from tests.perfcore_svc.perf.notation import KERNELS, every_kernel
@@ -119,7 +119,7 @@ def test_the_pseudo_counter_has_room_for_one() -> None:
     assert (first.state.name, second.state.name) == ("ACTIVE", "ERROR")
 
 
-@pytest.mark.parametrize("counters", [1, 2])
+@cases("counters", [1, 2])
 def test_the_bypassing_event_is_on_whatever_else_is(counters: int) -> None:
     host = make_host(design=V7, counters=counters, running="v")
     host.open("P", "any", pinned=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from contract.trace import LbrReset, LbrRestore, LbrSave
+from tests.cases import cases
 from tests.perfcore_svc.perf.notation import Stage, every_kernel, new_kernels, stage
 
 
@@ -54,7 +53,7 @@ def test_E14_a_task_event_without_call_stack_resets_at_switch_in(kernel: str) ->
 
 
 @every_kernel
-@pytest.mark.parametrize("event_class", ["CP", "CF"])
+@cases("event_class", ["CP", "CF"])
 def test_E15_a_cpu_wide_event_resets_at_every_switch(kernel: str, event_class: str) -> None:
     host = stage(kernel)
     host.put("P", f"{event_class} any")
@@ -77,7 +76,7 @@ def test_E15_the_next_task_with_a_call_stack_event_is_restored_instead(kernel: s
     assert "restore" in steps(host)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("kernel", "away", "back"), [("v5.3", "reset", "reset"), ("v5.12", "reset", "reset"), ("v6.16", "save", "restore")]
 )
 def test_E15_cpu_wide_call_stacks_are_reset_before_v6_15(kernel: str, away: str, back: str) -> None:
