@@ -33,6 +33,6 @@ MUTATIONS = [
     ),
     Mutation(
         "host-does-not-revoke", "the host tells KVM nothing of events that go off",
-        attribute(Grants, "_follow", lambda self, event, old_cpu: None), TAKES, REVOKE_GP,
+        attribute(Grants, "_moved", lambda self, event, old_cpu: None), TAKES, REVOKE_GP,
     ),
 ]  # fmt: skip
