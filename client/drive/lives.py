@@ -203,6 +203,7 @@ class Lives:
             value = CUT_OFF
             if isinstance(step.stmt, OpenEvent):
                 self.flight.forget(player.names.done(step.actor, step.stmt.register))
+                self.flight.forget(player.names.of(step.actor, step.stmt.register))
                 player.set_register(step.actor, step.stmt.register, event_value(value))
             else:
                 player.set_register(step.actor, step.stmt.sets, value)

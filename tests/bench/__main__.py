@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 
-BENCHMARKS = ("simulation", "library", "round_trip", "pair", "scheduler")
+BENCHMARKS = ("simulation", "library", "round_trip", "pair", "scheduler", "crashes")
 
 
 def main(arguments: list[str]) -> None:

@@ -1,0 +1,56 @@
+"""A service of a living pair is killed with SIGKILL and started again: the run goes on as on the simulated wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from client.drive.grpc_wire import GrpcWire, Turn
+from client.drive.pair import Pair
+from client.drive.wire import Wire
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.decisions import Crash
+from client.schedule.schedule import Schedule
+from contract.errors import InputError
+from contract.trace import canonical
+from tests.crashes.points import Timed, compared, random_point, story_of
+from tests.crashes.schedule import Crashing, crash_and_restart
+from tests.designs import FENCED
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with Pair() as pair:
+        yield pair
+
+
+def test_both_wires_are_the_same_at_random_points(pair: Pair) -> None:
+    """``python -m tests.bench crashes`` takes 200 points."""
+    rng, wire = Random(40), Timed(pair)
+    points = [random_point(rng) for _ in range(4)]
+    assert {point.service for point in points} == {"kvm0", "perfcore"}
+    for point in points:
+        outcome = compared(point, wire)
+        assert (outcome.same, outcome.failure) == (True, ""), point
+
+
+def test_both_services_can_be_killed_in_one_run(pair: Pair) -> None:
+    """The host is killed while the KVM is away, and its power comes back first."""
+    plan = [(20, Crash("kvm0"), 3), (22, Crash("perfcore"), 0)]
+
+    def played(wire: Wire | None) -> bytes:
+        schedule = Schedule(other=lambda: Crashing(plan))
+        return canonical(run(Inputs(story_of("central-story"), FENCED, schedule, wire)).finished().records)
+
+    assert played(pair.wire) == played(None)
+
+
+def test_a_service_that_the_driver_has_not_started_cannot_be_killed(pair: Pair) -> None:
+    wire = GrpcWire(pair.perfcore.address, pair.kvm.address, turn=Turn(take_over=True))
+    schedule = Schedule(other=lambda: crash_and_restart("kvm0", 5))
+    with pytest.raises(InputError, match="kvm0: this run cannot crash a service that it has not started"):
+        run(Inputs(story_of("central-story"), FENCED, schedule, wire))
+    wire.close()
