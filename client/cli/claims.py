@@ -6,13 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from client.baseline import KnownFinding
 from client.claims import CLAIMS, Claim
 from client.claims.checks import Check
 from client.claims.claim import Lab
 from client.cli.choose import make_folder
-from client.cli.frame import console, finish
+from client.cli.frame import console, finish, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.runs import RUNS, open_wire
 from client.cli.services import Services
@@ -60,9 +61,10 @@ def claims(
             all_known = compared is not None and all(str(f) in compared.known for f in _findings([document]))
             _print(out, document, known=all_known, verbose=verbose or len(documents) == 1)
         out.print("= as claimed   # not as claimed", style="dim")
-        out.print(f"claims that agree with the model: {len(documents) - findings}; that do not (findings): {findings}")
+        counts = f"claims that agree with the model: {len(documents) - findings}; that do not (findings): {findings}"
+        print_text(out, counts)
         print_compared(out, compared)
-        out.print(f"The runs are in {folder}: lbrlab show FILE", soft_wrap=True)
+        print_text(out, Text(f"The runs are in {folder}: lbrlab show FILE"))
     finish(int(code))
 
 
@@ -79,15 +81,15 @@ def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
 def _print(out: Console, claim: ClaimDocument, *, known: bool, verbose: bool) -> None:
     """Print the claims. ``known``: the baseline contains every deviation."""
     verdict = "[green]agrees[/]" if claim.agrees else "[yellow]known[/]" if known else "[bold red]FINDING[/]"
-    out.print(f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", soft_wrap=True)
+    print_text(out, f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", hang=4)
     for check, designs in _shown(claim.checks, verbose=verbose):
         mark = "[green]=[/]" if check.agrees else "[bold red]#[/]"
         where = ""
         if check.run:
             where = f"  [dim]{escape(Path(check.run).name)}{f' record {check.seq}' if check.seq else ''}[/]"
-        out.print(f"      {mark} [bold]{escape(designs)}[/]: {escape(check.found)}{where}", soft_wrap=True)
+        print_text(out, f"{mark} [bold]{escape(designs)}[/]: {escape(check.found)}{where}", indent=6, hang=2)
         if not check.agrees:
-            out.print(f"        [dim]claimed: {escape(check.expected)}[/]", soft_wrap=True)
+            print_text(out, f"[dim]claimed: {escape(check.expected)}[/]", indent=8, hang=2)
 
 
 def _shown(checks: list[Check], *, verbose: bool) -> list[tuple[Check, str]]:

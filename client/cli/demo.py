@@ -6,8 +6,10 @@ import sys
 import time
 
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
-from client.cli.frame import console, finish, print_table
+from client.cli.frame import console, finish, print_columns, print_text
 from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services
 from client.designs import DESIGNS
@@ -18,11 +20,12 @@ from client.litmus.fault_rules import parse_fault
 from client.report.documents import DemoDocument, RunDocument, run_document
 from client.report.json import print_json
 from client.report.log import Log
-from client.report.tables import LEGEND, matrix
+from client.report.tables import CELLS, LEGEND
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from contract.errors import ExitCode
+from contract.invariants import INVARIANTS
 from contract.trace import Delivery
 
 STORY = library_path("central-story")
@@ -86,23 +89,25 @@ def _print(
     out: Console, purpose: str, runs: list[RunDocument], shown: int, example: list[str], wire_name: str, took: float
 ) -> None:
     where = "two processes joined by gRPC" if wire_name == "grpc" else "one process, simulated wire"
-    out.print(purpose)
+    print_text(out, Text(purpose))
     out.print()
-    columns = []
-    for (name, fault), one in zip(PLAN, runs, strict=True):
-        columns.append((f"{name}\n{fault}".strip(), one.invariants))
-    print_table(out, matrix(columns, f"{len(runs)} runs on {where}, {took:.1f} s, verdicts computed from their traces"))
-    out.print(LEGEND, style="dim")
+    print_text(out, f"[bold]{len(runs)} runs on {where}, {took:.1f} s, judged by their traces[/]")
+    columns = [f"{name}\n{fault}".strip() for name, fault in PLAN]
+    rows = [[invariant, *(CELLS[one.invariants[invariant]] for one in runs)] for invariant in INVARIANTS]
+    print_columns(out, ["invariant", *columns], rows)
+    print_text(out, f"[dim]{LEGEND}[/]")
     run = runs[shown]
     if example:
         first = run.violations[0]
         out.print()
-        out.print(f"[bold]{first.invariant}[/] under {run.design} with its Revoke lost: {first.text}")
+        lost = f"[bold]{first.invariant}[/] under {run.design} with its Revoke lost: {escape(first.text)}"
+        print_text(out, lost, hang=2)
         for line in example:
-            out.print(line, markup=False, soft_wrap=True)
+            print_text(out, Text(line), hang=example[0].index("record"))
     out.print()
     if run.run is None:
         return
     program = sys.argv[0]
-    out.print(f"The whole log of that run: {program} show {run.run}", markup=False, soft_wrap=True)
-    out.print(f"Judge it again:            {program} check {run.run}", markup=False, soft_wrap=True)
+    for about, name in (("The whole log of that run:", "show"), ("Judge it again:", "check")):
+        out.print(about)
+        out.print(f"  {program} {name} {run.run}", markup=False, soft_wrap=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from client.baseline import RunKey, verdict_against
 from client.cli.frame import console, finish
 from client.cli.ledger import Ledger
+from client.cli.run_summary import print_run
 from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services
 from client.designs import design_named
 from client.drive.play import layout_of
 from client.report.documents import run_document
 from client.report.json import print_json
-from client.report.tables import print_run
 from client.run.choose import chosen_faults, find_scenario, read_tape, replayed, with_expects, with_lets, without_faults
 from client.run.file import check_output, errors_of, is_run_file, load_run
 from client.run.inputs import Inputs

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from rich.text import Text
 
 from client.check.judge import judge
+from client.cli.frame import console, print_text
 from client.litmus.spelling import unknown
 from client.report.json import print_json
 from client.report.log import Log
@@ -63,8 +65,9 @@ def _show(trace: list[AnyRecord], invariant: str | None, *, as_json: bool) -> No
     if as_json:
         print_json([_document(log, r.seq) for r in trace if shown is None or r.seq in shown])
     else:
+        out = console()
         for line in log.lines() if shown is None else log.excerpt(shown):
-            print(line)
+            print_text(out, Text(line), hang=log.text_column)
         if shown is not None and not shown:
             print(f"{invariant}: {findings[0].verdict}")
 

@@ -32,6 +32,11 @@ class Log:
         lanes = " ".join(f"c{cpu}"[:3].ljust(2) for cpu in self.cpus)
         return f"{'seq':>5} {'time':>9}  {lanes}  {'who':<8} record"
 
+    @property
+    def text_column(self) -> int:
+        """The column at which the texts of the records begin, from 0."""
+        return len(self.header()) - len("record")
+
     def lines(self) -> Iterator[str]:
         yield self.header()
         for record in self.records:

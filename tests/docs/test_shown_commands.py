@@ -156,7 +156,7 @@ def test_the_readme_shows_what_the_demo_prints(workplace: Path) -> None:
     shown = [line[4:] for line in readme.split("It prints:\n\n")[1].split("\nEach column")[0].rstrip().splitlines()]
     printed = lbrlab("demo", "--wire", "sim").stdout.splitlines()
     first = next(i for i, line in enumerate(printed) if line.startswith("7 runs on "))
-    assert re.fullmatch(r"7 runs on two processes joined by gRPC, [0-9.]+ s, verdicts .*", shown[0])
+    assert re.fullmatch(r"7 runs on two processes joined by gRPC, [0-9.]+ s, judged by their traces", shown[0])
     assert shown[1:] == [line.rstrip() for line in printed[first + 1 : first + len(shown)]]
 
 

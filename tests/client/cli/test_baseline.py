@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from client.baseline import Baseline, Compared, KnownFinding, KnownRun, RunKey, load_baseline, save_baseline
-from tests.client.cli.commands import document, lbrlab
+from tests.client.cli.commands import document, lbrlab, unbroken
 
 RUN = ("run", "central-story", "-d", "v7")
 MATRIX = ("matrix", "--scenarios", "c05*,c06*", "--designs", "v7,fenced", "--workers", "1")
@@ -55,7 +55,7 @@ def test_what_is_new_and_what_has_vanished() -> None:
     assert (code, shown["verdict"]) == (1, "violated")
     assert shown["why"] == f"not in the baseline: {first}; only in the baseline: no-counter"
     assert shown["baseline"] == {"new": [first], "known": others, "vanished": ["no-counter"]}
-    result = lbrlab(*RUN, "--baseline", "b.json")
+    result = unbroken(*RUN, "--baseline", "b.json")
     assert f"violated (not in the baseline: {first}; only in the baseline: no-counter)" in result.stdout
 
 

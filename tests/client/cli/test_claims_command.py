@@ -12,7 +12,7 @@ import pytest
 from client.claims import CLAIMS, claim
 from client.run.file import load_run
 from client.schedule.strategies import DefaultStrategy
-from tests.client.cli.commands import document, lbrlab
+from tests.client.cli.commands import document, lbrlab, unbroken
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -31,7 +31,7 @@ def all_of_them() -> dict[str, Any]:
 
 
 def lines(*arguments: str) -> list[str]:
-    return lbrlab("claims", *arguments).stdout.splitlines()
+    return unbroken("claims", *arguments).stdout.splitlines()
 
 
 # What it ends with, and what it says -------------------------------------------------------------------------

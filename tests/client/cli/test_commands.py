@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.check.judge import MONITORS
-from tests.client.cli.commands import document, lbrlab
+from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS
 
 
@@ -219,7 +219,7 @@ def test_a_damaged_run_file_is_refused_at_its_place(spoil: object, said: str) ->
 
 def test_show_marks_the_record_that_breaks_an_invariant() -> None:
     lbrlab("run", "central-story", "-d", "kvm-switch", "-o", "run.json")
-    lines = lbrlab("show", "run.json").stdout.splitlines()
+    lines = unbroken("show", "run.json").stdout.splitlines()
     marked = [line for line in lines if "!! one-owner" in line]
 
     assert lines[0].split() == ["seq", "time", "c0", "who", "record"]

@@ -1,0 +1,65 @@
+"""The summary of one run: verdict, invariants, registers, and the first violations."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from client.cli.frame import print_text
+from client.report.documents import PendingDocument, RunDocument, ViolationDocument
+from client.report.tables import CELLS
+from client.schedule.faults import unmet_text
+
+NAMES = 22
+"""Columns of the names of invariants and registers."""
+INDENT = 2
+
+
+def print_run(out: Console, run: RunDocument) -> None:
+    colour = {"held": "green", "expected": "green", "violated": "red"}.get(run.verdict, "yellow")
+    name = f"{run.scenario} under {run.design} on {run.wire}"
+    print_text(out, f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", hang=INDENT)
+    for note in run.notes:
+        _print(out, f"[yellow]note[/] {escape(note)}")
+    for invariant, verdict in run.invariants.items():
+        _print_named(out, invariant, CELLS[verdict] + escape(_first_of(run, invariant)))
+    if run.final:
+        lacking = f", {run.final.why}" if run.final.why else ""
+        _print(out, f"{escape(run.final.condition)}: {run.final.result}{escape(lacking)}")
+    for register, value in run.outcome.items():
+        _print_named(out, register, escape(_value(value)))
+    for thread, why in run.unfinished.items():
+        _print(out, f"[yellow]not finished[/] {thread}: {escape(why or 'could step')}")
+    for fault in run.faults:
+        if not fault.applied:
+            _print(out, f"[yellow]{escape(unmet_text(fault.fault))}[/]")
+    if run.operations:
+        counts = ", ".join(f"{name} {count}" for name, count in run.operations.items())
+        price = f"about {run.cycles.typical:,} cycles ({run.cycles.low:,} to {run.cycles.high:,})"
+        _print(out, f"cost: {counts}: {price}")
+    if run.run:
+        _print(out, f"run file: {escape(run.run)}")
+
+
+def _print(out: Console, markup: str) -> None:
+    print_text(out, markup, indent=INDENT, hang=INDENT)
+
+
+def _print_named(out: Console, name: str, markup: str) -> None:
+    print_text(out, f"{name:<{NAMES}}{markup}", indent=INDENT, hang=NAMES)
+
+
+def _first_of(run: RunDocument, invariant: str) -> str:
+    """The first violation, or the first open promise, of an invariant; "" if it has none."""
+    found: list[ViolationDocument | PendingDocument] = [v for v in run.violations if v.invariant == invariant]
+    found += [due for due in run.pending if due.invariant == invariant]
+    if not found:
+        return ""
+    more = f" (+{len(found) - 1} more)" if len(found) > 1 else ""
+    return f"  record {found[0].seq}: {found[0].text}{more}"
+
+
+def _value(value: int | str | dict[str, int | str]) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{field} {v}" for field, v in value.items())
+    return value if isinstance(value, str) else str(value) if value < 1 << 12 else f"{value:#x}"
