@@ -6,7 +6,7 @@ end sends. ``incoming``: each message counts once. ``session``: all of that toge
 Heartbeat. No message is sent for this purpose alone. If a message waits for an answer it is repeated, and after 310 ms
 without one the other end counts as silent (record PeerSilent). A grant is prolonged within its lease of 10 ms (R19).
 While no message waits for an answer, the transport watches the link: it notices a peer that is gone or frozen within
-15 s (``contract.wire.options``), and the session loses its link.
+5 s (``contract.wire.options``), and the session loses its link.
 """
 
 from contract.session.outgoing import RESEND_AFTER, RESEND_LIMIT, WINDOW
