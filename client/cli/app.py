@@ -111,6 +111,10 @@ BaselineOption = Annotated[
 WriteBaselineOption = Annotated[
     Path | None, typer.Option("--write-baseline", metavar="FILE", help="Write the findings as known ones.")
 ]
+DaskOption = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler: tcp://host:8786."),
+]
 TimeoutOption = Annotated[
     float,
     typer.Option(
@@ -286,6 +290,11 @@ def matrix_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
+    dask: DaskOption = None,
+    runs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With '--faults all': runs of each cell. Default: 50.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="With '--faults all': the seed.")] = 0,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = 5.0,
@@ -295,12 +304,27 @@ def matrix_command(
 
     The first table has the verdict of each run. The second has the worst verdict of each invariant under each design.
     Each run is kept in a run file that replays it. If services are given, they play all runs.
+
+    With '--faults all' the table has a column for each kind of fault: of the sampled runs that met it, how many broke
+    the design. Each cell with a violation has a shrunk witness.
+
+    \b
+    lbrlab matrix --designs v7,fenced --scenarios 'c0*'
+    lbrlab matrix --faults all --runs 100
     """
     from client.cli.matrix import MatrixRequest, matrix
+    from client.cli.robust import USUAL_RUNS, RobustRequest, robust
     from client.cli.services import addresses
     from client.run.presets import rules_of
 
     services = addresses(perfcore, kvm, wait, take_over)
+    if faults == "all":
+        refuse("--faults all", {"--fault": fault, "--perfcore": perfcore, "--kvm": kvm})
+        refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline})
+        robust(
+            RobustRequest(designs, scenarios, kernel, runs or USUAL_RUNS, seed, output, workers, dask), as_json=as_json
+        )
+    refuse("--runs", {"a matrix without '--faults all'": runs})
     request = MatrixRequest(
         designs,
         scenarios,
@@ -313,6 +337,7 @@ def matrix_command(
         timeout,
         baseline,
         write_baseline,
+        dask,
     )
     matrix(request, as_json=as_json)
 

@@ -7,13 +7,9 @@ from typing import Annotated
 
 import typer
 
-from client.cli.app import BaselineOption, JsonOption, WriteBaselineOption, subcommand
+from client.cli.app import BaselineOption, DaskOption, JsonOption, WriteBaselineOption, subcommand
 from client.cli.frame import command
 
-DaskOption = Annotated[
-    str | None,
-    typer.Option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler: tcp://host:8786."),
-]
 WorkersOption = Annotated[int, typer.Option(metavar="N", min=0, max=256, help="Processes. 0: one for each core.")]
 
 

@@ -10,20 +10,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together
-from client.cli.choose import chosen_designs, chosen_scenarios, make_folder
+from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, source_of
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS
 from client.designs import design_named
-from client.litmus import Scenario, format_scenario, library, library_path, load
 from client.litmus.fault_kinds import KINDS
 from client.litmus.spelling import unknown
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
 from client.search.campaign import Campaign, Limits
 from client.search.corpus import Corpus, write
-from client.search.plan import Plan, Source
+from client.search.plan import Plan
 from client.workers.tasks import WorkerDiedError
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
@@ -103,14 +102,6 @@ def plan_of(request: CampaignRequest) -> Plan:
 
 def _canary() -> Design:
     return design_named(CANARY)
-
-
-def source_of(scenario: Scenario) -> Source:
-    """A scenario as a plan names it."""
-    path = library_path(scenario.name)
-    if path in library() and load(path) == scenario:
-        return Source(scenario.name)
-    return Source(scenario.name, format_scenario(scenario))
 
 
 def chosen_kinds(text: str) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from client.designs import all_designs, design_named
-from client.litmus import Scenario, library, load
+from client.litmus import Scenario, format_scenario, library, library_path, load
 from client.run.choose import find_scenario
+from client.search.plan import Source
 from contract.design import Design
 from contract.errors import InputError
 from contract.kernels import KERNELS, unknown_kernel
@@ -69,3 +70,11 @@ def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
         raise InputError(unknown_kernel(kernel), "--kernel")
     hosts = [replace(host, machine=replace(host.machine, kernel=kernel)) for host in scenario.hosts]
     return replace(scenario, machine=replace(scenario.machine, kernel=kernel), hosts=hosts)
+
+
+def source_of(scenario: Scenario) -> Source:
+    """A scenario as a plan names it."""
+    path = library_path(scenario.name)
+    if path in library() and load(path) == scenario:
+        return Source(scenario.name)
+    return Source(scenario.name, format_scenario(scenario))

@@ -14,6 +14,7 @@ from client.baseline import Compared, RunKey, together, verdict_against
 from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_kernel
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text
 from client.cli.ledger import Ledger, print_compared
+from client.cli.pools import open_pool
 from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
@@ -66,6 +67,7 @@ class MatrixRequest:
     timeout: float
     baseline: Path | None = None
     write_baseline: Path | None = None
+    dask: str | None = None
 
 
 def matrix(request: MatrixRequest, *, as_json: bool) -> None:
@@ -74,8 +76,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
     scenarios = scenarios if request.file_faults else [without_faults(s) for s in scenarios]
     faults = chosen_faults(request.faults)
-    if request.services and request.workers > 1:
-        raise InputError("given services play one run at a time", "--workers")
+    if request.services and (request.workers > 1 or request.dask):
+        raise InputError("given services play one run at a time", "--workers, --dask")
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
@@ -84,6 +86,10 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         if request.services:
             with open_wire("grpc", request.services, request.timeout) as wire:
                 rows = run_with_progress(scenarios, designs, folder, faults, wire=wire)
+        elif request.dask:
+            # The workers keep the run files, so the folder is one that all machines share.
+            with open_pool(request.workers, request.dask) as pool:
+                rows = run_with_progress(scenarios, designs, folder.resolve(), faults, pool=pool)
         else:
             rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
     except PartialError as partial:

@@ -13,6 +13,7 @@ from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.litmus.fault import FaultRule
 from client.matrix.pool import Row, Task, run_tasks
+from client.workers.pool import Pool
 from contract.design import Design
 
 
@@ -23,12 +24,19 @@ def run_with_progress(
     faults: tuple[FaultRule, ...],
     workers: int = 0,
     wire: Wire | None = None,
+    pool: Pool | None = None,
 ) -> list[Row]:
-    return run_tasks_with_progress([(scenario, faults) for scenario in scenarios], designs, folder, workers, wire)
+    tasks = [(scenario, faults) for scenario in scenarios]
+    return run_tasks_with_progress(tasks, designs, folder, workers, wire, pool)
 
 
 def run_tasks_with_progress(
-    tasks: Sequence[Task], designs: list[Design], folder: Path | None, workers: int = 0, wire: Wire | None = None
+    tasks: Sequence[Task],
+    designs: list[Design],
+    folder: Path | None,
+    workers: int = 0,
+    wire: Wire | None = None,
+    pool: Pool | None = None,
 ) -> list[Row]:
     progress = Progress(
         TextColumn("{task.description}"),
@@ -47,5 +55,6 @@ def run_tasks_with_progress(
             folder,
             workers=workers,
             wire=wire,
+            pool=pool,
             done=lambda row: progress.update(task, advance=len(row), description=row[0].scenario[:32].ljust(32)),
         )

@@ -1,20 +1,20 @@
-"""The cells of a matrix on all cores. Workers are spawned, never forked. A scenario with all its designs is one
+"""The cells of a matrix on a pool of processes, by default on all cores. A scenario with all its designs is one
 task."""
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager
 from pathlib import Path
 
 from client.drive.wire import Wire
 from client.litmus import Scenario, format_scenario
 from client.litmus.fault import FaultRule
 from client.matrix.cell import Cell, impossible_cell, run_cell
+from client.workers.pool import InThisProcess, Pool
+from client.workers.processes import Processes
+from client.workers.tasks import Tasks, WorkerDiedError
 from contract.design import Design
 from contract.errors import LbrlabError
 
@@ -50,11 +50,12 @@ def run_rows(
     *,
     workers: int = 0,
     wire: Wire | None = None,
+    pool: Pool | None = None,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """All rows in the order of ``scenarios``. The rest is as in ``run_tasks``."""
     tasks = [(scenario, faults) for scenario in scenarios]
-    return run_tasks(tasks, designs, folder, workers=workers, wire=wire, done=done)
+    return run_tasks(tasks, designs, folder, workers=workers, wire=wire, pool=pool, done=done)
 
 
 def run_tasks(
@@ -64,20 +65,23 @@ def run_tasks(
     *,
     workers: int = 0,
     wire: Wire | None = None,
+    pool: Pool | None = None,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """The row of each task, in order; ``done`` is called for each finished row. ``workers`` 0: one for each core. A
-    given ``wire`` plays all of them in this process, one after the other. Raises PartialError with the finished rows on
-    KeyboardInterrupt and when a worker dies."""
+    given ``wire`` plays all of them in this process, one after the other; a given ``pool`` plays them on its processes,
+    and stays open. Raises PartialError with the finished rows on KeyboardInterrupt, and when workers die again and
+    again."""
     rows: dict[int, Row] = {}
     try:
-        for number, row in _rows(tasks, designs, folder, workers or os.cpu_count() or 1, wire):
-            rows[number] = row
-            done(row)
+        with _pool_of(1 if wire else workers, len(tasks), pool) as chosen:
+            for number, row in _rows(tasks, designs, folder, chosen, wire):
+                rows[number] = row
+                done(row)
     except KeyboardInterrupt:
         raise InterruptedMatrixError(rows, "interrupted") from None
-    except BrokenProcessPool:
-        raise PartialError(rows, "a worker process has died") from None
+    except WorkerDiedError as error:
+        raise PartialError(rows, str(error)) from None
     return [rows[n] for n in sorted(rows)]
 
 
@@ -95,27 +99,32 @@ class InterruptedMatrixError(PartialError):
 
 
 def _rows(
-    tasks: Sequence[Task], designs: list[Design], folder: Path | None, workers: int, wire: Wire | None
+    tasks: Sequence[Task], designs: list[Design], folder: Path | None, pool: Pool, wire: Wire | None
 ) -> Iterator[tuple[int, Row]]:
-    if wire is not None or workers == 1 or len(tasks) < 2:
+    if wire is not None:
         for number, (scenario, faults) in enumerate(tasks):
             yield number, run_row(scenario, designs, folder, faults, wire)
         return
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _ignore_interrupts)
+    running: Tasks[int] = Tasks(pool)
+    left = list(enumerate(tasks))[::-1]
+    while left or running:
+        while left and len(running) < pool.ahead():
+            number, (scenario, faults) = left.pop()
+            running.add(number, run_row, scenario, designs, folder, faults)
+        got = running.take()
+        if got is not None:
+            yield got
+
+
+@contextmanager
+def _pool_of(workers: int, tasks: int, given: Pool | None) -> Iterator[Pool]:
+    """``given``; or processes that end with the matrix."""
+    if given is not None:
+        yield given
+        return
+    workers = min(workers or os.cpu_count() or 1, tasks)
+    pool: Pool = InThisProcess() if workers <= 1 else Processes(workers)
     try:
-        waiting: dict[Future[Row], int] = {
-            pool.submit(run_row, scenario, designs, folder, faults): number
-            for number, (scenario, faults) in enumerate(tasks)
-        }
-        while waiting:
-            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield waiting.pop(future), future.result()
+        yield pool
     finally:
-        # Wait for the running tasks; else the pool ends before it has cancelled the others.
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Workers ignore SIGINT; the parent handles it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pool.close()

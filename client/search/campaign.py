@@ -25,8 +25,6 @@ from contract.errors import InputError
 STATE = "campaign.json"
 SAVE_EVERY = 5.0
 """Seconds between two writings of the state."""
-AHEAD = 2
-"""Calls in work or waiting, for each process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Campaign:
                 self._shrink(watched.suspect)
             again = list(self.state.todo)
             while True:
-                while len(self.tasks) < AHEAD * self.pool.size() and not self._out_of_time(limits):
+                while len(self.tasks) < self.pool.ahead() and not self._out_of_time(limits):
                     part = again.pop() if again else self.state.begin_part(limits.runs)
                     if part is None:
                         break
@@ -97,7 +95,7 @@ class Campaign:
         for name, content in self.corpus.files():
             for design in plan.designs:
                 self.tasks.add(("replay", name, design.name), replay, plan, content, name, design)
-            while len(self.tasks) >= AHEAD * self.pool.size():
+            while len(self.tasks) >= self.pool.ahead():
                 self._take_next()
         while self.tasks:
             self._take_next()

@@ -53,13 +53,15 @@ class Suspect(msgspec.Struct, frozen=True):
 
 class Summary(msgspec.Struct):
     """``broken``: the number of runs with something that counts. ``faulted``: the number of runs in which a fault was
-    met. ``items``: each item that was exercised, to the first run that does. ``canary``: the runs of the canary that
-    broke as they must; these and the canary's other runs are in no other number. ``seconds``: of CPU."""
+    met. ``both``: the number of runs with both. ``items``: each item that was exercised, to the first run that does.
+    ``canary``: the runs of the canary that broke as they must; these and the canary's other runs are in no other
+    number. ``seconds``: of CPU."""
 
     design: str
     runs: int = 0
     broken: int = 0
     faulted: int = 0
+    both: int = 0
     decisions: int = 0
     seconds: float = 0.0
     canary_runs: int = 0
@@ -100,12 +102,13 @@ def play_part(plan: Plan, part: Part) -> Summary:
     return summary
 
 
-def _note_items(summary: Summary, run: Run, number: int) -> None:
+def _note_items(summary: Summary, run: Run, number: int) -> bool:
+    """Whether a fault was met."""
     verdicts = {finding.invariant: finding.verdict for finding in run.verdict.findings}
     kinds = [f"fault {rule.kind}" for rule, met in zip(run.faults, run.applied, strict=True) if met]
-    summary.faulted += bool(kinds)
     for item in exercised(run.records) | verdict_items(verdicts) | set(kinds):
         summary.items.setdefault(item, number)
+    return bool(kinds)
 
 
 def _play_one(
@@ -123,7 +126,9 @@ def _play_one(
     summary.runs += 1
     if run is not None:
         summary.decisions += len(run.tape)
-        _note_items(summary, run, number.run)
+        faulted = _note_items(summary, run, number.run)
+        summary.faulted += faulted
+        summary.both += faulted and bool(found)
     summary.broken += bool(found)
     for invariant, text in found.items():
         suspect = Suspect(chunk.design.name, invariant, form_of(text), text, number)

@@ -12,8 +12,8 @@ FILES_LIMIT = 100
 
 
 class Corpus:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, limit: int = FILES_LIMIT) -> None:
+        self.folder, self.limit = folder, limit
         self.names = sorted(path.name for path in folder.glob("*.json")) if folder.is_dir() else []
 
     def files(self) -> list[tuple[str, bytes]]:
@@ -25,7 +25,7 @@ class Corpus:
 
     @property
     def full(self) -> bool:
-        return len(self.names) >= FILES_LIMIT
+        return len(self.names) >= self.limit
 
     def add(self, content: bytes) -> None:
         """Keep a run file, unless the corpus is full or has it."""

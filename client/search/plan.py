@@ -37,7 +37,8 @@ class Source(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """``kinds``: the kinds of faults that runs draw from. ``all_kinds``: each run has all of them; otherwise it draws
     some, as in swarm testing. ``stories``: each second chunk plays a random scenario; without ``scenarios`` each one
-    does. ``canary``: a design that must break its ``canary_breaks``; None: there is none."""
+    does. ``canary``: a design that must break its ``canary_breaks``; None: there is none. ``runs``: of a chunk.
+    ``one_witness``: only the first suspect of each design is shrunk."""
 
     seed: int
     designs: tuple[Design, ...]
@@ -49,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     canary: Design | None = None
     canary_breaks: str = "one-owner"
     runs: int = RUNS
+    one_witness: bool = False
 
     @property
     def condition(self) -> Condition:

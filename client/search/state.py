@@ -39,10 +39,13 @@ class Watched(msgspec.Struct):
 
 
 class DesignState(msgspec.Struct):
-    """``broken``: runs with something that counts against the design."""
+    """``broken``: runs with something that counts against the design. ``faulted``: runs in which a fault was met;
+    ``both``: runs that are both."""
 
     runs: int = 0
     broken: int = 0
+    faulted: int = 0
+    both: int = 0
 
 
 class State(msgspec.Struct):
@@ -106,6 +109,8 @@ class State(msgspec.Struct):
         of_design = self.designs.setdefault(summary.design, DesignState())
         of_design.runs += summary.runs
         of_design.broken += summary.broken
+        of_design.faulted += summary.faulted
+        of_design.both += summary.both
         for item, run in summary.items.items():
             number = RunNumber(part.chunk, run)
             self.items[item] = min(number, self.items.get(item, number))
@@ -121,8 +126,9 @@ class State(msgspec.Struct):
                 if watched.signature:
                     self.findings[watched.signature].count += suspect.count
                 return False
-            alike += (known.design, known.invariant) == (suspect.design, suspect.invariant)
-        if alike >= FORMS_LIMIT:
+            same = known.invariant == suspect.invariant or self.plan.one_witness
+            alike += known.design == suspect.design and same
+        if alike >= (1 if self.plan.one_witness else FORMS_LIMIT):
             what = f"{suspect.design}; {suspect.invariant}"
             self.further[what] = self.further.get(what, 0) + suspect.count
             return False

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from client.workers.pool import AHEAD
 from contract.errors import InputError, SystemFailedError
 
 R = TypeVar("R")
@@ -32,10 +33,10 @@ class Cluster:
             raise InputError(str(error), f"--dask {address}") from None
         self.executor = self.client.get_executor(pure=False)
 
-    def size(self) -> int:
-        """The number of threads of all workers; 1 as long as there is none."""
+    def ahead(self) -> int:
+        """For each thread of all workers; for one as long as there is none."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        return sum(int(worker["nthreads"]) for worker in workers) or 1
+        return AHEAD * (sum(int(worker["nthreads"]) for worker in workers) or 1)
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
         future: Future[R] = self.executor.submit(call, *given)

@@ -7,13 +7,15 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 R = TypeVar("R")
+AHEAD = 2
+"""Calls in work or waiting, for each process."""
 
 
 class Pool(Protocol):
     """Calls and results are pickled, so a call is a function of a module."""
 
-    def size(self) -> int:
-        """The number of calls that can run at the same time."""
+    def ahead(self) -> int:
+        """The number of calls that should be in work or waiting, so that no process is idle."""
         ...
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]: ...
@@ -30,7 +32,7 @@ class Pool(Protocol):
 class InThisProcess:
     """Carries out each call at once, where it is submitted."""
 
-    def size(self) -> int:
+    def ahead(self) -> int:
         return 1
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:

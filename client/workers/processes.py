@@ -9,6 +9,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from client.workers.pool import AHEAD
+
 R = TypeVar("R")
 
 
@@ -18,8 +20,8 @@ class Processes:
         self.workers = workers or os.cpu_count() or 1
         self.executor = self._executor()
 
-    def size(self) -> int:
-        return self.workers
+    def ahead(self) -> int:
+        return AHEAD * self.workers
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
         return self.executor.submit(call, *given)

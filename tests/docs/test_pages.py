@@ -98,6 +98,10 @@ def fields(title: str) -> list[str]:
         ("run with schedules", ["run", "central-story", "--schedules", "1"]),
         ("demo", ["demo", "--wire", "sim"]),
         ("matrix", ["matrix", "--designs", "merged", "--scenarios", "central-story", "--workers", "1"]),
+        (
+            "matrix with faults",
+            ["matrix", "--faults", "all", "--runs", "1", "--designs", "merged", "--scenarios", "r12-fence"],
+        ),
         ("campaign", ["campaign", "--runs", "1", "--workers", "1"]),
         ("claims", ["claims", "C4"]),
         ("cost", ["cost", "central-story", "--designs", "merged"]),

@@ -17,6 +17,7 @@ ARGUMENTS = {
     "demo": (),
     "confirm": ("run.json",),
     "campaign": ("--runs", "1"),
+    "contract": ("--no-runs",),
 }
 """What a command needs beside the option. One that has such an option and is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")

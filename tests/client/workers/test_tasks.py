@@ -30,7 +30,7 @@ class Mortal:
         self.deadly, self.begun, self.renewed = deadly, 0, 0
         self.waiting: list[Future[Any]] = []
 
-    def size(self) -> int:
+    def ahead(self) -> int:
         return 1
 
     def submit(self, call: Any, *given: Any) -> Future[Any]:

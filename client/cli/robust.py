@@ -1,0 +1,96 @@
+"""``lbrlab matrix --faults all``: designs by kinds of faults."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_kernel, source_of
+from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
+from client.cli.pools import open_pool
+from client.cli.runs import RUNS, short_name
+from client.litmus.fault_kinds import KINDS
+from client.report.json import print_json
+from client.report.robust_documents import RobustDocument
+from client.search.robustness import RobustCell, robustness
+from contract.errors import ExitCode
+
+USUAL_RUNS = 50
+
+
+@dataclass(slots=True)
+class RobustRequest:
+    """The options as given. ``runs``: of each cell."""
+
+    designs: str | None
+    scenarios: str | None
+    kernel: str | None
+    runs: int
+    seed: int
+    folder: Path | None
+    workers: int
+    dask: str | None
+
+
+def robust(request: RobustRequest, *, as_json: bool) -> None:
+    started = time.monotonic()
+    designs = chosen_designs(request.designs)
+    scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
+    names = [design.name for design in designs]
+    folder = request.folder or _usual_folder(request)
+    make_folder(folder)
+    with open_pool(request.workers, request.dask) as pool, console(stderr=True).status("starting") as status:
+        found = robustness(
+            designs,
+            [source_of(scenario) for scenario in scenarios],
+            list(KINDS),
+            request.runs,
+            request.seed,
+            folder,
+            pool,
+            lambda kind, now: status.update(f"{kind}: {now.state.runs} runs, {now.rate:.0f}/s"),
+        )
+    broken = any(cell.violated for by_design in found.kinds.values() for cell in by_design.values())
+    code = INTERRUPTED if found.cut_short else int(ExitCode.VIOLATED if broken else ExitCode.HELD)
+    document = RobustDocument(
+        "violated" if broken else "held",
+        code,
+        bool(found.cut_short),
+        request.seed,
+        sum(found.played),
+        names,
+        [scenario.name for scenario in scenarios],
+        found.kinds,
+    )
+    if as_json:
+        print_json(document)
+    else:
+        _print(console(), document, folder, time.monotonic() - started)
+    finish(code)
+
+
+def _usual_folder(request: RobustRequest) -> Path:
+    chosen = [request.designs or "", request.scenarios or "", request.kernel or "", f"seed{request.seed}"]
+    label = "-".join("".join(c if c.isalnum() or c in ".=" else "-" for c in text) for text in chosen if text)
+    return RUNS / short_name(f"faults-{label}")
+
+
+def _print(out: Console, told: RobustDocument, folder: Path, seconds: float) -> None:
+    rows = [[escape(name), *(_share(by_design[name]) for by_design in told.kinds.values())] for name in told.designs]
+    print_columns(out, ["violated/runs", *told.kinds], rows, right=True)
+    out.print()
+    early = ", interrupted" if told.cut_short else ""
+    print_text(out, f"{told.runs} runs in {seconds:.1f} s, seed {told.seed}{early}; runs are those that the fault met")
+    where = escape(f"{folder}/DESIGN-KIND.json")
+    print_text(out, f"The shrunk witness of a cell is in {where}: lbrlab show FILE, lbrlab run FILE", hang=2)
+
+
+def _share(cell: RobustCell) -> str:
+    if not cell.runs:
+        return "."
+    text = f"{cell.violated}/{cell.runs}"
+    return f"[bold red]{text}[/]" if cell.violated else f"[green]{text}[/]"

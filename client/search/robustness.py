@@ -1,0 +1,108 @@
+"""The robustness of designs: a small campaign for each kind of fault, with a shrunk witness of each design."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from client.search.campaign import Campaign, Limits
+from client.search.corpus import Corpus, write
+from client.search.plan import RUNS, Plan, Source
+from client.search.state import DesignState, Found
+from client.workers.pool import Pool
+from contract.design import Design
+
+NO_FAULT = "none"
+"""The kind of the runs without faults."""
+
+
+class RobustCell(msgspec.Struct):
+    """One design under one kind of fault. ``runs``: those in which the fault was met, or all without faults.
+    ``violated``: those of them with something that counts against the design. ``invariant``, ``text``, ``faults``,
+    ``statements``: of the shrunk witness, whose run file is ``run``; null and empty without one."""
+
+    runs: int
+    violated: int
+    invariant: str | None = None
+    text: str | None = None
+    faults: list[str] = []
+    statements: int = 0
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """``kinds``: kind of fault to design to the cell, ``none`` first. ``played``: the runs of each. ``cut_short``: the
+    kind in which Ctrl-C came."""
+
+    kinds: dict[str, dict[str, RobustCell]] = field(default_factory=dict)
+    played: list[int] = field(default_factory=list)
+    cut_short: list[str] = field(default_factory=list)
+
+
+def robustness(
+    designs: Sequence[Design],
+    sources: Sequence[Source],
+    kinds: Sequence[str],
+    runs: int,
+    seed: int,
+    folder: Path,
+    pool: Pool,
+    told: Callable[[str, Campaign], None] = lambda kind, campaign: None,
+) -> Robustness:
+    """Play ``runs`` runs of each design under each kind of fault alone, and without faults. On KeyboardInterrupt gives
+    what is there; another call with the same folder goes on."""
+    found = Robustness()
+    chunk = next(size for size in range(min(runs, RUNS), 0, -1) if runs % size == 0)
+    for kind in (NO_FAULT, *kinds):
+        plan = Plan(
+            seed,
+            tuple(designs),
+            tuple(sources),
+            () if kind == NO_FAULT else (kind,),
+            stories=False,
+            all_kinds=True,
+            runs=chunk,
+            one_witness=True,
+        )
+        place = folder / kind
+        place.mkdir(parents=True, exist_ok=True)
+        campaign = Campaign(plan, place, pool, Corpus(place / "corpus", 0), lambda now, kind=kind: told(kind, now))  # type: ignore[misc]
+        try:
+            campaign.play(Limits(runs * len(designs)))
+        except KeyboardInterrupt:
+            found.cut_short.append(kind)
+        found.kinds[kind] = dict(_cells(campaign, kind, folder))
+        found.played.append(campaign.state.runs)
+        if found.cut_short:
+            break
+    return found
+
+
+def _cells(campaign: Campaign, kind: str, folder: Path) -> Iterator[tuple[str, RobustCell]]:
+    state = campaign.state
+    for design in state.plan.designs:
+        counts = state.designs.get(design.name, DesignState())
+        runs, violated = (counts.runs, counts.broken) if kind == NO_FAULT else (counts.faulted, counts.both)
+        cell = RobustCell(runs, violated)
+        witnesses = [f for f in state.findings.values() if f.witness.design == design.name]
+        if violated and witnesses:
+            _show(cell, witnesses[0], folder / f"{design.name}-{kind}.json")
+        yield design.name, cell
+
+
+def _show(cell: RobustCell, found: Found, path: Path) -> None:
+    """The witness of a cell, in a file that is named after the cell."""
+    shown = found.witness
+    cell.invariant, cell.text, cell.faults, cell.statements = (
+        shown.invariant,
+        shown.text,
+        shown.faults,
+        shown.statements,
+    )
+    if found.file is not None:
+        write(path, Path(found.file).read_bytes())
+        cell.run = str(path)

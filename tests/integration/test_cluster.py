@@ -1,0 +1,96 @@
+"""A campaign on a Dask cluster: a scheduler and two workers, one of which is killed on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from client.search.campaign import Campaign, Limits
+from client.search.corpus import Corpus
+from client.workers.cluster import Cluster
+from client.workers.pool import InThisProcess
+from contract.errors import SystemFailedError
+from tests.client.search.plans import small
+from tests.designs import FENCED
+
+RUNS = 30
+PATIENCE = 60
+
+
+class Processes:
+    """The processes of a cluster, all of which end with it."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        self.file = folder / "scheduler.json"
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(self.file), "--no-dashboard"]
+        process = self.stack.enter_context(
+            subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        self.stack.callback(process.kill)
+        return process
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The address of the scheduler, and the workers."""
+    with ExitStack() as stack:
+        processes = Processes(tmp_path, stack)
+        processes.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        workers = [
+            processes.start("worker", "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--name", str(n))
+            for n in range(2)
+        ]
+        deadline = time.monotonic() + PATIENCE
+        while not processes.file.exists() or not processes.file.read_text():
+            assert time.monotonic() < deadline, "the scheduler does not start"
+            time.sleep(0.05)
+        with Client(scheduler_file=str(processes.file), set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=PATIENCE)
+            yield client.scheduler.address, workers
+
+
+def test_a_worker_that_is_killed_loses_no_run_and_doubles_none(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
+    address, workers = cluster
+    plan = small(FENCED, kinds=("drop",))
+    here = Campaign(plan, tmp_path, InThisProcess(), Corpus(tmp_path / "here"))
+    here.play(Limits(RUNS))
+    killed: list[int] = []
+
+    def kill_one(now: Campaign) -> None:
+        if now.state.runs and not killed:
+            killed.append(now.state.runs)
+            workers[0].kill()
+
+    folder = tmp_path / "there"
+    folder.mkdir()
+    pool = Cluster(address)
+    try:
+        assert pool.ahead() == 4
+        there = Campaign(plan, folder, pool, Corpus(folder / "corpus"), kill_one)
+        there.play(Limits(RUNS))
+    finally:
+        pool.close()
+    assert killed
+    assert killed[0] < RUNS
+    assert workers[0].wait(PATIENCE) != 0
+    for name in ("runs", "faulted", "decisions", "canary_runs", "canary_caught", "designs", "items"):
+        assert getattr(there.state, name) == getattr(here.state, name), name
+    assert {s: f.count for s, f in there.state.findings.items()} == {s: f.count for s, f in here.state.findings.items()}
+
+
+def test_no_scheduler_is_an_error_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.workers.cluster.PATIENCE", "500ms")
+    with pytest.raises(SystemFailedError, match="Dask scheduler"):
+        Cluster("tcp://127.0.0.1:9")
