@@ -18,7 +18,16 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from contract.messages import AnyMessage, CreateEvent, EnableEvent, Envelope, EventCreated, Hello, RegisterVcpu
+from contract.messages import (
+    PROTOCOL_VERSION,
+    AnyMessage,
+    CreateEvent,
+    EnableEvent,
+    Envelope,
+    EventCreated,
+    Hello,
+    RegisterVcpu,
+)
 from contract.wire import options
 from contract.wire.codec import content_maker, from_proto
 from contract.wire.stream import FrameWriter
@@ -52,7 +61,7 @@ class Contract:
         await self.call.write(frame.SerializeToString())
 
     async def begin(self) -> None:
-        await self.call.write(contract_pb2.AttachRequest(kvm=SESSION, protocol=2).SerializeToString())
+        await self.call.write(contract_pb2.AttachRequest(kvm=SESSION, protocol=PROTOCOL_VERSION).SerializeToString())
         await self.call.read()
         await self.exchange([Hello(SESSION)])
         await self.send([RegisterVcpu(VCPU, VCPU)])
