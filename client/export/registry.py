@@ -25,6 +25,11 @@ FORMATS = {
     "pytest": Format("a test of one file that fails as the run did", "_test.py"),
     "litmus": Format("a scenario with its faults that fails as the run did", ".litmus"),
     "perfetto": Format("a trace for ui.perfetto.dev, as TrackEvent protobuf", ".pftrace"),
+    "svg": Format("a picture of the story, light or dark as its page is", ".svg"),
+    "junit": Format("JUnit XML, a case for each invariant", ".xml"),
+    "ktap": Format("KTAP, as the kernel's own tests print, a test for each invariant", ".ktap"),
+    "itf": Format("a trace in the Informal Trace Format of Apalache and Quint", ".itf.json"),
+    "shiviz": Format("a log with vector clocks for ShiViz", ".log"),
 }
 """Name to what it is. The module ``client.export.NAME`` has a function of this name."""
 

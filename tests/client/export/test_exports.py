@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from junitparser import JUnitXml
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from client import api
@@ -16,7 +20,10 @@ from client.export.pytest import literal
 from client.export.registry import FORMATS, export
 from client.run.run import Run
 from client.timeline.timeline import Timeline, timeline_of
+from contract.errors import SystemFailedError
+from contract.invariants import INVARIANTS, NOT_EXERCISED
 from tests.client.cli.commands import document, lbrlab
+from tests.docs.pages import ROOT
 
 FAULT = "drop Revoke 1"
 BROKEN = {
@@ -157,6 +164,73 @@ def test_perfetto_has_slices_flows_and_instants(lost: Run, timeline: Timeline) -
     dropped = {n for n, message in enumerate(timeline.messages, 1) if message.fate == "dropped"}
     assert started == {n for n, _ in enumerate(timeline.messages, 1)}
     assert started - finished == dropped
+
+
+def test_junit_has_a_case_for_each_invariant(lost: Run) -> None:
+    document = JUnitXml.fromstring(export(lost, "junit"))
+    (suite,) = document
+    results = {case.name: [type(result).__name__ for result in case.result] for case in suite}
+    assert list(results) == list(INVARIANTS)
+    assert {name for name, result in results.items() if result == ["Failure"]} == BROKEN
+    assert {name for name, result in results.items() if result == ["Skipped"]} == {
+        f.invariant for f in lost.verdict.findings if f.verdict == NOT_EXERCISED
+    }
+    failed = replace(lost, records=lost.records[:60], failure=SystemFailedError("kvm0", "gone \x00"))
+    assert '<error message="kvm0: gone ?"' in text(failed, "junit")
+
+
+def test_ktap_says_ok_not_ok_skip_and_xfail(lost: Run) -> None:
+    lines = text(lost, "ktap").splitlines()
+    assert (lines[0], lines[3]) == ("KTAP version 1", "1..18")
+    told = [re.fullmatch(r"(ok|not ok) (\d+) ([a-z-]+)( # .*)?", line) for line in lines[4:] if line[0] != "#"]
+    assert all(told)
+    results = {found[3]: (found[1], found[4] or "") for found in told if found}
+    assert {name for name, result in results.items() if result == ("not ok", "")} == BROKEN
+    assert results["user-clean"] == ("ok", " # SKIP not exercised")
+    expected = replace(lost, scenario=api.load("central-story", expects=["violated no-loss"]))
+    assert "not ok 7 no-loss # XFAIL" in text(expected, "ktap").splitlines()
+
+
+def test_itf_has_a_state_after_each_record(lost: Run, timeline: Timeline) -> None:
+    trace = json.loads(export(lost, "itf"))
+    assert len(trace["states"]) == len(lost.records)
+    for state in trace["states"]:
+        assert list(state)[1:] == trace["vars"]
+    last = trace["states"][-1]
+    assert (last["belief_vm0_0_in_perf"], last["kvm_vm0_0_grant"]) == ("ERROR", "1")
+    assert {*last["violated"]["#set"]} == BROKEN
+    assert all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in trace["vars"])
+
+
+def test_clocks_of_shiviz_follow_the_messages(lost: Run, timeline: Timeline) -> None:
+    expression, _, *lines = text(lost, "shiviz").splitlines()
+    pattern = re.compile(expression.replace("(?<", "(?P<"))
+    events = {}
+    for event, line in zip(lines[::2], lines[1::2], strict=True):
+        found = pattern.fullmatch(f"{event}\n{line}")
+        assert found is not None
+        events[int(found["event"].split(" ")[0])] = found["host"], json.loads(found["clock"])
+    assert len(events) == len(lost.records)
+    counts: dict[str, int] = {}
+    for host, clock in events.values():
+        counts[host] = counts.get(host, 0) + 1
+        assert clock[host] == counts[host]
+    for message in timeline.messages:
+        sender, sent = events[message.sent]
+        if message.taken:
+            receiver, taken = events[message.taken]
+            assert {sender, receiver} == {"host", "kvm0"}
+            assert taken[sender] >= sent[sender]
+        else:
+            assert events[message.arrivals[0].seq][0] == "wire"
+
+
+def test_a_picture_has_the_overlap_and_the_lost_message(lost: Run) -> None:
+    picture = ElementTree.fromstring(text(lost, "svg"))
+    kinds = [one.get("class") for one in picture.iter()]
+    assert (kinds.count("both"), kinds.count("lost"), kinds.count("host") > 1) == (1, 2, True)
+    assert "DROPPED (f1.1)" in [one.text for one in picture.iter()]
+    assert (ROOT / "docs" / "central-story.svg").read_text() == text(lost, "svg"), "run make docs"
 
 
 def test_bad_requests_name_the_place(lost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

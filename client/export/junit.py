@@ -1,0 +1,44 @@
+"""JUnit XML, for the test pages of CI systems: a suite for the run, a case for each invariant."""
+
+from __future__ import annotations
+
+from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
+
+from client.export.command import command_of
+from client.run.run import Run
+from client.timeline.timeline import Timeline
+from contract.invariants import HELD, VIOLATED
+
+
+def junit(run: Run, timeline: Timeline) -> bytes:
+    """A violation is a failure; an invariant that is open or not exercised is skipped. A failed run has an error."""
+    suite = TestSuite(f"{run.scenario.name} under {run.design.name}")
+    properties = Properties()
+    for name, value in (("command", command_of(run)), ("verdict", run.verdict.verdict), ("wire", run.wire)):
+        properties.add_property(Property(name, value))
+    for fault in run.faults:
+        properties.add_property(Property("fault", str(fault)))
+    suite.append(properties)
+    for finding in run.verdict.findings:
+        case = TestCase(finding.invariant, classname=f"{run.scenario.name}.{run.design.name}")
+        if finding.verdict == VIOLATED:
+            told = [f"record {v.seq}: {v.text}" for v in finding.violations]
+            failure = Failure(_plain(told[0]) if told else "violated", "violated")
+            failure.text = _plain("\n".join(told))
+            case.result = [failure]
+        elif finding.verdict != HELD:
+            case.result = [Skipped(finding.verdict)]
+        suite.add_testcase(case)
+    if run.failure is not None:
+        case = TestCase("run", classname=f"{run.scenario.name}.{run.design.name}")
+        case.result = [Error(_plain(str(run.failure)), "failed")]
+        suite.add_testcase(case)
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    text: bytes = document.tostring()
+    return text + b"\n"
+
+
+def _plain(text: str) -> str:
+    """XML has no place for most control characters."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

@@ -1,0 +1,36 @@
+"""KTAP version 1, as ``Documentation/dev-tools/ktap.rst`` of the kernel describes it: one test for each invariant."""
+
+from __future__ import annotations
+
+from client.export.command import command_of
+from client.run.expected import expected_verdicts
+from client.run.run import Run
+from client.timeline.timeline import Timeline
+from contract.invariants import ABOUT, NOT_EXERCISED, OPEN, VIOLATED
+
+
+def ktap(run: Run, timeline: Timeline) -> str:
+    """An expected violation is XFAIL, an open invariant TODO, and one that is not exercised SKIP. The last test is the
+    final condition of the scenario, if it has one."""
+    verdict = run.verdict
+    expected = expected_verdicts(run.scenario, run.design.name)
+    lines = ["KTAP version 1", f"# {run.scenario.name} under {run.design.name}: {verdict.verdict}"]
+    lines += [f"# {command_of(run)}", f"1..{len(verdict.findings) + (verdict.final is not None)}"]
+    for number, finding in enumerate(verdict.findings, 1):
+        lines.append(f"# {finding.invariant}: {ABOUT[finding.invariant]}")
+        lines += [f"# {finding.invariant}: record {v.seq}: {v.text}" for v in finding.violations]
+        result, mark = "ok", ""
+        if finding.verdict == VIOLATED:
+            result, mark = "not ok", " # XFAIL" if expected.get(finding.invariant) == VIOLATED else ""
+        elif finding.verdict == OPEN:
+            result, mark = "not ok", f" # TODO open: {'; '.join(due.text for due in finding.pending) or 'not at rest'}"
+        elif finding.verdict == NOT_EXERCISED:
+            mark = " # SKIP not exercised"
+        lines.append(f"{result} {number} {finding.invariant}{mark}")
+    if verdict.final is not None:
+        ends = {"held": "ok", "witnessed": "ok", "violated": "not ok"}
+        result = ends.get(verdict.final.result, "ok")
+        mark = "" if verdict.final.result in ends else f" # SKIP {verdict.final.result}"
+        lines += [f"# condition: {verdict.final.condition}"]
+        lines += [f"{result} {len(verdict.findings) + 1} condition{mark}"]
+    return "\n".join([*lines, ""])
