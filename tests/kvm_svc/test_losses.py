@@ -9,6 +9,7 @@ from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import Branch
 from contract.messages import (
+    PROTOCOL_VERSION,
     UNKNOWN_EPOCH,
     CreateEvent,
     Envelope,
@@ -128,7 +129,7 @@ def test_a_new_epoch_speaks_the_protocol_of_kvm() -> None:
     told.heard()
     hello = answer(told, Welcome(False, protocol=9, reason=UNKNOWN_EPOCH))[0]
     assert isinstance(hello, Hello)
-    assert hello.protocol == 2
+    assert hello.protocol == PROTOCOL_VERSION
 
 
 def test_a_counter_of_a_host_that_is_gone_is_asked_for_again() -> None:

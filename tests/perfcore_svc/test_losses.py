@@ -10,6 +10,7 @@ from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import Branch, Controls, Enter
 from contract.messages import (
+    PROTOCOL_VERSION,
     UNKNOWN_EPOCH,
     CreateCounter,
     CreateEvent,
@@ -36,7 +37,7 @@ def changes(host: Host) -> list[tuple[str, str]]:
 
 
 def resume(host: Host, n: int, last: int = 0, epoch: int = 1) -> list[Envelope]:
-    host.take(Envelope("k", True, epoch, n, Resume("k", 2, epoch, last)))
+    host.take(Envelope("k", True, epoch, n, Resume("k", PROTOCOL_VERSION, epoch, last)))
     return host.drain()
 
 
@@ -101,7 +102,7 @@ def test_a_resume_of_another_protocol_is_refused_and_the_session_stays() -> None
     host.take(Envelope("k", True, 1, kvm.session.outgoing.n + 1, Resume("k", 9, 1, 0)))
     (welcome, *_) = host.drain()
     assert isinstance(welcome.body, Welcome)
-    assert welcome.body.reason == "protocol 9, this host speaks 2"
+    assert welcome.body.reason == f"protocol 9, this host speaks {PROTOCOL_VERSION}"
     assert host.endpoint.sessions["k"].phase is Phase.OPEN
 
 

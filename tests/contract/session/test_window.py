@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.effects import Clock, Effects
-from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu, Resume, Welcome
+from contract.messages import PROTOCOL_VERSION, AnyMessage, Envelope, Received, RegisterVcpu, Resume, Welcome
 from contract.session import RESEND_AFTER, WINDOW, Input, Phase
 from contract.trace import Discard, SessionChange, Timer, WindowChange
 from tests.sessions import End, said
@@ -144,4 +144,4 @@ def test_after_resume_each_end_sends_what_the_other_lacks() -> None:
 def test_a_message_without_a_place_is_taken_only_if_it_resumes() -> None:
     host, effects = End("k", is_host=True, repaired=True), Effects(Clock())
     assert host.taken(Envelope("k", True, 1, 1, body(1)), effects) is None
-    assert host.taken(Envelope("k", True, 1, 2, Resume("k", 2, 1, 0)), effects) is not None
+    assert host.taken(Envelope("k", True, 1, 2, Resume("k", PROTOCOL_VERSION, 1, 0)), effects) is not None
