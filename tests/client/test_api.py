@@ -17,6 +17,7 @@ from client.run.run import Run
 from contract.effects import Step
 from contract.errors import InputError, SystemFailedError
 from contract.trace import canonical
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import FENCED, REVOKE_GP
 
@@ -147,7 +148,7 @@ def test_a_run_that_ends_early_is_kept_and_raises(error: BaseException, tmp_path
 untyped: Any = api
 
 
-@pytest.mark.parametrize(
+@cases(
     ("call", "said"),
     [
         (lambda: untyped.load(3), "scenario: expected a name or a path, found 3"),

@@ -10,6 +10,7 @@ import pytest
 
 from client.files import read_file
 from contract.errors import InputError
+from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 
 
@@ -57,7 +58,7 @@ def test_a_file_that_is_too_long(tmp_path: Path) -> None:
     assert read_file(tmp_path / "file", 11) == b"x" * 11
 
 
-@pytest.mark.parametrize("arguments", [("check", "/dev/zero"), ("run", "exits", "--tape", "/dev/zero")])
+@cases("arguments", [("check", "/dev/zero"), ("run", "exits", "--tape", "/dev/zero")])
 def test_a_command_refuses_a_device(arguments: tuple[str, ...]) -> None:
     result = lbrlab(*arguments)
 

@@ -27,6 +27,7 @@ from contract.messages import Hello
 from contract.trace import AnyRecord, End, HostWait, HostWake, Send
 from perfcore_svc.perf import core, opening
 from perfcore_svc.perf.event import PerfEvent
+from tests.cases import cases
 from tests.designs import DESIGNS, MERGED
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -47,7 +48,7 @@ def test_there_are_24_in_their_order() -> None:
     assert [claim.id for claim in CLAIMS] == [f"C{n}" for n in range(1, 25)]
 
 
-@pytest.mark.parametrize("name", BY_ID)
+@cases("name", BY_ID)
 def test_agreement_or_finding(name: str) -> None:
     assert found(name)
     assert sum(not agrees for _, agrees in found(name)) == FINDINGS.get(name, 0)
@@ -65,7 +66,7 @@ OTHER_DESIGN = {
 """Another design in the place of whichever a claim is about, and the claims that come out otherwise then."""
 
 
-@pytest.mark.parametrize(("design", "name"), [(d, name) for d, names in OTHER_DESIGN.items() for name in names])
+@cases(("design", "name"), [(d, name) for d, names in OTHER_DESIGN.items() for name in names])
 def test_another_design_gives_another_answer(design: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = found(name)
     monkeypatch.setattr(claim, "design_named", lambda _: DESIGNS[design])
@@ -140,13 +141,13 @@ def test_the_figures_of_the_page_are_those_of_the_run() -> None:
         assert figure in told
 
 
-@pytest.mark.parametrize(("design", "stalls"), [("fenced", False), ("revoke-ack", True)])
+@cases(("design", "stalls"), [("fenced", False), ("revoke-ack", True)])
 def test_only_a_host_that_waits_stalls(design: str, stalls: bool) -> None:
     run = Lab(None).play("c24-notifier-is-lost-or-late", design, faults=("drop:Ack:1",))
     assert (stall_ns(run) > 0) == bool(run.of(HostWait)) == stalls
 
 
-@pytest.mark.parametrize(
+@cases(
     ("verdicts", "agrees"),
     [
         ({"no-loss": "held", "no-leak": "held"}, True),
@@ -164,7 +165,7 @@ def test_nothing_is_held_that_nothing_exercised(verdicts: dict[str, str], agrees
     assert holds(run).agrees is agrees
 
 
-@pytest.mark.parametrize(
+@cases(
     ("records", "stall"),
     [
         ([End({}, time=100)], 0),

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from client.baseline import Baseline, Compared, KnownFinding, KnownRun, RunKey, load_baseline, save_baseline
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab, unbroken
 
 RUN = ("run", "central-story", "-d", "v7")
@@ -246,8 +245,8 @@ def test_a_file_is_what_was_saved(tmp_path: Path) -> None:
     assert Compared() == Compared([], [], [])
 
 
-@pytest.mark.parametrize("flag", ["--baseline", "--write-baseline"])
-@pytest.mark.parametrize(
+@cases("flag", ["--baseline", "--write-baseline"])
+@cases(
     ("content", "message"),
     [
         ("{}", "no baseline: Object missing required field `format`"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.litmus.spelling import listed
 from contract.invariants import INVARIANTS
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 
 STORY = "mech-release-lbr-off"
@@ -54,7 +53,7 @@ def test_more_than_one() -> None:
     assert "no-leak is" in result.stdout
 
 
-@pytest.mark.parametrize("text", ["", "violated", "no-loss"])
+@cases("text", ["", "violated", "no-loss"])
 def test_malformed(text: str) -> None:
     result = lbrlab("run", "central-story", "--expect", text)
     assert result.exit_code == 2

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from client.check.judge import MONITORS
 from client.check.monitor import Monitor
 from client.designs import load_design
@@ -18,10 +16,11 @@ from contract.kernels import KERNELS
 from contract.trace import kind_of
 from kvm_svc.hypervisor.pmu_msrs import PmuShape, pmu_msrs
 from kvm_svc.hypervisor.rules import KVM_RULES
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS, FENCED, MERGED, V7
 
-every_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def lines(*arguments: str) -> list[str]:
@@ -30,7 +29,7 @@ def lines(*arguments: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
+@cases(
     "arguments",
     [["designs"], ["designs", "--axes"], ["designs", "fenced"], ["invariants"], ["scenarios", "c"], ["lang"], ["msrs"]],
     ids=" ".join,
@@ -64,7 +63,7 @@ def test_a_design_that_is_printed_is_a_file_that_says_the_same(design: Design) -
     assert load_design(Path(f"{design.name}.toml"), {}) == design
 
 
-@pytest.mark.parametrize("name", ["v7+shut-out=no", "fenced+delivery=as-it-comes+whole-ring=no"])
+@cases("name", ["v7+shut-out=no", "fenced+delivery=as-it-comes+whole-ring=no"])
 def test_one_with_other_values_is_printed_with_them(name: str) -> None:
     Path("mine.toml").write_text(lbrlab("designs", name).stdout)
     axes = load_design(Path("mine.toml"), {}).axes()
@@ -141,8 +140,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("name", "said"), BAD.values(), ids=BAD)
-@pytest.mark.parametrize("command", [["designs"], ["run", "guest-alone", "-d"]], ids=lambda c: c[0])
+@cases(("name", "said"), BAD.values(), ids=BAD)
+@cases("command", [["designs"], ["run", "guest-alone", "-d"]], ids=lambda c: c[0])
 def test_a_design_that_is_none_is_bad_input(command: list[str], name: str, said: str) -> None:
     Path("mine.toml").write_text('like = "v7"\n')
     Path("bad.toml").write_text('like = "v7"\n[axes]\nevnt = "none"\n')
@@ -212,7 +211,7 @@ def test_no_scenario_begins_so() -> None:
     assert "with 'centrl-story', did you mean 'central-story'?\n" in lbrlab("scenarios", "centrl-story").stderr
 
 
-@pytest.mark.parametrize(
+@cases(
     ("change", "near"),
     [("shut-aut=no", "shut-out"), ("event=task-pined", "task-pinned"), ("delivery=as-it-come", "as-it-comes")],
 )
@@ -231,7 +230,7 @@ def test_invariants_are_listed() -> None:
     assert all(f"{i.name} {i.about}" in said for i in MONITORS)
 
 
-@pytest.mark.parametrize("invariant", MONITORS, ids=lambda i: i.name)
+@cases("invariant", MONITORS, ids=lambda i: i.name)
 def test_the_definition_of_an_invariant(invariant: type[Monitor]) -> None:
     text = lines("invariants", invariant.name)
     found = invariant.definition
@@ -292,7 +291,7 @@ def test_msrs_show_every_kernel_in_eighty_columns() -> None:
     assert max(map(len, printed)) <= 80
 
 
-@pytest.mark.parametrize("kernel", list(KERNELS))
+@cases("kernel", list(KERNELS))
 def test_msrs_are_those_of_the_table(kernel: str) -> None:
     told = document(lbrlab("msrs", "--kernel", kernel, "--pmu", "4", "--counters", "2", "--fixed", "1", "--json"))
     table = pmu_msrs(KVM_RULES[kernel].pmu, PmuShape(2, 1, 4, full_width=True))
@@ -307,7 +306,7 @@ def test_msrs_are_those_of_the_table(kernel: str) -> None:
             assert row["reserved"] == table[row["msr"]].reserved == table[row["msr"]].user_reserved
 
 
-@pytest.mark.parametrize(
+@cases(
     ("arguments", "said"),
     [
         (["--kernel", "linux"], "--kernel: unknown kernel 'linux', expected one of v5.3, v5.12, v6.16, v7.1"),
@@ -322,7 +321,7 @@ def test_msrs_of_no_machine(arguments: list[str], said: str) -> None:
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["matrix"], ["oracle"], ["msrs"]], ids=" ".join)
+@cases("arguments", [["matrix"], ["oracle"], ["msrs"]], ids=" ".join)
 def test_kernel_lists_all_kernels_with_a_line_on_each(arguments: list[str]) -> None:
     result = lbrlab(*arguments, "--help")
     said = " ".join(result.stdout.split())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import get_type_hints
 
-import pytest
-
 from client.cli.app import app
+from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 
 ARGUMENTS = {
@@ -44,7 +43,7 @@ def test_there_are_some() -> None:
     }
 
 
-@pytest.mark.parametrize(("command", "flag"), options())
+@cases(("command", "flag"), options())
 def test_refused(command: str, flag: str) -> None:
     services = SERVICES if flag == "--wait" else ()
     for value in (*NEVER, *([BELOW[flag]] if flag in BELOW else [])):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from client.run.file import load_run
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 
 
@@ -32,7 +31,7 @@ def test_the_text_is_a_histogram() -> None:
     assert any(line.startswith("Observation r12-fence Sometimes ") for line in lines)
 
 
-@pytest.mark.parametrize("flag", ["--then-default", "--lenient"])
+@cases("flag", ["--then-default", "--lenient"])
 def test_options_of_one_schedule_are_refused(flag: str) -> None:
     result = lbrlab("run", "r12-fence", "--schedules", "3", flag)
     assert (result.exit_code, flag in result.stderr) == (2, True)

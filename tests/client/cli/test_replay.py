@@ -11,6 +11,7 @@ from client.cli.runs import RUNS, short_name
 from client.drive import play
 from client.litmus import library_path
 from contract.errors import SystemFailedError
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 
 FAULTS = [
@@ -22,7 +23,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("scenario", "design", "fault", "applied"), FAULTS)
+@cases(("scenario", "design", "fault", "applied"), FAULTS)
 def test_a_replay_repeats_the_faults_and_the_verdict(scenario: str, design: str, fault: str, applied: bool) -> None:
     first = lbrlab("run", scenario, "-d", design, "--fault", fault, "-o", "a.json", "--json")
     told = document(first)
@@ -111,7 +112,7 @@ def test_an_error_in_a_tape_names_its_line() -> None:
     assert f"edited.tape:{at + 3}: diverges: " in result.stderr
 
 
-@pytest.mark.parametrize("output", [[], ["-o", "mine.json"]])
+@cases("output", [[], ["-o", "mine.json"]])
 def test_a_failed_run_never_overwrites_a_good_one(output: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     good = document(lbrlab("run", "central-story", "-d", "v7", *output, "--json"))
     content = Path(good["run"]).read_bytes()
@@ -183,7 +184,7 @@ def test_short_names_stay_as_they_are() -> None:
     assert short_name("a" * 121) != short_name("a" * 122)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("arguments", "error"),
     [
         (["run", "exits", "-d", "v7", "-d", "v8"], "--design: expected one, found v7, v8"),

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import typer
 from rich.text import Text
 
 from client.cli.app import app
+from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.designs import DESIGNS
 
@@ -39,7 +39,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@cases("command", COMMANDS)
 def test_no_line_is_wider_than_a_terminal_usually_is(command: str) -> None:
     text = lbrlab(*command.split()).stdout.splitlines()
     assert len(text) > 2

@@ -14,6 +14,7 @@ from client.litmus import library_path, load
 from contract.errors import InputError, SystemFailedError
 from contract.trace import LbrSave, VmExit
 from perfcore_svc.machine.cost import COSTS
+from tests.cases import cases
 from tests.client.check.runs import play, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, REVOKE_GP, REVOKE_ZERO, V7, VMX_TRANSITION
 
@@ -27,7 +28,7 @@ def line(*typical: int) -> list[Cycles]:
 CURVE = Curve("exits", [1, 2], {"a": line(1000, 2000), "b": line(1000, 2000), "c": line(1500, 90_000)})
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_cycles_are_operations_times_prices(design: object) -> None:
     cost = cost_of(STORY, design)  # type: ignore[arg-type]
     for bound in ("low", "typical", "high"):

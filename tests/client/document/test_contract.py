@@ -6,7 +6,6 @@ import re
 from functools import cache
 
 import msgspec
-import pytest
 from msgspec.structs import replace
 
 from client.document.contract import ContractDocument, contract_document
@@ -20,6 +19,7 @@ from client.litmus.fault_rules import parse_fault
 from client.matrix.pool import run_row
 from contract.messages import PROTOCOL_VERSION
 from contract.rules import RULES, Rule
+from tests.cases import cases
 from tests.designs import DESIGNS, REVOKE_GP, V7
 
 ALL = list(DESIGNS.values())
@@ -36,7 +36,7 @@ def whole() -> ContractDocument:
 # The value -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.id)
+@cases("rule", RULES, ids=lambda r: r.id)
 def test_a_rule_is_kept_by_those_that_keep_it(rule: Rule) -> None:
     (told,) = [r for r in contract_document(ALL).rules if r.id == rule.id]
     assert told.kept_by == [design.name for design in ALL if rule.kept(design)]
@@ -160,7 +160,7 @@ def test_a_line_break_in_a_text_is_no_row() -> None:
     assert headed(as_markdown(contract_document([replace(V7, about="a\nb")])), "design") == [[["v7", "a b"]]]
 
 
-@pytest.mark.parametrize("runs", [False, True])
+@cases("runs", [False, True])
 def test_every_machine_is_a_diagram_of_its_own(runs: bool) -> None:
     text = as_markdown(whole() if runs else contract_document(ALL))
     assert re.findall(r"^```mermaid\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE) == [m.mermaid() for m in machines()]

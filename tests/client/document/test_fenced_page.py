@@ -6,13 +6,12 @@ import re
 from functools import cache
 from importlib.resources import files
 
-import pytest
-
 from client.check.judge import MONITORS
 from client.document.needed import Need, needs
 from client.document.schema import rules
 from client.litmus import library, load
 from client.matrix.cell import run_cell
+from tests.cases import cases
 from tests.designs import FENCED
 
 PAGE = (files("contract") / "fenced.md").read_text(encoding="utf-8")
@@ -21,7 +20,7 @@ SECTIONS = {
     match[1]: match[3]
     for match in re.finditer(r"^## (R\d+) ([a-z ]+)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
 }
-every_section = pytest.mark.parametrize("rule", SECTIONS)
+every_section = cases("rule", SECTIONS)
 
 
 @cache

@@ -11,9 +11,10 @@ from kvm_svc.hypervisor import claim
 from kvm_svc.hypervisor.claim import Claim
 from perfcore_svc.perf import event
 from perfcore_svc.perf.event import State
+from tests.cases import cases
 
 EVENT, CLAIM, SESSION = machines()
-both = pytest.mark.parametrize("machine", [EVENT, CLAIM, SESSION], ids=lambda m: m.name)
+both = cases("machine", [EVENT, CLAIM, SESSION], ids=lambda m: m.name)
 
 TWICE = StateMachine(
     "x",

@@ -18,6 +18,7 @@ from contract.design import FIELDS, Design, axis_values
 from contract.design_check import flaw
 from contract.rules import RULES, Rule
 from tests import designs
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import DESIGNS
 
@@ -111,7 +112,7 @@ def test_the_command_shows_it(
     assert all(fault["applied"] for fault in told["faults"])
 
 
-@pytest.mark.parametrize("rule", SCENARIOS)
+@cases("rule", SCENARIOS)
 def test_the_scenario_says_which_rule_it_asks_for(rule: str) -> None:
     text = library_path(SCENARIOS[rule][0]).read_text(encoding="utf-8")
     assert f"rule {rule} of the contract" in " ".join(text.split())

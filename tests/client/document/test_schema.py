@@ -13,6 +13,7 @@ from client.document import schema
 from client.document.schema import MessageText, messages, rules
 from contract.messages import MESSAGE_KINDS
 from contract.rules import RULES
+from tests.cases import cases
 
 KVM, HOST, EITHER = "KVM to host", "Host to KVM", "Either way"
 BY_NAME = {message.name: message for message in messages()}
@@ -33,7 +34,7 @@ def test_the_rules_are_r1_to_r25_in_order_as_the_code_has_them() -> None:
     assert [rule.id for rule in RULES] == ids
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda r: r.id)
+@cases("rule", rules(), ids=lambda r: r.id)
 def test_a_rule_has_a_name_and_whole_sentences(rule: schema.RuleText) -> None:
     assert re.fullmatch(r"[a-z]+( [a-z]+){0,2}", rule.name)
     assert rule.text[0].isupper()
@@ -41,7 +42,7 @@ def test_a_rule_has_a_name_and_whole_sentences(rule: schema.RuleText) -> None:
     assert "  " not in rule.text
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda r: r.id)
+@cases("rule", rules(), ids=lambda r: r.id)
 def test_the_words_of_a_rule_are_the_schemas(rule: schema.RuleText) -> None:
     """The next rule, or the code, begins where its text ends."""
     text = f"{rule.id} {rule.name}: {rule.text}"
@@ -68,7 +69,7 @@ def test_every_message_has_its_text() -> None:
     assert set(BY_NAME) == set(MESSAGE_KINDS)
 
 
-@pytest.mark.parametrize("kind", MESSAGE_KINDS)
+@cases("kind", MESSAGE_KINDS)
 def test_a_message_has_a_direction_and_whole_sentences(kind: str) -> None:
     message = BY_NAME[kind]
     assert message.direction in (KVM, HOST, EITHER)
@@ -98,7 +99,7 @@ def test_what_is_no_message_of_the_stream_is_left_out(monkeypatch: pytest.Monkey
     assert schema_of(*text, monkeypatch=monkeypatch) == [MessageText("Ack", KVM, "Give it up.")]
 
 
-@pytest.mark.parametrize("comment", ["// From KVM: give up.", "// KVM to host, give up.", "// host to KVM: x.", ""])
+@cases("comment", ["// From KVM: give up.", "// KVM to host, give up.", "// host to KVM: x.", ""])
 def test_a_comment_that_does_not_say_the_direction_is_an_error(comment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="the comment of message Ack does not say its direction"):
         schema_of(comment, "message Ack {", monkeypatch=monkeypatch)

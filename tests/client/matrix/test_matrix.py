@@ -18,6 +18,7 @@ from client.run.file import load_run
 from contract.design import Design
 from contract.errors import RefusedError, SystemFailedError
 from contract.trace import Rest
+from tests.cases import cases
 from tests.client.check.runs import trace, verdicts
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 
@@ -29,7 +30,7 @@ HOST_ONLY = load(library_path("pinned-error"))
 # A cell ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", [V7, V8, MERGED, FENCED], ids=lambda d: d.name)
+@cases("design", [V7, V8, MERGED, FENCED], ids=lambda d: d.name)
 def test_a_cell_says_what_a_run_says(design: Design) -> None:
     cell = run_cell(STORY, design, None)
     records = trace(STORY, design)
@@ -86,7 +87,7 @@ def failing(*_: object) -> None:
     raise SystemFailedError("sim", "broken")
 
 
-@pytest.mark.parametrize(("raised", "verdict"), [(impossible, "impossible"), (failing, "failed")])
+@cases(("raised", "verdict"), [(impossible, "impossible"), (failing, "failed")])
 def test_one_that_cannot_be_run_leaves_the_others_alone(
     raised: object, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +112,7 @@ def test_several_processes_say_the_same_as_one_in_the_order_of_the_scenarios() -
     assert sorted(row[0].scenario for row in heard) == sorted(story.name for story in stories)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@cases("workers", [1, 2])
 def test_interrupted_it_gives_what_is_there(workers: int) -> None:
     def interrupt(_: Row) -> None:
         raise KeyboardInterrupt
@@ -152,7 +153,7 @@ def test_the_worst_of_an_invariant_names_where() -> None:
     assert list(found) == [invariant.name for invariant in MONITORS]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("verdicts", "together"),
     [
         (["held", "held"], "held"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.litmus import parse
 from client.run.verdict import Verdict, verdict_on
 from contract.trace import AnyRecord
+from tests.cases import cases
 from tests.client.check.runs import trace
 from tests.designs import FENCED, MERGED
 
@@ -43,7 +42,7 @@ def test_the_story_breaks_more_than_one() -> None:
     assert summary(verdict("", "fenced")) == ("held", [], 0)
 
 
-@pytest.mark.parametrize("under", ["", " under merged", " under v7, merged"])
+@cases("under", ["", " under merged", " under v7, merged"])
 def test_an_expected_violation_is_green(under: str) -> None:
     found = verdict(f"expect violated {ALL}{under};")
     assert summary(found) == ("expected", [], 0)
@@ -84,7 +83,7 @@ CONDITIONS = {
 }
 
 
-@pytest.mark.parametrize("quantifier", CONDITIONS)
+@cases("quantifier", CONDITIONS)
 def test_a_true_condition_that_states_the_violations_is_green(quantifier: str) -> None:
     found = verdict(f"{quantifier} ({CONDITIONS[quantifier]})")
     assert found.final is not None

@@ -13,6 +13,7 @@ from client.run.final import Registers, result_of
 from client.run.verdict import FinalResult, verdict_on
 from contract.design import Design
 from contract.errors import InputError
+from tests.cases import cases
 from tests.client.check.runs import trace
 from tests.designs import FENCED, MERGED, V8
 
@@ -26,8 +27,8 @@ def witnessed(left: a.Term, op: str, right: a.Term) -> bool:
     return result_of(a.Final("exists", a.Compare(left, op, right)), REGISTERS, {}) == ("witnessed", "")
 
 
-@pytest.mark.parametrize("unset", UNSET)
-@pytest.mark.parametrize("other", [a.Int(0), a.Int(4), a.Word("#GP"), SET, FIELD, a.Reg("vm0/0", "other")])
+@cases("unset", UNSET)
+@cases("other", [a.Int(0), a.Int(4), a.Word("#GP"), SET, FIELD, a.Reg("vm0/0", "other")])
 def test_a_register_never_set_differs_from_everything_and_equals_nothing(unset: a.Reg, other: a.Term) -> None:
     assert witnessed(unset, "!=", other)
     assert not witnessed(unset, "=", other)
@@ -49,9 +50,9 @@ ORDERED = {
 }
 
 
-@pytest.mark.parametrize("op", ORDERS)
-@pytest.mark.parametrize("word", ORDERED)
-@pytest.mark.parametrize("quantifier", ["exists", "~exists", "forall"])
+@cases("op", ORDERS)
+@cases("word", ORDERED)
+@cases("quantifier", ["exists", "~exists", "forall"])
 def test_the_order_of_what_is_no_number_is_undecided(quantifier: str, word: str, op: str) -> None:
     term = ORDERED[word]
     for sides in ((term, op, a.Int(0)), (a.Int(0), op, term), (SET, op, term)):
@@ -100,7 +101,7 @@ R, S = a.Reg("user", "u"), a.Reg("vm0/0", "r0")
 UNSET_IS_1, SET_IS_4, SET_IS_5 = (a.Compare(*c) for c in ((R, "=", a.Int(1)), (S, "=", a.Int(4)), (S, "=", a.Int(5))))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("expr", "result"),
     [
         (UNSET_IS_1, "undecided"),
@@ -147,9 +148,7 @@ def test_what_the_others_settle_is_settled() -> None:
 STORY = """LBR x host { e = open cpu0 pinned branch any; } forall (host:e.state = ERROR) under v8, merged"""
 
 
-@pytest.mark.parametrize(
-    ("design", "result", "verdict"), [(V8, "violated", "violated"), (FENCED, "not asked", "undecided")]
-)
+@cases(("design", "result", "verdict"), [(V8, "violated", "violated"), (FENCED, "not asked", "undecided")])
 def test_a_condition_is_asked_of_the_designs_that_it_names(design: Design, result: str, verdict: str) -> None:
     scenario = parse(STORY)
     found = verdict_on(scenario, trace(scenario, design))

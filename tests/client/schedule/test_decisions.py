@@ -26,6 +26,7 @@ from client.schedule.decisions import (
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS
 from contract.network import Fate
+from tests.cases import cases
 
 THREADS = st.from_regex(r"(host[0-9]?|user|vm[0-9]/[0-9])(\+(host[0-9]?|user|vm[0-9]/[0-9])){0,2}", fullmatch=True)
 SESSIONS = st.from_regex(r"kvm[0-9a-z-]{0,8}", fullmatch=True)
@@ -94,7 +95,7 @@ def test_receiver() -> None:
 FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT', 'time NS', .* or 'end vm VM'"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("line", "expected"),
     [
         ("stop host", FORMS),
@@ -127,7 +128,7 @@ def test_bad_line(line: str, expected: str) -> None:
     assert error.value.place == "a.tape:4"
 
 
-@pytest.mark.parametrize("text", ["", "\n", "step host\n", "lbrlab-tape 2\n", "lbrlab-tape 1 x\n", "\nlbrlab-tape 1\n"])
+@cases("text", ["", "\n", "step host\n", "lbrlab-tape 2\n", "lbrlab-tape 1 x\n", "\nlbrlab-tape 1\n"])
 def test_header(text: str) -> None:
     with pytest.raises(InputError, match="expected the header") as error:
         parse_tape(text, "a.tape")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -19,6 +18,7 @@ from client.schedule.schedule import Schedule, Tape
 from client.schedule.strategies import DefaultStrategy
 from contract.messages import Ack, EventCreated, EventState, Revoke, SchedIn
 from contract.trace import Delivery, Discard, Send, canonical
+from tests.cases import cases
 from tests.client.litmus.test_fault_rules import rules
 from tests.client.schedule.test_strategies import AVAILABLE, HELLO, REVOKE, REVOKE_2, WELCOME, World
 
@@ -46,7 +46,7 @@ def host_sends(*bodies: object, session: str = "kvm0") -> list[Send]:
     return [Send(session, False, 1, n, 0, body) for n, body in enumerate(bodies, 1)]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rule", "expected"),
     [
         ("drop Revoke", ["host>kvm0 2 f1.1", "host>kvm0 4 f1.2"]),
@@ -66,7 +66,7 @@ def test_what_a_rule_selects(rule: str, expected: list[str]) -> None:
     assert met(World(WELCOME, REVOKE, AVAILABLE, REVOKE_2, HELLO), rule) == expected
 
 
-@pytest.mark.parametrize(
+@cases(
     ("rule", "expected"),
     [
         ("drop after 4ns", ["host>kvm0 2 f1.1"]),
@@ -199,9 +199,7 @@ def test_the_tape_needs_no_rules(faults: list, design: str) -> None:
     assert {f"f{n}" for n, on in enumerate(played.applied, 1) if on} == {each.partition(".")[0] for each in ids}
 
 
-@pytest.mark.parametrize(
-    "rule", ["drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "corrupt field grant", "hold by 3"]
-)
+@cases("rule", ["drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "corrupt field grant", "hold by 3"])
 def test_the_tape_of_each_kind_needs_no_rules(rule: str) -> None:
     played = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule((parse_fault(f"{rule} Revoke"),))))
     again = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule(tape=Tape(played.tape))))

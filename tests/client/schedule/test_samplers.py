@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-import pytest
-
 from client.litmus import Scenario, library_path, load, parse
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import KINDS
@@ -19,6 +17,7 @@ from client.schedule.samplers import Priorities, Sampler, Uniform
 from client.schedule.schedule import Schedule
 from client.schedule.swarm import drawn_kinds, drawn_rules
 from contract.design import Design
+from tests.cases import cases
 from tests.designs import FENCED, MERGED
 
 TWO = parse("LBR o host { idle cpu0; idle cpu0; idle cpu0; } host1 { idle cpu0; idle cpu0; idle cpu0; }")
@@ -31,7 +30,7 @@ def played(
     return run(Inputs(scenario, design, Schedule(faults, other=lambda: sampler))).finished()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@cases("strategy", STRATEGIES)
 def test_a_seed_gives_one_run_and_every_run_ends(strategy: str) -> None:
     for seed in range(6):
         rules = drawn_rules(Random(seed), list(KINDS))

@@ -14,6 +14,7 @@ from contract.errors import InputError
 from contract.messages import Available, Hello, RegisterVcpu, Revoke, SchedIn, Welcome
 from contract.network import Fate
 from contract.trace import AnyRecord, Delivery, Send, Timer
+from tests.cases import cases
 
 ALL = ["a", "b", "c"]
 HELLO = Send(session="kvm0", to_host=True, epoch=1, n=1, clock=0, body=Hello("kvm0"))
@@ -99,7 +100,7 @@ def test_time_passes_by_itself_only_where_a_timer_is_awaited() -> None:
     assert world.run(DefaultStrategy(), [], 3) == ["timer kvm0>host renew", "timer kvm0>host resend", "None"]
 
 
-@pytest.mark.parametrize("fate", ["drop", "duplicate"])
+@cases("fate", ["drop", "duplicate"])
 def test_fault_meets_the_message_it_names(fate: str) -> None:
     world = World(WELCOME, REVOKE, AVAILABLE, REVOKE_2)
     fault = parse_fault(f"{fate}:Revoke:2")
@@ -174,7 +175,7 @@ def test_replay_follows_the_tape() -> None:
     assert World(REVOKE).run(ReplayStrategy(tape), ["a", "b"], 3) == [str(d) for d in tape]
 
 
-@pytest.mark.parametrize(
+@cases(
     "decision",
     [
         Step("d"),

@@ -14,6 +14,7 @@ from client.schedule.strategies import FIRED_LIMIT, DefaultStrategy, ReplayStrat
 from contract.errors import InputError
 from contract.messages import Revoke, Welcome
 from contract.trace import AnyRecord, Delivery, Send, Timer
+from tests.cases import cases
 
 RENEW = Fire("kvm0", True, "renew")
 LEASE = Fire("kvm0", False, "lease")
@@ -28,7 +29,7 @@ THREADS = ["a", "b"]
 # Lines -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("line", "decision"), LINES.items())
+@cases(("line", "decision"), LINES.items())
 def test_a_line_says_whose_timer_it_is(line: str, decision: Fire) -> None:
     assert parse_decision(line) == decision
     assert str(decision) == line
@@ -49,7 +50,7 @@ def test_what_is_printed_is_parsed_as_it_was(tape: list[Decision]) -> None:
     assert parse_tape(format_tape(tape)) == tape
 
 
-@pytest.mark.parametrize(
+@cases(
     ("line", "expected"),
     [
         ("timer", "'timer SENDER>RECEIVER WHAT'"),
@@ -104,7 +105,7 @@ def message(n: int = 1) -> Send:
     return Send("kvm0", False, 1, n, 0, Welcome(True) if n == 1 else Revoke(1, 1, ""))
 
 
-both = pytest.mark.parametrize("awaited", [True, False], ids=["awaited", "not awaited"])
+both = cases("awaited", [True, False], ids=["awaited", "not awaited"])
 
 
 # The default tape --------------------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ def test_a_tape_may_end_while_a_timer_runs_that_nobody_waits_for() -> None:
     assert World(armed(RENEW, 9, awaited=False)).decided(ReplayStrategy([]), []) == "None"
 
 
-@pytest.mark.parametrize(("due", "awaited"), [(9, True), (0, False)])
+@cases(("due", "awaited"), [(9, True), (0, False)])
 def test_a_tape_may_not_end_before_one_that_is_awaited_or_due(due: int, awaited: bool) -> None:
     with pytest.raises(InputError, match="the tape ends, but 'timer kvm0>host renew' is still possible"):
         World(armed(RENEW, due, awaited=awaited)).decided(ReplayStrategy([]), [])

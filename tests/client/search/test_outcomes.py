@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from client.litmus import parse
 from client.litmus.fault_rules import parse_fault
 from client.search.outcomes import outcomes
 from contract.errors import ExitCode
+from tests.cases import cases
 from tests.designs import MERGED, REVOKE_GP
 
 OPENED = (
@@ -25,7 +24,7 @@ def test_orders_give_outcomes_and_the_counts_add_up() -> None:
     assert (found.observation, found.exit_code) == ("Sometimes", ExitCode.HELD)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("condition", "observation", "code"),
     [
         ("exists (host:b.state = OFF)", "Never", ExitCode.UNDECIDED),

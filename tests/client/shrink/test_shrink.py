@@ -24,6 +24,7 @@ from client.shrink.target import Target, target_of
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import canonical
+from tests.cases import cases
 from tests.client.check.runs import scenario
 from tests.client.drive.test_random_tapes import RACE
 from tests.designs import DESIGNS
@@ -82,7 +83,7 @@ def check_minimal(shrunk: Run, target: Target) -> None:
     assert tried
 
 
-@pytest.mark.parametrize(("story", "design", "faults"), SAMPLE)
+@cases(("story", "design", "faults"), SAMPLE)
 def test_a_break_of_the_library_becomes_minimal(story: str, design: str, faults: list[str]) -> None:
     first = api.run(story, design, faults=faults)
     shrinker, shrunk = quickly(first)

@@ -13,6 +13,7 @@ import pytest
 from client.workers.pool import InThisProcess
 from client.workers.processes import Processes
 from client.workers.tasks import DEATHS_LIMIT, Tasks, WorkerDiedError
+from tests.cases import cases
 
 
 def doubled(number: int, mark: str = "") -> int:
@@ -56,7 +57,7 @@ def all_of(tasks: Tasks[int]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("deadly", [(1,), (2,), (3,), (1, 2, 3), (3, 4, 5)])
+@cases("deadly", [(1,), (2,), (3,), (1, 2, 3), (3, 4, 5)])
 def test_a_call_whose_process_died_is_begun_again(deadly: tuple[int, ...]) -> None:
     pool = Mortal(*deadly)
     tasks: Tasks[int] = Tasks(pool)
