@@ -250,7 +250,7 @@ def test_definitions_have_a_machine_readable_twin() -> None:
     assert list(every) == [i.name for i in MONITORS]
     assert one == {"recovers": every["recovers"]}
     assert every["recovers"]["liveness"] is True
-    assert every["debugctl-restored"]["reads"].keys() == {"vm-entry", "vm-exit"}
+    assert every["debugctl-restored"]["reads"].keys() == {"vm-entry", "vm-exit", "crash"}
 
 
 def test_no_invariant_is_called_so() -> None:

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "msrs": (),
     "claims": ("C3",),
     "demo": (),
+    "contract": (),
     "confirm": ("run.json",),
     "campaign": ("--runs", "1"),
     "contract": ("--no-runs",),
