@@ -50,7 +50,8 @@ class Clock:
         self.now = now
 
     def witness(self, now: int) -> None:
-        self.now = max(self.now, now)
+        if now > self.now:
+            self.now = now
 
 
 class Effects:

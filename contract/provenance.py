@@ -12,6 +12,8 @@ extension from bit 47 which is the privilege (kernel addresses are negative). TO
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from contract.x86 import BRANCH_KINDS
@@ -48,6 +50,7 @@ def branch_base(actor: int, guest: bool, kind: str, privilege: str) -> int:
     return base | _KERNEL if privilege == "kernel" else base
 
 
+@lru_cache(maxsize=4096)
 def origin_of(value: int) -> Origin | None:
     """The origin of a FROM or TO value; None if the value cannot be the address of a branch. Flags above bit 47 are
     ignored."""

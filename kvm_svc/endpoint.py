@@ -177,7 +177,7 @@ class Endpoint:
                     notifications.event_created(self.hv, EventCreated(body.vcpu, body.request, 0, SHUT_DOWN))
                 else:
                     self._send(body)
-        due = min((v.grant.renew_at for v in self.hv.vcpus.values() if v.grant.renew_at), default=0)
+        due = min([v.grant.renew_at for v in self.hv.vcpus.values() if v.grant.renew_at], default=0)
         if due != self.state.renew_at:
             self.state.renew_at = due
             self.effects.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))

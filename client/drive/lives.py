@@ -79,7 +79,7 @@ class Lives:
     # Crash and restart -------------------------------------------------------------------------------------
 
     def crash(self, decision: Crash) -> None:
-        service, kvms = decision.service, self.player.kvms()
+        service, kvms = decision.service, self.player.kvms
         host = self._number(service)
         sessions = [service] if host < 0 else [kvm for kvm, at in kvms.items() if at == host]
         vcpus = [vcpu for vcpu, kvm in self.player.places.items() if kvm in sessions]
@@ -102,7 +102,7 @@ class Lives:
             epoch = self.flight.epochs.get(service, 0) + 1
             self._put(trace.Restart(service, epoch, fault))
             self.wire.start(service)
-            machine = machines[player.kvms()[service]]
+            machine = machines[player.kvms[service]]
             player.ask(
                 self.wire.kvm,
                 service,
@@ -115,7 +115,7 @@ class Lives:
         scenario = player.scenario
         again = ConfigurePerf(machines[host], player.design, scenario.tasks, scenario.vcpus(), serial)
         player.ask(self.wire.perf, again, host)
-        for kvm, at in player.kvms().items():
+        for kvm, at in player.kvms.items():
             if at == host:
                 self._tell_kvm(kvm, KvmMendLink())
 

@@ -46,6 +46,7 @@ from client.litmus.ast import (
 from client.litmus.ast import Step as LitmusStep
 from client.litmus.execution import Execution
 from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart
+from client.schedule.decisions import Step as ThreadStep
 from client.schedule.flight import IOCTL
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
@@ -107,7 +108,8 @@ def layout_of(scenario: Scenario) -> Layout:
 
 
 class Player:
-    """``state`` is all its state. ``model``: the LBR of the machines. ``tape``: the decisions so far."""
+    """``state`` is all its state. ``model``: the LBR of the machines. ``kvms``: the KVMs that have a VM, with the
+    numbers of their hosts. ``tape``: the decisions so far."""
 
     def __init__(
         self, wire: Wire, scenario: Scenario, design: Design, strategy: Strategy, state: PlayerState | None = None
@@ -122,6 +124,7 @@ class Player:
         self.threads = self.state.threads
         self.places = self.state.places
         self.layout = layout_of(scenario)
+        self.kvms = {kvm: host for kvm, host in self.layout.kvms.items() if scenario.vms_at(kvm)}
         self.model = machine_model(scenario.machine)
         self.tape: list[Decision] = []
         self.lives = Lives(self)
@@ -148,7 +151,7 @@ class Player:
     def begin(self) -> None:
         """Configure the services; each thread stands before its first statement."""
         scenario, wire = self.scenario, self.wire
-        vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self.kvms()
+        vcpus, machines, kvms = scenario.vcpus(), scenario.machines(), self.kvms
         for vm in scenario.vms:
             for name in vm.vcpu_names():
                 self._place(name, scenario.home(vm.name))
@@ -161,7 +164,7 @@ class Player:
             self.design.axes(),
             self.model.name,
             self.model.depth,
-            scenario.cpus(),
+            sum(machine.cpus for machine in machines),
             actors,
             vcpus,
             [machine.cpus for machine in machines],
@@ -185,7 +188,7 @@ class Player:
 
     def carry_out(self, decision: Decision) -> None:
         self.tape.append(decision)
-        self._carry_out(decision)
+        _CARRY_OUT[type(decision)](self, decision)
         if self.flight.homeless:
             self.lives.settle()
         self._check_credits()
@@ -209,13 +212,9 @@ class Player:
         scenario = self.scenario.file or self.scenario.name
         return Program(block, scenario, self.state.registers, self.model.depth)
 
-    def kvms(self) -> dict[str, int]:
-        """The KVMs that have a VM, with the numbers of their hosts."""
-        return {kvm: host for kvm, host in self.scenario.placement().items() if self.scenario.vms_at(kvm)}
-
     def _place(self, vcpu: str, kvm: str) -> None:
         self.places[vcpu] = kvm
-        self.flight.places[vcpu] = self.scenario.placement()[kvm]
+        self.flight.places[vcpu] = self.layout.kvms[kvm]
 
     def obstacle(self, name: str) -> str:
         """Why a thread cannot step now; "" if it can."""
@@ -267,31 +266,18 @@ class Player:
         at = self.flight.places.get(stmt.vcpu, 0), by
         return "" if at in self.flight.running else f"{by} is on no CPU"
 
-    def _carry_out(self, decision: Decision) -> None:
-        if isinstance(decision, Deliver):
-            try:
-                d = decision
-                if not self.ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
-                    self.tape.pop()
-            except RefusedError as error:
-                # The trace says that this message was sent and is in the inbox.
-                raise SystemFailedError(decision.receiver, f"{decision}: {error}") from None
-            return
-        if isinstance(decision, Fire):
-            self._fire(decision)
-            return
-        if isinstance(decision, Pass):
-            self._perf(Advance(decision.until - self.flight.now))
-            return
-        if isinstance(decision, Crash):
-            self.lives.crash(decision)
-            return
-        if isinstance(decision, Restart):
-            self.lives.restart(decision)
-            return
-        if isinstance(decision, Kill):
-            self.lives.kill(decision)
-            return
+    def _deliver(self, d: Deliver) -> None:
+        try:
+            if not self.ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
+                self.tape.pop()
+        except RefusedError as error:
+            # The trace says that this message was sent and is in the inbox.
+            raise SystemFailedError(d.receiver, f"{d}: {error}") from None
+
+    def _pass(self, decision: Pass) -> None:
+        self._perf(Advance(decision.until - self.flight.now))
+
+    def _step(self, decision: ThreadStep) -> None:
         thread = self.threads[decision.thread]
         step = thread.current
         assert step is not None
@@ -316,16 +302,16 @@ class Player:
         if timer.to_host:
             self.ask(self.wire.kvm, timer.session, FireKvmTimer(timer.what))
         else:
-            self.ask(self.wire.perf, FireHostTimer(timer.session, timer.what), self.kvms()[timer.session])
+            self.ask(self.wire.perf, FireHostTimer(timer.session, timer.what), self.kvms[timer.session])
         if key in self.flight.timers and self.flight.timers[key].due <= self.flight.now:
             raise PeerContractError(f"{timer}: it ran out, and is due still")
 
     def _check_credits(self) -> None:
         """End the run in the same way on either wire, although their inboxes overflow at different moments."""
-        for queue in self.flight.queues.values():
-            if len(queue) > CAPACITY:
-                sender = queue[0].session if queue[0].to_host else HOST
-                raise PeerContractError(f"{sender} has more than {CAPACITY} messages waiting")
+        fullest = max(self.flight.queues.values(), key=len, default=[])
+        if len(fullest) > CAPACITY:
+            sender = fullest[0].session if fullest[0].to_host else HOST
+            raise PeerContractError(f"{sender} has more than {CAPACITY} messages waiting")
 
     # Host and user space ---------------------------------------------------------------------------------
 
@@ -485,12 +471,21 @@ class Player:
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
         hosts = [self.ask(self.wire.perf, PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
-        kvms = [self.ask(self.wire.kvm, kvm, KvmSnapshot()) for kvm in self.kvms()]
+        kvms = [self.ask(self.wire.kvm, kvm, KvmSnapshot()) for kvm in self.kvms]
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
 
 
 _ANSWERS: dict[type, Callable[[Player, Any, str], Value]] = {StateOf: Player._state, UserMigrate: Player._migrate}
 """Statements that no single command carries out."""
+_CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
+    ThreadStep: Player._step,
+    Deliver: Player._deliver,
+    Fire: Player._fire,
+    Pass: Player._pass,
+    Crash: lambda player, decision: player.lives.crash(decision),
+    Restart: lambda player, decision: player.lives.restart(decision),
+    Kill: lambda player, decision: player.lives.kill(decision),
+}
 
 
 def _vm_of(vcpu: str) -> str:

@@ -113,6 +113,8 @@ class Scenario(msgspec.Struct, eq=False):
 
     def vms_at(self, kvm: str) -> list[VmSpec]:
         """The VMs that a KVM service must have. Some are shells for a vCPU that arrives later."""
+        if not self.kvms:
+            return self.vms[:] if kvm == FIRST_KVM else []
         return [vm for vm in self.vms if kvm in self.stays(vm.name)]
 
     def steps(self) -> Iterator[Step]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
@@ -41,8 +43,7 @@ IOCTL = "the end of an ioctl"
 """The thing that a vCPU waits for while an ioctl of user space has its mutex."""
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(msgspec.Struct, frozen=True):
     session: str
     to_host: bool
     n: int
@@ -65,8 +66,7 @@ class InFlight:
         return HOST if self.to_host else self.session
 
 
-@dataclass(frozen=True, slots=True)
-class Armed:
+class Armed(msgspec.Struct, frozen=True):
     """A timer of an end of a session, which is KVM's (``to_host``) or the host's; see ``contract.trace.Timer``."""
 
     session: str
@@ -74,6 +74,10 @@ class Armed:
     what: str
     due: int
     awaited: bool
+
+
+_BY_ORDER = attrgetter("order")
+_BY_DUE = attrgetter("due", "session", "to_host", "what")
 
 
 class Flight:
@@ -364,11 +368,11 @@ class Flight:
 
     def armed(self) -> list[Armed]:
         """The timers, in the order in which they run out."""
-        return sorted(self.timers.values(), key=lambda t: (t.due, t.session, t.to_host, t.what))
+        return sorted(self.timers.values(), key=_BY_DUE)
 
     def heads(self) -> list[InFlight]:
         """The oldest message of every direction, oldest first."""
-        return sorted((q[0] for q in self.queues.values() if q), key=lambda m: m.order)
+        return sorted([queue[0] for queue in self.queues.values() if queue], key=_BY_ORDER)
 
     def is_held(self, message: InFlight) -> bool:
         return (message.session, message.to_host) in self.held

@@ -69,9 +69,9 @@ class DefaultStrategy:
         return None
 
     def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
-        start = all_threads.index(self.last) + 1 if self.last else 0
-        turn = all_threads[start:] + all_threads[:start]
-        self.last = next(t for t in turn if t in threads)
+        place = all_threads.index
+        last = place(self.last) if self.last else -1
+        self.last = next((thread for thread in threads if place(thread) > last), threads[0])
         return self.last
 
 

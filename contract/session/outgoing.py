@@ -8,7 +8,8 @@ messages are out at a time; younger ones wait, and the end is paused.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+import msgspec
 
 from contract.canonical import At, Place, marked
 from contract.messages import AnyMessage
@@ -26,8 +27,7 @@ State = tuple[int, bool]
 """When the timer runs out, and whether the end is paused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(msgspec.Struct, frozen=True):
     """A message on its way: ``n`` is its number (R2), ``place`` its place in the order (R9), 0 without one."""
 
     n: int

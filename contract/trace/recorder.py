@@ -25,20 +25,17 @@ class Recorder:
     def add(self, record: AnyRecord) -> None:
         """Append a record of now."""
         record.time = self.now
-        self._append(record)
+        self.write([record], self.now)
 
     def write(self, effects: list[AnyRecord], now: int) -> None:
         """Append the records of a step that ended at ``now``."""
         for effect in effects:
-            self._append(effect)
+            self.clock += 1
+            effect.seq = self.clock
+            if type(effect) is Send:
+                effect.clock = self.clock
+        self.records += effects
         self.now = max(self.now, now)
-
-    def _append(self, record: AnyRecord) -> None:
-        self.clock += 1
-        record.seq = self.clock
-        if isinstance(record, Send):
-            record.clock = self.clock
-        self.records.append(record)
 
     def witness(self, clock: int, now: int) -> None:
         """Take over a clock that arrived with a command or request."""

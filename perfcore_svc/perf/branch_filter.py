@@ -6,7 +6,7 @@ work-arounds which the software filter removes again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from contract.errors import RefusedError
 from contract.x86 import BRANCH_KINDS, PRIVILEGES, SELECT_CALL_STACK, LbrModel
@@ -35,8 +35,7 @@ _MAPS: dict[str, dict[str, tuple[str, ...]]] = {"nhm": _NHM, "snb": _SNB, "hsw":
 BRANCH_FILTERS: tuple[str, ...] = tuple(_HSW)
 
 
-@dataclass(frozen=True, slots=True)
-class BranchFilter:
+class BranchFilter(msgspec.Struct, frozen=True):
     """``select`` is the LBR_SELECT value, None on a part that filters nothing; the rest is the software filter.
     IA32_LBR_CTL, whose bits select branches, gets the inverse."""
 

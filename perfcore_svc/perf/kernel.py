@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from contract.design import Design, SaveSelect
 from contract.effects import Clock, Effects
@@ -22,17 +22,16 @@ Change = tuple[PerfEvent, int]
 """An event whose state or CPU changed, and the CPU that it was on."""
 
 
-@dataclass(slots=True)
-class Doings:
+class Doings(msgspec.Struct):
     """The events that perf changed, as far as this concerns the KVMs."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = []
     """Events that changed."""
-    failed: list[tuple[PerfEvent, int]] = field(default_factory=list)
+    failed: list[tuple[PerfEvent, int]] = []
     """Events that went to ERROR, with the CPU."""
-    closed: list[PerfEvent] = field(default_factory=list)
+    closed: list[PerfEvent] = []
     """Events that have gone, so that others may find room."""
-    overflows: list[tuple[PerfEvent, int]] = field(default_factory=list)
+    overflows: list[tuple[PerfEvent, int]] = []
     """Events that count for a guest and overflowed, with the CPU."""
 
 
@@ -91,7 +90,11 @@ class Kernel:
 
     def cpu_running(self, task: str) -> int:
         """The CPU that ``task`` is on, or -1."""
-        return next((cpu.index for cpu in self.machine.cpus if task and cpu.task == task), -1)
+        if task:
+            for cpu in self.machine.cpus:
+                if cpu.task == task:
+                    return cpu.index
+        return -1
 
     # Clocks ----------------------------------------------------------------------------------------------
 

@@ -254,13 +254,15 @@ def lbr_read(machine: Machine, pc: PerfCpu) -> bool:
     assert wanted is not None
     from_ip: list[int] = []
     to_ip: list[int] = []
+    call_stack, everything = wanted.call_stack, wanted.everything
+    read = 0
     for i in lbr.newest_first():
-        machine.count("rdmsr", 3 if machine.model.info_base else 2)
-        if wanted.call_stack and lbr.from_ip[i] == 0:
+        read += 1
+        if call_stack and lbr.from_ip[i] == 0:
             break
-        branch = branch_at(lbr.from_ip[i])
-        if wanted.everything or (branch is not None and wanted.wants(*branch)):
+        if everything or ((branch := branch_at(lbr.from_ip[i])) is not None and wanted.wants(*branch)):
             from_ip.append(lbr.from_ip[i])
             to_ip.append(lbr.to_ip[i])
+    machine.count("rdmsr", read * (3 if machine.model.info_base else 2))
     pc.lbr_stack = (from_ip, to_ip)
     return True
