@@ -59,7 +59,7 @@ class Mark(NamedTuple):
     n: int
 
 
-class Branches(NamedTuple):
+class BranchValues(NamedTuple):
     """Values of FROM or TO registers. Their serials are renamed."""
 
     values: tuple[int, ...]
@@ -123,7 +123,7 @@ def At(ns: int) -> Hashable:
 
 def address(value: int) -> Hashable:
     """The value of a FROM or TO register. In a branch address the serial is marked; any other value stays as it is."""
-    return Branches((value,)) if value & CODE_MASK else value
+    return BranchValues((value,)) if value & CODE_MASK else value
 
 
 def addresses(values: Iterable[int]) -> tuple[Hashable, ...]:
@@ -133,7 +133,7 @@ def addresses(values: Iterable[int]) -> tuple[Hashable, ...]:
 
 def bank(values: Iterable[int]) -> Hashable:
     """The values of a whole bank of FROM or TO registers, in order."""
-    return Branches(tuple(values))
+    return BranchValues(tuple(values))
 
 
 _BANKS = MSR_LBR_FROM, MSR_LBR_TO, MSR_CORE_LBR_FROM, MSR_CORE_LBR_TO, MSR_ARCH_LBR_FROM, MSR_ARCH_LBR_TO
@@ -189,7 +189,7 @@ def _collect(parts: Iterable[Hashable], host: str, kvm: str, found: Numbers) -> 
         elif kind is Mark:
             if part.kind != "at" and part.kind != "missing":  # type: ignore[attr-defined]
                 found.setdefault(_kind(part, host, kvm), set()).add(part.n)  # type: ignore[arg-type, attr-defined]
-        elif kind is Branches:
+        elif kind is BranchValues:
             values = part.values  # type: ignore[attr-defined]
             serials = [value >> 1 & _SERIAL for value in values if value & CODE_MASK]
             if serials:
@@ -206,7 +206,7 @@ def _renamed(parts: Iterable[Hashable], host: str, kvm: str, names: Names, now: 
             part = _renamed(part, host, kvm, names, now)  # type: ignore[arg-type]
         elif kind is Mark:
             part = _name(part, host, kvm, names, now)  # type: ignore[arg-type]
-        elif kind is Branches:
+        elif kind is BranchValues:
             ranks = names.get(("serial", ""), {})
             values = part.values  # type: ignore[attr-defined]
             part = tuple([v & _BUT_SERIAL | ranks[v >> 1 & _SERIAL] << 1 if v & CODE_MASK else v for v in values])

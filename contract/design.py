@@ -115,7 +115,7 @@ class Notifier(Axis):
     ACKNOWLEDGED = "acknowledged", "Revoke; the host waits for Ack, at most until the grant's lease ends"
 
 
-class Delivery(Axis):
+class StreamDelivery(Axis):
     """How the contract stream handles loss and order."""
 
     AS_IT_COMES = "as-it-comes", "nothing"
@@ -205,7 +205,7 @@ class Condition(Axis):
     PROMPT = "prompt", "while each message arrives once and in order, before anything else happens"
 
 
-class Claim(msgspec.Struct, frozen=True):
+class DesignClaim(msgspec.Struct, frozen=True):
     """An invariant that a design promises to keep while ``condition`` holds."""
 
     invariant: str
@@ -218,7 +218,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     about: str
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[DesignClaim, ...] = ()
     event: Event
     admission: Admission
     precedence: Precedence
@@ -233,7 +233,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     release: Release
     passthrough: Passthrough
     notifier: Notifier
-    delivery: Delivery
+    delivery: StreamDelivery
     entry_check: EntryCheck
     denial: Denial
     recovery: Recovery
@@ -246,7 +246,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 
     def axes(self) -> dict[str, str]:
         """Axis name to value, without name, purpose and claims."""
-        return {axis: _shown(getattr(self, field)) for axis, field in FIELDS.items()}
+        return {axis: _shown(getattr(self, field)) for axis, field in AXIS_FIELDS.items()}
 
     def promises(self) -> dict[str, str]:
         """Invariant to the condition of its claim."""
@@ -271,9 +271,9 @@ def _shown(value: object) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-FIELDS: dict[str, str] = {field.replace("_", "-"): field for field in Design.__struct_fields__[3:]}
+AXIS_FIELDS: dict[str, str] = {field.replace("_", "-"): field for field in Design.__struct_fields__[3:]}
 """Axis name to the field of Design."""
-KINDS: dict[str, type] = {axis: typing.get_type_hints(Design)[field] for axis, field in FIELDS.items()}
+AXIS_TYPES: dict[str, type] = {axis: typing.get_type_hints(Design)[field] for axis, field in AXIS_FIELDS.items()}
 """Axis name to the Axis whose values it has, or bool."""
 QUESTIONS: dict[str, str] = {
     "shut-out": "While the guest's event is on, the host's LBR enable, disable and read have no effect on that CPU.",
@@ -288,12 +288,12 @@ QUESTIONS: dict[str, str] = {
 
 def axis_about(axis: str) -> str:
     """The subject of an axis."""
-    return QUESTIONS.get(axis) or (KINDS[axis].__doc__ or "")
+    return QUESTIONS.get(axis) or (AXIS_TYPES[axis].__doc__ or "")
 
 
 def axis_values(axis: str) -> dict[str, object]:
     """The values of an axis by the names that they have in files and on the wire."""
-    kind = KINDS[axis]
+    kind = AXIS_TYPES[axis]
     return {"yes": True, "no": False} if kind is bool else {str(value): value for value in kind}  # type: ignore[attr-defined]
 
 
@@ -309,12 +309,12 @@ def design_from_axes(name: str, about: str, axes: dict[str, str]) -> Design:
     """The inverse of ``Design.axes``. Raises UnknownAxisError for an unknown or missing axis and an unknown value."""
     values: dict[str, object] = {}
     for axis, value in axes.items():
-        if axis not in KINDS:
-            raise UnknownAxisError(axis, f"unknown axis {axis!r}, expected one of {', '.join(KINDS)}")
+        if axis not in AXIS_TYPES:
+            raise UnknownAxisError(axis, f"unknown axis {axis!r}, expected one of {', '.join(AXIS_TYPES)}")
         known = axis_values(axis)
         if value not in known:
             raise UnknownAxisError(axis, f"{axis} = {value!r}, expected one of {', '.join(known)}")
-        values[FIELDS[axis]] = known[value]
-    if missing := [axis for axis in KINDS if axis not in axes]:
+        values[AXIS_FIELDS[axis]] = known[value]
+    if missing := [axis for axis in AXIS_TYPES if axis not in axes]:
         raise UnknownAxisError(missing[0], f"no value for axis {missing[0]!r}")
     return Design(name=name, about=about, **values)  # type: ignore[arg-type]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contract.design import (
-    FIELDS,
+    AXIS_FIELDS,
     Activation,
     Admission,
-    Delivery,
     Denial,
     Design,
     EntryCheck,
@@ -25,6 +24,7 @@ from contract.design import (
     Recovery,
     Release,
     Save,
+    StreamDelivery,
     Takes,
 )
 from contract.errors import RefusedError
@@ -37,7 +37,7 @@ NEUTRAL: dict[str, object] = {
     "losing_add": LosingAdd.LEAVES_FILTER,
     "release": Release.NEVER,
     "notifier": Notifier.NONE,
-    "delivery": Delivery.AS_IT_COMES,
+    "delivery": StreamDelivery.AS_IT_COMES,
     "entry_check": EntryCheck.NONE,
     "denial": Denial.SILENT,
     "recovery": Recovery.STICKY,
@@ -103,7 +103,7 @@ _IMPOSSIBLE: tuple[tuple[str, Test, str], ...] = (
 def flaw(design: Design) -> tuple[str, str] | None:
     """The first axis whose value the others make impossible, and why; None if the design is possible."""
     if design.event is Event.NONE:
-        for axis, field in FIELDS.items():
+        for axis, field in AXIS_FIELDS.items():
             if field in NEUTRAL and getattr(design, field) != NEUTRAL[field]:
                 value, neutral = design.axes()[axis], _text(NEUTRAL[field])
                 return axis, f"{axis} = {value} needs an event to act on; with event = none it is {neutral}"

@@ -2,8 +2,8 @@
 
 A core changes only its own state. Everything that others can see of a step is an effect: a message for the other end, a
 timer, a thread that sleeps or wakes, a change of an event, an access of the silicon. An effect is a record of
-``contract.trace`` that has its time but no number yet. Each input of a core returns a ``Step``, with the effects as a
-value. The boundary of the core (a wire, a service) writes the effects into the log, and puts the messages among them
+``contract.trace`` that has its time but no number yet. Each input of a core returns a ``StepResult``, which holds the
+effects. The boundary of the core (a wire, a service) writes the effects into the log, and puts the messages among them
 into the network.
 """
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Step(msgspec.Struct, Generic[T], frozen=True):
+class StepResult(msgspec.Struct, Generic[T], frozen=True):
     """The outcome of one input of a core. ``result``: the answer to the sender of the input. ``effects``: the visible
     effects, in order. ``now``: virtual nanoseconds at its end."""
 
@@ -101,7 +101,7 @@ class Core(ABC):
     def finish(self) -> None:
         """The end of each step: tell the other end what the step has changed."""
 
-    def step(self, now: int, act: Callable[P, T], *given: P.args, **named: P.kwargs) -> Step[T]:
+    def step(self, now: int, act: Callable[P, T], *given: P.args, **named: P.kwargs) -> StepResult[T]:
         """One input, which ``act`` carries out. ``now``: the virtual time that others have reached. If it raises
         RefusedError the input has changed nothing, not even the clock."""
         before = self.clock.now
@@ -112,7 +112,7 @@ class Core(ABC):
             self.refuse(before)
             raise
         self.finish()
-        return Step(result, self.effects.end(), self.clock.now)
+        return StepResult(result, self.effects.end(), self.clock.now)
 
     def refuse(self, before: int) -> None:
         """The step is refused. ``before``: the time at which it began."""

@@ -1,6 +1,7 @@
 """The kernels whose rules the model knows. Every place that names a kernel reads this table.
 
-Each side has its differences as data: ``perfcore_svc.perf.rules`` for host perf, ``kvm_svc.hypervisor.rules`` for KVM.
+Each side has its differences as data: ``perfcore_svc.perf.kernel_rules`` for host perf,
+``kvm_svc.hypervisor.kernel_rules`` for KVM.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from contract.design import (
     Admission,
-    Delivery,
     Denial,
     Design,
     EntryCheck,
@@ -24,6 +23,7 @@ from contract.design import (
     Recovery,
     Save,
     SaveSelect,
+    StreamDelivery,
 )
 
 
@@ -57,12 +57,12 @@ RULES: tuple[Rule, ...] = (
     Rule("R1", _always),
     Rule("R2", _always),
     Rule("R3", _always),
-    Rule("R4", lambda d: d.delivery is Delivery.AS_IT_COMES),
+    Rule("R4", lambda d: d.delivery is StreamDelivery.AS_IT_COMES),
     Rule("R5", _always),
     Rule("R6", lambda d: d.grants),
     Rule("R7", _always),
     Rule("R8", lambda d: d.event is not Event.NONE),
-    Rule("R9", lambda d: d.delivery is Delivery.REPAIRED, (("delivery", "as-it-comes"),)),
+    Rule("R9", lambda d: d.delivery is StreamDelivery.REPAIRED, (("delivery", "as-it-comes"),)),
     Rule("R10", _arbitrated, (("admission", "pseudo-counter"), ("precedence", "first-come"))),
     Rule("R11", lambda d: d.losing_add is LosingAdd.UNDONE, (("losing-add", "leaves-filter"),)),
     Rule("R12", lambda d: d.entry_check is EntryCheck.FENCE, (("entry-check", "none"), ("entry-check", "event-state"))),

@@ -35,16 +35,16 @@ from contract.control import (
     VcpuSaved,
     VcpuView,
 )
-from contract.design import Delivery
+from contract.design import StreamDelivery
 from contract.design_check import check_design
-from contract.effects import Core, Step
+from contract.effects import Core, StepResult
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, NotRunning
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.session import Session
 from contract.spec import check_vm, machine_model
 from contract.x86 import LbrModel
-from kvm_svc.endpoint import Endpoint, Link
+from kvm_svc.endpoint import KvmEndpoint, KvmSession
 from kvm_svc.hypervisor.capabilities import (
     create_vm,
 )
@@ -59,7 +59,7 @@ from kvm_svc.hypervisor.run import step
 from kvm_svc.hypervisor.state import Hypervisor, KvmState, Vcpu
 from kvm_svc.hypervisor.userspace import msr_ioctl
 
-Steps = Generator[Step[AnyRequest], tuple[AnyReply, int], Step[AnyResult]]
+Steps = Generator[StepResult[AnyRequest], tuple[AnyReply, int], StepResult[AnyResult]]
 """A command that may ask the silicon. Each request comes with the effects before it, and each reply with the virtual
 time at which it was given."""
 Exchange = Generator[AnyRequest, AnyReply, AnyResult]
@@ -72,7 +72,7 @@ class CoreState:
 
     kvm: KvmState
     """The hypervisor."""
-    link: Link
+    link: KvmSession
     """KVM's end of the session."""
 
     def clone(self) -> CoreState:
@@ -92,7 +92,7 @@ class KvmCore(Core):
         self.protocol = protocol
         self.state = state
         self.hv = Hypervisor(config.machine, model, config.design, state.kvm, self.effects)
-        self.endpoint = Endpoint(self.hv, state.link, protocol)
+        self.endpoint = KvmEndpoint(self.hv, state.link, protocol)
 
     @classmethod
     def configured(cls, config: ConfigureKvm, protocol: int = PROTOCOL_VERSION) -> KvmCore:
@@ -108,9 +108,9 @@ class KvmCore(Core):
                 raise RefusedError(f"{spec.name}: vcpus = {spec.vcpus}, expected 1 to {VCPUS_LIMIT}")
             check_vm(spec)
         actor_table([], [name for spec in config.vms for name in spec.vcpu_names()])
-        repaired = config.design.delivery is Delivery.REPAIRED
+        repaired = config.design.delivery is StreamDelivery.REPAIRED
         session = Session(config.kvm, is_host=False, epoch=config.epoch, repaired=repaired)
-        core = cls(config, protocol, model, CoreState(KvmState(), Link(session)))
+        core = cls(config, protocol, model, CoreState(KvmState(), KvmSession(session)))
         hv = core.hv
         for spec in config.vms:
             vm = hv.vms[spec.name] = create_vm(hv, spec)
@@ -128,7 +128,7 @@ class KvmCore(Core):
         """For ``contract.canonical``."""
         return self.state.key()
 
-    def begin(self, now: int) -> Step[AnyResult]:
+    def begin(self, now: int) -> StepResult[AnyResult]:
         """Greet the host."""
         return self.step(now, self._begin)
 
@@ -141,19 +141,19 @@ class KvmCore(Core):
         try:
             request = next(exchange)
             while True:
-                reply, now = yield Step(request, self.effects.take(), self.clock.now)
+                reply, now = yield StepResult(request, self.effects.take(), self.clock.now)
                 self.clock.witness(now)
                 if not isinstance(reply, NotRunning | CounterRead):
                     self.effects.touched = True
                 request = exchange.send(reply)
         except StopIteration as stop:
             self.finish()
-            return Step(stop.value, self.effects.end(), self.clock.now)
+            return StepResult(stop.value, self.effects.end(), self.clock.now)
         except (RefusedError, GeneratorExit):
             self.refuse(before)
             raise
 
-    def take(self, envelope: Envelope, now: int) -> Step[None]:
+    def take(self, envelope: Envelope, now: int) -> StepResult[None]:
         """A message of the host has come."""
         return self.step(now, self.endpoint.take, envelope)
 

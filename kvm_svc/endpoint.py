@@ -26,7 +26,7 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
-from contract.session import DRAINS, RESEND, Input, Phase, Session, discard, refuse_damaged
+from contract.session import DRAINS, RESEND, Session, SessionInput, SessionPhase, discard, refuse_damaged
 from contract.trace import Timer
 from kvm_svc.hypervisor import notifications
 from kvm_svc.hypervisor.counters import overflow
@@ -37,11 +37,11 @@ from kvm_svc.hypervisor.state import Hypervisor
 RENEW = "renew"
 SHUT_DOWN = "ESHUTDOWN"
 """The errno of a request that does not begin any more, since the session drains or is over (R24)."""
-_NO_REQUESTS = (*DRAINS, Phase.ENDED)
+_NO_REQUESTS = (*DRAINS, SessionPhase.ENDED)
 
 
 @dataclass(slots=True)
-class Link:
+class KvmSession:
     """KVM's end of the session with the host."""
 
     session: Session
@@ -55,19 +55,19 @@ class Link:
     leaving: bool = False
     """The host has said Drain, and KVM has not answered it."""
 
-    def clone(self) -> Link:
-        return Link(self.session.clone(), self.renew_at, self.refused, self.resuming, self.leaving)
+    def clone(self) -> KvmSession:
+        return KvmSession(self.session.clone(), self.renew_at, self.refused, self.resuming, self.leaving)
 
     def key(self) -> tuple[Hashable, ...]:
         return self.session.key(), At(self.renew_at), self.refused, self.resuming, self.leaving
 
 
-class Endpoint:
+class KvmEndpoint:
     """``state`` is all that is remembered. ``protocol``: the version that this KVM speaks."""
 
     __slots__ = ("effects", "hv", "protocol", "state")
 
-    def __init__(self, hv: Hypervisor, state: Link, protocol: int) -> None:
+    def __init__(self, hv: Hypervisor, state: KvmSession, protocol: int) -> None:
         self.hv = hv
         self.effects = hv.effects
         self.state = state
@@ -83,7 +83,7 @@ class Endpoint:
 
     def begin(self) -> None:
         """Hello, then every vCPU's thread (R1)."""
-        self.session.move(Input.GREET, self.effects)
+        self.session.move(SessionInput.GREET, self.effects)
         self._send(Hello(self.session.name, self.protocol))
         for vcpu in self.hv.vcpus:
             self._send(RegisterVcpu(vcpu, vcpu))
@@ -95,8 +95,8 @@ class Endpoint:
         if isinstance(body, Welcome):
             self._welcome(body)
         elif isinstance(body, Drain):
-            self.session.move(Input.DRAIN, self.effects, body.reason)
-            self.state.leaving = self.session.phase is Phase.DRAINING
+            self.session.move(SessionInput.DRAIN, self.effects, body.reason)
+            self.state.leaving = self.session.phase is SessionPhase.DRAINING
         elif isinstance(body, Drained):
             self._over("both ends have drained")
         elif body is not None:
@@ -139,7 +139,7 @@ class Endpoint:
         resuming, self.state.resuming = self.state.resuming, False
         if answer.accepted:
             self.state.refused = ""
-            self.session.move(Input.WELCOMED, self.effects)
+            self.session.move(SessionInput.WELCOMED, self.effects)
             if resuming:
                 self.session.resume(answer.upto, self.effects)
         elif resuming and answer.reason == UNKNOWN_EPOCH:
@@ -163,7 +163,7 @@ class Endpoint:
     def mend_link(self) -> None:
         """The link is up again, and KVM resumes; again if the answer to Resume has not come. Raises RefusedError if the
         link was not lost."""
-        if self.session.phase is not Phase.LOST and not self.state.resuming:
+        if self.session.phase is not SessionPhase.LOST and not self.state.resuming:
             raise RefusedError(f"the session is {self.session.phase}, its link was not lost", "EINVAL")
         self.state.resuming = True
         self.session.greet_again(self.protocol, self.effects)

@@ -42,16 +42,16 @@ from contract.control import (
 )
 from contract.design import HostEvents
 from contract.design_check import check_design
-from contract.effects import Core, Step
+from contract.effects import Core, StepResult
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
 from contract.provenance import SERIAL_LIMIT
-from contract.session import DRAINS, Input, Phase, refuse_damaged
+from contract.session import DRAINS, SessionInput, SessionPhase, refuse_damaged
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
-from perfcore_svc.endpoint import Endpoint, Sessions
+from perfcore_svc.endpoint import HostEndpoint, Sessions
 from perfcore_svc.grants import Grants, GrantState
 from perfcore_svc.machine.cpu import Cpu, Silicon
 from perfcore_svc.machine.machine import Board, Machine, new_board, new_silicon
@@ -59,10 +59,10 @@ from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf, new_perf
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.kernel import Kernel
+from perfcore_svc.perf.kernel_rules import KERNEL_RULES
 from perfcore_svc.perf.pmu import armv8_pmu, intel_pmu
 from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
-from perfcore_svc.perf.rules import KERNELS
 from perfcore_svc.perf.state import PerfState
 
 IN_PROGRESS = Done(errno="EINPROGRESS")
@@ -125,9 +125,9 @@ class HostCore(Core):
         self.state = state
         self.tasks = set(board.actors)
         self.machine = Machine(board, state.silicon, self.effects, operations)
-        self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNELS[spec.kernel], config.design))
+        self.perf = Perf(Kernel(state.perf, self.machine, pmu, KERNEL_RULES[spec.kernel], config.design))
         self.grants = Grants(self.perf, state.grants, state.sessions.vcpus)
-        self.endpoint = Endpoint(self.perf, state.sessions, self.grants, protocol, config.vcpus, state.exited)
+        self.endpoint = HostEndpoint(self.perf, state.sessions, self.grants, protocol, config.vcpus, state.exited)
 
     @classmethod
     def configured(cls, config: ConfigurePerf, protocol: int = PROTOCOL_VERSION) -> HostCore:
@@ -142,7 +142,7 @@ class HostCore(Core):
             raise RefusedError(f"serial = {config.serial}, expected {board.first_serial} to {SERIAL_LIMIT - 1}")
         silicon.serial = serial
         ids, pt_coexists = spec.host * EVENTS_OF_A_HOST, model.pt_coexists
-        perf = new_perf(len(silicon.cpus), KERNELS[spec.kernel], ids, pt_coexists=pt_coexists)
+        perf = new_perf(len(silicon.cpus), KERNEL_RULES[spec.kernel], ids, pt_coexists=pt_coexists)
         if config.design.host_events is HostEvents.SWITCHED_OUT and config.vcpus:
             perf.reservations.mediate()
         return cls(config, protocol, HostState(silicon, perf), board, {})
@@ -158,15 +158,15 @@ class HostCore(Core):
         """For ``contract.canonical``."""
         return self.state.key(self.clock.now)
 
-    def command(self, command: AnyPerfCommand, now: int) -> Step[AnyResult]:
+    def command(self, command: AnyPerfCommand, now: int) -> StepResult[AnyResult]:
         """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here."""
         return self.step(now, _HANDLERS[type(command)], self, command)
 
-    def request(self, request: AnyRequest, now: int) -> Step[AnyReply]:
+    def request(self, request: AnyRequest, now: int) -> StepResult[AnyReply]:
         """Answer a request of the machine stream. Raises RefusedError like ``command``."""
         return self.step(now, self._answer, request)
 
-    def take(self, envelope: Envelope, now: int) -> Step[None]:
+    def take(self, envelope: Envelope, now: int) -> StepResult[None]:
         """A message of a KVM has come."""
         return self.step(now, self._take, envelope)
 
@@ -354,8 +354,8 @@ class HostCore(Core):
     def _leave(self, name: str, drain: Drain) -> None:
         """KVM wants to end the session (R24). Its requests are answered, so its threads exit, and the host says so."""
         session = self.endpoint.session(name)
-        session.move(Input.DRAIN, self.effects, drain.reason)
-        if session.phase is Phase.DRAINING:
+        session.move(SessionInput.DRAIN, self.effects, drain.reason)
+        if session.phase is SessionPhase.DRAINING:
             self._exit_threads(name)
             session.leave(self.effects)
 

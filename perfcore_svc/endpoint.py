@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from contract.design import Delivery, Save
+from contract.design import Save, StreamDelivery
 from contract.errors import RefusedError
 from contract.messages import (
     UNKNOWN_EPOCH,
@@ -37,17 +37,17 @@ from contract.messages import (
     Welcome,
 )
 from contract.network import CAPACITY
-from contract.session import RESEND, Input, Phase, Session, discard
+from contract.session import RESEND, Session, SessionInput, SessionPhase, discard
 from contract.trace import EventFailed
-from perfcore_svc.grants import LEASE, Grants, News
+from perfcore_svc.grants import LEASE_TIMER, Grants, Notice
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
 
-_UNGREETED = (Phase.CLOSED, Phase.REFUSED)
-_NOT_ACCEPTED = (Phase.CLOSED, Phase.REFUSED, Phase.ENDED)
+_UNGREETED = (SessionPhase.CLOSED, SessionPhase.REFUSED)
+_NOT_ACCEPTED = (SessionPhase.CLOSED, SessionPhase.REFUSED, SessionPhase.ENDED)
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Sessions:
         )
 
 
-class Endpoint:
+class HostEndpoint:
     """``state`` is all its state; ``sessions`` and ``vcpus`` are parts of it. ``threads``: the tasks that can be the
     thread of a vCPU, of which ``exited`` are no more."""
 
@@ -151,7 +151,7 @@ class Endpoint:
 
     def _unknown(self, envelope: Envelope) -> None:
         """A Resume of an epoch that this host does not know, or no longer knows: KVM has to begin a new one (R21)."""
-        repaired = self.design.delivery is Delivery.REPAIRED
+        repaired = self.design.delivery is StreamDelivery.REPAIRED
         stranger = Session(envelope.session, is_host=True, epoch=envelope.epoch, repaired=repaired)
         answer = Welcome(False, self.protocol, UNKNOWN_EPOCH, CAPACITY)
         stranger.answer(answer, self.effects)
@@ -159,9 +159,9 @@ class Endpoint:
     def _session(self, envelope: Envelope) -> Session:
         """The session of a message. A greeting can begin a new session if there was none, or if it has ended."""
         name, session = envelope.session, self.sessions.get(envelope.session)
-        ended = session is not None and session.phase is Phase.ENDED and self.begins_anew(envelope)
+        ended = session is not None and session.phase is SessionPhase.ENDED and self.begins_anew(envelope)
         if session is None or ended:
-            repaired = self.design.delivery is Delivery.REPAIRED
+            repaired = self.design.delivery is StreamDelivery.REPAIRED
             epoch = envelope.epoch if isinstance(envelope.body, Hello) else 1
             session = self.sessions[name] = Session(name, is_host=True, epoch=epoch, repaired=repaired)
         return session
@@ -169,18 +169,18 @@ class Endpoint:
     def _welcome(self, session: Session, hello: Hello) -> None:
         reason = ""
         if hello.protocol == self.protocol:
-            session.move(Input.GREETED, self.effects)
+            session.move(SessionInput.GREETED, self.effects)
         else:
             reason = f"protocol {hello.protocol}, this host speaks {self.protocol}"
         self.tell([(session.name, Welcome(not reason, self.protocol, reason, CAPACITY))])
         if reason:
-            session.move(Input.REFUSE, self.effects)
+            session.move(SessionInput.REFUSE, self.effects)
 
     def _resume(self, session: Session, resume: Resume) -> None:
         """KVM is back on a link that was lost (R21)."""
         reason = ""
         if resume.protocol == self.protocol:
-            session.move(Input.GREETED, self.effects)
+            session.move(SessionInput.GREETED, self.effects)
         else:
             reason = f"protocol {resume.protocol}, this host speaks {self.protocol}"
         upto = session.incoming.expected - 1
@@ -287,7 +287,7 @@ class Endpoint:
             answer.errno = "ENOENT"
         return answer
 
-    def _answer(self, session: str, answer: EventCreated, event: PerfEvent | None) -> Iterator[News]:
+    def _answer(self, session: str, answer: EventCreated, event: PerfEvent | None) -> Iterator[Notice]:
         """The answer to a request about ``event``, with its state and grant of now."""
         if event is not None and event.guest and self.design.grants:
             self.grants.give(event)
@@ -304,15 +304,15 @@ class Endpoint:
         self.grants.revocations.give_up(envelope.session, ack.grant)
 
     def _renew(self, envelope: Envelope, renew: Renew) -> None:
-        news = self.grants.renew(envelope.session, renew.grant)
-        if news is None:
+        notice = self.grants.renew(envelope.session, renew.grant)
+        if notice is None:
             discard(envelope, self.effects, "R6", f"grant {renew.grant} is none of this session")
         else:
-            self.tell([(envelope.session, news)])
+            self.tell([(envelope.session, notice)])
 
     # News for KVM ----------------------------------------------------------------------------------------
 
-    def tell(self, messages: Iterable[News] = (), *, besides: PerfEvent | None = None) -> None:
+    def tell(self, messages: Iterable[Notice] = (), *, besides: PerfEvent | None = None) -> None:
         """Send the news of what the perf core did so far, but for news of ``besides``; then these messages, which are
         made after the news if they are an iterator."""
         done = self.perf.kernel.take_doings()
@@ -324,7 +324,7 @@ class Endpoint:
         """A timer has run out. Raises RefusedError if there is no such timer."""
         if what == RESEND and session in self.sessions and self.sessions[session].repaired:
             self.sessions[session].resend(self.effects)
-        elif what == LEASE and self.grants.state.due.get(session, -1) >= 0:
+        elif what == LEASE_TIMER and self.grants.state.due.get(session, -1) >= 0:
             self.grants.revocations.lease_over(session)
         else:
             raise RefusedError(f"session {session!r} has no timer {what!r}", "ENOENT")
@@ -336,7 +336,7 @@ class Endpoint:
         of what perf did come before SchedOut."""
         self.tell(self._off_cpu(task, cpu))
 
-    def _off_cpu(self, task: str, cpu: int) -> Iterator[News]:
+    def _off_cpu(self, task: str, cpu: int) -> Iterator[Notice]:
         session = self.vcpus.get(task)
         if session is not None:
             silicon = self.machine.cpus[cpu]
@@ -347,29 +347,29 @@ class Endpoint:
         """A task is on its CPU; the news of what perf did come before SchedIn."""
         self.tell(self._switched_in(task, cpu))
 
-    def _switched_in(self, task: str, cpu: int) -> Iterator[News]:
+    def _switched_in(self, task: str, cpu: int) -> Iterator[Notice]:
         if task:
             yield from self.grants.switched_in(task, cpu)
             yield from self._on_cpu(task, cpu)
 
-    def _on_cpu(self, task: str, cpu: int) -> Iterator[News]:
+    def _on_cpu(self, task: str, cpu: int) -> Iterator[Notice]:
         session = self.vcpus.get(task)
         if session is not None:
-            news = SchedIn(task, cpu, self.machine.cpus[cpu].debugctl)
+            notice = SchedIn(task, cpu, self.machine.cpus[cpu].debugctl)
             event = self.perf.guest_event_of(task)
             if event is not None and event.state == State.ACTIVE:
-                news.grant, news.until = self.grants.current(event)
-            yield session, news
+                notice.grant, notice.until = self.grants.current(event)
+            yield session, notice
 
 
-_HANDLERS: dict[type, Callable[[Endpoint, Envelope, Any], EventCreated | None]] = {
-    RegisterVcpu: Endpoint._register,
-    CreateEvent: Endpoint._create,
-    EnableEvent: Endpoint._enable,
-    CreateCounter: Endpoint._create_counter,
-    PauseCounter: Endpoint._pause_counter,
-    ResumeCounter: Endpoint._resume_counter,
-    ReleaseEvent: Endpoint._release,
-    Ack: Endpoint._ack,
-    Renew: Endpoint._renew,
+_HANDLERS: dict[type, Callable[[HostEndpoint, Envelope, Any], EventCreated | None]] = {
+    RegisterVcpu: HostEndpoint._register,
+    CreateEvent: HostEndpoint._create,
+    EnableEvent: HostEndpoint._enable,
+    CreateCounter: HostEndpoint._create_counter,
+    PauseCounter: HostEndpoint._pause_counter,
+    ResumeCounter: HostEndpoint._resume_counter,
+    ReleaseEvent: HostEndpoint._release,
+    Ack: HostEndpoint._ack,
+    Renew: HostEndpoint._renew,
 }

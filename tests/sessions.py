@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from contract.effects import Effects, Step
+from contract.effects import Effects, StepResult
 from contract.messages import AnyMessage, Envelope
 from contract.session import Session
 
@@ -13,7 +13,7 @@ def said(act: Callable[[Effects], object], effects: Effects) -> list[Envelope]:
     """The messages that a session sends where it does this."""
     begun = len(effects.records)
     act(effects)
-    return Step(None, effects.records[begun:], 0).messages
+    return StepResult(None, effects.records[begun:], 0).messages
 
 
 class End(Session):

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import EventView, World, event_key, events_key, lbr_on
+from client.check.world import TracedEvent, World, event_key, events_key, lbr_on
 from contract.canonical import EventName
 from contract.reasons import NOT_THE_LBR
 from contract.trace import (
@@ -28,7 +28,7 @@ _CLASSES = ("CPU-pinned", "task-pinned", "CPU-flexible", "task-flexible")
 
 
 class Precedence(Monitor):
-    __slots__ = ("asleep", "dirty", "lost", "told")
+    __slots__ = ("asleep", "dirty", "lost", "reported")
 
     name = "precedence"
     definition = Definition(
@@ -86,7 +86,7 @@ class Precedence(Monitor):
     """Something changed since the last judgement."""
     lost: frozenset[int]
     """Events that went to ERROR since the last judgement because they did not get the LBR."""
-    told: frozenset[tuple[int, int]]
+    reported: frozenset[tuple[int, int]]
     """CPU and event of each violation that still lasts."""
     asleep: dict[str, frozenset[int]]
     """Name of an event whose opener sleeps, to the events that went on since it fell asleep."""
@@ -95,19 +95,19 @@ class Precedence(Monitor):
         super().__init__(world)
         self.dirty = False
         self.lost = frozenset()
-        self.told = frozenset()
+        self.reported = frozenset()
         self.asleep = {}
 
     def clone(self, world: World) -> Self:
         twin = super().clone(world)
-        twin.dirty, twin.lost, twin.told = self.dirty, self.lost, self.told
+        twin.dirty, twin.lost, twin.reported = self.dirty, self.lost, self.reported
         twin.asleep = self.asleep.copy()
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
-        told = frozenset([(cpu, event_key(event)) for cpu, event in self.told])
+        reported = frozenset([(cpu, event_key(event)) for cpu, event in self.reported])
         asleep = frozenset([(EventName(name), events_key(events)) for name, events in self.asleep.items()])
-        return *super().key(), self.dirty, events_key(self.lost), told, asleep
+        return *super().key(), self.dirty, events_key(self.lost), reported, asleep
 
     def _changed(self, r: EventOpen | EventWaits | HostLbr | Switch) -> None:
         self.dirty = True
@@ -158,31 +158,31 @@ class Precedence(Monitor):
         if not self.dirty and not (self.asleep and isinstance(r, Rest)):
             return
         self.dirty = False
-        if self.told:
-            self.told = frozenset([told for told in self.told if told[1] in self.world.events])
+        if self.reported:
+            self.reported = frozenset([reported for reported in self.reported if reported[1] in self.world.events])
         for cpu in range(len(self.world.cpus)):
             self._judge_cpu(r.seq, cpu)
         self.lost = frozenset()
 
     def _judge_cpu(self, seq: int, cpu: int) -> None:
         wanting = [e for e in self.world.events.values() if e.opened.select >= 0 and self._wants(e, cpu)]
-        if len(wanting) < 2 and not self.told:
+        if len(wanting) < 2 and not self.reported:
             return
         for high in wanting:
             rivals = [e for e in wanting if _differ(high, e)]
             if not any(_rank_of(low) > _rank_of(high) for low in rivals):
-                self.told -= {(cpu, high.opened.event)}
+                self.reported -= {(cpu, high.opened.event)}
                 continue
             self.exercised = True
             owner = min((e for e in rivals if self._has(e, cpu)), key=_rank_of, default=None)
             if owner is None or _rank_of(owner) <= _rank_of(high) or self._has(high, cpu):
-                self.told -= {(cpu, high.opened.event)}
-            elif (cpu, high.opened.event) not in self.told and not self._may_wait(high, owner):
-                self.told |= {(cpu, high.opened.event)}
+                self.reported -= {(cpu, high.opened.event)}
+            elif (cpu, high.opened.event) not in self.reported and not self._may_wait(high, owner):
+                self.reported |= {(cpu, high.opened.event)}
                 because = self.world.opened_by(high), self.world.opened_by(owner)
                 self.violated(seq, self._say(high, owner, cpu), *because)
 
-    def _wants(self, event: EventView, cpu: int) -> bool:
+    def _wants(self, event: TracedEvent, cpu: int) -> bool:
         opened = event.opened
         if opened.task:
             here = self.world.cpus[cpu].task == opened.task and opened.cpu in (-1, cpu)
@@ -192,21 +192,21 @@ class Precedence(Monitor):
             return False
         return event.can_be_on or event.head.opened.event in self.lost or self._went_on_since(event) is not None
 
-    def _went_on_since(self, event: EventView) -> frozenset[int] | None:
+    def _went_on_since(self, event: TracedEvent) -> frozenset[int] | None:
         """The events that went on since its opener, or its leader's, fell asleep; None if none sleeps."""
         if not self.asleep or event.opened.guest or "OFF" not in (event.state, event.head.state):
             return None
         of_leader = self.asleep.get(event.head.opened.name)
         return self.asleep.get(event.opened.name) if of_leader is None else of_leader
 
-    def _may_wait(self, high: EventView, owner: EventView) -> bool:
+    def _may_wait(self, high: TracedEvent, owner: TracedEvent) -> bool:
         since = self._went_on_since(high)
         return since is not None and not self.world.at_rest and owner.opened.event not in since
 
-    def _has(self, event: EventView, cpu: int) -> bool:
+    def _has(self, event: TracedEvent, cpu: int) -> bool:
         return event.state == "ACTIVE" and (bool(event.opened.guest) or self.world.cpus[cpu].host_on)
 
-    def _say(self, high: EventView, low: EventView, cpu: int) -> str:
+    def _say(self, high: TracedEvent, low: TracedEvent, cpu: int) -> str:
         has, lacks = (f"{e.opened.name} ({_CLASSES[_rank_of(e)]})" for e in (low, high))
         how = "is ACTIVE and shut out" if high.state == "ACTIVE" else f"is {high.state}"
         if self._went_on_since(high) is not None:
@@ -241,11 +241,11 @@ def _rank(pinned: bool, task: str) -> int:
     return 2 * (not pinned) + bool(task)
 
 
-def _rank_of(event: EventView) -> int:
+def _rank_of(event: TracedEvent) -> int:
     return _rank(event.pinned, event.opened.task)
 
 
-def _differ(a: EventView, b: EventView) -> bool:
+def _differ(a: TracedEvent, b: TracedEvent) -> bool:
     """Host events of one filter share the LBR; a guest shares with nobody."""
     if a.opened.guest and b.opened.guest:
         return False

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
-from client.check.world import EventView, World, lbr_on
+from client.check.world import TracedEvent, World, lbr_on
 from contract.reasons import NOT_THE_LBR
 from contract.trace import Access, ClaimChange, Crash, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL
@@ -175,5 +175,5 @@ class Recovers(Liveness):
     }
 
 
-def _wants(event: EventView, cpu: int) -> bool:
+def _wants(event: TracedEvent, cpu: int) -> bool:
     return event.keeps_guests_off and event.can_be_on and event.opened.cpu in (-1, cpu)

@@ -68,7 +68,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(slots=True)
-class CpuView:
+class TracedCpu:
     lbr: LbrRing
     """The LBR of the CPU."""
     task: str = ""
@@ -82,8 +82,8 @@ class CpuView:
     users: frozenset[tuple[bool, int]] = frozenset()
     """Whose branches were ever in this CPU's ring, as (guest mode, actor)."""
 
-    def clone(self) -> CpuView:
-        return CpuView(self.lbr.clone(), self.task, self.switched, self.host_on, self.entry, self.users)
+    def clone(self) -> TracedCpu:
+        return TracedCpu(self.lbr.clone(), self.task, self.switched, self.host_on, self.entry, self.users)
 
     def key(self) -> tuple[Hashable, ...]:
         return self.lbr.key(), self.task, self.switched, self.host_on, self.entry, self.users
@@ -126,23 +126,23 @@ def opened(r: EventOpen) -> Opened:
 
 
 @dataclass(slots=True)
-class EventView:
+class TracedEvent:
     opened: Opened
     """The data of its EventOpen."""
     state: str
     """Its state, as in ``enum perf_event_state``."""
     cpu: int = -1
     """The CPU that it is on or was last on; -1 for none."""
-    leader: EventView | None = None
+    leader: TracedEvent | None = None
     """The leader of its group; None if it is the leader itself."""
     alone: bool = False
     """It was a sibling, and its leader is closed."""
     refused: str = ""
     """The resource that perf did not have when it last tried to put the event on; "" if none."""
 
-    def clone(self) -> EventView:
+    def clone(self) -> TracedEvent:
         """The copy still has the leader of the original."""
-        return EventView(self.opened, self.state, self.cpu, self.leader, self.alone, self.refused)
+        return TracedEvent(self.opened, self.state, self.cpu, self.leader, self.alone, self.refused)
 
     def key(self) -> Scoped:
         leader = 0 if self.leader is None else Event(self.leader.opened.event)
@@ -165,7 +165,7 @@ class EventView:
         return self.host_lbr or (self.opened.exclusive and not self.alone and not self.opened.guest)
 
     @property
-    def head(self) -> EventView:
+    def head(self) -> TracedEvent:
         """The leader of its group."""
         return self.leader or self
 
@@ -223,9 +223,9 @@ class World(Automaton):
     """The host of each CPU."""
     kvms: dict[str, int]
     """Session to the number of its host."""
-    cpus: list[CpuView]
+    cpus: list[TracedCpu]
     """The CPUs, by number."""
-    events: dict[int, EventView]
+    events: dict[int, TracedEvent]
     """Open events by number, in the order in which they were opened."""
     in_flight: dict[tuple[str, bool, int], tuple[AnyMessage, ...]]
     """Session, direction and number of each message that is sent and not yet taken, to its body; oldest first, because
@@ -255,7 +255,7 @@ class World(Automaton):
             raise ValueError(f"cpus = {setup.cpus}, hosts of {hosts}")
         if not all(0 <= host < len(hosts) for host in setup.kvms.values()):
             raise ValueError(f"a KVM on a host that is none of {len(hosts)}")
-        self.cpus = [CpuView(LbrRing(self.model)) for _ in range(setup.cpus)]
+        self.cpus = [TracedCpu(LbrRing(self.model)) for _ in range(setup.cpus)]
         self.hosts = cpu_owners(hosts, setup.cpus)
         self.kvms = setup.kvms
         self.events = {}
@@ -308,7 +308,7 @@ class World(Automaton):
 
     # Questions monitors ask --------------------------------------------------------------------------------
 
-    def guest_event(self, vcpu: str, cpu: int) -> EventView | None:
+    def guest_event(self, vcpu: str, cpu: int) -> TracedEvent | None:
         """The event that stands for this vCPU on the host of this CPU. If a release was lost there are several; then it
         is the newest."""
         host = self.hosts[cpu]
@@ -317,7 +317,7 @@ class World(Automaton):
                 return event
         return None
 
-    def opened_by(self, event: EventView) -> int | None:
+    def opened_by(self, event: TracedEvent) -> int | None:
         """The record that opened the event; None without evidence."""
         return self.noted("opened", event.opened.event)
 
@@ -339,7 +339,7 @@ class World(Automaton):
         """The CPUs that lose their power in this crash; none if a KVM crashes."""
         return [cpu for cpu, host in enumerate(self.hosts) if host == r.host]
 
-    def host_lbr_events(self, cpu: int) -> list[EventView]:
+    def host_lbr_events(self, cpu: int) -> list[TracedEvent]:
         """Host LBR events ACTIVE on this CPU."""
         return [e for e in self.events.values() if e.cpu == cpu and e.state == "ACTIVE" and e.host_lbr]
 
@@ -427,10 +427,10 @@ class World(Automaton):
     def _open(self, r: EventOpen) -> None:
         if r.event in self.events:
             raise ValueError(f"event {r.event} is open already")
-        self.events[r.event] = EventView(opened(r), r.state, leader=self._leader(r) if r.leader else None)
+        self.events[r.event] = TracedEvent(opened(r), r.state, leader=self._leader(r) if r.leader else None)
         self.note(r.seq, "opened", r.event)
 
-    def _leader(self, r: EventOpen) -> EventView | None:
+    def _leader(self, r: EventOpen) -> TracedEvent | None:
         of_host = (e for e in reversed(self.events.values()) if e.opened.host == host_of_event(r.event))
         return next((e for e in of_host if e.opened.name == r.leader), None)
 
@@ -465,7 +465,7 @@ class World(Automaton):
         event on each of its CPUs."""
         self.in_flight = {at: bodies for at, bodies in self.in_flight.items() if at[0] not in r.sessions}
         for cpu in self.cpus_of(r):
-            self.cpus[cpu] = CpuView(LbrRing(self.model))
+            self.cpus[cpu] = TracedCpu(LbrRing(self.model))
         if r.host >= 0:
             self.events = {n: event for n, event in self.events.items() if event.opened.host != r.host}
 

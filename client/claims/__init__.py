@@ -4,7 +4,7 @@ No answer is stored here. A claim names runs and the results that it expects of 
 result, there is a finding.
 """
 
-from client.claims.claim import Check, Claim
+from client.claims.claim import Claim, ClaimCheck
 from client.claims.registry import CLAIMS
 
-__all__ = ["CLAIMS", "Check", "Claim"]
+__all__ = ["CLAIMS", "Claim", "ClaimCheck"]

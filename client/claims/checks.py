@@ -7,7 +7,7 @@ import msgspec
 from client.run.run import Run
 
 
-class Check(msgspec.Struct):
+class ClaimCheck(msgspec.Struct):
     """``design``: the design of the run. ``expected``: the result that the claim states. ``found``: the result that the
     trace shows. ``agrees``: whether both are the same. ``run``: file of the run that shows it, ``seq`` the record in it
     (0: none in particular)."""
@@ -20,16 +20,16 @@ class Check(msgspec.Struct):
     seq: int = 0
 
 
-def check(run: Run, expected: str, found: str, agrees: bool, seq: int = 0) -> Check:
-    return Check(run.design.name, expected, found, agrees, str(run.path) if run.path else None, seq)
+def check(run: Run, expected: str, found: str, agrees: bool, seq: int = 0) -> ClaimCheck:
+    return ClaimCheck(run.design.name, expected, found, agrees, str(run.path) if run.path else None, seq)
 
 
-def violates(run: Run, *invariants: str) -> Check:
+def violates(run: Run, *invariants: str) -> ClaimCheck:
     """All of them are expected to be violated."""
     return _invariants(run, invariants, "violated")
 
 
-def violates_any(run: Run, *invariants: str) -> Check:
+def violates_any(run: Run, *invariants: str) -> ClaimCheck:
     """At least one of them is expected to be violated."""
     wanted = " or ".join(invariants)
     broken = [name for name in invariants if run.verdict_of(name) == "violated"]
@@ -38,7 +38,7 @@ def violates_any(run: Run, *invariants: str) -> Check:
     return check(run, f"{wanted} violated", found, bool(broken), violation.seq if violation else 0)
 
 
-def holds(run: Run, *invariants: str) -> Check:
+def holds(run: Run, *invariants: str) -> ClaimCheck:
     """None of them is expected to be violated, and at least one to be exercised."""
     names = invariants or tuple(f.invariant for f in run.verdict.findings)
     broken = [name for name in names if run.verdict_of(name) == "violated"]
@@ -48,14 +48,14 @@ def holds(run: Run, *invariants: str) -> Check:
     return check(run, expected, _say(run, names), not broken and exercised, violation.seq if violation else 0)
 
 
-def shows(run: Run, *invariants: str) -> Check:
+def shows(run: Run, *invariants: str) -> ClaimCheck:
     """The result without a claim about it: it is only reported."""
     names = invariants or tuple(f.invariant for f in run.verdict.findings)
     violation = next((v for name in names if (v := run.violation(name))), None)
     return check(run, "to be computed", _say(run, names), True, violation.seq if violation else 0)
 
 
-def _invariants(run: Run, names: tuple[str, ...], verdict: str) -> Check:
+def _invariants(run: Run, names: tuple[str, ...], verdict: str) -> ClaimCheck:
     agrees = all(run.verdict_of(name) == verdict for name in names)
     violation = next((v for name in names if (v := run.violation(name))), None)
     expected = f"{', '.join(names)} {verdict}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from client.claims.checks import Check
+from client.claims.checks import ClaimCheck
 from client.designs import design_named
 from client.drive.wire import Wire
 from client.litmus import Scenario, library_path, load
@@ -59,7 +59,7 @@ class Lab:
         return played
 
 
-Evaluate = Callable[[Lab], Iterator[Check]]
+Evaluate = Callable[[Lab], Iterator[ClaimCheck]]
 
 
 @dataclass(frozen=True, slots=True)

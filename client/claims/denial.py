@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from client.claims.checks import Check, check, holds, shows, violates, violates_any
+from client.claims.checks import ClaimCheck, check, holds, shows, violates, violates_any
 from client.claims.claim import Lab
 from client.run.run import Run
 from client.schedule.strategies import Late
@@ -15,11 +15,11 @@ from contract.spec import LEASE_NS
 from contract.trace import Access, Delivery, HostWait, HostWake, PassthroughSet, Send, VmExit
 
 
-def c5(lab: Lab) -> Iterator[Check]:
+def c5(lab: Lab) -> Iterator[ClaimCheck]:
     yield violates_any(lab.play("c05-passthrough-without-event", "v7"), "one-owner", "host-clean")
 
 
-def c6(lab: Lab) -> Iterator[Check]:
+def c6(lab: Lab) -> Iterator[ClaimCheck]:
     yield violates(lab.play("c06-silent-malfunction", "silent"), "no-silent-denial", "guest-clean")
     for design in ("revoke-gp", "revoke-zero", "fail-entry"):
         yield holds(lab.play("c06-silent-malfunction", design), "no-silent-denial", "guest-clean")
@@ -29,7 +29,7 @@ def c6(lab: Lab) -> Iterator[Check]:
         )
 
 
-def c7(lab: Lab) -> Iterator[Check]:
+def c7(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c07-entry-fails", "fail-entry")
     yield holds(run, *SAFETY)
     yield violates(run, "no-starvation")
@@ -41,7 +41,7 @@ def c7(lab: Lab) -> Iterator[Check]:
     )
 
 
-def c18(lab: Lab) -> Iterator[Check]:
+def c18(lab: Lab) -> Iterator[ClaimCheck]:
     for design, answer in (("revoke-gp", "#GP"), ("revoke-zero", 0)):
         run = lab.play("c18-notifier", design)
         revoke = next((r for r in run.of(Send) if isinstance(r.body, Revoke)), None)
@@ -76,7 +76,7 @@ def _under(lab: Lab, design: str, fault: str, message: str) -> Run:
     return lab.play(SCENARIO, design, faults=(f"{fault}:{message}:1",))
 
 
-def c24(lab: Lab) -> Iterator[Check]:
+def c24(lab: Lab) -> Iterator[ClaimCheck]:
     """One check for each notifier mode, over all faults of all its messages; and one for the time that the host
     waits."""
     for design in DESIGNS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from client.claims.checks import Check, check, holds
+from client.claims.checks import ClaimCheck, check, holds
 from client.claims.claim import Lab
 from client.designs import DESIGNS
 from client.run.run import Run
@@ -26,7 +26,7 @@ from contract.trace import (
 from contract.x86 import MSR_EVENTSEL
 
 
-def c12(lab: Lab) -> Iterator[Check]:
+def c12(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v7", "v8", "merged", "fenced"):
         run = lab.play("c12-lbr-takes-no-counter", design)
         own, state = run.register("vm0/0:g0.own"), run.register("host:e0")
@@ -41,7 +41,7 @@ def c12(lab: Lab) -> Iterator[Check]:
     yield check(run, "an event that took one would not be on", f"it is {state}", state == "ERROR")
 
 
-def c13(lab: Lab) -> Iterator[Check]:
+def c13(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c13-counters-are-a-separate-path", "merged")
     exited = next((r for r in run.of(VmExit) if r.msr == MSR_EVENTSEL and r.write), None)
     asked = next((r for r in run.of(Send) if isinstance(r.body, CreateCounter)), None)
@@ -60,7 +60,7 @@ def c13(lab: Lab) -> Iterator[Check]:
     yield check(run, "counting goes on when the LBR is turned on", f"{counts[0]}, then {counts[1]}", counts == (10, 15))
 
 
-def c21(lab: Lab) -> Iterator[Check]:
+def c21(lab: Lab) -> Iterator[ClaimCheck]:
     for name, design in DESIGNS.items():
         if design.event is Event.NONE:
             continue
@@ -76,7 +76,7 @@ def _recorded_of_host(run: Run) -> list[Retired]:
     return [r for r in run.of(Retired) if r.recorded and not r.guest]
 
 
-def c22(lab: Lab) -> Iterator[Check]:
+def c22(lab: Lab) -> Iterator[ClaimCheck]:
     """More of it costs no more: the runs differ only in the amount, and their costs are compared."""
     for design in ("v7", "merged"):
         few = lab.play("c22-early-returns", design, lets={"turns": 1})
@@ -86,7 +86,7 @@ def c22(lab: Lab) -> Iterator[Check]:
         yield check(many, "reading and enabling touch no MSR", found, not any(more.values()))
 
 
-def c23(lab: Lab) -> Iterator[Check]:
+def c23(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v7", "v8", "merged"):
         run = lab.play("c23-created-twice", design)
         made = [r for r in run.of(GuestEvent) if r.what == "created"]

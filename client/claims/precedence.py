@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import permutations
 
-from client.claims.checks import Check, check, violates
+from client.claims.checks import ClaimCheck, check, violates
 from client.claims.claim import Lab
 from client.run.run import Run
 from client.schedule.strategies import InOrder
@@ -30,7 +30,7 @@ def states_after(records: list[AnyRecord]) -> list[dict[str, str]]:
     return [*found, dict(states)]
 
 
-def c1(lab: Lab) -> Iterator[Check]:
+def c1(lab: Lab) -> Iterator[ClaimCheck]:
     """Check all orders in which the four events can arrive. After each arrival the winner must be the event of the
     highest class present."""
     wrong: list[tuple[Run, str]] = []
@@ -62,7 +62,7 @@ def _event_name(order: tuple[str, ...], register: str) -> str:
     return register if thread == "host" else f"{thread}:{register}"
 
 
-def c2(lab: Lab) -> Iterator[Check]:
+def c2(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v7", "v7-pinned", "v8", "merged"):
         run = lab.play("c02-event-is-task-flexible", design)
         opened = next(r for r in run.of(EventOpen) if r.guest)
@@ -97,7 +97,7 @@ def share_on(run: Run) -> float:
     return on / (end - since) if since >= 0 and end > since else 0.0
 
 
-def c3(lab: Lab) -> Iterator[Check]:
+def c3(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c03-flexible-event-rotates", "v7")
     share = share_on(run)
     yield check(
@@ -114,7 +114,7 @@ def c3(lab: Lab) -> Iterator[Check]:
     yield check(run, "never on beside an exclusive one", f"on for {share:.0%} of its time", share == 0)
 
 
-def c4(lab: Lab) -> Iterator[Check]:
+def c4(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v8", "v7-pinned", "merged"):
         run = lab.play("c04-cpu-pinned-comes-later", design)
         guest, host = run.register("host:g1"), run.register("host:e1")
@@ -129,7 +129,7 @@ def refused(run: Run, name: str = "h0") -> EventFailed | None:
     return next((r for r in run.of(EventFailed) if r.name == name), None)
 
 
-def c14(lab: Lab) -> Iterator[Check]:
+def c14(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c14-first-come-first-served", "first-come")
     failed = refused(run)
     found = f"open fails with {failed.errno}, as {failed.holder} has it" if failed else "open succeeds"
@@ -139,7 +139,7 @@ def c14(lab: Lab) -> Iterator[Check]:
     yield violates(run, "precedence")
 
 
-def c15(lab: Lab) -> Iterator[Check]:
+def c15(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c15-user-space-stops-the-vcpu", "first-come")
     state, sample = run.register("host:h0.state"), run.register("host:s0.host")
     yield check(
@@ -152,7 +152,7 @@ def c15(lab: Lab) -> Iterator[Check]:
     yield check(run, "the guest is told as the design denies", f"its next access gives {told}", told == "#GP")
 
 
-def c16(lab: Lab) -> Iterator[Check]:
+def c16(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v7", "v8", "merged", "revoke-gp", "fenced"):
         run = lab.play("c16-a-cpu-event-is-not-refused", design)
         state, sample = run.register("host:e0"), run.register("host:s0.host")
@@ -160,7 +160,7 @@ def c16(lab: Lab) -> Iterator[Check]:
         yield check(run, "the open succeeds and the event is ACTIVE", f"it is {state}{served}", state == "ACTIVE")
 
 
-def c17(lab: Lab) -> Iterator[Check]:
+def c17(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c17-two-host-threads", "merged")
     a, b, c = (run.register(f"host:{name}0") for name in "abc")
     shares = [_share(run, name) for name in "abc"]

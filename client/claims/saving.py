@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from client.claims.checks import Check, check, holds, violates
+from client.claims.checks import ClaimCheck, check, holds, violates
 from client.claims.claim import Lab
 from client.designs import DESIGNS
 from client.run.run import Run
@@ -23,10 +23,10 @@ from contract.trace import (
     VmExit,
 )
 from contract.x86 import is_lbr_msr, lbr_model
-from perfcore_svc.machine.cost import cycles
+from perfcore_svc.machine.prices import cycles
 
 
-def c8(lab: Lab) -> Iterator[Check]:
+def c8(lab: Lab) -> Iterator[ClaimCheck]:
     yield holds(lab.play("c08-debugctl-is-switched", "v7"), "guest-clean")
     yield violates(lab.play("c08-debugctl-is-switched", "v7+host-debugctl=not-switched"), "guest-clean")
 
@@ -34,7 +34,7 @@ def c8(lab: Lab) -> Iterator[Check]:
 EXITS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def c9(lab: Lab) -> Iterator[Check]:
+def c9(lab: Lab) -> Iterator[ClaimCheck]:
     """Typical cycles over exits per switch, for the same guest work."""
     runs = {
         d: [lab.play("c09-exits-per-switch", d, lets={"exits": n}) for n in EXITS] for d in ("v7", "vmx-transition")
@@ -83,7 +83,7 @@ def _saved_cycles(run: Run) -> int:
     return cycles({"rdmsr": model.registers})[1]
 
 
-def c10(lab: Lab) -> Iterator[Check]:
+def c10(lab: Lab) -> Iterator[ClaimCheck]:
     for name, design in DESIGNS.items():
         run = lab.play("c10-two-vcpus-on-one-cpu", name)
         yield holds(run, "no-loss", "no-leak")
@@ -109,7 +109,7 @@ def between(run: Run, start: type[AnyRecord], end: type[AnyRecord]) -> list[AnyR
     return found
 
 
-def c11(lab: Lab) -> Iterator[Check]:
+def c11(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v7", "merged"):
         run = lab.play("c11-exit-and-entry", design)
         first = next(r.seq for r in run.of(VmEntry) if r.debugctl & 1)
@@ -130,12 +130,12 @@ def c11(lab: Lab) -> Iterator[Check]:
         )
 
 
-def c19(lab: Lab) -> Iterator[Check]:
+def c19(lab: Lab) -> Iterator[ClaimCheck]:
     yield holds(lab.play("c19-kvm-saves-by-itself", "kvm-switch"), "no-loss")
     yield violates(lab.play("c19-kvm-saves-and-host-wants-it", "kvm-switch"), "one-owner")
 
 
-def c20(lab: Lab) -> Iterator[Check]:
+def c20(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c20-assist-in-user-space", "v7")
     saved = [r for r in between(run, UserExit, UserReturn) if isinstance(r, LbrSave | LbrRestore)]
     yield check(run, "no save and no restore", f"{len(saved)} saves and restores in user space", not saved)

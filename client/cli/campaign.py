@@ -16,7 +16,7 @@ from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS
 from client.designs import design_named
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.spelling import unknown
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
@@ -107,11 +107,11 @@ def _canary() -> Design:
 def chosen_kinds(text: str) -> tuple[str, ...]:
     """Kinds of faults by their names, comma-separated; all, or none."""
     if text in ("all", "none"):
-        return tuple(KINDS) if text == "all" else ()
+        return tuple(FAULT_KINDS) if text == "all" else ()
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in KINDS:
-            raise InputError(unknown("kind", name, [*KINDS, "all", "none"]), "--faults")
+        if name not in FAULT_KINDS:
+            raise InputError(unknown("kind", name, [*FAULT_KINDS, "all", "none"]), "--faults")
     return tuple(dict.fromkeys(names))
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from client.baseline import KnownFinding
 from client.claims import CLAIMS, Claim
-from client.claims.checks import Check
+from client.claims.checks import ClaimCheck
 from client.claims.claim import Lab
 from client.cli.choose import make_folder
 from client.cli.frame import console, finish, print_text
@@ -92,11 +92,11 @@ def _print(out: Console, claim: ClaimDocument, *, known: bool, verbose: bool) ->
             print_text(out, f"[dim]claimed: {escape(check.expected)}[/]", indent=8, hang=2)
 
 
-def _shown(checks: list[Check], *, verbose: bool) -> list[tuple[Check, str]]:
+def _shown(checks: list[ClaimCheck], *, verbose: bool) -> list[tuple[ClaimCheck, str]]:
     """Each check, with the designs for which the same was claimed and the same was found."""
     if verbose:
         return [(check, check.design) for check in checks]
-    alike: dict[tuple[bool, str, str], list[Check]] = {}
+    alike: dict[tuple[bool, str, str], list[ClaimCheck]] = {}
     for check in checks:
         alike.setdefault((check.agrees, check.expected, check.found), []).append(check)
     return [(same[0], _names([check.design for check in same])) for same in alike.values()]

@@ -18,7 +18,7 @@ from client.document.faulted import KEPT_LEGEND, FaultTable, fault_table, fault_
 from client.document.markdown import as_markdown
 from client.document.needed import FENCED, Need, needs
 from client.document.standing import LOST, Standings, standings
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row, Task
 from client.matrix.summary import Worst
@@ -54,7 +54,7 @@ def _play(document: ContractDocument, designs: list[Design], workers: int) -> No
     """Play all runs of the two tables; if Ctrl-C comes, the tables have what was played up to then."""
     scenarios = chosen_scenarios(None)
     plain: list[Task] = [(scenario, faults) for faults in ((), (parse_fault(LOST),)) for scenario in scenarios]
-    faulted = fault_tasks(KINDS)
+    faulted = fault_tasks(FAULT_KINDS)
     rows: dict[int, Row]
     try:
         tasks = [*plain, *(task for _, task in faulted)]

@@ -18,7 +18,7 @@ from client.report.cost_documents import CostDocument, PriceDocument
 from client.report.json import print_json
 from client.run.choose import find_scenario
 from contract.errors import InputError
-from perfcore_svc.machine.cost import COSTS
+from perfcore_svc.machine.prices import PRICES
 
 VALUES = [1, 2, 4, 8, 16, 32, 64]
 POINTS_LIMIT = 64
@@ -53,7 +53,7 @@ def cost(name: str, designs: str | None, vary: str | None, picture: Path | None,
         if picture is not None and curve is not None:
             save_picture(curve, f"{scenario.name}: cycles over {curve.let}", picture)
     if as_json:
-        prices = {name: PriceDocument(c.low, c.typical, c.high, c.source) for name, c in COSTS.items()}
+        prices = {name: PriceDocument(c.low, c.typical, c.high, c.source) for name, c in PRICES.items()}
         print_json(CostDocument(scenario.name, prices, costs, curve, str(picture) if picture else None))
     else:
         _print(console(), scenario, costs, curve, picture)
@@ -92,7 +92,7 @@ def _print(out: Console, scenario: Scenario, costs: list[Cost], curve: Curve | N
         counts = [f"{c.operations.get(op, 0):,}" for op in used]
         rows.append([escape(c.design), f"{c.cycles.typical:,}", price, ratio, *counts])
     print_columns(out, head, rows, right=True)
-    for op, paid in COSTS.items():
+    for op, paid in PRICES.items():
         text = f"{op} {paid.typical:,} ({paid.low:,} to {paid.high:,}): {paid.source}"
         print_text(out, f"[dim]{escape(text)}[/]", hang=4)
     if curve is not None:

@@ -20,7 +20,7 @@ from client.litmus.fault_rules import parse_fault
 from client.report.documents import DemoDocument, RunDocument, run_document
 from client.report.json import print_json
 from client.report.log import Log
-from client.report.tables import CELLS, LEGEND
+from client.report.tables import CELLS, VERDICT_LEGEND
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
@@ -95,7 +95,7 @@ def _print(
     columns = [f"{name}\n{fault}".strip() for name, fault in PLAN]
     rows = [[invariant, *(CELLS[one.invariants[invariant]] for one in runs)] for invariant in INVARIANTS]
     print_columns(out, ["invariant", *columns], rows)
-    print_text(out, f"[dim]{LEGEND}[/]")
+    print_text(out, f"[dim]{VERDICT_LEGEND}[/]")
     run = runs[shown]
     if example:
         first = run.violations[0]

@@ -13,7 +13,7 @@ from client.check.judge import MONITORS
 from client.cli.frame import console, print_text
 from client.designs import all_designs, design_named, format_design
 from client.document.pages import designs_page, invariants_page, language_page, msrs_page
-from client.document.pmu_msrs import LEGEND, pmu_msr_lines, pmu_msr_rows
+from client.document.pmu_msrs import ACCESS_LEGEND, pmu_msr_lines, pmu_msr_rows
 from client.litmus import library, load
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS
@@ -163,7 +163,7 @@ def msrs(kernel: str | None, machine: MachineSpec, pmu: int, *, markdown: bool, 
         for line in pmu_msr_lines(rows):
             out.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
         out.print()
-    out.print(LEGEND, style="dim", soft_wrap=True)
+    out.print(ACCESS_LEGEND, style="dim", soft_wrap=True)
 
 
 def language(*, markdown: bool, as_json: bool) -> None:

@@ -29,7 +29,7 @@ from contract.errors import ExitCode, InputError
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
 _STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "v": "bold red", "+": "green", "e": "green"}
-LEGEND = (
+MATRIX_LEGEND = (
     "+ held",
     "e violated as expected",
     "X an invariant is violated",
@@ -39,7 +39,7 @@ LEGEND = (
     "! failed",
     "v less than the baseline knows",
 )
-EXIT_CODES = {
+MATRIX_EXIT_CODES = {
     "held": ExitCode.HELD,
     "expected": ExitCode.HELD,
     "violated": ExitCode.VIOLATED,
@@ -101,7 +101,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     names = [design.name for design in designs]
     summary = worst(cells, names)
     verdict = overall(cells)
-    code = int(EXIT_CODES[verdict])
+    code = int(MATRIX_EXIT_CODES[verdict])
     if cut_short:
         code = INTERRUPTED if interrupted else int(ExitCode.SYSTEM_FAILED)
     if as_json:
@@ -154,7 +154,7 @@ def _print(
     found = [[row[0].scenario, *(_styled(_letter(cell)) for cell in row)] for row in rows]
     print_columns(out, ["scenario", *letters(designs)], found, apart=1)
     print_items(out, key_of(designs), "bold")
-    print_items(out, LEGEND, "dim")
+    print_items(out, MATRIX_LEGEND, "dim")
     _print_reasons(out, [cell for row in rows for cell in row if cell.verdict in ("failed", "impossible")])
     out.print()
     print_columns(out, ["invariant, worst of all", *letters(designs)], worst_rows(summary, designs), apart=1)

@@ -13,7 +13,7 @@ from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS, short_name
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.report.json import print_json
 from client.report.robust_documents import RobustDocument
 from client.search.robustness import RobustCell, robustness
@@ -47,7 +47,7 @@ def robust(request: RobustRequest, *, as_json: bool) -> None:
         found = robustness(
             designs,
             [source_of(scenario) for scenario in scenarios],
-            list(KINDS),
+            list(FAULT_KINDS),
             request.runs,
             request.seed,
             folder,

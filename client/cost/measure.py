@@ -9,11 +9,11 @@ from client.litmus import Scenario
 from client.run.inputs import Inputs
 from client.run.run import run
 from contract.design import Design
-from perfcore_svc.machine.cost import cycles
+from perfcore_svc.machine.prices import cycles
 
 
 class Cycles(msgspec.Struct):
-    """The cost of the counted operations, by published prices (``perfcore_svc/machine/cost.py``)."""
+    """The cost of the counted operations, by published prices (``perfcore_svc/machine/prices.py``)."""
 
     low: int
     typical: int

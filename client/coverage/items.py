@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from client.litmus.fault_kinds import KINDS
-from contract.design import FIELDS, axis_values
-from contract.design import KINDS as AXES
+from client.litmus.fault_kinds import FAULT_KINDS
+from contract.design import AXIS_FIELDS, axis_values
+from contract.design import AXIS_TYPES as AXES
 from contract.invariants import INVARIANTS, NOT_EXERCISED, VIOLATED
 from contract.messages import MESSAGE_KINDS
 from contract.rules import RULES
@@ -42,7 +42,7 @@ def _arrows() -> Iterable[Item]:
 
 
 def _axes() -> Iterable[Item]:
-    return (f"axis {axis}={value}" for axis in FIELDS if AXES[axis] for value in axis_values(axis))
+    return (f"axis {axis}={value}" for axis in AXIS_FIELDS if AXES[axis] for value in axis_values(axis))
 
 
 ALL: tuple[Item, ...] = tuple(
@@ -54,7 +54,7 @@ ALL: tuple[Item, ...] = tuple(
             *(f"exercised {name}" for name in INVARIANTS),
             *(f"violated {name}" for name in INVARIANTS),
             *_axes(),
-            *(f"fault {kind}" for kind in KINDS),
+            *(f"fault {kind}" for kind in FAULT_KINDS),
         ]
     )
 )

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from client.coverage.items import Item, arrow, axis_items
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.trace import (
     Access,
     AnyRecord,
@@ -139,16 +139,16 @@ class _Seen:
         if (rule := _BY_MESSAGE.get(kind)) is not None:
             self.items.add(rule)
         if kind in ("Hello", "Resume"):
-            self.phase(r.session, True, Phase.GREETING)
+            self.phase(r.session, True, SessionPhase.GREETING)
         elif kind == "Welcome":
             if getattr(r.body, "accepted", True):
                 self.accepted.add((r.session, r.n))
-                self.phase(r.session, False, Phase.OPEN)
+                self.phase(r.session, False, SessionPhase.OPEN)
             else:
-                self.phase(r.session, False, Phase.REFUSED)
+                self.phase(r.session, False, SessionPhase.REFUSED)
 
     def phase(self, session: str, to_host: bool, new: str) -> None:
-        old = self.ends.get((session, to_host), str(Phase.CLOSED))
+        old = self.ends.get((session, to_host), str(SessionPhase.CLOSED))
         if old != new:
             self.items.add(_arrow("session", old, str(new)))
             self.ends[session, to_host] = str(new)
@@ -156,14 +156,14 @@ class _Seen:
     def session(self, r: SessionChange) -> None:
         self.ends[r.session, r.to_host] = r.new
         self.items.add(_arrow("session", r.old, r.new))
-        if r.new == Phase.ENDED:
+        if r.new == SessionPhase.ENDED:
             self.items.add("rule R22")
 
     def delivery(self, r: Delivery) -> None:
         if r.how in ("drop", "overtake") and not self.repaired:
             self.items.add("rule R4")
         if r.message == "Welcome" and r.how in ("take", "overtake", "duplicate") and (r.session, r.n) in self.accepted:
-            self.phase(r.session, True, Phase.OPEN)
+            self.phase(r.session, True, SessionPhase.OPEN)
         kind = _KINDS.get(r.how)
         if kind is not None:
             self.items.add(kind)

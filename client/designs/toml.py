@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from client.files import read_file
 from client.litmus.spelling import hint, unknown
 from contract.design import (
-    FIELDS,
-    Claim,
+    AXIS_FIELDS,
     Condition,
     Design,
+    DesignClaim,
     UnknownAxisError,
     axis_about,
     axis_values,
@@ -82,11 +82,11 @@ class _Reader:
             self.fail(*found)
         return replace(design, claims=self.claims(content.get("claims", {})))
 
-    def claims(self, given: object) -> tuple[Claim, ...]:
+    def claims(self, given: object) -> tuple[DesignClaim, ...]:
         """``like`` copies axes, but not claims: claims are of one design, and runs must confirm them."""
         if not isinstance(given, dict):
             self.fail("claims", "claims is not a table")
-        found: dict[str, Claim] = {}
+        found: dict[str, DesignClaim] = {}
         for condition, invariants in given.items():
             if condition not in list(Condition):
                 self.fail(condition, unknown("condition", condition, tuple(Condition)))
@@ -97,7 +97,7 @@ class _Reader:
                     self.fail(condition, unknown("invariant", str(invariant), INVARIANTS))
                 if invariant in found:
                     self.fail(condition, f"{invariant} is claimed twice")
-                found[invariant] = Claim(invariant, Condition(condition))
+                found[invariant] = DesignClaim(invariant, Condition(condition))
         return tuple(found.values())
 
     def text_of(self, content: dict[str, Any], key: str) -> str:
@@ -132,8 +132,8 @@ class _Reader:
 
 def near_axis(error: UnknownAxisError, axes: Mapping[str, str]) -> str:
     """The axis, or the value of the axis, that may be meant."""
-    if error.axis not in FIELDS:
-        return hint(error.axis, FIELDS)
+    if error.axis not in AXIS_FIELDS:
+        return hint(error.axis, AXIS_FIELDS)
     return hint(axes.get(error.axis, ""), axis_values(error.axis))
 
 

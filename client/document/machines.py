@@ -62,13 +62,13 @@ def machines() -> list[StateMachine]:
         StateMachine(
             "claim",
             "A guest's claim to the LBR as KVM sees it. Not every design uses every state.",
-            str(claim.Phase.NONE),
+            str(claim.ClaimPhase.NONE),
             claims,
         ),
         StateMachine(
             "session",
             "A contract session, at either of its ends. A lost link does not end it: KVM resumes the epoch.",
-            str(phases.Phase.CLOSED),
+            str(phases.SessionPhase.CLOSED),
             sessions,
         ),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from client.document.markdown import table
-from client.document.pmu_msrs import LEGEND, PmuMsrRow, pmu_msr_lines
+from client.document.pmu_msrs import ACCESS_LEGEND, PmuMsrRow, pmu_msr_lines
 from client.litmus.limits import MAX_EXECUTED
 from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS
 from client.report.list_documents import InvariantDocument, axes_document
@@ -107,7 +107,7 @@ def msrs_page(tables: Mapping[str, Sequence[PmuMsrRow]]) -> str:
 
 def _msrs(tables: Mapping[str, Sequence[PmuMsrRow]]) -> Iterator[str]:
     yield "The columns:\n"
-    yield from ("    " + line for line in LEGEND.splitlines())
+    yield from ("    " + line for line in ACCESS_LEGEND.splitlines())
     for kernel, rows in tables.items():
         yield f"\n## {kernel}\n\n{KERNELS[kernel]}\n"
         yield from ("    " + line for line in pmu_msr_lines(list(rows)))

@@ -7,11 +7,11 @@ import msgspec
 from contract.control import MachineSpec, VmSpec
 from contract.spec import machine_model
 from contract.x86 import msr_name
-from kvm_svc.hypervisor.pmu_msrs import Access, PmuMsr, PmuShape, pmu_msrs
-from kvm_svc.hypervisor.rules import KVM_RULES
+from kvm_svc.hypervisor.kernel_rules import KVM_RULES
+from kvm_svc.hypervisor.pmu_msrs import MsrAccess, PmuMsr, PmuShape, pmu_msrs
 
 HEADINGS = ("#", "MSR", "name", "guest", "user", "reset", "reserved")
-LEGEND = """\
+ACCESS_LEGEND = """\
 #         place on the save list (KVM_GET_MSR_INDEX_LIST), of these MSRs
 guest     RDMSR and WRMSR: r, rw, - is #GP, 0 reads 0 and drops writes
 user      KVM_GET_MSRS and KVM_SET_MSRS: alike, - is rejected
@@ -19,7 +19,7 @@ reset     value in a new vCPU; reserved: bits that cannot be written"""
 
 
 class PmuMsrRow(msgspec.Struct, frozen=True):
-    """``saved`` -1: not on the save list. ``guest``, ``user``: an ``Access``. ``reserved``: bits that cannot be
+    """``saved`` -1: not on the save list. ``guest``, ``user``: an ``MsrAccess``. ``reserved``: bits that cannot be
     written, even by a writer of the register."""
 
     msr: int
@@ -42,7 +42,7 @@ def pmu_msr_rows(machine: MachineSpec, vm: VmSpec) -> list[PmuMsrRow]:
 
 
 def _row(name: str, row: PmuMsr) -> PmuMsrRow:
-    reserved = row.user_reserved if row.user is Access.READ_WRITE else 0
+    reserved = row.user_reserved if row.user is MsrAccess.READ_WRITE else 0
     return PmuMsrRow(row.msr, name, row.guest, row.user, row.reset, reserved, row.place)
 
 

@@ -31,11 +31,11 @@ from contract.control import (
     LoseLink,
     PerfSnapshot,
 )
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.messages import HOST
 from contract.network import Fate
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.trace import Delivery, Recorder, SessionChange
 
 if TYPE_CHECKING:
@@ -127,14 +127,14 @@ class GrpcWire:
             self._acquired.clear()
         self._failure = None
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]:
         if isinstance(command, ConfigurePerf):
             return self._configure(command, host)
         if host not in self._configured:
             raise self._failure or RefusedError(*UNCONFIGURED)
         return self._call(self._perfcore(host), command)
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
         configures = isinstance(command, ConfigureKvm)
         alone = configures and len(self._layout.kvms) == 1  # A service answers by itself if it is of the other kind.
         if not alone and session not in (self._layout.kvms if configures else self._sessions):
@@ -144,7 +144,9 @@ class GrpcWire:
             self._sessions.add(session)
         return step
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
+    def decide(
+        self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = ""
+    ) -> StepResult[bool]:
         if receiver != HOST and receiver not in self._sessions:
             raise RefusedError(*UNCONFIGURED)
         from contract.wire.methods import Decide
@@ -155,7 +157,7 @@ class GrpcWire:
         decided = any(isinstance(record, Delivery) for record in self.log.records[mark:])
         if not decided:
             self._see_losses_through(mark, {session})
-        return Step(decided, self.log.records[mark:], self.log.now)
+        return StepResult(decided, self.log.records[mark:], self.log.now)
 
     def crash(self, service: str) -> None:
         """SIGKILL. The service's streams are gone; what others know of it is not."""
@@ -209,7 +211,7 @@ class GrpcWire:
             self._services = {service.name: service for service in made}
         return self._services
 
-    def _configure(self, command: ConfigurePerf, host: int) -> Step[AnyResult]:
+    def _configure(self, command: ConfigurePerf, host: int) -> StepResult[AnyResult]:
         """Configure the services. Each perf core numbers the run by itself, and its KVMs use the same number. Host 0
         begins."""
         if self._failure is not None:
@@ -246,7 +248,7 @@ class GrpcWire:
             self._failure = SystemFailedError(broken.service, f"{broken.details}{hint}")
             raise self._failure from None
 
-    def _call(self, name: str, command: Any) -> Step[Any]:
+    def _call(self, name: str, command: Any) -> StepResult[Any]:
         mark = len(self.log.records)
         try:
             result = self._exchange(name, command)
@@ -255,7 +257,7 @@ class GrpcWire:
             refused.effects = self.log.records[mark:]
             raise
         self._see_all_losses_through(mark, command)
-        return Step(result, self.log.records[mark:], self.log.now)
+        return StepResult(result, self.log.records[mark:], self.log.now)
 
     def _see_all_losses_through(self, mark: int, command: Any) -> None:
         if not isinstance(command, LoseLink | KvmLoseLink):
@@ -280,7 +282,7 @@ class GrpcWire:
                 self._exchange(self._perfcore(self._layout.kvms.get(session, 0)), PerfSnapshot())
 
     def _losses(self, mark: int) -> list[SessionChange]:
-        return [r for r in self.log.records[mark:] if isinstance(r, SessionChange) and r.new == Phase.LOST]
+        return [r for r in self.log.records[mark:] if isinstance(r, SessionChange) and r.new == SessionPhase.LOST]
 
     def _exchange(self, name: str, command: Any) -> Any:
         if self._failure is not None:

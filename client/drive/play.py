@@ -33,9 +33,10 @@ from client.litmus.ast import (
     GuestReadLbr,
     GuestStmt,
     HostStmt,
+    LitmusStep,
     MsrIoctl,
     OpenEvent,
-    Result,
+    ResultKind,
     Scenario,
     StateOf,
     UserMigrate,
@@ -43,7 +44,6 @@ from client.litmus.ast import (
     UserSetCpuid,
     UserStmt,
 )
-from client.litmus.ast import Step as LitmusStep
 from client.litmus.execution import Execution
 from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart
 from client.schedule.decisions import Step as ThreadStep
@@ -80,7 +80,7 @@ from contract.control import (
     VcpuSaved,
 )
 from contract.design import Design
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import PeerContractError, RefusedError, SystemFailedError
 from contract.machine import AnyOp
 from contract.messages import HOST
@@ -193,7 +193,7 @@ class Player:
             self.lives.settle()
         self._check_credits()
 
-    def ask(self, call: Callable[P, Step[T]], *given: P.args, **named: P.kwargs) -> T:
+    def ask(self, call: Callable[P, StepResult[T]], *given: P.args, **named: P.kwargs) -> T:
         """Make one call of the wire, and take in what the services did. Raises RefusedError like the call."""
         try:
             step = call(*given, **named)
@@ -339,7 +339,7 @@ class Player:
             if isinstance(value, str):
                 self.set_register(step.actor, stmt.register, event_value(value))
             return True
-        if stmt.result is Result.WORD and value == 0:
+        if stmt.result is ResultKind.WORD and value == 0:
             value = DONE
         if (register := stmt.sets) or (isinstance(value, str) and value != DONE):
             self.set_register(step.actor, register, value)
@@ -449,7 +449,7 @@ class Player:
             value = self.flight.pmis.get(step.actor, 0)
         else:
             value = read_value(result.values[0])
-            if stmt.result is Result.WORD and value != FAULT:
+            if stmt.result is ResultKind.WORD and value != FAULT:
                 value = DONE
         if stmt.sets or value == FAULT:
             self.set_register(step.actor, stmt.sets, value)

@@ -24,9 +24,9 @@ from contract.trace import Outcome
 class Frame:
     """Statements between two braces."""
 
-    steps: Sequence[a.Step]
+    steps: Sequence[a.LitmusStep]
     """The statements."""
-    loop: a.Step | None = None
+    loop: a.LitmusStep | None = None
     """The statement whose end decides at the closing brace whether the body is carried out once more."""
     at: int = 0
     """The statement to take next, from 0."""
@@ -74,7 +74,7 @@ class Program:
         return self.frames[0].key(), tuple(inner)
 
     @property
-    def current(self) -> a.Step | None:
+    def current(self) -> a.LitmusStep | None:
         """The statement to carry out next, None at the end. Call ``settle`` first."""
         frame = self.frames[-1]
         return frame.steps[frame.at] if frame.at < len(frame.steps) else None
@@ -122,7 +122,7 @@ class Program:
     def value(self, operand: a.Operand, actor: str) -> int | str:
         return evaluate(operand, self.registers.of(actor), self.depth)
 
-    def _carry_out(self, step: a.Step, frame: Frame) -> None:
+    def _carry_out(self, step: a.LitmusStep, frame: Frame) -> None:
         frame.at += 1
         match step.stmt:
             case a.Assign(register=register, value=value):
@@ -142,11 +142,11 @@ class Program:
             case a.While(body=body):
                 self._enter(step, Frame(body, step))
 
-    def _enter(self, step: a.Step, frame: Frame) -> None:
+    def _enter(self, step: a.LitmusStep, frame: Frame) -> None:
         if self._again(step, frame):
             self.frames.append(frame)
 
-    def _again(self, step: a.Step, frame: Frame) -> bool:
+    def _again(self, step: a.LitmusStep, frame: Frame) -> bool:
         """Whether the body is carried out once more. A count or an end that is not a number ends a loop."""
         match step.stmt:
             case a.Repeat():
@@ -168,17 +168,17 @@ class Program:
         self.registers.put(actor, register, value)
         self.outcomes.append(Outcome(actor, register, value))
 
-    def _holds(self, test: a.Condition, step: a.Step) -> bool:
+    def _holds(self, test: a.Condition, step: a.LitmusStep) -> bool:
         try:
             return holds(test, self.registers.of(step.actor), self.depth)
         except NoNumberError as error:
             message = no_number(step.actor, operand_text(error.operand), error.word)
             raise InputError(message, self._place(step)) from None
 
-    def _place(self, step: a.Step) -> str:
+    def _place(self, step: a.LitmusStep) -> str:
         return f"{self.scenario}:{step.line}" if step.line else self.scenario
 
-    def _count(self, step: a.Step) -> None:
+    def _count(self, step: a.LitmusStep) -> None:
         self.executed += 1
         if self.executed > MAX_EXECUTED:
             raise InputError(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf, Done
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import RefusedError
 from contract.messages import HOST
 from contract.network import Fate, Network
@@ -41,13 +41,13 @@ class SimWire:
         """The host of a KVM. Raises RefusedError where there is none yet."""
         return configured(self.hosts, self.layout.kvms.get(session, -1))
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]:
         if isinstance(command, ConfigurePerf):
             self.hosts[host] = HostCore.configured(command)
-            return Step(Done(), [], self.log.now)
+            return StepResult(Done(), [], self.log.now)
         return self._done(configured(self.hosts, host).command(command, self.log.now))
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
         if isinstance(command, ConfigureKvm):
             self.host_of(session)
             core = self.kvms[session] = KvmCore.configured(command)
@@ -62,15 +62,17 @@ class SimWire:
                 asked = steps.send((reply, self.log.now))
         except StopIteration as stop:
             result: AnyResult = self._done(stop.value).result
-        return Step(result, self.log.records[begun:], self.log.now)
+        return StepResult(result, self.log.records[begun:], self.log.now)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
+    def decide(
+        self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = ""
+    ) -> StepResult[bool]:
         core = self.host_of(session) if receiver == HOST else configured(self.kvms, receiver)
         begun = len(self.log.records)
         envelope = self.network.decide(fate, session, receiver == HOST, n, self.log, fault, field)
         if envelope is not None:
             self._done(core.take(envelope, self.log.now))
-        return Step(True, self.log.records[begun:], self.log.now)
+        return StepResult(True, self.log.records[begun:], self.log.now)
 
     def crash(self, service: str) -> None:
         names = perfcores_of(self.layout)
@@ -88,7 +90,7 @@ class SimWire:
     def start(self, service: str) -> None:
         pass
 
-    def _done(self, step: Step[T]) -> Step[T]:
+    def _done(self, step: StepResult[T]) -> StepResult[T]:
         """Put what a core did on record, and its messages into the network."""
         self.log.write(step.effects, step.now)
         for envelope in step.messages:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from client.drive.commands import EventNames
 from client.drive.program import Program
 from client.drive.registers import Registers
-from client.litmus.ast import Step as LitmusStep
+from client.litmus.ast import LitmusStep
 from client.schedule.flight import Flight
 from contract.canonical import At
 from contract.trace import Outcome

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.network import Fate
 from contract.trace import Recorder
 
@@ -39,11 +39,13 @@ class Wire(Protocol):
     name: str
     log: Recorder
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]: ...
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]: ...
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]: ...
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]: ...
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
+    def decide(
+        self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = ""
+    ) -> StepResult[bool]:
         """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name).
         ``fault``, ``field``: as in Delivery. False: the message was lost with its link before."""
 

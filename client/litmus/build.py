@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from client.litmus.ast import AnyStmt, Block, Expect, Expr, Final, HostSpec, KvmSpec, Scenario, Step
+from client.litmus.ast import AnyStmt, Block, Expect, Expr, Final, HostSpec, KvmSpec, LitmusStep, Scenario
 from client.litmus.fault import FaultRule
 from client.litmus.fault_rules import parse_fault
 from client.litmus.validate import validate
@@ -116,7 +116,7 @@ class Story:
         return out
 
     def _block(self, actors: list[str], steps: Iterable[tuple[str, AnyStmt]]) -> Story:
-        self._blocks.append(Block(actors, [Step(actor, stmt) for actor, stmt in steps]))
+        self._blocks.append(Block(actors, [LitmusStep(actor, stmt) for actor, stmt in steps]))
         return self
 
     def _finally(self, quantifier: str, expr: Expr, under: tuple[str, ...]) -> Story:

@@ -13,7 +13,7 @@ from client.litmus.limits import MAX_BRANCHES, MAX_NESTING
 from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number
 from client.litmus.places import Path
 from client.litmus.spelling import hint, quote, unknown
-from client.litmus.statements.statement import Result, Stmt
+from client.litmus.statements.statement import ResultKind, Stmt
 from client.litmus.text import duration_text
 from contract.spec import ADVANCE_LIMIT
 from contract.x86 import BRANCH_KINDS, MASK64, PRIVILEGES, LbrModel
@@ -24,7 +24,7 @@ class Fail(Protocol):
 
 
 # The statement that set each register of each actor.
-Registers = dict[str, dict[str, Stmt]]
+SetRegisters = dict[str, dict[str, Stmt]]
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Scope:
     """VM to the KVM services that it is at during the scenario."""
     lets: dict[str, int]
     fail: Fail
-    registers: Registers
+    registers: SetRegisters
     closed: set[tuple[str, str]]
     """Events that are closed before this statement, as actor and register."""
     loops: int = 0
@@ -52,7 +52,7 @@ class Scope:
 
 
 @dataclass(slots=True)
-class Check:
+class StmtCheck:
     """The checks of one statement. Each method raises InputError at the operand ``part`` of the statement."""
 
     actor: str
@@ -61,7 +61,7 @@ class Check:
     path: Path
     scope: Scope
 
-    def having(self, register: str, stmt: Stmt) -> Check:
+    def having(self, register: str, stmt: Stmt) -> StmtCheck:
         """This check with one more register, which ``stmt`` sets."""
         return replace(self, known={**self.known, register: stmt})
 
@@ -99,15 +99,15 @@ class Check:
         """Check that the actor has opened ``event``, and has not closed it."""
         setter = self.known.get(event)
         if setter is None:
-            events = [name for name, stmt in self.known.items() if stmt.result is Result.EVENT]
+            events = [name for name, stmt in self.known.items() if stmt.result is ResultKind.EVENT]
             others = (
                 other
                 for other, registers in self.scope.registers.items()
-                if event in registers and registers[event].result is Result.EVENT
+                if event in registers and registers[event].result is ResultKind.EVENT
             )
             near = next((f", it is {other}'s" for other in others), hint(event, events))
             self.fail(f"{self.actor} has not opened event {quote(event)} by here{near}", part)
-        if setter.result is not Result.EVENT:
+        if setter.result is not ResultKind.EVENT:
             self.fail(f"{quote(event)} is not an event: {self.actor} set it by {quote(setter.text())}", part)
         if (self.actor, event) in self.scope.closed:
             self.fail(f"event {quote(event)} is closed by here", part)
@@ -184,7 +184,7 @@ class Check:
         if setter is None:
             near = hint(register, self.known)
             self.fail(f"{self.actor} has set no register {quote(register)} by here{near}", *part)
-        if setter.result is not Result.NUMBER and not (word and setter.result is Result.WORD):
+        if setter.result is not ResultKind.NUMBER and not (word and setter.result is ResultKind.WORD):
             self.fail(f"{quote(register)} is not a number: {self.actor} set it by {quote(setter.text())}", *part)
 
     def condition(self, condition: Condition, *part: str | int, depth: int = 0) -> None:

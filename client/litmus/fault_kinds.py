@@ -17,7 +17,7 @@ class FaultKind(msgspec.Struct, frozen=True):
     timed: bool = False
 
 
-KINDS: dict[str, FaultKind] = {
+FAULT_KINDS: dict[str, FaultKind] = {
     kind.name: kind
     for kind in (
         FaultKind("drop", "the message is lost", "drop Revoke 1"),

@@ -19,7 +19,7 @@ from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
 from msgspec.structs import replace
 
 from client.litmus.fault import FaultRule
-from client.litmus.fault_kinds import KINDS, FaultKind
+from client.litmus.fault_kinds import FAULT_KINDS, FaultKind
 from client.litmus.spelling import listed, quote, unknown
 from client.litmus.tables import parser_of
 from client.litmus.text import UNITS
@@ -35,7 +35,7 @@ RULES_LIMIT = 1000
 NUMBER_LIMIT = 1_000_000_000
 """The largest number and, in its own unit, the longest time of a rule."""
 
-GRAMMAR = r"""
+FAULT_GRAMMAR = r"""
 start: WORD part*
 ?part: messages | route | session | vcpu | event | field | count | by | after | before | chance | seed
 messages: WORD ("," WORD)*
@@ -79,7 +79,7 @@ _NAMES = {
 
 @cache
 def _grammar() -> Lark:
-    return parser_of(GRAMMAR, lexer="contextual", maybe_placeholders=False)
+    return parser_of(FAULT_GRAMMAR, lexer="contextual", maybe_placeholders=False)
 
 
 Locate = Callable[[int | None], str]
@@ -121,12 +121,12 @@ class _Reading:
         except UnexpectedCharacters as error:
             self._syntax(error.column, error.allowed or set(), quote(self.text[error.pos_in_stream :].split(" ")[0]))
         (name,) = tokens(tree)
-        if name not in KINDS:
-            self.fail(name, unknown("kind", name, KINDS))
+        if name not in FAULT_KINDS:
+            self.fail(name, unknown("kind", name, FAULT_KINDS))
         rule = FaultRule(kind=str(name))
         for part in trees(tree):
             rule = replace(rule, **self.part(part.data, tokens(part)))
-        return self.checked(rule, KINDS[name], name)
+        return self.checked(rule, FAULT_KINDS[name], name)
 
     def part(self, name: str, words: list[Token]) -> dict[str, Any]:
         values: dict[str, Any] = _PARTS[name](self, words)
@@ -233,7 +233,7 @@ class _Reading:
 
     def _syntax(self, column: int | None, accepted: set[str], found: str) -> NoReturn:
         if not self.text.strip():
-            raise InputError(f"expected a kind of fault: {listed(KINDS)}", self.locate(None))
+            raise InputError(f"expected a kind of fault: {listed(FAULT_KINDS)}", self.locate(None))
         expected = sorted({_NAMES.get(each, quote(each.lower())) for each in accepted})
         raise InputError(f"expected {listed(expected)}, found {found or 'the end of the rule'}", self.locate(column))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from client.litmus.places import Path
 from client.litmus.scenario import Scenario
 from client.litmus.spelling import quote
-from client.litmus.statements.program import Step, bodies
+from client.litmus.statements.program import LitmusStep, bodies
 from client.litmus.text import expect_text
 
 
-def _innermost(step: Step, path: Path) -> Step:
+def _innermost(step: LitmusStep, path: Path) -> LitmusStep:
     while len(path) > 1 and path[0] in (inside := bodies(step.stmt)):
         step, path = inside[str(path[0])][int(path[1])], path[2:]
     return step

@@ -160,7 +160,7 @@ class _Lowering:
         steps = [self.step(entry, actors, "", ("block", nth, "step", s)) for s, entry in enumerate(entries)]
         return a.Block(actors, steps)
 
-    def step(self, entry: Node, actors: list[str], within: str, path: Path) -> a.Step:
+    def step(self, entry: Node, actors: list[str], within: str, path: Path) -> a.LitmusStep:
         """``within``: the actor of the program statement around this one. A statement without an actor of its own
         belongs to it."""
         if len(path) > 2 * MAX_NESTING:
@@ -175,18 +175,18 @@ class _Lowering:
             start = registers[0] if registers else verb
             self.places.fail(start, f"the statement names no actor, expected {quote(actors[0] + ': ...')}")
         actor = self.places.mark((*path, "actor"), prefix[0]) if prefix else within or actors[0]
-        return a.Step(actor, self.statement(action, actors, actor, register, path), verb.line or 0)
+        return a.LitmusStep(actor, self.statement(action, actors, actor, register, path), verb.line or 0)
 
     def statement(self, node: Node, actors: list[str], actor: str, register: str, path: Path) -> a.AnyStmt:
-        def body(node: Node, field: str) -> tuple[a.Step, ...]:
+        def body(node: Node, field: str) -> tuple[a.LitmusStep, ...]:
             return tuple(self.step(entry, actors, actor, (*path, field, i)) for i, entry in enumerate(trees(node)))
 
-        def chained(node: Node, field: str) -> a.Step:
+        def chained(node: Node, field: str) -> a.LitmusStep:
             place, verb = (*path, field, 0), first(node)
             self.places.mark(place, verb)
             if len(place) > 2 * MAX_NESTING:
                 self.places.fail(verb, f"blocks nest deeper than {MAX_NESTING}")
-            return a.Step(actor, self.statement(node, actors, actor, "", place), verb.line or 0)
+            return a.LitmusStep(actor, self.statement(node, actors, actor, "", place), verb.line or 0)
 
         kind = kind_of(node.data, actor_kind(actor))
         stmt = kind.read(Reading(node, actor, register, path, self.known, body, chained))

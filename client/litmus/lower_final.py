@@ -12,9 +12,9 @@ from client.litmus.places import Path, Places
 from client.litmus.spelling import listed
 from client.litmus.text import TIMES
 from client.litmus.tree import Node, tokens, trees
-from client.litmus.words import FIELDS
+from client.litmus.words import STMT_FIELDS
 
-_NO_TIMES = {"", *(field for fields in FIELDS.values() for field in fields if field not in TIMES)}
+_NO_TIMES = {"", *(field for fields in STMT_FIELDS.values() for field in fields if field not in TIMES)}
 
 
 def lower_final(node: Node, places: Places) -> a.Final:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from client.litmus.ast import CPUID, And, Block, Final, For, If, Or, Repeat, Scenario, Step, While
+from client.litmus.ast import CPUID, And, Block, Final, For, If, LitmusStep, Or, Repeat, Scenario, While
 from client.litmus.text import (
     bracketed_text,
     expect_text,
@@ -18,7 +18,7 @@ from contract.control import MachineSpec, VmSpec
 WIDTH = 100
 
 
-Row = tuple[str, Step | None]
+Row = tuple[str, LitmusStep | None]
 """A line of text, and the statement that begins on it."""
 
 
@@ -99,7 +99,7 @@ def _block(block: Block) -> list[Row]:
     return [(f"{', '.join(block.actors)} {{", None), *_steps(block.steps, mixed, "    "), ("}", None)]
 
 
-def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[Row]:
+def _steps(steps: Iterable[LitmusStep], mixed: bool, indent: str) -> list[Row]:
     rows: list[Row] = []
     for step in steps:
         start = f"{indent}{step.actor}: " if mixed else indent
@@ -114,13 +114,13 @@ def _steps(steps: Iterable[Step], mixed: bool, indent: str) -> list[Row]:
     return rows
 
 
-def _if(step: Step, stmt: If, mixed: bool, start: str, indent: str) -> list[Row]:
+def _if(step: LitmusStep, stmt: If, mixed: bool, start: str, indent: str) -> list[Row]:
     """An else that holds only another if is printed as ``else if``, unless the block has several actors."""
     rows: list[Row] = [(f"{start}{stmt.head()} {{", step), *_steps(stmt.then, mixed, indent + "    ")]
     match stmt.orelse:
         case ():
             return [*rows, (f"{indent}}}", None)]
-        case (Step(stmt=If() as chained) as other,) if not mixed:
+        case (LitmusStep(stmt=If() as chained) as other,) if not mixed:
             return [*rows, *_if(other, chained, mixed, f"{indent}}} else ", indent)]
         case _:
             otherwise = _steps(stmt.orelse, mixed, indent + "    ")

@@ -18,7 +18,7 @@ from client.litmus.spelling import unknown
 from client.litmus.tree import Node, tokens, trees
 
 if TYPE_CHECKING:
-    from client.litmus.statements.program import Step
+    from client.litmus.statements.program import LitmusStep
 
 
 @dataclass(slots=True)
@@ -47,9 +47,9 @@ class Reading:
     """The text before the ``=``, "" if there is none."""
     path: Path
     known: Known
-    body: Callable[[Node, str], tuple[Step, ...]]
+    body: Callable[[Node, str], tuple[LitmusStep, ...]]
     """The statements between a pair of braces, for a field of this statement."""
-    chained: Callable[[Node, str], Step]
+    chained: Callable[[Node, str], LitmusStep]
     """A program statement without braces of its own (``else if``), for a field of this statement."""
 
     @property

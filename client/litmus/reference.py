@@ -14,7 +14,7 @@ from client.litmus.scenario import FIRST_KVM
 from client.litmus.statements import BY_SPEAKER
 from client.litmus.statements.open_event import CONFIGS
 from client.litmus.text import UNITS, setting_text
-from client.litmus.words import EVENT_STATES, FIELDS, VERDICTS
+from client.litmus.words import EVENT_STATES, STMT_FIELDS, VERDICTS
 from contract.control import MachineSpec, VmSpec
 from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
@@ -119,7 +119,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "states of events": EVENT_STATES,
     "words of registers": ("#GP", "#DE", "ok", "EOF", "none", "skipped", "an errno (EBUSY)"),
     "fields of registers": (
-        *dict.fromkeys(f for fields in FIELDS.values() for f in fields if not _NTH.fullmatch(f)),
+        *dict.fromkeys(f for fields in STMT_FIELDS.values() for f in fields if not _NTH.fullmatch(f)),
         "v0, v1, ...",
     ),
     "verdicts": VERDICTS,

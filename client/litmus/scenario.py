@@ -12,7 +12,7 @@ from msgspec.structs import astuple, replace
 
 from client.litmus.fault import FaultRule
 from client.litmus.final import Expect, Final
-from client.litmus.statements.program import Step, bodies
+from client.litmus.statements.program import LitmusStep, bodies
 from client.litmus.statements.statement import Stmt
 from client.litmus.statements.user import UserMigrate
 from contract.control import MachineSpec, VmSpec
@@ -42,7 +42,7 @@ class Block(msgspec.Struct):
     ``user1``..., and vCPUs (``vm0/0``). An actor stands in only one block."""
 
     actors: list[str]
-    steps: list[Step]
+    steps: list[LitmusStep]
 
     @property
     def name(self) -> str:
@@ -117,7 +117,7 @@ class Scenario(msgspec.Struct, eq=False):
             return self.vms[:] if kvm == FIRST_KVM else []
         return [vm for vm in self.vms if kvm in self.stays(vm.name)]
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[LitmusStep]:
         """Every statement of every actor, those between braces too."""
         left = [step for block in self.blocks for step in block.steps]
         for step in left:

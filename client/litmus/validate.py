@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from client.litmus import ast as a
-from client.litmus.checking import Check, Scope
+from client.litmus.checking import Scope, StmtCheck
 from client.litmus.limits import MAX_KVMS, MAX_NESTING, MAX_PURPOSE, MAX_STEPS, MAX_VCPUS
 from client.litmus.locate import describe
 from client.litmus.msr import taken
@@ -96,7 +96,7 @@ class _Checker:
             if not 0 <= value <= MASK64:
                 self.fail(f"{quote(str(value))} does not fit 64 bits", "let", name)
 
-    def step(self, step: a.Step, block: a.Block, scope: Scope, path: Path) -> None:
+    def step(self, step: a.LitmusStep, block: a.Block, scope: Scope, path: Path) -> None:
         self.count += 1
         if self.count > MAX_STEPS:
             self.fail(f"more than {MAX_STEPS} statements", *path)
@@ -128,7 +128,7 @@ class _Checker:
             closed=set(),
         )
 
-    def statement(self, step: a.Step, scope: Scope, path: Path) -> None:
+    def statement(self, step: a.LitmusStep, scope: Scope, path: Path) -> None:
         """Check that the actor may say the statement, that its operands are possible, and that it may set its
         register."""
         stmt, actor = step.stmt, step.actor
@@ -138,7 +138,7 @@ class _Checker:
             said = f"{quote(verb)} is a {stmt.speaker} statement, {quote(actor)} is no {stmt.speaker}"
             self.fail(f"{said}; a {kind} statement is {listed(statements_of(kind))}", *path)
         known = scope.registers.setdefault(actor, {})
-        stmt.check(Check(actor, known, path, scope))
+        stmt.check(StmtCheck(actor, known, path, scope))
         if not (register := stmt.sets):
             return
         if register in scope.lets:
@@ -232,4 +232,4 @@ def _alike(before: a.Stmt, stmt: a.Stmt) -> bool:
     """Whether a register may be set again: both statements give numbers, or both are of one kind that allows it
     (``again``)."""
     same = type(before) is type(stmt) and stmt.again
-    return same or before.result is stmt.result is a.Result.NUMBER
+    return same or before.result is stmt.result is a.ResultKind.NUMBER

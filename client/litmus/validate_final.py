@@ -4,7 +4,7 @@ compared with."""
 from __future__ import annotations
 
 from client.litmus import ast as a
-from client.litmus.checking import Fail, Registers
+from client.litmus.checking import Fail, SetRegisters
 from client.litmus.expression import OPERATORS
 from client.litmus.limits import MAX_NESTING
 from client.litmus.places import Path
@@ -12,11 +12,11 @@ from client.litmus.spelling import hint, listed, quote, unknown
 from client.litmus.text import term_text
 from client.litmus.words import (
     EVENT_STATES,
-    FIELDS,
     QUANTIFIERS,
     REGISTER_WORDS,
     STATE_NOW_WORDS,
     STATE_WORDS,
+    STMT_FIELDS,
     VERDICTS,
     is_name,
 )
@@ -33,7 +33,7 @@ _USUAL = {
 }
 
 
-def check_final(final: a.Final, registers: Registers, fail: Fail) -> None:
+def check_final(final: a.Final, registers: SetRegisters, fail: Fail) -> None:
     if final.quantifier not in QUANTIFIERS:
         fail(unknown("quantifier", final.quantifier, QUANTIFIERS), "final")
     _check_under(final.under, ("final",), fail)
@@ -68,7 +68,7 @@ def _check_under(under: tuple[str, ...], path: Path, fail: Fail) -> None:
 
 
 class _FinalChecker:
-    def __init__(self, registers: Registers, fail: Fail) -> None:
+    def __init__(self, registers: SetRegisters, fail: Fail) -> None:
         self.registers = registers
         self.fail = fail
 
@@ -123,10 +123,10 @@ class _FinalChecker:
         if not isinstance(term, a.Reg) or term.field:
             return
         setter = self.registers[term.actor][term.register]
-        if setter.result in (a.Result.NUMBER, a.Result.STATE):
+        if setter.result in (a.ResultKind.NUMBER, a.ResultKind.STATE):
             return
         said = f"{term_text(term)} is not a number: {term.actor} set it by {quote(setter.text())}"
-        fields = [f"{term_text(term)}.{field}" for field in FIELDS.get(type(setter), ())]
+        fields = [f"{term_text(term)}.{field}" for field in STMT_FIELDS.get(type(setter), ())]
         self.fail(f"{said}, expected {listed(fields)}" if fields else said, *path, "register")
 
     def constant(self, term: a.Term, words: Words, path: Path) -> None:
@@ -147,7 +147,7 @@ class _FinalChecker:
         if setter is None:
             message = f"{reg.actor} never sets register {quote(reg.register)}{hint(reg.register, known)}"
             self.fail(message, *path, "register")
-        fields = FIELDS.get(type(setter), ())
+        fields = STMT_FIELDS.get(type(setter), ())
         if not reg.field and isinstance(setter, a.OpenEvent):
             name = f"{reg.actor}:{reg.register}"
             expected = listed(f"{name}.{field}" for field in fields)

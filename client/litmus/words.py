@@ -15,7 +15,7 @@ QUANTIFIERS = ("exists", "~exists", "forall")
 VERDICTS = ("held", "violated", "open", "not-exercised")
 
 # The fields of a register that a final condition may name, by the statement that set it.
-FIELDS: dict[type[Stmt], tuple[str, ...]] = {kind: kind.fields for kind in STATEMENTS if kind.fields}
+STMT_FIELDS: dict[type[Stmt], tuple[str, ...]] = {kind: kind.fields for kind in STATEMENTS if kind.fields}
 EVENT_STATES = ("ACTIVE", "INACTIVE", "OFF", "ERROR", "CLOSED")
 STATE_WORDS = (*EVENT_STATES, *ERRNOS)
 STATE_NOW_WORDS = (*STATE_WORDS, "none")

@@ -33,7 +33,7 @@ class RecordedOp(msgspec.Struct):
     event: str
 
 
-class Phase(msgspec.Struct):
+class RecordedPhase(msgspec.Struct):
     at_ms: float
     ops: list[RecordedOp]
 
@@ -73,7 +73,7 @@ class Case(msgspec.Struct):
     tasks: list[str]
     schedule: list[tuple[str, float]] | None
     events: list[RecordedEvent]
-    phases: list[Phase]
+    phases: list[RecordedPhase]
     observed: Observed
     unstable: bool = False
     sensitive: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from client.baseline import Compared
-from client.claims.checks import Check
+from client.claims.checks import ClaimCheck
 
 
 class ClaimDocument(msgspec.Struct):
@@ -16,7 +16,7 @@ class ClaimDocument(msgspec.Struct):
     who: str
     text: str
     agrees: bool
-    checks: list[Check]
+    checks: list[ClaimCheck]
 
 
 class ClaimsDocument(msgspec.Struct):

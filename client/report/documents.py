@@ -7,11 +7,11 @@ import msgspec
 from client.baseline import Compared
 from client.cost.measure import Cycles
 from client.run.file import AppliedFault, Failure, failure_of, faults_of
-from client.run.final import Registers
+from client.run.final import RegisterValues
 from client.run.run import Run
 from client.run.verdict import FinalResult
 from contract.invariants import OPEN
-from perfcore_svc.machine.cost import cycles
+from perfcore_svc.machine.prices import cycles
 
 
 class ViolationDocument(msgspec.Struct):
@@ -48,7 +48,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     invariants: dict[str, str]
     violations: list[ViolationDocument]
     pending: list[PendingDocument]
-    outcome: Registers
+    outcome: RegisterValues
     final: FinalResult | None
     unfinished: dict[str, str]
     surprises: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from client.litmus.fault_kinds import KINDS, SELECTORS, FaultKind
+from client.litmus.fault_kinds import FAULT_KINDS, SELECTORS, FaultKind
 from client.run.presets import presets, rules_of
 
 
@@ -29,4 +29,4 @@ class FaultsDocument(msgspec.Struct):
 def faults_document() -> FaultsDocument:
     selectors = {form: SelectorDocument(about, example) for form, about, example in SELECTORS}
     sets = {name: PresetDocument(about, list(map(str, rules_of(name)))) for name, about in presets().items()}
-    return FaultsDocument(KINDS, selectors, sets)
+    return FaultsDocument(FAULT_KINDS, selectors, sets)

@@ -8,7 +8,7 @@ import msgspec
 
 from client.check.judge import MONITORS
 from client.check.monitor import Monitor
-from contract.design import FIELDS, Design, axis_about, axis_values
+from contract.design import AXIS_FIELDS, Design, axis_about, axis_values
 from contract.trace import kind_of
 
 
@@ -41,7 +41,7 @@ def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
                 for name, value in axis_values(axis).items()
             },
         )
-        for axis in FIELDS
+        for axis in AXIS_FIELDS
     }
 
 

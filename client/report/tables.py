@@ -9,7 +9,7 @@ from contract.invariants import INVARIANTS
 
 CELLS = {"held": "held", "violated": "[bold red]VIOLATED[/]", "open": "[yellow]open[/]", "not exercised": "[dim]-[/]"}
 """The verdict on an invariant, as markup."""
-LEGEND = (
+VERDICT_LEGEND = (
     "held, VIOLATED, open (the trace ends too early to decide), or - (not exercised: nothing in the trace "
     "could have broken it)"
 )

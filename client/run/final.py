@@ -12,7 +12,7 @@ from client.litmus.text import expr_text, term_text, under_text
 from contract.trace import AnyRecord, Outcome
 
 Value = int | str | dict[str, int | str]
-Registers = dict[str, Value]
+RegisterValues = dict[str, Value]
 
 UNDECIDED = "undecided"
 
@@ -24,13 +24,13 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 }
 
 
-def registers_of(records: list[AnyRecord]) -> Registers:
+def registers_of(records: list[AnyRecord]) -> RegisterValues:
     """``actor:register`` to its last value."""
     return {f"{r.actor}:{r.register}": r.value for r in records if isinstance(r, Outcome) and r.register}
 
 
 def result_of(
-    final: a.Final, registers: Registers, verdicts: dict[str, str], unfinished: Container[str] = frozenset()
+    final: a.Final, registers: RegisterValues, verdicts: dict[str, str], unfinished: Container[str] = frozenset()
 ) -> tuple[str, str]:
     """The result and a reason. The result is ``witnessed`` or ``not witnessed`` for exists; ``held`` or ``violated``
     for ~exists and forall. It is ``undecided`` if it depends on registers that actors in ``unfinished`` have not set,
@@ -51,7 +51,7 @@ def final_text(final: a.Final) -> str:
 
 @dataclass(slots=True)
 class _Condition:
-    registers: Registers
+    registers: RegisterValues
     verdicts: dict[str, str]
     unfinished: Container[str]
     no_number: str = ""

@@ -7,7 +7,7 @@ import msgspec
 from client.check.judge import Finding, judge
 from client.litmus.ast import Scenario
 from client.run.expected import asked_of, expected_verdicts, stated_violations
-from client.run.final import UNDECIDED, Registers, final_text, registers_of, result_of
+from client.run.final import UNDECIDED, RegisterValues, final_text, registers_of, result_of
 from client.schedule.faults import unmet_text
 from contract.errors import ExitCode
 from contract.invariants import HELD, NOT_EXERCISED, OPEN, VIOLATED
@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct):
     verdict: str
     why: str
     findings: list[Finding]
-    outcome: Registers
+    outcome: RegisterValues
     final: FinalResult | None
     unfinished: dict[str, str]
     surprises: list[str] = []

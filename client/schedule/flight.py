@@ -13,7 +13,7 @@ import msgspec
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
 from contract.network import UNMOVED, Fate
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.spec import cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
@@ -283,7 +283,7 @@ class Flight:
 
     def _session_change(self, record: SessionChange) -> None:
         """The messages that an end has sent are lost with its link."""
-        if record.new == Phase.LOST:
+        if record.new == SessionPhase.LOST:
             self.queues.pop((record.session, record.to_host), None)
             self.held.discard((record.session, record.to_host))
 

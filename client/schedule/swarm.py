@@ -13,7 +13,7 @@ from random import Random
 from msgspec.structs import replace
 
 from client.litmus.fault import FaultRule
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 
 MESSAGES_LIMIT = 12
@@ -24,7 +24,7 @@ SEEDS = 1_000_000_000
 
 @cache
 def _example(kind: str) -> FaultRule:
-    return parse_fault(KINDS[kind].example, "faults")
+    return parse_fault(FAULT_KINDS[kind].example, "faults")
 
 
 def drawn_kinds(rng: Random, kinds: Sequence[str]) -> list[str]:
@@ -40,7 +40,7 @@ def drawn_rules(rng: Random, kinds: Sequence[str]) -> tuple[FaultRule, ...]:
 
 def _rule(rng: Random, kind: str) -> FaultRule:
     """Half of the rules meet one message, half meet each with some probability. A third name what the example names."""
-    about = KINDS[kind]
+    about = FAULT_KINDS[kind]
     rule = _example(kind)
     if rng.random() < 2 / 3:
         rule = replace(rule, messages=(), session="", to_host=None, vcpu="", event=0)

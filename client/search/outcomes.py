@@ -9,7 +9,7 @@ from random import Random
 from client.litmus import Scenario
 from client.litmus import ast as a
 from client.litmus.fault import FaultRule
-from client.run.final import Registers
+from client.run.final import RegisterValues
 from client.run.inputs import Inputs
 from client.run.run import Run
 from client.run.run import run as play
@@ -165,7 +165,7 @@ def _registers(expr: a.Expr) -> Iterable[a.Reg]:
             yield from (term for term in (left, right) if isinstance(term, a.Reg))
 
 
-def _value(registers: Registers, name: str) -> object:
+def _value(registers: RegisterValues, name: str) -> object:
     whole, _, part = name.partition(".")
     value = registers.get(whole)
     return value.get(part) if part and isinstance(value, dict) else value

@@ -14,13 +14,13 @@ from client.litmus.validate import check
 from contract.control import MachineSpec, VmSpec
 from contract.errors import InputError
 
-Steps = list[a.Step]
+Steps = list[a.LitmusStep]
 
 
 def places(scenario: a.Scenario) -> list[Path]:
     """The place of each statement, those between braces too, in the order of the text."""
 
-    def inside(steps: Sequence[a.Step], before: Path) -> Iterator[Path]:
+    def inside(steps: Sequence[a.LitmusStep], before: Path) -> Iterator[Path]:
         for i, step in enumerate(steps):
             yield (*before, i)
             for field, body in a.bodies(step.stmt).items():
@@ -29,19 +29,19 @@ def places(scenario: a.Scenario) -> list[Path]:
     return [place for b, block in enumerate(scenario.blocks) for place in inside(block.steps, (b,))]
 
 
-def at(scenario: a.Scenario, place: Path) -> a.Step:
+def at(scenario: a.Scenario, place: Path) -> a.LitmusStep:
     """The statement at a place."""
-    steps: Sequence[a.Step] = scenario.blocks[int(place[0])].steps
+    steps: Sequence[a.LitmusStep] = scenario.blocks[int(place[0])].steps
     for i, field in zip(place[1::2], place[2::2], strict=False):
         steps = getattr(steps[int(i)].stmt, str(field))
     return steps[int(place[-1])]
 
 
-def mapped(scenario: a.Scenario, change: Callable[[a.Step, Path], Steps]) -> a.Scenario:
+def mapped(scenario: a.Scenario, change: Callable[[a.LitmusStep, Path], Steps]) -> a.Scenario:
     """Replace each statement by a list of statements. ``change`` gets a statement with its body changed
     already."""
 
-    def rebuilt(steps: Sequence[a.Step], before: Path) -> Steps:
+    def rebuilt(steps: Sequence[a.LitmusStep], before: Path) -> Steps:
         found: Steps = []
         for i, step in enumerate(steps):
             place = (*before, i)
@@ -109,7 +109,7 @@ def _tidy(scenario: a.Scenario) -> a.Scenario:
     return replace(scenario, blocks=blocks)
 
 
-def _all(steps: Sequence[a.Step]) -> Iterator[a.Step]:
+def _all(steps: Sequence[a.LitmusStep]) -> Iterator[a.LitmusStep]:
     for step in steps:
         yield step
         for body in a.bodies(step.stmt).values():
@@ -145,7 +145,7 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
         step = at(scenario, place)
         start: Steps = []
         if isinstance(step.stmt, a.For):
-            start = [a.Step(step.actor, a.Assign(step.stmt.counter, step.stmt.first))]
+            start = [a.LitmusStep(step.actor, a.Assign(step.stmt.counter, step.stmt.first))]
         for body in a.bodies(step.stmt).values():
             yield _put(scenario, place, [*start, *body])
         if isinstance(step.stmt, a.GuestReadLbr):
@@ -191,7 +191,7 @@ def _without_vcpu(scenario: a.Scenario, vm: int, gone: int) -> a.Scenario:
     names: dict[str, str | None] = {spec.vcpu_names()[gone]: None}
     names |= {f"{spec.name}/{i}": f"{spec.name}/{i - 1}" for i in range(gone + 1, spec.vcpus)}
 
-    def change(step: a.Step, _: Path) -> Steps:
+    def change(step: a.LitmusStep, _: Path) -> Steps:
         said = {"actor": step.actor} | _texts(step.stmt)
         if any(text in names and names[text] is None for text in said.values()):
             return []
@@ -232,7 +232,7 @@ def _on_cpus(scenario: a.Scenario, gone: range, instead: int | None = None) -> a
     """The statements when these CPUs are gone: one that names such a CPU names ``instead``, or goes, too. The numbers
     behind them move up."""
 
-    def change(step: a.Step, _: Path) -> Steps:
+    def change(step: a.LitmusStep, _: Path) -> Steps:
         cpu = getattr(step.stmt, "cpu", -1)
         if cpu < gone.start:
             return [step]

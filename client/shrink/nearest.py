@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from client.run.difference import Difference, first_difference
 from client.schedule.decisions import is_fault
-from client.shrink.shrink import Case, Player, Tape, without_one
+from client.shrink.shrink import CandidatePlayer, Case, Tape, without_one
 from client.shrink.target import Target
 
 RUNS_LIMIT = 100
@@ -23,7 +23,7 @@ class Nearest:
     """The first record that is another."""
 
 
-def nearest(case: Case, target: Target, player: Player) -> tuple[Nearest | None, int]:
+def nearest(case: Case, target: Target, player: CandidatePlayer) -> tuple[Nearest | None, int]:
     """The first schedule that holds, and how many were tried. A schedule without one fault comes first, then those with
     one decision moved, by how far it moves."""
     tried = 0

@@ -56,7 +56,7 @@ class Case:
         return len(self.faults), *weight, len(self.unusual), self.steps, unusual
 
 
-class Player:
+class CandidatePlayer:
     """Plays candidates on the simulated wire. ``runs`` counts them. ``told`` is called after each."""
 
     def __init__(self, run: Run, told: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Shrinker:
     def __init__(self, run: Run, target: Target, told: Callable[[Shrinker], None] = lambda _: None) -> None:
         """``told`` is called after each run. Raises InputError if a replay of the run does not violate the target."""
         self.target = target
-        self.player = Player(run, lambda: told(self) if hasattr(self, "best") else None)
+        self.player = CandidatePlayer(run, lambda: told(self) if hasattr(self, "best") else None)
         again = self.player.play(replace(run.scenario, faults=[]), run.tape)
         if again is None or not target.kept_by(again.run):
             raise InputError(f"its replay does not violate {target}", "run")

@@ -10,7 +10,7 @@ While no message waits for an answer, the transport watches the link: it notices
 """
 
 from contract.session.outgoing import RESEND_AFTER, RESEND_LIMIT, WINDOW
-from contract.session.phases import DRAINS, TRANSITIONS, UNMOVED, Input, Phase
+from contract.session.phases import DRAINS, TRANSITIONS, UNMOVED, SessionInput, SessionPhase
 from contract.session.session import RESEND, Session, discard, refuse_damaged
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "TRANSITIONS",
     "UNMOVED",
     "WINDOW",
-    "Input",
-    "Phase",
     "Session",
+    "SessionInput",
+    "SessionPhase",
     "discard",
     "refuse_damaged",
 ]

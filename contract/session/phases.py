@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from contract.automaton import Automaton
+from contract.transitions import TransitionTable
 
 
-class Phase(StrEnum):
+class SessionPhase(StrEnum):
     CLOSED = "closed"
     """Nothing was said in this epoch."""
     GREETING = "greeting"
@@ -32,7 +32,7 @@ class Phase(StrEnum):
     """The epoch is over. None of its messages is valid any more."""
 
 
-class Input(StrEnum):
+class SessionInput(StrEnum):
     GREET = "KVM sends Hello or Resume"
     GREETED = "the host accepts a greeting"
     WELCOMED = "Welcome accepts"
@@ -43,11 +43,11 @@ class Input(StrEnum):
     END = "drained, KVM gone, or unknown to the host"
 
 
-P, IN = Phase, Input
+P, IN = SessionPhase, SessionInput
 DRAINS = (P.DRAINING, P.LEAVING)
 """The phases of a session that ends in order: no request begins."""
 
-TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
+TRANSITIONS: dict[tuple[SessionPhase, SessionInput], SessionPhase] = {
     (P.CLOSED, IN.GREET): P.GREETING,
     (P.CLOSED, IN.GREETED): P.OPEN,
     (P.CLOSED, IN.REFUSE): P.REFUSED,
@@ -67,11 +67,11 @@ TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
     (P.REFUSED, IN.GREET): P.GREETING,
     (P.REFUSED, IN.GREETED): P.OPEN,
     (P.REFUSED, IN.WELCOMED): P.OPEN,
-    **{(phase, IN.END): P.ENDED for phase in Phase if phase is not P.ENDED},
+    **{(phase, IN.END): P.ENDED for phase in SessionPhase if phase is not P.ENDED},
 }
 """The inputs that move a session, and where to."""
 
-UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
+UNMOVED: frozenset[tuple[SessionPhase, SessionInput]] = frozenset(
     {
         # A greeting or an answer that comes twice.
         (P.OPEN, IN.GREETED),
@@ -88,9 +88,9 @@ UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
         (P.LOST, IN.LOSE),
         (P.LOST, IN.DRAIN),
         (P.REFUSED, IN.LOSE),
-        *((P.ENDED, given) for given in Input),
+        *((P.ENDED, given) for given in SessionInput),
     }
 )
 """The inputs that leave a session as it is."""
 
-SESSION = Automaton("a session", TRANSITIONS, UNMOVED)
+SESSION = TransitionTable("a session", TRANSITIONS, UNMOVED)

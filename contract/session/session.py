@@ -15,7 +15,7 @@ from contract.errors import RefusedError
 from contract.messages import AnyMessage, Drain, Drained, Envelope, Received, Resume, Welcome
 from contract.session.incoming import Incoming
 from contract.session.outgoing import Numbered, Outgoing, State
-from contract.session.phases import SESSION, Input, Phase
+from contract.session.phases import SESSION, SessionInput, SessionPhase
 from contract.trace import Discard, PeerSilent, Send, SessionChange, Timer, WindowChange
 
 RESEND = "resend"
@@ -34,7 +34,7 @@ class Session:
         """Axis ``delivery``. Configuration."""
         self.epoch = epoch
         """Number of this life of the KVM, from 1 (R5)."""
-        self.phase = Phase.CLOSED
+        self.phase = SessionPhase.CLOSED
         """Where the session stands."""
         self.outgoing = Outgoing(repaired=repaired)
         """The messages that this end sends."""
@@ -51,7 +51,7 @@ class Session:
         came, goes = (self.name, self.is_host), (self.name, not self.is_host)
         return self.epoch, str(self.phase), self.incoming.key(*came), self.outgoing.key(*goes)
 
-    def move(self, given: Input, effects: Effects, why: str = "") -> bool:
+    def move(self, given: SessionInput, effects: Effects, why: str = "") -> bool:
         """True if the phase changed. Greeting and opening are not recorded: the messages that cause them are."""
         old, self.phase = self.phase, SESSION.after(self.phase, given)
         if self.phase is old:
@@ -64,10 +64,10 @@ class Session:
 
     def wrap(self, body: AnyMessage, effects: Effects) -> None:
         """Send a message with its number (R2); not now while the window is full or the link is down."""
-        if self.phase is Phase.REFUSED:
+        if self.phase is SessionPhase.REFUSED:
             self.answer(body, effects)  # The peer acknowledges nothing.
             return
-        if self.phase is Phase.LOST and self.repaired:
+        if self.phase is SessionPhase.LOST and self.repaired:
             self.outgoing.hold(body)
             return
         if self.phase in _SILENT:
@@ -80,7 +80,7 @@ class Session:
     def accept(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
         """The message, or None if a rule discards it or if only the session uses it. An acknowledgement makes room for
         waiting messages, which are then sent."""
-        if self.phase is Phase.ENDED:
+        if self.phase is SessionPhase.ENDED:
             if self.repaired and isinstance(envelope.body, Drained) and envelope.epoch == self.epoch:
                 self.incoming.owes = True  # The other end has not heard that its last word was taken.
             discard(envelope, effects, "R22", f"epoch {self.epoch} is over")
@@ -96,7 +96,7 @@ class Session:
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
             return envelope.body  # It names the next place in the order, and may come twice.
         rule, why = self.incoming.take(envelope.seq, envelope.order)
-        if rule and self.phase is Phase.GREETING and isinstance(envelope.body, Welcome):
+        if rule and self.phase is SessionPhase.GREETING and isinstance(envelope.body, Welcome):
             return envelope.body  # A restarted host numbers its messages from 1 again.
         if rule:
             discard(envelope, effects, rule, why)
@@ -111,7 +111,7 @@ class Session:
 
     def acknowledge(self, effects: Effects) -> None:
         """Send Received, if the other end waits for it. It has no place in the order, and is not repeated."""
-        if not self.incoming.owes or self.phase is Phase.LOST:
+        if not self.incoming.owes or self.phase is SessionPhase.LOST:
             return
         self.incoming.owes = False
         self.answer(Received(self.incoming.expected - 1), effects)
@@ -144,13 +144,13 @@ class Session:
         """The link is lost. True if this is news. Nothing is repeated until the session resumes."""
         before, self.outgoing.due = self.outgoing.state, -1
         self._put([], before, effects)
-        return self.move(Input.LOSE, effects, why)
+        return self.move(SessionInput.LOSE, effects, why)
 
     def greet_again(self, protocol: int, effects: Effects) -> None:
         """KVM's end, once the link is up again: Resume names the last place that this end has taken. If the stream is
         repaired, Resume is repeated until its answer comes."""
-        if self.phase is not Phase.GREETING:
-            self.move(Input.GREET, effects)
+        if self.phase is not SessionPhase.GREETING:
+            self.move(SessionInput.GREET, effects)
         before = self.outgoing.state
         if self.repaired:
             self.outgoing.postpone(effects.clock.now)
@@ -172,29 +172,29 @@ class Session:
 
     def drain(self, reason: str, effects: Effects) -> None:
         """End the session in order (R24). Raises RefusedError where it is not open."""
-        if self.phase is not Phase.OPEN:
+        if self.phase is not SessionPhase.OPEN:
             raise RefusedError(f"the session is {self.phase}, not open", "EINVAL")
-        self.move(Input.DRAIN, effects, reason)
+        self.move(SessionInput.DRAIN, effects, reason)
         self.wrap(Drain(reason), effects)
 
     def leave(self, effects: Effects) -> None:
         """Answer Drain: nothing more comes from this end."""
         self.wrap(Drained(), effects)
-        self.move(Input.LEAVE, effects)
+        self.move(SessionInput.LEAVE, effects)
 
     @property
     def left(self) -> bool:
         """True if this end has answered Drain, and does not wait for the acknowledgement of anything."""
-        return self.phase is Phase.LEAVING and not self.outgoing.unacknowledged and not self.outgoing.waiting
+        return self.phase is SessionPhase.LEAVING and not self.outgoing.unacknowledged and not self.outgoing.waiting
 
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""
-        self.move(Input.REFUSE, effects)
+        self.move(SessionInput.REFUSE, effects)
         self._forget(effects)
 
     def end(self, why: str, effects: Effects) -> None:
         """The epoch is over."""
-        self.move(Input.END, effects, why)
+        self.move(SessionInput.END, effects, why)
         self._forget(effects)
 
     def _forget(self, effects: Effects) -> None:
@@ -205,12 +205,12 @@ class Session:
 
 
 _SILENT = {
-    Phase.LOST: ("R4", "the link is down"),
-    Phase.LEAVING: ("R24", "this end has drained"),
-    Phase.ENDED: ("R22", "the session is over"),
+    SessionPhase.LOST: ("R4", "the link is down"),
+    SessionPhase.LEAVING: ("R24", "this end has drained"),
+    SessionPhase.ENDED: ("R22", "the session is over"),
 }
 """The phases in which an end says nothing, each with the rule."""
-_SEEN_IN_MESSAGES = (Input.GREET, Input.GREETED, Input.WELCOMED, Input.REFUSE)
+_SEEN_IN_MESSAGES = (SessionInput.GREET, SessionInput.GREETED, SessionInput.WELCOMED, SessionInput.REFUSE)
 
 
 def refuse_damaged(envelope: Envelope, effects: Effects) -> bool:

@@ -9,7 +9,7 @@ import grpc
 
 from contract.wire.status import CallError
 
-LEASE = 5.0
+DRIVER_LEASE = 5.0
 """Seconds of a driver's silence after which another driver may have the service."""
 
 
@@ -17,7 +17,7 @@ class Lease:
     """``owner``: the token of the last driver, "" after it gave the lease back. ``seconds``: the duration of the
     lease."""
 
-    def __init__(self, seconds: float = LEASE) -> None:
+    def __init__(self, seconds: float = DRIVER_LEASE) -> None:
         self.seconds = seconds
         self.owner = ""
         self.holder = ""

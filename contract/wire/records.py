@@ -41,7 +41,7 @@ def since(records: list[AnyRecord], seq: int) -> list[AnyRecord]:
     return records[bisect_right(records, seq, key=lambda r: r.seq) :]
 
 
-class Block:
+class RecordBlock:
     """The records of one command in order: those of the own log, and those of another service."""
 
     __slots__ = ("_log", "_mark", "records")

@@ -25,13 +25,13 @@ import grpc
 
 from contract.checksum import checksum
 from contract.control import AnyResult
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
 from contract.trace import Recorder
 from contract.wire.methods import Decide
-from contract.wire.records import KEPT, Block, record_to_proto, since, stamp_of
+from contract.wire.records import KEPT, RecordBlock, record_to_proto, since, stamp_of
 from contract.wire.status import CallError, refusal, unexpected
 from lbrlab.v1 import info_pb2, trace_pb2
 
@@ -42,15 +42,15 @@ ARRIVAL_TIMEOUT = 2.0
 """Seconds that a decision waits for its message to arrive."""
 
 
-class Core(Protocol):
-    def take(self, envelope: Envelope, now: int) -> Step[None]: ...
+class ServiceCore(Protocol):
+    def take(self, envelope: Envelope, now: int) -> StepResult[None]: ...
 
 
-C = TypeVar("C", bound=Core)
+C = TypeVar("C", bound=ServiceCore)
 T = TypeVar("T")
 
 
-class Run(Generic[C]):
+class ServiceRun(Generic[C]):
     """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
     its driver. ``lost``: sessions that have lost a link; ``cut``: those whose core does not know it yet. ``parted``:
     those whose link the driver itself has cut, until it is mended: their streams do not count. ``deaf``: those whose
@@ -126,7 +126,7 @@ class Run(Generic[C]):
         self.arrived.set()
 
 
-Performed = tuple[Run[C], AnyResult | None, Block]
+Performed = tuple[ServiceRun[C], AnyResult | None, RecordBlock]
 """The run that a command belonged to, its result (a decision has none), and the records that it made."""
 
 
@@ -145,25 +145,25 @@ class Shell(ABC, Generic[C]):
         """The process is about to end: open streams of commands (DriveService) end too."""
         self.drivers = 0
         """Open streams of commands."""
-        self.run: Run[C] = Run(0)
+        self.run: ServiceRun[C] = ServiceRun(0)
 
     @abstractmethod
-    async def carry_out(self, run: Run[C], command: Any, block: Block) -> AnyResult:
+    async def carry_out(self, run: ServiceRun[C], command: Any, block: RecordBlock) -> AnyResult:
         """Give the command to the core of ``run``. A Configure creates the core."""
 
     @abstractmethod
-    def send(self, run: Run[C], envelopes: list[Envelope]) -> None:
+    def send(self, run: ServiceRun[C], envelopes: list[Envelope]) -> None:
         """Put messages of the core into the streams. Raises PeerContractError if a stream is clogged."""
 
     @abstractmethod
-    def lose_link(self, run: Run[C], session: str) -> None:
+    def lose_link(self, run: ServiceRun[C], session: str) -> None:
         """Tell the core that the link of a session was lost, and if it is up again, that too."""
 
     @abstractmethod
-    def drain(self, run: Run[C]) -> bool:
+    def drain(self, run: ServiceRun[C]) -> bool:
         """The core ends its sessions in order; True if none is left. It is told so again at each call."""
 
-    async def reattach(self, run: Run[C]) -> None:
+    async def reattach(self, run: ServiceRun[C]) -> None:
         """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
@@ -194,7 +194,7 @@ class Shell(ABC, Generic[C]):
 
     # Commands --------------------------------------------------------------------------------------------
 
-    def numbered(self, number: int) -> Run[C]:
+    def numbered(self, number: int) -> ServiceRun[C]:
         """The current run, if it has this number. Raises CallError ABORTED."""
         run = self.run
         if number != run.number or not number:
@@ -202,7 +202,7 @@ class Shell(ABC, Generic[C]):
             raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {number} is not current, {now}")
         return run
 
-    def current(self, stamp: trace_pb2.Stamp) -> Run[C]:
+    def current(self, stamp: trace_pb2.Stamp) -> ServiceRun[C]:
         """The current run, if the stamp names it and its driver. Raises CallError ABORTED."""
         if self.run.number and stamp.owner != self.run.owner:
             now = f"the current run is {self.run.number}, which another driver has begun"
@@ -212,7 +212,7 @@ class Shell(ABC, Generic[C]):
     async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
             number = await self.prepare(stamp)
-            run: Run[C] = Run(number, stamp.owner)
+            run: ServiceRun[C] = ServiceRun(number, stamp.owner)
             result, block = await self._perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
@@ -238,11 +238,13 @@ class Shell(ABC, Generic[C]):
             result, block = await self._perform(run, stamp, decision)
             return run, result, block
 
-    async def _perform(self, run: Run[C], stamp: trace_pb2.Stamp, command: Any) -> tuple[AnyResult | None, Block]:
+    async def _perform(
+        self, run: ServiceRun[C], stamp: trace_pb2.Stamp, command: Any
+    ) -> tuple[AnyResult | None, RecordBlock]:
         log = run.log
         clock, now = log.clock, log.now
         log.witness(stamp.clock, stamp.now_ns)
-        block = Block(log)
+        block = RecordBlock(log)
         result: AnyResult | None = None
         try:
             self.note_links(run, command)
@@ -278,7 +280,7 @@ class Shell(ABC, Generic[C]):
             del log.records[:-KEPT]
         return result, block
 
-    def part(self, run: Run[C], session: str) -> None:
+    def part(self, run: ServiceRun[C], session: str) -> None:
         """The driver tells the core itself that a link is lost, and that it is up again. Until then the stream does not
         count, whether it has ended or not."""
         run.network.cut(session, self.is_host)
@@ -286,17 +288,17 @@ class Shell(ABC, Generic[C]):
         run.parted.add(session)
         run.deaf.add(session)
 
-    def note_links(self, run: Run[C], command: Any) -> None:
+    def note_links(self, run: ServiceRun[C], command: Any) -> None:
         """Take in what a command says about links, before anything else happens."""
 
-    def take_losses(self, run: Run[C]) -> None:
+    def take_losses(self, run: ServiceRun[C]) -> None:
         """Tell the core which links were lost since the last call."""
         cut, run.cut = run.cut, set()
         for session in sorted(cut):
             with suppress(RefusedError):  # A core that does not know the session has lost nothing.
                 self.lose_link(run, session)
 
-    def _decide(self, run: Run[C], decision: Decide) -> None:
+    def _decide(self, run: ServiceRun[C], decision: Decide) -> None:
         """A message that was lost with its link meets no other fate."""
         session, n = decision.session, decision.n
         if session in run.lost and not run.network.has(session, self.is_host, n):
@@ -305,7 +307,7 @@ class Shell(ABC, Generic[C]):
         if envelope is not None:
             self.done(run, run.core.take(envelope, run.log.now))
 
-    def done(self, run: Run[C], step: Step[T]) -> T:
+    def done(self, run: ServiceRun[C], step: StepResult[T]) -> T:
         """Record the effects of a step, put its messages into the streams, and give its answer."""
         run.log.write(step.effects, step.now)
         try:
@@ -317,7 +319,7 @@ class Shell(ABC, Generic[C]):
             run.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self.service}: {error}"))
         return step.result
 
-    def broken(self, run: Run[C], error: Exception, doing: str) -> None:
+    def broken(self, run: ServiceRun[C], error: Exception, doing: str) -> None:
         """An unforeseen error ends the run."""
         failure = unexpected(error, doing)
         run.fail(CallError(failure.code, f"{self.service}: internal error: {failure.message}"))
@@ -343,5 +345,5 @@ class Shell(ABC, Generic[C]):
             chunk = records[start : start + TRACE_CHUNK]
             yield trace_pb2.GetTraceResponse(records=map(record_to_proto, chunk))
 
-    def stamp(self, run: Run[C]) -> trace_pb2.Stamp:
+    def stamp(self, run: ServiceRun[C]) -> trace_pb2.Stamp:
         return stamp_of(run.number, run.log, run.owner)

@@ -11,10 +11,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.automaton import Automaton
+from contract.transitions import TransitionTable
 
 
-class Phase(StrEnum):
+class ClaimPhase(StrEnum):
     NONE = "none"
     """No event."""
     ASKED = "asked"
@@ -31,7 +31,7 @@ class Phase(StrEnum):
     """User space stopped the vCPU's use, for good."""
 
 
-class Input(StrEnum):
+class ClaimInput(StrEnum):
     ASK = "asks for an event"
     FAILED = "no event could be made"
     CREATED = "the event is there"
@@ -44,9 +44,9 @@ class Input(StrEnum):
     STOP = "user space stops it"
 
 
-P, IN = Phase, Input
+P, IN = ClaimPhase, ClaimInput
 
-TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
+TRANSITIONS: dict[tuple[ClaimPhase, ClaimInput], ClaimPhase] = {
     (P.NONE, IN.ASK): P.ASKED,
     # The guest's LBR is on, and the guest is entered without it.
     (P.NONE, IN.LOSS): P.LOST,
@@ -67,7 +67,7 @@ TRANSITIONS: dict[tuple[Phase, Input], Phase] = {
 }
 """The inputs that move a claim, and the new phase."""
 
-UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
+UNMOVED: frozenset[tuple[ClaimPhase, ClaimInput]] = frozenset(
     {
         # A repeated input, or one without meaning in that phase.
         (P.NONE, IN.RELEASED),
@@ -85,25 +85,25 @@ UNMOVED: frozenset[tuple[Phase, Input]] = frozenset(
         (P.DENIED, IN.TOLD),
         # The guest does not know its loss yet, with or without an event.
         (P.LOST, IN.RELEASED),
-        *((P.STOPPED, given) for given in Input),
+        *((P.STOPPED, given) for given in ClaimInput),
     }
 )
 """The inputs that leave a claim as it is. No other pair can occur."""
 
-CLAIM = Automaton("a claim", TRANSITIONS, UNMOVED)
+CLAIM = TransitionTable("a claim", TRANSITIONS, UNMOVED)
 
 
 @dataclass(slots=True)
-class Claim:
+class GuestClaim:
     """The state of one vCPU's claim."""
 
-    phase: Phase = Phase.NONE
+    phase: ClaimPhase = ClaimPhase.NONE
     """Where the claim stands."""
     state: str = ""
     """The state of the event that the host last reported; "": none."""
 
-    def clone(self) -> Claim:
-        return Claim(self.phase, self.state)
+    def clone(self) -> GuestClaim:
+        return GuestClaim(self.phase, self.state)
 
     def key(self) -> tuple[Hashable, ...]:
         return self.phase, self.state
@@ -111,9 +111,9 @@ class Claim:
     @property
     def shut_off(self) -> bool:
         """Whether KVM knows that this guest may not use the LBR."""
-        return self.phase in (Phase.LOST, Phase.DENIED, Phase.STOPPED)
+        return self.phase in (ClaimPhase.LOST, ClaimPhase.DENIED, ClaimPhase.STOPPED)
 
-    def move(self, given: Input) -> bool:
+    def move(self, given: ClaimInput) -> bool:
         """True if it moved."""
         old, self.phase = self.phase, CLAIM.after(self.phase, given)
         return self.phase is not old

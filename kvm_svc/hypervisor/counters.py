@@ -33,7 +33,7 @@ from contract.x86 import (
 )
 from kvm_svc.hypervisor.capabilities import read_capabilities
 from kvm_svc.hypervisor.guest_pmu import GuestCounter, GuestPmu
-from kvm_svc.hypervisor.pmu_msrs import Access, Bank, PmuMsr, PmuShape, pmu_msrs
+from kvm_svc.hypervisor.pmu_msrs import Bank, MsrAccess, PmuMsr, PmuShape, pmu_msrs
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu, Vm
 from kvm_svc.hypervisor.waiting import wake
 
@@ -66,13 +66,13 @@ def counter_access(hv: Hypervisor, vcpu: Vcpu, row: PmuMsr, write: int | None, *
     """RDMSR, or WRMSR of ``write``. Gives the value that is read or stored. None: #GP for the guest, failed for user
     space."""
     access = row.user if by_user else row.guest
-    if access is Access.NONE:
+    if access is MsrAccess.NONE:
         return None
-    if access in (Access.ZERO, Access.ZERO_ONLY):
-        return 0 if access is Access.ZERO or not write else None
+    if access in (MsrAccess.ZERO, MsrAccess.ZERO_ONLY):
+        return 0 if access is MsrAccess.ZERO or not write else None
     if write is None:
         return (yield from _read(vcpu, row))
-    if access is Access.READ or write & (row.user_reserved if by_user else row.reserved):
+    if access is MsrAccess.READ or write & (row.user_reserved if by_user else row.reserved):
         return None
     return (yield from _write(hv, vcpu, row, write, by_user=by_user))
 

@@ -9,7 +9,7 @@ from contract.machine import AnyOp, AnyReply, AnyRequest, Check, Controls, Enter
 from contract.messages import LbrImage
 from contract.trace import Warn
 from contract.x86 import DEBUGCTL_LBR
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from kvm_svc.hypervisor.lbr import (
     ask_for_event,
     deny,
@@ -66,7 +66,7 @@ def _loses_unseen(hv: Hypervisor, vcpu: Vcpu, wanted: bool) -> bool:
 
 def _is_starved(hv: Hypervisor, vcpu: Vcpu) -> bool:
     """A guest that is known to have lost the LBR is not entered at all."""
-    if starves(hv, vcpu) and vcpu.claim.phase is Phase.LOST:
+    if starves(hv, vcpu) and vcpu.claim.phase is ClaimPhase.LOST:
         refuse(hv, vcpu)
         return True
     return False
@@ -83,11 +83,11 @@ def _waits_for_event(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyRep
         if eager or turned_on:
             yield from activate(hv, vcpu)
         return False
-    first = eager and not vcpu.lbr_desc.tried
+    first = eager and not vcpu.lbr_desc.asked_early
     if vcpu.lbr_desc.event or not (first or (turned_on and hv.design.activation is Activation.LBR_ON)):
         return False
-    vcpu.lbr_desc.tried = True
-    ask_for_event(hv, vcpu, heeded=False)
+    vcpu.lbr_desc.asked_early = True
+    ask_for_event(hv, vcpu, for_access=False)
     return True
 
 

@@ -13,7 +13,7 @@ from contract.trace import CounterEvent, GuestEvent, VcpuPut
 from kvm_svc.hypervisor.grant import KnownGrant
 from kvm_svc.hypervisor.lbr import deny, set_passthrough, turn_off
 from kvm_svc.hypervisor.notifications import event_created
-from kvm_svc.hypervisor.state import Hypervisor, SavedLbr, Vcpu
+from kvm_svc.hypervisor.state import Hypervisor, KvmSavedLbr, Vcpu
 
 LOST = "ECONNRESET"
 """The errno of a request that the old host never answered."""
@@ -69,6 +69,6 @@ def _keep_what_was_saved(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     at_exits = hv.design.save is Save.VMX_TRANSITION
     if not vcpu.guest_mode if at_exits else vcpu.cpu < 0 or vcpu.saved.restore:
         return
-    vcpu.saved = SavedLbr(arrived=vcpu.saved.arrived)
+    vcpu.saved = KvmSavedLbr(arrived=vcpu.saved.arrived)
     set_passthrough(hv, vcpu, False, why)
     turn_off(vcpu)

@@ -6,12 +6,12 @@ from contract.design import Denial, Event, OtherThreads, Passthrough, Recovery
 from contract.messages import CreateEvent, EnableEvent, ReleaseEvent, Renew
 from contract.trace import ClaimChange, Granted, GuestEvent, PassthroughSet, VcpuWait
 from contract.x86 import DEBUGCTL_LBR
-from kvm_svc.hypervisor.claim import Input, Phase
+from kvm_svc.hypervisor.claim import ClaimInput, ClaimPhase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 from kvm_svc.hypervisor.waiting import wake
 
 
-def move_claim(hv: Hypervisor, vcpu: Vcpu, given: Input, why: str = "") -> None:
+def move_claim(hv: Hypervisor, vcpu: Vcpu, given: ClaimInput, why: str = "") -> None:
     old = vcpu.claim.phase
     if vcpu.claim.move(given):
         hv.effects.add(ClaimChange(vcpu.name, old, vcpu.claim.phase, why or given))
@@ -20,13 +20,13 @@ def move_claim(hv: Hypervisor, vcpu: Vcpu, given: Input, why: str = "") -> None:
 # The event -----------------------------------------------------------------------------------------------
 
 
-def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "", *, heeded: bool = True) -> None:
+def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "", *, for_access: bool = True) -> None:
     """``intel_pmu_create_guest_lbr_event`` for ``current``, by default the vCPU's thread. The thread sleeps until
-    EventCreated. ``heeded``: the access in progress uses the result."""
+    EventCreated. ``for_access``: the access in progress uses the result."""
     if hv.design.other_threads is OtherThreads.REJECTED:
         task = ""
-    move_claim(hv, vcpu, Input.ASK)
-    vcpu.lbr_desc.asked, vcpu.lbr_desc.heeded, vcpu.lbr_desc.enabling = hv.next_request(), heeded, 0
+    move_claim(hv, vcpu, ClaimInput.ASK)
+    vcpu.lbr_desc.asked, vcpu.lbr_desc.for_access, vcpu.lbr_desc.enabling = hv.next_request(), for_access, 0
     hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.asked, task))
     hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
 
@@ -46,14 +46,14 @@ def release_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
         vcpu.lbr_desc.event = 0
         vcpu.claim.state = ""
         _forget_grant(hv, vcpu, why)
-        move_claim(hv, vcpu, Input.RELEASED, why)
+        move_claim(hv, vcpu, ClaimInput.RELEASED, why)
         _let_in(hv, vcpu)
 
 
 def ask_again(hv: Hypervisor, vcpu: Vcpu) -> None:
     """A guest that was told of its loss touches the LBR again: its dead event is released, so that it gets a fresh
     one."""
-    if hv.design.recovery is Recovery.ASKS_AGAIN and vcpu.claim.phase is Phase.DENIED:
+    if hv.design.recovery is Recovery.ASKS_AGAIN and vcpu.claim.phase is ClaimPhase.DENIED:
         release_event(hv, vcpu, "asking again")
 
 
@@ -75,7 +75,7 @@ def set_passthrough(hv: Hypervisor, vcpu: Vcpu, on: bool, why: str) -> None:
 def hold_grant(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> None:
     """The host granted the LBR, or prolonged the lease."""
     if vcpu.grant.hold(grant, until):
-        move_claim(hv, vcpu, Input.GRANT, why)
+        move_claim(hv, vcpu, ClaimInput.GRANT, why)
         hv.effects.add(Granted(vcpu.name, grant, why))
         _let_in(hv, vcpu)
 
@@ -91,8 +91,8 @@ def _let_in(hv: Hypervisor, vcpu: Vcpu) -> None:
 def drop_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The grant is over for now; the guest is not running, or will leave guest mode first."""
     _end_grant(hv, vcpu, why)
-    if vcpu.claim.phase is Phase.HELD:
-        move_claim(hv, vcpu, Input.OFF, why)
+    if vcpu.claim.phase is ClaimPhase.HELD:
+        move_claim(hv, vcpu, ClaimInput.OFF, why)
 
 
 def _end_grant(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
@@ -109,8 +109,8 @@ def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The guest may no longer use the LBR: passthrough is off, and its DEBUGCTL.LBR is cleared as by a freeze at a PMI.
     Under fail-entry the guest is not entered until it may use the LBR again, and does not learn of the loss."""
     _end_grant(hv, vcpu, why)
-    if vcpu.claim.phase is not Phase.NONE and vcpu.claim.phase is not Phase.ASKED:
-        move_claim(hv, vcpu, Input.LOSS, why)
+    if vcpu.claim.phase is not ClaimPhase.NONE and vcpu.claim.phase is not ClaimPhase.ASKED:
+        move_claim(hv, vcpu, ClaimInput.LOSS, why)
     if hv.design.denial is not Denial.FAIL_ENTRY:
         turn_off(vcpu)
 
@@ -118,8 +118,8 @@ def deny(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 def lose_without_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """The guest has its LBR on, and no event stands for it on the host. Its next access is denied, so the guest learns
     that branches were not recorded."""
-    if vcpu.claim.phase is Phase.NONE:
-        move_claim(hv, vcpu, Input.LOSS, why)
+    if vcpu.claim.phase is ClaimPhase.NONE:
+        move_claim(hv, vcpu, ClaimInput.LOSS, why)
     deny(hv, vcpu, why)
 
 
@@ -127,7 +127,7 @@ def stop(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     """Stop the guest's use for good."""
     release_event(hv, vcpu, why)
     _end_grant(hv, vcpu, why)
-    move_claim(hv, vcpu, Input.STOP, why)
+    move_claim(hv, vcpu, ClaimInput.STOP, why)
     turn_off(vcpu)
 
 
@@ -139,9 +139,9 @@ def turn_off(vcpu: Vcpu) -> None:
 
 def told(hv: Hypervisor, vcpu: Vcpu) -> None:
     """The guest has seen its denial. If its event is gone by then, its next access asks for the LBR again."""
-    move_claim(hv, vcpu, Input.TOLD)
-    if vcpu.claim.phase is Phase.DENIED and not vcpu.lbr_desc.event:
-        move_claim(hv, vcpu, Input.RELEASED)
+    move_claim(hv, vcpu, ClaimInput.TOLD)
+    if vcpu.claim.phase is ClaimPhase.DENIED and not vcpu.lbr_desc.event:
+        move_claim(hv, vcpu, ClaimInput.RELEASED)
 
 
 def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:

@@ -30,7 +30,7 @@ from contract.messages import LbrImage
 from contract.trace import VcpuMoved
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_FMT_MASK, MSR_LBR_TOS
 from kvm_svc.hypervisor.capabilities import LBR_DEBUGCTL, can_have, read_capabilities, set_capabilities
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from kvm_svc.hypervisor.counters import counter_access, new_pmu, pmu_msr
 from kvm_svc.hypervisor.lapic import WRITABLE
 from kvm_svc.hypervisor.lbr import ask_for_event, forbids_unbacked_use, has_event, lose_without_event
@@ -107,7 +107,7 @@ def _load_msrs(hv: Hypervisor, vcpu: Vcpu, entries: list[MsrEntry]) -> Generator
 
 def _owes_denial(hv: Hypervisor, vcpu: Vcpu) -> bool:
     """Whether the guest's LBR is not its own at this moment, and the guest does not know it yet."""
-    untold = vcpu.claim.phase in (Phase.HELD, Phase.OFF, Phase.LOST)
+    untold = vcpu.claim.phase in (ClaimPhase.HELD, ClaimPhase.OFF, ClaimPhase.LOST)
     return has_event(hv) and forbids_unbacked_use(hv) and untold
 
 
@@ -186,7 +186,7 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
         return
     if lbr is None:
         if creates and has_event(hv):
-            ask_for_event(hv, vcpu, heeded=False)
+            ask_for_event(hv, vcpu, for_access=False)
         return
     if not has_event(hv):
         vcpu.saved.active, vcpu.saved.snapshot = True, lbr
@@ -194,7 +194,7 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
         vcpu.lbr_desc.passthrough = hv.design.save is Save.VMX_TRANSITION
     else:
         vcpu.saved.arrived = lbr
-        ask_for_event(hv, vcpu, heeded=False)
+        ask_for_event(hv, vcpu, for_access=False)
 
 
 def _fits(hv: Hypervisor, lbr: LbrImage) -> bool:

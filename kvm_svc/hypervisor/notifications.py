@@ -6,7 +6,7 @@ from contract.design import Activation, Denial, Enablement, Notifier, Recovery, 
 from contract.messages import Ack, Available, EventCreated, EventState, Revoke, SchedIn, SchedOut
 from contract.trace import GuestEvent, VcpuLoad, VcpuPut, VcpuWake
 from contract.x86 import DEBUGCTL_LBR
-from kvm_svc.hypervisor.claim import Input, Phase
+from kvm_svc.hypervisor.claim import ClaimInput, ClaimPhase
 from kvm_svc.hypervisor.counters import counter_created, slice_begins
 from kvm_svc.hypervisor.lbr import (
     ask_to_enable,
@@ -75,18 +75,18 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     errno = message.errno
     if errno and hv.design.enablement is Enablement.KVM_CAP:
         errno = "ENOENT"  # intel_pmu_enable_save_guest_lbr of v7 and v8 says so, independently of perf.
-    desc.asked, desc.create_errno = 0, errno if desc.heeded and not enabled else ""
+    desc.asked, desc.create_errno = 0, errno if desc.for_access and not enabled else ""
     desc.in_use = desc.in_use or message.event != 0
     if not enabled:
         desc.event = message.event
         hv.effects.add(GuestEvent(vcpu.name, message.event, "created" if message.event else "failed", errno))
-        move_claim(hv, vcpu, Input.CREATED if message.event else Input.FAILED)
+        move_claim(hv, vcpu, ClaimInput.CREATED if message.event else ClaimInput.FAILED)
     elif message.event and not given_back:
         hv.effects.add(GuestEvent(vcpu.name, message.event, "enabled"))
     hv.effects.add(VcpuWake(vcpu.name))
-    if not message.event and not enabled and not desc.heeded and hv.design.activation is Activation.LBR_ON:
+    if not message.event and not enabled and not desc.for_access and hv.design.activation is Activation.LBR_ON:
         lose_without_event(hv, vcpu, "no event could be made")
-    if vcpu.claim.phase is Phase.STOPPED:
+    if vcpu.claim.phase is ClaimPhase.STOPPED:
         stop(hv, vcpu, "stopped while the event was made")
     elif hv.design.grants and message.event and message.event == desc.event:
         if hv.early_revokes.end(message.event, message.grant):
@@ -144,7 +144,7 @@ def available(hv: Hypervisor, message: Available) -> None:
         ask_to_enable(hv, vcpu)
 
 
-_LOST = (Phase.LOST, Phase.DENIED)
+_LOST = (ClaimPhase.LOST, ClaimPhase.DENIED)
 
 
 def _awaits_event(hv: Hypervisor) -> bool:

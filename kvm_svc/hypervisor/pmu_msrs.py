@@ -30,7 +30,7 @@ from contract.x86 import (
     MSR_PMC_FULL,
     PEBS_MSRS,
 )
-from kvm_svc.hypervisor.rules import PmuRules
+from kvm_svc.hypervisor.kernel_rules import PmuRules
 
 GENERAL_MOST = 8
 """The most general counters that KVM gives a guest (KVM_MAX_NR_INTEL_GP_COUNTERS)."""
@@ -61,7 +61,7 @@ class Bank(Enum):
     """A register on the save list whose rules are those of the LBR (``capabilities``, ``msr``)."""
 
 
-class Access(StrEnum):
+class MsrAccess(StrEnum):
     NONE = "-"
     """#GP for the guest, not counted as done for user space."""
     READ = "r"
@@ -115,8 +115,8 @@ class PmuMsr:
     msr: int
     bank: Bank
     number: int = 0
-    guest: Access = Access.READ_WRITE
-    user: Access = Access.READ_WRITE
+    guest: MsrAccess = MsrAccess.READ_WRITE
+    user: MsrAccess = MsrAccess.READ_WRITE
     reset: int = 0
     reserved: int = 0
     user_reserved: int = 0
@@ -143,20 +143,20 @@ def save_list(rules: PmuRules, host_general: int, host_fixed: int) -> tuple[int,
 def pmu_msrs(rules: PmuRules, shape: PmuShape) -> dict[int, PmuMsr]:
     """Every register that this guest has, at least by name, or that the save list names; by address."""
     saved = {msr: place for place, msr in enumerate(save_list(rules, shape.host_general, shape.host_fixed))}
-    absent = Access.ZERO_ONLY if rules.absent_reads_zero else Access.NONE
+    absent = MsrAccess.ZERO_ONLY if rules.absent_reads_zero else MsrAccess.NONE
     rows: dict[int, PmuMsr] = {}
 
     def add(msr: int, bank: Bank, number: int = 0, **more: object) -> None:
         rows[msr] = PmuMsr(msr, bank, number, place=saved.get(msr, -1), **more)  # type: ignore[arg-type]
 
     for msr in saved:
-        add(msr, Bank.ABSENT, guest=Access.NONE, user=absent)
-    add(IA32_PERF_CAPABILITIES, Bank.ELSEWHERE, guest=Access.READ)
+        add(msr, Bank.ABSENT, guest=MsrAccess.NONE, user=absent)
+    add(IA32_PERF_CAPABILITIES, Bank.ELSEWHERE, guest=MsrAccess.READ)
     if rules.saves_debugctl:
         add(IA32_DEBUGCTL, Bank.ELSEWHERE)
     for i in range(P6_COUNTERS):
-        add(MSR_PMC + i, Bank.P6, guest=Access.ZERO, user=Access.ZERO)
-        add(MSR_EVENTSEL + i, Bank.P6, guest=Access.ZERO, user=Access.ZERO)
+        add(MSR_PMC + i, Bank.P6, guest=MsrAccess.ZERO, user=MsrAccess.ZERO)
+        add(MSR_EVENTSEL + i, Bank.P6, guest=MsrAccess.ZERO, user=MsrAccess.ZERO)
     for i in range(shape.general):
         add(MSR_PMC + i, Bank.PMC, i)
         add(MSR_EVENTSEL + i, Bank.EVENTSEL, i, reserved=EVENTSEL_RESERVED, user_reserved=EVENTSEL_RESERVED)
@@ -172,7 +172,7 @@ def pmu_msrs(rules: PmuRules, shape: PmuShape) -> dict[int, PmuMsr]:
         status = ctrl & ~OVERFLOW_BUFFER_AND_CONDITION
         by_user = status if rules.status_checked else 0
         add(MSR_FIXED_CTR_CTRL, Bank.FIXED_CTRL, reserved=fixed, user_reserved=fixed)
-        add(MSR_GLOBAL_STATUS, Bank.GLOBAL_STATUS, guest=Access.READ, reserved=MASK64, user_reserved=by_user)
+        add(MSR_GLOBAL_STATUS, Bank.GLOBAL_STATUS, guest=MsrAccess.READ, reserved=MASK64, user_reserved=by_user)
         add(
             MSR_GLOBAL_CTRL,
             Bank.GLOBAL_CTRL,

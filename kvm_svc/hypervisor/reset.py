@@ -8,7 +8,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.trace import VcpuReset
 from contract.x86 import LVT_MASKED
-from kvm_svc.hypervisor.claim import Input
+from kvm_svc.hypervisor.claim import ClaimInput
 from kvm_svc.hypervisor.lbr import move_claim
 from kvm_svc.hypervisor.migration import leave_guest_mode
 from kvm_svc.hypervisor.msr import ThreadMovedError
@@ -31,4 +31,4 @@ def reset_vcpu(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
     reset_pmu(hv, vcpu, "reset")
     vcpu.lvtpc = LVT_MASKED
     vcpu.debugctl = 0
-    move_claim(hv, vcpu, Input.RESET)
+    move_claim(hv, vcpu, ClaimInput.RESET)

@@ -14,10 +14,10 @@ from contract.effects import Effects
 from contract.machine import AnyOp, Exit, GuestValue
 from contract.messages import AnyMessage, LbrImage
 from contract.x86 import LVT_NMI, LbrModel
-from kvm_svc.hypervisor.claim import Claim
+from kvm_svc.hypervisor.claim import GuestClaim
 from kvm_svc.hypervisor.grant import EarlyRevokes, KnownGrant
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
-from kvm_svc.hypervisor.rules import KVM_RULES, KvmRules
+from kvm_svc.hypervisor.kernel_rules import KVM_RULES, KvmRules
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class LbrDesc:
     """Number of a CreateEvent or EnableEvent that is not answered yet; 0: none."""
     enabling: int = 0
     """Event of that EnableEvent; 0 for a CreateEvent."""
-    heeded: bool = False
+    for_access: bool = False
     """The access in progress uses the result of that CreateEvent."""
     create_errno: str = ""
     """Errno of the CreateEvent whose result the access uses; "": it succeeded."""
@@ -132,7 +132,7 @@ class LbrDesc:
     """Bit 58 of ``pmc_in_use`` (v5.12)."""
     cleanup: bool = False
     """The first entry of the slice checks whether the event can be released."""
-    tried: bool = False
+    asked_early: bool = False
     """The event was asked for before any access (activation = eager)."""
 
     def clone(self) -> LbrDesc:
@@ -140,24 +140,24 @@ class LbrDesc:
             self.event,
             self.asked,
             self.enabling,
-            self.heeded,
+            self.for_access,
             self.create_errno,
             self.passthrough,
             self.used,
             self.in_use,
             self.cleanup,
-            self.tried,
+            self.asked_early,
         )
 
     def key(self) -> tuple[Hashable, ...]:
-        """``enabling`` and ``heeded`` tell of the request that is out, and of nothing without one."""
-        asked = (Request(self.asked), Event(self.enabling), self.heeded) if self.asked else ()
-        flags = self.passthrough, self.used, self.in_use, self.cleanup, self.tried
+        """``enabling`` and ``for_access`` tell of the request that is out, and of nothing without one."""
+        asked = (Request(self.asked), Event(self.enabling), self.for_access) if self.asked else ()
+        flags = self.passthrough, self.used, self.in_use, self.cleanup, self.asked_early
         return Event(self.event), asked, self.create_errno, flags
 
 
 @dataclass(slots=True)
-class SavedLbr:
+class KvmSavedLbr:
     """A guest's LBR that KVM itself saves."""
 
     active: bool = False
@@ -170,8 +170,8 @@ class SavedLbr:
     """The LBR that came with a migration. It goes into the ring at the first entry at which the guest's event is
     ACTIVE. None: none."""
 
-    def clone(self) -> SavedLbr:
-        return SavedLbr(self.active, self.snapshot, self.restore, self.arrived)
+    def clone(self) -> KvmSavedLbr:
+        return KvmSavedLbr(self.active, self.snapshot, self.restore, self.arrived)
 
     def key(self) -> tuple[Hashable, ...]:
         return self.active, marked(self.snapshot), self.restore, marked(self.arrived)
@@ -207,11 +207,11 @@ class Vcpu:
     """The guest is not entered: the thread sleeps until the LBR is the guest's again."""
     lbr_desc: LbrDesc = field(default_factory=LbrDesc)
     """The event that stands for the guest."""
-    claim: Claim = field(default_factory=Claim)
+    claim: GuestClaim = field(default_factory=GuestClaim)
     """The guest's claim to the LBR."""
     grant: KnownGrant = field(default_factory=KnownGrant)
     """The grant that KVM knows of."""
-    saved: SavedLbr = field(default_factory=SavedLbr)
+    saved: KvmSavedLbr = field(default_factory=KvmSavedLbr)
     """The LBR that KVM itself saves."""
     pmu: GuestPmu = field(default_factory=GuestPmu)
     """The guest's counters."""

@@ -170,7 +170,7 @@ def create_for_debugctl(hv: Hypervisor, vcpu: Vcpu, thread: str) -> None:
     ignores the result (``vmx_set_msr``). The vCPU continues when the host has answered."""
     wanted = vcpu.debugctl & DEBUGCTL_LBR and vcpu.vm.lbr_enabled and not vcpu.claim.shut_off
     if wanted and has_event(hv) and not (vcpu.lbr_desc.event or vcpu.waiting):
-        ask_for_event(hv, vcpu, current(vcpu, thread), heeded=False)
+        ask_for_event(hv, vcpu, current(vcpu, thread), for_access=False)
 
 
 def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry) -> Exchange:

@@ -14,12 +14,12 @@ from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm, KvmDrain, K
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
 from contract.wire.log import log
 from contract.wire.methods import command_types
-from contract.wire.records import Block
-from contract.wire.shell import Run, Shell
+from contract.wire.records import RecordBlock
+from contract.wire.shell import ServiceRun, Shell
 from contract.wire.status import CallError
 from kvm_svc.core import KvmCore
 from kvm_svc.service.link import Link, LinkLostError, unavailable
@@ -77,30 +77,30 @@ class KvmShell(Shell[KvmCore]):
                 self._generation = self.link.generation
                 return
 
-    async def reattach(self, run: Run[KvmCore]) -> None:
+    async def reattach(self, run: ServiceRun[KvmCore]) -> None:
         await self._agreed(self.stamp(run))
 
-    def note_links(self, run: Run[KvmCore], command: Any) -> None:
+    def note_links(self, run: ServiceRun[KvmCore], command: Any) -> None:
         if isinstance(command, KvmLoseLink):
             self.part(run, self.name)
 
-    def lose_link(self, run: Run[KvmCore], session: str) -> None:
+    def lose_link(self, run: ServiceRun[KvmCore], session: str) -> None:
         self._tell(run, KvmLoseLink())
         self._tell(run, KvmMendLink())
 
-    def drain(self, run: Run[KvmCore]) -> bool:
+    def drain(self, run: ServiceRun[KvmCore]) -> bool:
         with suppress(RefusedError):  # It drains already, or cannot.
             self._tell(run, KvmDrain("KVM stops"))
-        return run.core.endpoint.session.phase is Phase.ENDED
+        return run.core.endpoint.session.phase is SessionPhase.ENDED
 
-    def _tell(self, run: Run[KvmCore], command: AnyKvmCommand) -> None:
+    def _tell(self, run: ServiceRun[KvmCore], command: AnyKvmCommand) -> None:
         """A command that asks the silicon nothing."""
         try:
             next(run.core.command(command, run.log.now))
         except StopIteration as stop:
             self.done(run, stop.value)
 
-    async def carry_out(self, run: Run[KvmCore], command: AnyKvmCommand, block: Block) -> AnyResult:
+    async def carry_out(self, run: ServiceRun[KvmCore], command: AnyKvmCommand, block: RecordBlock) -> AnyResult:
         if isinstance(command, ConfigureKvm):
             if command.kvm != self.name:
                 raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
@@ -125,7 +125,7 @@ class KvmShell(Shell[KvmCore]):
         finally:
             steps.close()
 
-    async def _ask(self, run: Run[KvmCore], request: AnyRequest) -> tuple[AnyReply, Any]:
+    async def _ask(self, run: ServiceRun[KvmCore], request: AnyRequest) -> tuple[AnyReply, Any]:
         """The silicon's reply. If the link is lost, the same request is sent again on the next link."""
         self._asked += 1
         while True:
@@ -134,7 +134,7 @@ class KvmShell(Shell[KvmCore]):
             except LinkLostError:
                 await self.reattach(run)
 
-    def send(self, run: Run[KvmCore], envelopes: list[Envelope]) -> None:
+    def send(self, run: ServiceRun[KvmCore], envelopes: list[Envelope]) -> None:
         if not (run.cut or run.parted):  # On the next link KVM resumes before it says anything else.
             self.link.send(run.number, envelopes)
 

@@ -8,8 +8,8 @@ ACTIVE; this package knows whether a grant is current.
 which the host waits for KVM.
 """
 
-from perfcore_svc.grants.grants import Grants, News
-from perfcore_svc.grants.revocations import LEASE
+from perfcore_svc.grants.grants import Grants, Notice
+from perfcore_svc.grants.revocations import LEASE_TIMER
 from perfcore_svc.grants.state import GrantState, HeldGrant, Wait
 
-__all__ = ["LEASE", "GrantState", "Grants", "HeldGrant", "News", "Wait"]
+__all__ = ["LEASE_TIMER", "GrantState", "Grants", "HeldGrant", "Notice", "Wait"]

@@ -12,7 +12,7 @@ from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.kernel import Doings
 from perfcore_svc.perf.what_if import would_go_on
 
-News = tuple[str, AnyMessage]
+Notice = tuple[str, AnyMessage]
 """A session, and a message for its KVM."""
 
 
@@ -76,24 +76,24 @@ class Grants:
 
     # Changes of the perf core -------------------------------------------------------------------------------
 
-    def follow(self, done: Doings, besides: PerfEvent | None = None) -> list[News]:
+    def follow(self, done: Doings, besides: PerfEvent | None = None) -> list[Notice]:
         """Take over what the perf core did: give grants and end them. Return the news for KVMs, as far as the design
         tells them anything, without those of ``besides``."""
         for event in done.closed:
             self._forget(event.id)
         self._note_losses(done)
-        news: list[News] = []
+        notices: list[Notice] = []
         for event, old_cpu in done.changes:
             session = self.sessions.get(event.guest)
             if session is None or event is besides or not self.design.grants:
                 continue
             told = self._moved(event, old_cpu)
             if told is not None and self.design.notifier is not Notifier.NONE:
-                news.append((session, told))
-        news += self._revoked()
+                notices.append((session, told))
+        notices += self._revoked()
         if done.changes or done.closed:
-            news += self._available()
-        return news
+            notices += self._available()
+        return notices
 
     def _note_losses(self, done: Doings) -> None:
         for event, cpu in done.failed:
@@ -120,40 +120,40 @@ class Grants:
     def _end(self, event: PerfEvent, why: str) -> Revoke:
         return Revoke(event.id, self.state.held.pop(event.id).number, why)
 
-    def _revoked(self) -> list[News]:
+    def _revoked(self) -> list[Notice]:
         """The news of grants that are being ended, and of events that keep the LBR after all."""
-        revokes, let_go = self.revocations.revokes, self.revocations.let_go
-        if not (revokes or let_go):
+        revokes, freed = self.revocations.revokes, self.revocations.freed
+        if not (revokes or freed):
             return []
-        news: list[News] = [*revokes]
-        news += [(self.sessions[event.guest], self._granted(event)) for event in let_go if self.give(event)]
+        notices: list[Notice] = [*revokes]
+        notices += [(self.sessions[event.guest], self._granted(event)) for event in freed if self.give(event)]
         revokes.clear()
-        let_go.clear()
-        return news
+        freed.clear()
+        return notices
 
-    def _available(self) -> list[News]:
+    def _available(self) -> list[Notice]:
         """The news that an event would be on where its thread runs now, or where it lost the LBR. It is told once for
         each loss."""
         if self.design.recovery is not Recovery.AVAILABLE:
             return []
-        news: list[News] = []
+        notices: list[Notice] = []
         for event in [self.perf.events[number] for number in sorted(self.state.lost)]:
             session, cpu = self.sessions.get(event.guest), self.perf.kernel.cpu_running(event.task)
             if cpu < 0:
                 cpu = self.state.lost[event.id]
             if session is not None and would_go_on(self.perf.kernel, event, cpu):
-                news.append((session, Available(event.id, cpu)))
+                notices.append((session, Available(event.id, cpu)))
                 del self.state.lost[event.id]
-        return news
+        return notices
 
-    def switched_in(self, task: str, cpu: int) -> list[News]:
+    def switched_in(self, task: str, cpu: int) -> list[Notice]:
         """A task is on a CPU. A grant outlives the switches of its thread, unless somebody else has the LBR when the
         thread comes back, or when the vCPU does and its event is another thread's."""
-        news: list[News] = []
+        notices: list[Notice] = []
         for event in self.perf.events.values():
             concerned = event.guest and task in (event.task, event.guest)
             if concerned and event.state == State.INACTIVE and self.current(event)[0]:
                 revoke = self._end(event, f"the LBR of cpu{cpu} is not free")
                 if self.design.notifier is not Notifier.NONE:
-                    news.append((self.sessions[event.guest], revoke))
-        return news + self._available()
+                    notices.append((self.sessions[event.guest], revoke))
+        return notices + self._available()

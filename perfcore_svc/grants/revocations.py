@@ -17,14 +17,14 @@ from perfcore_svc.perf import sched, what_if
 from perfcore_svc.perf.core import Perf
 from perfcore_svc.perf.event import PerfEvent
 
-LEASE = "lease"
+LEASE_TIMER = "lease"
 
 
 class Revocations:
     """``waits``, ``held`` and ``due`` are parts of the state. Of the step under way, what is to be told: ``revokes``
-    with the session of each, and ``let_go``, events whose grant was ended and that may have another one now."""
+    with the session of each, and ``freed``, events whose grant was ended and that may have another one now."""
 
-    __slots__ = ("due", "effects", "held", "let_go", "perf", "revokes", "state", "waits")
+    __slots__ = ("due", "effects", "freed", "held", "perf", "revokes", "state", "waits")
 
     def __init__(self, perf: Perf, state: GrantState) -> None:
         self.perf = perf
@@ -32,7 +32,7 @@ class Revocations:
         self.state = state
         self.waits, self.held, self.due = state.waits, state.held, state.due
         self.revokes: list[tuple[str, Revoke]] = []
-        self.let_go: list[PerfEvent] = []
+        self.freed: list[PerfEvent] = []
 
     @property
     def needed(self) -> bool:
@@ -109,7 +109,7 @@ class Revocations:
             if not any(loser in other.losing for other in self.waits.values()):
                 del self.held[loser]
                 if loser in self.perf.events:
-                    self.let_go.append(self.perf.events[loser])
+                    self.freed.append(self.perf.events[loser])
         self.effects.add(HostWake(name, why))
 
     def _arm(self) -> None:
@@ -121,7 +121,7 @@ class Revocations:
             at = due.get(session, -1)
             if at != self.due.get(session):
                 self.due[session] = at
-                self.effects.add(Timer(session, False, LEASE, at, awaited=True))
+                self.effects.add(Timer(session, False, LEASE_TIMER, at, awaited=True))
 
 
 def _awaited_from(session: str, grant: HeldGrant) -> bool:

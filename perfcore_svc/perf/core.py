@@ -14,11 +14,11 @@ from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.counting import counted
 from perfcore_svc.perf.event import PerfEvent, State
 from perfcore_svc.perf.kernel import Kernel
+from perfcore_svc.perf.kernel_rules import KernelRules
 from perfcore_svc.perf.opening import guest_counter, guest_event, host_event
 from perfcore_svc.perf.pmi import PmiLine, unthrottle
 from perfcore_svc.perf.reservations import Reservations
 from perfcore_svc.perf.rivals import check_first_come, check_installable
-from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
 from perfcore_svc.perf.walk import next_tick
 

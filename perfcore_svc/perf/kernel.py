@@ -10,8 +10,8 @@ from contract.trace import EventChange, EventWaits
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf.context import Context
 from perfcore_svc.perf.event import PerfEvent, State, check_transition
+from perfcore_svc.perf.kernel_rules import KernelRules
 from perfcore_svc.perf.pmu import Pmu
-from perfcore_svc.perf.rules import KernelRules
 from perfcore_svc.perf.state import PerfState
 
 _OFF = (State.INACTIVE, State.ERROR)

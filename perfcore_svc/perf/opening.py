@@ -15,9 +15,9 @@ from contract.messages import CreateCounter
 from contract.x86 import PRIVILEGES, LbrModel
 from perfcore_svc.perf.branch_filter import branch_filter
 from perfcore_svc.perf.event import TRACERS, PerfEvent, State
+from perfcore_svc.perf.kernel_rules import KernelRules
 from perfcore_svc.perf.pmu import FIXED, FIXED_EVENTS, Pmu
 from perfcore_svc.perf.reservations import Reservations
-from perfcore_svc.perf.rules import KernelRules
 
 CONFIGS = ("general", *FIXED_EVENTS, *TRACERS)
 """The events that can be counted or traced."""

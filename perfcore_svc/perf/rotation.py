@@ -9,7 +9,7 @@ from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PerfEvent
 from perfcore_svc.perf.kernel import Kernel
-from perfcore_svc.perf.rules import RotationRule
+from perfcore_svc.perf.kernel_rules import RotationRule
 from perfcore_svc.perf.walk import ctx_sched_out, next_tick, sched_in
 
 TICKS_AT_ONCE = 2000

@@ -12,7 +12,7 @@ from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PINNED, PerfEvent, State
 from perfcore_svc.perf.group import group_sched_in, group_sched_out
 from perfcore_svc.perf.kernel import Kernel
-from perfcore_svc.perf.rules import ExclusiveRule
+from perfcore_svc.perf.kernel_rules import ExclusiveRule
 
 EXCLUSIVE_ON = "an exclusive event is on"
 

@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from contract.wire.bootstrap import Process, argument_parser, seconds
-from contract.wire.lease import LEASE
+from contract.wire.lease import DRIVER_LEASE
 
 EXAMPLES = """\
 When it serves, it prints one line of JSON with its address on standard output; its log goes to standard error.
@@ -33,7 +33,7 @@ def main() -> None:
         "--lease",
         metavar="SECONDS",
         type=seconds,
-        default=LEASE,
+        default=DRIVER_LEASE,
         help="how long a silent driver keeps it from others (default: %(default)g)",
     )
     sys.exit(asyncio.run(run(parser.parse_args())))

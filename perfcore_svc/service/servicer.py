@@ -21,14 +21,14 @@ from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, Dra
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
-from contract.wire.lease import LEASE, Lease
+from contract.wire.lease import DRIVER_LEASE, Lease
 from contract.wire.log import log
 from contract.wire.methods import command_types
-from contract.wire.records import Block
-from contract.wire.shell import Run, Shell
+from contract.wire.records import RecordBlock
+from contract.wire.shell import ServiceRun, Shell
 from contract.wire.status import CallError, parse, stream_stream, unary
 from contract.wire.stream import FrameWriter
 from lbrlab.v1 import contract_pb2, lease_pb2, machine_pb2, perf_control_pb2, trace_pb2
@@ -50,7 +50,7 @@ class Attachment:
         self.kvm = kvm
         self.instance = instance
         self.peer = context.peer()
-        self.run: Run[HostCore] | None = None
+        self.run: ServiceRun[HostCore] | None = None
         self.over = asyncio.Event()
         self._shell = shell
         self._context = context
@@ -74,7 +74,7 @@ class PerfcoreShell(Shell[HostCore]):
     service = "perfcore"
     is_host = True
 
-    def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = LEASE) -> None:
+    def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = DRIVER_LEASE) -> None:
         super().__init__(protocol)
         self.lease = Lease(lease)
         self.attached: dict[str, Attachment] = {}
@@ -90,7 +90,7 @@ class PerfcoreShell(Shell[HostCore]):
         self.lease.take(stamp.owner)
         return stamp.run or self.run.number + 1
 
-    def current(self, stamp: trace_pb2.Stamp) -> Run[HostCore]:
+    def current(self, stamp: trace_pb2.Stamp) -> ServiceRun[HostCore]:
         run = super().current(stamp)
         if stamp.owner == self.lease.owner:
             self.lease.renew()
@@ -115,35 +115,35 @@ class PerfcoreShell(Shell[HostCore]):
         self.lease.release(request.owner)
         return lease_pb2.ReleaseResponse()
 
-    async def carry_out(self, run: Run[HostCore], command: AnyPerfCommand, block: Block) -> AnyResult:
+    async def carry_out(self, run: ServiceRun[HostCore], command: AnyPerfCommand, block: RecordBlock) -> AnyResult:
         if isinstance(command, ConfigurePerf):
             run.core = HostCore.configured(command, self.protocol)
             return Done()
         return self.done(run, run.core.command(command, run.log.now))
 
-    def send(self, run: Run[HostCore], envelopes: list[Envelope]) -> None:
+    def send(self, run: ServiceRun[HostCore], envelopes: list[Envelope]) -> None:
         for session, batch in groupby(envelopes, attrgetter("session")):
             attachment = self.attached.get(session)
             # Messages to a KVM that has not resumed on its new stream are lost with the old stream.
             if attachment is not None and attachment.run is run:
                 attachment.writer.put(run.number, list(batch))
 
-    def lose_link(self, run: Run[HostCore], session: str) -> None:
+    def lose_link(self, run: ServiceRun[HostCore], session: str) -> None:
         self.done(run, run.core.command(LoseLink(session), run.log.now))
 
-    def note_links(self, run: Run[HostCore], command: Any) -> None:
+    def note_links(self, run: ServiceRun[HostCore], command: Any) -> None:
         """A KVM that is gone has no stream. Its next life attaches with a new one."""
         if isinstance(command, LoseLink | EndSession):
             self.part(run, command.session)
         if isinstance(command, EndSession) and (attachment := self.attached.get(command.session)):
             self._lost(attachment, "the KVM is gone")
 
-    def drain(self, run: Run[HostCore]) -> bool:
+    def drain(self, run: ServiceRun[HostCore]) -> bool:
         sessions = run.core.endpoint.sessions
         for name in sessions:
             with suppress(RefusedError):  # It drains already, or cannot.
                 self.done(run, run.core.command(DrainSession(name, "the perf core stops"), run.log.now))
-        return all(session.phase is Phase.ENDED for session in sessions.values())
+        return all(session.phase is SessionPhase.ENDED for session in sessions.values())
 
     def may_arrive(self, session: str) -> bool:
         return session in self.attached
@@ -235,7 +235,7 @@ class PerfcoreShell(Shell[HostCore]):
             run.check()
             log = run.log
             log.witness(request.stamp.clock, request.stamp.now_ns)
-            block = Block(log)
+            block = RecordBlock(log)
             try:
                 self.take_losses(run)
                 asked = union_from_proto(request, AnyRequest)

@@ -13,7 +13,7 @@ import grpc.aio
 from contract.control import ConfigurePerf, MachineSpec
 from contract.messages import Envelope
 from contract.wire import options
-from contract.wire.shell import Run
+from contract.wire.shell import ServiceRun
 from lbrlab.v1 import contract_pb2
 from perfcore_svc.core import HostCore
 from perfcore_svc.service.servicer import PerfcoreShell, service_handlers
@@ -24,7 +24,7 @@ REBUILT = "/bench.Echo/Rebuilt"
 VCPU = "vm0/0"
 
 
-class LiveRun(Run[HostCore]):
+class LiveRun(ServiceRun[HostCore]):
     """Every message is taken as it comes; what the core answers goes out at once."""
 
     shell: LiveShell

@@ -14,7 +14,7 @@ import pytest
 from client import api
 from client.drive.sim import SimWire
 from client.run.run import Run
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import InputError, SystemFailedError
 from contract.trace import canonical
 from tests.cases import cases
@@ -129,7 +129,7 @@ class Stopped(SimWire):
         super().__init__()
         self.error = error
 
-    def decide(self, *arguments: object) -> Step[bool]:
+    def decide(self, *arguments: object) -> StepResult[bool]:
         raise self.error
 
 

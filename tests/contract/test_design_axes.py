@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from contract.design import (
-    FIELDS,
-    KINDS,
+    AXIS_FIELDS,
+    AXIS_TYPES,
     QUESTIONS,
     Axis,
     Design,
@@ -25,18 +25,20 @@ from contract.design import (
 from tests.cases import cases
 from tests.designs import DESIGNS, FENCED, MERGED
 
-AXES = [kind for kind in KINDS.values() if issubclass(kind, Axis)]
-points = st.fixed_dictionaries({FIELDS[axis]: st.sampled_from(list(axis_values(axis).values())) for axis in KINDS})
+AXES = [kind for kind in AXIS_TYPES.values() if issubclass(kind, Axis)]
+points = st.fixed_dictionaries(
+    {AXIS_FIELDS[axis]: st.sampled_from(list(axis_values(axis).values())) for axis in AXIS_TYPES}
+)
 
 
 def there_and_back(design: Design) -> Design:
     return design_from_axes(design.name, design.about, design.axes())
 
 
-@cases("axis", KINDS)
+@cases("axis", AXIS_TYPES)
 def test_every_value_of_an_axis_comes_back(axis: str) -> None:
     for shown, value in axis_values(axis).items():
-        changed: dict[str, Any] = {FIELDS[axis]: value}
+        changed: dict[str, Any] = {AXIS_FIELDS[axis]: value}
         design = replace(MERGED, **changed)
         assert design.axes()[axis] == shown
         assert there_and_back(design) == replace(design, claims=()), "claims are no axis"
@@ -47,7 +49,7 @@ def test_any_point_comes_back(point: dict[str, Any]) -> None:
     design = Design(name="d", about="a", **point)
     back = there_and_back(design)
     assert back == design
-    assert [type(getattr(back, field)) for field in FIELDS.values()] == list(KINDS.values())
+    assert [type(getattr(back, field)) for field in AXIS_FIELDS.values()] == list(AXIS_TYPES.values())
 
 
 @cases("design", DESIGNS.values(), ids=lambda d: d.name)
@@ -56,9 +58,13 @@ def test_every_design_of_the_library_comes_back(design: Design) -> None:
 
 
 def test_axes_are_all_fields_but_name_about_and_claims_with_dashes() -> None:
-    assert list(MERGED.axes()) == list(KINDS) == list(FIELDS)
-    assert [field for field in Design.__struct_fields__ if field not in FIELDS.values()] == ["name", "about", "claims"]
-    assert not any("_" in axis for axis in KINDS)
+    assert list(MERGED.axes()) == list(AXIS_TYPES) == list(AXIS_FIELDS)
+    assert [field for field in Design.__struct_fields__ if field not in AXIS_FIELDS.values()] == [
+        "name",
+        "about",
+        "claims",
+    ]
+    assert not any("_" in axis for axis in AXIS_TYPES)
 
 
 @cases(
@@ -77,7 +83,7 @@ def test_an_unknown_axis_or_value_is_named(change: dict[str, str], place: str, t
     assert error.value.axis == place
 
 
-@cases("axis", KINDS)
+@cases("axis", AXIS_TYPES)
 def test_a_missing_axis_is_named(axis: str) -> None:
     axes = MERGED.axes()
     del axes[axis]
@@ -103,14 +109,14 @@ def test_a_value_is_its_name_in_files(kind: type[Axis]) -> None:
         assert value == str(value) == value.value
 
 
-@cases("axis", KINDS)
+@cases("axis", AXIS_TYPES)
 def test_every_axis_says_what_it_is_about(axis: str) -> None:
     assert axis_about(axis)
     assert axis_about(axis) != bool.__doc__
 
 
 def test_the_questions_are_those_that_have_yes_and_no() -> None:
-    assert set(QUESTIONS) == {axis for axis, kind in KINDS.items() if kind is bool}
+    assert set(QUESTIONS) == {axis for axis, kind in AXIS_TYPES.items() if kind is bool}
 
 
 @cases(

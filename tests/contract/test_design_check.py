@@ -9,8 +9,8 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from contract.design import (
-    FIELDS,
-    KINDS,
+    AXIS_FIELDS,
+    AXIS_TYPES,
     Activation,
     Admission,
     Denial,
@@ -188,7 +188,7 @@ IDLE = {
 
 @cases(("axis", "shown"), [(axis, shown) for axis in IDLE for shown in axis_values(axis)])
 def test_without_an_event_an_axis_that_acts_on_it_has_its_neutral_value(axis: str, shown: str) -> None:
-    change: Change = {FIELDS[axis]: axis_values(axis)[shown]}
+    change: Change = {AXIS_FIELDS[axis]: axis_values(axis)[shown]}
     expected = (axis, f"{axis} = {shown} needs an event to act on; with event = none it is {IDLE[axis]}")
     assert flaw(replace(VMX_TRANSITION, **change)) == (None if shown == IDLE[axis] else expected)
 
@@ -224,7 +224,7 @@ def test_any_point_is_either_possible_or_named_with_the_axis_at_fault(point: dic
         check_design(design)
         return
     axis, why = found
-    assert axis in KINDS
+    assert axis in AXIS_TYPES
     assert why
     with pytest.raises(RefusedError):
         check_design(design)

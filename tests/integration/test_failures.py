@@ -31,7 +31,7 @@ from contract.control import (
     VmSpec,
 )
 from contract.design import Design
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import SystemFailedError
 from contract.machine import Branch, Wrmsr
 from contract.messages import PROTOCOL_VERSION
@@ -92,7 +92,7 @@ def is_prefix_of_the_truth(wire: Wire, story: Callable[[Wire], None]) -> bool:
         pass
 
     class Bounded(SimWire):
-        def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
+        def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]:
             if len(self.log.records) > len(told) + 200:
                 raise Enough
             return super().perf(command, host)

@@ -10,7 +10,7 @@ from client.designs import DESIGNS
 from client.drive.pair import Pair
 from client.drive.wire import Wire
 from client.litmus import library_path, load
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
@@ -37,7 +37,7 @@ def pair() -> Iterator[Wire]:
 
 
 def test_no_kind_is_left_out() -> None:
-    assert {rule.split()[0] for rule in RULES.values()} == set(KINDS)
+    assert {rule.split()[0] for rule in RULES.values()} == set(FAULT_KINDS)
 
 
 @pytest.mark.parametrize("design", ["revoke-gp", "fenced"])

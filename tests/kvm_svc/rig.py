@@ -20,8 +20,8 @@ from contract.control import (
     StepVcpu,
     VmSpec,
 )
-from contract.design import Delivery, Design
-from contract.effects import Step
+from contract.design import Design, StreamDelivery
+from contract.effects import StepResult
 from contract.machine import AnyOp, AnyReply, AnyRequest, GuestValue, Rdmsr, Wrmsr
 from contract.messages import AnyMessage, Envelope, Received
 from contract.network import Fate
@@ -133,7 +133,7 @@ class Script:
     does not include acknowledgements then."""
 
     def __init__(self, design: Design, *vms: VmSpec, machine: MachineSpec | None = None) -> None:
-        self.repaired = design.delivery is Delivery.REPAIRED
+        self.repaired = design.delivery is StreamDelivery.REPAIRED
         self.log = Recorder()
         self.told = 0
         self.asked: list[AnyRequest] = []
@@ -167,7 +167,7 @@ class Script:
             result: AnyResult = self._done(stop.value)
             return result
 
-    def _done(self, step: Step[T]) -> T:
+    def _done(self, step: StepResult[T]) -> T:
         self.log.write(step.effects, step.now)
         self._said += step.messages
         return step.result

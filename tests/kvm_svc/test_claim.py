@@ -8,7 +8,7 @@ from contract.design import Design
 from contract.errors import LocalContractError
 from contract.messages import EventCreated, EventState
 from contract.trace import ClaimChange
-from kvm_svc.hypervisor.claim import TRANSITIONS, UNMOVED, Claim, Input, Phase
+from kvm_svc.hypervisor.claim import TRANSITIONS, UNMOVED, ClaimInput, ClaimPhase, GuestClaim
 from tests.cases import cases
 from tests.designs import DESIGNS, FAIL_ENTRY, REVOKE_GP
 from tests.kvm_svc.rig import VCPU
@@ -27,23 +27,29 @@ denied   !     !      !       held  -    -      -      none     !     stopped
 stopped  -     -      -       -     -    -      -      -        -     -
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
-CELLS = [(Phase(phase), Input[name], cell) for phase, *cells in ROWS for name, cell in zip(HEAD, cells, strict=True)]
+CELLS = [
+    (ClaimPhase(phase), ClaimInput[name], cell)
+    for phase, *cells in ROWS
+    for name, cell in zip(HEAD, cells, strict=True)
+]
 
 
 def test_the_table_has_every_phase_and_input() -> None:
-    assert {(phase, given) for phase, given, _ in CELLS} == {(phase, given) for phase in Phase for given in Input}
+    assert {(phase, given) for phase, given, _ in CELLS} == {
+        (phase, given) for phase in ClaimPhase for given in ClaimInput
+    }
 
 
 @cases(("phase", "given", "becomes"), CELLS, ids=lambda v: getattr(v, "name", v))
-def test_what_an_input_makes_of_a_phase(phase: Phase, given: Input, becomes: str) -> None:
-    claim = Claim(phase)
+def test_what_an_input_makes_of_a_phase(phase: ClaimPhase, given: ClaimInput, becomes: str) -> None:
+    claim = GuestClaim(phase)
     if becomes == "!":
         with pytest.raises(LocalContractError, match=f"{phase} cannot meet: {given}"):
             claim.move(given)
         becomes = "-"
     else:
         assert claim.move(given) == (becomes != "-")
-    assert claim.phase == (phase if becomes == "-" else Phase(becomes))
+    assert claim.phase == (phase if becomes == "-" else ClaimPhase(becomes))
 
 
 def test_an_input_either_moves_a_phase_or_does_not() -> None:
@@ -55,15 +61,15 @@ def test_no_transition_leads_nowhere() -> None:
 
 
 def test_every_phase_can_be_reached() -> None:
-    reached = {Phase.NONE}
-    for _ in Phase:
+    reached = {ClaimPhase.NONE}
+    for _ in ClaimPhase:
         reached |= {to for (phase, _), to in TRANSITIONS.items() if phase in reached}
-    assert reached == set(Phase)
+    assert reached == set(ClaimPhase)
 
 
-@cases("phase", Phase)
-def test_what_is_lost_denied_or_stopped_is_shut_off(phase: Phase) -> None:
-    assert Claim(phase).shut_off == (phase in {Phase.LOST, Phase.DENIED, Phase.STOPPED})
+@cases("phase", ClaimPhase)
+def test_what_is_lost_denied_or_stopped_is_shut_off(phase: ClaimPhase) -> None:
+    assert GuestClaim(phase).shut_off == (phase in {ClaimPhase.LOST, ClaimPhase.DENIED, ClaimPhase.STOPPED})
 
 
 # Any story -------------------------------------------------------------------------------------------------
@@ -76,7 +82,7 @@ def test_whatever_happens_a_grant_is_there_only_while_the_claim_is_held(design: 
         for _ in range(60):
             story.act()
             vcpu = story.told.vcpu()
-            assert not vcpu.grant.number or vcpu.claim.phase is Phase.HELD, story
+            assert not vcpu.grant.number or vcpu.claim.phase is ClaimPhase.HELD, story
 
 
 @cases("design", DESIGNS.values(), ids=DESIGNS)

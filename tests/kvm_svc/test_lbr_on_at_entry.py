@@ -9,7 +9,7 @@ from contract.design import Activation, Denial, Design
 from contract.machine import Enter, GuestValue, Nop, Ran
 from contract.messages import CreateEvent, EventCreated
 from contract.x86 import IA32_DEBUGCTL
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from tests.cases import cases
 from tests.designs import FAIL_ENTRY, FENCED, MERGED, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO
 from tests.kvm_svc.rig import VCPU
@@ -43,7 +43,7 @@ def test_its_entry_asks_for_an_event_first(design: Design) -> None:
     told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
     entry = entered(told, active=True)
     assert entry.controls.debugctl == 1
-    assert told.claim.phase is Phase.HELD
+    assert told.claim.phase is ClaimPhase.HELD
 
 
 @promising
@@ -74,13 +74,13 @@ def test_its_entry_is_not_held_up_where_its_lbr_is_off(design: Design) -> None:
 def test_a_lazy_design_denies_the_entry_that_takes_the_lbr_away(design: Design) -> None:
     told = turned_on(replace(design, activation=Activation.LAZY))
     told.enter()
-    assert (told.heard(), told.claim.phase) == ([], Phase.LOST)
+    assert (told.heard(), told.claim.phase) == ([], ClaimPhase.LOST)
 
 
 def test_merged_enters_it_as_the_kernel_does() -> None:
     told = turned_on(MERGED)
     assert told.enter().controls.debugctl == 1
-    assert (told.heard(), told.claim.phase) == ([], Phase.NONE)
+    assert (told.heard(), told.claim.phase) == ([], ClaimPhase.NONE)
 
 
 @promising
@@ -89,4 +89,4 @@ def test_user_space_that_turns_it_on_without_an_event_leaves_a_denial(design: De
     told.command(SetMsr(VCPU, IA32_DEBUGCTL, 1))
     assert told.heard() == [CreateEvent(VCPU, 1)]
     told.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
-    assert told.claim.phase is Phase.LOST
+    assert told.claim.phase is ClaimPhase.LOST

@@ -20,7 +20,7 @@ from contract.messages import (
     SchedIn,
     Welcome,
 )
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.trace import GuestEvent, SessionChange, VcpuPut, VcpuWake
 from contract.x86 import MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from kvm_svc.core import KvmCore
@@ -63,7 +63,7 @@ def test_kvm_resumes_with_the_epoch_that_it_has(design: Design) -> None:
     assert isinstance(resume, Resume)
     assert (resume.epoch, resume.last_seq) == (1, told.told if design is FENCED else 0)
     answer(told, Welcome(True, upto=10_000))
-    assert told.core.endpoint.session.phase is Phase.OPEN
+    assert told.core.endpoint.session.phase is SessionPhase.OPEN
     assert told.heard() == []
 
 

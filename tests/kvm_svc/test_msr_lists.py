@@ -33,7 +33,7 @@ from contract.x86 import (
     MSR_LBR_TOS,
     MSR_PMC,
 )
-from kvm_svc.hypervisor.pmu_msrs import Access, Bank
+from kvm_svc.hypervisor.pmu_msrs import Bank, MsrAccess
 from tests.cases import cases
 from tests.designs import FENCED, MERGED
 from tests.kvm_svc.rig import VCPU, Rig
@@ -146,7 +146,7 @@ def test_user_space_reads_what_the_table_says(kernel: str, guest: str) -> None:
     it = rig(kernel, guest)
     for row in table(it).values():
         if row.bank is not Bank.ELSEWHERE:
-            assert get(it, row.msr) == ([] if row.user is Access.NONE else [row.reset]), hex(row.msr)
+            assert get(it, row.msr) == ([] if row.user is MsrAccess.NONE else [row.reset]), hex(row.msr)
 
 
 @every_kernel
@@ -156,9 +156,11 @@ def test_user_space_writes_each_bit_as_the_table_says(kernel: str, guest: str) -
     for row in table(it).values():
         if row.bank is Bank.ELSEWHERE:
             continue
-        assert put(it, (row.msr, 0)) == (row.user is not Access.NONE), hex(row.msr)
+        assert put(it, (row.msr, 0)) == (row.user is not MsrAccess.NONE), hex(row.msr)
         for bit in range(64):
-            taken = row.user is Access.ZERO or (row.user is Access.READ_WRITE and not row.user_reserved >> bit & 1)
+            taken = row.user is MsrAccess.ZERO or (
+                row.user is MsrAccess.READ_WRITE and not row.user_reserved >> bit & 1
+            )
             assert put(it, (row.msr, 1 << bit)) == taken, (hex(row.msr), bit)
 
 

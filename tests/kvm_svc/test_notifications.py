@@ -19,7 +19,7 @@ from contract.messages import (
 )
 from contract.trace import Access, ClaimChange, Discard, GuestEvent, VcpuLoad, VcpuPut, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from tests.designs import KVM_SWITCH, MERGED, REVOKE_GP, V7
 from tests.kvm_svc.rig import FROM0, VCPU, Script
 
@@ -113,13 +113,13 @@ def test_event_state() -> None:
 
     script.tell(EventState(EVENT, "INACTIVE", -1))
     claim, grant = script.vcpu().claim, script.vcpu().grant
-    assert (grant.number, claim.state, claim.phase) == (0, "INACTIVE", Phase.OFF)
+    assert (grant.number, claim.state, claim.phase) == (0, "INACTIVE", ClaimPhase.OFF)
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (grant.number, grant.newest, claim.phase) == (4, 4, Phase.HELD)
+    assert (grant.number, grant.newest, claim.phase) == (4, 4, ClaimPhase.HELD)
 
     script.tell(EventState(EVENT, "ERROR", 0))
-    assert (grant.number, claim.phase, script.vcpu().debugctl) == (0, Phase.LOST, 0)
+    assert (grant.number, claim.phase, script.vcpu().debugctl) == (0, ClaimPhase.LOST, 0)
 
 
 def test_revoke_ends_use() -> None:
@@ -128,7 +128,7 @@ def test_revoke_ends_use() -> None:
     assert script.tell(Revoke(EVENT, 3, "")) == []
 
     vcpu = script.vcpu()
-    assert (vcpu.grant.number, vcpu.claim.state, vcpu.claim.phase) == (0, "ERROR", Phase.LOST)
+    assert (vcpu.grant.number, vcpu.claim.state, vcpu.claim.phase) == (0, "ERROR", ClaimPhase.LOST)
     assert (vcpu.lbr_desc.passthrough, vcpu.debugctl) == (False, 0)
     assert vcpu.lbr_desc.event == EVENT
 
@@ -148,7 +148,9 @@ def test_available_releases_the_dead_event() -> None:
     script.tell(Revoke(EVENT, 3, ""))
 
     assert script.tell(Available(EVENT, 0)) == [ReleaseEvent(EVENT)]
-    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.phase) == (0, Phase.LOST), "until the guest has been told"
+    assert (script.vcpu().lbr_desc.event, script.vcpu().claim.phase) == (0, ClaimPhase.LOST), (
+        "until the guest has been told"
+    )
 
 
 def test_available_means_nothing_to_an_owner() -> None:

@@ -23,8 +23,8 @@ from contract.x86 import (
     MSR_PMC_FULL,
 )
 from kvm_svc.hypervisor.counters import shape_of
-from kvm_svc.hypervisor.pmu_msrs import Access, Bank, PmuMsr, pmu_msrs, save_list
-from kvm_svc.hypervisor.rules import KVM_RULES
+from kvm_svc.hypervisor.kernel_rules import KVM_RULES
+from kvm_svc.hypervisor.pmu_msrs import Bank, MsrAccess, PmuMsr, pmu_msrs, save_list
 from tests.cases import cases
 from tests.designs import MERGED
 from tests.kvm_svc.rig import VCPU, Rig
@@ -65,7 +65,7 @@ def test_a_new_guest_reads_what_the_table_says(kernel: str, guest: str) -> None:
         if row.bank is Bank.ELSEWHERE:
             continue
         read = it.rdmsr(row.msr)
-        assert read.fault == (row.guest is Access.NONE), hex(row.msr)
+        assert read.fault == (row.guest is MsrAccess.NONE), hex(row.msr)
         assert read.value == row.reset, hex(row.msr)
 
 
@@ -77,7 +77,7 @@ def test_each_bit_is_taken_or_reserved_as_the_table_says(kernel: str, guest: str
         if row.bank is Bank.ELSEWHERE:
             continue
         for bit in range(64):
-            taken = row.guest is Access.ZERO or (row.guest is Access.READ_WRITE and not row.reserved >> bit & 1)
+            taken = row.guest is MsrAccess.ZERO or (row.guest is MsrAccess.READ_WRITE and not row.reserved >> bit & 1)
             assert it.wrmsr(row.msr, 1 << bit) == taken, (hex(row.msr), bit)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract.control import ConfigureKvm, FireKvmTimer, MachineSpec, VmSpec
 from contract.design import Design
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.messages import (
     AnyMessage,
     Available,
@@ -45,7 +45,7 @@ class End:
             next(self.core.command(command, self.log.now))
         self._done(end.value.value)
 
-    def _done(self, step: Step[Any]) -> None:
+    def _done(self, step: StepResult[Any]) -> None:
         self.log.write(step.effects, step.now)
         self._said += step.messages
 

@@ -10,7 +10,7 @@ from contract.machine import Branch, Continue, Controls, Enter, Exit, GuestValue
 from contract.messages import Available, CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke, SchedIn
 from contract.trace import Access, VmEntry, Warn
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
@@ -55,7 +55,7 @@ def test_stopped_is_for_good(design: Design) -> None:
         assert rig.rdmsr(MSR_LBR_TOS).value == 0
         rig.slice()
     assert [denied for _, denied in accesses(rig)[before:]] == [design.denial is not Denial.SILENT] * 3
-    assert rig.vcpu().claim.phase is Phase.STOPPED
+    assert rig.vcpu().claim.phase is ClaimPhase.STOPPED
     assert (rig.sent(CreateEvent), rig.vcpu().lbr_desc.event, rig.vcpu().lbr_desc.passthrough) == (asked, 0, False)
 
 
@@ -64,7 +64,7 @@ def test_an_event_that_is_made_after_the_stop_is_given_back_at_once() -> None:
     script.command(StopLbr(VCPU))
     assert script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3)) == [ReleaseEvent(EVENT)]
     vcpu = script.vcpu()
-    assert (vcpu.claim.phase, vcpu.grant.number, vcpu.lbr_desc.event) == (Phase.STOPPED, 0, 0)
+    assert (vcpu.claim.phase, vcpu.grant.number, vcpu.lbr_desc.event) == (ClaimPhase.STOPPED, 0, 0)
     assert script.step([]).values == [GuestValue(fault=True)]
 
 
@@ -136,11 +136,11 @@ def test_an_early_revoke_outlives_older_news() -> None:
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
     claim, grant = script.vcpu().claim, script.vcpu().grant
-    assert (grant.number, grant.newest, claim.phase) == (0, 3, Phase.LOST)
+    assert (grant.number, grant.newest, claim.phase) == (0, 3, ClaimPhase.LOST)
     script.tell(EventState(EVENT, "ACTIVE", 0, 3))
-    assert (grant.number, claim.phase) == (0, Phase.LOST)
+    assert (grant.number, claim.phase) == (0, ClaimPhase.LOST)
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (grant.number, claim.phase) == (4, Phase.HELD)
+    assert (grant.number, claim.phase) == (4, ClaimPhase.HELD)
 
 
 def read_from(script: Script) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.messages import EventCreated, EventState, Revoke
 from contract.trace import ClaimChange, Granted
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from tests.cases import cases
 from tests.designs import REVOKE_GP
 from tests.kvm_svc.rig import VCPU
@@ -20,7 +20,7 @@ def test_r6_older_grants_are_ignored(stale: EventState | Revoke) -> None:
     script.tell(stale)
 
     vcpu = script.vcpu()
-    assert (vcpu.grant.number, vcpu.grant.newest, vcpu.claim.phase, vcpu.debugctl) == (3, 3, Phase.HELD, 1)
+    assert (vcpu.grant.number, vcpu.grant.newest, vcpu.claim.phase, vcpu.debugctl) == (3, 3, ClaimPhase.HELD, 1)
     assert (len(script.records(Granted)), len(script.records(ClaimChange))) == before
 
 
@@ -29,11 +29,11 @@ def test_r6_grant_after_its_revoke_is_ignored() -> None:
     script = granted(3)
     script.tell(Revoke(EVENT, 4, ""))
     script.tell(EventState(EVENT, "ACTIVE", 0, 4))
-    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (0, Phase.LOST)
+    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (0, ClaimPhase.LOST)
     assert script.vcpu().claim.state == "ERROR", "late news of a grant that is over says nothing of the event now"
 
     script.tell(EventState(EVENT, "ACTIVE", 0, 5))
-    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (5, Phase.HELD)
+    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (5, ClaimPhase.HELD)
 
 
 def test_r6_revoke_before_the_event_is_known() -> None:
@@ -42,7 +42,7 @@ def test_r6_revoke_before_the_event_is_known() -> None:
     script.tell(Revoke(EVENT, 3, ""))
     script.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3))
 
-    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (0, Phase.LOST)
+    assert (script.vcpu().grant.number, script.vcpu().claim.phase) == (0, ClaimPhase.LOST)
 
 
 def test_inactive_carries_no_number() -> None:

@@ -23,7 +23,7 @@ from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent
 from contract.trace import Access, EventOpen, HostMsr, UserMsr, VcpuWait, VcpuWake, VmEntry, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
@@ -205,7 +205,7 @@ def test_a_guest_that_may_not(design: Design, read: Done, written: Done) -> None
 
     assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == read
     assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 1)) == written
-    assert rig.vcpu().claim.phase is Phase.STOPPED
+    assert rig.vcpu().claim.phase is ClaimPhase.STOPPED
     assert [r.reached for r in rig.records(UserMsr)] == [False, False]
 
 
@@ -214,9 +214,9 @@ def test_a_denial_of_user_space_does_not_tell_the_guest() -> None:
     rig.rdmsr(MSR_LBR_TOS)
     rig.host_event()
     assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == Done(errno="ENOENT")
-    assert rig.vcpu().claim.phase is Phase.LOST
+    assert rig.vcpu().claim.phase is ClaimPhase.LOST
     assert rig.rdmsr(MSR_LBR_TOS).fault
-    assert rig.vcpu().claim.phase is Phase.DENIED
+    assert rig.vcpu().claim.phase is ClaimPhase.DENIED
 
 
 def test_a_reserved_value_faults_in_the_host_and_is_dropped() -> None:

@@ -7,7 +7,7 @@ from contract.machine import AnyReply, Enter, Exit, GuestValue, MsrDone, Nop, Ra
 from contract.messages import CreateEvent, EventCreated, SchedIn
 from contract.trace import Access
 from contract.x86 import IA32_DEBUGCTL
-from kvm_svc.hypervisor.claim import Claim
+from kvm_svc.hypervisor.claim import GuestClaim
 from kvm_svc.hypervisor.grant import KnownGrant
 from tests.kvm_svc.rig import FROM0, VCPU, Rig, Script
 
@@ -23,7 +23,7 @@ class Told(Script):
     """A Script that speaks of what a guest does."""
 
     @property
-    def claim(self) -> Claim:
+    def claim(self) -> GuestClaim:
         return self.vcpu().claim
 
     @property

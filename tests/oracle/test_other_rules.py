@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from client.oracle.compare import examine
-from perfcore_svc.perf import rotation, rules, sched, walk
+from perfcore_svc.perf import kernel_rules, rotation, sched, walk
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import ALL, FLEXIBLE, PINNED, TRANSITIONS, PerfEvent, State
 from perfcore_svc.perf.group import group_sched_in
@@ -32,7 +32,7 @@ def change(*ids: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], N
 
 
 def flag(patch: Patch, **flags: Any) -> None:
-    patch.setitem(rules.KERNELS, "v6.16", replace(rules.KERNELS["v6.16"], **flags))
+    patch.setitem(kernel_rules.KERNEL_RULES, "v6.16", replace(kernel_rules.KERNEL_RULES["v6.16"], **flags))
 
 
 @change("b-tp7")
@@ -64,7 +64,7 @@ def exclusive_is_ignored(patch: Patch) -> None:
 
 @change("c-exclmix-cp-tpX")
 def exclusive_needs_an_empty_cpu(patch: Patch) -> None:
-    flag(patch, exclusive=rules.ExclusiveRule.ANY_EVENT_ON)
+    flag(patch, exclusive=kernel_rules.ExclusiveRule.ANY_EVENT_ON)
 
 
 @change("a-mix-c01-t06-tc", "a-mix-c01-t08-tc")
@@ -94,7 +94,7 @@ def rotation_moves_the_head_running_or_not(patch: Patch) -> None:
 
 @change("b-late-tp6-over-cf6", "b-close-cp-frees-cf")
 def rotation_moves_nobody_while_nobody_is_on(patch: Patch) -> None:
-    flag(patch, rotation=rules.RotationRule.FIRST_ACTIVE)
+    flag(patch, rotation=kernel_rules.RotationRule.FIRST_ACTIVE)
 
 
 @change("c-tf-4.3.2")

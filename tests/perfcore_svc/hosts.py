@@ -27,12 +27,12 @@ from contract.control import (
     Sample,
 )
 from contract.design import Design
-from contract.effects import Effects, Step
+from contract.effects import Effects, StepResult
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import Envelope
 from contract.trace import AnyRecord, Recorder
 from perfcore_svc.core import HostCore
-from perfcore_svc.endpoint import Endpoint
+from perfcore_svc.endpoint import HostEndpoint
 from perfcore_svc.grants import Grants
 from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
@@ -68,7 +68,7 @@ class Host:
         return self.core.grants
 
     @property
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> HostEndpoint:
         return self.core.endpoint
 
     @property
@@ -93,7 +93,7 @@ class Host:
         said, self._said = self._said, []
         return said
 
-    def _done(self, step: Step[T]) -> T:
+    def _done(self, step: StepResult[T]) -> T:
         self.log.write(step.effects, step.now)
         self._said += step.messages
         return step.result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.design import Delivery
+from contract.design import StreamDelivery
 from contract.messages import (
     AnyMessage,
     CreateEvent,
@@ -23,7 +23,7 @@ class Kvm:
 
     def __init__(self, host: Host, name: str = "k", vcpus: tuple[str, ...] = ("v",)) -> None:
         self.host, self.name = host, name
-        self.session = End(name, is_host=False, repaired=host.design.delivery is Delivery.REPAIRED)
+        self.session = End(name, is_host=False, repaired=host.design.delivery is StreamDelivery.REPAIRED)
         self.tell(Hello(name))
         for vcpu in vcpus:
             self.tell(RegisterVcpu(vcpu, vcpu))

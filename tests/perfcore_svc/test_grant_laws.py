@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from contract.control import Close, Disable, Enable, FireHostTimer, Open, RunTask
-from contract.design import Delivery, Design, Event, Notifier, Takes
+from contract.design import Design, Event, Notifier, StreamDelivery, Takes
 from contract.messages import (
     Ack,
     AnyMessage,
@@ -34,7 +34,7 @@ DESIGNS = [
     REVOKE_GP,
     replace(REVOKE_GP, name="flexible", event=Event.TASK_FLEXIBLE),
     replace(REVOKE_GP, name="counted", takes=Takes.COUNTER),
-    replace(FENCED, name="fenced", delivery=Delivery.AS_IT_COMES),
+    replace(FENCED, name="fenced", delivery=StreamDelivery.AS_IT_COMES),
     FAIL_ENTRY,
     REVOKE_ACK,
     replace(REVOKE_ACK, name="acknowledged-counted", takes=Takes.COUNTER),

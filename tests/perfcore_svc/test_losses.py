@@ -23,7 +23,7 @@ from contract.messages import (
     SchedOut,
     Welcome,
 )
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.trace import Discard, EventClose, HostWake, SessionChange, TaskExit, VmExit
 from tests.cases import cases
 from tests.designs import FENCED, REVOKE_ACK
@@ -103,7 +103,7 @@ def test_a_resume_of_another_protocol_is_refused_and_the_session_stays() -> None
     (welcome, *_) = host.drain()
     assert isinstance(welcome.body, Welcome)
     assert welcome.body.reason == f"protocol 9, this host speaks {PROTOCOL_VERSION}"
-    assert host.endpoint.sessions["k"].phase is Phase.OPEN
+    assert host.endpoint.sessions["k"].phase is SessionPhase.OPEN
 
 
 def test_a_refused_input_leaves_the_clock() -> None:
@@ -184,7 +184,7 @@ def test_a_hello_of_a_higher_epoch_ends_the_one_before() -> None:
     assert (welcome.epoch, type(welcome.body)) == (2, Welcome)
     assert host.states() == {}
     assert [type(r) for r in host.log.records if isinstance(r, TaskExit)] == [TaskExit]
-    assert host.endpoint.sessions["k"].phase is Phase.OPEN
+    assert host.endpoint.sessions["k"].phase is SessionPhase.OPEN
 
 
 def test_the_new_epoch_gets_its_own_event() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from client.litmus.checking import Check
+from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
 from client.litmus.reading import Reading
 from client.litmus.spelling import unknown
-from client.litmus.statements.statement import Examples, HostStmt, Result, Rules
+from client.litmus.statements.statement import Examples, HostStmt, ResultKind, Rules
 from contract.control import Close, Disable, Enable, Read, Sample
 
 _OPS: dict[str, type[Enable | Disable]] = {"enable": Enable, "disable": Disable}
@@ -37,7 +37,7 @@ class EventOp(HostStmt, frozen=True):
     def action(self) -> str:
         return f"{self.op} {self.event} group" if self.group else f"{self.op} {self.event}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if self.op not in _OPS:
             at.fail(unknown("statement", self.op, _OPS))
         at.event(self.event)
@@ -52,7 +52,7 @@ class ReadEvent(HostStmt, frozen=True):
 
     rules: ClassVar[Rules] = {"read": "READ WORD"}
     examples: ClassVar[Examples] = (("n = read h;", "n.count, n.enabled, n.running; EOF in ERROR"),)
-    result = Result.FIELDS
+    result = ResultKind.FIELDS
     fields = ("count", "enabled", "running")
 
     register: str
@@ -65,7 +65,7 @@ class ReadEvent(HostStmt, frozen=True):
     def action(self) -> str:
         return f"read {self.event}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.event(self.event)
 
     def command(self, at: Execution) -> Read:
@@ -79,7 +79,7 @@ class SampleEvent(HostStmt, frozen=True):
     examples: ClassVar[Examples] = (
         ("s = sample h;", "a PMI now: s.entries, s.host, s.guest, s.empty; none if h is not ACTIVE"),
     )
-    result = Result.FIELDS
+    result = ResultKind.FIELDS
     fields = ("entries", "host", "guest", "empty")
 
     register: str
@@ -92,7 +92,7 @@ class SampleEvent(HostStmt, frozen=True):
     def action(self) -> str:
         return f"sample {self.event}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.event(self.event)
 
     def command(self, at: Execution) -> Sample:
@@ -110,7 +110,7 @@ class StateOf(HostStmt, frozen=True):
             "the event's state now; state vm0/0 gives that of the vCPU's event, or none",
         ),
     )
-    result = Result.STATE
+    result = ResultKind.STATE
 
     register: str
     event: str = ""
@@ -126,7 +126,7 @@ class StateOf(HostStmt, frozen=True):
     def action(self) -> str:
         return f"state {self.event or self.vcpu}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if self.event and self.vcpu:
             at.fail("state is of an event or of a vCPU, not of both", "vcpu")
         if self.event:
@@ -150,7 +150,7 @@ class CloseEvent(HostStmt, frozen=True):
     def action(self) -> str:
         return f"close {self.event}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.event(self.event)
         at.scope.closed.add((at.actor, self.event))
 

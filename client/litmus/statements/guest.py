@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from client.litmus.checking import Check
+from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
 from client.litmus.expression import MsrRef, Operand
 from client.litmus.limits import MAX_PORT
@@ -12,7 +12,7 @@ from client.litmus.msr import LBR_STACK, MAX_MSR
 from client.litmus.reading import Reading
 from client.litmus.spelling import unknown
 from client.litmus.statements.branches import BRANCH_RULES, branch_action, read_branch
-from client.litmus.statements.statement import Examples, GuestStmt, Result, Rules
+from client.litmus.statements.statement import Examples, GuestStmt, ResultKind, Rules
 from client.litmus.text import msr_text, number_text, operand_text, value_text
 from contract.machine import AnyOp, Branch, Cpuid, Hlt, Nop, Out, Rdmsr, Rdpmc, Wrmsr
 from contract.x86 import CPUID_OUTPUTS, MSR_LBR_TOS
@@ -29,7 +29,7 @@ class GuestWrmsr(GuestStmt, frozen=True):
             "mask PMIs. LVTPC begins as LVT_NMI; a reset masks it, and from v6.6 on each delivered PMI masks it too",
         ),
     )
-    result = Result.WORD
+    result = ResultKind.WORD
     again = True
 
     msr: MsrRef
@@ -45,7 +45,7 @@ class GuestWrmsr(GuestStmt, frozen=True):
     def action(self) -> str:
         return f"wrmsr {msr_text(self.msr)}, {value_text(self.msr, self.value)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.msr(self.msr)
         at.operand(self.value, "value")
 
@@ -61,7 +61,7 @@ class GuestRdmsr(GuestStmt, frozen=True):
         ("r = rdmsr LBR_FROM[3];", "also LBR_TO, LBR_INFO, LBR_TOS, LBR_SELECT, PERF_CAPABILITIES; #GP if it faults"),
         ("r = rdmsr 0x680 + r;", "the address may be a number or computed"),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     register: str
     msr: MsrRef
@@ -76,7 +76,7 @@ class GuestRdmsr(GuestStmt, frozen=True):
     def action(self) -> str:
         return f"rdmsr {msr_text(self.msr)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.msr(self.msr)
 
     def ops(self, at: Execution) -> list[AnyOp]:
@@ -91,7 +91,7 @@ class GuestRdpmc(GuestStmt, frozen=True):
     examples: ClassVar[Examples] = (
         ("p = rdpmc 0x40000000;", "a counter by its index: bit 30 for fixed ones; #GP if there is none"),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     register: str
     index: Operand
@@ -103,7 +103,7 @@ class GuestRdpmc(GuestStmt, frozen=True):
     def action(self) -> str:
         return f"rdpmc {number_text(self.index, 10) if isinstance(self.index, int) else operand_text(self.index)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.operand(self.index, "index")
 
     def ops(self, at: Execution) -> list[AnyOp]:
@@ -116,7 +116,7 @@ class GuestPmis(GuestStmt, frozen=True):
 
     rules: ClassVar[Rules] = {"pmis": "PMIS"}
     examples: ClassVar[Examples] = (("n = pmis;", "the number of PMIs that the vCPU has taken in this run; no exit"),)
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     register: str
 
@@ -138,7 +138,7 @@ class GuestReadLbr(GuestStmt, frozen=True):
     examples: ClassVar[Examples] = (
         ("e = rdmsr LBR_STACK;", "TOS and every FROM: e.tos, e.own, e.foreign, e.written, e.empty"),
     )
-    result = Result.WORD
+    result = ResultKind.WORD
     fields = ("tos", "own", "foreign", "written", "empty")
     again = True
 
@@ -147,7 +147,7 @@ class GuestReadLbr(GuestStmt, frozen=True):
     def action(self) -> str:
         return f"rdmsr {LBR_STACK}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if not at.scope.model.has_lbr:
             at.fail(f"lbr = {at.scope.model_name} has no {LBR_STACK}; name an address, 0x680", "msr")
 
@@ -175,7 +175,7 @@ class GuestBranch(GuestStmt, frozen=True):
     def action(self) -> str:
         return branch_action(self.count, self.branch, self.privilege)
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.branches(self.count, self.branch, self.privilege)
 
     def ops(self, at: Execution) -> list[AnyOp]:
@@ -212,7 +212,7 @@ class GuestReadCpuid(GuestStmt, frozen=True):
         ),
         ("c = cpuid 0xa edx;", "bits 4:0 and 12:5: number and width of fixed counters"),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     register: str
     leaf: int
@@ -226,7 +226,7 @@ class GuestReadCpuid(GuestStmt, frozen=True):
     def action(self) -> str:
         return f"cpuid {self.leaf:#x} {self.output}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if self.leaf not in CPUID_OUTPUTS:
             leaves = " or ".join(f"{each:#x}" for each in CPUID_OUTPUTS)
             at.fail(f"leaf {self.leaf:#x} of CPUID is not modelled, expected {leaves}", "leaf")
@@ -269,7 +269,7 @@ class GuestOut(GuestStmt, frozen=True):
     def action(self) -> str:
         return f"out {self.port:#x}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if not 0 <= self.port <= MAX_PORT:
             at.fail(f"not an I/O port: {self.port:#x}, expected 0x0 to {MAX_PORT:#x}", "port")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from client.litmus.checking import Check
+from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
 from client.litmus.reading import Reading
 from client.litmus.statements.branches import BRANCH_RULES, branch_action, read_branch
 from client.litmus.statements.event import CloseEvent, EventOp, ReadEvent, SampleEvent, StateOf
 from client.litmus.statements.open_event import OpenEvent
-from client.litmus.statements.statement import Examples, HostStmt, Result, Rules
+from client.litmus.statements.statement import Examples, HostStmt, ResultKind, Rules
 from client.litmus.text import duration_text
 from client.litmus.tree import tokens
 from contract.control import Advance, Mediate, Retire, RunTask, SetMuxInterval
@@ -36,7 +36,7 @@ class RunOn(HostStmt, frozen=True):
     def action(self) -> str:
         return f"run {self.task} on cpu{self.cpu}" if self.task else f"idle cpu{self.cpu}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if self.task:
             at.task(self.task)
         at.cpu(self.cpu)
@@ -72,7 +72,7 @@ class HostBranch(HostStmt, frozen=True):
     def action(self) -> str:
         return f"{branch_action(self.count, self.branch, self.privilege)} on cpu{self.cpu}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if self.cpu < 0:
             at.fail(f"branch needs 'on cpuN': the machine has {at.scope.cpus} CPUs")
         at.cpu(self.cpu)
@@ -97,7 +97,7 @@ class AdvanceTime(HostStmt, frozen=True):
     def action(self) -> str:
         return f"advance {duration_text(self.ns)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.time("advance", self.ns, 1)
 
     def command(self, at: Execution) -> Advance:
@@ -110,7 +110,7 @@ class MuxInterval(HostStmt, frozen=True):
 
     rules: ClassVar[Rules] = {"mux": "MUX DURATION on_cpu?"}
     examples: ClassVar[Examples] = (("mux 1ms;", "set the multiplex interval"),)
-    result = Result.WORD
+    result = ResultKind.WORD
 
     ns: int
     cpu: int = -1
@@ -125,7 +125,7 @@ class MuxInterval(HostStmt, frozen=True):
     def action(self) -> str:
         return f"mux {duration_text(self.ns)}" + (f" on cpu{self.cpu}" if self.cpu >= 0 else "")
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.time("mux", self.ns, 0)
         if self.cpu != -1:
             at.cpu(self.cpu)
@@ -142,7 +142,7 @@ class Mediated(HostStmt, frozen=True):
 
     rules: ClassVar[Rules] = {"mediate": "MEDIATE | UNMEDIATE"}
     examples: ClassVar[Examples] = (("mediate;", "create a VM with a mediated vPMU"), ("unmediate;", "destroy it"))
-    result = Result.WORD
+    result = ResultKind.WORD
 
     create: bool
     register: str = ""

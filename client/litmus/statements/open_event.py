@@ -6,12 +6,12 @@ from typing import ClassVar, cast
 
 from lark import Token, Tree
 
-from client.litmus.checking import Check
+from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
 from client.litmus.limits import MAX_PERIOD
 from client.litmus.reading import Reading
 from client.litmus.spelling import listed, quote, unknown
-from client.litmus.statements.statement import Examples, HostStmt, Result, Rules
+from client.litmus.statements.statement import Examples, HostStmt, ResultKind, Rules
 from client.litmus.tree import tokens
 from contract.control import Open
 from perfcore_svc.perf.branch_filter import BRANCH_FILTERS
@@ -79,7 +79,7 @@ class OpenEvent(HostStmt, frozen=True):
         ("k = open cpu0 counter exclude_host exclude_user;", "an event that counts only the guest's kernel"),
         ("m = open cpu0 counter exclude_kernel;", "an event that counts only user level; the word user does the same"),
     )
-    result = Result.EVENT
+    result = ResultKind.EVENT
     fields = ("state", "samples")
 
     register: str
@@ -134,7 +134,7 @@ class OpenEvent(HostStmt, frozen=True):
         )
         return " ".join(["open", target, *(text for text, said in options if said)])
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if not self.register:
             at.fail("open needs a register to name the event: 'h0 = open ...'")
         if self.task:
@@ -157,7 +157,7 @@ class OpenEvent(HostStmt, frozen=True):
             at.event(self.group, "group")
         at.scope.closed.discard((at.actor, self.register))
 
-    def _check_levels(self, at: Check) -> None:
+    def _check_levels(self, at: StmtCheck) -> None:
         """Check that each named level can be recorded or counted. An event with only a counter may exclude both
         levels."""
         if self.privilege not in _PRIVILEGES and (self.branch or self.privilege != self.usual_privilege):
@@ -166,7 +166,7 @@ class OpenEvent(HostStmt, frozen=True):
         if excluded and not self.branch:
             at.fail(f"a counter of {quote(excluded[0])} with 'exclude_{excluded[0]}' contradicts itself")
 
-    def _check_tracer(self, at: Check) -> None:
+    def _check_tracer(self, at: StmtCheck) -> None:
         """Refuse options that a tracer does not have. A tracer excludes other users of the LBR and records nothing
         here, so options about its records have no meaning."""
         idle = {

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import msgspec
 
-from client.litmus.checking import Check
+from client.litmus.checking import StmtCheck
 from client.litmus.expression import Condition, Operand
 from client.litmus.reading import Reading
 from client.litmus.statements.guest import AnyGuest
 from client.litmus.statements.host import AnyHost
-from client.litmus.statements.statement import Examples, ProgramStmt, Result, Rules, Stmt
+from client.litmus.statements.statement import Examples, ProgramStmt, ResultKind, Rules, Stmt
 from client.litmus.statements.user import AnyUser
 from client.litmus.text import condition_text, operand_text
 from client.litmus.tree import Node
@@ -27,7 +27,7 @@ class Assign(ProgramStmt, frozen=True):
             "~ * % + - << >> & ^ | bind as in C, on unsigned 64 bits; #GP stays #GP, % 0 is #DE",
         ),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     register: str
     value: Operand
@@ -39,7 +39,7 @@ class Assign(ProgramStmt, frozen=True):
     def action(self) -> str:
         return operand_text(self.value)
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.operand(self.value, "value")
         if not self.register:
             at.fail("an assignment needs a register", "register")
@@ -56,7 +56,7 @@ class Repeat(ProgramStmt, frozen=True):
     blocks = ("body",)
 
     count: Operand
-    body: tuple[Step, ...]
+    body: tuple[LitmusStep, ...]
 
     @staticmethod
     def read(at: Reading) -> Repeat:
@@ -66,7 +66,7 @@ class Repeat(ProgramStmt, frozen=True):
     def head(self) -> str:
         return f"repeat {operand_text(self.count)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.operand(self.count, "count")
 
 
@@ -78,14 +78,14 @@ class For(ProgramStmt, frozen=True):
     examples: ClassVar[Examples] = (
         ("for i in 0 .. lbr_depth { a = a ^ i; }", "from the first number to the one before the second"),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
     loop = True
     blocks = ("body",)
 
     counter: str
     first: Operand
     end: Operand
-    body: tuple[Step, ...]
+    body: tuple[LitmusStep, ...]
 
     @staticmethod
     def read(at: Reading) -> For:
@@ -102,7 +102,7 @@ class For(ProgramStmt, frozen=True):
     def head(self) -> str:
         return f"for {self.counter} in {operand_text(self.first)} .. {operand_text(self.end)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.operand(self.first, "first")
         at.having(self.counter, self).operand(self.end, "end")
         if not self.counter:
@@ -120,7 +120,7 @@ class While(ProgramStmt, frozen=True):
     blocks = ("body",)
 
     test: Condition
-    body: tuple[Step, ...]
+    body: tuple[LitmusStep, ...]
 
     @staticmethod
     def read(at: Reading) -> While:
@@ -130,7 +130,7 @@ class While(ProgramStmt, frozen=True):
     def head(self) -> str:
         return f"while {condition_text(self.test)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.condition(self.test, "test")
 
 
@@ -149,8 +149,8 @@ class If(ProgramStmt, frozen=True):
     blocks = ("then", "orelse")
 
     test: Condition
-    then: tuple[Step, ...]
-    orelse: tuple[Step, ...] = ()
+    then: tuple[LitmusStep, ...]
+    orelse: tuple[LitmusStep, ...] = ()
 
     @staticmethod
     def read(at: Reading) -> If:
@@ -160,13 +160,13 @@ class If(ProgramStmt, frozen=True):
         return If(condition, then, If._orelse(at, other[0]) if other else ())
 
     @staticmethod
-    def _orelse(at: Reading, node: Node) -> tuple[Step, ...]:
+    def _orelse(at: Reading, node: Node) -> tuple[LitmusStep, ...]:
         return at.body(node, "orelse") if node.data == "body" else (at.chained(node, "orelse"),)
 
     def head(self) -> str:
         return f"if {condition_text(self.test)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.condition(self.test, "test")
 
 
@@ -183,7 +183,7 @@ class Break(ProgramStmt, frozen=True):
     def action(self) -> str:
         return "break"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         if not at.scope.loops:
             at.fail("break must stand in a loop")
 
@@ -192,7 +192,7 @@ AnyProgram = Assign | Repeat | For | While | If | Break
 AnyStmt = AnyHost | AnyGuest | AnyUser | AnyProgram
 
 
-class Step(msgspec.Struct, eq=False):
+class LitmusStep(msgspec.Struct, eq=False):
     """One statement of one actor. ``line`` is its line in the file, ``printed`` its line in the text that
     ``format_scenario`` gives (0: built in Python). Neither is compared."""
 
@@ -202,7 +202,7 @@ class Step(msgspec.Struct, eq=False):
     printed: int = 0
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Step) and (self.actor, self.stmt) == (other.actor, other.stmt)
+        return isinstance(other, LitmusStep) and (self.actor, self.stmt) == (other.actor, other.stmt)
 
     def __ne__(self, other: object) -> bool:
         # Struct has an __ne__ of its own, which does not use this __eq__.
@@ -212,6 +212,6 @@ class Step(msgspec.Struct, eq=False):
         return hash((self.actor, self.stmt))
 
 
-def bodies(stmt: Stmt) -> dict[str, tuple[Step, ...]]:
+def bodies(stmt: Stmt) -> dict[str, tuple[LitmusStep, ...]]:
     """The statements between the braces of a statement, by field."""
     return {field: getattr(stmt, field) for field in stmt.blocks}

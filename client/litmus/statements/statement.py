@@ -12,7 +12,7 @@ from contract.control import AnyKvmCommand, AnyPerfCommand
 from contract.machine import AnyOp
 
 if TYPE_CHECKING:
-    from client.litmus.checking import Check
+    from client.litmus.checking import StmtCheck
     from client.litmus.execution import Execution
     from client.litmus.expression import MsrRef
     from client.litmus.reading import Reading
@@ -22,7 +22,7 @@ Examples = tuple[tuple[str, str], ...]
 Rules = Mapping[str, str]
 
 
-class Result(Enum):
+class ResultKind(Enum):
     """The kind of value that a statement puts into its register."""
 
     NONE = auto()
@@ -49,7 +49,7 @@ class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
     """Grammar rules that only ``rules`` use."""
     examples: ClassVar[Examples] = ()
     """Text of the statement and its meaning, for the reference of the language."""
-    result: ClassVar[Result] = Result.NONE
+    result: ClassVar[ResultKind] = ResultKind.NONE
     fields: ClassVar[tuple[str, ...]] = ()
     """The fields of the register that a final condition can name."""
     again: ClassVar[bool] = False
@@ -69,7 +69,7 @@ class Stmt(msgspec.Struct, tag_field="stmt", tag=True, frozen=True):
         """The text in its fixed form, without the register and the ``;``."""
         raise NotImplementedError
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         """Raises InputError if an operand of the statement is impossible, or names something that does not exist."""
 
     @property

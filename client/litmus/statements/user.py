@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import msgspec
 
-from client.litmus.checking import Check
+from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
 from client.litmus.expression import MsrRef, Operand
 from client.litmus.limits import MAX_MSRS
 from client.litmus.reading import Reading
 from client.litmus.settings import amount, switch
 from client.litmus.spelling import quote
-from client.litmus.statements.statement import Examples, MsrIoctl, Result, Rules, UserStmt
+from client.litmus.statements.statement import Examples, MsrIoctl, ResultKind, Rules, UserStmt
 from client.litmus.text import msr_text, setting_text, value_text
 from client.litmus.tree import trees
 from contract.control import (
@@ -40,13 +40,13 @@ def _origin(thread: str) -> str:
     return f" from {thread}" if thread else ""
 
 
-def _check_ioctl(at: Check, vcpu: str, thread: str) -> None:
+def _check_ioctl(at: StmtCheck, vcpu: str, thread: str) -> None:
     if thread:
         at.task(thread, "thread")
     at.vcpu(vcpu)
 
 
-def _check_length(at: Check, length: int, part: str) -> None:
+def _check_length(at: StmtCheck, length: int, part: str) -> None:
     if not 1 <= length <= MAX_MSRS:
         at.fail(f"{length} registers in a list, expected 1 to {MAX_MSRS}", part)
 
@@ -60,7 +60,7 @@ class UserSetMsr(MsrIoctl, frozen=True):
     examples: ClassVar[Examples] = (
         ("u = set vm0/0 LBR_TOS, 3;", "KVM_SET_MSRS: 1 taken, 0 rejected; from t0: the ioctl is made by that task"),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     vcpu: str
     msr: MsrRef
@@ -77,7 +77,7 @@ class UserSetMsr(MsrIoctl, frozen=True):
     def action(self) -> str:
         return f"set {self.vcpu} {msr_text(self.msr)}, {value_text(self.msr, self.value)}{_origin(self.thread)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.msr(self.msr)
         at.operand(self.value, "value")
         _check_ioctl(at, self.vcpu, self.thread)
@@ -94,7 +94,7 @@ class UserGetMsr(MsrIoctl, frozen=True):
 
     rules: ClassVar[Rules] = {"get": "GET VCPU msr from?"}
     examples: ClassVar[Examples] = (("v = get vm0/0 LBR_TOS from t0;", "KVM_GET_MSRS"),)
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     register: str
     vcpu: str
@@ -109,7 +109,7 @@ class UserGetMsr(MsrIoctl, frozen=True):
     def action(self) -> str:
         return f"get {self.vcpu} {msr_text(self.msr)}{_origin(self.thread)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.msr(self.msr)
         _check_ioctl(at, self.vcpu, self.thread)
 
@@ -139,7 +139,7 @@ class UserSetMsrs(MsrIoctl, frozen=True):
             "one ioctl with a list; stops at the first that is rejected, and gives the number done",
         ),
     )
-    result = Result.NUMBER
+    result = ResultKind.NUMBER
 
     vcpu: str
     entries: tuple[MsrValue, ...]
@@ -160,7 +160,7 @@ class UserSetMsrs(MsrIoctl, frozen=True):
         entries = " ".join(f"{msr_text(e.msr)}, {value_text(e.msr, e.value)};" for e in self.entries)
         return f"set {self.vcpu} {{ {entries} }}{_origin(self.thread)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         _check_length(at, len(self.entries), "entries")
         for i, entry in enumerate(self.entries):
             at.msr(entry.msr, "entries", i)
@@ -183,7 +183,7 @@ class UserGetMsrs(MsrIoctl, frozen=True):
     examples: ClassVar[Examples] = (
         ("g = get vm0/0 { PMC0; PERFEVTSEL0; };", "the same for reads: g.done, g.v0, g.v1 ..."),
     )
-    result = Result.FIELDS
+    result = ResultKind.FIELDS
     fields = ("done", *(f"v{i}" for i in range(MSRS_LIMIT - 1)))
     again = True
 
@@ -201,7 +201,7 @@ class UserGetMsrs(MsrIoctl, frozen=True):
     def action(self) -> str:
         return f"get {self.vcpu} {{ {' '.join(f'{msr_text(msr)};' for msr in self.msrs)} }}{_origin(self.thread)}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         _check_length(at, len(self.msrs), "msrs")
         for i, msr in enumerate(self.msrs):
             at.msr(msr, "msrs", i)
@@ -225,7 +225,7 @@ class UserMigrate(UserStmt, frozen=True):
         ("m = migrate vm0/0 to kvm1 with lbr;", "move the vCPU to another KVM, with its LBR"),
         ("migrate vm0/0 to kvm0 without lbr;", "move it back, without its LBR"),
     )
-    result = Result.WORD
+    result = ResultKind.WORD
 
     vcpu: str
     kvm: str
@@ -242,7 +242,7 @@ class UserMigrate(UserStmt, frozen=True):
     def action(self) -> str:
         return f"migrate {self.vcpu} to {self.kvm} {'with' if self.lbr else 'without'} lbr"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         placement = at.scope.placement
         at.vcpu(self.vcpu)
         at.member("kvm", self.kvm, placement, "kvm")
@@ -264,7 +264,7 @@ class UserSetCpuid(UserStmt, frozen=True):
             "KVM_SET_CPUID2 of the whole VM: ok, or EINVAL after the first KVM_RUN on newer kernels",
         ),
     )
-    result = Result.WORD
+    result = ResultKind.WORD
 
     vcpu: str
     pmu: int | None = None
@@ -293,7 +293,7 @@ class UserSetCpuid(UserStmt, frozen=True):
         given = " ".join(f"{key} = {setting_text(value)};" for key, value in said if value is not None)
         return f"set_cpuid {self.vcpu} {{ {given} }}" if given else f"set_cpuid {self.vcpu} {{ }}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         for key, most in CPUID_LIMITS.items():
             value = getattr(self, key)
             if value is not None and not 0 <= value <= most:
@@ -321,7 +321,7 @@ class UserStopLbr(UserStmt, frozen=True):
     def action(self) -> str:
         return f"stop_lbr {self.vcpu}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.vcpu(self.vcpu)
 
     def command(self, at: Execution) -> StopLbr:
@@ -343,7 +343,7 @@ class UserReset(UserStmt, frozen=True):
     def action(self) -> str:
         return f"reset {self.vcpu}"
 
-    def check(self, at: Check) -> None:
+    def check(self, at: StmtCheck) -> None:
         at.vcpu(self.vcpu)
 
     def command(self, at: Execution) -> ResetVcpu:

@@ -8,14 +8,14 @@ from client.check.automaton import Automaton
 from client.check.judge import MONITORS, Checker
 from client.check.monitor import Monitor
 from client.check.no_loss import Reference
-from client.check.world import CpuView, EventView, World
+from client.check.world import TracedCpu, TracedEvent, World
 from contract.lbr_ring import LbrRing
 from tests.cases import cases
 from tests.client.check.keys import NOT_STATE, checked, parts, records_of, slots, state
 from tests.designs import FENCED
 from tests.fields import documented
 
-STATE_CLASSES = {Checker, World, CpuView, EventView, Reference, LbrRing, *MONITORS}
+STATE_CLASSES = {Checker, World, TracedCpu, TracedEvent, Reference, LbrRing, *MONITORS}
 
 
 def examples() -> dict[type, Any]:

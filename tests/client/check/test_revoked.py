@@ -11,7 +11,7 @@ from contract.messages import Revoke
 from contract.trace import AnyRecord, Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.hypervisor import notifications
-from kvm_svc.hypervisor.claim import Phase
+from kvm_svc.hypervisor.claim import ClaimPhase
 from kvm_svc.hypervisor.state import Hypervisor, Vcpu
 from tests.cases import cases
 from tests.client.check.runs import (
@@ -91,7 +91,7 @@ def test_violated_when_kvm_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_violated_without_the_newest_grant_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def trusting(hv: Hypervisor, vcpu: Vcpu, grant: int, until: int, why: str) -> None:
-        vcpu.grant.number, vcpu.claim.phase = grant, Phase.HELD
+        vcpu.grant.number, vcpu.claim.phase = grant, ClaimPhase.HELD
 
     monkeypatch.setattr(notifications, "hold_grant", trusting)
     records = late_grant()

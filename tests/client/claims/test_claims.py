@@ -12,7 +12,7 @@ import pytest
 
 from client.check.judge import Finding
 from client.claims import CLAIMS, Claim, claim
-from client.claims.checks import Check, holds
+from client.claims.checks import ClaimCheck, holds
 from client.claims.claim import Lab
 from client.claims.denial import stall_ns
 from client.litmus import Scenario
@@ -115,7 +115,7 @@ def test_c17_with_an_lbr_that_everybody_shares(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("name", BY_ID)
 def test_each_check_names_the_run_that_shows_it(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    checks: list[Check] = list(BY_ID[name].evaluate(Lab(tmp_path_factory.mktemp(name))))
+    checks: list[ClaimCheck] = list(BY_ID[name].evaluate(Lab(tmp_path_factory.mktemp(name))))
     for check in checks:
         assert check.run is not None
         run = load_run(Path(check.run))

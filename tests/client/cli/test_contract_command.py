@@ -21,7 +21,7 @@ from client.document.needed import needs
 from client.document.schema import messages, rules
 from client.document.standing import standings
 from client.litmus import library_path, load
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix import cell
 from client.matrix.pool import run_row
@@ -36,7 +36,7 @@ from tests.designs import DESIGNS, FENCED, V7
 ALL = list(DESIGNS.values())
 STORY = load(library_path("central-story"))
 WIDTH = 80
-TASKS = fault_tasks({"drop": KINDS["drop"]}, ["central-story"], 1)
+TASKS = fault_tasks({"drop": FAULT_KINDS["drop"]}, ["central-story"], 1)
 """The runs of a table of one scenario and one kind of fault."""
 ALONE = ("contract", "--workers", "1")
 

@@ -13,7 +13,7 @@ from client.cli.cost import COLUMNS, COLUMNS_LIMIT, VALUES
 from client.cost.measure import cost_of
 from client.litmus import library_path, load
 from client.run.file import load_run
-from perfcore_svc.machine.cost import COSTS
+from perfcore_svc.machine.prices import PRICES
 from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS, V7, VMX_TRANSITION
 
@@ -59,7 +59,7 @@ def test_its_document_has_what_was_asked_for() -> None:
 def test_prices_are_those_that_are_published() -> None:
     prices = pair()[0]["prices"]
     assert {op: (p["low"], p["typical"], p["high"], p["source"]) for op, p in prices.items()} == {
-        op: (c.low, c.typical, c.high, c.source) for op, c in COSTS.items()
+        op: (c.low, c.typical, c.high, c.source) for op, c in PRICES.items()
     }
 
 
@@ -168,7 +168,7 @@ def test_the_cheapest_is_what_others_are_compared_with() -> None:
 
 def test_prices_are_named_with_their_sources() -> None:
     text = pair()[1]
-    for op, cost in COSTS.items():
+    for op, cost in PRICES.items():
         assert f"{op} {cost.typical:,} ({cost.low:,} to {cost.high:,}): {cost.source}" in text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.litmus.fault_kinds import KINDS, SELECTORS
+from client.litmus.fault_kinds import FAULT_KINDS, SELECTORS
 from client.litmus.fault_rules import parse_fault
 from client.run.presets import presets
 from tests.client.cli.commands import document, lbrlab
@@ -11,7 +11,7 @@ from tests.client.cli.commands import document, lbrlab
 def test_everything_is_listed_within_80_columns() -> None:
     text = lbrlab("faults").stdout
     assert [line for line in text.splitlines() if len(line) > 80] == []
-    names = [*KINDS, *(form for form, _, _ in SELECTORS), *presets()]
+    names = [*FAULT_KINDS, *(form for form, _, _ in SELECTORS), *presets()]
     assert [name for name in names if f"  {name} " not in text] == []
 
 

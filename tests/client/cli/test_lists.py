@@ -11,11 +11,11 @@ from client.designs import load_design
 from client.litmus import library, library_path, load
 from client.litmus.reference import END, HEAD, STATEMENTS, WORDS
 from client.run.file import load_run
-from contract.design import FIELDS, Condition, Design, axis_about, axis_values
+from contract.design import AXIS_FIELDS, Condition, Design, axis_about, axis_values
 from contract.kernels import KERNELS
 from contract.trace import kind_of
+from kvm_svc.hypervisor.kernel_rules import KVM_RULES
 from kvm_svc.hypervisor.pmu_msrs import PmuShape, pmu_msrs
-from kvm_svc.hypervisor.rules import KVM_RULES
 from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS, FENCED, MERGED, V7
@@ -92,7 +92,7 @@ def test_what_is_printed_explains_every_axis() -> None:
 def test_an_axis_says_what_its_values_mean_and_who_has_them() -> None:
     loaded = document(lbrlab("designs", "--axes", "--json"))
 
-    assert list(loaded) == list(FIELDS)
+    assert list(loaded) == list(AXIS_FIELDS)
     for axis, found in loaded.items():
         assert found["about"] == axis_about(axis)
         assert list(found["values"]) == list(axis_values(axis))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from client.check.judge import MONITORS
-from client.cli.matrix import LEGEND, chosen_designs, chosen_scenarios
+from client.cli.matrix import MATRIX_LEGEND, chosen_designs, chosen_scenarios
 from client.litmus import library
 from client.matrix import pool
 from client.matrix.cell import Cell
@@ -40,7 +40,7 @@ def told(designs: str, scenarios: str, *more: str) -> dict[str, Any]:
 def rows(result: Result) -> dict[str, list[str]]:
     """The first table: scenario to a letter for each design."""
     lines = result.stdout.splitlines()
-    return {line.split()[0]: line.split()[1:] for line in lines[1 : lines.index("  ".join(LEGEND)) - 1]}
+    return {line.split()[0]: line.split()[1:] for line in lines[1 : lines.index("  ".join(MATRIX_LEGEND)) - 1]}
 
 
 def written(text: str, name: str = "mine.litmus") -> str:
@@ -154,7 +154,7 @@ def test_its_text_has_two_tables_a_key_and_legends() -> None:
     lines = result.stdout.splitlines()
 
     assert lines[0].split() == ["scenario", "A", "B"]
-    assert lines[3:6] == ["A v7  B fenced", "  ".join(LEGEND), ""]
+    assert lines[3:6] == ["A v7  B fenced", "  ".join(MATRIX_LEGEND), ""]
     assert lines[6].split()[-2:] == ["A", "B"]
     assert [line.split()[0] for line in lines[7 : 7 + len(MONITORS)]] == [invariant.name for invariant in MONITORS]
     assert lines[7 + len(MONITORS)] == "  ".join(WORST_LEGEND)

@@ -13,7 +13,7 @@ from client.cost.measure import Curve, Cycles, cost_of, curve_of
 from client.litmus import library_path, load
 from contract.errors import InputError, SystemFailedError
 from contract.trace import LbrSave, VmExit
-from perfcore_svc.machine.cost import COSTS
+from perfcore_svc.machine.prices import PRICES
 from tests.cases import cases
 from tests.client.check.runs import play, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, REVOKE_GP, REVOKE_ZERO, V7, VMX_TRANSITION
@@ -32,7 +32,7 @@ CURVE = Curve("exits", [1, 2], {"a": line(1000, 2000), "b": line(1000, 2000), "c
 def test_cycles_are_operations_times_prices(design: object) -> None:
     cost = cost_of(STORY, design)  # type: ignore[arg-type]
     for bound in ("low", "typical", "high"):
-        expected = sum(getattr(COSTS[op], bound) * n for op, n in cost.operations.items() if op in COSTS)
+        expected = sum(getattr(PRICES[op], bound) * n for op, n in cost.operations.items() if op in PRICES)
         assert getattr(cost.cycles, bound) == expected
 
 
@@ -49,7 +49,7 @@ def test_an_exit_costs_what_its_switch_costs() -> None:
     curve = curve_of(STORY, [V7, VMX_TRANSITION], "exits", [1, 2, 5, 9])
     above = [vmx.typical - v7.typical for v7, vmx in zip(*curve.cycles.values(), strict=True)]
     assert [b - a for a, b in pairwise(above)] == [23_520 * n for n in (1, 3, 4)]
-    assert 98 * (2 * COSTS["msr-load"].typical + COSTS["msr-store"].typical) == 23_520
+    assert 98 * (2 * PRICES["msr-load"].typical + PRICES["msr-store"].typical) == 23_520
 
 
 def test_designs_of_one_line_are_one() -> None:

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from client.designs import DESIGNS, design_named, format_design
 from client.designs.toml import load_design
-from contract.design import Claim, Condition, Design
+from contract.design import Condition, Design, DesignClaim
 from contract.errors import InputError
 
 
 def test_a_claim_under_any_condition_counts_under_a_kinder_one() -> None:
-    design = design_with(Claim("one-owner", Condition.ANY), Claim("no-loss", Condition.PROMPT))
+    design = design_with(DesignClaim("one-owner", Condition.ANY), DesignClaim("no-loss", Condition.PROMPT))
     assert [design.claimed(condition) for condition in Condition] == [
         ("one-owner",),
         ("one-owner",),
@@ -22,7 +22,7 @@ def test_a_claim_under_any_condition_counts_under_a_kinder_one() -> None:
     ]
 
 
-def design_with(*claims: Claim) -> Design:
+def design_with(*claims: DesignClaim) -> Design:
     return replace(DESIGNS["merged"], claims=claims)
 
 
@@ -35,7 +35,7 @@ def test_a_file_claims_what_it_says_and_inherits_nothing(tmp_path: Path) -> None
     path = tmp_path / "mine.toml"
     path.write_text('like = "fenced"\n[claims]\nprompt = ["no-loss"]\n')
     design = load_design(path, DESIGNS)
-    assert design.claims == (Claim("no-loss", Condition.PROMPT),)
+    assert design.claims == (DesignClaim("no-loss", Condition.PROMPT),)
     path.write_text(format_design(design, explained=True))
     assert load_design(path, DESIGNS).claims == design.claims
 

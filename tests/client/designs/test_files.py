@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from client.designs import DESIGNS, format_design, load_design
-from contract.design import FIELDS, Design, Recovery, axis_values, design_from_axes
+from contract.design import AXIS_FIELDS, Design, Recovery, axis_values, design_from_axes
 from contract.design_check import flaw
 from contract.errors import ExitCode, InputError
 
@@ -174,13 +174,15 @@ def test_a_text_of_several_lines_is_read_as_one(tmp_path_factory: pytest.TempPat
 
 def test_what_is_written_names_every_axis_once(tmp_path: Path) -> None:
     lines = format_design(replace(DESIGNS["merged"], about="short")).splitlines()
-    assert [line.split(" = ")[0] for line in lines[3:]] == [*FIELDS, "", "[claims]", "prompt"]
+    assert [line.split(" = ")[0] for line in lines[3:]] == [*AXIS_FIELDS, "", "[claims]", "prompt"]
     assert "shut-out = true" in lines
     assert 'event = "task-pinned"' in lines
 
 
 LINE = st.text(st.characters(categories=["L", "N", "P", "S"]) | st.just(" "), max_size=20)
-CHANGES = st.lists(st.sampled_from(list(FIELDS)).flatmap(lambda a: st.tuples(st.just(a), st.sampled_from(values(a)))))
+CHANGES = st.lists(
+    st.sampled_from(list(AXIS_FIELDS)).flatmap(lambda a: st.tuples(st.just(a), st.sampled_from(values(a))))
+)
 
 
 @given(st.sampled_from(list(DESIGNS.values())), CHANGES, LINE)
@@ -194,4 +196,4 @@ def test_any_point_on_the_axes_is_read_as_it_was_written_or_refused_at_its_line(
         assert read(path) == design
     else:
         axis, why = found
-        assert refusal(path) == (f":{list(FIELDS).index(axis) + 4}", why)
+        assert refusal(path) == (f":{list(AXIS_FIELDS).index(axis) + 4}", why)

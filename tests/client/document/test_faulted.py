@@ -19,7 +19,7 @@ from client.document.faulted import (
     rules_of_kind,
 )
 from client.litmus import library_path
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix.pool import run_row
 from contract.invariants import INVARIANTS
@@ -32,16 +32,16 @@ STORY = "central-story-in-full"
 
 @cache
 def found() -> FaultTable:
-    tasks = fault_tasks(KINDS, [STORY], 1)
+    tasks = fault_tasks(FAULT_KINDS, [STORY], 1)
     return fault_table(
         NAMES, tasks, enumerate(run_row(scenario, CHOSEN, None, faults) for _, (scenario, faults) in tasks)
     )
 
 
 def test_every_kind_has_a_row_and_rules_that_draw() -> None:
-    assert list(found().kinds) == [NO_FAULT, *KINDS]
-    assert list(kind_letters(found())) == list(KINDS)
-    for name, kind in KINDS.items():
+    assert list(found().kinds) == [NO_FAULT, *FAULT_KINDS]
+    assert list(kind_letters(found())) == list(FAULT_KINDS)
+    for name, kind in FAULT_KINDS.items():
         rules = rules_of_kind(kind, 3)
         assert found().rules[name] == [str(rule) for rule in rules_of_kind(kind, 1)]
         assert {(rule.kind, rule.chance < 1) for rule in rules} == {(name, True)}
@@ -58,7 +58,7 @@ def test_its_scenarios_are_in_the_library_and_break_nothing_under_fenced() -> No
 
 def test_a_cell_counts_the_runs_that_api_gives() -> None:
     for kind in ("drop", "hold"):
-        runs = [api.run(STORY, REVOKE_GP, faults=[rule]) for rule in rules_of_kind(KINDS[kind], 1)]
+        runs = [api.run(STORY, REVOKE_GP, faults=[rule]) for rule in rules_of_kind(FAULT_KINDS[kind], 1)]
         met = [run for run in runs if not run.unmet]
         cell = found().kinds[kind]["revoke-gp"]
         assert (cell.runs, cell.violated) == (len(met), sum(bool(run.broken()) for run in met))
@@ -69,7 +69,7 @@ def test_a_cell_counts_the_runs_that_api_gives() -> None:
 
 def test_fenced_keeps_what_the_others_break() -> None:
     table = found()
-    for name in KINDS:
+    for name in FAULT_KINDS:
         assert table.kinds[name]["fenced"].runs
         assert table.kinds[name]["fenced"].violated == 0
     assert "delay" in table.verdict("one-owner", "revoke-gp").split()
@@ -91,7 +91,7 @@ def test_rows_are_the_table_in_letters() -> None:
 
 
 def test_a_run_that_no_fault_met_does_not_count() -> None:
-    never = replace(KINDS["drop"], example="drop kvm9>host")
+    never = replace(FAULT_KINDS["drop"], example="drop kvm9>host")
     scenario, _ = fault_tasks({}, [STORY])[0][1]
     tasks = [("drop", (scenario, (parse_fault(never.example),)))]
     table = fault_table(NAMES, tasks, [(0, run_row(scenario, CHOSEN, None, tasks[0][1][1]))])

@@ -8,7 +8,7 @@ import pytest
 
 from client.document.machines import Arrow, StateMachine, machines
 from kvm_svc.hypervisor import claim
-from kvm_svc.hypervisor.claim import Claim
+from kvm_svc.hypervisor.claim import GuestClaim
 from perfcore_svc.perf import event
 from perfcore_svc.perf.event import State
 from tests.cases import cases
@@ -38,18 +38,18 @@ def test_an_events_arrows_are_its_transitions() -> None:
 
 
 def test_a_claims_arrows_are_its_transitions() -> None:
-    found = {(claim.Phase(a.old), claim.Input(a.by)): claim.Phase(a.new) for a in CLAIM.arrows}
+    found = {(claim.ClaimPhase(a.old), claim.ClaimInput(a.by)): claim.ClaimPhase(a.new) for a in CLAIM.arrows}
     assert found == claim.TRANSITIONS
     assert len(CLAIM.arrows) == len(claim.TRANSITIONS)
 
 
 def test_every_state_is_there() -> None:
     assert states(EVENT) == {state.name for state in State}
-    assert states(CLAIM) == {str(phase) for phase in claim.Phase}
+    assert states(CLAIM) == {str(phase) for phase in claim.ClaimPhase}
 
 
 def test_each_begins_where_the_code_does() -> None:
-    assert CLAIM.start == Claim().phase
+    assert CLAIM.start == GuestClaim().phase
     assert event.TRANSITIONS.keys() >= {(State[EVENT.start], State.ACTIVE)}
 
 

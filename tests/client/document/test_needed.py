@@ -14,7 +14,7 @@ from client.document import needed
 from client.document.needed import FENCED, SCENARIOS, Need, needs
 from client.litmus import library_path
 from client.run.file import load_run
-from contract.design import FIELDS, Design, axis_values
+from contract.design import AXIS_FIELDS, Design, axis_values
 from contract.design_check import flaw
 from contract.rules import RULES, Rule
 from tests import designs
@@ -42,7 +42,7 @@ def test_there_is_one_for_each_way_of_not_keeping_a_rule(found: dict[str, Need])
 
 def changed() -> list[Design]:
     """fenced with another value on one axis, wherever that is possible."""
-    changes = [{field: value} for axis, field in FIELDS.items() for value in axis_values(axis).values()]
+    changes = [{field: value} for axis, field in AXIS_FIELDS.items() for value in axis_values(axis).values()]
     return [design for change in changes if flaw(design := replace(designs.FENCED, **change)) is None]
 
 

@@ -9,7 +9,7 @@ from client.drive.sim import SimWire
 from client.drive.wire import SINGLE, Layout
 from contract.canonical import Scoped, canonical
 from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import RefusedError
 from contract.network import Fate
 from contract.trace import AnyRecord, Recorder
@@ -41,15 +41,17 @@ class Kept(SimWire):
 
         self.inputs.append(at_that_time)
 
-    def perf(self, command: AnyPerfCommand, host: int = 0) -> Step[AnyResult]:
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]:
         self._keep(lambda wire: wire.perf(command, host))
         return super().perf(command, host)
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
         self._keep(lambda wire: wire.kvm(session, command))
         return super().kvm(session, command)
 
-    def decide(self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = "") -> Step[bool]:
+    def decide(
+        self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = ""
+    ) -> StepResult[bool]:
         self._keep(lambda wire: wire.decide(receiver, fate, session, n))
         return super().decide(receiver, fate, session, n)
 

@@ -12,7 +12,7 @@ from contract.errors import RefusedError
 from contract.machine import Branch, Wrmsr
 from contract.messages import CreateEvent, Drain, Drained, EventCreated, Received
 from contract.network import Fate
-from contract.session import RESEND, Phase
+from contract.session import RESEND, SessionPhase
 from contract.trace import EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL
 from tests.cases import cases
@@ -48,7 +48,7 @@ def ask(rig: Rig) -> None:
         rig.step()
 
 
-def phases(rig: Rig) -> tuple[Phase, Phase]:
+def phases(rig: Rig) -> tuple[SessionPhase, SessionPhase]:
     return rig.wire.host.endpoint.sessions[KVM].phase, rig.core.endpoint.session.phase
 
 
@@ -67,7 +67,7 @@ def test_a_session_that_drains_is_over_at_both_ends_and_leaves_nothing(
     rig = used(design)
     drain(rig)
     rig.settle()
-    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
     host = rig.wire.host
     assert (host.endpoint.vcpus, host.perf.events, host.machine.cpus[0].task) == ({}, {}, "")
     assert [r.task for r in rig.records(TaskExit)] == [VCPU]
@@ -87,7 +87,7 @@ def test_both_may_want_to(design: Design) -> None:
     by_kvm(rig)
     by_host(rig)
     rig.settle()
-    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
 
 
 @every
@@ -97,10 +97,10 @@ def test_a_request_that_is_open_is_answered_before_kvm_leaves(design: Design) ->
     by_host(rig)
     while not rig.core.endpoint.state.leaving:
         take(rig, to_host=False)
-    assert phases(rig)[1] is Phase.DRAINING
+    assert phases(rig)[1] is SessionPhase.DRAINING
     assert CreateEvent in [type(e.body) for e in rig.wire.network.waiting(KVM, True)]
     rig.settle()
-    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
     sent = [type(r.body) for r in rig.records(Send) if isinstance(r.body, EventCreated | Drained)]
     assert sent == [EventCreated, Drained]
     assert len(rig.records(VcpuWake)) == 1
@@ -114,7 +114,7 @@ def test_no_request_begins_while_it_drains(design: Design, drain: Callable[[Rig]
     if drain is by_host:
         take(rig, to_host=False)
         if design is not FENCED:
-            assert phases(rig)[1] is Phase.ENDED
+            assert phases(rig)[1] is SessionPhase.ENDED
             return
     ask(rig)
     assert rig.sent(CreateEvent) == 0
@@ -144,7 +144,7 @@ def test_a_word_that_is_lost_is_said_again_where_the_stream_is_repaired(
             else:
                 rig.wire.kvm(KVM, command)
         rig.settle()
-    assert phases(rig) == (Phase.ENDED, Phase.ENDED)
+    assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
     assert {s.outgoing.due for s in (rig.wire.host.endpoint.sessions[KVM], rig.core.endpoint.session)} == {-1}
 
 
@@ -153,13 +153,13 @@ def test_a_word_that_is_lost_is_said_again_where_the_stream_is_repaired(
 def test_a_link_that_is_lost_meanwhile_ends_it(design: Design, drain: Callable[[Rig], None]) -> None:
     rig = used(design)
     drain(rig)
-    drained = phases(rig).index(Phase.DRAINING)
+    drained = phases(rig).index(SessionPhase.DRAINING)
     rig.wire.network.queues.clear()
     if drained:
         rig.kvm(KvmLoseLink())
     else:
         rig.wire.perf(LoseLink(KVM))
-    assert phases(rig)[drained] is Phase.ENDED
+    assert phases(rig)[drained] is SessionPhase.ENDED
     with pytest.raises(RefusedError, match="the session is ended"):
         rig.kvm(KvmMendLink()) if drained else rig.wire.perf(DrainSession(KVM, "again"))
     assert [r.new for r in rig.records(SessionChange)] == ["draining", "lost", "ended"]

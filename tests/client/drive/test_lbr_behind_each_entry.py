@@ -20,7 +20,7 @@ from client.run.run import run
 from client.schedule.schedule import Schedule
 from contract.control import AnyKvmCommand, AnyResult
 from contract.design import Activation, Design
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.trace import VmEntry
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor import entry
@@ -63,7 +63,7 @@ STEPS = st.one_of(
 class Watched(SimWire):
     """A simulated wire that looks at each vCPU after each of KVM's steps."""
 
-    def kvm(self, session: str, command: AnyKvmCommand) -> Step[AnyResult]:
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
         done = super().kvm(session, command)
         for record in done.effects:
             if isinstance(record, VmEntry):

@@ -7,7 +7,7 @@ from contract.design import Design
 from contract.machine import Branch
 from contract.messages import Resume, Welcome
 from contract.network import Fate
-from contract.session import RESEND, Phase
+from contract.session import RESEND, SessionPhase
 from contract.trace import Discard
 from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
@@ -35,7 +35,7 @@ def mend(rig: Rig) -> None:
     rig.wire.kvm(KVM, KvmMendLink())
 
 
-def phases(rig: Rig) -> tuple[Phase, Phase]:
+def phases(rig: Rig) -> tuple[SessionPhase, SessionPhase]:
     return rig.wire.host.endpoint.sessions[KVM].phase, rig.core.endpoint.session.phase
 
 
@@ -45,7 +45,7 @@ def test_after_a_cut_both_ends_are_open_and_the_guest_goes_on(design: Design) ->
     cut(rig)
     mend(rig)
     rig.settle()
-    assert phases(rig) == (Phase.OPEN, Phase.OPEN)
+    assert phases(rig) == (SessionPhase.OPEN, SessionPhase.OPEN)
     rig.guest(Branch(2))
     assert not rig.rdmsr(FROM0).fault
     assert rig.core.endpoint.session.epoch == 1
@@ -75,7 +75,7 @@ def test_a_lost_greeting_or_answer_is_repeated_where_the_stream_is(lost: type) -
     rig.wire.network.queues.clear()
     rig.wire.kvm(KVM, FireKvmTimer(RESEND))
     rig.settle()
-    assert phases(rig) == (Phase.OPEN, Phase.OPEN)
+    assert phases(rig) == (SessionPhase.OPEN, SessionPhase.OPEN)
 
 
 @every
@@ -87,7 +87,7 @@ def test_where_it_is_not_repeated_the_link_can_be_mended_again(design: Design) -
         rig.wire.network.queues.clear()
     mend(rig)
     rig.settle()
-    assert phases(rig) == (Phase.OPEN, Phase.OPEN)
+    assert phases(rig) == (SessionPhase.OPEN, SessionPhase.OPEN)
 
 
 def restart_host(rig: Rig, design: Design) -> None:
@@ -105,7 +105,7 @@ def test_a_restarted_host_is_greeted_with_a_new_epoch(design: Design, times: int
         rig.kvm(KvmLoseLink())
         mend(rig)
         rig.settle()
-    assert phases(rig) == (Phase.OPEN, Phase.OPEN)
+    assert phases(rig) == (SessionPhase.OPEN, SessionPhase.OPEN)
     assert rig.core.endpoint.session.epoch == 1 + times
     rig.place(VCPU)
     rig.settle()
@@ -123,6 +123,6 @@ def test_a_host_that_has_ended_the_session_makes_kvm_begin_a_new_epoch(design: D
     rig.kvm(KvmLoseLink())
     mend(rig)
     rig.settle()
-    assert phases(rig) == (Phase.OPEN, Phase.OPEN)
+    assert phases(rig) == (SessionPhase.OPEN, SessionPhase.OPEN)
     assert rig.core.endpoint.session.epoch == 2
     assert not [r for r in rig.records(Discard) if r.rule == "R5"]

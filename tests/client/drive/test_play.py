@@ -9,7 +9,7 @@ from client.run.run import Run, run
 from client.schedule.decisions import format_tape, parse_tape
 from client.schedule.schedule import replay
 from contract.design import Design
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import SystemFailedError
 from contract.trace import End, Rest, Setup, Statement, canonical
 from tests.cases import cases
@@ -284,7 +284,7 @@ def test_replay_is_byte_identical(design: Design) -> None:
 
 def test_wire_failure_keeps_what_there_was() -> None:
     class Failing(SimWire):
-        def decide(self, *args: object) -> Step[bool]:
+        def decide(self, *args: object) -> StepResult[bool]:
             raise SystemFailedError("kvm0", "gone")
 
     played = run(Inputs(load(STORY), MERGED, replay(play(load(STORY), MERGED).tape), wire=Failing()))

@@ -116,7 +116,7 @@ def test_conditions_hold_when_python_says(registers: dict[str, int | str], data:
 
 
 @st.composite
-def bodies(draw: st.DrawFn, depth: int, *, loop: bool = False) -> tuple[a.Step, ...]:
+def bodies(draw: st.DrawFn, depth: int, *, loop: bool = False) -> tuple[a.LitmusStep, ...]:
     registers = ["r0", "r1", "r2"]
     steps = []
     for _ in range(draw(st.integers(0, 4))):
@@ -136,7 +136,10 @@ def bodies(draw: st.DrawFn, depth: int, *, loop: bool = False) -> tuple[a.Step, 
                 inner = draw(bodies(depth - 1, loop=True))
                 stmt = a.While(
                     test,
-                    (*inner, a.Step("vm0/0", a.If(conditions(draw, registers, registers, 1), (_BREAK,), (_BREAK,)))),
+                    (
+                        *inner,
+                        a.LitmusStep("vm0/0", a.If(conditions(draw, registers, registers, 1), (_BREAK,), (_BREAK,))),
+                    ),
                 )
             case "if":
                 then, orelse = draw(bodies(depth - 1, loop=loop)), draw(bodies(depth - 1, loop=loop))
@@ -145,18 +148,18 @@ def bodies(draw: st.DrawFn, depth: int, *, loop: bool = False) -> tuple[a.Step, 
                 stmt = a.Break()
             case _:
                 stmt = a.Assign(draw(st.sampled_from(registers)), operands(draw, registers))
-        steps.append(a.Step("vm0/0", stmt))
+        steps.append(a.LitmusStep("vm0/0", stmt))
     return tuple(steps)
 
 
-_BREAK = a.Step("vm0/0", a.Break())
+_BREAK = a.LitmusStep("vm0/0", a.Break())
 
 
 class _Leave(Exception):
     pass
 
 
-def interpret(steps: tuple[a.Step, ...], registers: dict[str, int | str]) -> None:
+def interpret(steps: tuple[a.LitmusStep, ...], registers: dict[str, int | str]) -> None:
     for step in steps:
         match step.stmt:
             case a.Assign(register=register, value=value):
@@ -187,7 +190,7 @@ def _loop(stmt: a.Repeat | a.For | a.While, registers: dict[str, int | str]) -> 
 
 
 @given(REGISTERS, bodies(3))
-def test_programs_come_to_what_python_says(registers: dict[str, int | str], body: tuple[a.Step, ...]) -> None:
+def test_programs_come_to_what_python_says(registers: dict[str, int | str], body: tuple[a.LitmusStep, ...]) -> None:
     expected = dict(registers)
     with_numbers = True
     try:

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from client.litmus import ast as a
 from client.litmus.arithmetic import ARITHMETIC, arith, inverse
 from client.litmus.expression import OPERATORS
-from client.litmus.fault_kinds import KINDS as FAULT_KINDS
+from client.litmus.fault_kinds import FAULT_KINDS as FAULT_KINDS
 from client.litmus.fault_kinds import SELECTORS
 from client.litmus.fault_rules import parse_fault
 from client.litmus.msr import SINGLE, bit_names
 from client.litmus.statements.open_event import BRANCH_CONFIGS, CONFIGS
 from client.litmus.words import (
-    FIELDS,
     QUANTIFIERS,
     STATE_WORDS,
+    STMT_FIELDS,
     VERDICTS,
 )
 from contract.control import MachineSpec, VmSpec
@@ -111,7 +111,7 @@ class _Actor:
         self.set: dict[str, a.AnyStmt] = {}
         self.open: list[str] = []
 
-    def step(self, group: list[_Actor] | None = None, depth: int = 2, *, loop: bool = False) -> a.Step:
+    def step(self, group: list[_Actor] | None = None, depth: int = 2, *, loop: bool = False) -> a.LitmusStep:
         """``group``: who may speak between the braces of a program statement; ``loop``: this stands in one."""
         kind = "guest" if "/" in self.name else self.name.rstrip("0123456789")
         own = {"host": self.host, "guest": self.guest, "user": self.user}[kind]
@@ -128,10 +128,10 @@ class _Actor:
             self.open.append(register)
         if isinstance(stmt, a.CloseEvent):
             self.open.remove(stmt.event)
-        return a.Step(self.name, stmt)
+        return a.LitmusStep(self.name, stmt)
 
     def numbers(self) -> list[str]:
-        return [register for register, stmt in self.set.items() if stmt.result is a.Result.NUMBER]
+        return [register for register, stmt in self.set.items() if stmt.result is a.ResultKind.NUMBER]
 
     def operands_known(self) -> list[str]:
         return [*self.numbers(), *self.lets]
@@ -157,7 +157,7 @@ class _Actor:
         draw = self.draw
         known = ["let", "let", *(["break"] if loop else []), *(["repeat", "for", "while", "if"] if depth else [])]
 
-        def body(*, loop: bool) -> tuple[a.Step, ...]:
+        def body(*, loop: bool) -> tuple[a.LitmusStep, ...]:
             speakers = draw(st.lists(st.sampled_from(group), max_size=3))
             return tuple(speaker.step(group, depth - 1, loop=loop) for speaker in speakers)
 
@@ -172,7 +172,7 @@ class _Actor:
                 return a.For(counter, first, end, body(loop=True))
             case "while":
                 test, inner = self.test(), body(loop=True)
-                return a.While(test, (*inner, a.Step(self.name, a.Break())) if self.bounded else inner)
+                return a.While(test, (*inner, a.LitmusStep(self.name, a.Break())) if self.bounded else inner)
             case "if":
                 return a.If(self.test(), body(loop=loop), body(loop=loop))
             case "break":
@@ -359,8 +359,8 @@ def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
             if isinstance(stmt, a.StateOf):
                 states.append(a.Reg(actor.name, register))
             elif not isinstance(stmt, a.OpenEvent):
-                (numbers if stmt.result is a.Result.NUMBER else words).append(a.Reg(actor.name, register))
-            for field in FIELDS.get(type(stmt), ()):
+                (numbers if stmt.result is a.ResultKind.NUMBER else words).append(a.Reg(actor.name, register))
+            for field in STMT_FIELDS.get(type(stmt), ()):
                 (states if field == "state" else numbers).append(a.Reg(actor.name, register, field))
     choices: list[st.SearchStrategy[a.Expr]] = [verdicts]
     if numbers:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.litmus.fault import FaultRule
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault, parse_faults
 from contract.checksum import changeable
 from contract.errors import InputError
@@ -25,7 +25,7 @@ COUNTS = st.one_of(
 
 @st.composite
 def rules(draw: st.DrawFn) -> FaultRule:
-    kind = KINDS[draw(st.sampled_from(list(KINDS)))]
+    kind = FAULT_KINDS[draw(st.sampled_from(list(FAULT_KINDS)))]
     first, last = draw(COUNTS)
     timed = kind.timed and draw(st.booleans())
     by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
@@ -78,7 +78,7 @@ def test_examples(text: str, rule: FaultRule, printed: str) -> None:
 
 
 def test_the_example_of_each_kind_is_one_of_it() -> None:
-    for kind in KINDS.values():
+    for kind in FAULT_KINDS.values():
         rule = parse_fault(kind.example)
         assert (rule.kind, str(rule)) == (kind.name, kind.example)
 

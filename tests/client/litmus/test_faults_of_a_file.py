@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from client import api
 from client.litmus import Story, VmSpec, format_scenario, parse
 from client.litmus.fault import FaultRule
-from client.litmus.fault_kinds import KINDS, SELECTORS
+from client.litmus.fault_kinds import FAULT_KINDS, SELECTORS
 from client.litmus.fault_rules import parse_fault
 from client.litmus.validate import validate
 from contract.errors import InputError
@@ -26,7 +26,7 @@ def story(*lines: str) -> str:
 
 
 def test_every_form_of_a_rule_stands_in_a_file_and_comes_back() -> None:
-    rules = [*(kind.example for kind in KINDS.values()), *(example for _, _, example in SELECTORS)]
+    rules = [*(kind.example for kind in FAULT_KINDS.values()), *(example for _, _, example in SELECTORS)]
     scenario = parse(story(*(f"fault {rule}; // {rule}" for rule in rules)))
     assert [str(rule) for rule in scenario.faults] == [str(parse_fault(rule)) for rule in rules]
     again = parse(format_scenario(scenario))

@@ -118,7 +118,7 @@ USER: list[a.AnyStmt] = [
 
 
 def block(actor: str, stmts: list[a.AnyStmt]) -> a.Block:
-    return a.Block([actor], [a.Step(actor, stmt) for stmt in stmts])
+    return a.Block([actor], [a.LitmusStep(actor, stmt) for stmt in stmts])
 
 
 def test_every_form() -> None:
@@ -134,7 +134,7 @@ def test_every_form() -> None:
             block("user", USER),
             a.Block(
                 ["host1", "vm1/0"],
-                [a.Step("host1", a.RunOn("vm1/0", 0)), a.Step("vm1/0", a.GuestBranch(8))],
+                [a.LitmusStep("host1", a.RunOn("vm1/0", 0)), a.LitmusStep("vm1/0", a.GuestBranch(8))],
             ),
         ],
         a.Final(

@@ -113,9 +113,9 @@ def test_laws_of_the_printed_form(scenario: Scenario) -> None:
     assert msgspec.json.decode(msgspec.json.encode(scenario), type=Scenario) == scenario
 
 
-def every_step(scenario: Scenario) -> list[a.Step]:
+def every_step(scenario: Scenario) -> list[a.LitmusStep]:
     """Those in the bodies of others too."""
-    found: list[a.Step] = []
+    found: list[a.LitmusStep] = []
     left = [step for block in scenario.blocks for step in block.steps]
     while left:
         step = left.pop(0)

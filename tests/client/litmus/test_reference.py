@@ -22,7 +22,7 @@ from tests.cases import cases
 EXAMPLES = [text for texts in (HEAD, *STATEMENTS.values(), END) for text, _ in texts]
 
 
-def kinds(steps: typing.Iterable[a.Step]) -> set[type]:
+def kinds(steps: typing.Iterable[a.LitmusStep]) -> set[type]:
     found: set[type] = set()
     for step in steps:
         found |= {type(step.stmt)}

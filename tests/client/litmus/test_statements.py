@@ -26,19 +26,19 @@ from tests.designs import DESIGNS
 ROOT = Path(__file__).parents[3]
 
 
-def steps_of(steps: tuple[a.Step, ...] | list[a.Step]) -> Iterator[a.Step]:
+def steps_of(steps: tuple[a.LitmusStep, ...] | list[a.LitmusStep]) -> Iterator[a.LitmusStep]:
     for step in steps:
         yield step
         for body in a.bodies(step.stmt).values():
             yield from steps_of(body)
 
 
-def said() -> list[a.Step]:
+def said() -> list[a.LitmusStep]:
     """Each statement of the reference."""
     return [step for block in parse(example()).blocks for step in steps_of(block.steps)]
 
 
-def of_kind(kind: type[a.Stmt]) -> list[a.Step]:
+def of_kind(kind: type[a.Stmt]) -> list[a.LitmusStep]:
     found = [step for step in said() if type(step.stmt) is kind]
     assert found
     return found
@@ -120,7 +120,7 @@ def test_each_of_its_operands_is_checked(kind: type[a.Stmt], field: str) -> None
     validate(story)
 
 
-def execution(step: a.Step) -> Execution:
+def execution(step: a.LitmusStep) -> Execution:
     numbers = dict.fromkeys("acmnpruvw", 1)
     return Execution(lbr_model("skylake", 8), numbers, lambda register: f"{step.actor}:{register}")
 

@@ -27,12 +27,12 @@ def message(scenario: Scenario) -> str:
 
 
 def host(*stmts: a.AnyStmt, machine: MachineSpec | None = None) -> Scenario:
-    steps = [a.Step("host", stmt) for stmt in stmts]
+    steps = [a.LitmusStep("host", stmt) for stmt in stmts]
     return Scenario("x", machine=machine or MachineSpec(), vms=[VM], blocks=[a.Block(["host"], steps)])
 
 
 def guest(*stmts: a.AnyStmt, machine: MachineSpec | None = None) -> Scenario:
-    steps = [a.Step("vm0/0", stmt) for stmt in stmts]
+    steps = [a.LitmusStep("vm0/0", stmt) for stmt in stmts]
     return Scenario("x", machine=machine or MachineSpec(), vms=[VM], blocks=[a.Block(["vm0/0"], steps)])
 
 
@@ -118,7 +118,7 @@ def test_messages(scenario: Scenario, expected: str) -> None:
 
 
 def test_a_step_of_no_actor_of_its_block() -> None:
-    scenario = Scenario("x", blocks=[a.Block(["host"], [a.Step("host1", a.AdvanceTime(1))])])
+    scenario = Scenario("x", blocks=[a.Block(["host"], [a.LitmusStep("host1", a.AdvanceTime(1))])])
     assert "'host1' is not an actor of this block, did you mean 'host'?" in message(scenario)
 
 

@@ -9,7 +9,7 @@ import pytest
 from client.litmus import ast as a
 from client.litmus import parse
 from client.litmus.text import term_text
-from client.run.final import Registers, result_of
+from client.run.final import RegisterValues, result_of
 from client.run.verdict import FinalResult, verdict_on
 from contract.design import Design
 from contract.errors import InputError
@@ -19,7 +19,7 @@ from tests.designs import FENCED, MERGED, V8
 
 SET = a.Reg("vm0/0", "r0")
 FIELD = a.Reg("host", "s0", "entries")
-REGISTERS: Registers = {"vm0/0:r0": 4, "vm0/0:gp": "#GP", "host:s0": {"entries": 2}, "host:none": "none"}
+REGISTERS: RegisterValues = {"vm0/0:r0": 4, "vm0/0:gp": "#GP", "host:s0": {"entries": 2}, "host:none": "none"}
 UNSET = [a.Reg("vm0/0", "never"), a.Reg("host", "s0", "guest"), a.Reg("host", "s1", "entries"), a.Reg("host", "s0")]
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.run.presets import presets, rules_of
 from contract.errors import InputError
 
 
 def test_all_is_a_mixture_of_every_kind() -> None:
-    assert {rule.kind for rule in rules_of("all")} == set(KINDS)
+    assert {rule.kind for rule in rules_of("all")} == set(FAULT_KINDS)
 
 
 def test_each_preset_says_what_it_does() -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 from client.litmus import Scenario, library_path, load, parse
 from client.litmus.fault import FaultRule
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
@@ -33,7 +33,7 @@ def played(
 @cases("strategy", STRATEGIES)
 def test_a_seed_gives_one_run_and_every_run_ends(strategy: str) -> None:
     for seed in range(6):
-        rules = drawn_rules(Random(seed), list(KINDS))
+        rules = drawn_rules(Random(seed), list(FAULT_KINDS))
         once, again = (played(drawn_sampler(Random(seed), strategy, rules), faults=rules) for _ in range(2))
         assert once.tape == again.tape
         assert once.records[-1].__class__.__name__ == "Rest"
@@ -82,12 +82,12 @@ def test_a_rule_of_faults_meets_its_message_in_a_sample() -> None:
 
 
 def test_swarms_differ_and_each_kind_comes() -> None:
-    swarms = [tuple(drawn_kinds(Random(seed), list(KINDS))) for seed in range(40)]
-    assert {kind for swarm in swarms for kind in swarm} == set(KINDS)
+    swarms = [tuple(drawn_kinds(Random(seed), list(FAULT_KINDS))) for seed in range(40)]
+    assert {kind for swarm in swarms for kind in swarm} == set(FAULT_KINDS)
     assert len(set(swarms)) > 10
 
 
 def test_drawn_rules_have_a_text_that_gives_the_same_rule() -> None:
     for seed in range(60):
-        for rule in drawn_rules(Random(seed), list(KINDS)):
+        for rule in drawn_rules(Random(seed), list(FAULT_KINDS)):
             assert parse_fault(str(rule)) == rule

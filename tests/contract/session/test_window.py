@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.effects import Clock, Effects
 from contract.messages import PROTOCOL_VERSION, AnyMessage, Envelope, Received, RegisterVcpu, Resume, Welcome
-from contract.session import RESEND_AFTER, WINDOW, Input, Phase
+from contract.session import RESEND_AFTER, WINDOW, SessionInput, SessionPhase
 from contract.trace import Discard, SessionChange, Timer, WindowChange
 from tests.sessions import End, said
 
@@ -18,8 +18,8 @@ def body(n: int) -> RegisterVcpu:
 
 def opened(*, repaired: bool = True) -> tuple[End, Effects]:
     kvm, effects = End("k", is_host=False, repaired=repaired), Effects(Clock())
-    kvm.move(Input.GREET, effects)
-    kvm.move(Input.WELCOMED, effects)
+    kvm.move(SessionInput.GREET, effects)
+    kvm.move(SessionInput.WELCOMED, effects)
     return kvm, effects
 
 
@@ -67,7 +67,7 @@ def test_more_than_a_window_that_waits_for_the_link_goes_out_window_by_window() 
     assert [e for n in range(1, WINDOW + 3) for e in wrapped(kvm, body(n), effects)] == []
     assert pauses(effects) == []
     kvm.greet_again(2, effects)
-    kvm.move(Input.WELCOMED, effects)
+    kvm.move(SessionInput.WELCOMED, effects)
     sent = said(lambda effects: kvm.resume(0, effects), effects)
     assert [e.order for e in sent] == list(range(1, WINDOW + 1))
     assert pauses(effects) == [True]
@@ -128,10 +128,10 @@ def resumed(host_has: int) -> list[tuple[int, AnyMessage]]:
     kvm.wrap(body(4), effects)
     (resume,) = said(lambda effects: kvm.greet_again(2, effects), effects)
     assert isinstance(resume.body, Resume)
-    assert (resume.order, resume.body.last_seq, kvm.phase) == (0, 0, Phase.GREETING)
+    assert (resume.order, resume.body.last_seq, kvm.phase) == (0, 0, SessionPhase.GREETING)
     welcome = kvm.taken(Envelope("k", False, 1, 7, Welcome(True, upto=host_has)), effects)
     assert isinstance(welcome, Welcome)
-    kvm.move(Input.WELCOMED, effects)
+    kvm.move(SessionInput.WELCOMED, effects)
     return [(e.order, e.body) for e in said(lambda effects: kvm.resume(welcome.upto, effects), effects)]
 
 

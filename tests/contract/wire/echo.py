@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from contract.control import AnyResult, Done, RunTask
-from contract.effects import Step
+from contract.effects import StepResult
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import Drain, Envelope
 from contract.trace import Recorder, Send, Warn
-from contract.wire.records import Block
-from contract.wire.shell import Run, Shell
+from contract.wire.records import RecordBlock
+from contract.wire.shell import ServiceRun, Shell
 from contract.wire.status import CallError
 from lbrlab.v1 import trace_pb2
 
@@ -31,16 +31,16 @@ def notes(log: Recorder, count: int) -> None:
 
 
 class Core:
-    def take(self, envelope: Envelope, now: int) -> Step[None]:
-        return Step(None, [], now)
+    def take(self, envelope: Envelope, now: int) -> StepResult[None]:
+        return StepResult(None, [], now)
 
 
-def says(*numbers: int) -> Step[None]:
+def says(*numbers: int) -> StepResult[None]:
     """A step that sends messages of these numbers."""
-    return Step(None, [Send("kvm0", True, 1, n, 0, Drain()) for n in numbers], 0)
+    return StepResult(None, [Send("kvm0", True, 1, n, 0, Drain()) for n in numbers], 0)
 
 
-Act = Callable[[Run[Core]], Any]
+Act = Callable[[ServiceRun[Core]], Any]
 
 
 class Echo(Shell[Core]):
@@ -58,24 +58,24 @@ class Echo(Shell[Core]):
         self.drained = 0
         self.act: Act = lambda run: note(run.log)
 
-    async def carry_out(self, run: Run[Core], command: Any, block: Block) -> AnyResult:
+    async def carry_out(self, run: ServiceRun[Core], command: Any, block: RecordBlock) -> AnyResult:
         run.core = Core()
         if asyncio.iscoroutine(done := self.act(run)):
             await done
         return Done()
 
-    def lose_link(self, run: Run[Core], session: str) -> None:
+    def lose_link(self, run: ServiceRun[Core], session: str) -> None:
         if self.unknown:
             raise RefusedError("no such session", "ENOENT")
         self.lost.append(session)
         note(run.log)
 
-    def drain(self, run: Run[Core]) -> bool:
+    def drain(self, run: ServiceRun[Core]) -> bool:
         self.drained += 1
         note(run.log)
         return self.drained >= 3
 
-    def send(self, run: Run[Core], envelopes: list[Envelope]) -> None:
+    def send(self, run: ServiceRun[Core], envelopes: list[Envelope]) -> None:
         if len(envelopes) > 1:
             raise PeerContractError("clogged")
         self.sent += envelopes

@@ -14,7 +14,7 @@ from contract.errors import RefusedError
 from contract.network import CAPACITY
 from contract.wire import log as wire_log
 from contract.wire.refusal import CLOCK, ERRNO, NOW
-from contract.wire.shell import Run
+from contract.wire.shell import ServiceRun
 from contract.wire.status import CallError
 from lbrlab.v1 import info_pb2, trace_pb2
 from tests.contract.wire.echo import COMMAND, Act, Core, Echo, configured, failing, message, note, notes, says, stamp
@@ -118,7 +118,7 @@ async def test_configure_starts_afresh(shell: Echo) -> None:
     assert shell.run.network.queues == {}
 
 
-def refuse(run: Run[Core]) -> None:
+def refuse(run: ServiceRun[Core]) -> None:
     raise RefusedError("no such task", "ESRCH")
 
 
@@ -131,7 +131,7 @@ async def test_a_refusal_leaves_the_clock_alone(shell: Echo) -> None:
 
 
 async def test_a_refusal_after_records_tells_the_clock(shell: Echo) -> None:
-    def note_and_refuse(run: Run[Core]) -> None:
+    def note_and_refuse(run: ServiceRun[Core]) -> None:
         note(run.log)
         refuse(run)
 
@@ -149,7 +149,7 @@ async def test_a_refused_configure_keeps_the_run(shell: Echo) -> None:
     assert (await shell.command(stamp(1), COMMAND))[0].number == 1
 
 
-def stumble(run: Run[Core]) -> None:
+def stumble(run: ServiceRun[Core]) -> None:
     note(run.log)
     raise KeyError("surprise")
 
@@ -188,7 +188,7 @@ async def test_an_error_in_configure_keeps_the_run(shell: Echo) -> None:
 async def test_a_command_that_is_cancelled_halfway_ends_the_run(shell: Echo) -> None:
     begun = asyncio.Event()
 
-    async def hang(run: Run[Core]) -> None:
+    async def hang(run: ServiceRun[Core]) -> None:
         begun.set()
         await asyncio.Event().wait()
 
@@ -207,7 +207,7 @@ async def test_commands_do_not_overlap(shell: Echo) -> None:
     """KVM's may wait for the silicon in the middle."""
     inside: list[int] = []
 
-    async def look(run: Run[Core]) -> None:
+    async def look(run: ServiceRun[Core]) -> None:
         inside.append(1)
         assert len(inside) == 1
         await asyncio.sleep(0)
@@ -229,7 +229,7 @@ async def test_a_full_inbox_ends_the_run(shell: Echo) -> None:
 
 @pytest.mark.parametrize("act", [lambda run: None, refuse, stumble])
 async def test_what_the_core_has_to_say_goes_out(shell: Echo, act: Act) -> None:
-    def speak(run: Run[Core]) -> None:
+    def speak(run: ServiceRun[Core]) -> None:
         shell.done(run, says(1))
         act(run)
 

@@ -25,8 +25,8 @@ from contract.machine import (
 from contract.messages import LbrImage
 from contract.trace import HostMsr, LbrRestore, LbrSave, VmEntry, VmEntryRefused, VmExit
 from contract.x86 import MSR_LBR_SELECT, MSR_LBR_TOS, lbr_model
-from perfcore_svc.machine.cost import COSTS
 from perfcore_svc.machine.machine import Machine
+from perfcore_svc.machine.prices import PRICES
 from tests.cases import cases
 from tests.perfcore_svc.hosts import picture
 from tests.perfcore_svc.machine.bench import FREEZE, FROM0, LBR, RESERVED, Bench, kinds, left
@@ -264,7 +264,7 @@ def test_every_register_is_stored_once_and_loaded_twice(name: str, registers: in
 
 
 def test_list_entries_have_a_price() -> None:
-    assert {"msr-load", "msr-store"} <= set(COSTS)
+    assert {"msr-load", "msr-store"} <= set(PRICES)
 
 
 def test_no_access_of_the_lists_is_an_access_of_software() -> None:

@@ -6,9 +6,9 @@ from contract.effects import Clock, Effects
 from contract.lbr_ring import LbrRing
 from contract.messages import LbrImage
 from contract.x86 import LBR_MODELS, lbr_model
-from perfcore_svc.machine.cost import COSTS, cycles
 from perfcore_svc.machine.cpu import Vmcs
 from perfcore_svc.machine.machine import Machine, new_board, new_silicon
+from perfcore_svc.machine.prices import PRICES, cycles
 from tests.cases import cases
 
 
@@ -44,16 +44,16 @@ def test_an_interrupt_costs_an_ipi_and_an_exit_only_where_a_guest_runs() -> None
     assert (m.operations["ipi"], m.operations["vmexit"]) == (1, 1)
 
 
-@cases("name", COSTS)
+@cases("name", PRICES)
 def test_ranges_are_ordered_and_sourced(name: str) -> None:
-    cost = COSTS[name]
+    cost = PRICES[name]
     assert 0 < cost.low <= cost.typical <= cost.high
     assert cost.source
 
 
 def test_totals_are_linear_and_ignore_what_has_no_price() -> None:
     one = cycles({"wrmsr": 1})
-    assert one == (COSTS["wrmsr"].low, COSTS["wrmsr"].typical, COSTS["wrmsr"].high)
+    assert one == (PRICES["wrmsr"].low, PRICES["wrmsr"].typical, PRICES["wrmsr"].high)
     assert cycles({"wrmsr": 3, "lbr-save": 7}) == tuple(3 * c for c in one)
     assert cycles({}) == (0, 0, 0)
     both = cycles({"vmexit": 2, "rdmsr": 5})
@@ -65,8 +65,8 @@ def test_msr_prices_bracket_the_published_figures() -> None:
     low, typical, _ = cycles({"rdmsr": 98})
     assert low <= 3000
     assert 3000 <= typical <= 4000
-    assert COSTS["rdmsr"].low >= 30
-    assert COSTS["wrmsr"].high <= 150
+    assert PRICES["rdmsr"].low >= 30
+    assert PRICES["wrmsr"].high <= 150
 
 
 @cases("name", LBR_MODELS)
@@ -78,5 +78,5 @@ def test_the_ring_of_a_model_has_the_counted_registers(name: str) -> None:
 
 @cases(("entry", "taken_as"), [("msr-load", "wrmsr"), ("msr-store", "rdmsr")])
 def test_an_entry_of_a_list_costs_what_the_instruction_does(entry: str, taken_as: str) -> None:
-    one, other = COSTS[entry], COSTS[taken_as]
+    one, other = PRICES[entry], PRICES[taken_as]
     assert (one.low, one.typical, one.high) == (other.low, other.typical, other.high)

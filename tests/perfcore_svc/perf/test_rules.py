@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contract.kernels import KERNELS as NAMES
-from perfcore_svc.perf.rules import KERNELS, ExclusiveRule, KernelRules, RotationRule
+from perfcore_svc.perf.kernel_rules import KERNEL_RULES, ExclusiveRule, KernelRules, RotationRule
 from tests.cases import cases
 from tests.designs import MERGED, V8
 from tests.perfcore_svc.perf.notation import Stage, stage
@@ -115,13 +115,13 @@ DESIGN = {"select_flag_kept": MERGED}
 """Of those that need another one than v8."""
 
 
-@cases("kernel", KERNELS)
+@cases("kernel", KERNEL_RULES)
 @cases("flag", CASES)
 def test_each_flag_makes_a_difference(kernel: str, flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     act, outcomes = CASES[flag]
     for value, outcome in outcomes.items():
         changed: dict[str, Any] = {flag: value}
-        monkeypatch.setitem(KERNELS, kernel, replace(KERNELS[kernel], **changed))
+        monkeypatch.setitem(KERNEL_RULES, kernel, replace(KERNEL_RULES[kernel], **changed))
         assert act(stage(kernel, design=DESIGN.get(flag, V8))) == outcome
 
 
@@ -130,8 +130,8 @@ def test_every_flag_is_here() -> None:
 
 
 def test_versions() -> None:
-    assert list(KERNELS) == list(NAMES)
-    told = {kernel: {flag: getattr(rules, flag) for flag in CASES} for kernel, rules in KERNELS.items()}
+    assert list(KERNEL_RULES) == list(NAMES)
+    told = {kernel: {flag: getattr(rules, flag) for flag in CASES} for kernel, rules in KERNEL_RULES.items()}
     old, new = ExclusiveRule.ANY_EVENT_ON, ExclusiveRule.OWN_LIST
     first, fixed = RotationRule.FIRST_ACTIVE, RotationRule.FIRST_ACTIVE_OR_FIRST
     assert {k: list(v.values()) for k, v in told.items()} == {

@@ -4,7 +4,7 @@ import pytest
 
 from contract.machine import GuestValue
 from kvm_svc.hypervisor import msr
-from kvm_svc.hypervisor.claim import Claim
+from kvm_svc.hypervisor.claim import GuestClaim
 from kvm_svc.hypervisor.lbr import told
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 from tests.client.check.mutations import Mutation, attribute
@@ -19,7 +19,7 @@ NO_CALL_STACK = ordered(
 
 
 def never_shut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Claim, "shut_off", property(lambda self: False))
+    monkeypatch.setattr(GuestClaim, "shut_off", property(lambda self: False))
 
 
 def says_done(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> GuestValue | None:

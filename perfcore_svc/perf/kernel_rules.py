@@ -53,7 +53,7 @@ class KernelRules:
     """Since v5.16: a reset while a guest's event is on clears LBR_SELECT (facts/perf 3.2)."""
 
 
-KERNELS: dict[str, KernelRules] = {
+KERNEL_RULES: dict[str, KernelRules] = {
     k.name: k
     for k in (
         KernelRules(
@@ -97,5 +97,5 @@ KERNELS: dict[str, KernelRules] = {
         ),
     )
 }
-KERNELS["v7.1"] = replace(KERNELS["v6.16"], name="v7.1")
+KERNEL_RULES["v7.1"] = replace(KERNEL_RULES["v6.16"], name="v7.1")
 """Nothing of host perf that the model has differs from v6.16."""

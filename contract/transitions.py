@@ -14,7 +14,7 @@ I = TypeVar("I", bound=StrEnum)  # noqa: E741
 
 
 @dataclass(frozen=True, slots=True)
-class Automaton(Generic[P, I]):
+class TransitionTable(Generic[P, I]):
     subject: str
     """The thing that has these phases, for error messages: ``a session``."""
     transitions: Mapping[tuple[P, I], P]
