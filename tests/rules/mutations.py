@@ -21,7 +21,7 @@ from kvm_svc.hypervisor.grant import EarlyRevokes, KnownGrant
 from perfcore_svc import endpoint as host_endpoint
 from perfcore_svc.core import HostCore
 
-HostEnd = host_endpoint.Endpoint
+HostEnd = host_endpoint.HostEndpoint
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -14,7 +14,6 @@ ARGUMENTS = {
     "msrs": (),
     "claims": ("C3",),
     "demo": (),
-    "contract": (),
     "confirm": ("run.json",),
     "campaign": ("--runs", "1"),
     "contract": ("--no-runs",),
