@@ -7,13 +7,13 @@ find the link lost; when the host is back they resume, hear that it does not kno
 epoch. What a KVM knows of its guests stays.
 
 The threads of the vCPUs run again, on the CPUs on which they ran before, as soon as their KVM has greeted the host. A
-CPU that runs another task by then stays with that task. A statement that was under way at the crashed service ends
-with ``CUT_OFF``; the program of its actor goes on behind it. Host tasks and host events do not come back.
+CPU that runs another task by then stays with that task. A statement of a guest, or of its user space, that was under
+way when its KVM crashed begins again. A call of the host that slept when its host crashed ends with ``CUT_OFF``. Host
+tasks and host events do not come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from client.drive.play import Player
 
 CUT_OFF = "ECONNRESET"
-"""The result of a statement that a crash ended."""
+"""The result of a call that a crash ended."""
 
 
 class Lives:
@@ -86,11 +86,11 @@ class Lives:
         self._put(trace.Crash(service, host, sessions, vcpus, decision.fault or UNSET))
         self.wire.crash(service)
         if host >= 0:
-            self._cut_off(lambda thread: self._is_of_host(thread, host))
+            self._cut_off(host)
             for kvm in sessions:
                 self._tell_kvm(kvm, KvmLoseLink())
             return
-        self._cut_off(lambda thread: _vcpu_of(thread) in vcpus)
+        self._begin_again(vcpus)
         for command in (LoseLink(service), EndSession(service)):
             self._tell_host(kvms[service], command)
 
@@ -152,7 +152,7 @@ class Lives:
         named = [v for v in self.player.places if decision.name in (v, v.split("/")[0])]
         vcpus = [vcpu for vcpu in named if vcpu not in self.flight.ended]
         self._put(trace.Killed(decision.what, vcpus, decision.fault or UNSET))
-        self._cut_off(lambda thread: _vcpu_of(thread) in vcpus)
+        self._begin_again(vcpus)
         for vcpu in vcpus:
             self._tell_host(self.flight.places.get(vcpu, 0), ExitTask(vcpu))
             self._tell_kvm(self.player.places[vcpu], EndVcpu(vcpu))
@@ -193,20 +193,25 @@ class Lives:
         event = step.stmt.register if isinstance(step.stmt, OpenEvent) else getattr(step.stmt, "event", "")
         return bool(event) and names.hosts.get(names.of(step.actor, event), 0) == host
 
-    def _cut_off(self, concerned: Callable[[Thread], bool]) -> None:
-        """The statements under way that are concerned end here."""
-        player = self.player
+    def _begin_again(self, vcpus: list[str]) -> None:
+        """The statements under way of these vCPUs have not begun. No thread of a vCPU that has ended goes on."""
         for thread in self.player.threads.values():
+            if _vcpu_of(thread) in vcpus:
+                thread.running = False
+
+    def _cut_off(self, host: int) -> None:
+        """The calls that sleep on this host end here."""
+        player = self.player
+        for thread in player.threads.values():
             step = thread.current
-            if step is None or not thread.running or not concerned(thread):
+            if step is None or not thread.running or not self._is_of_host(thread, host):
                 continue
-            value = CUT_OFF
             if isinstance(step.stmt, OpenEvent):
-                self.flight.forget(player.names.done(step.actor, step.stmt.register))
-                self.flight.forget(player.names.of(step.actor, step.stmt.register))
-                player.set_register(step.actor, step.stmt.register, event_value(value))
+                player.flight.forget(player.names.done(step.actor, step.stmt.register))
+                player.flight.forget(player.names.of(step.actor, step.stmt.register))
+                player.set_register(step.actor, step.stmt.register, event_value(CUT_OFF))
             else:
-                player.set_register(step.actor, step.stmt.sets, value)
+                player.set_register(step.actor, step.stmt.sets, CUT_OFF)
             player.record(thread.done())
 
 

@@ -54,7 +54,7 @@ def random_plan(rng: Random, story: Scenario, upto: int = 90) -> list[Planned]:
     """One to three faults before decision ``upto``; most are crashes."""
 
     def fault() -> Crash | Kill:
-        if rng.random() < 0.8:
+        if rng.random() < 0.8 or not story.vms:
             return Crash(rng.choice(services(story)))
         if rng.random() < 0.5:
             return Kill("thread", rng.choice(story.vcpus()))
