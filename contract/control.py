@@ -428,6 +428,10 @@ class Done(Result):
     errno: str = ""
 
 
+IN_PROGRESS = Done(errno="EINPROGRESS")
+"""The call sleeps. The same command continues it."""
+
+
 class Counted(Result):
     """``read(2)``: branches counted, and nanoseconds that the event was enabled and running."""
 

@@ -12,6 +12,16 @@ import msgspec
 
 from contract.messages import LbrImage
 
+EXIT_CPUID = "cpuid"
+EXIT_RDPMC = "rdpmc"
+EXIT_HLT = "hlt"
+"""The guest continues at once, because its wake-up is pending."""
+EXIT_IO = "io"
+EXIT_MSR_READ = "msr-read"
+EXIT_MSR_WRITE = "msr-write"
+EXIT_NMI = "nmi"
+EXIT_EXTERNAL_INTERRUPT = "external-interrupt"
+
 
 class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True):
     """One operation of a guest."""
@@ -41,7 +51,7 @@ class Cpuid(GuestOp, frozen=True):
     """It always exits, and touches nothing. ``leaf`` is EAX, None if the guest does not use the result. The guest reads
     the register ``output``, a name of ``CPUID_OUTPUTS`` (``contract.x86``)."""
 
-    exits: ClassVar[str] = "cpuid"
+    exits: ClassVar[str] = EXIT_CPUID
 
     leaf: int | None = None
     output: str = ""
@@ -50,7 +60,7 @@ class Cpuid(GuestOp, frozen=True):
 class Rdpmc(GuestOp, frozen=True):
     """RDPMC with ``index`` in ECX. It always exits (RDPMC exiting)."""
 
-    exits: ClassVar[str] = "rdpmc"
+    exits: ClassVar[str] = EXIT_RDPMC
 
     index: int
 
@@ -58,13 +68,13 @@ class Rdpmc(GuestOp, frozen=True):
 class Hlt(GuestOp, frozen=True):
     """It always exits. The event that wakes the guest is already pending."""
 
-    exits: ClassVar[str] = "hlt"
+    exits: ClassVar[str] = EXIT_HLT
 
 
 class Out(GuestOp, frozen=True):
     """A write to I/O port ``port``, which KVM leaves to user space."""
 
-    exits: ClassVar[str] = "io"
+    exits: ClassVar[str] = EXIT_IO
 
     port: int
 

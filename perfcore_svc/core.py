@@ -14,6 +14,7 @@ from typing import Any
 from contract.actors import actor_table
 from contract.canonical import EventName
 from contract.control import (
+    IN_PROGRESS,
     Advance,
     AnyPerfCommand,
     AnyResult,
@@ -65,8 +66,6 @@ from perfcore_svc.perf.reservations import MediatedError
 from perfcore_svc.perf.rivals import TakenError
 from perfcore_svc.perf.state import PerfState
 
-IN_PROGRESS = Done(errno="EINPROGRESS")
-"""The call sleeps; the same command continues it."""
 BRANCHES_LIMIT = 1_000_000
 MUX_INTERVAL_LEAST = 1_000_000
 
@@ -312,14 +311,14 @@ class HostCore(Core):
             raise RefusedError(f"{command.count} branches, expected 1 to {BRANCHES_LIMIT}")
         self.machine.interrupt(cpu)
         done = self.machine.host_retire(cpu, command.branch, command.privilege, command.count)
-        return Done() if done == command.count else Done(done, "EINPROGRESS")
+        return Done() if done == command.count else Done(done, IN_PROGRESS.errno)
 
     def _advance(self, command: Advance) -> AnyResult:
         if not 0 < command.ns <= ADVANCE_LIMIT:
             raise RefusedError(f"time cannot advance by {command.ns} ns, expected 1 to {ADVANCE_LIMIT}")
         if self.clock.now + command.ns > TIME_LIMIT:
             raise RefusedError(f"time ends at {TIME_LIMIT} ns")
-        return Done() if self.perf.advance(command.ns, self.endpoint.tell) else Done(errno="EINPROGRESS")
+        return Done() if self.perf.advance(command.ns, self.endpoint.tell) else IN_PROGRESS
 
     def _set_mux_interval(self, command: SetMuxInterval) -> AnyResult:
         if command.cpu != -1:

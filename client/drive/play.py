@@ -51,6 +51,7 @@ from client.schedule.flight import IOCTL
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
+    IN_PROGRESS,
     Advance,
     AnyPerfCommand,
     AnyResult,
@@ -90,9 +91,6 @@ from contract.trace import End, Outcome, Rest, Setup, Statement
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-IN_PROGRESS = "EINPROGRESS"
-"""The answer of an ioctl that waits for the host. The same command continues it."""
 
 
 class InterruptedRunError(SystemFailedError):
@@ -332,7 +330,7 @@ class Player:
             value = self._value(stmt, step.actor)
         except RefusedError as error:
             value = error.errno
-        if value == IN_PROGRESS:
+        if value == IN_PROGRESS.errno:
             return False
         if isinstance(stmt, OpenEvent):
             self.flight.forget(self.names.done(step.actor, stmt.register))
@@ -399,7 +397,7 @@ class Player:
         until = self.flight.now + (command.ns if isinstance(command, Advance) else 0)
         while True:
             result = self.ask(self.wire.perf, command, host)
-            if not isinstance(result, Done) or result.errno != IN_PROGRESS:
+            if not isinstance(result, Done) or result.errno != IN_PROGRESS.errno:
                 return result
             if isinstance(command, Retire):
                 command = replace(command, count=command.count - result.value)

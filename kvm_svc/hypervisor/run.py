@@ -18,6 +18,12 @@ from msgspec.structs import replace
 from contract.control import Stepped
 from contract.errors import LocalContractError, RefusedError
 from contract.machine import (
+    EXIT_CPUID,
+    EXIT_EXTERNAL_INTERRUPT,
+    EXIT_HLT,
+    EXIT_IO,
+    EXIT_NMI,
+    EXIT_RDPMC,
     AnyOp,
     AnyReply,
     AnyRequest,
@@ -42,14 +48,8 @@ from kvm_svc.hypervisor.msr import ThreadMovedError, intercepted_access
 from kvm_svc.hypervisor.pmi import deliver_pmi, host_pmi_froze
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
-NMI = "nmi"
-TAKEN_BY_HOST = ("external-interrupt", NMI)
+TAKEN_BY_HOST = (EXIT_EXTERNAL_INTERRUPT, EXIT_NMI)
 """Exits that the host has handled before KVM hears of them. The guest just continues."""
-HLT = "hlt"
-"""The guest continues at once, because its wake-up is pending."""
-CPUID = "cpuid"
-IO = "io"
-RDPMC = "rdpmc"
 ENTRIES_AT_ONCE = 256
 """The most VM-entries of one step, if the host's interrupts end guest mode again and again."""
 
@@ -120,7 +120,7 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                     return
                 if reply.partial:
                     _cut(vcpu, reply.partial)
-                    if reply.reason == NMI and vcpu.pmu.counting:
+                    if reply.reason == EXIT_NMI and vcpu.pmu.counting:
                         return
                 elif len(vcpu.values) == len(vcpu.ops):
                     return
@@ -145,14 +145,14 @@ def _cut(vcpu: Vcpu, done: int) -> None:
 
 def _handle_exit(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequest, AnyReply, None]:
     value: GuestValue | None = GuestValue()
-    if work.exit.reason == IO:
+    if work.exit.reason == EXIT_IO:
         value = yield from _user_space(hv, vcpu, work)
-    elif work.exit.reason == RDPMC:
+    elif work.exit.reason == EXIT_RDPMC:
         counted = yield from rdpmc(hv, vcpu, work.exit.value)
         value = GuestValue(counted or 0, fault=counted is None)
-    elif work.exit.reason == CPUID:
+    elif work.exit.reason == EXIT_CPUID:
         value = GuestValue(read_cpuid(hv, vcpu.vm, vcpu.ops[len(vcpu.values)]))
-    elif work.exit.reason != HLT:
+    elif work.exit.reason != EXIT_HLT:
         value = yield from intercepted_access(hv, vcpu, work)
     if value is not None:
         vcpu.values.append(value)

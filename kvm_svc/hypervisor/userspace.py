@@ -11,10 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from contract.control import MSRS_LIMIT, AnyResult, Done, GetMsr, GetMsrs, MsrIoctl, MsrsRead, SetMsr, SetMsrs
+from contract.control import (
+    IN_PROGRESS,
+    MSRS_LIMIT,
+    AnyResult,
+    Done,
+    GetMsr,
+    GetMsrs,
+    MsrIoctl,
+    MsrsRead,
+    SetMsr,
+    SetMsrs,
+)
 from contract.design import OtherThreads
 from contract.errors import RefusedError
-from contract.machine import AnyReply, AnyRequest, Exit
+from contract.machine import EXIT_MSR_READ, EXIT_MSR_WRITE, AnyReply, AnyRequest, Exit
 from contract.reasons import END_OF_IOCTL
 from contract.trace import UserMsr, VcpuWait
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_X2APIC_LVTPC
@@ -35,9 +46,6 @@ from kvm_svc.hypervisor.msr import (
 from kvm_svc.hypervisor.pmu_refresh import refreshes, vcpus_of, write_capabilities
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Ioctl, Vcpu
 from kvm_svc.hypervisor.waiting import wake
-
-IN_PROGRESS = Done(errno="EINPROGRESS")
-"""The ioctl sleeps; the same command continues it."""
 
 
 class _AsleepError(Exception):
@@ -179,7 +187,7 @@ def _lbr_msr(hv: Hypervisor, vcpu: Vcpu, ioctl: Ioctl, thread: str, entry: Entry
         raise _AsleepError
     msr, value = entry
     write = value is not None
-    exit_ = Exit("msr-write" if write else "msr-read", [], vcpu.debugctl, msr, write)
+    exit_ = Exit(EXIT_MSR_WRITE if write else EXIT_MSR_READ, [], vcpu.debugctl, msr, write)
     exit_.value = value or 0
     work = ioctl.handling or Handling(exit_, by_user=True, task=thread)
     let_leases_end(hv, vcpu)

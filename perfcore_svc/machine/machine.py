@@ -21,6 +21,10 @@ import msgspec
 from contract.effects import Effects
 from contract.lbr_ring import LbrRing, is_image, mended, refused_register
 from contract.machine import (
+    EXIT_EXTERNAL_INTERRUPT,
+    EXIT_MSR_READ,
+    EXIT_MSR_WRITE,
+    EXIT_NMI,
     AnyOp,
     AnyReply,
     Branch,
@@ -71,11 +75,6 @@ from perfcore_svc.machine.msr import (
     rdmsr,
     wrmsr,
 )
-
-EXTERNAL_INTERRUPT = "external-interrupt"
-MSR_READ = "msr-read"
-MSR_WRITE = "msr-write"
-NMI = "nmi"
 
 IsActive = Callable[[int, int], bool]
 """Whether an event is ACTIVE and, grant not 0, still under that grant; asked at the moment a request is carried out."""
@@ -167,7 +166,7 @@ class Machine:
         if cpu.guest:
             self.count("ipi")
             vmcs = self.vmcs[cpu.guest]
-            vmcs.forced = self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
+            vmcs.forced = self._exit(cpu, vmcs, EXIT_EXTERNAL_INTERRUPT, [])
 
     def host_retire(self, cpu: Cpu, branch: str, privilege: str, count: int) -> int:
         """Branches of the host, with the interrupts that they cause. Returns the number retired: fewer than ``count``
@@ -238,7 +237,7 @@ class Machine:
                 return NotRunning(f"{request.vcpu} is not in guest mode on cpu{request.cpu}")
             if request.kick:
                 self.count("ipi")
-                return self._exit(cpu, vmcs, EXTERNAL_INTERRUPT, [])
+                return self._exit(cpu, vmcs, EXIT_EXTERNAL_INTERRUPT, [])
             return self._run(cpu, vmcs, request.ops, None)
         if cpu.guest:
             return NotRunning(f"cpu{request.cpu} is in guest mode")
@@ -323,7 +322,7 @@ class Machine:
             if isinstance(op, Rdmsr | Wrmsr):
                 if not (vmcs.passthrough and in_ranges(self.passed, op.msr)):
                     write = isinstance(op, Wrmsr)
-                    exit_ = self._exit(cpu, vmcs, MSR_WRITE if write else MSR_READ, values, op.msr)
+                    exit_ = self._exit(cpu, vmcs, EXIT_MSR_WRITE if write else EXIT_MSR_READ, values, op.msr)
                     exit_.write, exit_.event_active = write, active
                     exit_.value = op.value if isinstance(op, Wrmsr) else 0
                     return exit_
@@ -356,7 +355,7 @@ class Machine:
         cleared = freezes and not self.model.streamlined_freeze
         if cleared:
             cpu.debugctl &= ~DEBUGCTL_LBR
-        exit_ = self._exit(cpu, vmcs, NMI, values, frozen=cleared)
+        exit_ = self._exit(cpu, vmcs, EXIT_NMI, values, frozen=cleared)
         exit_.partial, exit_.event_active = partial, active
         self._nmi(cpu, vmcs, freezes and not cleared)
         return exit_
@@ -387,7 +386,7 @@ class Machine:
         cpu.debugctl = vmcs.debugctl if vmcs.keep_debugctl else vmcs.host_debugctl
         if cpu.debugctl:
             self.count("wrmsr")
-        self.effects.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == MSR_WRITE, frozen))
+        self.effects.add(VmExit(cpu.index, vcpu, reason, cpu.debugctl, msr, reason == EXIT_MSR_WRITE, frozen))
         self.pmi.leave_guest(cpu)
         return Exit(reason, values, vmcs.debugctl, msr, lbr=lbr, frozen=frozen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.control import (
+    IN_PROGRESS,
     MSRS_LIMIT,
     AnyResult,
     Done,
@@ -39,7 +40,6 @@ from tests.designs import FENCED, MERGED
 from tests.kvm_svc.rig import VCPU, Rig
 from tests.kvm_svc.test_pmu_msrs import ON, every_guest, every_kernel, rig, table
 
-IN_PROGRESS = Done(errno="EINPROGRESS")
 NOWHERE = 0x999
 
 

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from contract.control import (
+    IN_PROGRESS,
     AnyResult,
     Done,
     GetMsr,
@@ -28,7 +29,6 @@ from tests.cases import cases
 from tests.designs import DESIGNS, KVM_SWITCH, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
 
-IN_PROGRESS = Done(errno="EINPROGRESS")
 TWO = MachineSpec(cpus=2, depth=8)
 every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 WITH_EVENT = [design for design in DESIGNS.values() if design.event is not Event.NONE]
