@@ -95,8 +95,9 @@ class KvmCore(Core):
         self.endpoint = KvmEndpoint(self.hv, state.link, protocol)
 
     @classmethod
-    def configured(cls, config: ConfigureKvm, protocol: int = PROTOCOL_VERSION) -> KvmCore:
-        """A KVM that is loaded, its vCPUs made; ``begin`` follows. Raises RefusedError where it cannot be so."""
+    def configured(cls, config: ConfigureKvm, protocol: int = PROTOCOL_VERSION, now: int = 0) -> KvmCore:
+        """A KVM that is loaded at ``now``, its vCPUs made; ``begin`` follows. Raises RefusedError where it cannot
+        be so."""
         model = machine_model(config.machine)
         check_design(config.design)
         if not config.kvm:
@@ -111,6 +112,7 @@ class KvmCore(Core):
         repaired = config.design.delivery is StreamDelivery.REPAIRED
         session = Session(config.kvm, is_host=False, epoch=config.epoch, repaired=repaired)
         core = cls(config, protocol, model, CoreState(KvmState(), KvmSession(session)))
+        core.clock.witness(now)
         hv = core.hv
         for spec in config.vms:
             vm = hv.vms[spec.name] = create_vm(hv, spec)

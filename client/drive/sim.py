@@ -50,7 +50,7 @@ class SimWire:
     def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
         if isinstance(command, ConfigureKvm):
             self.host_of(session)
-            core = self.kvms[session] = KvmCore.configured(command)
+            core = self.kvms[session] = KvmCore.configured(command, now=self.log.now)
             return self._done(core.begin(self.log.now))
         steps = configured(self.kvms, session).command(command, self.log.now)
         begun = len(self.log.records)

@@ -104,7 +104,7 @@ class KvmShell(Shell[KvmCore]):
         if isinstance(command, ConfigureKvm):
             if command.kvm != self.name:
                 raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
-            run.core = KvmCore.configured(command, self.protocol)
+            run.core = KvmCore.configured(command, self.protocol, run.log.now)
             return self.done(run, run.core.begin(run.log.now))
         if isinstance(command, KvmMendLink) and run.parted:
             await self.reattach(run)

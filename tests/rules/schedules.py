@@ -34,6 +34,17 @@ class LateTwin(DefaultStrategy):
         return super().choose(flight, threads, all_threads)
 
 
+class First(DefaultStrategy):
+    """These decisions, then the default."""
+
+    def __init__(self, *decisions: Decision) -> None:
+        super().__init__()
+        self.left = list(decisions)
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        return self.left.pop(0) if self.left else super().choose(flight, threads, all_threads)
+
+
 class CrashAt(DefaultStrategy):
     """The default, except that a service crashes when a message of a kind is the oldest of its direction, and begins a
     new life at once."""

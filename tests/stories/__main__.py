@@ -1,7 +1,8 @@
 """Play many random stories: ``python -m tests.stories --design all --stories 20000 --seed 0``.
 
 Each design that claims an invariant is played under each condition of its claims. Prints the seeds, the counts, and a
-run file for each first violation. Ends with 0 if every claim held, 1 otherwise, 130 after Ctrl-C.
+run file for each first violation. With ``--faults`` the stories, and the scenarios of the library, meet random faults
+of every kind that stop after a while. Ends with 0 if every claim held, 1 otherwise, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 from client.designs import DESIGNS, design_named
 from client.run.file import save
 from contract.design import Condition, Design
-from tests.stories.played import conditions_of, tell
+from tests.stories.faulted import tell_faulted
+from tests.stories.played import Told, conditions_of, tell
 
 CHUNK = 50
 """Stories that a process plays before it reports."""
+FAULTS = "faults"
+"""In the place of a condition: random faults, under which the claims count that hold whatever is lost."""
 Chunk = tuple[str, str, int, int]
 """Design, condition, first seed, count."""
 
@@ -32,23 +36,28 @@ def play_chunk(chunk: Chunk) -> list[tuple[int, str, str]]:
     return [
         (seed, invariant, text)
         for seed in range(first, first + count)
-        for invariant, text in tell(design, Condition(condition), seed).broken.items()
+        for invariant, text in told(design, condition, seed).broken.items()
     ]
 
 
-def chunks(designs: list[Design], stories: int, seed: int) -> Iterator[Chunk]:
+def told(design: Design, condition: str, seed: int) -> Told:
+    return tell_faulted(design, seed) if condition == FAULTS else tell(design, Condition(condition), seed)
+
+
+def chunks(designs: list[Design], stories: int, seed: int, *, faults: bool = False) -> Iterator[Chunk]:
     """Seed by seed through all designs, so that an interrupted campaign has played all of them alike."""
     for first in range(seed, seed + stories, CHUNK):
         count = min(CHUNK, seed + stories - first)
         for design in designs:
-            for condition in conditions_of(design):
-                yield design.name, str(condition), first, count
+            conditions = conditions_of(design)
+            for condition in [FAULTS] * (Condition.ANY in conditions) if faults else map(str, conditions):
+                yield design.name, condition, first, count
 
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
     designs = [*DESIGNS.values()] if options.design == "all" else [design_named(n) for n in options.design.split(",")]
-    todo = list(chunks(designs, options.stories, options.seed))
+    todo = list(chunks(designs, options.stories, options.seed, faults=options.faults))
     if not todo:
         print("no such design claims an invariant", file=sys.stderr)
         return 2
@@ -77,7 +86,7 @@ def main(arguments: list[str]) -> int:
     for (name, condition, invariant), breaches in broken.items():
         seed, text = breaches[0]
         path = Path(options.out) / f"{name}-{condition}-{invariant}-{seed}.json"
-        save(tell(design_named(name), Condition(condition), seed).played, path)
+        save(told(design_named(name), condition, seed).played, path)
         print(f"{name}, {condition}: {invariant} broken in {len(breaches)} stories, first seed {seed}: {text}; {path}")
     return 130 if stopped else 1 if broken else 0
 
@@ -90,6 +99,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="the first seed; the others follow it")
     parser.add_argument("--processes", metavar="N", type=int, default=2, help="how many run at once (default 2)")
+    parser.add_argument("--faults", action="store_true", help="with random rules of faults, crashes and ends of vCPUs")
     parser.add_argument(
         "--out", metavar="DIR", default="lbrlab-runs/stories", help="where the run files of violations go"
     )

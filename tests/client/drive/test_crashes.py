@@ -13,6 +13,7 @@ from client.designs import DESIGNS
 from client.litmus import Scenario, library_path, load, parse
 from client.run.inputs import Inputs
 from client.run.run import Run, run
+from client.schedule import decisions
 from client.schedule.decisions import Crash, Kill
 from client.schedule.schedule import Schedule, Tape
 from client.schedule.strategies import DefaultStrategy, Reckless
@@ -39,6 +40,7 @@ from contract.trace import (
 from kvm_svc.hypervisor import host_lost
 from tests.crashes.schedule import Crashing, Planned, random_plan
 from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, REVOKE_GP, VMX_TRANSITION
+from tests.rules.schedules import First
 from tests.stories.played import story_of
 
 CENTRAL = load(library_path("central-story"))
@@ -214,3 +216,12 @@ def test_a_new_life_of_its_kvm_has_the_vcpu_again() -> None:
     done = crashed(CENTRAL, FENCED, (USED, Kill("thread", "vm0/0"), 0), (USED + 1, Crash("kvm0"), 0))
     (rest,) = done.of(Rest)
     assert [v.vcpu for v in rest.kvm[0].vcpus] == ["vm0/0"]
+
+
+def test_a_new_life_begins_at_the_time_of_its_start() -> None:
+    """KVM puts a refused capability on record while it makes the VM. Found by random faults."""
+    scenario = load(library_path("mech-no-call-stack-v616"))
+    late = (decisions.Pass(1_000_000), Crash("kvm0"), decisions.Restart("kvm0"))
+    played = run(Inputs(scenario, DESIGNS["fenced"], Schedule(other=lambda: First(*late)))).finished()
+    assert [r.time for r in played.of(trace.UserMsr)][:2] == [0, 1_000_000]
+    assert played.broken() == []
