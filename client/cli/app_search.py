@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from client.cli.app import BaselineOption, DaskOption, JsonOption, WriteBaselineOption, subcommand
+from client.cli.application import subcommand
 from client.cli.frame import command
+from client.cli.options import BaselineOption, DaskOption, JsonOption, WriteBaselineOption
 
 WorkersOption = Annotated[int, typer.Option(metavar="N", min=0, max=256, help="Processes. 0: one for each core.")]
 

@@ -1,0 +1,237 @@
+"""The commands that describe the model and compute the contract, the claims and the costs, and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.application import subcommand
+from client.cli.frame import command
+from client.cli.options import (
+    KERNELS_HELP,
+    BaselineOption,
+    JsonOption,
+    KvmOption,
+    MarkdownOption,
+    PerfcoreOption,
+    TakeOverOption,
+    TimeoutOption,
+    WaitOption,
+    WriteBaselineOption,
+)
+
+
+@subcommand("claims")
+@command
+def claims_command(
+    claims: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help="C1 to C24. Default: all.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/claims."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show each check with its run, even if designs agree.")
+    ] = False,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute each claim of the 2019 thread: who said it, what the traces show, agreement or finding.
+
+    Ends with 1 if there is a finding.
+    """
+    from client.cli.claims import claims as run_claims
+    from client.cli.ledger import Ledger
+    from client.cli.services import addresses
+
+    ledger = Ledger(baseline, write_baseline)
+    services = addresses(perfcore, kvm, wait, take_over)
+    run_claims(tuple(claims or ()), output, services, timeout, ledger, as_json=as_json, verbose=verbose)
+
+
+@subcommand("cost")
+@command
+def cost_command(
+    file: Annotated[str, typer.Argument(metavar="SCENARIO", help="As for 'run'.")],
+    designs: Annotated[
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file. Default: all of the library.")
+    ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=V", help="Vary this let: NAME=1,2,4 or NAME=1..64. Default: the only let of the scenario."
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw the curve into this .png, .svg or .pdf file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count the operations of each design for the same guest work, price them, and vary a number of the scenario.
+
+    \b
+    lbrlab cost c09-exits-per-switch
+    lbrlab cost c09-exits-per-switch --vary exits=1..40 --picture exits.svg
+    """
+    from client.cli.cost import cost
+
+    cost(file, designs, vary, picture, as_json=as_json)
+
+
+@subcommand("contract")
+@command
+def contract_command(
+    runs: Annotated[
+        bool, typer.Option("--runs/--no-runs", help="Also print the parts that need runs of the library.")
+    ] = True,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, with the states as Mermaid diagrams.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the contract: its rules, messages and states, what each design keeps and breaks, under which kind of fault,
+    and why fenced needs each of its rules.
+
+    To show what designs break, it runs the whole library, once with every message delivered and once with the first
+    Revoke lost, and some of its scenarios with the faults of each kind. To show why a rule is needed, it runs fenced
+    without that rule. After Ctrl-C the tables have what was played.
+    """
+    from client.cli.contract import contract
+
+    contract(runs=runs, markdown=markdown, as_json=as_json, workers=workers)
+
+
+@subcommand("designs")
+@command
+def designs_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DESIGN",
+            help="Print this design as a file. Several with --axes, --json or --markdown.",
+        ),
+    ] = None,
+    axes: Annotated[
+        bool, typer.Option("--axes", help="List by axis: the meaning of each value, and the designs that have it.")
+    ] = False,
+    markdown: MarkdownOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the designs, or print one as a file that you can change.
+
+    \b
+    lbrlab designs fenced > mine.toml
+    lbrlab run central-story -d ./mine.toml
+    lbrlab run central-story -d v7+shut-out=no
+    """
+    from client.cli.lists import designs
+
+    designs(tuple(names or ()), axes=axes, markdown=markdown, as_json=as_json)
+
+
+@subcommand("faults")
+@command
+def faults_command(as_json: JsonOption = False) -> None:
+    """List the kinds of faults, what selects messages, and the presets.
+
+    \b
+    lbrlab run central-story -d revoke-gp --fault 'drop Revoke first 2'
+    lbrlab run central-story -d fenced --faults all
+    """
+    from client.cli.faults import faults
+
+    faults(as_json=as_json)
+
+
+@subcommand("invariants")
+@command
+def invariants_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Show the definition of this one.")] = "",
+    markdown: MarkdownOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the invariants, or show the definition of one.
+
+    A definition names what breaks the invariant, what a trace must contain before the invariant is held, the records
+    that its monitor reads, and the limits of the monitor.
+    """
+    from client.cli.lists import invariants
+
+    invariants(name, markdown=markdown, as_json=as_json)
+
+
+@subcommand("scenarios")
+@command
+def scenarios_command(
+    beginning: Annotated[
+        str,
+        typer.Argument(metavar="BEGINNING", help="List only names that begin so. A whole name prints its text."),
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the scenarios of the library. 'lbrlab run NAME' runs one.
+
+    c01 to c24 are the claims of the thread. r09 to r20 each need a rule of the contract. perf-e and kvm-w are worked
+    examples of how perf and KVM behave. Each mech- shows one mechanism. Each guest- is a test that a guest runs.
+    """
+    from client.cli.lists import scenarios
+
+    scenarios(beginning, as_json=as_json)
+
+
+@subcommand("lang")
+@command
+def language_command(markdown: MarkdownOption = False, as_json: JsonOption = False) -> None:
+    """Show each statement of a scenario by an example."""
+    from client.cli.lists import language
+
+    language(markdown=markdown, as_json=as_json)
+
+
+@subcommand("msrs")
+@command
+def msrs_command(
+    kernel: Annotated[str | None, typer.Option(metavar="K", help=f"Show only this kernel. {KERNELS_HELP}")] = None,
+    pmu: Annotated[int, typer.Option(metavar="N", min=0, max=5, help="PMU version in the guest's CPUID.")] = 2,
+    counters: Annotated[int, typer.Option(metavar="N", help="General counters of the host.")] = 4,
+    fixed: Annotated[int, typer.Option(metavar="N", help="Fixed counters of the host.")] = 3,
+    markdown: MarkdownOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the PMU MSRs of a guest for each kernel: who may read and write them, reset values, the save list."""
+    from client.cli.lists import msrs
+    from contract.control import MachineSpec
+
+    msrs(kernel, MachineSpec(counters=counters, fixed=fixed), pmu, markdown=markdown, as_json=as_json)
+
+
+@subcommand("oracle")
+@command
+def oracle_command(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Files of recorded cases: JSON lines, plain or .xz.")
+    ],
+    kernel: Annotated[
+        str | None,
+        typer.Option(metavar="K", help=f"Use this kernel's rules, not those of the recorded kernel. {KERNELS_HELP}"),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list the cases that agree.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay recorded cases of a real kernel's perf core in the model and compare states and shares of time.
+
+    Ends with 1 if a case disagrees and is neither unstable nor sensitive.
+    """
+    from client.cli.oracle import oracle
+
+    oracle(files, kernel, verbose=verbose, as_json=as_json)

@@ -1,0 +1,170 @@
+"""The commands that read a run from its file, and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.application import subcommand
+from client.cli.frame import command, only
+from client.cli.options import (
+    BaselineOption,
+    ExpectOption,
+    JsonOption,
+    KvmOption,
+    PerfcoreOption,
+    TakeOverOption,
+    TimeoutOption,
+    WaitOption,
+    WriteBaselineOption,
+)
+from contract.errors import InputError
+
+
+@subcommand("check")
+@command
+def check_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    expect: ExpectOption = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a run file again from its trace alone. Nothing is run."""
+    from client.cli.ledger import Ledger
+    from client.cli.run import check
+
+    check(run, tuple(expect or ()), Ledger(baseline, write_baseline), as_json=as_json)
+
+
+@subcommand("shrink")
+@command
+def shrink_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file that violates something.")],
+    invariant: Annotated[
+        str | None,
+        typer.Option(
+            "--invariant",
+            "-i",
+            metavar="NAME",
+            help="Keep this one violated. Default: all that the run violates, or its condition.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Path of the shrunk run. Default: in lbrlab-runs/."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shrink a run to the smallest one that still violates the same.
+
+    Faults, statements, threads, VMs, machines and unusual decisions are taken away, as long as the violation stays. The
+    result is 1-minimal: none of what is left can be taken away alone. Prints which faults are necessary, the scenario
+    that is left, and the nearest schedule that holds.
+    """
+    from client.cli.shrink import shrink
+
+    shrink(run, invariant, output, as_json=as_json)
+
+
+@subcommand("confirm")
+@command
+def confirm_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a run on two real processes and compare the traces, record by record.
+
+    Starts the services if no addresses are given. Ends with 0 if the traces are the same, 1 if they differ.
+    """
+    from client.cli.services import addresses
+    from client.cli.shrink import confirm
+
+    confirm(run, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
+
+
+@subcommand("show")
+@command
+def show_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    invariant: Annotated[
+        str | None,
+        typer.Option("--invariant", "-i", metavar="NAME", help="Show only the records of this invariant's violations."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the log of a run: one line for each record, one lane for each CPU, violations marked with !!."""
+    from client.cli.show import show
+
+    show(run, invariant, as_json=as_json)
+
+
+@subcommand("export")
+@command
+def export_command(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run file.")] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", "-t", metavar="FORMAT", help="The format; --list names them.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write. Default: standard output.")
+    ] = None,
+    formats: Annotated[bool, typer.Option("--list", help="List the formats.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run in the format of another tool: a diagram, a mail, a trace, a regression test.
+
+    \b
+    lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o run.json
+    lbrlab export run.json --to markdown
+    lbrlab export run.json --to perfetto -o run.pftrace
+    lbrlab export run.json --to pytest -o test_revoke_lost.py
+    """
+    from client.cli.export import export_run, list_formats
+
+    if formats:
+        list_formats(as_json=as_json)
+        return
+    if run is None:
+        raise InputError("expected a run file, or --list", "RUN")
+    export_run(run, only("--to", to) or "markdown", output, as_json=as_json)
+
+
+@subcommand("report")
+@command
+def report_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run files.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page. Default: report.html.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write runs as one HTML page that needs no network: lanes, messages, owners of the LBR, beliefs, invariants.
+
+    \b
+    lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o lost.json
+    lbrlab run central-story -d revoke-gp -o good.json
+    lbrlab report lost.json good.json -o report.html
+    """
+    from client.cli.report import report
+
+    report(runs, output, as_json=as_json)
+
+
+@subcommand("tape")
+@command
+def tape_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Print the tape of a run file as text. Edit it and replay it with 'lbrlab run --tape'."""
+    from client.cli.show import tape
+
+    tape(run, as_json=as_json)

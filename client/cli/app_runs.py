@@ -1,0 +1,246 @@
+"""The commands that play runs, and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.application import subcommand
+from client.cli.frame import command, only, refuse
+from client.cli.options import (
+    KERNELS_HELP,
+    BaselineOption,
+    DaskOption,
+    ExpectOption,
+    FaultsOption,
+    JsonOption,
+    KvmOption,
+    NoFileFaultsOption,
+    PerfcoreOption,
+    TakeOverOption,
+    TimeoutOption,
+    WaitOption,
+    WireName,
+    WriteBaselineOption,
+)
+
+
+@subcommand("demo")
+@command
+def demo_command(
+    wire: Annotated[
+        WireName, typer.Option(metavar="WIRE", help="sim or grpc. grpc starts two services if no addresses are given.")
+    ] = WireName.GRPC,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Play the thread's central story under six designs and print who breaks what.
+
+    A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
+    tries again. In the last two columns the Revoke message is lost. Ends with 1, because some designs break.
+    """
+    from client.cli.demo import demo
+    from client.cli.services import addresses
+
+    demo(wire.value, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
+
+
+@subcommand("run")
+@command
+def run_command(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A litmus file, - for standard input, a scenario of the library, or a run file to replay.",
+        ),
+    ],
+    design: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--design",
+            "-d",
+            metavar="DESIGN",
+            help="A name (see 'lbrlab designs'), a file, or NAME+AXIS=VALUE+... Default: merged, or the run file's.",
+        ),
+    ] = None,
+    wire: Annotated[
+        WireName | None,
+        typer.Option(metavar="WIRE", help="sim or grpc. Default: grpc if addresses are given, else sim."),
+    ] = None,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
+    tape: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Replay this tape, or that of a run file. Stop at the first divergence."),
+    ] = None,
+    then_default: Annotated[
+        bool, typer.Option("--then-default", help="Go on with the default tape where the given tape ends.")
+    ] = False,
+    lenient: Annotated[
+        bool,
+        typer.Option("--lenient", help="Skip what the tape asks for and is not possible, and go on to the run's end."),
+    ] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="A fault: 'drop Revoke 1', or drop:Revoke:1. May be repeated."),
+    ] = None,
+    faults: FaultsOption = None,
+    no_file_faults: NoFileFaultsOption = False,
+    let: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="Set a 'let' of the scenario to another number. May be repeated."),
+    ] = None,
+    expect: ExpectOption = None,
+    schedules: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Play N sampled schedules, and count the outcomes and their witnesses."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of --schedules.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="RUN",
+            help="Path of the run file, or of the folder of witnesses. Default: in lbrlab-runs/.",
+        ),
+    ] = None,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one scenario under one design and judge it.
+
+    \b
+    lbrlab run central-story --design v8
+    lbrlab run central-story -d revoke-gp --wire grpc --fault drop:Revoke:1
+    lbrlab run central-story -d revoke-gp -o run.json
+    lbrlab run run.json --wire grpc
+    lbrlab run central-story --tape edited.tape --then-default
+    lbrlab run r12-fence -d revoke-gp --schedules 1000 --seed 7
+    """
+    from client.cli.outcomes import OutcomesRequest, run_schedules
+    from client.cli.run import USUAL_DESIGN, RunRequest, run
+    from client.cli.services import addresses
+    from client.run.presets import rules_of
+
+    chosen = (*(fault or ()), *(map(str, rules_of(faults)) if faults else ()))
+    if schedules is not None:
+        refuse("--schedules", {"--wire grpc": wire is WireName.GRPC, "--perfcore": perfcore, "--kvm": kvm})
+        refuse("--schedules", {"--tape": tape, "--then-default": then_default, "--lenient": lenient})
+        refuse("--schedules", {"--baseline": baseline, "--write-baseline": write_baseline})
+        name = only("--design", design) or USUAL_DESIGN
+        lets, expects = tuple(let or ()), tuple(expect or ())
+        request = OutcomesRequest(file, name, schedules, seed, chosen, lets, expects, output, not no_file_faults)
+        run_schedules(request, as_json=as_json)
+    run(
+        RunRequest(
+            file,
+            only("--design", design),
+            wire.value if wire else None,
+            addresses(perfcore, kvm, wait, take_over),
+            tape,
+            then_default,
+            lenient,
+            chosen,
+            not no_file_faults,
+            tuple(let or ()),
+            tuple(expect or ()),
+            output,
+            timeout,
+            baseline,
+            write_baseline,
+        ),
+        as_json=as_json,
+    )
+
+
+@subcommand("matrix")
+@command
+def matrix_command(
+    designs: Annotated[
+        str | None, typer.Option(metavar="D,D,...", help="Designs by name or file. Default: all of the library.")
+    ] = None,
+    scenarios: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,...", help="Scenarios by name, by beginning of the name ('c0*') or by file. Default: all."
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None, typer.Option(metavar="K", help=f"Use the rules of this kernel in every scenario. {KERNELS_HELP}")
+    ] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="As for 'run', applied to every run.")] = None,
+    faults: FaultsOption = None,
+    no_file_faults: NoFileFaultsOption = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the run files. Default: lbrlab-runs/matrix."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
+    ] = 0,
+    perfcore: PerfcoreOption = None,
+    kvm: KvmOption = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
+    dask: DaskOption = None,
+    runs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With '--faults all': runs of each cell. Default: 50.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="With '--faults all': the seed.")] = 0,
+    baseline: BaselineOption = None,
+    write_baseline: WriteBaselineOption = None,
+    timeout: TimeoutOption = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every design against every scenario and print who holds what.
+
+    The first table has the verdict of each run. The second has the worst verdict of each invariant under each design.
+    Each run is kept in a run file that replays it. If services are given, they play all runs.
+
+    With '--faults all' the table has a column for each kind of fault: of the sampled runs that met it, how many broke
+    the design. Each cell with a violation has a shrunk witness.
+
+    \b
+    lbrlab matrix --designs v7,fenced --scenarios 'c0*'
+    lbrlab matrix --faults all --runs 100
+    """
+    from client.cli.matrix import MatrixRequest, matrix
+    from client.cli.robust import USUAL_RUNS, RobustRequest, robust
+    from client.cli.services import addresses
+    from client.run.presets import rules_of
+
+    services = addresses(perfcore, kvm, wait, take_over)
+    if faults == "all":
+        refuse("--faults all", {"--fault": fault, "--perfcore": perfcore, "--kvm": kvm})
+        refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline})
+        robust(
+            RobustRequest(designs, scenarios, kernel, runs or USUAL_RUNS, seed, output, workers, dask), as_json=as_json
+        )
+    refuse("--runs", {"a matrix without '--faults all'": runs})
+    request = MatrixRequest(
+        designs,
+        scenarios,
+        kernel,
+        (*(fault or ()), *(map(str, rules_of(faults)) if faults else ())),
+        not no_file_faults,
+        output,
+        workers,
+        services,
+        timeout,
+        baseline,
+        write_baseline,
+        dask,
+    )
+    matrix(request, as_json=as_json)
