@@ -14,7 +14,7 @@ from client.drive.pair import Pair
 from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.drive.wire import SINGLE, Layout, Wire
-from client.litmus import Scenario, library_path, load
+from client.litmus import Scenario
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule, Tape
@@ -22,6 +22,7 @@ from client.schedule.strategies import DefaultStrategy
 from contract.messages import Welcome
 from contract.trace import Crash, Delivery, Send, canonical
 from tests.crashes.schedule import crash_and_restart
+from tests.library import library_scenario
 
 STORIES = (
     "central-story",
@@ -56,7 +57,7 @@ class Outcome:
 
 @cache
 def story_of(name: str) -> Scenario:
-    return load(library_path(name))
+    return library_scenario(name)
 
 
 @cache

@@ -10,7 +10,6 @@ import pytest
 
 from client.drive.pair import Pair
 from client.drive.play import layout_of
-from client.litmus import library_path, load
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Deliver
@@ -20,8 +19,9 @@ from contract.messages import Resume, Welcome
 from contract.trace import Delivery, Rest, Send, SessionChange
 from tests.designs import FENCED, MERGED, REVOKE_ACK
 from tests.integration.relay import Relay
+from tests.library import library_scenario
 
-STORY = load(library_path("central-story"))
+STORY = library_scenario("central-story")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_what_is_lost_with_its_link_is_on_the_tape_only_if_it_met_its_fate(cutta
 
 def test_all_kvms_of_a_host_that_are_cut_off_resume() -> None:
     """The KVM that is called tells of its own loss, and the host then tells of all."""
-    story = load(library_path("mech-four-vms-three-kvms"))
+    story = library_scenario("mech-four-vms-three-kvms")
     with tempfile.TemporaryDirectory() as folder:
         relay = Relay(folder)
         with Pair(layout_of(story), flags={"kvm": ["--perfcore", relay.address]}) as pair:

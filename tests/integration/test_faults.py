@@ -9,15 +9,15 @@ import pytest
 from client.designs import DESIGNS
 from client.drive.pair import Pair
 from client.drive.wire import Wire
-from client.litmus import library_path, load
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule, Tape
 from contract.trace import Delivery, canonical
+from tests.library import library_scenario
 
-STORY = load(library_path("central-story"))
+STORY = library_scenario("central-story")
 RULES = {
     "drop": "drop Revoke 1",
     "duplicate": "duplicate >host",

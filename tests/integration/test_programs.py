@@ -7,7 +7,7 @@ import pytest
 from client.drive.grpc_wire import GrpcWire
 from client.drive.sim import SimWire
 from client.drive.wire import Wire
-from client.litmus import library_path, load, parse
+from client.litmus import parse
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.decisions import format_tape
@@ -16,12 +16,13 @@ from contract.design import Design
 from contract.errors import InputError
 from contract.trace import EventOpen, canonical
 from tests.designs import MERGED, REVOKE_ACK, REVOKE_GP
+from tests.library import library_scenario
 
 
 @pytest.mark.parametrize("design", [MERGED, REVOKE_GP], ids=lambda design: design.name)
 @pytest.mark.parametrize("name", ["guest-finds-lbr", "guest-counts-branches", "guest-test-beside-host"])
 def test_the_same_on_both_wires(wire: GrpcWire, name: str, design: Design) -> None:
-    story = load(library_path(name))
+    story = library_scenario(name)
     sim = run(Inputs(story, design))
     grpc = run(Inputs(story, design, wire=wire))
     assert canonical(grpc.records) == canonical(sim.records)

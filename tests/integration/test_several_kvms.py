@@ -9,7 +9,7 @@ import pytest
 from client.check.judge import judge
 from client.drive.pair import Pair
 from client.drive.play import layout_of
-from client.litmus import Scenario, library_path, load
+from client.litmus import Scenario
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
@@ -17,9 +17,10 @@ from client.schedule.schedule import Schedule
 from contract.design import Design
 from contract.trace import Send, canonical
 from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, V8
+from tests.library import library_scenario
 
-FOUR_VMS = load(library_path("mech-four-vms-three-kvms"))
-MOVES = load(library_path("mech-migrate-with-lbr"))
+FOUR_VMS = library_scenario("mech-four-vms-three-kvms")
+MOVES = library_scenario("mech-migrate-with-lbr")
 STORIES = {"four-vms": FOUR_VMS, "two-hosts": MOVES}
 
 

@@ -8,18 +8,18 @@ import pytest
 
 from client.designs import design_named
 from client.document.needed import SCENARIOS
-from client.litmus import library_path, load
 from client.run.choose import chosen_faults
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from contract.rules import RULES
+from tests.library import library_scenario
 from tests.rules.table import BY_AXIS, TABLE, Removed
 
 
 def play(design: str, scenario: str, faults: tuple[str, ...], strategy: Any = None) -> Run:
     schedule = Schedule(chosen_faults(faults), other=strategy)
-    return run(Inputs(load(library_path(scenario)), design_named(design), schedule)).finished()
+    return run(Inputs(library_scenario(scenario), design_named(design), schedule)).finished()
 
 
 def broken(row: Removed) -> set[str]:

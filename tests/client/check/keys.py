@@ -8,7 +8,6 @@ from random import Random
 from typing import Any
 
 from client.check.judge import Checker
-from client.litmus import library_path, load
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
@@ -18,13 +17,14 @@ from contract.design import Design
 from contract.lbr_ring import LbrRing
 from contract.trace import AnyRecord, Setup
 from tests.client.check.runs import trace
+from tests.library import library_scenario
 from tests.stories.played import story_of
 
 
 @cache
 def records_of(name: str, design: Design) -> list[AnyRecord]:
     """A scenario of the library."""
-    return trace(load(library_path(name)), design)
+    return trace(library_scenario(name), design)
 
 
 def story_records(seed: int, design: Design) -> list[AnyRecord]:

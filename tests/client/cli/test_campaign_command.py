@@ -55,5 +55,5 @@ def test_a_design_that_breaks_and_its_baseline() -> None:
     ],
 )
 def test_refused(options: tuple[str, ...], error: str) -> None:
-    result = lbrlab("campaign", *options)
+    result = lbrlab("campaign", "--scenarios", "r12-fence", *options)
     assert (result.exit_code, error in result.stderr) == (2, True), result.stderr

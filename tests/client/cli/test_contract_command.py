@@ -20,7 +20,6 @@ from client.document.markdown import as_markdown
 from client.document.needed import needs
 from client.document.schema import messages, rules
 from client.document.standing import standings
-from client.litmus import library_path, load
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix import cell
@@ -32,9 +31,10 @@ from client.schedule.schedule import Schedule
 from client.schedule.strategies import DefaultStrategy
 from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS, FENCED, V7
+from tests.library import library_scenario
 
 ALL = list(DESIGNS.values())
-STORY = load(library_path("central-story"))
+STORY = library_scenario("central-story")
 WIDTH = 80
 TASKS = fault_tasks({"drop": FAULT_KINDS["drop"]}, ["central-story"], 1)
 """The runs of a table of one scenario and one kind of fault."""

@@ -11,11 +11,11 @@ import pytest
 
 from client.cli.cost import COLUMNS, COLUMNS_LIMIT, VALUES
 from client.cost.measure import cost_of
-from client.litmus import library_path, load
 from client.run.file import load_run
 from perfcore_svc.machine.prices import PRICES
 from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS, V7, VMX_TRANSITION
+from tests.library import library_scenario
 
 EXITS = "c09-exits-per-switch"
 """Its only let is exits, 8 if nothing is said."""
@@ -64,7 +64,7 @@ def test_prices_are_those_that_are_published() -> None:
 
 
 def test_costs_are_what_the_run_counted() -> None:
-    story = load(library_path(EXITS))
+    story = library_scenario(EXITS)
     for cost, design in zip(pair()[0]["designs"], (V7, VMX_TRANSITION), strict=True):
         expected = cost_of(story, design)
         assert (cost["operations"], cost["verdict"]) == (expected.operations, expected.verdict)

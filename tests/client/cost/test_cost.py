@@ -10,15 +10,15 @@ import pytest
 
 from client.cost.draw import FORMATS, letters_of, save_picture, text_of
 from client.cost.measure import Curve, Cycles, cost_of, curve_of
-from client.litmus import library_path, load
 from contract.errors import InputError, SystemFailedError
 from contract.trace import LbrSave, VmExit
 from perfcore_svc.machine.prices import PRICES
 from tests.cases import cases
 from tests.client.check.runs import play, trace
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, REVOKE_GP, REVOKE_ZERO, V7, VMX_TRANSITION
+from tests.library import library_scenario
 
-STORY = load(library_path("c09-exits-per-switch"))
+STORY = library_scenario("c09-exits-per-switch")
 
 
 def line(*typical: int) -> list[Cycles]:
@@ -60,7 +60,7 @@ def test_designs_of_one_line_are_one() -> None:
 
 
 def test_a_run_that_the_guest_did_not_finish_says_so() -> None:
-    starved = cost_of(load(library_path("c07-entry-fails")), DESIGNS["fail-entry"])
+    starved = cost_of(library_scenario("c07-entry-fails"), DESIGNS["fail-entry"])
     assert (starved.verdict, starved.finished, starved.telling) == ("violated", False, False)
     assert cost_of(STORY, FENCED).telling
 

@@ -7,12 +7,12 @@ import pytest
 
 from client.check.judge import judge
 from client.designs import DESIGNS
-from client.litmus import library, load
 from client.run.inputs import Inputs
 from client.run.run import run
 from contract.design import Condition
 from contract.errors import InputError
 from tests.client.check.test_evidence import verdicts_without
+from tests.library import library_scenarios
 
 KNOWN = {
     (
@@ -30,14 +30,14 @@ def test_no_claim_is_broken_and_no_verdict_needs_evidence(name: str) -> None:
     claimed = design.claimed(Condition.PROMPT)
     broken: set[tuple[str, str, str]] = set()
     played = 0
-    for path in library():
+    for story in library_scenarios():
         try:
-            records = run(Inputs(load(path), design)).records
+            records = run(Inputs(story, design)).records
         except InputError:  # The scenario is impossible under this design.
             continue
         played += 1
         findings = judge(records)
-        assert verdicts_without(records) == {f.invariant: f.verdict for f in findings}, path.stem
-        broken |= {(name, path.stem, f.invariant) for f in findings if f.violations and f.invariant in claimed}
+        assert verdicts_without(records) == {f.invariant: f.verdict for f in findings}, story.name
+        broken |= {(name, story.name, f.invariant) for f in findings if f.violations and f.invariant in claimed}
     assert played > 100
     assert broken == {known for known in KNOWN if known[0] == name}

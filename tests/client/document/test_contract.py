@@ -14,16 +14,16 @@ from client.document.markdown import as_markdown
 from client.document.needed import needs
 from client.document.schema import messages, rules
 from client.document.standing import standings
-from client.litmus import library_path, load
 from client.litmus.fault_rules import parse_fault
 from client.matrix.pool import run_row
 from contract.messages import PROTOCOL_VERSION
 from contract.rules import RULES, Rule
 from tests.cases import cases
 from tests.designs import DESIGNS, REVOKE_GP, V7
+from tests.library import library_scenario
 
 ALL = list(DESIGNS.values())
-STORY = load(library_path("central-story"))
+STORY = library_scenario("central-story")
 
 
 @cache

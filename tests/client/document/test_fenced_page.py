@@ -9,10 +9,11 @@ from importlib.resources import files
 from client.check.judge import MONITORS
 from client.document.needed import Need, needs
 from client.document.schema import rules
-from client.litmus import library, load
+from client.litmus import library
 from client.matrix.cell import run_cell
 from tests.cases import cases
 from tests.designs import FENCED
+from tests.library import library_scenarios
 
 PAGE = (files("contract") / "fenced.md").read_text(encoding="utf-8")
 NAMES = {invariant.name for invariant in MONITORS}
@@ -70,8 +71,7 @@ def test_scenarios_that_it_names_are_there() -> None:
 
 
 def test_what_it_admits_is_all_that_fenced_breaks_in_the_library() -> None:
-    stories = (load(path) for path in library())
-    cells = [cell for story in stories if (cell := run_cell(story, FENCED, None)).broken]
+    cells = [cell for story in library_scenarios() if (cell := run_cell(story, FENCED, None)).broken]
     assert [(cell.scenario, cell.broken) for cell in cells] == [
         ("mech-btf-drops-lbr-v616", ["capability-kept"]),
         ("mech-migrate-without-lbr", ["no-loss"]),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from client.document.standing import LOST, Standings, standings
-from client.litmus import library_path, load
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.pool import run_row
 from client.matrix.summary import worst
 from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_GP, V7
+from tests.library import library_scenario
 
 CHOSEN = [V7, MERGED, REVOKE_GP, FENCED]
 NAMES = [design.name for design in CHOSEN]
-STORIES = [load(library_path(name)) for name in ("central-story", "guest-alone")]
+STORIES = [library_scenario(name) for name in ("central-story", "guest-alone")]
 
 
 def cells(*faults: str) -> list[Cell]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.designs import DESIGNS
-from client.litmus import Scenario, library_path, load, parse
+from client.litmus import Scenario, parse
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule import decisions
@@ -40,10 +40,11 @@ from contract.trace import (
 from kvm_svc.hypervisor import host_lost
 from tests.crashes.schedule import Crashing, Planned, random_plan
 from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, REVOKE_GP, VMX_TRANSITION
+from tests.library import library_scenario
 from tests.rules.schedules import First
 from tests.stories.played import story_of
 
-CENTRAL = load(library_path("central-story"))
+CENTRAL = library_scenario("central-story")
 
 
 def crashed(story: Scenario, design: Design, *plan: Planned) -> Run:
@@ -220,7 +221,7 @@ def test_a_new_life_of_its_kvm_has_the_vcpu_again() -> None:
 
 def test_a_new_life_begins_at_the_time_of_its_start() -> None:
     """KVM puts a refused capability on record while it makes the VM. Found by random faults."""
-    scenario = load(library_path("mech-no-call-stack-v616"))
+    scenario = library_scenario("mech-no-call-stack-v616")
     late = (decisions.Pass(1_000_000), Crash("kvm0"), decisions.Restart("kvm0"))
     played = run(Inputs(scenario, DESIGNS["fenced"], Schedule(other=lambda: First(*late)))).finished()
     assert [r.time for r in played.of(trace.UserMsr)][:2] == [0, 1_000_000]

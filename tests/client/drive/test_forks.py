@@ -7,7 +7,6 @@ from random import Random
 from client.designs import DESIGNS
 from client.drive.play import Player
 from client.drive.sim import SimWire
-from client.litmus import library_path, load
 from client.schedule.decisions import Decision
 from client.schedule.flight import Flight
 from client.schedule.strategies import Reckless, Strategy
@@ -15,6 +14,7 @@ from contract.control import Retire
 from contract.trace import canonical
 from tests.cases import cases
 from tests.client.drive.fork import Kept, fork, give, parts
+from tests.library import library_scenario
 
 
 class Idle(Strategy):
@@ -35,7 +35,7 @@ def test_a_copy_goes_on_as_the_original_does(scenario: str, design: str) -> None
             forks.append((len(wire.inputs), len(wire.log.records), fork(wire)))
 
     wire = Kept(see)
-    failure = Player(wire, load(library_path(scenario)), DESIGNS[design], Reckless(Random(scenario + design))).play()
+    failure = Player(wire, library_scenario(scenario), DESIGNS[design], Reckless(Random(scenario + design))).play()
     assert failure is None
     for begun, _, twin in forks:
         for given in wire.inputs[begun:]:
@@ -45,7 +45,7 @@ def test_a_copy_goes_on_as_the_original_does(scenario: str, design: str) -> None
 
 def test_the_copy_writes_a_trace_of_its_own() -> None:
     wire = Kept()
-    Player(wire, load(library_path("central-story")), DESIGNS["fenced"], Reckless(Random(1))).play()
+    Player(wire, library_scenario("central-story"), DESIGNS["fenced"], Reckless(Random(1))).play()
     before = canonical(wire.log.records)
     twin = fork(wire)
     twin.perf(Retire(0, 3))
@@ -57,7 +57,7 @@ def test_the_copy_writes_a_trace_of_its_own() -> None:
 @cases("scenario", ["central-story", "mech-migrate-with-lbr", "guest-lbr-unit-test"])
 def test_a_copy_of_the_player_goes_on_with_the_same_tape(scenario: str, design: str) -> None:
     """Forked before every seventh decision of a run with faults."""
-    story, wire = load(library_path(scenario)), SimWire()
+    story, wire = library_scenario(scenario), SimWire()
     player = Player(wire, story, DESIGNS[design], Reckless(Random(design + scenario)))
     player.begin()
     forks: list[tuple[int, Player, SimWire]] = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from client.litmus import Scenario, library_path, load
+from client.litmus import Scenario
 from client.run.verdict import Verdict, verdict_on
 from contract.design import DebugctlWrite, Denial, Design, EntryCheck
 from tests.cases import cases
 from tests.client.check.runs import outcomes, play
 from tests.designs import DESIGNS, FAIL_ENTRY
+from tests.library import library_scenario
 
 TESTS = [
     "guest-capabilities-are-read-only",
@@ -24,7 +25,7 @@ every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 
 def story(name: str) -> Scenario:
-    return load(library_path(name))
+    return library_scenario(name)
 
 
 def verdict(scenario: Scenario, design: Design) -> Verdict:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from client.litmus import Scenario, library, library_path, load
+from client.litmus import Scenario, library
 from client.run.verdict import verdict_on
 from contract.kernels import KERNELS as NAMES
 from contract.trace import AnyRecord, HostWait, LbrReset, LbrRestore, LbrSave
@@ -17,6 +17,7 @@ from tests.cases import cases
 from tests.client.check.runs import VIOLATED, broken, outcomes, play, verdicts
 from tests.client.drive import test_guest_scenarios, test_worked_examples
 from tests.designs import DESIGNS, REVOKE_ACK, REVOKE_GP
+from tests.library import library_scenario
 
 HELD: dict[str, tuple[str, ...]] = {
     "central-story-in-full": ("vmx-transition", "revoke-gp", "revoke-ack", "fenced"),
@@ -183,7 +184,7 @@ ENDS = ("held", "witnessed")
 
 @cache
 def story(name: str) -> Scenario:
-    return load(library_path(name))
+    return library_scenario(name)
 
 
 @cache

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from client.litmus import format_scenario, library, load, parse
+from client.litmus import format_scenario, library, parse
 from client.run.verdict import verdict_on
 from contract.design import Precedence
 from contract.trace import EventFailed
 from tests.cases import cases
 from tests.client.check.runs import play
 from tests.designs import DESIGNS
+from tests.library import library_scenario
 
 HOST_ONLY = [path for path in library() if not re.search(r"^vm ", path.read_text(), re.MULTILINE)]
 
@@ -24,7 +25,7 @@ def test_there_are_some() -> None:
 def test_holds_whatever_the_design(path: Path) -> None:
     """A contract between host and guest is no matter to a host alone. But where who came first has the LBR that goes
     for host events among themselves, too."""
-    story = load(path)
+    story = library_scenario(path.stem)
     assert not story.vms
     assert story.purpose
     assert story.name == path.stem
@@ -40,5 +41,5 @@ def test_holds_whatever_the_design(path: Path) -> None:
 
 @cases("path", library(), ids=lambda path: path.stem)
 def test_prints_and_reads_back(path: Path) -> None:
-    story = load(path)
+    story = library_scenario(path.stem)
     assert parse(format_scenario(story)) == story

@@ -16,7 +16,6 @@ from client.designs import DESIGNS
 from client.drive.play import Player
 from client.drive.program import Program
 from client.drive.state import PlayerState
-from client.litmus import library_path, load
 from client.schedule.flight import Armed, InFlight
 from client.schedule.strategies import DefaultStrategy
 from contract.network import Network
@@ -29,6 +28,7 @@ from perfcore_svc.perf.state import PerfState
 from tests.cases import cases
 from tests.client.drive.fork import Kept
 from tests.fields import documented
+from tests.library import library_scenario
 from tests.perfcore_svc.hosts import picture
 
 CONFIGURATION = {
@@ -136,7 +136,7 @@ def states() -> list[Whole]:
 
     for name, design in RUNS:
         wire = Kept(see)
-        player = Player(wire, load(library_path(name)), DESIGNS[design], DefaultStrategy())
+        player = Player(wire, library_scenario(name), DESIGNS[design], DefaultStrategy())
         player.play()
         if wire.kvms:
             keep(wire)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from client.litmus import library_path, load
 from client.run.verdict import verdict_on
 from contract.trace import UserExit, VmExit
 from tests.cases import cases
 from tests.client.check.runs import play
 from tests.designs import MERGED
+from tests.library import library_scenario
 
 EXAMPLES = [
     "cold-and-warm-read",
@@ -21,7 +21,7 @@ EXAMPLES = [
 
 @cases("name", EXAMPLES)
 def test_final_state(name: str) -> None:
-    story = load(library_path(name))
+    story = library_scenario(name)
     assert story.final is not None
     assert story.final.quantifier == "forall"
     found = verdict_on(story, play(story, MERGED).records)
@@ -31,13 +31,13 @@ def test_final_state(name: str) -> None:
 
 
 def test_exits_by_reason() -> None:
-    records = play(load(library_path("exits")), MERGED).records
+    records = play(library_scenario("exits"), MERGED).records
 
     assert {r.reason for r in records if isinstance(r, VmExit)} >= {"cpuid", "hlt", "io"}
     assert [r.reason for r in records if isinstance(r, UserExit)] == ["io"]
 
 
 def test_only_the_first_read_exits() -> None:
-    records = play(load(library_path("cold-and-warm-read")), MERGED).records
+    records = play(library_scenario("cold-and-warm-read"), MERGED).records
 
     assert len([r for r in records if isinstance(r, VmExit) and r.msr]) == 1

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from client.check.judge import MONITORS
-from client.litmus import Scenario, library_path, load, parse
+from client.litmus import Scenario, parse
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell, run_cell
 from client.matrix.pool import PartialError, Row, run_row, run_rows
@@ -21,10 +21,11 @@ from contract.trace import Rest
 from tests.cases import cases
 from tests.client.check.runs import trace, verdicts
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
+from tests.library import library_scenario
 
-STORY = load(library_path("central-story"))
-ALONE = load(library_path("guest-alone"))
-HOST_ONLY = load(library_path("pinned-error"))
+STORY = library_scenario("central-story")
+ALONE = library_scenario("guest-alone")
+HOST_ONLY = library_scenario("pinned-error")
 
 
 # A cell ------------------------------------------------------------------------------------------------------
@@ -41,7 +42,7 @@ def test_a_cell_says_what_a_run_says(design: Design) -> None:
 
 
 def test_the_operations_are_those_of_all_hosts() -> None:
-    story = load(library_path("mech-migrate-with-lbr"))
+    story = library_scenario("mech-migrate-with-lbr")
     rest = next(r for r in reversed(trace(story, MERGED)) if isinstance(r, Rest))
     first, second = (host.operations for host in rest.hosts)
     assert first["vmentry"]

@@ -7,7 +7,6 @@ from typing import get_args
 
 import pytest
 
-from client.litmus import library_path, load
 from client.report.describe import Describer
 from client.report.describe.table import text_of
 from client.report.describe.values import Values
@@ -31,6 +30,7 @@ from contract.trace import (
 )
 from tests.cases import cases
 from tests.designs import DESIGNS
+from tests.library import library_scenario
 
 SHOWN: dict[tuple[str, str], list[str]] = {
     ("c01-order-of-precedence", "merged"): [
@@ -175,7 +175,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
 
 @cache
 def described(scenario: str, design: str) -> list[tuple[str, AnyRecord]]:
-    records = run(Inputs(load(library_path(scenario)), DESIGNS[design])).records
+    records = run(Inputs(library_scenario(scenario), DESIGNS[design])).records
     assert isinstance(records[0], Setup)
     describer = Describer(records[0])
     return [(describer.text(record), record) for record in records]

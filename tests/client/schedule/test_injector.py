@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from client.designs import DESIGNS
 from client.drive.sim import SimWire
-from client.litmus import library_path, load
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
@@ -21,8 +20,9 @@ from contract.trace import Delivery, Discard, Send, canonical
 from tests.cases import cases
 from tests.client.litmus.test_fault_rules import rules
 from tests.client.schedule.test_strategies import AVAILABLE, HELLO, REVOKE, REVOKE_2, WELCOME, World
+from tests.library import library_scenario
 
-STORY = load(library_path("central-story"))
+STORY = library_scenario("central-story")
 
 
 def decided(world: World, *texts: str, threads: tuple[str, ...] = (), limit: int = 9) -> list[str]:

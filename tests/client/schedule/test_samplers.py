@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from client.litmus import Scenario, library_path, load, parse
+from client.litmus import Scenario, parse
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
@@ -19,9 +19,10 @@ from client.schedule.swarm import drawn_kinds, drawn_rules
 from contract.design import Design
 from tests.cases import cases
 from tests.designs import FENCED, MERGED
+from tests.library import library_scenario
 
 TWO = parse("LBR o host { idle cpu0; idle cpu0; idle cpu0; } host1 { idle cpu0; idle cpu0; idle cpu0; }")
-CONTENDED = load(library_path("central-story"))
+CONTENDED = library_scenario("central-story")
 
 
 def played(
