@@ -99,6 +99,10 @@ def _print(out: Console, document: ContractDocument) -> None:
     print_columns(out, ["invariant", *letters(names)], claims, apart=1)
     for condition, about in document.conditions.items():
         print_text(out, f"[dim]{condition[0].upper()} {condition}: {escape(about)}[/]", hang=2)
+    _head(out, "What each invariant excuses after a fault")
+    for invariant, by_fault in document.excuses.items():
+        for fault, text in by_fault.items():
+            _print_text(out, invariant, f", after {fault}: {text}", hang=2)
     if document.standings is not None:
         _print_standings(out, document.standings, names)
     if document.faulted is not None:

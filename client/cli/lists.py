@@ -31,7 +31,7 @@ from contract.design import Condition
 from contract.errors import InputError, RefusedError
 from contract.kernels import KERNELS, unknown_kernel
 
-PART = 20
+PART = 22
 """The columns of a title in a definition."""
 
 
@@ -111,6 +111,8 @@ def _print_definition(out: Console, invariant: InvariantDocument) -> None:
     for title, text in parts.items():
         if text:
             _print_part(out, title, text)
+    for fault, text in invariant.excuses.items():
+        _print_part(out, f"after {fault}", text)
     out.print("[bold]reads[/]", soft_wrap=True)
     for record, taken in invariant.reads.items():
         _print_part(out, f"  {record}", taken)

@@ -33,6 +33,9 @@ def print_run(out: Console, run: RunDocument) -> None:
     for fault in run.faults:
         if not fault.applied:
             _print(out, f"[yellow]{escape(unmet_text(fault.fault))}[/]")
+    for after, seq in dict.fromkeys((excuse.after, excuse.seq) for excuse in run.excuses):
+        names = ", ".join(excuse.invariant for excuse in run.excuses if excuse.after == after)
+        _print(out, f"{after} in record {seq} excuses something of {names} (lbrlab invariants NAME)")
     if run.operations:
         counts = ", ".join(f"{name} {count}" for name, count in run.operations.items())
         price = f"about {run.cycles.typical:,} cycles ({run.cycles.low:,} to {run.cycles.high:,})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from client.check.excuses import all_excuses
 from client.document.faulted import FaultTable
 from client.document.machines import StateMachine, machines
 from client.document.needed import Need
@@ -32,7 +33,8 @@ class DesignDocument(msgspec.Struct):
 
 
 class ContractDocument(msgspec.Struct):
-    """``contract``. ``conditions``: those of the designs' claims, with their meaning. ``needs``: why each rule of
+    """``contract``. ``conditions``: those of the designs' claims, with their meaning. ``excuses``:
+    invariant to fault to what it excuses after that fault. ``needs``: why each rule of
     fenced is needed; ``standings``: the verdicts of each design. Both come from runs, and are null if no runs were
     asked for. ``faulted``: which design keeps which invariant under which kind of fault, from runs, too. ``cut_short``:
     why some of the runs are missing, "" if none is."""
@@ -43,6 +45,7 @@ class ContractDocument(msgspec.Struct):
     states: list[StateMachine]
     designs: dict[str, DesignDocument]
     conditions: dict[str, str]
+    excuses: dict[str, dict[str, str]]
     needs: list[Need] | None = None
     standings: Standings | None = None
     faulted: FaultTable | None = None
@@ -63,6 +66,7 @@ def contract_document(
         machines(),
         {design.name: DesignDocument(design.about, design.axes(), design.promises()) for design in designs},
         {str(condition): condition.about for condition in Condition},
+        all_excuses(),
         needs,
         standings,
     )

@@ -41,6 +41,9 @@ def _parts(document: ContractDocument) -> Iterator[str]:
         yield f"- {condition}: {about}"
     yield ""
     yield from table(["claim", *names], _claims(document))
+    yield "\n### What each invariant excuses after a fault\n"
+    for invariant, by_fault in document.excuses.items():
+        yield from (f"- {invariant}, after {fault}: {text}" for fault, text in by_fault.items())
     if (standings := document.standings) is not None:
         yield f"\n### What each breaks in {standings.scenarios} scenarios\n"
         yield (

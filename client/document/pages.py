@@ -64,6 +64,7 @@ def _invariants(document: Mapping[str, InvariantDocument]) -> Iterator[str]:
             "The monitor cannot see": found.unseen,
         }
         yield from (f"- {title}: {text}" for title, text in parts.items() if text)
+        yield from (f"- Excused after {fault}: {text}" for fault, text in found.excuses.items())
         yield "- The monitor reads:"
         yield from (f"  - `{record}`: {taken}" for record, taken in found.reads.items())
 

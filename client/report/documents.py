@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from client.baseline import Compared
+from client.check.excuses import Excuse, excuses_of
 from client.cost.measure import Cycles
 from client.run.file import AppliedFault, Failure, failure_of, faults_of
 from client.run.final import RegisterValues
@@ -37,7 +38,8 @@ class RunDocument(msgspec.Struct, kw_only=True):
     a baseline, null without one.
     ``invariants``: name to held, violated, open or not exercised. ``outcome``: ``actor:register`` to a number, a
     word or a table of fields. ``operations``: what the silicon counted. ``run``: path of the
-    run file. ``notes``: what else the reader of the run should know: that it is a replay, that a VM has no LBR."""
+    run file. ``notes``: what else the reader of the run should know: that it is a replay, that a VM has no LBR.
+    ``excuses``: what the monitors excused after a fault of this run."""
 
     verdict: str
     why: str
@@ -58,6 +60,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     cycles: Cycles
     run: str | None
     notes: list[str] = []
+    excuses: list[Excuse] = []
     baseline: Compared | None = None
 
 
@@ -100,4 +103,5 @@ def run_document(run: Run) -> RunDocument:
         cycles=Cycles(*cycles(operations)),
         run=str(run.path) if run.path else None,
         notes=[f"{vm} has lbr = on, its host has no LBR: LBR_FMT is 0" for vm in run.scenario.without_lbr()],
+        excuses=excuses_of(run.records, verdict.findings),
     )

@@ -47,7 +47,8 @@ def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
 
 class InvariantDocument(msgspec.Struct, kw_only=True):
     """``liveness``: something good happens in the end; otherwise safety: nothing bad happens. ``reads``: kind of record
-    to the data that the monitor takes from it. The other fields are those of ``client.check.definition.Definition``."""
+    to the data that the monitor takes from it. ``excuses``: fault to what is excused after it. The other fields are
+    those of ``client.check.definition.Definition``."""
 
     about: str
     liveness: bool
@@ -57,6 +58,7 @@ class InvariantDocument(msgspec.Struct, kw_only=True):
     open_while: str
     reads: dict[str, str]
     unseen: str
+    excuses: dict[str, str]
 
 
 def invariant_document(invariant: type[Monitor]) -> InvariantDocument:
@@ -70,6 +72,7 @@ def invariant_document(invariant: type[Monitor]) -> InvariantDocument:
         open_while=definition.open_while,
         reads={kind_of(record): taken for record, taken in definition.reads.items()},
         unseen=definition.unseen,
+        excuses=dict(definition.excuses),
     )
 
 

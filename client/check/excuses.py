@@ -1,0 +1,50 @@
+"""The excuses of a trace: its faults after which a monitor judges something less, as the monitor's definition says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from client.check.judge import MONITORS, Finding
+from contract.invariants import NOT_EXERCISED
+from contract.trace import AnyRecord, Crash, Killed
+
+
+class Excuse(msgspec.Struct, frozen=True):
+    """``after``: the fault, which is record ``seq``. ``text``: what is excused, and the reason."""
+
+    invariant: str
+    after: str
+    seq: int
+    text: str
+
+
+def fault_of(record: AnyRecord) -> str:
+    """The fault that a record stands for, as definitions name it; "" for any other record."""
+    if isinstance(record, Crash):
+        return "crash kvm" if record.host < 0 else "crash perfcore"
+    return f"end {record.what}" if isinstance(record, Killed) else ""
+
+
+def excuses_of(records: Iterable[AnyRecord], findings: Iterable[Finding]) -> list[Excuse]:
+    """The excuses of the invariants that the trace exercised, each with the first fault that it is about."""
+    first: dict[str, int] = {}
+    for record in records:
+        if fault := fault_of(record):
+            first.setdefault(fault, record.seq)
+    if not first:
+        return []
+    exercised = {finding.invariant for finding in findings if finding.verdict != NOT_EXERCISED}
+    return [
+        Excuse(monitor.name, fault, first[fault], text)
+        for monitor in MONITORS
+        if monitor.name in exercised
+        for fault, text in monitor.definition.excuses
+        if fault in first
+    ]
+
+
+def all_excuses() -> dict[str, dict[str, str]]:
+    """Invariant to fault to what is excused, for the invariants that excuse anything."""
+    return {monitor.name: dict(monitor.definition.excuses) for monitor in MONITORS if monitor.definition.excuses}
