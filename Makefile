@@ -105,6 +105,7 @@ bench: setup ## measure
 demo: setup ## show what the lab finds
 	@$(BIN)/lbrlab demo; status=$$?; \
 	if [ $$status -ne 1 ]; then echo "error: lbrlab demo ended with $$status, expected 1" >&2; exit 1; fi
+	@echo; echo "To see it and to change it in a browser: $(BIN)/lbrlab web"
 
 lock: ## resolve pyproject.toml into requirements.lock anew
 	@mkdir -p build

@@ -158,6 +158,27 @@ def report_command(
     report(runs, output, as_json=as_json)
 
 
+@subcommand("web")
+@command
+def web_command(
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port. 0: any that is free.")
+    ] = 8019,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a page on this machine that plays runs: choose, edit, flip an axis, drop a message by a click.
+
+    It listens on 127.0.0.1 only. Ctrl-C ends it.
+
+    \b
+    lbrlab web
+    lbrlab web --port 8080
+    """
+    from client.cli.web import web
+
+    web(port, as_json=as_json)
+
+
 @subcommand("tape")
 @command
 def tape_command(

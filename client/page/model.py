@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -47,7 +48,7 @@ class ArrivalModel(msgspec.Struct, array_like=True):
 
 
 class MessageModel(msgspec.Struct, array_like=True):
-    """``sender``, ``receiver``, ``wire``: lanes."""
+    """``sender``, ``receiver``, ``wire``: lanes. ``rule``: the fault that drops it in a run with these faults."""
 
     name: str
     kind: str
@@ -57,6 +58,7 @@ class MessageModel(msgspec.Struct, array_like=True):
     receiver: int
     wire: int
     arrivals: list[ArrivalModel]
+    rule: str
 
 
 class BarModel(msgspec.Struct, array_like=True):
@@ -205,16 +207,19 @@ def _messages(timeline: Timeline, limit: int) -> list[MessageModel]:
     places = {lane.name: number for number, lane in enumerate(timeline.lanes)}
     host_of = {lane.name: lane.host for lane in timeline.lanes if lane.group == "kvm"}
     found = []
+    count: Counter[tuple[str, str]] = Counter()
     for m in timeline.messages:
         if m.sent > limit:
-            continue
+            break
         host = host_of[m.session]
         ends = places[f"perf{host}" if host else "perf"], places[m.session]
         sender, receiver = ends if not m.to_host else ends[::-1]
         way = f"{m.session}>host" if m.to_host else f"host>{m.session}"
+        count[m.kind, way] += 1
+        rule = f"drop {m.kind} {way} {count[m.kind, way]}"
         wire = places.get("wire", places.get(f"wire {m.session}", receiver))
         arrivals = [ArrivalModel(a.seq, a.how, a.fault, a.why) for a in m.arrivals if a.seq <= limit]
-        found.append(MessageModel(f"{way} #{m.n}", m.kind, m.sent, m.fate, sender, receiver, wire, arrivals))
+        found.append(MessageModel(f"{way} #{m.n}", m.kind, m.sent, m.fate, sender, receiver, wire, arrivals, rule))
     return found
 
 

@@ -184,6 +184,7 @@ FLOORS = (
     {"timeline"},
     {"export", "document"},
     {"page"},
+    {"web"},
     {"cli"},
 )
 """Packages and modules of the client from the bottom. Those of one floor do not know each other."""

@@ -100,8 +100,8 @@ def test_a_command_that_is_wrong_is_found(command: str, monkeypatch: pytest.Monk
 
 ELSEWHERE = {"contract/fenced.md": "tests/client/document/test_fenced_page.py"}
 """Pages whose commands another test runs."""
-LONG = {"demo", "matrix", "contract", "oracle", "campaign"}
-"""Commands that play the whole library; their own tests run them."""
+LONG = {"demo", "web", "matrix", "contract", "oracle", "campaign"}
+"""Commands that play the whole library, or do not end; their own tests run them."""
 
 
 def to_run(page: Path) -> Iterator[tuple[list[str], str]]:

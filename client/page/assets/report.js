@@ -12,7 +12,7 @@
     run: 0, other: -1, step: 1, side: 0, axis: "step", cpu: 0, vm: "", search: "", ancestors: false,
     sources: new Set(), lanes: new Set(),
   };
-  let view = null, printing = false;
+  let view = null, printing = false, until = 0, ticking = 0;
 
   // Small helpers ---------------------------------------------------------------------------------------
 
@@ -90,6 +90,7 @@
     else {
       slots = paired(panes).filter((slot) => slot.some((seq, i) => seq && shows(panes[i], seq, kept[i])));
     }
+    if (until) { const end = slots.findIndex((slot) => slot[0] > until); if (end >= 0) slots = slots.slice(0, end); }
     const ys = new Float64Array(slots.length + 1), gaps = [];
     let y = EDGE, last = null;
     slots.forEach((slot, i) => {
@@ -363,9 +364,13 @@
     box.append(el("h3", {}, "Invariants up to here"), strips);
   }
 
-  function about([name, kind, sent, fate, , , , arrivals]) {
+  function about([name, kind, sent, fate, , , , arrivals, rule]) {
     const told = el("p", {}, el("b", {}, `${kind} ${name}`), `: ${fate}; sent in `, link(sent, state.side));
     for (const [seq, how, fault, why] of arrivals) told.append(`, ${how}${fault ? ` by fault ${fault}` : ""}${why ? ` (${why})` : ""} in `, link(seq, state.side));
+    if (fate === "dropped") return told;
+    // Inside lbrlab web the page around plays the run again.
+    if (window.parent !== window) told.append(" ", el("button", { type: "button", id: "drop", onclick: () => window.parent.postMessage({ fault: rule }, location.origin) }, "Drop it"));
+    else told.append(el("span", { class: "muted" }, ". To lose it: "), el("code", {}, `--fault '${rule}'`));
     return told;
   }
 
@@ -472,6 +477,28 @@
     return undefined;
   }
 
+  // Play: the lanes grow from the selected step, four records a second.
+  function play() {
+    if (ticking) { stop(); again(false); return; }
+    if (state.side) { state.side = 0; }
+    if (state.step >= view.panes[0].rows.length) state.step = 1;
+    $("play").textContent = "\u25a0 stop";
+    until = state.step;
+    ticking = setInterval(() => {
+      if (until >= view.panes[0].rows.length) { stop(); again(false); return; }
+      until += 1;
+      state.step = until;
+      again(false);
+    }, 250);
+    again(false);
+  }
+
+  function stop() {
+    clearInterval(ticking);
+    ticking = until = 0;
+    $("play").textContent = "\u25b6 play";
+  }
+
   function again(far = true) {
     compute();
     head();
@@ -485,7 +512,7 @@
     ArrowDown: () => move(1), j: () => move(1), ArrowUp: () => move(-1), k: () => move(-1), PageDown: () => move(20), PageUp: () => move(-20),
     Home: () => move(-1e9), End: () => move(1e9), n: () => violation(1), p: () => violation(-1), m: otherEnd,
     a: () => { state.ancestors = !state.ancestors; again(); }, t: () => { state.axis = state.axis === "time" ? "step" : "time"; again(); },
-    "/": () => $("search").focus(),
+    "/": () => $("search").focus(), " ": play,
   };
 
   // The header and the tools ----------------------------------------------------------------------------
@@ -551,6 +578,7 @@
       const i = view.ys.findIndex((top, n) => n < view.slots.length && y >= top && y < top + H);
       if (i >= 0 && view.slots[i][side]) select(view.slots[i][side], side);
     });
+    $("play").addEventListener("click", play);
     $("before").addEventListener("click", () => violation(-1));
     $("after").addEventListener("click", () => violation(1));
     $("copy").addEventListener("click", async () => {

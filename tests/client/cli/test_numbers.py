@@ -17,6 +17,7 @@ ARGUMENTS = {
     "confirm": ("run.json",),
     "campaign": ("--runs", "1"),
     "contract": ("--no-runs",),
+    "web": (),
 }
 """What a command needs beside the option. One that has such an option and is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
@@ -38,7 +39,7 @@ def options() -> list[tuple[str, str]]:
 
 
 def test_there_are_some() -> None:
-    assert {"--timeout", "--wait", "--workers", "--counters", "--fixed", "--pmu", "--seed"} == {
+    assert {"--timeout", "--wait", "--workers", "--counters", "--fixed", "--pmu", "--seed", "--port"} == {
         flag for _, flag in options()
     }
 

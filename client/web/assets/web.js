@@ -1,0 +1,149 @@
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const token = document.querySelector("meta[name=token]").content;
+  const own = "(own text)";
+  let lists = null, busy = false, waiting = false;
+
+  function options(box, choices, picked) {
+    box.replaceChildren(...choices.map(([value, text, title]) => {
+      const one = document.createElement("option");
+      one.value = value; one.textContent = text; one.title = title || "";
+      one.selected = value === picked;
+      return one;
+    }));
+  }
+
+  const design = () => lists.designs.find((one) => one.name === $("design").value);
+  const flipped = () => ($("axis").value ? `${$("design").value}+${$("axis").value}=${$("value").value}` : $("design").value);
+
+  function say(text, wrong = false) {
+    $("status").textContent = text;
+    $("status").className = wrong ? "wrong" : "";
+  }
+
+  // The axis and its values; the value of the design stands first and means no change.
+  function axes(axis = "", value = "") {
+    options($("axis"), [["", "no axis flipped"], ...lists.axes.map((one) => [one.name, one.name, one.about])], axis);
+    values(value);
+  }
+
+  function values(picked = "") {
+    const axis = lists.axes.find((one) => one.name === $("axis").value);
+    $("value").disabled = !axis;
+    const has = axis ? design().axes[axis.name] : "";
+    const others = axis ? axis.values.filter((one) => one.name !== has) : [];
+    options($("value"), others.map((one) => [one.name, one.name, one.about]), picked);
+    about();
+  }
+
+  function about() {
+    const scenario = lists.scenarios.find((one) => one.name === $("scenario").value);
+    const axis = lists.axes.find((one) => one.name === $("axis").value);
+    const value = axis && axis.values.find((one) => one.name === $("value").value);
+    const parts = [scenario ? scenario.about : "", `${design().name}: ${design().about}.`];
+    if (axis) parts.push(`${axis.name}: ${axis.about} It is ${design().axes[axis.name]}; now ${$("value").value}${value && value.about ? `: ${value.about}` : ""}.`);
+    $("about").textContent = parts.filter(Boolean).join(" ");
+  }
+
+  async function text() {
+    const name = $("scenario").value;
+    if (name === own) return;
+    const answer = await fetch(`/scenario/${encodeURIComponent(name)}`);
+    $("text").value = await answer.text();
+    $("text").dataset.of = name;
+    $("text").dataset.kept = $("text").value;
+  }
+
+  function asked() {
+    const edited = $("scenario").value === own || $("text").value !== ($("text").dataset.kept || "");
+    return {
+      scenario: edited ? "" : $("scenario").value,
+      text: edited ? $("text").value : "",
+      design: flipped(),
+      faults: $("faults").value.split("\n").map((line) => line.trim()).filter(Boolean),
+      against: $("beside").value === "axis" && $("axis").value ? $("design").value : "",
+      bare: $("beside").value === "bare",
+      wire: $("wire").value,
+    };
+  }
+
+  async function run(step = "") {
+    if (busy) { waiting = true; return; }
+    busy = true;
+    $("go").disabled = true;
+    say("playing");
+    const what = asked(), begin = performance.now();
+    try {
+      const answer = await fetch("/play", { method: "POST", headers: { "Content-Type": "application/json", "X-Lbrlab-Token": token }, body: JSON.stringify(what) });
+      const told = await answer.json();
+      if (!answer.ok) { say(told.error, true); return; }
+      const two = what.against || (what.bare && what.faults.length);
+      $("report").src = `${told.report}#${[step ? `step=${step}` : "", two ? "with=1" : ""].filter(Boolean).join("&")}`;
+      say(`played in ${Math.round(performance.now() - begin)} ms`);
+      history.replaceState(null, "", `#${link(what)}`);
+    } catch (error) {
+      say(`the server does not answer: ${error.message}`, true);
+    } finally {
+      busy = false;
+      $("go").disabled = false;
+      if (waiting) { waiting = false; run(); }
+    }
+  }
+
+  function link(what) {
+    const parts = new URLSearchParams();
+    if (what.text) parts.set("text", what.text); else parts.set("scenario", what.scenario);
+    parts.set("design", $("design").value);
+    if ($("axis").value) parts.set("flip", `${$("axis").value}=${$("value").value}`);
+    what.faults.forEach((fault) => parts.append("fault", fault));
+    if ($("beside").value) parts.set("beside", $("beside").value);
+    if (what.wire !== "sim") parts.set("wire", what.wire);
+    return parts.toString();
+  }
+
+  async function follow() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const known = (list, name, usual) => (list.some((one) => one.name === name) ? name : usual);
+    const scenario = given.has("text") ? own : known(lists.scenarios, given.get("scenario"), "central-story");
+    options($("scenario"), [...lists.scenarios.map((one) => [one.name, one.name, one.about]), [own, own]], scenario);
+    options($("design"), lists.designs.map((one) => [one.name, one.name, one.about]), known(lists.designs, given.get("design"), "revoke-gp"));
+    const [axis, value] = (given.get("flip") || "").split("=");
+    axes(known(lists.axes, axis, ""), value);
+    $("faults").value = given.getAll("fault").join("\n");
+    $("beside").value = ["bare", "axis"].includes(given.get("beside")) ? given.get("beside") : "";
+    // A link may not start processes on this machine: two processes have to be chosen by hand.
+    $("wire").value = "sim";
+    if (scenario === own) { $("text").value = given.get("text"); delete $("text").dataset.kept; $("edit").open = true; } else await text();
+    await run();
+    if (given.get("wire") === "grpc") say("the link asks for two processes: choose them and run");
+  }
+
+  function listen() {
+    $("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
+    $("scenario").addEventListener("change", async () => { await text(); about(); run(); });
+    $("design").addEventListener("change", () => { values(); run(); });
+    $("axis").addEventListener("change", () => { if ($("axis").value && !$("beside").value) $("beside").value = "axis"; values(); run(); });
+    $("value").addEventListener("change", () => { about(); run(); });
+    $("beside").addEventListener("change", () => run());
+    $("share").addEventListener("click", async () => {
+      history.replaceState(null, "", `#${link(asked())}`);
+      try { await navigator.clipboard.writeText(location.href); say("the link is copied"); } catch { say(location.href); }
+    });
+    addEventListener("hashchange", follow);
+    // The report asks to drop a message that was clicked on.
+    addEventListener("message", (event) => {
+      if (event.origin !== location.origin || event.source !== $("report").contentWindow || typeof event.data.fault !== "string") return;
+      $("faults").value = [$("faults").value.trim(), event.data.fault].filter(Boolean).join("\n");
+      if (!$("beside").value) $("beside").value = "bare";
+      run();
+    });
+  }
+
+  (async () => {
+    lists = await (await fetch("/lists")).json();
+    listen();
+    await follow();
+    document.documentElement.dataset.ready = "yes";
+  })();
+})();

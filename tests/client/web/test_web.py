@@ -1,0 +1,194 @@
+"""The page that plays runs: who may ask, what it plays, and a reader who uses it in a browser."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+import uvicorn
+
+from client.cli.web import bound
+from client.drive import pair
+from client.drive.sim import SimWire
+from client.page.model import PageModel
+from client.web.app import BODY_LIMIT, REPORTS_LIMIT, Server
+from client.web.play import Asked, lists, report_of
+from contract.errors import InputError, SystemFailedError
+from tests.client.page.browser import chromium
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    listening = bound(0)
+    made = Server(listening.getsockname()[1])
+    running = uvicorn.Server(uvicorn.Config(made.app(), log_level="warning", server_header=False))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield made
+    running.should_exit = True
+    thread.join()
+
+
+def ask(server: Server, path: str, body: object = None, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Status, headers and content. With a body it is a request of the page itself."""
+    here = f"127.0.0.1:{server.port}"
+    own = {"Host": here}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    if content is not None:
+        own |= {"Origin": f"http://{here}", "X-Lbrlab-Token": server.token, "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    given = {name: value for name, value in (own | headers).items() if value}
+    connection.request("POST" if content is not None else "GET", path, content, given)
+    answer = connection.getresponse()
+    told = answer.status, answer.headers, answer.read()
+    connection.close()
+    return told
+
+
+def test_only_its_own_page_may_ask(server: Server) -> None:
+    here = f"http://127.0.0.1:{server.port}"
+    cases: list[tuple[str, object, dict[str, str], int]] = [
+        ("/", None, {"Host": "evil.example"}, 421),
+        ("/", None, {"Host": f"evil.example:{server.port}"}, 421),
+        ("/", None, {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("/play", {}, {"Origin": "http://evil.example"}, 403),
+        ("/play", {}, {"Origin": ""}, 403),
+        ("/play", {}, {"Origin": f"https://127.0.0.1:{server.port}"}, 403),
+        ("/play", {}, {"Origin": here, "X-Lbrlab-Token": "guess"}, 403),
+        ("/play", {}, {"X-Lbrlab-Token": ""}, 403),
+        ("/play", b"x" * (BODY_LIMIT + 1), {}, 413),
+        ("/play", b"[" * 5000, {}, 400),
+        ("/play", b'{"scenario": "central-story", "tape": []}', {}, 400),
+        ("/scenario/..%2f..%2fetc%2fpasswd", None, {}, 404),
+        ("/scenario/none", None, {}, 404),
+        ("/report/none", None, {}, 404),
+        ("/play", None, {}, 405),
+    ]
+    for path, body, headers, status in cases:
+        assert ask(server, path, body, **headers)[0] == status, (path, body, headers)
+    assert ask(server, "/", Host=f"localhost:{server.port}")[0] == 200
+    with pytest.raises(SystemFailedError, match="cannot listen"):
+        bound(server.port)
+
+
+def test_an_answer_forbids_what_it_does_not_need(server: Server) -> None:
+    _, headers, content = ask(server, "/")
+    policy = headers["Content-Security-Policy"]
+    assert {"default-src 'none'", "frame-ancestors 'none'", "form-action 'none'"} <= {*policy.split("; ")}
+    assert "unsafe" not in policy
+    assert (headers["X-Content-Type-Options"], headers["Server"]) == ("nosniff", None)
+    assert "Access-Control-Allow-Origin" not in headers
+    assert server.token.encode() in content
+
+
+def test_it_plays_and_keeps_the_last_reports(server: Server) -> None:
+    status, _, content = ask(server, "/play", {"scenario": "central-story", "design": "v8"})
+    path = json.loads(content)["report"]
+    status, headers, page = ask(server, path)
+    assert (status, headers["Content-Security-Policy"]) == (200, "frame-ancestors 'self'")
+    data = page.decode().split('id="model">')[1].split("</script>")[0]
+    run = msgspec.json.decode(data, type=PageModel).runs[0]
+    assert (run.scenario, run.design, run.verdict) == ("central-story", "v8", "violated")
+    for number in range(REPORTS_LIMIT):
+        server.reports[f"n{number}"] = "x"
+    ask(server, "/play", {"scenario": "central-story"})
+    assert ask(server, path)[0] == 404
+    assert len(server.reports) == REPORTS_LIMIT
+
+
+def model_of(asked: Asked) -> PageModel:
+    return msgspec.json.decode(report_of(asked).split('id="model">')[1].split("</script>")[0], type=PageModel)
+
+
+def test_what_it_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = model_of(Asked("central-story", design="revoke-gp", faults=["drop Revoke 1", " "], bare=True))
+    assert [(run.verdict, len(run.faults)) for run in told.runs] == [("violated", 1), ("held", 0)]
+    told = model_of(Asked("central-story", design="revoke-gp+denial=read-zero", against="revoke-gp"))
+    assert [run.design for run in told.runs] == ["revoke-gp+denial=read-zero", "revoke-gp"]
+    rule = next(m.rule for m in told.runs[1].messages if m.kind == "Revoke")
+    lost = model_of(Asked("central-story", design="revoke-gp", faults=[rule]))
+    assert [m.fate for m in lost.runs[0].messages if m.kind == "Revoke"] == ["dropped"]
+
+    started = []
+
+    @contextmanager
+    def simulated(layout: object) -> Iterator[object]:
+        started.append(layout)
+        yield type("", (), {"wire": SimWire()})
+
+    monkeypatch.setattr(pair, "Pair", simulated)
+    assert model_of(Asked("central-story", wire="grpc")).runs[0].verdict == "violated"
+    assert len(started) == 1
+    for asked, error in (
+        (Asked("central-story", design="/etc/mine.toml"), "design: expected NAME or NAME"),
+        (Asked("central-story", design="mine.toml"), "design: expected NAME or NAME"),
+        (Asked("central-story", design="v77"), "unknown design 'v77'"),
+        (Asked("no-such"), "'no-such' is no scenario of the library"),
+        (Asked(text="LBR x\n!"), "scenario:2"),
+        (Asked(text="/" * 70_000), "at most 65536 characters"),
+        (Asked("central-story", faults=["drop Nothing"]), "faults 'drop Nothing'"),
+        (Asked("central-story", wire="ssh"), "expected sim or grpc"),
+    ):
+        with pytest.raises(InputError) as found:
+            report_of(asked)
+        assert error in str(found.value)
+
+
+def test_every_axis_can_be_flipped() -> None:
+    offered = lists()
+    assert len(offered.scenarios) > 100
+    for axis in offered.axes:
+        assert {design.axes[axis.name] for design in offered.designs} <= {value.name for value in axis.values}, axis
+        assert len(axis.values) > 1
+        assert axis.about
+
+
+def test_a_reader_flips_an_axis_and_drops_a_message(server: Server) -> None:
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(10_000)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        url = f"http://127.0.0.1:{server.port}/"
+        page.goto(url)
+        page.wait_for_selector("html[data-ready]")
+        report = page.frame_locator("#report")
+        report.locator("html[data-ready]").wait_for()
+        assert report.locator("#verdict").inner_text() == "held"
+
+        # A click on a message drops it; the run without the fault stands beside.
+        report.locator("#search").fill("Revoke")
+        report.locator(".row.send .x").click()
+        report.locator("#drop").click()
+        report.locator(".differs").first.wait_for()
+        assert page.input_value("#faults") == "drop Revoke host>kvm0 1"
+        assert report.locator("#verdict").inner_text() == "violated"
+        assert report.locator(".differs .x").all_inner_texts() == [
+            "host>kvm0 #4 Revoke: LOST, fault f1.1",
+            "host>kvm0 #4 Revoke: taken",
+        ]
+
+        # The link plays the same again.
+        other = browser.new_page()
+        other.goto(page.url)
+        other.wait_for_selector("html[data-ready]")
+        assert other.input_value("#faults") == "drop Revoke host>kvm0 1"
+        other.frame_locator("#report").locator("text=one-owner @ 52").wait_for()
+
+        # Another value of an axis is played beside the design; a mistake in the text is told with its place.
+        page.fill("#faults", "")
+        page.select_option("#axis", "denial")
+        page.select_option("#value", "read-zero")
+        report.locator("#title", has_text="central-story under revoke-gp+denial=read-zero").wait_for()
+        page.click("text=Edit the scenario")
+        page.fill("#text", page.input_value("#text").replace("branch 40", "branch forty"))
+        page.click("#go")
+        page.wait_for_selector("#status.wrong")
+        assert page.inner_text("#status").startswith("scenario:")
+        assert [text for text in wrong if "400" not in text] == []
