@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from client.litmus.fault_kinds import FaultKind
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.pool import Row, Task
+from contract.errors import InputError
 from contract.invariants import HELD, INVARIANTS, NOT_EXERCISED, VIOLATED
 
 NO_FAULT = "none"
@@ -67,12 +69,36 @@ class FaultTable(msgspec.Struct):
 
 def rules_of_kind(kind: FaultKind, seeds: int = SEEDS) -> tuple[FaultRule, ...]:
     """The rules that stand for a kind: its example, but for messages drawn by chance; of all messages, and of those
-    that tell KVM who has the LBR."""
-    bare = replace(
-        parse_fault(kind.example), messages=(), session="", to_host=None, vcpu="", event=0, field="", first=1, last=0
-    )
+    that tell KVM who has the LBR. If a kind takes no such rules, its example stands for it."""
+    example = parse_fault(kind.example)
+    bare = replace(example, **{name: usual for name, usual in _SELECTED.items() if name in example.__struct_fields__})
     anywhere = [replace(bare, chance=ANYWHERE, seed=seed) for seed in range(1, seeds + 1)]
-    return (*anywhere, *(replace(rule, messages=OF_THE_LBR, chance=NEWS) for rule in anywhere))
+    drawn = (*anywhere, *(replace(rule, messages=OF_THE_LBR, chance=NEWS) for rule in anywhere))
+    return drawn if all(map(has_text, drawn)) else (example,)
+
+
+_SELECTED: dict[str, Any] = {
+    "target": "",
+    "messages": (),
+    "session": "",
+    "to_host": None,
+    "vcpu": "",
+    "event": 0,
+    "field": "",
+    "first": 1,
+    "last": 0,
+    "at": 0,
+    "at_record": 0,
+}
+"""The fields of a rule that select messages or a place, with their values where nothing is selected."""
+
+
+def has_text(rule: FaultRule) -> bool:
+    """Whether a text can give this rule."""
+    try:
+        return parse_fault(str(rule)) == rule
+    except InputError:
+        return False
 
 
 Played = tuple[str, Task]

@@ -6,10 +6,10 @@ from random import Random
 
 from msgspec.structs import replace
 
+from client.document.faulted import has_text, rules_of_kind
 from client.litmus import Scenario, library, load
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
-from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.choices import can_end
@@ -34,24 +34,21 @@ def random_rules(rng: Random) -> tuple[FaultRule, ...]:
 
 
 def _random_rule(rng: Random) -> FaultRule:
+    """A rule like one that stands for its kind in the contract, which stops; or the example of the kind."""
     kind = rng.choice(list(FAULT_KINDS.values()))
+    rule = rng.choice(rules_of_kind(kind))
     timed = kind.timed and rng.random() < 0.5
-    return replace(
-        parse_fault(kind.example),
-        field="",
-        by=rng.randint(2, 12) if kind.by and not timed else 0,
+    drawn = replace(
+        rule,
+        by=rng.randint(2, 9) if kind.by and not timed else 0,
         time=rng.choice([1_000, 2_000_000, 30_000_000]) if timed else 0,
         messages=tuple(rng.sample(MESSAGE_KINDS, rng.randint(1, 4))) if rng.random() < 0.3 else (),
-        session="",
-        vcpu="",
-        event=0,
         to_host=rng.choice([None, None, True, False]),
-        first=1,
-        last=0,
         before_record=LAST_RECORD,
         chance=rng.choice([0.1, 0.3, 0.6]),
         seed=rng.randrange(1000),
     )
+    return drawn if has_text(drawn) else rule
 
 
 class Shaken(DefaultStrategy):
