@@ -9,9 +9,92 @@ import typer
 
 from client.cli.application import subcommand
 from client.cli.frame import command
-from client.cli.options import BaselineOption, DaskOption, JsonOption, WriteBaselineOption
+from client.cli.options import KERNELS_HELP, BaselineOption, DaskOption, JsonOption, WriteBaselineOption
 
 WorkersOption = Annotated[int, typer.Option(metavar="N", min=0, max=256, help="Processes. 0: one for each core.")]
+
+
+RunsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Sampled runs, at most.")]
+SeedOption = Annotated[int, typer.Option(metavar="S", min=0, help="The seed of all that is drawn.")]
+
+
+@subcommand("coverage")
+@command
+def coverage_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run files, or folders of run files.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Sum up which parts of the model some runs exercise, gaps first.
+
+    Rules, messages, transitions of each state table, invariants exercised and violated, axis values, kinds of faults.
+
+    \b
+    lbrlab matrix -o all
+    lbrlab coverage all
+    """
+    from client.cli.coverage import coverage
+
+    coverage(runs, as_json=as_json)
+
+
+@subcommand("differ")
+@command
+def differ_command(
+    one: Annotated[str, typer.Argument(metavar="A", help="A design, as for 'run'.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another design.")],
+    kernel: Annotated[
+        str | None, typer.Option(metavar="K", help=f"Use the rules of this kernel in every scenario. {KERNELS_HELP}")
+    ] = None,
+    scenarios: Annotated[str | None, typer.Option(metavar="S,S,...", help="As for 'matrix'. Default: all.")] = None,
+    faults: Annotated[str, typer.Option(metavar="K,K,...", help="Kinds of faults of sampled runs.")] = "none",
+    runs: RunsOption = 500,
+    seed: SeedOption = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the two runs: A.json, B.json.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for the smallest scenario and schedule whose outcome differs between two designs.
+
+    The outcome is the registers, the invariants that are violated, and the threads that never finish. Ends with 1 if
+    the designs differ, 0 if no difference was found.
+
+    \b
+    lbrlab differ merged merged-2023
+    lbrlab differ revoke-gp revoke-ack --faults drop,delay
+    """
+    from client.cli.choose import chosen_kinds
+    from client.cli.differ import DifferRequest, differ
+
+    kinds = chosen_kinds(faults)
+    differ(DifferRequest(one, other, kernel, scenarios, kinds, runs, seed, output), as_json=as_json)
+
+
+@subcommand("scoreboard")
+@command
+def scoreboard_command(
+    registry: Annotated[
+        str, typer.Argument(metavar="MODULE", help="A Python module with planted bugs: MUTANTS and CONTROLS.")
+    ],
+    runs: RunsOption = 1000,
+    control_runs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs of each design in which nothing is planted.")
+    ] = 1000,
+    seed: SeedOption = 0,
+    workers: WorkersOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for each bug that a module plants, and print what it takes to find it.
+
+    The search is that of 'campaign' and knows nothing of the bugs. Ends with 0 if all are found, and nothing in the
+    controls, the designs without a bug; with 1 otherwise.
+
+    \b
+    lbrlab scoreboard tests.quality.mutants
+    """
+    from client.cli.scoreboard import scoreboard
+
+    scoreboard(registry, runs, control_runs, seed, workers, as_json=as_json)
 
 
 @subcommand("campaign")

@@ -10,14 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together
-from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, source_of
+from client.cli.choose import chosen_designs, chosen_kinds, chosen_scenarios, make_folder, source_of
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS
 from client.designs import design_named
-from client.litmus.fault_kinds import FAULT_KINDS
-from client.litmus.spelling import unknown
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
 from client.search.campaign import Campaign, Limits
@@ -102,17 +100,6 @@ def plan_of(request: CampaignRequest) -> Plan:
 
 def _canary() -> Design:
     return design_named(CANARY)
-
-
-def chosen_kinds(text: str) -> tuple[str, ...]:
-    """Kinds of faults by their names, comma-separated; all, or none."""
-    if text in ("all", "none"):
-        return tuple(FAULT_KINDS) if text == "all" else ()
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in FAULT_KINDS:
-            raise InputError(unknown("kind", name, [*FAULT_KINDS, "all", "none"]), "--faults")
-    return tuple(dict.fromkeys(names))
 
 
 def _limits(request: CampaignRequest) -> Limits:

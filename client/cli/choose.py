@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from client.designs import all_designs, design_named
 from client.litmus import Scenario, format_scenario, library, library_path, load
+from client.litmus.fault_kinds import KINDS
+from client.litmus.spelling import unknown
 from client.run.choose import find_scenario
 from client.search.plan import Source
 from contract.design import Design
@@ -78,3 +80,14 @@ def source_of(scenario: Scenario) -> Source:
     if path in library() and load(path) == scenario:
         return Source(scenario.name)
     return Source(scenario.name, format_scenario(scenario))
+
+
+def chosen_kinds(text: str) -> tuple[str, ...]:
+    """Kinds of faults by their names, comma-separated; all, or none."""
+    if text in ("all", "none"):
+        return tuple(KINDS) if text == "all" else ()
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in KINDS:
+            raise InputError(unknown("kind", name, [*KINDS, "all", "none"]), "--faults")
+    return tuple(dict.fromkeys(names))

@@ -6,13 +6,15 @@ it denies. ``RULE_RECORDS`` names that record for each rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 from client.coverage.items import Item, arrow, axis_items
-from contract.session import SessionPhase
+from client.litmus.fault import FaultRule
+from client.schedule.faults import rules_met
+from contract.session import Phase
 from contract.trace import (
     Access,
     AnyRecord,
@@ -88,6 +90,11 @@ def exercised(records: Iterable[AnyRecord]) -> set[Item]:
         if (handle := handlers.get(type(record))) is not None:
             handle(seen, record)
     return seen.items
+
+
+def fault_items(faults: Sequence[FaultRule], records: Iterable[AnyRecord]) -> set[Item]:
+    """The kinds of faults that a run met, by its rules. ``exercised`` gives those that deliveries show."""
+    return {f"fault {rule.kind}" for rule, met in zip(faults, rules_met(faults, records), strict=True) if met}
 
 
 @cache
@@ -167,8 +174,6 @@ class _Seen:
         kind = _KINDS.get(r.how)
         if kind is not None:
             self.items.add(kind)
-        elif r.fault:
-            self.items.add("fault delay")
 
     def discard(self, r: Discard) -> None:
         self.items.add(f"rule {r.rule}")

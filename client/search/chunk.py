@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from client.coverage import Item, exercised, verdict_items
+from client.coverage import Item, exercised, fault_items, verdict_items
 from client.run.run import Run
 from client.run.run import run as play
 from client.search.counted import counted
@@ -105,8 +105,8 @@ def play_part(plan: Plan, part: Part) -> Summary:
 def _note_items(summary: Summary, run: Run, number: int) -> bool:
     """Whether a fault was met."""
     verdicts = {finding.invariant: finding.verdict for finding in run.verdict.findings}
-    kinds = [f"fault {rule.kind}" for rule, met in zip(run.faults, run.applied, strict=True) if met]
-    for item in exercised(run.records) | verdict_items(verdicts) | set(kinds):
+    kinds = fault_items(run.faults, run.records)
+    for item in exercised(run.records) | verdict_items(verdicts) | kinds:
         summary.items.setdefault(item, number)
     return bool(kinds)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,10 @@ from contract.errors import InputError
 
 RUNS_LIMIT = 3000
 """Runs that shrinking may take. The smallest run until then is the witness."""
+WORK_LIMIT = 150_000
+"""Decisions of these runs together. Runs that only repeat themselves are long."""
+SECONDS_LIMIT = 60.0
+"""Seconds of a shrinking. Only runs that fail after thousands of decisions take so long."""
 
 
 class Witness(msgspec.Struct):
@@ -46,18 +51,40 @@ class Witness(msgspec.Struct):
     file: bytes = b""
 
 
+class EnoughError(Exception):
+    """Shrinking has taken as much work as it may."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """The work that one shrinking may take."""
+
+    runs: int = RUNS_LIMIT
+    decisions: int = WORK_LIMIT
+    until: float = field(default_factory=lambda: time.monotonic() + SECONDS_LIMIT)
+
+    def spend(self, run: Run) -> None:
+        """Raises EnoughError when it is used up."""
+        self.decisions -= len(run.tape)
+        if self.decisions < 0:
+            raise EnoughError
+
+    def watch(self, shrinker: Shrinker) -> None:
+        """Called after each run, also of one that fails. Raises EnoughError."""
+        if shrinker.player.runs > self.runs or time.monotonic() > self.until:
+            raise EnoughError
+
+
 @dataclass(frozen=True, slots=True)
 class Counted(Target):
     """The target of shrinking: a violation that counts against the design."""
 
     condition: Condition
+    budget: Budget
 
     def kept_by(self, run: Run) -> bool:
+        self.budget.spend(run)
         return set(self.invariants) <= counted(run, self.condition).keys()
-
-
-class _EnoughError(Exception):
-    pass
 
 
 def witness(plan: Plan, suspect: Suspect) -> Witness:
@@ -70,25 +97,23 @@ def _witness(run: Run, suspect: Suspect, condition: Condition) -> Witness:
     if suspect.invariant == FAILED:
         return _told(suspect, run, suspect.text, shrunk=False)
 
-    def told(shrinker: Shrinker) -> None:
-        if shrinker.player.runs >= RUNS_LIMIT:
-            raise _EnoughError
-
+    budget = Budget()
     try:
-        shrinker = Shrinker(run, Counted((suspect.invariant,), condition), told)
+        shrinker = Shrinker(run, Counted((suspect.invariant,), condition, budget), budget.watch)
     except InputError:
         return _told(suspect, run, suspect.text, shrunk=False)
     shrunk = True
     try:
         shrinker.shrink()
-    except _EnoughError:
+    except EnoughError:
         shrunk = False
-    small = _file_of(shrinker.best)
+    small = file_of_case(shrinker.best)
     violation = counted(small, condition).get(suspect.invariant)
     return _told(suspect, small, violation.text if violation else suspect.text, shrunk=shrunk)
 
 
-def _file_of(case: Case) -> Run:
+def file_of_case(case: Case) -> Run:
+    """The run of a case as its file has it; as it was played if the file would not replay strictly."""
     try:
         return file_of(case)
     except InputError:

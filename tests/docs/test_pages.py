@@ -103,6 +103,8 @@ def fields(title: str) -> list[str]:
             ["matrix", "--faults", "all", "--runs", "1", "--designs", "merged", "--scenarios", "r12-fence"],
         ),
         ("campaign", ["campaign", "--runs", "1", "--workers", "1"]),
+        ("differ", ["differ", "merged", "v8", "--scenarios", "r14-revoke"]),
+        ("scoreboard", ["scoreboard", "tests.quality.few", "--runs", "5", "--control-runs", "1", "--workers", "1"]),
         ("claims", ["claims", "C4"]),
         ("cost", ["cost", "central-story", "--designs", "merged"]),
         ("contract", ["contract", "--no-runs"]),
@@ -114,7 +116,7 @@ def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str
     assert sorted(fields(title)) == sorted(document(lbrlab(*command, "--json")))
 
 
-@cases("command", ["shrink", "confirm"])
+@cases("command", ["shrink", "confirm", "coverage"])
 def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -> None:
     lbrlab("run", "central-story", "-d", "v8", "-o", "a.json")
     assert sorted(fields(command)) == sorted(document(lbrlab(command, "a.json", "--json")))

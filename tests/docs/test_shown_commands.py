@@ -100,7 +100,7 @@ def test_a_command_that_is_wrong_is_found(command: str, monkeypatch: pytest.Monk
 
 ELSEWHERE = {"contract/fenced.md": "tests/client/document/test_fenced_page.py"}
 """Pages whose commands another test runs."""
-LONG = {"demo", "web", "matrix", "contract", "oracle", "campaign"}
+LONG = {"demo", "web", "matrix", "contract", "oracle", "campaign", "coverage", "scoreboard"}
 """Commands that play the whole library, or do not end; their own tests run them."""
 
 

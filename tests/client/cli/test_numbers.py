@@ -18,6 +18,8 @@ ARGUMENTS = {
     "campaign": ("--runs", "1"),
     "contract": ("--no-runs",),
     "web": (),
+    "differ": ("merged", "v8"),
+    "scoreboard": ("tests.quality.few",),
 }
 """What a command needs beside the option. One that has such an option and is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")

@@ -1,0 +1,39 @@
+"""Items of coverage: each rule has a record, each name is known, and a run exercises what it shows."""
+
+from __future__ import annotations
+
+from client.coverage import ALL, exercised, fault_items
+from client.coverage.trace import RULE_RECORDS
+from client.litmus import library_path, load
+from client.litmus.fault_rules import parse_fault
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule
+from contract.rules import RULES
+from tests.designs import FENCED, MERGED, REVOKE_ACK
+
+STORY = load(library_path("central-story"))
+
+
+def test_each_rule_has_its_record() -> None:
+    assert list(RULE_RECORDS) == [rule.id for rule in RULES]
+
+
+def test_only_known_items_are_exercised() -> None:
+    for design in (FENCED, MERGED, REVOKE_ACK):
+        assert exercised(run(Inputs(STORY, design)).records) <= set(ALL)
+
+
+def test_a_run_exercises_the_rules_of_its_design() -> None:
+    fenced, merged, ack = (exercised(run(Inputs(STORY, d)).records) for d in (FENCED, MERGED, REVOKE_ACK))
+    assert {"rule R9", "rule R12", "rule R13", "rule R15", "rule R16", "message Received"} <= fenced
+    assert {"rule R9", "rule R12", "rule R14"} & merged == set()
+    assert {"rule R18", "rule R19", "message Ack"} <= ack
+    assert {"session closed>greeting", "session greeting>open", "session closed>open"} <= fenced
+    assert {"claim none>asked", "claim asked>held", "claim held>lost", "claim lost>denied"} <= fenced
+
+
+def test_faults_are_named_by_the_rules_that_were_met() -> None:
+    rules = (parse_fault("delay Revoke by 3"), parse_fault("drop Available"))
+    played = run(Inputs(STORY, FENCED, Schedule(rules)))
+    assert fault_items(played.faults, played.records) == {"fault delay"}
