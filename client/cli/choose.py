@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from client.designs import all_designs, design_named
 from client.litmus import Scenario, format_scenario, library, library_path, load
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.spelling import unknown
 from client.run.choose import find_scenario
 from client.search.plan import Source
@@ -85,9 +85,9 @@ def source_of(scenario: Scenario) -> Source:
 def chosen_kinds(text: str) -> tuple[str, ...]:
     """Kinds of faults by their names, comma-separated; all, or none."""
     if text in ("all", "none"):
-        return tuple(KINDS) if text == "all" else ()
+        return tuple(FAULT_KINDS) if text == "all" else ()
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in KINDS:
-            raise InputError(unknown("kind", name, [*KINDS, "all", "none"]), "--faults")
+        if name not in FAULT_KINDS:
+            raise InputError(unknown("kind", name, [*FAULT_KINDS, "all", "none"]), "--faults")
     return tuple(dict.fromkeys(names))

@@ -9,7 +9,7 @@ from client.cli.choose import source_of
 from client.cli.frame import console, finish, print_columns, print_text
 from client.cli.pools import open_pool
 from client.litmus import library, load
-from client.litmus.fault_kinds import KINDS
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.report.json import print_json
 from client.report.search_documents import ScoreboardDocument, scoreboard_document
 from client.search.mutant import Score, hunt, load_registry, seek
@@ -26,7 +26,7 @@ def scoreboard(module: str, runs: int, control_runs: int, seed: int, workers: in
     sources = tuple(source_of(load(path)) for path in library())
 
     def plan(design: Design, without: tuple[str, ...]) -> Plan:
-        kinds = tuple(kind for kind in KINDS if kind not in without)
+        kinds = tuple(kind for kind in FAULT_KINDS if kind not in without)
         return Plan(seed, (design,), sources, kinds, runs=CHUNK)
 
     scores: dict[tuple[str, int], Score] = {}

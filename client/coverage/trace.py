@@ -14,7 +14,7 @@ from typing import Any
 from client.coverage.items import Item, arrow, axis_items
 from client.litmus.fault import FaultRule
 from client.schedule.faults import rules_met
-from contract.session import Phase
+from contract.session import SessionPhase
 from contract.trace import (
     Access,
     AnyRecord,
