@@ -343,6 +343,13 @@ class KvmMendLink(KvmCommand):
     """The link to the host is up again: KVM resumes its session. EINVAL: it was not lost."""
 
 
+class SetClockRate(KvmCommand):
+    """The clock of this KVM runs at ``rate`` millionths of virtual time from now on. The KVM judges leases and its own
+    timers by it."""
+
+    rate: int
+
+
 class KvmDrain(KvmCommand):
     """KVM ends its session in order. EINVAL: it is not open."""
 
@@ -412,6 +419,7 @@ AnyKvmCommand = (
     | FireKvmTimer
     | KvmLoseLink
     | KvmMendLink
+    | SetClockRate
     | KvmDrain
     | KvmSnapshot
 )

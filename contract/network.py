@@ -30,11 +30,13 @@ class Fate(StrEnum):
     CORRUPT = "corrupt"
     HOLD = "hold"
     RELEASE = "release"
+    LOSE = "lose"
+    """The message is lost with its way, which is cut. No tape names this fate: the cut decides it."""
 
 
 UNMOVED = frozenset({Fate.DUPLICATE, Fate.HOLD, Fate.RELEASE})
 """The fates that leave a message in flight."""
-UNTAKEN = frozenset({Fate.DROP, Fate.HOLD, Fate.RELEASE})
+UNTAKEN = frozenset({Fate.DROP, Fate.HOLD, Fate.RELEASE, Fate.LOSE})
 """The fates after which the receiver has nothing."""
 
 
@@ -94,7 +96,7 @@ class Network:
 
         Raises RefusedError, with nothing changed, if message ``n`` is not in flight, or cannot meet that fate at its
         place: only a younger message can overtake, and only the oldest can meet any other fate. Where the direction is
-        held, it can only be released.
+        held, it can only be released, or lost with the direction.
         """
         queue = self.waiting(session, to_host)
         place = next((i for i, e in enumerate(queue) if e.seq == n), None)
@@ -104,7 +106,9 @@ class Network:
             why = "is the oldest" if place == 0 else f"is behind message {queue[0].seq}"
             raise RefusedError(f"cannot {fate} message {n} of session {session!r}: it {why}")
         way = session, to_host
-        if (way in self.held) != (fate is Fate.RELEASE):
+        if fate is Fate.LOSE:
+            self.held.discard(way)
+        elif (way in self.held) != (fate is Fate.RELEASE):
             why = "is held" if way in self.held else "is not held"
             raise RefusedError(f"cannot {fate} message {n} of session {session!r}: its direction {why}")
         envelope = queue[place]

@@ -27,6 +27,10 @@ ADVANCE_LIMIT = 100_000_000_000
 """The most nanoseconds by which virtual time advances at once."""
 LEASE_NS = 10_000_000
 """Nanoseconds for which a grant holds without renewal, in designs whose host waits for KVM."""
+NORMAL_RATE = 1_000_000
+"""The rate of a clock that runs as the host's does, which is virtual time."""
+RATES = range(1_000, 1_000_000_000 + 1)
+"""The rates that a KVM's clock can have: from a thousandth to a thousand times the host's."""
 TIME_LIMIT = 1 << 60
 """Nanoseconds at which virtual time ends."""
 

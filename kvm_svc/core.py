@@ -29,6 +29,7 @@ from contract.control import (
     MsrIoctl,
     ResetVcpu,
     SaveVcpu,
+    SetClockRate,
     SetCpuid,
     StepVcpu,
     StopLbr,
@@ -42,7 +43,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, NotRunning
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.session import Session
-from contract.spec import check_vm, machine_model
+from contract.spec import RATES, check_vm, machine_model
 from contract.x86 import LbrModel
 from kvm_svc.endpoint import KvmEndpoint, KvmSession
 from kvm_svc.hypervisor.capabilities import (
@@ -215,6 +216,12 @@ class KvmCore(Core):
         self.endpoint.mend_link()
         return Done()
 
+    def _set_clock(self, command: SetClockRate) -> AnyResult:
+        if command.rate not in RATES:
+            raise RefusedError(f"rate = {command.rate}, expected {RATES[0]} to {RATES[-1]}", "EINVAL")
+        self.hv.state.own_clock.set(command.rate, self.clock.now)
+        return Done()
+
     def _drain(self, command: KvmDrain) -> AnyResult:
         self.endpoint.drain(command.reason)
         return Done()
@@ -252,6 +259,7 @@ _HANDLERS: dict[type, Callable[[KvmCore, Any], AnyResult]] = {
     FireKvmTimer: KvmCore._fire,
     KvmLoseLink: KvmCore._lose_link,
     KvmMendLink: KvmCore._mend_link,
+    SetClockRate: KvmCore._set_clock,
     KvmDrain: KvmCore._drain,
     KvmSnapshot: KvmCore._snapshot,
 }

@@ -47,7 +47,7 @@ class KvmSession:
     session: Session
     """The session."""
     renew_at: int = 0
-    """When the timer that prolongs leases runs out, nanoseconds; 0: it does not run."""
+    """When the timer that prolongs leases runs out, virtual nanoseconds; 0: it does not run."""
     refused: str = ""
     """Why the host refuses the session, "" if it does not."""
     resuming: bool = False
@@ -178,6 +178,7 @@ class KvmEndpoint:
                 else:
                     self._send(body)
         due = min([v.grant.renew_at for v in self.hv.vcpus.values() if v.grant.renew_at], default=0)
+        due = due and self.hv.state.own_clock.when(due)
         if due != self.state.renew_at:
             self.state.renew_at = due
             self.effects.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))

@@ -5,8 +5,8 @@ caused; they follow the driver's records without a gap. grpc is loaded with the 
 reason other than a refusal, the run is over. Then ``autopsy`` finds out which service failed, and which records can
 still be read.
 
-Two services that lose their link go on. The end of the session that is called first reports the loss. Then the driver
-calls the other end too. So both ends know of the loss, and KVM has resumed, before the run goes on.
+Two services that lose their link go on, and the stamp of their answers names the session. ``losses`` waits until both
+ends have seen the loss and the link is up again. The player then tells them of it, as a decision of the schedule.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ from contract.control import (
     KvmLoseLink,
     KvmSnapshot,
     LoseLink,
-    PerfSnapshot,
 )
 from contract.effects import StepResult
 from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.messages import HOST
 from contract.network import Fate
-from contract.session import SessionPhase
-from contract.trace import Delivery, Recorder, SessionChange
+from contract.trace import Delivery, Recorder
 
 if TYPE_CHECKING:
     from client.drive.grpc_service import Service
@@ -69,7 +67,7 @@ def holder() -> str:
 CALL_TIMEOUT = 5.0
 RELEASE_TIMEOUT = 0.5
 LOSS_TIMEOUT = 5.0
-"""Seconds in which KVM has to notice a lost link that the host has noticed."""
+"""Seconds in which KVM has to notice a lost link that another end has noticed."""
 LOSS_PAUSE = 0.01
 """Seconds between two looks at whether it has."""
 UNCONFIGURED = "not configured yet", "ENXIO"
@@ -123,6 +121,7 @@ class GrpcWire:
         self._configured: set[int] = set()
         self._sessions: set[str] = set()
         self._crashed: set[str] = set()
+        self._lost: dict[str, list[str]] = {}
         if self._failure is not None:
             self._acquired.clear()
         self._failure = None
@@ -152,12 +151,12 @@ class GrpcWire:
         from contract.wire.methods import Decide
 
         host = self._perfcore(self._layout.kvms.get(session, 0))
-        mark = len(self.log.records)
-        self._call(host if receiver == HOST else self._kvm(receiver), Decide(session, n, fate, fault, field))
-        decided = any(isinstance(record, Delivery) for record in self.log.records[mark:])
+        name = host if receiver == HOST else self._kvm(receiver)
+        step = self._call(name, Decide(session, n, fate, fault, field))
+        decided = any(isinstance(record, Delivery) for record in step.effects)
         if not decided:
-            self._see_losses_through(mark, {session})
-        return StepResult(decided, self.log.records[mark:], self.log.now)
+            self._lost.setdefault(name, [session])
+        return StepResult(decided, step.effects, step.now)
 
     def crash(self, service: str) -> None:
         """SIGKILL. The service's streams are gone; what others know of it is not."""
@@ -172,6 +171,7 @@ class GrpcWire:
         old.close()
         self._crashed.add(name)
         self._sessions.discard(service)
+        self._lost.pop(name, None)
 
     def start(self, service: str) -> None:
         assert self._keeper is not None
@@ -253,36 +253,27 @@ class GrpcWire:
         try:
             result = self._exchange(name, command)
         except RefusedError as refused:
-            self._see_all_losses_through(mark, command)
             refused.effects = self.log.records[mark:]
+            if isinstance(command, LoseLink | KvmLoseLink):
+                self._lost.pop(name, None)  # A core that has no such session has lost nothing.
             raise
-        self._see_all_losses_through(mark, command)
         return StepResult(result, self.log.records[mark:], self.log.now)
 
-    def _see_all_losses_through(self, mark: int, command: Any) -> None:
-        if not isinstance(command, LoseLink | KvmLoseLink):
-            self._see_losses_through(mark, set())
-
-    def _see_losses_through(self, mark: int, sessions: set[str]) -> None:
-        """Wait until both ends of these sessions know the loss of their links, and the KVMs resume. Do the same for
-        each other session that an end has reported since record ``mark``."""
-        through: set[str] = set()
-        while waiting := (sessions | {r.session for r in self._losses(mark)}) - through:
-            session = min(waiting)
-            through.add(session)
+    def losses(self) -> list[str]:
+        """Where KVM answers, its link is up again, and so the host has seen the loss too."""
+        lost = sorted(
+            {session for sessions in self._lost.values() for session in sessions if session in self._sessions}
+        )
+        for session in lost:
+            kvm = self._kvm(session)
             until = time.monotonic() + LOSS_TIMEOUT
-            while not any(r.session == session and r.to_host for r in self._losses(mark)):
+            while session not in self._lost.get(kvm, ()):
                 if time.monotonic() > until:
-                    why = f"still does not miss its link after {LOSS_TIMEOUT:g} s"
-                    self._failure = SystemFailedError(self._kvm(session), why)
+                    self._failure = SystemFailedError(kvm, f"still does not miss its link after {LOSS_TIMEOUT:g} s")
                     raise self._failure
                 time.sleep(LOSS_PAUSE)
-                self._exchange(self._kvm(session), KvmSnapshot())
-            if not any(r.session == session and not r.to_host for r in self._losses(mark)):
-                self._exchange(self._perfcore(self._layout.kvms.get(session, 0)), PerfSnapshot())
-
-    def _losses(self, mark: int) -> list[SessionChange]:
-        return [r for r in self.log.records[mark:] if isinstance(r, SessionChange) and r.new == SessionPhase.LOST]
+                self._exchange(kvm, KvmSnapshot())
+        return lost
 
     def _exchange(self, name: str, command: Any) -> Any:
         if self._failure is not None:
@@ -321,4 +312,7 @@ class GrpcWire:
             self._failure = SystemFailedError(name, f"its records do not follow ours, expected one numbered {expected}")
             raise self._failure
         log.now = response.stamp.now_ns
+        self._lost.pop(name, None)
+        if response.stamp.lost:
+            self._lost[name] = list(response.stamp.lost)
         return result

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from client.drive.commands import cpu_of, needs_its_thread
+from client.drive.incidents import Incidents
 from client.drive.lives import Lives
 from client.drive.program import Program
 from client.drive.registers import Registers
@@ -48,6 +49,7 @@ from client.litmus.execution import Execution
 from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart
 from client.schedule.decisions import Step as ThreadStep
 from client.schedule.flight import IOCTL
+from client.schedule.incidents import Incident
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
@@ -126,6 +128,7 @@ class Player:
         self.model = machine_model(scenario.machine)
         self.tape: list[Decision] = []
         self.lives = Lives(self)
+        self.incidents = Incidents(wire, self.flight, self.ask)
         self._executions: dict[str, Execution] = {}
 
     def play(self) -> SystemFailedError | None:
@@ -135,7 +138,7 @@ class Player:
         Raises InputError if the strategy or the scenario asks for something impossible."""
         try:
             self.begin()
-            while (decision := self.choose()) is not None:
+            while (decision := self._next()) is not None:
                 self.carry_out(decision)
             self._rest()
         except SystemFailedError as error:
@@ -177,6 +180,10 @@ class Player:
         for thread in self.threads.values():
             self.record(thread.program.settle())
 
+    def _next(self) -> Decision | None:
+        """A loss of a link that has happened by itself, or the next decision of the strategy."""
+        return self.incidents.happened() or self.choose()
+
     def choose(self) -> Decision | None:
         """The next decision of the strategy; None at the end. No run ends while a service is down."""
         names = list(self.threads)
@@ -189,6 +196,8 @@ class Player:
         _CARRY_OUT[type(decision)](self, decision)
         if self.flight.homeless:
             self.lives.settle()
+        if self.flight.cut:
+            self.incidents.lose_what_was_sent()
         self._check_credits()
 
     def ask(self, call: Callable[P, StepResult[T]], *given: P.args, **named: P.kwargs) -> T:
@@ -220,6 +229,8 @@ class Player:
         step = thread.current
         if step is None:
             return "finished"
+        if self.flight.stalled and (why := self._stalled(step)):
+            return why
         if isinstance(step.stmt, GuestStmt):
             return self.flight.blocked(step.actor)
         if self.flight.down or self.flight.adrift or self.flight.ended:
@@ -239,6 +250,18 @@ class Player:
         if isinstance(step.stmt, MsrIoctl):
             by_its_thread = thread.running or needs_its_thread(step.stmt, self._execution(step.actor))
         return self._ioctl_obstacle(thread, step.stmt) if by_its_thread else ""
+
+    def _stalled(self, step: LitmusStep) -> str:
+        """The service that a statement needs, and that is stalled. A vCPU needs its KVM and the silicon, a statement of
+        the host all hosts. Time goes on by itself."""
+        if isinstance(step.stmt, AdvanceTime):
+            return ""
+        kvms = [self.places[step.actor]] if isinstance(step.stmt, GuestStmt) else []
+        if isinstance(step.stmt, UserStmt):
+            kvms = [self.places[step.stmt.vcpu]]
+            kvms += [step.stmt.kvm] if isinstance(step.stmt, UserMigrate) else []
+        hosts = [self.flight.hosts[self.flight.kvms[kvm]] for kvm in kvms] or self.flight.hosts
+        return next((f"{service} is stalled" for service in (*hosts, *kvms) if service in self.flight.stalled), "")
 
     def _vm_busy(self, stmt: UserSetCpuid) -> str:
         """An ioctl that changes a whole VM waits for the statements of its vCPUs that are under way."""
@@ -378,7 +401,8 @@ class Player:
             hosts = [self.names.hosts.get(command.event, 0)]
         elif isinstance(command, Advance | SetMuxInterval):
             names = perfcores_of(self.layout)
-            hosts = [host for host, name in enumerate(names) if name not in self.flight.down]
+            still = self.flight.down | self.flight.stalled.keys()
+            hosts = [host for host, name in enumerate(names) if name not in still]
         if isinstance(command, Open):
             self.names.hosts[command.event] = hosts[0]
         now = self.flight.now
@@ -483,6 +507,7 @@ _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
     Crash: lambda player, decision: player.lives.crash(decision),
     Restart: lambda player, decision: player.lives.restart(decision),
     Kill: lambda player, decision: player.lives.kill(decision),
+    **dict.fromkeys(Incident.__args__, lambda player, decision: player.incidents.carry_out(decision)),
 }
 
 

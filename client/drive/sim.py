@@ -90,6 +90,9 @@ class SimWire:
     def start(self, service: str) -> None:
         pass
 
+    def losses(self) -> list[str]:
+        return []
+
     def _done(self, step: StepResult[T]) -> StepResult[T]:
         """Put what a core did on record, and its messages into the network."""
         self.log.write(step.effects, step.now)

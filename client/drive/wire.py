@@ -49,6 +49,10 @@ class Wire(Protocol):
         """Apply the fate of message ``n`` of ``session`` in the inbox of ``receiver`` (HOST or a session name).
         ``fault``, ``field``: as in Delivery. False: the message was lost with its link before."""
 
+    def losses(self) -> list[str]:
+        """The sessions that have lost their link by itself, and whose ends do not know it yet, in order. They resume
+        when they are told of the loss and of the mend; ``perf`` and ``kvm`` tell them."""
+
     def begin(self, layout: Layout = SINGLE) -> None:
         """Begin a new run: an empty log, nothing in flight. The configure commands follow, host 0 first.
 

@@ -1,10 +1,13 @@
-"""A fault rule: a kind of fault, and the messages that it meets. ``client.litmus.fault_rules`` parses its text."""
+"""A fault rule: a kind of fault, and the messages that it meets or at which it strikes. ``client.litmus.fault_rules``
+parses its text."""
 
 from __future__ import annotations
 
 import msgspec
 
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.text import duration_text
+from contract.spec import NORMAL_RATE
 
 
 class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,6 +15,11 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     """A name of ``fault_kinds.KINDS``."""
+    target: str = ""
+    """The link, way or service that is struck: ``kvm0``, ``kvm0>host``, ``perfcore``. "": the link or the receiver of
+    the message at which it strikes. ``>host`` and ``host>`` are ways of that link."""
+    rate: int = 0
+    """Of ``clock``: the rate in millionths; 0 for the other kinds."""
     messages: tuple[str, ...] = ()
     """Kinds of messages; all if empty."""
     session: str = ""
@@ -32,6 +40,10 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     """As ``FaultKind.by`` says; 0: the usual value, or a time."""
     time: int = 0
     """As ``FaultKind.by`` says, nanoseconds; 0: ``by`` is no time."""
+    at: int = 0
+    """Virtual nanosecond at which a fault of a link or a service strikes; 0: none is given."""
+    at_record: int = 0
+    """Number of the record behind which it strikes; 0: none is given."""
     after: int = 0
     """Virtual time of sending, nanoseconds, from which messages fit."""
     before: int = 0
@@ -46,7 +58,8 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     """Seed of these draws."""
 
     def __str__(self) -> str:
-        parts = [self.kind, ",".join(self.messages), self._route(), self.vcpu]
+        parts = [self.kind, self.target, f"rate {self.rate / NORMAL_RATE:g}" if self.rate else "", self._at()]
+        parts += [",".join(self.messages), self._route(), self.vcpu]
         parts += [f"event {self.event}" if self.event else "", self._count()]
         parts += [f"field {self.field}" if self.field else ""]
         parts += [f"by {duration_text(self.time) if self.time else self.by}" if self.time or self.by else ""]
@@ -56,6 +69,26 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
         parts += [f"before record {self.before_record}" if self.before_record else ""]
         parts += [f"p={self.chance!r}" if self.chance < 1 else "", f"seed={self.seed}" if self.seed else ""]
         return " ".join(part for part in parts if part)
+
+    @property
+    def of_messages(self) -> bool:
+        """Whether the rule selects messages: those that it meets, or those at which it strikes."""
+        return self != FaultRule(
+            kind=self.kind,
+            target=self.target,
+            rate=self.rate,
+            at=self.at,
+            at_record=self.at_record,
+            by=self.by,
+            time=self.time,
+            seed=self.seed,
+        )
+
+    def _at(self) -> str:
+        if self.at or self.at_record:
+            return f"at {duration_text(self.at)}" if self.at else f"at record {self.at_record}"
+        of_message = self.kind not in FAULT_KINDS or FAULT_KINDS[self.kind].of == "message"
+        return "at" if self.of_messages and not of_message else ""
 
     def _route(self) -> str:
         if self.to_host is None:

@@ -7,7 +7,8 @@ import msgspec
 
 class FaultKind(msgspec.Struct, frozen=True):
     """``by``: what ``by`` gives in a rule of this kind; "" where such a rule has none. ``usual``: its value where the
-    rule gives none; 0: the rule must give one. ``timed``: it may also be a time."""
+    rule gives none; 0: the rule must give one. ``timed``: it may also be a time. ``of``: what it is a fault of, a key
+    of ``TARGETS``."""
 
     name: str
     about: str
@@ -15,7 +16,16 @@ class FaultKind(msgspec.Struct, frozen=True):
     by: str = ""
     usual: int = 0
     timed: bool = False
+    of: str = "message"
 
+
+TARGETS: dict[str, str] = {
+    "message": "",
+    "link": "a KVM or one way of its link: kvm0, kvm0>host, host>kvm0, >host, host>",
+    "service": "a KVM or a perf core: kvm0, perfcore, perfcore1",
+    "clock": "a KVM: kvm0",
+}
+"""The name that follows the kind in a rule; "": none."""
 
 FAULT_KINDS: dict[str, FaultKind] = {
     kind.name: kind
@@ -44,6 +54,30 @@ FAULT_KINDS: dict[str, FaultKind] = {
             by="decisions, or time until the release",
             timed=True,
         ),
+        FaultKind(
+            "cut",
+            "a link is cut, or one way of it: it loses all that it carries until it is mended",
+            "cut kvm0>host at Revoke 1 by 20ms",
+            by="decisions, or time until the mend",
+            usual=10,
+            timed=True,
+            of="link",
+        ),
+        FaultKind(
+            "stall",
+            "a service takes and sends nothing, its timers run out late, then it goes on",
+            "stall kvm0 at Revoke 1 by 20ms",
+            by="decisions, or time until it goes on",
+            usual=10,
+            timed=True,
+            of="service",
+        ),
+        FaultKind(
+            "clock",
+            "the clock of a KVM runs at another rate than the host's",
+            "clock kvm0 rate 1.25",
+            of="clock",
+        ),
     )
 }
 
@@ -61,8 +95,12 @@ SELECTORS: tuple[tuple[str, str, str], ...] = (
     ("before TIME", "what is sent before this virtual time", "drop before 4ms"),
     ("after record N", "what this record or a later one sends", "drop after record 40"),
     ("before record N", "what an earlier record than this sends", "drop before record 40"),
+    ("at ...", "a link or a service is struck when what follows is sent", "cut kvm0 at Revoke 1"),
+    ("at TIME", "it is struck at this virtual time", "stall perfcore at 4ms"),
+    ("at record N", "it is struck behind this record", "cut kvm0 at record 40"),
+    ("rate R", "times the host's clock, for clock", "clock kvm0 rate 0.8"),
     ("field NAME", "what has this field; corrupt changes it", "corrupt Revoke field grant"),
     ("p=P", "each that fits with this probability", "drop p=0.1"),
     ("seed=N", "another row of draws", "drop p=0.1 seed=7"),
 )
-"""The selectors of messages in a rule: form, meaning, example."""
+"""The selectors in a rule: form, meaning, example."""

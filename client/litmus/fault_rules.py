@@ -6,11 +6,19 @@
     reorder SchedIn vm0/0 p=0.1 seed=7
 
 A rule is one line: the kind, then what selects messages, in any order. A colon may stand for a blank, so that a rule
-needs no quotes in a shell: ``drop:Revoke:1``. Any text gives either a rule or one InputError.
+needs no quotes in a shell: ``drop:Revoke:1``. A fault of a link, a service or a clock names it behind the kind, then
+says when it strikes:
+
+    cut kvm0>host at Revoke 1 by 20ms
+    stall perfcore at record 40
+    clock kvm0 rate 1.25
+
+Any text gives either a rule or one InputError.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NoReturn
@@ -19,7 +27,7 @@ from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
 from msgspec.structs import replace
 
 from client.litmus.fault import FaultRule
-from client.litmus.fault_kinds import FAULT_KINDS, FaultKind
+from client.litmus.fault_kinds import FAULT_KINDS, TARGETS, FaultKind
 from client.litmus.spelling import listed, quote, unknown
 from client.litmus.tables import parser_of
 from client.litmus.text import UNITS
@@ -27,6 +35,7 @@ from client.litmus.tree import tokens, trees
 from contract.checksum import changeable
 from contract.errors import InputError
 from contract.messages import HOST, MESSAGE_KINDS, MESSAGES
+from contract.spec import NORMAL_RATE, RATES
 
 LENGTH_LIMIT = 1000
 """Characters of a rule."""
@@ -37,7 +46,7 @@ NUMBER_LIMIT = 1_000_000_000
 
 FAULT_GRAMMAR = r"""
 start: WORD part*
-?part: messages | route | session | vcpu | event | field | count | by | after | before | chance | seed
+?part: messages | route | session | vcpu | event | field | count | by | at | rate | after | before | chance | seed
 messages: WORD ("," WORD)*
 route: ROUTE
 session: "session" WORD
@@ -46,11 +55,14 @@ event: "event" NUMBER
 field: "field" WORD
 count: NUMBER | FIRST NUMBER? | FROM NUMBER | ALL
 by: "by" (NUMBER | DURATION)
+at: AT (DURATION | RECORD NUMBER)?
+rate: "rate" (NUMBER | DECIMAL)
 after: "after" (DURATION | RECORD NUMBER)
 before: "before" (DURATION | RECORD NUMBER)
 chance: CHANCE
 seed: SEED
 
+AT: "at"
 FIRST: "first"
 FROM: "from"
 ALL: "all"
@@ -59,7 +71,8 @@ WORD: /[A-Za-z_][A-Za-z0-9_-]*/
 VCPU.2: /[A-Za-z_][A-Za-z0-9_-]*\/[0-9]+/
 ROUTE.3: /[A-Za-z0-9_-]*>[A-Za-z0-9_-]*/
 DURATION.2: /[0-9]+(ns|us|ms|s)(?![A-Za-z0-9])/
-NUMBER: /[0-9]+(?![A-Za-z0-9_])/
+NUMBER: /[0-9]+(?![A-Za-z0-9_.])/
+DECIMAL: /[0-9]+\.[0-9]+(?![A-Za-z0-9_.])/
 CHANCE.3: /p=[0-9.e-]+/
 SEED.3: /seed=[0-9]+/
 %ignore /[ \t]+/
@@ -70,6 +83,7 @@ _NAMES = {
     "VCPU": "a vCPU (vm0/0)",
     "NUMBER": "a number",
     "DURATION": "a time (4ms)",
+    "DECIMAL": "a decimal number (1.25)",
     "CHANCE": "p=0.1",
     "SEED": "seed=7",
     "COMMA": "a comma",
@@ -82,6 +96,10 @@ def _grammar() -> Lark:
     return parser_of(FAULT_GRAMMAR, lexer="contextual", maybe_placeholders=False)
 
 
+_TARGET = re.compile(r"\s*([a-z]+)[ \t]+([A-Za-z0-9_/>-]+)")
+_NO_TARGET = re.compile(r"at|rate|session|event|field|first|from|all|by|after|before|p|seed|[0-9].*")
+"""Words behind the kind that are no target; nor is the name of a message."""
+
 Locate = Callable[[int | None], str]
 """The place of a column of a rule, from 1, in error messages; None: of the whole rule."""
 
@@ -89,6 +107,16 @@ Locate = Callable[[int | None], str]
 def parse_fault(text: str, place: str | Locate = "--fault") -> FaultRule:
     """The rule that ``text`` describes. ``place``: where the text was given, in error messages."""
     return _Reading(text, place if callable(place) else _within(f"{place} {quote(text)}".lstrip())).rule()
+
+
+def target_error(kind: FaultKind, target: str) -> str:
+    """Why a kind cannot have this target; "" if it can."""
+    sender, arrow, receiver = target.partition(">")
+    if arrow:
+        fine = kind.of == "link" and (sender == HOST) != (receiver == HOST)
+    else:
+        fine = "/" not in target and target != HOST
+    return "" if fine else f"{kind.name} {quote(target)}: expected {TARGETS[kind.of]}"
 
 
 def _within(place: str) -> Locate:
@@ -113,6 +141,7 @@ class _Reading:
     def rule(self) -> FaultRule:
         if len(self.text) > LENGTH_LIMIT:
             raise InputError(f"longer than {LENGTH_LIMIT} characters", self.locate(None))
+        target = self.target()
         try:
             tree = _grammar().parse(self.text)
         except UnexpectedToken as error:
@@ -123,10 +152,23 @@ class _Reading:
         (name,) = tokens(tree)
         if name not in FAULT_KINDS:
             self.fail(name, unknown("kind", name, FAULT_KINDS))
-        rule = FaultRule(kind=str(name))
+        rule = FaultRule(kind=str(name), target=target)
         for part in trees(tree):
             rule = replace(rule, **self.part(part.data, tokens(part)))
         return self.checked(rule, FAULT_KINDS[name], name)
+
+    def target(self) -> str:
+        """Cut the target out of the text, which keeps its columns; "" if there is none."""
+        match = _TARGET.match(self.text)
+        if match is None or match[1] not in FAULT_KINDS or FAULT_KINDS[match[1]].of == "message":
+            return ""
+        word, start = match[2], match.start(2)
+        if _NO_TARGET.fullmatch(word) or word in MESSAGE_KINDS:
+            return ""
+        if why := target_error(FAULT_KINDS[match[1]], word):
+            raise InputError(why, self.locate(start + 1))
+        self.text = self.text[:start] + " " * len(word) + self.text[start + len(word) :]
+        return word
 
     def part(self, name: str, words: list[Token]) -> dict[str, Any]:
         values: dict[str, Any] = _PARTS[name](self, words)
@@ -145,7 +187,25 @@ class _Reading:
             self.fail(name, f"{kind.name} needs 'by': {kind.by}, for example '{kind.example}'")
         if rule.field:
             self.has_field(rule, name)
+        if kind.of == "message":
+            if self.given & {"at", "rate"}:
+                self.fail(name, f"{kind.name} takes no {'at' if 'at' in self.given else 'rate'}")
+        else:
+            self.strikes(rule, kind, name)
         return replace(rule, by=0) if rule.by == kind.usual else rule
+
+    def strikes(self, rule: FaultRule, kind: FaultKind, name: Token) -> None:
+        """Check that a rule of another kind says what it strikes, and when."""
+        timed = rule.at or rule.at_record
+        if bool(rule.rate) != (kind.of == "clock"):
+            why = f"needs 'rate', for example '{kind.example}'" if kind.of == "clock" else "takes no rate"
+            self.fail(name, f"{kind.name} {why}")
+        if timed and rule.of_messages:
+            self.fail(name, f"{kind.name}: 'at' gives either a moment or messages")
+        if not timed and not rule.of_messages and kind.of != "clock":
+            self.fail(name, f"{kind.name} needs 'at', for example '{kind.example}'")
+        if timed and kind.of != "clock" and (not rule.target or rule.target.startswith(">") or rule.target[-1] == ">"):
+            self.fail(name, f"{kind.name} at a moment needs {TARGETS[kind.of]}")
 
     def has_field(self, rule: FaultRule, name: Token) -> None:
         if rule.kind != "corrupt":
@@ -193,6 +253,18 @@ class _Reading:
         if words[0].type == "DURATION":
             return {"by": 0, "time": self.duration(words[0])}
         return {"by": self.number(words[0]), "time": 0}
+
+    def at(self, words: list[Token]) -> dict[str, Any]:
+        if len(words) == 1:
+            return {"at": 0}
+        return {"at": self.duration(words[1])} if len(words) == 2 else {"at": 0, "at_record": self.number(words[2])}
+
+    def rate(self, words: list[Token]) -> dict[str, Any]:
+        rate = round(float(words[0]) * NORMAL_RATE) if len(words[0]) <= 16 else 0
+        if rate not in RATES:
+            least, most = RATES[0] / NORMAL_RATE, RATES[-1] // NORMAL_RATE
+            self.fail(words[0], f"{quote(words[0])} is not a rate from {least:g} to {most}")
+        return {"rate": rate}
 
     def after(self, words: list[Token]) -> dict[str, Any]:
         return self._limit("after", words)
@@ -247,6 +319,8 @@ _PARTS: dict[str, Callable[[_Reading, list[Token]], dict[str, Any]]] = {
     "field": _Reading.field,
     "count": _Reading.count,
     "by": _Reading.by,
+    "at": _Reading.at,
+    "rate": _Reading.rate,
     "after": _Reading.after,
     "before": _Reading.before,
     "chance": _Reading.chance,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from client.litmus import ast as a
 from client.litmus.checking import Fail
 from client.litmus.fault import FaultRule
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import RULES_LIMIT, parse_fault
 from client.litmus.spelling import unknown
 from contract.errors import InputError
+from contract.messages import HOST
 
 
 def check_faults(scenario: a.Scenario, fail: Fail) -> None:
@@ -18,6 +20,12 @@ def check_faults(scenario: a.Scenario, fail: Fail) -> None:
             fail(why, "fault", nth)
         if rule.session and rule.session not in scenario.placement():
             fail(unknown("kvm", rule.session, scenario.placement()), "fault", nth, "session")
+        services = [*scenario.placement(), *(f"perfcore{n or ''}" for n in range(len(scenario.hosts) + 1))]
+        named = [name for name in rule.target.split(">") if name and not (">" in rule.target and name == HOST)]
+        for name in named:
+            known = services if FAULT_KINDS[rule.kind].of == "service" else list(scenario.placement())
+            if name not in known:
+                fail(unknown("service", name, known), "fault", nth, "target")
         if rule.vcpu and rule.vcpu not in scenario.vcpus():
             fail(unknown("vCPU", rule.vcpu, scenario.vcpus()), "fault", nth, "vcpu")
 

@@ -19,6 +19,7 @@ from client.schedule.decisions import Decision, Deliver, parse_decision
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 from contract.messages import PROTOCOL_VERSION
+from contract.network import Fate
 from contract.trace import AnyRecord, Delivery, Setup
 
 FORMAT = "lbrlab-run"
@@ -230,7 +231,8 @@ def _check_parts(run: Run) -> None:
     if (setup.scenario, setup.design, setup.axes) != (scenario.name, run.design.name, run.design.axes()):
         raise InputError("is of another scenario or design than the file says", "trace: record 1")
     decided = [(str(d.fate), d.session, d.to_host, d.n, d.message) for d in run.tape if isinstance(d, Deliver)]
-    delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in run.records if isinstance(r, Delivery)]
+    deliveries = [r for r in run.records if isinstance(r, Delivery) and r.how != Fate.LOSE]
+    delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in deliveries]
     # A failure may come between a decision and its record, and the records of a service may be lost with the service.
     if decided[: len(delivered)] != delivered or (len(decided) > len(delivered) and run.failure is None):
         both = min(len(decided), len(delivered))

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart, Step
 from client.schedule.flight import Armed, Flight, InFlight
+from client.schedule.incidents import Incident
 from contract.network import Fate
 
 FREE = frozenset({Fate.CORRUPT, Fate.HOLD})
@@ -31,7 +32,7 @@ def possible(flight: Flight, threads: list[str]) -> list[Decision]:
         found += [deliver(fate, message) for fate in (Fate.TAKE, Fate.DROP, Fate.DUPLICATE)]
         found += [deliver(Fate.OVERTAKE, other) for other in flight.behind(message)]
     found += restarts(flight)
-    return found + [Step(thread) for thread in threads] + [fire(timer) for timer in flight.armed()]
+    return found + [Step(thread) for thread in threads] + [fire(timer) for timer in flight.armed()] + flight.ends()
 
 
 def restarts(flight: Flight) -> list[Restart]:
@@ -66,6 +67,8 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
         return can_end(flight, decision)
     if isinstance(decision, Restart):
         decision = replace(decision, fault="")
+    if isinstance(decision, Incident):
+        return flight.may(decision)
     if isinstance(decision, Deliver):
         fate = Fate.TAKE if decision.fate in FREE else decision.fate
         decision = replace(decision, fate=fate, fault="", field="")

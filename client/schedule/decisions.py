@@ -12,9 +12,9 @@ drop, duplicate (it is taken, and stays to be taken again), overtake (it is take
 taken with a flipped bit; with another value of a field in ``corrupt host>kvm0 6 Revoke.grant``), hold (it and all
 behind it stay) or release. An id such as ``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER
 WHAT`` lets that timer of the sender run out; virtual time first goes on to its due time if that is later. ``time NS``
-lets virtual time go on to NS nanoseconds. ``crash SERVICE`` ends the process
-of a KVM (``kvm0``) or of a host (``perfcore``), and ``restart SERVICE`` begins a new one. ``end thread VM/N`` and ``end
-vm VM`` end the threads of vCPUs.
+lets virtual time go on to NS nanoseconds. ``crash SERVICE`` ends the process of a KVM (``kvm0``) or of a host
+(``perfcore``), and ``restart SERVICE`` begins a new one. ``end thread VM/N`` and ``end vm VM`` end the threads of
+vCPUs. ``client.schedule.incidents`` has the decisions about links, services and clocks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from client.litmus.spelling import unknown
+from client.schedule.incidents import BREAKS, FORMS, Incident, parse_incident, way_of
 from contract.checksum import changeable
 from contract.errors import InputError
 from contract.messages import HOST, MESSAGE_KINDS, MESSAGES
@@ -116,14 +117,14 @@ class Kill(msgspec.Struct, frozen=True):
         return f"end {self.what} {self.name} {self.fault}".rstrip()
 
 
-Decision = Step | Deliver | Fire | Pass | Crash | Restart | Kill
+Decision = Step | Deliver | Fire | Pass | Crash | Restart | Kill | Incident
 
 
 def is_fault(decision: Decision) -> bool:
     """Whether the decision breaks something that works without it. A tape without such decisions is only an order."""
     if isinstance(decision, Deliver):
         return decision.fate not in (Fate.TAKE, Fate.RELEASE)
-    return isinstance(decision, Crash | Kill)
+    return isinstance(decision, (Crash, Kill, *BREAKS))
 
 
 def without_fault(decision: Decision) -> list[Decision]:
@@ -131,7 +132,7 @@ def without_fault(decision: Decision) -> list[Decision]:
     return [replace(decision, fate=Fate.TAKE, fault="", field="")] if isinstance(decision, Deliver) else []
 
 
-_FATES = "|".join(Fate)
+_FATES = "|".join(fate for fate in Fate if fate is not Fate.LOSE)
 _DELIVER = re.compile(
     rf"({_FATES}) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{{0,8}}) "
     r"([A-Za-z]+)(?:\.([a-z_]+))?(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
@@ -144,7 +145,7 @@ _KILL = re.compile(rf"end (thread|vm) ([^\s>]+){_FAULT}")
 _PASS = re.compile(r"time ([1-9][0-9]{0,17})")
 _FORMS = (
     f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER WHAT', 'time NS', "
-    "'crash SERVICE', 'restart SERVICE', 'end thread VM/N' or 'end vm VM'"
+    f"'crash SERVICE', 'restart SERVICE', 'end thread VM/N', 'end vm VM', {FORMS}"
 )
 _FIRE = re.compile(r"timer ([^\s>]+)>([^\s>]+) ([a-z]+)")
 
@@ -155,18 +156,20 @@ def parse_decision(line: str) -> Decision:
         return Step(match[1])
     if match := _FIRE.fullmatch(line):
         sender, receiver, what = match.groups()
-        return Fire(*_way(sender, receiver), what)
+        return Fire(*way_of(sender, receiver), what)
     if match := _PASS.fullmatch(line):
         return Pass(int(match[1]))
     if match := _SERVICE.fullmatch(line):
         return (Crash if match[1] == "crash" else Restart)(match[2], match[3] or "")
     if match := _KILL.fullmatch(line):
         return Kill(match[1], match[2], match[3] or "")
+    if (incident := parse_incident(line)) is not None:
+        return incident
     match = _DELIVER.fullmatch(line)
     if not match:
         raise ValueError(f"expected {_FORMS}")
     fate, sender, receiver, n, message, field, fault = match.groups()
-    session, to_host = _way(sender, receiver)
+    session, to_host = way_of(sender, receiver)
     if message not in MESSAGE_KINDS:
         raise ValueError(unknown("message", message, MESSAGE_KINDS))
     if field and fate != Fate.CORRUPT:
@@ -174,12 +177,6 @@ def parse_decision(line: str) -> Decision:
     if field and field not in (fields := changeable(MESSAGES[message])):
         raise ValueError(unknown(f"field of {message}", field, fields))
     return Deliver(Fate(fate), session, to_host, int(n), message, fault or "", field or "")
-
-
-def _way(sender: str, receiver: str) -> tuple[str, bool]:
-    if (sender == HOST) == (receiver == HOST):
-        raise ValueError(f"one end of {sender}>{receiver} must be {HOST!r}")
-    return (sender, True) if receiver == HOST else (receiver, False)
 
 
 def parse_tape(text: str, path: str = "<tape>") -> list[Decision]:

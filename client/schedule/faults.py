@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from client.litmus.fault import FaultRule
-from contract.trace import AnyRecord, Delivery
+from client.litmus.fault_kinds import FAULT_KINDS
+from contract.trace import AnyIncidentRecord, AnyRecord, Delivery
+
+SHOWN = (Delivery, *AnyIncidentRecord.__args__)
+"""The records that name a fault."""
 
 
 def rules_met(rules: Sequence[FaultRule], records: Iterable[AnyRecord]) -> list[bool]:
-    """For each rule whether it has changed the fate of a message."""
-    ids = {r.fault.partition(".")[0] for r in records if isinstance(r, Delivery) and r.fault} if rules else set()
+    """For each rule whether it has changed the fate of a message, or has struck."""
+    ids = {r.fault.partition(".")[0] for r in records if isinstance(r, SHOWN) and r.fault} if rules else set()
     return [f"f{number}" in ids for number in range(1, len(rules) + 1)]
 
 
@@ -18,4 +22,6 @@ def unmet_text(fault: str) -> str:
     """Why a rule changes nothing."""
     if fault.startswith("reorder "):
         return f"fault '{fault}' did not apply: no message overtook one that it names, or none was sent"
+    if FAULT_KINDS[fault.split()[0]].of != "message":
+        return f"fault '{fault}' did not strike"
     return f"fault '{fault}' matched no message"

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
 from contract.network import UNMOVED, Fate
@@ -17,6 +18,7 @@ from contract.session import SessionPhase
 from contract.spec import cpu_owners, host_of_event
 from contract.trace import (
     AnyRecord,
+    Continued,
     Crash,
     Delivery,
     EventChange,
@@ -26,11 +28,14 @@ from contract.trace import (
     HostWait,
     HostWake,
     Killed,
+    LinkCut,
+    LinkMended,
     Restart,
     SampleTaken,
     Send,
     SessionChange,
     Setup,
+    Stalled,
     Switch,
     Timer,
     VcpuLoad,
@@ -83,6 +88,7 @@ _BY_DUE = attrgetter("due", "session", "to_host", "what")
 class Flight:
     __slots__ = (
         "adrift",
+        "cut",
         "down",
         "ended",
         "epochs",
@@ -101,10 +107,12 @@ class Flight:
         "places",
         "pmis",
         "queues",
+        "record",
         "running",
         "samples",
         "sent",
         "sleeping",
+        "stalled",
         "timers",
         "vcpus",
         "waiting",
@@ -117,6 +125,10 @@ class Flight:
         """Messages by way (session, direction), oldest first."""
         self.held: set[tuple[str, bool]] = set()
         """The ways on which nothing is delivered for now."""
+        self.cut: dict[str, Cut] = {}
+        """Session to the cut of its link, or of one way of it, that has not been mended."""
+        self.stalled: dict[str, Stall] = {}
+        """The services that are stalled."""
         self.timers: dict[tuple[str, bool, str], Armed] = {}
         """The timers that are armed, by session, end and name."""
         self.sleeping: set[str] = set()
@@ -129,6 +141,8 @@ class Flight:
         """vCPU to its CPU in the view of the KVM of each host."""
         self.places: dict[str, int] = {}
         """vCPU to the number of its host; 0 if it never moved."""
+        self.record = 0
+        """Number of the newest record that was seen."""
         self.owners: list[int] = []
         """CPU to the number of its host. Configuration."""
         self.hosts: tuple[str, ...] = ("perfcore",)
@@ -169,6 +183,8 @@ class Flight:
         twin.now = self.now
         twin.queues = {way: queue[:] for way, queue in self.queues.items()}
         twin.held = self.held.copy()
+        twin.cut, twin.stalled = self.cut.copy(), self.stalled.copy()
+        twin.record, twin.kvms = self.record, self.kvms
         twin.timers = self.timers.copy()
         twin.sleeping = self.sleeping.copy()
         twin.sent = self.sent.copy()
@@ -193,6 +209,8 @@ class Flight:
         return (
             frozenset(queues),
             frozenset(self.held),
+            frozenset([(cut.session, cut.to_host) for cut in self.cut.values()]),
+            frozenset(self.stalled),
             frozenset(timers),
             frozenset([EventName(name) for name in self.sleeping]),
             frozenset(self.running.items()),
@@ -213,9 +231,12 @@ class Flight:
 
     def follow(self, effects: Iterable[AnyRecord]) -> None:
         """Take in the effects of a step."""
+        effect = None
         for effect in effects:
             if (take_in := _TAKE_IN.get(type(effect))) is not None:
                 take_in(self, effect)
+        if effect is not None:
+            self.record = effect.seq
 
     def forget(self, event: str) -> None:
         """This host event can no longer be named."""
@@ -258,6 +279,18 @@ class Flight:
 
     def _host_wake(self, record: HostWake) -> None:
         self.sleeping.discard(record.name)
+
+    def _link_cut(self, record: LinkCut) -> None:
+        self.cut[record.session] = Cut(record.session, record.to_host, record.fault or "")
+
+    def _link_mended(self, record: LinkMended) -> None:
+        del self.cut[record.session]
+
+    def _stall(self, record: Stalled) -> None:
+        self.stalled[record.service] = Stall(record.service, record.fault or "")
+
+    def _continue(self, record: Continued) -> None:
+        del self.stalled[record.service]
 
     def _send(self, record: Send) -> None:
         message = type(record.body).__name__
@@ -320,10 +353,12 @@ class Flight:
 
     def _crash(self, record: Crash) -> None:
         self.down.add(record.service)
+        self.stalled.pop(record.service, None)
         for session in record.sessions:
             for to_host in (True, False):
                 self.queues.pop((session, to_host), None)
                 self.held.discard((session, to_host))
+            self.cut.pop(session, None)
         gone = record.host < 0
         self.timers = {
             key: t for key, t in self.timers.items() if t.session not in record.sessions or t.to_host != gone
@@ -367,12 +402,47 @@ class Flight:
         return self.events.get(event, "none")
 
     def armed(self) -> list[Armed]:
-        """The timers, in the order in which they run out."""
-        return sorted(self.timers.values(), key=_BY_DUE)
+        """The timers, in the order in which they run out, but for those of a service that is stalled."""
+        timers = sorted(self.timers.values(), key=_BY_DUE)
+        return [t for t in timers if not self.is_stalled(t.session, not t.to_host)] if self.stalled else timers
 
     def heads(self) -> list[InFlight]:
-        """The oldest message of every direction, oldest first."""
-        return sorted([queue[0] for queue in self.queues.values() if queue], key=_BY_ORDER)
+        """The oldest message of every direction, oldest first, but for those to a service that is stalled."""
+        heads = sorted([queue[0] for queue in self.queues.values() if queue], key=_BY_ORDER)
+        return [m for m in heads if not self.is_stalled(m.session, m.to_host)] if self.stalled else heads
+
+    def service(self, session: str, host: bool) -> str:
+        """The name of one end of a session."""
+        return self.hosts[self.kvms.get(session, 0)] if host else session
+
+    def is_stalled(self, session: str, host: bool) -> bool:
+        return self.service(session, host) in self.stalled
+
+    def ends(self) -> list[Mend | Continue]:
+        """The decisions that end a cut or a stall."""
+        mends = [Mend(cut.session, cut.to_host, cut.fault) for cut in self.cut.values()]
+        return [*mends, *(Continue(stall.service, stall.fault) for stall in self.stalled.values())]
+
+    def may(self, incident: Incident) -> bool:
+        """Whether an incident can happen now."""
+        match incident:
+            case Cut(session=session):
+                host = self.hosts[self.kvms.get(session, 0)]
+                up = session in self.kvms and not self.down & {session, host}
+                return up and session not in self.cut and session not in self.adrift
+            case Mend(session=session, to_host=to_host):
+                return session in self.cut and self.cut[session].to_host == to_host
+            case Stall(service=service):
+                return service in {*self.hosts, *self.kvms} - self.down and service not in self.stalled
+            case Continue(service=service):
+                return service in self.stalled
+            case SetClock(service=service):
+                return service in self.kvms and service not in self.down
+
+    def lost_on(self, cut: Cut | Mend) -> list[InFlight]:
+        """The messages in flight on the ways that are cut."""
+        ways = (True, False) if cut.to_host is None else (cut.to_host,)
+        return [message for way in ways for message in self.queues.get((cut.session, way), [])]
 
     def is_held(self, message: InFlight) -> bool:
         return (message.session, message.to_host) in self.held
@@ -417,6 +487,10 @@ _TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
     EventClose: Flight._close,
     SampleTaken: Flight._sample,
     Timer: Flight._timer,
+    LinkCut: Flight._link_cut,
+    LinkMended: Flight._link_mended,
+    Stalled: Flight._stall,
+    Continued: Flight._continue,
     HostWait: Flight._host_wait,
     HostWake: Flight._host_wake,
     Crash: Flight._crash,

@@ -3,7 +3,8 @@
 A rule sees each message when it is sent. It counts those that fit it, and draws where it has a probability. The first
 rule that meets a message decides; the others count it, but do nothing to it. The id of a fault is ``f1.2``: the second
 message that rule 1 has met. A message that is held back arrives at the latest when nothing else can happen, because a
-run must end. Then virtual time goes on to the end of a delay.
+run must end. Then virtual time goes on to the end of a delay. A rule of a link, a service or a clock strikes when such
+a message is sent, or at its moment; ``client.schedule.striker`` carries that out.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from random import Random
 from msgspec.structs import replace
 
 from client.litmus.fault import FaultRule
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.choices import deliver, onward
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
+from client.schedule.incidents import Continue, Incident, Mend
+from client.schedule.striker import Striker
 from contract.checksum import changeable
 from contract.messages import EventCreated
 from contract.network import Fate
+
+STRIKES_LIMIT = 100
+"""How often a rule strikes a link or a service. A KVM that is cut off at each greeting greets for ever."""
 
 
 class RuleState:
@@ -44,10 +51,23 @@ class RuleState:
         self.fitting += 1
         if self.fitting < rule.first or (rule.last and self.fitting > rule.last):
             return False
-        if rule.chance < 1 and self.random.random() >= rule.chance:
+        return self.draws()
+
+    def draws(self) -> bool:
+        """Whether the rule strikes where it can."""
+        if self.rule.chance < 1 and self.random.random() >= self.rule.chance:
             return False
         self.met += 1
         return True
+
+    @property
+    def strikes(self) -> bool:
+        """Whether it is of a link, a service or a clock."""
+        return FAULT_KINDS[self.rule.kind].of != "message"
+
+    def is_due(self, flight: Flight) -> bool:
+        """Whether its moment has come."""
+        return self.rule.at <= flight.now and self.rule.at_record <= flight.record
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +109,11 @@ class Injection:
 
 class Injector:
     def __init__(self, rules: Sequence[FaultRule]) -> None:
-        self.rules = [RuleState(rule, number) for number, rule in enumerate(rules, 1)]
+        states = [RuleState(rule, number) for number, rule in enumerate(rules, 1)]
+        self.momentary = [state for state in states if state.strikes and not state.rule.of_messages]
+        """The rules that strike at a moment, which has not come."""
+        self.rules = [state for state in states if state not in self.momentary]
+        self.striker = Striker()
         self.seen = 0
         """Messages that the rules have seen."""
         self.decisions = 0
@@ -111,9 +135,25 @@ class Injector:
         for message in sorted(queued, key=lambda message: message.order):
             about = self._about(message)
             met = [state for state in self.rules if state.meets(message, about)]
-            if met:
-                self.planned[message.order] = self._injection(met[0], message)
+            for state in met:
+                if state.strikes and state.met <= STRIKES_LIMIT:
+                    self.striker.plan(state.rule, f"f{state.number}.{state.met}", flight, message)
+            if meets := [state for state in met if not state.strikes]:
+                self.planned[message.order] = self._injection(meets[0], message)
         self.seen = sent
+
+    def strike(self, flight: Flight) -> Incident | None:
+        """The incident that comes now, or the end of one."""
+        for state in self.momentary:
+            if state.is_due(flight):
+                self.momentary.remove(state)
+                if state.draws():
+                    self.striker.plan(state.rule, f"f{state.number}.{state.met}", flight, None)
+        return self.striker.next(flight, self.decisions)
+
+    def end(self, flight: Flight, ends: list[Mend | Continue], timer_due: int | None) -> Decision | None:
+        """Nothing else can happen: end what has struck. ``timer_due``: as for ``at_last``."""
+        return self.striker.end(flight, ends, timer_due)
 
     def _injection(self, state: RuleState, message: InFlight) -> Injection:
         rule = state.rule

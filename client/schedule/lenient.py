@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from client.schedule.choices import FREE, allows, possible
 from client.schedule.decisions import Decision, Deliver, Restart, Step, is_fault
 from client.schedule.flight import Flight
+from client.schedule.incidents import Incident
 from client.schedule.strategies import DefaultStrategy
 from contract.network import Fate
 
@@ -60,12 +61,16 @@ class Watched:
         default.last = self.last
         usual = default.choose(flight, threads, all_threads)
         decision = self.replay.choose(flight, threads, all_threads)
-        plain = replace(decision, fault="") if isinstance(decision, Deliver | Restart) else decision
-        if plain != usual:
+        if _plain(decision) != _plain(usual):
             self.unusual.append((self.made, usual))
         self.made += 1
         self.last = decision.thread if isinstance(decision, Step) else self.last
         return decision
+
+
+def _plain(decision: Decision | None) -> Decision | None:
+    """The decision without the id of its fault."""
+    return replace(decision, fault="") if isinstance(decision, Deliver | Restart | Incident) else decision
 
 
 def _fitting(wanted: Decision, choices: list[Decision], flight: Flight) -> Decision | None:

@@ -51,13 +51,15 @@ class Sampler:
         injector = self.default.injector
         if injector is not None:
             injector.see(flight)
+            if (incident := injector.strike(flight)) is not None:
+                return incident
         heads, armed = flight.heads(), flight.armed()
         actors: dict[Actor, InFlight | Armed | str] = {("step", thread): thread for thread in threads}
         for head in heads:
             actors["way", head.session, str(head.to_host)] = head
         awaited = any(timer.awaited or timer.due <= flight.now for timer in armed)
         if not actors and not awaited:
-            return None
+            return self.default.choose(flight, threads, all_threads) if flight.ends() else None
         if not actors or self.rng.random() < EARLY or (armed and armed[0].due <= flight.now):
             for timer in armed:
                 actors["timer", timer.session, str(timer.to_host), timer.what] = timer

@@ -14,6 +14,7 @@ from client.litmus.fault import FaultRule
 from client.schedule.choices import allows, deliver, fire, onward, possible, unfinished
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Flight, InFlight
+from client.schedule.incidents import Incident
 from client.schedule.injector import Injector
 from contract.design import Condition
 from contract.errors import InputError
@@ -47,6 +48,8 @@ class DefaultStrategy:
         held: list[InFlight] = []
         if self.injector is not None:
             self.injector.see(flight)
+            if (incident := self.injector.strike(flight)) is not None:
+                return incident
             for message in heads:
                 if (decision := self.injector.decide(flight, message)) is not None:
                     return decision
@@ -63,6 +66,10 @@ class DefaultStrategy:
             decision = self.injector.at_last(flight, held, armed[0].due if awaited else None)
             if decision is not None:
                 return decision
+        if ends := flight.ends():
+            end = self.injector.end(flight, ends, armed[0].due if awaited else None) if self.injector else ends[0]
+            if end is not None:
+                return end
         if awaited:
             self.fired += 1
             return fire(armed[0])
@@ -235,5 +242,5 @@ def _weight(choice: Decision) -> float:
     """The weight of a decision. The host is slow, so a guest gets the LBR before the host wants it."""
     if isinstance(choice, Deliver):
         return 1.0 if choice.fate is Fate.TAKE else 0.1
-    slow = isinstance(choice, Fire | Pass) or (isinstance(choice, Step) and choice.thread.startswith("host"))
+    slow = isinstance(choice, Fire | Pass | Incident) or (isinstance(choice, Step) and choice.thread.startswith("host"))
     return 0.1 if slow else 1.0

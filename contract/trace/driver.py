@@ -42,6 +42,49 @@ class Statement(DriverRecord):
     line: int
 
 
+class LinkCut(DriverRecord):
+    """The link of a session is cut, or one way of it (``to_host``: from KVM to the host; None: both). ``fault``: the
+    fault that this belongs to, as in a tape; absent where a link was lost by itself."""
+
+    session: str
+    to_host: bool | None
+    fault: str | UnsetType = UNSET
+
+
+class LinkMended(DriverRecord):
+    """The link of a session, or the way of it that was cut, is up again."""
+
+    session: str
+    to_host: bool | None
+    fault: str | UnsetType = UNSET
+
+
+class Stalled(DriverRecord):
+    """A service (a KVM, or ``perfcore``, ``perfcore1``...) takes and sends nothing from now on."""
+
+    service: str
+    fault: str | UnsetType = UNSET
+
+
+class Continued(DriverRecord):
+    """A service that was stalled goes on."""
+
+    service: str
+    fault: str | UnsetType = UNSET
+
+
+class ClockSet(DriverRecord):
+    """The clock of a KVM runs at ``rate`` millionths of the host's from now on."""
+
+    service: str
+    rate: int
+    fault: str | UnsetType = UNSET
+
+
+AnyIncidentRecord = LinkCut | LinkMended | Stalled | Continued | ClockSet
+"""Records of faults that are not of messages, and of their ends."""
+
+
 class Outcome(DriverRecord):
     """A register got its value: a number, a word such as ``#GP``, or a small table of fields."""
 
@@ -100,4 +143,4 @@ class Rest(DriverRecord):
         return [self.host, *self.others]
 
 
-AnyDriverRecord = Setup | Statement | Outcome | Crash | Restart | Killed | End | Rest
+AnyDriverRecord = Setup | Statement | AnyIncidentRecord | Outcome | Crash | Restart | Killed | End | Rest

@@ -29,9 +29,9 @@ class Send(LinkRecord):
 
 class Delivery(LinkRecord):
     """The receiver's inbox: message ``n`` was taken (``take``, ``overtake``: before older ones, ``duplicate``: and
-    stays, ``corrupt``: damaged) or lost (``drop``), or its direction delivers nothing from it on (``hold``) until the
-    ``release``. ``fault``: the fault that this belongs to, as in a tape; absent where there is none. ``field``: the
-    field that was changed; absent where none was."""
+    stays, ``corrupt``: damaged) or lost (``drop``; ``lose``: with its way, which is cut), or its direction delivers
+    nothing from it on (``hold``) until the ``release``. ``fault``: the fault that this belongs to, as in a tape; absent
+    where there is none. ``field``: the field that was changed; absent where none was."""
 
     how: str
     session: str

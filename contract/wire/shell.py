@@ -7,10 +7,11 @@ command was not refused. A refusal leaves everything as it was, the clock includ
 middle of a command the state of the core is unreliable: the run is marked as failed, and every call gives that failure
 until the next Configure.
 
-The loss of a link is an input of the core like any other, but no driver gives it. It happens at some moment of real
-time, and the core takes it in at the beginning of the next call, so that its records come with the answer. The end of
-the process is another input of this kind. The core says Drain at the next call, and the process waits a bounded time
-for the driver to deliver the messages of the two ends.
+A link is lost at some moment of real time. The core learns of it by a command of the driver, LoseLink or KvmLoseLink,
+so that the loss has a place in the schedule. Until then the stamp of each answer names the session, what the core sends
+is lost, and a message that was lost meets no fate. The end of the process is an input that no driver gives. The core
+says Drain at the next call, and the process waits a bounded time for the driver to deliver the messages of the two
+ends.
 """
 
 from __future__ import annotations
@@ -52,14 +53,13 @@ T = TypeVar("T")
 
 class ServiceRun(Generic[C]):
     """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
-    its driver. ``lost``: sessions that have lost a link; ``cut``: those whose core does not know it yet. ``parted``:
-    those whose link the driver itself has cut, until it is mended: their streams do not count. ``deaf``: those whose
-    messages of before that are still to come, and are dropped until a greeting or its answer comes. ``drains``: the
-    sessions have to end in order; ``drained``: they have ended."""
+    its driver. ``cut``: sessions that have lost a link, whose core does not know it yet. ``parted``: those whose core
+    does, until the link is mended: their streams do not count. ``deaf``: those whose messages of before that are still
+    to come, and are dropped until a greeting or its answer comes. ``drains``: the sessions have to end in order;
+    ``drained``: they have ended."""
 
     __slots__ = (
-        "_core", "arrived", "cut", "deaf", "drained", "drains", "failed", "log", "lost", "network", "number", "owner",
-        "parted",
+        "_core", "arrived", "cut", "deaf", "drained", "drains", "failed", "log", "network", "number", "owner", "parted",
     )  # fmt: skip
 
     def __init__(self, number: int, owner: str = "") -> None:
@@ -70,7 +70,6 @@ class ServiceRun(Generic[C]):
         self.network = Network()
         self.failed: CallError | None = None
         self.cut: set[str] = set()
-        self.lost: set[str] = set()
         self.parted: set[str] = set()
         self.deaf: set[str] = set()
         self.arrived = asyncio.Event()
@@ -122,7 +121,6 @@ class ServiceRun(Generic[C]):
             return
         self.network.cut(session, to_host)
         self.cut.add(session)
-        self.lost.add(session)
         self.arrived.set()
 
 
@@ -154,10 +152,6 @@ class Shell(ABC, Generic[C]):
     @abstractmethod
     def send(self, run: ServiceRun[C], envelopes: list[Envelope]) -> None:
         """Put messages of the core into the streams. Raises PeerContractError if a stream is clogged."""
-
-    @abstractmethod
-    def lose_link(self, run: ServiceRun[C], session: str) -> None:
-        """Tell the core that the link of a session was lost, and if it is up again, that too."""
 
     @abstractmethod
     def drain(self, run: ServiceRun[C]) -> bool:
@@ -250,7 +244,6 @@ class Shell(ABC, Generic[C]):
             self.note_links(run, command)
             if run.cut:
                 await self.reattach(run)
-            self.take_losses(run)
             if run.drains:
                 self.drain(run)
             if isinstance(command, Decide):
@@ -281,7 +274,7 @@ class Shell(ABC, Generic[C]):
         return result, block
 
     def part(self, run: ServiceRun[C], session: str) -> None:
-        """The driver tells the core itself that a link is lost, and that it is up again. Until then the stream does not
+        """The driver tells the core that a link is lost, and then that it is up again. Until then the stream does not
         count, whether it has ended or not."""
         run.network.cut(session, self.is_host)
         run.cut.discard(session)
@@ -291,17 +284,10 @@ class Shell(ABC, Generic[C]):
     def note_links(self, run: ServiceRun[C], command: Any) -> None:
         """Take in what a command says about links, before anything else happens."""
 
-    def take_losses(self, run: ServiceRun[C]) -> None:
-        """Tell the core which links were lost since the last call."""
-        cut, run.cut = run.cut, set()
-        for session in sorted(cut):
-            with suppress(RefusedError):  # A core that does not know the session has lost nothing.
-                self.lose_link(run, session)
-
     def _decide(self, run: ServiceRun[C], decision: Decide) -> None:
         """A message that was lost with its link meets no other fate."""
         session, n = decision.session, decision.n
-        if session in run.lost and not run.network.has(session, self.is_host, n):
+        if session in run.cut | run.parted and not run.network.has(session, self.is_host, n):
             return
         envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log, decision.fault, decision.field)
         if envelope is not None:
@@ -346,4 +332,4 @@ class Shell(ABC, Generic[C]):
             yield trace_pb2.GetTraceResponse(records=map(record_to_proto, chunk))
 
     def stamp(self, run: ServiceRun[C]) -> trace_pb2.Stamp:
-        return stamp_of(run.number, run.log, run.owner)
+        return stamp_of(run.number, run.log, run.owner, sorted(run.cut))

@@ -148,7 +148,7 @@ def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
     """End each grant whose lease was not prolonged in time, even if the host has said nothing. Perhaps no other user
     took the LBR, so no message about a free LBR would come. Therefore the event is released, and after its denial the
     guest asks again."""
-    if vcpu.grant.is_over(hv.clock.now):
+    if vcpu.grant.is_over(hv.own_time()):
         why = f"the lease of grant {vcpu.grant.number} is over"
         deny(hv, vcpu, why)
         if hv.design.denial is not Denial.FAIL_ENTRY:
@@ -157,7 +157,7 @@ def let_leases_end(hv: Hypervisor, vcpu: Vcpu) -> None:
 
 def renew_leases(hv: Hypervisor) -> None:
     for vcpu in hv.vcpus.values():
-        if number := vcpu.grant.renew(hv.clock.now):
+        if number := vcpu.grant.renew(hv.own_time()):
             hv.outgoing.append(Renew(number))
 
 

@@ -18,6 +18,7 @@ from kvm_svc.hypervisor.claim import GuestClaim
 from kvm_svc.hypervisor.grant import EarlyRevokes, KnownGrant
 from kvm_svc.hypervisor.guest_pmu import GuestPmu
 from kvm_svc.hypervisor.kernel_rules import KVM_RULES, KvmRules
+from kvm_svc.hypervisor.own_clock import OwnClock
 
 
 @dataclass(slots=True)
@@ -274,16 +275,23 @@ class KvmState:
     """The Revokes that came before the EventCreated of their event (R6)."""
     requests: int = 0
     """Number of the newest request."""
+    own_clock: OwnClock = field(default_factory=OwnClock)
+    """The clock by which leases are judged."""
 
     def clone(self) -> KvmState:
         vms = {name: vm.clone() for name, vm in self.vms.items()}
         vcpus = {name: vcpu.clone(vms[vcpu.vm.spec.name]) for name, vcpu in self.vcpus.items()}
-        return KvmState(vms, vcpus, self.early_revokes.clone(), self.requests)
+        return KvmState(vms, vcpus, self.early_revokes.clone(), self.requests, self.own_clock.clone())
 
     def key(self) -> tuple[Hashable, ...]:
         """Without the newest request: the next is above all others."""
         vms, vcpus = self.vms.values(), self.vcpus.values()
-        return tuple([vm.key() for vm in vms]), tuple([vcpu.key() for vcpu in vcpus]), self.early_revokes.key()
+        return (
+            tuple([vm.key() for vm in vms]),
+            tuple([vcpu.key() for vcpu in vcpus]),
+            self.early_revokes.key(),
+            self.own_clock.key(),
+        )
 
 
 class Hypervisor:
@@ -304,6 +312,10 @@ class Hypervisor:
         self.state = state
         self.vms, self.vcpus, self.early_revokes = state.vms, state.vcpus, state.early_revokes
         self.outgoing: list[AnyMessage] = []
+
+    def own_time(self) -> int:
+        """The time that KVM's clock shows now, nanoseconds."""
+        return self.state.own_clock.at(self.clock.now)
 
     def next_request(self) -> int:
         self.state.requests += 1

@@ -84,10 +84,6 @@ class KvmShell(Shell[KvmCore]):
         if isinstance(command, KvmLoseLink):
             self.part(run, self.name)
 
-    def lose_link(self, run: ServiceRun[KvmCore], session: str) -> None:
-        self._tell(run, KvmLoseLink())
-        self._tell(run, KvmMendLink())
-
     def drain(self, run: ServiceRun[KvmCore]) -> bool:
         with suppress(RefusedError):  # It drains already, or cannot.
             self._tell(run, KvmDrain("KVM stops"))
@@ -128,9 +124,10 @@ class KvmShell(Shell[KvmCore]):
     async def _ask(self, run: ServiceRun[KvmCore], request: AnyRequest) -> tuple[AnyReply, Any]:
         """The silicon's reply. If the link is lost, the same request is sent again on the next link."""
         self._asked += 1
+        stamp = self.stamp(run)
         while True:
             try:
-                return await self.link.ask(self.stamp(run), self._asked, request, self.answer_timeout)
+                return await self.link.ask(stamp, self._asked, request, self.answer_timeout)
             except LinkLostError:
                 await self.reattach(run)
 

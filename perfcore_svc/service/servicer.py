@@ -128,9 +128,6 @@ class PerfcoreShell(Shell[HostCore]):
             if attachment is not None and attachment.run is run:
                 attachment.writer.put(run.number, list(batch))
 
-    def lose_link(self, run: ServiceRun[HostCore], session: str) -> None:
-        self.done(run, run.core.command(LoseLink(session), run.log.now))
-
     def note_links(self, run: ServiceRun[HostCore], command: Any) -> None:
         """A KVM that is gone has no stream. Its next life attaches with a new one."""
         if isinstance(command, LoseLink | EndSession):
@@ -237,7 +234,6 @@ class PerfcoreShell(Shell[HostCore]):
             log.witness(request.stamp.clock, request.stamp.now_ns)
             block = RecordBlock(log)
             try:
-                self.take_losses(run)
                 asked = union_from_proto(request, AnyRequest)
                 reply = self.done(run, run.core.request(asked, log.now))
                 member, encode = _REPLIES[type(reply)]

@@ -6,8 +6,10 @@ from msgspec import UnsetType
 
 from client.report.describe.table import text_of
 from client.report.describe.values import Values
+from client.schedule.incidents import route
 from contract import trace as t
 from contract.control import KvmView
+from contract.spec import NORMAL_RATE
 
 
 @text_of.register
@@ -18,6 +20,35 @@ def setup(r: t.Setup, values: Values) -> str:
 @text_of.register
 def statement(r: t.Statement, values: Values) -> str:
     return f"{r.actor}: {r.text};"
+
+
+@text_of.register
+def link_cut(r: t.LinkCut, values: Values) -> str:
+    return f"{_link(r)} is CUT{_by(r.fault)}"
+
+
+@text_of.register
+def link_mended(r: t.LinkMended, values: Values) -> str:
+    return f"{_link(r)} is mended{_by(r.fault)}"
+
+
+@text_of.register
+def stalled(r: t.Stalled, values: Values) -> str:
+    return f"{r.service} STALLS{_by(r.fault)}"
+
+
+@text_of.register
+def continued(r: t.Continued, values: Values) -> str:
+    return f"{r.service} goes on{_by(r.fault)}"
+
+
+@text_of.register
+def clock_set(r: t.ClockSet, values: Values) -> str:
+    return f"the clock of {r.service} runs at {r.rate / NORMAL_RATE:g} times the host's{_by(r.fault)}"
+
+
+def _link(r: t.LinkCut | t.LinkMended) -> str:
+    return f"the link of {r.session}" if r.to_host is None else f"the way {route(r.session, r.to_host)}"
 
 
 @text_of.register

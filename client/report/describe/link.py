@@ -16,6 +16,7 @@ _FATES = {
     "corrupt": "taken DAMAGED",
     "hold": "HELD, with all behind it",
     "release": "no longer held",
+    "lose": "LOST with its link",
 }
 
 

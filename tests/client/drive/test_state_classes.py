@@ -54,6 +54,7 @@ FRESH = {
     ("Outgoing", "n"): "the next message is above all others",
     ("KvmState", "requests"): "the next request is above all others",
     ("Flight", "now"): "all times are relative to it",
+    ("Flight", "record"): "faults name moments by it, the services do not",
     ("Flight", "sent"): "faults name messages by it, the services do not",
     ("Program", "executed"): "it only ends a run that never ends",
 }
@@ -179,10 +180,10 @@ def attributes(*functions: Any) -> set[str]:
 
 
 REACHED = """
-Claim Context CoreState Cpu EarlyRevokes EventNames Flight Frame GrantState GuestCounter GuestPmu Handling
-HeldGrant HostState Incoming Ioctl KnownGrant KvmState LbrDesc LbrRing Link Network Outgoing PerfCpu PerfEvent
-PerfState PlayerState Program Registers Reservations SavedLbr SavedLbr Session Sessions Silicon Thread Vcpu Vm
-Vmcs Wait
+Context CoreState Cpu EarlyRevokes EventNames Flight Frame GrantState GuestClaim GuestCounter GuestPmu Handling
+HeldGrant HostState Incoming Ioctl KnownGrant KvmSavedLbr KvmSession KvmState LbrDesc LbrRing Network Outgoing
+OwnClock PerfCpu PerfEvent PerfState PlayerState Program Registers Reservations SavedLbr Session Sessions Silicon
+Thread Vcpu Vm Vmcs Wait
 """
 
 

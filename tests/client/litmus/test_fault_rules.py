@@ -25,15 +25,21 @@ COUNTS = st.one_of(
 
 @st.composite
 def rules(draw: st.DrawFn) -> FaultRule:
+    """A rule, of a link, a service or a clock at a message where it is of those."""
     kind = FAULT_KINDS[draw(st.sampled_from(list(FAULT_KINDS)))]
+    ways = ["kvm0>host", "host>kvm-1", ">host", "host>"] if kind.of == "link" else []
+    target = draw(st.sampled_from(["", "kvm0", *ways])) if kind.of != "message" else ""
     first, last = draw(COUNTS)
     timed = kind.timed and draw(st.booleans())
     by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
     limit = st.one_of(st.just(0), NUMBERS)
-    messages = tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, max_size=3)))
+    least = int(kind.of != "message")
+    messages = tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, min_size=least, max_size=3)))
     fields = sorted(set.intersection(*(set(changeable(MESSAGES[name])) for name in messages or ["Revoke"])))
     return FaultRule(
         kind=kind.name,
+        target=target,
+        rate=draw(st.sampled_from([1000, 800_000, 1_250_000])) if kind.of == "clock" else 0,
         messages=messages,
         field=draw(st.sampled_from(["", *fields])) if kind.name == "corrupt" else "",
         session=draw(st.one_of(st.just(""), NAMES)),
@@ -70,6 +76,14 @@ def test_round_trip(rule: FaultRule) -> None:
         ("drop p=0.5 seed=7 vm0/0", FaultRule(kind="drop", vcpu="vm0/0", chance=0.5, seed=7),
          "drop vm0/0 p=0.5 seed=7"),
         ("delay by 3 after 4ms", FaultRule(kind="delay", by=3, after=4_000_000), "delay by 3 after 4ms"),
+        ("cut:kvm0>host:at:Revoke:1", FaultRule(kind="cut", target="kvm0>host", messages=("Revoke",), last=1),
+         "cut kvm0>host at Revoke 1"),
+        ("cut p=0.5", FaultRule(kind="cut", chance=0.5), "cut at p=0.5"),
+        ("cut host> Revoke by 10", FaultRule(kind="cut", target="host>", messages=("Revoke",)), "cut host> at Revoke"),
+        ("stall perfcore at record 40 by 4ms",
+         FaultRule(kind="stall", target="perfcore", at_record=40, time=4_000_000),
+         "stall perfcore at record 40 by 4ms"),
+        ("clock rate 0.5 at 2ms", FaultRule(kind="clock", rate=500_000, at=2_000_000), "clock rate 0.5 at 2ms"),
         ("reorder by 1 Ack,Renew", FaultRule(kind="reorder", messages=("Ack", "Renew")), "reorder Ack,Renew"),
     ],
 )  # fmt: skip
@@ -107,6 +121,16 @@ def test_the_example_of_each_kind_is_one_of_it() -> None:
         ("corrupt Revoke field gran", 1, "unknown field of Revoke 'gran', did you mean 'grant'?"),
         ("corrupt Revoke,Hello field grant", 1, "unknown field of Hello 'grant'"),
         ("corrupt field lbr", 1, "unknown field of a message 'lbr'"),
+        ("cut kvm0>host", 1, "cut needs 'at', for example 'cut kvm0>host at Revoke 1 by 20ms'"),
+        ("cut at 4ms", 1, "cut at a moment needs a KVM or one way of its link"),
+        ("cut kvm0 at 4ms Revoke", 1, "'at' gives either a moment or messages"),
+        ("cut host at Revoke", 5, "cut 'host': expected a KVM or one way"),
+        ("stall kvm0>host at Revoke", 7, "stall 'kvm0>host': expected a KVM or a perf core"),
+        ("cut kvm0 rate 2 at Revoke", 1, "cut takes no rate"),
+        ("clock kvm0", 1, "clock needs 'rate', for example 'clock kvm0 rate 1.25'"),
+        ("clock kvm0 rate 0", 17, "'0' is not a rate from 0.001 to 1000"),
+        ("clock kvm0 rate x", 17, "expected a decimal number .* or a number, found 'x'"),
+        ("drop Revoke at 4ms", 1, "drop takes no at"),
         ("drop ?", 6, "expected .* found '\\?'"),
         ("drop event x", 12, "expected a number, found 'x'"),
         ("drop " + "x" * 1000, 0, "longer than 1000 characters"),

@@ -23,6 +23,7 @@ from client.schedule.decisions import (
     parse_decision,
     parse_tape,
 )
+from client.schedule.incidents import Continue, Cut, Mend, SetClock, Stall
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS
 from contract.network import Fate
@@ -32,7 +33,7 @@ THREADS = st.from_regex(r"(host[0-9]?|user|vm[0-9]/[0-9])(\+(host[0-9]?|user|vm[
 SESSIONS = st.from_regex(r"kvm[0-9a-z-]{0,8}", fullmatch=True)
 DELIVERIES = st.builds(
     Deliver,
-    st.sampled_from(Fate),
+    st.sampled_from([fate for fate in Fate if fate is not Fate.LOSE]),
     SESSIONS,
     st.booleans(),
     st.integers(1, 999_999_999),
@@ -51,8 +52,16 @@ LIVES = st.one_of(
     st.builds(Kill, st.just("thread"), st.just("vm0/0"), FAULTS),
     st.builds(Kill, st.just("vm"), st.just("vm0"), FAULTS),
 )
+ROUTES = st.sampled_from([None, True, False])
+INCIDENTS = st.one_of(
+    st.builds(Cut, SESSIONS, ROUTES, FAULTS),
+    st.builds(Mend, SESSIONS, ROUTES, FAULTS),
+    st.builds(Stall, SESSIONS | st.just("perfcore"), FAULTS),
+    st.builds(Continue, SESSIONS | st.just("perfcore"), FAULTS),
+    st.builds(SetClock, SESSIONS, st.integers(1000, 999_999_999), FAULTS),
+)
 TAPES: st.SearchStrategy[list[Decision]] = st.lists(
-    st.one_of(st.builds(Step, THREADS), DELIVERIES, CHANGED, FIRES, PASSES, LIVES)
+    st.one_of(st.builds(Step, THREADS), DELIVERIES, CHANGED, FIRES, PASSES, LIVES, INCIDENTS)
 )
 
 
@@ -92,7 +101,10 @@ def test_receiver() -> None:
     assert (to_host.receiver, to_kvm.receiver) == ("host", "kvm0")
 
 
-FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT', 'time NS', .* or 'end vm VM'"
+FORMS = (
+    r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT', 'time NS', .*'end vm VM', "
+    r"'cut KVM', .*'clock KVM RATE'"
+)
 
 
 @cases(
@@ -115,6 +127,11 @@ FORMS = r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVE
         ("time 4ms", FORMS),
         ("drop kvm0>host 1 Hello f1", FORMS),
         ("timer kvm0>kvm1 resend", "one end of kvm0>kvm1 must be 'host'"),
+        ("cut kvm0>kvm1", "one end of kvm0>kvm1 must be 'host'"),
+        ("mend host", "expected the name of a KVM or a way such as kvm0>host"),
+        ("clock kvm0 999", "a rate from 1000 to 1000000000; 1000000 is the host's"),
+        ("cut", FORMS),
+        ("stall kvm0>host", FORMS),
         ("take kvm0>kvm1 1 Hello", "one end of kvm0>kvm1 must be 'host'"),
         ("take host>host 1 Hello", "one end of host>host must be 'host'"),
         ("take kvm0>host 1 Helo", "unknown message 'Helo'"),

@@ -13,6 +13,7 @@ from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.choices import possible
+from client.schedule.faults import SHOWN
 from client.schedule.schedule import Schedule, Tape
 from client.schedule.strategies import DefaultStrategy
 from contract.messages import Ack, EventCreated, EventState, Revoke, SchedIn
@@ -195,11 +196,17 @@ def test_the_tape_needs_no_rules(faults: list, design: str) -> None:
     played = run(Inputs(STORY, DESIGNS[design], Schedule(wide)))
     again = run(Inputs(STORY, DESIGNS[design], Schedule(tape=Tape(played.tape)), SimWire()))
     assert canonical(again.records) == canonical(played.records)
-    ids = {d.fault for d in played.of(Delivery) if d.fault}
+    ids = {r.fault for r in played.records if isinstance(r, SHOWN) and r.fault}
     assert {f"f{n}" for n, on in enumerate(played.applied, 1) if on} == {each.partition(".")[0] for each in ids}
 
 
-@cases("rule", ["drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "corrupt field grant", "hold by 3"])
+@cases(
+    "rule",
+    [
+        *("drop", "duplicate", "reorder", "delay by 2ms", "corrupt", "corrupt field grant", "hold by 3"),
+        *("cut", "cut host>", "cut >host by 4ms", "stall", "clock rate 1.25"),
+    ],
+)
 def test_the_tape_of_each_kind_needs_no_rules(rule: str) -> None:
     played = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule((parse_fault(f"{rule} Revoke"),))))
     again = run(Inputs(STORY, DESIGNS["revoke-gp"], Schedule(tape=Tape(played.tape))))

@@ -10,7 +10,7 @@ import pytest
 
 from contract.control import AnyResult, Done, RunTask
 from contract.effects import StepResult
-from contract.errors import PeerContractError, RefusedError
+from contract.errors import PeerContractError
 from contract.messages import Drain, Envelope
 from contract.trace import Recorder, Send, Warn
 from contract.wire.records import RecordBlock
@@ -53,8 +53,6 @@ class Echo(Shell[Core]):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[Envelope] = []
-        self.lost: list[str] = []
-        self.unknown = False
         self.drained = 0
         self.act: Act = lambda run: note(run.log)
 
@@ -63,12 +61,6 @@ class Echo(Shell[Core]):
         if asyncio.iscoroutine(done := self.act(run)):
             await done
         return Done()
-
-    def lose_link(self, run: ServiceRun[Core], session: str) -> None:
-        if self.unknown:
-            raise RefusedError("no such session", "ENOENT")
-        self.lost.append(session)
-        note(run.log)
 
     def drain(self, run: ServiceRun[Core]) -> bool:
         self.drained += 1

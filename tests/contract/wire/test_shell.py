@@ -58,23 +58,14 @@ async def test_records_that_cannot_be_encoded_fail_the_run(shell: Echo) -> None:
     assert (await shell.info(info_pb2.GetInfoRequest())).run_failed == error.message
 
 
-async def test_the_loss_of_a_link_comes_with_the_next_answer_and_once(shell: Echo) -> None:
-    shell.run.lose("kvm1", True)
-    shell.run.lose("kvm0", True)
-    shell.run.lose("kvm0", True)
-    first = (await shell.command(stamp(clock=41), COMMAND))[2]
-    second = (await shell.command(stamp(clock=50), COMMAND))[2]
-
-    assert [r.seq for r in first.records] == [42, 43, 44]
-    assert shell.lost == ["kvm0", "kvm1"]
-    assert [r.seq for r in second.records] == [51]
-
-
-async def test_a_core_that_knows_no_such_session_loses_nothing(shell: Echo) -> None:
-    shell.unknown = True
-    shell.run.lose("kvm0", True)
-
-    assert [r.seq for r in (await shell.command(stamp(clock=41), COMMAND))[2].records] == [42]
+async def test_the_stamp_names_the_links_that_are_lost_until_the_core_is_told(shell: Echo) -> None:
+    for session in ("kvm1", "kvm0", "kvm0"):
+        shell.run.lose(session, True)
+    for clock in (41, 50):
+        run, _, block = await shell.command(stamp(clock=clock), COMMAND)
+        assert ([r.seq for r in block.records], list(shell.stamp(run).lost)) == ([clock + 1], ["kvm0", "kvm1"])
+    shell.part(run, "kvm0")
+    assert list(shell.stamp(run).lost) == ["kvm1"]
 
 
 async def test_a_process_that_ends_waits_until_its_sessions_have_drained(shell: Echo) -> None:

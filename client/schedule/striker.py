@@ -1,0 +1,105 @@
+"""Faults of links, services and clocks by rules: what strikes next, and when it ends."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from client.litmus.fault import FaultRule
+from client.litmus.fault_kinds import FAULT_KINDS
+from client.schedule.decisions import Decision, Pass
+from client.schedule.flight import Flight, InFlight
+from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
+from contract.messages import HOST
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of an incident that a rule has caused."""
+
+    end: Mend | Continue
+    decision: int
+    """Number of the decision at which it comes, where the rule counts decisions."""
+    until: int
+    """Virtual nanosecond at which it comes; 0: the rule counts decisions."""
+
+
+class Striker:
+    def __init__(self) -> None:
+        self.planned: deque[tuple[Incident, FaultRule]] = deque()
+        """The incidents that come next, each with its rule."""
+        self.endings: list[Ending] = []
+        """The ends of what has struck."""
+
+    def plan(self, rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> None:
+        """A rule strikes: at a message, or at its moment."""
+        for incident in _PLANS[rule.kind](rule, fault, flight, message):
+            self.planned.append((incident, rule))
+
+    def next(self, flight: Flight, decisions: int) -> Incident | None:
+        """The incident that comes now, or the end of one. One that cannot happen is left out. ``decisions``: the number
+        so far."""
+        for ending in self.endings:
+            if flight.now >= ending.until if ending.until else decisions >= ending.decision:
+                self.endings.remove(ending)
+                if flight.may(ending.end):
+                    return ending.end
+                break
+        while self.planned:
+            incident, rule = self.planned.popleft()
+            if flight.may(incident):
+                self._begin(incident, rule, flight, decisions)
+                return incident
+        return None
+
+    def end(self, flight: Flight, ends: list[Mend | Continue], timer_due: int | None) -> Decision | None:
+        """One of ``ends``, or time goes on to it. None: a timer runs out before."""
+        until = {ending.end: ending.until for ending in self.endings}
+        end = min(ends, key=lambda end: until.get(end, 0))
+        if timer_due is not None and timer_due <= until.get(end, 0):
+            return None
+        if (at := until.get(end, 0)) > flight.now:
+            return Pass(at)
+        self.endings = [ending for ending in self.endings if ending.end != end]
+        return end
+
+    def _begin(self, incident: Incident, rule: FaultRule, flight: Flight, decisions: int) -> None:
+        end: Mend | Continue
+        match incident:
+            case Cut(session=session, to_host=to_host, fault=fault):
+                end = Mend(session, to_host, fault)
+            case Stall(service=service, fault=fault):
+                end = Continue(service, fault)
+            case _:
+                return
+        by = rule.by or FAULT_KINDS[rule.kind].usual
+        self.endings.append(Ending(end, decisions + by, flight.now + rule.time if rule.time else 0))
+
+
+def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+    sender, arrow, receiver = rule.target.partition(">")
+    session = receiver if sender == HOST else sender
+    if not session and message is not None:
+        session = message.session
+    yield Cut(session, receiver == HOST if arrow else None, fault)
+
+
+def _stall(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+    if rule.target or message is not None:
+        receiver = flight.service(message.session, message.to_host) if message is not None else ""
+        yield Stall(rule.target or receiver, fault)
+
+
+def _clock(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+    kvms = [rule.target] if rule.target else list(flight.kvms) if message is None else [message.session]
+    for kvm in kvms:
+        yield SetClock(kvm, rule.rate, fault)
+
+
+_PLANS: dict[str, Callable[[FaultRule, str, Flight, InFlight | None], Iterator[Incident]]] = {
+    "cut": _cut,
+    "stall": _stall,
+    "clock": _clock,
+}
+"""The incidents that each kind of rule causes when it strikes."""
