@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 
@@ -20,7 +21,7 @@ class WebDocument(msgspec.Struct):
 
 
 def web(port: int, *, as_json: bool) -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C, which is the usual end."""
     import uvicorn
 
     from client.web.app import Server
@@ -36,7 +37,9 @@ def web(port: int, *, as_json: bool) -> None:
     config = uvicorn.Config(
         server.app(), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    # uvicorn closes its connections on Ctrl-C, and then sends the signal again.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def bound(port: int) -> socket.socket:

@@ -66,6 +66,8 @@ class Lanes:
         return name
 
     def _name(self, r: t.AnyRecord) -> str:
+        if isinstance(r, t.CpuidSet):
+            return self._session.get(f"{r.vm}/0", "")
         cpu, vcpu, session = r.lane, getattr(r, "vcpu", ""), getattr(r, "session", "")
         if isinstance(r, t.Statement | t.Outcome):
             return self._program(r.actor)

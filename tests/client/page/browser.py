@@ -35,3 +35,23 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+CONTRAST = """() => {
+    const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return {r, g, b, a}; };
+    const light = ({r, g, b}) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = (one) => { for (; one; one = one.parentElement) {
+        const found = parse(getComputedStyle(one).backgroundColor); if (found.a === 1) return found; }
+        return {r: 255, g: 255, b: 255}; };
+    const found = [];
+    for (const one of document.querySelectorAll("body *")) {
+        const text = [...one.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim()).length;
+        if (!text || one.closest("svg, script, style, .skip") || !one.getClientRects().length) continue;
+        const [a, b] = [light(parse(getComputedStyle(one).color)), light(behind(one))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < 4.5) found.push(`${one.tagName}.${one.className} ${one.textContent.slice(0, 30)} ${ratio}`);
+    }
+    return [...new Set(found)];
+}"""
+"""Texts whose contrast with what is behind them is under 4.5 (WCAG 2.1, 1.4.3)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Dialog, Page
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from client import api
 from client.page.html import page
@@ -16,7 +17,7 @@ from client.page.model import LIMIT, PageModel, page_model
 from client.run.run import Run
 from client.timeline.timeline import Timeline, timeline_of
 from contract import trace as t
-from tests.client.page.browser import chromium
+from tests.client.page.browser import CONTRAST, chromium
 
 ROW = 22
 """Height of a row, pixels."""
@@ -176,6 +177,12 @@ def test_the_central_story(browser: Browser, lost: Run, timeline: Timeline, mode
     left = int(at.inner_text("#count").split(" ")[0])
     assert 2 < left < 52
     assert at.locator("#s0-44").count() == 1
+    reader.open("#step=3")
+    at.click("#play")
+    expect(at.locator("#count")).to_have_text(re.compile(r"([5-9]|[1-4]\d) of .*"), timeout=10_000)
+    assert at.locator(".row").count() < end / 2
+    at.click("#play")
+    assert at.inner_text("#count") == f"{end} of {end} records"
     reader.open("#step=90&axis=time&vm=vm0")
     assert reader.step() == 90
     assert at.is_checked("input[value=time]")
@@ -233,23 +240,3 @@ def test_a_hostile_run_and_a_long_one(browser: Browser, model: PageModel, tmp_pa
     assert [reader.press("End"), reader.press("Home"), reader.press("PageDown")] == [LIMIT, 1, 21]
     assert 20 < at.locator(".row").count() < 200
     assert reader.wrong == []
-
-
-CONTRAST = """() => {
-    const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return {r, g, b, a}; };
-    const light = ({r, g, b}) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-    const behind = (one) => { for (; one; one = one.parentElement) {
-        const found = parse(getComputedStyle(one).backgroundColor); if (found.a === 1) return found; }
-        return {r: 255, g: 255, b: 255}; };
-    const found = [];
-    for (const one of document.querySelectorAll("body *")) {
-        const text = [...one.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim()).length;
-        if (!text || one.closest("svg, script, style, .skip") || !one.getClientRects().length) continue;
-        const [a, b] = [light(parse(getComputedStyle(one).color)), light(behind(one))].sort((x, y) => y - x);
-        const ratio = (a + 0.05) / (b + 0.05);
-        if (ratio < 4.5) found.push(`${one.tagName}.${one.className} ${one.textContent.slice(0, 30)} ${ratio}`);
-    }
-    return [...new Set(found)];
-}"""
-"""Texts whose contrast with what is behind them is under 4.5 (WCAG 2.1, 1.4.3)."""

@@ -144,8 +144,13 @@ def test_a_crash_ends_messages_owners_and_beliefs(tmp_path: Path) -> None:
 
 
 def test_several_hosts_and_sessions_have_their_lanes() -> None:
-    for scenario, names in (("mech-four-vms-three-kvms", {"wire kvm2", "kvm2"}), ("mech-migrate-with-lbr", {"perf1"})):
+    for scenario, names in (
+        ("mech-four-vms-three-kvms", {"wire kvm2", "kvm2"}),
+        ("mech-migrate-with-lbr", {"perf1"}),
+        ("guest-reads-cpuid", set()),
+    ):
         run = api.run(scenario, "fenced")
         timeline = timeline_of(run)
         assert names <= {lane.name for lane in timeline.lanes}, scenario
         assert len(timeline.rows) == len(run.records)
+        assert {row.kind for row in timeline.rows if row.lane < 0} <= {"setup", "end", "rest"}

@@ -19,7 +19,7 @@ from client.page.model import PageModel
 from client.web.app import BODY_LIMIT, REPORTS_LIMIT, Server
 from client.web.play import Asked, lists, report_of
 from contract.errors import InputError, SystemFailedError
-from tests.client.page.browser import chromium
+from tests.client.page.browser import CONTRAST, chromium
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,10 @@ def test_a_reader_flips_an_axis_and_drops_a_message(server: Server) -> None:
             "host>kvm0 #4 Revoke: LOST, fault f1.1",
             "host>kvm0 #4 Revoke: taken",
         ]
+
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(CONTRAST) == []
 
         # The link plays the same again.
         other = browser.new_page()
