@@ -112,9 +112,8 @@ def test_the_same_round_leads_to_the_same_key(design: str, body: str) -> None:
 
 
 def carried_out(whole: Whole, which: int) -> tuple[str, Hashable]:
-    """One of the possible decisions: how it failed, and the states before and after it with all records, renamed at
-    once."""
-    before, now, begun = whole.parts(), whole.player.flight.now, len(whole.wire.log.records)
+    """One of the possible decisions: how it failed, and its records with the state after it, not yet renamed."""
+    begun = len(whole.wire.log.records)
     choices = possible(whole.player.flight, [name for name in whole.player.threads if not whole.player.obstacle(name)])
     if not choices:
         return "nothing is possible", ()
@@ -123,8 +122,7 @@ def carried_out(whole: Whole, which: int) -> tuple[str, Hashable]:
         whole.player.carry_out(choices[which % len(choices)])
     except LbrlabError as error:
         failed = type(error).__name__
-    records = marked(whole.wire.log.records[begun:])
-    return failed, canonical((before, records, whole.parts()), now)
+    return failed, (marked(whole.wire.log.records[begun:]), whole.parts())
 
 
 ENDS = {
@@ -138,13 +136,18 @@ ENDS = {
 @settings(max_examples=15)
 @given(choices=st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 5, 7]), min_size=10, max_size=60))
 def test_equal_keys_go_on_alike(ends: tuple[Whole, Whole], choices: list[int]) -> None:
-    """Under any schedule, faults included."""
-    third, sixth = (end.clone() for end in ends)
+    """Under any schedule, faults included: the states on the way with all records are the same, renamed at once."""
+    pair = [end.clone() for end in ends]
+    ways: list[list[Hashable]] = [[end.parts()] for end in pair]
+    began = [end.player.flight.now for end in pair]
     for which in choices:
-        (failed, one), (_, other) = carried_out(third, which), carried_out(sixth, which)
-        assert one == other
-        if failed:
-            return
+        told = [carried_out(end, which) for end in pair]
+        for way, each in zip(ways, told, strict=True):
+            way.append(each)
+        if any(failed for failed, _ in told):
+            break
+    third, sixth = (canonical(tuple(way), now) for way, now in zip(ways, began, strict=True))
+    assert third == sixth
 
 
 def test_a_copy_goes_on_by_itself() -> None:

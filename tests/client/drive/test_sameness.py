@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from hypothesis import given, settings
@@ -192,24 +192,32 @@ INPUTS = st.one_of(
 )
 
 
-def told(wire: SimWire, given: Input) -> tuple[Any, ...]:
-    """The records that an input makes, beside the states before and after it, with all numbers renamed at once."""
-    before, now, begun = parts(wire), wire.log.now, len(wire.log.records)
+def told(wire: SimWire, given: Input) -> tuple[str, Hashable]:
+    """How an input failed, and the records that it makes with the state after it, not yet renamed."""
+    begun = len(wire.log.records)
     failed = ""
     try:
         given(wire)
     except LbrlabError as error:
         failed = type(error).__name__
-    return failed, canonical((before, marked(wire.log.records[begun:]), parts(wire)), now), key(wire)
+    return failed, (marked(wire.log.records[begun:]), parts(wire))
 
 
 def alike(one: SimWire, other: SimWire, inputs: list[Input]) -> None:
+    """The states on the way with all records are the same, renamed at once; then each key is the same, too."""
     assert key(one) == key(other)
-    for each in inputs:
-        first, second = told(one, each), told(other, each)
-        assert first == second
-        if first[0] not in ("", "RefusedError"):
-            return
+    wires = one, other
+    ways: list[list[Hashable]] = [[parts(wire)] for wire in wires]
+    began = [wire.log.now for wire in wires]
+    for each_input in inputs:
+        both = [told(wire, each_input) for wire in wires]
+        for way, each in zip(ways, both, strict=True):
+            way.append(each)
+        if any(failed not in ("", "RefusedError") for failed, _ in both):
+            break
+    first, second = (canonical(tuple(way), now) for way, now in zip(ways, began, strict=True))
+    assert first == second
+    assert key(one) == key(other)
 
 
 ROUND_PAIRS = {d: (after(d, one, 3).wire, after(d, one, 6).wire) for d, one in ROUNDS[:4]}
