@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -100,3 +101,18 @@ def test_a_run_that_no_fault_met_does_not_count() -> None:
     table = fault_table(NAMES, tasks, [(0, run_row(scenario, CHOSEN, None, tasks[0][1][1]))])
     assert {cell.runs for cell in table.kinds["drop"].values()} == {0}
     assert kind_rows(table, NAMES)[0][1:] == [".", ".", "."]
+
+
+def test_the_page_of_faults_shows_what_is_computed() -> None:
+    """Of two designs under one kind; ``lbrlab contract`` computes the rest."""
+    page = (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
+    head, _, *lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    shown = {kind: dict(zip(head[1:], cells, strict=True)) for kind, *cells in lines}
+    kinds = {name: FAULT_KINDS[name] for name in ("cut",)}
+    tasks = fault_tasks(kinds)
+    rows = [run_row(scenario, [REVOKE_GP, FENCED], None, faults) for _, (scenario, faults) in tasks]
+    table = fault_table(["revoke-gp", "fenced"], tasks, enumerate(rows))
+    for name, *cells in kind_rows(table, ["revoke-gp", "fenced"]):
+        kind = name.split()[-1]
+        assert [shown[kind]["revoke-gp"], shown[kind]["fenced"]] == cells
+    assert set(shown) <= {NO_FAULT, *FAULT_KINDS}
