@@ -16,8 +16,9 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """A name of ``fault_kinds.KINDS``."""
     target: str = ""
-    """The link, way or service that is struck: ``kvm0``, ``kvm0>host``, ``perfcore``. "": the link or the receiver of
-    the message at which it strikes. ``>host`` and ``host>`` are ways of that link."""
+    """The link, way, service, thread or VM that is struck: ``kvm0``, ``kvm0>host``, ``perfcore``, ``thread vm0/0``,
+    ``vm vm0``. "": of the message at which it strikes, the link, the receiver, or the thread of its vCPU. ``>host`` and
+    ``host>`` are ways of that link."""
     rate: int = 0
     """Of ``clock``: the rate in millionths; 0 for the other kinds."""
     messages: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ TARGETS: dict[str, str] = {
     "link": "a KVM or one way of its link: kvm0, kvm0>host, host>kvm0, >host, host>",
     "service": "a KVM or a perf core: kvm0, perfcore, perfcore1",
     "clock": "a KVM: kvm0",
+    "thread": "a thread or a VM: thread vm0/0, vm vm0",
 }
 """The name that follows the kind in a rule; "": none."""
 
@@ -77,6 +78,21 @@ FAULT_KINDS: dict[str, FaultKind] = {
             "the clock of a KVM runs at another rate than the host's",
             "clock kvm0 rate 1.25",
             of="clock",
+        ),
+        FaultKind(
+            "crash",
+            "a service is gone with its state, as after SIGKILL, until it starts again",
+            "crash kvm0 at Revoke 1 by 5",
+            by="decisions, or time until the restart",
+            usual=1,
+            timed=True,
+            of="service",
+        ),
+        FaultKind(
+            "end",
+            "the thread of a vCPU ends, or all threads of a VM, and the vCPUs with them",
+            "end thread vm0/0 at Revoke 1",
+            of="thread",
         ),
     )
 }

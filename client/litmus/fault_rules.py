@@ -12,6 +12,8 @@ says when it strikes:
     cut kvm0>host at Revoke 1 by 20ms
     stall perfcore at record 40
     clock kvm0 rate 1.25
+    crash perfcore at Revoke 1 by 4ms
+    end thread vm0/0 at record 40
 
 Any text gives either a rule or one InputError.
 """
@@ -97,6 +99,7 @@ def _grammar() -> Lark:
 
 
 _TARGET = re.compile(r"\s*([a-z]+)[ \t]+([A-Za-z0-9_/>-]+)")
+_THREADS = re.compile(r"\s*(end)[ \t]+((?:thread|vm)(?:[ \t]+[A-Za-z0-9_/-]+)?)(?![A-Za-z0-9_/-])")
 _NO_TARGET = re.compile(r"at|rate|session|event|field|first|from|all|by|after|before|p|seed|[0-9].*")
 """Words behind the kind that are no target; nor is the name of a message."""
 
@@ -112,7 +115,10 @@ def parse_fault(text: str, place: str | Locate = "--fault") -> FaultRule:
 def target_error(kind: FaultKind, target: str) -> str:
     """Why a kind cannot have this target; "" if it can."""
     sender, arrow, receiver = target.partition(">")
-    if arrow:
+    if kind.of == "thread":
+        what, *names = target.split()
+        fine = len(names) == 1 and (what, "/" in names[0]) in (("thread", True), ("vm", False))
+    elif arrow:
         fine = kind.of == "link" and (sender == HOST) != (receiver == HOST)
     else:
         fine = "/" not in target and target != HOST
@@ -159,7 +165,7 @@ class _Reading:
 
     def target(self) -> str:
         """Cut the target out of the text, which keeps its columns; "" if there is none."""
-        match = _TARGET.match(self.text)
+        match = _THREADS.match(self.text) or _TARGET.match(self.text)
         if match is None or match[1] not in FAULT_KINDS or FAULT_KINDS[match[1]].of == "message":
             return ""
         word, start = match[2], match.start(2)
@@ -168,7 +174,7 @@ class _Reading:
         if why := target_error(FAULT_KINDS[match[1]], word):
             raise InputError(why, self.locate(start + 1))
         self.text = self.text[:start] + " " * len(word) + self.text[start + len(word) :]
-        return word
+        return " ".join(word.split())
 
     def part(self, name: str, words: list[Token]) -> dict[str, Any]:
         values: dict[str, Any] = _PARTS[name](self, words)

@@ -21,6 +21,12 @@ def check_faults(scenario: a.Scenario, fail: Fail) -> None:
         if rule.session and rule.session not in scenario.placement():
             fail(unknown("kvm", rule.session, scenario.placement()), "fault", nth, "session")
         services = [*scenario.placement(), *(f"perfcore{n or ''}" for n in range(len(scenario.hosts) + 1))]
+        if FAULT_KINDS[rule.kind].of == "thread" and rule.target:
+            what, name = rule.target.split()
+            known = scenario.vcpus() if what == "thread" else [vm.name for vm in scenario.vms]
+            if name not in known:
+                fail(unknown("vCPU" if what == "thread" else "vm", name, known), "fault", nth, "target")
+            continue
         named = [name for name in rule.target.split(">") if name and not (">" in rule.target and name == HOST)]
         for name in named:
             known = services if FAULT_KINDS[rule.kind].of == "service" else list(scenario.placement())

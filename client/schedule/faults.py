@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
-from contract.trace import AnyIncidentRecord, AnyRecord, Delivery
+from contract.trace import AnyIncidentRecord, AnyRecord, Crash, Delivery, Killed
 
-SHOWN = (Delivery, *AnyIncidentRecord.__args__)
+SHOWN = (Delivery, *AnyIncidentRecord.__args__, Crash, Killed)
 """The records that name a fault."""
 
 

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.choices import deliver, onward
-from client.schedule.decisions import Decision, Pass
+from client.schedule.decisions import Decision, Pass, Restart
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Incident, Mend
-from client.schedule.striker import Striker
+from client.schedule.incidents import Continue, Mend
+from client.schedule.striker import Strike, Striker
 from contract.checksum import changeable
 from contract.messages import EventCreated
 from contract.network import Fate
@@ -142,7 +142,7 @@ class Injector:
                 self.planned[message.order] = self._injection(meets[0], message)
         self.seen = sent
 
-    def strike(self, flight: Flight) -> Incident | None:
+    def strike(self, flight: Flight) -> Strike | None:
         """The incident that comes now, or the end of one."""
         for state in self.momentary:
             if state.is_due(flight):
@@ -151,7 +151,7 @@ class Injector:
                     self.striker.plan(state.rule, f"f{state.number}.{state.met}", flight, None)
         return self.striker.next(flight, self.decisions)
 
-    def end(self, flight: Flight, ends: list[Mend | Continue], timer_due: int | None) -> Decision | None:
+    def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
         """Nothing else can happen: end what has struck. ``timer_due``: as for ``at_last``."""
         return self.striker.end(flight, ends, timer_due)
 

@@ -1,4 +1,4 @@
-"""Faults of links, services and clocks by rules: what strikes next, and when it ends."""
+"""Faults of links, services, clocks and threads by rules: what strikes next, and when it ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ from dataclasses import dataclass
 
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
-from client.schedule.decisions import Decision, Pass
+from client.schedule.choices import can_end, restarts
+from client.schedule.decisions import Crash, Decision, Kill, Pass, Restart
 from client.schedule.flight import Flight, InFlight
 from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
 from contract.messages import HOST
+
+Strike = Incident | Crash | Restart | Kill
+
+
+def possible_now(flight: Flight, strike: Strike) -> bool:
+    """Whether it can happen now."""
+    if isinstance(strike, Restart):
+        return Restart(strike.service) in restarts(flight)
+    return can_end(flight, strike) if isinstance(strike, Crash | Kill) else flight.may(strike)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """The end of an incident that a rule has caused."""
 
-    end: Mend | Continue
+    end: Mend | Continue | Restart
     decision: int
     """Number of the decision at which it comes, where the rule counts decisions."""
     until: int
@@ -27,7 +37,7 @@ class Ending:
 
 class Striker:
     def __init__(self) -> None:
-        self.planned: deque[tuple[Incident, FaultRule]] = deque()
+        self.planned: deque[tuple[Strike, FaultRule]] = deque()
         """The incidents that come next, each with its rule."""
         self.endings: list[Ending] = []
         """The ends of what has struck."""
@@ -37,25 +47,29 @@ class Striker:
         for incident in _PLANS[rule.kind](rule, fault, flight, message):
             self.planned.append((incident, rule))
 
-    def next(self, flight: Flight, decisions: int) -> Incident | None:
-        """The incident that comes now, or the end of one. One that cannot happen is left out. ``decisions``: the number
-        so far."""
+    def next(self, flight: Flight, decisions: int) -> Strike | None:
+        """The incident that comes now, or the end of one. One that cannot happen is left out; but a restart waits until
+        its host is up. ``decisions``: the number so far."""
         for ending in self.endings:
             if flight.now >= ending.until if ending.until else decisions >= ending.decision:
-                self.endings.remove(ending)
-                if flight.may(ending.end):
+                if possible_now(flight, ending.end):
+                    self.endings.remove(ending)
                     return ending.end
-                break
+                if not isinstance(ending.end, Restart):
+                    self.endings.remove(ending)
+                    break
         while self.planned:
-            incident, rule = self.planned.popleft()
-            if flight.may(incident):
-                self._begin(incident, rule, flight, decisions)
-                return incident
+            strike, rule = self.planned.popleft()
+            if possible_now(flight, strike):
+                self._begin(strike, rule, flight, decisions)
+                return strike
         return None
 
-    def end(self, flight: Flight, ends: list[Mend | Continue], timer_due: int | None) -> Decision | None:
+    def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
         """One of ``ends``, or time goes on to it. None: a timer runs out before."""
         until = {ending.end: ending.until for ending in self.endings}
+        restarts = {end.service: end for end in until if isinstance(end, Restart)}
+        ends = [restarts.get(end.service, end) if isinstance(end, Restart) else end for end in ends]
         end = min(ends, key=lambda end: until.get(end, 0))
         if timer_due is not None and timer_due <= until.get(end, 0):
             return None
@@ -64,20 +78,22 @@ class Striker:
         self.endings = [ending for ending in self.endings if ending.end != end]
         return end
 
-    def _begin(self, incident: Incident, rule: FaultRule, flight: Flight, decisions: int) -> None:
-        end: Mend | Continue
-        match incident:
+    def _begin(self, strike: Strike, rule: FaultRule, flight: Flight, decisions: int) -> None:
+        end: Mend | Continue | Restart
+        match strike:
             case Cut(session=session, to_host=to_host, fault=fault):
                 end = Mend(session, to_host, fault)
             case Stall(service=service, fault=fault):
                 end = Continue(service, fault)
+            case Crash(service=service, fault=fault):
+                end = Restart(service, fault)
             case _:
                 return
         by = rule.by or FAULT_KINDS[rule.kind].usual
         self.endings.append(Ending(end, decisions + by, flight.now + rule.time if rule.time else 0))
 
 
-def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
     sender, arrow, receiver = rule.target.partition(">")
     session = receiver if sender == HOST else sender
     if not session and message is not None:
@@ -85,21 +101,37 @@ def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) 
     yield Cut(session, receiver == HOST if arrow else None, fault)
 
 
-def _stall(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+def _stall(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
     if rule.target or message is not None:
         receiver = flight.service(message.session, message.to_host) if message is not None else ""
         yield Stall(rule.target or receiver, fault)
 
 
-def _clock(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+def _clock(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
     kvms = [rule.target] if rule.target else list(flight.kvms) if message is None else [message.session]
     for kvm in kvms:
         yield SetClock(kvm, rule.rate, fault)
 
 
-_PLANS: dict[str, Callable[[FaultRule, str, Flight, InFlight | None], Iterator[Incident]]] = {
+def _crash(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+    for stall in _stall(rule, fault, flight, message):
+        if isinstance(stall, Stall):
+            yield Crash(stall.service, fault)
+
+
+def _end(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+    if rule.target:
+        what, name = rule.target.split()
+        yield Kill(what, name, fault)
+    elif vcpu := getattr(message and message.body, "vcpu", ""):
+        yield Kill("thread", vcpu, fault)
+
+
+_PLANS: dict[str, Callable[[FaultRule, str, Flight, InFlight | None], Iterator[Strike]]] = {
     "cut": _cut,
     "stall": _stall,
     "clock": _clock,
+    "crash": _crash,
+    "end": _end,
 }
 """The incidents that each kind of rule causes when it strikes."""

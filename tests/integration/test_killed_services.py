@@ -10,14 +10,14 @@ import pytest
 from client.drive.grpc_wire import GrpcWire, Turn
 from client.drive.pair import Pair
 from client.drive.wire import Wire
+from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
-from client.run.run import run
-from client.schedule.decisions import Crash
+from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from contract.errors import InputError
-from contract.trace import canonical
+from contract.trace import Restart, canonical
 from tests.crashes.points import Timed, compared, random_point, story_of
-from tests.crashes.schedule import Crashing, crash_and_restart
+from tests.crashes.schedule import crash_and_restart
 from tests.designs import FENCED
 
 
@@ -37,15 +37,17 @@ def test_both_wires_are_the_same_at_random_points(pair: Pair) -> None:
         assert (outcome.same, outcome.failure) == (True, ""), point
 
 
-def test_both_services_can_be_killed_in_one_run(pair: Pair) -> None:
+def test_both_services_can_be_killed_in_one_run_by_rules(pair: Pair) -> None:
     """The host is killed while the KVM is away, and its power comes back first."""
-    plan = [(20, Crash("kvm0"), 3), (22, Crash("perfcore"), 0)]
+    rules = (parse_fault("crash kvm0 at record 50 by 8"), parse_fault("crash perfcore at record 52"))
 
-    def played(wire: Wire | None) -> bytes:
-        schedule = Schedule(other=lambda: Crashing(plan))
-        return canonical(run(Inputs(story_of("central-story"), FENCED, schedule, wire)).finished().records)
+    def played(wire: Wire | None) -> Run:
+        return run(Inputs(story_of("central-story"), FENCED, Schedule(rules), wire)).finished()
 
-    assert played(pair.wire) == played(None)
+    simulated, real = played(None), played(pair.wire)
+    assert [r.service for r in simulated.of(Restart)] == ["perfcore", "kvm0"]
+    assert simulated.applied == [True, True]
+    assert canonical(real.records) == canonical(simulated.records)
 
 
 def test_a_service_that_the_driver_has_not_started_cannot_be_killed(pair: Pair) -> None:

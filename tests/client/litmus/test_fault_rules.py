@@ -28,7 +28,8 @@ def rules(draw: st.DrawFn) -> FaultRule:
     """A rule, of a link, a service or a clock at a message where it is of those."""
     kind = FAULT_KINDS[draw(st.sampled_from(list(FAULT_KINDS)))]
     ways = ["kvm0>host", "host>kvm-1", ">host", "host>"] if kind.of == "link" else []
-    target = draw(st.sampled_from(["", "kvm0", *ways])) if kind.of != "message" else ""
+    named = ["thread vm0/0", "vm vm-1"] if kind.of == "thread" else ["kvm0", *ways]
+    target = draw(st.sampled_from(["", *named])) if kind.of != "message" else ""
     first, last = draw(COUNTS)
     timed = kind.timed and draw(st.booleans())
     by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
@@ -84,6 +85,13 @@ def test_round_trip(rule: FaultRule) -> None:
          FaultRule(kind="stall", target="perfcore", at_record=40, time=4_000_000),
          "stall perfcore at record 40 by 4ms"),
         ("clock rate 0.5 at 2ms", FaultRule(kind="clock", rate=500_000, at=2_000_000), "clock rate 0.5 at 2ms"),
+        ("crash:perfcore:at:Revoke:1", FaultRule(kind="crash", target="perfcore", messages=("Revoke",), last=1),
+         "crash perfcore at Revoke 1"),
+        ("crash kvm0 at record 40 by 4ms", FaultRule(kind="crash", target="kvm0", at_record=40, time=4_000_000),
+         "crash kvm0 at record 40 by 4ms"),
+        ("end  thread  vm0/0 at SchedIn", FaultRule(kind="end", target="thread vm0/0", messages=("SchedIn",)),
+         "end thread vm0/0 at SchedIn"),
+        ("end vm vm0 at 2ms", FaultRule(kind="end", target="vm vm0", at=2_000_000), "end vm vm0 at 2ms"),
         ("reorder by 1 Ack,Renew", FaultRule(kind="reorder", messages=("Ack", "Renew")), "reorder Ack,Renew"),
     ],
 )  # fmt: skip
@@ -130,6 +138,11 @@ def test_the_example_of_each_kind_is_one_of_it() -> None:
         ("clock kvm0", 1, "clock needs 'rate', for example 'clock kvm0 rate 1.25'"),
         ("clock kvm0 rate 0", 17, "'0' is not a rate from 0.001 to 1000"),
         ("clock kvm0 rate x", 17, "expected a decimal number .* or a number, found 'x'"),
+        ("end vm0 at Revoke", 5, "end 'vm0': expected a thread or a VM: thread vm0/0, vm vm0"),
+        ("end vm vm0/0 at Revoke", 5, "end 'vm vm0/0': expected a thread or a VM"),
+        ("end at 4ms", 1, "end at a moment needs a thread or a VM"),
+        ("end vm vm0 at Revoke by 2", 1, "end takes no 'by'"),
+        ("crash kvm0", 1, "crash needs 'at', for example 'crash kvm0 at Revoke 1 by 5'"),
         ("drop Revoke at 4ms", 1, "drop takes no at"),
         ("drop ?", 6, "expected .* found '\\?'"),
         ("drop event x", 12, "expected a number, found 'x'"),
