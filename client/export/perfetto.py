@@ -146,7 +146,7 @@ class _Writer:
             self._event(seq, _COUNTER, TrackEvent.TYPE_COUNTER).counter_value = value
 
 
-_OFFSETS = {"host": 1, "guest": 2, "own": 3, "active": 4, "passthrough": 5, "grant": 6}
+_OFFSETS = {"host": 1, "guest": 2, "own": 3, "active": 4, "passthrough": 5, "grant": 6, "down": 7}
 
 
 def _host(lane: Lane) -> str:

@@ -16,7 +16,7 @@ TEXT = 560
 _STYLE = """
 text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:#1b1f24}.b{fill:#b3001b;font-weight:600}.m{fill:#57606a}
 .back{fill:#fff}.line{stroke:#d0d7de}.dot{fill:#1b1f24}.host{fill:#0b63b8}.guest,.own{fill:#d1580a}.active{fill:#6f42c1}
-.grant{fill:#0e7490}.passthrough{fill:#57606a}.both{fill:#c8102e;fill-opacity:.25;stroke:#c8102e;stroke-width:2}
+.grant{fill:#0e7490}.down{fill:#c8102e;fill-opacity:.6}.passthrough{fill:#57606a}.both{fill:#c8102e;fill-opacity:.25;stroke:#c8102e;stroke-width:2}
 .arrow{stroke:#1b1f24;stroke-width:1.5}.head{fill:#1b1f24}.lost{stroke:#c8102e;stroke-width:2;fill:none}.bad{fill:#c8102e}
 @media(prefers-color-scheme:dark){text,.dot,.head{fill:#e6edf3}.b{fill:#ff8f9c}.m{fill:#9aa5b1}.back{fill:#0d1117}
 .line{stroke:#30363d}.arrow{stroke:#e6edf3}.host{fill:#58a6ff}}
@@ -71,7 +71,7 @@ class _Picture:
         return TOP + place * ROW + ROW / 2
 
     def _bars(self) -> Iterator[str]:
-        shift = {"host": -9, "guest": 4, "own": 4, "active": -3, "passthrough": -8, "grant": 2}
+        shift = {"host": -9, "guest": 4, "own": 4, "active": -3, "passthrough": -8, "grant": 2, "down": -6}
         for bar in self.timeline.bars:
             top, bottom = self._y(bar.first), self._y(bar.last) if bar.last else self.height - ROW / 2
             if bottom > top:

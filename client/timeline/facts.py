@@ -15,6 +15,7 @@ from client.check.world import World
 from client.report.describe.values import Values
 from contract import messages as m
 from contract import trace as t
+from contract.spec import NORMAL_RATE
 from contract.x86 import IA32_DEBUGCTL
 
 
@@ -178,7 +179,21 @@ class Facts:
 
     # Crashes ---------------------------------------------------------------------------------------------
 
+    def _link(self, r: t.LinkCut | t.LinkMended) -> None:
+        way = "" if r.to_host is None else " to the host" if r.to_host else " from the host"
+        self._put("wire", f"link of {r.session}", f"cut{way}" if isinstance(r, t.LinkCut) else "up")
+        self._in_flight()
+
+    def _service(self, r: t.Stalled | t.Continued | t.Restart | t.Crash) -> None:
+        words = {t.Stalled: "stalled", t.Crash: "down"}
+        side = "host" if r.service.startswith("perfcore") else "kvm"
+        self._put(side, f"service {r.service}", words.get(type(r), "runs"))
+
+    def _clock(self, r: t.ClockSet) -> None:
+        self._put("kvm", f"clock of {r.service}", f"{r.rate / NORMAL_RATE:g} times the host's")
+
     def _crash(self, r: t.Crash) -> None:
+        self._service(r)
         for cpu in self._world.cpus_of(r):
             self._put("host", f"cpu{cpu} runs", "no power")
             self._put("host", f"cpu{cpu} LBR of the host", "off")
@@ -244,6 +259,12 @@ _ACTS: Mapping[type, Callable[[Facts, Any], None]] = {
     t.UserReturn: Facts._mode,
     t.VcpuWait: Facts._wait,
     t.VcpuWake: Facts._wake,
+    t.LinkCut: Facts._link,
+    t.LinkMended: Facts._link,
+    t.Stalled: Facts._service,
+    t.Continued: Facts._service,
+    t.Restart: Facts._service,
+    t.ClockSet: Facts._clock,
     t.Crash: Facts._crash,
     t.Killed: Facts._killed,
 }

@@ -54,6 +54,14 @@ class Lanes:
         """The number of the host of a lane."""
         return self._found[name].host
 
+    def of_service(self, service: str) -> str:
+        """The lane of a service: a KVM, or the perf of a host."""
+        return service if service in self._kvms else _end("perf", int(service.removeprefix("perfcore") or 0))
+
+    def wire_of(self, session: str) -> str:
+        """The lane of a session's link."""
+        return self._wire[session]
+
     def session_of(self, vcpu: str) -> str:
         """The KVM session that the vCPU is at."""
         return self._session[vcpu]
@@ -71,9 +79,10 @@ class Lanes:
         cpu, vcpu, session = r.lane, getattr(r, "vcpu", ""), getattr(r, "session", "")
         if isinstance(r, t.Statement | t.Outcome):
             return self._program(r.actor)
-        if isinstance(r, t.Crash | t.Restart):
-            number = r.service.removeprefix("perfcore")
-            return r.service if r.service in self._kvms else _end("perf", int(number or 0))
+        if isinstance(r, t.Crash | t.Restart | t.Stalled | t.Continued | t.ClockSet):
+            return self.of_service(r.service)
+        if isinstance(r, t.LinkCut | t.LinkMended):
+            return self.wire_of(r.session)
         if isinstance(r, t.Killed):
             return r.vcpus[0]
         if isinstance(r, t.Send):

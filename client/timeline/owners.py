@@ -16,8 +16,8 @@ from contract.x86 import DEBUGCTL_LBR
 
 
 class Bar(msgspec.Struct):
-    """From record ``first`` until record ``last``; 0: to the end. ``kind``: host, guest, own, active, passthrough
-    or grant."""
+    """From record ``first`` until record ``last``; 0: to the end. ``kind``: host, guest, own, active, passthrough,
+    grant, or down: a service that is crashed or stalled, or a link that is cut."""
 
     lane: str
     kind: str
@@ -81,6 +81,21 @@ class Owners:
         elif isinstance(r, t.Granted):
             text = f"{r.vcpu} holds grant {r.grant}"
             self._right(("grant", r.vcpu), bool(r.grant), r.vcpu, "grant", text, r.seq)
+        self._outage(r)
+
+    def _outage(self, r: t.AnyRecord) -> None:
+        """A service or a link that is down, and up again."""
+        if isinstance(r, t.Crash | t.Stalled):
+            text = f"{r.service} is {'stalled' if isinstance(r, t.Stalled) else 'down'}"
+            self._begin(("down", r.service), Bar(self._lanes.of_service(r.service), "down", text, r.seq))
+        elif isinstance(r, t.Restart | t.Continued):
+            self._end(("down", r.service), r.seq)
+        elif isinstance(r, t.LinkCut):
+            bar = Bar(self._lanes.wire_of(r.session), "down", f"the link of {r.session} is cut", r.seq)
+            self._begin(("cut", (r.session, r.to_host)), bar)
+        elif isinstance(r, t.LinkMended):
+            for key in [key for key in self._open if key[0] == "cut" and _same_link(key[1], r)]:
+                self._end(key, r.seq)
 
     def _crash(self, r: t.Crash | t.Killed) -> None:
         """The bars of a service, or of threads, that end with it."""
@@ -104,6 +119,11 @@ class Owners:
         self._end(key, seq)
         if on:
             self._begin(key, Bar(self._lanes.session_of(vcpu), kind, text, seq))
+
+
+def _same_link(cut: Hashable, r: t.LinkMended) -> bool:
+    """Whether this ends the cut of (session, way): the same way, or both."""
+    return isinstance(cut, tuple) and cut[0] == r.session and (r.to_host is None or cut[1] == r.to_host)
 
 
 def overlaps(bars: Iterable[Bar], end: int) -> list[Overlap]:

@@ -18,6 +18,7 @@ LIMIT = 48
 _TOLD = frozenset({
     "statement", "host-lbr", "event-change", "event-failed", "claim-change", "granted", "vm-entry", "vm-entry-refused",
     "sample-taken", "vcpu-wait", "host-wait", "peer-silent", "session-change", "guest-pmi", "lbr-restore",
+    "crash", "restart", "killed", "link-cut", "link-mended", "stalled", "continued", "clock-set",
 })  # fmt: skip
 _HANDSHAKE = frozenset({"Hello", "Welcome", "RegisterVcpu", "Received"})
 

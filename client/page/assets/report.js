@@ -6,7 +6,7 @@
   const H = 22, NUMBER = 46, STRIP = 100, MARK = 6, EDGE = 12, NARROW = 620;
   const GUESTS = ["#d1580a", "#15803d", "#8a3ffc", "#a16207", "#be185d", "#4d7c0f"];
   const CODES = { held: "--held", violated: "--overlap", open: "--open", "not exercised": "--idle" };
-  const COLOURS = { host: "--host", active: "--active", grant: "--right", passthrough: "--muted", overlap: "--overlap" };
+  const COLOURS = { host: "--host", active: "--active", grant: "--right", passthrough: "--muted", overlap: "--overlap", down: "--overlap" };
   const $ = (id) => document.getElementById(id);
   const state = {
     run: 0, other: -1, step: 1, side: 0, axis: "step", cpu: 0, vm: "", search: "", ancestors: false,
@@ -225,10 +225,10 @@
     for (const [lane, kind, text, first, lastOr] of run.bars) {
       const last = Math.min(lastOr || end, end);
       if (!inside(first, last)) continue;
-      const shift = { host: -8, guest: 3, own: 3, active: -3, passthrough: -7, grant: 2, overlap: -10 }[kind];
-      const wide = kind === "overlap" ? 20 : 5;
+      const shift = { host: -8, guest: 3, own: 3, active: -3, passthrough: -7, grant: 2, overlap: -10, down: -6 }[kind];
+      const wide = kind === "overlap" ? 20 : kind === "down" ? 12 : 5;
       const fill = kind === "guest" || kind === "own" ? guestColour(run, text) : css(COLOURS[kind]);
-      const bar = draw("rect", { x: x(place, lane) + shift, y: Y(first), width: wide, height: Math.max(Y(last) - Y(first), 3), fill, "fill-opacity": kind === "overlap" ? .35 : 1, "data-bar": kind, "data-first": first, "data-last": last });
+      const bar = draw("rect", { x: x(place, lane) + shift, y: Y(first), width: wide, height: Math.max(Y(last) - Y(first), 3), fill, "fill-opacity": kind === "overlap" || kind === "down" ? .35 : 1, "data-bar": kind, "data-first": first, "data-last": last });
       if (kind === "overlap") { bar.setAttribute("stroke", css("--overlap")); bar.setAttribute("stroke-width", 2); }
       bar.append(draw("title", {}, text));
       board.append(bar);
@@ -321,6 +321,7 @@
     const add = (fill, text) => { const key = el("i"); key.style.background = fill; box.append(el("span", {}, key, text)); };
     run.owners.forEach((name, n) => { if (name && name !== "?") add(colourOf(run, n), `branches of ${name}`); });
     if (run.bars.some((bar) => bar[1] === "overlap")) add(css("--overlap"), "host and guest use the LBR at once");
+    if (run.bars.some((bar) => bar[1] === "down")) add(css("--overlap"), "a service or a link is down");
     add(css("--active"), "guest's event ACTIVE");
     add(css("--right"), "KVM holds a grant");
     add(css("--muted"), "LBR passed through");

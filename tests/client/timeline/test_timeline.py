@@ -143,6 +143,24 @@ def test_a_crash_ends_messages_owners_and_beliefs(tmp_path: Path) -> None:
             assert timeline.rings[0].changes[-1][1] == [("", 32)] or timeline.rings[0].changes[-1][0] > crash.seq
 
 
+def test_an_outage_is_a_bar_on_the_lane_of_what_is_out() -> None:
+    for fault, lane, name, value in (
+        ("cut kvm0>host at Revoke 1 by 20ms", "wire", "link of kvm0", "cut to the host"),
+        ("stall perfcore at Revoke 1 by 20ms", "perf", "service perfcore", "stalled"),
+        ("clock kvm0 rate 1.25", "kvm0", "clock of kvm0", "1.25 times the host's"),
+    ):
+        run = api.run("central-story", "fenced", faults=[fault])
+        assert run.unmet == [], fault
+        kinds = (t.LinkCut, t.Stalled, t.ClockSet)
+        record = next(r for r in run.records if isinstance(r, kinds))
+        timeline = timeline_of(run)
+        assert timeline.lanes[timeline.rows[record.seq - 1].lane].name == lane, fault
+        assert fact(timeline, name).at(record.seq) == value, fault
+        assert record.seq in [step.seq for step in story_of(timeline)], fault
+        bars = [(bar.lane, bar.first) for bar in timeline.bars if bar.kind == "down"]
+        assert bars == ([] if isinstance(record, t.ClockSet) else [(lane, record.seq)]), fault
+
+
 def test_several_hosts_and_sessions_have_their_lanes() -> None:
     for scenario, names in (
         ("mech-four-vms-three-kvms", {"wire kvm2", "kvm2"}),
