@@ -118,6 +118,10 @@ def an_unknown_epoch_gets_no_answer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HostEnd, "_unknown", _nothing)
 
 
+def what_the_link_lost_is_not_sent_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Session, "resume", _nothing)
+
+
 def a_higher_epoch_ends_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HostEnd, "begins_anew", _never)
 

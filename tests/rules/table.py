@@ -103,6 +103,10 @@ TABLE = (
     ),
     Removed("R21", m.an_unknown_epoch_gets_no_answer, {"agreement"}, strategy=lambda: CrashAt("perfcore", "Revoke")),
     Removed(
+        "R21", m.what_the_link_lost_is_not_sent_again, {"agreement", "no-starvation"},
+        design="fenced", faults=("cut kvm0 at EventCreated 1 by 6",),
+    ),
+    Removed(
         "R22", m.a_higher_epoch_ends_nothing, {"agreement", "no-starvation"},
         strategy=lambda: CrashAt("kvm0", "Revoke"),
     ),
