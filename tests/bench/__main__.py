@@ -1,7 +1,8 @@
-"""``python -m tests.bench [--json] [NAME...]``"""
+"""``python -m tests.bench [--json] [NAME...]``: measure, which takes some four minutes for all."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib
 import json
@@ -11,15 +12,17 @@ BENCHMARKS = ("simulation", "library", "round_trip", "pair", "scheduler", "crash
 
 
 def main(arguments: list[str]) -> None:
-    as_json = "--json" in arguments
-    wanted = [name for name in arguments if not name.startswith("-")] or BENCHMARKS
-    if unknown := [name for name in wanted if name not in BENCHMARKS]:
-        sys.exit(f"no benchmark {unknown[0]!r}, there are {', '.join(BENCHMARKS)}")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition(": ")[2])
+    parser.add_argument("names", metavar="NAME", nargs="*", help=f"a benchmark: {', '.join(BENCHMARKS)} (all)")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print the figures as JSON")
+    asked = parser.parse_args(arguments)
+    if unknown := [name for name in asked.names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {unknown[0]!r}, there are {', '.join(BENCHMARKS)}")
     found = []
-    for name in wanted:
+    for name in asked.names or BENCHMARKS:
         print(f"{name} ...", file=sys.stderr)
         found += importlib.import_module(f"tests.bench.{name}").figures()
-    if as_json:
+    if asked.as_json:
         print(json.dumps([dataclasses.asdict(figure) for figure in found], indent=2))
         return
     for figure in found:
