@@ -316,7 +316,8 @@ class HostEndpoint:
         """Send the news of what the perf core did so far, but for news of ``besides``; then these messages, which are
         made after the news if they are an iterator."""
         done = self.perf.kernel.take_doings()
-        overflows = [(self.vcpus[event.counts_for], Overflow(event.id, cpu)) for event, cpu in done.overflows]
+        overflowed = () if done is None else done.overflows
+        overflows = [(self.vcpus[event.counts_for], Overflow(event.id, cpu)) for event, cpu in overflowed]
         for session, body in chain(overflows, self.grants.follow(done, besides), messages):
             self.sessions[session].wrap(body, self.effects)
 

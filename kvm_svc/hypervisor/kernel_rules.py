@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 from contract.kernels import KERNELS
 
 
-@dataclass(frozen=True, slots=True)
-class PmuRules:
+class PmuRules(msgspec.Struct, frozen=True):
     """The rules of a guest's PMU MSRs (``kvm_svc.hypervisor.pmu_msrs`` makes the table of them).
 
     ``reset_enables_fixed``: a refresh sets PERF_GLOBAL_CTRL to the bits of the fixed counters too
@@ -42,8 +42,7 @@ class PmuRules:
     absent_reads_zero: bool
 
 
-@dataclass(frozen=True, slots=True)
-class KvmRules:
+class KvmRules(msgspec.Struct, frozen=True):
     """``call_stack_needed``: LBR_FMT is advertised only if the LBR has call-stack mode (2024). ``legacy_lbr_only``: and
     not if it is architectural (v6.4, 098f4c061ea1). ``pdcm_checked``: without PDCM in the guest's CPUID
     PERF_CAPABILITIES reads 0, for KVM itself too, and takes nothing else.

@@ -8,9 +8,10 @@ and ``emulated_msrs_all`` in arch/x86/kvm. The save list has those MSRs that the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from functools import lru_cache
+
+import msgspec
 
 from contract.x86 import (
     COUNTER_WIDTH,
@@ -72,8 +73,7 @@ class MsrAccess(StrEnum):
     """Reads 0; takes no other value."""
 
 
-@dataclass(frozen=True, slots=True)
-class PmuShape:
+class PmuShape(msgspec.Struct, frozen=True):
     """``host_general``, ``host_fixed``: counters that KVM could offer. ``version``: leaf 0xA of the guest's CPUID (0:
     no PMU). ``full_width``: the guest's PERF_CAPABILITIES has full-width writes.
     ``guest_general``, ``guest_fixed``: counters in leaf 0xA of the guest's CPUID, None for all that KVM offers."""
@@ -106,8 +106,7 @@ def _at_most(offered: int, wanted: int | None) -> int:
     return offered if wanted is None else min(offered, wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class PmuMsr:
+class PmuMsr(msgspec.Struct, frozen=True):
     """One register. ``number``: the counter that it belongs to; fixed ones count from FIXED_COUNTER. ``reset``: the
     value after a refresh (``refreshed_ctrl`` of a new vCPU). ``reserved``, ``user_reserved``: bits that the guest, or
     user space, cannot write. ``place``: its position on the save list, -1 if it is not there."""

@@ -76,9 +76,11 @@ class Grants:
 
     # Changes of the perf core -------------------------------------------------------------------------------
 
-    def follow(self, done: Doings, besides: PerfEvent | None = None) -> list[Notice]:
+    def follow(self, done: Doings | None, besides: PerfEvent | None = None) -> list[Notice]:
         """Take over what the perf core did: give grants and end them. Return the news for KVMs, as far as the design
         tells them anything, without those of ``besides``."""
+        if done is None:
+            return self._revoked()
         for event in done.closed:
             self._forget(event.id)
         self._note_losses(done)

@@ -96,6 +96,9 @@ class Counters(Protocol):
         """Called as the first action of host software after an exit."""
 
 
+_OF_ANY_TASK = (ReadMsr, WriteMsr, LoadLbr, Look)
+"""Requests that another task than the vCPU's thread can make."""
+_MSR_OPS = (Rdmsr, Wrmsr)
 NEVER = 1 << 62
 OVERFLOWS_AT_ONCE = 512
 """The most counter interrupts of one command of the host: some 0.1 s of work."""
@@ -221,7 +224,7 @@ class Machine:
 
     def handle(self, request: SiliconRequest, is_active: IsActive) -> AnyReply:
         """Answer KVM."""
-        if isinstance(request, ReadMsr | WriteMsr | LoadLbr | Look) and request.task:
+        if isinstance(request, _OF_ANY_TASK) and request.task:
             return self._for_another_thread(request, is_active)
         if not self.first_cpu <= request.cpu < len(self.cpus):
             return NotRunning(f"there is no cpu{request.cpu}")
@@ -319,7 +322,7 @@ class Machine:
         """Execute guest code until it is done, faults (its last value says so), or exits."""
         values: list[GuestValue] = []
         for op in ops:
-            if isinstance(op, Rdmsr | Wrmsr):
+            if isinstance(op, _MSR_OPS):
                 if not (vmcs.passthrough and in_ranges(self.passed, op.msr)):
                     write = isinstance(op, Wrmsr)
                     exit_ = self._exit(cpu, vmcs, EXIT_MSR_WRITE if write else EXIT_MSR_READ, values, op.msr)

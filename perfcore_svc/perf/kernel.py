@@ -139,10 +139,14 @@ class Kernel:
             self.touch(leader)
             leader.refused = reason
 
-    def take_doings(self) -> Doings:
-        """Everything that perf did since the last call, as a value."""
-        self.settle()
-        done, self.doings = self.doings, Doings()
+    def take_doings(self) -> Doings | None:
+        """Everything that perf did since the last call, as a value; None in most steps: nothing."""
+        if self.changed:
+            self.settle()
+        done = self.doings
+        if not (done.changes or done.failed or done.closed or done.overflows):
+            return None
+        self.doings = Doings()
         return done
 
     def settle(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum, auto
+
+import msgspec
+from msgspec.structs import replace
 
 
 class ExclusiveRule(Enum):
@@ -24,8 +26,7 @@ class RotationRule(Enum):
     """Since v5.5 (7fa343b7fdc4): the first that is on, else the first of the list."""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelRules:
+class KernelRules(msgspec.Struct, frozen=True):
     """The rules of one kernel."""
 
     name: str

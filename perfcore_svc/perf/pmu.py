@@ -7,7 +7,7 @@ event moves. A mask has a bit for each counter: general ones from bit 0, fixed o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from perfcore_svc.perf.context import PerfCpu
 from perfcore_svc.perf.event import PerfEvent, State
@@ -17,8 +17,7 @@ FIXED_EVENTS = ("instructions", "cycles", "ref-cycles")
 """Events with a fixed counter of their own on x86, by its number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pmu:
+class Pmu(msgspec.Struct, frozen=True):
     """``general`` counters, and ``fixed`` ones that each count one event: name to counter number."""
 
     general: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from client.oracle.compare import examine
 from perfcore_svc.perf import kernel_rules, rotation, sched, walk

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from msgspec.structs import fields, replace
 
 from contract.kernels import KERNELS as NAMES
 from perfcore_svc.perf.kernel_rules import KERNEL_RULES, ExclusiveRule, KernelRules, RotationRule
