@@ -93,8 +93,9 @@ class Outcomes:
 def sampled(inputs: Inputs, seed: int, number: int) -> Inputs:
     """The same with schedule ``number``, drawn from the seed: each strategy in turn."""
     rng = Random(f"{seed} {number}")
-    sampler = drawn_sampler(rng, STRATEGIES[number % len(STRATEGIES)], inputs.schedule.faults)
-    return Inputs(inputs.scenario, inputs.design, Schedule(inputs.schedule.faults, other=lambda: sampler), inputs.wire)
+    faults = (*inputs.scenario.faults, *inputs.schedule.faults)
+    sampler = drawn_sampler(rng, STRATEGIES[number % len(STRATEGIES)], faults)
+    return Inputs(inputs.scenario, inputs.design, Schedule(faults, other=lambda: sampler), inputs.wire)
 
 
 def outcomes(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from client.litmus import parse
+from msgspec.structs import replace
+
+from client.litmus import library_path, load, parse
 from client.litmus.fault_rules import parse_fault
 from client.search.outcomes import outcomes
 from contract.errors import ExitCode
@@ -42,3 +44,14 @@ def test_ok_is_what_the_quantifier_asks(condition: str, observation: str, code: 
 def test_a_rule_that_meets_nothing_in_a_schedule_decides_nothing() -> None:
     story = parse("LBR quiet host { h = open cpu0 pinned branch any; branch 3 on cpu0; s = sample h; }")
     assert outcomes(story, REVOKE_GP, 4, 0, (parse_fault("drop Revoke 1"),)).exit_code is ExitCode.HELD
+
+
+def test_the_faults_of_the_file_come_before_those_that_are_given() -> None:
+    story = load(library_path("central-story"))
+    dropped = replace(story, faults=[parse_fault("drop Revoke 1")])
+    found = outcomes(dropped, REVOKE_GP, 4, 1, (parse_fault("drop SchedOut 1"),))
+    assert (
+        found.violated
+        == outcomes(story, REVOKE_GP, 4, 1, tuple(map(parse_fault, ("drop Revoke 1", "drop SchedOut 1")))).violated
+    )
+    assert found.violated != outcomes(story, REVOKE_GP, 4, 1).violated
