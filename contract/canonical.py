@@ -1,4 +1,4 @@
-"""Canonical keys: states that behave alike have equal keys, even if they have used different numbers.
+"""Canonical keys: states that behave in the same way have equal keys, even if they have used different numbers.
 
 A state class has a method ``key()``. It returns a nested tuple of plain hashable values. A value that only names
 something, or that counts from an arbitrary beginning, is marked::

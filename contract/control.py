@@ -67,10 +67,10 @@ class PerfCommand(msgspec.Struct, tag_field="do", tag=True):
 
 
 class ConfigurePerf(PerfCommand):
-    """Start afresh: a new machine, no events, no sessions. ``vcpus`` names the vCPU threads, which are tasks.
+    """Start again: a new machine, no events, no sessions. ``vcpus`` names the vCPU threads, which are tasks.
 
-    ``serial``: number of the first branch, 0 for the usual one. A host that starts again goes on behind the branches of
-    its earlier lives, so that each branch of a run has an origin of its own."""
+    ``serial``: number of the first branch, 0 for the usual one. A host that starts again continues after the branches
+    of its earlier lives, so each branch of a run has an origin of its own."""
 
     machine: MachineSpec
     design: Design
@@ -238,7 +238,7 @@ class KvmCommand(msgspec.Struct, tag_field="do", tag=True):
 
 
 class ConfigureKvm(KvmCommand):
-    """Start afresh as session ``kvm`` with these VMs: send Hello and register every vCPU. ``epoch``: the number of this
+    """Start again as session ``kvm`` with these VMs: send Hello and register every vCPU. ``epoch``: the number of this
     life of the KVM, from 1 (R5, R22)."""
 
     kvm: str

@@ -140,8 +140,9 @@ class EventCreated(Message):
 
 
 class SchedIn(Message):
-    """The vCPU thread went on ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``). ``grant``:
-    the current grant of the vCPU's event, 0 for none, in designs that tell of grants; ``until`` as in EventCreated."""
+    """The vCPU's thread was switched to ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``).
+    ``grant``: the current grant of the vCPU's event, 0 for none, in designs that tell KVM of grants; ``until`` as in
+    EventCreated."""
 
     vcpu: str
     cpu: int

@@ -314,6 +314,6 @@ def msr_name(model: LbrModel, msr: int) -> str:
 
 
 def is_canonical(value: int) -> bool:
-    """48-bit canonical: bits 63:47 are all alike."""
+    """48-bit canonical: bits 63:47 are all equal."""
     top = value >> 47
     return top == 0 or top == 0x1FFFF

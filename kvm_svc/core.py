@@ -122,7 +122,7 @@ class KvmCore(Core):
         return core
 
     def clone(self) -> KvmCore:
-        """A core that goes on from here by itself."""
+        """A copy that continues from here independently."""
         twin = KvmCore(self.config, self.protocol, self.hv.model, self.state.clone())
         twin.clock.now = self.clock.now
         return twin

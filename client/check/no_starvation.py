@@ -17,7 +17,7 @@ class NoStarvation(Liveness):
     definition = Definition(
         text=(
             "A guest whose thread has a CPU runs. A run is at rest when nothing more happens by itself; this "
-            "is after the last fault. A vCPU whose thread is on a CPU then must be able to go on: its thread "
+            "is after the last fault. A vCPU whose thread is on a CPU then must be able to continue: its thread "
             "does not sleep in KVM, and KVM knows the CPU. A thread that waits for an ioctl of its own user "
             "space is not judged, because user space has the mutex."
         ),
@@ -36,7 +36,7 @@ class NoStarvation(Liveness):
             Killed: "vCPUs that have ended with their threads",
         },
         unseen=(
-            "A guest that goes on too late, because time is not judged. A guest that is entered again and "
+            "A guest that continues too late, because time is not judged. A guest that is entered again and "
             "again and makes no progress. Whether the guest has code left: a thread on a CPU counts as a "
             "thread with code left."
         ),
@@ -86,10 +86,10 @@ class NoStarvation(Liveness):
                 if cpu < 0:
                     continue
                 if view.vcpu in self.waiting:
-                    text = f"{view.vcpu} has a CPU and cannot go on: waits for {self.waiting[view.vcpu]}"
+                    text = f"{view.vcpu} has a CPU and cannot continue: waits for {self.waiting[view.vcpu]}"
                     self.violated(r.seq, text, self.noted("waits", view.vcpu))
                 elif view.cpu != cpu:
-                    text = f"{view.vcpu} has a CPU and cannot go on: KVM has not taken SchedIn for cpu{cpu}"
+                    text = f"{view.vcpu} has a CPU and cannot continue: KVM has not taken SchedIn for cpu{cpu}"
                     self.violated(r.seq, text)
 
     def pending(self) -> list[Obligation]:

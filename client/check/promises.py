@@ -18,7 +18,7 @@ class PromiseKeeper(Monitor, ABC):
     __slots__ = ("promised",)
 
     promised: dict[str, int]
-    """VM to the value of PERF_CAPABILITIES. User space sets all vCPUs of a VM alike."""
+    """VM to the value of PERF_CAPABILITIES. User space gives all vCPUs of a VM the same value."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -48,7 +48,7 @@ class Recovers(Liveness):
             "or whose event lacked something other than the LBR, such as a counter: such a denial is not judged."
         ),
         excuses=(
-            ("crash kvm", "A denial before the crash does not count: the VM begins afresh."),
+            ("crash kvm", "A denial before the crash does not count: the VM begins again."),
             (
                 "crash perfcore",
                 "A guest may be denied once more, because it has lost the LBR once more and has to learn of it.",
@@ -153,7 +153,7 @@ class Recovers(Liveness):
         ]
 
     def _crash(self, r: Crash) -> None:
-        """VMs of a KVM that is gone begin afresh. A guest whose host was without power has lost the LBR once more."""
+        """VMs of a KVM that is gone begin again. A guest whose host had no power has lost the LBR again."""
         for vcpu in r.vcpus:
             self.lacking.discard(vcpu)
             if vcpu in self.losses:

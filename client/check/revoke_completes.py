@@ -28,7 +28,7 @@ class RevokeCompletes(Liveness):
         open_while="A Revoke was sent, or a host task waits, and the trace ends before it comes to rest.",
         reads={
             Send: "Revokes",
-            Granted: "the grant that KVM holds now, while the run goes on",
+            Granted: "the grant that KVM holds now, during the run",
             HostWait: "who on the host begins to wait",
             HostWake: "who no longer waits",
             Rest: "the grants that KVM holds",

@@ -42,7 +42,7 @@ def demo_command(
 ) -> None:
     """Play the thread's central story under six designs and print who breaks what.
 
-    A guest uses the LBR; a CPU-pinned host event arrives; the guest goes on; the host samples and leaves; the guest
+    A guest uses the LBR; a CPU-pinned host event arrives; the guest continues; the host samples and leaves; the guest
     tries again. In the last two columns the Revoke message is lost. Ends with 1, because some designs break.
     """
     from client.cli.demo import demo
@@ -83,11 +83,11 @@ def run_command(
         typer.Option(metavar="FILE", help="Replay this tape, or that of a run file. Stop at the first divergence."),
     ] = None,
     then_default: Annotated[
-        bool, typer.Option("--then-default", help="Go on with the default tape where the given tape ends.")
+        bool, typer.Option("--then-default", help="Continue with the default tape at the end of the given tape.")
     ] = False,
     lenient: Annotated[
         bool,
-        typer.Option("--lenient", help="Skip what the tape asks for and is not possible, and go on to the run's end."),
+        typer.Option("--lenient", help="Skip decisions of the tape that are not possible, and play to the run's end."),
     ] = False,
     fault: Annotated[
         list[str] | None,

@@ -120,7 +120,7 @@ def campaign_command(
     dask: DaskOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder of the campaign. It goes on if it is there."),
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the campaign. A campaign in it is continued."),
     ] = None,
     corpus: Annotated[
         Path | None,

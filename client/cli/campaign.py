@@ -68,7 +68,7 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
 
         played = Campaign(plan, folder, pool, Corpus(request.corpus or folder / "corpus"), told)
         if played.began:
-            print_text(console(stderr=True), f"goes on behind {played.began} runs in {escape(str(folder))}")
+            print_text(console(stderr=True), f"continues after {played.began} runs in {escape(str(folder))}")
         try:
             played.play(limits)
         except KeyboardInterrupt:
@@ -163,7 +163,7 @@ def _print(out: Console, told: CampaignDocument) -> None:
     early = ", interrupted" if told.interrupted else ""
     numbers = f"{told.runs} runs, {told.faulted} of them with faults{replayed}: {told.verdict}{early}"
     print_text(out, f"{numbers}; {told.rate:.0f} runs/s in {told.seconds:.1f} s, seed {told.seed}", hang=2)
-    print_text(out, f"Results are in {escape(told.folder)}; the same command goes on with them", hang=2)
+    print_text(out, f"Results are in {escape(told.folder)}; the same command continues from them", hang=2)
 
 
 def _red(count: int) -> str:

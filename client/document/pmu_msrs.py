@@ -14,7 +14,7 @@ HEADINGS = ("#", "MSR", "name", "guest", "user", "reset", "reserved")
 ACCESS_LEGEND = """\
 #         place on the save list (KVM_GET_MSR_INDEX_LIST), of these MSRs
 guest     RDMSR and WRMSR: r, rw, - is #GP, 0 reads 0 and drops writes
-user      KVM_GET_MSRS and KVM_SET_MSRS: alike, - is rejected
+user      KVM_GET_MSRS and KVM_SET_MSRS: as for the guest, - is rejected
 reset     value in a new vCPU; reserved: bits that cannot be written"""
 
 

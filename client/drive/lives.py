@@ -194,7 +194,7 @@ class Lives:
         return bool(event) and names.hosts.get(names.of(step.actor, event), 0) == host
 
     def _begin_again(self, vcpus: list[str]) -> None:
-        """The statements under way of these vCPUs have not begun. No thread of a vCPU that has ended goes on."""
+        """The statements under way of these vCPUs have not begun. No thread of a vCPU that has ended continues."""
         for thread in self.player.threads.values():
             if _vcpu_of(thread) in vcpus:
                 thread.running = False

@@ -64,6 +64,6 @@ class Wire(Protocol):
 
     def start(self, service: str) -> None:
         """Begin a new process of a service that crashed. Its configure command follows; that of a host has the number
-        of the run that goes on."""
+        of the run that continues."""
 
     def close(self) -> None: ...

@@ -50,7 +50,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
         ),
         FaultKind(
             "hold",
-            "its direction delivers nothing from it on, then goes on with all of it",
+            "its direction delivers nothing from it on, and all of it later",
             "hold Revoke host>kvm0 1 by 4ms",
             by="decisions, or time until the release",
             timed=True,

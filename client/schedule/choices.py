@@ -60,7 +60,7 @@ def vm_of(vcpu: str) -> str:
 
 def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
     """Whether a decision of a tape can be taken where ``choices`` are open. The id of its fault is free, and so is the
-    time to which virtual time goes on."""
+    time to which virtual time advances."""
     if isinstance(decision, Pass):
         return decision.until > flight.now
     if isinstance(decision, Crash | Kill):

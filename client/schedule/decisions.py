@@ -11,8 +11,8 @@
 drop, duplicate (it is taken, and stays to be taken again), overtake (it is taken before older ones), corrupt (it is
 taken with a flipped bit; with another value of a field in ``corrupt host>kvm0 6 Revoke.grant``), hold (it and all
 behind it stay) or release. An id such as ``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER
-WHAT`` lets that timer of the sender run out; virtual time first goes on to its due time if that is later. ``time NS``
-lets virtual time go on to NS nanoseconds. ``crash SERVICE`` ends the process of a KVM (``kvm0``) or of a host
+WHAT`` lets that timer of the sender run out; virtual time first advances to its due time if that is later. ``time NS``
+advances virtual time to NS nanoseconds. ``crash SERVICE`` ends the process of a KVM (``kvm0``) or of a host
 (``perfcore``), and ``restart SERVICE`` begins a new one. ``end thread VM/N`` and ``end vm VM`` end the threads of
 vCPUs. ``client.schedule.incidents`` has the decisions about links, services and clocks.
 """
@@ -77,7 +77,7 @@ class Fire(msgspec.Struct, frozen=True):
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """Virtual time goes on to ``until``, nanoseconds."""
+    """Virtual time advances to ``until``, nanoseconds."""
 
     until: int
 

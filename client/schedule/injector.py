@@ -3,7 +3,7 @@
 A rule sees each message when it is sent. It counts those that fit it, and draws where it has a probability. The first
 rule that meets a message decides; the others count it, but do nothing to it. The id of a fault is ``f1.2``: the second
 message that rule 1 has met. A message that is held back arrives at the latest when nothing else can happen, because a
-run must end. Then virtual time goes on to the end of a delay. A rule of a link, a service or a clock strikes when such
+run must end. Then virtual time advances to the end of a delay. A rule of a link, a service or a clock strikes when such
 a message is sent, or at its moment; ``client.schedule.striker`` carries that out.
 """
 

@@ -108,7 +108,7 @@ class ReplayStrategy:
                 return self.then.choose(flight, threads, all_threads)
             if left := unfinished(flight, threads):
                 raise InputError(
-                    f"the tape ends, but '{left[0]}' is still possible (--then-default goes on)", self._place()
+                    f"the tape ends, but '{left[0]}' is still possible (--then-default continues)", self._place()
                 )
             return None
         choices = possible(flight, threads)

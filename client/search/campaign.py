@@ -36,13 +36,13 @@ class Limits:
 
 
 class Campaign:
-    """``state`` is valid at any time. ``began``: the number of runs when it began or went on."""
+    """``state`` is valid at any time. ``began``: the number of runs when it began or was continued."""
 
     def __init__(
         self, plan: Plan, folder: Path, pool: Pool, corpus: Corpus, told: Callable[[Campaign], None] = lambda _: None
     ) -> None:
-        """``folder`` may hold a campaign with the same plan: it goes on. ``told`` is called after each result. Raises
-        InputError if the folder holds another campaign."""
+        """``folder`` may hold a campaign with the same plan: it is continued. ``told`` is called after each result.
+        Raises InputError if the folder holds another campaign."""
         self.folder, self.pool, self.corpus, self.told = folder, pool, corpus, told
         self.state = State(plan)
         if (folder / STATE).exists():
@@ -55,7 +55,7 @@ class Campaign:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began or went on."""
+        """Seconds since it began or was continued."""
         return time.monotonic() - self.started
 
     @property

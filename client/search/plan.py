@@ -76,7 +76,9 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def chunk_of(plan: Plan, number: int) -> Chunk:
-    """The chunk with this number, from 0. Designs come in turn: an interrupted campaign has played all alike."""
+    """The chunk with this number, from 0.
+
+    Designs come in turn, so an interrupted campaign has played each equally often."""
     if plan.canary is not None:
         if number % CANARY_EVERY == 0:
             return Chunk(number, plan.canary, Source(CANARY_SCENARIO), -1, True)

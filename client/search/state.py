@@ -1,4 +1,4 @@
-"""The state of a campaign: what was played and found so far. It is kept in a file, so a campaign can go on later."""
+"""The state of a campaign: what was played and found so far. It is kept in a file, so a campaign can be continued."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Session:
         waiting messages, which are then sent."""
         if self.phase is SessionPhase.ENDED:
             if self.repaired and isinstance(envelope.body, Drained) and envelope.epoch == self.epoch:
-                self.incoming.owes = True  # The other end has not heard that its last word was taken.
+                self.incoming.owes = True  # The other end does not know that its last message was taken.
             discard(envelope, effects, "R22", f"epoch {self.epoch} is over")
             return None
         if envelope.epoch != self.epoch:

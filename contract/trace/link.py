@@ -91,7 +91,7 @@ class WindowChange(LinkRecord):
 
 class PeerSilent(LinkRecord):
     """An end of a session (``to_host``: KVM's, else the host's) has repeated its messages for 310 ms without an answer.
-    It goes on to repeat them."""
+    It still repeats them."""
 
     session: str
     to_host: bool

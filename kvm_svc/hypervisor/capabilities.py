@@ -4,7 +4,7 @@
 set), ``intel_pmu_refresh`` (whether the guest's LBR has any registers), ``vmx_get_supported_debugctl``. Under v7 and v8
 a KVM capability switches the LBR on and PERF_CAPABILITIES only reports it.
 
-The value is kept for the whole VM: user space sets all vCPUs alike.
+The value is kept for the whole VM: user space gives all vCPUs the same value.
 """
 
 from __future__ import annotations

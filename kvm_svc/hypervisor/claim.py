@@ -28,7 +28,7 @@ class ClaimPhase(StrEnum):
     DENIED = "denied"
     """The guest has been told."""
     STOPPED = "stopped"
-    """User space stopped the vCPU's use, for good."""
+    """User space stopped the vCPU's use for the rest of the run."""
 
 
 class ClaimInput(StrEnum):

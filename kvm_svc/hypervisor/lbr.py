@@ -124,7 +124,7 @@ def lose_without_event(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def stop(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
-    """Stop the guest's use for good."""
+    """Stop the guest's use for the rest of the run."""
     release_event(hv, vcpu, why)
     _end_grant(hv, vcpu, why)
     move_claim(hv, vcpu, ClaimInput.STOP, why)

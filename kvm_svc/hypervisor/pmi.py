@@ -15,7 +15,7 @@ def deliver_pmi(hv: Hypervisor, vcpu: Vcpu) -> None:
     A guest with PMU version 2 or 3 has legacy freeze: KVM clears its DEBUGCTL.LBR here, at delivery and not at the
     overflow, so branches between the two are recorded. Streamlined freeze (version 4) is not emulated. If the hardware
     has already cleared DEBUGCTL.LBR at the overflow, the guest finds the state that it expects. Without a local APIC in
-    the kernel KVM does nothing: no PMI, and no freeze (``lapic_in_kernel``); PERF_GLOBAL_STATUS is set all the same.
+    the kernel KVM does nothing: no PMI, and no freeze (``lapic_in_kernel``); but PERF_GLOBAL_STATUS is set.
     The freeze comes before the check of LVTPC: a guest that masks it gets no PMI, but its LBR stops. One request stands
     for all overflows since the last entry."""
     if not vcpu.pmu.pmi:

@@ -49,7 +49,7 @@ from kvm_svc.hypervisor.pmi import deliver_pmi, host_pmi_froze
 from kvm_svc.hypervisor.state import Handling, Hypervisor, Vcpu
 
 TAKEN_BY_HOST = (EXIT_EXTERNAL_INTERRUPT, EXIT_NMI)
-"""Exits that the host has handled before KVM hears of them. The guest just continues."""
+"""Exits that the host has handled before KVM learns of them. The guest just continues."""
 ENTRIES_AT_ONCE = 256
 """The most VM-entries of one step, if the host's interrupts end guest mode again and again."""
 

@@ -28,7 +28,7 @@ from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
 CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
 SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, INFO, TRACE)
 ANSWER_TIMEOUT = 3.0
-"""Seconds that the perf core has to answer a machine request, and to be there when a run begins or goes on after the
+"""Seconds that the perf core has to answer a machine request, and to be there when a run begins or continues after the
 loss of a link."""
 
 
@@ -42,7 +42,7 @@ class KvmShell(Shell[KvmCore]):
         self.name = name
         self.answer_timeout = answer_timeout
         self._generation = 0
-        """The link's generation in which the current run was configured or went on last."""
+        """The link's generation in which the current run was configured or continued last."""
         self._asked = 0
         """Number of the newest machine request."""
         self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)

@@ -3,7 +3,7 @@
 Theory of operation. A CPU is in host mode, running a task, or in guest mode, running a vCPU whose thread is that task.
 KVM asks for an entry; the guest then executes on the silicon until something exits. When the guest's code runs out the
 CPU stays in guest mode, so an interrupt may find it there. Host code never runs on a CPU in guest mode: the interrupt
-forces an exit first. KVM hears of a forced exit when that vCPU's thread next steps.
+forces an exit first. KVM learns of a forced exit when that vCPU's thread next steps.
 
 VM-entry loads DEBUGCTL from the VMCS; VM-exit saves it there and zeroes the register (SDM vol. 3C, "Loading Host
 State"). The LBR itself is not touched by either; whether the transition leaves a record of its own is model-specific;

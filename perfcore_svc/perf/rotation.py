@@ -17,7 +17,7 @@ TICKS_AT_ONCE = 2000
 
 
 def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool:
-    """Let virtual time go on to ``until`` nanoseconds, firing the timers on the way in the order of time, then of CPU.
+    """Advance virtual time to ``until`` nanoseconds, and fire the timers on the way in the order of time, then of CPU.
     ``guest_moved`` is called right after a tick that took a guest's event off or put one on. False if it stops before
     ``until``, because TICKS_AT_ONCE have fired, with all others of that moment."""
     for tick in count():

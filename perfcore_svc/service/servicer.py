@@ -83,7 +83,7 @@ class PerfcoreShell(Shell[HostCore]):
         """The newest machine request, and the response to it."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
-        """The number of the new run. The perf core gives out the numbers; one that has just begun can go on with the
+        """The number of the new run. The perf core gives out the numbers; one that has just begun can continue with the
         run of a driver."""
         if stamp.run and self.run.number:
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "stamp.run: expected 0, the answer has the number")

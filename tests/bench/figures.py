@@ -1,4 +1,4 @@
-"""What a benchmark yields, and small statistics."""
+"""The results of a benchmark, and small statistics."""
 
 from __future__ import annotations
 

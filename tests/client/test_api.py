@@ -111,7 +111,7 @@ def test_a_matrix_has_a_cell_for_each(tmp_path: Path) -> None:
     assert all(api.check(str(cell.run)).verdict.verdict == cell.verdict for cell in cells)
 
 
-# What a notebook needs --------------------------------------------------------------------------------------
+# The needs of a notebook ------------------------------------------------------------------------------------
 
 
 def test_signal_handlers_stay_as_they_are() -> None:

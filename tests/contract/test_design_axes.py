@@ -92,7 +92,7 @@ def test_a_missing_axis_is_named(axis: str) -> None:
     assert error.value.axis == axis
 
 
-# What is said of them --------------------------------------------------------------------------------------
+# Their texts -----------------------------------------------------------------------------------------------
 
 
 @cases("kind", AXES, ids=lambda kind: kind.__name__)

@@ -183,7 +183,7 @@ IDLE = {
     "denial": "silent",
     "recovery": "sticky-error",
 }
-"""What acts on the event, and its one value where there is none."""
+"""Axes that act on the event, with their only value if there is no event."""
 
 
 @cases(("axis", "shown"), [(axis, shown) for axis in IDLE for shown in axis_values(axis)])

@@ -14,7 +14,7 @@ from tests.cases import cases
 FLAG_ABOVE = {"nehalem", "sandybridge", "haswell"}
 """Parts whose FROM has a mispredict flag in bit 63."""
 LOWEST = 47
-"""The lowest of the bits that must be alike in an address."""
+"""The lowest of the bits that must be equal in an address."""
 SINGLE_BITS = [1 << bit for bit in range(64)]
 # All of bits 63:47 alike, but for one of them or two.
 FLIPS = [(), *combinations(range(LOWEST, 64), 1), *combinations(range(LOWEST, 64), 2)]

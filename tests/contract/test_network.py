@@ -1,4 +1,4 @@
-"""What is in flight: the fate of each message, and queues that do not wait for each other."""
+"""Messages in flight: the fate of each, and queues that do not wait for each other."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def parse_service(program: str, words: list[str], monkeypatch: pytest.MonkeyPatc
 
 @cases("page", pages(), ids=title_of)
 def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside a sentence a command may leave out what it is applied to."""
+    """Inside a sentence a command may have no arguments."""
     found = {command: problem(command, monkeypatch) for command in in_code(page)}
     spoken = {command: problem(command, monkeypatch) for command in _INLINE.findall(text_of(page))}
     found |= {command: why for command, why in spoken.items() if not why.startswith("Missing parameter: ")}

@@ -89,7 +89,7 @@ def guest(wire: Wire, *ops: AnyOp) -> AnyResult:
 
 
 def tried(call: Callable[..., AnyResult], wire: Wire, *arguments: Any) -> AnyResult | tuple[str, str]:
-    """What came of it, which can be a refusal."""
+    """The result, which can be a refusal."""
     try:
         return call(wire, *arguments)
     except RefusedError as error:

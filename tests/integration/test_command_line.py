@@ -1,4 +1,4 @@
-"""The command line as a process: signals, closed pipes, and what is left of a run."""
+"""The command line as a process: signals, closed pipes, and the partial results of a run."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_what_is_lost_with_its_link_is_on_the_tape_only_if_it_met_its_fate(cutta
 
 
 def test_all_kvms_of_a_host_that_are_cut_off_are_named() -> None:
-    """The KVM that is called tells of its own loss, and the host then tells of all."""
+    """The KVM that is called reports its own loss, and then the host reports all losses."""
     story = library_scenario("mech-four-vms-three-kvms")
     with tempfile.TemporaryDirectory() as folder:
         relay = Relay(folder)

@@ -243,7 +243,7 @@ def refused(kvm: Service) -> info_pb2.GetInfoResponse:
 
 
 def test_services_of_different_versions_refuse_each_other() -> None:
-    """R1: the streams are refused; whoever asks KVM after that is told."""
+    """R1: the streams are refused. KVM tells each later caller."""
     with Pair(flags={"kvm": ["--protocol", str(ANOTHER)]}) as pair:
         kvm = Service("kvm", pair.kvm.address)
         info = refused(kvm)

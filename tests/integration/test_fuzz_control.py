@@ -71,7 +71,7 @@ class Raw:
         return OK, ""
 
     def views(self) -> list[Any]:
-        """What both believe, with stamp and all."""
+        """The snapshots of both services, with their stamps."""
         commands = {"perfcore": PerfSnapshot(), "kvm": KvmSnapshot()}
         return [self.services[name].call(self.run, self.wire.log, c, TIMEOUT) for name, c in commands.items()]
 
@@ -118,7 +118,7 @@ def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
 
 
 def check(raw: Raw, outcome: tuple[grpc.StatusCode, str]) -> None:
-    """After OK the run may be another; after a refusal it is what it was, and both services still answer."""
+    """After OK the run may be another one. After a refusal it is unchanged, and both services still answer."""
     code, details = outcome
     assert code is OK or code in REFUSED, outcome
     assert "Traceback" not in details

@@ -188,7 +188,7 @@ class Script:
         return self.heard()
 
     def heard(self) -> list[AnyMessage]:
-        """What KVM has said since the last time."""
+        """The messages of KVM since the last call."""
         said, self._said = self._said, []
         return [envelope.body for envelope in said if not isinstance(envelope.body, Received)]
 

@@ -1,5 +1,5 @@
-"""Random stories of one vCPU: a guest, user space, a host that answers what it was asked and may lose, double and
-reorder its own words, and a silicon that gives any reply that fits."""
+"""Random stories of one vCPU: a guest, user space, a host that answers requests and may lose, double and
+reorder its own messages, and a silicon that gives any possible reply."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.kvm_svc.rig import VCPU
 from tests.kvm_svc.story import Story
 from tests.kvm_svc.told import EVENT, READ, held, loaded
 
-# What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
+# The next phase for each input and phase: a phase, "-" for no change, "!" if it cannot happen.
 TABLE = """
          ASK   FAILED CREATED GRANT OFF  LOSS   TOLD   RELEASED RESET STOP
 none     asked !      !       !     !    lost   -      -        -     stopped

@@ -109,7 +109,7 @@ def test_waiting() -> None:
 
 @cases("op", [Nop(), Rdmsr(FROM0)])
 def test_thread_has_moved(op: AnyOp) -> None:
-    """The host switched the thread out and KVM has yet to hear of it."""
+    """The host has switched the thread out, and KVM does not know it yet."""
     rig = Rig(MERGED)
     rig.perf(RunTask("t0", 0), settle=False)
 
@@ -120,7 +120,7 @@ def test_thread_has_moved(op: AnyOp) -> None:
 
 
 def test_thread_has_moved_before_activation() -> None:
-    """What was refused did not happen: the guest's LBR is not in use yet."""
+    """A refused command has no effect: the guest's LBR is not in use yet."""
     script = Script(KVM_SWITCH)
     script.tell(SchedIn(VCPU, 0, 0))
     script.step([Rdmsr(FROM0)], Exit("msr-read", [], 0, FROM0))

@@ -112,7 +112,7 @@ def test_clearing_lbr_releases_nothing(design: Design) -> None:
 
 
 def test_failed_creation_is_ignored() -> None:
-    """A part without call-stack mode: perf refuses the event, the write succeeds all the same."""
+    """A part without call-stack mode: perf refuses the event, and the write still succeeds."""
     rig = Rig(MERGED, machine=MachineSpec(lbr="nehalem"))
 
     assert rig.debugctl(0x801)
@@ -230,7 +230,7 @@ def test_user_space_writes_for_a_guest_without_lbr(kernel: str, value: int, stor
 
 @cases(("kernel", "value", "stored"), WITH_LBR)
 def test_user_space_writes_for_a_guest_with_lbr(kernel: str, value: int, stored: int | str) -> None:
-    """What the guest's own write stores, with the event that it makes."""
+    """The value that the guest's own write stores, with the event that it makes."""
     rig, guest = on_kernel(kernel, lbr=True), on_kernel(kernel, lbr=True)
 
     assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, value)) == Done(int(stored != GP))

@@ -45,7 +45,7 @@ def guest(rig: Rig, msr: int) -> int | str:
     return GP if value.fault else value.value
 
 
-# What KVM advertises: kernel, generation, mediated vPMU, and LBR_FMT that the guest ends up with.
+# The values that KVM offers: kernel, generation, mediated vPMU, and the guest's LBR_FMT.
 @cases(
     ("kernel", "lbr", "mediated", "fmt"),
     [
@@ -143,7 +143,7 @@ def test_without_pdcm(design: Design) -> None:
 
 @by_capabilities
 def test_another_model_has_no_lbr_though_it_reads_the_format(design: Design) -> None:
-    """What user space set was rejected, and the value stays what the VM was created with."""
+    """KVM rejects the value of user space, and keeps the value from the creation of the VM."""
     made = rig(design, model="other")
 
     assert [(r.taken, r.value) for r in made.records(UserMsr)] == [(False, 0x2005)]

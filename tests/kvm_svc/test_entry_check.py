@@ -1,4 +1,4 @@
-"""What is looked at before a VM-entry, and what becomes of passthrough (``vmx_passthrough_lbr_msrs``)."""
+"""The check before a VM-entry, and its effect on passthrough (``vmx_passthrough_lbr_msrs``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_no_event_lbr_off() -> None:
 
 
 def test_no_event_lbr_on() -> None:
-    """The creation failed, DEBUGCTL was written all the same."""
+    """The creation failed, but DEBUGCTL was written."""
     rig = Rig(MERGED, machine=MachineSpec(lbr="nehalem"))
     rig.debugctl(1)
 

@@ -1,4 +1,4 @@
-"""Exits that are no access: HLT goes on at once, I/O goes by user space."""
+"""Exits that are no access: HLT continues at once, and user space serves I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fence: every entry and every emulated use names the grant it goes by, and a stale one gets through nowhere."""
+"""The fence: every entry and every emulated use names its grant, and a stale grant is refused everywhere."""
 
 from __future__ import annotations
 

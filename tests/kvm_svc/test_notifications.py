@@ -1,4 +1,4 @@
-"""What KVM makes of the host's news: threads, grants, revocations, and news that comes too late (R6)."""
+"""KVM's reaction to messages of the host: threads, grants, revocations, and messages that come too late (R6)."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_messages_kvm_has_no_use_for() -> None:
 
 
 def test_kick_when_only_the_grant_ends() -> None:
-    """INACTIVE is no denial and leaves DEBUGCTL alone; passthrough ends all the same."""
+    """INACTIVE is no denial and does not change DEBUGCTL, but passthrough ends."""
     script = in_guest_mode()
     script.tell(EventState(EVENT, "INACTIVE", -1))
 

@@ -1,4 +1,4 @@
-"""Where LBR MSRs are for the vCPU's thread alone, and the guest's event follows it whoever asks."""
+"""Designs in which only the vCPU's thread accesses LBR MSRs: the guest's event follows it for any caller."""
 
 from __future__ import annotations
 

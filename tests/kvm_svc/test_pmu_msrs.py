@@ -1,4 +1,4 @@
-"""The table of PMU MSRs: what it says for each kernel, and that KVM does what it says."""
+"""The table of PMU MSRs: its contents for each kernel, and that KVM follows it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_p6_registers_that_a_guest_lacks_read_zero(kernel: str, guest: str) 
     assert it.rdmsr(MSR_EVENTSEL + 2).fault
 
 
-# What differs between kernels ----------------------------------------------------------------------------
+# Differences between kernels -----------------------------------------------------------------------------
 
 
 @cases(("kernel", "reset"), [("v5.3", 0x7_0000_000F), ("v5.12", 0x7_0000_000F), ("v6.16", 0xF), ("v7.1", 0xF)])

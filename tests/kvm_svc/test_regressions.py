@@ -1,4 +1,4 @@
-"""What was found wrong, each by its smallest test."""
+"""Defects that were found, each by its smallest test."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_a_guest_that_reads_a_register_that_the_part_lacks_gets_on(design: Desig
 
 
 def test_a_refused_session_sends_nothing_again_that_comes_later() -> None:
-    """The resend timer is armed anew, and nobody will ever acknowledge."""
+    """The resend timer is armed again, and nobody will ever acknowledge."""
     told = Told(FENCED)
     told.tell(Welcome(False, reason="no"))
     told.command(SetMsr(VCPU, IA32_DEBUGCTL, 1))

@@ -31,7 +31,7 @@ RESEND = FireKvmTimer("resend")
 
 
 class End:
-    """KVM's end by itself: what lies in its inbox, what it sends."""
+    """KVM's end alone: the messages in its inbox, and those that it sends."""
 
     def __init__(self, design: Design = FENCED) -> None:
         self.core = KvmCore.configured(ConfigureKvm(KVM, MachineSpec(depth=8), design, [VmSpec("vm0")]))

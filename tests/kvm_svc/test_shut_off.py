@@ -172,7 +172,7 @@ def test_a_guest_that_was_told_is_not_denied_again_after_available() -> None:
 
 
 def test_a_slice_without_a_guest_step_keeps_the_snapshot() -> None:
-    """What the ring holds when such a slice ends is the other VM's."""
+    """The ring's entries at the end of such a slice belong to the other VM."""
     rig = Rig(KVM_SWITCH, vms=[VmSpec("vm0"), VmSpec("vm1")])
     for vcpu, count in ((VCPU, 3), ("vm1/0", 5)):
         rig.place(vcpu)

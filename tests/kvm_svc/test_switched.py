@@ -113,7 +113,7 @@ def test_a_guest_without_an_lbr_has_nothing_switched() -> None:
     assert runs(told) == Controls(0, False)
 
 
-# What comes back with an exit ------------------------------------------------------------------------------------
+# The reply to an exit --------------------------------------------------------------------------------------------
 
 
 def test_the_next_entry_has_what_the_last_exit_brought() -> None:

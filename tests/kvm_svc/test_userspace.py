@@ -1,4 +1,4 @@
-"""KVM_GET_MSRS and KVM_SET_MSRS of LBR MSRs: the guest's path, in the context of whoever makes the ioctl."""
+"""KVM_GET_MSRS and KVM_SET_MSRS of LBR MSRs: the guest's path, in the context of the thread that makes the ioctl."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ SERVES_OTHERS = [
 
 @cases("design", SERVES_OTHERS, ids=lambda d: d.name)
 def test_from_another_thread_the_event_is_that_thread_s(design: Design) -> None:
-    """``current`` is whoever makes the ioctl: the guest's event follows the wrong task (facts/kvm 2.5)."""
+    """``current`` is the thread that makes the ioctl, so the guest's event follows the wrong task (facts/kvm 2.5)."""
     rig = Rig(design, machine=TWO)
     rig.place("t0", 1)
 
@@ -313,7 +313,7 @@ def test_debugctl_of_v8_where_no_event_can_be_made(design: Design) -> None:
 
 @by_mask
 def test_debugctl_of_v7_and_v8_without_the_capability(design: Design) -> None:
-    """Only the guest's own access needs it. The event comes all the same, and no LBR MSR is passed through."""
+    """Only the guest's own access needs it. The event is still created, and no LBR MSR is passed through."""
     rig = Rig(design, lbr=False)
 
     assert ioctl(rig, SetMsr(VCPU, IA32_DEBUGCTL, 0x803)) == Done(1)

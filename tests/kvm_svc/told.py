@@ -78,5 +78,5 @@ def held(design: Design, grant: int = 3, until: int = 0) -> Told:
 
 
 def results(of: Rig | Script) -> list[tuple[str, bool]]:
-    """What the guest got of each intercepted access, and whether that was a denial."""
+    """The guest's result of each intercepted access, and whether that was a denial."""
     return [(r.result, r.denied) for r in of.records(Access)]

@@ -44,7 +44,7 @@ def test_a_case_says_how_much_was_compared(case_id: str) -> None:
     assert result.shares == sum(len(p.events) for p in case.observed.phases)
 
 
-# What older rules would have done --------------------------------------------------------------------------
+# The results of older rules --------------------------------------------------------------------------------
 
 LATER = {
     "rotation": ("b-late-tp6-over-cf6", "b-late-cp6-over-tf6", "b-close-cp-frees-cf"),

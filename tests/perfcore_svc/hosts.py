@@ -46,8 +46,8 @@ VCPUS = ["v", "w"]
 
 
 class Host:
-    """A HostCore with short words for its commands. ``log``: what it did. ``elsewhere``: what the other ends of its
-    sessions do. ``states`` tells of every event by name."""
+    """A HostCore with short words for its commands. ``log``: its records. ``elsewhere``: the other ends of its
+    sessions. ``states``: the state of every event by name."""
 
     def __init__(self, core: HostCore) -> None:
         self.core = core

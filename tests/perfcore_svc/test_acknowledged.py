@@ -129,7 +129,7 @@ def test_a_sibling_that_wants_the_lbr_waits_when_it_is_enabled() -> None:
     assert host.states() == {"vlbr:v": "ERR", "L": "A", "S": "A"}
 
 
-# What ends the wait ----------------------------------------------------------------------------------------
+# The end of the wait ---------------------------------------------------------------------------------------
 
 
 def test_an_acknowledgement_completes_it() -> None:

@@ -1,4 +1,4 @@
-"""A core is plain state: a deep copy is a fork, whose halves go on independently and alike."""
+"""A core is plain state: a deep copy is a fork. Both halves continue independently, and in the same way."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ actions = st.lists(
 
 
 class Ear(Kvm):
-    """A KVM that believes what it hears."""
+    """A KVM that believes each message."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(host, vcpus=tuple(VCPUS))

@@ -1,4 +1,4 @@
-"""What a KVM is told of its events and threads, design by design."""
+"""The messages to a KVM about its events and threads, design by design."""
 
 from __future__ import annotations
 

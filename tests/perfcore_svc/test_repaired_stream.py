@@ -1,4 +1,4 @@
-"""R9 at the host's end: what it takes in order, acknowledges, and sends again."""
+"""R9 at the host's end: it takes messages in order, acknowledges them, and sends its own again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Line:
             self.host.take(envelope)
 
     def told(self) -> list[AnyMessage]:
-        """What has come, taken and acknowledged."""
+        """The messages that have arrived, taken and acknowledged."""
         taken = [self.kvm.taken(envelope, self.host.elsewhere) for envelope in self.host.drain()]
         self.give(*said(self.kvm.acknowledge, self.host.elsewhere))
         return [body for body in taken if body is not None]

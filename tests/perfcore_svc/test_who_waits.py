@@ -1,4 +1,4 @@
-"""R18: which host events wait for a guest, found out on a copy of the host, and what becomes of a wait meanwhile."""
+"""R18: the host events that wait for a guest, computed on a copy of the host, and changes during a wait."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.stories.played import Told, conditions_of, tell
 CHUNK = 50
 """Stories that a process plays before it reports."""
 FAULTS = "faults"
-"""In the place of a condition: random faults, under which the claims count that hold whatever is lost."""
+"""Instead of a condition: random faults, under which the claims count that hold for any loss."""
 Chunk = tuple[str, str, int, int]
 """Design, condition, first seed, count."""
 
@@ -45,7 +45,7 @@ def told(design: Design, condition: str, seed: int) -> Told:
 
 
 def chunks(designs: list[Design], stories: int, seed: int, *, faults: bool = False) -> Iterator[Chunk]:
-    """Seed by seed through all designs, so that an interrupted campaign has played all of them alike."""
+    """Seed by seed through all designs, so an interrupted campaign has played each of them equally often."""
     for first in range(seed, seed + stories, CHUNK):
         count = min(CHUNK, seed + stories - first)
         for design in designs:

@@ -46,7 +46,7 @@ def session_change(r: t.SessionChange, values: Values) -> str:
 
 @text_of.register
 def window_change(r: t.WindowChange, values: Values) -> str:
-    why = "pauses, the window is full" if r.paused else "goes on, the window has room"
+    why = "pauses, the window is full" if r.paused else "continues, the window has room"
     return f"session {r.session}, epoch {r.epoch}: {_end(r)} {why}"
 
 

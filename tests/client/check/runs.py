@@ -73,7 +73,7 @@ def outcomes(records: list[AnyRecord]) -> dict[str, object]:
 
 
 # Steps that many stories share: the guest fills four entries and reads the newest; a CPU-pinned host event comes;
-# the guest goes on and reads what it read before.
+# the guest continues and reads what it read before.
 USE = (
     "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 4;"
     "vm0/0: t0 = rdmsr LBR_TOS; vm0/0: f0 = rdmsr LBR_FROM[t0];"

@@ -49,7 +49,7 @@ def test_held(design: Design, steps: str) -> None:
 
 @cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held_after_a_loss_unless_nobody_looks_or_tells(design: Design) -> None:
-    """Where the event can lose its slot, KVM has to hear of it or to look at the entry."""
+    """If the event can lose its slot, the host has to tell KVM, or KVM has to check at the entry."""
     can_lose = design.admission in (Admission.PRIVATE_SLOT, Admission.ORDINARY_SLOT)
     unseen = can_lose and design.notifier is Notifier.NONE and design.entry_check is EntryCheck.NONE
     found = finding(trace(ordered(USE + HOST + AGAIN, head=TASK), design), NAME)
@@ -199,7 +199,7 @@ def test_events_of_two_vcpus_mixed_up() -> None:
 
 @cases(("told", "verdict"), [("ACTIVE", HELD), ("INACTIVE", HELD), ("ERROR", VIOLATED)])
 def test_a_thread_that_is_off_is_not_told_of(told: str, verdict: str) -> None:
-    """Its event goes off with it, and KVM hears of the thread alone."""
+    """Its event goes off with it, and the host tells KVM only of the thread."""
     steps = "".join(f"host: run vm0/{i} on cpu{i}; vm0/{i}: wrmsr DEBUGCTL, LBR; vm0/{i}: nop;" for i in (0, 1))
     records = trace(ordered(steps + "host: idle cpu0;", actors="host, vm0/0, vm0/1", head=TWO), REVOKE_GP)
 

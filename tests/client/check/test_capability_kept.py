@@ -17,7 +17,7 @@ LOAD = "host: run vm0/0 on cpu0;"
 PROMISED = LOAD + "vm0/0: c = rdmsr PERF_CAPABILITIES;"
 READ = PROMISED + "vm0/0: t = rdmsr LBR_TOS; vm0/0: f = rdmsr LBR_FROM[1];"
 NO_CALL_STACK = "machine { cpus = 1; lbr = sandybridge; kernel = v5.12; }\nvm vm0 { lbr = on; }"
-"""Perf refuses the guest's event with EOPNOTSUPP, and this kernel offers the LBR all the same."""
+"""Perf refuses the guest's event with EOPNOTSUPP, and this kernel still offers the LBR."""
 
 
 def verdict(records: list[AnyRecord]) -> str:

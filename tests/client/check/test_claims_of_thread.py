@@ -125,7 +125,7 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "one-owner": "X",  # the entry check takes passthrough, but leaves DEBUGCTL.LBR in the VMCS
         "guest-clean": "+",
         "host-clean": ".",  # the sample is empty, see host-served
-        "host-served": "X",  # each access enables the event anew: it loses, and leaves its filter in br_sel
+        "host-served": "X",  # each access enables the event again: it loses, and leaves its filter in br_sel
         "no-leak": "X",  # enabled once h0 has gone, an event that has been on before resets nothing
         "user-clean": ".",
         "no-loss": "+",  # its LBR on again, it looks at no older entry than its newest
@@ -153,7 +153,7 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "msr-legality": "+",
         "capability-kept": ".",
         "revoked-means-revoked": ".",
-        "precedence": "X",  # EBUSY for a CPU-pinned event, for the sake of a task-pinned one
+        "precedence": "X",  # EBUSY for a CPU-pinned event, because a task-pinned one has the LBR
         "no-counter": "+",
         "debugctl-restored": "+",
         "agreement": "+",
@@ -323,8 +323,8 @@ HOST_FIRST = OPEN + USE + "host: run t0 on cpu0; host: branch 3; host: s0 = samp
 
 @cases("design", [V7, MERGED], ids=lambda d: d.name)
 def test_guest_filter_outlives_the_guest(design: Design) -> None:
-    """br_sel is the filter of whoever was added last. The vCPU thread is gone, its call-stack filter still weeds out
-    the host's samples."""
+    """br_sel is the filter of the event that was added last. The vCPU's thread is gone, and its call-stack filter still
+    removes entries from the host's samples."""
     records = trace(ordered(HOST_FIRST, head=TASK), design)
     violation, record = first(records, "host-served")
 
@@ -390,8 +390,8 @@ def test_two_vms_without_saving(design: Design) -> None:
 
 
 def test_revoke_gp_tells_a_guest_that_touched_nothing_meanwhile() -> None:
-    """Between Revoke and Available the guest touches nothing. Were it let in again without a word, it would find its
-    LBR off and empty; so its next access is denied, and the one after that asks afresh."""
+    """Between Revoke and Available the guest touches nothing. Without a denial it would find its LBR off and empty.
+    So its next access is denied, and the access after that asks for an event again."""
     steps = USE + OPEN + "host: close h0; vm0/0: branch 2; vm0/0: b = rdmsr LBR_FROM[4]; vm0/0: c = rdmsr LBR_TOS;"
     records = trace(ordered(steps), REVOKE_GP)
 

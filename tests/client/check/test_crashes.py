@@ -1,4 +1,4 @@
-"""What a crash, and the end of a vCPU, change for each invariant: no more than its excuses say.
+"""The effect of a crash, and of the end of a vCPU, on each invariant: no more than its excuses say.
 
 Each test judges a short trace twice: with the crash, and without it.
 """
@@ -197,7 +197,7 @@ def test_a_guest_may_be_denied_once_more_after_a_crash() -> None:
         assert judged("recovers", denied(), crash, denied(), denied()) == VIOLATED
 
 
-# What the LBR of a guest holds ---------------------------------------------------------------------------
+# The LBR of a guest --------------------------------------------------------------------------------------
 
 FROM = branch_base(1, True, "jmp", "kernel")
 RAN = [TURNS_ON, Retired(0, 1, True, "jmp", "kernel", 4, 2, True)]

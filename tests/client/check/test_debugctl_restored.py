@@ -20,7 +20,7 @@ BEFORE = HOST + "host: run vm0/0 on cpu0; vm0/0: cpuid; vm0/0: cpuid; host: bran
 
 @cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_held(design: Design) -> None:
-    """The host's LBR was on when the thread was loaded, or it never was on: be it that the design refuses it."""
+    """The host's LBR was on when the thread was loaded, or it never was on, because the design refuses it."""
     refused = design.host_events is HostEvents.SWITCHED_OUT
     assert finding(trace(ordered(BEFORE), design), NAME).verdict == (IDLE if refused else HELD)
     assert finding(trace(ordered(USE + "vm0/0: cpuid;"), design), NAME).verdict == HELD

@@ -32,7 +32,7 @@ def test_not_exercised(steps: str) -> None:
 
 
 def test_shut_out_host_samples_nothing_new() -> None:
-    """What perf read last was its own; the stale stack is no pollution."""
+    """The last entries that perf read were its own, so the old stack is no pollution."""
     steps = HOST + SAMPLE + USE + "host: s1 = sample h0;"
     assert finding(trace(ordered(steps), MERGED), NAME).verdict == HELD
 

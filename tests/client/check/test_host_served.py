@@ -104,7 +104,7 @@ def test_only_branches_of_this_spell_are_due(again: str, verdict: str) -> None:
 
 @cases("lbr", ["skylake", "haswell", "sandybridge"])
 def test_judged_when_serial_numbers_have_wrapped_around(lbr: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event is on when the numbers begin again at 0; what it asked for is due all the same."""
+    """The event is on when the numbers begin again at 0. It must still get the branches that it asked for."""
     monkeypatch.setattr(perfcore_svc.machine.machine, "SERIAL_LIMIT", 20)
     head = f"machine {{ cpus = 1; lbr = {lbr}; depth = 8; }}"
     steps = "host: branch 18; host: h0 = open cpu0 pinned branch any; host: branch 3;" + SAMPLE

@@ -189,7 +189,7 @@ def test_image_of_another_size() -> None:
 @relaxed
 @given(DESIGN_NAMES, st.data())
 def test_truncated_traces_are_judged(design: str, data: st.DataObject) -> None:
-    """What was violated by then stays so; agreement is about the end only. Liveness does not hold before the end."""
+    """A violation stays. Agreement is about the end only. Liveness does not hold before the end."""
     records = story(design)
     cut = data.draw(st.integers(1, len(records)))
     part, whole = verdicts(records[:cut]), verdicts(records)

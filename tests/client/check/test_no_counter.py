@@ -140,7 +140,7 @@ def test_another_vcpus_counter_explains_nothing(monkeypatch: pytest.MonkeyPatch)
 
 @cases(("what", "verdict"), [("created", HELD), ("resumed", HELD), ("failed", VIOLATED)])
 def test_a_counter_that_could_not_be_made_explains_nothing(what: str, verdict: str) -> None:
-    """The guest's PMI comes of an event that counts for it."""
+    """The guest's PMI comes from an event that counts for it."""
     records = trace(ordered(USE + COUNT), REVOKE_GP)
     assert any(isinstance(r, GuestPmi) for r in records)
     changed = [replace(r, what=what) if isinstance(r, CounterEvent) else r for r in records]

@@ -93,7 +93,7 @@ def test_violated_by_the_host_beside_the_guest() -> None:
 
 @cases(("actor", "guest", "verdict"), [("", False, VIOLATED), ("vm1/0", True, VIOLATED), ("vm0/1", True, HELD)])
 def test_a_read_that_is_passed_through(actor: str, guest: bool, verdict: str) -> None:
-    """Nothing foreign was there at the entry, and the read gives it all the same; a branch of one's own VM is none."""
+    """The ring had no foreign branch at the entry, but the read gives one. A branch of the own VM is no leak."""
     head = "machine { cpus = 2; depth = 8; }\nvm vm0 { vcpus = 2; lbr = on; }\nvm vm1 { lbr = on; }"
     steps = "host: run vm1/0 on cpu0; vm1/0: wrmsr DEBUGCTL, LBR; vm1/0: branch 2; " + USE
     records = trace(ordered(steps, actors="host, vm0/0, vm1/0", head=head), MERGED)

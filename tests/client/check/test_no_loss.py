@@ -76,7 +76,7 @@ def test_denied_guest_begins_anew() -> None:
 
 
 def test_a_guest_that_got_the_lbr_back_is_judged_again() -> None:
-    """Once more the host takes it, and this time the guest does not hear of that."""
+    """The host takes it again, and this time nobody tells the guest."""
     back = "host: close h0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 4; vm0/0: t2 = rdmsr LBR_TOS;"
     lost = "host: h1 = open cpu0 pinned branch any; vm0/0: o2 = rdmsr LBR_FROM[t2];"
     records = trace(ordered(USE + HOST + AGAIN + back + lost), REVOKE_GP, "drop:Revoke:2")
@@ -94,7 +94,7 @@ def test_written_values_count() -> None:
 
 @cases("design", [MERGED, V7], ids=lambda d: d.name)
 def test_violated_by_the_newcomers_reset(design: Design) -> None:
-    """A host event that arrives beside the guest's clears the ring, whoever is using it."""
+    """A host event that arrives beside the guest's clears the ring, even while another user has it."""
     records = trace(ordered(USE + HOST + AGAIN), design)
     violation, record = first(records, NAME)
 

@@ -30,7 +30,7 @@ def test_not_exercised(design: Design, steps: str) -> None:
 
 @cases("design", DESIGNS.values(), ids=DESIGNS)
 def test_leaving_the_lbr_off_is_no_use_of_it(design: Design) -> None:
-    """v8 denies it all the same: DEBUGCTL is an LBR MSR like the others there."""
+    """v8 still denies it: there, DEBUGCTL is an LBR MSR like the others."""
     steps = FIRST + "vm0/0: wrmsr DEBUGCTL, 0; vm0/0: branch 3;"
     looks = design.debugctl_write is DebugctlWrite.MASK and design.first_access is FirstAccess.CREATE_THEN_ACCESS
     denied = looks and design.denial is Denial.GP
@@ -70,7 +70,7 @@ def test_merged_is_asked_of_its_event() -> None:
 
 
 def test_guest_without_an_lbr_is_denied_nothing() -> None:
-    """PERF_CAPABILITIES says it has none; KVM drops the DEBUGCTL bit of such a guest whoever owns the LBR."""
+    """PERF_CAPABILITIES says that it has none. KVM drops the DEBUGCTL bit of such a guest in any case."""
     head = "machine { cpus = 1; depth = 8; }\nvm vm0 { lbr = off; }"
     steps = FIRST + "vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: d = rdmsr DEBUGCTL;"
     records = trace(ordered(steps, head=head), MERGED)
@@ -107,7 +107,7 @@ def test_violated_by_a_write_taken_although_no_event_could_be_made() -> None:
 
 
 def test_violated_by_passthrough_although_no_event_could_be_made() -> None:
-    """v7 opens passthrough with the first access, whatever becomes of the event."""
+    """v7 opens passthrough with the first access, even if there is no event."""
     records = trace(ordered(TURN_ON + "vm0/0: a = rdmsr LBR_TOS;", head=NO_CALL_STACK), V7)
     found = [records[v.seq - 1] for v in finding(records, NAME).violations]
 

@@ -67,7 +67,7 @@ def test_violated_by_an_answer_that_never_comes(design: Design) -> None:
     violation, record = first(records, NAME)
 
     assert isinstance(record, Rest)
-    assert violation.text == "vm0/0 has a CPU and cannot go on: waits for EventCreated"
+    assert violation.text == "vm0/0 has a CPU and cannot continue: waits for EventCreated"
     (wait,) = [records[seq - 1] for seq in violation.because]
     assert isinstance(wait, VcpuWait)
     assert wait.vcpu == "vm0/0"
@@ -83,7 +83,7 @@ def test_a_guest_that_could_not_be_entered_exercises_it() -> None:
     violation, _ = first(records, NAME)
 
     assert not any(isinstance(r, VmEntry) for r in records)
-    assert violation.text == "vm0/0 has a CPU and cannot go on: KVM has not taken SchedIn for cpu0"
+    assert violation.text == "vm0/0 has a CPU and cannot continue: KVM has not taken SchedIn for cpu0"
     assert violation.because == []
 
 
@@ -100,7 +100,7 @@ def test_violated_where_entries_fail_and_the_host_stays() -> None:
     records = trace(ordered(USE + HOST + AGAIN), FAIL_ENTRY)
     violation, _ = first(records, NAME)
 
-    assert violation.text == "vm0/0 has a CPU and cannot go on: waits for Available"
+    assert violation.text == "vm0/0 has a CPU and cannot continue: waits for Available"
     (wait,) = [records[seq - 1] for seq in violation.because]
     assert wait == [r for r in records if isinstance(r, VcpuWait)][-1]
 
@@ -145,13 +145,13 @@ def test_open_before_rest_though_nothing_is_due() -> None:
 
 
 def waits(message: str) -> list[AnyRecord]:
-    """The guest goes on to wait for ``message``, and stays so."""
+    """The guest waits for ``message`` from then on."""
     records = trace(ordered(USE), MERGED)
     return renumbered([*records[:-1], VcpuWait("vm0/0", message), records[-1]])
 
 
 def test_an_ioctl_of_user_space_has_the_mutex() -> None:
-    """Whoever made the ioctl keeps the guest from running, not the host and not KVM."""
+    """The caller of the ioctl keeps the guest from running, not the host and not KVM."""
     assert finding(waits("the end of an ioctl"), NAME).verdict == HELD
     assert finding(waits("EventCreated"), NAME).verdict == VIOLATED
 

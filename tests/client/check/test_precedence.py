@@ -117,7 +117,7 @@ def test_held_where_an_equal_has_it() -> None:
 
 
 def test_held_where_both_have_it() -> None:
-    """Nobody is shut out: what becomes of the ring is one-owner's business. h1 lost to its equal, not to the guest."""
+    """No event is shut out: the ring is judged by one-owner. h1 lost to an event of its own class, not to the guest."""
     both = replace(V7, shut_out=False)
     assert finding(trace(ordered(USE + HOST + AGAIN), both), NAME).verdict == HELD
     loses = "host: h1 = open cpu0 pinned branch any_call; host: branch 1;"
@@ -226,7 +226,7 @@ def test_a_host_event_of_the_guests_own_filter_is_a_rival() -> None:
 
 @cases("scope", ["task vm0/0 pinned", "cpu0", "task vm0/0"])
 def test_no_class_below_the_guests(scope: str) -> None:
-    """Shut out all the same, but by its better, or its equal."""
+    """It is shut out too, but by an event of a higher class, or of its own."""
     records = trace(ordered(USE + f"host: h0 = open {scope} branch any; host: branch 1;"), V7_PINNED)
     assert finding(records, NAME).verdict == (IDLE if "pinned" in scope else HELD)
 
@@ -384,7 +384,7 @@ def test_a_sibling_whose_leader_has_gone_is_flexible() -> None:
     assert finding(records, NAME).verdict == HELD
 
 
-# For want of something else ------------------------------------------------------------------------------
+# Another resource is missing -----------------------------------------------------------------------------
 
 FULL = "machine { cpus = 1; counters = 1; fixed = 1; depth = 8; }\ntask t0;"
 LOW = "host: run t0 on cpu0; host: low = open task t0 flexible branch any_call counting instructions;"

@@ -217,12 +217,12 @@ def test_violated_when_kvm_does_not_ask_again(monkeypatch: pytest.MonkeyPatch) -
     assert verdict(FREE + LOOKS, FENCED) == VIOLATED
 
 
-# What is no use ------------------------------------------------------------------------------------------
+# Accesses that are no use --------------------------------------------------------------------------------
 
 
 @cases("use", ["wrmsr DEBUGCTL, 0", "d = rdmsr DEBUGCTL"])
 def test_leaving_the_lbr_alone_is_no_use_of_it(use: str) -> None:
-    """v8 denies it all the same."""
+    """v8 denies it too."""
     records = trace(ordered(FREE + f"vm0/0: {use}; vm0/0: {use}; vm0/0: {use};"), V8)
 
     assert len(denied(records)) == 4
@@ -244,7 +244,7 @@ def test_reading_debugctl_is_none_though_it_shows_the_lbr_on() -> None:
 
 
 def test_a_use_that_is_served_does() -> None:
-    """The guest was served in between: what it is denied next is another loss, and one denial more is allowed."""
+    """The guest was served in between. So its next denial belongs to another loss, and is allowed."""
     records = trace(ordered(FREE + LOOKS + "vm0/0: w = rdmsr LBR_TOS;"), V8)
     assert len(finding(records, NAME).violations) == 2
     at = denied(records)[2].seq - 1
@@ -326,7 +326,7 @@ def test_who_wanted_something_else_since_is_none(between: str) -> None:
     assert verdict(steps) == VIOLATED
 
 
-# What is under way ---------------------------------------------------------------------------------------
+# Messages under way --------------------------------------------------------------------------------------
 
 
 def test_a_guest_is_denied_as_long_as_the_news_is_under_way() -> None:
@@ -349,7 +349,7 @@ def test_nor_is_it_judged_while_news_for_another_is() -> None:
     assert verdict(steps, head=VCPUS) == VIOLATED
 
 
-# What is not judged --------------------------------------------------------------------------------------
+# Cases that are not judged -------------------------------------------------------------------------------
 
 
 @cases("design", [V8, REVOKE_GP, FENCED], ids=lambda d: d.name)

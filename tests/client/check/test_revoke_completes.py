@@ -51,7 +51,7 @@ def test_not_exercised_without_a_revoke() -> None:
 
 
 def test_held_by_a_late_revoke() -> None:
-    """What is under way in the middle is judged at the end."""
+    """A Revoke that is under way in the middle is judged at the end."""
     steps = USE + "host: run t0 on cpu0;" + OPEN + "host: run vm0/0 on cpu0; vm0/0: nop;"
     records = play_late(ordered(steps, head=TASK), REVOKE_GP, "Revoke", 1, "SchedIn")
     assert finding(records, NAME).verdict == HELD

@@ -70,7 +70,7 @@ def test_not_exercised_without_a_notifier(name: str) -> None:
 
 
 def test_not_exercised_by_a_lost_revoke() -> None:
-    """What KVM never took binds nobody: that is one-owner's business."""
+    """A Revoke that KVM never took binds nobody: one-owner judges that."""
     records = trace(ordered(USE + HOST + AGAIN), REVOKE_GP, "drop:Revoke:1")
 
     assert finding(records, NAME).verdict == IDLE
@@ -128,7 +128,7 @@ def test_stale_revoke_binds_nobody() -> None:
 
 
 def after_revoke(*more: AnyRecord) -> list[str]:
-    """What is violated if ``more`` happens once KVM has taken the Revoke of grant 1, and the guest is out."""
+    """The violations if ``more`` happens after KVM has taken the Revoke of grant 1, and the guest is out."""
     records = trace(ordered(USE + HOST), REVOKE_GP)
     assert any(isinstance(r, Delivery) and r.message == "Revoke" for r in records)
     changed = [*records[:-2], *(replace(record, time=records[-2].time) for record in more), *records[-2:]]

@@ -1,4 +1,4 @@
-"""What the trace says of each CPU's ring: resets, restores, and perf's LBR_SELECT."""
+"""Each CPU's ring as the trace shows it: resets, restores, and perf's LBR_SELECT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claims of the thread: what comes of each, and that it comes from the run and not from us."""
+"""The claims of the thread: the result of each, which comes from the run and not from us."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ OTHER_DESIGN = {
     "kvm-switch": ["C21", "C22"],
     "v8": ["C11"],
 }
-"""Another design in the place of whichever a claim is about, and the claims that come out otherwise then."""
+"""Replace the design of a claim by another one, and see which claims have another result."""
 
 
 @cases(("design", "name"), [(d, name) for d, names in OTHER_DESIGN.items() for name in names])
@@ -128,7 +128,7 @@ def test_the_page_explains_the_findings_and_no_others() -> None:
     assert re.findall(r"^## (C\d+):", page, re.MULTILINE) == [claim.id for claim in CLAIMS if claim.id in FINDINGS]
 
 
-# What the checks are made of ---------------------------------------------------------------------------------
+# The parts of the checks -------------------------------------------------------------------------------------
 
 
 def test_the_figures_of_the_page_are_those_of_the_run() -> None:

@@ -1,4 +1,4 @@
-"""``lbrlab campaign``: exit codes, JUnit, baseline, and what it refuses."""
+"""``lbrlab campaign``: exit codes, JUnit, baseline, and refused options."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def told(*arguments: str) -> dict[str, Any]:
 
 @cache
 def all_of_them() -> dict[str, Any]:
-    """Without their runs, which are in the folder of whoever asked first."""
+    """Without their runs, which are in the folder of the first caller."""
     return told()
 
 
@@ -34,7 +34,7 @@ def lines(*arguments: str) -> list[str]:
     return unbroken("claims", *arguments).stdout.splitlines()
 
 
-# What it ends with, and what it says -------------------------------------------------------------------------
+# Exit status and text ----------------------------------------------------------------------------------------
 
 
 def test_agreement_ends_in_0() -> None:

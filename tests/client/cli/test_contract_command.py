@@ -50,7 +50,7 @@ def one_story(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def whole() -> ContractDocument:
-    """What it says of that library."""
+    """Its text about that library."""
     cells, lossy = (run_row(STORY, ALL, None, faults) for faults in ((), (parse_fault("drop:Revoke:1"),)))
     found = contract_document(ALL, needs(Path("lbrlab-runs/contract")), standings(list(DESIGNS), cells, lossy))
     found.faulted = table()

@@ -1,4 +1,4 @@
-"""``run --expect``: kept in the run file, so that check and a replay judge alike."""
+"""``run --expect``: kept in the run file, and used again by check and by a replay."""
 
 from __future__ import annotations
 

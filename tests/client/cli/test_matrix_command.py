@@ -48,7 +48,7 @@ def written(text: str, name: str = "mine.litmus") -> str:
     return name
 
 
-# What it ends with ---------------------------------------------------------------------------------------
+# Exit status ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_nothing_is_said_on_standard_error() -> None:
     assert matrix("v7", "guest-alone").stderr == ""
 
 
-# What is run ---------------------------------------------------------------------------------------------
+# The runs ------------------------------------------------------------------------------------------------
 
 
 def test_all_of_the_library_if_nothing_is_said() -> None:

@@ -21,7 +21,7 @@ ARGUMENTS = {
     "differ": ("merged", "v8"),
     "scoreboard": ("tests.quality.few",),
 }
-"""What a command needs beside the option. One that has such an option and is not here fails the test."""
+"""The other arguments that a command needs. A command with such an option that is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
 NEVER = ("nan", "inf", "-inf", "-1", "1e400", "", "a")
 BELOW = {"--counters": "0", "--timeout": "0"}

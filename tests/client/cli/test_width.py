@@ -1,4 +1,4 @@
-"""What the commands print fits 80 columns: in a pipe, and on a terminal that has no more."""
+"""The output of the commands fits 80 columns: in a pipe, and on a terminal of that width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What designs cost: counted by the silicon, priced by the table, drawn as it is."""
+"""The cost of designs: counted by the silicon, priced by the table, drawn unchanged."""
 
 from __future__ import annotations
 

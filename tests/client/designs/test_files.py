@@ -41,7 +41,7 @@ def refusal(path: Path) -> tuple[str, str]:
     return place.removeprefix(str(path)), message
 
 
-# What they say -----------------------------------------------------------------------------------------------
+# Their contents ----------------------------------------------------------------------------------------------
 
 
 def test_a_design_is_named_after_its_file(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_design_is_like_what_it_is_given(tmp_path: Path) -> None:
         load_design(written(tmp_path, 'like = "v7"'), known)
 
 
-# What is wrong with them -------------------------------------------------------------------------------------
+# Their errors ------------------------------------------------------------------------------------------------
 
 WRONG = {
     "key": ('like = "v7"\n\nwhat = 1\n', ":3", "unknown key 'what', expected about, source, like, axes or claims"),

@@ -1,4 +1,4 @@
-"""What was found wrong with design files, each by its smallest test."""
+"""Defects that were found in design files, each by its smallest test."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_a_bar_in_a_text_is_no_column() -> None:
 
 
 def test_a_line_break_in_a_text_is_no_row() -> None:
-    """A design that another package brings along can say what it likes."""
+    """A design of another package can have any text."""
     assert headed(as_markdown(contract_document([replace(V7, about="a\nb")])), "design") == [[["v7", "a b"]]]
 
 

@@ -1,4 +1,4 @@
-"""The state machines of the document are the tables that the code goes by, and are drawn whole."""
+"""The state machines of the document are the tables that the code uses, and are drawn whole."""
 
 from __future__ import annotations
 

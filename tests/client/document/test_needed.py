@@ -53,7 +53,7 @@ def test_every_rule_that_one_axis_takes_away_is_there() -> None:
 
 
 def test_every_rule_that_sets_fenced_apart_is_there() -> None:
-    """But that there are grants, and an event at all: others have these too, and fenced is none without them."""
+    """Except that there are grants and an event: other designs have these too, and fenced needs them."""
     apart = {r.id for r in RULES if r.kept(designs.FENCED) and not all(map(r.kept, DESIGNS.values()))}
     assert apart - {"R6", "R8"} == {rule for rule, _ in WITHOUT}
 

@@ -1,4 +1,4 @@
-"""What each design keeps and breaks: a run in which the lost message was never sent says nothing."""
+"""The invariants that each design keeps and breaks. A run in which the lost message was never sent says nothing."""
 
 from __future__ import annotations
 

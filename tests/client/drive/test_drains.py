@@ -53,7 +53,7 @@ def phases(rig: Rig) -> tuple[SessionPhase, SessionPhase]:
 
 
 def take(rig: Rig, *, to_host: bool, fate: Fate = Fate.TAKE) -> type:
-    """The oldest message of one direction meets its fate; what it was."""
+    """The oldest message of one direction meets its fate. Returns the message."""
     head = rig.wire.network.waiting(KVM, to_host)[0]
     rig.wire.decide(head.receiver, fate, KVM, head.seq)
     return type(head.body)

@@ -131,7 +131,7 @@ def test_each_entry_has_an_event_or_a_denial_behind_it(design: Design, text: str
 
 @promising
 def test_the_law_notices_an_entry_that_asks_for_nothing(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
-    """fenced as it was: a lazy activation, and entries that take the bit away without a word."""
+    """fenced as it was: a lazy activation, and entries that silently clear the bit."""
     monkeypatch.setattr(entry, "_loses_unseen", lambda hv, vcpu, wanted: False)
     drawn = [("user", "set vm0/0 DEBUGCTL, LBR"), ("user", "set vm0/0 PERF_CAPABILITIES, 0x2005")]
     story = parse(

@@ -193,7 +193,7 @@ def records(name: str, design: str) -> list[AnyRecord]:
 
 
 def ends_in(scenario: Scenario, played: list[AnyRecord]) -> str:
-    """What becomes of the final condition, whichever designs it is for; everything must have come to its end."""
+    """The result of the final condition, for any design. Every thread must have finished."""
     assert scenario.final is not None
     final = msgspec.structs.replace(scenario.final, under=())
     found = verdict_on(msgspec.structs.replace(scenario, final=final), played)
@@ -258,7 +258,7 @@ def test_another_design_has_not_got_the_defect(name: str) -> None:
     assert not broken(records(name, whole)) & invariants
 
 
-# What is one kernel's is not the other's -----------------------------------------------------------------
+# Rules of one kernel are not rules of another ------------------------------------------------------------
 
 KERNELS = {name.replace(".", ""): name for name in NAMES}
 
@@ -291,7 +291,7 @@ def test_two_behaviours_are_one_where_nothing_is_intercepted() -> None:
             assert (found["vm0/0:w0"], found["vm0/0:w1"]) == (seen, seen)
 
 
-# What a final condition cannot say -----------------------------------------------------------------------
+# Limits of a final condition -----------------------------------------------------------------------------
 
 
 def test_a_task_back_from_idle_is_not_restored() -> None:

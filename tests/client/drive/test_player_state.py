@@ -1,4 +1,4 @@
-"""What the player's keys leave out."""
+"""The parts of its state that the player's keys leave out."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ USE = """
 """
 ROUND = f"host: {BEGIN}; {OPEN} {USE}"
 IN_THE_MIDDLE = f"{OPEN} host: {BEGIN}; {USE}"
-"""The event of the host is open where a round counts as begun, under a name that each round has anew."""
+"""The host's event is open at the point where a round begins. Each round gives it a new name."""
 TIME = "host: advance 8ms;"
 designs = cases("design", ["merged", "revoke-ack", "fenced", "mediated"])
 

@@ -1,4 +1,4 @@
-"""States that behave alike have equal keys, and states with equal keys behave alike."""
+"""States that behave in the same way have equal keys, and states with equal keys behave in the same way."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ CONFIGURATION = {
     ("Program", "scenario"): "the scenario",
     ("Program", "depth"): "the machine",
 }
-"""What is the same in all states of one configuration, and is in no key."""
+"""Fields that are the same in all states of one configuration, and are in no key."""
 FRESH = {
     ("Silicon", "serial"): "the next serial is above all others",
     ("PerfState", "next_id"): "the next event is above all others",
@@ -68,9 +68,9 @@ FOLDED = {
     **{("Frame", name): "its place in the frame around it" for name in ("steps", "loop")},
     ("Program", "registers"): "the player has them",
 }
-"""What is in a key by something that follows from it."""
+"""Fields that a key represents by a value that follows from them."""
 OF_A_STEP = {("Program", "outcomes")}
-"""What is empty between two steps."""
+"""Fields that are empty between two steps."""
 BY_OWNER = {
     **{("PerfEvent", name): PerfState for name in ("enabled", "running", "stamp", "count", "counted_from")},
     **{("PerfEvent", name): PerfState for name in ("overflow_at", "leader", "siblings", "saved")},
@@ -89,7 +89,7 @@ Whole = tuple[HostState, CoreState, Network, PlayerState]
 
 
 VALUES = int | str | Enum | msgspec.Struct | BranchFilter | InFlight | Armed | type | None
-"""What never changes, or is replaced as a whole."""
+"""Fields that never change, or are replaced as a whole."""
 
 
 def objects(thing: Any, seen: dict[int, Any]) -> None:

@@ -41,7 +41,7 @@ def end(played: Run) -> int:
     return played.records[-1].time
 
 
-# Time goes by ------------------------------------------------------------------------------------------------
+# Time advances -----------------------------------------------------------------------------------------------
 
 
 def test_a_guest_keeps_its_grant_as_long_as_time_goes_by() -> None:
@@ -105,7 +105,7 @@ def test_a_timer_that_fires_before_it_is_due_lets_the_time_go_by_until_then() ->
     assert end(run(Inputs(ordered(USE), REVOKE_ACK, replay(tape)))) == 5 * MS
 
 
-# What was lost -----------------------------------------------------------------------------------------------
+# Lost messages -----------------------------------------------------------------------------------------------
 
 
 def wakes(played: Run) -> list[tuple[str, int]]:

@@ -63,7 +63,7 @@ EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
 
 
 def operands(draw: st.DrawFn, numbers: list[str], depth: int = 2) -> a.Operand:
-    """What can be computed of the registers ``numbers``, constants folded as the parser does."""
+    """Expressions of the registers ``numbers``, with constants folded as the parser does."""
     if depth == 0 or not draw(st.integers(0, 2)):
         return draw(st.one_of(VALUES, st.sampled_from([a.DEPTH, *numbers])))
     if not draw(st.integers(0, 4)):

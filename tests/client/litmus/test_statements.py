@@ -76,7 +76,7 @@ def test_its_text_begins_with_a_verb_of_the_grammar(kind: type[a.Stmt]) -> None:
 
 @cases("kind", STATEMENTS)
 def test_each_of_its_rules_has_an_example(kind: type[a.Stmt]) -> None:
-    """Two statements have a rule in common where who says it, or what it names, tells them apart."""
+    """Two statements share a rule if their actor, or the thing that they name, tells them apart."""
     texts = [text for text, _ in kind.examples]
     for rule in kind.rules.values():
         begin = re.match(r"\(?([A-Z_]+)", rule)
@@ -157,7 +157,7 @@ def test_the_lists_in_messages_are_the_rows() -> None:
 
 
 def test_hlt_is_in_four_files() -> None:
-    """What the package says of adding a statement; the driver, the printer and the reports know none of them."""
+    """The package's own text on adding a statement: the driver, the printer and the reports know no statement."""
     sources = [
         path for folder in ("client", "contract", "kvm_svc", "perfcore_svc") for path in (ROOT / folder).rglob("*.py")
     ]

@@ -1,4 +1,4 @@
-"""What the log says of a record: each kind of record at least once, from runs of the library."""
+"""The line of the log for a record: each kind of record at least once, from runs of the library."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ RARE: list[tuple[AnyRecord, str]] = [
         "session kvm0, epoch 1, at host: open -> lost, the link is lost",
     ),
     (WindowChange("kvm0", True, 1, paused=True), "session kvm0, epoch 1: kvm0 pauses, the window is full"),
-    (WindowChange("kvm0", False, 1, paused=False), "session kvm0, epoch 1: host goes on, the window has room"),
+    (WindowChange("kvm0", False, 1, paused=False), "session kvm0, epoch 1: host continues, the window has room"),
     (PeerSilent("kvm0", True, 1), "session kvm0, epoch 1: kvm0 has no answer, the other end is silent"),
     (TaskExit("t0", 0), "t0 exits"),
     (Discard("kvm0", True, 4, "Ack", "R3", "taken before"), "kvm0>host #4 Ack: discarded by R3, taken before"),

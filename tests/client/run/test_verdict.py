@@ -23,7 +23,7 @@ def asks(result: str) -> Scenario:
 
 
 def test_a_run_that_failed_has_failed_though_it_broke_something() -> None:
-    """What a broken environment did is no verdict on the design; what was found by then is still listed."""
+    """The failure of an environment is no verdict on the design. Violations found before it are still listed."""
     story = ordered(USE + HOST + AGAIN)
     records = trace(story, DESIGNS["silent"])
     whole = verdict_on(story, records)

@@ -164,7 +164,7 @@ def test_timers_that_are_due_in_their_time_do_not_count_for_that() -> None:
     assert world.decided(strategy, []) == "timer kvm0>host renew"
 
 
-# What is known of timers -------------------------------------------------------------------------------------
+# The known timers --------------------------------------------------------------------------------------------
 
 
 def test_the_timer_that_runs_out_first_comes_first() -> None:

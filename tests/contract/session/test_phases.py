@@ -8,7 +8,7 @@ from contract.errors import LocalContractError
 from contract.session.phases import SESSION, TRANSITIONS, UNMOVED, SessionInput, SessionPhase
 from tests.cases import cases
 
-# What each input makes of each phase: a phase, "-" for no change, "!" for what cannot happen.
+# The next phase for each input and phase: a phase, "-" for no change, "!" if it cannot happen.
 TABLE = """
           GREET    GREETED WELCOMED REFUSE  LOSE DRAIN    LEAVE   END
 closed    greeting open    !        refused lost !        !       ended

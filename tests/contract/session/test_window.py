@@ -1,4 +1,4 @@
-"""The window of a repaired session, and what it does while its link is lost."""
+"""The window of a repaired session, also while its link is lost."""
 
 from __future__ import annotations
 

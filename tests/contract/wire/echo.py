@@ -44,7 +44,7 @@ Act = Callable[[ServiceRun[Core]], Any]
 
 
 class Echo(Shell[Core]):
-    """``act`` is what comes of the next command."""
+    """``act`` gives the result of the next command."""
 
     service = "echo"
     is_host = True

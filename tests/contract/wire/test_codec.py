@@ -84,7 +84,7 @@ def test_the_order_of_a_dict_survives(states: dict[str, str]) -> None:
 
 @cases("design", DESIGNS.values(), ids=str)
 def test_every_design_survives(design: Any) -> None:
-    """What it claims is nothing that a service acts on, and stays behind."""
+    """No service reads a design's claims, and the wire does not carry them."""
     assert from_proto(to_proto(design, control_pb2.Design), type(design)) == replace(design, claims=())
 
 

@@ -1,4 +1,4 @@
-"""What a service does around its core: runs, refusals, failures."""
+"""The part of a service around its core: runs, refusals, failures."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ async def settle(writer: FrameWriter, sink: Sink, messages: int) -> None:
 
 
 async def write(puts: list[tuple[int, list[int]]]) -> list[tuple[int, list[int]]]:
-    """The frames that come of these puts, all of them made while the first frame is being written."""
+    """The frames of these puts, all of them made while the first frame is being written."""
     sink = Sink()
     writer = FrameWriter(sink.write)
     task = asyncio.create_task(writer.run())

@@ -45,7 +45,7 @@ def test_a_number_never_falls_and_an_ended_grant_is_never_current_again(design: 
 @settings(max_examples=40)
 @given(actions=actions)
 def test_a_lease_that_is_not_prolonged_ends_at_its_time(design: Design, actions: Actions) -> None:
-    """And no earlier: whoever waits for it waits as long as that, and no longer."""
+    """And no earlier: a task that waits for it waits until then."""
     run = Run(design)
     for n, (what, *how) in enumerate(actions, start=1):
         run.carry_out(n, what, *how)

@@ -1,4 +1,4 @@
-"""What a retired branch leaves behind, and whose it is."""
+"""The entry that a retired branch leaves, and its owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an entry or a host access is made conditional on, and DEBUGCTL where nobody writes the host's back."""
+"""The conditions of an entry and of a host access, and DEBUGCTL if nobody restores the host's value."""
 
 from __future__ import annotations
 

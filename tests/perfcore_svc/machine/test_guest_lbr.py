@@ -244,7 +244,7 @@ def test_bad_debugctl_is_said_before_a_bad_image() -> None:
     assert "DEBUGCTL" in reply.reason
 
 
-# What it costs ---------------------------------------------------------------------------------------------
+# Its cost --------------------------------------------------------------------------------------------------
 
 
 def priced(m: Machine) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the silicon counts, and the price range of it."""
+"""The operations that the silicon counts, and their price range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the perf core keeps in counts and lists, against what its events say."""
+"""The counts and lists of the perf core, compared with its events."""
 
 from __future__ import annotations
 

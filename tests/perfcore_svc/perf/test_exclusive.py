@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.cases import cases
 from tests.perfcore_svc.perf.notation import every_kernel, new_kernels, old_kernel, stage
 
-# What is opened, in this order ("X" behind the class: exclusive), and the states that come of it since v5.11.
+# Events opened in this order ("X" behind the class: exclusive), and their states since v5.11.
 TABLE = {
     "tp_beside_cp": ("CP TPX", "A A"),
     "tp_beside_cp_other_order": ("TPX CP", "A A"),

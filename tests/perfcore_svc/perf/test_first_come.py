@@ -1,4 +1,4 @@
-"""Whoever opened first has the LBR (precedence = first-come)."""
+"""The first user that opened has the LBR (precedence = first-come)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_change_is_on_record_with_the_cpu_that_the_event_left() -> None:
     assert changes == [("INACTIVE", "ACTIVE", 1), ("ACTIVE", "OFF", 1)]
 
 
-# What HostLbr puts on record -------------------------------------------------------------------------------
+# The records of HostLbr ------------------------------------------------------------------------------------
 
 
 def host_lbr(host: Host) -> list[tuple[bool, int, int]]:

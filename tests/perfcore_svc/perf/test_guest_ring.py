@@ -1,4 +1,4 @@
-"""What is kept of a guest's LBR: as perf does it, the whole ring, or with the guest's event; and LBR_SELECT."""
+"""The saved part of a guest's LBR: as perf does it, the whole ring, or with the guest's event; and LBR_SELECT."""
 
 from __future__ import annotations
 

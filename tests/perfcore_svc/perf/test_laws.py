@@ -205,7 +205,7 @@ class Laws(RuleBasedStateMachine):
 
     @rule(pinned=st.booleans())
     def a_reschedule_with_nothing_changed_changes_nothing(self, pinned: bool) -> None:
-        """Whoever waited for a freed place gets its chance in the first one, nobody in the second."""
+        """An event that waited for a freed place gets it in the first fork, and no event in the second."""
         for cpu in range(self.cpus):
             seen = []
             for _ in range(2):
@@ -221,7 +221,7 @@ class Laws(RuleBasedStateMachine):
 
     @rule()
     def cpu_flexible_events_do_not_depend_on_task_flexible_ones(self) -> None:
-        """Disable these in one of two forks: whoever else is on stays the same, over ticks too."""
+        """Disable these in one of two forks: the other events that are on stay the same, also after ticks."""
         with_them, without = self.fork(), self.fork()
         theirs = [e for e in without.perf.events.values() if e.task and e.event_class == FLEXIBLE]
         for event in theirs:

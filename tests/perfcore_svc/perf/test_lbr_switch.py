@@ -1,4 +1,4 @@
-"""What a task switch does to the ring: save, restore, reset, and the fast path that does nothing."""
+"""The effect of a task switch on the ring: save, restore, reset, and the fast path that does nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ring(host: Host, cpu: int = 0) -> list[int]:
 
 
 def steps(host: Host) -> list[str]:
-    """What became of the ring since the last look, in order."""
+    """The changes of the ring since the last call, in order."""
     out = []
     for record in host.news():
         match record:

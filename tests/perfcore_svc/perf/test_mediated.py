@@ -53,7 +53,7 @@ def test_a_vm_that_never_came_cannot_go() -> None:
     assert host.do(Mediate(False)) == "EINVAL"
 
 
-# What goes before what -------------------------------------------------------------------------------------
+# Order of the steps ----------------------------------------------------------------------------------------
 
 
 def test_the_filter_is_looked_at_before_who_else_is_there() -> None:

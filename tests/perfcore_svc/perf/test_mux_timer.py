@@ -146,7 +146,7 @@ def test_freed_counters_are_used_from_the_next_tick(kernel: str) -> None:
         assert host.now() == "A"
 
 
-# What a tick does besides ----------------------------------------------------------------------------------
+# Other effects of a tick -----------------------------------------------------------------------------------
 
 
 def in_guest_mode() -> Stage:

@@ -1,4 +1,4 @@
-"""What an open is refused for, with which errno (facts/perf 1.7, 1.15, 2.4), and that a refused one leaves nothing."""
+"""The reasons to refuse an open, with the errno (facts/perf 1.7, 1.15, 2.4). A refused open leaves nothing."""
 
 from __future__ import annotations
 

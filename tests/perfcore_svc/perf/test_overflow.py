@@ -142,7 +142,7 @@ def test_an_event_off_and_on_keeps_what_is_left_of_its_period() -> None:
     assert overflows(host) == 1
 
 
-# What the handler itself executes --------------------------------------------------------------------------
+# Branches of the handler itself ----------------------------------------------------------------------------
 
 
 def newest(host: Host) -> list[tuple[str, str]]:

@@ -47,7 +47,7 @@ def refusal(host: Stage) -> str:
 
 
 def quiet_install(host: Stage) -> str:
-    """Whoever reschedules lets the waiting one take the freed place."""
+    """A reschedule lets the waiting event take the freed place."""
     host.put("a", "CF any")
     host.put("b", "CF call")
     host.close("a")

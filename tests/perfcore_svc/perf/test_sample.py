@@ -1,4 +1,4 @@
-"""What a sample carries: the ring, newest first, after the software filter."""
+"""The contents of a sample: the ring, newest first, after the software filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What state an event can go to from which (facts/perf 1.1)."""
+"""The changes of state that an event can make (facts/perf 1.1)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_going_nowhere_is_no_change() -> None:
 
 
 def reach(host: Stage) -> set[Change]:
-    """What happens to events from open to close."""
+    """The operations on events from open to close."""
     with recorded() as seen:
         host.put("wins", "CP call")
         host.put("lost", "CP any")

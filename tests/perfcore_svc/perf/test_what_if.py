@@ -1,4 +1,4 @@
-"""What is foretold of a change comes true, and telling it changes nothing."""
+"""The prediction of a change is correct, and the prediction itself changes nothing."""
 
 from __future__ import annotations
 

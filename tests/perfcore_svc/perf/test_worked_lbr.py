@@ -8,7 +8,7 @@ from tests.perfcore_svc.perf.notation import Stage, every_kernel, new_kernels, s
 
 
 def steps(host: Stage) -> str:
-    """What became of the ring since the last look."""
+    """The changes of the ring since the last call."""
     words = {LbrReset: "reset", LbrSave: "save", LbrRestore: "restore"}
     return " ".join(words[type(r)] for r in host.news() if type(r) in words)
 

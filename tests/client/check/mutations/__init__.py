@@ -34,14 +34,14 @@ class Mutation:
 
 
 def attribute(owner: object, name: str, value: object) -> Patch:
-    """Put ``value`` in the place of an attribute of a module or class."""
+    """Replace an attribute of a module or class by ``value``."""
     return lambda monkeypatch: monkeypatch.setattr(owner, name, value)
 
 
 def entry(table: dict[Any, Any], key: object, value: object) -> Patch:
-    """Put ``value`` in the place of an entry of a table, such as a table of handlers."""
+    """Replace an entry of a table, such as a table of handlers, by ``value``."""
     return lambda monkeypatch: monkeypatch.setitem(table, key, value)
 
 
 def nothing(*_: object, **__: object) -> None:
-    """In the place of a function that does something."""
+    """A replacement for a function that does something."""

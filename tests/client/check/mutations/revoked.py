@@ -12,7 +12,7 @@ from tests.designs import REVOKE_GP
 
 GOES_ON = ordered(USE + HOST + AGAIN)
 HOST_LEFT = ordered(USE + "host: h0 = open cpu0 pinned branch any; host: close h0; vm0/0: branch 2;")
-"""The host takes the LBR and does not use it any more when the guest goes on."""
+"""The host takes the LBR and does not use it any more when the guest continues."""
 
 
 def stays_on(monkeypatch: pytest.MonkeyPatch) -> None:
