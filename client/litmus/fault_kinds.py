@@ -66,9 +66,9 @@ FAULT_KINDS: dict[str, FaultKind] = {
         ),
         FaultKind(
             "stall",
-            "a service takes and sends nothing, its timers run out late, then it goes on",
+            "a service takes and sends nothing, its timers run out late, then it continues",
             "stall kvm0 at Revoke 1 by 20ms",
-            by="decisions, or time until it goes on",
+            by="decisions, or time until it continues",
             usual=10,
             timed=True,
             of="service",
