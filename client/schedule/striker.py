@@ -66,7 +66,7 @@ class Striker:
         return None
 
     def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
-        """One of ``ends``, or time goes on to it. None: a timer runs out before."""
+        """One of ``ends``, or time advances to it. None: a timer runs out before."""
         until = {ending.end: ending.until for ending in self.endings}
         restarts = {end.service: end for end in until if isinstance(end, Restart)}
         ends = [restarts.get(end.service, end) if isinstance(end, Restart) else end for end in ends]
