@@ -10,7 +10,7 @@ from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
 from contract.rules import RULES
-from tests.designs import FENCED, MERGED, REVOKE_ACK
+from tests.designs import FENCED, MERGED, REVOKE_ACK, REVOKE_GP
 
 STORY = load(library_path("central-story"))
 
@@ -37,3 +37,9 @@ def test_faults_are_named_by_the_rules_that_were_met() -> None:
     rules = (parse_fault("delay Revoke by 3"), parse_fault("drop Available"))
     played = run(Inputs(STORY, FENCED, Schedule(rules)))
     assert fault_items(played.faults, played.records) == {"fault delay"}
+
+
+def test_a_lost_revoke_of_the_library_never_completes_unless_it_is_sent_again() -> None:
+    lost = load(library_path("mech-revoke-is-lost"))
+    verdicts = {design.name: run(Inputs(lost, design)).verdict_of("revoke-completes") for design in (FENCED, REVOKE_GP)}
+    assert verdicts == {"fenced": "held", "revoke-gp": "violated"}

@@ -41,6 +41,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "mech-migrate-counters-v616": ("merged", "fenced"),
     "mech-migrate-counters-v71": ("merged", "fenced"),
     "mech-rdpmc-v616": ("merged", "v8", "fenced"),
+    "mech-revoke-is-lost": ("fenced",),
     "mech-user-select-v512": ("merged", "v8", "fenced"),
     "mech-user-select-v616": ("merged", "v8", "fenced"),
     "mech-user-msr-list": ("merged", "v8", "fenced"),
