@@ -59,7 +59,8 @@ class Sampler:
             actors["way", head.session, str(head.to_host)] = head
         awaited = any(timer.awaited or timer.due <= flight.now for timer in armed)
         if not actors and not awaited:
-            return self.default.choose(flight, threads, all_threads) if flight.ends() else None
+            # Nothing else can happen: incidents end, or the run does.
+            return self.default.choose(flight, threads, all_threads)
         if not actors or self.rng.random() < EARLY or (armed and armed[0].due <= flight.now):
             for timer in armed:
                 actors["timer", timer.session, str(timer.to_host), timer.what] = timer

@@ -39,11 +39,14 @@ def drawn_rules(rng: Random, kinds: Sequence[str]) -> tuple[FaultRule, ...]:
 
 
 def _rule(rng: Random, kind: str) -> FaultRule:
-    """Half of the rules meet one message, half meet each with some probability. A third name what the example names."""
+    """Half of the rules meet one message, half meet each with some probability. A third name the messages of the
+    example. A fault of a link, a service or a thread strikes the target of the example, or that of the message."""
     about = FAULT_KINDS[kind]
     rule = _example(kind)
     if rng.random() < 2 / 3:
         rule = replace(rule, messages=(), session="", to_host=None, vcpu="", event=0)
+    if about.of in ("link", "service", "thread") and rng.random() < 0.5:
+        rule = replace(rule, target="")
     if rng.random() < 0.5:
         n = rng.randint(1, MESSAGES_LIMIT)
         rule = replace(rule, first=n, last=n, chance=1.0, seed=0)

@@ -109,7 +109,7 @@ def test_the_corpus_is_replayed_first(whole: Campaign, tmp_path: Path) -> None:
 
 
 def test_an_error_of_a_core_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kvm_svc.hypervisor.claim.Claim.move", lambda *_: 1 / 0)
+    monkeypatch.setattr("kvm_svc.hypervisor.claim.GuestClaim.move", lambda *_: 1 / 0)
     summary = play_part(small(FENCED, kinds=()), Part(1, 0, 3))
     assert {suspect.invariant for suspect in summary.suspects} == {FAILED}
     assert "ZeroDivisionError" in summary.suspects[0].text
