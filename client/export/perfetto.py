@@ -19,6 +19,7 @@ from client.run.run import Run
 from client.timeline.lanes import Lane
 from client.timeline.messages import DEAD
 from client.timeline.timeline import Bar, Row, Timeline
+from contract.network import UNMOVED
 
 STEP = 1000
 """Nanoseconds between two records of the same virtual time."""
@@ -137,7 +138,7 @@ class _Writer:
         changes: dict[int, int] = {}
         for message in self.timeline.messages:
             changes[message.sent] = changes.get(message.sent, 0) + 1
-            gone = [a.seq for a in message.arrivals if a.how in ("take", "overtake", "drop", "corrupt")]
+            gone = [a.seq for a in message.arrivals if a.how not in UNMOVED and a.how != "discard"]
             for seq in gone[:1]:
                 changes[seq] = changes.get(seq, 0) - 1
         value = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from contract import trace as t
+from contract.network import UNTAKEN
 from contract.spec import cpu_owners, host_of_event
 
 NO_LANE = -1
@@ -90,8 +91,7 @@ class Lanes:
                 self._session[getattr(r.body, "vcpu", "")] = r.session
             return self._of_end(r.session, at_kvm=r.to_host)
         if isinstance(r, t.Delivery):
-            gone = r.how in ("drop", "hold", "release")
-            return self._wire.get(r.session, "") if gone else self._of_end(r.session, at_kvm=not r.to_host)
+            return self._wire.get(r.session, "") if r.how in UNTAKEN else self._of_end(r.session, at_kvm=not r.to_host)
         if isinstance(r, t.Discard):
             return self._of_end(r.session, at_kvm=not r.to_host)
         if isinstance(r, _AT_AN_END) or (session in self._kvms and hasattr(r, "to_host")):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from contract import trace as t
+from contract.network import UNMOVED, UNTAKEN, Fate
 
 
 class Arrival(msgspec.Struct):
@@ -36,7 +37,7 @@ class Message(msgspec.Struct):
         return next((a.seq for a in self.arrivals if a.how in _TAKEN), 0)
 
 
-_TAKEN = ("take", "overtake", "duplicate", "corrupt")
+_TAKEN = frozenset(Fate) - UNTAKEN
 FATES = ("delivered", "delayed", "overtaking", "doubled", "damaged", "dropped", "in flight", "cut off")
 """``delayed``: a fault held it back, or a younger message overtook it. ``cut off``: the link or the session
 ended first."""
@@ -84,7 +85,7 @@ def _meant(same: list[Message], r: t.Delivery | t.Discard) -> Message:
 
 def _is_over(one: Message) -> bool:
     """Whether nothing more can happen to it."""
-    return any(arrival.how in ("take", "overtake", "corrupt", "drop") for arrival in one.arrivals)
+    return any(arrival.how not in UNMOVED and arrival.how != "discard" for arrival in one.arrivals)
 
 
 def _meet(one: Message, r: t.Delivery | t.Discard, flying: dict[Key, list[Message]]) -> None:
@@ -108,5 +109,6 @@ _RANK = {
     "duplicate": (4, "doubled"),
     "corrupt": (5, "damaged"),
     "drop": (6, "dropped"),
+    "lose": (6, "cut off"),
 }
-_LEVEL = {"in flight": 0, "cut off": 0} | {fate: level for level, fate in _RANK.values()}
+_LEVEL = {fate: level for level, fate in _RANK.values()} | {"in flight": 0, "cut off": 0}

@@ -56,6 +56,7 @@ def test_a_fault_gives_a_fate() -> None:
         ("central-story", "corrupt Revoke 1", "Revoke", "damaged"),
         ("central-story", "hold Revoke 1 by 4", "Revoke", "delayed"),
         ("central-story", "delay Revoke 1 by 4", "Revoke", "delayed"),
+        ("central-story", "cut kvm0 at Revoke 1 by 20ms", "Revoke", "cut off"),
         ("mech-migrate-with-lbr", "reorder EventState 1", "EventState", "delayed"),
     ]
     for scenario, fault, kind, fate in cases:
