@@ -41,9 +41,18 @@ def options() -> list[tuple[str, str]]:
 
 
 def test_there_are_some() -> None:
-    assert {"--timeout", "--wait", "--workers", "--counters", "--fixed", "--pmu", "--seed", "--port"} == {
-        flag for _, flag in options()
-    }
+    assert {
+        "--timeout",
+        "--wait",
+        "--workers",
+        "--counters",
+        "--fixed",
+        "--pmu",
+        "--seed",
+        "--port",
+        "--runs",
+        "--control-runs",
+    } == {flag for _, flag in options()}
 
 
 @cases(("command", "flag"), options())
