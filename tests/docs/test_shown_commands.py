@@ -28,7 +28,7 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="
 
 _CODE = re.compile(rf"^(?:    )(?:\$ )?((?:{'|'.join(PROGRAMS)})(?: .*)?)$", re.MULTILINE)
 _INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)})(?: [^`\n]*)?)`")
-_SESSION = re.compile(r"^    \$ (lbrlab .*)\n((?:    .*\n)+)", re.MULTILINE)
+SESSION = re.compile(r"^    \$ (lbrlab .*)\n((?:    .*\n)+)", re.MULTILINE)
 
 
 def text_of(page: Path) -> str:
@@ -144,10 +144,12 @@ def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path) -> Non
             (workplace / output).write_text(result.stdout)
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if _SESSION.search(text_of(page))], ids=title_of)
+@pytest.mark.parametrize("page", [page for page in pages() if SESSION.search(text_of(page))], ids=title_of)
 def test_output_that_is_shown_is_the_output(page: Path, workplace: Path) -> None:
-    for command, shown in _SESSION.findall(text_of(page)):
+    for command, shown in SESSION.findall(text_of(page)):
         words = split(command)[0][1:]
+        if words[0] in LONG:
+            continue
         assert lbrlab(*words).stdout.splitlines() == [line[4:] for line in shown.rstrip().splitlines()], command
 
 

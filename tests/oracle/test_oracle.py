@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from client.cli import oracle as command
 from client.oracle.cases import Case
 from client.oracle.compare import KERNEL_OF, CaseResult, examine
 from tests.cases import cases
+from tests.client.cli.commands import lbrlab
+from tests.docs.pages import DOCS, ROOT
+from tests.docs.test_shown_commands import SESSION, text_of
 from tests.oracle.recorded import chunks, recorded_cases, stable
 
 
@@ -13,16 +19,26 @@ def told(result: CaseResult) -> list[str]:
     return [f"{result.case}, phase {d.phase}: {d.event} {d.what}: {d.observed}, model {d.model}" for d in found]
 
 
-@cases("chunk", chunks().values(), ids=chunks())
-def test_stable_cases_agree(chunk: list[Case]) -> None:
-    assert [line for case in chunk for line in told(examine(case))] == []
+def test_the_cases_agree_and_the_guide_shows_what_the_command_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stable cases agree in everything, unstable and sensitive ones in everything but shares. All are replayed once."""
+    results: dict[str, CaseResult] = {}
 
+    def kept(case: Case, kernel: str | None) -> CaseResult:
+        assert kernel is None
+        return results.setdefault(case.id, examine(case))
 
-def test_unstable_and_sensitive_cases_agree_in_everything_but_shares() -> None:
-    soft = [case for case in recorded_cases().values() if case.soft]
-    results = [examine(case) for case in soft]
-    assert [line for r in results for line in told(r) if " share:" not in line] == []
-    assert sum(bool(r.disagreements) for r in results) < len(soft) / 10
+    monkeypatch.setattr(command, "examine", kept)
+    monkeypatch.chdir(ROOT)
+    ((words, shown),) = [found for found in SESSION.findall(text_of(DOCS / "running.md")) if " oracle " in found[0]]
+    printed = lbrlab(*words.split()[1:])
+    assert printed.stdout.splitlines() == [line[4:] for line in shown.rstrip().splitlines()]
+    assert printed.exit_code == 0
+
+    assert results.keys() == recorded_cases().keys()
+    assert [line for case in stable() for line in told(results[case.id])] == []
+    soft = [results[case.id] for case in recorded_cases().values() if case.soft]
+    assert [line for result in soft for line in told(result) if " share:" not in line] == []
+    assert sum(bool(result.disagreements) for result in soft) < len(soft) / 10
 
 
 def test_there_is_much_to_agree_on() -> None:
