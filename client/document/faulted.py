@@ -69,12 +69,16 @@ class FaultTable(msgspec.Struct):
 
 def rules_of_kind(kind: FaultKind, seeds: int = SEEDS) -> tuple[FaultRule, ...]:
     """The rules that stand for a kind: its example, but for messages drawn by chance; of all messages, and of those
-    that tell KVM who has the LBR. If a kind takes no such rules, its example stands for it."""
+    that tell KVM who has the LBR. If a kind needs its target, the target of the example stays. If it takes no such
+    rules, its example stands for it."""
     example = parse_fault(kind.example)
-    bare = replace(example, **{name: usual for name, usual in _SELECTED.items() if name in example.__struct_fields__})
-    anywhere = [replace(bare, chance=ANYWHERE, seed=seed) for seed in range(1, seeds + 1)]
-    drawn = (*anywhere, *(replace(rule, messages=OF_THE_LBR, chance=NEWS) for rule in anywhere))
-    return drawn if all(map(has_text, drawn)) else (example,)
+    bare = replace(example, **_SELECTED)
+    for one in (bare, replace(bare, target=example.target)):
+        anywhere = [replace(one, chance=ANYWHERE, seed=seed) for seed in range(1, seeds + 1)]
+        drawn = (*anywhere, *(replace(rule, messages=OF_THE_LBR, chance=NEWS) for rule in anywhere))
+        if all(map(has_text, drawn)):
+            return drawn
+    return (example,)
 
 
 _SELECTED: dict[str, Any] = {

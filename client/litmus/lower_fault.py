@@ -16,7 +16,7 @@ def lower_fault(node: Node, nth: int, places: Places) -> FaultRule:
     verb, text = tokens(node)
     places.mark(path, verb)
     rule = parse_fault(str(text), lambda column: token_place(places.file, _at(text, (column or 1) - 1)))
-    for part, name in (("session", rule.session), ("vcpu", rule.vcpu)):
+    for part, name in (("target", rule.target), ("session", rule.session), ("vcpu", rule.vcpu)):
         if name:
             places.mark((*path, part), _at(text, text.index(name)))
     return rule
