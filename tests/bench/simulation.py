@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 from client.cli.demo import STORY
 from client.drive.play import Player
@@ -44,6 +46,24 @@ def _seconds(times: int, act: Callable[[], object]) -> list[float]:
 def _rate(name: str, aim: str, taken: list[float]) -> Figure:
     rates = [1 / seconds for seconds in taken]
     return Figure(name, median(rates), "runs/s", aim, spread(rates, "runs/s"))
+
+
+def _interpreter_steps(act: Callable[[], object]) -> int:
+    """The bytecodes of one call. Other processes on the machine do not change this number."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        steps += event == "opcode"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(None)
+    return steps
 
 
 def _clones(scenario: Scenario, design: Design) -> list[float]:
@@ -88,6 +108,9 @@ def figures() -> list[Figure]:
     found.append(
         _rate("sim runs, merged, not judged", "", _seconds(RUNS, lambda: run(Inputs(scenario, DESIGNS["merged"]))))
     )
+    for name in AIMS:
+        steps = _interpreter_steps(lambda name=name: run(Inputs(scenario, DESIGNS[name])).verdict)  # type: ignore[misc]
+        found.append(Figure(f"interpreter steps of a run, {name}", steps / 1e3, "k"))
     clones, starts = _clones(scenario, DESIGNS["revoke-gp"]), _starts()
     found.append(Figure("clone of both cores", median(clones) * 1e6, "us", "40", spread(clones, "us", 1e6)))
     found.append(Figure("lbrlab run, start to verdict", median(starts), "s", "0.25", spread(starts, "s")))
