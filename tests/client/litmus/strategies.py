@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
 from hypothesis import strategies as st
 
 from client.litmus import ast as a
@@ -62,13 +66,44 @@ RULES = st.sampled_from(
 EVENT_RINGS = st.sampled_from([("user",), ("kernel",), ("user", "kernel")])
 
 
+FEW = st.one_of(st.integers(0, 3), st.just(a.DEPTH))
+INTERVALS = st.one_of(st.integers(0, 20).map(lambda ms: ms * 1_000_000), st.integers(0, 1000))
+BRANCHES = st.one_of(st.just(("any",)), st.lists(st.sampled_from(BRANCH_FILTERS), max_size=3, unique=True).map(tuple))
+OF_BRANCHES, OF_ANY = (st.one_of(st.just("general"), st.sampled_from(each)) for each in (BRANCH_CONFIGS, CONFIGS))
+
+
+# A strategy is dear to make: each is made once.
+
+
+@cache
+def _sampled(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+def sampled(values: Iterable[Any]) -> st.SearchStrategy[Any]:
+    return _sampled(tuple(values))
+
+
+@cache
+def leaves(numbers: tuple[str, ...]) -> st.SearchStrategy[a.Operand]:
+    return st.one_of(VALUES, st.sampled_from(numbers))
+
+
+@cache
+def values_of(bits: tuple[int, ...]) -> st.SearchStrategy[int]:
+    """Values of a register whose bits with a name are these."""
+    if not bits:
+        return VALUES
+    return st.one_of(st.lists(st.sampled_from(bits), max_size=3, unique=True).map(sum), VALUES)
+
+
 def operands(draw: st.DrawFn, numbers: list[str], depth: int = 2) -> a.Operand:
     """Expressions of the registers ``numbers``, with constants folded as the parser does."""
     if depth == 0 or not draw(st.integers(0, 2)):
-        return draw(st.one_of(VALUES, st.sampled_from([a.DEPTH, *numbers])))
+        return draw(leaves((a.DEPTH, *numbers)))
     if not draw(st.integers(0, 4)):
         return inverse(operands(draw, numbers, depth - 1))
-    op = draw(st.sampled_from(ARITHMETIC))
+    op = draw(sampled(ARITHMETIC))
     left, right = operands(draw, numbers, depth - 1), operands(draw, numbers, depth - 1)
     return arith(op, left, 1 if op == "%" and right == 0 else right)
 
@@ -81,8 +116,8 @@ def conditions(draw: st.DrawFn, numbers: list[str], fallible: list[str], depth: 
         return a.AllOf(args) if draw(st.booleans()) else a.AnyOf(args)
     if len(fallible) > 0 and draw(st.booleans()):
         equality = "=" if draw(st.booleans()) else "!="
-        return a.Test(draw(st.sampled_from(fallible)), equality, draw(st.sampled_from(sorted(a.ANSWERS))))
-    return a.Test(operands(draw, numbers), draw(st.sampled_from(OPERATORS)), operands(draw, numbers))
+        return a.Test(draw(sampled(fallible)), equality, draw(sampled(sorted(a.ANSWERS))))
+    return a.Test(operands(draw, numbers), draw(sampled(OPERATORS)), operands(draw, numbers))
 
 
 class _Actor:
@@ -141,14 +176,13 @@ class _Actor:
         return [r for r, stmt in self.set.items() if r in self.numbers() or isinstance(stmt, looked)]
 
     def number(self) -> str:
-        return self.draw(st.sampled_from([self.register("a"), *self.numbers()]))
+        return self.draw(sampled([self.register("a"), *self.numbers()]))
 
     def operand(self) -> a.Operand:
         return operands(self.draw, self.operands_known())
 
     def end(self) -> a.Operand:
-        few = st.one_of(st.integers(0, 3), st.just(a.DEPTH))
-        return self.draw(few) if self.bounded else self.operand()
+        return self.draw(FEW) if self.bounded else self.operand()
 
     def test(self) -> a.Condition:
         return conditions(self.draw, self.operands_known(), self.fallible())
@@ -161,7 +195,7 @@ class _Actor:
             speakers = draw(st.lists(st.sampled_from(group), max_size=3))
             return tuple(speaker.step(group, depth - 1, loop=loop) for speaker in speakers)
 
-        match draw(st.sampled_from(known)):
+        match draw(sampled(known)):
             case "repeat":
                 return a.Repeat(self.end(), body(loop=True))
             case "for":
@@ -188,9 +222,9 @@ class _Actor:
     def host(self) -> a.AnyStmt:
         draw = self.draw
         known = ["run", "run", "idle", "open", "open", "branch", "branch", "advance", "mux", "mediate"]
-        match draw(st.sampled_from(known + ["op", "read", "state", "sample", "sample"] * bool(self.open))):
+        match draw(sampled(known + ["op", "read", "state", "sample", "sample"] * bool(self.open))):
             case "run" if self.tasks:
-                return a.RunOn(draw(st.sampled_from(self.tasks)), draw(self.cpu))
+                return a.RunOn(draw(sampled(self.tasks)), draw(self.cpu))
             case "open":
                 return self.open_event()
             case "branch":
@@ -198,39 +232,38 @@ class _Actor:
             case "advance":
                 return a.AdvanceTime(draw(st.integers(1, 50)) * draw(UNITS))
             case "mux":
-                interval = draw(st.one_of(st.integers(0, 20).map(lambda ms: ms * 1_000_000), st.integers(0, 1000)))
+                interval = draw(INTERVALS)
                 cpu = draw(st.one_of(st.just(-1), self.cpu))
                 return a.MuxInterval(interval, cpu, self.register("m", optional=True))
             case "mediate":
                 return a.Mediated(draw(st.booleans()), self.register("m", optional=True))
             case "op":
-                op = draw(st.sampled_from(["enable", "disable", "close"]))
-                event = draw(st.sampled_from(self.open))
+                op = draw(sampled(["enable", "disable", "close"]))
+                event = draw(sampled(self.open))
                 return a.CloseEvent(event) if op == "close" else a.EventOp(op, event, draw(st.booleans()))
             case "read":
-                return a.ReadEvent(self.register("n", optional=True), draw(st.sampled_from(self.open)))
+                return a.ReadEvent(self.register("n", optional=True), draw(sampled(self.open)))
             case "state":
-                if self.vcpus and draw(st.sampled_from([True, False])):
-                    return a.StateOf(self.register("e", optional=True), vcpu=draw(st.sampled_from(self.vcpus)))
-                return a.StateOf(self.register("e", optional=True), draw(st.sampled_from(self.open)))
+                if self.vcpus and draw(sampled([True, False])):
+                    return a.StateOf(self.register("e", optional=True), vcpu=draw(sampled(self.vcpus)))
+                return a.StateOf(self.register("e", optional=True), draw(sampled(self.open)))
             case "sample":
-                return a.SampleEvent(self.register("s", optional=True), draw(st.sampled_from(self.open)))
+                return a.SampleEvent(self.register("s", optional=True), draw(sampled(self.open)))
             case _:
                 return a.RunOn("", draw(self.cpu))
 
     def open_event(self) -> a.OpenEvent:
         draw = self.draw
-        task = draw(st.sampled_from(["", *self.tasks]))
+        task = draw(sampled(["", *self.tasks]))
         cpu = draw(st.one_of(st.just(-1), self.cpu) if task else self.cpu)
-        group = draw(st.sampled_from(["", *self.open]))
+        group = draw(sampled(["", *self.open]))
         if group and draw(st.integers(0, 4)):  # Mostly siblings that the kernel takes.
             leader = self.set[group]
             assert isinstance(leader, a.OpenEvent)
             cpu, task = leader.cpu, leader.task
         leads = not group or not draw(st.integers(0, 4))
-        filters = st.lists(st.sampled_from(BRANCH_FILTERS), max_size=3, unique=True).map(tuple)
-        branch = draw(st.one_of(st.just(("any",)), filters))
-        config = draw(st.one_of(st.just("general"), st.sampled_from(BRANCH_CONFIGS if branch else CONFIGS)))
+        branch = draw(BRANCHES)
+        config = draw(OF_BRANCHES if branch else OF_ANY)
         traces = config in TRACERS
         excludes = {
             f"exclude_{what}": not traces and not draw(st.integers(0, 4)) for what in ("host", "user", "kernel")
@@ -257,7 +290,7 @@ class _Actor:
     def guest(self) -> a.AnyStmt:
         draw = self.draw
         match draw(
-            st.sampled_from(
+            sampled(
                 [
                     "wrmsr",
                     "wrmsr",
@@ -287,7 +320,7 @@ class _Actor:
             case "cpuid":
                 return a.GuestCpuid()
             case "leaf":
-                leaf, output = draw(st.sampled_from([(1, "ecx"), (0xA, "eax"), (0xA, "edx")]))
+                leaf, output = draw(sampled([(1, "ecx"), (0xA, "eax"), (0xA, "edx")]))
                 return a.GuestReadCpuid(self.register("p", optional=True), leaf, output)
             case "rdpmc":
                 return a.GuestRdpmc(self.register("p", optional=True), draw(st.integers(0, 1 << 32)))
@@ -302,8 +335,8 @@ class _Actor:
 
     def user(self) -> a.AnyStmt:
         draw = self.draw
-        vcpu = draw(st.sampled_from(self.vcpus))
-        match draw(st.sampled_from(["set", "get", "set list", "get list", "stop"])):
+        vcpu = draw(sampled(self.vcpus))
+        match draw(sampled(["set", "get", "set list", "get list", "stop"])):
             case "set":
                 msr = self.msr()
                 value, register = self.value(msr), self.register("u", optional=True)
@@ -318,17 +351,17 @@ class _Actor:
                 refs = tuple(self.msr() for _ in range(draw(st.integers(1, 3))))
                 return a.UserGetMsrs(self.register("l", optional=True), vcpu, refs, self.thread())
             case _:
-                return a.UserStopLbr(vcpu) if draw(st.sampled_from([True, False])) else a.UserReset(vcpu)
+                return a.UserStopLbr(vcpu) if draw(sampled([True, False])) else a.UserReset(vcpu)
 
     def thread(self) -> str:
-        return self.draw(st.sampled_from(["", *self.tasks]))
+        return self.draw(sampled(["", *self.tasks]))
 
     def msr(self) -> a.MsrRef:
         draw = self.draw
         banks = ["LBR_FROM", "LBR_TO", *(["LBR_INFO"] if self.model.info_base else [])]
-        name = draw(st.sampled_from([*SINGLE, *banks, "0x1c9", "0x1d9", "0x680", ""]))
+        name = draw(sampled([*SINGLE, *banks, "0x1c9", "0x1d9", "0x680", ""]))
         if not name:
-            at = arith("+", draw(st.sampled_from([0x1C8, 0x680, 0x6C0])), self.operand())
+            at = arith("+", draw(sampled([0x1C8, 0x680, 0x6C0])), self.operand())
             return a.MsrRef(f"{at & 0x7FF:#x}") if isinstance(at, int) else a.MsrRef("", at)
         if name not in banks:
             return a.MsrRef(name)
@@ -338,9 +371,7 @@ class _Actor:
     def value(self, msr: a.MsrRef) -> a.Operand:
         if not self.draw(st.integers(0, 3)):
             return self.operand()
-        bits = list(bit_names(msr).values())
-        named = st.lists(st.sampled_from(bits), max_size=3, unique=True).map(sum) if bits else VALUES
-        return self.draw(st.one_of(named, VALUES))
+        return self.draw(values_of(tuple(bit_names(msr).values())))
 
 
 def _comparisons(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
@@ -384,6 +415,7 @@ def _expressions(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
     return st.recursive(_comparisons(actors), deeper, max_leaves=5)
 
 
+@cache
 def _vms(name: str) -> st.SearchStrategy[VmSpec]:
     switch = st.booleans()
     return st.builds(
