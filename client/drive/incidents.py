@@ -11,7 +11,7 @@ from msgspec import UNSET
 from client.drive.wire import Wire
 from client.schedule.flight import Flight, InFlight
 from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
-from contract.control import KvmLoseLink, KvmMendLink, LoseLink, SetClockRate
+from contract.control import Advance, KvmLoseLink, KvmMendLink, LoseLink, SetClockRate
 from contract.errors import RefusedError
 from contract.network import Fate
 from contract.trace import AnyRecord, ClockSet, Continued, Delivery, LinkCut, LinkMended, Stalled
@@ -60,6 +60,8 @@ class Incidents:
                 self._record(Stalled(service, fault))
             case Continue(service=service):
                 self._record(Continued(service, fault))
+                if service in self.flight.hosts:
+                    self._catch_up(self.flight.hosts.index(service))
             case SetClock(service=service, rate=rate):
                 self._record(ClockSet(service, rate, fault))
                 self.ask(self.wire.kvm, service, SetClockRate(rate))
@@ -68,6 +70,12 @@ class Incidents:
         """Messages that an end sends into a link that is cut are lost."""
         for cut in list(self.flight.cut.values()):
             self._lose(cut)
+
+    def _catch_up(self, host: int) -> None:
+        """The timers of perf that ran out while the host was stalled fire within a nanosecond."""
+        until = self.flight.now + 1
+        while self.flight.now < until:
+            self.ask(self.wire.perf, Advance(until - self.flight.now), host)
 
     def _lose(self, cut: Cut | Mend) -> None:
         for message in self.flight.lost_on(cut):

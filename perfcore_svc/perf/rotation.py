@@ -18,8 +18,9 @@ TICKS_AT_ONCE = 2000
 
 def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool:
     """Advance virtual time to ``until`` nanoseconds, and fire the timers on the way in the order of time, then of CPU.
-    ``guest_moved`` is called right after a tick that took a guest's event off or put one on. False if it stops before
-    ``until``, because TICKS_AT_ONCE have fired, with all others of that moment."""
+    A timer that ran out while the host was stalled fires at once. ``guest_moved`` is called right after a tick that
+    took a guest's event off or put one on. False if it stops before ``until``, because TICKS_AT_ONCE have fired, with
+    all others of that moment."""
     for tick in count():
         due = [pc for pc in kernel.cpus if 0 <= pc.tick_at <= until]
         if not due:
@@ -27,7 +28,7 @@ def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool
         pc = min(due, key=lambda c: (c.tick_at, c.index))
         if tick >= TICKS_AT_ONCE and pc.tick_at > kernel.clock.now:
             return False
-        kernel.clock.now = pc.tick_at
+        kernel.clock.now = max(kernel.clock.now, pc.tick_at)
         kernel.machine.interrupt(kernel.machine.cpus[pc.index])
         pc.tick_at = next_tick(kernel, pc) if rotate_context(kernel, pc) else -1
         if any(event.guest for event, _ in kernel.changed.values()):

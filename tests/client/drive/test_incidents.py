@@ -1,0 +1,169 @@
+"""Cuts, stalls and clocks in runs of the simulated wire: what they do, and what the ends make of it."""
+
+from __future__ import annotations
+
+from client.designs import DESIGNS
+from client.drive.sim import SimWire
+from client.litmus import parse
+from client.litmus.fault_rules import parse_fault
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.decisions import Decision, is_fault, parse_decision
+from client.schedule.incidents import Continue, Cut, Mend, SetClock, Stall
+from client.schedule.schedule import Schedule, Tape, replay
+from client.shrink.shrink import Shrinker
+from client.shrink.target import Target
+from contract.messages import Renew, Resume, Welcome
+from contract.session import SessionPhase
+from contract.spec import LEASE_NS
+from contract.trace import (
+    AnyRecord,
+    ClockSet,
+    Continued,
+    Delivery,
+    EventChange,
+    LinkCut,
+    LinkMended,
+    PeerSilent,
+    Send,
+    SessionChange,
+    Stalled,
+    Timer,
+    canonical,
+)
+from tests.library import library_scenario
+
+STORY = library_scenario("central-story")
+LEASES = parse(
+    "LBR leases\nmachine { depth = 4; }\nvm vm0 { lbr = on; }\n"
+    "host, vm0/0 { host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; "
+    "host: repeat 24 { host: advance 1ms; } vm0/0: branch 2; }\n",
+    "leases",
+)
+ROTATION = parse(
+    "LBR rotation\nmachine { depth = 4; }\nvm vm0 { lbr = on; }\n"
+    "host { host: a = open cpu0 flexible branch any; host: b = open cpu0 flexible branch call; "
+    "host: repeat 30 { host: advance 1ms; } }\n",
+    "rotation",
+)
+
+
+def played(*rules: str, design: str = "fenced", scenario: object = STORY, wire: SimWire | None = None) -> Run:
+    faults = tuple(map(parse_fault, rules))
+    return run(Inputs(scenario, DESIGNS[design], Schedule(faults), wire)).finished()  # type: ignore[arg-type]
+
+
+def between(records: list[AnyRecord], first: type, last: type) -> list[AnyRecord]:
+    at = [type(record) for record in records]
+    return records[at.index(first) + 1 : at.index(last)]
+
+
+def test_a_link_that_was_cut_resumes_and_both_ends_agree() -> None:
+    for design in ("fenced", "revoke-gp", "merged"):
+        wire = SimWire()
+        done = played("cut kvm0 at SchedIn 1 by 3", design=design, wire=wire)
+        cut = between(done.records, LinkCut, LinkMended)
+        assert [r.message for r in cut if isinstance(r, Delivery) and r.how == "lose" and r.fault == "f1.1"] != []
+        assert [r.to_host for r in cut if isinstance(r, SessionChange)] == [False, True]
+        assert not [r for r in cut if isinstance(r, Send)], "nothing is sent into a link that both ends have lost"
+        greetings = [type(r.body) for r in done.of(Send) if isinstance(r.body, Resume | Welcome)]
+        assert greetings == [Welcome, Resume, Welcome]
+        ends = wire.host.endpoint.sessions["kvm0"], wire.kvms["kvm0"].endpoint.session
+        assert [(end.phase, end.epoch) for end in ends] == [(SessionPhase.OPEN, 1)] * 2
+
+
+def test_one_way_that_is_cut_loses_what_is_sent_and_the_sender_finds_the_other_silent() -> None:
+    done = played("cut kvm0>host at EventCreated by 400ms")
+    cut = between(done.records, LinkCut, LinkMended)
+    sent = [r.n for r in cut if isinstance(r, Send) and r.to_host]
+    assert sent
+    assert {r.n for r in cut if isinstance(r, Delivery) and r.how == "lose"} >= set(sent)
+    assert {r.to_host for r in cut if isinstance(r, PeerSilent)} == {True, False}
+    assert [r.how for r in cut if isinstance(r, Delivery) and not r.to_host and r.how == "take"], "the other way works"
+    assert done.verdict.verdict == "held"
+
+
+def test_fenced_keeps_all_that_it_claims_wherever_a_link_is_cut_or_a_service_stalls() -> None:
+    records = len(played().records)
+    kinds = ("cut kvm0", "cut kvm0>host", "cut host>kvm0", "stall kvm0", "stall perfcore")
+    for nth, record in enumerate(range(3, records, 7)):
+        rule = f"{kinds[nth % len(kinds)]} at record {record} by {(3, 15)[nth % 2]}ms"
+        done = played(rule)
+        assert (rule, done.broken(), done.applied) == (rule, [], [True])
+
+
+def test_a_design_that_repairs_nothing_breaks_where_its_news_are_cut_off() -> None:
+    assert "one-owner" in played("cut kvm0 at Revoke 1", design="revoke-gp").broken()
+
+
+def test_a_stalled_service_takes_nothing_and_sends_nothing() -> None:
+    kvm = between(played("stall kvm0 at Revoke 1 by 20ms").records, Stalled, Continued)
+    assert not [r for r in kvm if (isinstance(r, Send) and r.to_host) or (isinstance(r, Delivery) and not r.to_host)]
+    assert [r for r in kvm if isinstance(r, Send)], "the host goes on"
+    host = between(played("stall perfcore at record 30 by 20ms").records, Stalled, Continued)
+    assert not [r for r in host if (isinstance(r, Send) and not r.to_host) or (isinstance(r, Delivery) and r.to_host)]
+
+
+def test_the_timers_of_a_stalled_service_run_out_late() -> None:
+    usual = [r.time for r in played(scenario=ROTATION, design="v8").of(EventChange) if r.time]
+    late = [r.time for r in played("stall perfcore at 3ms by 13ms", scenario=ROTATION, design="v8").of(EventChange)]
+    assert not [time for time in late if 3_000_000 < time < 16_000_000]
+    assert min(time for time in late if time > 3_000_000) == 16_000_001
+    assert min(usual) < 16_000_000
+
+    done = played("stall kvm0 at 1ms by 8ms", scenario=LEASES, design="revoke-ack")
+    renewals = [r.time for r in done.of(Send) if isinstance(r.body, Renew)]
+    assert renewals[0] == 9_000_000 > LEASE_NS // 2
+
+
+def test_kvm_renews_its_lease_by_its_own_clock() -> None:
+    def first(rule: str) -> int:
+        done = played(rule, scenario=LEASES, design="revoke-ack")
+        assert done.broken() == []
+        return next(r.due for r in done.of(Timer) if r.what == "renew" and r.due > 0)
+
+    assert first("clock kvm0 rate 1.25") == LEASE_NS // 2 * 4 // 5
+    assert first("clock kvm0 rate 0.8") == LEASE_NS // 2 * 5 // 4
+
+
+def test_a_lease_is_no_protection_where_the_clocks_differ_and_the_fence_is() -> None:
+    """Finding: a KVM whose clock is slow uses the LBR after the host has stopped to wait for it."""
+    scenario, late, slow = library_scenario("c05-passthrough-without-event"), "delay Revoke by 15ms", "clock rate 0.5"
+    broken = {
+        (design, rules): played(*rules, design=design, scenario=scenario).broken()
+        for design in ("revoke-ack", "fenced")
+        for rules in ((late,), (late, slow))
+    }
+    assert set(broken["revoke-ack", (late, slow)]) - set(broken["revoke-ack", (late,)]) >= {"one-owner", "host-clean"}
+    assert broken["fenced", (late, slow)] == []
+
+
+def test_a_rule_that_does_not_strike_changes_nothing_and_is_named() -> None:
+    usual = canonical(played().records)
+    for rule in ("cut kvm1 at Revoke", "stall kvm0 at 100s", "cut kvm0 at record 100000", "clock kvm9 rate 2"):
+        done = played(rule)
+        assert (rule, canonical(done.records) == usual, done.applied) == (rule, True, [False])
+        assert f"fault '{rule}' did not strike" in done.verdict.why
+
+
+def test_a_tape_is_replayed_with_what_it_strikes() -> None:
+    rules = ("cut kvm0>host at Revoke 1 by 20ms", "stall kvm0 at SchedIn 1", "clock rate 0.5 at record 20")
+    done = played(*rules)
+    assert {type(decision) for decision in done.tape} >= {Cut, Mend, Stall, Continue, SetClock}
+    assert len(done.of(ClockSet)) == 1
+    again = run(Inputs(STORY, DESIGNS["fenced"], replay([parse_decision(str(d)) for d in done.tape])))
+    assert canonical(again.records) == canonical(done.records)
+
+
+def test_an_edited_tape_mends_and_continues_what_it_leaves_broken() -> None:
+    done = played("cut kvm0 at Revoke 1", "stall perfcore at Revoke 2")
+    edited: list[Decision] = [d for d in done.tape if not isinstance(d, Mend | Continue)]
+    again = run(Inputs(STORY, DESIGNS["fenced"], Schedule(tape=Tape(edited), lenient=True))).finished()
+    assert len(again.of(LinkMended)) == len(again.of(LinkCut)) == 1
+    assert len(again.of(Continued)) == len(again.of(Stalled)) == 1
+
+
+def test_shrinking_keeps_the_cut_that_is_necessary() -> None:
+    done = played("cut kvm0 at Revoke 1", "stall kvm0 at Hello", "clock rate 0.9", design="revoke-gp")
+    case = Shrinker(done, Target(("revoke-completes",))).shrink()
+    assert [type(d) for d in case.tape if is_fault(d)] == [Cut]
