@@ -196,7 +196,7 @@ def test_short_names_stay_as_they_are() -> None:
         (["matrix", "--perfcore", "a:1"], "expected both --perfcore and --kvm, or neither"),
         (["claims", "--kvm", "a:1"], "expected both --perfcore and --kvm, or neither"),
         (["demo", "--wire", "sim", "--perfcore", "a:1", "--kvm", "a:2"], "addresses need --wire grpc"),
-        (["matrix", "--perfcore", "a:1", "--kvm", "a:2", "--workers", "2"], "--workers, --dask: given services play one run"),
+        (["matrix", "--perfcore", "a:1", "--kvm", "a:2", "--workers", "2"], "--workers, --dask: given services play"),
         (
             ["run", "mech-two-kvms-one-cpu", "--perfcore", "a:1", "--kvm", "a:2"],
             "--kvm: given once, the scenario has 2: kvm0, kvm1",
