@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.choose import source_of
-from client.cli.frame import console, finish, print_columns, print_text
+from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
 from client.cli.pools import open_pool
 from client.litmus import library, load
 from client.litmus.fault_kinds import FAULT_KINDS
@@ -30,6 +30,7 @@ def scoreboard(module: str, runs: int, control_runs: int, seed: int, workers: in
         return Plan(seed, (design,), sources, kinds, runs=CHUNK)
 
     scores: dict[tuple[str, int], Score] = {}
+    interrupted = False
     with open_pool(workers) as pool, console(stderr=True).status("searching") as status:
         tasks: Tasks[tuple[str, int]] = Tasks(pool)
         for number, mutant in enumerate(mutants):
@@ -37,14 +38,19 @@ def scoreboard(module: str, runs: int, control_runs: int, seed: int, workers: in
         for number, control in enumerate(controls):
             name, what = control.design.name, "nothing is planted"
             tasks.add(("control", number), hunt, plan(control.design, control.without), name, what, control_runs)
-        while (got := tasks.take()) is not None:
-            scores[got[0]] = got[1]
-            found = sum(kind == "mutant" and score.found is not None for (kind, _), score in scores.items())
-            status.update(f"{found} found of {len(mutants)}, {len(tasks)} are searched for")
+        try:
+            while (got := tasks.take()) is not None:
+                scores[got[0]] = got[1]
+                found = sum(kind == "mutant" and score.found is not None for (kind, _), score in scores.items())
+                status.update(f"{found} found of {len(mutants)}, {len(tasks)} are searched for")
+        except KeyboardInterrupt:
+            interrupted = True
     document = scoreboard_document(
-        [scores["mutant", number] for number in range(len(mutants))],
-        [scores["control", number] for number in range(len(controls))],
+        [scores["mutant", number] for number in range(len(mutants)) if ("mutant", number) in scores],
+        [scores["control", number] for number in range(len(controls)) if ("control", number) in scores],
     )
+    if interrupted:
+        document.verdict, document.exit_code = "interrupted", INTERRUPTED
     if as_json:
         print_json(document)
     else:
