@@ -129,8 +129,9 @@ def take_exit(vcpu: Vcpu, exit_: Exit) -> None:
 
 
 def _lbr_of(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, LbrImage | None]:
-    """The guest's LBR, if it has one: on the CPU while the guest may use it, or waiting to be loaded."""
-    if vcpu.saved.arrived is not None:
+    """The guest's LBR, if it has one: on the CPU while the guest may use it, or waiting to be loaded. An image that
+    waits is too old once the guest has been entered without its LBR (``put_arrived`` drops it then)."""
+    if vcpu.saved.arrived is not None and not vcpu.claim.shut_off:
         return vcpu.saved.arrived
     if vcpu.saved.restore or hv.design.save is Save.VMX_TRANSITION:
         return vcpu.saved.snapshot

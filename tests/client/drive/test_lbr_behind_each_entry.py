@@ -114,6 +114,11 @@ def test_somebody_promises_no_loss() -> None:
 ON = ("user", "set vm0/0 DEBUGCTL, LBR")
 LOST_THEN_MOVED = text_of([ON, ("host", "open cpu{cpu} pinned branch any"), ("user", "migrate")], "v6.16", "on")
 MOVED_THEN_WRITTEN = text_of([ON, ("user", "migrate"), ("user", "set vm0/0 LBR_TOS, 3")], "v6.16", "on")
+MOVED_LOST_THEN_MOVED = text_of(
+    [ON, ("user", "migrate"), ("host", "open cpu{cpu} pinned branch any"), ("vm0/0", "branch 3"), ("user", "migrate")],
+    "v5.12",
+    "on",
+)
 
 
 @promising
@@ -121,6 +126,7 @@ MOVED_THEN_WRITTEN = text_of([ON, ("user", "migrate"), ("user", "set vm0/0 LBR_T
 @given(text=SCENARIOS, fault=st.sampled_from(["", "drop:EventCreated:1", "drop:Revoke:1", "duplicate:EventCreated:1"]))
 @example(text=LOST_THEN_MOVED, fault="")
 @example(text=MOVED_THEN_WRITTEN, fault="")
+@example(text=MOVED_LOST_THEN_MOVED, fault="drop:Revoke:1")
 def test_each_entry_has_an_event_or_a_denial_behind_it(design: Design, text: str, fault: str) -> None:
     faults = (parse_fault(fault),) if fault else ()
     played = run(Inputs(parse(text), design, Schedule(faults), wire=Watched()))
