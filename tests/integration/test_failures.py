@@ -79,8 +79,10 @@ def goes_on(wire: Wire) -> None:
 
 
 def host_goes_on(wire: Wire) -> None:
+    """As the player does it: it looks for lost links after each step."""
     while True:
         host(wire, Retire(0, 2))
+        wire.losses()
 
 
 def is_prefix_of_the_truth(wire: Wire, story: Callable[[Wire], None]) -> bool:

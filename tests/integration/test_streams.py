@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from client.drive.grpc_service import BrokenCallError, Service
 from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
-from contract.control import ConfigurePerf, MachineSpec, PerfSnapshot, RunTask, StepVcpu
+from contract.control import ConfigurePerf, LoseLink, MachineSpec, PerfSnapshot, RunTask, StepVcpu
 from contract.machine import Nop, StoreLbr
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu, Resume
 from contract.network import Fate
@@ -134,9 +134,9 @@ def test_the_end_of_a_stream_is_the_loss_of_its_link_and_a_new_one_resumes(perfc
     perfcore.call(Decide(KVM, 1, Fate.TAKE))
     stream.close()
     deadline = time.monotonic() + TIMEOUT
-    while not (records := perfcore.call(PerfSnapshot()).records):
+    while KVM not in perfcore.call(PerfSnapshot()).stamp.lost:
         assert time.monotonic() < deadline
-    (lost,) = records
+    (lost,) = perfcore.call(LoseLink(KVM)).records
     again = perfcore.attach()
     again.send(perfcore.frame(Resume(KVM, PROTOCOL_VERSION, 1, 0), first=2))
     resumed = perfcore.call(Decide(KVM, 2, Fate.TAKE)).records
