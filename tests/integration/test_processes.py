@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -68,9 +69,16 @@ def test_a_service_whose_event_loop_is_busy_ends_all_the_same() -> None:
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as busy:
         assert busy.stdout is not None
         assert busy.stdout.readline() == b"busy\n"
-        busy.terminate()
-
-        assert busy.wait(10) == 1
+        try:
+            # The interpreter can leave one signal pending for as long as no other thread wants to run.
+            for _ in range(20):
+                busy.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    busy.wait(0.5)
+                    break
+            assert busy.poll() == 1
+        finally:
+            busy.kill()
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "1e9"])
