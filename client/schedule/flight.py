@@ -308,7 +308,7 @@ class Flight:
         way = record.session, record.to_host
         if record.how == Fate.HOLD:
             self.held.add(way)
-        elif record.how == Fate.RELEASE:
+        elif record.how in (Fate.RELEASE, Fate.LOSE):
             self.held.discard(way)
         if record.how not in UNMOVED:
             queue = self.queues[way]
