@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
 from client.litmus.fault import FaultRule
 from client.litmus.fault_rules import parse_fault
+from client.litmus.printer import number
 from client.litmus.spelling import hint, quote, unknown
 from client.run.file import is_run_file, load_run
 from client.run.run import Run
@@ -56,8 +58,12 @@ def chosen_faults(rules: Iterable[str | FaultRule], place: str = "--fault") -> t
 
 
 def without_faults(scenario: Scenario) -> Scenario:
-    """The scenario without the rules of faults in its file."""
-    return replace(scenario, faults=[])
+    """The scenario without the rules of faults in its file. Its steps have the lines of a text without them."""
+    if not scenario.faults:
+        return scenario
+    without = deepcopy(replace(scenario, faults=[]))
+    number(without)
+    return without
 
 
 def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") -> Scenario:

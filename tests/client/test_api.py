@@ -59,6 +59,16 @@ def test_rules_of_faults_are_values() -> None:
     assert [rule.kind for rule in seeded] == [rule.kind for rule in api.faults("all")]
 
 
+def test_a_run_without_the_faults_of_its_file_replays_from_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    one = api.run("mech-revoke-is-lost", "fenced", file_faults=False, keep_at=path)
+    again = api.check(path)
+    assert isinstance(again, Run)
+    replayed = api.run(again.scenario, "fenced", tape=path)
+    assert (replayed.records, one.faults) == (one.records, ())
+    assert api.load("mech-revoke-is-lost").faults
+
+
 # Run -----------------------------------------------------------------------------------------------------
 
 
