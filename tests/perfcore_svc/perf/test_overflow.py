@@ -100,7 +100,7 @@ def test_a_new_jiffy_lets_it_overflow_again_and_throttles_it_again() -> None:
     host.advance(1)
     assert throttles(host) == [True, False]
     host.retire(1)
-    assert overflows(host) == SAMPLES_PER_TICK, "its period began anew"
+    assert overflows(host) == SAMPLES_PER_TICK, "a new period has begun"
     host.retire(1)
     assert overflows(host) == SAMPLES_PER_TICK + 1
     host.retire(3 * SAMPLES_PER_TICK)
