@@ -54,5 +54,6 @@ def test_claims_on_given_services_are_those_on_sim(given: tuple[str, ...]) -> No
 
 def test_the_demo_on_given_services(given: tuple[str, ...]) -> None:
     told = document(lbrlab("demo", "--json", *given))
+    assert "runs" in told, told
     assert {run["wire"] for run in told["runs"]} == {"grpc"}
     assert told["exit_code"] == 1
