@@ -14,7 +14,8 @@ from contract.errors import SystemFailedError
 from contract.messages import PROTOCOL_VERSION
 from contract.trace import AnyRecord, Recorder
 
-PROBE_TIMEOUT = 0.5
+PROBE_TIMEOUT = 2.0
+"""Seconds to answer a probe. A service that is only slow must not be taken for the one that failed."""
 KNOCK_TIMEOUT = 1.0
 EXIT_TIMEOUT = 1.0
 """Seconds from the end of a process's sockets to the end of the process."""

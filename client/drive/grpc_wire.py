@@ -65,7 +65,8 @@ def holder() -> str:
 
 
 CALL_TIMEOUT = 5.0
-RELEASE_TIMEOUT = 0.5
+RELEASE_TIMEOUT = 2.0
+"""Seconds to give a lease back. A busy machine needs some; without an answer the next driver waits for the lease."""
 LOSS_TIMEOUT = 5.0
 """Seconds in which KVM has to notice a lost link that another end has noticed."""
 LOSS_PAUSE = 0.01

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from client.drive.grpc_wire import CALL_TIMEOUT, GrpcWire
+from client.drive.grpc_wire import CALL_TIMEOUT, NO_WAIT, GrpcWire, Turn
 from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.errors import SystemFailedError
 
@@ -176,10 +176,10 @@ class Pair:
         hosts = dict(zip(perfcores_of(self.layout), self.perfcores, strict=True))
         return hosts[service] if service in hosts else self.kvms[service]
 
-    def connect(self, timeout: float = CALL_TIMEOUT) -> GrpcWire:
+    def connect(self, timeout: float = CALL_TIMEOUT, turn: Turn = NO_WAIT) -> GrpcWire:
         """Open one more wire to this pair. Only the run that is configured last continues."""
         kvms = [child.address for child in self.kvms.values()]
-        wire = GrpcWire([child.address for child in self.perfcores], kvms, timeout, self.end, keeper=self)
+        wire = GrpcWire([child.address for child in self.perfcores], kvms, timeout, self.end, turn, keeper=self)
         wire.begin(self.layout)
         return wire
 

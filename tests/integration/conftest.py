@@ -8,6 +8,7 @@ import pytest
 
 from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Pair
+from tests.integration.story import PATIENT
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,6 @@ def pair() -> Iterator[Pair]:
 @pytest.fixture
 def wire(pair: Pair) -> Iterator[GrpcWire]:
     """A wire of its own, as every client has one, to the shared pair."""
-    wire = pair.connect()
+    wire = pair.connect(turn=PATIENT)
     yield wire
     wire.close()

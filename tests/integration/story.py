@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from client.drive.grpc_wire import Turn
 from client.drive.wire import Wire
 from contract.control import (
     Advance,
@@ -39,6 +40,8 @@ from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_FROM, MS
 
 SESSION = "kvm0"
 VCPU = "vm0/0"
+PATIENT = Turn(wait=30)
+"""The test before can still have the lease: on a busy machine it is given back late."""
 
 
 def in_flight(wire: Wire) -> list[Send]:

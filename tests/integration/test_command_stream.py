@@ -18,7 +18,7 @@ from contract.control import PerfSnapshot, RunTask
 from contract.trace import Recorder
 from lbrlab.v1 import drive_pb2, perf_control_pb2, trace_pb2
 from tests.designs import MERGED
-from tests.integration.story import set_up
+from tests.integration.story import PATIENT, set_up
 
 TIMEOUT = 5.0
 SNAPSHOT = perf_control_pb2.PerfControlServiceSnapshotRequest
@@ -30,7 +30,7 @@ class Perfcore:
     """The perf core in the middle of a run, called both ways."""
 
     def __init__(self, pair: Pair) -> None:
-        self.wire = pair.connect(TIMEOUT)
+        self.wire = pair.connect(TIMEOUT, PATIENT)
         set_up(self.wire, MERGED)
         self.channel = grpc.insecure_channel(pair.perfcore.address)
         self.stream = CommandStream(self.channel)

@@ -23,6 +23,7 @@ from contract.network import Fate
 from contract.trace import Delivery, Rest, Send, SessionChange, canonical
 from tests.designs import FENCED, MERGED, REVOKE_ACK
 from tests.integration.relay import Relay
+from tests.integration.story import PATIENT
 from tests.library import library_scenario
 
 STORY = library_scenario("central-story")
@@ -42,7 +43,7 @@ def played(cuttable: tuple[Pair, Relay], design: Design, *cut_at: int) -> Run:
     """The story, with the connection cut after so many bytes."""
     pair, relay = cuttable
     relay.passed, relay.cut_at, relay.cuts = 0, list(cut_at), 0
-    wire = pair.connect()
+    wire = pair.connect(turn=PATIENT)
     done = run(Inputs(STORY, design, wire=wire))
     wire.close()
     return done

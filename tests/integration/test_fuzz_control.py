@@ -20,7 +20,7 @@ from contract.control import KvmSnapshot, Open, PerfSnapshot, Retire
 from contract.wire.codec import to_proto
 from lbrlab.v1 import info_pb2, trace_pb2
 from tests.designs import MERGED
-from tests.integration.story import VCPU, deliver, set_up
+from tests.integration.story import PATIENT, VCPU, deliver, set_up
 
 TIMEOUT = 5.0
 OK = grpc.StatusCode.OK
@@ -48,7 +48,7 @@ class Raw:
     """A run in the middle, and calls of raw bytes to its services."""
 
     def __init__(self, pair: Pair) -> None:
-        self.wire = pair.connect(TIMEOUT)
+        self.wire = pair.connect(TIMEOUT, PATIENT)
         self.services = {
             "perfcore": Service("perfcore", pair.perfcore.address, owner=self.wire.owner),
             "kvm": Service("kvm", pair.kvm.address, owner=self.wire.owner),

@@ -18,7 +18,7 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def given(pair: Pair) -> tuple[str, ...]:
-    return "--perfcore", pair.perfcore.address, "--kvm", pair.kvm.address
+    return "--perfcore", pair.perfcore.address, "--kvm", pair.kvm.address, "--wait", "30"
 
 
 def without_runs(told: dict[str, Any], *lists: str) -> dict[str, Any]:

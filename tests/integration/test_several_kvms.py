@@ -17,6 +17,7 @@ from client.schedule.schedule import Schedule
 from contract.design import Design
 from contract.trace import Send, canonical
 from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, V8
+from tests.integration.story import PATIENT
 from tests.library import library_scenario
 
 FOUR_VMS = library_scenario("mech-four-vms-three-kvms")
@@ -37,7 +38,7 @@ def processes(request: pytest.FixtureRequest) -> Iterator[tuple[Scenario, Pair]]
 def test_the_same_on_both_wires(processes: tuple[Scenario, Pair], design: Design, fault: str) -> None:
     story, pair = processes
     faults = (parse_fault(fault),) if fault else ()
-    wire = pair.connect()
+    wire = pair.connect(turn=PATIENT)
     grpc = run(Inputs(story, design, Schedule(faults), wire=wire))
     wire.close()
     sim = run(Inputs(story, design, Schedule(faults)))

@@ -17,7 +17,7 @@ from contract.errors import RefusedError, SystemFailedError
 from contract.trace import Recorder
 from tests.client.cli.commands import lbrlab
 from tests.designs import MERGED
-from tests.integration.story import SESSION, VCPU, set_up
+from tests.integration.story import PATIENT, SESSION, VCPU, set_up
 
 LEASE = 0.3
 BUSY = r"^perfcore: busy, held by .*process \d+\) for \d+ s; its lease ends in .* s unless it is renewed"
@@ -49,7 +49,7 @@ def test_a_second_driver_is_told_who_has_the_services(pair: Pair, wire: GrpcWire
 
 
 def test_a_driver_that_closes_gives_the_services_back(pair: Pair, wire: GrpcWire) -> None:
-    other = another(pair, Turn())
+    other = another(pair, PATIENT)
     set_up(other, MERGED)
     other.close()
     set_up(wire, MERGED)
@@ -104,6 +104,7 @@ def test_a_silent_driver_goes_on_where_nobody_asks(shared: Pair) -> None:
 def test_the_service_gives_out_the_numbers(pair: Pair) -> None:
     perfcore = Service("perfcore", pair.perfcore.address)
     configure = ConfigurePerf(MachineSpec(), MERGED, [], [VCPU])
+    perfcore.acquire("a test", 60, wait=30)
     first = perfcore.call(0, Recorder(), configure, 5).stamp.run
     with pytest.raises(RefusedError, match="expected 0, the answer has the number"):
         perfcore.call(first + 1, Recorder(), configure, 5)
