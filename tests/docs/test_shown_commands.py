@@ -6,7 +6,6 @@ import asyncio
 import re
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from client.litmus import library
 from contract.errors import ExitCode
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
-from tests.docs.pages import DOCS, ROOT, pages, title_of
+from tests.docs.pages import ROOT, pages, title_of
 
 PROGRAMS = ("lbrlab", "perfcore-svc", "kvm-svc", "make")
 SERVICES = {"perfcore-svc": perfcore_svc.service.main, "kvm-svc": kvm_svc.service.main}
@@ -28,7 +27,10 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="
 
 _CODE = re.compile(rf"^(?:    )(?:\$ )?((?:{'|'.join(PROGRAMS)})(?: .*)?)$", re.MULTILINE)
 _INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)})(?: [^`\n]*)?)`")
-SESSION = re.compile(r"^    \$ (lbrlab .*)\n((?:    .*\n)+)", re.MULTILINE)
+SESSION = re.compile(r"^    \$ (lbrlab .*)\n((?:    (?!\$ ).*\n)+)", re.MULTILINE)
+SAVED = re.compile(r"[Ss]ave this as `([^`]+)`:\n\n((?:    .*\n|\n)+)")
+LEFT_OUT = "..."
+"""A line that stands for any number of lines of the output."""
 
 
 def text_of(page: Path) -> str:
@@ -104,53 +106,68 @@ LONG = {"demo", "web", "matrix", "contract", "oracle", "campaign", "coverage", "
 """Commands that play the whole library, or do not end; their own tests run them."""
 
 
-def to_run(page: Path) -> Iterator[tuple[list[str], str]]:
-    """Commands of a page that are carried out in one process."""
-    for command in in_code(page):
-        (program, *words), output = split(command)
-        services = {"--perfcore", "--kvm", "--wire"} & set(words)
-        if (
-            program == "lbrlab"
-            and words[0] not in LONG
-            and words != ["claims"]
-            and not services
-            and not {"FILE", "RUN"} & set(words)
-        ):
-            yield words, output
+def to_run(command: str) -> tuple[list[str], str] | None:
+    """The words of a command that is carried out in this process, and where its output goes."""
+    (program, *words), output = split(command)
+    elsewhere = {"--perfcore", "--kvm", "--wire", "FILE", "RUN"} & set(words) or words == ["claims"]
+    if program != "lbrlab" or not words or words[0] in LONG or elsewhere:
+        return None
+    return words, output
 
 
-WITH_COMMANDS = [page for page in pages() if title_of(page) not in ELSEWHERE and list(to_run(page))]
+WITH_COMMANDS = [page for page in pages() if title_of(page) not in ELSEWHERE and any(map(to_run, in_code(page)))]
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as a reader has it: with the scenario that the guide has one save, and the recorded cases."""
+    """A folder as a reader has it: with the files that the guides have one save, and the recorded cases."""
     monkeypatch.chdir(tmp_path)
-    guide = text_of(DOCS / "scenarios.md").split("Save this as `story.litmus`:\n")[1].split("Then run it:")[0]
-    (tmp_path / "story.litmus").write_text(re.sub(r"^    ", "", guide, flags=re.MULTILINE))
+    for page in pages():
+        for name, text in SAVED.findall(text_of(page)):
+            assert not (tmp_path / name).exists(), f"{name} is saved twice"
+            (tmp_path / name).write_text(re.sub(r"^    ", "", text, flags=re.MULTILINE))
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     return tmp_path
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=title_of)
 def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path) -> None:
-    """In the order of the page, as a reader would type them."""
-    for words, output in to_run(page):
-        if "mine" in words:
-            continue  # a design of a package that is not installed here
+    """In the order of the page, as a reader would type them. Output that is shown is the output."""
+    shown = dict(SESSION.findall(text_of(page)))
+    for command in in_code(page):
+        if not (carried_out := to_run(command)):
+            continue
+        words, output = carried_out
         result = lbrlab(*words)
-        assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (words, result.stderr)
+        assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (command, result.stderr)
         if output:
             (workplace / output).write_text(result.stdout)
+        if command in shown:
+            printed = result.stdout.splitlines()
+            assert is_shown_by(printed, [line[4:] for line in shown[command].rstrip().splitlines()]), (command, printed)
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if SESSION.search(text_of(page))], ids=title_of)
-def test_output_that_is_shown_is_the_output(page: Path, workplace: Path) -> None:
-    for command, shown in SESSION.findall(text_of(page)):
-        words = split(command)[0][1:]
-        if words[0] in LONG:
-            continue
-        assert lbrlab(*words).stdout.splitlines() == [line[4:] for line in shown.rstrip().splitlines()], command
+def is_shown_by(printed: list[str], shown: list[str]) -> bool:
+    """Whether the lines of an output are those that a page shows, in order."""
+    pattern = "".join("(?:.*\n)*?" if line == LEFT_OUT else re.escape(line) + "\n" for line in shown)
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
+
+
+@cases(
+    ("shown", "right"),
+    [
+        (["a", "b", "c"], True),
+        (["a", "...", "c"], True),
+        (["...", "c"], True),
+        (["a", "..."], True),
+        (["a", "c"], False),
+        (["a", "..", "c"], False),
+        (["...", "b"], False),
+        (["c", "...", "a"], False),
+    ],
+)
+def test_lines_can_be_left_out(shown: list[str], right: bool) -> None:
+    assert is_shown_by(["a", "b", "c"], shown) is right
 
 
 def test_the_readme_shows_what_the_demo_prints(workplace: Path) -> None:
