@@ -57,7 +57,7 @@ def test_the_wheel_has_every_file_of_the_packages(wheel: Path) -> None:
 
 def test_the_installed_programs_play_the_demo_on_two_processes(programs: Path, tmp_path: Path) -> None:
     told = subprocess.run([programs / "lbrlab", "demo", "--json"], cwd=tmp_path, capture_output=True, text=True)
-    where = [programs / "python", "-c", "import client, lbrlab; print(client.__file__, lbrlab.__path__)"]
+    where = [str(programs / "python"), "-c", "import client, lbrlab; print(client.__file__, lbrlab.__path__)"]
     assert str(ROOT) not in subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert told.returncode == 1, told.stderr
     assert [run["verdict"] for run in json.loads(told.stdout)["runs"]].count("held") == 2
