@@ -22,7 +22,7 @@ from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.errors import SystemFailedError
 
 START_TIMEOUT = 10.0
-STOP_TIMEOUT = 2.0
+STOP_TIMEOUT = 5.0
 STDERR_LINES = 20
 
 
@@ -184,7 +184,7 @@ class Pair:
         return wire
 
     def close(self) -> None:
-        """Stop all processes with SIGTERM, and after two seconds with SIGKILL."""
+        """Stop all processes with SIGTERM, and after STOP_TIMEOUT seconds with SIGKILL."""
         try:
             for child in self._children:
                 child.ask_to_stop()
