@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from client.export.command import command_of
 from client.run.run import Run
-from client.timeline.story import Step, is_lost, label, story_of
+from client.timeline.story import Part, Step, label_of, left_out, story_of
 from client.timeline.timeline import Timeline
 from contract.invariants import ABOUT, NOT_EXERCISED, VIOLATED
 
@@ -27,6 +27,8 @@ def markdown(run: Run, timeline: Timeline) -> str:
         *_faults(run),
         "",
         *(f"    {line}".rstrip() for line in diagram(timeline, SIDE - 2, MIDDLE)),
+        "",
+        *_wrapped(left_out(timeline)),
         "",
         *_verdict(run),
         "",
@@ -66,14 +68,17 @@ def folded(command: str, width: int) -> list[str]:
 
 
 def diagram(timeline: Timeline, side: int, middle: int) -> Iterator[str]:
-    """The story in two columns, with the wire between them. Violations stand on lines of their own below their step."""
+    """The story in two columns, with the wire between them. Violations, and steps that are left out, stand on lines of
+    their own. A message that is not delivered at once has half an arrow where it is sent and half an arrow where it
+    arrives."""
     yield _row("host perf", "wire", "KVM and guest", side, middle)
     yield _row("-" * side, "-" * middle, "-" * side, side, middle)
-    for step in story_of(timeline):
-        if step.gap:
-            yield _row("...", "", "...", side, middle)
+    steps = story_of(timeline)
+    for step in steps:
+        if step.gap is not None:
+            yield f"... {step.gap} ..."
         if step.message is not None:
-            yield from _arrow(step, side, middle)
+            yield from _arrow(step, steps[-1].seq, side, middle)
         else:
             for line in textwrap.wrap(step.text, side, subsequent_indent="  "):
                 yield _row(line, "", "", side, middle) if step.side == "host" else _row("", "", line, side, middle)
@@ -81,17 +86,26 @@ def diagram(timeline: Timeline, side: int, middle: int) -> Iterator[str]:
             yield f"!! {name} violated, record {step.seq}"
 
 
-def _arrow(step: Step, side: int, middle: int) -> Iterator[str]:
+def _arrow(step: Step, end: int, side: int, middle: int) -> Iterator[str]:
     assert step.message is not None
-    words = textwrap.wrap(label(step.message), middle)
-    for line in words[:-1]:
+    for line in textwrap.wrap(label_of(step, end), middle):
         yield _row("", line, "", side, middle)
-    yield _row("", words[-1], "", side, middle)
-    shaft, lost = "-" * (middle - 1), is_lost(step.message)
-    if step.message.to_host:
-        yield _row("", f"{' x' if lost else '<'}{shaft}"[:middle], "", side, middle)
-    else:
-        yield _row("", f"{shaft[:-1]}x" if lost else f"{shaft}>", "", side, middle)
+    yield _row("", _shaft(step, middle), "", side, middle)
+
+
+def _shaft(step: Step, middle: int) -> str:
+    """The arrow: the half next to the sender is full at the sending, the other one at the arrival."""
+    assert step.message is not None
+    whole, dotted = "-" * middle, "- " * middle
+    half = middle // 2
+    shaft = {
+        Part.ALL: whole,
+        Part.SENDING: whole[:half] + dotted[: middle - half],
+        Part.ARRIVAL: dotted[:half] + whole[half:],
+    }[step.part]
+    if step.part != Part.SENDING:
+        shaft = shaft[:-2] + "-x" if step.lost else shaft[:-1] + ">"
+    return shaft[::-1].replace(">", "<") if step.message.to_host else shaft
 
 
 def _row(left: str, centre: str, right: str, side: int, middle: int) -> str:

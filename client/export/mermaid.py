@@ -6,7 +6,7 @@ import re
 
 from client.run.run import Run
 from client.timeline.lanes import Lane
-from client.timeline.story import Step, is_lost, label, story_of
+from client.timeline.story import Part, Step, label_of, left_out, story_of
 from client.timeline.timeline import Timeline
 
 _NAMES = {"perf": "host perf", "kvm": "KVM", "vcpu": "guest", "cpu": "CPU", "program": "host program", "wire": "wire"}
@@ -15,25 +15,29 @@ _NAMES = {"perf": "host perf", "kvm": "KVM", "vcpu": "guest", "cpu": "CPU", "pro
 def mermaid(run: Run, timeline: Timeline) -> str:
     steps = story_of(timeline)
     ids = {lane.name: f"L{number}" for number, lane in enumerate(timeline.lanes)}
-    used = {step.lane for step in steps} | _ends(timeline, steps)
+    first = next(iter(ids))
+    used = {first} | {step.lane for step in steps} | _ends(timeline, steps)
     lines = ["sequenceDiagram"]
     lines += [
         f"    participant {ids[lane.name]} as {_text(_title(lane))}" for lane in timeline.lanes if lane.name in used
     ]
-    first = next(iter(ids.values()))
     for step in steps:
-        at = ids.get(step.lane, first)
-        if step.gap:
-            lines.append(f"    Note over {at}: records are left out here")
+        at = ids.get(step.lane, ids[first])
+        if step.gap is not None:
+            lines.append(f"    Note over {at}: {_text(str(step.gap))}")
         if step.message is not None:
-            other = ids[_receiver(timeline, step)]
-            lines.append(f"    {at}{'-x' if is_lost(step.message) else '->>'}{other}: {_text(label(step.message))}")
+            told = _text(label_of(step, steps[-1].seq))
+            if step.part == Part.SENDING:
+                lines.append(f"    Note over {at}: {told}")
+            else:
+                lines.append(f"    {at}{'-x' if step.lost else '->>'}{ids[_receiver(timeline, step)]}: {told}")
         else:
             lines.append(f"    Note over {at}: {_text(step.text)}")
         if step.broken:
             lines.append("    rect rgb(255, 200, 200)")
             lines.append(f"    Note over {at}: {_text(', '.join(step.broken))} VIOLATED, record {step.seq}")
             lines.append("    end")
+    lines.append(f"    Note over {ids[first]}: {_text(left_out(timeline))}")
     verdict = _text(f"{run.scenario.name} under {run.design.name}: {run.verdict.verdict}")
     return "\n".join([lines[0], f"    %% {verdict}", *lines[1:], ""])
 

@@ -7,7 +7,7 @@ from html import escape
 
 from client.run.run import Run
 from client.timeline.messages import DEAD, Message
-from client.timeline.story import label, story_of
+from client.timeline.story import label, left_out, story_of
 from client.timeline.timeline import Timeline
 
 ROW, LANE, STRIP, TOP, LEFT = 20, 34, 96, 66, 44
@@ -32,14 +32,17 @@ class _Picture:
         self.run, self.timeline = run, timeline
         steps = story_of(timeline)
         self.broken = {step.seq: step.broken for step in steps}
-        self.messages = [step.message for step in steps if step.message is not None]
+        self.messages = list({id(step.message): step.message for step in steps if step.message is not None}.values())
         shown = {step.seq for step in steps} | {arrival.seq for m in self.messages for arrival in m.arrivals}
-        self.shown = sorted(shown)
-        self.place = {seq: number for number, seq in enumerate(self.shown)}
+        self.gaps = {step.seq - 0.5: str(step.gap) for step in steps if step.gap is not None}
+        self.shown = sorted([*shown, *self.gaps])
+        """The numbers of the records that have a row. A gap has its row half a number before the step after it."""
         self.lanes = {lane.name: number for number, lane in enumerate(timeline.lanes)}
         self.strip = LEFT + len(self.lanes) * LANE + 6
         self.text = self.strip + STRIP + 10
-        self.width, self.height = self.text + TEXT, TOP + (len(self.shown) + 1) * ROW
+        self.width, self.height = self.text + TEXT, TOP + (len(self.shown) + 2) * ROW
+
+        self.bottom = self.height - ROW * 3 // 2
 
     def lines(self) -> Iterator[str]:
         title = f"{self.run.scenario.name} under {self.run.design.name}: {self.run.verdict.verdict}"
@@ -53,19 +56,23 @@ class _Picture:
         for name, number in self.lanes.items():
             x = self._x(number)
             yield f'<text x="{x}" y="{TOP - 8}" transform="rotate(-40 {x} {TOP - 8})">{escape(name)}</text>'
-            yield f'<line class="line" x1="{x}" x2="{x}" y1="{TOP}" y2="{self.height - ROW // 2}"/>'
+            yield f'<line class="line" x1="{x}" x2="{x}" y1="{TOP}" y2="{self.bottom}"/>'
         yield f'<text class="m" x="{self.strip}" y="{TOP - 8}">LBR of cpu0</text>'
         yield from self._bars()
         for seq in self.shown:
-            yield from self._row(seq)
+            if seq in self.gaps:
+                yield f'<text class="m" x="{self.text}" y="{self._y(seq) + 4}">\u2026 {self.gaps[seq]}</text>'
+            else:
+                yield from self._row(int(seq))
         for message in self.messages:
             yield from self._arrow(message)
+        yield f'<text class="m" x="8" y="{self.height - ROW // 2}">{left_out(self.timeline)}</text>'
         yield "</svg>"
 
     def _x(self, lane: int) -> int:
         return LEFT + lane * LANE + LANE // 2
 
-    def _y(self, seq: int) -> float:
+    def _y(self, seq: float) -> float:
         """The middle of the row of this record, or of the next one that is shown."""
         place = next((number for number, shown in enumerate(self.shown) if shown >= seq), len(self.shown))
         return TOP + place * ROW + ROW / 2
@@ -73,7 +80,7 @@ class _Picture:
     def _bars(self) -> Iterator[str]:
         shift = {"host": -9, "guest": 4, "own": 4, "active": -3, "passthrough": -8, "grant": 2, "down": -6}
         for bar in self.timeline.bars:
-            top, bottom = self._y(bar.first), self._y(bar.last) if bar.last else self.height - ROW / 2
+            top, bottom = self._y(bar.first), self._y(bar.last) if bar.last else self.bottom
             if bottom > top:
                 x = self._x(self.lanes[bar.lane]) + shift[bar.kind]
                 yield f'<rect class="{bar.kind}" x="{x}" y="{top}" width="5" height="{bottom - top}"/>'
@@ -116,7 +123,7 @@ class _Picture:
         way = 1 if x2 > x1 else -1
         if message.fate in DEAD or not message.taken:
             x = (x1 + x2) // 2
-            y2 = self._y(message.arrivals[-1].seq) if message.arrivals else y1
+            y2 = self._y(message.ended or (message.arrivals[-1].seq if message.arrivals else message.sent))
             yield f'<path class="lost" stroke-dasharray="4 3" d="M{x1} {y1}L{x} {y2}"/>'
             yield f'<path class="lost" d="M{x - 5} {y2 - 5}l10 10m0 -10l-10 10"/>'
             yield f'<text class="b" x="{x + 8}" y="{y2 + 4}">{escape(label(message).split(" ", 1)[-1])}</text>'

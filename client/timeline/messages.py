@@ -21,7 +21,8 @@ class Arrival(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """``sent``: number of the record of sending. ``fate``: a word of ``FATES``."""
+    """``sent``: number of the record of sending. ``fate``: a word of ``FATES``. ``ended``: the record in which its
+    session ended while it was in flight; 0: none."""
 
     session: str
     to_host: bool
@@ -30,14 +31,16 @@ class Message(msgspec.Struct):
     sent: int
     arrivals: list[Arrival] = []
     fate: str = "in flight"
+    ended: int = 0
 
     @property
     def taken(self) -> int:
         """The record in which the receiver first took it; 0: never."""
-        return next((a.seq for a in self.arrivals if a.how in _TAKEN), 0)
+        return next((a.seq for a in self.arrivals if a.how in TAKEN), 0)
 
 
-_TAKEN = frozenset(Fate) - UNTAKEN
+TAKEN = frozenset(Fate) - UNTAKEN
+"""The fates that give the receiver the message."""
 FATES = ("delivered", "delayed", "overtaking", "doubled", "damaged", "dropped", "in flight", "cut off")
 """``delayed``: a fault held it back, or a younger message overtook it. ``cut off``: the link or the session
 ended first."""
@@ -62,7 +65,7 @@ def messages_of(records: Iterable[t.AnyRecord]) -> list[Message]:
             sessions = r.sessions if isinstance(r, t.Crash) else [r.session]
             for one in (one for same in flying.values() for one in same if one.session in sessions):
                 if one.fate in ("in flight", "delayed") and not one.taken:
-                    one.fate = "cut off"
+                    one.fate, one.ended = "cut off", r.seq
     return found
 
 

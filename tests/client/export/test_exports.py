@@ -19,6 +19,7 @@ from client.export.markdown import WIDTH
 from client.export.pytest import literal
 from client.export.registry import FORMATS, export
 from client.run.run import Run
+from client.timeline.story import left_out, story_of
 from client.timeline.timeline import Timeline, timeline_of
 from contract.errors import SystemFailedError
 from contract.invariants import INVARIANTS, NOT_EXERCISED
@@ -60,11 +61,36 @@ def test_a_mail_is_narrow_and_shows_the_race(lost: Run) -> None:
     revoke = next(i for i, line in enumerate(lines) if line.strip() == "Revoke DROPPED")
     broken = next(i for i, line in enumerate(lines) if line.strip() == "!! one-owner violated, record 52")
     assert revoke < broken
-    assert lines[revoke + 2].strip() == "--------------x"
+    assert lines[revoke + 2].strip() == "---------------x"
     assert "    lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1'" in lines
     assert {f"- **{name} violated**" for name in BROKEN} == {
         line.split(" (")[0] for line in lines if line.startswith("- **")
     }
+
+
+def test_a_late_message_is_drawn_where_it_is_sent_and_where_it_arrives() -> None:
+    run = api.run("central-story", "revoke-gp", faults=["hold Revoke 1 by 4"])
+    for name, sent, broken, arrives in (
+        ("markdown", "Revoke #4 sent", "!! one-owner violated, record 52", "- - - - ------->"),
+        (
+            "mermaid", "Note over L2: Revoke #35;4 sent", "Note over L5: one-owner, no-leak VIOLATED, record 52",
+            "L2->>L4: Revoke #35;4 DELAYED (f1.1)",
+        ),
+    ):  # fmt: skip
+        lines = [line.strip() for line in text(run, name).splitlines()]
+        places = [lines.index(line) for line in (sent, broken, arrives)]
+        assert places == sorted(places), name
+
+
+def test_a_shortened_story_says_so_in_every_format() -> None:
+    run = api.run("central-story-in-full", "merged")
+    timeline = timeline_of(run)
+    gaps = [str(step.gap) for step in story_of(timeline) if step.gap is not None]
+    assert len(gaps) > 1
+    for name in ("markdown", "mermaid", "svg"):
+        told = text(run, name)
+        assert [gap for gap in gaps if gap not in told] == [], name
+        assert left_out(timeline) in " ".join(told.split()), name
 
 
 def test_the_command_repeats_the_run(lost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

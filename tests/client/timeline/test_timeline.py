@@ -9,8 +9,8 @@ import pytest
 from client import api
 from client.run.run import Run
 from client.timeline.facts import Fact
-from client.timeline.messages import messages_of
-from client.timeline.story import LIMIT, Step, story_of
+from client.timeline.messages import TAKEN, messages_of
+from client.timeline.story import LIMIT, Part, left_out, story_of
 from client.timeline.timeline import Timeline, timeline_of
 from contract import trace as t
 from contract.invariants import INVARIANTS
@@ -114,12 +114,62 @@ def test_the_story_shows_the_loss_and_its_consequence(timeline: Timeline) -> Non
     assert {name for step in steps for name in step.broken} == {name for row in timeline.rows for name in row.broken}
 
 
-def test_a_long_story_says_that_it_is_shortened() -> None:
-    steps: list[Step] = []
-    for scenario in ("central-story", "central-story-in-full"):
-        steps = story_of(timeline_of(api.run(scenario, "merged")))
-        assert len(steps) <= LIMIT
-    assert any(step.gap for step in steps)
+def test_a_long_story_says_how_many_steps_it_leaves_out_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scenario, fault in (("central-story-in-full", ""), ("central-story", "delay Revoke 1 by 4")):
+        timeline = timeline_of(api.run(scenario, "revoke-gp" if fault else "merged", faults=[fault] if fault else []))
+        with monkeypatch.context() as patch:
+            patch.setattr("client.timeline.story.LIMIT", 1 << 20)
+            whole = story_of(timeline)
+        assert not any(step.gap for step in whole)
+        for limit in (LIMIT, 12):
+            monkeypatch.setattr("client.timeline.story.LIMIT", limit)
+            steps = story_of(timeline)
+            assert (len(steps) < len(whole)) == (limit < len(whole))
+            shown = [(step.seq, step.part) for step in steps]
+            missing = [step for step in whole if (step.seq, step.part) not in shown]
+            gaps = [step.gap for step in steps if step.gap is not None]
+            assert len(steps) <= limit * 3 // 2
+            assert all(gap.statements + gap.others > 1 for gap in gaps)
+            assert sum(gap.statements for gap in gaps) == sum(step.kind == "statement" for step in missing)
+            assert sum(gap.others for gap in gaps) == sum(step.kind != "statement" for step in missing)
+            assert all(any(gap.first <= step.seq <= gap.last for gap in gaps) for step in missing)
+            assert not any(gap.first < step.seq < gap.last for gap in gaps for step in steps)
+            assert [step.broken for step in steps if step.broken] == [step.broken for step in whole if step.broken]
+
+
+def test_a_story_says_what_it_never_shows(lost: Run, timeline: Timeline) -> None:
+    assert left_out(timeline) == (
+        f"Records 1 to 90 of {len(lost.records)}: statements, messages, owners, violations. "
+        "Not shown: 2 reads, 3 messages of the handshake."
+    )
+
+
+def test_a_message_stands_where_it_is_sent_and_where_it_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.timeline.story.LIMIT", 1 << 20)
+    for scenario, fault in (
+        ("central-story", "hold Revoke 1 by 4"),
+        ("central-story", "delay Revoke 1 by 4"),
+        ("central-story", "duplicate Revoke 1"),
+        ("central-story", "corrupt Revoke 1"),
+        ("central-story", "cut kvm0 at Revoke 1 by 20ms"),
+        ("central-story", "crash kvm0 at Revoke 1 by 20ms"),
+        ("mech-migrate-with-lbr", "reorder EventState 1"),
+    ):
+        timeline = timeline_of(api.run(scenario, "revoke-gp", faults=[fault]))
+        steps = story_of(timeline)
+        assert [step.seq for step in steps] == sorted(step.seq for step in steps), fault
+        for message in timeline.messages:
+            own = [step for step in steps if step.message is message]
+            if not own:
+                continue
+            ends = [a.seq for a in message.arrivals if a.how in TAKEN | {"drop", "lose"} and a.seq <= steps[-1].seq]
+            arrivals = [step.seq for step in own if step.part == Part.ARRIVAL]
+            if own[0].part == Part.ALL:
+                between = [step for step in steps if message.sent < step.seq < ends[0]]
+                assert (between, arrivals) == ([], ends[1:]), (fault, message)
+            else:
+                assert own[0].seq == message.sent, (fault, message)
+                assert arrivals == ends or arrivals == [message.ended], (fault, message)
 
 
 def test_a_crash_ends_messages_owners_and_beliefs(tmp_path: Path) -> None:
