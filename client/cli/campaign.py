@@ -68,7 +68,9 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
 
         played = Campaign(plan, folder, pool, Corpus(request.corpus or folder / "corpus"), told)
         if played.began:
-            print_text(console(stderr=True), f"continues after {played.began} runs in {escape(str(folder))}")
+            over = played.state.has_played(limits.runs)
+            how = f"is finished, with {played.began} runs," if over else f"continues after {played.began} runs"
+            print_text(console(stderr=True), f"{how} in {escape(str(folder))}")
         try:
             played.play(limits)
         except KeyboardInterrupt:
@@ -76,7 +78,8 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
         except WorkerDiedError as error:
             raise SystemFailedError("campaign", f"{error}; the results so far are in {folder}") from None
     compared, known = _compare(played, ledger)
-    document = campaign_document(played, interrupted=interrupted, baseline=compared, known=known)
+    finished = played.state.has_played(limits.runs)
+    document = campaign_document(played, finished=finished, interrupted=interrupted, baseline=compared, known=known)
     if interrupted:
         document.exit_code = INTERRUPTED
     if request.junit:
@@ -163,7 +166,8 @@ def _print(out: Console, told: CampaignDocument) -> None:
     early = ", interrupted" if told.interrupted else ""
     numbers = f"{told.runs} runs, {told.faulted} of them with faults{replayed}: {told.verdict}{early}"
     print_text(out, f"{numbers}; {told.rate:.0f} runs/s in {told.seconds:.1f} s, seed {told.seed}", hang=2)
-    print_text(out, f"Results are in {escape(told.folder)}; the same command continues from them", hang=2)
+    more = "it is finished: a larger --runs continues it" if told.finished else "the same command continues from them"
+    print_text(out, f"Results are in {escape(told.folder)}; {more}", hang=2)
 
 
 def _red(count: int) -> str:

@@ -57,15 +57,16 @@ class CoveredDocument(msgspec.Struct):
 
 class CampaignDocument(msgspec.Struct, kw_only=True):
     """``campaign``. ``runs``: of all sessions of this campaign, without those of the canary; ``faulted``: those that a
-    fault met. ``replayed``: runs of the corpus. ``seconds``: of this session; ``rate``: runs in a second of it;
-    ``cpu``: seconds of CPU of all workers. ``further``: design and invariant to runs that are counted, but too many
-    forms of violations came before to shrink theirs."""
+    fault met. ``finished``: as many as ``--runs`` says were played. ``replayed``: runs of the corpus. ``seconds``: of
+    this session; ``rate``: runs in a second of it; ``cpu``: seconds of CPU of all workers. ``further``: design and
+    invariant to runs that are counted, but too many forms of violations came before to shrink theirs."""
 
     verdict: str
     exit_code: int
     runs: int
     faulted: int
     replayed: int
+    finished: bool
     interrupted: bool
     seed: int
     kinds: list[str]
@@ -90,7 +91,7 @@ def signatures(state: State) -> dict[str, list[str]]:
 
 
 def campaign_document(
-    campaign: Campaign, *, interrupted: bool, baseline: Compared | None, known: set[str]
+    campaign: Campaign, *, finished: bool, interrupted: bool, baseline: Compared | None, known: set[str]
 ) -> CampaignDocument:
     """``known``: the signatures of the baseline."""
     state = campaign.state
@@ -115,6 +116,7 @@ def campaign_document(
         runs=state.runs,
         faulted=state.faulted,
         replayed=state.replayed,
+        finished=finished,
         interrupted=interrupted,
         seed=state.plan.seed,
         kinds=list(state.plan.kinds),

@@ -93,7 +93,8 @@ class Campaign:
     def _replay_corpus(self) -> None:
         plan = self.state.plan
         for name, content in self.corpus.files():
-            for design in plan.designs:
+            known = self.state.corpus.get(Path(name).name, [])
+            for design in (each for each in plan.designs if each.name not in known):
                 self.tasks.add(("replay", name, design.name), replay, plan, content, name, design)
             while len(self.tasks) >= self.pool.ahead():
                 self._take_next()
@@ -110,17 +111,25 @@ class Campaign:
             case Part():
                 self._count(key, result)
             case Suspect():
-                self.corpus.add(result.file)
+                self._keep(result.file)
                 self._found(self.state.settle(key, result))
             case RunNumber():
-                self.corpus.add(result)
-            case ("replay", *_):
+                self._keep(result)
+            case ("replay", name, design):
                 self.state.replayed += 1
+                self.state.corpus.setdefault(Path(name).name, []).append(design)
                 for each in result:
                     self._found(self.state.find(each, 1))
         if time.monotonic() - self.saved > SAVE_EVERY:
             self.save()
         self.told(self)
+
+    def _keep(self, content: bytes) -> None:
+        """Put a run of this campaign into the corpus. When the campaign continues it is not replayed: it was
+        counted."""
+        name = self.corpus.add(content)
+        if name in self.corpus.names:
+            self.state.corpus[name] = [design.name for design in self.state.plan.designs]
 
     def _count(self, part: Part, summary: Any) -> None:
         known = len(self.state.items)

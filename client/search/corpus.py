@@ -27,12 +27,13 @@ class Corpus:
     def full(self) -> bool:
         return len(self.names) >= self.limit
 
-    def add(self, content: bytes) -> None:
-        """Keep a run file, unless the corpus is full or has it."""
+    def add(self, content: bytes) -> str:
+        """Keep a run file, unless the corpus is full or has it. Gives its name."""
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.json"
         if not self.full and name not in self.names:
             write(self.folder / name, content)
             self.names.append(name)
+        return name
 
 
 def write(path: Path, content: bytes) -> None:

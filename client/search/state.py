@@ -51,7 +51,9 @@ class DesignState(msgspec.Struct):
 class State(msgspec.Struct):
     """``todo``: parts that were begun and gave no result. ``chunk``, ``run``: the next run that was not begun.
     ``watched``: suspects by their keys. ``further``: design and invariant to runs of forms that are not shrunk.
-    ``items``: item to the first run that exercises it. ``seconds``: of CPU, in all workers."""
+    ``items``: item to the first run that exercises it. ``seconds``: of CPU, in all workers. ``corpus``: file of the
+    corpus to the designs under which it is not to be replayed: it was, or it has a run of this campaign, which is
+    counted."""
 
     plan: Plan
     format: str = FORMAT
@@ -71,11 +73,16 @@ class State(msgspec.Struct):
     watched: list[Watched] = []
     further: dict[str, int] = {}
     findings: dict[str, Found] = {}
+    corpus: dict[str, list[str]] = {}
 
     @property
     def begun(self) -> int:
         """Runs that were played or are being played, without those of the canary."""
         return self.runs + sum(part.count for part in self.todo if not self.is_canary(part.chunk))
+
+    def has_played(self, limit: int | None) -> bool:
+        """Whether all of ``limit`` runs were played, and what they found is shrunk. False without a limit."""
+        return limit is not None and self.runs >= limit and not self.todo and not self.unshrunk()
 
     def is_canary(self, chunk: int) -> bool:
         return self.plan.canary is not None and chunk % CANARY_EVERY == 0

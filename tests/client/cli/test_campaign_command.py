@@ -19,6 +19,19 @@ def test_a_design_that_holds() -> None:
     assert told["canary"]["caught"]
 
 
+def test_a_campaign_that_is_run_again_is_finished_and_stays_as_it_is() -> None:
+    command = ("campaign", "--designs", "revoke-gp", "--faults", "drop", *ONE, "-o", "one")
+    first, again = (document(lbrlab(*command, "--runs", "3", "--json")) for _ in range(2))
+    for each in (first, again):
+        del each["seconds"], each["rate"]
+        assert each["finished"]
+    assert again == first
+    text = lbrlab(*command, "--runs", "3")
+    assert "is finished, with 3 runs, in one" in text.stderr
+    assert "it is finished: a larger --runs" in text.stdout
+    assert "continues after 3 runs" in lbrlab(*command, "--runs", "4").stderr
+
+
 def test_a_canary_that_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "CANARY", "fenced+release=never")
     result = lbrlab("campaign", "--runs", "1", *ONE, "--junit", "j.xml")

@@ -96,6 +96,24 @@ def test_more_runs_are_added_to_a_campaign_that_is_over(whole: Campaign) -> None
         campaign(small(REVOKE_GP, seed=9), whole.folder)
 
 
+def test_a_campaign_that_continues_counts_no_run_of_its_corpus_again(whole: Campaign, tmp_path: Path) -> None:
+    content = Path(str(next(iter(whole.state.findings.values())).file)).read_bytes()
+    given = Corpus(tmp_path / "corpus")
+    given.add(content)
+    plan = small(REVOKE_GP, FENCED, kinds=("drop",), canary=None)
+    counts = []
+    for _ in range(3):
+        now = campaign(plan, tmp_path)
+        now.play(Limits(runs=6))
+        assert now.state.has_played(6)
+        counts.append((now.state.replayed, {s: f.count for s, f in now.state.findings.items()}))
+    assert len(now.corpus.names) > 1
+    assert counts[0][0] == 2
+    assert counts[1:] == counts[:1] * 2
+    assert not now.state.has_played(7)
+    assert not now.state.has_played(None)
+
+
 def test_the_corpus_is_replayed_first(whole: Campaign, tmp_path: Path) -> None:
     content = Path(str(next(iter(whole.state.findings.values())).file)).read_bytes()
     corpus = Corpus(tmp_path / "corpus")
