@@ -12,6 +12,12 @@ from client.report.json import print_json
 WIDE = 16
 """Columns of a name."""
 
+EXIT_CODES = (
+    "A rule that matches nothing leaves a run undecided (exit code 4) unless something is violated. A rule with a "
+    "probability may meet nothing by chance: it is 'not drawn', and the exit code is that of the verdict. A rule that "
+    "names what the scenario does not have is an error (2)."
+)
+
 
 def faults(*, as_json: bool) -> None:
     document = faults_document()
@@ -29,6 +35,7 @@ def faults(*, as_json: bool) -> None:
     out.print("[bold]presets[/], for --faults")
     for name, preset in document.presets.items():
         _entry(out, name, preset.about, preset.rules)
+    print_text(out, EXIT_CODES)
 
 
 def _entry(out: Console, name: str, about: str, rules: list[str]) -> None:

@@ -18,6 +18,7 @@ from client.report.outcome_documents import OutcomesDocument, outcomes_document
 from client.run.choose import chosen_faults, find_scenario, with_expects, with_lets, without_faults
 from client.run.file import is_run_file, keep
 from client.run.run import Run
+from client.schedule.faults import is_drawn
 from client.search.outcomes import Outcomes, outcomes
 from contract.errors import InputError
 
@@ -120,6 +121,9 @@ def _print(out: Console, told: OutcomesDocument, cut_short: bool) -> None:
     verdicts = ", ".join(f"{count} {name}" for name, count in sorted(told.verdicts.items()))
     early = ", interrupted" if cut_short else ""
     print_text(out, f"{told.runs} schedules, seed {told.seed}: {verdicts}{early}", hang=2)
+    if any(is_drawn(rule) for rule in told.faults):
+        print_text(out, "Each schedule draws its own faults; the run file of a schedule has them.", hang=2)
     if told.outcomes:
         folder = Path(str(told.outcomes[0].witness)).parent
-        print_text(out, f"The first run of outcome N is in {escape(str(folder))}/outcome-N.json", hang=2)
+        where = escape(f"{folder}/outcome-N.json")
+        print_text(out, f"The first run of outcome N is in {where}: lbrlab run FILE to replay it", hang=2)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from client.cli.frame import print_text
 from client.report.documents import PendingDocument, RunDocument, ViolationDocument
 from client.report.tables import CELLS
-from client.schedule.faults import unmet_text
+from client.schedule.faults import is_drawn, unmet_text
 
 NAMES = 22
 """Columns of the names of invariants and registers."""
@@ -30,9 +30,11 @@ def print_run(out: Console, run: RunDocument) -> None:
         _print_named(out, register, escape(_value(value)))
     for thread, why in run.unfinished.items():
         _print(out, f"[yellow]not finished[/] {thread}: {escape(why or 'could step')}")
-    for fault in run.faults:
-        if not fault.applied:
-            _print(out, f"[yellow]{escape(unmet_text(fault.fault))}[/]")
+    unmet = [fault.fault for fault in run.faults if not fault.applied]
+    for fault in (each for each in unmet if not is_drawn(each)):
+        _print(out, f"[yellow]{escape(unmet_text(fault))}[/]")
+    if drawn := [each for each in unmet if is_drawn(each)]:
+        _print(out, f"not drawn: {escape('; '.join(drawn))}")
     for after, seq in dict.fromkeys((excuse.after, excuse.seq) for excuse in run.excuses):
         names = ", ".join(excuse.invariant for excuse in run.excuses if excuse.after == after)
         _print(out, f"{after} in record {seq} excuses something of {names} (lbrlab invariants NAME)")

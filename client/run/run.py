@@ -49,7 +49,8 @@ class Run:
     def verdict(self) -> Verdict:
         """The verdict, from scenario and trace alone. It is computed once. Raises InputError if the records are not a
         valid trace."""
-        return verdict_on(self.scenario, self.records, str(self.failure or ""), tuple(map(str, self.unmet)))
+        missed = tuple(str(rule) for rule in self.unmet if rule.chance == 1)
+        return verdict_on(self.scenario, self.records, str(self.failure or ""), missed)
 
     @property
     def interrupted(self) -> bool:

@@ -68,7 +68,7 @@ class Verdict(msgspec.Struct):
 
 def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", unmet: tuple[str, ...] = ()) -> Verdict:
     """Judge a run from its scenario and trace. ``failed`` is the failure that ended it early, if any. ``unmet`` are the
-    faults that matched no message."""
+    faults without a probability that changed nothing."""
     findings = judge(records)
     verdicts = {f.invariant: f.verdict for f in findings}
     outcome = registers_of(records)

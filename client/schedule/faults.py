@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
+from client.litmus.fault_rules import parse_fault
 from contract.trace import AnyIncidentRecord, AnyRecord, Crash, Delivery, Killed
 
 SHOWN = (Delivery, *AnyIncidentRecord.__args__, Crash, Killed)
@@ -18,8 +19,13 @@ def rules_met(rules: Sequence[FaultRule], records: Iterable[AnyRecord]) -> list[
     return [f"f{number}" in ids for number in range(1, len(rules) + 1)]
 
 
+def is_drawn(fault: str) -> bool:
+    """Whether the rule with this text has a probability, so that it may change nothing without an error."""
+    return parse_fault(fault).chance < 1
+
+
 def unmet_text(fault: str) -> str:
-    """Why a rule changes nothing."""
+    """Why a rule without a probability changes nothing."""
     if fault.startswith("reorder "):
         return f"fault '{fault}' did not apply: no message overtook one that it names, or none was sent"
     if FAULT_KINDS[fault.split()[0]].of != "message":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+
+from msgspec.structs import replace
 
 from client.litmus import Scenario
 from client.litmus import ast as a
@@ -16,6 +18,7 @@ from client.run.run import run as play
 from client.run.verdict import Verdict, verdict_on
 from client.schedule.drawn import STRATEGIES, drawn_sampler
 from client.schedule.schedule import Schedule
+from client.schedule.swarm import SEEDS
 from contract.design import Design
 from contract.errors import ExitCode
 from contract.invariants import VIOLATED
@@ -91,11 +94,18 @@ class Outcomes:
 
 
 def sampled(inputs: Inputs, seed: int, number: int) -> Inputs:
-    """The same with schedule ``number``, drawn from the seed: each strategy in turn."""
+    """The same with schedule ``number``, drawn from the seed: each strategy in turn. Each rule of faults with a
+    probability gets a seed of this schedule, so that no two schedules have the same draws."""
     rng = Random(f"{seed} {number}")
-    faults = (*inputs.scenario.faults, *inputs.schedule.faults)
+    faults = reseeded((*inputs.scenario.faults, *inputs.schedule.faults), Random(f"{seed} faults {number}"))
     sampler = drawn_sampler(rng, STRATEGIES[number % len(STRATEGIES)], faults)
     return Inputs(inputs.scenario, inputs.design, Schedule(faults, other=lambda: sampler), inputs.wire)
+
+
+def reseeded(rules: Sequence[FaultRule], rng: Random) -> tuple[FaultRule, ...]:
+    """The rules with new seeds for those that draw. A seed that a rule names counts, too."""
+    drawn = (replace(r, seed=Random(f"{rng.random()} {r.seed}").randrange(SEEDS)) if r.chance < 1 else r for r in rules)
+    return tuple(drawn)
 
 
 def outcomes(

@@ -350,6 +350,21 @@ def test_a_fault_that_meets_nothing_leaves_the_run_undecided() -> None:
     assert (told["verdict"], told["why"]) == ("undecided", "fault 'drop Revoke 1' matched no message")
 
 
+def test_a_fault_with_a_probability_that_is_not_drawn_is_no_error() -> None:
+    command = ("run", "guest-alone", "-d", "revoke-gp", "--fault", "drop p=0.000001", "--fault", "cut at p=0.000001")
+    told = document(lbrlab(*command, "--json"))
+    text = lbrlab(*command)
+
+    assert (told["verdict"], told["exit_code"], text.exit_code) == ("held", 0, 0)
+    assert [fault["applied"] for fault in told["faults"]] == [False, False]
+    assert "not drawn: drop p=1e-06; cut at p=1e-06" in text.stdout
+    both = lbrlab(*command, "--fault", "drop Revoke 1")
+    assert both.exit_code == 4
+    assert "fault 'drop Revoke 1' matched no message" in " ".join(both.stdout.split())
+    broken = lbrlab("run", "central-story", "-d", "v8", "--fault", "drop p=0.000001")
+    assert broken.exit_code == 1
+
+
 def test_a_trace_cut_short_is_never_held() -> None:
     lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "run.json")
     run = json.loads(Path("run.json").read_text())

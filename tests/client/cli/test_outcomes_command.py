@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from client.run.file import load_run
+from client.run.presets import rules_of
 from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 
@@ -35,3 +36,28 @@ def test_the_text_is_a_histogram() -> None:
 def test_options_of_one_schedule_are_refused(flag: str) -> None:
     result = lbrlab("run", "r12-fence", "--schedules", "3", flag)
     assert (result.exit_code, flag in result.stderr) == (2, True)
+
+
+def test_each_schedule_draws_its_own_faults_and_its_witness_repeats_them() -> None:
+    command = ("run", "r12-fence", "-d", "fenced", "--faults", "all", "--schedules", "12", "-o", "seen")
+    told = document(lbrlab(*command, "--json"))
+    witnesses = [load_run(Path(outcome["witness"])) for outcome in told["outcomes"]]
+    assert len(witnesses) > 2
+    assert len({run.faults for run in witnesses}) == len(witnesses)
+    assert len({frozenset(rule.seed for rule in run.faults) for run in witnesses}) == len(witnesses)
+    assert [rule.chance for rule in witnesses[0].faults] == [rule.chance for rule in rules_of("all")]
+    assert document(lbrlab(*command, "--json")) == told
+    assert "Each schedule draws its own faults" in lbrlab(*command).stdout
+    for run in witnesses:
+        assert run.path is not None
+        lbrlab("run", str(run.path), "-o", "again.json")
+        again = load_run(Path("again.json"))
+        assert (again.faults, again.tape, again.records) == (run.faults, run.tape, run.records)
+
+
+def test_another_seed_draws_other_faults() -> None:
+    faults = []
+    for seed in ("1", "2"):
+        lbrlab("run", "exits", "-d", "fenced", "--fault", "drop p=0.5", "--schedules", "1", "--seed", seed, "-o", seed)
+        faults += [load_run(Path(seed) / "outcome-1.json").faults]
+    assert faults[0] != faults[1]
