@@ -12,7 +12,7 @@ It installs no signal handler and ends no process. Ctrl-C in a run is a Keyboard
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -27,11 +27,12 @@ from client.litmus.fault import FaultRule
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, run_rows
-from client.run.choose import chosen_faults, find_scenario, read_tape, with_expects, with_lets, without_faults
+from client.run.choose import find_scenario, read_tape, with_expects, with_lets, without_faults
 from client.run.confirm import Confirmation
 from client.run.confirm import confirm as confirm_run
 from client.run.file import keep, load_run
 from client.run.inputs import Inputs
+from client.run.placed import fitting, placed
 from client.run.presets import rules_of
 from client.run.run import Run
 from client.run.run import run as run_inputs
@@ -119,7 +120,7 @@ def run(
     story = scenario if isinstance(scenario, Scenario) else load(scenario)
     story = story if file_faults else without_faults(story)
     chosen = _design("design", design)
-    schedule = _schedule(_rules(faults), tape, then_default, lenient)
+    schedule = _schedule(_rules(faults, [story]), tape, then_default, lenient)
     _seconds(timeout)
     if isinstance(wire, str):
         if wire not in ("sim", "grpc"):
@@ -165,7 +166,7 @@ def matrix(
             stories if file_faults else list(map(without_faults, stories)),
             [_design("designs", design) for design in chosen],
             _folder(folder),
-            _rules(faults),
+            _rules(faults, stories),
             workers=workers,
         )
     except InterruptedMatrixError:
@@ -222,9 +223,11 @@ def _run(scenario: Scenario, design: Design, schedule: Schedule, wire: str, time
         return run_inputs(Inputs(scenario, design, schedule, pair.wire))
 
 
-def _rules(given: Iterable[str | FaultRule]) -> tuple[FaultRule, ...]:
-    rules = [_checked("faults", rule, (str, FaultRule), "rules") for rule in _many("faults", given)]
-    return chosen_faults(rules, "faults")
+def _rules(given: Iterable[str | FaultRule], scenarios: Sequence[Scenario]) -> tuple[FaultRule, ...]:
+    """Raises InputError for a rule that fits none of the scenarios."""
+    rules = placed([_checked("faults", rule, (str, FaultRule), "rules") for rule in _many("faults", given)], "faults")
+    fitting(rules, scenarios)
+    return tuple(each.rule for each in rules)
 
 
 def _schedule(

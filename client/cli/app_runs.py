@@ -129,12 +129,12 @@ def run_command(
     lbrlab run central-story --tape edited.tape --then-default
     lbrlab run r12-fence -d revoke-gp --schedules 1000 --seed 7
     """
+    from client.cli.choose import rules_given
     from client.cli.outcomes import OutcomesRequest, run_schedules
     from client.cli.run import USUAL_DESIGN, RunRequest, run
     from client.cli.services import addresses
-    from client.run.presets import rules_of
 
-    chosen = (*(fault or ()), *(map(str, rules_of(faults)) if faults else ()))
+    chosen = rules_given(fault, faults)
     if schedules is not None:
         refuse("--schedules", {"--wire grpc": wire is WireName.GRPC, "--perfcore": perfcore, "--kvm": kvm})
         refuse("--schedules", {"--tape": tape, "--then-default": then_default, "--lenient": lenient})
@@ -216,10 +216,10 @@ def matrix_command(
     lbrlab matrix --designs v7,fenced --scenarios 'c0*'
     lbrlab matrix --faults all --runs 100
     """
+    from client.cli.choose import rules_given
     from client.cli.matrix import MatrixRequest, matrix
     from client.cli.robust import USUAL_RUNS, RobustRequest, robust
     from client.cli.services import addresses
-    from client.run.presets import rules_of
 
     services = addresses(perfcore, kvm, wait, take_over)
     if faults == "all":
@@ -233,7 +233,7 @@ def matrix_command(
         designs,
         scenarios,
         kernel,
-        (*(fault or ()), *(map(str, rules_of(faults)) if faults else ())),
+        rules_given(fault, faults),
         not no_file_faults,
         output,
         workers,

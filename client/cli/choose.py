@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,6 +12,8 @@ from client.litmus import Scenario, format_scenario, library, library_path, load
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.spelling import unknown
 from client.run.choose import find_scenario
+from client.run.placed import PlacedRule, placed
+from client.run.presets import placed_rules_of
 from client.search.plan import Source
 from contract.design import Design
 from contract.errors import InputError
@@ -80,6 +83,11 @@ def source_of(scenario: Scenario) -> Source:
     if path in library() and load(path) == scenario:
         return Source(scenario.name)
     return Source(scenario.name, format_scenario(scenario))
+
+
+def rules_given(texts: Sequence[str] | None, name: str | None) -> tuple[PlacedRule, ...]:
+    """The rules of ``--fault``, then those of the file or preset of ``--faults``."""
+    return (*placed(texts or ()), *(() if name is None else placed_rules_of(name)))
 
 
 def chosen_kinds(text: str) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ from client.matrix.summary import Worst, overall, worst
 from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
 from client.report.tables import WORST_LEGEND, key_of, letters, worst_rows
-from client.run.choose import chosen_faults, without_faults
+from client.run.choose import without_faults_of
+from client.run.placed import PlacedRule, fitting
 from contract.errors import ExitCode, InputError
 
 LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
@@ -59,7 +60,7 @@ class MatrixRequest:
     designs: str | None
     scenarios: str | None
     kernel: str | None
-    faults: tuple[str, ...]
+    faults: tuple[PlacedRule, ...]
     file_faults: bool
     folder: Path | None
     workers: int
@@ -74,8 +75,10 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     started = time.monotonic()
     designs = chosen_designs(request.designs)
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
-    scenarios = scenarios if request.file_faults else [without_faults(s) for s in scenarios]
-    faults = chosen_faults(request.faults)
+    misfits = fitting(request.faults, scenarios)
+    if not request.file_faults:
+        scenarios = without_faults_of(scenarios, "--no-file-faults")
+    faults = tuple(each.rule for each in request.faults)
     if request.services and (request.workers > 1 or request.dask):
         raise InputError("given services play one run at a time", "--workers, --dask")
     ledger = Ledger(request.baseline, request.write_baseline)
@@ -106,7 +109,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         code = INTERRUPTED if interrupted else int(ExitCode.SYSTEM_FAILED)
     if as_json:
         document = MatrixDocument(
-            verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary, compared
+            verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary, compared, misfits
         )
         print_json(document)
     else:
@@ -114,6 +117,9 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         print_compared(console(), compared)
         took = time.monotonic() - started
         out = console()
+        for rule, unfit in misfits.items():
+            count = f"{len(unfit) * len(designs)} of {len(scenarios) * len(designs)} cells"
+            print_text(out, f"fault '{escape(rule)}' names what the scenarios of {count} do not have", hang=2)
         missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
         where = escape(f"{folder}/SCENARIO-DESIGN.json")
@@ -141,7 +147,7 @@ def _usual_folder(request: MatrixRequest) -> Path:
     """A folder for each kind of matrix, so that a run never replaces a run of another kind."""
     wire = "grpc" if request.services else ""
     without = "" if request.file_faults else "no-file-faults"
-    parts = ["matrix", request.kernel or "", without, faults_label(request.faults), wire]
+    parts = ["matrix", request.kernel or "", without, faults_label([str(each.rule) for each in request.faults]), wire]
     return RUNS / short_name("-".join(part for part in parts if part))
 
 

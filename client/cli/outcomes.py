@@ -15,8 +15,9 @@ from client.cli.runs import RUNS, faults_label, short_name
 from client.designs import design_named
 from client.report.json import print_json
 from client.report.outcome_documents import OutcomesDocument, outcomes_document
-from client.run.choose import chosen_faults, find_scenario, with_expects, with_lets, without_faults
+from client.run.choose import find_scenario, with_expects, with_lets, without_faults
 from client.run.file import is_run_file, keep
+from client.run.placed import PlacedRule, fitting
 from client.run.run import Run
 from client.schedule.faults import is_drawn
 from client.search.outcomes import Outcomes, outcomes
@@ -34,7 +35,7 @@ class OutcomesRequest:
     design: str
     schedules: int
     seed: int
-    faults: tuple[str, ...]
+    faults: tuple[PlacedRule, ...]
     lets: tuple[str, ...]
     expects: tuple[str, ...]
     folder: Path | None
@@ -45,8 +46,9 @@ def run_schedules(request: OutcomesRequest, *, as_json: bool) -> None:
     if is_run_file(Path(request.file)):
         raise InputError("a run file has one schedule; expected a litmus file or the name of a scenario", "--schedules")
     scenario = with_expects(with_lets(find_scenario(request.file), request.lets), request.expects)
-    scenario = scenario if request.file_faults else without_faults(scenario)
-    design, faults = design_named(request.design), chosen_faults(request.faults)
+    fitting(request.faults, [scenario])
+    scenario = scenario if request.file_faults else without_faults(scenario, "--no-file-faults")
+    design, faults = design_named(request.design), tuple(each.rule for each in request.faults)
     folder = request.folder or _usual_folder(scenario.name, design.name, request)
     make_folder(folder)
     with console(stderr=True).status("playing") as status:
@@ -75,7 +77,7 @@ def run_schedules(request: OutcomesRequest, *, as_json: bool) -> None:
 def _usual_folder(scenario: str, design: str, request: OutcomesRequest) -> Path:
     lets = [text.replace("=", "") for text in request.lets]
     without = [] if request.file_faults else ["no-file-faults"]
-    parts = [scenario, design, *lets, *without, faults_label(request.faults), "schedules"]
+    parts = [scenario, design, *lets, *without, faults_label([str(each.rule) for each in request.faults]), "schedules"]
     return RUNS / short_name("-".join(part for part in parts if part))
 
 

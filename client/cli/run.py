@@ -15,9 +15,10 @@ from client.designs import design_named
 from client.drive.play import layout_of
 from client.report.documents import run_document
 from client.report.json import print_json
-from client.run.choose import chosen_faults, find_scenario, read_tape, replayed, with_expects, with_lets, without_faults
+from client.run.choose import find_scenario, read_tape, replayed, with_expects, with_lets, without_faults
 from client.run.file import check_output, errors_of, is_run_file, load_run
 from client.run.inputs import Inputs
+from client.run.placed import PlacedRule, fitting
 from client.run.run import Run
 from client.run.run import run as run_inputs
 from client.run.verdict import EXIT_CODES
@@ -38,7 +39,7 @@ class RunRequest:
     tape: Path | None
     then_default: bool
     lenient: bool
-    faults: tuple[str, ...]
+    faults: tuple[PlacedRule, ...]
     file_faults: bool
     lets: tuple[str, ...]
     expects: tuple[str, ...]
@@ -55,7 +56,8 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
     scenario = with_lets(again.scenario if again else find_scenario(request.file), request.lets)
     scenario = with_expects(scenario, request.expects)
-    scenario = scenario if request.file_faults else without_faults(scenario)
+    fitting(request.faults, [scenario])
+    scenario = scenario if request.file_faults else without_faults(scenario, "--no-file-faults")
     ledger = Ledger(request.baseline, request.write_baseline)
     request.services.check_count(scenario)
     if request.output:
@@ -86,7 +88,7 @@ def _schedule(request: RunRequest, again: Run | None) -> Schedule:
     if request.then_default or request.lenient:
         flag = "--then-default" if request.then_default else "--lenient"
         raise InputError("expected a tape to begin with: --tape FILE, or a run file", flag)
-    return Schedule(chosen_faults(request.faults))
+    return Schedule(tuple(each.rule for each in request.faults))
 
 
 def _label(request: RunRequest, schedule: Schedule) -> str:

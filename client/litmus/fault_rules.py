@@ -131,11 +131,19 @@ def _within(place: str) -> Locate:
 
 def parse_faults(text: str, path: str) -> tuple[FaultRule, ...]:
     """A file of rules, one on each line; blank lines and ``#`` comments are allowed. ``path``: its name in errors."""
+    return tuple(rule for _, rule in numbered_faults(text, path))
+
+
+def numbered_faults(text: str, path: str) -> list[tuple[int, FaultRule]]:
+    """The rules of a file, each with the number of its line, from 1. Raises InputError as ``parse_faults``, and for a
+    file without a rule."""
     lines = [(n, line.split("#", 1)[0].strip()) for n, line in enumerate(text.splitlines(), 1)]
     rules = [(n, line) for n, line in lines if line]
     if len(rules) > RULES_LIMIT:
         raise InputError(f"more than {RULES_LIMIT} rules", path)
-    return tuple(parse_fault(line, f"{path}:{n}:") for n, line in rules)
+    if not rules:
+        raise InputError("holds no rule; expected one on each line, for example 'drop Revoke 1'", path)
+    return [(n, parse_fault(line, f"{path}:{n}:")) for n, line in rules]
 
 
 class _Reading:

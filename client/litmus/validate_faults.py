@@ -18,22 +18,28 @@ def check_faults(scenario: a.Scenario, fail: Fail) -> None:
     for nth, rule in enumerate(scenario.faults):
         if why := _flaw(rule):
             fail(why, "fault", nth)
-        if rule.session and rule.session not in scenario.placement():
-            fail(unknown("kvm", rule.session, scenario.placement()), "fault", nth, "session")
-        services = [*scenario.placement(), *(f"perfcore{n or ''}" for n in range(len(scenario.hosts) + 1))]
-        if FAULT_KINDS[rule.kind].of == "thread" and rule.target:
-            what, name = rule.target.split()
-            known = scenario.vcpus() if what == "thread" else [vm.name for vm in scenario.vms]
-            if name not in known:
-                fail(unknown("vCPU" if what == "thread" else "vm", name, known), "fault", nth, "target")
-            continue
-        named = [name for name in rule.target.split(">") if name and not (">" in rule.target and name == HOST)]
-        for name in named:
-            known = services if FAULT_KINDS[rule.kind].of == "service" else list(scenario.placement())
-            if name not in known:
-                fail(unknown("service", name, known), "fault", nth, "target")
-        if rule.vcpu and rule.vcpu not in scenario.vcpus():
-            fail(unknown("vCPU", rule.vcpu, scenario.vcpus()), "fault", nth, "vcpu")
+        if flaw := misfit(scenario, rule):
+            fail(flaw[0], "fault", nth, flaw[1])
+
+
+def misfit(scenario: a.Scenario, rule: FaultRule) -> tuple[str, str] | None:
+    """Why a rule does not fit a scenario, and the part of the rule that names what the scenario does not have."""
+    kvms, vcpus = list(scenario.placement()), scenario.vcpus()
+    if rule.session and rule.session not in kvms:
+        return unknown("kvm", rule.session, kvms), "session"
+    if rule.vcpu and rule.vcpu not in vcpus:
+        return unknown("vCPU", rule.vcpu, vcpus), "vcpu"
+    of = FAULT_KINDS[rule.kind].of
+    if of == "thread" and rule.target:
+        what, name = rule.target.split()
+        known = vcpus if what == "thread" else [vm.name for vm in scenario.vms]
+        return None if name in known else (unknown("vCPU" if what == "thread" else "vm", name, known), "target")
+    hosts = [f"perfcore{n or ''}" for n in range(len(scenario.hosts) + 1)]
+    known = [*kvms, *hosts] if of == "service" else kvms
+    for name in rule.target.split(">"):
+        if name and name not in known and not (">" in rule.target and name == HOST):
+            return unknown("service" if of == "service" else "kvm", name, known), "target"
+    return None
 
 
 def _flaw(rule: FaultRule) -> str:

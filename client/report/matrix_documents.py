@@ -12,7 +12,8 @@ from client.matrix.summary import Worst
 class MatrixDocument(msgspec.Struct):
     """``matrix``. ``cells``: each run, by scenario and design, with its run file. ``worst``: invariant to design to the
     worst verdict, and the scenarios that have it. ``cut_short``: why scenarios are missing, "" if none is.
-    ``baseline``: the surprises of all cells compared with a baseline, null without one."""
+    ``baseline``: the surprises of all cells compared with a baseline, null without one. ``misfits``: each rule of
+    ``faults`` that names a service, a vCPU or a VM which some scenarios do not have, to these scenarios."""
 
     verdict: str
     exit_code: int
@@ -23,3 +24,4 @@ class MatrixDocument(msgspec.Struct):
     cells: list[Cell]
     worst: dict[str, dict[str, Worst]]
     baseline: Compared | None = None
+    misfits: dict[str, list[str]] = {}

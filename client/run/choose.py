@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from client.designs import DESIGNS, all_designs
 from client.files import read_file
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
-from client.litmus.fault import FaultRule
-from client.litmus.fault_rules import parse_fault
 from client.litmus.printer import number
 from client.litmus.spelling import hint, quote, unknown
 from client.run.file import is_run_file, load_run
@@ -51,19 +49,24 @@ def _scenario(name: str) -> Scenario:
     return load(Path(name))
 
 
-def chosen_faults(rules: Iterable[str | FaultRule], place: str = "--fault") -> tuple[FaultRule, ...]:
-    """Rules of faults, parsed where they are texts. ``place`` is the name of the argument in error messages, here and
-    below."""
-    return tuple(parse_fault(rule, place) if isinstance(rule, str) else rule for rule in rules)
+def without_faults(scenario: Scenario, place: str = "") -> Scenario:
+    """The scenario without the rules of faults in its file. Its steps have the lines of a text without them.
 
-
-def without_faults(scenario: Scenario) -> Scenario:
-    """The scenario without the rules of faults in its file. Its steps have the lines of a text without them."""
+    ``place``: the name of the argument that asks for it. If it is given, a scenario without faults is an InputError."""
     if not scenario.faults:
+        if place:
+            raise InputError(f"scenario {scenario.name} names no faults that could be left out", place)
         return scenario
     without = deepcopy(replace(scenario, faults=[]))
     number(without)
     return without
+
+
+def without_faults_of(scenarios: Sequence[Scenario], place: str) -> list[Scenario]:
+    """``without_faults`` for each. Raises InputError if none of them names faults."""
+    if not any(scenario.faults for scenario in scenarios):
+        raise InputError("no scenario names faults that could be left out", place)
+    return [without_faults(scenario) for scenario in scenarios]
 
 
 def with_lets(scenario: Scenario, texts: Sequence[str], place: str = "--let") -> Scenario:

@@ -13,8 +13,8 @@ from client.drive.wire import Wire
 from client.litmus import Scenario, library, library_path, load, parse
 from client.page.html import page
 from client.page.model import page_model
-from client.run.choose import chosen_faults
 from client.run.inputs import Inputs
+from client.run.placed import fitting, placed
 from client.run.run import Run
 from client.run.run import run as play
 from client.schedule.schedule import Schedule
@@ -94,7 +94,9 @@ def report_of(asked: Asked) -> str:
         raise InputError(f"expected at most {TEXT_LIMIT} characters and {FAULTS_LIMIT} faults", "scenario")
     scenario = parse(text_of(asked.scenario) if asked.scenario else asked.text, "scenario")
     designs = [_design(name) for name in (asked.design, asked.against) if name]
-    schedule = Schedule(chosen_faults([text for text in asked.faults if text.strip()], "faults"))
+    rules = placed([text for text in asked.faults if text.strip()], "faults")
+    fitting(rules, [scenario])
+    schedule = Schedule(tuple(each.rule for each in rules))
     cases = [(design, schedule) for design in designs]
     if asked.bare and schedule.faults:
         cases.append((designs[0], Schedule()))

@@ -8,7 +8,7 @@ import pytest
 
 from client.designs import design_named
 from client.document.needed import SCENARIOS
-from client.run.choose import chosen_faults
+from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
@@ -18,7 +18,7 @@ from tests.rules.table import BY_AXIS, TABLE, Removed
 
 
 def play(design: str, scenario: str, faults: tuple[str, ...], strategy: Any = None) -> Run:
-    schedule = Schedule(chosen_faults(faults), other=strategy)
+    schedule = Schedule(tuple(map(parse_fault, faults)), other=strategy)
     return run(Inputs(library_scenario(scenario), design_named(design), schedule)).finished()
 
 

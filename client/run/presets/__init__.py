@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from client.files import read_file
 from client.litmus.fault import FaultRule
-from client.litmus.fault_rules import NUMBER_LIMIT, RULES_LIMIT, parse_faults
-from client.litmus.spelling import unknown
+from client.litmus.fault_rules import NUMBER_LIMIT, RULES_LIMIT, numbered_faults
+from client.litmus.spelling import listed, quote, unknown
+from client.run.placed import PlacedRule
 from contract.errors import InputError
 
 FOLDER = Path(__file__).parent
@@ -30,20 +31,30 @@ def rules_of(name: str, seed: int | None = None, place: str = "--faults") -> tup
     """The rules of a preset, or of a file by its path.
 
     ``seed``: from 0 to SEED_LIMIT. Each rule with a probability then draws another row, and no two rules the same one.
-    It may also stand behind the name: ``all seed=7``. ``place``: the name of the argument in error messages."""
+    It may also stand behind the name: ``all seed=7``. ``place``: the name of the argument in error messages. Raises
+    InputError, also where there is no rule."""
+    return tuple(each.rule for each in placed_rules_of(name, seed, place))
+
+
+def placed_rules_of(name: str, seed: int | None = None, place: str = "--faults") -> tuple[PlacedRule, ...]:
+    """The rules as ``rules_of`` gives them, each with its file and line."""
     if seed is None and (match := _SEEDED.fullmatch(name)):
         name, seed = match[1], int(match[2][:12])
     if seed is not None and not 0 <= seed <= SEED_LIMIT:
         raise InputError(f"seed {seed} is not a number from 0 to {SEED_LIMIT:_}", place)
-    rules = _read(name, place)
-    if seed is None:
-        return rules
     return tuple(
-        replace(rule, seed=seed * RULES_LIMIT + n) if rule.chance < 1 else rule for n, rule in enumerate(rules)
+        PlacedRule(
+            rule if seed is None or rule.chance == 1 else replace(rule, seed=seed * RULES_LIMIT + nth),
+            f"{name}:{line}: {quote(str(rule))}",
+        )
+        for nth, (line, rule) in enumerate(_read(name, place))
     )
 
 
-def _read(name: str, place: str) -> tuple[FaultRule, ...]:
+def _read(name: str, place: str) -> list[tuple[int, FaultRule]]:
+    """The rules, each with its line."""
+    if not name.strip():
+        raise InputError(f"expected a file of rules, or a preset: {listed(presets())}", place)
     path = FOLDER / f"{name}.faults" if name in presets() else Path(name)
     try:
         text = read_file(path, SIZE_LIMIT).decode("utf-8")
@@ -53,4 +64,4 @@ def _read(name: str, place: str) -> tuple[FaultRule, ...]:
         raise InputError(f"cannot read: {error.strerror}", name) from None
     except UnicodeDecodeError:
         raise InputError("not a text file in UTF-8", name) from None
-    return parse_faults(text, name)
+    return numbered_faults(text, name)

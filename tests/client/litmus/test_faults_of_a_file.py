@@ -116,6 +116,6 @@ def test_the_command_line_leaves_the_faults_of_a_file_out(tmp_path: Path, monkey
 
 def test_a_target_that_is_not_there_has_its_place() -> None:
     for rule, column, name in (("cut kvm9 at Revoke 1", 11, "kvm9"), ("stall perfcore7 at 4ms", 13, "perfcore7")):
-        with pytest.raises(InputError, match=f"unknown service '{name}'") as error:
+        with pytest.raises(InputError, match=rf"unknown (kvm|service) '{name}'") as error:
             parse(story(f"fault {rule};"), "a.litmus")
         assert error.value.place == f"a.litmus:3:{column}"

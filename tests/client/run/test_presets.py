@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.litmus.fault_kinds import FAULT_KINDS
-from client.run.presets import presets, rules_of
+from client.run.presets import placed_rules_of, presets, rules_of
 from contract.errors import InputError
 
 
@@ -29,3 +29,21 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
         rules_of("al")
     with pytest.raises(InputError, match="cannot read"):
         rules_of(str(tmp_path / "none.faults"))
+
+
+def test_each_rule_of_a_file_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.faults"
+    path.write_text("# mine\n\ndrop Revoke first\ndrop p=0.5\n")
+    assert [each.place for each in placed_rules_of(str(path), 7)] == [
+        f"{path}:3: 'drop Revoke 1'",
+        f"{path}:4: 'drop p=0.5'",
+    ]
+
+
+def test_no_rule_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.faults"
+    path.write_text("# nothing\n")
+    with pytest.raises(InputError, match=r"mine\.faults: holds no rule"):
+        rules_of(str(path))
+    with pytest.raises(InputError, match="--faults: expected a file of rules, or a preset: all, "):
+        rules_of(" ")
