@@ -31,9 +31,11 @@ def in_library(run: Run) -> bool:
 
 def command_of(run: Run) -> str:
     """The command line that plays the run again: by name and faults if the library has scenario and design, and the
-    faults give the same tape; else from the run file."""
+    faults give the same tape; else from the run file, by the path that was given for it. "" if the run is in no file,
+    so that no command plays it again."""
     if not in_library(run) or not follows_faults(run):
-        return f"lbrlab run {shlex.quote(run.path.name if run.path else 'RUN')}"
+        path = str(run.path or "")
+        return f"lbrlab run {shlex.quote(f'./{path}' if path.startswith('-') else path)}" if path else ""
     own = run.faults[len(run.scenario.faults) :]
     faults = "".join(f" --fault {shlex.quote(str(fault))}" for fault in own)
     return f"lbrlab run {run.scenario.name} -d {shlex.quote(run.design.name)}{faults}"

@@ -15,7 +15,8 @@ def junit(run: Run, timeline: Timeline) -> bytes:
     suite = TestSuite(f"{run.scenario.name} under {run.design.name}")
     properties = Properties()
     for name, value in (("command", command_of(run)), ("verdict", run.verdict.verdict), ("wire", run.wire)):
-        properties.add_property(Property(name, value))
+        if value:
+            properties.add_property(Property(name, value))
     for fault in run.faults:
         properties.add_property(Property("fault", str(fault)))
     suite.append(properties)

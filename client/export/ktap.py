@@ -15,7 +15,8 @@ def ktap(run: Run, timeline: Timeline) -> str:
     verdict = run.verdict
     expected = expected_verdicts(run.scenario, run.design.name)
     lines = ["KTAP version 1", f"# {run.scenario.name} under {run.design.name}: {verdict.verdict}"]
-    lines += [f"# {command_of(run)}", f"1..{len(verdict.findings) + (verdict.final is not None)}"]
+    command = command_of(run)
+    lines += [*([f"# {command}"] if command else []), f"1..{len(verdict.findings) + (verdict.final is not None)}"]
     for number, finding in enumerate(verdict.findings, 1):
         lines.append(f"# {finding.invariant}: {ABOUT[finding.invariant]}")
         lines += [f"# {finding.invariant}: record {v.seq}: {v.text}" for v in finding.violations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 
@@ -32,9 +33,7 @@ def markdown(run: Run, timeline: Timeline) -> str:
         "",
         *_verdict(run),
         "",
-        "To repeat it:",
-        "",
-        *(f"    {line}" for line in folded(command_of(run), WIDTH - 4)),
+        *_repeat(command_of(run)),
         "",
     ])  # fmt: skip
 
@@ -61,9 +60,19 @@ def _verdict(run: Run) -> list[str]:
     return lines or _wrapped(f"- {run.verdict.why}.", "  ")
 
 
+def _repeat(command: str) -> list[str]:
+    if not command:
+        return _wrapped("This run is in no file. The formats pytest and litmus hold all that repeats it.")
+    return ["To repeat it:", "", *(f"    {line}" for line in folded(command, WIDTH - 4))]
+
+
 def folded(command: str, width: int) -> list[str]:
-    """A shell command on lines that end with a backslash."""
-    lines = textwrap.wrap(command, width - 2, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    """A shell command on lines that end with a backslash. A line ends between two words of the shell."""
+    lines = [""]
+    for word in map(shlex.quote, shlex.split(command)):
+        if lines[-1] and len(f"{lines[-1]} {word} \\") > width:
+            lines.append(" ")
+        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 

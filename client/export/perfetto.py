@@ -34,7 +34,7 @@ def perfetto(run: Run, timeline: Timeline) -> bytes:
 
 class _Writer:
     def __init__(self, run: Run, timeline: Timeline) -> None:
-        self.run, self.timeline = run, timeline
+        self.run, self.timeline, self.command = run, timeline, command_of(run)
         self.builder = TraceProtoBuilder()
         self.times = [row.time + row.seq * STEP for row in timeline.rows]
         self.places = {lane.name: number for number, lane in enumerate(timeline.lanes)}
@@ -62,7 +62,8 @@ class _Writer:
             track.process.pid = uuid
             track.process.process_name = lane.name if lane.group in ("kvm", "vcpu") else _host(lane)
             if uuid == min(processes):
-                track.description = f"{self.run.scenario.name} under {self.run.design.name}: {command_of(self.run)}"
+                title = f"{self.run.scenario.name} under {self.run.design.name}"
+                track.description = f"{title}: {self.command}" if self.command else title
         for number, lane in enumerate(self.timeline.lanes):
             track = self._descriptor(_TRACK + number * 8)
             track.name, track.parent_uuid, track.sibling_order_rank = lane.name, self._process(lane), number
@@ -121,7 +122,8 @@ class _Writer:
             broken.name = f"VIOLATED {invariant}"
             broken.categories.append("violation")
             _note(broken, "seq", row.seq)
-            _note(broken, "repeat", command_of(self.run))
+            if self.command:
+                _note(broken, "repeat", self.command)
 
     def _begin(self, bar: Bar) -> None:
         event = self._event(bar.first, self._slice(bar), TrackEvent.TYPE_SLICE_BEGIN)

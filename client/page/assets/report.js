@@ -540,6 +540,7 @@
     $("purpose").textContent = run.purpose;
     $("about").textContent = `${run.design}: ${run.about}. Played on ${run.wire}.`;
     $("command").textContent = run.command;
+    $("command").parentElement.hidden = !run.command;
     $("faults").textContent = run.faults.length ? `Faults: ${run.faults.map(([text, met], n) => `f${n + 1} ${text}${met ? "" : " (it met no message)"}`).join(", ")}` : "";
     const left = run.total - run.rows.length;
     $("notice").hidden = !left;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,6 +20,7 @@ from client.export.markdown import WIDTH
 from client.export.pytest import literal
 from client.export.registry import FORMATS, export
 from client.run.run import Run
+from client.schedule.decisions import format_tape
 from client.timeline.story import left_out, story_of
 from client.timeline.timeline import Timeline, timeline_of
 from contract.errors import SystemFailedError
@@ -93,13 +95,41 @@ def test_a_shortened_story_says_so_in_every_format() -> None:
         assert left_out(timeline) in " ".join(told.split()), name
 
 
-def test_the_command_repeats_the_run(lost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_repeats_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every kind of input that a run can have, and wherever its file is."""
     monkeypatch.chdir(tmp_path)
-    assert lbrlab(*["run", "central-story", "-d", "revoke-gp", "--fault", FAULT, "-o", "again.json"]).exit_code == 1
-    assert api.check("again.json").records == lost.records
-    (tmp_path / "late.tape").write_text("\n".join(["lbrlab-tape 1", *map(str, lost.tape)]))
-    other = api.run("central-story", "revoke-gp", tape=tmp_path / "late.tape", keep_at=tmp_path / "a b.json")
-    assert command_of(other) == "lbrlab run 'a b.json'"
+    Path("own.litmus").write_text(text(api.run("c04-cpu-pinned-comes-later", "v7"), "litmus"))
+    Path("mine.toml").write_text('about = "mine"\nlike = "revoke-gp"\n[axes]\nsave-select = "no"\n')
+    plain = api.run("central-story", "revoke-gp")
+    Path("late.tape").write_text(format_tape([d for d in plain.tape if "Revoke" not in str(d)]))
+    for number, asked in enumerate((
+        ["central-story", "-d", "revoke-gp", "--fault", FAULT],
+        ["central-story", "-d", "revoke-gp", "--fault", FAULT, "--fault", "corrupt CreateEvent 1", "-o", "two.json"],
+        ["central-story", "-d", "v7+shut-out=no", "-o", "far/away/a b.json"],
+        ["c09-exits-per-switch", "-d", "fenced", "--let", "exits=2", "-o", "far/let.json"],
+        ["own.litmus", "-d", "revoke-gp", "-o", "far/own.json"],
+        ["./own.litmus", "-d", "revoke-gp", "--fault", "hold Revoke 1 by 4", "-o", str(tmp_path / "own.json")],
+        ["central-story", "-d", "./mine.toml", "-o", "a b.json"],
+        ["central-story", "-d", "revoke-gp", "--tape", "late.tape", "--lenient", "-o", "./-odd.json"],
+    )):  # fmt: skip
+        ran = document(lbrlab("run", *asked, "--json"))
+        run = api.check(ran["run"])
+        mail = lbrlab("export", "--", ran["run"]).stdout
+        command = mail.split("To repeat it:\n\n")[1]
+        told = subprocess.check_output(["sh", "-c", f"lbrlab() {{ printf '%s\\n' \"$@\"; }}\n{command}"], text=True)
+        words = told.splitlines()
+        again = document(lbrlab(*words, "-o", f"again{number}.json", "--json"))
+        assert "error" not in again, (command, again)
+        assert api.check(f"again{number}.json").records == run.records, command
+        for name in ("ktap", "junit", "itf"):
+            assert " ".join(words[1:2]) in text(run, name), (name, command)
+
+
+def test_a_run_that_is_in_no_file_names_no_command(tmp_path: Path) -> None:
+    (tmp_path / "own.litmus").write_text(text(api.run("c04-cpu-pinned-comes-later", "v7"), "litmus"))
+    run = api.run(str(tmp_path / "own.litmus"), "v7")
+    assert command_of(run) == ""
+    assert [name for name in FORMATS if name != "litmus" and b"lbrlab run" in export(run, name)] == []
 
 
 def test_mermaid_names_ends_messages_and_violations(lost: Run) -> None:
