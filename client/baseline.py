@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.files import read_file
+from client.files import read_file, write_file
 from client.run.verdict import UNDECIDED, VIOLATED
 from contract.errors import InputError
 
@@ -143,10 +143,7 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
         f'"runs": {_lines(baseline.runs)},\n'
         f'"claims": {_lines(baseline.claims)}}}\n'
     )
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+    write_file(path, text.encode())
 
 
 def _lines(entries: Sequence[msgspec.Struct]) -> str:

@@ -1,10 +1,13 @@
-"""Read a file that a command line names: of bounded size, without waiting for ever."""
+"""Read and write files that a command line names. A file is read with a bounded size, without waiting for ever. It is
+written with the folders that are missing, whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import stat
+import tempfile
 from pathlib import Path
 
 from contract.errors import InputError
@@ -38,3 +41,40 @@ def read_file(path: Path, limit: int) -> bytes:
     finally:
         os.close(handle)
     raise InputError(f"larger than {limit >> 20} MiB", str(path))
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder and those above it. Raises InputError naming it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made: {error.strerror}", str(folder)) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write the whole file, or nothing. Folders that are missing are created. A path that is not a regular file is
+    written in place. Raises InputError naming the path."""
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together
-from client.cli.choose import chosen_designs, chosen_kinds, chosen_scenarios, make_folder, source_of
+from client.cli.choose import chosen_designs, chosen_kinds, chosen_scenarios, source_of
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS
 from client.designs import design_named
+from client.files import make_folder, write_file
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
 from client.search.campaign import Campaign, Limits
-from client.search.corpus import Corpus, write
+from client.search.corpus import Corpus
 from client.search.plan import Plan
 from client.workers.tasks import WorkerDiedError
 from contract.design import Design
@@ -60,6 +61,8 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or RUNS / f"campaign-{plan.digest()}"
     make_folder(folder)
+    if request.junit:
+        make_folder(request.junit.parent)
     interrupted = False
     with open_pool(request.workers, request.dask) as pool, console(stderr=True).status("starting") as status:
 
@@ -83,7 +86,7 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
     if interrupted:
         document.exit_code = INTERRUPTED
     if request.junit:
-        write(request.junit, junit(document))
+        write_file(request.junit, junit(document))
     if as_json:
         print_json(document)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -18,14 +17,6 @@ from client.search.plan import Source
 from contract.design import Design
 from contract.errors import InputError
 from contract.kernels import KERNELS, unknown_kernel
-
-
-def make_folder(folder: Path) -> None:
-    """Create the folder. Raises InputError if run files cannot be put there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be made: {error.strerror}", str(folder)) from None
 
 
 def chosen_designs(text: str | None) -> list[Design]:

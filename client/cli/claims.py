@@ -12,11 +12,11 @@ from client.baseline import KnownFinding
 from client.claims import CLAIMS, Claim
 from client.claims.checks import ClaimCheck
 from client.claims.claim import Lab
-from client.cli.choose import make_folder
 from client.cli.frame import console, finish, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.runs import RUNS, open_wire
 from client.cli.services import Services
+from client.files import make_folder
 from client.litmus.spelling import unknown
 from client.report.claims_documents import ClaimDocument, ClaimsDocument
 from client.report.json import print_json

@@ -12,6 +12,7 @@ from client.cli.choose import chosen_designs
 from client.cli.frame import console, finish, print_columns, print_text
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
+from client.files import make_folder
 from client.litmus import Scenario
 from client.litmus.spelling import unknown
 from client.report.cost_documents import CostDocument, PriceDocument
@@ -47,6 +48,7 @@ def cost(name: str, designs: str | None, vary: str | None, picture: Path | None,
         raise InputError(f"{scenario.name} has no let to draw a curve over", "--picture")
     if picture is not None:
         check_picture(picture)
+        make_folder(picture.parent)
     with console(stderr=True).status(f"{scenario.name} under {len(chosen)} designs"):
         costs = [cost_of(scenario, design) for design in chosen]
         curve = curve_of(scenario, chosen, *varied) if varied else None

@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.choose import chosen_scenarios, make_folder, on_kernel
+from client.cli.choose import chosen_scenarios, on_kernel
 from client.cli.frame import console, finish, print_columns, print_text
 from client.cli.runs import RUNS, short_name
 from client.designs import design_named
+from client.files import make_folder
 from client.litmus import format_scenario
 from client.report.json import print_json
 from client.report.search_documents import DifferDocument, differ_document

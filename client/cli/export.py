@@ -9,8 +9,9 @@ import msgspec
 
 from client.cli.frame import console, print_columns
 from client.export.registry import FORMATS, export
+from client.files import write_file
 from client.report.json import print_json
-from client.run.file import errors_of, is_run_file, load_run, write_output
+from client.run.file import errors_of, is_run_file, load_run
 from contract.errors import InputError
 
 
@@ -52,6 +53,6 @@ def export_run(path: Path, name: str, output: Path | None, *, as_json: bool) -> 
         return
     if output.exists() and (output.samefile(path) or is_run_file(output)):
         raise InputError("is a run file; choose another name", str(output))
-    write_output(output, content)
+    write_file(output, content)
     if as_json:
         print_json(ExportDocument(str(path), name, str(output), len(content)))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.baseline import Baseline, Compared, KnownFinding, RunKey, compare, load_baseline, save_baseline
-from contract.errors import InputError
+from client.files import make_folder
 
 
 @dataclass(slots=True)
@@ -27,8 +27,7 @@ class Ledger:
         if self.compare is not None:
             self.known = load_baseline(self.compare)
         if self.write is not None:
-            if not self.write.parent.is_dir():
-                raise InputError("no such folder", str(self.write.parent))
+            make_folder(self.write.parent)
             if self.write.exists():
                 self.before = load_baseline(self.write)
 

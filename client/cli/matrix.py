@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together, verdict_against
-from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_kernel
+from client.cli.choose import chosen_designs, chosen_scenarios, on_kernel
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.progress import run_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
+from client.files import make_folder
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst

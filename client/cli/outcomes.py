@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.choose import make_folder
 from client.cli.frame import INTERRUPTED, console, finish, print_text
 from client.cli.runs import RUNS, faults_label, short_name
 from client.designs import design_named
+from client.files import make_folder
 from client.report.json import print_json
 from client.report.outcome_documents import OutcomesDocument, outcomes_document
 from client.run.choose import find_scenario, with_expects, with_lets, without_faults

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from client.cli.frame import console, print_text
+from client.files import write_file
 from client.page.html import GENERATOR, page
 from client.page.model import page_model
 from client.report.json import print_json
-from client.run.file import load_run, write_output
+from client.run.file import load_run
 from contract.errors import InputError
 
 RUNS_LIMIT = 20
@@ -42,7 +43,7 @@ def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
         status.update("computing the page")
         model = page_model(runs)
         content = page(model).encode()
-    write_output(target, content)
+    write_file(target, content)
     document = ReportDocument(
         str(target),
         len(content),

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.choose import chosen_designs, chosen_scenarios, make_folder, on_kernel, source_of
+from client.cli.choose import chosen_designs, chosen_scenarios, on_kernel, source_of
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS, short_name
+from client.files import make_folder
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.report.json import print_json
 from client.report.robust_documents import RobustDocument

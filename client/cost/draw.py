@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from client.cost.measure import Curve, Cycles
+from client.files import write_file
 from contract.errors import InputError, SystemFailedError
 
 WIDTH, HEIGHT = 56, 16
@@ -73,8 +75,7 @@ def save_picture(curve: Curve, title: str, path: Path) -> None:
     axes.legend(fontsize="small", loc="upper left")
     # The same curve gives the same file.
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    try:
-        with rc_context({"svg.hashsalt": "lbrlab"}):
-            figure.savefig(path, metadata=dates.get(path.suffix))
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+    content = BytesIO()
+    with rc_context({"svg.hashsalt": "lbrlab"}):
+        figure.savefig(content, format=path.suffix[1:], metadata=dates.get(path.suffix))
+    write_file(path, content.getvalue())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
-from client.files import read_file
+from client.files import make_folder, read_file, write_file
 from client.litmus import format_scenario, parse
 from client.litmus.fault_rules import parse_fault
 from client.run.run import Run
@@ -90,7 +88,9 @@ def encoded(run: Run, scenario: str = "") -> bytes:
 
 
 def check_output(path: Path, inputs: list[Path]) -> None:
-    """Refuse an output that would destroy a file: an input of this command, or a file that is not a run file."""
+    """Refuse an output that would destroy a file: an input of this command, or a file that is not a run file. Create
+    its folder."""
+    make_folder(path.parent)
     if not path.exists() or not path.is_file():
         return
     if any(path.exists() and given.exists() and path.samefile(given) for given in inputs):
@@ -126,36 +126,7 @@ def keep(run: Run, path: Path, scenario: str = "") -> Path:
 
 def save(run: Run, path: Path, scenario: str = "") -> None:
     """Write the whole file, or nothing. Raises InputError naming the path."""
-    write_output(path, encoded(run, scenario))
-
-
-def write_output(path: Path, content: bytes) -> None:
-    """Write the whole file, or nothing. A path that is not a regular file is written in place. Raises InputError naming
-    the path."""
-    try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_file(path, encoded(run, scenario))
 
 
 def is_run_file(path: Path) -> bool:

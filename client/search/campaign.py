@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.files import write_file
 from client.search.chunk import Part, RunNumber, Suspect, play_part
-from client.search.corpus import Corpus, write
+from client.search.corpus import Corpus
 from client.search.plan import Plan
 from client.search.state import Found, State, load_state, save_state
 from client.search.witness import Witness, replay, run_file, witness
@@ -148,7 +149,7 @@ class Campaign:
         if found is None:
             return
         path = self.folder / "findings" / f"{name_of(found.witness)}.json"
-        write(path, found.witness.file)
+        write_file(path, found.witness.file)
         found.witness.file = b""
         found.file = str(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from client.files import write_file
 from contract.errors import InputError
 
 FILES_LIMIT = 100
@@ -31,15 +32,6 @@ class Corpus:
         """Keep a run file, unless the corpus is full or has it. Gives its name."""
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.json"
         if not self.full and name not in self.names:
-            write(self.folder / name, content)
+            write_file(self.folder / name, content)
             self.names.append(name)
         return name
-
-
-def write(path: Path, content: bytes) -> None:
-    """Raises InputError naming the path."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", str(path)) from None

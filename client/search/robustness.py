@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from client.files import write_file
 from client.search.campaign import Campaign, Limits
-from client.search.corpus import Corpus, write
+from client.search.corpus import Corpus
 from client.search.plan import RUNS, Plan, Source
 from client.search.state import DesignState, Found
 from client.workers.pool import Pool
@@ -104,5 +105,5 @@ def _show(cell: RobustCell, found: Found, path: Path) -> None:
         shown.statements,
     )
     if found.file is not None:
-        write(path, Path(found.file).read_bytes())
+        write_file(path, Path(found.file).read_bytes())
         cell.run = str(path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from client.coverage import ALL, GROUPS, Item, group_of
-from client.files import read_file
+from client.files import read_file, write_file
 from client.search.chunk import Part, RunNumber, Summary, Suspect
 from client.search.plan import CANARY_EVERY, Plan
 from client.search.witness import Witness
@@ -196,9 +195,4 @@ def load_state(path: Path) -> State:
 
 def save_state(state: State, path: Path) -> None:
     """Write the whole file, or nothing. Raises InputError naming the path."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        beside.write_bytes(msgspec.json.encode(state) + b"\n")
-        os.replace(beside, path)
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+    write_file(path, msgspec.json.encode(state) + b"\n")

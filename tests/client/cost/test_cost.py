@@ -95,8 +95,9 @@ def test_a_picture_of_no_known_kind(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write: No such file or directory"):
-        save_picture(CURVE, "cycles", tmp_path / "nowhere" / "exits.png")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write: "):
+        save_picture(CURVE, "cycles", tmp_path / "file" / "exits.png")
 
 
 def test_without_the_library_that_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
