@@ -31,6 +31,7 @@ ORDER = (
     "revoke-gp",
     "revoke-zero",
     "revoke-ack",
+    "first-draft",
     "fail-entry",
     "fenced",
 )

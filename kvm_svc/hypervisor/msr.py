@@ -263,6 +263,8 @@ def _access_then_create(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Exchange:
         done = yield from _hardware(vcpu, work, 0)
         work.accessed, work.value, work.fault = True, done.value, done.fault
         _mark_used(hv, vcpu, work.task)
+        if hv.design.passthrough is not Passthrough.ON_ACCESS:
+            _must_ask(hv, vcpu, work.task)
     if vcpu.waiting:
         return None
     return _served(hv, vcpu, work, MsrDone(True, work.value, work.fault))

@@ -155,7 +155,7 @@ def test_designs_of_which_the_same_was_claimed_and_found_share_a_line_unless_eac
 
 def test_up_to_four_of_such_designs_are_named_and_the_others_counted() -> None:
     text = "\n".join(lines("C10", "C16"))
-    assert "# v7+save=none, v7-pinned+save=none, v8+save=none and 8 more: " in text
+    assert "# v7+save=none, v7-pinned+save=none, v8+save=none and 9 more: " in text
     assert "= v7, v8, merged: it is ACTIVE" in text
 
 

@@ -146,7 +146,7 @@ def test_exists_that_is_not_witnessed_is_undecided() -> None:
     ("arguments", "said"),
     [
         (["run", "central-story", "-d", "v9"], "unknown design 'v9', expected a file or one of v7, v7-pinned, v8, "),
-        (["run", "central-story", "-d", "revoke_gp"], "revoke-ack, fail-entry, fenced, did you mean 'revoke-gp'?"),
+        (["run", "central-story", "-d", "revoke_gp"], "fail-entry, fenced, did you mean 'revoke-gp'?"),
         (["run", "no-such-story"], "neither a file nor a scenario of the library"),
         (["run", "missing.litmus"], "missing.litmus"),
         (["run", "central-story", "--fault", "lose:Revoke:1"], "unknown kind 'lose'"),

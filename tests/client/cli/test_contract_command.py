@@ -148,7 +148,7 @@ def test_designs_of_other_packages_have_their_column(monkeypatch: pytest.MonkeyP
 
     claims = {claim.invariant: str(claim.condition) for claim in V7.claims}
     assert loaded["designs"]["other"] == {"about": other.about, "axes": V7.axes(), "claims": claims}
-    assert part(lines("--no-runs"), "What each design keeps")[-1].endswith("  P other")
+    assert part(lines("--no-runs"), "What each design keeps")[-1].endswith("  Q other")
 
 
 # With runs -------------------------------------------------------------------------------------------------

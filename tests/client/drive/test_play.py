@@ -39,6 +39,7 @@ CENTRAL: dict[str, tuple[int | str, int | str, tuple[int, int], int | str]] = {
     "vmx-transition": (12, "f0", (11, 0), 18),
     "revoke-gp": ("#GP", "#GP", (11, 0), 25),
     "revoke-zero": (0, 0, (11, 0), 25),
+    "first-draft": ("#GP", "#GP", (11, 0), 25),
     "revoke-ack": ("#GP", "#GP", (11, 0), 25),
     "fenced": ("#GP", "#GP", (11, 0), 6),
 }

@@ -172,6 +172,6 @@ def test_the_worst_cell_decides(verdicts: list[str], together: str) -> None:
 def test_every_design_is_in_the_table() -> None:
     row = run_row(ALONE, list(DESIGNS.values()), None, ())
     assert [c.design for c in row] == list(DESIGNS)
-    assert {c.verdict for c in row} == {"held"}
+    assert {c.design for c in row if c.verdict != "held"} == {"first-draft"}, "its event takes a counter"
     other = run_row(replace(STORY, final=None), [KVM_SWITCH], None, ())
     assert other[0].broken
