@@ -67,7 +67,7 @@ def test_fails_in_a_guest_without_lbr(name: str, design: Design) -> None:
 )
 def test_finds_every_model(design: Design, lbr: str, base: int, depth: int) -> None:
     """Where the LBR has no call-stack mode, the event for the vCPU fails with EOPNOTSUPP though PERF_CAPABILITIES said
-    that there is an LBR; a design that denies by #GP, or could only let the guest sleep for ever, then hides it. A design
+    that there is an LBR. A design that denies by #GP, or could only let the guest sleep for ever, then hides it. One
     that accesses the hardware first does not see the failure."""
     without_call_stack = lbr in ("core2", "nehalem")
     looks_first = design.first_access is FirstAccess.CREATE_THEN_ACCESS
