@@ -123,7 +123,7 @@ def finish(code: int) -> NoReturn:
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn errors into one line on standard error (with ``--json`` also a document) and the documented exit code."""
+    """Turn errors into a message on standard error (with ``--json`` also a document) and the documented exit code."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -153,4 +153,9 @@ def _fail(text: str, code: int, *, as_json: bool) -> NoReturn:
 def report_error(text: str, code: int, *, as_json: bool) -> None:
     if as_json:
         print_json(ErrorDocument(text, code))
-    print(f"lbrlab: error: {text}", file=sys.stderr)
+    tell("error", text)
+
+
+def tell(kind: str, text: str) -> None:
+    """Print an error or a warning on standard error, in lines that fit."""
+    print_text(console(stderr=True), Text(f"lbrlab: {kind}: {text}"), hang=4)

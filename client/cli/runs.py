@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
+from client.cli.frame import tell
 from client.cli.services import Services
 from client.drive.wire import SINGLE, Layout, Wire
 from client.run.file import encoded, keep, kept_beside
@@ -75,12 +75,12 @@ def keep_run(run: Run, path: Path | None, label: str = "") -> None:
     try:
         kept = _free(kept, encoded(run)) if usual else kept
         if kept != wanted:
-            print(f"lbrlab: warning: {wanted} holds another run and stays; this one is {kept}", file=sys.stderr)
+            tell("warning", f"{wanted} holds another run and stays; this one is {kept}")
         keep(run, kept)
     except (InputError, OSError) as error:
         if not usual:
             raise
-        print(f"lbrlab: warning: {error}; the run is not kept (-o names another path)", file=sys.stderr)
+        tell("warning", f"{error}; the run is not kept (-o names another path)")
 
 
 def _free(path: Path, content: bytes) -> Path:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from client.export.command import command_of
 from client.run.expected import expected_verdicts
 from client.run.run import Run
 from client.timeline.timeline import Timeline
 from contract.invariants import ABOUT, NOT_EXERCISED, OPEN, VIOLATED
+
+WIDTH = 80
 
 
 def ktap(run: Run, timeline: Timeline) -> str:
@@ -14,12 +18,13 @@ def ktap(run: Run, timeline: Timeline) -> str:
     final condition of the scenario, if it has one."""
     verdict = run.verdict
     expected = expected_verdicts(run.scenario, run.design.name)
-    lines = ["KTAP version 1", f"# {run.scenario.name} under {run.design.name}: {verdict.verdict}"]
+    lines = ["KTAP version 1", *_comment(f"{run.scenario.name} under {run.design.name}: {verdict.verdict}")]
     command = command_of(run)
     lines += [*([f"# {command}"] if command else []), f"1..{len(verdict.findings) + (verdict.final is not None)}"]
     for number, finding in enumerate(verdict.findings, 1):
-        lines.append(f"# {finding.invariant}: {ABOUT[finding.invariant]}")
-        lines += [f"# {finding.invariant}: record {v.seq}: {v.text}" for v in finding.violations]
+        lines += _comment(f"{finding.invariant}: {ABOUT[finding.invariant]}")
+        for v in finding.violations:
+            lines += _comment(f"{finding.invariant}: record {v.seq}: {v.text}")
         result, mark = "ok", ""
         if finding.verdict == VIOLATED:
             result, mark = "not ok", " # XFAIL" if expected.get(finding.invariant) == VIOLATED else ""
@@ -32,6 +37,12 @@ def ktap(run: Run, timeline: Timeline) -> str:
         ends = {"held": "ok", "witnessed": "ok", "violated": "not ok"}
         result = ends.get(verdict.final.result, "ok")
         mark = "" if verdict.final.result in ends else f" # SKIP {verdict.final.result}"
-        lines += [f"# condition: {verdict.final.condition}"]
+        lines += _comment(f"condition: {verdict.final.condition}")
         lines += [f"{result} {len(verdict.findings) + 1} condition{mark}"]
     return "\n".join([*lines, ""])
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent="# ", subsequent_indent="#     ", break_long_words=False, break_on_hyphens=False
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from client.designs import DESIGNS
@@ -14,6 +16,10 @@ from client.schedule.decisions import format_tape
 from client.timeline.timeline import Timeline
 from contract.design import Design
 
+WIDTH = 80
+_BLANK = re.compile(r"(?<! ) (?! )")
+"""One blank alone."""
+
 
 def litmus(run: Run, timeline: Timeline) -> str:
     """A tape that the faults do not give, and a design that has no name, stand behind the scenario as comments."""
@@ -22,14 +28,32 @@ def litmus(run: Run, timeline: Timeline) -> str:
     scenario = replace(scenario, faults=list(run.faults) if by_faults else [])
     design, tape = run.design.name if named else "./mine.toml", "" if by_faults else " --tape mine.tape"
     return "\n".join([
-        f"// A run under {run.design.name}: {run.verdict.verdict}. It fails again as long as the violation is there:",
+        f"// A run under {run.design.name}: {run.verdict.verdict}.",
+        "// It fails again as long as the violation is there:",
         *([] if named else ["//     sed -n 's,^// design: ,,p' FILE > mine.toml"]),
         *([] if by_faults else ["//     sed -n 's,^// tape: ,,p' FILE > mine.tape"]),
         f"//     lbrlab run FILE -d {design}{tape}",
-        format_scenario(scenario),
+        folded(format_scenario(scenario)),
         *([] if named else _commented("design", format_design(run.design))),
         *([] if by_faults else _commented("tape", format_tape(run.tape))),
     ])  # fmt: skip
+
+
+def folded(text: str) -> str:
+    """The text of a scenario in lines of ``WIDTH``. A line break with its indentation means the same as one blank, in a
+    purpose as well."""
+    lines = []
+    for line in text.split("\n"):
+        rest, indent = line, " " * (len(line) - len(line.lstrip()))
+        while len(rest) > WIDTH:
+            breaks = [found.start() for found in _BLANK.finditer(rest, len(indent) + 4)]
+            at = max((place for place in breaks if place <= WIDTH), default=min(breaks, default=0))
+            if not at:
+                break
+            lines.append(rest[:at])
+            rest = f"{indent}    {rest[at + 1 :]}"
+        lines.append(rest)
+    return "\n".join(lines)
 
 
 def _commented(what: str, text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,14 @@ typer.testing._get_command = cache(typer.main.get_command)
 
 
 def lbrlab(*arguments: str) -> Result:
+    """Each message on standard error in one line."""
+    result = folded(*arguments)
+    result.stderr_bytes = re.sub(rb"\n {4}(?=\S)", b" ", result.stderr_bytes)
+    return result
+
+
+def folded(*arguments: str) -> Result:
+    """As it is printed."""
     result = CliRunner().invoke(app, list(arguments))
     assert "Traceback" not in result.output
     return result

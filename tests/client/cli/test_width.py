@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import typer
 from rich.text import Text
 
 from client.cli.app import app
 from tests.cases import cases
-from tests.client.cli.commands import lbrlab
+from tests.client.cli.commands import folded, lbrlab
 from tests.designs import DESIGNS
 
 WIDTH = 80
@@ -49,6 +50,63 @@ def test_no_line_is_wider_than_a_terminal_usually_is(command: str) -> None:
 def too_wide(lines: list[str]) -> list[str]:
     """The lines that do not fit, but for a path or a command that stands alone."""
     return [line for line in lines if len(line) > WIDTH and len(line.split()) > 3]
+
+
+ERRORS = (
+    "run central-story -d nodesign",
+    "run central-story -d fenced+notifier=blorb",
+    "run central-story -d fenced --fault blorb:Revoke:1",
+    "run central-story -d fenced --fault drop:Nothing:1",
+    "run c09-exits-per-switch --let turns=2",
+    "matrix --kernel linux",
+    "invariants nothing",
+    "export x.json --to nothing",
+    "claims C99",
+    "matrix --runs 7",
+    "matrix --scenarios zz*",
+    "run /a/folder/with/a/long/name/and/another/folder/with/a/long/name/in/it/story.litmus",
+)
+
+
+@cases("command", ERRORS)
+def test_no_line_of_an_error_is_wider(command: str) -> None:
+    result = folded(*command.split())
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("lbrlab: error:")
+    assert too_wide(lines) == []
+    assert {line[:4] for line in lines[1:]} <= {"    "}
+
+
+def test_no_line_of_a_warning_is_wider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for let in ("exits=2", "exits=3"):
+        folded("run", "c09-exits-per-switch", "--let", let)
+    runs = Path("lbrlab-runs")
+    (taken,) = {path.name for path in runs.iterdir() if "exits2" in path.name}
+    (runs / taken).write_bytes(next(path for path in runs.iterdir() if path.name != taken).read_bytes())
+    told = folded("run", "c09-exits-per-switch", "--let", "exits=2").stderr.splitlines()
+    assert told[0].startswith("lbrlab: warning:")
+    assert too_wide(told) == []
+
+
+def test_no_line_that_names_a_long_run_file_is_wider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    faults = [word for rule in ("drop Revoke first 2", "hold SchedIn 1 by 4") for word in ("--fault", rule)]
+    told = folded("run", "mech-pinned-failure-takes-guest-v512", "-d", "v7+shut-out=no", *faults).stdout.splitlines()
+    (path,) = [line.strip() for line in told if "lbrlab-runs/" in line]
+    assert len(path) > WIDTH - 4
+    assert path.startswith("lbrlab-runs/")
+    assert too_wide(told) == []
+
+
+def test_no_line_of_a_text_export_is_wider(tmp_path: Path) -> None:
+    path = str(tmp_path / "run.json")
+    for scenario, design in (("central-story-in-full", "merged"), ("central-story", "revoke-gp")):
+        lbrlab("run", scenario, "-d", design, "--fault", "hold Revoke 1 by 4", "-o", path)
+        for name in ("markdown", "litmus", "ktap"):
+            told = folded("export", path, "--to", name).stdout.splitlines()
+            assert [line for line in told if len(line) > WIDTH] == [], name
 
 
 def test_no_line_of_a_log_is_wider(tmp_path: Path) -> None:
