@@ -26,20 +26,24 @@ class StateMachine(msgspec.Struct, frozen=True):
     arrows: list[Arrow]
 
     def mermaid(self) -> str:
-        """A Mermaid state diagram. Arrows between the same two states are merged."""
+        """A Mermaid state diagram."""
         lines = ["stateDiagram-v2", f"    [*] --> {_id(self.start)}"]
-        merged: dict[tuple[str, str], list[str]] = {}
-        for arrow in self.arrows:
-            merged.setdefault((arrow.old, arrow.new), []).append(arrow.by)
-        lines += [f"    {_id(old)} --> {_id(new)}: {' / '.join(by)}" for (old, new), by in merged.items()]
+        lines += [f"    {_id(old)} --> {_id(new)}: {by}" for (old, new), by in self._by_states().items()]
         return "\n".join(lines)
 
     def lines(self) -> Iterator[tuple[str, int]]:
-        """An arrow a line, in columns; and the column where the reason begins."""
+        """A line for each two states, in columns; and the column where the reason begins."""
         wide = max(len(arrow.old) for arrow in self.arrows)
         to = max(len(arrow.new) for arrow in self.arrows)
+        for (old, new), by in self._by_states().items():
+            yield f"{old:<{wide}} --> {new:<{to}}  {by}", wide + to + 7
+
+    def _by_states(self) -> dict[tuple[str, str], str]:
+        """Two states to the reasons of the arrows between them."""
+        merged: dict[tuple[str, str], list[str]] = {}
         for arrow in self.arrows:
-            yield f"{arrow.old:<{wide}} --> {arrow.new:<{to}}  {arrow.by}", wide + to + 7
+            merged.setdefault((arrow.old, arrow.new), []).append(arrow.by)
+        return {states: " / ".join(by) for states, by in merged.items()}
 
 
 def _id(state: str) -> str:
