@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.files import read_file, write_file
+from client.files import json_document, read_content, write_file
 from client.run.verdict import UNDECIDED, VIOLATED
 from contract.errors import InputError
 
@@ -111,25 +111,9 @@ def verdict_against(verdict: str, why: str, compared: Compared) -> tuple[str, st
     return ("expected", f"as in the baseline: {', '.join(compared.known)}") if compared.known else (verdict, why)
 
 
-class _Head(msgspec.Struct):
-    format: str
-    version: int
-
-
 def load_baseline(path: Path) -> Baseline:
     """Load a baseline. Raises InputError that names the file and what is wrong."""
-    try:
-        content = read_file(path, SIZE_LIMIT)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
-    try:
-        head = msgspec.json.decode(content, type=_Head)
-        if (head.format, head.version) != (FORMAT, VERSION):
-            found = f"{head.format} version {head.version}"
-            raise InputError(f"expected {FORMAT} version {VERSION}, found {found}", str(path))
-        baseline = msgspec.json.decode(content, type=Baseline)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"no baseline: {error}", str(path)) from None
+    baseline = json_document(read_content(path, SIZE_LIMIT), Baseline, path, "baseline", FORMAT, VERSION)
     for known in baseline.claims:
         if not known.claim[1:].isdecimal():
             raise InputError(f"{known.claim!r} is not a claim", str(path))

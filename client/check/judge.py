@@ -84,7 +84,8 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
                 check(record, cpus)
             checker.take(record)
     except (LookupError, ValueError) as error:
-        why = f"does not fit what came before ({type(error).__name__}: {error})"
+        what = f"it names {error}" if isinstance(error, KeyError) else str(error)
+        why = f"does not fit what came before: {what}"
         raise InputError(why, f"trace: record {number}") from None
     return checker.findings()
 

@@ -13,7 +13,7 @@ from client.cli.frame import console, finish, print_text
 from client.coverage import GROUPS, Item, exercised, fault_items, verdict_items
 from client.report.json import print_json
 from client.report.search_documents import CoverageDocument, coverage_document
-from client.run.file import load_run
+from client.run.file import load_judged
 from contract.errors import InputError
 
 FEW = 3
@@ -25,7 +25,7 @@ def coverage(paths: Sequence[Path], *, as_json: bool) -> None:
     runs = 0
     with console(stderr=True).status("reading") as status:
         for path in _files(paths):
-            run = load_run(path)
+            run = load_judged(path)
             verdicts = {finding.invariant: finding.verdict for finding in run.verdict.findings}
             counts.update(exercised(run.records) | verdict_items(verdicts) | fault_items(run.faults, run.records))
             runs += 1

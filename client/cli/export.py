@@ -11,7 +11,7 @@ from client.cli.frame import console, print_columns
 from client.export.registry import FORMATS, export
 from client.files import write_file
 from client.report.json import print_json
-from client.run.file import errors_of, is_run_file, load_run
+from client.run.file import errors_of, is_run_file, load_judged
 from contract.errors import InputError
 
 
@@ -42,7 +42,7 @@ def list_formats(*, as_json: bool) -> None:
 def export_run(path: Path, name: str, output: Path | None, *, as_json: bool) -> None:
     if as_json and output is None:
         raise InputError("expected a file for the export: -o FILE", "--json")
-    run = load_run(path)
+    run = load_judged(path)
     with errors_of(path):
         content = export(run, name)
     if output is None:

@@ -30,7 +30,7 @@ def oracle(paths: list[Path], kernel: str | None, *, verbose: bool, as_json: boo
         raise InputError(unknown_kernel(kernel), "--kernel")
     cases = load_cases(paths)
     if not cases:
-        raise InputError("no cases", ", ".join(map(str, paths)))
+        raise InputError("expected a recorded case on each line, found none", ", ".join(map(str, paths)))
     quiet = not sys.stderr.isatty()
     bar = track(cases, "replaying", console=console(stderr=True), transient=True, disable=quiet)
     results = [examine(case, kernel) for case in bar]

@@ -11,7 +11,7 @@ from client.files import write_file
 from client.page.html import GENERATOR, page
 from client.page.model import page_model
 from client.report.json import print_json
-from client.run.file import load_run
+from client.run.file import load_judged
 from contract.errors import InputError
 
 RUNS_LIMIT = 20
@@ -39,7 +39,7 @@ def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
         runs = []
         for path in paths:
             status.update(f"reading {path.name}")
-            runs.append(load_run(path))
+            runs.append(load_judged(path))
         status.update("computing the page")
         model = page_model(runs)
         content = page(model).encode()

@@ -16,7 +16,7 @@ from client.drive.play import layout_of
 from client.report.documents import run_document
 from client.report.json import print_json
 from client.run.choose import find_scenario, read_tape, replayed, with_expects, with_lets, without_faults
-from client.run.file import check_output, errors_of, is_run_file, load_run
+from client.run.file import check_output, is_run_file, load_judged
 from client.run.inputs import Inputs
 from client.run.placed import PlacedRule, fitting
 from client.run.run import Run
@@ -51,7 +51,7 @@ class RunRequest:
 
 def run(request: RunRequest, *, as_json: bool) -> None:
     wire_name = request.services.wire_name(request.wire)
-    again = load_run(Path(request.file)) if is_run_file(Path(request.file)) else None
+    again = load_judged(Path(request.file)) if is_run_file(Path(request.file)) else None
     schedule = _schedule(request, again)
     design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
     scenario = with_lets(again.scenario if again else find_scenario(request.file), request.lets)
@@ -99,10 +99,8 @@ def _label(request: RunRequest, schedule: Schedule) -> str:
 
 def check(path: Path, expects: tuple[str, ...], ledger: Ledger, *, as_json: bool) -> None:
     """``expects``: as in ``run``. In a baseline this run has the key that a replay of the file has."""
-    loaded = load_run(path)
+    loaded = load_judged(path)
     loaded = replace(loaded, scenario=with_expects(loaded.scenario, expects))
-    with errors_of(path):
-        _ = loaded.verdict
     _report(loaded, ledger, _key(loaded), as_json, [])
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 from rich.text import Text
 
-from client.check.judge import judge
+from client.check.judge import Finding
 from client.cli.frame import console, print_text
 from client.litmus.spelling import unknown
 from client.report.json import print_json
 from client.report.log import Log
-from client.run.file import errors_of, load_run
+from client.run.file import load_judged
 from client.schedule.decisions import format_tape
 from contract.errors import InputError
 from contract.invariants import INVARIANTS
@@ -38,7 +38,7 @@ class TapeDocument(msgspec.Struct):
 
 
 def tape(path: Path, *, as_json: bool) -> None:
-    decisions = load_run(path).tape
+    decisions = load_judged(path).tape
     if as_json:
         print_json(TapeDocument(str(path), [str(decision) for decision in decisions]))
     else:
@@ -48,16 +48,14 @@ def tape(path: Path, *, as_json: bool) -> None:
 def show(path: Path, invariant: str | None, *, as_json: bool) -> None:
     if invariant is not None and invariant not in INVARIANTS:
         raise InputError(unknown("invariant", invariant, INVARIANTS), "--invariant")
-    trace = load_run(path).records
+    run = load_judged(path)
     try:
-        with errors_of(path):
-            _show(trace, invariant, as_json=as_json)
+        _show(run.records, [f for f in run.verdict.findings if invariant in (None, f.invariant)], invariant, as_json)
     except LookupError as error:
         raise InputError(f"a record has a value that no run has ({error})", str(path)) from None
 
 
-def _show(trace: list[AnyRecord], invariant: str | None, *, as_json: bool) -> None:
-    findings = [f for f in judge(trace) if invariant in (None, f.invariant)]
+def _show(trace: list[AnyRecord], findings: list[Finding], invariant: str | None, as_json: bool) -> None:
     log = Log(trace, findings)
     shown: set[int] | None = None
     if invariant is not None:

@@ -22,7 +22,7 @@ from client.report.shrink_documents import (
     shrink_document,
 )
 from client.run.confirm import confirm as confirm_run
-from client.run.file import check_output, errors_of, load_run
+from client.run.file import check_output, errors_of, load_judged
 from client.run.run import Run
 from client.shrink.nearest import RUNS_LIMIT
 from client.shrink.shrink import Shrinker
@@ -34,7 +34,7 @@ LABEL = "shrunk"
 
 
 def shrink(path: Path, invariant: str | None, output: Path | None, *, as_json: bool) -> None:
-    run = load_run(path)
+    run = load_judged(path)
     with errors_of(path):
         target = target_of(run, invariant)
     if output:
@@ -95,7 +95,7 @@ def _print_difference(out: Console, difference: DifferenceDocument, one: str, ot
 
 
 def confirm(path: Path, services: Services, timeout: float, *, as_json: bool) -> None:
-    run = load_run(path)
+    run = load_judged(path)
     services.check_count(run.scenario)
     with open_wire("grpc", services, timeout, layout_of(run.scenario)) as wire, errors_of(path):
         confirmation = confirm_run(run, wire)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from client.designs.toml import load_design, name_flaw, near_axis
+from client.files import type_flaw
 from client.litmus.spelling import hint
 from contract.design import Design, UnknownAxisError, design_from_axes
 from contract.design_check import flaw
@@ -81,7 +82,7 @@ def _converted(given: object, place: str) -> Design:
     try:
         design = msgspec.convert(msgspec.to_builtins(given), Design)
     except msgspec.ValidationError as error:
-        raise InputError(f"{given.name}: {error}", place) from None
+        raise InputError(f"{given.name}: {type_flaw(str(error))}", place) from None
     if problem := name_flaw(design.name):
         raise InputError(problem, place)
     return design

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
-from client.files import read_file
+from client.files import read_text
 from client.litmus.spelling import hint, unknown
 from contract.design import (
     AXIS_FIELDS,
@@ -36,12 +36,7 @@ MAX_NAME = 64
 def load_design(path: Path, known: Mapping[str, Design]) -> Design:
     """The design in a file, named after it. ``known``: the designs that it can be ``like``. Raises InputError naming
     the file, and the line if there is one."""
-    try:
-        text = read_file(path, SIZE_LIMIT).decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
-    except UnicodeDecodeError:
-        raise InputError("not a text file in UTF-8", str(path)) from None
+    text = read_text(path, SIZE_LIMIT, "utf-8-sig")
     return _Reader(str(path), text).design(path.name.removesuffix(".toml"), known)
 
 

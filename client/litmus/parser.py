@@ -69,11 +69,13 @@ def load(path: str | Path) -> Scenario:
             raw = file.read(MAX_TEXT + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(reason, str(path)) from None
+        raise InputError(f"cannot read: {reason}", str(path)) from None
     if len(raw) > MAX_TEXT:
         raise InputError(f"longer than {MAX_TEXT} bytes", str(path))
+    if not raw.strip():
+        raise InputError("is empty; expected a scenario, with 'LBR NAME' in its first line", str(path))
     try:
         return parse(raw.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError("not UTF-8", f"{path}:{line}") from None
+        raise InputError("not a text in UTF-8", f"{path}:{line}") from None

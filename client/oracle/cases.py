@@ -11,9 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from client.files import json_value, read_content
 from client.litmus.spelling import unknown
 from contract.errors import InputError
 from contract.spec import COUNTERS_LIMIT
+
+SIZE_LIMIT = 1 << 28
 
 
 class RecordedEvent(msgspec.Struct):
@@ -145,13 +148,10 @@ def load_cases(paths: list[Path]) -> list[Case]:
             if not line.strip():
                 continue
             place = f"{path}:{number}"
-            try:
-                if b'"condition"' in line[:400]:
-                    others.append((place, msgspec.json.decode(line, type=OtherCondition)))
-                else:
-                    cases.append(_checked(msgspec.json.decode(line, type=Case), place))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise InputError(f"not a recorded case: {error}", place) from None
+            if b'"condition"' in line[:400]:
+                others.append((place, json_value(line, OtherCondition, place, "recorded case")))
+            else:
+                cases.append(_checked(json_value(line, Case, place, "recorded case"), place))
     known = {case.id: case for case in cases}
     for place, other in others:
         base = known.get(other.id)
@@ -165,11 +165,9 @@ def load_cases(paths: list[Path]) -> list[Case]:
 
 
 def _lines(path: Path) -> list[bytes]:
+    content = read_content(path, SIZE_LIMIT)
     try:
-        content = path.read_bytes()
         return (lzma.decompress(content) if path.suffix == ".xz" else content).splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
     except lzma.LZMAError as error:
         raise InputError(f"not an xz file: {error}", str(path)) from None
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from client.designs import DESIGNS, all_designs
-from client.files import read_file
+from client.files import read_text
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
 from client.litmus.printer import number
 from client.litmus.spelling import hint, quote, unknown
-from client.run.file import is_run_file, load_run
+from client.run.file import is_run_file, load_judged
 from client.run.run import Run
-from client.schedule.decisions import numbered_tape
+from client.schedule.decisions import HEADER, numbered_tape
 from client.schedule.schedule import Schedule, Tape
 from contract.errors import InputError
 
@@ -117,13 +117,11 @@ def replayed(run: Run, path: str, *, then_default: bool = False, lenient: bool =
 
 def read_tape(path: Path, *, then_default: bool = False, lenient: bool = False) -> Schedule:
     """A tape file, or the tape of a run file. ``then_default``, ``lenient``: as in ``Schedule``."""
-    try:
-        if is_run_file(path):
-            return replayed(load_run(path), str(path), then_default=then_default, lenient=lenient)
-        numbered = numbered_tape(read_file(path, TAPE_LIMIT).decode("utf-8"), str(path))
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
-    except UnicodeDecodeError:
-        raise InputError("not a text file in UTF-8", str(path)) from None
+    if is_run_file(path):
+        return replayed(load_judged(path), str(path), then_default=then_default, lenient=lenient)
+    text = read_text(path, TAPE_LIMIT)
+    if not text.strip():
+        raise InputError(f"is empty; expected a tape, with {HEADER!r} in its first line, or a run file", str(path))
+    numbered = numbered_tape(text, str(path))
     tape = Tape([decision for _, decision in numbered], str(path), tuple(line for line, _ in numbered))
     return Schedule(tape=tape, then_default=then_default, lenient=lenient)

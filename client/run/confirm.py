@@ -28,8 +28,8 @@ class Confirmation:
 
 
 def confirm(original: Run, wire: Wire) -> Confirmation:
-    """Raises InputError for a run that did not come to its end, SystemFailedError if a service fails, KeyboardInterrupt
-    where Ctrl-C ended the replay."""
+    """Raises InputError for a run that did not come to its end or whose tape does not fit its inputs, SystemFailedError
+    if a service fails, KeyboardInterrupt where Ctrl-C ended the replay."""
     if original.failure is not None:
         raise InputError(f"the run did not come to its end: {original.failure}", "run")
     why = ""
@@ -39,6 +39,8 @@ def confirm(original: Run, wire: Wire) -> Confirmation:
     except InputError as error:
         if not wire.log.records:
             raise
+        # On a tape that the simulated wire cannot follow either, no service can be at fault.
+        run(Inputs(original.scenario, original.design, replay(original.tape, original.faults)))
         why = str(error)
     records = wire.log.records
     return Confirmation(records, first_difference(original.records, records), why)

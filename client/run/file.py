@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.files import make_folder, read_file, write_file
+from client.files import json_document, make_folder, read_content, write_file
 from client.litmus import format_scenario, parse
 from client.litmus.fault_rules import parse_fault
 from client.run.run import Run
@@ -139,26 +139,23 @@ def is_run_file(path: Path) -> bool:
 
 def load_run(path: Path) -> Run:
     """Read the run from a file. Raises InputError naming the file and the place in it."""
-    try:
-        content = read_file(path, SIZE_LIMIT)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
-    run = decoded(content, path)
+    run = decoded(read_content(path, SIZE_LIMIT), path)
     run.path = path
+    return run
+
+
+def load_judged(path: Path) -> Run:
+    """Read the run from a file, and judge it. Raises InputError as ``load_run``, and where its records are not a valid
+    trace. Every command that reads a run file reads it so: all refuse the same files."""
+    run = load_run(path)
+    with errors_of(path):
+        _ = run.verdict
     return run
 
 
 def decoded(content: bytes, path: Path) -> Run:
     """The run of a file with this content. ``path`` is its name in errors."""
-    try:
-        head = msgspec.json.decode(content, type=_Head)
-        if head.format != FORMAT or head.version != VERSION:
-            raise InputError(
-                f"expected {FORMAT} version {VERSION}, found {head.format} version {head.version}", str(path)
-            )
-        file = msgspec.json.decode(content, type=RunFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"not a run file: {error}", str(path)) from None
+    file = json_document(content, RunFile, path, "run file", FORMAT, VERSION)
     with errors_of(path):
         run = _run_of(file)
         _check_parts(run)
@@ -209,8 +206,3 @@ def _check_parts(run: Run) -> None:
         both = min(len(decided), len(delivered))
         at = next((i for i in range(both) if decided[i] != delivered[i]), both)
         raise InputError(f"delivery {at + 1} of the tape is not in the trace", "tape")
-
-
-class _Head(msgspec.Struct):
-    format: str
-    version: int

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from client.files import write_file
-from contract.errors import InputError
+from client.files import read_content, write_file
+from client.run.file import SIZE_LIMIT
 
 FILES_LIMIT = 100
 """Run files that a corpus grows to."""
@@ -19,10 +19,7 @@ class Corpus:
 
     def files(self) -> list[tuple[str, bytes]]:
         """Name and content of each file."""
-        try:
-            return [(str(self.folder / name), (self.folder / name).read_bytes()) for name in self.names]
-        except OSError as error:
-            raise InputError(f"cannot read: {error.strerror}", str(self.folder)) from None
+        return [(str(self.folder / name), read_content(self.folder / name, SIZE_LIMIT)) for name in self.names]
 
     @property
     def full(self) -> bool:

@@ -7,11 +7,10 @@ from pathlib import Path
 import msgspec
 
 from client.coverage import ALL, GROUPS, Item, group_of
-from client.files import read_file, write_file
+from client.files import json_document, read_content, write_file
 from client.search.chunk import Part, RunNumber, Summary, Suspect
 from client.search.plan import CANARY_EVERY, Plan
 from client.search.witness import Witness
-from contract.errors import InputError
 
 FORMAT = "lbrlab-campaign"
 VERSION = 1
@@ -173,24 +172,9 @@ class State(msgspec.Struct):
         }
 
 
-class _Head(msgspec.Struct):
-    format: str
-    version: int
-
-
 def load_state(path: Path) -> State:
     """Raises InputError that names the file and what is wrong."""
-    try:
-        content = read_file(path, SIZE_LIMIT)
-        head = msgspec.json.decode(content, type=_Head)
-        if (head.format, head.version) != (FORMAT, VERSION):
-            found = f"{head.format} version {head.version}"
-            raise InputError(f"expected {FORMAT} version {VERSION}, found {found}", str(path))
-        return msgspec.json.decode(content, type=State)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", str(path)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"no campaign: {error}", str(path)) from None
+    return json_document(read_content(path, SIZE_LIMIT), State, path, "file of a campaign", FORMAT, VERSION)
 
 
 def save_state(state: State, path: Path) -> None:

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from client.files import json_flaw
 from client.run.file import installed_version
 from client.web.play import Asked, lists, report_of, text_of
 from contract.errors import InputError, LbrlabError
@@ -129,7 +130,7 @@ class Server:
             asked = msgspec.json.decode(bytes(body), type=Asked)
             text = await anyio.to_thread.run_sync(report_of, asked, limiter=self.one)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _json(Refused(f"not a request: {error}"), 400)
+            return _json(Refused(f"not a request: {json_flaw(error, bytes(body))}"), 400)
         except LbrlabError as error:
             return _json(Refused(str(error)), 400)
         number = secrets.token_urlsafe(9)

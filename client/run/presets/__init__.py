@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from client.files import read_file
+from client.files import read_text
 from client.litmus.fault import FaultRule
 from client.litmus.fault_rules import NUMBER_LIMIT, RULES_LIMIT, numbered_faults
 from client.litmus.spelling import listed, quote, unknown
@@ -56,12 +56,6 @@ def _read(name: str, place: str) -> list[tuple[int, FaultRule]]:
     if not name.strip():
         raise InputError(f"expected a file of rules, or a preset: {listed(presets())}", place)
     path = FOLDER / f"{name}.faults" if name in presets() else Path(name)
-    try:
-        text = read_file(path, SIZE_LIMIT).decode("utf-8")
-    except OSError as error:
-        if "/" not in name and not path.exists():
-            raise InputError(unknown("preset", name, presets()), place) from None
-        raise InputError(f"cannot read: {error.strerror}", name) from None
-    except UnicodeDecodeError:
-        raise InputError("not a text file in UTF-8", name) from None
-    return numbered_faults(text, name)
+    if "/" not in name and not path.exists():
+        raise InputError(unknown("preset", name, presets()), place)
+    return numbered_faults(read_text(path, SIZE_LIMIT), name)

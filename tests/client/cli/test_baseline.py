@@ -249,10 +249,16 @@ def test_a_file_is_what_was_saved(tmp_path: Path) -> None:
 @cases(
     ("content", "message"),
     [
-        ("{}", "no baseline: Object missing required field `format`"),
-        ("LBR x", "no baseline: "),
-        ('{"format": "lbrlab-run", "version": 2}', "expected lbrlab-baseline version 1, found lbrlab-run version 2"),
-        ('{"format": "lbrlab-baseline", "version": 1, "runs": 3}', "no baseline: Expected `array`"),
+        ("{}", "is not a baseline: the field 'format' is missing"),
+        ("LBR x", "is not a baseline: "),
+        (
+            '{"format": "lbrlab-run", "version": 2}',
+            "is not a baseline: its format is 'lbrlab-run', expected 'lbrlab-baseline'",
+        ),
+        (
+            '{"format": "lbrlab-baseline", "version": 1, "runs": 3}',
+            "is not a baseline: runs: expected a list, found a whole number",
+        ),
         (
             '{"format": "lbrlab-baseline", "version": 1, "claims": [{"claim": "x", "design": "", "expected": ""}]}',
             "'x'",

@@ -178,7 +178,8 @@ def test_an_error_with_json_is_a_document_too() -> None:
         ("LBR x\nhost { branch 8 on cpu0 }\n", "bad.litmus:2:"),
         ("LBR x\nmachine { cpus = 0; }\nhost { idle cpu0; }\n", "bad.litmus:2:18"),
         ("LBR x\nmachine { depth = 7; }\nhost { idle cpu0; }\n", "bad.litmus:2:19"),
-        ("", "bad.litmus:1:1"),
+        ("", "bad.litmus: is empty"),
+        ("// nothing", "bad.litmus:1:1"),
     ],
 )
 def test_bad_litmus_text_names_line_and_column(text: str, said: str) -> None:
@@ -195,10 +196,16 @@ def test_bad_litmus_text_names_line_and_column(text: str, said: str) -> None:
         (lambda text: text[: len(text) // 2], "not a run file"),
         (
             lambda text: text.replace('"lbrlab-run"', '"other"', 1),
-            "expected lbrlab-run version 2, found other version 2",
+            "is not a run file: its format is 'other', expected 'lbrlab-run'",
         ),
-        (lambda text: text.replace('"version":2', '"version":1', 1), "version 2, found lbrlab-run version 1"),
-        (lambda text: text.replace('"kind":"switch","cpu":0', '"kind":"switch","cpu":"x"', 1), "`$.trace[8].cpu`"),
+        (
+            lambda text: text.replace('"version":2', '"version":1', 1),
+            "is a run file of version 1; this program reads version 2",
+        ),
+        (
+            lambda text: text.replace('"kind":"switch","cpu":0', '"kind":"switch","cpu":"x"', 1),
+            "trace: record 9: cpu: expected a whole number, found a text",
+        ),
         (lambda text: text.replace('"seq":5,', '"seq":6,', 1), "trace: record 5"),
         (lambda text: text.replace('"step host', '"stride host', 1), "tape: decision"),
     ],

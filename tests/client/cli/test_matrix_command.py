@@ -329,7 +329,7 @@ def test_interrupted_before_anything_is_there() -> None:
         (["--scenarios", "central-stry"], "central-stry: neither a file nor a scenario of the library"),
         (["--scenarios", "zz*"], "--scenarios: no scenario of the library begins with 'zz'"),
         (["--scenarios", ","], "--scenarios: expected names, separated by commas"),
-        (["--scenarios", "./none.litmus"], "none.litmus: No such file or directory"),
+        (["--scenarios", "./none.litmus"], "none.litmus: cannot read: No such file or directory"),
         (["--scenarios", "bad.litmus"], "bad.litmus:2:8: unknown statement 'jump'"),
         (["--kernel", "linux"], "--kernel: unknown kernel 'linux', expected one of v5.3, v5.12, v6.16, v7.1"),
         (["--fault", "lose:Revoke:1"], "--fault 'lose:Revoke:1', column 1: unknown kind 'lose'"),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from client import api
 from client.cli import shrink as command
@@ -13,8 +14,11 @@ from client.drive.sim import SimWire
 from client.run.file import load_run
 from client.shrink import shrunk
 from client.shrink.shrink import Shrinker
+from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf
+from contract.effects import StepResult
 from contract.errors import InputError
 from tests.client.cli.commands import document, lbrlab
+from tests.designs import V7
 
 KEPT = "lbrlab-runs/central-story-revoke-gp-shrunk-sim.json"
 
@@ -120,16 +124,30 @@ def test_the_first_difference_is_shown_with_both_records(lost: str) -> None:
     assert f"The first difference is record {told['difference']['record']}:" in lines
 
 
-def test_a_tape_that_is_not_possible_differs_where_it_stops() -> None:
+class OfAnotherDesign(SimWire):
+    """Services that keep to the design v7, whatever they are told."""
+
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]:
+        return super().perf(replace(command, design=V7) if isinstance(command, ConfigurePerf) else command, host)
+
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
+        return super().kvm(session, replace(command, design=V7) if isinstance(command, ConfigureKvm) else command)
+
+
+def test_a_tape_that_the_services_cannot_follow_differs_where_it_stops() -> None:
     run = api.run("central-story", "revoke-gp", faults=["drop Revoke 1"])
-    whole = len(run.records)
-    run.tape = run.tape[:6]
-    told = api.confirm(run, wire=SimWire())
+    told = api.confirm(run, wire=OfAnotherDesign())
     assert not told.same
-    assert "the tape ends" in told.why
+    assert "is not possible here" in told.why
     assert told.difference is not None
-    assert (told.difference.seq, told.difference.other) == (len(told.records) + 1, None)
-    assert told.difference.seq < whole
+    assert told.difference.seq < len(run.records)
+
+
+def test_a_tape_that_no_wire_can_follow_is_bad_input() -> None:
+    run = api.run("central-story", "revoke-gp", faults=["drop Revoke 1"])
+    run.tape = run.tape[:6]
+    with pytest.raises(InputError, match="the tape ends"):
+        api.confirm(run, wire=SimWire())
 
 
 def test_the_same_wire_confirms_itself() -> None:

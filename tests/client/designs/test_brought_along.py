@@ -138,7 +138,7 @@ BROKEN = {
         "x",
         "mine: admission = private-slot needs an event",
     ),
-    "value": (GOOD + "x = replace(mine, save='bogus')", "x", "mine: Invalid enum value 'bogus' - at `$.save`"),
+    "value": (GOOD + "x = replace(mine, save='bogus')", "x", "mine: save: unknown value 'bogus'"),
     "name": (GOOD + "x = replace(mine, name='a/../b')", "x", "'a/../b' is not a name for a design"),
     "exit": ("import sys\nsys.exit(7)", "x", "SystemExit: 7"),
 }

@@ -537,12 +537,12 @@ def test_load(tmp_path: Path) -> None:
 
 def test_load_errors_name_the_path(tmp_path: Path) -> None:
     file = tmp_path / "story.litmus"
-    assert load_message(file) == f"{file}: No such file or directory"
-    assert load_message(tmp_path) == f"{tmp_path}: Is a directory"
+    assert load_message(file) == f"{file}: cannot read: No such file or directory"
+    assert load_message(tmp_path) == f"{tmp_path}: cannot read: Is a directory"
     file.write_bytes(b"LBR x\n\xff")
-    assert load_message(file) == f"{file}:2: not UTF-8"
+    assert load_message(file) == f"{file}:2: not a text in UTF-8"
     file.write_bytes(b"")
-    assert load_message(file) == f"{file}:1:1: expected 'LBR', found the end of the text"
+    assert load_message(file) == f"{file}: is empty; expected a scenario, with 'LBR NAME' in its first line"
     file.write_bytes(b" " * ((1 << 20) + 1))
     assert load_message(file) == f"{file}: longer than 1048576 bytes"
     with pytest.raises(InputError, match="null"):
