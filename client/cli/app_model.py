@@ -141,16 +141,22 @@ def designs_command(
 
 @subcommand("faults")
 @command
-def faults_command(as_json: JsonOption = False) -> None:
-    """List the kinds of faults, what selects messages, and the presets.
+def faults_command(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Show only this kind, selector or preset, with what goes with it.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the kinds of faults, what selects messages, and the presets; or show one of them.
 
     \b
+    lbrlab faults delay
     lbrlab run central-story -d revoke-gp --fault 'drop Revoke first 2'
     lbrlab run central-story -d fenced --faults all
     """
     from client.cli.faults import faults
 
-    faults(as_json=as_json)
+    faults(name, as_json=as_json)
 
 
 @subcommand("invariants")

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.frame import console, print_text
-from client.report.fault_documents import faults_document
+from client.litmus.fault_kinds import TARGETS
+from client.report.fault_documents import faults_document, faults_named
 from client.report.json import print_json
 
 WIDE = 16
@@ -19,22 +20,30 @@ EXIT_CODES = (
 )
 
 
-def faults(*, as_json: bool) -> None:
-    document = faults_document()
+def faults(name: str, *, as_json: bool) -> None:
+    """``name``: a kind, a preset, or the first word of a selector; "": all. Raises InputError with the list."""
+    document = faults_named(name) if name else faults_document()
     if as_json:
         print_json(document)
         return
     out = console()
-    out.print("[bold]kinds[/]")
-    for name, kind in document.kinds.items():
-        by = f"; 'by': {kind.by}" if kind.by else ""
-        _entry(out, name, f"{kind.about}{by}", [kind.example])
-    out.print("[bold]selectors[/], in any order; colons may stand for blanks")
+    if name and name not in document.kinds:
+        if document.kinds:
+            print_text(out, f"kinds that take it: {', '.join(document.kinds)}", hang=2)
+    else:
+        out.print("[bold]kinds[/]" if not name else "[bold]kind[/]")
+        for title, kind in document.kinds.items():
+            by = f"; 'by': {kind.by}" if kind.by else ""
+            target = f"; behind the kind: {TARGETS[kind.of]}" if name and TARGETS[kind.of] else ""
+            _entry(out, title, f"{kind.about}{by}{target}", [kind.example])
+    if document.selectors:
+        out.print("[bold]selectors[/], in any order; colons may stand for blanks")
     for form, selector in document.selectors.items():
         _entry(out, form, selector.about, [selector.example])
-    out.print("[bold]presets[/], for --faults")
-    for name, preset in document.presets.items():
-        _entry(out, name, preset.about, preset.rules)
+    if document.presets:
+        out.print("[bold]presets[/], for --faults")
+    for title, preset in document.presets.items():
+        _entry(out, title, preset.about, preset.rules)
     print_text(out, EXIT_CODES)
 
 

@@ -199,6 +199,8 @@ class _Reading:
             self.fail(name, f"{kind.name} takes no time: 'by' gives {kind.by}")
         if not given and kind.by and not kind.usual:
             self.fail(name, f"{kind.name} needs 'by': {kind.by}, for example '{kind.example}'")
+        if rule.seed and rule.chance == 1:
+            self.fail(name, f"seed={rule.seed} has no effect without a probability, for example p=0.1")
         if rule.field:
             self.has_field(rule, name)
         if kind.of == "message":

@@ -55,8 +55,8 @@ def rules(draw: st.DrawFn) -> FaultRule:
         before=draw(limit),
         after_record=draw(limit),
         before_record=draw(limit),
-        chance=draw(st.floats(0, 1, exclude_min=True)),
-        seed=draw(st.integers(0, 1000)),
+        chance=(chance := draw(st.floats(0, 1, exclude_min=True))),
+        seed=draw(st.integers(0, 1000)) if chance < 1 else 0,
     )
 
 
@@ -126,6 +126,8 @@ def test_the_example_of_each_kind_is_one_of_it() -> None:
         ("delay Revoke", 1, "delay needs 'by': decisions, or time since it was sent, for example 'delay Event"),
         ("reorder by 4ms", 1, "reorder takes no time: 'by' gives messages that overtake"),
         ("drop Revoke field grant", 1, "drop takes no field"),
+        ("drop Revoke seed=7", 1, "seed=7 has no effect without a probability"),
+        ("drop Revoke p=1 seed=7", 1, "seed=7 has no effect without a probability"),
         ("corrupt Revoke field gran", 1, "unknown field of Revoke 'gran', did you mean 'grant'?"),
         ("corrupt Revoke,Hello field grant", 1, "unknown field of Hello 'grant'"),
         ("corrupt field lbr", 1, "unknown field of a message 'lbr'"),
