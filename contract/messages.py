@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 UNKNOWN_EPOCH = "unknown epoch"
 """The reason of a Welcome that refuses a Resume. KVM then has to begin a new epoch (R21)."""
 

@@ -81,6 +81,8 @@ class Link:
         self._prolong: Any = None
         self._broken = asyncio.Event()
         self._writer: FrameWriter | None = None
+        self._token = ""
+        """The secret of this attachment."""
 
     def send(self, run: int, envelopes: list[Envelope]) -> None:
         """Messages for the host. They are lost if the link is down."""
@@ -125,6 +127,7 @@ class Link:
                 raise CallError(grpc.StatusCode.FAILED_PRECONDITION, f"its first frame is not one for {self.kvm}")
             writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
             self._writer, self._machine, self._broken = writer, machine, asyncio.Event()
+            self._token = first.token
             self._prolong = channel.unary_unary(
                 f"/{lease_pb2.DESCRIPTOR.services_by_name['LeaseService'].full_name}/Prolong", _serialized
             )
@@ -185,7 +188,7 @@ class Link:
             raise LinkLostError(f"link lost: {self.detail}")
         try:
             with loss_is_no_cancellation():
-                await prolong(lease_pb2.ProlongRequest(stamp=stamp, kvm=self.kvm), timeout=timeout)
+                await prolong(lease_pb2.ProlongRequest(stamp=stamp, kvm=self.kvm, token=self._token), timeout=timeout)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ABORTED:
                 raise CallError(grpc.StatusCode.ABORTED, error.details() or "") from None
@@ -208,7 +211,8 @@ class Link:
             # A read that times out ends the stream. Here it has to: a late answer would be taken for another's.
             async with asyncio.timeout(timeout):
                 with loss_is_no_cancellation():
-                    await machine.write(machine_pb2.RunRequest(stamp=stamp, n=n, **{member: encode(request)}))
+                    asked: dict[str, Any] = {member: encode(request)}
+                    await machine.write(machine_pb2.RunRequest(stamp=stamp, n=n, token=self._token, **asked))
                     response = await _read(machine, machine_pb2.RunResponse)
             answered = response is not None
         except TimeoutError:

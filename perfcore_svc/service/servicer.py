@@ -1,16 +1,18 @@
 """The perf core's end of the streams: sessions of KVMs, and the machine stream of each.
 
 A KVM's stream belongs to the current run after the first frame of that run. When such a stream ends, the session has
-lost its link (R21).
+lost its link (R21). The first frame to a KVM has a token. A machine request with this token is that KVM's, and may name
+only its vCPUs and their threads (R7, R20).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
+from secrets import compare_digest, token_hex
 from typing import Any
 
 import grpc
@@ -44,11 +46,13 @@ _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
 class Attachment:
-    """The stream of one KVM. ``run``: the last run that it took part in."""
+    """The stream of one KVM. ``run``: the last run that it took part in. ``token``: the secret by which its machine
+    requests are known."""
 
     def __init__(self, shell: PerfcoreShell, kvm: str, instance: str, context: grpc.aio.ServicerContext) -> None:
         self.kvm = kvm
         self.instance = instance
+        self.token = token_hex(16)
         self.peer = context.peer()
         self.run: ServiceRun[HostCore] | None = None
         self.over = asyncio.Event()
@@ -107,6 +111,7 @@ class PerfcoreShell(Shell[HostCore]):
     async def prolong(self, request: lease_pb2.ProlongRequest) -> lease_pb2.ProlongResponse:
         run = self.current(request.stamp)
         run.check()
+        self._attachment(request.token, request.kvm)
         if request.kvm not in run.core.endpoint.sessions:
             run.cut.discard(request.kvm)  # The KVM begins the run on its current link.
         return lease_pb2.ProlongResponse()
@@ -162,7 +167,7 @@ class PerfcoreShell(Shell[HostCore]):
             self._lost(before, "another stream of that name took its place")
         self.attached[first.kvm] = attachment
         # Before the writer runs: one writer at a time.
-        await context.write(contract_pb2.AttachResponse(kvm=first.kvm, protocol=self.protocol))
+        await context.write(contract_pb2.AttachResponse(kvm=first.kvm, protocol=self.protocol, token=attachment.token))
         tasks = [
             asyncio.create_task(self._read_frames(attachment, context)),
             asyncio.create_task(attachment.writer.run()),
@@ -220,14 +225,26 @@ class PerfcoreShell(Shell[HostCore]):
     def _answer_once(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
         """A request that is sent again, because its answer was lost with the link, is not carried out again."""
         asked, answer = self._answered
+        token = request.token
+        request.token = ""  # Each link has its own.
         if request != asked:
-            answer = self._answer(request)
+            answer = self._answer(request, token)
+            if answer.failure.code == grpc.StatusCode.PERMISSION_DENIED.value[0]:
+                return answer
             self._answered = request, answer
         return answer
 
-    def _answer(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
+    def _attachment(self, token: str, kvm: str = "") -> Attachment:
+        """The attached KVM that was given this token. Raises CallError PERMISSION_DENIED."""
+        for attachment in self.attached.values():
+            if compare_digest(attachment.token.encode(), token.encode()) and kvm in ("", attachment.kvm):
+                return attachment
+        raise CallError(grpc.StatusCode.PERMISSION_DENIED, f"this is not the token of {kvm or 'an attached KVM'}")
+
+    def _answer(self, request: machine_pb2.RunRequest, token: str) -> machine_pb2.RunResponse:
         response = machine_pb2.RunResponse()
         try:
+            attachment = self._attachment(token)
             run = self.current(request.stamp)
             run.check()
             log = run.log
@@ -235,6 +252,7 @@ class PerfcoreShell(Shell[HostCore]):
             block = RecordBlock(log)
             try:
                 asked = union_from_proto(request, AnyRequest)
+                _may_act(run.core.endpoint.vcpus, attachment.kvm, asked)
                 reply = self.done(run, run.core.request(asked, log.now))
                 member, encode = _REPLIES[type(reply)]
                 response = machine_pb2.RunResponse(**{member: encode(reply)})
@@ -244,6 +262,8 @@ class PerfcoreShell(Shell[HostCore]):
                 code = grpc.StatusCode.FAILED_PRECONDITION
                 _fail(response, code, str(error), error.errno)
                 response.stamp.CopyFrom(self.stamp(run))
+            except CallError:
+                raise
             except Exception as error:
                 self.broken(run, error, "machine request")
                 run.check()
@@ -251,6 +271,13 @@ class PerfcoreShell(Shell[HostCore]):
         except CallError as error:
             _fail(response, error.code, error.message, "")
         return response
+
+
+def _may_act(owners: Mapping[str, str], kvm: str, request: AnyRequest) -> None:
+    """Raises CallError PERMISSION_DENIED if the vCPU, or the thread that acts for it, is another session's (R7)."""
+    for name in (request.vcpu, getattr(request, "task", "")):
+        if (owner := owners.get(name, kvm)) != kvm:
+            raise CallError(grpc.StatusCode.PERMISSION_DENIED, f"{name} belongs to session {owner}, not to {kvm}")
 
 
 def _fail(response: machine_pb2.RunResponse, code: grpc.StatusCode, message: str, errno: str) -> None:

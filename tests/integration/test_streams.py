@@ -71,6 +71,7 @@ class Host:
         self.machine = machine_pb2_grpc.MachineServiceStub(self.channel)
         self.log = Recorder()
         self.run = 0
+        self.token = ""
         self.run = self.call(ConfigurePerf(MachineSpec(), REVOKE_GP, [], [VCPU])).stamp.run
 
     def call(self, command: Any) -> Any:
@@ -81,7 +82,9 @@ class Host:
     def attach(self) -> Stream:
         stream = Stream(self.contract.Attach)
         stream.send(contract_pb2.AttachRequest(kvm=KVM, protocol=PROTOCOL_VERSION, instance="mine"))
-        assert stream.receive().protocol == PROTOCOL_VERSION
+        first = stream.receive()
+        assert first.protocol == PROTOCOL_VERSION
+        self.token = first.token
         return stream
 
     def frame(self, *bodies: Any, run: int | None = None, session: str = KVM, first: int = 1) -> Any:
@@ -233,12 +236,12 @@ def test_random_bytes_on_the_streams(pair: Pair, perfcore: Host) -> None:
 
 def machine_request(perfcore: Host, run: int, clock: int = 0, n: int = 1) -> Any:
     store = to_proto(StoreLbr(VCPU, 0), machine_pb2.StoreLbr)
-    return machine_pb2.RunRequest(
-        n=n, stamp=trace_pb2.Stamp(run=run, clock=clock, owner=perfcore.service.owner), store_lbr=store
-    )
+    stamp = trace_pb2.Stamp(run=run, clock=clock, owner=perfcore.service.owner)
+    return machine_pb2.RunRequest(n=n, token=perfcore.token, stamp=stamp, store_lbr=store)
 
 
 def test_the_machine_stream_by_hand(perfcore: Host) -> None:
+    contract = perfcore.attach()
     perfcore.call(RunTask(VCPU, 0))
     stream = Stream(perfcore.machine.Run)
     stream.send(machine_request(perfcore, perfcore.run, 100))
@@ -248,9 +251,11 @@ def test_the_machine_stream_by_hand(perfcore: Host) -> None:
     assert answer.WhichOneof("reply") == "lbr_stored"
     assert [(r.seq, r.kind) for r in answer.records] == [(101, "lbr-save")]
     assert (answer.stamp.run, answer.stamp.clock) == (perfcore.run, 101)
+    contract.close()
 
 
 def test_a_machine_request_that_comes_again_is_not_carried_out_again(perfcore: Host) -> None:
+    contract = perfcore.attach()
     perfcore.call(RunTask(VCPU, 0))
     answers = []
     for n in (1, 1, 2):
@@ -261,9 +266,57 @@ def test_a_machine_request_that_comes_again_is_not_carried_out_again(perfcore: H
 
     assert [answer.stamp.clock for answer in answers] == [101, 101, 102]
     assert answers[0] == answers[1]
+    contract.close()
+
+
+def test_a_machine_request_without_the_token_of_an_attached_kvm_changes_nothing(perfcore: Host) -> None:
+    contract = perfcore.attach()
+    perfcore.call(RunTask(VCPU, 0))
+    right, failures = perfcore.token, []
+    for token in ("", "0" * 32, right[:-1], right + "0"):
+        perfcore.token = token
+        stream = Stream(perfcore.machine.Run)
+        stream.send(machine_request(perfcore, perfcore.run, 100))
+        failures.append(stream.receive().failure)
+        stream.close()
+    perfcore.token = right
+    stream = Stream(perfcore.machine.Run)
+    stream.send(machine_request(perfcore, perfcore.run, 100))
+
+    assert {failure.code for failure in failures} == {grpc.StatusCode.PERMISSION_DENIED.value[0]}
+    assert {failure.message for failure in failures} == {"this is not the token of an attached KVM"}
+    assert stream.receive().stamp.clock == 101
+    stream.close()
+    contract.close()
+
+
+def test_a_kvm_acts_for_its_own_vcpus_only(perfcore: Host) -> None:
+    """Another session has registered the vCPU (R7). The two services of the pair stay out of this run."""
+    owner = perfcore.attach()
+    owner.send(perfcore.frame(Hello(KVM), RegisterVcpu(VCPU, VCPU)))
+    for n in (1, 2):
+        perfcore.call(Decide(KVM, n, Fate.TAKE))
+    perfcore.call(RunTask(VCPU, 0))
+    mine = perfcore.token
+    other = Stream(perfcore.contract.Attach)
+    other.send(contract_pb2.AttachRequest(kvm="evil", protocol=PROTOCOL_VERSION, instance="evil"))
+    theirs = other.receive().token
+    answers = []
+    for token in (theirs, mine):
+        perfcore.token = token
+        stream = Stream(perfcore.machine.Run)
+        stream.send(machine_request(perfcore, perfcore.run, 100))
+        answers.append(stream.receive())
+        stream.close()
+    other.close()
+    owner.close()
+
+    assert answers[0].failure.message == f"{VCPU} belongs to session {KVM}, not to evil"
+    assert answers[1].WhichOneof("reply") == "lbr_stored"
 
 
 def test_a_machine_request_of_another_run_is_told_so_and_the_stream_stays(perfcore: Host) -> None:
+    contract = perfcore.attach()
     perfcore.call(RunTask(VCPU, 0))
     stream = Stream(perfcore.machine.Run)
     stream.send(machine_request(perfcore, perfcore.run - 1 or 99))
@@ -273,6 +326,7 @@ def test_a_machine_request_of_another_run_is_told_so_and_the_stream_stays(perfco
     assert failure.code == grpc.StatusCode.ABORTED.value[0]
     assert stream.receive().WhichOneof("reply") == "lbr_stored"
     stream.close()
+    contract.close()
 
 
 @pytest.mark.parametrize("service", ["perfcore", "kvm"])

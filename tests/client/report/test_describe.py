@@ -62,7 +62,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
         "host: no events; kvm: vm0/0 event none, passed through",
     ],
     ("c02-event-is-task-flexible", "merged"): [
-        "kvm0>host #1 Hello protocol=3",
+        "kvm0>host #1 Hello protocol=4",
         "kvm0>host #1 Hello: taken",
         "vm0/0 loaded",
         "kvm0>host #3 CreateEvent vcpu=vm0/0 request=1",
