@@ -26,7 +26,7 @@ from client.litmus import load as load_file
 from client.litmus.fault import FaultRule
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
-from client.matrix.pool import InterruptedMatrixError, PartialError, run_rows
+from client.matrix.pool import InterruptedMatrixError, PartialError, run_tasks
 from client.run.choose import find_scenario, read_tape, with_expects, with_lets, without_faults
 from client.run.confirm import Confirmation
 from client.run.confirm import confirm as confirm_run
@@ -162,13 +162,10 @@ def matrix(
     stories = [story if isinstance(story, Scenario) else load(story) for story in given]
     chosen = list(all_designs().values()) if designs is None else _many("designs", designs)
     try:
-        rows = run_rows(
-            stories if file_faults else list(map(without_faults, stories)),
-            [_design("designs", design) for design in chosen],
-            _folder(folder),
-            _rules(faults, stories),
-            workers=workers,
-        )
+        rules = _rules(faults, stories)
+        tasks = [(story if file_faults else without_faults(story), rules) for story in stories]
+        picked = [_design("designs", design) for design in chosen]
+        rows = run_tasks(tasks, picked, _folder(folder), workers=workers)
     except InterruptedMatrixError:
         raise KeyboardInterrupt from None
     except PartialError as error:

@@ -15,7 +15,7 @@ from client.cli.choose import chosen_designs, chosen_scenarios, on_kernel
 from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
-from client.cli.progress import run_with_progress
+from client.cli.progress import run_tasks_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
 from client.files import make_folder
@@ -85,17 +85,18 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
+    tasks = [(scenario, faults) for scenario in scenarios]
     cut_short, interrupted = "", False
     try:
         if request.services:
             with open_wire("grpc", request.services, request.timeout) as wire:
-                rows = run_with_progress(scenarios, designs, folder, faults, wire=wire)
+                rows = run_tasks_with_progress(tasks, designs, folder, wire=wire)
         elif request.dask:
             # The workers keep the run files, so the folder is one that all machines share.
             with open_pool(request.workers, request.dask) as pool:
-                rows = run_with_progress(scenarios, designs, folder.resolve(), faults, pool=pool)
+                rows = run_tasks_with_progress(tasks, designs, folder.resolve(), pool=pool)
         else:
-            rows = run_with_progress(scenarios, designs, folder, faults, request.workers)
+            rows = run_tasks_with_progress(tasks, designs, folder, request.workers)
     except PartialError as partial:
         rows, cut_short = partial.rows, str(partial)
         interrupted = isinstance(partial, InterruptedMatrixError)

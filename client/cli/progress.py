@@ -10,24 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from client.cli.frame import console
 from client.drive.wire import Wire
-from client.litmus import Scenario
-from client.litmus.fault import FaultRule
 from client.matrix.pool import Row, Task, run_tasks
 from client.workers.pool import Pool
 from contract.design import Design
-
-
-def run_with_progress(
-    scenarios: list[Scenario],
-    designs: list[Design],
-    folder: Path | None,
-    faults: tuple[FaultRule, ...],
-    workers: int = 0,
-    wire: Wire | None = None,
-    pool: Pool | None = None,
-) -> list[Row]:
-    tasks = [(scenario, faults) for scenario in scenarios]
-    return run_tasks_with_progress(tasks, designs, folder, workers, wire, pool)
 
 
 def run_tasks_with_progress(

@@ -42,22 +42,6 @@ def run_row(
     return row
 
 
-def run_rows(
-    scenarios: list[Scenario],
-    designs: list[Design],
-    folder: Path | None,
-    faults: tuple[FaultRule, ...] = (),
-    *,
-    workers: int = 0,
-    wire: Wire | None = None,
-    pool: Pool | None = None,
-    done: Callable[[Row], None] = lambda row: None,
-) -> list[Row]:
-    """All rows in the order of ``scenarios``. The rest is as in ``run_tasks``."""
-    tasks = [(scenario, faults) for scenario in scenarios]
-    return run_tasks(tasks, designs, folder, workers=workers, wire=wire, pool=pool, done=done)
-
-
 def run_tasks(
     tasks: Sequence[Task],
     designs: list[Design],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from client.litmus import Scenario
@@ -128,9 +129,9 @@ def _sampled(
         rng = Random(f"{seed} {number}")
         scenario = rng.choice(scenarios)
         faults = (*scenario.faults, *drawn_rules(rng, drawn_kinds(rng, kinds)))
-        sampler = drawn_sampler(rng, STRATEGIES[number % len(STRATEGIES)], faults)
+        sampler = partial(drawn_sampler, rng, STRATEGIES[number % len(STRATEGIES)], faults)
         try:
-            yield play(Inputs(scenario, design, Schedule(faults, other=lambda s=sampler: s))).finished()  # type: ignore[misc]
+            yield play(Inputs(scenario, design, Schedule(faults, other=sampler))).finished()
         except LbrlabError:
             continue
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -71,7 +72,7 @@ def robustness(
         )
         place = folder / kind
         place.mkdir(parents=True, exist_ok=True)
-        campaign = Campaign(plan, place, pool, Corpus(place / "corpus", 0), lambda now, kind=kind: told(kind, now))  # type: ignore[misc]
+        campaign = Campaign(plan, place, pool, Corpus(place / "corpus", 0), partial(told, kind))
         try:
             campaign.play(Limits(runs * len(designs)))
         except KeyboardInterrupt:

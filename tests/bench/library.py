@@ -13,7 +13,7 @@ from client.check.judge import judge
 from client.claims import CLAIMS
 from client.claims.claim import Lab
 from client.litmus import library, load
-from client.matrix.pool import run_rows
+from client.matrix.pool import run_tasks
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
@@ -34,14 +34,15 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def figures() -> list[Figure]:
     scenarios, designs = [load(path) for path in library()], list(DESIGNS.values())
+    tasks = [(scenario, ()) for scenario in scenarios]
     runs = len(scenarios) * len(designs)
     alone: list[float] = []
     both: list[float] = []
     claims: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
-            alone.append(_seconds(lambda: run_rows(scenarios, designs, Path(folder), workers=1)))
-            both.append(_seconds(lambda: run_rows(scenarios, designs, Path(folder), workers=2)))
+            alone.append(_seconds(lambda: run_tasks(tasks, designs, Path(folder), workers=1)))
+            both.append(_seconds(lambda: run_tasks(tasks, designs, Path(folder), workers=2)))
             claims.append(_seconds(lambda: [list(claim.evaluate(Lab(Path(folder)))) for claim in CLAIMS]))
     stories = [STORIES / _seconds(_play_stories) for _ in range(ROUNDS)]
     ratio = median(alone) / median(both)

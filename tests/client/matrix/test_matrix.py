@@ -12,7 +12,7 @@ from client.check.judge import MONITORS
 from client.litmus import Scenario, parse
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell, run_cell
-from client.matrix.pool import PartialError, Row, run_row, run_rows
+from client.matrix.pool import PartialError, Row, run_row, run_tasks
 from client.matrix.summary import overall, worst
 from client.run.file import load_run
 from contract.design import Design
@@ -107,8 +107,8 @@ def test_one_that_cannot_be_run_leaves_the_others_alone(
 def test_several_processes_say_the_same_as_one_in_the_order_of_the_scenarios() -> None:
     stories, designs = [STORY, ALONE, HOST_ONLY], [V7, MERGED]
     heard: list[Row] = []
-    several = run_rows(stories, designs, None, workers=2, done=heard.append)
-    assert several == run_rows(stories, designs, None, workers=1)
+    several = run_tasks([(story, ()) for story in stories], designs, None, workers=2, done=heard.append)
+    assert several == run_tasks([(story, ()) for story in stories], designs, None, workers=1)
     assert [row[0].scenario for row in several] == [story.name for story in stories]
     assert sorted(row[0].scenario for row in heard) == sorted(story.name for story in stories)
 
@@ -119,14 +119,14 @@ def test_interrupted_it_gives_what_is_there(workers: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(PartialError) as partial:
-        run_rows([STORY, ALONE, HOST_ONLY], [MERGED], None, workers=workers, done=interrupt)
+        run_tasks([(STORY, ()), (ALONE, ()), (HOST_ONLY, ())], [MERGED], None, workers=workers, done=interrupt)
     assert len(partial.value.rows) == 1
     assert all(isinstance(cell, Cell) for row in partial.value.rows for cell in row)
 
 
 def test_it_leaves_no_thread_behind() -> None:
     before = threading.active_count()
-    run_rows([ALONE, HOST_ONLY], [MERGED], None, workers=2)
+    run_tasks([(ALONE, ()), (HOST_ONLY, ())], [MERGED], None, workers=2)
     assert threading.active_count() <= before + 1
 
 
