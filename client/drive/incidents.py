@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from client.drive.wire import Wire
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
+from client.schedule.incidents import Continue, Cut, Mend, Outage, SetClock, Stall
 from contract.control import Advance, KvmLoseLink, KvmMendLink, LoseLink, SetClockRate
 from contract.errors import RefusedError
 from contract.network import Fate
@@ -42,7 +42,7 @@ class Incidents:
             self._break(session)
         return Mend(self.lost.pop(), None) if self.lost else None
 
-    def carry_out(self, incident: Incident) -> None:
+    def carry_out(self, incident: Outage) -> None:
         fault = incident.fault or UNSET
         match incident:
             case Cut(session=session, to_host=to_host):

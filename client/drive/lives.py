@@ -24,7 +24,7 @@ from client.drive.values import event_value
 from client.drive.wire import perfcores_of
 from client.litmus.ast import HostStmt, OpenEvent, UserMigrate, UserStmt
 from client.schedule.choices import restarts
-from client.schedule.decisions import Crash, Kill, Restart
+from client.schedule.incidents import Crash, Kill, Restart
 from contract import trace
 from contract.control import (
     AnyKvmCommand,
@@ -151,7 +151,7 @@ class Lives:
     def kill(self, decision: Kill) -> None:
         named = [v for v in self.player.places if decision.name in (v, v.split("/")[0])]
         vcpus = [vcpu for vcpu in named if vcpu not in self.flight.ended]
-        self._put(trace.Killed(decision.what, vcpus, decision.fault or UNSET))
+        self._put(trace.Killed(decision.kind, vcpus, decision.fault or UNSET))
         self._begin_again(vcpus)
         for vcpu in vcpus:
             self._tell_host(self.flight.places.get(vcpu, 0), ExitTask(vcpu))

@@ -46,10 +46,10 @@ from client.litmus.ast import (
     UserStmt,
 )
 from client.litmus.execution import Execution
-from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart
+from client.schedule.decisions import Decision, Deliver, Fire, Pass
 from client.schedule.decisions import Step as ThreadStep
 from client.schedule.flight import IOCTL
-from client.schedule.incidents import Incident
+from client.schedule.incidents import Crash, Kill, Outage, Restart
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
@@ -507,7 +507,7 @@ _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
     Crash: lambda player, decision: player.lives.crash(decision),
     Restart: lambda player, decision: player.lives.restart(decision),
     Kill: lambda player, decision: player.lives.kill(decision),
-    **dict.fromkeys(Incident.__args__, lambda player, decision: player.incidents.carry_out(decision)),
+    **dict.fromkeys(Outage.__args__, lambda player, decision: player.incidents.carry_out(decision)),
 }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from client.schedule.decisions import Crash, Decision, Deliver, Fire, Kill, Pass, Restart, Step
+from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Armed, Flight, InFlight
-from client.schedule.incidents import Incident
+from client.schedule.incidents import Crash, Kill, Outage, Restart
 from contract.network import Fate
 
 FREE = frozenset({Fate.CORRUPT, Fate.HOLD})
@@ -50,7 +50,7 @@ def can_end(flight: Flight, decision: Crash | Kill) -> bool:
     if isinstance(decision, Crash):
         return decision.service in {*flight.hosts, *flight.kvms} - flight.down
     left = [vcpu for vcpu in flight.vcpus if vcpu not in flight.ended]
-    named = decision.name in left if decision.what == "thread" else any(decision.name == vm_of(vcpu) for vcpu in left)
+    named = decision.name in left if decision.kind == "thread" else any(decision.name == vm_of(vcpu) for vcpu in left)
     return named and not flight.down and not flight.adrift
 
 
@@ -67,7 +67,7 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
         return can_end(flight, decision)
     if isinstance(decision, Restart):
         decision = replace(decision, fault="")
-    if isinstance(decision, Incident):
+    if isinstance(decision, Outage):
         return flight.may(decision)
     if isinstance(decision, Deliver):
         fate = Fate.TAKE if decision.fate in FREE else decision.fate

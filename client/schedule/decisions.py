@@ -12,9 +12,8 @@ drop, duplicate (it is taken, and stays to be taken again), overtake (it is take
 taken with a flipped bit; with another value of a field in ``corrupt host>kvm0 6 Revoke.grant``), hold (it and all
 behind it stay) or release. An id such as ``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER
 WHAT`` lets that timer of the sender run out; virtual time first advances to its due time if that is later. ``time NS``
-advances virtual time to NS nanoseconds. ``crash SERVICE`` ends the process of a KVM (``kvm0``) or of a host
-(``perfcore``), and ``restart SERVICE`` begins a new one. ``end thread VM/N`` and ``end vm VM`` end the threads of
-vCPUs. ``client.schedule.incidents`` has the decisions about links, services and clocks.
+advances virtual time to NS nanoseconds. ``client.schedule.incidents`` has the decisions about services, threads, links
+and clocks.
 """
 
 from __future__ import annotations
@@ -85,46 +84,14 @@ class Pass(msgspec.Struct, frozen=True):
         return f"time {self.until}"
 
 
-class Crash(msgspec.Struct, frozen=True):
-    """The process of a service is gone. ``service``: a KVM by its session, or a host, ``perfcore`` or ``perfcore1``.
-    ``fault``: as in Deliver."""
-
-    service: str
-    fault: str = ""
-
-    def __str__(self) -> str:
-        return f"crash {self.service} {self.fault}".rstrip()
-
-
-class Restart(msgspec.Struct, frozen=True):
-    """A service that is gone begins a new life."""
-
-    service: str
-    fault: str = ""
-
-    def __str__(self) -> str:
-        return f"restart {self.service} {self.fault}".rstrip()
-
-
-class Kill(msgspec.Struct, frozen=True):
-    """``what``: ``thread``, the thread of vCPU ``name`` ends; ``vm``, all threads of VM ``name`` do."""
-
-    what: str
-    name: str
-    fault: str = ""
-
-    def __str__(self) -> str:
-        return f"end {self.what} {self.name} {self.fault}".rstrip()
-
-
-Decision = Step | Deliver | Fire | Pass | Crash | Restart | Kill | Incident
+Decision = Step | Deliver | Fire | Pass | Incident
 
 
 def is_fault(decision: Decision) -> bool:
     """Whether the decision breaks something that works without it. A tape without such decisions is only an order."""
     if isinstance(decision, Deliver):
         return decision.fate not in (Fate.TAKE, Fate.RELEASE)
-    return isinstance(decision, (Crash, Kill, *BREAKS))
+    return isinstance(decision, BREAKS)
 
 
 def without_fault(decision: Decision) -> list[Decision]:
@@ -137,16 +104,9 @@ _DELIVER = re.compile(
     rf"({_FATES}) ([^\s>]+)>([^\s>]+) ([1-9][0-9]{{0,8}}) "
     r"([A-Za-z]+)(?:\.([a-z_]+))?(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
 )
-
-_FAULT = r"(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
 _STEP = re.compile(r"step (\S+)")
-_SERVICE = re.compile(rf"(crash|restart) ([^\s>]+){_FAULT}")
-_KILL = re.compile(rf"end (thread|vm) ([^\s>]+){_FAULT}")
 _PASS = re.compile(r"time ([1-9][0-9]{0,17})")
-_FORMS = (
-    f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER WHAT', 'time NS', "
-    f"'crash SERVICE', 'restart SERVICE', 'end thread VM/N', 'end vm VM', {FORMS}"
-)
+_FORMS = f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER WHAT', 'time NS', {FORMS}"
 _FIRE = re.compile(r"timer ([^\s>]+)>([^\s>]+) ([a-z]+)")
 
 
@@ -159,10 +119,6 @@ def parse_decision(line: str) -> Decision:
         return Fire(*way_of(sender, receiver), what)
     if match := _PASS.fullmatch(line):
         return Pass(int(match[1]))
-    if match := _SERVICE.fullmatch(line):
-        return (Crash if match[1] == "crash" else Restart)(match[2], match[3] or "")
-    if match := _KILL.fullmatch(line):
-        return Kill(match[1], match[2], match[3] or "")
     if (incident := parse_incident(line)) is not None:
         return incident
     match = _DELIVER.fullmatch(line)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
+from client.schedule.incidents import Continue, Cut, Mend, Outage, SetClock, Stall
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
 from contract.network import UNMOVED, Fate
@@ -423,7 +423,7 @@ class Flight:
         mends = [Mend(cut.session, cut.to_host, cut.fault) for cut in self.cut.values()]
         return [*mends, *(Continue(stall.service, stall.fault) for stall in self.stalled.values())]
 
-    def may(self, incident: Incident) -> bool:
+    def may(self, incident: Outage) -> bool:
         """Whether an incident can happen now."""
         match incident:
             case Cut(session=session):

@@ -1,5 +1,9 @@
-"""Decisions about a link, a service or a clock, and their text on a tape.
+"""Decisions about a service, a thread, a link or a clock, and their text on a tape.
 
+    crash kvm0 f5.1
+    restart kvm0 f5.1
+    end thread vm0/1 f6.1
+    end vm vm0 f6.1
     cut kvm0 f1.1
     mend kvm0 f1.1
     cut kvm0>host f2.1
@@ -7,15 +11,19 @@
     continue perfcore f3.1
     clock kvm0 1250000 f4.1
 
-``cut`` loses all that is in flight, and all that is sent before ``mend``: of a link, so that both ends lose it at once,
-or of one way of it. The ends of a link that was cut in one way find it broken when it is mended, and KVM resumes the
-session either way. A service that is stalled takes nothing, sends nothing and fires no timer before it continues. The
-number behind ``clock`` is the rate of a KVM's clock in millionths of the host's.
+``crash`` ends the process of a KVM (``kvm0``) or of a host (``perfcore``), and ``restart`` begins a new one. ``end``
+ends the thread of a vCPU, or of all vCPUs of a VM. ``cut`` loses all that is in flight, and all that is sent before
+``mend``: of a link, so that both ends lose it at once, or of one way of it. The ends of a link that was cut in one way
+find it broken when it is mended, and KVM resumes the session either way. A service that is stalled takes nothing, sends
+nothing and fires no timer before it continues. The number behind ``clock`` is the rate of a KVM's clock in millionths
+of the host's.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import ClassVar
 
 import msgspec
 
@@ -23,90 +31,166 @@ from contract.messages import HOST
 from contract.spec import NORMAL_RATE, RATES
 
 
-class Cut(msgspec.Struct, frozen=True):
-    """``to_host``: the way that is cut, None for both. ``fault``: as in Deliver; a link that was lost between two real
-    services has none."""
+class _Incident(msgspec.Struct, frozen=True):
+    """Each has a word, a target and ``fault``: the id of the fault that it belongs to, "" for none."""
+
+    WORD: ClassVar[str]
+
+    @property
+    def target(self) -> str:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        fault: str = getattr(self, "fault", "")
+        return f"{self.WORD} {self.target} {fault}".rstrip()
+
+
+class _OfService(_Incident, frozen=True):
+    """``service``: a KVM by its session, or a host: ``perfcore``, ``perfcore1`` and so on."""
+
+    service: str
+    fault: str = ""
+
+    @property
+    def target(self) -> str:
+        return self.service
+
+
+class Crash(_OfService, frozen=True):
+    """The process of the service is gone."""
+
+    WORD = "crash"
+
+
+class Restart(_OfService, frozen=True):
+    """A service that is gone begins a new life."""
+
+    WORD = "restart"
+
+
+class Stall(_OfService, frozen=True):
+    """The service does nothing until it continues."""
+
+    WORD = "stall"
+
+
+class Continue(_OfService, frozen=True):
+    """The end of a Stall of the same service."""
+
+    WORD = "continue"
+
+
+class Kill(_Incident, frozen=True):
+    """``kind``: ``thread``, the thread of vCPU ``name`` ends; ``vm``, all threads of VM ``name`` do."""
+
+    WORD = "end"
+    kind: str
+    name: str
+    fault: str = ""
+
+    @property
+    def target(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class _OfLink(_Incident, frozen=True):
+    """``to_host``: one way of the link, None for both. A link that was lost between two real services has no
+    ``fault``."""
 
     session: str
     to_host: bool | None
     fault: str = ""
 
-    def __str__(self) -> str:
-        return f"cut {route(self.session, self.to_host)} {self.fault}".rstrip()
+    @property
+    def target(self) -> str:
+        return route(self.session, self.to_host)
 
 
-class Mend(msgspec.Struct, frozen=True):
+class Cut(_OfLink, frozen=True):
+    """The link, or one way of it, loses every message until it is mended."""
+
+    WORD = "cut"
+
+
+class Mend(_OfLink, frozen=True):
     """The end of a Cut of the same ``session`` and ``to_host``."""
 
-    session: str
-    to_host: bool | None
-    fault: str = ""
-
-    def __str__(self) -> str:
-        return f"mend {route(self.session, self.to_host)} {self.fault}".rstrip()
+    WORD = "mend"
 
 
-class Stall(msgspec.Struct, frozen=True):
-    """``service``: the name of a KVM, or ``perfcore``, ``perfcore1`` and so on."""
-
-    service: str
-    fault: str = ""
-
-    def __str__(self) -> str:
-        return f"stall {self.service} {self.fault}".rstrip()
-
-
-class Continue(msgspec.Struct, frozen=True):
-    """The end of a Stall of the same ``service``."""
-
-    service: str
-    fault: str = ""
-
-    def __str__(self) -> str:
-        return f"continue {self.service} {self.fault}".rstrip()
-
-
-class SetClock(msgspec.Struct, frozen=True):
+class SetClock(_Incident, frozen=True):
     """``rate``: of the clock of the KVM ``service``, in millionths of virtual time."""
 
+    WORD = "clock"
     service: str
     rate: int
     fault: str = ""
 
-    def __str__(self) -> str:
-        return f"clock {self.service} {self.rate} {self.fault}".rstrip()
+    @property
+    def target(self) -> str:
+        return f"{self.service} {self.rate}"
 
 
-Incident = Cut | Mend | Stall | Continue | SetClock
-BREAKS = (Cut, Stall, SetClock)
+Outage = Cut | Mend | Stall | Continue | SetClock
+"""Incidents after which every process and every thread is still there."""
+Incident = Crash | Restart | Kill | Outage
+BREAKS = (Crash, Kill, Cut, Stall, SetClock)
 """The incidents that are faults. The others end one."""
-
-_FAULT = r"(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
-_LINK = re.compile(rf"(cut|mend) (?:([^\s>]+)>)?([^\s>]+){_FAULT}")
-_SERVICE = re.compile(rf"(stall|continue) ([^\s>]+){_FAULT}")
-_CLOCK = re.compile(rf"clock ([^\s>]+) ([1-9][0-9]{{0,8}}){_FAULT}")
-FORMS = "'cut KVM', 'mend KVM', 'stall SERVICE', 'continue SERVICE', 'clock KVM RATE'"
+FORMS = (
+    "'crash SERVICE', 'restart SERVICE', 'end thread VM/N', 'end vm VM', 'cut KVM', 'mend KVM', 'stall SERVICE', "
+    "'continue SERVICE', 'clock KVM RATE'"
+)
 
 
 def parse_incident(line: str) -> Incident | None:
     """The incident in a line of a tape; None if the line has another form. Raises ValueError with what was expected."""
-    if match := _LINK.fullmatch(line):
-        what, sender, receiver, fault = match.groups()
-        kind = Cut if what == "cut" else Mend
-        if sender is None:
-            if receiver == HOST:
-                raise ValueError(f"expected the name of a KVM or a way such as kvm0>{HOST}")
-            return kind(receiver, None, fault or "")
-        return kind(*way_of(sender, receiver), fault or "")
-    if match := _SERVICE.fullmatch(line):
-        what, service, fault = match.groups()
-        return (Stall if what == "stall" else Continue)(service, fault or "")
-    if match := _CLOCK.fullmatch(line):
-        service, rate, fault = match.groups()
-        if service == HOST or int(rate) not in RATES:
-            raise ValueError(f"expected a KVM, and a rate from {RATES[0]} to {RATES[-1]}; {NORMAL_RATE} is the host's")
-        return SetClock(service, int(rate), fault or "")
-    return None
+    word, _, rest = line.partition(" ")
+    form = _ROWS.get(word)
+    match = form[0].fullmatch(rest) if form else None
+    if form is None or match is None:
+        return None
+    *target, fault = match.groups()
+    return form[1](word, target, fault or "")
+
+
+def _of_service(word: str, target: list[str | None], fault: str) -> Incident:
+    (service,) = target
+    return _SERVICES[word](service or "", fault)
+
+
+def _kill(word: str, target: list[str | None], fault: str) -> Incident:
+    kind, name = target
+    return Kill(kind or "", name or "", fault)
+
+
+def _of_link(word: str, target: list[str | None], fault: str) -> Incident:
+    kind = Cut if word == Cut.WORD else Mend
+    sender, receiver = target
+    assert receiver is not None
+    if sender is not None:
+        return kind(*way_of(sender, receiver), fault)
+    if receiver == HOST:
+        raise ValueError(f"expected the name of a KVM or a way such as kvm0>{HOST}")
+    return kind(receiver, None, fault)
+
+
+def _set_clock(word: str, target: list[str | None], fault: str) -> Incident:
+    service, rate = target
+    assert service is not None
+    if service == HOST or int(rate or 0) not in RATES:
+        raise ValueError(f"expected a KVM, and a rate from {RATES[0]} to {RATES[-1]}; {NORMAL_RATE} is the host's")
+    return SetClock(service, int(rate or 0), fault)
+
+
+_SERVICES = {kind.WORD: kind for kind in (Crash, Restart, Stall, Continue)}
+_FAULT = r"(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
+_ROWS: dict[str, tuple[re.Pattern[str], Callable[[str, list[str | None], str], Incident]]] = {
+    **dict.fromkeys(_SERVICES, (re.compile(rf"([^\s>]+){_FAULT}"), _of_service)),
+    Kill.WORD: (re.compile(rf"(thread|vm) ([^\s>]+){_FAULT}"), _kill),
+    **dict.fromkeys((Cut.WORD, Mend.WORD), (re.compile(rf"(?:([^\s>]+)>)?([^\s>]+){_FAULT}"), _of_link)),
+    SetClock.WORD: (re.compile(rf"([^\s>]+) ([1-9][0-9]{{0,8}}){_FAULT}"), _set_clock),
+}
+"""The first word of a line to the form of what follows it, and the incident of its parts."""
 
 
 def way_of(sender: str, receiver: str) -> tuple[str, bool]:

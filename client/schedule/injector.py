@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.choices import deliver, onward
-from client.schedule.decisions import Decision, Pass, Restart
+from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Mend
-from client.schedule.striker import Strike, Striker
+from client.schedule.incidents import Continue, Incident, Mend, Restart
+from client.schedule.striker import Striker
 from contract.checksum import changeable
 from contract.messages import EventCreated
 from contract.network import Fate
@@ -142,7 +142,7 @@ class Injector:
                 self.planned[message.order] = self._injection(meets[0], message)
         self.seen = sent
 
-    def strike(self, flight: Flight) -> Strike | None:
+    def strike(self, flight: Flight) -> Incident | None:
         """The incident that comes now, or the end of one."""
         for state in self.momentary:
             if state.is_due(flight):

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from client.schedule.choices import FREE, allows, possible
-from client.schedule.decisions import Decision, Deliver, Restart, Step, is_fault
+from client.schedule.decisions import Decision, Deliver, Step, is_fault
 from client.schedule.flight import Flight
-from client.schedule.incidents import Incident
+from client.schedule.incidents import Outage, Restart
 from client.schedule.strategies import DefaultStrategy
 from contract.network import Fate
 
@@ -70,7 +70,7 @@ class Watched:
 
 def _plain(decision: Decision | None) -> Decision | None:
     """The decision without the id of its fault."""
-    return replace(decision, fault="") if isinstance(decision, Deliver | Restart | Incident) else decision
+    return replace(decision, fault="") if isinstance(decision, Deliver | Restart | Outage) else decision
 
 
 def _fitting(wanted: Decision, choices: list[Decision], flight: Flight) -> Decision | None:

@@ -14,7 +14,7 @@ from client.litmus.fault import FaultRule
 from client.schedule.choices import allows, deliver, fire, onward, possible, restarts, unfinished
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Incident
+from client.schedule.incidents import Outage
 from client.schedule.injector import Injector
 from contract.design import Condition
 from contract.errors import InputError
@@ -242,5 +242,5 @@ def _weight(choice: Decision) -> float:
     """The weight of a decision. The host is slow, so a guest gets the LBR before the host wants it."""
     if isinstance(choice, Deliver):
         return 1.0 if choice.fate is Fate.TAKE else 0.1
-    slow = isinstance(choice, Fire | Pass | Incident) or (isinstance(choice, Step) and choice.thread.startswith("host"))
+    slow = isinstance(choice, Fire | Pass | Outage) or (isinstance(choice, Step) and choice.thread.startswith("host"))
     return 0.1 if slow else 1.0

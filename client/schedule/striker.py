@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.choices import can_end, restarts
-from client.schedule.decisions import Crash, Decision, Kill, Pass, Restart
+from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Cut, Incident, Mend, SetClock, Stall
+from client.schedule.incidents import Continue, Crash, Cut, Incident, Kill, Mend, Restart, SetClock, Stall
 from contract.messages import HOST
 
-Strike = Incident | Crash | Restart | Kill
 
-
-def possible_now(flight: Flight, strike: Strike) -> bool:
+def possible_now(flight: Flight, strike: Incident) -> bool:
     """Whether it can happen now."""
     if isinstance(strike, Restart):
         return Restart(strike.service) in restarts(flight)
@@ -37,7 +35,7 @@ class Ending:
 
 class Striker:
     def __init__(self) -> None:
-        self.planned: deque[tuple[Strike, FaultRule]] = deque()
+        self.planned: deque[tuple[Incident, FaultRule]] = deque()
         """The incidents that come next, each with its rule."""
         self.endings: list[Ending] = []
         """The ends of what has struck."""
@@ -47,7 +45,7 @@ class Striker:
         for incident in _PLANS[rule.kind](rule, fault, flight, message):
             self.planned.append((incident, rule))
 
-    def next(self, flight: Flight, decisions: int) -> Strike | None:
+    def next(self, flight: Flight, decisions: int) -> Incident | None:
         """The incident that comes now, or the end of one. One that cannot happen is left out; but a restart waits until
         its host is up. ``decisions``: the number so far."""
         for ending in self.endings:
@@ -78,7 +76,7 @@ class Striker:
         self.endings = [ending for ending in self.endings if ending.end != end]
         return end
 
-    def _begin(self, strike: Strike, rule: FaultRule, flight: Flight, decisions: int) -> None:
+    def _begin(self, strike: Incident, rule: FaultRule, flight: Flight, decisions: int) -> None:
         end: Mend | Continue | Restart
         match strike:
             case Cut(session=session, to_host=to_host, fault=fault):
@@ -93,7 +91,7 @@ class Striker:
         self.endings.append(Ending(end, decisions + by, flight.now + rule.time if rule.time else 0))
 
 
-def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     sender, arrow, receiver = rule.target.partition(">")
     session = receiver if sender == HOST else sender
     if not session and message is not None:
@@ -101,25 +99,25 @@ def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) 
     yield Cut(session, receiver == HOST if arrow else None, fault)
 
 
-def _stall(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+def _stall(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     if rule.target or message is not None:
         receiver = flight.service(message.session, message.to_host) if message is not None else ""
         yield Stall(rule.target or receiver, fault)
 
 
-def _clock(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+def _clock(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     kvms = [rule.target] if rule.target else list(flight.kvms) if message is None else [message.session]
     for kvm in kvms:
         yield SetClock(kvm, rule.rate, fault)
 
 
-def _crash(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+def _crash(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     for stall in _stall(rule, fault, flight, message):
         if isinstance(stall, Stall):
             yield Crash(stall.service, fault)
 
 
-def _end(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Strike]:
+def _end(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     if rule.target:
         what, name = rule.target.split()
         yield Kill(what, name, fault)
@@ -127,7 +125,7 @@ def _end(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) 
         yield Kill("thread", vcpu, fault)
 
 
-_PLANS: dict[str, Callable[[FaultRule, str, Flight, InFlight | None], Iterator[Strike]]] = {
+_PLANS: dict[str, Callable[[FaultRule, str, Flight, InFlight | None], Iterator[Incident]]] = {
     "cut": _cut,
     "stall": _stall,
     "clock": _clock,

@@ -7,8 +7,9 @@ from random import Random
 
 from client.litmus.scenario import Scenario
 from client.schedule.choices import can_end, restarts
-from client.schedule.decisions import Crash, Decision, Kill
+from client.schedule.decisions import Decision
 from client.schedule.flight import Flight
+from client.schedule.incidents import Crash, Kill
 from client.schedule.strategies import DefaultStrategy, Strategy
 
 Planned = tuple[int, Crash | Kill, int]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from client.schedule.choices import deliver
-from client.schedule.decisions import Crash, Decision, Restart, Step
+from client.schedule.decisions import Decision, Step
 from client.schedule.flight import Flight
+from client.schedule.incidents import Crash, Restart
 from client.schedule.strategies import DefaultStrategy
 from contract.network import Fate
 

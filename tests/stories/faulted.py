@@ -13,8 +13,9 @@ from client.litmus.fault_kinds import FAULT_KINDS
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.choices import can_end
-from client.schedule.decisions import Crash, Decision, Kill, Restart
+from client.schedule.decisions import Decision
 from client.schedule.flight import Flight
+from client.schedule.incidents import Crash, Kill, Restart
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import DefaultStrategy
 from client.search.counted import excused

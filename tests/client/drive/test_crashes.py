@@ -13,8 +13,8 @@ from client.designs import DESIGNS
 from client.litmus import Scenario, parse
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule import decisions
-from client.schedule.decisions import Crash, Kill
+from client.schedule import decisions, incidents
+from client.schedule.incidents import Crash, Kill
 from client.schedule.schedule import Schedule, Tape
 from client.schedule.strategies import DefaultStrategy, Reckless
 from contract import trace
@@ -222,7 +222,7 @@ def test_a_new_life_of_its_kvm_has_the_vcpu_again() -> None:
 def test_a_new_life_begins_at_the_time_of_its_start() -> None:
     """KVM puts a refused capability on record while it makes the VM. Found by random faults."""
     scenario = library_scenario("mech-no-call-stack-v616")
-    late = (decisions.Pass(1_000_000), Crash("kvm0"), decisions.Restart("kvm0"))
+    late = (decisions.Pass(1_000_000), Crash("kvm0"), incidents.Restart("kvm0"))
     played = run(Inputs(scenario, DESIGNS["fenced"], Schedule(other=lambda: First(*late)))).finished()
     assert [r.time for r in played.of(trace.UserMsr)][:2] == [0, 1_000_000]
     assert played.broken() == []

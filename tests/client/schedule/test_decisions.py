@@ -11,19 +11,16 @@ from hypothesis import strategies as st
 from client.schedule.decisions import (
     HEADER,
     LINES_LIMIT,
-    Crash,
     Decision,
     Deliver,
     Fire,
-    Kill,
     Pass,
-    Restart,
     Step,
     format_tape,
     parse_decision,
     parse_tape,
 )
-from client.schedule.incidents import Continue, Cut, Mend, SetClock, Stall
+from client.schedule.incidents import Continue, Crash, Cut, Kill, Mend, Restart, SetClock, Stall
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS
 from contract.network import Fate
