@@ -14,17 +14,14 @@ from typing import Any
 from contract.actors import actor_table
 from contract.control import (
     AnyKvmCommand,
-    AnyResult,
     CloseVcpu,
     ConfigureKvm,
-    Done,
     EndVcpu,
     FireKvmTimer,
     KvmDrain,
     KvmLoseLink,
     KvmMendLink,
     KvmSnapshot,
-    KvmView,
     LoadVcpu,
     MsrIoctl,
     ResetVcpu,
@@ -33,8 +30,6 @@ from contract.control import (
     SetCpuid,
     StepVcpu,
     StopLbr,
-    VcpuSaved,
-    VcpuView,
 )
 from contract.design import StreamDelivery
 from contract.design_check import check_design
@@ -42,6 +37,7 @@ from contract.effects import Core, StepResult
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, NotRunning
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.results import AnyResult, Done, KvmView, VcpuSaved, VcpuView
 from contract.session import Session
 from contract.spec import RATES, check_vm, machine_model
 from contract.x86 import LbrModel

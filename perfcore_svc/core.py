@@ -14,27 +14,20 @@ from typing import Any
 from contract.actors import actor_table
 from contract.canonical import EventName
 from contract.control import (
-    IN_PROGRESS,
     Advance,
     AnyPerfCommand,
-    AnyResult,
-    Branches,
     Close,
     ConfigurePerf,
-    Counted,
     Disable,
-    Done,
     DrainSession,
     Enable,
     EndSession,
-    EventView,
     ExitTask,
     FireHostTimer,
     LoseLink,
     Mediate,
     Open,
     PerfSnapshot,
-    PerfView,
     Read,
     Retire,
     RunTask,
@@ -48,6 +41,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
 from contract.provenance import SERIAL_LIMIT
+from contract.results import IN_PROGRESS, AnyResult, Branches, Counted, Done, EventView, PerfView
 from contract.session import DRAINS, SessionInput, SessionPhase, refuse_damaged
 from contract.spec import ADVANCE_LIMIT, EVENTS_OF_A_HOST, TIME_LIMIT, first_serial, machine_model
 from contract.trace import EventFailed, Switch, TaskExit

@@ -5,8 +5,9 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import World, event_key
-from contract.control import EventView, PerfView, VcpuView
+from client.check.traced import event_key
+from client.check.world import World
+from contract.results import EventView, PerfView, VcpuView
 from contract.trace import CounterEvent, Crash, Rest, VcpuMoved
 
 

@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import World, event_key
+from client.check.traced import event_key
+from client.check.world import World
 from contract.canonical import addresses
 from contract.lbr_ring import LbrRing, from_field
 from contract.provenance import branch_base, origin_of

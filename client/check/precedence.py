@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import TracedEvent, World, event_key, events_key, lbr_on
+from client.check.traced import TracedEvent, event_key, events_key
+from client.check.world import World, lbr_on
 from contract.canonical import EventName
 from contract.reasons import NOT_THE_LBR
 from contract.trace import (

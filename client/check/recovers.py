@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Liveness, Obligation
-from client.check.world import TracedEvent, World, lbr_on
+from client.check.traced import TracedEvent
+from client.check.world import World, lbr_on
 from contract.reasons import NOT_THE_LBR
 from contract.trace import Access, ClaimChange, Crash, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
 from contract.x86 import IA32_DEBUGCTL

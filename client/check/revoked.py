@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 
 from client.check.definition import Definition
 from client.check.monitor import Monitor
-from client.check.world import World, lbr_on, of_host
+from client.check.traced import of_host
+from client.check.world import World, lbr_on
 from contract.canonical import Grant
 from contract.messages import EventCreated, EventState, Revoke, SchedIn
 from contract.trace import Crash, Delivery, Discard, GuestMsr, HostMsr, Retired, VmEntry

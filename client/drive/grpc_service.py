@@ -14,8 +14,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from client.drive.command_stream import CommandStream
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.control import AnyKvmCommand, AnyPerfCommand
 from contract.errors import LbrlabError, RefusedError
+from contract.results import AnyResult
 from contract.spec import CPUS_LIMIT
 from contract.trace import AnyRecord, Recorder
 from contract.wire.codec import from_proto, to_proto

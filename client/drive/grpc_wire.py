@@ -23,7 +23,6 @@ from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.control import (
     AnyKvmCommand,
     AnyPerfCommand,
-    AnyResult,
     ConfigureKvm,
     ConfigurePerf,
     KvmLoseLink,
@@ -34,6 +33,7 @@ from contract.effects import StepResult
 from contract.errors import InputError, RefusedError, SystemFailedError
 from contract.messages import HOST
 from contract.network import Fate
+from contract.results import AnyResult
 from contract.trace import Delivery, Recorder
 
 if TYPE_CHECKING:

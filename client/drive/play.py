@@ -10,16 +10,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from msgspec.structs import replace
-
-from client.drive.commands import cpu_of, needs_its_thread
+from client.drive.commands import needs_its_thread
+from client.drive.host_commands import carry_out_on_host
 from client.drive.incidents import Incidents
 from client.drive.lives import Lives
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.state import PlayerState, Thread
 from client.drive.values import Value, event_value, host_value, read_value, stack_value
-from client.drive.wire import Layout, Wire, perfcores_of
+from client.drive.wire import Layout, Wire
 from client.litmus.arithmetic import NoNumberError
 from client.litmus.ast import (
     DONE,
@@ -53,34 +52,18 @@ from client.schedule.incidents import Crash, Kill, Outage, Restart
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
-    IN_PROGRESS,
     Advance,
-    AnyPerfCommand,
-    AnyResult,
-    Close,
     CloseVcpu,
     ConfigureKvm,
     ConfigurePerf,
-    Disable,
-    Done,
-    Enable,
     FireHostTimer,
     FireKvmTimer,
     KvmSnapshot,
-    KvmView,
     LoadVcpu,
-    Open,
     PerfSnapshot,
-    PerfView,
-    Read,
-    Retire,
-    Sample,
     SaveVcpu,
-    SetMuxInterval,
-    Stepped,
     StepVcpu,
     StopLbr,
-    VcpuSaved,
 )
 from contract.design import Design
 from contract.effects import StepResult
@@ -88,6 +71,7 @@ from contract.errors import PeerContractError, RefusedError, SystemFailedError
 from contract.machine import AnyOp
 from contract.messages import HOST
 from contract.network import CAPACITY
+from contract.results import IN_PROGRESS, KvmView, PerfView, Stepped, VcpuSaved
 from contract.spec import machine_model
 from contract.trace import End, Outcome, Rest, Setup, Statement
 
@@ -296,7 +280,7 @@ class Player:
             raise SystemFailedError(d.receiver, f"{d}: {error}") from None
 
     def _pass(self, decision: Pass) -> None:
-        self._perf(Advance(decision.until - self.flight.now))
+        carry_out_on_host(self, Advance(decision.until - self.flight.now))
 
     def _step(self, decision: ThreadStep) -> None:
         thread = self.threads[decision.thread]
@@ -319,7 +303,7 @@ class Player:
         key = timer.session, timer.to_host, timer.what
         due = self.flight.timers[key].due
         if due > self.flight.now:
-            self._perf(Advance(due - self.flight.now))
+            carry_out_on_host(self, Advance(due - self.flight.now))
         if timer.to_host:
             self.ask(self.wire.kvm, timer.session, FireKvmTimer(timer.what))
         else:
@@ -343,7 +327,7 @@ class Player:
         stops = [timer.due for timer in self.flight.armed() if now < timer.due < thread.until]
         to = min(stops, default=thread.until)
         if to > now:
-            self._perf(Advance(to - now))
+            carry_out_on_host(self, Advance(to - now))
         return to >= thread.until
 
     def _host_step(self, step: LitmusStep) -> bool:
@@ -371,7 +355,7 @@ class Player:
         if answer := _ANSWERS.get(type(stmt)):
             return answer(self, stmt, actor)
         if isinstance(stmt, HostStmt):
-            return host_value(self._perf(stmt.command(self._execution(actor))))
+            return host_value(carry_out_on_host(self, stmt.command(self._execution(actor))))
         assert isinstance(stmt, UserStmt)
         try:
             command = stmt.command(self._execution(actor))
@@ -387,46 +371,6 @@ class Player:
 
     def _state(self, stmt: StateOf, actor: str) -> Value:
         return self.flight.state_of(self.names.of(actor, stmt.event), stmt.vcpu)
-
-    def _perf(self, command: AnyPerfCommand) -> AnyResult:
-        """Carry out a command on the host that has the CPU, the event, or its group's leader; if none is named, on the
-        first. An advance of time and an interval apply to all hosts, one after the other, each with its own time.
-        """
-        hosts = [0]
-        if (cpu := cpu_of(command)) >= 0:
-            hosts = [self.flight.host_of(cpu)]
-        elif isinstance(command, Open):
-            hosts = [self.names.hosts.get(command.group, 0)]
-        elif isinstance(command, Enable | Disable | Close | Read | Sample):
-            hosts = [self.names.hosts.get(command.event, 0)]
-        elif isinstance(command, Advance | SetMuxInterval):
-            names = perfcores_of(self.layout)
-            still = self.flight.down | self.flight.stalled.keys()
-            hosts = [host for host, name in enumerate(names) if name not in still]
-        if isinstance(command, Open):
-            self.names.hosts[command.event] = hosts[0]
-        now = self.flight.now
-        results = []
-        for host in hosts:
-            self.flight.now = self.wire.log.now = now
-            results.append(self._to_its_end(command, host))
-        if not results and isinstance(command, Advance):
-            self.flight.now = self.wire.log.now = now + command.ns
-        return results[0] if results else Done()
-
-    def _to_its_end(self, command: AnyPerfCommand, host: int) -> AnyResult:
-        """Time, and branches that interrupt, advance in pieces, so that other calls of a service do not wait."""
-        if not isinstance(command, Advance | Retire):
-            return self.ask(self.wire.perf, command, host)
-        until = self.flight.now + (command.ns if isinstance(command, Advance) else 0)
-        while True:
-            result = self.ask(self.wire.perf, command, host)
-            if not isinstance(result, Done) or result.errno != IN_PROGRESS.errno:
-                return result
-            if isinstance(command, Retire):
-                command = replace(command, count=command.count - result.value)
-            else:
-                command = Advance(until - self.flight.now)
 
     def _migrate(self, stmt: UserMigrate, actor: str) -> Value:
         """Carry out a migration as user space does. The source's VM is torn down only after the target has taken

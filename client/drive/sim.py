@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from client.drive.wire import SINGLE, Layout, perfcores_of
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf, Done
+from contract.control import AnyKvmCommand, AnyPerfCommand, ConfigureKvm, ConfigurePerf
 from contract.effects import StepResult
 from contract.errors import RefusedError
 from contract.messages import HOST
 from contract.network import Fate, Network
+from contract.results import AnyResult, Done
 from contract.trace import Recorder
 from kvm_svc.core import KvmCore
 from perfcore_svc.core import HostCore

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from client.litmus.ast import FAULT
-from contract.control import AnyResult, Branches, Counted, Done, MsrsRead
 from contract.machine import GuestValue
 from contract.provenance import origin_of
+from contract.results import AnyResult, Branches, Counted, Done, MsrsRead
 
 Value = int | str | dict[str, int | str]
 

@@ -6,9 +6,10 @@ from typing import Protocol
 
 import msgspec
 
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.control import AnyKvmCommand, AnyPerfCommand
 from contract.effects import StepResult
 from contract.network import Fate
+from contract.results import AnyResult
 from contract.trace import Recorder
 
 

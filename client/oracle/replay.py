@@ -10,12 +10,9 @@ from client.oracle.cases import Case, RecordedEvent, RecordedOp
 from contract.control import (
     Advance,
     AnyPerfCommand,
-    AnyResult,
     Close,
     ConfigurePerf,
-    Counted,
     Disable,
-    Done,
     Enable,
     MachineSpec,
     Open,
@@ -24,6 +21,7 @@ from contract.control import (
     SetMuxInterval,
 )
 from contract.errors import RefusedError
+from contract.results import AnyResult, Counted, Done
 from perfcore_svc.core import HostCore
 
 MS = 1_000_000

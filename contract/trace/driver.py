@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from contract.control import KvmView, PerfView
+from contract.results import KvmView, PerfView
 from contract.trace.record import Record
 
 

@@ -25,11 +25,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import grpc
 
 from contract.checksum import checksum
-from contract.control import AnyResult
 from contract.effects import StepResult
 from contract.errors import PeerContractError, RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
+from contract.results import AnyResult
 from contract.trace import Recorder
 from contract.wire.methods import Decide
 from contract.wire.records import KEPT, RecordBlock, record_to_proto, since, stamp_of

@@ -11,9 +11,10 @@ from collections.abc import Generator
 
 from msgspec.structs import replace
 
-from contract.control import Done, SetCpuid, VmSpec
+from contract.control import SetCpuid, VmSpec
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
+from contract.results import Done
 from contract.spec import check_vm
 from contract.trace import CpuidSet
 from kvm_svc.hypervisor.cpuid_leaves import leaf_counters

@@ -15,7 +15,6 @@ from collections.abc import Generator
 
 from msgspec.structs import replace
 
-from contract.control import Stepped
 from contract.errors import LocalContractError, RefusedError
 from contract.machine import (
     EXIT_CPUID,
@@ -37,6 +36,7 @@ from contract.machine import (
     Ran,
     ReadMsr,
 )
+from contract.results import Stepped
 from contract.trace import UserExit, UserReturn
 from contract.x86 import IA32_DEBUGCTL
 from kvm_svc.hypervisor.counters import rdpmc, reprogram_counters

@@ -11,22 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from contract.control import (
-    IN_PROGRESS,
-    MSRS_LIMIT,
-    AnyResult,
-    Done,
-    GetMsr,
-    GetMsrs,
-    MsrIoctl,
-    MsrsRead,
-    SetMsr,
-    SetMsrs,
-)
+from contract.control import MSRS_LIMIT, GetMsr, GetMsrs, MsrIoctl, SetMsr, SetMsrs
 from contract.design import OtherThreads
 from contract.errors import RefusedError
 from contract.machine import EXIT_MSR_READ, EXIT_MSR_WRITE, AnyReply, AnyRequest, Exit
 from contract.reasons import END_OF_IOCTL
+from contract.results import IN_PROGRESS, AnyResult, Done, MsrsRead
 from contract.trace import UserMsr, VcpuWait
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_X2APIC_LVTPC
 from kvm_svc.hypervisor.capabilities import read_capabilities

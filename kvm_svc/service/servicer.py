@@ -10,10 +10,11 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyKvmCommand, AnyResult, ConfigureKvm, KvmDrain, KvmLoseLink, KvmMendLink
+from contract.control import AnyKvmCommand, ConfigureKvm, KvmDrain, KvmLoseLink, KvmMendLink
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.results import AnyResult
 from contract.session import SessionPhase
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
 from contract.wire.log import log

@@ -19,10 +19,11 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyPerfCommand, AnyResult, ConfigurePerf, Done, DrainSession, EndSession, LoseLink
+from contract.control import AnyPerfCommand, ConfigurePerf, DrainSession, EndSession, LoseLink
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
+from contract.results import AnyResult, Done
 from contract.session import SessionPhase
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers

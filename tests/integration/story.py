@@ -10,11 +10,9 @@ from client.drive.wire import Wire
 from contract.control import (
     Advance,
     AnyPerfCommand,
-    AnyResult,
     Close,
     ConfigureKvm,
     ConfigurePerf,
-    Done,
     GetMsr,
     KvmSnapshot,
     MachineSpec,
@@ -25,7 +23,6 @@ from contract.control import (
     RunTask,
     Sample,
     SetMsr,
-    Stepped,
     StepVcpu,
     StopLbr,
     VmSpec,
@@ -35,6 +32,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyOp, Branch, Cpuid, Nop, Rdmsr, Wrmsr
 from contract.messages import HOST
 from contract.network import Fate
+from contract.results import AnyResult, Done, Stepped
 from contract.trace import Delivery, Send
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_FROM, MSR_LBR_TOS
 

@@ -21,7 +21,6 @@ from client.drive.sim import SimWire
 from client.drive.wire import Wire
 from contract.control import (
     AnyPerfCommand,
-    AnyResult,
     ConfigureKvm,
     KvmSnapshot,
     MachineSpec,
@@ -35,6 +34,7 @@ from contract.effects import StepResult
 from contract.errors import SystemFailedError
 from contract.machine import Branch, Wrmsr
 from contract.messages import PROTOCOL_VERSION
+from contract.results import AnyResult
 from contract.trace import Recorder, SessionChange, canonical
 from contract.x86 import IA32_DEBUGCTL
 from lbrlab.v1 import info_pb2

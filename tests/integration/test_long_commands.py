@@ -10,7 +10,8 @@ from client.drive.sim import SimWire
 from client.litmus import parse
 from client.run.inputs import Inputs
 from client.run.run import run
-from contract.control import Advance, ConfigurePerf, Done, MachineSpec, Open, Retire, SetMuxInterval
+from contract.control import Advance, ConfigurePerf, MachineSpec, Open, Retire, SetMuxInterval
+from contract.results import Done
 from contract.trace import Retired, VmEntry, canonical
 from kvm_svc.hypervisor.run import ENTRIES_AT_ONCE
 from perfcore_svc.machine.machine import OVERFLOWS_AT_ONCE

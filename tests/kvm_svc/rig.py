@@ -9,14 +9,11 @@ from client.drive.sim import SimWire
 from contract.control import (
     AnyKvmCommand,
     AnyPerfCommand,
-    AnyResult,
     ConfigureKvm,
     ConfigurePerf,
-    Done,
     MachineSpec,
     Open,
     RunTask,
-    Stepped,
     StepVcpu,
     VmSpec,
 )
@@ -25,6 +22,7 @@ from contract.effects import StepResult
 from contract.machine import AnyOp, AnyReply, AnyRequest, GuestValue, Rdmsr, Wrmsr
 from contract.messages import AnyMessage, Envelope, Received
 from contract.network import Fate
+from contract.results import AnyResult, Done, Stepped
 from contract.trace import AnyRecord, Recorder, Send
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM
 from kvm_svc.core import KvmCore

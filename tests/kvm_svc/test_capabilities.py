@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
+from contract.control import GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.machine import Nop
+from contract.results import Done
 from contract.trace import Access
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_MODELS, MSR_LBR_TOS, LbrModel
 from tests.cases import cases

@@ -6,23 +6,13 @@ from copy import deepcopy
 
 import pytest
 
-from contract.control import (
-    ConfigureKvm,
-    GetMsr,
-    KvmSnapshot,
-    KvmView,
-    MachineSpec,
-    RunTask,
-    SetMsr,
-    StepVcpu,
-    StopLbr,
-    VmSpec,
-)
+from contract.control import ConfigureKvm, GetMsr, KvmSnapshot, MachineSpec, RunTask, SetMsr, StepVcpu, StopLbr, VmSpec
 from contract.design import Denial, Design, Event
 from contract.errors import RefusedError
 from contract.machine import AnyOp, Branch, Exit, Nop, NotRunning, Rdmsr, Wrmsr
 from contract.messages import CreateEvent, Hello, RegisterVcpu, ReleaseEvent, SchedIn, Welcome
 from contract.network import Fate
+from contract.results import KvmView
 from contract.trace import Access, VmEntry, canonical
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from kvm_svc.core import KvmCore

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import Done, MachineSpec, SetCpuid, SetMsr, VmSpec
+from contract.control import MachineSpec, SetCpuid, SetMsr, VmSpec
 from contract.errors import RefusedError
 from contract.machine import Nop
+from contract.results import Done
 from contract.trace import CpuidSet, UserMsr
 from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_GLOBAL_CTRL, MSR_LBR_TOS, MSR_PMC
 from tests.cases import cases

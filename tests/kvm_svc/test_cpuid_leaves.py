@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contract.control import Done, MachineSpec, SetCpuid, VmSpec
+from contract.control import MachineSpec, SetCpuid, VmSpec
 from contract.machine import Cpuid
+from contract.results import Done
 from tests.cases import cases
 from tests.designs import MERGED
 from tests.kvm_svc.rig import VCPU, Rig

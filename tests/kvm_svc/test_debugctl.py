@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
+from contract.control import GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.design import DebugctlWrite, Design, Event
 from contract.kernels import KERNELS
 from contract.machine import Nop
 from contract.messages import CreateEvent, ReleaseEvent
+from contract.results import Done
 from contract.trace import UserMsr, VmEntry, VmExit, Warn
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_TOS
 from tests.cases import cases

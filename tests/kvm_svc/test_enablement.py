@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from contract.control import Done, GetMsr, MachineSpec, SetMsr, VmSpec
+from contract.control import GetMsr, MachineSpec, SetMsr, VmSpec
 from contract.design import Design, Enablement, EntryCheck
 from contract.errors import RefusedError
 from contract.machine import Nop
+from contract.results import Done
 from contract.trace import UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, LBR_MODELS, MSR_LBR_INFO, MSR_LBR_TOS
 from tests.cases import cases

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contract.control import Done, Enable, MachineSpec, Open, ResetVcpu, StopLbr
+from contract.control import Enable, MachineSpec, Open, ResetVcpu, StopLbr
 from contract.design import Design, EntryCheck
 from contract.machine import Cpuid, Enter, Exit, GuestValue, MsrDone, Nop, Ran, Rdmsr
 from contract.messages import EventCreated, SchedIn
+from contract.results import Done
 from contract.trace import Access, GuestMsr, VmEntry, Warn
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_TOS
 from tests.cases import cases

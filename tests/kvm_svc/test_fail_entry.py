@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import Close, Done, Open, SetMsr
+from contract.control import Close, Open, SetMsr
 from contract.errors import RefusedError
 from contract.machine import (
     Branch,
@@ -22,6 +22,7 @@ from contract.machine import (
     Wrmsr,
 )
 from contract.messages import Available, EnableEvent, EventCreated, Revoke
+from contract.results import Done
 from contract.trace import Access, VcpuWait, VcpuWake, VmEntry, VmEntryRefused
 from contract.x86 import MSR_LBR_TOS
 from tests.cases import cases

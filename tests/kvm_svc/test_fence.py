@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.control import Close, Done, GetMsr, Open, SetMsr
+from contract.control import Close, GetMsr, Open, SetMsr
 from contract.design import Denial, Design, EntryCheck
 from contract.machine import Branch, Check, GuestValue, Look, Rdmsr, ReadMsr, WriteMsr, Wrmsr
 from contract.messages import CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke
+from contract.results import Done
 from contract.trace import Granted, Retired, VmEntry
 from contract.x86 import IA32_DEBUGCTL
 from tests.cases import cases

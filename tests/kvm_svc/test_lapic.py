@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import GetMsr, LoadVcpu, MachineSpec, ResetVcpu, SaveVcpu, SetMsr, VcpuSaved, VmSpec
+from contract.control import GetMsr, LoadVcpu, MachineSpec, ResetVcpu, SaveVcpu, SetMsr, VmSpec
 from contract.errors import RefusedError
 from contract.kernels import KERNELS
 from contract.machine import Branch
+from contract.results import VcpuSaved
 from contract.trace import GuestPmi
 from contract.x86 import (
     DEBUGCTL_FREEZE_LBRS_ON_PMI,

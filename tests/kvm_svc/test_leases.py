@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import Done, FireKvmTimer, GetMsr, Open, SetMsr, VmSpec
+from contract.control import FireKvmTimer, GetMsr, Open, SetMsr, VmSpec
 from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import Continue, Exit, GuestValue, Nop, Ran
@@ -20,6 +20,7 @@ from contract.messages import (
     SchedIn,
     SchedOut,
 )
+from contract.results import Done
 from contract.spec import LEASE_NS
 from contract.trace import ClaimChange, Granted, HostWake, Timer
 from contract.x86 import IA32_DEBUGCTL

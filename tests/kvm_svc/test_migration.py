@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.control import Done, GetMsr, LoadVcpu, MachineSpec, Open, SaveVcpu, SetMsr, VcpuImage, VcpuSaved
+from contract.control import GetMsr, LoadVcpu, MachineSpec, Open, SaveVcpu, SetMsr, VcpuImage
 from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent, LbrImage
 from contract.provenance import origin_of
+from contract.results import Done, VcpuSaved
 from contract.trace import LbrRestore, VcpuMoved
 from contract.x86 import (
     IA32_DEBUGCTL,

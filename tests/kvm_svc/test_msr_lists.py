@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import (
-    IN_PROGRESS,
-    MSRS_LIMIT,
-    AnyResult,
-    Done,
-    GetMsr,
-    GetMsrs,
-    MsrEntry,
-    MsrIoctl,
-    MsrsRead,
-    RunTask,
-    SetMsr,
-    SetMsrs,
-)
+from contract.control import MSRS_LIMIT, GetMsr, GetMsrs, MsrEntry, MsrIoctl, RunTask, SetMsr, SetMsrs
 from contract.errors import RefusedError
 from contract.machine import Branch
+from contract.results import IN_PROGRESS, AnyResult, Done, MsrsRead
 from contract.trace import UserMsr
 from contract.x86 import (
     DEBUGCTL_LBR,

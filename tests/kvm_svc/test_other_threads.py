@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.control import AnyResult, Done, GetMsr, MachineSpec, SetMsr
+from contract.control import GetMsr, MachineSpec, SetMsr
 from contract.design import OtherThreads
 from contract.machine import GuestValue, MsrDone
 from contract.messages import CreateEvent, EventCreated
+from contract.results import AnyResult, Done
 from contract.trace import EventOpen, HostMsr, UserMsr
 from contract.x86 import IA32_DEBUGCTL, IA32_PERF_CAPABILITIES, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
 from tests.cases import cases

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.control import Close, Done, Enable, GetMsr, MachineSpec, Open, SetMsr
+from contract.control import Close, Enable, GetMsr, MachineSpec, Open, SetMsr
 from contract.design import Design, Recovery
 from contract.machine import GuestValue, MsrDone, Rdmsr, ReadMsr, Wrmsr
 from contract.messages import Available, CreateEvent, EnableEvent, EventCreated, EventState, ReleaseEvent, Revoke
+from contract.results import Done
 from contract.trace import ClaimChange, GuestEvent, VcpuWait, VcpuWake
 from tests.cases import cases
 from tests.designs import FAIL_ENTRY, FENCED, MERGED, MERGED_2023, REVOKE_GP, REVOKE_ZERO

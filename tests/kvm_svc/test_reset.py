@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from contract.control import Done, GetMsr, ResetVcpu, SetMsr, StopLbr
+from contract.control import GetMsr, ResetVcpu, SetMsr, StopLbr
 from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import AnyReply, Branch, Continue, Cpuid, Exit, Nop, NotRunning
 from contract.messages import CreateEvent, EventCreated, EventState, ReleaseEvent, Revoke
+from contract.results import Done
 from contract.trace import CounterEvent, Granted, GuestEvent, VcpuReset, VmEntry
 from contract.x86 import IA32_DEBUGCTL, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_LBR_TOS, MSR_PMC
 from tests.cases import cases

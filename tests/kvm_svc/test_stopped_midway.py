@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contract.control import Done, StopLbr
+from contract.control import StopLbr
 from contract.design import Design
 from contract.machine import GuestValue
 from contract.messages import EventCreated, ReleaseEvent
+from contract.results import Done
 from contract.trace import ClaimChange
 from tests.cases import cases
 from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_ACK, REVOKE_GP

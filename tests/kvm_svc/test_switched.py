@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.control import (
-    Done,
-    GetMsr,
-    LoadVcpu,
-    MachineSpec,
-    Open,
-    Retire,
-    SaveVcpu,
-    SetMsr,
-    StopLbr,
-    VcpuImage,
-    VcpuSaved,
-    VmSpec,
-)
+from contract.control import GetMsr, LoadVcpu, MachineSpec, Open, Retire, SaveVcpu, SetMsr, StopLbr, VcpuImage, VmSpec
 from contract.design import Activation, Design
 from contract.machine import (
     Branch,
@@ -35,6 +22,7 @@ from contract.machine import (
     Wrmsr,
 )
 from contract.messages import CreateEvent, LbrImage, SchedIn, SchedOut
+from contract.results import Done, VcpuSaved
 from contract.trace import Access, HostMsr, UserMsr, VmEntry
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
 from tests.cases import cases

@@ -5,23 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from contract.control import (
-    IN_PROGRESS,
-    AnyResult,
-    Done,
-    GetMsr,
-    MachineSpec,
-    PerfSnapshot,
-    PerfView,
-    Retire,
-    SetMsr,
-    StopLbr,
-    VmSpec,
-)
+from contract.control import GetMsr, MachineSpec, PerfSnapshot, Retire, SetMsr, StopLbr, VmSpec
 from contract.design import DebugctlWrite, Denial, Design, Event, FirstAccess, OtherThreads
 from contract.errors import RefusedError
 from contract.machine import Branch, Cpuid, Nop
 from contract.messages import CreateEvent
+from contract.results import IN_PROGRESS, AnyResult, Done, PerfView
 from contract.trace import Access, EventOpen, HostMsr, UserMsr, VcpuWait, VcpuWake, VmEntry, VmExit
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_INFO, MSR_LBR_SELECT, MSR_LBR_TOS
 from kvm_svc.hypervisor.claim import ClaimPhase

@@ -11,13 +11,9 @@ import msgspec
 from contract.control import (
     Advance,
     AnyPerfCommand,
-    AnyResult,
-    Branches,
     Close,
     ConfigurePerf,
-    Counted,
     Disable,
-    Done,
     Enable,
     MachineSpec,
     Open,
@@ -30,6 +26,7 @@ from contract.design import Design
 from contract.effects import Effects, StepResult
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import Envelope
+from contract.results import AnyResult, Branches, Counted, Done
 from contract.trace import AnyRecord, Recorder
 from perfcore_svc.core import HostCore
 from perfcore_svc.endpoint import HostEndpoint

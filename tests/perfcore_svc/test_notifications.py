@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from contract.control import PerfSnapshot, PerfView
+from contract.control import PerfSnapshot
 from contract.design import Design, Event, HostEvents, Notifier, Precedence, Save
 from contract.machine import Controls, Enter, Ran
 from contract.messages import (
@@ -16,6 +16,7 @@ from contract.messages import (
     SchedIn,
     SchedOut,
 )
+from contract.results import PerfView
 from tests.cases import cases
 from tests.designs import DESIGNS, MERGED, REVOKE_GP
 from tests.perfcore_svc.hosts import make_host

@@ -8,7 +8,7 @@ from client.report.describe.table import text_of
 from client.report.describe.values import Values
 from client.schedule.incidents import route
 from contract import trace as t
-from contract.control import KvmView
+from contract.results import KvmView
 from contract.spec import NORMAL_RATE
 
 

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 import kvm_svc.endpoint
-from contract.control import VcpuView
 from contract.design import Admission, Design, EntryCheck, Event, Notifier
 from contract.messages import Revoke
+from contract.results import VcpuView
 from contract.trace import AnyRecord, CounterEvent, Rest, VcpuMoved
 from tests.cases import cases
 from tests.client.check.runs import (

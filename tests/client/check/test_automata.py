@@ -8,7 +8,8 @@ from client.check.automaton import Automaton
 from client.check.judge import MONITORS, Checker
 from client.check.monitor import Monitor
 from client.check.no_loss import Reference
-from client.check.world import TracedCpu, TracedEvent, World
+from client.check.traced import TracedCpu, TracedEvent
+from client.check.world import World
 from contract.lbr_ring import LbrRing
 from tests.cases import cases
 from tests.client.check.keys import NOT_STATE, checked, parts, records_of, slots, state

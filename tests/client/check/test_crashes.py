@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from client.check.judge import MONITORS
-from contract.control import KvmView, PerfView, VcpuView
 from contract.messages import EventState, Revoke
 from contract.provenance import branch_base
+from contract.results import KvmView, PerfView, VcpuView
 from contract.trace import (
     Access,
     CounterEvent,

@@ -14,9 +14,10 @@ from client.drive.sim import SimWire
 from client.run.file import load_run
 from client.shrink import shrunk
 from client.shrink.shrink import Shrinker
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult, ConfigureKvm, ConfigurePerf
+from contract.control import AnyKvmCommand, AnyPerfCommand, ConfigureKvm, ConfigurePerf
 from contract.effects import StepResult
 from contract.errors import InputError
+from contract.results import AnyResult
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import V7
 

@@ -8,10 +8,11 @@ from typing import Any
 from client.drive.sim import SimWire
 from client.drive.wire import SINGLE, Layout
 from contract.canonical import Scoped, canonical
-from contract.control import AnyKvmCommand, AnyPerfCommand, AnyResult
+from contract.control import AnyKvmCommand, AnyPerfCommand
 from contract.effects import StepResult
 from contract.errors import RefusedError
 from contract.network import Fate
+from contract.results import AnyResult
 from contract.trace import AnyRecord, Recorder
 
 Input = Callable[[SimWire], Any]

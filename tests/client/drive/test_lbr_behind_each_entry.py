@@ -18,9 +18,10 @@ from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
-from contract.control import AnyKvmCommand, AnyResult
+from contract.control import AnyKvmCommand
 from contract.design import Activation, Design
 from contract.effects import StepResult
+from contract.results import AnyResult
 from contract.trace import VmEntry
 from contract.x86 import DEBUGCTL_LBR
 from kvm_svc.hypervisor import entry

@@ -17,7 +17,6 @@ from contract.control import (
     Close,
     CloseVcpu,
     Disable,
-    Done,
     Enable,
     FireHostTimer,
     FireKvmTimer,
@@ -35,6 +34,7 @@ from contract.errors import LbrlabError
 from contract.machine import AnyOp, Branch, Cpuid, Rdmsr, Wrmsr
 from contract.messages import HOST
 from contract.network import Fate
+from contract.results import Done
 from contract.x86 import IA32_DEBUGCTL, MSR_LBR_FROM, MSR_LBR_SELECT, MSR_LBR_TOS
 from tests.cases import cases
 from tests.client.drive.fork import fork, key, parts

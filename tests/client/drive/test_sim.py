@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from client.drive.sim import SimWire
-from contract.control import ConfigureKvm, ConfigurePerf, Done, KvmSnapshot, MachineSpec, Open, PerfSnapshot, VmSpec
+from contract.control import ConfigureKvm, ConfigurePerf, KvmSnapshot, MachineSpec, Open, PerfSnapshot, VmSpec
 from contract.errors import RefusedError
 from contract.messages import HOST
 from contract.network import Fate
+from contract.results import Done
 from tests.designs import MERGED
 
 PERF = ConfigurePerf(MachineSpec(), MERGED, ["t"], ["vm0/0"])

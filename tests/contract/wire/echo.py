@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from contract.control import AnyResult, Done, RunTask
+from contract.control import RunTask
 from contract.effects import StepResult
 from contract.errors import PeerContractError
 from contract.messages import Drain, Envelope
+from contract.results import AnyResult, Done
 from contract.trace import Recorder, Send, Warn
 from contract.wire.records import RecordBlock
 from contract.wire.shell import ServiceRun, Shell

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
-from contract import control, machine, messages
+from contract import control, machine, messages, results
 from contract.design import Design
 from contract.wire.methods import Decide
 from lbrlab.v1 import contract_pb2, control_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2
@@ -38,7 +38,7 @@ STRUCTS: list[Any] = [
     *typing.get_args(machine.AnyOp),
     *typing.get_args(control.AnyPerfCommand),
     *typing.get_args(control.AnyKvmCommand),
-    *typing.get_args(control.AnyResult),
+    *typing.get_args(results.AnyResult),
     messages.Envelope,
     Decide,
 ]

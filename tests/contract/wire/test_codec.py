@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from contract.control import AnyKvmCommand, AnyPerfCommand, PerfView, Retire, RunTask
+from contract.control import AnyKvmCommand, AnyPerfCommand, Retire, RunTask
 from contract.machine import AnyOp, AnyReply, AnyRequest, Controls, Enter
 from contract.messages import CreateEvent, Envelope
 from contract.network import Fate
+from contract.results import PerfView
 from contract.wire.codec import descriptor_of, from_proto, to_proto, type_fields, union_fields, union_from_proto
 from contract.wire.errors import WireValueError
 from contract.wire.methods import Decide, command_types

@@ -14,7 +14,6 @@ from contract.control import (
     MachineSpec,
     Open,
     PerfSnapshot,
-    PerfView,
     Read,
     Retire,
     RunTask,
@@ -22,6 +21,7 @@ from contract.control import (
     SetMuxInterval,
 )
 from contract.errors import RefusedError
+from contract.results import PerfView
 from contract.trace import EventFailed, Switch
 from perfcore_svc.core import BRANCHES_LIMIT, HostCore
 from tests.cases import cases

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.control import ConfigurePerf, Counted, MachineSpec
+from contract.control import ConfigurePerf, MachineSpec
 from contract.machine import AnyOp, Branch, Controls, Cpuid, Enter, EntryRefused, Ran
 from contract.messages import CreateCounter, EventCreated, LbrImage
+from contract.results import Counted
 from contract.trace import EventChange, EventFailed, HostLbr, Pmi, VmEntry, VmEntryRefused
 from perfcore_svc.core import HostCore
 from tests.cases import cases
