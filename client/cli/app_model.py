@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
-from client.cli.frame import command
+from client.cli.frame import command, needs, refuse
 from client.cli.options import (
     KERNELS_HELP,
     BaselineOption,
@@ -40,7 +40,7 @@ def claims_command(
     take_over: TakeOverOption = False,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute each claim of the 2019 thread: who said it, what the traces show, agreement or finding.
@@ -49,11 +49,13 @@ def claims_command(
     """
     from client.cli.claims import claims as run_claims
     from client.cli.ledger import Ledger
-    from client.cli.services import addresses
+    from client.cli.services import addresses, timeout_of
 
+    refuse("--verbose", {"--json, which has each check": as_json and verbose})
     ledger = Ledger(baseline, write_baseline)
     services = addresses(perfcore, kvm, wait, take_over)
-    run_claims(tuple(claims or ()), output, services, timeout, ledger, as_json=as_json, verbose=verbose)
+    seconds = timeout_of(timeout, grpc=bool(services))
+    run_claims(tuple(claims or ()), output, services, seconds, ledger, as_json=as_json, verbose=verbose)
 
 
 @subcommand("cost")
@@ -95,8 +97,8 @@ def contract_command(
         bool, typer.Option("--markdown", help="Print Markdown, with the states as Mermaid diagrams.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
-    ] = 0,
+        int | None, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the contract: its rules, messages and states, what each design keeps and breaks, under which kind of fault,
@@ -108,7 +110,9 @@ def contract_command(
     """
     from client.cli.contract import contract
 
-    contract(runs=runs, markdown=markdown, as_json=as_json, workers=workers)
+    if not runs:
+        needs("--workers", workers, "runs")
+    contract(runs=runs, markdown=markdown, as_json=as_json, workers=workers or 0)
 
 
 @subcommand("designs")
@@ -136,6 +140,7 @@ def designs_command(
     """
     from client.cli.lists import designs
 
+    refuse("--axes", {"--markdown, which has each axis": markdown and axes})
     designs(tuple(names or ()), axes=axes, markdown=markdown, as_json=as_json)
 
 
@@ -240,4 +245,5 @@ def oracle_command(
     """
     from client.cli.oracle import oracle
 
+    refuse("--verbose", {"--json, which has each case": as_json and verbose})
     oracle(files, kernel, verbose=verbose, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
-from client.cli.frame import command, only
+from client.cli.frame import command, only, refuse
 from client.cli.options import (
     BaselineOption,
     ExpectOption,
@@ -77,17 +77,17 @@ def confirm_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a run on two real processes and compare the traces, record by record.
 
     Starts the services if no addresses are given. Ends with 0 if the traces are the same, 1 if they differ.
     """
-    from client.cli.services import addresses
+    from client.cli.services import addresses, timeout_of
     from client.cli.shrink import confirm
 
-    confirm(run, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
+    confirm(run, addresses(perfcore, kvm, wait, take_over), timeout_of(timeout, grpc=True), as_json=as_json)
 
 
 @subcommand("show")
@@ -130,11 +130,12 @@ def export_command(
     from client.cli.export import export_run, list_formats
 
     if formats:
+        refuse("--list", {"a run file": run, "--to": to, "--output": output})
         list_formats(as_json=as_json)
         return
     if run is None:
         raise InputError("expected a run file, or --list", "RUN")
-    export_run(run, only("--to", to) or "markdown", output, as_json=as_json)
+    export_run(run, only("--to", to, "markdown"), output, as_json=as_json)
 
 
 @subcommand("report")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
-from client.cli.frame import command, only, refuse
+from client.cli.frame import command, needs, only, refuse
 from client.cli.options import (
     KERNELS_HELP,
     BaselineOption,
@@ -37,7 +37,7 @@ def demo_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play the thread's central story under six designs and print who breaks what.
@@ -46,9 +46,10 @@ def demo_command(
     tries again. In the last two columns the Revoke message is lost. Ends with 1, because some designs break.
     """
     from client.cli.demo import demo
-    from client.cli.services import addresses
+    from client.cli.services import addresses, timeout_of
 
-    demo(wire.value, addresses(perfcore, kvm, wait, take_over), timeout, as_json=as_json)
+    services = addresses(perfcore, kvm, wait, take_over)
+    demo(wire.value, services, timeout_of(timeout, grpc=wire is WireName.GRPC), as_json=as_json)
 
 
 @subcommand("run")
@@ -104,7 +105,7 @@ def run_command(
         int | None,
         typer.Option(metavar="N", min=1, help="Play N sampled schedules, and count the outcomes and their witnesses."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of --schedules.")] = 0,
+    seed: Annotated[int | None, typer.Option(metavar="S", min=0, help="The seed of --schedules. Default: 0.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -116,7 +117,7 @@ def run_command(
     ] = None,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one scenario under one design and judge it.
@@ -132,23 +133,25 @@ def run_command(
     from client.cli.choose import rules_given
     from client.cli.outcomes import OutcomesRequest, run_schedules
     from client.cli.run import USUAL_DESIGN, RunRequest, run
-    from client.cli.services import addresses
+    from client.cli.services import addresses, timeout_of
 
     chosen = rules_given(fault, faults)
     if schedules is not None:
         refuse("--schedules", {"--wire grpc": wire is WireName.GRPC, "--perfcore": perfcore, "--kvm": kvm})
         refuse("--schedules", {"--tape": tape, "--then-default": then_default, "--lenient": lenient})
-        refuse("--schedules", {"--baseline": baseline, "--write-baseline": write_baseline})
-        name = only("--design", design) or USUAL_DESIGN
+        refuse("--schedules", {"--baseline": baseline, "--write-baseline": write_baseline, "--timeout": timeout})
+        name = only("--design", design, USUAL_DESIGN)
         lets, expects = tuple(let or ()), tuple(expect or ())
-        request = OutcomesRequest(file, name, schedules, seed, chosen, lets, expects, output, not no_file_faults)
+        request = OutcomesRequest(file, name, schedules, seed or 0, chosen, lets, expects, output, not no_file_faults)
         run_schedules(request, as_json=as_json)
+    needs("--seed", seed, "--schedules")
+    services = addresses(perfcore, kvm, wait, take_over)
     run(
         RunRequest(
             file,
-            only("--design", design),
+            only("--design", design, None),
             wire.value if wire else None,
-            addresses(perfcore, kvm, wait, take_over),
+            services,
             tape,
             then_default,
             lenient,
@@ -157,7 +160,7 @@ def run_command(
             tuple(let or ()),
             tuple(expect or ()),
             output,
-            timeout,
+            timeout_of(timeout, grpc=bool(services) or wire is WireName.GRPC),
             baseline,
             write_baseline,
         ),
@@ -198,10 +201,12 @@ def matrix_command(
     runs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="With '--faults all': runs of each cell. Default: 50.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="With '--faults all': the seed.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="S", min=0, help="With '--faults all': the seed. Default: 0.")
+    ] = None,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every design against every scenario and print who holds what.
@@ -219,16 +224,21 @@ def matrix_command(
     from client.cli.choose import rules_given
     from client.cli.matrix import MatrixRequest, matrix
     from client.cli.robust import USUAL_RUNS, RobustRequest, robust
-    from client.cli.services import addresses
+    from client.cli.services import addresses, timeout_of
 
     services = addresses(perfcore, kvm, wait, take_over)
+    seconds = timeout_of(timeout, grpc=bool(services))
     if faults == "all":
         refuse("--faults all", {"--fault": fault, "--perfcore": perfcore, "--kvm": kvm})
         refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline})
         robust(
-            RobustRequest(designs, scenarios, kernel, runs or USUAL_RUNS, seed, output, workers, dask), as_json=as_json
+            RobustRequest(
+                designs, scenarios, kernel, runs or USUAL_RUNS, seed or 0, output, workers, dask, not no_file_faults
+            ),
+            as_json=as_json,
         )
-    refuse("--runs", {"a matrix without '--faults all'": runs})
+    needs("--runs", runs, "--faults all")
+    needs("--seed", seed, "--faults all")
     request = MatrixRequest(
         designs,
         scenarios,
@@ -238,7 +248,7 @@ def matrix_command(
         output,
         workers,
         services,
-        timeout,
+        seconds,
         baseline,
         write_baseline,
         dask,

@@ -95,10 +95,10 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
 
 
 def plan_of(request: CampaignRequest) -> Plan:
-    designs = chosen_designs(request.designs or USUAL_DESIGN)
+    designs = chosen_designs(USUAL_DESIGN if request.designs is None else request.designs)
     scenarios = () if request.scenarios == "none" else tuple(map(source_of, chosen_scenarios(request.scenarios)))
     if not scenarios and not request.stories:
-        raise InputError("nothing is left to play without random stories", "--scenarios none")
+        raise InputError("nothing is left to play", "--scenarios none, --no-stories")
     return Plan(
         request.seed, tuple(designs), scenarios, chosen_kinds(request.faults), stories=request.stories, canary=_canary()
     )

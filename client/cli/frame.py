@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import TextWrapper
-from typing import NoReturn, ParamSpec
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -104,18 +104,30 @@ def print_columns(
         out.print()
 
 
-def only(flag: str, given: Sequence[str] | None) -> str | None:
-    """The value of an option that may be given once, or None. Raises InputError if it is given twice."""
+D = TypeVar("D", str, None)
+
+
+def only(flag: str, given: Sequence[str] | None, usual: D) -> str | D:
+    """The value of an option that may be given once; ``usual`` if it is not given. Raises InputError if it is given
+    twice, or empty."""
     if given and len(given) > 1:
         raise InputError(f"expected one, found {', '.join(given)}", flag)
-    return given[0] if given else None
+    if given and not given[0].strip():
+        raise InputError("expected a name, found nothing", flag)
+    return given[0] if given else usual
 
 
-def refuse(flag: str, others: Mapping[str, object]) -> None:
+def refuse(flag: str, others: Mapping[str, object], why: str = "") -> None:
     """Raise InputError if an option is given together with one that does not fit it. ``others``: name of the option to
     its value."""
     if together := [name for name, value in others.items() if value]:
-        raise InputError(f"does not go with {', '.join(together)}", flag)
+        raise InputError(f"does not go with {', '.join(together)}{f': {why}' if why else ''}", flag)
+
+
+def needs(flag: str, given: object, what: str) -> None:
+    """Raise InputError if an option is given that has no effect without another one. ``what``: the other one."""
+    if given is not None and given is not False:
+        raise InputError(f"has no effect without {what}", flag)
 
 
 def finish(code: int) -> NoReturn:

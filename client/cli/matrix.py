@@ -80,7 +80,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     if not request.file_faults:
         scenarios = without_faults_of(scenarios, "--no-file-faults")
     faults = tuple(each.rule for each in request.faults)
-    if request.services and (request.workers > 1 or request.dask):
+    if request.services and (request.workers > 1 or request.dask is not None):
         raise InputError("given services play one run at a time", "--workers, --dask")
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or _usual_folder(request)
@@ -91,7 +91,7 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         if request.services:
             with open_wire("grpc", request.services, request.timeout) as wire:
                 rows = run_tasks_with_progress(tasks, designs, folder, wire=wire)
-        elif request.dask:
+        elif request.dask is not None:
             # The workers keep the run files, so the folder is one that all machines share.
             with open_pool(request.workers, request.dask) as pool:
                 rows = run_tasks_with_progress(tasks, designs, folder.resolve(), pool=pool)

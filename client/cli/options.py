@@ -61,8 +61,12 @@ DaskOption = Annotated[
     typer.Option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler: tcp://host:8786."),
 ]
 TimeoutOption = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--timeout", metavar="SECONDS", min=0.1, max=3600, help="How long a service may take to answer one call (grpc)."
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        max=3600,
+        help="How long a service may take to answer one call (grpc). Default: 5.",
     ),
 ]

@@ -17,6 +17,7 @@ from client.files import make_folder
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.report.json import print_json
 from client.report.robust_documents import RobustDocument
+from client.run.choose import without_faults_of
 from client.search.robustness import RobustCell, robustness
 from contract.errors import ExitCode
 
@@ -35,12 +36,15 @@ class RobustRequest:
     folder: Path | None
     workers: int
     dask: str | None
+    file_faults: bool = True
 
 
 def robust(request: RobustRequest, *, as_json: bool) -> None:
     started = time.monotonic()
     designs = chosen_designs(request.designs)
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
+    if not request.file_faults:
+        scenarios = without_faults_of(scenarios, "--no-file-faults")
     names = [design.name for design in designs]
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
@@ -75,7 +79,8 @@ def robust(request: RobustRequest, *, as_json: bool) -> None:
 
 
 def _usual_folder(request: RobustRequest) -> Path:
-    chosen = [request.designs or "", request.scenarios or "", request.kernel or "", f"seed{request.seed}"]
+    without = "" if request.file_faults else "no-file-faults"
+    chosen = [request.designs or "", request.scenarios or "", request.kernel or "", without, f"seed{request.seed}"]
     label = "-".join("".join(c if c.isalnum() or c in ".=" else "-" for c in text) for text in chosen if text)
     return RUNS / short_name(f"faults-{label}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.baseline import RunKey, verdict_against
-from client.cli.frame import console, finish
+from client.cli.frame import console, finish, refuse
 from client.cli.ledger import Ledger
 from client.cli.run_summary import print_run
 from client.cli.runs import keep_run, open_wire
@@ -26,6 +26,7 @@ from client.schedule.schedule import Schedule
 from contract.errors import InputError
 
 USUAL_DESIGN = "merged"
+FILE = "a run file"
 
 
 @dataclass(slots=True)
@@ -53,7 +54,8 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     wire_name = request.services.wire_name(request.wire)
     again = load_judged(Path(request.file)) if is_run_file(Path(request.file)) else None
     schedule = _schedule(request, again)
-    design = again.design if again and request.design is None else design_named(request.design or USUAL_DESIGN)
+    named = request.design
+    design = again.design if again and named is None else design_named(USUAL_DESIGN if named is None else named)
     scenario = with_lets(again.scenario if again else find_scenario(request.file), request.lets)
     scenario = with_expects(scenario, request.expects)
     fitting(request.faults, [scenario])
@@ -77,10 +79,13 @@ def run(request: RunRequest, *, as_json: bool) -> None:
 
 def _schedule(request: RunRequest, again: Run | None) -> Schedule:
     """The decisions to replay, from the run file or from --tape; or the default strategy with faults."""
-    if request.tape and request.faults:
-        raise InputError("a tape already decides the fate of every message", "--fault with --tape")
-    if again and (request.tape or request.faults or not request.file_faults):
-        raise InputError("a run file contains its tape and its faults", "--tape, --fault, --no-file-faults")
+    given = {"--tape": request.tape, "--fault, --faults": request.faults, "--no-file-faults": not request.file_faults}
+    if again:
+        refuse(FILE, given, "a run file contains its tape and its faults")
+    elif request.tape:
+        refuse("--tape", {**given, "--tape": None}, "a tape already decides the fate of every message")
+    if request.then_default and request.lenient:
+        raise InputError("has no effect: --lenient continues with the default tape by itself", "--then-default")
     if again:
         return replayed(again, request.file, then_default=request.then_default, lenient=request.lenient)
     if request.tape:

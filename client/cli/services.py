@@ -12,6 +12,7 @@ from client.litmus import Scenario
 from contract.errors import InputError
 
 WAIT_LIMIT = 86400
+USUAL_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ class Services:
     def _needs(self, scenario: Scenario) -> list[tuple[str, tuple[str, ...], list[str]]]:
         hosts = ["the first machine", *(host.name for host in scenario.hosts)]
         return [("--perfcore", self.perfcores, hosts), ("--kvm", self.kvms, list(layout_of(scenario).kvms))]
+
+
+def timeout_of(given: float | None, *, grpc: bool) -> float:
+    """Seconds for a call to a service. ``grpc``: whether the command calls services. Raises InputError where it has a
+    timeout and calls none."""
+    if given is not None and not grpc:
+        raise InputError("has no effect without services, which --perfcore and --kvm or --wire grpc give", "--timeout")
+    return USUAL_TIMEOUT if given is None else given
 
 
 def _times(count: int) -> str:

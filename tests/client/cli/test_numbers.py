@@ -35,7 +35,7 @@ def options() -> list[tuple[str, str]]:
         assert command.name
         assert command.callback
         for name, hint in get_type_hints(command.callback).items():
-            if hint in (int, float):
+            if hint in (int, float, int | None, float | None):
                 found.append((command.name, f"--{name.replace('_', '-')}"))
     return found
 
@@ -48,6 +48,7 @@ def test_there_are_some() -> None:
         "--counters",
         "--fixed",
         "--pmu",
+        "--schedules",
         "--seed",
         "--port",
         "--runs",
