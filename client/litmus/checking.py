@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
 from client.litmus.arithmetic import ARITHMETIC
-from client.litmus.expression import DEPTH, OPERATORS, Arith, Condition, Inverse, MsrRef, Operand, Test, is_answer
+from client.litmus.expression import (
+    DEPTH,
+    OPERATORS,
+    Arith,
+    Condition,
+    Constant,
+    Inverse,
+    MsrRef,
+    Operand,
+    Test,
+    is_answer,
+)
 from client.litmus.limits import MAX_BRANCHES, MAX_NESTING
 from client.litmus.msr import BANKS, MAX_MSR, SINGLE, SPELLINGS, number
 from client.litmus.places import Path
@@ -89,9 +100,18 @@ class StmtCheck:
             expected = f"{duration_text(least)} to {duration_text(ADVANCE_LIMIT)}"
             self.fail(f"{verb} {duration_text(ns)} is impossible, expected {expected}", "ns")
 
-    def branches(self, count: int, kind: str, privilege: str) -> None:
-        if not 1 <= count <= MAX_BRANCHES:
-            self.fail(f"{count} branches are impossible, expected 1 to {MAX_BRANCHES}", "count")
+    def constant(self, constant: Constant, *part: str | int) -> int:
+        """The number of a constant, which may be the name of a ``let``."""
+        if isinstance(constant, int):
+            return constant
+        if constant not in self.scope.lets:
+            self.fail(unknown("let", constant, self.scope.lets), *part)
+        return self.scope.lets[constant]
+
+    def branches(self, count: Constant, kind: str, privilege: str) -> None:
+        number = self.constant(count, "count")
+        if not 1 <= number <= MAX_BRANCHES:
+            self.fail(f"{number} branches are impossible, expected 1 to {MAX_BRANCHES}", "count")
         self.member("branch kind", kind, BRANCH_KINDS, "branch")
         self.member("privilege", privilege, PRIVILEGES, "privilege")
 

@@ -22,6 +22,9 @@ ANSWERS = frozenset({FAULT, DIVISION, DONE, SKIPPED, *ERRNOS})
 """The words that a program can compare a register with. A register cannot have one of these names."""
 
 
+Constant = int | str
+"""A number, or the name of a ``let``."""
+
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 """The comparisons."""
 

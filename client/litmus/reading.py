@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from lark import Token
 
-from client.litmus.expression import Condition, MsrRef, Operand
+from client.litmus.expression import Condition, Constant, MsrRef, Operand
 from client.litmus.lower_operand import OperandReader, dashed, first
 from client.litmus.msr import SPELLINGS, bit_names, named
 from client.litmus.numerals import cpu_number, duration, numeral
 from client.litmus.places import Path, Places
 from client.litmus.settings import read_settings
-from client.litmus.spelling import unknown
+from client.litmus.spelling import hint, quote, unknown
 from client.litmus.tree import Node, tokens, trees
 
 if TYPE_CHECKING:
@@ -74,6 +74,15 @@ class Reading:
     def number(self, token: Token, *part: str | int) -> int:
         self.mark(token, *part)
         return numeral(token, self.known.places)
+
+    def constant(self, token: Token, *part: str | int) -> Constant:
+        """A number, or the name of a ``let``."""
+        if token.type == "NUMBER":
+            return self.number(token, *part)
+        if token not in self.known.constants:
+            lets = self.known.constants
+            self.fail(token, f"expected a number or the name of a let, found {quote(token)}{hint(token, lets)}")
+        return self.mark(token, *part)
 
     def time(self, token: Token, *part: str | int) -> int:
         """A time in nanoseconds."""

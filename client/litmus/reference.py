@@ -35,7 +35,11 @@ HEAD = (
     ),
     ("kvm kvm1 on dest;", "one more KVM service; on the first host if no host is named"),
     ("task t0;", "a host task; the thread of each vCPU is a task with the name of the vCPU"),
-    ("let turns = 3;", "a number that every actor can use; lbrlab run --let turns=9 changes it"),
+    (
+        "let turns = 3;",
+        "a number that every actor can use where a statement takes one, but not in a time or a CPU; lbrlab run --let "
+        "turns=9 changes it",
+    ),
     (
         "vm vm0 { vcpus = 1; lbr = on; pmu = 2; counters = 4; fixed = 3; pdcm = on; model = host; bus_lock = off; "
         "rtm = off; apic = on; kvm = kvm0; }",

@@ -79,6 +79,11 @@ def number_text(value: int, hex_from: int) -> str:
     return f"{value:#x}" if value >= hex_from else str(value)
 
 
+def constant_text(value: e.Constant) -> str:
+    """A number in hexadecimal, or the name of a ``let``."""
+    return f"{value:#x}" if isinstance(value, int) else value
+
+
 def value_text(msr: e.MsrRef, value: e.Operand) -> str:
     """The value for an MSR, its bits by their names."""
     return operand_text(value, bit_names(msr))

@@ -6,19 +6,20 @@ from typing import cast
 
 from lark import Token
 
+from client.litmus.expression import Constant
 from client.litmus.reading import Reading
 from client.litmus.spelling import quote, unknown
 from client.litmus.tree import tokens
 from contract.x86 import BRANCH_KINDS
 
-BRANCH_RULES = {"branch": "BRANCH NUMBER (WORD | USER | KERNEL | on_cpu)*"}
+BRANCH_RULES = {"branch": "BRANCH (NUMBER | WORD) (WORD | USER | KERNEL | on_cpu)*"}
 """For hosts and guests. Only a host's branches name a CPU."""
 
 
-def read_branch(at: Reading) -> tuple[int, str, str, Token | None]:
+def read_branch(at: Reading) -> tuple[Constant, str, str, Token | None]:
     """Count, kind, privilege and the CPU. Raises InputError for an option that is given twice."""
     _, amount, *options = at.node.children
-    count = at.number(cast(Token, amount), "count")
+    count = at.constant(cast(Token, amount), "count")
     seen: dict[str, Token] = {}
     for option in options:
         token = option if isinstance(option, Token) else tokens(option)[0]
@@ -31,7 +32,7 @@ def read_branch(at: Reading) -> tuple[int, str, str, Token | None]:
     return count, str(seen.get("kind", "jmp")), str(seen.get("privilege", "kernel")), seen.get("cpu")
 
 
-def branch_action(count: int, kind: str, privilege: str) -> str:
+def branch_action(count: Constant, kind: str, privilege: str) -> str:
     words = [kind] if kind != "jmp" else []
     words += [privilege] if privilege != "kernel" else []
     return " ".join(["branch", str(count), *words])

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
-from client.litmus.expression import MsrRef, Operand
+from client.litmus.expression import Constant, MsrRef, Operand
 from client.litmus.limits import MAX_PORT
 from client.litmus.msr import LBR_STACK, MAX_MSR
 from client.litmus.reading import Reading
 from client.litmus.spelling import unknown
 from client.litmus.statements.branches import BRANCH_RULES, branch_action, read_branch
 from client.litmus.statements.statement import Examples, GuestStmt, ResultKind, Rules
-from client.litmus.text import msr_text, number_text, operand_text, value_text
+from client.litmus.text import constant_text, msr_text, number_text, operand_text, value_text
 from contract.machine import AnyOp, Branch, Cpuid, Hlt, Nop, Out, Rdmsr, Rdpmc, Wrmsr
 from contract.x86 import CPUID_OUTPUTS, MSR_LBR_TOS
 
@@ -161,7 +161,7 @@ class GuestBranch(GuestStmt, frozen=True):
     rules: ClassVar[Rules] = BRANCH_RULES
     examples: ClassVar[Examples] = (("branch 40;", "branches retire on the CPU where the vCPU runs"),)
 
-    count: int
+    count: Constant
     branch: str = "jmp"
     privilege: str = "kernel"
 
@@ -179,7 +179,7 @@ class GuestBranch(GuestStmt, frozen=True):
         at.branches(self.count, self.branch, self.privilege)
 
     def ops(self, at: Execution) -> list[AnyOp]:
-        return [Branch(self.count, self.branch, self.privilege)]
+        return [Branch(at.number(self.count), self.branch, self.privilege)]
 
 
 class GuestCpuid(GuestStmt, frozen=True):
@@ -203,7 +203,7 @@ class GuestReadCpuid(GuestStmt, frozen=True):
     """``c0 = cpuid 1 ecx;`` ``c1 = cpuid 0xa eax;``: the register ``output`` of CPUID with ``leaf`` in EAX, an exit as
     ``cpuid;``. ``CPUID_OUTPUTS`` lists the leaves and registers that the model has."""
 
-    rules: ClassVar[Rules] = {"cpuid_leaf": "CPUID NUMBER WORD"}
+    rules: ClassVar[Rules] = {"cpuid_leaf": "CPUID (NUMBER | WORD) WORD"}
     examples: ClassVar[Examples] = (
         ("c = cpuid 1 ecx;", "the guest's CPUID: bit 15 is PDCM, the rest is not modelled and 0"),
         (
@@ -215,26 +215,27 @@ class GuestReadCpuid(GuestStmt, frozen=True):
     result = ResultKind.NUMBER
 
     register: str
-    leaf: int
+    leaf: Constant
     output: str
 
     @staticmethod
     def read(at: Reading) -> GuestReadCpuid:
         _, leaf, output = at.tokens
-        return GuestReadCpuid(at.register, at.number(leaf, "leaf"), at.mark(output, "output"))
+        return GuestReadCpuid(at.register, at.constant(leaf, "leaf"), at.mark(output, "output"))
 
     def action(self) -> str:
-        return f"cpuid {self.leaf:#x} {self.output}"
+        return f"cpuid {constant_text(self.leaf)} {self.output}"
 
     def check(self, at: StmtCheck) -> None:
-        if self.leaf not in CPUID_OUTPUTS:
+        leaf = at.constant(self.leaf, "leaf")
+        if leaf not in CPUID_OUTPUTS:
             leaves = " or ".join(f"{each:#x}" for each in CPUID_OUTPUTS)
-            at.fail(f"leaf {self.leaf:#x} of CPUID is not modelled, expected {leaves}", "leaf")
-        if self.output not in CPUID_OUTPUTS[self.leaf]:
-            at.fail(unknown("register of the leaf", self.output, CPUID_OUTPUTS[self.leaf]), "output")
+            at.fail(f"leaf {leaf:#x} of CPUID is not modelled, expected {leaves}", "leaf")
+        if self.output not in CPUID_OUTPUTS[leaf]:
+            at.fail(unknown("register of the leaf", self.output, CPUID_OUTPUTS[leaf]), "output")
 
     def ops(self, at: Execution) -> list[AnyOp]:
-        return [Cpuid(self.leaf, self.output)]
+        return [Cpuid(at.number(self.leaf), self.output)]
 
 
 class GuestHlt(GuestStmt, frozen=True):
@@ -257,24 +258,25 @@ class GuestHlt(GuestStmt, frozen=True):
 class GuestOut(GuestStmt, frozen=True):
     """``out 0x80;``: a write to an I/O port, an exit to user space and back."""
 
-    rules: ClassVar[Rules] = {"out": "OUT NUMBER"}
+    rules: ClassVar[Rules] = {"out": "OUT (NUMBER | WORD)"}
     examples: ClassVar[Examples] = (("out 0x80;", "an exit that user space serves"),)
 
-    port: int
+    port: Constant
 
     @staticmethod
     def read(at: Reading) -> GuestOut:
-        return GuestOut(at.number(at.tokens[1], "port"))
+        return GuestOut(at.constant(at.tokens[1], "port"))
 
     def action(self) -> str:
-        return f"out {self.port:#x}"
+        return f"out {constant_text(self.port)}"
 
     def check(self, at: StmtCheck) -> None:
-        if not 0 <= self.port <= MAX_PORT:
-            at.fail(f"not an I/O port: {self.port:#x}, expected 0x0 to {MAX_PORT:#x}", "port")
+        port = at.constant(self.port, "port")
+        if not 0 <= port <= MAX_PORT:
+            at.fail(f"not an I/O port: {port:#x}, expected 0x0 to {MAX_PORT:#x}", "port")
 
     def ops(self, at: Execution) -> list[AnyOp]:
-        return [Out(self.port)]
+        return [Out(at.number(self.port))]
 
 
 class GuestNop(GuestStmt, frozen=True):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
+from client.litmus.expression import Constant
 from client.litmus.reading import Reading
 from client.litmus.statements.branches import BRANCH_RULES, branch_action, read_branch
 from client.litmus.statements.event import CloseEvent, EventOp, ReadEvent, SampleEvent, StateOf
@@ -57,7 +58,7 @@ class HostBranch(HostStmt, frozen=True):
         ),
     )
 
-    count: int
+    count: Constant
     cpu: int = 0
     branch: str = "jmp"
     privilege: str = "kernel"
@@ -79,7 +80,7 @@ class HostBranch(HostStmt, frozen=True):
         at.branches(self.count, self.branch, self.privilege)
 
     def command(self, at: Execution) -> Retire:
-        return Retire(self.cpu, self.count, self.branch, self.privilege)
+        return Retire(self.cpu, at.number(self.count), self.branch, self.privilege)
 
 
 class AdvanceTime(HostStmt, frozen=True):

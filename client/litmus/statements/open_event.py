@@ -8,6 +8,7 @@ from lark import Token, Tree
 
 from client.litmus.checking import StmtCheck
 from client.litmus.execution import Execution
+from client.litmus.expression import Constant
 from client.litmus.limits import MAX_PERIOD
 from client.litmus.reading import Reading
 from client.litmus.spelling import listed, quote, unknown
@@ -60,7 +61,7 @@ class OpenEvent(HostStmt, frozen=True):
         "filters": 'BRANCH WORD ("," WORD)*',
         "counter": "COUNTER WORD?",
         "counting": "COUNTING WORD",
-        "period": "PERIOD NUMBER",
+        "period": "PERIOD (NUMBER | WORD)",
     }
     examples: ClassVar[Examples] = (
         (
@@ -93,7 +94,7 @@ class OpenEvent(HostStmt, frozen=True):
     exclusive: bool = False
     config: str = GENERAL
     exclude_guest: bool = False
-    period: int = 0
+    period: Constant = 0
     exclude_host: bool = False
     exclude_user: bool = False
     exclude_kernel: bool = False
@@ -149,8 +150,9 @@ class OpenEvent(HostStmt, frozen=True):
         at.member("counted event", self.config, CONFIGS, "config")
         if self.branch and self.config not in BRANCH_CONFIGS:
             at.fail(f"{quote(self.config)} has no branch stack, expected {listed(BRANCH_CONFIGS)}", "config")
-        if not 0 <= self.period <= MAX_PERIOD:
-            at.fail(f"period = {self.period} is impossible, expected 1 to {MAX_PERIOD}", "period")
+        period = at.constant(self.period, "period")
+        if not (0 if self.period == 0 else 1) <= period <= MAX_PERIOD:
+            at.fail(f"period = {period} is impossible, expected 1 to {MAX_PERIOD}", "period")
         if self.config in TRACERS:
             self._check_tracer(at)
         if self.group:
@@ -193,7 +195,7 @@ class OpenEvent(HostStmt, frozen=True):
             exclusive=self.exclusive,
             config=self.config,
             exclude_guest=self.exclude_guest,
-            period=self.period,
+            period=at.number(self.period),
             exclude_host=self.exclude_host,
             exclude_user=self.exclude_user,
             exclude_kernel=self.exclude_kernel,
@@ -220,7 +222,7 @@ class _Options:
         self.filters: tuple[str, ...] = ()
         self.config = GENERAL
         self.group = ""
-        self.period = 0
+        self.period: Constant = 0
 
     def read(self) -> OpenEvent:
         verb, target, *options = self.at.node.children
@@ -281,7 +283,7 @@ class _Options:
             case "COUNTING":
                 self.config = self.counted(rest[0], BRANCH_CONFIGS)
             case "PERIOD":
-                self.period = self.at.number(rest[0], "period")
+                self.period = self.at.constant(rest[0], "period")
                 if not self.period:
                     self.at.fail(rest[0], f"period = 0 is impossible, expected 1 to {MAX_PERIOD}")
 

@@ -328,7 +328,7 @@ def test_host_errors(host: str, expected: str) -> None:
         ("out 0x10000;", "9:5: not an I/O port: 0x10000, expected 0x0 to 0xffff"),
         ("c = cpuid 7 ecx;", "9:11: leaf 0x7 of CPUID is not modelled, expected 0x1 or 0xa"),
         ("c = cpuid 1 eax;", "9:13: unknown register of the leaf 'eax', did you mean 'ecx'?"),
-        ("c = cpuid;", "9:10: expected a number, found ';'"),
+        ("c = cpuid;", "9:10: expected a name or a number, found ';'"),
         ("branch 4 on cpu0;", "9:13: a guest's branches name no CPU: they retire where its vCPU runs"),
     ],
 )
