@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
+from operator import ne
 
 import msgspec
 
@@ -29,7 +30,7 @@ def align(one: Sequence[t.AnyRecord], other: Sequence[t.AnyRecord]) -> Alignment
     """Records up to the first difference belong together. Behind it, records do that are the same step of the schedule:
     the same statement of a thread, the same decision about a message, the same register; and records between two such
     steps as long as they are of one kind."""
-    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    same = next((i for i, pair in enumerate(zip(one, other, strict=False)) if ne(*pair)), min(len(one), len(other)))
     pairs = [(i, i) for i in range(same)]
     anchors = _increasing(_common(one, other, same))
     at_one = at_other = same

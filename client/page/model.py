@@ -254,5 +254,9 @@ class _About:
         elif isinstance(r, t.Statement | t.Outcome):
             vcpu = r.actor if "/" in r.actor else ""
         else:
-            vcpu = getattr(r, "vcpu", "") or self._events.get(getattr(r, "event", 0), "")
+            vcpu = self._vcpu_of(r)
         return vcpu.split("/")[0]
+
+    def _vcpu_of(self, r: object) -> str:
+        vcpu: str = getattr(r, "vcpu", "")
+        return vcpu or self._events.get(getattr(r, "event", 0), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import zip_longest
+from operator import ne
 
 from contract.trace import AnyRecord
 
@@ -20,4 +21,4 @@ class Difference:
 def first_difference(one: list[AnyRecord], other: list[AnyRecord]) -> Difference | None:
     """None if the traces are equal."""
     pairs = enumerate(zip_longest(one, other), 1)
-    return next((Difference(seq, *pair) for seq, pair in pairs if pair[0] != pair[1]), None)
+    return next((Difference(seq, *pair) for seq, pair in pairs if ne(*pair)), None)
