@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from distributed import Client
 
 from client.search.campaign import Campaign, Limits
 from client.search.corpus import Corpus
@@ -43,6 +42,8 @@ class Processes:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """The address of the scheduler, and the workers."""
+    from distributed import Client  # Half a second, which each worker of the tests would spend at its start.
+
     with ExitStack() as stack:
         processes = Processes(tmp_path, stack)
         processes.start("scheduler", "--host", "127.0.0.1", "--port", "0")

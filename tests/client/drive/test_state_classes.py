@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -26,7 +27,6 @@ from perfcore_svc.core import HostState
 from perfcore_svc.machine.cpu import Silicon
 from perfcore_svc.perf.branch_filter import BranchFilter
 from perfcore_svc.perf.state import PerfState
-from tests.cases import cases
 from tests.client.drive.fork import Kept
 from tests.fields import documented
 from tests.library import library_scenario
@@ -116,7 +116,8 @@ def copied(whole: Whole) -> Whole:
     return host.clone(), kvm.clone(), network.clone(), player.clone()
 
 
-def states() -> list[Whole]:
+@cache
+def wholes() -> list[Whole]:
     """In the middle of several runs, each before an input."""
     found: list[Whole] = []
 
@@ -159,7 +160,6 @@ RUNS = [
     ("mech-pmi-masks-lvtpc-v616", "merged"),
     ("mech-host-pmi-freezes-guest", "merged"),
 ]
-WHOLES = states()
 
 
 def reachable(*roots: Any) -> list[Any]:
@@ -168,10 +168,10 @@ def reachable(*roots: Any) -> list[Any]:
     return list(seen.values())
 
 
-CLASSES = sorted(
-    {type(thing) for whole in WHOLES for thing in reachable(*whole)}, key=lambda c: (c.__name__, c.__module__)
-)
-FIELDS = [(c, name) for c in CLASSES for name in c.__slots__ if (c.__name__, name) not in OF_A_STEP]
+@cache
+def classes() -> list[Any]:
+    found: set[Any] = {type(thing) for whole in wholes() for thing in reachable(*whole)}
+    return sorted(found, key=lambda c: (c.__name__, c.__module__))
 
 
 def attributes(*functions: Any) -> set[str]:
@@ -189,27 +189,34 @@ Thread Vcpu Vm Vmcs Wait
 
 
 def test_the_runs_reach_every_state_class() -> None:
-    assert [c.__name__ for c in CLASSES] == REACHED.split()
+    assert [c.__name__ for c in classes()] == REACHED.split()
 
 
-@cases(("kind", "field"), FIELDS, ids=lambda v: v if isinstance(v, str) else v.__name__)
-def test_a_field_is_in_clone_and_in_key(kind: Any, field: str) -> None:
-    assert field in attributes(*[getattr(by, name) for by, name in COPIES.get(kind.__name__, [(kind, "clone")])])
-    keyed = attributes(kind.key)
-    owner = BY_OWNER.get((kind.__name__, field))
-    if owner is not None:
-        keyed |= attributes(*[getattr(owner, name) for name in ("key", *OWNERS[owner])])
+def test_a_field_is_in_clone_and_in_key() -> None:
     excused = {**CONFIGURATION, **FRESH, **FOLDED}
-    assert (field in keyed) != ((kind.__name__, field) in excused), f"{kind.__name__}.key"
+    not_copied, not_keyed = [], []
+    for kind in classes():
+        copied_fields = attributes(*[getattr(by, name) for by, name in COPIES.get(kind.__name__, [(kind, "clone")])])
+        own = attributes(kind.key)
+        for field in kind.__slots__:
+            where = kind.__name__, field
+            if where in OF_A_STEP:
+                continue
+            owner = BY_OWNER.get(where)
+            keyed = own | attributes(*[getattr(owner, name) for name in ("key", *OWNERS[owner])]) if owner else own
+            not_copied += [where] if field not in copied_fields else []
+            not_keyed += [where] if (field in keyed) == (where in excused) else []
+    assert not_copied == []
+    assert not_keyed == [], "in key() and excused, or neither"
 
 
-@cases("number", range(len(WHOLES)))
-def test_a_copy_is_equal_and_apart(number: int) -> None:
-    whole = WHOLES[number]
-    copies = copied(whole)
-    assert picture(copies) == picture(whole)
-    assert keys(copies) == keys(whole)
-    assert not {id(thing) for thing in reachable(*whole)} & {id(thing) for thing in reachable(*copies)}
+def test_a_copy_is_equal_and_apart() -> None:
+    assert wholes()
+    for whole in wholes():
+        copies = copied(whole)
+        assert picture(copies) == picture(whole)
+        assert keys(copies) == keys(whole)
+        assert not {id(thing) for thing in reachable(*whole)} & {id(thing) for thing in reachable(*copies)}
 
 
 def other(value: Any) -> Any:
@@ -245,7 +252,7 @@ def test_a_copy_has_what_is_changed() -> None:
     """Every field with a plain value of one object is changed at once; where such a state has no copy, one after the
     other. The number of an event is the one value that must lead somewhere."""
     without_a_copy: set[tuple[str, str]] = set()
-    for whole in WHOLES:
+    for whole in wholes():
         for place, thing in enumerate(reachable(*whole)):
             every = changes(thing)
             if every and not taken_over(whole, place, thing, every):
@@ -268,7 +275,7 @@ def taken_over(whole: Whole, place: int, thing: Any, values: dict[str, Any]) -> 
 def test_the_key_of_some_state_has_what_is_changed() -> None:
     shown: set[tuple[str, str]] = set()
     met: set[tuple[str, str]] = set()
-    for whole in WHOLES:
+    for whole in wholes():
         before = keys(whole)
         for thing in reachable(*whole):
             for field, value in changes(thing).items():
@@ -286,6 +293,6 @@ def test_the_key_of_some_state_has_what_is_changed() -> None:
     assert met - shown == CONFIGURATION.keys() & met | FRESH.keys() & met
 
 
-@cases("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_each_field_has_a_docstring_of_its_own(kind: Any) -> None:
-    assert set(kind.__slots__) <= documented(kind)
+def test_each_field_has_a_docstring_of_its_own() -> None:
+    bare = {kind.__name__: set(kind.__slots__) - documented(kind) for kind in classes()}
+    assert not {name: fields for name, fields in bare.items() if fields}
