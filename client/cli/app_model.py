@@ -12,6 +12,7 @@ from client.cli.frame import command, needs, refuse
 from client.cli.options import (
     KERNELS_HELP,
     BaselineOption,
+    HtmlOption,
     JsonOption,
     KvmOption,
     MarkdownOption,
@@ -72,7 +73,11 @@ def cost_command(
         ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also draw the curve into this .png, .svg or .pdf file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also draw the curve (.png, .svg, .pdf), or write the tables as a page (.html).",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,6 +101,7 @@ def contract_command(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown, with the states as Mermaid diagrams.")
     ] = False,
+    html: HtmlOption = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=256, help="Number of processes. 0: one for each core.")
     ] = None,
@@ -112,7 +118,7 @@ def contract_command(
 
     if not runs:
         needs("--workers", workers, "runs")
-    contract(runs=runs, markdown=markdown, as_json=as_json, workers=workers or 0)
+    contract(runs=runs, markdown=markdown, html=html, as_json=as_json, workers=workers or 0)
 
 
 @subcommand("designs")

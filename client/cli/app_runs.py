@@ -15,6 +15,7 @@ from client.cli.options import (
     DaskOption,
     ExpectOption,
     FaultsOption,
+    HtmlOption,
     JsonOption,
     KvmOption,
     NoFileFaultsOption,
@@ -207,6 +208,7 @@ def matrix_command(
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every design against every scenario and print who holds what.
@@ -230,7 +232,7 @@ def matrix_command(
     seconds = timeout_of(timeout, grpc=bool(services))
     if faults == "all":
         refuse("--faults all", {"--fault": fault, "--perfcore": perfcore, "--kvm": kvm})
-        refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline})
+        refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline, "--html": html})
         robust(
             RobustRequest(
                 designs, scenarios, kernel, runs or USUAL_RUNS, seed or 0, output, workers, dask, not no_file_faults
@@ -252,5 +254,6 @@ def matrix_command(
         baseline,
         write_baseline,
         dask,
+        html,
     )
     matrix(request, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,20 +19,25 @@ from client.document.faulted import KEPT_LEGEND, FaultTable, fault_table, fault_
 from client.document.markdown import as_markdown
 from client.document.needed import FENCED, Need, needs
 from client.document.standing import LOST, Standings, standings
+from client.files import write_file
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row, Task
 from client.matrix.summary import Worst
+from client.page.contract_page import contract_page
+from client.page.html import check_target
 from client.report.json import print_json
 from client.report.tables import WORST_LEGEND, claims_rows, key_of, letters, named_breaches, worst_rows
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 
 
-def contract(*, runs: bool, markdown: bool, as_json: bool, workers: int = 0) -> None:
+def contract(*, runs: bool, markdown: bool, html: Path | None, as_json: bool, workers: int = 0) -> None:
     """``runs``: also the parts that need runs. ``workers``: as in ``run_tasks``."""
     if markdown and as_json:
         raise InputError("expected one of them", "--markdown, --json")
+    if html is not None:
+        check_target(html)
     designs = list(all_designs().values())
     document = contract_document(designs)
     if runs:
@@ -39,12 +45,16 @@ def contract(*, runs: bool, markdown: bool, as_json: bool, workers: int = 0) -> 
         if not document.cut_short:
             with console(stderr=True).status(f"what {FENCED} needs its rules for"):
                 document.needs = needs(RUNS / "contract")
+    if html is not None:
+        write_file(html, contract_page(document, html).encode())
     if as_json:
         print_json(document)
     elif markdown:
         sys.stdout.write(as_markdown(document))
     else:
         _print(console(), document)
+        if html is not None:
+            print_text(console(), f"page: {escape(str(html))}", hang=4)
     if document.cut_short:
         report_error(f"{document.cut_short}; some runs are missing", INTERRUPTED, as_json=False)
     finish(INTERRUPTED if document.cut_short else 0)

@@ -12,9 +12,11 @@ from client.cli.choose import chosen_designs
 from client.cli.frame import console, finish, print_columns, print_text
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
-from client.files import make_folder
+from client.files import make_folder, write_file
 from client.litmus import Scenario
 from client.litmus.spelling import unknown
+from client.page.cost_page import cost_page
+from client.page.html import check_target
 from client.report.cost_documents import CostDocument, PriceDocument
 from client.report.json import print_json
 from client.run.choose import find_scenario
@@ -23,6 +25,8 @@ from perfcore_svc.machine.prices import PRICES
 
 VALUES = [1, 2, 4, 8, 16, 32, 64]
 POINTS_LIMIT = 64
+PAGE = ".html"
+"""The ending of a picture that is a page with the tables."""
 COLUMNS_LIMIT = 8
 """The most values of a curve that the table shows; the plot and --json have all."""
 COLUMNS = {
@@ -44,15 +48,17 @@ def cost(name: str, designs: str | None, vary: str | None, picture: Path | None,
     scenario = find_scenario(name)
     chosen = chosen_designs(designs)
     varied = _varied(scenario, vary)
-    if picture is not None and varied is None:
+    if picture is not None and varied is None and picture.suffix != PAGE:
         raise InputError(f"{scenario.name} has no let to draw a curve over", "--picture")
     if picture is not None:
-        check_picture(picture)
+        check_target(picture) if picture.suffix == PAGE else check_picture(picture)
         make_folder(picture.parent)
     with console(stderr=True).status(f"{scenario.name} under {len(chosen)} designs"):
         costs = [cost_of(scenario, design) for design in chosen]
         curve = curve_of(scenario, chosen, *varied) if varied else None
-        if picture is not None and curve is not None:
+        if picture is not None and picture.suffix == PAGE:
+            write_file(picture, cost_page(name, costs, curve, picture).encode())
+        elif picture is not None and curve is not None:
             save_picture(curve, f"{scenario.name}: cycles over {curve.let}", picture)
     if as_json:
         prices = {name: PriceDocument(c.low, c.typical, c.high, c.source) for name, c in PRICES.items()}

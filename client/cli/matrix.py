@@ -18,29 +18,20 @@ from client.cli.pools import open_pool
 from client.cli.progress import run_tasks_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
-from client.files import make_folder
+from client.files import make_folder, write_file
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
+from client.page.html import check_target
+from client.page.matrix_page import matrix_page
 from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
-from client.report.tables import WORST_LEGEND, key_of, letters, worst_rows
+from client.report.tables import MATRIX_LEGEND, WORST_LEGEND, key_of, letter_of, letters, worst_rows
 from client.run.choose import without_faults_of
 from client.run.placed import PlacedRule, fitting
 from contract.errors import ExitCode, InputError
 
-LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
 _STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "v": "bold red", "+": "green", "e": "green"}
-MATRIX_LEGEND = (
-    "+ held",
-    "e violated as expected",
-    "X an invariant is violated",
-    "x only the scenario's own condition or expectation",
-    "? undecided on the default tape",
-    "/ it cannot be run",
-    "! failed",
-    "v less than the baseline knows",
-)
 MATRIX_EXIT_CODES = {
     "held": ExitCode.HELD,
     "expected": ExitCode.HELD,
@@ -70,6 +61,7 @@ class MatrixRequest:
     baseline: Path | None = None
     write_baseline: Path | None = None
     dask: str | None = None
+    html: Path | None = None
 
 
 def matrix(request: MatrixRequest, *, as_json: bool) -> None:
@@ -82,6 +74,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     faults = tuple(each.rule for each in request.faults)
     if request.services and (request.workers > 1 or request.dask is not None):
         raise InputError("given services play one run at a time", "--workers, --dask")
+    if request.html is not None:
+        check_target(request.html)
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
@@ -109,6 +103,11 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
     code = int(MATRIX_EXIT_CODES[verdict])
     if cut_short:
         code = INTERRUPTED if interrupted else int(ExitCode.SYSTEM_FAILED)
+    if request.html is not None:
+        kernel = request.kernel or "that of each scenario"
+        rules = ", ".join(map(str, faults)) or "none but those of a scenario"
+        about = f"Verdict: {verdict}. Faults: {rules}. Kernel: {kernel}. {cut_short}".rstrip()
+        write_file(request.html, matrix_page(rows, names, summary, about, request.html).encode())
     if as_json:
         document = MatrixDocument(
             verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary, compared, misfits
@@ -126,6 +125,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
         where = escape(f"{folder}/SCENARIO-DESIGN.json")
         print_text(out, f"Each run is in {where}: lbrlab show FILE, lbrlab run FILE to replay it")
+        if request.html is not None:
+            print_text(out, f"page: {escape(str(request.html))}", hang=4)
     finish(code)
 
 
@@ -159,7 +160,7 @@ def _usual_folder(request: MatrixRequest) -> Path:
 def _print(
     out: Console, rows: Sequence[Row], designs: list[str], summary: dict[str, dict[str, Worst]], folder: Path
 ) -> None:
-    found = [[row[0].scenario, *(_styled(_letter(cell)) for cell in row)] for row in rows]
+    found = [[row[0].scenario, *(_styled(letter_of(cell)) for cell in row)] for row in rows]
     print_columns(out, ["scenario", *letters(designs)], found, apart=1)
     print_items(out, key_of(designs), "bold")
     print_items(out, MATRIX_LEGEND, "dim")
@@ -179,10 +180,3 @@ def _print_reasons(out: Console, cells: list[Cell]) -> None:
         print_text(out, escape(f"{cell.scenario} under {cell.design}: {cell.why}"), hang=2)
     if len(cells) > REASONS_LIMIT:
         out.print(f"... and {len(cells) - REASONS_LIMIT} more; --json has all")
-
-
-def _letter(cell: Cell) -> str:
-    if cell.verdict == "violated" and cell.baseline is not None and not cell.baseline.new:
-        return "v"
-    letter = LETTERS[cell.verdict]
-    return "x" if letter == "X" and not cell.broken else letter

@@ -8,7 +8,7 @@ import msgspec
 
 from client.cli.frame import console, print_text
 from client.files import write_file
-from client.page.html import GENERATOR, page
+from client.page.html import check_target, page
 from client.page.model import page_model
 from client.report.json import print_json
 from client.run.file import load_judged
@@ -34,7 +34,7 @@ def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
     if len(paths) > RUNS_LIMIT:
         raise InputError(f"expected at most {RUNS_LIMIT} runs, found {len(paths)}", "RUN")
     target = output or USUAL
-    _check_target(target)
+    check_target(target)
     with console(stderr=True).status("reading") as status:
         runs = []
         for path in paths:
@@ -60,12 +60,3 @@ def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
     for run, left in zip(document.runs, document.left_out, strict=True):
         if left:
             print_text(out, f"{run}: the page leaves out the last {left:,} records", hang=2)
-
-
-def _check_target(target: Path) -> None:
-    """Only a report may be replaced."""
-    if target.is_file():
-        with target.open("rb") as file:
-            start = file.read(2048)
-        if start and GENERATOR.encode() not in start:
-            raise InputError("exists and is not a report; choose another name", str(target))

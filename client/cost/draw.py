@@ -46,7 +46,7 @@ def _short(value: float, chars: int, delta: float, left: bool = False) -> str:
 def check_picture(path: Path) -> None:
     """Raises InputError for a name of an unknown kind, SystemFailedError if nothing can draw it."""
     if path.suffix not in FORMATS:
-        raise InputError(f"expected a name that ends in {', '.join(FORMATS)}", str(path))
+        raise InputError(f"expected a name that ends in {', '.join(FORMATS)} or .html", str(path))
     try:
         import matplotlib.figure  # noqa: F401 - imported here to fail before any run
     except ImportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -41,11 +42,13 @@ OF_THE_LBR = ("EventCreated", "EventState", "Revoke", "SchedIn")
 
 class Faulted(msgspec.Struct):
     """The runs of one design under one kind of fault. ``runs``: those in which the fault met a message. ``violated``:
-    those of them that violate an invariant. ``broken``: the invariants that are violated, with the number of runs."""
+    those of them that violate an invariant. ``broken``: the invariants that are violated, with the number of runs.
+    ``commands``: these invariants with the command that plays the first run."""
 
     runs: int = 0
     violated: int = 0
     broken: dict[str, int] = {}
+    commands: dict[str, str] = {}
 
 
 class FaultTable(msgspec.Struct):
@@ -132,7 +135,8 @@ def fault_table(designs: Sequence[str], tasks: Sequence[Played], rows: Iterable[
         for cell in row:
             if cell.invariants and not cell.unmet:
                 exercised[cell.design] |= {n for n, verdict in cell.invariants.items() if verdict != NOT_EXERCISED}
-                _count(table.kinds[tasks[number][0]][cell.design], cell)
+                kind, (_, rules) = tasks[number]
+                _count(table.kinds[kind][cell.design], cell, rules)
     table.exercised = {design: [n for n in INVARIANTS if n in found] for design, found in exercised.items()}
     return table
 
@@ -172,8 +176,10 @@ def _kept(verdict: str, letters: Mapping[str, str]) -> str:
 KEPT_LEGEND = ("X broken without a fault", "a b c ... broken under these faults", "+ held", ". not exercised")
 
 
-def _count(faulted: Faulted, cell: Cell) -> None:
+def _count(faulted: Faulted, cell: Cell, rules: Sequence[FaultRule]) -> None:
     faulted.runs += 1
     faulted.violated += bool(cell.broken)
     for invariant in cell.broken:
         faulted.broken[invariant] = faulted.broken.get(invariant, 0) + 1
+        faults = "".join(f" --fault {shlex.quote(str(rule))}" for rule in rules)
+        faulted.commands.setdefault(invariant, f"lbrlab run {cell.scenario} -d {cell.design}{faults}")

@@ -15,7 +15,9 @@ from string import Template
 
 import msgspec
 
+from client.files import make_folder
 from client.page.model import PageModel, RunModel
+from contract.errors import InputError
 
 GENERATOR = '<meta name="generator" content="lbrlab'
 """By this a page is known."""
@@ -26,9 +28,9 @@ TABLE_LIMIT = 2_000
 
 def page(model: PageModel) -> str:
     """The whole page."""
-    style, script = _asset("report.css"), _asset("report.js")
-    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
-    return Template(_asset("report.html")).substitute(
+    style, script = asset("report.css"), asset("report.js")
+    policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'; base-uri 'none'"
+    return Template(asset("report.html")).substitute(
         policy=policy,
         title=escape(" and ".join(dict.fromkeys(title_of(run) for run in model.runs))),
         style=style,
@@ -39,15 +41,28 @@ def page(model: PageModel) -> str:
     )
 
 
+def check_target(target: Path) -> None:
+    """Raises InputError if a file is there that is not a page of lbrlab: only such a page may be replaced. Creates the
+    folder."""
+    make_folder(target.parent)
+    if target.is_file():
+        with target.open("rb") as file:
+            start = file.read(4096)
+        if start and GENERATOR.encode() not in start:
+            raise InputError("exists and is not a report; choose another name", str(target))
+
+
 def title_of(run: RunModel) -> str:
     return f"{run.scenario} under {run.design}"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file of ``ASSETS``."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """The name of a style or script in a content policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

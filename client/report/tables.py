@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from client.matrix.cell import Cell
 from client.matrix.summary import Worst
 from contract.invariants import INVARIANTS
 
@@ -59,3 +60,26 @@ def _worst(found: Worst) -> str:
     if found.verdict == "violated":
         return f"[bold red]X{len(found.scenarios)}[/]"
     return {"held": "[green]+[/]", "open": "[yellow]o[/]"}.get(found.verdict, "[dim].[/]")
+
+
+# Cells of a matrix --------------------------------------------------------------------------------------------------
+
+LETTERS = {"held": "+", "expected": "e", "violated": "X", "undecided": "?", "failed": "!", "impossible": "/"}
+MATRIX_LEGEND = (
+    "+ held",
+    "e violated as expected",
+    "X an invariant is violated",
+    "x only the scenario's own condition or expectation",
+    "? undecided on the default tape",
+    "/ it cannot be run",
+    "! failed",
+    "v less than the baseline knows",
+)
+
+
+def letter_of(cell: Cell) -> str:
+    """The letter of ``MATRIX_LEGEND`` for a run."""
+    if cell.verdict == "violated" and cell.baseline is not None and not cell.baseline.new:
+        return "v"
+    letter = LETTERS[cell.verdict]
+    return "x" if letter == "X" and not cell.broken else letter
