@@ -13,12 +13,14 @@ from client.cli.options import (
     KERNELS_HELP,
     BaselineOption,
     HtmlOption,
+    InsecureOption,
     JsonOption,
     KvmOption,
     MarkdownOption,
     PerfcoreOption,
     TakeOverOption,
     TimeoutOption,
+    TlsOption,
     WaitOption,
     WriteBaselineOption,
 )
@@ -39,6 +41,8 @@ def claims_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
+    tls: TlsOption = None,
+    insecure: InsecureOption = False,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
     timeout: TimeoutOption = None,
@@ -54,7 +58,7 @@ def claims_command(
 
     refuse("--verbose", {"--json, which has each check": as_json and verbose})
     ledger = Ledger(baseline, write_baseline)
-    services = addresses(perfcore, kvm, wait, take_over)
+    services = addresses(perfcore, kvm, wait, take_over, tls, insecure)
     seconds = timeout_of(timeout, grpc=bool(services))
     run_claims(tuple(claims or ()), output, services, seconds, ledger, as_json=as_json, verbose=verbose)
 

@@ -12,11 +12,13 @@ from client.cli.frame import command, only, refuse
 from client.cli.options import (
     BaselineOption,
     ExpectOption,
+    InsecureOption,
     JsonOption,
     KvmOption,
     PerfcoreOption,
     TakeOverOption,
     TimeoutOption,
+    TlsOption,
     WaitOption,
     WriteBaselineOption,
 )
@@ -77,6 +79,8 @@ def confirm_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
+    tls: TlsOption = None,
+    insecure: InsecureOption = False,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +91,7 @@ def confirm_command(
     from client.cli.services import addresses, timeout_of
     from client.cli.shrink import confirm
 
-    confirm(run, addresses(perfcore, kvm, wait, take_over), timeout_of(timeout, grpc=True), as_json=as_json)
+    confirm(run, addresses(perfcore, kvm, wait, take_over, tls, insecure), timeout_of(timeout, grpc=True), as_json=as_json)
 
 
 @subcommand("show")
@@ -178,6 +182,35 @@ def web_command(
     from client.cli.web import web
 
     web(port, as_json=as_json)
+
+
+@subcommand("certs")
+@command
+def certs_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the CA and of the identities.")],
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="NAME", help="A name or address of a host of a service. May be repeated."),
+    ] = None,
+    kvm: Annotated[
+        list[str] | None, typer.Option("--kvm", metavar="NAME", help="A KVM. May be repeated. Default: kvm0.")
+    ] = None,
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=3650, help="How long the certificates are valid.")
+    ] = 90,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a development CA, and an identity for mutual TLS for each service, for drivers and for viewers.
+
+    The identities are folders to give to --tls. A CA that is there already signs new identities; running services take
+    them for new connections.
+
+    \b
+    lbrlab certs certs --host 10.0.0.1 --host 10.0.0.2 --kvm kvm0 --kvm kvm1
+    """
+    from client.cli.certs import certs
+
+    certs(folder, host or (), kvm or (), days, as_json=as_json)
 
 
 @subcommand("tape")

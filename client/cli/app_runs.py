@@ -16,12 +16,14 @@ from client.cli.options import (
     ExpectOption,
     FaultsOption,
     HtmlOption,
+    InsecureOption,
     JsonOption,
     KvmOption,
     NoFileFaultsOption,
     PerfcoreOption,
     TakeOverOption,
     TimeoutOption,
+    TlsOption,
     WaitOption,
     WireName,
     WriteBaselineOption,
@@ -38,6 +40,8 @@ def demo_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
+    tls: TlsOption = None,
+    insecure: InsecureOption = False,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +53,7 @@ def demo_command(
     from client.cli.demo import demo
     from client.cli.services import addresses, timeout_of
 
-    services = addresses(perfcore, kvm, wait, take_over)
+    services = addresses(perfcore, kvm, wait, take_over, tls, insecure)
     demo(wire.value, services, timeout_of(timeout, grpc=wire is WireName.GRPC), as_json=as_json)
 
 
@@ -80,6 +84,8 @@ def run_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
+    tls: TlsOption = None,
+    insecure: InsecureOption = False,
     tape: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Replay this tape, or that of a run file. Stop at the first divergence."),
@@ -146,7 +152,7 @@ def run_command(
         request = OutcomesRequest(file, name, schedules, seed or 0, chosen, lets, expects, output, not no_file_faults)
         run_schedules(request, as_json=as_json)
     needs("--seed", seed, "--schedules")
-    services = addresses(perfcore, kvm, wait, take_over)
+    services = addresses(perfcore, kvm, wait, take_over, tls, insecure)
     run(
         RunRequest(
             file,
@@ -198,6 +204,8 @@ def matrix_command(
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
     take_over: TakeOverOption = False,
+    tls: TlsOption = None,
+    insecure: InsecureOption = False,
     dask: DaskOption = None,
     runs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="With '--faults all': runs of each cell. Default: 50.")
@@ -228,7 +236,7 @@ def matrix_command(
     from client.cli.robust import USUAL_RUNS, RobustRequest, robust
     from client.cli.services import addresses, timeout_of
 
-    services = addresses(perfcore, kvm, wait, take_over)
+    services = addresses(perfcore, kvm, wait, take_over, tls, insecure)
     seconds = timeout_of(timeout, grpc=bool(services))
     if faults == "all":
         refuse("--faults all", {"--fault": fault, "--perfcore": perfcore, "--kvm": kvm})

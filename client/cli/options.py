@@ -10,6 +10,7 @@ import typer
 
 from contract.kernels import KERNELS
 
+TLS_VARIABLE = "LBRLAB_TLS"
 KERNELS_HELP = " ".join(f"{name}: {about}." for name, about in KERNELS.items())
 
 
@@ -34,6 +35,16 @@ WaitOption = Annotated[
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", help="End the run of another driver that has the services.")
 ]
+TlsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls",
+        metavar="DIR",
+        envvar=TLS_VARIABLE,
+        help="Use mutual TLS on TCP, with tls.crt, tls.key and ca.crt of this folder; see 'lbrlab certs'.",
+    ),
+]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Allow addresses of other hosts without TLS.")]
 FaultsOption = Annotated[
     str | None,
     typer.Option(

@@ -30,7 +30,9 @@ def open_wire(name: str, services: Services, timeout: float, layout: Layout = SI
     elif services:
         from client.drive.grpc_wire import GrpcWire
 
-        wire = GrpcWire(services.perfcores, services.kvms, timeout=timeout, turn=services.turn)
+        wire = GrpcWire(
+            services.perfcores, services.kvms, timeout=timeout, turn=services.turn, identity=services.identity
+        )
         try:
             yield wire
         finally:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from client.cli.options import TLS_VARIABLE
 from client.drive.grpc_wire import NO_WAIT, Turn
 from client.drive.play import layout_of
 from client.litmus import Scenario
 from contract.errors import InputError
+from contract.wire.tls import Identity, check_exposure
 
 WAIT_LIMIT = 86400
 USUAL_TIMEOUT = 5.0
@@ -23,6 +27,8 @@ class Services:
     perfcores: tuple[str, ...] = ()
     kvms: tuple[str, ...] = ()
     turn: Turn = NO_WAIT
+    identity: Identity | None = None
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.perfcores) != bool(self.kvms):
@@ -32,6 +38,8 @@ class Services:
                 check_address(flag, text)
             if twice := next((text for text in texts if texts.count(text) > 1), None):
                 raise InputError(f"{twice} is given twice; each service has an address of its own", flag)
+            for text in texts:
+                check_exposure({flag: text}, self.identity, self.insecure)
 
     def __bool__(self) -> bool:
         return bool(self.perfcores)
@@ -83,12 +91,23 @@ def check_address(flag: str, text: str) -> None:
 
 
 def addresses(
-    perfcore: Sequence[str] | None, kvm: Sequence[str] | None, wait: float = 0.0, take_over: bool = False
+    perfcore: Sequence[str] | None,
+    kvm: Sequence[str] | None,
+    wait: float = 0.0,
+    take_over: bool = False,
+    tls: Path | None = None,
+    insecure: bool = False,
 ) -> Services:
-    """``wait``, ``take_over``: as in ``Turn``. Raises InputError as ``Services`` does, and for a wait without
-    services."""
+    """``wait``, ``take_over``: as in ``Turn``. ``tls``: the folder of an Identity. Raises InputError as ``Services``
+    does, for a wait without services, and for an identity that cannot be used."""
+    given = {"--tls": tls is not None and str(tls) != os.environ.get(TLS_VARIABLE), "--insecure": insecure}
+    if not perfcore and (useless := next((flag for flag, is_given in given.items() if is_given), None)):
+        raise InputError("needs --perfcore and --kvm", useless)
+    identity = Identity(tls) if tls is not None and perfcore else None
+    if identity is not None:
+        identity.check()
     if (wait or take_over) and not perfcore:
         raise InputError("needs --perfcore and --kvm", "--wait" if wait else "--take-over")
     if not 0 <= wait <= WAIT_LIMIT:
         raise InputError(f"expected seconds from 0 to {WAIT_LIMIT}, found {wait:g}", "--wait")
-    return Services(tuple(perfcore or ()), tuple(kvm or ()), Turn(wait, take_over))
+    return Services(tuple(perfcore or ()), tuple(kvm or ()), Turn(wait, take_over), identity, insecure)

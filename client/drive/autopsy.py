@@ -127,6 +127,15 @@ def _probe(service: Service, ends: Ends) -> str:
     return ""
 
 
+def _tls_fault(service: Service) -> str:
+    """Why TLS fails there, in words; "" if it does not, or is not used."""
+    if service.identity is None:
+        return ""
+    from contract.wire.tls import handshake_fault
+
+    return handshake_fault(service.address, service.identity)
+
+
 def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
     code = error.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -134,5 +143,7 @@ def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
     if code in _ENDING and (end := ends(service.name, EXIT_TIMEOUT)):
         return end
     if code is grpc.StatusCode.UNAVAILABLE:
-        return knock(service.address, met=service.met)
+        return _tls_fault(service) or knock(service.address, met=service.met)
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return f"refuses this driver at {service.address}: {error.details()}"
     return f"not an lbrlab service: {service.address}: {code.name}: {error.details()}"

@@ -25,6 +25,7 @@ from contract.wire.methods import command_types
 from contract.wire.options import CHANNEL
 from contract.wire.records import record_from_proto, stamp_of
 from contract.wire.refusal import CLOCK, ERRNO
+from contract.wire.tls import Identity, tls_of
 from lbrlab.v1 import info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, trace_pb2
 
 _RESULTS: dict[str, type[msgspec.Struct]] = {struct.__name__: struct for struct in AnyResult.__args__}
@@ -36,6 +37,12 @@ CONTROLS: dict[str, tuple[ServiceDescriptor, tuple[type[msgspec.Struct], ...]]] 
     "perfcore": (perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"], AnyPerfCommand.__args__),
     "kvm": (kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"], AnyKvmCommand.__args__),
 }
+
+
+def _channel(address: str, identity: Identity | None) -> grpc.Channel:
+    if identity is None:
+        return grpc.insecure_channel(address, options=CHANNEL)
+    return grpc.secure_channel(address, identity.channel_credentials(), options=CHANNEL)
 
 
 class RefusedCallError(RefusedError):
@@ -75,9 +82,11 @@ class Service:
 
     ``name`` is its name in failures: the kind, if there is only one of that kind. ``host`` is the number of its host.
     ``owner`` is the token of the driver. ``run`` is the service's number for the run. ``met``: it has answered
-    before."""
+    before. ``identity``: for mutual TLS."""
 
-    def __init__(self, kind: str, address: str, name: str = "", host: int = 0, owner: str = "") -> None:
+    def __init__(
+        self, kind: str, address: str, name: str = "", host: int = 0, owner: str = "", identity: Identity | None = None
+    ) -> None:
         self.kind = kind
         self.owner = owner or token_hex(16)
         self.run = 0
@@ -85,7 +94,8 @@ class Service:
         self.host = host
         self.address = address
         self.met = False
-        self._channel = grpc.insecure_channel(address, options=CHANNEL)
+        self.identity = tls_of(address, identity)
+        self._channel = _channel(address, self.identity)
         self._stream: CommandStream | None = None
         descriptor, commands = CONTROLS[kind]
         methods = {
@@ -101,7 +111,7 @@ class Service:
 
     def again(self) -> Service:
         """The same service with a new channel."""
-        return Service(self.kind, self.address, self.name, self.host, self.owner)
+        return Service(self.kind, self.address, self.name, self.host, self.owner, self.identity)
 
     def _method(self, service: ServiceDescriptor, name: str) -> tuple[Callable[..., Any], type[Message]]:
         method = service.methods_by_name[name]

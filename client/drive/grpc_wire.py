@@ -38,6 +38,7 @@ from contract.trace import Delivery, Recorder
 
 if TYPE_CHECKING:
     from client.drive.grpc_service import Service
+    from contract.wire.tls import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class GrpcWire:
     more services than a run needs, the rest is left alone.
 
     ``timeout``: seconds for each call. ``ends``: says how a service process that this driver started has ended
-    (``Pair.end``). ``keeper``: the owner of the processes, who can end them and start them again (``Pair``)."""
+    (``Pair.end``). ``keeper``: the owner of the processes, who can end them and start them again (``Pair``).
+    ``identity``: for mutual TLS on TCP addresses."""
 
     name = "grpc"
 
@@ -95,12 +97,14 @@ class GrpcWire:
         ends: Callable[[str, float], str] = _not_ours,
         turn: Turn = NO_WAIT,
         keeper: Keeper | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self._perfcores = [perfcore] if isinstance(perfcore, str) else list(perfcore)
         self._kvms = [kvm] if isinstance(kvm, str) else list(kvm)
         self._timeout = timeout
         self._ends = ends
         self._keeper = keeper
+        self._identity = identity
         self._services: dict[str, Service] = {}
         self._layout = SINGLE
         self._turn = turn
@@ -206,9 +210,15 @@ class GrpcWire:
             from client.drive.grpc_service import Service
 
             names = perfcores_of(self._layout)
-            made = [Service("perfcore", self._perfcores[i], name, i, self.owner) for i, name in enumerate(names)]
+            made = [
+                Service("perfcore", self._perfcores[i], name, i, self.owner, self._identity)
+                for i, name in enumerate(names)
+            ]
             kvms = zip(self._layout.kvms.items(), self._kvms, strict=False)
-            made += [Service("kvm", address, self._kvm(name), host, self.owner) for (name, host), address in kvms]
+            made += [
+                Service("kvm", address, self._kvm(name), host, self.owner, self._identity)
+                for (name, host), address in kvms
+            ]
             self._services = {service.name: service for service in made}
         return self._services
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -21,11 +22,13 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from contract.errors import InputError
 from contract.messages import PROTOCOL_VERSION
 from contract.wire import options
 from contract.wire.address import address
 from contract.wire.log import bind, log
 from contract.wire.socket_lock import hold
+from contract.wire.tls import Identity, check_exposure, is_local, tls_of
 
 GRACE = 0.5
 """Seconds that running calls get at the end."""
@@ -49,12 +52,35 @@ def argument_parser(prog: str, description: str, epilog: str) -> argparse.Argume
         help="HOST:PORT or unix:PATH to serve at; port 0 takes a free one (default: %(default)s)",
     )
     parser.add_argument(
+        "--tls",
+        metavar="DIR",
+        type=Path,
+        default=os.environ.get("LBRLAB_TLS"),
+        help="use mutual TLS on TCP, with tls.crt, tls.key and ca.crt of this folder (default: $LBRLAB_TLS)",
+    )
+    parser.add_argument("--insecure", action="store_true", help="allow addresses that other hosts reach, without TLS")
+    parser.add_argument(
         "--exit-with-parent",
         action="store_true",
         help="stop when standard input ends: no service outlives the program that started it",
     )
     parser.add_argument("--protocol", type=_protocol, default=PROTOCOL_VERSION, help=argparse.SUPPRESS)
     return parser
+
+
+def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, where TLS protects each address that other hosts reach. Ends the process with status 2."""
+    args = parser.parse_args()
+    args.tls = Identity(Path(args.tls)) if args.tls else None
+    try:
+        if args.tls is not None:
+            args.tls.check()
+        check_exposure(
+            {f"--{name}": vars(args).get(name, "") for name in ("listen", "perfcore")}, args.tls, args.insecure
+        )
+    except InputError as error:
+        parser.error(str(error))
+    return args
 
 
 def _protocol(text: str) -> int:
@@ -72,6 +98,13 @@ def seconds(text: str) -> float:
     if not 0.001 <= value <= 86400:
         raise argparse.ArgumentTypeError(f"expected seconds from 0.001 to 86400, found {text!r}")
     return value
+
+
+def _note_certificates(why: str) -> None:
+    if why:
+        log().error("certificates-refused", reason=why, effect="the old ones stay")
+    else:
+        log().info("certificates-changed")
 
 
 class Process:
@@ -95,7 +128,7 @@ class Process:
         listen = self.args.listen
         try:
             held = hold(listen)
-            port = server.add_insecure_port(listen)
+            port = self._open_port(listen)
         except (RuntimeError, OSError) as error:
             log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
             await end()
@@ -124,6 +157,16 @@ class Process:
             held.close()
         log().info("stopped")
         return 0
+
+    def _open_port(self, listen: str) -> int:
+        identity = tls_of(listen, self.args.tls)
+        if identity is not None:
+            port: int = self.server.add_secure_port(listen, identity.server_credentials(_note_certificates))
+            return port
+        if not is_local(listen):
+            log().warning("INSECURE", address=listen, reason="no TLS: anyone who reaches this address can use it")
+        port = self.server.add_insecure_port(listen)
+        return port
 
     def _catch_signals(self) -> None:
         """Install signal handlers that run between two bytecodes, also in the middle of a command. The event loop's own

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from contract.wire.access import guarded
 from contract.wire.codec import from_proto, to_proto
 from contract.wire.methods import Decide
 from contract.wire.shell import Shell
@@ -88,7 +89,8 @@ def common_handlers(shell: Shell[Any]) -> list[grpc.GenericRpcHandler]:
 def handlers(
     service: ServiceDescriptor, made: Mapping[MethodDescriptor, grpc.RpcMethodHandler]
 ) -> grpc.GenericRpcHandler:
-    return grpc.method_handlers_generic_handler(service.full_name, {m.name: handler for m, handler in made.items()})
+    """The methods of a service, each for the roles that may call it."""
+    return grpc.method_handlers_generic_handler(service.full_name, {m.name: guarded(m, h) for m, h in made.items()})
 
 
 def _handler(shell: Shell[Any], method: MethodDescriptor, commands: Mapping[str, type[Any]]) -> Handler:

@@ -25,6 +25,7 @@ from contract.wire.log import log
 from contract.wire.options import CHANNEL
 from contract.wire.status import CallError, parse, unexpected
 from contract.wire.stream import FrameWriter
+from contract.wire.tls import Identity, handshake_fault
 from lbrlab.v1 import contract_pb2, info_pb2, lease_pb2, machine_pb2, trace_pb2
 
 _REQUESTS = union_fields(AnyRequest, machine_pb2.RunRequest)
@@ -33,7 +34,7 @@ _REPLIES = {
     type_fields(descriptor_of(machine_pb2.RunResponse))[struct.__name__].name: struct for struct in AnyReply.__args__
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION
+REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.PERMISSION_DENIED
 REFUSED_REDIAL = 0.5
 REDIAL, REDIAL_LIMIT = 0.05, 0.5
 """Seconds between two attempts where the perf core turns the link down at once: after the first, and at most."""
@@ -65,8 +66,17 @@ def loss_is_no_cancellation() -> Iterator[None]:
 class Link:
     """``receive`` gets the frames of the host, ``lost`` is told why when a link that was up ends."""
 
-    def __init__(self, perfcore: str, kvm: str, protocol: int, receive: Receive, lost: Lost) -> None:
+    def __init__(
+        self,
+        perfcore: str,
+        kvm: str,
+        protocol: int,
+        receive: Receive,
+        lost: Lost,
+        identity: Identity | None = None,
+    ) -> None:
         self.perfcore = perfcore
+        self.identity = identity
         self.kvm = kvm
         self.protocol = protocol
         self.generation = 0
@@ -94,7 +104,7 @@ class Link:
         pause = REDIAL
         while True:
             try:
-                async with grpc.aio.insecure_channel(self.perfcore, options=CHANNEL) as channel:
+                async with await self._dial() as channel:
                     await self._connect(channel)
                 why = "its streams ended"
             except grpc.aio.AioRpcError as error:
@@ -108,6 +118,17 @@ class Link:
                 why = unexpected(error, "link").message
             pause = REDIAL if self._down(why) else min(2 * pause, REDIAL_LIMIT)
             await asyncio.sleep(pause)
+
+    async def _dial(self) -> grpc.aio.Channel:
+        """A channel to the perf core. Raises CallError where TLS fails: grpc would dial on without a word."""
+        if self.identity is None:
+            return grpc.aio.insecure_channel(self.perfcore, options=CHANNEL)
+        if fault := await asyncio.to_thread(handshake_fault, self.perfcore, self.identity):
+            if fault != self._refusal:
+                log().warning("link-refused", perfcore=self.perfcore, reason=fault)
+            self._refusal = fault
+            raise unavailable(fault)
+        return grpc.aio.secure_channel(self.perfcore, self.identity.channel_credentials(), options=CHANNEL)
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
         contract = _open(channel, contract_pb2, "ContractService", "Attach")

@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from contract.wire.address import address
-from contract.wire.bootstrap import Process, argument_parser, seconds
+from contract.wire.bootstrap import Process, argument_parser, arguments, seconds
 
 EXAMPLES = """\
 It dials the perf core until it answers, and again after the link is lost. When it serves, which does not wait for
@@ -16,14 +16,14 @@ that, it prints one line of JSON with its address on standard output; its log go
 examples:
   kvm-svc --perfcore 127.0.0.1:7001
   kvm-svc --perfcore unix:perf.sock --listen unix:kvm0.sock
-  kvm-svc --perfcore 10.0.0.5:7001 --name kvm1 --listen 0.0.0.0:7002
+  kvm-svc --perfcore 10.0.0.5:7001 --name kvm1 --listen 0.0.0.0:7002 --tls certs/kvm1
 """
 
 
 async def run(args: argparse.Namespace) -> int:
     from kvm_svc.service.servicer import SERVICES, KvmShell, service_handlers
 
-    shell = KvmShell(args.perfcore, args.name, args.answer_timeout, args.protocol)
+    shell = KvmShell(args.perfcore, args.name, args.answer_timeout, args.protocol, args.tls)
     return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         default=3.0,
         help="how long the perf core may take to answer before the run fails (default: %(default)g)",
     )
-    sys.exit(asyncio.run(run(parser.parse_args())))
+    sys.exit(asyncio.run(run(arguments(parser))))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
 from contract.wire.shell import ServiceRun, Shell
 from contract.wire.status import CallError
+from contract.wire.tls import Identity, tls_of
 from kvm_svc.core import KvmCore
 from kvm_svc.service.link import Link, LinkLostError, unavailable
 from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
@@ -37,7 +38,12 @@ class KvmShell(Shell[KvmCore]):
     service = "kvm"
 
     def __init__(
-        self, perfcore: str, name: str, answer_timeout: float = ANSWER_TIMEOUT, protocol: int = PROTOCOL_VERSION
+        self,
+        perfcore: str,
+        name: str,
+        answer_timeout: float = ANSWER_TIMEOUT,
+        protocol: int = PROTOCOL_VERSION,
+        identity: Identity | None = None,
     ) -> None:
         super().__init__(protocol)
         self.name = name
@@ -46,7 +52,7 @@ class KvmShell(Shell[KvmCore]):
         """The link's generation in which the current run was configured or continued last."""
         self._asked = 0
         """Number of the newest machine request."""
-        self.link = Link(perfcore, name, protocol, self._receive, self._link_lost)
+        self.link = Link(perfcore, name, protocol, self._receive, self._link_lost, tls_of(perfcore, identity))
         self._dialling = asyncio.create_task(self.link.run())
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:

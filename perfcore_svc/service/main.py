@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from contract.wire.bootstrap import Process, argument_parser, seconds
+from contract.wire.bootstrap import Process, argument_parser, arguments, seconds
 from contract.wire.lease import DRIVER_LEASE
 
 EXAMPLES = """\
@@ -15,7 +15,7 @@ KVM services dial it, a driver controls it. It never dials anybody.
 
 examples:
   perfcore-svc                             a free port on this host, see the ready line
-  perfcore-svc --listen 0.0.0.0:7001       reachable from other hosts
+  perfcore-svc --listen 0.0.0.0:7001 --tls certs/perfcore    reachable from other hosts
   perfcore-svc --listen unix:perf.sock
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
         default=DRIVER_LEASE,
         help="how long a silent driver keeps it from others (default: %(default)g)",
     )
-    sys.exit(asyncio.run(run(parser.parse_args())))
+    sys.exit(asyncio.run(run(arguments(parser))))
 
 
 if __name__ == "__main__":

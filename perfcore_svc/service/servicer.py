@@ -25,6 +25,7 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult, Done
 from contract.session import SessionPhase
+from contract.wire.access import peer_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import DRIVER_LEASE, Lease
@@ -162,7 +163,7 @@ class PerfcoreShell(Shell[HostCore]):
         first = await _read(context, contract_pb2.AttachRequest)
         if first is None:
             return
-        self._check_first(first, context.peer())
+        self._check_first(first, context)
         attachment = Attachment(self, first.kvm, first.instance, context)
         if before := self.attached.get(first.kvm):
             self._lost(before, "another stream of that name took its place")
@@ -184,21 +185,24 @@ class PerfcoreShell(Shell[HostCore]):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _check_first(self, first: contract_pb2.AttachRequest, peer: str) -> None:
+    def _check_first(self, first: contract_pb2.AttachRequest, context: grpc.aio.ServicerContext) -> None:
         """Raises CallError if this stream is refused."""
         if first.envelopes or first.run:
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "the first frame carries messages or a run")
         code, why = grpc.StatusCode.OK, ""
-        if first.protocol != self.protocol:
+        peer, before = peer_of(context), self.attached.get(first.kvm)
+        if peer.role and peer.name != first.kvm:
+            code = grpc.StatusCode.PERMISSION_DENIED
+            why = f"this certificate is that of {peer.name or 'no KVM'}, not of {first.kvm}"
+        elif first.protocol != self.protocol:
             code = grpc.StatusCode.FAILED_PRECONDITION
             why = f"protocol {first.protocol}, this host speaks {self.protocol}"
-        before = self.attached.get(first.kvm)
-        if before is not None and (not first.instance or first.instance != before.instance):
+        elif before is not None and (not first.instance or first.instance != before.instance):
             code = grpc.StatusCode.ALREADY_EXISTS
             why = f"another KVM service named {first.kvm} is attached, from {before.peer}; give this one another --name"
         if why:
             if (refused := (first.kvm, first.instance, why)) != self._refused:
-                log().warning("kvm-refused", kvm=first.kvm, peer=peer, reason=why)
+                log().warning("kvm-refused", kvm=first.kvm, peer=context.peer(), reason=why)
             self._refused = refused
             raise CallError(code, why)
 

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "campaign": ("--runs", "1"),
     "contract": ("--no-runs",),
     "web": (),
+    "certs": ("certs",),
     "differ": ("merged", "v8"),
     "scoreboard": ("tests.quality.few",),
 }
@@ -51,6 +52,7 @@ def test_there_are_some() -> None:
         "--schedules",
         "--seed",
         "--port",
+        "--days",
         "--runs",
         "--control-runs",
     } == {flag for _, flag in options()}

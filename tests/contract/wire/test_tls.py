@@ -1,0 +1,50 @@
+"""Which addresses need TLS, and what a program says where it has none."""
+
+from __future__ import annotations
+
+import pytest
+
+import kvm_svc.service.main
+import perfcore_svc.service.main
+from contract.errors import InputError
+from contract.wire.tls import check_exposure, is_local
+from tests.cases import cases
+
+LOCAL = ["unix:perf.sock", "127.0.0.1:1", "127.9.9.9:0", "localhost:7401", "[::1]:7401"]
+REACHED = ["0.0.0.0:0", "[::]:7401", "10.0.0.1:1", "128.0.0.1:1", "perf.example:7401", "localhost.example:1", "[::2]:1"]
+
+
+@cases("address", LOCAL)
+def test_an_address_of_this_host_needs_no_tls(address: str) -> None:
+    assert is_local(address)
+    check_exposure({"--listen": address}, None, False)
+
+
+@cases("address", REACHED)
+def test_an_address_that_others_reach_needs_it(address: str) -> None:
+    assert not is_local(address)
+    with pytest.raises(InputError, match=r"^--listen: .* expected --tls DIR, or --insecure$"):
+        check_exposure({"--perfcore": "", "--listen": address}, None, False)
+    check_exposure({"--listen": address}, None, True)
+
+
+@cases(
+    ("main", "given"),
+    [
+        (perfcore_svc.service.main.main, ["--listen", "0.0.0.0:0"]),
+        (kvm_svc.service.main.main, ["--perfcore", "10.0.0.1:1"]),
+        (kvm_svc.service.main.main, ["--perfcore", "unix:p", "--listen", "[::]:0"]),
+        (perfcore_svc.service.main.main, ["--tls", "no-such-folder"]),
+    ],
+)
+def test_a_service_does_not_start(
+    main: object, given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(main)
+    monkeypatch.setattr("sys.argv", ["svc", *given])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert given[-1] in said
+    assert "expected --tls DIR, or --insecure" in said or "cannot be read" in said
