@@ -91,7 +91,9 @@ def confirm_command(
     from client.cli.services import addresses, timeout_of
     from client.cli.shrink import confirm
 
-    confirm(run, addresses(perfcore, kvm, wait, take_over, tls, insecure), timeout_of(timeout, grpc=True), as_json=as_json)
+    confirm(
+        run, addresses(perfcore, kvm, wait, take_over, tls, insecure), timeout_of(timeout, grpc=True), as_json=as_json
+    )
 
 
 @subcommand("show")

@@ -13,7 +13,7 @@ from client.drive.grpc_wire import NO_WAIT, Turn
 from client.drive.play import layout_of
 from client.litmus import Scenario
 from contract.errors import InputError
-from contract.wire.tls import Identity, check_exposure
+from contract.wire.tls import Identity, check_exposure, is_local
 
 WAIT_LIMIT = 86400
 USUAL_TIMEOUT = 5.0
@@ -103,6 +103,11 @@ def addresses(
     given = {"--tls": tls is not None and str(tls) != os.environ.get(TLS_VARIABLE), "--insecure": insecure}
     if not perfcore and (useless := next((flag for flag, is_given in given.items() if is_given), None)):
         raise InputError("needs --perfcore and --kvm", useless)
+    every = [*(perfcore or ()), *(kvm or ())]
+    if given["--tls"] and all(address.startswith("unix:") for address in every):
+        raise InputError("Unix sockets have no TLS", "--tls")
+    if insecure and all(is_local(address) for address in every):
+        raise InputError("every address is of this host", "--insecure")
     identity = Identity(tls) if tls is not None and perfcore else None
     if identity is not None:
         identity.check()

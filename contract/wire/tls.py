@@ -200,4 +200,4 @@ _ALERTS = {
     "SSLV3_ALERT_BAD_CERTIFICATE": "does not accept our certificate",
     "WRONG_VERSION_NUMBER": "speaks no TLS",
 }
-"""What a server's alert, or its answer, means."""
+"""The meaning of a server's alert, or of its answer."""

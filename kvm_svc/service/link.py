@@ -120,7 +120,7 @@ class Link:
             await asyncio.sleep(pause)
 
     async def _dial(self) -> grpc.aio.Channel:
-        """A channel to the perf core. Raises CallError where TLS fails: grpc would dial on without a word."""
+        """A channel to the perf core. Raises CallError where TLS fails: grpc would dial again and report nothing."""
         if self.identity is None:
             return grpc.aio.insecure_channel(self.perfcore, options=CHANNEL)
         if fault := await asyncio.to_thread(handshake_fault, self.perfcore, self.identity):

@@ -63,7 +63,7 @@ def test_a_ca_that_is_there_signs_again() -> None:
         (["demo", "--insecure"], "--insecure: needs --perfcore and --kvm"),
         (["demo", "--tls", "certs"], "--tls: needs --perfcore and --kvm"),
         (["demo", "--perfcore", "10.0.0.1:1", "--kvm", "unix:k"], "--perfcore: 10.0.0.1:1 is reached from other hosts"),
-        (["demo", "--perfcore", "unix:p", "--kvm", "unix:k", "--tls", "none"], "none/tls.key: cannot be read"),
+        (["demo", "--perfcore", "localhost:1", "--kvm", "unix:k", "--tls", "none"], "none/tls.key: cannot be read"),
     ],
 )
 def test_bad_input(given: list[str], said: str) -> None:

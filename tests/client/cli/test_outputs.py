@@ -13,8 +13,8 @@ from client.cli.app import app
 from contract.errors import ExitCode
 from tests.client.cli.commands import lbrlab
 
-READ = {"--tape", "--baseline", "--corpus", "--faults"}
-"""Options that name a file to read."""
+READ = {"--tape", "--baseline", "--corpus", "--faults", "--tls"}
+"""Options that name a file or folder to read."""
 SMALL = "--designs v7 --scenarios guest-alone --workers 1"
 WRITTEN = {
     "run --output": "run guest-alone -o new/folder/x.json",

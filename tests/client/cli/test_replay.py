@@ -184,6 +184,9 @@ def test_short_names_stay_as_they_are() -> None:
     assert short_name("a" * 121) != short_name("a" * 122)
 
 
+GIVEN = "--perfcore", "unix:p", "--kvm", "unix:k"
+
+
 @cases(
     ("arguments", "error"),
     [
@@ -192,15 +195,18 @@ def test_short_names_stay_as_they_are() -> None:
         (["run", "exits", "-d", "V7"], "did you mean 'v7'?"),
         (["run", ""], "FILE: expected a litmus file, or the name of a scenario"),
         (["run", "exits", "--fault", "drop:revoke:1"], "unknown message 'revoke', did you mean 'Revoke'?"),
-        (["run", "exits", "--perfcore", "a:1", "--kvm", "a:2", "--kvm", "a:2"], "--kvm: a:2 is given twice"),
-        (["matrix", "--perfcore", "a:1"], "expected both --perfcore and --kvm, or neither"),
-        (["claims", "--kvm", "a:1"], "expected both --perfcore and --kvm, or neither"),
-        (["demo", "--wire", "sim", "--perfcore", "a:1", "--kvm", "a:2"], "addresses need --wire grpc"),
-        (["matrix", "--perfcore", "a:1", "--kvm", "a:2", "--workers", "2"], "--workers, --dask: given services play"),
         (
-            ["run", "mech-two-kvms-one-cpu", "--perfcore", "a:1", "--kvm", "a:2"],
-            "--kvm: given once, the scenario has 2: kvm0, kvm1",
+            ["run", "exits", "--perfcore", "unix:p", "--kvm", "unix:k", "--kvm", "unix:k"],
+            "--kvm: unix:k is given twice",
         ),
+        (["matrix", "--perfcore", "unix:p"], "expected both --perfcore and --kvm, or neither"),
+        (["claims", "--kvm", "unix:p"], "expected both --perfcore and --kvm, or neither"),
+        (["demo", "--wire", "sim", *GIVEN], "addresses need --wire grpc"),
+        (
+            ["matrix", "--perfcore", "unix:p", "--kvm", "unix:k", "--workers", "2"],
+            "--workers, --dask: given services play",
+        ),
+        (["run", "mech-two-kvms-one-cpu", *GIVEN], "--kvm: given once, the scenario has 2: kvm0, kvm1"),
     ],
 )
 def test_what_is_given_twice_or_in_part_is_refused(arguments: list[str], error: str) -> None:
