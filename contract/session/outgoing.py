@@ -36,7 +36,7 @@ class Numbered(msgspec.Struct, frozen=True):
 
 
 class Outgoing:
-    __slots__ = ("due", "n", "paused", "place", "repaired", "repeats", "unacknowledged", "waiting")
+    __slots__ = ("due", "greets", "n", "paused", "place", "repaired", "repeats", "unacknowledged", "waiting")
 
     def __init__(self, *, repaired: bool) -> None:
         self.repaired = repaired
@@ -55,6 +55,8 @@ class Outgoing:
         """Repetitions since the peer last acknowledged anything."""
         self.due = -1
         """Nanosecond of the next repetition; -1: none."""
+        self.greets = False
+        """True while Resume waits for its answer: it is repeated by the same timer."""
 
     @property
     def state(self) -> State:
@@ -96,7 +98,7 @@ class Outgoing:
             fresh = True
         if fresh:
             self.repeats = 0
-            if not self.unacknowledged:
+            if not self.unacknowledged and not self.greets:
                 self.due = -1
 
     def fill(self, now: int) -> list[Numbered]:
@@ -129,19 +131,19 @@ class Outgoing:
 
     def settle(self) -> None:
         """The peer has answered again: the count of repetitions returns to 0."""
-        self.repeats, self.due = 0, -1
+        self.repeats, self.due, self.greets = 0, -1, False
 
     def forget(self) -> None:
         """The peer refused the session or is gone: nothing is repeated."""
         self.unacknowledged.clear()
         self.waiting.clear()
-        self.paused = False
+        self.paused = self.greets = False
         self.repeats, self.due = 0, -1
 
     def clone(self) -> Outgoing:
         twin = Outgoing(repaired=self.repaired)
         twin.n, twin.place, twin.repeats, twin.due = self.n, self.place, self.repeats, self.due
-        twin.paused = self.paused
+        twin.paused, twin.greets = self.paused, self.greets
         twin.unacknowledged = self.unacknowledged.copy()
         twin.waiting = self.waiting.copy()
         return twin
@@ -151,4 +153,4 @@ class Outgoing:
         kept = tuple([(Place(session, to_host, place), marked(body)) for place, body in self.unacknowledged])
         waiting = tuple([marked(body) for body in self.waiting])
         place = Place(session, to_host, self.place) if self.repaired else 0
-        return place, kept, waiting, self.paused, self.repeats, At(self.due)
+        return place, kept, waiting, self.paused, self.greets, self.repeats, At(self.due)

@@ -71,8 +71,7 @@ class Session:
             self.outgoing.hold(body)
             return
         if self.phase in _SILENT:
-            n = self.outgoing.unplaced(body).n
-            effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, *_SILENT[self.phase]))
+            self._give_up(body, _SILENT[self.phase], effects)
             return
         before = self.outgoing.state
         self._put(self.outgoing.send(body, effects.clock.now), before, effects)
@@ -91,7 +90,8 @@ class Session:
         if self.repaired and isinstance(envelope.body, Received):
             before = self.outgoing.state
             self.outgoing.acknowledged(envelope.body.upto)
-            self._put(self.outgoing.fill(effects.clock.now), before, effects)
+            up = self.phase is not SessionPhase.LOST  # A message that overtakes Resume opens no session.
+            self._put(self.outgoing.fill(effects.clock.now) if up else (), before, effects)
             return None
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
             return envelope.body  # It names the next place in the order, and may come twice.
@@ -124,6 +124,11 @@ class Session:
         if again:
             self._note_silence(effects)
 
+    def _give_up(self, body: AnyMessage, reason: tuple[str, str], effects: Effects) -> None:
+        """``reason``: a rule, and why."""
+        n = self.outgoing.unplaced(body).n
+        effects.add(Discard(self.name, not self.is_host, n, type(body).__name__, *reason))
+
     def _note_silence(self, effects: Effects) -> None:
         if self.outgoing.unanswered:
             effects.add(PeerSilent(self.name, not self.is_host, self.epoch))
@@ -142,7 +147,7 @@ class Session:
 
     def lose(self, why: str, effects: Effects) -> bool:
         """The link is lost. True if this is news. Nothing is repeated until the session resumes."""
-        before, self.outgoing.due = self.outgoing.state, -1
+        before, self.outgoing.due, self.outgoing.greets = self.outgoing.state, -1, False
         self._put([], before, effects)
         return self.move(SessionInput.LOSE, effects, why)
 
@@ -155,6 +160,7 @@ class Session:
         if self.repaired:
             self.outgoing.postpone(effects.clock.now)
             self.outgoing.repeats += 1
+            self.outgoing.greets = True
         resume = Resume(self.name, protocol, self.epoch, self.incoming.expected - 1)
         self._put([self.outgoing.unplaced(resume)], before, effects)
         self._note_silence(effects)
@@ -190,16 +196,19 @@ class Session:
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""
         self.move(SessionInput.REFUSE, effects)
-        self._forget(effects)
+        self._forget(("R1", "the host refuses the session"), effects)
 
     def end(self, why: str, effects: Effects) -> None:
         """The epoch is over."""
         self.move(SessionInput.END, effects, why)
-        self._forget(effects)
+        self._forget(_SILENT[SessionPhase.ENDED], effects)
 
-    def _forget(self, effects: Effects) -> None:
+    def _forget(self, reason: tuple[str, str], effects: Effects) -> None:
+        """Give up all messages. Those that were never sent are discarded, so that the trace names them."""
         before = self.outgoing.state
         self.incoming.owes = False
+        for body in self.outgoing.waiting:
+            self._give_up(body, reason, effects)
         self.outgoing.forget()
         self._put([], before, effects)
 

@@ -118,8 +118,14 @@ def an_unknown_epoch_gets_no_answer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HostEnd, "_unknown", _nothing)
 
 
+def _only_settle(self: Session, upto: int, effects: Any) -> None:
+    before = self.outgoing.state
+    self.outgoing.settle()
+    self._put([], before, effects)
+
+
 def what_the_link_lost_is_not_sent_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Session, "resume", _nothing)
+    patch.setattr(Session, "resume", _only_settle)
 
 
 def a_higher_epoch_ends_nothing(patch: pytest.MonkeyPatch) -> None:
