@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from client.designs import DESIGNS, design_named
+from client.litmus.fault_kinds import FAULT_KINDS
 from client.run.file import save
 from contract.design import Condition, Design
 from tests.stories.faulted import tell_faulted
@@ -24,7 +25,8 @@ from tests.stories.played import Told, conditions_of, tell
 CHUNK = 50
 """Stories that a process plays before it reports."""
 FAULTS = "faults"
-"""Instead of a condition: random faults, under which the claims count that hold for any loss."""
+"""Instead of a condition: random faults, under which the claims count that hold for any loss. Kinds of faults joined by
+commas, which are not conditions, stand for faults of these kinds."""
 Chunk = tuple[str, str, int, int]
 """Design, condition, first seed, count."""
 
@@ -41,21 +43,27 @@ def play_chunk(chunk: Chunk) -> list[tuple[int, str, str]]:
 
 
 def told(design: Design, condition: str, seed: int) -> Told:
-    return tell_faulted(design, seed) if condition == FAULTS else tell(design, Condition(condition), seed)
+    if condition == FAULTS:
+        return tell_faulted(design, seed)
+    kinds = condition.split(",")
+    return tell_faulted(design, seed, kinds) if kinds[0] in FAULT_KINDS else tell(design, Condition(condition), seed)
 
 
-def chunks(designs: list[Design], stories: int, seed: int, *, faults: bool = False) -> Iterator[Chunk]:
+def chunks(designs: list[Design], stories: int, seed: int, *, faults: str = "") -> Iterator[Chunk]:
     """Seed by seed through all designs, so an interrupted campaign has played each of them equally often."""
     for first in range(seed, seed + stories, CHUNK):
         count = min(CHUNK, seed + stories - first)
         for design in designs:
             conditions = conditions_of(design)
-            for condition in [FAULTS] * (Condition.ANY in conditions) if faults else map(str, conditions):
+            for condition in [faults] * (Condition.ANY in conditions) if faults else map(str, conditions):
                 yield design.name, condition, first, count
 
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
+    if unknown := sorted({*options.faults.split(",")} - {"", FAULTS, *FAULT_KINDS}):
+        print(f"no such kind of fault: {', '.join(unknown)}; there are {', '.join(FAULT_KINDS)}", file=sys.stderr)
+        return 2
     designs = [*DESIGNS.values()] if options.design == "all" else [design_named(n) for n in options.design.split(",")]
     todo = list(chunks(designs, options.stories, options.seed, faults=options.faults))
     if not todo:
@@ -99,7 +107,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="the first seed; the others follow it")
     parser.add_argument("--processes", metavar="N", type=int, default=2, help="how many run at once (default 2)")
-    parser.add_argument("--faults", action="store_true", help="with random rules of faults, crashes and ends of vCPUs")
+    parser.add_argument(
+        "--faults",
+        metavar="KINDS",
+        nargs="?",
+        const=FAULTS,
+        default="",
+        help="with random rules of faults, of all kinds, crashes and ends of vCPUs, or of these kinds only",
+    )
     parser.add_argument(
         "--out", metavar="DIR", default="lbrlab-runs/stories", help="where the run files of violations go"
     )

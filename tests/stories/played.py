@@ -6,7 +6,6 @@ from random import Random
 
 import msgspec
 
-from client.check.judge import judge
 from client.litmus import Scenario
 from client.run.inputs import Inputs
 from client.run.run import Run, run
@@ -15,6 +14,7 @@ from client.schedule.strategies import Reckless
 from client.search.counted import excused
 from client.stories.story import contended
 from contract.design import Condition, Design
+from contract.invariants import NOT_EXERCISED
 from contract.trace import VcpuMoved
 
 
@@ -38,12 +38,18 @@ def story_of(seed: int) -> Scenario:
 
 def tell(design: Design, condition: Condition, seed: int) -> Told:
     """The story ``seed`` under a schedule that ``condition`` allows; the same seed gives the same run."""
-    played = run(Inputs(story_of(seed), design, Schedule(other=lambda: Reckless(Random(~seed), condition))))
+    return told_of(
+        run(Inputs(story_of(seed), design, Schedule(other=lambda: Reckless(Random(~seed), condition)))), condition
+    )
+
+
+def told_of(played: Run, condition: Condition) -> Told:
+    """The claims of its design under ``condition`` that a run breaks, and those that it could have broken."""
     assert played.failure is None, played.failure
-    claimed = design.claimed(condition)
-    findings = [finding for finding in judge(played.records) if finding.invariant in claimed]
+    claimed = played.design.claimed(condition)
+    findings = [finding for finding in played.verdict.findings if finding.invariant in claimed]
     left_behind = {r.vcpu for r in played.records if isinstance(r, VcpuMoved) and not r.lbr}
-    told = Told(played, {}, {finding.invariant for finding in findings if finding.verdict != "not exercised"})
+    told = Told(played, {}, {finding.invariant for finding in findings if finding.verdict != NOT_EXERCISED})
     for finding in findings:
         for violation in finding.violations:
             if not excused(finding.invariant, violation.text, left_behind):

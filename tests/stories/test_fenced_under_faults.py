@@ -11,7 +11,7 @@ from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from contract.trace import Crash, Killed
 from tests.designs import FENCED, REVOKE_GP
-from tests.stories.__main__ import chunks, main
+from tests.stories.__main__ import FAULTS, chunks, main
 from tests.stories.faulted import LAST_RECORD, random_rules, tell_faulted
 from tests.stories.played import Told
 
@@ -51,7 +51,7 @@ def test_the_rules_are_of_every_kind_have_a_text_and_stop() -> None:
 
 
 def test_the_campaign_plays_them(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
-    assert [name for name, *_ in chunks([FENCED, REVOKE_GP], 50, 0, faults=True)] == ["fenced"]
+    assert [name for name, *_ in chunks([FENCED, REVOKE_GP], 50, 0, faults=FAULTS)] == ["fenced"]
     arguments = ["--design", "fenced", "--faults", "--stories", "2", "--processes", "1", "--out", str(tmp_path)]
     assert main(arguments) == 0
     assert "fenced, faults: 2 stories, seeds 0 to 1" in capsys.readouterr().out
