@@ -67,6 +67,17 @@ def test_kvm_resumes_with_the_epoch_that_it_has(design: Design) -> None:
     assert told.heard() == []
 
 
+def test_an_answer_that_a_second_cut_has_overtaken_resumes_nothing() -> None:
+    told = asked(FENCED)
+    cut(told)
+    told.command(KvmMendLink())
+    cut(told)
+    assert answer(told, Welcome(True, upto=0)) == []
+    assert told.core.endpoint.session.phase is SessionPhase.LOST
+    told.command(KvmMendLink())
+    assert [type(body) for body in told.heard()] == [Resume]
+
+
 def test_what_the_host_lacks_is_sent_again() -> None:
     told = asked(FENCED)
     place = told.core.endpoint.session.outgoing.place

@@ -88,6 +88,18 @@ def test_a_resume_of_an_epoch_that_the_host_does_not_know_is_refused(epoch: int)
     assert (welcome.body.accepted, welcome.body.reason) == (False, UNKNOWN_EPOCH)
 
 
+@cases(("epoch", "answered"), [(1, []), (2, [True]), (3, [UNKNOWN_EPOCH])])
+def test_a_resume_is_answered_by_how_its_epoch_compares_with_the_newest(epoch: int, answered: list[object]) -> None:
+    """An older epoch is over (R5), and a newer one is unknown (R21)."""
+    host = make_host(design=FENCED, running="v")
+    for n in (1, 2):
+        host.take(Envelope("k", True, n, 1, Hello("k"), 1))
+    host.drain()
+    told = [e.body for e in resume(host, 9, last=1, epoch=epoch) if isinstance(e.body, Welcome)]
+    assert [body.accepted or body.reason for body in told] == answered
+    assert ("R5" in [r.rule for r in host.log.records if isinstance(r, Discard)]) is (epoch == 1)
+
+
 def test_a_resume_of_a_session_that_has_ended_is_refused() -> None:
     host, kvm = fenced()
     host.do(EndSession("k"))

@@ -119,7 +119,18 @@ def _places_twice(real: Any, self: Outgoing, body: Any, now: int) -> Numbered:
     return found
 
 
+def _of_any_epoch(real: Any, self: Session, envelope: Any, effects: Any) -> Any:
+    return real(self, replace(envelope, epoch=self.epoch), effects)
+
+
+def _resumes_behind(real: Any, self: Session, upto: int, effects: Any) -> None:
+    """The oldest message that the other end lacks is taken for acknowledged."""
+    real(self, upto + 1, effects)
+
+
 SESSION = [
+    _code("stale-epoch", "a message of another epoch is taken", Session, "accept", _of_any_epoch),
+    _code("resume-skips-one", "a resume leaves out the oldest lost message", Session, "resume", _resumes_behind),
     _code("never-resends", "a lost message is not sent again", Outgoing, "again", _never_again),
     _code("resends-once", "a message that is lost twice is not sent again", Outgoing, "again", _once_again),
     _code("resends-the-newest", "only the newest message is sent again", Outgoing, "again", _newest_again),

@@ -168,7 +168,7 @@ def test_resume_is_repeated_until_its_answer_comes() -> None:
 
 
 def test_an_acknowledgement_that_overtakes_resume_opens_no_session() -> None:
-    """What waits for the link is sent behind Welcome. Found by the law."""
+    """The messages that wait for the link are sent behind Welcome. Found by the law."""
     link = Link()
     for what, n in (("send", HOST), ("deliver", 0), ("lose", 0), ("send", HOST), ("mend", 0), ("acknowledge", KVM)):
         link.act(what, n)
