@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
+from client.cli.completion import invariant_names, scenario_names
 from client.cli.frame import command, needs, refuse
 from client.cli.options import (
     KERNELS_HELP,
@@ -66,7 +67,7 @@ def claims_command(
 @subcommand("cost")
 @command
 def cost_command(
-    file: Annotated[str, typer.Argument(metavar="SCENARIO", help="As for 'run'.")],
+    file: Annotated[str, typer.Argument(metavar="SCENARIO", autocompletion=scenario_names, help="As for 'run'.")],
     designs: Annotated[
         str | None, typer.Option(metavar="D,D,...", help="Designs by name or file. Default: all of the library.")
     ] = None,
@@ -177,7 +178,9 @@ def faults_command(
 @subcommand("invariants")
 @command
 def invariants_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Show the definition of this one.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", autocompletion=invariant_names, help="Show the definition of this one.")
+    ] = "",
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -196,7 +199,11 @@ def invariants_command(
 def scenarios_command(
     beginning: Annotated[
         str,
-        typer.Argument(metavar="BEGINNING", help="List only names that begin so. A whole name prints its text."),
+        typer.Argument(
+            metavar="BEGINNING",
+            autocompletion=scenario_names,
+            help="List only names that begin so. A whole name prints its text.",
+        ),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:

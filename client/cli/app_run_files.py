@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
+from client.cli.completion import format_names, invariant_names
 from client.cli.frame import command, only, refuse
 from client.cli.options import (
     BaselineOption,
@@ -51,6 +52,7 @@ def shrink_command(
             "--invariant",
             "-i",
             metavar="NAME",
+            autocompletion=invariant_names,
             help="Keep this one violated. Default: all that the run violates, or its condition.",
         ),
     ] = None,
@@ -102,7 +104,13 @@ def show_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
     invariant: Annotated[
         str | None,
-        typer.Option("--invariant", "-i", metavar="NAME", help="Show only the records of this invariant's violations."),
+        typer.Option(
+            "--invariant",
+            "-i",
+            metavar="NAME",
+            autocompletion=invariant_names,
+            help="Show only the records of this invariant's violations.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,12 +120,39 @@ def show_command(
     show(run, invariant, as_json=as_json)
 
 
+@subcommand("step")
+@command
+def step_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    at: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Begin with record N. Default: the first; with --json the last."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk a run record by record: the state of both sides, and what the record changed.
+
+    It reads commands from its input: n next, b back, a number for a record, v for the next violation, h for help, q to
+    end. With --json it prints the state after one record.
+
+    \b
+    lbrlab step run.json
+    lbrlab step run.json --at 52 --json
+    """
+    from client.cli.step import step
+
+    step(run, at, as_json=as_json)
+
+
 @subcommand("export")
 @command
 def export_command(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run file.")] = None,
     to: Annotated[
-        list[str] | None, typer.Option("--to", "-t", metavar="FORMAT", help="The format; --list names them.")
+        list[str] | None,
+        typer.Option(
+            "--to", "-t", metavar="FORMAT", autocompletion=format_names, help="The format; --list names them."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write. Default: standard output.")

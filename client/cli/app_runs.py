@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
+from client.cli.completion import design_names, scenario_names
 from client.cli.frame import command, needs, only, refuse
 from client.cli.options import (
     KERNELS_HELP,
@@ -64,6 +65,7 @@ def run_command(
         str,
         typer.Argument(
             metavar="FILE",
+            autocompletion=scenario_names,
             help="A litmus file, - for standard input, a scenario of the library, or a run file to replay.",
         ),
     ],
@@ -73,6 +75,7 @@ def run_command(
             "--design",
             "-d",
             metavar="DESIGN",
+            autocompletion=design_names,
             help="A name (see 'lbrlab designs'), a file, or NAME+AXIS=VALUE+... Default: merged, or the run file's.",
         ),
     ] = None,

@@ -14,7 +14,7 @@ from contract.messages import PROTOCOL_VERSION
 app = typer.Typer(
     name="lbrlab",
     invoke_without_command=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_group
+from typer.main import get_command, get_group
 
 import kvm_svc.service.main
 import perfcore_svc.service.main
@@ -24,6 +24,7 @@ from tests.docs.pages import ROOT, pages, title_of
 PROGRAMS = ("lbrlab", "perfcore-svc", "kvm-svc", "make")
 SERVICES = {"perfcore-svc": perfcore_svc.service.main, "kvm-svc": kvm_svc.service.main}
 GROUP = get_group(app)
+OPTIONS = {flag for param in get_command(app).params for flag in param.opts} | {"--help"}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 _CODE = re.compile(rf"^(?:    )(?:\$ )?((?:{'|'.join(PROGRAMS)})(?: .*)?)$", re.MULTILINE)
@@ -55,6 +56,8 @@ def problem(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
     try:
         if program == "make":
             assert set(words) <= TARGETS, f"no such target: {words}"
+        elif program == "lbrlab" and words and words[0].startswith("--"):
+            assert words[0] in OPTIONS, f"no such option: {words[0]}"
         elif program == "lbrlab" and words:
             assert words[0] in GROUP.commands, f"no such command: {words[0]}"
             GROUP.commands[words[0]].make_context(words[0], words[1:])
@@ -89,6 +92,7 @@ def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> N
     "command",
     [
         "lbrlab rum x",
+        "lbrlab --verison",
         "lbrlab run",
         "lbrlab run x --desing v7",
         "lbrlab matrix --workers many",
