@@ -1,0 +1,199 @@
+"""Manifests and units of deploy/ keep their schemas, and programs take the command lines in them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import lzma
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from configparser import ConfigParser
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from typer.main import get_group
+
+import kvm_svc.service.main
+import perfcore_svc.service.main
+from client.cli.app import app
+from contract.wire.tls import Identity
+from tests.cases import cases
+from tests.client.cli.commands import lbrlab
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted(path for path in DEPLOY.rglob("kubernetes/*/*.yaml") if path.name != "kustomization.yaml")
+UNITS = sorted(DEPLOY.glob("systemd/*.service"))
+SERVICES = {"perfcore-svc": perfcore_svc.service.main, "kvm-svc": kvm_svc.service.main}
+GROUP = get_group(app)
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    loaded = json.loads(lzma.decompress((Path(__file__).parent / "kubernetes-1.37.json.xz").read_bytes()))
+    return {kind: {**schema, "definitions": loaded["definitions"]} for kind, schema in loaded["kinds"].items()}
+
+
+def resources(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def pods(path: Path) -> Iterator[Any]:
+    for resource in resources(path):
+        if "template" in resource.get("spec", {}):
+            yield resource["spec"]["template"]
+
+
+def commands() -> list[list[str]]:
+    """Every command line that something in deploy/ starts."""
+    found = [c["args"] for path in MANIFESTS for pod in pods(path) for c in pod["spec"]["containers"]]
+    composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    found += [service["command"] for service in composed["services"].values()]
+    for path in UNITS:
+        line = unit(path)["Service"]["ExecStart"].replace("%i", "kvm1")
+        line = re.sub(r"\$\{(LISTEN|PERFCORE)\}", "10.0.0.1:7401", line).replace("${CREDENTIALS_DIRECTORY}", "/run/c")
+        program, *rest = shlex.split(line)
+        found.append([Path(program).name, *rest])
+    return found
+
+
+def unit(path: Path) -> ConfigParser:
+    parser = ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(path)
+    return parser
+
+
+@cases("path", MANIFESTS, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_a_manifest_keeps_the_schema_of_its_kind(path: Path) -> None:
+    for resource in resources(path):
+        jsonschema.Draft7Validator(schemas()[resource["kind"]]).validate(resource)
+
+
+def test_a_manifest_with_an_unknown_field_does_not() -> None:
+    wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"portss": []}}
+    with pytest.raises(jsonschema.ValidationError, match="portss"):
+        jsonschema.Draft7Validator(schemas()["Service"]).validate(wrong)
+
+
+@cases("command", commands(), ids=" ".join)
+def test_a_program_takes_the_command_line(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    program, *words = command
+    if program == "lbrlab":
+        GROUP.commands[words[0]].make_context(words[0], words[1:])
+    elif program == "dask":
+        assert words[0] in ("scheduler", "worker")
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", command)
+            patch.setattr(SERVICES[program], "run", lambda options: options)
+            patch.setattr(asyncio, "run", lambda options: 0)
+            patch.setattr(Identity, "check", lambda identity: None)
+            with pytest.raises(SystemExit) as end:
+                SERVICES[program].main()
+        assert end.value.code == 0
+
+
+def test_each_service_is_deployed_in_each_way() -> None:
+    started = {command[0] for command in commands()}
+    assert started == {"perfcore-svc", "kvm-svc", "lbrlab", "dask"}
+    assert len(commands()) >= 10
+
+
+@cases("path", MANIFESTS, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_a_pod_is_restricted(path: Path) -> None:
+    for pod in pods(path):
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        assert spec["automountServiceAccountToken"] is False
+        for container in spec["containers"]:
+            mine = container["securityContext"]
+            assert (mine["allowPrivilegeEscalation"], mine["readOnlyRootFilesystem"]) == (False, True)
+            assert mine["capabilities"] == {"drop": ["ALL"]}
+            assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+            assert container["image"] == "lbrlab"
+
+
+def test_addresses_in_command_lines_are_those_of_services() -> None:
+    offered = set()
+    for path in MANIFESTS:
+        for resource in resources(path):
+            if resource["kind"] == "Service":
+                offered |= {f"{resource['metadata']['name']}:{port['port']}" for port in resource["spec"]["ports"]}
+    asked = {
+        word.removeprefix("tcp://")
+        for path in MANIFESTS
+        for pod in pods(path)
+        for container in pod["spec"]["containers"]
+        for word in container["args"]
+        if re.fullmatch(r"(tcp://)?[a-z][a-z0-9]*:\d+", word)
+    }
+    assert asked
+    assert asked <= offered
+
+
+def test_identities_are_those_that_certs_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(DEPLOY / "kubernetes" / "base", base)
+    monkeypatch.chdir(tmp_path)
+    assert lbrlab("certs", "base/certs", "--host", "perfcore", "--host", "kvm0").exit_code == 0
+    generated = yaml.safe_load((base / "kustomization.yaml").read_text(encoding="utf-8"))["secretGenerator"]
+    assert all((base / file).is_file() for secret in generated for file in secret["files"])
+    mounted = {
+        volume["secret"]["secretName"]
+        for path in base.glob("*.yaml")
+        if path.name != "kustomization.yaml"
+        for pod in pods(path)
+        for volume in pod["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert mounted == {secret["name"] for secret in generated}
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: the overlays are not built")
+    for folder in (base, DEPLOY / "kubernetes" / "campaign"):
+        built = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True)
+        assert {r["kind"] for r in yaml.safe_load_all(built.stdout)} >= {"Namespace", "Deployment", "Service", "Job"}
+
+
+@cases("path", UNITS, ids=lambda path: path.name)
+def test_a_unit_gives_its_service_an_identity_and_few_rights(path: Path) -> None:
+    service = unit(path)["Service"]
+    assert service["DynamicUser"] == "yes"
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["ProtectSystem"] == "strict"
+    assert set(re.findall(r"^LoadCredential=(\S+?):", path.read_text(), re.MULTILINE)) == {
+        "tls.crt",
+        "tls.key",
+        "ca.crt",
+    }
+
+
+def test_units_are_verified(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: the units are not verified")
+    for path in UNITS:
+        here = re.sub(r"/opt/lbrlab/bin/\S+", "/bin/true", path.read_text(encoding="utf-8"))
+        (tmp_path / path.name).write_text(here)
+    units = sorted(map(str, tmp_path.glob("*.service")))
+    verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_the_image_has_every_package_and_no_root() -> None:
+    text = (DEPLOY / "image" / "Dockerfile").read_text(encoding="utf-8")
+    copied = {word for line in re.findall(r"^COPY (?!--)(.*) \S+$", text, re.MULTILINE) for word in line.split()}
+    assert all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert wanted - {"lbrlab", "buf"} | {"protos", "requirements.lock", "pyproject.toml", "setup.py"} <= copied
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["65532:65532"]
