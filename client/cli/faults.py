@@ -34,7 +34,7 @@ def faults(name: str, *, as_json: bool) -> None:
         out.print("[bold]kinds[/]" if not name else "[bold]kind[/]")
         for title, kind in document.kinds.items():
             by = f"; 'by': {kind.by}" if kind.by else ""
-            target = f"; behind the kind: {TARGETS[kind.of]}" if name and TARGETS[kind.of] else ""
+            target = f"; behind the kind: {TARGETS[kind.strikes]}" if name and TARGETS[kind.strikes] else ""
             _entry(out, title, f"{kind.about}{by}{target}", [kind.example])
     if document.selectors:
         out.print("[bold]selectors[/], in any order; colons may stand for blanks")

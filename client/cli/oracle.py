@@ -63,7 +63,7 @@ def _print(out: Console, results: list[CaseResult], totals: dict[str, int], *, v
         if verbose and not result.disagreements:
             out.print(f"{result.case}: {result.phases} phases agree under {result.kernel}", markup=False)
         for d in result.disagreements:
-            subject = f"{d.event} {d.what}" if d.event else d.what
+            subject = f"{d.event} {d.quantity}" if d.event else d.quantity
             text = f"{result.case} ({kind}), phase {d.phase}: {subject}: observed {d.observed}, model {d.model}"
             out.print(text, markup=False, soft_wrap=True)
     t = totals

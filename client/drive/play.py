@@ -298,18 +298,18 @@ class Player:
             if self._advance(thread, step.stmt) if isinstance(step.stmt, AdvanceTime) else self._host_step(step):
                 self.record(thread.done())
 
-    def _fire(self, timer: Fire) -> None:
+    def _fire(self, fire: Fire) -> None:
         """Raises PeerContractError if the service forgets that the timer ran out; otherwise the run would never end."""
-        key = timer.session, timer.to_host, timer.what
+        key = fire.session, fire.to_host, fire.timer
         due = self.flight.timers[key].due
         if due > self.flight.now:
             carry_out_on_host(self, Advance(due - self.flight.now))
-        if timer.to_host:
-            self.ask(self.wire.kvm, timer.session, FireKvmTimer(timer.what))
+        if fire.to_host:
+            self.ask(self.wire.kvm, fire.session, FireKvmTimer(fire.timer))
         else:
-            self.ask(self.wire.perf, FireHostTimer(timer.session, timer.what), self.kvms[timer.session])
+            self.ask(self.wire.perf, FireHostTimer(fire.session, fire.timer), self.kvms[fire.session])
         if key in self.flight.timers and self.flight.timers[key].due <= self.flight.now:
-            raise PeerContractError(f"{timer}: it ran out, and is due still")
+            raise PeerContractError(f"{fire}: it ran out, and is due still")
 
     def _check_credits(self) -> None:
         """End the run in the same way on either wire, although their inboxes overflow at different moments."""

@@ -56,8 +56,8 @@ def folded(text: str) -> str:
     return "\n".join(lines)
 
 
-def _commented(what: str, text: str) -> list[str]:
-    return [*(f"// {what}: {line}" for line in text.splitlines()), ""]
+def _commented(label: str, text: str) -> list[str]:
+    return [*(f"// {label}: {line}" for line in text.splitlines()), ""]
 
 
 def asking(scenario: Scenario, broken: list[str], design: Design) -> Scenario:

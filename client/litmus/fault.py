@@ -88,7 +88,7 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     def _at(self) -> str:
         if self.at or self.at_record:
             return f"at {duration_text(self.at)}" if self.at else f"at record {self.at_record}"
-        of_message = self.kind not in FAULT_KINDS or FAULT_KINDS[self.kind].of == "message"
+        of_message = self.kind not in FAULT_KINDS or FAULT_KINDS[self.kind].strikes == "message"
         return "at" if self.of_messages and not of_message else ""
 
     def _route(self) -> str:

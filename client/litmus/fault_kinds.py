@@ -7,8 +7,8 @@ import msgspec
 
 class FaultKind(msgspec.Struct, frozen=True):
     """``by``: what ``by`` gives in a rule of this kind; "" where such a rule has none. ``usual``: its value where the
-    rule gives none; 0: the rule must give one. ``timed``: it may also be a time. ``of``: what it is a fault of, a key
-    of ``TARGETS``."""
+    rule gives none; 0: the rule must give one. ``timed``: it may also be a time. ``strikes``: the kind of thing that it
+    breaks, a key of ``TARGETS``."""
 
     name: str
     about: str
@@ -16,7 +16,7 @@ class FaultKind(msgspec.Struct, frozen=True):
     by: str = ""
     usual: int = 0
     timed: bool = False
-    of: str = "message"
+    strikes: str = "message"
 
 
 TARGETS: dict[str, str] = {
@@ -62,7 +62,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
             by="decisions, or time until the mend",
             usual=10,
             timed=True,
-            of="link",
+            strikes="link",
         ),
         FaultKind(
             "stall",
@@ -71,13 +71,13 @@ FAULT_KINDS: dict[str, FaultKind] = {
             by="decisions, or time until it continues",
             usual=10,
             timed=True,
-            of="service",
+            strikes="service",
         ),
         FaultKind(
             "clock",
             "the clock of a KVM runs at another rate than the host's",
             "clock kvm0 rate 1.25",
-            of="clock",
+            strikes="clock",
         ),
         FaultKind(
             "crash",
@@ -86,13 +86,13 @@ FAULT_KINDS: dict[str, FaultKind] = {
             by="decisions, or time until the restart",
             usual=1,
             timed=True,
-            of="service",
+            strikes="service",
         ),
         FaultKind(
             "end",
             "the thread of a vCPU ends, or all threads of a VM, and the vCPUs with them",
             "end thread vm0/0 at Revoke 1",
-            of="thread",
+            strikes="thread",
         ),
     )
 }

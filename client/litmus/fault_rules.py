@@ -115,14 +115,14 @@ def parse_fault(text: str, place: str | Locate = "--fault") -> FaultRule:
 def target_error(kind: FaultKind, target: str) -> str:
     """Why a kind cannot have this target; "" if it can."""
     sender, arrow, receiver = target.partition(">")
-    if kind.of == "thread":
+    if kind.strikes == "thread":
         what, *names = target.split()
         fine = len(names) == 1 and (what, "/" in names[0]) in (("thread", True), ("vm", False))
     elif arrow:
-        fine = kind.of == "link" and (sender == HOST) != (receiver == HOST)
+        fine = kind.strikes == "link" and (sender == HOST) != (receiver == HOST)
     else:
         fine = "/" not in target and target != HOST
-    return "" if fine else f"{kind.name} {quote(target)}: expected {TARGETS[kind.of]}"
+    return "" if fine else f"{kind.name} {quote(target)}: expected {TARGETS[kind.strikes]}"
 
 
 def _within(place: str) -> Locate:
@@ -174,7 +174,7 @@ class _Reading:
     def target(self) -> str:
         """Cut the target out of the text, which keeps its columns; "" if there is none."""
         match = _THREADS.match(self.text) or _TARGET.match(self.text)
-        if match is None or match[1] not in FAULT_KINDS or FAULT_KINDS[match[1]].of == "message":
+        if match is None or match[1] not in FAULT_KINDS or FAULT_KINDS[match[1]].strikes == "message":
             return ""
         word, start = match[2], match.start(2)
         if _NO_TARGET.fullmatch(word) or word in MESSAGE_KINDS:
@@ -203,7 +203,7 @@ class _Reading:
             self.fail(name, f"seed={rule.seed} has no effect without a probability, for example p=0.1")
         if rule.field:
             self.has_field(rule, name)
-        if kind.of == "message":
+        if kind.strikes == "message":
             if self.given & {"at", "rate"}:
                 self.fail(name, f"{kind.name} takes no {'at' if 'at' in self.given else 'rate'}")
         else:
@@ -213,15 +213,16 @@ class _Reading:
     def strikes(self, rule: FaultRule, kind: FaultKind, name: Token) -> None:
         """Check that a rule of another kind says what it strikes, and when."""
         timed = rule.at or rule.at_record
-        if bool(rule.rate) != (kind.of == "clock"):
-            why = f"needs 'rate', for example '{kind.example}'" if kind.of == "clock" else "takes no rate"
+        if bool(rule.rate) != (kind.strikes == "clock"):
+            why = f"needs 'rate', for example '{kind.example}'" if kind.strikes == "clock" else "takes no rate"
             self.fail(name, f"{kind.name} {why}")
         if timed and rule.of_messages:
             self.fail(name, f"{kind.name}: 'at' gives either a moment or messages")
-        if not timed and not rule.of_messages and kind.of != "clock":
+        if not timed and not rule.of_messages and kind.strikes != "clock":
             self.fail(name, f"{kind.name} needs 'at', for example '{kind.example}'")
-        if timed and kind.of != "clock" and (not rule.target or rule.target.startswith(">") or rule.target[-1] == ">"):
-            self.fail(name, f"{kind.name} at a moment needs {TARGETS[kind.of]}")
+        partial = not rule.target or rule.target.startswith(">") or rule.target[-1] == ">"
+        if timed and kind.strikes != "clock" and partial:
+            self.fail(name, f"{kind.name} at a moment needs {TARGETS[kind.strikes]}")
 
     def has_field(self, rule: FaultRule, name: Token) -> None:
         if rule.kind != "corrupt":

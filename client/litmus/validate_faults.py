@@ -29,16 +29,16 @@ def misfit(scenario: a.Scenario, rule: FaultRule) -> tuple[str, str] | None:
         return unknown("kvm", rule.session, kvms), "session"
     if rule.vcpu and rule.vcpu not in vcpus:
         return unknown("vCPU", rule.vcpu, vcpus), "vcpu"
-    of = FAULT_KINDS[rule.kind].of
-    if of == "thread" and rule.target:
-        what, name = rule.target.split()
-        known = vcpus if what == "thread" else [vm.name for vm in scenario.vms]
-        return None if name in known else (unknown("vCPU" if what == "thread" else "vm", name, known), "target")
+    struck = FAULT_KINDS[rule.kind].strikes
+    if struck == "thread" and rule.target:
+        kind, name = rule.target.split()
+        known = vcpus if kind == "thread" else [vm.name for vm in scenario.vms]
+        return None if name in known else (unknown("vCPU" if kind == "thread" else "vm", name, known), "target")
     hosts = [f"perfcore{n or ''}" for n in range(len(scenario.hosts) + 1)]
-    known = [*kvms, *hosts] if of == "service" else kvms
+    known = [*kvms, *hosts] if struck == "service" else kvms
     for name in rule.target.split(">"):
         if name and name not in known and not (">" in rule.target and name == HOST):
-            return unknown("service" if of == "service" else "kvm", name, known), "target"
+            return unknown("service" if struck == "service" else "kvm", name, known), "target"
     return None
 
 

@@ -15,11 +15,11 @@ KERNEL_OF = {"6.12": "v6.16", "7.3": "v6.16", "6.1": "v5.12"}
 
 
 class Disagreement(msgspec.Struct):
-    """``what``: state (ERROR or not), clock (enabled or not), share, open (whether the event exists), errno."""
+    """``quantity``: state (ERROR or not), clock (enabled or not), share, open (whether the event exists), errno."""
 
     phase: int
     event: str
-    what: str
+    quantity: str
     observed: str
     model: str
 
@@ -48,8 +48,8 @@ def examine(case: Case, kernel: str | None = None) -> CaseResult:
 
 
 def _compare_phase(case: Case, number: int, times: PhaseTimes, seen: ObservedPhase, result: CaseResult) -> None:
-    def disagree(event: str, what: str, observed: object, model: object) -> None:
-        result.disagreements.append(Disagreement(number, event, what, str(observed), str(model)))
+    def disagree(event: str, quantity: str, observed: object, model: object) -> None:
+        result.disagreements.append(Disagreement(number, event, quantity, str(observed), str(model)))
 
     errnos = [0] * len(times.errnos) if isinstance(seen.op_errno, int) else seen.op_errno
     if errnos != times.errnos:

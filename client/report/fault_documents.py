@@ -66,12 +66,12 @@ def example_of(kind: str, selector: SelectorDocument) -> str:
     """A rule of this kind with the selector, made of the selector's example; "" if the kind does not take it."""
     given, _, rest = selector.example.partition(" ")
     about, example = FAULT_KINDS[kind], FAULT_KINDS[kind].example.split()
-    if about.of == "message":
+    if about.strikes == "message":
         need = " by 4ms" if about.by and not about.usual and " by " not in rest else ""
         return _good(f"{kind} {rest}{need}")
-    target = " ".join(example[1:3] if about.of == "thread" else example[1:2])
-    behind = rest.partition(" ")[2] if FAULT_KINDS[given].of != "message" else f"at {rest}"
-    rate = " rate 1.25" if about.of == "clock" and "rate" not in behind else ""
+    target = " ".join(example[1:3] if about.strikes == "thread" else example[1:2])
+    behind = rest.partition(" ")[2] if FAULT_KINDS[given].strikes != "message" else f"at {rest}"
+    rate = " rate 1.25" if about.strikes == "clock" and "rate" not in behind else ""
     return _good(f"{kind} {target} {behind}{rate}")
 
 

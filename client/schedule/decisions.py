@@ -11,7 +11,7 @@
 drop, duplicate (it is taken, and stays to be taken again), overtake (it is taken before older ones), corrupt (it is
 taken with a flipped bit; with another value of a field in ``corrupt host>kvm0 6 Revoke.grant``), hold (it and all
 behind it stay) or release. An id such as ``f1.2`` behind it names the fault that it belongs to. ``timer SENDER>RECEIVER
-WHAT`` lets that timer of the sender run out; virtual time first advances to its due time if that is later. ``time NS``
+TIMER`` lets that timer of the sender run out; virtual time first advances to its due time if that is later. ``time NS``
 advances virtual time to NS nanoseconds. ``client.schedule.incidents`` has the decisions about services, threads, links
 and clocks.
 """
@@ -69,10 +69,10 @@ class Fire(msgspec.Struct, frozen=True):
 
     session: str
     to_host: bool
-    what: str
+    timer: str
 
     def __str__(self) -> str:
-        return f"timer {f'{self.session}>{HOST}' if self.to_host else f'{HOST}>{self.session}'} {self.what}"
+        return f"timer {f'{self.session}>{HOST}' if self.to_host else f'{HOST}>{self.session}'} {self.timer}"
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ _DELIVER = re.compile(
 )
 _STEP = re.compile(r"step (\S+)")
 _PASS = re.compile(r"time ([1-9][0-9]{0,17})")
-_FORMS = f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER WHAT', 'time NS', {FORMS}"
+_FORMS = f"'step THREAD', '{_FATES} SENDER>RECEIVER N MESSAGE', 'timer SENDER>RECEIVER TIMER', 'time NS', {FORMS}"
 _FIRE = re.compile(r"timer ([^\s>]+)>([^\s>]+) ([a-z]+)")
 
 
@@ -115,8 +115,8 @@ def parse_decision(line: str) -> Decision:
     if match := _STEP.fullmatch(line):
         return Step(match[1])
     if match := _FIRE.fullmatch(line):
-        sender, receiver, what = match.groups()
-        return Fire(*way_of(sender, receiver), what)
+        sender, receiver, timer = match.groups()
+        return Fire(*way_of(sender, receiver), timer)
     if match := _PASS.fullmatch(line):
         return Pass(int(match[1]))
     if (incident := parse_incident(line)) is not None:

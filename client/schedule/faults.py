@@ -28,6 +28,6 @@ def unmet_text(fault: str) -> str:
     """Why a rule without a probability changes nothing."""
     if fault.startswith("reorder "):
         return f"fault '{fault}' did not apply: no message overtook one that it names, or none was sent"
-    if FAULT_KINDS[fault.split()[0]].of != "message":
+    if FAULT_KINDS[fault.split()[0]].strikes != "message":
         return f"fault '{fault}' did not strike"
     return f"fault '{fault}' matched no message"

@@ -63,7 +63,7 @@ class RuleState:
     @property
     def strikes(self) -> bool:
         """Whether it is of a link, a service or a clock."""
-        return FAULT_KINDS[self.rule.kind].of != "message"
+        return FAULT_KINDS[self.rule.kind].strikes != "message"
 
     def is_due(self, flight: Flight) -> bool:
         """Whether its moment has come."""

@@ -119,8 +119,8 @@ def _crash(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None
 
 def _end(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     if rule.target:
-        what, name = rule.target.split()
-        yield Kill(what, name, fault)
+        kind, name = rule.target.split()
+        yield Kill(kind, name, fault)
     elif vcpu := getattr(message and message.body, "vcpu", ""):
         yield Kill("thread", vcpu, fault)
 

@@ -45,7 +45,7 @@ def _rule(rng: Random, kind: str) -> FaultRule:
     rule = _example(kind)
     if rng.random() < 2 / 3:
         rule = replace(rule, messages=(), session="", to_host=None, vcpu="", event=0)
-    if about.of in ("link", "service", "thread") and rng.random() < 0.5:
+    if about.strikes in ("link", "service", "thread") and rng.random() < 0.5:
         rule = replace(rule, target="")
     if rng.random() < 0.5:
         n = rng.randint(1, MESSAGES_LIMIT)

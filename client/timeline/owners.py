@@ -100,13 +100,13 @@ class Owners:
     def _crash(self, r: t.Crash | t.Killed) -> None:
         """The bars of a service, or of threads, that end with it."""
         host = r.host if isinstance(r, t.Crash) else -1
-        for (kind, of), bar in list(self._open.items()):
+        for (kind, holder), bar in list(self._open.items()):
             if host >= 0:
                 gone = kind in ("host", "guest", "active") and self._lanes.host_of(bar.lane) == host
             else:
-                gone = of in r.vcpus or (kind == "guest" and bar.text.split(" ")[0] in r.vcpus)
+                gone = holder in r.vcpus or (kind == "guest" and bar.text.split(" ")[0] in r.vcpus)
             if gone:
-                self._end((kind, of), r.seq)
+                self._end((kind, holder), r.seq)
 
     def _active(self, r: t.EventChange) -> None:
         self._end(("active", r.event), r.seq)

@@ -16,7 +16,7 @@ from tests.oracle.recorded import chunks, recorded_cases, stable
 
 def told(result: CaseResult) -> list[str]:
     found = result.disagreements
-    return [f"{result.case}, phase {d.phase}: {d.event} {d.what}: {d.observed}, model {d.model}" for d in found]
+    return [f"{result.case}, phase {d.phase}: {d.event} {d.quantity}: {d.observed}, model {d.model}" for d in found]
 
 
 def test_the_cases_agree_and_the_guide_shows_what_the_command_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_a_kind_has_its_selectors_with_examples_of_its_own(kind: str) -> None:
     told = document(lbrlab("faults", kind, "--json"))
     assert list(told["kinds"]) == [kind]
     assert all(parse_fault(each["example"]).kind == kind for each in told["selectors"].values())
-    assert ("at TIME" in told["selectors"]) == (FAULT_KINDS[kind].of != "message")
+    assert ("at TIME" in told["selectors"]) == (FAULT_KINDS[kind].strikes != "message")
     assert ("rate R" in told["selectors"]) == (kind == "clock")
     assert ("field NAME" in told["selectors"]) == (kind == "corrupt")
     assert "all" in told["presets"]

@@ -27,20 +27,20 @@ COUNTS = st.one_of(
 def rules(draw: st.DrawFn) -> FaultRule:
     """A rule, of a link, a service or a clock at a message where it is of those."""
     kind = FAULT_KINDS[draw(st.sampled_from(list(FAULT_KINDS)))]
-    ways = ["kvm0>host", "host>kvm-1", ">host", "host>"] if kind.of == "link" else []
-    named = ["thread vm0/0", "vm vm-1"] if kind.of == "thread" else ["kvm0", *ways]
-    target = draw(st.sampled_from(["", *named])) if kind.of != "message" else ""
+    ways = ["kvm0>host", "host>kvm-1", ">host", "host>"] if kind.strikes == "link" else []
+    named = ["thread vm0/0", "vm vm-1"] if kind.strikes == "thread" else ["kvm0", *ways]
+    target = draw(st.sampled_from(["", *named])) if kind.strikes != "message" else ""
     first, last = draw(COUNTS)
     timed = kind.timed and draw(st.booleans())
     by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
     limit = st.one_of(st.just(0), NUMBERS)
-    least = int(kind.of != "message")
+    least = int(kind.strikes != "message")
     messages = tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, min_size=least, max_size=3)))
     fields = sorted(set.intersection(*(set(changeable(MESSAGES[name])) for name in messages or ["Revoke"])))
     return FaultRule(
         kind=kind.name,
         target=target,
-        rate=draw(st.sampled_from([1000, 800_000, 1_250_000])) if kind.of == "clock" else 0,
+        rate=draw(st.sampled_from([1000, 800_000, 1_250_000])) if kind.strikes == "clock" else 0,
         messages=messages,
         field=draw(st.sampled_from(["", *fields])) if kind.name == "corrupt" else "",
         session=draw(st.one_of(st.just(""), NAMES)),

@@ -111,10 +111,10 @@ def test_the_document_of_a_disagreement(tmp_path: Path) -> None:
     assert told["exit_code"] == 1
     assert told["totals"]["hard_disagreeing"] == 1
     (found,) = told["cases"][0]["disagreements"]
-    assert {k: found[k] for k in ("phase", "event", "what", "observed")} == {
+    assert {k: found[k] for k in ("phase", "event", "quantity", "observed")} == {
         "phase": 0,
         "event": "a",
-        "what": "state",
+        "quantity": "state",
         "observed": "ERROR",
     }
 

@@ -99,7 +99,7 @@ def test_receiver() -> None:
 
 
 FORMS = (
-    r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER WHAT', 'time NS', .*'end vm VM', "
+    r"expected 'step THREAD', 'take\|drop\|duplicate\|.*timer SENDER>RECEIVER TIMER', 'time NS', .*'end vm VM', "
     r"'cut KVM', .*'clock KVM RATE'"
 )
 

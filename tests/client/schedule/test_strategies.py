@@ -45,7 +45,7 @@ class World:
             how, d = str(decision.fate), decision
             self.add(Delivery(how, d.session, d.to_host, d.n, d.message))
         elif isinstance(decision, Fire):
-            armed = self.flight.timers[decision.session, decision.to_host, decision.what]
+            armed = self.flight.timers[decision.session, decision.to_host, decision.timer]
             self.flight.now = max(self.flight.now, armed.due)
             self.add(Timer(armed.session, armed.to_host, armed.what, -1, armed.awaited))
         elif isinstance(decision, Pass):

@@ -53,13 +53,13 @@ def test_what_is_printed_is_parsed_as_it_was(tape: list[Decision]) -> None:
 @cases(
     ("line", "expected"),
     [
-        ("timer", "'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host", "'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0 renew", "'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host Renew", "'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host renew 1", "'timer SENDER>RECEIVER WHAT'"),
-        ("timer kvm0>host 1 renew", "'timer SENDER>RECEIVER WHAT'"),
-        ("timers kvm0>host renew", "'timer SENDER>RECEIVER WHAT'"),
+        ("timer", "'timer SENDER>RECEIVER TIMER'"),
+        ("timer kvm0>host", "'timer SENDER>RECEIVER TIMER'"),
+        ("timer kvm0 renew", "'timer SENDER>RECEIVER TIMER'"),
+        ("timer kvm0>host Renew", "'timer SENDER>RECEIVER TIMER'"),
+        ("timer kvm0>host renew 1", "'timer SENDER>RECEIVER TIMER'"),
+        ("timer kvm0>host 1 renew", "'timer SENDER>RECEIVER TIMER'"),
+        ("timers kvm0>host renew", "'timer SENDER>RECEIVER TIMER'"),
         ("timer kvm0>kvm1 renew", "one end of kvm0>kvm1 must be 'host'"),
         ("timer host>host renew", "one end of host>host must be 'host'"),
     ],
@@ -90,7 +90,7 @@ class World:
         if isinstance(decision, Deliver):
             self.add(Delivery(str(decision.fate), decision.session, decision.to_host, decision.n, decision.message))
         elif isinstance(decision, Fire):
-            key = decision.session, decision.to_host, decision.what
+            key = decision.session, decision.to_host, decision.timer
             timer = self.flight.timers[key]
             self.flight.now = max(self.flight.now, timer.due)
             self.add(Timer(*key, self.flight.now + self.every if self.every else -1, awaited=timer.awaited))
@@ -98,7 +98,7 @@ class World:
 
 
 def armed(fire: Fire, due: int, *, awaited: bool) -> Timer:
-    return Timer(fire.session, fire.to_host, fire.what, due, awaited)
+    return Timer(fire.session, fire.to_host, fire.timer, due, awaited)
 
 
 def message(n: int = 1) -> Send:
