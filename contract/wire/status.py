@@ -41,7 +41,7 @@ def refusal(error: RefusedError, clock: int, now: int) -> CallError:
 
 def unexpected(error: Exception, doing: str) -> CallError:
     """INTERNAL for an unforeseen error, which is logged."""
-    log().error("internal-error", error, doing=doing)
+    log().error("internal-error", doing=doing, error=f"{type(error).__name__}: {error}", exc_info=error)
     return CallError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 EDGES = {"contract": "wire", "perfcore_svc": "service", "kvm_svc": "service"}
 OUTSIDE = {
     "asyncio", "grpc", "grpc_health", "grpc_reflection", "google", "lbrlab", "buf", "time", "random", "logging",
-    "threading", "multiprocessing", "subprocess", "socket", "os", "datetime", "secrets", "uuid",
+    "structlog", "threading", "multiprocessing", "subprocess", "socket", "os", "datetime", "secrets", "uuid",
 }  # fmt: skip
 STRANGERS = {
     "contract": {"perfcore_svc", "kvm_svc", "client", "tests"},

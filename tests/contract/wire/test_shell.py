@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from contract.checksum import checksum
 from contract.errors import RefusedError
 from contract.network import CAPACITY
+from contract.wire import log as wire_log
 from contract.wire.refusal import CLOCK, ERRNO, NOW
 from contract.wire.shell import ServiceRun
 from contract.wire.status import CallError
@@ -147,9 +148,11 @@ def stumble(run: ServiceRun[Core]) -> None:
 async def test_an_error_nobody_foresaw_ends_the_run_and_is_logged_once(
     shell: Echo, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    wire_log.log.cache_clear()
     error = await failing(shell, stumble)
     again = await failing(shell, lambda run: None)
     written = capsys.readouterr().err
+    wire_log.log.cache_clear()
 
     assert (error.code, error.message) == (grpc.StatusCode.INTERNAL, "echo: internal error: KeyError: 'surprise'")
     assert (again.code, again.message) == (error.code, error.message)
