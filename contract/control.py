@@ -62,7 +62,7 @@ class VmSpec(msgspec.Struct, frozen=True):
         return [f"{self.name}/{i}" for i in range(self.vcpus)]
 
 
-class PerfCommand(msgspec.Struct, tag_field="do", tag=True):
+class PerfCommand(msgspec.Struct, tag_field="do", tag=True, gc=False):
     """Base of commands to the perf core."""
 
 
@@ -233,7 +233,7 @@ AnyPerfCommand = (
 )
 
 
-class KvmCommand(msgspec.Struct, tag_field="do", tag=True):
+class KvmCommand(msgspec.Struct, tag_field="do", tag=True, gc=False):
     """Base of commands to KVM."""
 
 

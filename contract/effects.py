@@ -23,7 +23,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class StepResult(msgspec.Struct, Generic[T], frozen=True):
+class StepResult(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """The outcome of one input of a core. ``result``: the answer to the sender of the input. ``effects``: the visible
     effects, in order. ``now``: virtual nanoseconds at its end."""
 

@@ -23,7 +23,7 @@ EXIT_NMI = "nmi"
 EXIT_EXTERNAL_INTERRUPT = "external-interrupt"
 
 
-class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True):
+class GuestOp(msgspec.Struct, tag_field="op", tag=str.lower, frozen=True, gc=False):
     """One operation of a guest."""
 
     exits: ClassVar[str] = ""
@@ -86,14 +86,14 @@ class Nop(GuestOp, frozen=True):
 AnyOp = Rdmsr | Wrmsr | Rdpmc | Branch | Cpuid | Hlt | Out | Nop
 
 
-class GuestValue(msgspec.Struct):
+class GuestValue(msgspec.Struct, gc=False):
     """The result of one guest op: RDMSR's value, or a #GP."""
 
     value: int = 0
     fault: bool = False
 
 
-class Check(msgspec.Struct):
+class Check(msgspec.Struct, gc=False):
     """Entry check on ``event``. It gives the passthrough setting if the event is ACTIVE (under this ``grant``, if not
     0), and the setting if it is not. If not: with ``refuse`` there is no entry, and with ``strip`` the guest's
     DEBUGCTL.LBR is off."""
@@ -106,7 +106,7 @@ class Check(msgspec.Struct):
     strip: bool = False
 
 
-class Controls(msgspec.Struct):
+class Controls(msgspec.Struct, gc=False):
     """The VMCS controls of one entry. ``passthrough`` applies to the LBR MSRs; every other MSR is intercepted.
 
     The first instructions after the exit write DEBUGCTL: the value ``host_debugctl``; with None, the value at entry;
@@ -127,7 +127,7 @@ class Controls(msgspec.Struct):
     nmi_first: bool = False
 
 
-class Request(msgspec.Struct, tag_field="request", tag=True):
+class Request(msgspec.Struct, tag_field="request", tag=True, gc=False):
     vcpu: str
     cpu: int
 
@@ -197,7 +197,7 @@ SiliconRequest = Enter | Continue | ReadMsr | WriteMsr | Look | StoreLbr | LoadL
 AnyRequest = SiliconRequest | ReadCounter
 
 
-class Reply(msgspec.Struct, tag_field="reply", tag=True):
+class Reply(msgspec.Struct, tag_field="reply", tag=True, gc=False):
     """Base of the silicon's answers."""
 
 

@@ -9,7 +9,7 @@ UNKNOWN_EPOCH = "unknown epoch"
 """The reason of a Welcome that refuses a Resume. KVM then has to begin a new epoch (R21)."""
 
 
-class LbrImage(msgspec.Struct, array_like=False):
+class LbrImage(msgspec.Struct, array_like=False, gc=False):
     """The contents of one LBR: registers by ring index, not by age. ``select`` is 0 if it was not saved."""
 
     select: int = 0
@@ -19,7 +19,7 @@ class LbrImage(msgspec.Struct, array_like=False):
     info: list[int] = []
 
 
-class Message(msgspec.Struct, tag_field="kind", tag=True):
+class Message(msgspec.Struct, tag_field="kind", tag=True, gc=False):
     """Base of every contract message."""
 
 
@@ -270,7 +270,7 @@ MESSAGES: dict[str, type[Message]] = {m.__name__: m for m in AnyMessage.__args__
 MESSAGE_KINDS: tuple[str, ...] = tuple(MESSAGES)
 
 
-class Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct, gc=False):
     """One message in flight. ``session`` names the KVM service; ``to_host`` is its direction; ``seq`` counts from 1 in
     each direction of a (session, epoch). ``order``: in designs that repair the stream, its place among the messages of
     this direction, kept when it is sent again (R9); else 0. ``checksum``: of its content at the sender (R25); 0

@@ -34,14 +34,14 @@ HEADER = "lbrlab-tape 1"
 LINES_LIMIT = 1_000_000
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     thread: str
 
     def __str__(self) -> str:
         return f"step {self.thread}"
 
 
-class Deliver(msgspec.Struct, frozen=True):
+class Deliver(msgspec.Struct, frozen=True, gc=False):
     """``message`` is the kind of message ``n``. It helps the reader, and is checked. ``fault``: the id of the fault
     that this belongs to, "" for none; it goes into the record. ``field``: the field that is changed (corrupt), "" for
     a flipped bit."""
@@ -64,7 +64,7 @@ class Deliver(msgspec.Struct, frozen=True):
         return f"{self.fate} {route} {self.n} {message} {self.fault}".rstrip()
 
 
-class Fire(msgspec.Struct, frozen=True):
+class Fire(msgspec.Struct, frozen=True, gc=False):
     """``to_host``: the timer is KVM's; else it is the host's."""
 
     session: str
@@ -75,7 +75,7 @@ class Fire(msgspec.Struct, frozen=True):
         return f"timer {f'{self.session}>{HOST}' if self.to_host else f'{HOST}>{self.session}'} {self.timer}"
 
 
-class Pass(msgspec.Struct, frozen=True):
+class Pass(msgspec.Struct, frozen=True, gc=False):
     """Virtual time advances to ``until``, nanoseconds."""
 
     until: int

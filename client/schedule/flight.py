@@ -48,7 +48,7 @@ IOCTL = "the end of an ioctl"
 """The thing that a vCPU waits for while an ioctl of user space has its mutex."""
 
 
-class InFlight(msgspec.Struct, frozen=True):
+class InFlight(msgspec.Struct, frozen=True, gc=False):
     session: str
     to_host: bool
     n: int
@@ -71,7 +71,7 @@ class InFlight(msgspec.Struct, frozen=True):
         return HOST if self.to_host else self.session
 
 
-class Armed(msgspec.Struct, frozen=True):
+class Armed(msgspec.Struct, frozen=True, gc=False):
     """A timer of an end of a session, which is KVM's (``to_host``) or the host's; see ``contract.trace.Timer``."""
 
     session: str

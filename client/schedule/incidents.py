@@ -31,7 +31,7 @@ from contract.messages import HOST
 from contract.spec import NORMAL_RATE, RATES
 
 
-class _Incident(msgspec.Struct, frozen=True):
+class _Incident(msgspec.Struct, frozen=True, gc=False):
     """Each has a word, a target and ``fault``: the id of the fault that it belongs to, "" for none."""
 
     WORD: ClassVar[str]

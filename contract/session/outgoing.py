@@ -27,7 +27,7 @@ State = tuple[int, bool]
 """When the timer runs out, and whether the end is paused."""
 
 
-class Numbered(msgspec.Struct, frozen=True):
+class Numbered(msgspec.Struct, frozen=True, gc=False):
     """A message on its way: ``n`` is its number (R2), ``place`` its place in the order (R9), 0 without one."""
 
     n: int

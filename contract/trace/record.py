@@ -11,8 +11,9 @@ def _kebab(name: str) -> str:
     return "".join("-" + c.lower() if c.isupper() else c for c in name).lstrip("-")
 
 
-class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab):
-    """Base of all records."""
+class Record(msgspec.Struct, kw_only=True, tag_field="kind", tag=_kebab, gc=False):
+    """Base of all records. No record is part of a cycle, so the garbage collector need not follow it; the same goes
+    for messages, commands and decisions."""
 
     source: ClassVar[str]
     """The source of the record: ``driver``, ``wire``, ``silicon``, ``perf`` or ``kvm``."""
