@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from contract.messages import Envelope
 from contract.trace import AnyRecord, Send
 
 T = TypeVar("T")
-P = ParamSpec("P")
+Given = TypeVarTuple("Given")
 
 
 class StepResult(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -78,7 +78,8 @@ class Effects:
     def end(self) -> list[AnyRecord]:
         """The step ends: the effects since ``take``."""
         self.touched = False
-        return self.take()
+        records, self.records = self.records, []
+        return records
 
 
 class Unseen(Effects):
@@ -101,18 +102,19 @@ class Core(ABC):
     def finish(self) -> None:
         """The end of each step: tell the other end what the step has changed."""
 
-    def step(self, now: int, act: Callable[P, T], *given: P.args, **named: P.kwargs) -> StepResult[T]:
+    def step(self, now: int, act: Callable[[*Given], T], *given: *Given) -> StepResult[T]:
         """One input, which ``act`` carries out. ``now``: the virtual time that others have reached. If it raises
         RefusedError the input has changed nothing, not even the clock."""
-        before = self.clock.now
-        self.clock.witness(now)
+        clock = self.clock
+        before = clock.now
+        clock.witness(now)
         try:
-            result = act(*given, **named)
+            result = act(*given)
         except RefusedError:
             self.refuse(before)
             raise
         self.finish()
-        return StepResult(result, self.effects.end(), self.clock.now)
+        return StepResult(result, self.effects.end(), clock.now)
 
     def refuse(self, before: int) -> None:
         """The step is refused. ``before``: the time at which it began."""

@@ -8,7 +8,7 @@ from contract.control import VcpuImage
 from contract.machine import GuestValue
 
 
-class Result(msgspec.Struct, tag_field="result", tag=True):
+class Result(msgspec.Struct, tag_field="result", tag=True, gc=False):
     """Base of answers to commands."""
 
 

@@ -142,7 +142,7 @@ class KvmCore(Core):
             while True:
                 reply, now = yield StepResult(request, self.effects.take(), self.clock.now)
                 self.clock.witness(now)
-                if not isinstance(reply, NotRunning | CounterRead):
+                if not isinstance(reply, (NotRunning, CounterRead)):
                     self.effects.touched = True
                 request = exchange.send(reply)
         except StopIteration as stop:

@@ -110,7 +110,7 @@ class HostEndpoint:
             self._unknown(envelope)
             return None
         session = self._session(envelope)
-        if session.phase in _UNGREETED and not isinstance(envelope.body, Hello | Resume | Received):
+        if session.phase in _UNGREETED and not isinstance(envelope.body, (Hello, Resume, Received)):
             discard(envelope, self.effects, "R1", "no accepted Hello yet")
             return None
         body = session.accept(envelope, self.effects)
@@ -118,7 +118,7 @@ class HostEndpoint:
             self._welcome(session, body)
         elif isinstance(body, Resume):
             self._resume(session, body)
-        elif isinstance(body, Drain | Drained):
+        elif isinstance(body, (Drain, Drained)):
             return body
         elif body is not None:
             handler = _HANDLERS.get(type(body))

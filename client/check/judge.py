@@ -71,18 +71,18 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
     if not records or not isinstance(records[0], Setup):
         raise InputError("a trace begins with a setup record", "trace: record 1")
     checker, cpus = _checker(records[0]), records[0].cpus
-    number, time = 1, 0
+    number, time, take = 1, 0, checker.take
     try:
         for number, record in enumerate(records, 1):
             if record.seq != number:
                 raise InputError(f"seq is {record.seq}, expected {number}", f"trace: record {number}")
-            if record.time < time:
-                raise ValueError(f"time is {record.time} ns, {time} ns have passed already")
-            time = record.time
-            check = FORM.get(type(record))
-            if check is not None:
-                check(record, cpus)
-            checker.take(record)
+            if record.time != time:
+                if record.time < time:
+                    raise ValueError(f"time is {record.time} ns, {time} ns have passed already")
+                time = record.time
+            if (kind := type(record)) in FORM:
+                FORM[kind](record, cpus)
+            take(record)
     except (LookupError, ValueError) as error:
         what = f"it names {error}" if isinstance(error, KeyError) else str(error)
         why = f"does not fit what came before: {what}"

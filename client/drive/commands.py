@@ -60,7 +60,7 @@ class EventNames:
 
 def cpu_of(command: AnyPerfCommand) -> int:
     """The CPU that a command is for; -1 if none in particular."""
-    return command.cpu if isinstance(command, RunTask | Open | Retire | SetMuxInterval) else -1
+    return command.cpu if isinstance(command, (RunTask, Open, Retire, SetMuxInterval)) else -1
 
 
 def needs_its_thread(stmt: a.MsrIoctl, at: Execution) -> bool:

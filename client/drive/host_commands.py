@@ -36,9 +36,9 @@ def carry_out_on_host(player: Player, command: AnyPerfCommand) -> AnyResult:
         hosts = [flight.host_of(cpu)]
     elif isinstance(command, Open):
         hosts = [names.hosts.get(command.group, 0)]
-    elif isinstance(command, Enable | Disable | Close | Read | Sample):
+    elif isinstance(command, (Enable, Disable, Close, Read, Sample)):
         hosts = [names.hosts.get(command.event, 0)]
-    elif isinstance(command, Advance | SetMuxInterval):
+    elif isinstance(command, (Advance, SetMuxInterval)):
         still = flight.down | flight.stalled.keys()
         hosts = [host for host, name in enumerate(perfcores_of(player.layout)) if name not in still]
     if isinstance(command, Open):
@@ -55,7 +55,7 @@ def carry_out_on_host(player: Player, command: AnyPerfCommand) -> AnyResult:
 
 def _to_its_end(player: Player, command: AnyPerfCommand, host: int) -> AnyResult:
     """Time, and branches that interrupt, advance in pieces, so that other calls of a service do not wait."""
-    if not isinstance(command, Advance | Retire):
+    if not isinstance(command, (Advance, Retire)):
         return player.ask(player.wire.perf, command, host)
     until = player.flight.now + (command.ns if isinstance(command, Advance) else 0)
     while True:

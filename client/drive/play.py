@@ -7,8 +7,8 @@ the same trace. Its knowledge of the services follows from the effects of these 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from functools import lru_cache, partial
+from typing import Any, TypeVar, TypeVarTuple
 
 from client.drive.commands import needs_its_thread
 from client.drive.host_commands import carry_out_on_host
@@ -75,7 +75,7 @@ from contract.results import IN_PROGRESS, KvmView, PerfView, Stepped, VcpuSaved
 from contract.spec import machine_model
 from contract.trace import End, Outcome, Rest, Setup, Statement
 
-P = ParamSpec("P")
+Given = TypeVarTuple("Given")
 T = TypeVar("T")
 
 
@@ -170,29 +170,32 @@ class Player:
 
     def choose(self) -> Decision | None:
         """The next decision of the strategy; None at the end. No run ends while a service is down."""
-        names = list(self.threads)
-        ready = [name for name in names if not self.obstacle(name)]
+        names, obstacle = list(self.threads), self.obstacle
+        ready = [name for name in names if not obstacle(name)]
         decision = self.strategy.choose(self.flight, ready, names)
         return self.lives.due() if decision is None else decision
 
     def carry_out(self, decision: Decision) -> None:
         self.tape.append(decision)
         _CARRY_OUT[type(decision)](self, decision)
-        if self.flight.homeless:
+        flight = self.flight
+        if flight.homeless:
             self.lives.settle()
-        if self.flight.cut:
+        if flight.cut:
             self.incidents.lose_what_was_sent()
-        self._check_credits()
+        if flight.messages > CAPACITY:
+            self._check_credits()
 
-    def ask(self, call: Callable[P, StepResult[T]], *given: P.args, **named: P.kwargs) -> T:
+    def ask(self, call: Callable[[*Given], StepResult[T]], *given: *Given) -> T:
         """Make one call of the wire, and take in what the services did. Raises RefusedError like the call."""
         try:
-            step = call(*given, **named)
+            step = call(*given)
         except RefusedError as refused:
             self.flight.follow(refused.effects)
             raise
         self.flight.now = step.now
-        self.flight.follow(step.effects)
+        if step.effects:
+            self.flight.follow(step.effects)
         return step.result
 
     def record(self, outcomes: list[Outcome]) -> None:
@@ -210,30 +213,41 @@ class Player:
     def obstacle(self, name: str) -> str:
         """Why a thread cannot step now; "" if it can."""
         thread = self.threads[name]
-        step = thread.current
+        step = thread.program.current
         if step is None:
             return "finished"
-        if self.flight.stalled and (why := self._stalled(step)):
+        flight, stmt = self.flight, step.stmt
+        if flight.stalled and (why := self._stalled(step)):
             return why
-        if isinstance(step.stmt, GuestStmt):
-            return self.flight.blocked(step.actor)
-        if self.flight.down or self.flight.adrift or self.flight.ended:
+        if isinstance(stmt, GuestStmt):
+            return flight.blocked(step.actor)
+        if flight.down or flight.adrift or flight.ended:
             if why := self.lives.obstacle(thread):
                 return why
-            if isinstance(step.stmt, UserStmt) and step.stmt.vcpu in self.flight.ended:
+            if isinstance(stmt, UserStmt) and stmt.vcpu in flight.ended:
                 return ""  # The ioctl fails.
-        if isinstance(step.stmt, OpenEvent | EventOp):
-            event = step.stmt.register if isinstance(step.stmt, OpenEvent) else step.stmt.event
-            asleep = thread.running and self.names.of(step.actor, event) in self.flight.sleeping
-            return f"{event} waits for Ack" if asleep else ""
-        if isinstance(step.stmt, UserSetCpuid):
-            return self._vm_busy(step.stmt) or self._vm_waits(step.stmt)
-        if thread.running and isinstance(step.stmt, MsrIoctl) and (why := self._vm_waits(step.stmt)):
-            return why
-        by_its_thread = isinstance(step.stmt, UserMigrate | UserReset)
-        if isinstance(step.stmt, MsrIoctl):
-            by_its_thread = thread.running or needs_its_thread(step.stmt, self._execution(step.actor))
-        return self._ioctl_obstacle(thread, step.stmt) if by_its_thread else ""
+        if isinstance(stmt, UserStmt):
+            return self._user_obstacle(thread, step.actor, stmt)
+        return self._asleep(step) if thread.running else ""
+
+    def _asleep(self, step: LitmusStep) -> str:
+        """A call of the host about an event, which has begun, sleeps until guests have given up the LBR."""
+        stmt = step.stmt
+        if not isinstance(stmt, (OpenEvent, EventOp)):
+            return ""
+        event = stmt.register if isinstance(stmt, OpenEvent) else stmt.event
+        return f"{event} waits for Ack" if self.names.of(step.actor, event) in self.flight.sleeping else ""
+
+    def _user_obstacle(self, thread: Thread, actor: str, stmt: AnyUser) -> str:
+        if isinstance(stmt, UserSetCpuid):
+            return self._vm_busy(stmt) or self._vm_waits(stmt)
+        if isinstance(stmt, MsrIoctl):
+            if thread.running and (why := self._vm_waits(stmt)):
+                return why
+            by_its_thread = thread.running or needs_its_thread(stmt, self._execution(actor))
+        else:
+            by_its_thread = isinstance(stmt, (UserMigrate, UserReset))
+        return self._ioctl_obstacle(thread, stmt) if by_its_thread else ""
 
     def _stalled(self, step: LitmusStep) -> str:
         """The service that a statement needs, and that is stalled. A vCPU needs its KVM and the silicon, a statement of
@@ -284,13 +298,12 @@ class Player:
 
     def _step(self, decision: ThreadStep) -> None:
         thread = self.threads[decision.thread]
-        step = thread.current
+        step = thread.program.current
         assert step is not None
         if not thread.running:
             if isinstance(step.stmt, OpenEvent):
                 self.names.open(step.actor, step.stmt.register)
-            text = step.stmt.text()
-            self.wire.log.add(Statement(decision.thread, step.actor, text, step.printed))
+            self.wire.log.add(Statement(decision.thread, step.actor, _text_of(step.stmt), step.printed))
         if isinstance(step.stmt, GuestStmt):
             self._guest_step(thread, step)
         else:
@@ -453,6 +466,12 @@ _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
     Kill: lambda player, decision: player.lives.kill(decision),
     **dict.fromkeys(Outage.__args__, lambda player, decision: player.incidents.carry_out(decision)),
 }
+
+
+@lru_cache(maxsize=4096)
+def _text_of(stmt: AnyStmt) -> str:
+    """The text of a statement, which is made once for all runs of a scenario."""
+    return stmt.text()
 
 
 def _vm_of(vcpu: str) -> str:

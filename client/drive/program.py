@@ -55,6 +55,8 @@ class Program:
     """The number of LBR entries that ``lbr_depth`` stands for. Configuration."""
     executed: int = 0
     """Statements that the thread has carried out, up to MAX_EXECUTED."""
+    current: a.LitmusStep | None = None
+    """The statement to carry out next, as ``settle`` has found it; None at the end."""
     frames: list[Frame] = field(default_factory=list)
     """The position, from the whole block to the innermost braces."""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -66,18 +68,12 @@ class Program:
     def clone(self, registers: Registers) -> Program:
         """With the copy of the registers."""
         frames = [frame.clone() for frame in self.frames]
-        return Program(self.block, self.scenario, registers, self.depth, self.executed, frames)
+        return Program(self.block, self.scenario, registers, self.depth, self.executed, self.current, frames)
 
     def key(self) -> tuple[Hashable, ...]:
         """For ``contract.canonical``."""
         inner = [(_is_else(around, frame), frame.key()) for around, frame in pairwise(self.frames)]
         return self.frames[0].key(), tuple(inner)
-
-    @property
-    def current(self) -> a.LitmusStep | None:
-        """The statement to carry out next, None at the end. Call ``settle`` first."""
-        frame = self.frames[-1]
-        return frame.steps[frame.at] if frame.at < len(frame.steps) else None
 
     def advance(self) -> list[Outcome]:
         """The current statement is done; then as ``settle``."""
@@ -102,9 +98,11 @@ class Program:
             step = frame.steps[frame.at]
             self._count(step)
             if not isinstance(step.stmt, a.ProgramStmt):
+                self.current = step
                 return True
             self._carry_out(step, frame)
         elif len(self.frames) == 1:
+            self.current = None
             return True
         else:
             self._close(frame)

@@ -97,8 +97,9 @@ class SimWire:
     def _done(self, step: StepResult[T]) -> StepResult[T]:
         """Put what a core did on record, and its messages into the network."""
         self.log.write(step.effects, step.now)
-        for envelope in step.messages:
-            self.network.put(envelope)
+        if step.effects:
+            for envelope in step.messages:
+                self.network.put(envelope)
         return step
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ def evaluate(operand: a.Operand, registers: Mapping[str, object], depth: int) ->
             return depth
         case str():
             value = registers.get(operand, a.SKIPPED)
-            return value if isinstance(value, int | str) else a.SKIPPED
+            return value if isinstance(value, (int, str)) else a.SKIPPED
         case a.Inverse(arg=arg):
             value = evaluate(arg, registers, depth)
             return value ^ MASK64 if isinstance(value, int) else value

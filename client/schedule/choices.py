@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Armed, Flight, InFlight
 from client.schedule.incidents import Crash, Kill, Outage, Restart
-from contract.network import Fate
+from contract.network import RELEASE, TAKE, Fate
 
 FREE = frozenset({Fate.CORRUPT, Fate.HOLD})
 """Fates that a message can meet wherever it can be taken. Only rules and tapes choose them."""
@@ -77,7 +77,7 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
 
 def onward(flight: Flight, message: InFlight) -> Deliver:
     """The decisions that move the oldest message of a direction."""
-    return deliver(Fate.RELEASE if flight.is_held(message) else Fate.TAKE, message)
+    return deliver(RELEASE if flight.is_held(message) else TAKE, message)
 
 
 def unfinished(flight: Flight, threads: list[str]) -> list[Decision]:

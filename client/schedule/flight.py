@@ -13,7 +13,7 @@ import msgspec
 from client.schedule.incidents import Continue, Cut, Mend, Outage, SetClock, Stall
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
-from contract.network import UNMOVED, Fate
+from contract.network import HOLD, LOSE, RELEASE, UNMOVED
 from contract.session import SessionPhase
 from contract.spec import cpu_owners, host_of_event
 from contract.trace import (
@@ -81,6 +81,7 @@ class Armed(msgspec.Struct, frozen=True, gc=False):
     awaited: bool
 
 
+_ENDS_OF_HOLD = frozenset({RELEASE, LOSE})
 _BY_ORDER = attrgetter("order")
 _BY_DUE = attrgetter("due", "session", "to_host", "what")
 
@@ -102,6 +103,7 @@ class Flight:
         "kvms",
         "lives",
         "loaded",
+        "messages",
         "now",
         "owners",
         "places",
@@ -133,8 +135,10 @@ class Flight:
         """The timers that are armed, by session, end and name."""
         self.sleeping: set[str] = set()
         """Host events whose opener waits."""
-        self.sent: Counter[str] = Counter()
+        self.sent: dict[str, int] = {}
         """Number of messages of each kind that were sent."""
+        self.messages = 0
+        """Number of messages that were sent."""
         self.running: dict[tuple[int, str], int] = {}
         """Task to its CPU, on each host."""
         self.loaded: dict[tuple[int, str], int] = {}
@@ -187,7 +191,7 @@ class Flight:
         twin.record, twin.kvms = self.record, self.kvms
         twin.timers = self.timers.copy()
         twin.sleeping = self.sleeping.copy()
-        twin.sent = self.sent.copy()
+        twin.sent, twin.messages = self.sent.copy(), self.messages
         twin.running, twin.loaded = self.running.copy(), self.loaded.copy()
         twin.places, twin.owners = self.places.copy(), self.owners
         twin.hosts, twin.kvms, twin.vcpus = self.hosts, self.kvms, self.vcpus
@@ -231,10 +235,10 @@ class Flight:
 
     def follow(self, effects: Iterable[AnyRecord]) -> None:
         """Take in the effects of a step."""
-        effect = None
+        known, effect = _TAKE_IN, None
         for effect in effects:
-            if (take_in := _TAKE_IN.get(type(effect))) is not None:
-                take_in(self, effect)
+            if (kind := type(effect)) in known:
+                known[kind](self, effect)
         if effect is not None:
             self.record = effect.seq
 
@@ -294,25 +298,29 @@ class Flight:
 
     def _send(self, record: Send) -> None:
         message = type(record.body).__name__
-        order = self.sent.total()
-        self.sent[message] += 1
-        way = record.session, record.to_host
-        if record.to_host:
-            self.epochs[record.session] = record.epoch
+        order, self.messages = self.messages, self.messages + 1
+        which = self.sent[message] = self.sent.get(message, 0) + 1
+        session, to_host = way = record.session, record.to_host
+        if to_host:
+            self.epochs[session] = record.epoch
             if self.adrift and message == "Hello":
-                self.adrift.discard(record.session)
-        sent = InFlight(*way, record.n, message, order, self.sent[message], record.body, record.time, record.seq)
-        self.queues.setdefault(way, []).append(sent)
+                self.adrift.discard(session)
+        sent = InFlight(session, to_host, record.n, message, order, which, record.body, record.time, record.seq)
+        if (queue := self.queues.get(way)) is None:
+            self.queues[way] = [sent]
+        else:
+            queue.append(sent)
 
     def _delivery(self, record: Delivery) -> None:
         way = record.session, record.to_host
-        if record.how == Fate.HOLD:
+        how = record.how
+        if how == HOLD:
             self.held.add(way)
-        elif record.how in (Fate.RELEASE, Fate.LOSE):
+        elif self.held and how in _ENDS_OF_HOLD:
             self.held.discard(way)
-        if record.how not in UNMOVED:
+        if how not in UNMOVED:
             queue = self.queues[way]
-            queue.remove(next(m for m in queue if m.n == record.n))
+            del queue[next(i for i, message in enumerate(queue) if message.n == record.n)]
 
     def _session_change(self, record: SessionChange) -> None:
         """The messages that an end has sent are lost with its link."""
@@ -403,12 +411,16 @@ class Flight:
 
     def armed(self) -> list[Armed]:
         """The timers, in the order in which they run out, but for those of a service that is stalled."""
-        timers = sorted(self.timers.values(), key=_BY_DUE)
+        timers = list(self.timers.values())
+        if len(timers) > 1:
+            timers.sort(key=_BY_DUE)
         return [t for t in timers if not self.is_stalled(t.session, not t.to_host)] if self.stalled else timers
 
     def heads(self) -> list[InFlight]:
         """The oldest message of every direction, oldest first, but for those to a service that is stalled."""
-        heads = sorted([queue[0] for queue in self.queues.values() if queue], key=_BY_ORDER)
+        heads = [queue[0] for queue in self.queues.values() if queue]
+        if len(heads) > 1:
+            heads.sort(key=_BY_ORDER)
         return [m for m in heads if not self.is_stalled(m.session, m.to_host)] if self.stalled else heads
 
     def service(self, session: str, host: bool) -> str:

@@ -128,7 +128,7 @@ class Injector:
     def see(self, flight: Flight) -> None:
         """Show new messages to the rules, before each decision."""
         self.decisions += 1
-        sent = flight.sent.total()
+        sent = flight.messages
         if sent == self.seen:
             return
         queued = (message for queue in flight.queues.values() for message in queue if message.order >= self.seen)

@@ -18,6 +18,7 @@ from contract.session.outgoing import Numbered, Outgoing, State
 from contract.session.phases import SESSION, SessionInput, SessionPhase
 from contract.trace import Discard, PeerSilent, Send, SessionChange, Timer, WindowChange
 
+REFUSED, LOST, LEAVING, ENDED = SessionPhase.REFUSED, SessionPhase.LOST, SessionPhase.LEAVING, SessionPhase.ENDED
 RESEND = "resend"
 """Name of the timer that repeats unacknowledged messages."""
 
@@ -64,10 +65,10 @@ class Session:
 
     def wrap(self, body: AnyMessage, effects: Effects) -> None:
         """Send a message with its number (R2); not now while the window is full or the link is down."""
-        if self.phase is SessionPhase.REFUSED:
+        if self.phase is REFUSED:
             self.answer(body, effects)  # The peer acknowledges nothing.
             return
-        if self.phase is SessionPhase.LOST and self.repaired:
+        if self.phase is LOST and self.repaired:
             self.outgoing.hold(body)
             return
         if self.phase in _SILENT:
@@ -79,7 +80,7 @@ class Session:
     def accept(self, envelope: Envelope, effects: Effects) -> AnyMessage | None:
         """The message, or None if a rule discards it or if only the session uses it. An acknowledgement makes room for
         waiting messages, which are then sent."""
-        if self.phase is SessionPhase.ENDED:
+        if self.phase is ENDED:
             if self.repaired and isinstance(envelope.body, Drained) and envelope.epoch == self.epoch:
                 self.incoming.owes = True  # The other end does not know that its last message was taken.
             discard(envelope, effects, "R22", f"epoch {self.epoch} is over")
@@ -96,9 +97,9 @@ class Session:
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
             return envelope.body  # It names the next place in the order, and may come twice.
         rule, why = self.incoming.take(envelope.seq, envelope.order)
-        if rule and self.phase is SessionPhase.GREETING and isinstance(envelope.body, Welcome):
-            return envelope.body  # A restarted host numbers its messages from 1 again.
         if rule:
+            if self.phase is SessionPhase.GREETING and isinstance(envelope.body, Welcome):
+                return envelope.body  # A restarted host numbers its messages from 1 again.
             discard(envelope, effects, rule, why)
             return None
         if isinstance(envelope.body, Drained):
@@ -111,7 +112,7 @@ class Session:
 
     def acknowledge(self, effects: Effects) -> None:
         """Send Received, if the other end waits for it. It has no place in the order, and is not repeated."""
-        if not self.incoming.owes or self.phase is SessionPhase.LOST:
+        if not self.incoming.owes or self.phase is LOST:
             return
         self.incoming.owes = False
         self.answer(Received(self.incoming.expected - 1), effects)
@@ -135,13 +136,14 @@ class Session:
 
     def _put(self, numbered: Iterable[Numbered], before: State, effects: Effects) -> None:
         """Send messages, and put on record how the outgoing side differs from ``before``."""
+        to_host = not self.is_host
         for each in numbered:
-            effects.add(Send(self.name, not self.is_host, self.epoch, each.n, 0, each.body, each.place))
+            effects.add(Send(self.name, to_host, self.epoch, each.n, 0, each.body, each.place))
         due, paused = self.outgoing.state
         if due != before[0]:
-            effects.add(Timer(self.name, not self.is_host, RESEND, due, awaited=True))
+            effects.add(Timer(self.name, to_host, RESEND, due, awaited=True))
         if paused != before[1]:
-            effects.add(WindowChange(self.name, not self.is_host, self.epoch, paused))
+            effects.add(WindowChange(self.name, to_host, self.epoch, paused))
 
     # The link ----------------------------------------------------------------------------------------------
 
@@ -191,7 +193,7 @@ class Session:
     @property
     def left(self) -> bool:
         """True if this end has answered Drain, and does not wait for the acknowledgement of anything."""
-        return self.phase is SessionPhase.LEAVING and not self.outgoing.unacknowledged and not self.outgoing.waiting
+        return self.phase is LEAVING and not self.outgoing.unacknowledged and not self.outgoing.waiting
 
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""

@@ -23,19 +23,23 @@ class Recorder:
         self.records: list[AnyRecord] = []
 
     def add(self, record: AnyRecord) -> None:
-        """Append a record of now."""
-        record.time = self.now
-        self.write([record], self.now)
+        """Append a record of now, which is no message."""
+        self.clock += 1
+        record.seq, record.time = self.clock, self.now
+        self.records.append(record)
 
     def write(self, effects: list[AnyRecord], now: int) -> None:
         """Append the records of a step that ended at ``now``."""
+        clock = self.clock
         for effect in effects:
-            self.clock += 1
-            effect.seq = self.clock
+            clock += 1
+            effect.seq = clock
             if type(effect) is Send:
-                effect.clock = self.clock
+                effect.clock = clock
+        self.clock = clock
         self.records += effects
-        self.now = max(self.now, now)
+        if now > self.now:
+            self.now = now
 
     def witness(self, clock: int, now: int) -> None:
         """Take over a clock that arrived with a command or request."""

@@ -101,7 +101,7 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
             if enter is None:
                 return
             reply = yield enter
-            if isinstance(reply, Ran | Exit):
+            if isinstance(reply, (Ran, Exit)):
                 vcpu.kick = False
                 note_check(hv, vcpu, enter.controls.check, reply.event_active)
         match reply:
