@@ -34,11 +34,7 @@ class StepResult(msgspec.Struct, Generic[T], frozen=True, gc=False):
     @property
     def messages(self) -> list[Envelope]:
         """The effects that are messages for the other end, in order."""
-        return [
-            Envelope(sent.session, sent.to_host, sent.epoch, sent.n, sent.body, sent.order)
-            for sent in self.effects
-            if type(sent) is Send
-        ]
+        return [sent.envelope for sent in self.effects if type(sent) is Send]
 
 
 class Clock:

@@ -202,17 +202,18 @@ class LbrRing:
             start = (start + count - depth) & (depth - 1)
             address += 2 * (count - depth)
             count = depth
-        stored = from_field(self.model.lbr_fmt, address)
-        from_ip = list(range(stored, stored + 2 * count, 2))
-        to_ip = list(range(address + 1, address + 1 + 2 * count, 2))
         head = min(count, depth - start)
-        self.from_ip[start : start + head] = from_ip[:head]
-        self.to_ip[start : start + head] = to_ip[:head]
-        self.from_ip[: count - head] = from_ip[head:]
-        self.to_ip[: count - head] = to_ip[head:]
+        self._write(start, address, head)
+        if head < count:
+            self._write(0, address + 2 * head, count - head)
+
+    def _write(self, start: int, address: int, count: int) -> None:
+        """Entries from ring index ``start`` on, without a wrap: ``count`` branches, the first at ``address``."""
+        end, stored = start + count, from_field(self.model.lbr_fmt, address)
+        self.from_ip[start:end] = range(stored, stored + 2 * count, 2)
+        self.to_ip[start:end] = range(address + 1, address + 1 + 2 * count, 2)
         if self.model.info_base:
-            self.info[start : start + head] = [INFO_CYCLES] * head
-            self.info[: count - head] = [INFO_CYCLES] * (count - head)
+            self.info[start:end] = [INFO_CYCLES] * count
 
     def _pop(self, count: int) -> None:
         mask = self.model.depth - 1

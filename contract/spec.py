@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from contract.control import MachineSpec, VmSpec
 from contract.errors import RefusedError
 from contract.kernels import KERNELS, unknown_kernel
@@ -35,6 +37,7 @@ TIME_LIMIT = 1 << 60
 """Nanoseconds at which virtual time ends."""
 
 
+@lru_cache(maxsize=256)
 def machine_model(spec: MachineSpec) -> LbrModel:
     """The LBR of this machine. Raises RefusedError naming the setting that is impossible."""
     for what, (least, most) in MACHINE_LIMITS.items():

@@ -134,10 +134,13 @@ class KvmCore(Core):
     def command(self, command: AnyKvmCommand, now: int) -> Steps:
         """Carry out one command. Raises RefusedError, with nothing changed, when it makes no sense here. Where no reply
         comes, close the generator; the command is then half done."""
+        asks = _ASKS.get(type(command))
+        if asks is None:
+            return self.step(now, _HANDLERS[type(command)], self, command)
         before = self.clock.now
         self.clock.witness(now)
-        exchange = self._exchange(command)
         try:
+            exchange = asks(self, command)
             request = next(exchange)
             while True:
                 reply, now = yield StepResult(request, self.effects.take(), self.clock.now)
@@ -163,11 +166,6 @@ class KvmCore(Core):
         self.endpoint.begin()
         return Done()
 
-    def _exchange(self, command: AnyKvmCommand) -> Exchange:
-        if (asks := _ASKS.get(type(command))) is not None:
-            return (yield from asks(self, command))
-        return _HANDLERS[type(command)](self, command)
-
     # Commands --------------------------------------------------------------------------------------------
 
     def _vcpu(self, name: str) -> Vcpu:
@@ -177,7 +175,7 @@ class KvmCore(Core):
         return vcpu
 
     def _step(self, command: StepVcpu) -> Exchange:
-        return (yield from step(self.hv, self._vcpu(command.vcpu), command.ops))
+        return step(self.hv, self._vcpu(command.vcpu), command.ops)
 
     def _save(self, command: SaveVcpu) -> Exchange:
         return VcpuSaved((yield from save_vcpu(self.hv, self._vcpu(command.vcpu), lbr=command.lbr)))
@@ -191,10 +189,10 @@ class KvmCore(Core):
         return Done()
 
     def _set_cpuid(self, command: SetCpuid) -> Exchange:
-        return (yield from set_cpuid(self.hv, self._vcpu(command.vcpu), command))
+        return set_cpuid(self.hv, self._vcpu(command.vcpu), command)
 
     def _msr_ioctl(self, command: MsrIoctl) -> Exchange:
-        return (yield from msr_ioctl(self.hv, self._vcpu(command.vcpu), command))
+        return msr_ioctl(self.hv, self._vcpu(command.vcpu), command)
 
     def _stop(self, command: StopLbr) -> AnyResult:
         stop(self.hv, self._vcpu(command.vcpu), "user space stopped LBR use")

@@ -110,11 +110,13 @@ class KvmEndpoint:
         """The end of each step: send the messages of the hypervisor, then the acknowledgement of the host's
         messages."""
         self._flush()
+        session = self.state.session
         if self.state.leaving and not self._asks():
             self.state.leaving = False
-            self.session.leave(self.effects)
-        self.session.acknowledge(self.effects)
-        if self.session.left:
+            session.leave(self.effects)
+        if session.incoming.owes:
+            session.acknowledge(self.effects)
+        if session.left:
             self._over("both ends have drained")
             self._flush()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from contract.design import Save, StreamDelivery
@@ -135,7 +134,8 @@ class HostEndpoint:
         """The end of each step: what it changed goes to the KVMs, then what acknowledges their messages."""
         self.tell()
         for session in self.sessions.values():
-            session.acknowledge(self.effects)
+            if session.incoming.owes:
+                session.acknowledge(self.effects)
             if session.left:
                 session.end("both ends have drained", self.effects)
 
@@ -316,9 +316,12 @@ class HostEndpoint:
         """Send the news of what the perf core did so far, but for news of ``besides``; then these messages, which are
         made after the news if they are an iterator."""
         done = self.perf.kernel.take_doings()
-        overflowed = () if done is None else done.overflows
-        overflows = [(self.vcpus[event.counts_for], Overflow(event.id, cpu)) for event, cpu in overflowed]
-        for session, body in chain(overflows, self.grants.follow(done, besides), messages):
+        news = self.grants.follow(done, besides)
+        if done is not None and done.overflows:
+            news = [(self.vcpus[event.counts_for], Overflow(event.id, cpu)) for event, cpu in done.overflows] + news
+        for session, body in news:
+            self.sessions[session].wrap(body, self.effects)
+        for session, body in messages:
             self.sessions[session].wrap(body, self.effects)
 
     def fire(self, session: str, what: str) -> None:

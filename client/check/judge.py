@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from types import MethodType
 
 import msgspec
 
@@ -71,7 +73,8 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
     if not records or not isinstance(records[0], Setup):
         raise InputError("a trace begins with a setup record", "trace: record 1")
     checker, cpus = _checker(records[0]), records[0].cpus
-    number, time, take = 1, 0, checker.take
+    handlers: dict[type, list[Callable[[AnyRecord], None]]] = {}
+    number, time = 1, 0
     try:
         for number, record in enumerate(records, 1):
             if record.seq != number:
@@ -80,9 +83,11 @@ def judge(records: list[AnyRecord]) -> list[Finding]:
                 if record.time < time:
                     raise ValueError(f"time is {record.time} ns, {time} ns have passed already")
                 time = record.time
-            if (kind := type(record)) in FORM:
-                FORM[kind](record, cpus)
-            take(record)
+            kind = type(record)
+            if kind not in handlers:
+                handlers[kind] = checker.handlers(kind, cpus)
+            for handle in handlers[kind]:
+                handle(record)
     except (LookupError, ValueError) as error:
         what = f"it names {error}" if isinstance(error, KeyError) else str(error)
         why = f"does not fit what came before: {what}"
@@ -138,6 +143,15 @@ class Checker:
         automata = self.automata
         for index, handle in DISPATCH.get(type(record), ()):
             handle(automata[index], record)
+
+    def handlers(self, kind: type, cpus: int) -> list[Callable[[AnyRecord], None]]:
+        """The calls that check the form of a record of this type, on machines with ``cpus`` CPUs, and then do what
+        ``take`` does."""
+        automata = self.automata
+        calls: list[Callable[[AnyRecord], None]] = [
+            MethodType(handle, automata[index]) for index, handle in DISPATCH.get(kind, ())
+        ]
+        return [partial(FORM[kind], cpus=cpus), *calls] if kind in FORM else calls
 
     def clone(self) -> Checker:
         twin = object.__new__(Checker)

@@ -279,7 +279,7 @@ class World(Automaton):
     def _restore(self, r: LbrRestore) -> None:
         cpu = self.cpus[r.cpu]
         cpu.lbr.load(r.image, r.select)
-        cpu.users |= {owner for value in cpu.lbr.from_ip if (owner := self.owner(value)) is not None}
+        cpu.users |= {owner for value in cpu.lbr.from_ip if value and (owner := self.owner(value)) is not None}
 
     def _host_lbr(self, r: HostLbr) -> None:
         cpu = self.cpus[r.cpu]

@@ -53,17 +53,18 @@ class SimWire:
             self.host_of(session)
             core = self.kvms[session] = KvmCore.configured(command, now=self.log.now)
             return self._done(core.begin(self.log.now))
-        steps = configured(self.kvms, session).command(command, self.log.now)
-        begun = len(self.log.records)
+        log, done = self.log, self._done
+        steps = configured(self.kvms, session).command(command, log.now)
+        begun = len(log.records)
         try:
             asked = next(steps)
             while True:
-                request = self._done(asked).result
-                reply = self._done(self.host_of(session).request(request, self.log.now)).result
-                asked = steps.send((reply, self.log.now))
+                done(asked)
+                reply = done(self.host_of(session).request(asked.result, log.now)).result
+                asked = steps.send((reply, log.now))
         except StopIteration as stop:
-            result: AnyResult = self._done(stop.value).result
-        return StepResult(result, self.log.records[begun:], self.log.now)
+            result: AnyResult = done(stop.value).result
+        return StepResult(result, log.records[begun:], log.now)
 
     def decide(
         self, receiver: str, fate: Fate, session: str, n: int, fault: str = "", field: str = ""
@@ -96,10 +97,8 @@ class SimWire:
 
     def _done(self, step: StepResult[T]) -> StepResult[T]:
         """Put what a core did on record, and its messages into the network."""
-        self.log.write(step.effects, step.now)
-        if step.effects:
-            for envelope in step.messages:
-                self.network.put(envelope)
+        for sent in self.log.write(step.effects, step.now):
+            self.network.put(sent.envelope)
         return step
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 
 def registers_of(records: list[AnyRecord]) -> RegisterValues:
     """``actor:register`` to its last value."""
-    return {f"{r.actor}:{r.register}": r.value for r in records if isinstance(r, Outcome) and r.register}
+    return {f"{r.actor}:{r.register}": r.value for r in records if type(r) is Outcome and r.register}
 
 
 def result_of(

@@ -76,9 +76,11 @@ class DefaultStrategy:
         return None
 
     def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
-        place = all_threads.index
-        last = place(self.last) if self.last else -1
-        self.last = next((thread for thread in threads if place(thread) > last), threads[0])
+        if len(threads) > 1 and self.last:
+            after = all_threads[all_threads.index(self.last) + 1 :]
+            self.last = next((thread for thread in after if thread in threads), threads[0])
+        else:
+            self.last = threads[0]
         return self.last
 
 

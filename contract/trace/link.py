@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import UNSET, UnsetType
 
-from contract.messages import AnyMessage
+from contract.messages import AnyMessage, Envelope
 from contract.trace.record import Record
 
 
@@ -25,6 +25,11 @@ class Send(LinkRecord):
     clock: int
     body: AnyMessage
     order: int = 0
+
+    @property
+    def envelope(self) -> Envelope:
+        """The message as it travels."""
+        return Envelope(self.session, self.to_host, self.epoch, self.n, self.body, self.order)
 
 
 class Delivery(LinkRecord):

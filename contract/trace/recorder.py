@@ -28,18 +28,23 @@ class Recorder:
         record.seq, record.time = self.clock, self.now
         self.records.append(record)
 
-    def write(self, effects: list[AnyRecord], now: int) -> None:
-        """Append the records of a step that ended at ``now``."""
+    def write(self, effects: list[AnyRecord], now: int) -> list[Send]:
+        """Append the records of a step that ended at ``now``. Gives the messages among them."""
+        if now > self.now:
+            self.now = now
+        if not effects:
+            return []
         clock = self.clock
+        sent: list[Send] = []
         for effect in effects:
             clock += 1
             effect.seq = clock
             if type(effect) is Send:
                 effect.clock = clock
+                sent.append(effect)
         self.clock = clock
         self.records += effects
-        if now > self.now:
-            self.now = now
+        return sent
 
     def witness(self, clock: int, now: int) -> None:
         """Take over a clock that arrived with a command or request."""

@@ -258,10 +258,11 @@ def lbr_read(machine: Machine, pc: PerfCpu) -> bool:
     read = 0
     for i in lbr.newest_first():
         read += 1
-        if call_stack and lbr.from_ip[i] == 0:
+        value = lbr.from_ip[i]
+        if value == 0 and call_stack:
             break
-        if everything or ((branch := branch_at(lbr.from_ip[i])) is not None and wanted.wants(*branch)):
-            from_ip.append(lbr.from_ip[i])
+        if everything or (value and (branch := branch_at(value)) is not None and wanted.wants(*branch)):
+            from_ip.append(value)
             to_ip.append(lbr.to_ip[i])
     machine.count("rdmsr", read * (3 if machine.model.info_base else 2))
     pc.lbr_stack = (from_ip, to_ip)

@@ -57,6 +57,7 @@ FRESH = {
     ("Flight", "now"): "all times are relative to it",
     ("Flight", "record"): "faults name moments by it, the services do not",
     ("Flight", "sent"): "faults name messages by it, the services do not",
+    ("Flight", "messages"): "faults name messages by it, the services do not",
     ("Program", "executed"): "it only ends a run that never ends",
 }
 """The last number given out."""
@@ -67,6 +68,7 @@ FOLDED = {
     ("PerfState", "named"): "the events have their names",
     **{("Frame", name): "its place in the frame around it" for name in ("steps", "loop")},
     ("Program", "registers"): "the player has them",
+    ("Program", "current"): "the statement at its position",
 }
 """Fields that a key represents by a value that follows from them."""
 OF_A_STEP = {("Program", "outcomes")}
