@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -22,6 +23,7 @@ def is_damaged(envelope: Envelope) -> bool:
     return envelope.checksum != 0 and envelope.checksum != checksum(envelope)
 
 
+@lru_cache(maxsize=64)
 def changeable(message: type[Message]) -> tuple[str, ...]:
     """The fields of a kind of message that a fault can change: numbers, texts and switches."""
     return tuple(field.name for field in msgspec.structs.fields(message) if field.type in (int, str, bool))

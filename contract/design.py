@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -212,7 +213,7 @@ class DesignClaim(msgspec.Struct, frozen=True):
     condition: Condition
 
 
-class Design(msgspec.Struct, frozen=True, kw_only=True):
+class Design(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """One point on every axis. ``claims``: the promises of its authors. No core reads them, and the wire does not carry
     them."""
 
@@ -246,7 +247,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 
     def axes(self) -> dict[str, str]:
         """Axis name to value, without name, purpose and claims."""
-        return {axis: _shown(getattr(self, field)) for axis, field in AXIS_FIELDS.items()}
+        return _axes(self).copy()
 
     def promises(self) -> dict[str, str]:
         """Invariant to the condition of its claim."""
@@ -265,6 +266,11 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     def grants(self) -> bool:
         """Whether the host tells KVM of grants (R6)."""
         return self.notifier is not Notifier.NONE or self.entry_check is EntryCheck.FENCE
+
+
+@lru_cache(maxsize=256)
+def _axes(design: Design) -> dict[str, str]:
+    return {axis: _shown(getattr(design, field)) for axis, field in AXIS_FIELDS.items()}
 
 
 def _shown(value: object) -> str:

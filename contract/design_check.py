@@ -7,6 +7,7 @@ allowed, because the lab exists to show its effects.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from contract.design import (
     AXIS_FIELDS,
@@ -114,6 +115,7 @@ def flaw(design: Design) -> tuple[str, str] | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def check_design(design: Design) -> None:
     """Raises RefusedError naming the axis, and why its value is impossible."""
     if found := flaw(design):

@@ -103,9 +103,11 @@ class Network:
         """
         way = session, to_host
         queue = self.queues.get(way, [])
-        place = next((i for i, e in enumerate(queue) if e.seq == n), None)
-        if place is None:
-            raise RefusedError(f"no message {n} of session {session!r} is in this inbox", "ENOENT")
+        place = 0
+        if not queue or queue[0].seq != n:
+            place = next((i for i, e in enumerate(queue) if e.seq == n), -1)
+            if place < 0:
+                raise RefusedError(f"no message {n} of session {session!r} is in this inbox", "ENOENT")
         if (place > 0) != (fate is OVERTAKE):
             why = "is the oldest" if place == 0 else f"is behind message {queue[0].seq}"
             raise RefusedError(f"cannot {fate} message {n} of session {session!r}: it {why}")

@@ -179,8 +179,8 @@ class KvmEndpoint:
                     notifications.event_created(self.hv, EventCreated(body.vcpu, body.request, 0, SHUT_DOWN))
                 else:
                     self._send(body)
-        due = min([v.grant.renew_at for v in self.hv.vcpus.values() if v.grant.renew_at], default=0)
-        due = due and self.hv.state.own_clock.when(due)
+        renewals = [v.grant.renew_at for v in self.hv.vcpus.values() if v.grant.renew_at]
+        due = self.hv.state.own_clock.when(min(renewals)) if renewals else 0
         if due != self.state.renew_at:
             self.state.renew_at = due
             self.effects.add(Timer(self.session.name, True, RENEW, due or -1, awaited=False))

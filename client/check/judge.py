@@ -151,7 +151,7 @@ class Checker:
         calls: list[Callable[[AnyRecord], None]] = [
             MethodType(handle, automata[index]) for index, handle in DISPATCH.get(kind, ())
         ]
-        return [partial(FORM[kind], cpus=cpus), *calls] if kind in FORM else calls
+        return [partial(FORM[kind], cpus), *calls] if kind in FORM else calls
 
     def clone(self) -> Checker:
         twin = object.__new__(Checker)

@@ -319,8 +319,8 @@ class Flight:
         elif self.held and how in _ENDS_OF_HOLD:
             self.held.discard(way)
         if how not in UNMOVED:
-            queue = self.queues[way]
-            del queue[next(i for i, message in enumerate(queue) if message.n == record.n)]
+            queue, n = self.queues[way], record.n
+            del queue[0 if queue[0].n == n else next(i for i, message in enumerate(queue) if message.n == n)]
 
     def _session_change(self, record: SessionChange) -> None:
         """The messages that an end has sent are lost with its link."""

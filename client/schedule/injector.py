@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -70,8 +71,7 @@ class RuleState:
         return self.rule.at <= flight.now and self.rule.at_record <= flight.record
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(NamedTuple):
     """The subject of a message: a vCPU ("": none) and a guest's event (0: none)."""
 
     vcpu: str

@@ -32,7 +32,7 @@ WILD = 300
 EARLY = 0.1
 """Share of the decisions at which a timer may run out before its time, while something else can happen."""
 
-Actor = tuple[str, ...]
+Actor = tuple[str | bool, ...]
 
 
 class Sampler:
@@ -56,14 +56,13 @@ class Sampler:
         heads, armed = flight.heads(), flight.armed()
         actors: dict[Actor, InFlight | Armed | str] = {("step", thread): thread for thread in threads}
         for head in heads:
-            actors["way", head.session, str(head.to_host)] = head
-        awaited = any(timer.awaited or timer.due <= flight.now for timer in armed)
-        if not actors and not awaited:
+            actors["way", head.session, head.to_host] = head
+        if not actors and not any(timer.awaited or timer.due <= flight.now for timer in armed):
             # Nothing else can happen: incidents end, or the run does.
             return self.default.choose(flight, threads, all_threads)
         if not actors or self.rng.random() < EARLY or (armed and armed[0].due <= flight.now):
             for timer in armed:
-                actors["timer", timer.session, str(timer.to_host), timer.what] = timer
+                actors["timer", timer.session, timer.to_host, timer.what] = timer
         while actors:
             actor = self.draw(list(actors))
             decision = self._decision(flight, actors.pop(actor))

@@ -139,11 +139,11 @@ class Session:
         to_host = not self.is_host
         for each in numbered:
             effects.add(Send(self.name, to_host, self.epoch, each.n, 0, each.body, each.place))
-        due, paused = self.outgoing.state
-        if due != before[0]:
-            effects.add(Timer(self.name, to_host, RESEND, due, awaited=True))
-        if paused != before[1]:
-            effects.add(WindowChange(self.name, to_host, self.epoch, paused))
+        due, paused = before
+        if self.outgoing.due != due:
+            effects.add(Timer(self.name, to_host, RESEND, self.outgoing.due, awaited=True))
+        if self.outgoing.paused != paused:
+            effects.add(WindowChange(self.name, to_host, self.epoch, self.outgoing.paused))
 
     # The link ----------------------------------------------------------------------------------------------
 
