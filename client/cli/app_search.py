@@ -133,8 +133,8 @@ def campaign_command(
 ) -> None:
     """Search many schedules of many scenarios for runs that break a design.
 
-    Each run draws its schedule and its faults. What counts against a design is shrunk and grouped. A canary, a design
-    that must break, shows that the search can find something.
+    Each run draws its schedule and its faults. Each violation that counts against a design is shrunk and grouped. A
+    canary, a design that must break, shows that the search can find something.
 
     Ends with 0 if all designs held and the canary was caught, 1 if a design broke, 3 if the canary was not caught.
 

@@ -50,7 +50,7 @@ FaultsOption = Annotated[
     typer.Option(
         "--faults",
         metavar="FILE|PRESET",
-        help="A file of fault rules, or a preset by name; 'all seed=7' makes other draws.",
+        help="A file of fault rules, or a preset by name; 'all seed=7' draws with seed 7.",
     ),
 ]
 NoFileFaultsOption = Annotated[
@@ -62,7 +62,7 @@ ExpectOption = Annotated[
 ]
 BaselineOption = Annotated[
     Path | None,
-    typer.Option("--baseline", metavar="FILE", help="Known findings: only those that are new or have vanished count."),
+    typer.Option("--baseline", metavar="FILE", help="Known findings. New ones, and known ones that vanished, count."),
 ]
 HtmlOption = Annotated[
     Path | None,
