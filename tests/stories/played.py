@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from random import Random
 
 import msgspec
@@ -32,7 +33,9 @@ def conditions_of(design: Design) -> list[Condition]:
     return [condition for condition in Condition if any(claim.condition is condition for claim in design.claims)]
 
 
+@lru_cache(maxsize=1024)
 def story_of(seed: int) -> Scenario:
+    """All callers share it: change a copy."""
     return contended(Random(seed))
 
 
