@@ -5,13 +5,14 @@ Each is one change of one function, or of one axis of a design that keeps its cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from msgspec.structs import replace
 
+import kvm_svc.endpoint as endpoint
 import kvm_svc.hypervisor.entry as entry
 import kvm_svc.hypervisor.lbr as kvm_lbr
 import kvm_svc.hypervisor.msr as msr
@@ -33,11 +34,12 @@ from perfcore_svc.perf.event import State
 FENCED = DESIGNS["fenced"]
 LEASED = replace(
     design_named("fenced+notifier=acknowledged+entry-check=none"),
-    claims=tuple(claim for claim in FENCED.claims if claim.invariant not in ("msr-legality", "recovers")),
+    claims=tuple(claim for claim in FENCED.claims if claim.invariant not in ("msr-legality", "recovers", "no-loss")),
 )
 """The host waits for Ack, and there is no fence: only Ack and lease keep the guest off. Without the check at an entry
 the first access of a guest is emulated, and drops what the hardware would refuse: so msr-legality is not claimed. Nor
-is recovers: a guest whose Renew does not arrive in time is denied, though nobody wants its LBR."""
+is no-loss: nothing sets DEBUGCTL.LBR again that a PMI of a host's counter cleared (mech-host-pmi-freezes-guest). Nor is
+recovers: a guest whose Renew does not arrive in time is denied, though nobody wants its LBR."""
 
 UNLEASED = ("hold",)
 """Kinds that LEASED does not survive. A KVM that renews its leases while its direction is held for long has more
@@ -172,7 +174,7 @@ def _releases_silently(real: Any, hv: Any, vcpu: Any, why: str) -> None:
     hv.outgoing[:] = kept
 
 
-def _acknowledges_first(real: Any, hv: Any, message: Revoke) -> None:
+def _acknowledges_first(hv: Any, message: Revoke) -> None:
     """Ack goes out, and the guest keeps its grant and its passthrough."""
     hv.outgoing.append(Ack(message.grant))
 
@@ -184,6 +186,16 @@ def _keeps_passthrough(real: Any, hv: Any, vcpu: Any, on: bool, why: str) -> Non
 
 def _enters_as_it_was(real: Any, hv: Any, vcpu: Any) -> bool:
     return bool(real(hv, vcpu)) or vcpu.lbr_desc.passthrough
+
+
+@contextmanager
+def _passthrough_stays() -> Iterator[None]:
+    """Either change alone changes no run: the other place turns passthrough off."""
+    with (
+        patch.object(kvm_lbr, "set_passthrough", _calling(_keeps_passthrough, kvm_lbr.set_passthrough)),
+        patch.object(entry, "_wanted_passthrough", _calling(_enters_as_it_was, entry._wanted_passthrough)),
+    ):
+        yield
 
 
 def _prolongs_by_itself(real: Any, self: KnownGrant, number: int, until: int) -> bool:
@@ -198,13 +210,12 @@ KVM = [
     _code(
         "silent-release", "an event is given up, and the host is not told", kvm_lbr, "release_event", _releases_silently
     ),
-    _code(
+    Mutant(
         "ack-before-interception",
         "Ack is sent, and passthrough stays",
-        notifications,
-        "revoke",
-        _acknowledges_first,
         LEASED,
+        lambda: patch.dict(endpoint._HANDLERS, {Revoke: _acknowledges_first}),
+        UNLEASED,
     ),
     _code("lease-never-over", "KVM does not look at the end of the lease", KnownGrant, "is_over", _no, LEASED),
     _code(
@@ -215,13 +226,12 @@ KVM = [
         _prolongs_by_itself,
         LEASED,
     ),
-    _code(
+    Mutant(
         "entry-as-before",
-        "an entry keeps the passthrough of the last one",
-        entry,
-        "_wanted_passthrough",
-        _enters_as_it_was,
+        "passthrough stays: neither the end of a grant nor an entry turns it off",
         LEASED,
+        _passthrough_stays,
+        UNLEASED,
     ),
 ]
 
@@ -253,7 +263,7 @@ def _revokes_another(real: Any, self: Grants, event: Any, why: str) -> Revoke:
     return replace(found, grant=found.grant - 1)
 
 
-def _waits_for_nobody(real: Any, self: Revocations, events: Any) -> list[Any]:
+def _waits_for_nobody(real: Any, self: Revocations) -> list[Any]:
     return []
 
 
@@ -263,6 +273,11 @@ def _renews_what_is_revoked(real: Any, self: Grants, session: str, number: int) 
         until = self.perf.kernel.now + 100 * LEASE_NS
         return EventState(found.event, "ACTIVE", 0, number, until)
     return found
+
+
+def _renews_for_longer(real: Any, self: Grants, session: str, number: int) -> Any:
+    found = real(self, session, number)
+    return replace(found, until=found.until + LEASE_NS) if isinstance(found, EventState) and found.until else found
 
 
 def _saves_nothing(real: Any, machine: Any, pc: Any, event: Any) -> None:
@@ -298,13 +313,21 @@ HOST = [
     _code("revoke-unsent", "the host takes the LBR and tells nobody", Grants, "_moved", _no_revoke),
     _code("revoked-grant-stays", "the host keeps a grant that it revoked", Grants, "_end", _keeps_grant),
     _code("revokes-the-one-before", "Revoke names the grant before", Grants, "_end", _revokes_another),
-    _code("waits-for-nobody", "the host does not wait for Ack", Revocations, "losers", _waits_for_nobody, LEASED),
+    _code("waits-for-nobody", "the host does not wait for Ack", Revocations, "unmoved", _waits_for_nobody, LEASED),
     _code(
         "renews-what-is-revoked",
         "a grant that is being ended is prolonged",
         Grants,
         "renew",
         _renews_what_is_revoked,
+        LEASED,
+    ),
+    _code(
+        "renews-for-longer",
+        "a lease that is prolonged ends later for KVM than for the host",
+        Grants,
+        "renew",
+        _renews_for_longer,
         LEASED,
     ),
     _code("lost-snapshot", "the guest's ring is not saved", perf_lbr, "guest_off", _saves_nothing),
@@ -332,8 +355,9 @@ DESIGNED = [
     _axis("host-debugctl-at-load", "the host's DEBUGCTL is saved at vcpu_load", "host-debugctl=at-vcpu-load"),
 ]
 
-OPEN = ("ack-before-interception", "entry-as-before", "waits-for-nobody", "renews-what-is-revoked")
-"""Bugs of LEASED that the search did not find in 600 runs. The host repeats the news of an event right behind Ack, so
-few schedules show them. They are no part of the scoreboard."""
+OPEN = ("renews-what-is-revoked", "renews-for-longer")
+"""Bugs of LEASED that are no part of the scoreboard. No run shows the first: the stream is repaired and in order, so
+KVM takes the Revoke before the answer that prolongs the grant, and the answer is then news of an old grant. The second
+needs a Renew, and then a Revoke that is late by a lease; the search did not find it in 700 runs."""
 
 MUTANTS: list[Mutant] = [m for m in (*SESSION, *KVM, *HOST, *DESIGNED) if m.name not in OPEN]

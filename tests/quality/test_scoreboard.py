@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import cache
+
 import pytest
 
+from client.litmus import library_path, load
+from client.litmus.fault_rules import parse_fault
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule
+from client.search.mutant import Mutant
+from client.search.outcomes import sampled
+from contract.design import Design
 from contract.session.outgoing import Outgoing
+from contract.trace import AnyRecord
+from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 from tests.quality import few, mutants
 
@@ -24,6 +37,37 @@ def test_each_can_be_planted_and_is_gone_afterwards() -> None:
     planted = next(m for m in mutants.MUTANTS if m.name == "never-resends")
     with planted.plant():
         assert Outgoing.again is not before
+
+
+STORIES = ("central-story", "r12-fence", "two-vms-one-cpu", "r13-whole")
+RULES = ((), ("drop Revoke 1",), ("delay Revoke by 15ms",), ("duplicate", "reorder p=0.3"), ("drop p=0.2 seed=1",))
+SAMPLES = [(story, rules, n) for story in STORIES for rules in RULES for n in range(4)]
+"""Story, faults, and number of a sampled schedule."""
+
+
+def trace(design: Design, sample: int) -> list[AnyRecord] | str:
+    """The records of a sample; the error where a core raised one."""
+    story, rules, number = SAMPLES[sample]
+    inputs = Inputs(load(library_path(story)), design, Schedule(tuple(map(parse_fault, rules))))
+    try:
+        return run(sampled(inputs, 0, number)).records
+    except Exception as error:
+        return str(error)
+
+
+usual = cache(trace)
+
+
+@cases("mutant", [m for m in mutants.MUTANTS if m.plant is not nullcontext], ids=lambda mutant: mutant.name)
+def test_each_bug_that_is_planted_changes_a_run(mutant: Mutant) -> None:
+    """Code that nobody calls, or that other code makes up for, is no place for a bug."""
+    for sample in range(len(SAMPLES)):
+        expected = usual(mutant.design, sample)
+        with mutant.plant():
+            found = trace(mutant.design, sample)
+        if found != expected:
+            return
+    pytest.fail(f"{len(SAMPLES)} runs are as they were")
 
 
 def test_the_search_finds_them_and_nothing_in_the_control() -> None:
