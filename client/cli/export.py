@@ -11,6 +11,7 @@ from client.cli.frame import console, print_columns
 from client.export.registry import FORMATS, export
 from client.files import write_file
 from client.report.json import print_json
+from client.report.plain import plain
 from client.run.file import errors_of, is_run_file, load_judged
 from contract.errors import InputError
 
@@ -49,7 +50,7 @@ def export_run(path: Path, name: str, output: Path | None, *, as_json: bool) -> 
         if sys.stdout.isatty() and b"\0" in content:
             raise InputError(f"{name} is not text; expected a file: -o FILE", "--to")
         sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.write(content if b"\0" in content else plain(content.decode(errors="replace")).encode())
         return
     if output.exists() and (output.samefile(path) or is_run_file(output)):
         raise InputError("is a run file; choose another name", str(output))

@@ -10,12 +10,14 @@ from textwrap import TextWrapper
 from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from client.report.json import ErrorDocument, print_json
+from client.report.plain import plain
 from contract.errors import ExitCode, InputError, LbrlabError
 
 P = ParamSpec("P")
@@ -25,8 +27,14 @@ INTERRUPTED = 130
 
 
 class _Console(Console):
+    """Text from files and services cannot command the terminal."""
+
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else plain(text), style, control)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -6,6 +6,8 @@ import sys
 
 import msgspec
 
+from client.report.plain import plain_json
+
 
 class ErrorDocument(msgspec.Struct):
     """The document of a command that ends with exit code 2 or 3 before it has a result."""
@@ -15,4 +17,4 @@ class ErrorDocument(msgspec.Struct):
 
 
 def print_json(document: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    sys.stdout.write(plain_json(msgspec.json.format(msgspec.json.encode(document), indent=2).decode()) + "\n")

@@ -56,6 +56,12 @@ def test_a_link_that_leads_nowhere_is_found() -> None:
     assert broken_links(ROOT / "README.md", text) == ["docs/no.md", "docs/json.md#no", "#no"]
 
 
+def test_the_tests_that_security_names_are_there() -> None:
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
 def test_the_index_links_every_page() -> None:
     index = DOCS / "README.md"
     linked = {(DOCS / link.split("#")[0]).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}
