@@ -37,7 +37,7 @@ def print_run(out: Console, run: RunDocument) -> None:
         _print(out, f"not drawn: {escape('; '.join(drawn))}")
     for after, seq in dict.fromkeys((excuse.after, excuse.seq) for excuse in run.excuses):
         names = ", ".join(excuse.invariant for excuse in run.excuses if excuse.after == after)
-        _print(out, f"{after} in record {seq} excuses something of {names} (lbrlab invariants NAME)")
+        _print(out, f"after {after} (record {seq}) less is demanded of {names}: lbrlab invariants NAME says what")
     if run.operations:
         counts = ", ".join(f"{name} {count}" for name, count in run.operations.items())
         price = f"about {run.cycles.typical:,} cycles ({run.cycles.low:,} to {run.cycles.high:,})"

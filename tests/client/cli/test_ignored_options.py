@@ -112,6 +112,7 @@ IGNORED: dict[str, list[tuple[str, ...]]] = {
     "--markdown": [("invariants", "--json"), ("msrs", "--json"), ("designs", "--axes")],
     "--axes": [("designs", "--markdown")],
     "--verbose": [("claims", "C4", "--json"), ("oracle", "c.jsonl", "--json")],
+    "--html": [FAULTS_ALL],
     "--invariant": [("shrink", "r.json"), ("show", "r.json")],
 }
 """Option, with its value where VALUES has none, to commands in which it has no effect."""
@@ -120,10 +121,11 @@ VALUES = {
     "--schedules": "2", "--fault": "drop Revoke", "--faults": "lossy", "--let": "exits=1", "--baseline": "none.json",
     "--write-baseline": "none.json", "--workers": "2", "--dask": "tcp://h:1", "--picture": "x.svg",
     "--vary": "exits=1,2", "--tls": "certs",
-    "--invariant": "none-such",
+    "--invariant": "none-such", "--html": "x.html",
 }  # fmt: skip
 ALWAYS = {
     "--output": "each command that has it writes a file, or a folder",
+    "--at": "the record at which a walk begins, or that the document has",
     "--expect": "an expectation decides the verdict of each run",
     "--kernel": "the rules of each run, or the rows of a table",
     "--control-runs": "the controls are always played",

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export": ("export", "FILE"),
     "report": ("report", "good.json", "FILE"),
     "tape": ("tape", "FILE"),
+    "step": ("step", "FILE"),
     "coverage": ("coverage", "good.json", "FILE"),
 }
 Damage = Callable[[dict[str, Any]], object]
