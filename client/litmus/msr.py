@@ -61,7 +61,7 @@ def named(text: str) -> MsrRef | None:
         return MsrRef(f"LBR_{entry[2]}", int(entry[1]))
     if info := _SDM_INFO.fullmatch(text):
         return MsrRef("LBR_INFO", int(info[1]))
-    short = _ALIASES.get(text, text)
+    short = _ALIASES.get(text, str(text))  # No token of the parser, which Python compares much more slowly.
     return MsrRef(short) if short in SINGLE or short in BANKS else None
 
 

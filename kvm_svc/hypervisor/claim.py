@@ -90,6 +90,7 @@ UNMOVED: frozenset[tuple[ClaimPhase, ClaimInput]] = frozenset(
 )
 """The inputs that leave a claim as it is. No other pair can occur."""
 
+_SHUT_OFF = (P.LOST, P.DENIED, P.STOPPED)
 CLAIM = TransitionTable("a claim", TRANSITIONS, UNMOVED)
 
 
@@ -111,7 +112,7 @@ class GuestClaim:
     @property
     def shut_off(self) -> bool:
         """Whether KVM knows that this guest may not use the LBR."""
-        return self.phase in (ClaimPhase.LOST, ClaimPhase.DENIED, ClaimPhase.STOPPED)
+        return self.phase in _SHUT_OFF
 
     def move(self, given: ClaimInput) -> bool:
         """True if it moved."""

@@ -299,7 +299,19 @@ class Hypervisor:
 
     Of the step under way: ``outgoing`` are messages for the host that the endpoint has yet to number and send."""
 
-    __slots__ = ("clock", "design", "early_revokes", "effects", "machine", "model", "outgoing", "state", "vcpus", "vms")
+    __slots__ = (
+        "clock",
+        "design",
+        "early_revokes",
+        "effects",
+        "fenced",
+        "machine",
+        "model",
+        "outgoing",
+        "state",
+        "vcpus",
+        "vms",
+    )
 
     def __init__(
         self, machine: MachineSpec, model: LbrModel, design: Design, state: KvmState, effects: Effects
@@ -307,6 +319,8 @@ class Hypervisor:
         self.machine = machine
         self.model = model
         self.design = design
+        self.fenced = design.entry_check is EntryCheck.FENCE
+        """Whether every use of the LBR names the grant that it relies on."""
         self.effects = effects
         self.clock = effects.clock
         self.state = state
@@ -324,11 +338,6 @@ class Hypervisor:
     @property
     def rules(self) -> KvmRules:
         return KVM_RULES[self.machine.kernel]
-
-    @property
-    def fenced(self) -> bool:
-        """Whether every use of the LBR names the grant that it relies on."""
-        return self.design.entry_check is EntryCheck.FENCE
 
     @property
     def remembers_at_load(self) -> bool:

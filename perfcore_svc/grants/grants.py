@@ -80,7 +80,7 @@ class Grants:
         """Take over what the perf core did: give grants and end them. Return the news for KVMs, as far as the design
         tells them anything, without those of ``besides``."""
         if done is None:
-            return self._revoked()
+            return self._revoked() if self.revocations.revokes or self.revocations.freed else []
         for event in done.closed:
             self._forget(event.id)
         self._note_losses(done)
