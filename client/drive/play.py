@@ -170,6 +170,7 @@ class Player:
 
     def choose(self) -> Decision | None:
         """The next decision of the strategy; None at the end. No run ends while a service is down."""
+        self.flight.record = self.wire.log.records[-1].seq  # The player writes records, too.
         names, obstacle = list(self.threads), self.obstacle
         ready = [name for name in names if not obstacle(name)]
         decision = self.strategy.choose(self.flight, ready, names)

@@ -140,7 +140,8 @@ def _threads(scenario: a.Scenario) -> Iterator[a.Scenario]:
 
 
 def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
-    """Bodies without their loop or condition, one entry of the LBR instead of all, shorter loops, smaller numbers."""
+    """Bodies without their loop or condition, one entry of the LBR instead of all, shorter loops and ranges, smaller
+    numbers."""
     for place in places(scenario):
         step = at(scenario, place)
         start: Steps = []
@@ -148,6 +149,9 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
             start = [a.LitmusStep(step.actor, a.Assign(step.stmt.counter, step.stmt.first))]
         for body in a.bodies(step.stmt).values():
             yield _put(scenario, place, [*start, *body])
+        if isinstance(step.stmt, a.For):
+            for first, end in _shorter(step.stmt.first, step.stmt.end):
+                yield _put(scenario, place, [replace(step, stmt=replace(step.stmt, first=first, end=end))])
         if isinstance(step.stmt, a.GuestReadLbr):
             yield _put(scenario, place, [replace(step, stmt=a.GuestRdmsr(step.stmt.register, a.MsrRef("LBR_FROM", 0)))])
         if isinstance(step.stmt, a.Repeat) and isinstance(step.stmt.count, int):
@@ -161,6 +165,14 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
 
 def _put(scenario: a.Scenario, there: Path, steps: Steps) -> a.Scenario:
     return mapped(scenario, lambda step, place: steps if place == there else [step])
+
+
+def _shorter(first: object, end: object) -> list[tuple[int, int]]:
+    """The halves of a range of numbers, and the range without its last and its first number."""
+    if not (isinstance(first, int) and isinstance(end, int) and end - first > 1):
+        return []
+    middle = (first + end) // 2
+    return list(dict.fromkeys([(first, middle), (middle, end), (first, end - 1), (first + 1, end)]))
 
 
 def _smaller(number: int) -> list[int]:

@@ -8,7 +8,8 @@ import pytest
 
 from client.designs import DESIGNS
 from client.drive.pair import Pair
-from client.drive.wire import Wire
+from client.drive.play import layout_of
+from client.drive.wire import SINGLE, Wire
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
@@ -17,6 +18,7 @@ from client.schedule.faults import SHOWN
 from client.schedule.schedule import Schedule, Tape
 from contract.trace import canonical
 from tests.library import library_scenario
+from tests.stories.faulted import play, scenario_of
 
 STORY = library_scenario("central-story")
 RULES = {
@@ -59,3 +61,20 @@ def test_both_wires_give_the_same_trace(pair: Wire, kind: str, design: str) -> N
     assert canonical(real.records) == canonical(simulated.records)
     again = run(Inputs(STORY, DESIGNS[design], Schedule(tape=Tape(simulated.tape)), pair)).finished()
     assert canonical(again.records) == canonical(simulated.records)
+
+
+def test_random_faults_of_all_kinds_give_the_same_trace_too(pair: Wire) -> None:
+    """``tests.stories.faulted`` draws rules, crashes and ends of threads. Two of the designs repair nothing."""
+    played = 0
+    for seed in range(20_000, 20_040):
+        if played == 6:
+            break
+        story = scenario_of(seed)
+        if layout_of(story) != SINGLE:
+            continue
+        played += 1
+        design = DESIGNS[("fenced", "revoke-ack", "merged")[played % 3]]
+        simulated = play(design, seed)
+        real = run(Inputs(story, design, Schedule(tape=Tape(simulated.tape)), pair)).finished()
+        assert canonical(real.records) == canonical(simulated.records), seed
+    assert played == 6

@@ -10,6 +10,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault, parse_decision
 from client.schedule.incidents import Continue, Cut, Mend, SetClock, Stall
+from client.schedule.injector import STRIKES_LIMIT
 from client.schedule.schedule import Schedule, Tape, replay
 from client.shrink.shrink import Shrinker
 from client.shrink.target import Target
@@ -20,17 +21,24 @@ from contract.trace import (
     AnyRecord,
     ClockSet,
     Continued,
+    Crash,
     Delivery,
     EventChange,
     LinkCut,
     LinkMended,
     PeerSilent,
+    Rest,
+    Retired,
     Send,
     SessionChange,
     Stalled,
+    Statement,
     Timer,
+    VmEntry,
     canonical,
 )
+from tests.cases import cases
+from tests.crashes.points import ends
 from tests.library import library_scenario
 
 STORY = library_scenario("central-story")
@@ -167,3 +175,45 @@ def test_shrinking_keeps_the_cut_that_is_necessary() -> None:
     done = played("cut kvm0 at Revoke 1", "stall kvm0 at Hello", "clock rate 0.9", design="revoke-gp")
     case = Shrinker(done, Target(("revoke-completes",))).shrink()
     assert [type(d) for d in case.tape if is_fault(d)] == [Cut]
+
+
+# The promises of docs/faults.md ------------------------------------------------------------------------------
+
+
+@cases("rule", ["cut kvm0 at Hello,Resume by 1", "crash kvm0 at Hello by 1", "crash perfcore at Hello by 1"])
+def test_a_rule_strikes_100_times_at_most_and_the_run_ends(rule: str) -> None:
+    done = played(rule)
+    struck = [r for r in done.records if isinstance(r, LinkCut | Stalled | Crash)]
+    assert len(struck) == STRIKES_LIMIT
+    assert isinstance(done.records[-1], Rest)
+
+
+def test_no_guest_runs_on_a_host_that_stalls() -> None:
+    ran = 0
+    for record in range(20, 90, 5):
+        done = played(f"stall perfcore at record {record} by 20ms")
+        stalled = between(done.records, Stalled, Continued)
+        assert not [r for r in stalled if isinstance(r, VmEntry | Retired | Statement)], record
+        ran += len(done.of(VmEntry))
+    assert ran
+
+
+@cases(("advance", "struck"), [("10ms", 10_000_000), ("3ms; advance 4ms", 7_000_000)])
+def test_a_moment_comes_when_time_stops(advance: str, struck: int) -> None:
+    """A step is never split: a moment within an advance comes at its end."""
+    steps = "; host: advance ".join(advance.split("; advance "))
+    story = parse(
+        f"LBR moment\nvm vm0 {{ lbr = on; }}\nhost {{ host: advance {steps}; host: advance 1ms; }}\n", "moment"
+    )
+    for rule, kind in (("cut kvm0 at 4ms", LinkCut), ("stall kvm0 at 4ms", Stalled), ("crash kvm0 at 4ms", Crash)):
+        done = played(rule, scenario=story)
+        (record,) = done.of(kind)
+        assert (rule, record.time) == (rule, struck)
+
+
+def test_a_rule_strikes_behind_the_step_that_writes_its_record() -> None:
+    steps = ends("central-story", "fenced")
+    for record in range(steps[0], steps[-1], 3):
+        done = played(f"stall kvm0 at record {record}")
+        (stalled,) = done.of(Stalled)
+        assert stalled.seq - 1 == next(end for end in steps if end >= record), record

@@ -38,6 +38,7 @@ SAMPLE = [
     ("central-story-in-full", "silent", []),
     ("c23-creation-fails", "merged", []),
     ("mech-four-vms-three-kvms", "silent", []),
+    ("guest-debugctl-bits", "silent", []),
     ("mech-migrate-without-lbr", "revoke-zero", []),
     ("c14-first-come-first-served", "merged-2023", []),
 ]
@@ -216,6 +217,13 @@ def test_a_repair_takes_along_what_is_not_valid() -> None:
     bare = edits.repaired(replace(story, vms=[]))
     assert bare is not None
     assert [block.name for block in bare.blocks] == ["host"]
+
+
+def test_a_range_becomes_shorter_from_both_ends() -> None:
+    story = scenario("vm0/0 { for i in 2 .. 6 { branch 2; } }", head="vm vm0 { lbr = on; }")
+    found = {text for edited in edits.simpler(story) for text in texts(edited)}
+    ranges = {(2, 4), (4, 6), (2, 5), (3, 6)}
+    assert {f"vm0/0: for i in {first} .. {end} {{ ... }}" for first, end in ranges} <= found
 
 
 def test_edits_number_anew() -> None:
