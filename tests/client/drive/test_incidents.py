@@ -9,6 +9,7 @@ from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault, parse_decision
+from client.schedule.flight import Flight
 from client.schedule.incidents import Continue, Cut, Mend, SetClock, Stall
 from client.schedule.injector import STRIKES_LIMIT
 from client.schedule.schedule import Schedule, Tape, replay
@@ -24,6 +25,8 @@ from contract.trace import (
     Crash,
     Delivery,
     EventChange,
+    GuestPmi,
+    Killed,
     LinkCut,
     LinkMended,
     PeerSilent,
@@ -217,3 +220,41 @@ def test_a_rule_strikes_behind_the_step_that_writes_its_record() -> None:
         done = played(f"stall kvm0 at record {record}")
         (stalled,) = done.of(Stalled)
         assert stalled.seq - 1 == next(end for end in steps if end >= record), record
+
+
+@cases(
+    ("first", "crash", "end"),
+    [
+        ("stall kvm0 at record 20 by 400", "kvm0", Continued),
+        ("stall perfcore at record 20 by 400", "perfcore", Continued),
+        ("cut kvm0 at record 20 by 400", "kvm0", LinkMended),
+        ("cut kvm0>host at record 20 by 400", "perfcore", LinkMended),
+    ],
+)
+def test_a_crash_ends_the_stall_and_the_cut_of_its_service(first: str, crash: str, end: type) -> None:
+    assert played(first).of(end), "without the crash it ends by itself"
+    done = played(first, f"crash {crash} at record 22 by 2")
+    assert done.applied == [True, True]
+    assert done.of(end) == []
+    assert isinstance(done.records[-1], Rest)
+    assert done.broken() == []
+
+
+def test_a_way_that_is_held_is_free_again_once_its_link_is_lost() -> None:
+    """Two real services can lose a link by themselves; no decision loses its messages then."""
+    flight = Flight()
+    lost = SessionChange("kvm0", False, 1, "open", "lost", "the link is lost")
+    flight.follow([Send("kvm0", False, 1, 1, 0, Renew(1)), Delivery("hold", "kvm0", False, 1, "Renew"), lost])
+    flight.follow([Send("kvm0", False, 1, 2, 0, Renew(1))])
+    (head,) = flight.heads()
+    assert (head.n, flight.is_held(head)) == (2, False)
+
+
+def test_a_kvm_that_is_gone_takes_along_what_its_vcpus_were_and_nothing_of_others() -> None:
+    flight = Flight()
+    flight.follow([GuestPmi(vcpu, 0, 1, False) for vcpu in ("vm0/0", "vm1/0")])
+    flight.follow([Killed("vm", ["vm0/0"]), Killed("vm", ["vm1/0"])])
+    flight.follow([Timer("kvm0", to_host, "resend", 9, awaited=True) for to_host in (True, False)])
+    flight.follow([Crash("kvm0", -1, ["kvm0"], ["vm0/0"])])
+    assert (flight.pmis, flight.ended) == ({"vm1/0": 1}, {"vm1/0"})
+    assert [timer.to_host for timer in flight.armed()] == [False]
