@@ -126,7 +126,7 @@ def step_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
     at: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Begin with record N. Default: the first; with --json the last."),
+        typer.Option("--at", metavar="N", min=1, help="Begin with record N. Default: the first; with --json the last."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -55,7 +55,7 @@ def step(path: Path, at: int | None, *, as_json: bool) -> None:
     with errors_of(path):
         timeline = timeline_of(run)
     last = len(timeline.rows)
-    if at is not None and not 1 <= at <= last:
+    if at is not None and at > last:
         raise InputError(f"expected a record from 1 to {last}, found {at}", "--at")
     if as_json:
         print_json(_document(timeline, at or last))

@@ -19,6 +19,7 @@ ARGUMENTS = {
     "contract": ("--no-runs",),
     "web": (),
     "certs": ("certs",),
+    "step": ("run.json",),
     "differ": ("merged", "v8"),
     "scoreboard": ("tests.quality.few",),
 }
@@ -53,6 +54,7 @@ def test_there_are_some() -> None:
         "--seed",
         "--port",
         "--days",
+        "--at",
         "--runs",
         "--control-runs",
     } == {flag for _, flag in options()}
