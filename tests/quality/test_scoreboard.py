@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cache
+from itertools import chain
 
 import pytest
 
+from client import api
 from client.litmus import library_path, load
+from client.litmus.fault import FaultRule
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
@@ -40,15 +43,24 @@ def test_each_can_be_planted_and_is_gone_afterwards() -> None:
 
 
 STORIES = ("central-story", "r12-fence", "two-vms-one-cpu", "r13-whole")
-RULES = ((), ("drop Revoke 1",), ("delay Revoke by 15ms",), ("duplicate", "reorder p=0.3"), ("drop p=0.2 seed=1",))
+RULES = (
+    (), ("drop Revoke 1",), ("delay Revoke by 15ms",), ("duplicate", "reorder p=0.3"), ("drop p=0.2 seed=1",),
+    ("cut kvm0 at record 40 by 20ms",), ("all seed=2",), ("all seed=10",),
+)  # fmt: skip
+"""The rules of a run, or the preset of all kinds with a seed."""
 SAMPLES = [(story, rules, n) for story in STORIES for rules in RULES for n in range(4)]
 """Story, faults, and number of a sampled schedule."""
+
+
+def rules_of(texts: tuple[str, ...]) -> tuple[FaultRule, ...]:
+    found = [api.faults(text) if text.startswith("all ") else [parse_fault(text)] for text in texts]
+    return tuple(chain.from_iterable(found))
 
 
 def trace(design: Design, sample: int) -> list[AnyRecord] | str:
     """The records of a sample; the error where a core raised one."""
     story, rules, number = SAMPLES[sample]
-    inputs = Inputs(load(library_path(story)), design, Schedule(tuple(map(parse_fault, rules))))
+    inputs = Inputs(load(library_path(story)), design, Schedule(rules_of(rules)))
     try:
         return run(sampled(inputs, 0, number)).records
     except Exception as error:
