@@ -443,12 +443,15 @@ class Player:
     # The end ---------------------------------------------------------------------------------------------
 
     def _rest(self) -> None:
-        """Record the rest: final states of events, unfinished statements, both sides' views."""
+        """Record the rest: final states of events, unfinished statements, both sides' views. A run that ends at
+        ``FIRED_LIMIT`` is not at rest: its messages are still to be sent again."""
         for (actor, register), name in self.names.opened.items():
             if name in self.flight.events:
                 self.set_register(actor, register, event_value(self.flight.events[name], self.flight.samples[name]))
         undone = {name: self.obstacle(name) for name in self.threads}
         self.wire.log.add(End({name: why for name, why in undone.items() if why != "finished"}))
+        if any(timer.awaited for timer in self.flight.armed()):
+            return
         hosts = [self.ask(self.wire.perf, PerfSnapshot(), host) for host in range(len(self.scenario.hosts) + 1)]
         first, *others = [view for view in hosts if isinstance(view, PerfView)]
         kvms = [self.ask(self.wire.kvm, kvm, KvmSnapshot()) for kvm in self.kvms]

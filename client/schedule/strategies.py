@@ -86,7 +86,8 @@ class DefaultStrategy:
 
 class ReplayStrategy:
     """Take every decision from a tape. The first decision that is not possible raises an InputError naming it. So does
-    a tape that ends while something can still happen, unless ``then`` decides from there on.
+    a tape that ends while something can still happen, unless ``then`` decides from there on. A tape in which
+    ``FIRED_LIMIT`` timers ran out may end while timers alone are left.
 
     ``lines``: the line of each decision in the file ``path``; if empty, errors count decisions."""
 
@@ -108,7 +109,8 @@ class ReplayStrategy:
         if self.at == len(self.decisions):
             if self.then is not None:
                 return self.then.choose(flight, threads, all_threads)
-            if left := unfinished(flight, threads):
+            left = unfinished(flight, threads)
+            if left and not self._makes_no_progress(left):
                 raise InputError(
                     f"the tape ends, but '{left[0]}' is still possible (--then-default continues)", self._place()
                 )
@@ -120,6 +122,11 @@ class ReplayStrategy:
             raise InputError(f"diverges: '{decision}' is not possible here, expected one of: {offered}", self._place())
         self.at += 1
         return decision
+
+    def _makes_no_progress(self, left: list[Decision]) -> bool:
+        """Whether only timers are left, after as many as a default tape lets run out."""
+        ran_out = sum(isinstance(decision, Fire) for decision in self.decisions)
+        return ran_out >= FIRED_LIMIT and all(isinstance(decision, Fire) for decision in left)
 
     def _place(self) -> str:
         if not self.lines:
