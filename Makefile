@@ -17,7 +17,7 @@ VENV := .venv/.venv-$(HERE)
 DEPS := .venv/.deps-$(HERE)
 INSTALLED := .venv/.installed-$(HERE)
 
-.PHONY: help setup protos lint style types format docs test tests browser bench demo lock clean
+.PHONY: help setup protos lint style types format docs site test tests browser bench demo lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -77,6 +77,9 @@ docs: setup ## write the pages of docs/reference again, from the program
 	@$(BIN)/lbrlab contract --no-runs --markdown > docs/reference/contract.md
 	@$(BIN)/lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o build/story.json > build/story.txt; test $$? -eq 1
 	@$(BIN)/lbrlab export build/story.json --to svg -o docs/central-story.svg
+
+site: setup ## build the documentation as a site in build/site
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
 
 test: style ## lint and all tests
 	@$(MAKE) --no-print-directory -j 2 types tests

@@ -11,9 +11,6 @@ DOCS = ROOT / "docs"
 NOT_OURS = {"build", "dist", "node_modules", "lbrlab-runs"}
 """Folders at the root that hold nothing written by hand; hidden ones are left out as well."""
 
-_FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-
 
 def sources(*endings: str) -> list[Path]:
     """Files of the project with one of these endings, in order."""
@@ -32,23 +29,6 @@ def pages() -> list[Path]:
 def title_of(path: Path) -> str:
     """A path as a test names it."""
     return str(path.relative_to(ROOT))
-
-
-def prose(text: str) -> str:
-    """A page without its fenced blocks."""
-    return _FENCE.sub("", text)
-
-
-@cache
-def anchors(path: Path) -> frozenset[str]:
-    """The anchors of a page's headings, made as GitHub makes them."""
-    found: set[str] = set()
-    for heading in _HEADING.findall(prose(path.read_text(encoding="utf-8"))):
-        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
-        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
-        again = sum(1 for other in found if re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", other))
-        found.add(f"{anchor}-{again}" if again else anchor)
-    return frozenset(found)
 
 
 @cache

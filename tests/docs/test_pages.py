@@ -1,4 +1,4 @@
-"""Pages of the documentation: sizes, links, generated pages, fields of JSON documents."""
+"""Pages of the documentation: sizes, generated pages, fields of JSON documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
-from tests.docs.pages import DOCS, ROOT, anchors, pages, prose, title_of
+from tests.docs.pages import DOCS, ROOT, pages
 
 README_BYTES = 8192
 LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
@@ -29,31 +29,8 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def broken_links(page: Path, text: str) -> list[str]:
-    """Relative links of a page that lead nowhere."""
-    found = []
-    for link in LINK.findall(prose(text)):
-        target, _, anchor = link.partition("#")
-        if re.match(r"[a-z]+:", target):
-            continue
-        path = (page.parent / target).resolve() if target else page
-        if not path.exists() or (anchor and (path.suffix != ".md" or anchor not in anchors(path))):
-            found.append(link)
-    return found
-
-
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= README_BYTES
-
-
-@cases("page", pages(), ids=title_of)
-def test_links_lead_somewhere(page: Path) -> None:
-    assert broken_links(page, page.read_text(encoding="utf-8")) == []
-
-
-def test_a_link_that_leads_nowhere_is_found() -> None:
-    text = "[a](docs/json.md) [b](docs/no.md) [c](docs/json.md#lists) [d](docs/json.md#no) [e](#no) [f](https://x.org/)"
-    assert broken_links(ROOT / "README.md", text) == ["docs/no.md", "docs/json.md#no", "#no"]
 
 
 def test_the_tests_that_security_names_are_there() -> None:

@@ -1,0 +1,65 @@
+"""The site of the documentation is built as ``make site`` builds it: no warning, no dead link, no network."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, pages
+
+_LINK = r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]*)"""
+LOADED = re.compile(_LINK + r"""|@import|url\(["']?http""")
+
+
+def build(source: Path, out: Path) -> list[str]:
+    """The warnings of a build: of a link to a page or heading that is not there, of a page without a place."""
+    words = ["--quiet", "--conf-dir", str(ROOT / "docs"), "--doctree-dir", str(out / "doctrees")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *words, str(source), str(out / "site")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.replace(f"{source}/", "") for line in done.stderr.splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    out = tmp_path_factory.mktemp("site")
+    return out / "site", build(ROOT, out)
+
+
+def test_the_site_is_built_without_a_warning(built: tuple[Path, list[str]]) -> None:
+    assert built[1] == []
+
+
+def test_every_page_is_on_the_site(built: tuple[Path, list[str]]) -> None:
+    site, _ = built
+    assert [page for page in pages() if not (site / page.relative_to(ROOT)).with_suffix(".html").is_file()] == []
+    assert (site / re.findall(r'href="([^"]+)"', (site / "index.html").read_text(encoding="utf-8"))[0]).is_file()
+
+
+def test_a_page_loads_nothing_from_the_network(built: tuple[Path, list[str]]) -> None:
+    made = [path for path in built[0].rglob("*") if path.suffix in {".html", ".css"}]
+    assert len(made) > 30
+    assert {path.name: found for path in made if (found := LOADED.findall(path.read_text(encoding="utf-8")))} == {}
+
+
+def test_a_link_that_leads_nowhere_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "README.md").write_text(
+        "# Index\n\n## Part\n\n- [a](a.md): there\n\n[b](b.md) [c](a.md#no) [d](#part) [e](../x.py)\n"
+    )
+    (tmp_path / "docs" / "a.md").write_text("# A\n")
+    (tmp_path / "lost.md").write_text("# Lost\n")
+    told = build(tmp_path, tmp_path / "out")
+    assert len(told) == 4
+    for dead in (
+        "target not found: 'b.md'",
+        "in doc 'docs/a': 'no'",
+        "target not found: '../x.py'",
+        "lost.md: WARNING",
+    ):
+        assert dead in "\n".join(told)
