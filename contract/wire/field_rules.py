@@ -30,6 +30,8 @@ _TEXT: dict[str, Callable[[Any], Check]] = {
     "in": lambda allowed: frozenset(allowed).__contains__,
 }
 
+_SIZES = frozenset({"min_len", "max_len"})
+
 
 def keeps_rules(message: Any) -> bool:
     """Whether a message and its nested messages keep the rules. Raises TypeError for an unknown rule."""
@@ -193,7 +195,7 @@ def _of_scalar(field: FieldDescriptor, rules: Any, kinds: set[str]) -> tuple[Che
         for rule, value in getattr(rules, kind).ListFields():
             if kind in _INTEGERS and rule.name in _BOUNDS:
                 found.append(_BOUNDS[rule.name](value))
-            elif kind == "string" and rule.name in _TEXT:
+            elif (kind == "string" and rule.name in _TEXT) or (kind == "bytes" and rule.name in _SIZES):
                 found.append(_TEXT[rule.name](value))
             elif kind == "enum" and rule.name == "defined_only":
                 assert field.enum_type is not None

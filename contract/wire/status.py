@@ -21,6 +21,9 @@ from contract.wire.refusal import CLOCK, ERRNO, NOW
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[Any], Awaitable[Message]]
+TEXT_LIMIT = 1024
+"""Characters of a text that says why something failed, as in the schema. A longer one is cut: its end could carry
+anything that a peer has sent, and gRPC refuses statuses of more than some kilobytes."""
 
 
 class CallError(LbrlabError):
@@ -29,8 +32,13 @@ class CallError(LbrlabError):
     def __init__(self, code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = shortened(message)
         self.metadata = metadata
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning and "..." if it has more than TEXT_LIMIT characters."""
+    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 3] + "..."
 
 
 def refusal(error: RefusedError, clock: int, now: int) -> CallError:

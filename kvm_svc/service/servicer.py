@@ -21,7 +21,7 @@ from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
 from contract.wire.shell import ServiceRun, Shell
-from contract.wire.status import CallError
+from contract.wire.status import CallError, shortened
 from contract.wire.tls import Identity, tls_of
 from kvm_svc.core import KvmCore
 from kvm_svc.service.link import Link, LinkLostError, unavailable
@@ -147,9 +147,9 @@ class KvmShell(Shell[KvmCore]):
 
     def describe(self, info: info_pb2.GetInfoResponse) -> None:
         info.kvm = self.name
-        info.link, info.link_detail = self.link.state, self.link.detail or self.link.perfcore
+        info.link, info.link_detail = self.link.state, shortened(self.link.detail or self.link.perfcore)
         if self.run.number and (refused := self.run.core.endpoint.refused):
-            info.link, info.link_detail = info_pb2.LINK_STATE_REFUSED, refused
+            info.link, info.link_detail = info_pb2.LINK_STATE_REFUSED, shortened(refused)
 
     async def close(self) -> None:
         await super().close()

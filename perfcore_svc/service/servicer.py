@@ -33,7 +33,7 @@ from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
 from contract.wire.shell import ServiceRun, Shell
-from contract.wire.status import CallError, parse, stream_stream, unary
+from contract.wire.status import CallError, parse, shortened, stream_stream, unary
 from contract.wire.stream import FrameWriter
 from lbrlab.v1 import contract_pb2, lease_pb2, machine_pb2, perf_control_pb2, trace_pb2
 from perfcore_svc.core import HostCore
@@ -287,7 +287,7 @@ def _may_act(owners: Mapping[str, str], kvm: str, request: AnyRequest) -> None:
 
 def _fail(response: machine_pb2.RunResponse, code: grpc.StatusCode, message: str, errno: str) -> None:
     response.failure.code = code.value[0]
-    response.failure.message = message
+    response.failure.message = shortened(message)
     response.failure.errno = errno
 
 

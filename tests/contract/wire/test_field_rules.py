@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import grpc
 import protovalidate
 import pytest
 from buf.validate import validate_pb2
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -20,6 +23,7 @@ from contract.wire.status import CallError, parse
 from lbrlab.v1 import (
     contract_pb2,
     control_pb2,
+    drive_pb2,
     info_pb2,
     kvm_control_pb2,
     lease_pb2,
@@ -30,7 +34,18 @@ from lbrlab.v1 import (
 from tests.cases import cases
 from tests.integration.test_fuzz_control import messages
 
-FILES = contract_pb2, control_pb2, lease_pb2, info_pb2, kvm_control_pb2, machine_pb2, perf_control_pb2, trace_pb2
+FILES = (
+    contract_pb2,
+    control_pb2,
+    drive_pb2,
+    info_pb2,
+    kvm_control_pb2,
+    lease_pb2,
+    machine_pb2,
+    perf_control_pb2,
+    trace_pb2,
+)
+SCHEMA = Path(contract_pb2.__file__).parent
 TYPES = [d for file in FILES for d in file.DESCRIPTOR.message_types_by_name.values()]
 
 
@@ -47,6 +62,33 @@ def test_a_message_is_valid_where_protovalidate_says_so(descriptor: Descriptor) 
         assert keeps_rules(message) == valid
 
     holds()
+
+
+def test_each_field_that_can_grow_has_a_bound() -> None:
+    """A list, a map, a text or bytes without a bound is a way to fill the memory of its receiver."""
+    assert {file.DESCRIPTOR.name.rpartition("/")[2] for file in FILES} == {path.name for path in SCHEMA.glob("*.proto")}
+    assert [name for descriptor in TYPES for field in descriptor.fields for name in unbounded(field)] == []
+
+
+def unbounded(field: FieldDescriptor) -> Iterator[str]:
+    """The parts of a field that have no bound on their size."""
+    rules: Any = field.GetOptions().Extensions[validate_pb2.field]  # type: ignore[index]
+    parts = [(rules, field, "")]
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        if not rules.map.HasField("max_pairs"):
+            yield field.full_name
+        entry = field.message_type.fields_by_name
+        parts = [(rules.map.keys, entry["key"], "keys"), (rules.map.values, entry["value"], "values")]
+    elif field.is_repeated:
+        if not rules.repeated.HasField("max_items"):
+            yield field.full_name
+        parts = [(rules.repeated.items, field, "items")]
+    for own, part, place in parts:
+        is_text = part.type == FieldDescriptor.TYPE_STRING
+        if is_text and not (own.string.HasField("max_len") or getattr(own.string, "in")):
+            yield f"{field.full_name} {place}"
+        if part.type == FieldDescriptor.TYPE_BYTES and not own.bytes.HasField("max_len"):
+            yield f"{field.full_name} {place}"
 
 
 def test_rules_of_an_absent_field_do_not_hold() -> None:
@@ -113,3 +155,11 @@ def test_a_rule_without_a_check_is_refused_by_its_name(kind: str, label: str, ru
     odd = GetMessageClass(pool.FindMessageTypeByName("unknown.Odd"))
     with pytest.raises(TypeError, match=f"unknown.Odd.it: no check for {re.escape(named)}"):
         keeps_rules(odd())
+
+
+def test_the_text_of_a_failure_keeps_its_bound() -> None:
+    failure = CallError(grpc.StatusCode.INTERNAL, "é" * 5000)
+
+    assert len(failure.message) == 1024
+    assert failure.message.endswith("é...")
+    assert CallError(grpc.StatusCode.INTERNAL, "é" * 1024).message == "é" * 1024
