@@ -75,6 +75,7 @@ docs: setup ## write the pages of docs/reference again, from the program
 	@$(BIN)/lbrlab designs --markdown > docs/reference/designs.md
 	@$(BIN)/lbrlab msrs --markdown > docs/reference/msrs.md
 	@$(BIN)/lbrlab contract --no-runs --markdown > docs/reference/contract.md
+	@$(BIN)/python -c 'from contract.wire.settings.show import page; print(page(), end="")' > docs/reference/settings.md
 	@$(BIN)/lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o build/story.json > build/story.txt; test $$? -eq 1
 	@$(BIN)/lbrlab export build/story.json --to svg -o docs/central-story.svg
 

@@ -20,6 +20,7 @@ from typing import IO
 from client.drive.grpc_wire import CALL_TIMEOUT, NO_WAIT, GrpcWire, Turn
 from client.drive.wire import SINGLE, Layout, perfcores_of
 from contract.errors import SystemFailedError
+from contract.wire.settings import VARIABLES
 
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 5.0
@@ -45,7 +46,11 @@ class Child:
             stderr=subprocess.PIPE,
             # Ctrl-C in the terminal must reach the driver only; the driver stops the services.
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            # The settings of services that somebody else runs are not theirs.
+            env={
+                **{name: value for name, value in os.environ.items() if name not in VARIABLES},
+                "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            },
         )
         assert self.process.stderr is not None
         self._reader = threading.Thread(target=self._collect, args=(self.process.stderr,), daemon=True)

@@ -1,4 +1,4 @@
-"""The process around a service: flags, socket, health, reflection, the ready line, and the end."""
+"""The process around a service: settings, socket, health, reflection, the ready line, and the end."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from contract.errors import InputError
-from contract.messages import PROTOCOL_VERSION
 from contract.wire import options
-from contract.wire.address import address
-from contract.wire.log import bind, log
+from contract.wire.log import bind, log, log_as
+from contract.wire.settings import configured
 from contract.wire.socket_lock import hold
 from contract.wire.tls import Identity, check_exposure, is_local, tls_of
 
@@ -34,70 +33,26 @@ GRACE = 0.5
 """Seconds that running calls get at the end."""
 END_LIMIT = 3.0
 """Seconds after which a process that must end does so, even if its event loop is busy."""
-PROTOCOL_LIMIT = (1 << 32) - 1
 
 Cleanup = Callable[[], Awaitable[None]]
 
 
-def argument_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """The flags of both services."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--listen",
-        metavar="ADDR",
-        type=address,
-        default="127.0.0.1:0",
-        help="HOST:PORT or unix:PATH to serve at; port 0 takes a free one (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--tls",
-        metavar="DIR",
-        type=Path,
-        default=os.environ.get("LBRLAB_TLS"),
-        help="use mutual TLS on TCP, with tls.crt, tls.key and ca.crt of this folder (default: $LBRLAB_TLS)",
-    )
-    parser.add_argument("--insecure", action="store_true", help="allow addresses that other hosts reach, without TLS")
-    parser.add_argument(
-        "--exit-with-parent",
-        action="store_true",
-        help="stop when standard input ends: no service outlives the program that started it",
-    )
-    parser.add_argument("--protocol", type=_protocol, default=PROTOCOL_VERSION, help=argparse.SUPPRESS)
-    return parser
-
-
-def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments, where TLS protects each address that other hosts reach. Ends the process with status 2."""
-    args = parser.parse_args()
-    args.tls = Identity(Path(args.tls)) if args.tls else None
+def arguments(service: str, description: str, epilog: str) -> argparse.Namespace:
+    """The settings of a service, where TLS protects each address that other hosts reach; ``tls`` is an Identity. Ends
+    the process with status 2 for bad ones."""
     try:
+        args = configured(service, description, epilog)
+        args.tls = Identity(Path(args.tls)) if args.tls else None
         if args.tls is not None:
             args.tls.check()
         check_exposure(
             {f"--{name}": vars(args).get(name, "") for name in ("listen", "perfcore")}, args.tls, args.insecure
         )
     except InputError as error:
-        parser.error(str(error))
+        print(f"{service}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    log_as(args.log_format)
     return args
-
-
-def _protocol(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= PROTOCOL_LIMIT):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {PROTOCOL_LIMIT}, found {text!r}")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    """A duration on a command line, in seconds. Raises ArgumentTypeError unless it is 0.001 to 86400."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.001 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0.001 to 86400, found {text!r}")
-    return value
 
 
 def _note_certificates(why: str) -> None:

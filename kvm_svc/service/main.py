@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import sys
 
-from contract.wire.address import address
-from contract.wire.bootstrap import Process, argument_parser, arguments, seconds
+from contract.wire.bootstrap import Process, arguments
+from contract.wire.settings.table import KVM
 
 EXAMPLES = """\
 It dials the perf core until it answers, and again after the link is lost. When it serves, which does not wait for
@@ -27,28 +27,9 @@ async def run(args: argparse.Namespace) -> int:
     return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
 
 
-def _name(text: str) -> str:
-    if not 0 < len(text) <= 128:
-        raise argparse.ArgumentTypeError("a name has 1 to 128 characters")
-    return text
-
-
 def main() -> None:
-    parser = argument_parser("kvm-svc", "A KVM: hypervisor and its end of the contract, as a gRPC service.", EXAMPLES)
-    parser.add_argument(
-        "--perfcore", metavar="ADDR", required=True, type=address, help="HOST:PORT or unix:PATH of the perf core"
-    )
-    parser.add_argument(
-        "--name", default="kvm0", type=_name, help="name of this KVM and of its session (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--answer-timeout",
-        metavar="SECONDS",
-        type=seconds,
-        default=3.0,
-        help="how long the perf core may take to answer before the run fails (default: %(default)g)",
-    )
-    sys.exit(asyncio.run(run(arguments(parser))))
+    args = arguments(KVM, "A KVM: hypervisor and its end of the contract, as a gRPC service.", EXAMPLES)
+    sys.exit(asyncio.run(run(args)))
 
 
 if __name__ == "__main__":

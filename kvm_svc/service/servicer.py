@@ -20,6 +20,7 @@ from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_h
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
+from contract.wire.settings.table import ANSWER_TIMEOUT
 from contract.wire.shell import ServiceRun, Shell
 from contract.wire.status import CallError, shortened
 from contract.wire.tls import Identity, tls_of
@@ -29,9 +30,6 @@ from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
 
 CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
 SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, INFO, TRACE)
-ANSWER_TIMEOUT = 3.0
-"""Seconds that the perf core has to answer a machine request, and to be there when a run begins or continues after the
-loss of a link."""
 
 
 class KvmShell(Shell[KvmCore]):

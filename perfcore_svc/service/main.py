@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import sys
 
-from contract.wire.bootstrap import Process, argument_parser, arguments, seconds
-from contract.wire.lease import DRIVER_LEASE
+from contract.wire.bootstrap import Process, arguments
+from contract.wire.settings.table import PERFCORE
 
 EXAMPLES = """\
 When it serves, it prints one line of JSON with its address on standard output; its log goes to standard error.
@@ -17,6 +17,7 @@ examples:
   perfcore-svc                             a free port on this host, see the ready line
   perfcore-svc --listen 0.0.0.0:7001 --tls certs/perfcore    reachable from other hosts
   perfcore-svc --listen unix:perf.sock
+  perfcore-svc --config perfcore.toml --print-config
 """
 
 
@@ -28,15 +29,8 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def main() -> None:
-    parser = argument_parser("perfcore-svc", "The silicon and host perf's core, as a gRPC service.", EXAMPLES)
-    parser.add_argument(
-        "--lease",
-        metavar="SECONDS",
-        type=seconds,
-        default=DRIVER_LEASE,
-        help="how long a silent driver keeps it from others (default: %(default)g)",
-    )
-    sys.exit(asyncio.run(run(arguments(parser))))
+    args = arguments(PERFCORE, "The silicon and host perf's core, as a gRPC service.", EXAMPLES)
+    sys.exit(asyncio.run(run(args)))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,9 @@ def parse_service(program: str, words: list[str], monkeypatch: pytest.MonkeyPatc
         patch.setattr(sys, "argv", [program, *words])
         patch.setattr(SERVICES[program], "run", lambda options: options)
         patch.setattr(asyncio, "run", lambda options: 0)
-        patch.setattr(Identity, "check", lambda identity: None)  # a folder that the reader makes
+        # A folder and a file that the reader makes.
+        patch.setattr(Identity, "check", lambda identity: None)
+        patch.setattr("contract.wire.settings.read._from_file", lambda service, settings, path: {})
         with pytest.raises(SystemExit) as end:
             SERVICES[program].main()
         assert end.value.code == 0, f"{program} does not take {words}"

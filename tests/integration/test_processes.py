@@ -28,6 +28,17 @@ def test_a_service_that_cannot_start_is_named_with_its_last_words() -> None:
         pass
 
 
+def test_a_started_service_takes_no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(command: list[str], *, env: dict[str, str], **_: object) -> None:
+        raise LookupError({name for name in env if name.startswith("LBRLAB_")})
+
+    for name in ("LBRLAB_CONFIG", "LBRLAB_LEASE", "LBRLAB_BROWSER"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setattr("client.drive.pair.subprocess.Popen", started)
+    with pytest.raises(LookupError, match=r"^\{'LBRLAB_BROWSER'\}$"):
+        Child("perfcore", "perfcore_svc.service.main", [], "x")
+
+
 def test_an_impossible_address() -> None:
     last_words = r"^kvm: exited with 1: .*event=cannot-listen address=unix:/nowhere/x"
     with pytest.raises(SystemFailedError, match=last_words), Pair(flags={"kvm": ["--listen", "unix:/nowhere/x"]}):
