@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.forked import forked_services
 
 # Hypothesis judges what a test says, not how fast a loaded machine is.
 settings.register_profile("lbrlab", deadline=None)
@@ -20,6 +23,12 @@ settings.load_profile("lbrlab")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_services() -> Iterator[None]:
+    with forked_services():
+        yield
 
 
 def pytest_collection(session: pytest.Session) -> None:

@@ -34,13 +34,20 @@ class Child:
         self.service = service
         self.tail: deque[str] = deque(maxlen=STDERR_LINES)
         self.address = f"unix:{folder}/{service}.sock"
-        self._command = [sys.executable, "-m", module, "--listen", self.address, "--exit-with-parent", *arguments]
+        self.module = module
+        self.arguments = ["--listen", self.address, "--exit-with-parent", *arguments]
         self.begin()
 
     def begin(self) -> None:
         """Start the process."""
-        self.process = subprocess.Popen(
-            self._command,
+        self.process = self._start()
+        assert self.process.stderr is not None
+        self._reader = threading.Thread(target=self._collect, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", self.module, *self.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -52,9 +59,6 @@ class Child:
                 "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
             },
         )
-        assert self.process.stderr is not None
-        self._reader = threading.Thread(target=self._collect, args=(self.process.stderr,), daemon=True)
-        self._reader.start()
 
     def _collect(self, stderr: IO[bytes]) -> None:
         for line in stderr:

@@ -16,8 +16,25 @@ import pytest
 import kvm_svc.service.main
 from client.drive.grpc_service import Service
 from client.drive.pair import Child, Pair
+from client.run.inputs import Inputs
+from client.run.run import run
 from contract.errors import SystemFailedError
+from contract.trace import canonical
 from tests.cases import cases
+from tests.designs import FENCED
+from tests.forked import START_A_COMMAND
+from tests.library import library_scenario
+
+
+def test_services_that_are_started_by_their_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Child, "_start", START_A_COMMAND)
+    story = library_scenario("exits")
+    with Pair() as pair:
+        commands = [psutil.Process(child.process.pid).cmdline()[1:3] for child in (pair.perfcore, pair.kvm)]
+        assert commands == [["-m", "perfcore_svc.service.main"], ["-m", "kvm_svc.service.main"]]
+        records = run(Inputs(story, FENCED, wire=pair.wire)).records
+
+    assert canonical(records) == canonical(run(Inputs(story, FENCED)).records)
 
 
 def test_a_service_that_cannot_start_is_named_with_its_last_words() -> None:

@@ -135,7 +135,7 @@ def test_bad_input_ends_in_2(cases: Path, arguments: list[str], told: str) -> No
 def test_no_cases_and_a_bad_line_end_in_2(tmp_path: Path) -> None:
     empty = write(tmp_path / "empty")
     assert oracle(empty).exit_code == 2
-    assert "expected a recorded case on each line, found none" in oracle(empty).output
+    assert "expected a recorded case on each line, found none" in " ".join(oracle(empty).output.split())
     bad = write(tmp_path / "bad", changed(CASE, counters="six"))
     result = oracle("--json", bad)
     assert result.exit_code == 2
