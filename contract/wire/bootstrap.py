@@ -23,7 +23,8 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from contract.errors import InputError
-from contract.wire import options
+from contract.wire import limits, options
+from contract.wire.admission import Admission
 from contract.wire.log import bind, log, log_as
 from contract.wire.settings import configured
 from contract.wire.socket_lock import hold
@@ -42,6 +43,7 @@ def arguments(service: str, description: str, epilog: str) -> argparse.Namespace
     the process with status 2 for bad ones."""
     try:
         args = configured(service, description, epilog)
+        args.limits = limits.limits_of(args)
         args.tls = Identity(Path(args.tls)) if args.tls else None
         if args.tls is not None:
             args.tls.check()
@@ -72,7 +74,9 @@ class Process:
         self.names = [service.full_name for service in services]
         self.stop = asyncio.Event()
         self.health = health.HealthServicer()
-        self.server = grpc.aio.server(options=options.SERVER)
+        self.server = grpc.aio.server(
+            interceptors=[Admission(args.limits)], options=options.server_options(args.limits)
+        )
 
     async def serve(self, handlers: Sequence[grpc.GenericRpcHandler], end: Cleanup) -> int:
         """Serve until a signal or until the parent ends; returns the exit status. ``end`` closes the streams."""
@@ -95,7 +99,12 @@ class Process:
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if self.args.exit_with_parent:
             self._watch_parent()
-        ready = {"service": self.service, "address": address, "protocol": self.args.protocol}
+        ready = {
+            "service": self.service,
+            "address": address,
+            "protocol": self.args.protocol,
+            "limits": limits.as_dict(self.args.limits, self.service),
+        }
         try:
             sys.stdout.write(json.dumps(ready) + "\n")
             sys.stdout.flush()

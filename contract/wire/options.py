@@ -9,11 +9,10 @@ keepalive timeout has no effect on it.
 
 from __future__ import annotations
 
+from contract.wire.limits import Limits
+
 MESSAGE_LIMIT = 64 << 20
 """Bytes of one response: the records of one command come in it."""
-REQUEST_LIMIT = 2 << 20
-"""Bytes of one request or frame to a service; the largest valid one, a Configure with all names, has half of that."""
-
 Options = list[tuple[str, int]]
 
 _BOTH: Options = [
@@ -37,9 +36,21 @@ CHANNEL: Options = [
 
 SERVER: Options = [
     *_BOTH,
-    ("grpc.max_receive_message_length", REQUEST_LIMIT),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
     # Otherwise two services on one port would each get half of the calls.
     ("grpc.so_reuseport", 0),
+    # A connection without a TLS or HTTP/2 greeting counts as one of the open connections until then.
+    ("grpc.server_handshake_timeout_ms", 10_000),
 ]
+
+
+def server_options(limits: Limits) -> Options:
+    """The settings of a service with these limits."""
+    return [
+        *SERVER,
+        ("grpc.max_receive_message_length", limits.request_bytes),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        # More than a peer may have, so that the service can say which limit it is. Still more wait at the client.
+        ("grpc.max_concurrent_streams", 2 * (limits.peer_streams + limits.peer_calls)),
+    ]

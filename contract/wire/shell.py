@@ -31,6 +31,7 @@ from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
 from contract.results import AnyResult
 from contract.trace import Recorder
+from contract.wire.limits import DEFAULT, Limits, as_dict
 from contract.wire.methods import Decide
 from contract.wire.records import KEPT, RecordBlock, record_to_proto, since, stamp_of
 from contract.wire.status import CallError, refusal, unexpected
@@ -136,8 +137,9 @@ class Shell(ABC, Generic[C]):
     is_host = False
     arrival_timeout = ARRIVAL_TIMEOUT
 
-    def __init__(self, protocol: int = PROTOCOL_VERSION) -> None:
+    def __init__(self, protocol: int = PROTOCOL_VERSION, limits: Limits = DEFAULT) -> None:
         self.protocol = protocol
+        self.limits = limits
         self.lock = asyncio.Lock()
         self.closing = asyncio.Event()
         """The process is about to end: open streams of commands (DriveService) end too."""
@@ -321,6 +323,7 @@ class Shell(ABC, Generic[C]):
             package_version=version("lbrlab"),
             run=self.run.number,
             run_failed=self.run.failed.message if self.run.failed else "",
+            limits=as_dict(self.limits, self.service),
         )
         self.describe(made)
         return made

@@ -17,6 +17,7 @@ from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult
 from contract.session import SessionPhase
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
+from contract.wire.limits import DEFAULT, Limits
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
@@ -42,8 +43,9 @@ class KvmShell(Shell[KvmCore]):
         answer_timeout: float = ANSWER_TIMEOUT,
         protocol: int = PROTOCOL_VERSION,
         identity: Identity | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
-        super().__init__(protocol)
+        super().__init__(protocol, limits)
         self.name = name
         self.answer_timeout = answer_timeout
         self._generation = 0

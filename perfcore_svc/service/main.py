@@ -24,7 +24,7 @@ examples:
 async def run(args: argparse.Namespace) -> int:
     from perfcore_svc.service.servicer import SERVICES, PerfcoreShell, service_handlers
 
-    shell = PerfcoreShell(args.protocol, args.lease)
+    shell = PerfcoreShell(args.protocol, args.lease, args.limits)
     return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
 
 

@@ -29,6 +29,7 @@ from contract.wire.access import peer_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import DRIVER_LEASE, Lease
+from contract.wire.limits import DEFAULT, Limits
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
@@ -80,8 +81,8 @@ class PerfcoreShell(Shell[HostCore]):
     service = "perfcore"
     is_host = True
 
-    def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = DRIVER_LEASE) -> None:
-        super().__init__(protocol)
+    def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = DRIVER_LEASE, limits: Limits = DEFAULT) -> None:
+        super().__init__(protocol, limits)
         self.lease = Lease(lease)
         self.attached: dict[str, Attachment] = {}
         self._refused = "", "", ""

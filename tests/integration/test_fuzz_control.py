@@ -109,7 +109,9 @@ def messages(draw: st.DrawFn, descriptor: Descriptor, depth: int = 3) -> Message
 @cache
 def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return st.dictionaries(st.sampled_from(["event", "denial", "passthrough", "colour"]), WORDS | st.just("none"))
+        value = field.message_type.fields_by_name["value"]
+        kept = EDGES.get(value.type, WORDS | st.just("none"))
+        return st.dictionaries(st.sampled_from(["event", "denial", "passthrough", "colour"]), kept)
     if field.message_type is not None:
         one: st.SearchStrategy[Any] = messages(field.message_type, depth - 1)
     else:

@@ -85,9 +85,10 @@ def test_a_second_service_on_one_socket_is_refused_and_leaves_the_first_alone(tm
 BUSY = """
 import argparse, asyncio
 from contract.wire import bootstrap
+from contract.wire.limits import DEFAULT
 bootstrap.END_LIMIT = 0.1
 async def main():
-    bootstrap.Process("perfcore", argparse.Namespace(), [])._catch_signals()
+    bootstrap.Process("perfcore", argparse.Namespace(limits=DEFAULT), [])._catch_signals()
     print("busy", flush=True)
     while True:
         pass

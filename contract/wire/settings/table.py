@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.messages import PROTOCOL_VERSION
+from contract.wire import limits
 from contract.wire.lease import DRIVER_LEASE
 from contract.wire.settings.kinds import ADDRESS, FLAG, FOLDER, NAME, Kind, choice, number, seconds
 
@@ -61,6 +62,16 @@ TABLE: tuple[Setting, ...] = (
         ANSWER_TIMEOUT,
         "how long the perf core may take to answer before the run fails",
         (KVM,),
+    ),
+    *(
+        Setting(
+            f"max-{limit.name}",
+            number("N", limit.least, limit.most),
+            limit.default,
+            f"the most {limit.meaning}",
+            (f"{limit.service}-svc",) if limit.service else SERVICES,
+        )
+        for limit in limits.table()
     ),
     Setting("log-format", choice("console", "json"), "console", "form of the lines on standard error"),
     Setting(

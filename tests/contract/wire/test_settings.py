@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import InputError
+from contract.wire import limits
 from contract.wire.settings import SERVICES, TABLE, configured, of_service
 from contract.wire.settings.kinds import FLAG
 from contract.wire.settings.show import page
@@ -31,6 +32,7 @@ VALUES = {
     "log-format": "json",
     "exit-with-parent": "yes",
     "protocol": "77",
+    **{f"max-{limit.name}": str(limit.least) for limit in limits.table()},
 }
 """A value of each setting that is not its default."""
 

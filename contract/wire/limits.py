@@ -1,0 +1,77 @@
+"""The limits of a service: how much one peer, and all peers together, may use of it.
+
+Each limit is a setting of the service (``contract.wire.settings``), with "max-" before its name. It stands in the ready
+line and in GetInfo, and the RESOURCE_EXHAUSTED of what goes beyond it names it. Beyond ``connections`` and
+``request-bytes`` gRPC itself refuses: it closes the connection, or says "Received message larger than max".
+
+A peer is a certificate's identity on one host. Without a certificate it is a host, and on this host one connection: the
+processes of a host are not kept apart, and all clients of a Unix socket are one peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+PERFCORE, KVM = "perfcore", "kvm"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one service. The bounds and the meaning of each stand in its annotation."""
+
+    request_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 26, description="bytes of one request or frame")] = 2 << 20
+    connections: Annotated[int, Meta(ge=2, le=65536, description="open connections of all peers")] = 256
+    streams: Annotated[int, Meta(ge=4, le=65536, description="open streams of all peers")] = 1024
+    peer_streams: Annotated[int, Meta(ge=4, le=65536, description="open streams of one peer")] = 128
+    calls: Annotated[int, Meta(ge=4, le=65536, description="calls under way, of all peers")] = 1024
+    peer_calls: Annotated[int, Meta(ge=4, le=65536, description="calls under way, of one peer")] = 128
+
+
+DEFAULT = Limits()
+
+
+class Limit(NamedTuple):
+    """One row of the table. ``service``: the only service that has it, "" if both have."""
+
+    name: str
+    default: int
+    least: int
+    most: int
+    meaning: str
+    service: str
+
+
+def table(service: str = "") -> Iterator[Limit]:
+    """All limits, or those of one service."""
+    for field in msgspec.structs.fields(Limits):
+        (meta,) = field.type.__metadata__
+        limit = Limit(
+            field.name.replace("_", "-"),
+            int(field.default),
+            meta.ge,
+            meta.le,
+            meta.description,
+            (meta.extra or {}).get("service", ""),
+        )
+        if not service or limit.service in ("", service):
+            yield limit
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    """The limits among the settings; those that the service does not have keep their defaults."""
+    given = vars(args)
+    return Limits(**{name: given[f"max_{name}"] for name in Limits.__struct_fields__ if f"max_{name}" in given})
+
+
+def as_dict(limits: Limits, service: str) -> dict[str, int]:
+    """Name to value, for the ready line and GetInfo."""
+    return {limit.name: getattr(limits, limit.name.replace("-", "_")) for limit in table(service)}
+
+
+def exceeded(name: str, most: int, who: str) -> str:
+    """The text of a refusal. ``who``: the one that has so many already."""
+    return f"limit {name}: {who} has {most} already (--max-{name})"

@@ -1,0 +1,139 @@
+"""A service with small limits: each is named by what it refuses, and its other peers are served."""
+
+from __future__ import annotations
+
+import queue
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from client.drive.pair import Child
+from contract.wire.limits import table
+from lbrlab.v1 import drive_pb2, drive_pb2_grpc, info_pb2, info_pb2_grpc, lease_pb2, lease_pb2_grpc
+
+LOW = {"request-bytes": 65536, "connections": 6, "streams": 6, "peer-streams": 4, "calls": 6, "peer-calls": 4}
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+TIMEOUT = 10.0
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Child]:
+    flags = [part for name, most in LOW.items() for part in (f"--max-{name}", str(most))]
+    with tempfile.TemporaryDirectory() as folder:
+        child = Child("perfcore", "perfcore_svc.service.main", [*flags, "--listen", "127.0.0.1:0"], folder)
+        child.wait_ready(time.monotonic() + TIMEOUT)
+        yield child
+        child.ask_to_stop()
+        child.see_off(time.monotonic() + TIMEOUT)
+
+
+class Peer:
+    """One connection, with calls that stay open until it closes."""
+
+    def __init__(self, service: Child) -> None:
+        self.channel = grpc.insecure_channel(service.address, options=[("grpc.use_local_subchannel_pool", 1)])
+        self.drive = drive_pb2_grpc.DriveServiceStub(self.channel)
+        self.lease = lease_pb2_grpc.LeaseServiceStub(self.channel)
+        self.open: list[Any] = []
+        self._ends: list[queue.SimpleQueue[Any]] = []
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in self._ends:
+            end.put(None)
+        for call in self.open:
+            call.cancel()
+        self.channel.close()
+
+    def stream(self) -> Any:
+        """The answer to a first command on one more stream."""
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._ends.append(requests)
+        call = self.drive.Drive(iter(requests.get, None), timeout=TIMEOUT)
+        self.open.append(call)
+        requests.put(drive_pb2.DriveRequest(method="None"))
+        return next(call).failure.message
+
+    def wait_for_the_lease(self) -> Any:
+        ask = lease_pb2.AcquireRequest(owner="another", wait_ms=int(TIMEOUT * 1000))
+        self.open.append(self.lease.Acquire.future(ask, timeout=TIMEOUT))
+        return self.open[-1]
+
+    def info(self) -> info_pb2.GetInfoResponse:
+        info: info_pb2.GetInfoResponse = info_pb2_grpc.InfoServiceStub(self.channel).GetInfo(
+            info_pb2.GetInfoRequest(), timeout=TIMEOUT
+        )
+        return info
+
+
+def refusal(call: Any) -> str:
+    """The text of a RESOURCE_EXHAUSTED."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    assert error.code() is EXHAUSTED, error
+    return str(error.details())
+
+
+def test_a_service_says_its_limits(service: Child) -> None:
+    with Peer(service) as peer:
+        assert dict(peer.info().limits) == {limit.name: limit.default for limit in table("perfcore")} | LOW
+
+
+def test_streams(service: Child) -> None:
+    with Peer(service) as one, Peer(service) as other:
+        assert {one.stream() for _ in range(4)} == {"there is no method 'None'"}
+        fifth = refusal(one.stream)
+        assert {other.stream() for _ in range(2)} == {"there is no method 'None'"}
+        seventh = refusal(other.stream)
+        assert one.info().run == 0, "a peer with all its streams can still look"
+        one.open.pop().cancel()
+        one.open.pop().cancel()
+        assert other.stream() == "there is no method 'None'", "room again"
+
+    assert fifth.startswith("limit peer-streams: ipv4:127.0.0.1:")
+    assert fifth.endswith(" has 4 already (--max-peer-streams)")
+    assert seventh == "limit streams: this service has 6 already (--max-streams)"
+
+
+def test_calls(service: Child) -> None:
+    with Peer(service) as one, Peer(service) as other:
+        one.lease.Acquire(lease_pb2.AcquireRequest(owner="one"), timeout=TIMEOUT)
+        waiting = [one.wait_for_the_lease() for _ in range(4)]
+        fifth = refusal(one.wait_for_the_lease().result)
+        waiting += [other.wait_for_the_lease() for _ in range(2)]
+        seventh = refusal(other.wait_for_the_lease().result)
+        served = [call.done() for call in waiting]
+        for call in waiting:
+            call.cancel()
+        one.lease.Release(lease_pb2.ReleaseRequest(owner="one"), timeout=TIMEOUT)
+
+    assert fifth.endswith(" has 4 already (--max-peer-calls)")
+    assert seventh == "limit calls: this service has 6 already (--max-calls)"
+    assert served == [False] * 6
+
+
+def test_connections(service: Child) -> None:
+    peers = [Peer(service) for _ in range(7)]
+    try:
+        for peer in peers[:6]:
+            peer.info()
+        with pytest.raises(grpc.RpcError) as caught:
+            peers[6].info()
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        for peer in peers:
+            peer.channel.close()
+
+
+def test_request_bytes(service: Child) -> None:
+    with Peer(service) as peer:
+        too_big = drive_pb2.DriveRequest(method="Snapshot", request=bytes(65536))
+        assert "larger than max" in refusal(lambda: next(peer.drive.Drive(iter([too_big]), timeout=TIMEOUT)))
