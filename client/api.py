@@ -4,7 +4,7 @@
 
     scenario = api.load("central-story")
     run = api.run(scenario, "revoke-gp", faults=["drop Revoke 1"])
-    print(run.verdict.verdict, run.verdict.why)
+    print(run.verdict.verdict, run.verdict.reason)
 
 It installs no signal handler and ends no process. Ctrl-C in a run is a KeyboardInterrupt. Each function raises
 ``InputError`` naming the argument that it cannot take, and ``SystemFailedError`` if a service fails.

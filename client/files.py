@@ -117,9 +117,9 @@ class Head(msgspec.Struct):
     version: int
 
 
-def json_document(content: bytes, kind: type[T], path: Path | str, what: str, form: str, version: int) -> T:
-    """The document in a JSON file that begins with ``format`` and ``version``. ``what``: what the file should be,
-    "run file". Raises InputError that names the file and the place in it."""
+def check_head(content: bytes, path: Path | str, what: str, form: str, version: int) -> None:
+    """Check that a JSON file begins with ``format`` and ``version``. ``what``: what the file should be, "run file".
+    Raises InputError that names the file and what was expected."""
     head = json_value(content, Head, path, what)
     if head.format != form:
         raise InputError(f"is not a {what}: its format is {head.format!r}, expected {form!r}", str(path))
@@ -127,6 +127,12 @@ def json_document(content: bytes, kind: type[T], path: Path | str, what: str, fo
         raise InputError(
             f"is a {what} of version {head.version}; this program reads version {version}: make it again", str(path)
         )
+
+
+def json_document(content: bytes, kind: type[T], path: Path | str, what: str, form: str, version: int) -> T:
+    """The document in a JSON file, whose head is checked as in ``check_head``. Raises InputError that names the file
+    and the place in it."""
+    check_head(content, path, what, form, version)
     return json_value(content, kind, path, what)
 
 

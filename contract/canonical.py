@@ -4,7 +4,7 @@ A state class has a method ``key()``. It returns a nested tuple of plain hashabl
 something, or that counts from an arbitrary beginning, is marked::
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.name, Event(self.event), Grant(self.grant), At(self.until)
+        return self.name, Event(self.event), Grant(self.grant), At(self.expires)
 
 ``canonical(parts, now)`` takes the keys of everything that makes up one state, renames the marked values and returns
 one hashable value. Give it all parts in one call, so that two parts that name one event still do so in the result::
@@ -263,7 +263,7 @@ def _time(ns: int) -> Hashable:
 
 _NUMBER = re.compile(r"(?<=grant )[0-9]+|#[0-9]+")
 """The number of a grant, or of an open, within a text."""
-_MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "until": At, "due": At, "time": _time}
+_MARKS = {"event": Event, "grant": Grant, "ending": Grant, "request": Request, "expires": At, "due": At, "time": _time}
 
 
 @cache
@@ -280,9 +280,9 @@ def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
         return lambda struct: mark(get(struct))
     if (of, name) in (("Envelope", "seq"), ("Send", "n"), ("Delivery", "n"), ("Discard", "n")):
         return lambda struct: Message(*_direction(struct), get(struct))
-    if name in ("seq", "clock", "checksum") or (of, name) == ("Discard", "why"):
+    if name in ("seq", "clock", "checksum") or (of, name) == ("Discard", "reason"):
         return None
-    if name in ("why", "reason"):
+    if name == "reason":
         return lambda struct: _NUMBER.sub("", get(struct))
     if name in ("name", "leader", "holder"):
         return lambda struct: EventName(get(struct))
@@ -298,7 +298,7 @@ def _part(kind: type[msgspec.Struct], name: str) -> Part | None:
         return lambda struct: Place(*_direction(struct), get(struct)) if get(struct) else 0
     if (of, name) == ("Outcome", "value"):
         return lambda struct: outcome(get(struct))
-    if name in ("value", "asked") and "msr" in kind.__struct_fields__:
+    if name in ("value", "written") and "msr" in kind.__struct_fields__:
         return lambda struct: register(struct.msr, get(struct))  # type: ignore[attr-defined]
     if name == "body":
         return lambda struct: _body(struct, get(struct))
@@ -312,5 +312,5 @@ def _direction(struct: Any) -> tuple[str, bool]:
 def _body(struct: Any, body: msgspec.Struct) -> Hashable:
     """A receipt (Received) is about messages of the opposite direction."""
     if isinstance(body, Received):
-        return "Received", Place(struct.session, not struct.to_host, body.upto)
+        return "Received", Place(struct.session, not struct.to_host, body.acknowledged)
     return marked(body)

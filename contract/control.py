@@ -178,7 +178,7 @@ class FireHostTimer(PerfCommand):
     """A timer of the host's end of ``session`` has run out; see ``contract.trace.Timer``."""
 
     session: str
-    what: str
+    timer: str
 
 
 class LoseLink(PerfCommand):
@@ -332,7 +332,7 @@ class SetCpuid(KvmCommand):
 class FireKvmTimer(KvmCommand):
     """A timer of KVM's has run out; see ``contract.trace.Timer``."""
 
-    what: str
+    timer: str
 
 
 class KvmLoseLink(KvmCommand):

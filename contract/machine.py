@@ -258,7 +258,7 @@ class CounterRead(Reply):
 class NotRunning(Reply):
     """The vCPU's thread is not on that CPU."""
 
-    why: str
+    reason: str
 
 
 AnyReply = Ran | Exit | EntryRefused | MsrDone | LbrStored | LbrLoaded | CounterRead | NotRunning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 UNKNOWN_EPOCH = "unknown epoch"
 """The reason of a Welcome that refuses a Resume. KVM then has to begin a new epoch (R21)."""
 
@@ -116,19 +116,19 @@ REQUESTS = CreateEvent | CreateCounter | ResumeCounter | EnableEvent
 
 class Welcome(Message):
     """Answer to Hello and Resume. ``accepted`` false: the session is refused for ``reason``. ``credits``: the number of
-    messages that may wait in the inbox of the sender of this. ``upto``: in the answer to Resume, the last place of
-    KVM's order that the host has taken."""
+    messages that may wait in the inbox of the sender of this. ``acknowledged``: in the answer to Resume, the last place
+    of KVM's order that the host has taken."""
 
     accepted: bool
     protocol: int = PROTOCOL_VERSION
     reason: str = ""
     credits: int = 0
-    upto: int = 0
+    acknowledged: int = 0
 
 
 class EventCreated(Message):
     """``event`` is 0 and ``errno`` names the error if creation failed. ``grant`` is 0 unless the event is ACTIVE;
-    ``until`` is the end of its lease in nanoseconds, 0 if it has none."""
+    ``expires`` is the end of its lease in nanoseconds, 0 if it has none."""
 
     vcpu: str
     request: int
@@ -136,19 +136,19 @@ class EventCreated(Message):
     errno: str = ""
     state: str = ""
     grant: int = 0
-    until: int = 0
+    expires: int = 0
 
 
 class SchedIn(Message):
     """The vCPU's thread was switched to ``cpu``. ``debugctl``: the host's DEBUGCTL at that moment (``vmx_vcpu_load``).
-    ``grant``: the current grant of the vCPU's event, 0 for none, in designs that tell KVM of grants; ``until`` as in
+    ``grant``: the current grant of the vCPU's event, 0 for none, in designs that tell KVM of grants; ``expires`` as in
     EventCreated."""
 
     vcpu: str
     cpu: int
     debugctl: int
     grant: int = 0
-    until: int = 0
+    expires: int = 0
 
 
 class SchedOut(Message):
@@ -162,13 +162,13 @@ class SchedOut(Message):
 
 class EventState(Message):
     """The guest's event changed state, or its lease was renewed. ``grant`` is the fencing token of an ACTIVE event,
-    else 0; ``until`` as in EventCreated."""
+    else 0; ``expires`` as in EventCreated."""
 
     event: int
     state: str
     cpu: int
     grant: int = 0
-    until: int = 0
+    expires: int = 0
 
 
 class Revoke(Message):
@@ -207,9 +207,10 @@ class Drained(Message):
 
 
 class Received(Message):
-    """In designs that repair the stream: everything up to place ``upto`` of this direction's order was taken (R9)."""
+    """In designs that repair the stream: all messages up to place ``acknowledged`` of the opposite direction's order
+    were taken (R9)."""
 
-    upto: int
+    acknowledged: int
 
 
 KVM_TO_HOST = (

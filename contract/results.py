@@ -33,10 +33,10 @@ class Counted(Result):
 
 
 class Branches(Result):
-    """A sample's branch stack, newest first: FROM and TO of each entry. ``taken`` false: the event is not on, no
+    """A sample's branch stack, newest first: FROM and TO of each entry. ``sampled`` false: the event is not on, no
     sample."""
 
-    taken: bool
+    sampled: bool
     from_ip: list[int] = []
     to_ip: list[int] = []
 

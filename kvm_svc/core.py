@@ -199,7 +199,7 @@ class KvmCore(Core):
         return Done()
 
     def _fire(self, command: FireKvmTimer) -> AnyResult:
-        self.endpoint.fire(command.what)
+        self.endpoint.fire(command.timer)
         return Done()
 
     def _lose_link(self, command: KvmLoseLink) -> AnyResult:

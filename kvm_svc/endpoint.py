@@ -127,7 +127,7 @@ class KvmEndpoint:
     def _asks(self) -> bool:
         """True if the host has not answered a request."""
         vcpus = self.hv.vcpus.values()
-        return any(v.lbr_desc.asked or any(counter.asked for counter in v.pmu.counters.values()) for v in vcpus)
+        return any(v.lbr_desc.request or any(counter.request for counter in v.pmu.counters.values()) for v in vcpus)
 
     def _over(self, why: str) -> None:
         """The session is over, and with it all that the host had for this KVM."""
@@ -143,7 +143,7 @@ class KvmEndpoint:
             self.state.refused = ""
             self.session.move(SessionInput.WELCOMED, self.effects)
             if resuming:
-                self.session.resume(answer.upto, self.effects)
+                self.session.resume(answer.acknowledged, self.effects)
         elif resuming and answer.reason == UNKNOWN_EPOCH:
             old = self.session
             old.end(answer.reason, self.effects)

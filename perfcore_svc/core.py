@@ -330,7 +330,7 @@ class HostCore(Core):
         return Done()
 
     def _fire(self, command: FireHostTimer) -> AnyResult:
-        self.endpoint.fire(command.session, command.what)
+        self.endpoint.fire(command.session, command.timer)
         return Done()
 
     def _lose_link(self, command: LoseLink) -> AnyResult:

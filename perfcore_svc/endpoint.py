@@ -292,7 +292,7 @@ class HostEndpoint:
         if event is not None and event.guest and self.design.grants:
             self.grants.give(event)
             answer.state = event.state.name
-            answer.grant, answer.until = self.grants.current(event)
+            answer.grant, answer.expires = self.grants.current(event)
         yield session, answer
 
     def _release(self, envelope: Envelope, request: ReleaseEvent) -> None:
@@ -362,7 +362,7 @@ class HostEndpoint:
             notice = SchedIn(task, cpu, self.machine.cpus[cpu].debugctl)
             event = self.perf.guest_event_of(task)
             if event is not None and event.state == State.ACTIVE:
-                notice.grant, notice.until = self.grants.current(event)
+                notice.grant, notice.expires = self.grants.current(event)
             yield session, notice
 
 

@@ -54,14 +54,14 @@ class Agreement(Monitor):
         return *super().key(), counting
 
     def _counter(self, r: CounterEvent) -> None:
-        if r.what in ("created", "resumed"):
+        if r.change in ("created", "resumed"):
             self.counting[r.event] = r.vcpu
-        elif r.what == "released":
+        elif r.change == "released":
             self.counting.pop(r.event, None)
 
     def _moved(self, r: VcpuMoved) -> None:
         """KVM forgets everything it knew of this vCPU."""
-        if r.what == "loaded":
+        if r.action == "loaded":
             self.counting = {event: vcpu for event, vcpu in self.counting.items() if vcpu != r.vcpu}
 
     def _rest(self, r: Rest) -> None:

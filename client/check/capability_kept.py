@@ -73,7 +73,7 @@ class CapabilityKept(PromiseKeeper):
             self.note(r.seq, "impossible", r.guest)
 
     def _guest_event(self, r: GuestEvent) -> None:
-        if r.what == "created":
+        if r.change == "created":
             self.impossible.discard(r.vcpu)
 
     def _guest_msr(self, r: GuestMsr) -> None:
@@ -86,7 +86,7 @@ class CapabilityKept(PromiseKeeper):
     def judge_access(self, r: Access) -> None:
         promised = self.lbr_format(r.vcpu)
         model = self.world.model
-        turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.asked)
+        turns_on = r.msr == IA32_DEBUGCTL and r.write and lbr_on(r.written)
         if not promised or not (turns_on or is_register(model, r.msr)):
             return
         self.exercised = True
@@ -95,7 +95,7 @@ class CapabilityKept(PromiseKeeper):
                 failed = self.noted("impossible", r.vcpu)
                 self._broken(r, promised, "it is denied because no event can be made", failed)
         elif r.result == "gp":
-            legal = not r.asked & ~_LBR_BITS if turns_on else not (r.write and faults(model, r.msr, r.asked))
+            legal = not r.written & ~_LBR_BITS if turns_on else not (r.write and faults(model, r.msr, r.written))
             if legal:
                 self._broken(r, promised, f"MSR {r.msr:#x} gives #GP")
         elif turns_on and not lbr_on(r.value):

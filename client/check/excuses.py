@@ -24,7 +24,7 @@ def fault_of(record: AnyRecord) -> str:
     """The fault that a record stands for, as definitions name it; "" for any other record."""
     if isinstance(record, Crash):
         return "crash kvm" if record.host < 0 else "crash perfcore"
-    return f"end {record.what}" if isinstance(record, Killed) else ""
+    return f"end {record.scope}" if isinstance(record, Killed) else ""
 
 
 def excuses_of(records: Iterable[AnyRecord], findings: Iterable[Finding]) -> list[Excuse]:

@@ -129,7 +129,7 @@ class HostServed(Monitor):
         self.own[r.cpu].reset()
 
     def _restore(self, r: LbrRestore) -> None:
-        if r.by == "perf":
+        if r.component == "perf":
             self.own[r.cpu].load(r.image, r.select)
             for event in self.world.host_lbr_events(r.cpu):
                 self.before[event.opened.event] = frozenset(filter(None, r.image.from_ip))

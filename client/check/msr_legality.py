@@ -100,14 +100,14 @@ class MsrLegality(PromiseKeeper):
         if r.msr == IA32_PERF_CAPABILITIES:
             return False if r.write else None
         if r.msr == IA32_DEBUGCTL:
-            if r.write and r.asked & DEBUGCTL_RESERVED:
+            if r.write and r.written & DEBUGCTL_RESERVED:
                 return False
-            return None if r.write and r.asked & ~DEBUGCTL_ALWAYS else True
+            return None if r.write and r.written & ~DEBUGCTL_ALWAYS else True
         if not in_lbr_space(r.msr):
             return None
         if self.lbr_format(r.vcpu) == 0 or not is_register(self.world.model, r.msr):
             return False
-        if r.write and faults(self.world.model, r.msr, r.asked):
+        if r.write and faults(self.world.model, r.msr, r.written):
             return False
         # Whether the guest has an LBR is either unknown here, or the subject of capability-kept.
         return True if r.result != "gp" else None
@@ -128,7 +128,7 @@ class MsrLegality(PromiseKeeper):
             self.note(seq, "served", vcpu)
 
     def _say(self, r: GuestMsr | Access, got: str, legal: bool) -> None:
-        asked = r.asked if isinstance(r, Access) else r.value
+        asked = r.written if isinstance(r, Access) else r.value
         what = f"write of {asked:#x} to" if r.write else "read of"
         is_ = "is" if legal else "is not"
         self.violated(r.seq, f"{r.vcpu}: the {what} MSR {r.msr:#x} {is_} legal, and gives {got}")

@@ -66,7 +66,7 @@ class NoCounter(Monitor):
                 self.violated(r.seq, f"{event.opened.name} causes a PMI", self.world.opened_by(event))
 
     def _counter(self, r: CounterEvent) -> None:
-        if r.what != "failed":
+        if r.change != "failed":
             self.counting.add(r.vcpu)
 
     def _guest_pmi(self, r: GuestPmi) -> None:

@@ -205,9 +205,9 @@ class NoLoss(Monitor):
 
     def _user_msr(self, r: UserMsr) -> None:
         for reference in self._all(r.vcpu):
-            if r.taken and not r.read and r.msr == IA32_DEBUGCTL:
+            if r.processed and not r.read and r.msr == IA32_DEBUGCTL:
                 reference.debugctl = r.value
-            elif r.reached and not r.read and (not r.task or self.world.own_lbr):
+            elif r.touches_lbr and not r.read and (not r.task or self.world.own_lbr):
                 self._put(r.msr, r.value, reference)
 
     def _put(self, msr: int, value: int, reference: Reference) -> None:

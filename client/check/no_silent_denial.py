@@ -49,10 +49,10 @@ class NoSilentDenial(Monitor):
         return *super().key(), frozenset(self.without.items())
 
     def _guest_event(self, r: GuestEvent) -> None:
-        if r.what == "failed":
-            self.without[r.vcpu] = r.why
+        if r.change == "failed":
+            self.without[r.vcpu] = r.reason
             self.note(r.seq, "without", r.vcpu)
-        elif r.what == "created":
+        elif r.change == "created":
             self.without.pop(r.vcpu, None)
 
     def _guest_msr(self, r: GuestMsr) -> None:

@@ -59,7 +59,7 @@ class OneOwner(Monitor):
         return *super().key(), frozenset(self.host_on), frozenset(self.guests)
 
     def _host(self, r: HostLbr) -> None:
-        if not r.on:
+        if not r.enabled:
             self.host_on.discard(r.cpu)
         elif r.cpu not in self.host_on:
             self.host_on.add(r.cpu)
@@ -85,7 +85,7 @@ class OneOwner(Monitor):
             self._both(r, f"KVM {'writes' if r.write else 'reads'} an LBR register for {r.on_behalf}")
 
     def _restore(self, r: LbrRestore) -> None:
-        if r.by == "kvm" and self._shared(r.cpu, r.owner):
+        if r.component == "kvm" and self._shared(r.cpu, r.owner):
             self._both(r, f"KVM writes the LBR for {r.owner}")
 
     def _retired(self, r: Retired) -> None:

@@ -115,7 +115,7 @@ class Precedence(Monitor):
 
     def _state(self, r: EventChange) -> None:
         self.dirty = True
-        if r.new == "ERROR" and r.why not in NOT_THE_LBR:
+        if r.new == "ERROR" and r.reason not in NOT_THE_LBR:
             self.lost |= {r.event}
         if r.new == "ACTIVE" and self.asleep:
             self.asleep = {name: events | {r.event} for name, events in self.asleep.items()}

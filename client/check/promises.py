@@ -52,7 +52,7 @@ class PromiseKeeper(Monitor, ABC):
         self.note(r.seq, "promised", vm_of(r.vcpu))
 
     def _user_msr(self, r: UserMsr) -> None:
-        if r.msr == IA32_PERF_CAPABILITIES and r.taken and not r.read:
+        if r.msr == IA32_PERF_CAPABILITIES and r.processed and not r.read:
             self._promise(r)
 
     def _access(self, r: Access) -> None:

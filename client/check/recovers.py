@@ -140,10 +140,10 @@ class Recovers(Liveness):
             self.losses.pop(r.vcpu, None)
 
     def _guest_event(self, r: GuestEvent) -> None:
-        if r.what == "failed":
+        if r.change == "failed":
             self.without.add(r.vcpu)
             self.losses.pop(r.vcpu, None)
-        elif r.what == "created":
+        elif r.change == "created":
             self.without.discard(r.vcpu)
 
     def pending(self) -> list[Obligation]:

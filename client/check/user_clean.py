@@ -26,7 +26,7 @@ class UserClean(Monitor):
     )
 
     def _user_msr(self, r: UserMsr) -> None:
-        if not r.read or not r.taken or not r.value or r.msr not in self.world.address_msrs:
+        if not r.read or not r.processed or not r.value or r.msr not in self.world.address_msrs:
             return
         self.exercised = True
         owner = self.world.owner(r.value)

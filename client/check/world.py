@@ -263,7 +263,7 @@ class World(Automaton):
     def _user_msr(self, r: UserMsr) -> None:
         """If an entry switches the whole LBR, the value goes into the image that the entry loads, and no register is
         written now."""
-        if r.reached and not r.read:
+        if r.touches_lbr and not r.read:
             self._written(r.vcpu, r.value)
 
     def _written(self, vcpu: str, value: int) -> None:
@@ -283,7 +283,7 @@ class World(Automaton):
 
     def _host_lbr(self, r: HostLbr) -> None:
         cpu = self.cpus[r.cpu]
-        cpu.host_on, cpu.lbr.select = r.on, r.select
+        cpu.host_on, cpu.lbr.select = r.enabled, r.select
 
     def _open(self, r: EventOpen) -> None:
         if r.event in self.events:
@@ -297,10 +297,10 @@ class World(Automaton):
 
     def _change(self, r: EventChange) -> None:
         event = self.events[r.event]
-        event.state, event.cpu, event.refused = r.new, r.cpu, r.why
+        event.state, event.cpu, event.refused = r.new, r.cpu, r.reason
 
     def _waits(self, r: EventWaits) -> None:
-        self.events[r.event].refused = r.why
+        self.events[r.event].refused = r.reason
 
     def _close(self, r: EventClose) -> None:
         gone = self.events.pop(r.event, None)
@@ -315,8 +315,8 @@ class World(Automaton):
     def _delivery(self, r: Delivery) -> None:
         at = r.session, r.to_host, r.n
         bodies = self.in_flight.get(at, ())
-        self.delivered = bodies[0] if bodies and r.how not in UNTAKEN else None
-        if r.how not in UNMOVED:
+        self.delivered = bodies[0] if bodies and r.fate not in UNTAKEN else None
+        if r.fate not in UNMOVED:
             self.in_flight.pop(at, None)
             if len(bodies) > 1:
                 self.in_flight[at] = bodies[1:]

@@ -64,9 +64,9 @@ Evaluate = Callable[[Lab], Iterator[ClaimCheck]]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``who`` made the claim; ``text`` is the claim in our own words."""
+    """``author`` made the claim; ``text`` is the claim in our own words."""
 
     id: str
-    who: str
+    author: str
     text: str
     evaluate: Evaluate

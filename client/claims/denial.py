@@ -46,7 +46,7 @@ def c18(lab: Lab) -> Iterator[ClaimCheck]:
         run = lab.play("c18-notifier", design)
         revoke = next((r for r in run.of(Send) if isinstance(r.body, Revoke)), None)
         at = revoke.seq if revoke else 0
-        off = next((r for r in run.of(PassthroughSet) if r.seq > at and not r.on), None)
+        off = next((r for r in run.of(PassthroughSet) if r.seq > at and not r.enabled), None)
         exits = [r for r in run.of(VmExit) if r.seq > at and r.msr]
         denied = [r for r in run.of(Access) if r.denied]
         steps = [
@@ -111,7 +111,7 @@ def c24(lab: Lab) -> Iterator[ClaimCheck]:
 
 def _first(run: Run, bad: dict[str, list[str]]) -> int:
     violation = run.violation(next(iter(bad.values()))[0]) if bad else None
-    return violation.seq if violation else next((r.seq for r in run.of(Delivery) if r.how == "drop"), 0)
+    return violation.seq if violation else next((r.seq for r in run.of(Delivery) if r.fate == "drop"), 0)
 
 
 def stall_ns(run: Run) -> int:

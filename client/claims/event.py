@@ -45,7 +45,7 @@ def c13(lab: Lab) -> Iterator[ClaimCheck]:
     run = lab.play("c13-counters-are-a-separate-path", "merged")
     exited = next((r for r in run.of(VmExit) if r.msr == MSR_EVENTSEL and r.write), None)
     asked = next((r for r in run.of(Send) if isinstance(r.body, CreateCounter)), None)
-    made = next((r for r in run.of(CounterEvent) if r.what == "created"), None)
+    made = next((r for r in run.of(CounterEvent) if r.change == "created"), None)
     lbr = next((r for r in run.of(Send) if isinstance(r.body, CreateEvent)), None)
     steps = [
         "the write exits" if exited else "the write does not exit",
@@ -66,7 +66,7 @@ def c21(lab: Lab) -> Iterator[ClaimCheck]:
         if design.event is Event.NONE:
             continue
         run = lab.play("c21-an-event-that-never-runs", name)
-        on = [r for r in run.of(HostLbr) if r.on]
+        on = [r for r in run.of(HostLbr) if r.enabled]
         recorded = _recorded_of_host(run)
         opened = any(r.guest for r in run.of(EventOpen))
         found = f"host LBR on {len(on)} times, {len(recorded)} bursts of host branches recorded"
@@ -90,7 +90,7 @@ def c22(lab: Lab) -> Iterator[ClaimCheck]:
 def c23(lab: Lab) -> Iterator[ClaimCheck]:
     for design in ("v7", "v8", "merged"):
         run = lab.play("c23-created-twice", design)
-        made = [r for r in run.of(GuestEvent) if r.what == "created"]
+        made = [r for r in run.of(GuestEvent) if r.change == "created"]
         asked = [r for r in run.of(Send) if isinstance(r.body, CreateEvent)]
         found = f"{len(asked)} CreateEvent, {len(made)} events over two slices"
         yield check(run, "a second create does nothing", found, len(made) == 1)
@@ -98,7 +98,7 @@ def c23(lab: Lab) -> Iterator[ClaimCheck]:
         run = lab.play("c23-creation-fails", design)
         failed = next((r for r in run.of(EventFailed) if r.guest), None)
         errno = failed.errno if failed else "nothing"
-        said = next((r.why for r in run.of(GuestEvent) if r.what == "failed"), "nothing")
+        said = next((r.reason for r in run.of(GuestEvent) if r.change == "failed"), "nothing")
         if design in ("v7", "v8"):
             yield check(run, "KVM's own function says ENOENT", f"perf says {errno}, it says {said}", said == "ENOENT")
         passed = any(r.passthrough for r in run.of(VmEntry))

@@ -75,13 +75,13 @@ def _findings(documents: list[ClaimDocument]) -> list[KnownFinding]:
 
 def _judge(claim: Claim, lab: Lab) -> ClaimDocument:
     checks = list(claim.evaluate(lab))
-    return ClaimDocument(claim.id, claim.who, claim.text, all(check.agrees for check in checks), checks)
+    return ClaimDocument(claim.id, claim.author, claim.text, all(check.agrees for check in checks), checks)
 
 
 def _print(out: Console, claim: ClaimDocument, *, known: bool, verbose: bool) -> None:
     """Print the claims. ``known``: the baseline contains every deviation."""
     verdict = "[green]agrees[/]" if claim.agrees else "[yellow]known[/]" if known else "[bold red]FINDING[/]"
-    print_text(out, f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.who})", hang=4)
+    print_text(out, f"[bold]{claim.id:<4}[/]{verdict}  {escape(claim.text)} ({claim.author})", hang=4)
     for check, designs in _shown(claim.checks, verbose=verbose):
         mark = "[green]=[/]" if check.agrees else "[bold red]#[/]"
         where = ""

@@ -82,7 +82,7 @@ def _example(run: Run) -> list[str]:
 
 
 def _lost(run: Run) -> set[int]:
-    return {r.seq for r in run.records if isinstance(r, Delivery) and r.how == "drop"}
+    return {r.seq for r in run.records if isinstance(r, Delivery) and r.fate == "drop"}
 
 
 def _print(

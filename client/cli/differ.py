@@ -52,7 +52,7 @@ def differ(request: DifferRequest, *, as_json: bool) -> None:
         )
     if apart is None:
         tried = len(scenarios) + request.runs
-        document = DifferDocument(differs=False, exit_code=0, one=one.name, other=other.name, tried=tried)
+        document = DifferDocument(differs=False, exit_code=0, one=one.name, other=other.name, played=tried)
     else:
         folder = request.folder or RUNS / short_name(f"differ-{one.name}-{other.name}")
         make_folder(folder)
@@ -68,7 +68,7 @@ def differ(request: DifferRequest, *, as_json: bool) -> None:
 
 def _print(out: Console, told: DifferDocument) -> None:
     if not told.differs:
-        out.print(f"No difference in the outcomes of {told.tried} runs.")
+        out.print(f"No difference in the outcomes of {told.played} runs.")
         return
     out.print(told.text.rstrip(), markup=False)
     if not told.usual:
@@ -85,4 +85,4 @@ def _print(out: Console, told: DifferDocument) -> None:
         for name, record in ((told.one, first.one), (told.other, first.other)):
             print_text(out, f"[bold]{escape(name)}[/]: {escape((record or 'the trace has ended').strip())}", hang=4)
     out.print()
-    print_text(out, f"found after {told.tried} runs; both runs: {escape(' '.join(told.runs))}", hang=2)
+    print_text(out, f"found after {told.played} runs; both runs: {escape(' '.join(told.runs))}", hang=2)

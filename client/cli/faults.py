@@ -33,7 +33,7 @@ def faults(name: str, *, as_json: bool) -> None:
     else:
         out.print("[bold]kinds[/]" if not name else "[bold]kind[/]")
         for title, kind in document.kinds.items():
-            by = f"; 'by': {kind.by}" if kind.by else ""
+            by = f"; 'by': {kind.amount}" if kind.amount else ""
             target = f"; behind the kind: {TARGETS[kind.strikes]}" if name and TARGETS[kind.strikes] else ""
             _entry(out, title, f"{kind.about}{by}{target}", [kind.example])
     if document.selectors:

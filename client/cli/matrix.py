@@ -142,7 +142,7 @@ def _compare(cells: list[Cell], kernel: str, faults: dict[str, tuple[str, ...]],
     for key, compared in found.items():
         cell = key_of_cell[key]
         cell.baseline = compared
-        cell.verdict, cell.why = verdict_against(cell.verdict, cell.why, compared)
+        cell.verdict, cell.reason = verdict_against(cell.verdict, cell.reason, compared)
     return together(found) if found else None
 
 
@@ -177,6 +177,6 @@ def _styled(letter: str) -> str:
 
 def _print_reasons(out: Console, cells: list[Cell]) -> None:
     for cell in cells[:REASONS_LIMIT]:
-        print_text(out, escape(f"{cell.scenario} under {cell.design}: {cell.why}"), hang=2)
+        print_text(out, escape(f"{cell.scenario} under {cell.design}: {cell.reason}"), hang=2)
     if len(cells) > REASONS_LIMIT:
         out.print(f"... and {len(cells) - REASONS_LIMIT} more; --json has all")

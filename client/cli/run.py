@@ -121,7 +121,7 @@ def _report(run: Run, ledger: Ledger, key: RunKey, as_json: bool, notes: list[st
     document.notes[:0] = notes
     if key in compared:
         document.baseline = compared[key]
-        document.verdict, document.why = verdict_against(verdict.verdict, verdict.why, compared[key])
+        document.verdict, document.reason = verdict_against(verdict.verdict, verdict.reason, compared[key])
         document.exit_code = int(EXIT_CODES[document.verdict])
     if as_json:
         print_json(document)

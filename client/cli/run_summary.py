@@ -18,13 +18,13 @@ INDENT = 2
 def print_run(out: Console, run: RunDocument) -> None:
     colour = {"held": "green", "expected": "green", "violated": "red"}.get(run.verdict, "yellow")
     name = f"{run.scenario} under {run.design} on {run.wire}"
-    print_text(out, f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.why)})", hang=INDENT)
+    print_text(out, f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.reason)})", hang=INDENT)
     for note in run.notes:
         _print(out, f"[yellow]note[/] {escape(note)}")
     for invariant, verdict in run.invariants.items():
         _print_named(out, invariant, CELLS[verdict] + escape(_first_of(run, invariant)))
     if run.final:
-        lacking = f", {run.final.why}" if run.final.why else ""
+        lacking = f", {run.final.reason}" if run.final.reason else ""
         _print(out, f"{escape(run.final.condition)}: {run.final.result}{escape(lacking)}")
     for register, value in run.outcome.items():
         _print_named(out, register, escape(_value(value)))

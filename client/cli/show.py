@@ -25,7 +25,7 @@ class LineDocument(msgspec.Struct):
     seq: int
     time: int
     cpu: int
-    who: str
+    source: str
     text: str
     broken: list[str]
 

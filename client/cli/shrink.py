@@ -78,8 +78,8 @@ def _print(out: Console, told: ShrinkDocument) -> None:
     out.print()
     out.print(told.text, markup=False, soft_wrap=True)
     if told.nearest is None:
-        limit = ", which is the limit" if told.tried == RUNS_LIMIT else ""
-        print_text(out, f"No schedule that holds was found near it; {told.tried} were tried{limit}.")
+        limit = ", which is the limit" if told.schedules == RUNS_LIMIT else ""
+        print_text(out, f"No schedule that holds was found near it; {told.schedules} were tried{limit}.")
     else:
         print_text(out, f"The nearest schedule that holds: {escape(told.nearest.change)}.", hang=2)
         _print_difference(out, told.nearest.difference, "violates", "holds")
@@ -105,7 +105,7 @@ def confirm(path: Path, services: Services, timeout: float, *, as_json: bool) ->
         int(ExitCode.HELD if confirmation.same else ExitCode.VIOLATED),
         len(confirmation.records),
         difference_document(difference, run.records, confirmation.records) if difference is not None else None,
-        confirmation.why,
+        confirmation.reason,
     )
     if as_json:
         print_json(document)
@@ -120,7 +120,7 @@ def _print_confirmation(out: Console, run: Run, told: ConfirmDocument) -> None:
         print_text(out, f"{escape(name)}: same, {told.records} records on two processes", hang=2)
         return
     print_text(out, f"{escape(name)}: the two processes give another trace", hang=2)
-    if told.why:
-        print_text(out, Text(f"The replay ended early: {told.why}"), hang=2)
+    if told.reason:
+        print_text(out, Text(f"The replay ended early: {told.reason}"), hang=2)
     if told.difference is not None:
         _print_difference(out, told.difference, "run file", "two processes")

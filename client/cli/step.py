@@ -140,7 +140,7 @@ def _violations(timeline: Timeline) -> list[int]:
 
 
 def _faults(timeline: Timeline) -> list[int]:
-    return [a.seq for message in timeline.messages for a in message.arrivals if a.fault or a.how == "lose"]
+    return [a.seq for message in timeline.messages for a in message.arrivals if a.fault or a.fate == "lose"]
 
 
 def _changes(timeline: Timeline) -> set[int]:

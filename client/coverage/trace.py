@@ -167,11 +167,11 @@ class _Seen:
             self.items.add("rule R22")
 
     def delivery(self, r: Delivery) -> None:
-        if r.how in ("drop", "overtake") and not self.repaired:
+        if r.fate in ("drop", "overtake") and not self.repaired:
             self.items.add("rule R4")
-        if r.message == "Welcome" and r.how in ("take", "overtake", "duplicate") and (r.session, r.n) in self.accepted:
+        if r.message == "Welcome" and r.fate in ("take", "overtake", "duplicate") and (r.session, r.n) in self.accepted:
             self.phase(r.session, True, SessionPhase.OPEN)
-        kind = _KINDS.get(r.how)
+        kind = _KINDS.get(r.fate)
         if kind is not None:
             self.items.add(kind)
 
@@ -189,7 +189,7 @@ class _Seen:
         self.items.update(_path(self.events.pop(r.event, State.INACTIVE.name), State.EXIT.name))
 
     def waits(self, r: EventWaits) -> None:
-        if r.why:
+        if r.reason:
             self.items.add("rule R10")
             self.items.add("rule R11")
 
@@ -216,7 +216,7 @@ class _Seen:
                 self.items.add("rule R12")
 
     def guest_event(self, r: GuestEvent) -> None:
-        if r.what == "created" and r.vcpu in self.denied:
+        if r.change == "created" and r.vcpu in self.denied:
             self.items.add("rule R16")
 
     def save(self, r: LbrSave) -> None:
@@ -227,7 +227,7 @@ class _Seen:
             self.items.add("rule R13")
 
     def timer(self, r: Timer) -> None:
-        if r.what == "lease":
+        if r.timer == "lease":
             self.items.add("rule R19")
 
     def user(self, r: UserMsr) -> None:

@@ -94,7 +94,7 @@ _SELECTED: dict[str, Any] = {
     "field": "",
     "first": 1,
     "last": 0,
-    "at": 0,
+    "at_time": 0,
     "at_record": 0,
 }
 """The fields of a rule that select messages or a place, with their values where nothing is selected."""

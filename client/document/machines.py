@@ -14,7 +14,7 @@ from perfcore_svc.perf import event
 class Arrow(msgspec.Struct, frozen=True):
     old: str
     new: str
-    by: str
+    trigger: str
 
 
 class StateMachine(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class StateMachine(msgspec.Struct, frozen=True):
         """Two states to the reasons of the arrows between them."""
         merged: dict[tuple[str, str], list[str]] = {}
         for arrow in self.arrows:
-            merged.setdefault((arrow.old, arrow.new), []).append(arrow.by)
+            merged.setdefault((arrow.old, arrow.new), []).append(arrow.trigger)
         return {states: " / ".join(by) for states, by in merged.items()}
 
 

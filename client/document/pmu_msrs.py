@@ -37,13 +37,13 @@ def pmu_msr_rows(machine: MachineSpec, vm: VmSpec) -> list[PmuMsrRow]:
     model = machine_model(machine)
     rules = KVM_RULES[machine.kernel].pmu
     shape = PmuShape(machine.counters, machine.fixed, vm.pmu, full_width=vm.pdcm)
-    rows = sorted(pmu_msrs(rules, shape).values(), key=lambda row: (row.place < 0, row.place, row.msr))
+    rows = sorted(pmu_msrs(rules, shape).values(), key=lambda row: (row.position < 0, row.position, row.msr))
     return [_row(msr_name(model, row.msr), row) for row in rows]
 
 
 def _row(name: str, row: PmuMsr) -> PmuMsrRow:
     reserved = row.user_reserved if row.user is MsrAccess.READ_WRITE else 0
-    return PmuMsrRow(row.msr, name, row.guest, row.user, row.reset, reserved, row.place)
+    return PmuMsrRow(row.msr, name, row.guest, row.user, row.reset, reserved, row.position)
 
 
 def pmu_msr_lines(rows: list[PmuMsrRow]) -> list[str]:

@@ -295,7 +295,7 @@ class Player:
             raise SystemFailedError(d.receiver, f"{d}: {error}") from None
 
     def _pass(self, decision: Pass) -> None:
-        carry_out_on_host(self, Advance(decision.until - self.flight.now))
+        carry_out_on_host(self, Advance(decision.time - self.flight.now))
 
     def _step(self, decision: ThreadStep) -> None:
         thread = self.threads[decision.thread]
@@ -337,12 +337,12 @@ class Player:
     def _advance(self, thread: Thread, stmt: AdvanceTime) -> bool:
         """Advance the time. Time stops at each due timer of a service, so that the timer can fire at its time."""
         now = self.flight.now
-        thread.until = thread.until or now + stmt.ns
-        stops = [timer.due for timer in self.flight.armed() if now < timer.due < thread.until]
-        to = min(stops, default=thread.until)
+        thread.done_at = thread.done_at or now + stmt.ns
+        stops = [timer.due for timer in self.flight.armed() if now < timer.due < thread.done_at]
+        to = min(stops, default=thread.done_at)
         if to > now:
             carry_out_on_host(self, Advance(to - now))
-        return to >= thread.until
+        return to >= thread.done_at
 
     def _host_step(self, step: LitmusStep) -> bool:
         """Whether the statement is done; an ioctl that waits for the host is not."""

@@ -28,7 +28,7 @@ class Frame:
     """The statements."""
     loop: a.LitmusStep | None = None
     """The statement whose end decides at the closing brace whether the body is carried out once more."""
-    at: int = 0
+    position: int = 0
     """The statement to take next, from 0."""
     left: int = 0
     """For repeat: the number of turns that are left."""
@@ -36,11 +36,11 @@ class Frame:
     """For for: the next number."""
 
     def clone(self) -> Frame:
-        return Frame(self.steps, self.loop, self.at, self.left, self.counter)
+        return Frame(self.steps, self.loop, self.position, self.left, self.counter)
 
     def key(self) -> tuple[Hashable, ...]:
         """Its place in the frame around it shows the loop that it belongs to."""
-        return self.at, self.left, self.counter
+        return self.position, self.left, self.counter
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Program:
 
     def advance(self) -> list[Outcome]:
         """The current statement is done; then as ``settle``."""
-        self.frames[-1].at += 1
+        self.frames[-1].position += 1
         return self.settle()
 
     def settle(self) -> list[Outcome]:
@@ -94,8 +94,8 @@ class Program:
     def _is_settled(self) -> bool:
         """Whether a step, or the end, is next. If not, carry out one more program statement."""
         frame = self.frames[-1]
-        if frame.at < len(frame.steps):
-            step = frame.steps[frame.at]
+        if frame.position < len(frame.steps):
+            step = frame.steps[frame.position]
             self._count(step)
             if not isinstance(step.stmt, a.ProgramStmt):
                 self.current = step
@@ -113,7 +113,7 @@ class Program:
         if frame.loop is not None:
             self._count(frame.loop)
             if self._again(frame.loop, frame):
-                frame.at = 0
+                frame.position = 0
                 return
         self.frames.pop()
 
@@ -121,7 +121,7 @@ class Program:
         return evaluate(operand, self.registers.of(actor), self.depth)
 
     def _carry_out(self, step: a.LitmusStep, frame: Frame) -> None:
-        frame.at += 1
+        frame.position += 1
         match step.stmt:
             case a.Assign(register=register, value=value):
                 self._set(step.actor, register, self.value(value, step.actor))
@@ -187,5 +187,5 @@ class Program:
 
 def _is_else(around: Frame, frame: Frame) -> bool:
     """Whether ``frame`` is the second block of the statement in ``around`` that it belongs to."""
-    stmt = around.steps[around.at - 1].stmt
+    stmt = around.steps[around.position - 1].stmt
     return isinstance(stmt, a.If) and frame.steps is not stmt.then

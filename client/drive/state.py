@@ -20,15 +20,15 @@ class Thread:
     """Its position in the block."""
     running: bool = False
     """The current statement has begun and is not done."""
-    until: int = 0
+    done_at: int = 0
     """The time at which it is done, nanoseconds, if it waits for time alone; else 0."""
 
     def clone(self, registers: Registers) -> Thread:
         """With the copy of the registers."""
-        return Thread(self.program.clone(registers), self.running, self.until)
+        return Thread(self.program.clone(registers), self.running, self.done_at)
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.program.key(), self.running, At(self.until)
+        return self.program.key(), self.running, At(self.done_at)
 
     @property
     def current(self) -> LitmusStep | None:
@@ -36,7 +36,7 @@ class Thread:
 
     def done(self) -> list[Outcome]:
         """The statement is done. Sets the registers of the program statements after it."""
-        self.running, self.until = False, 0
+        self.running, self.done_at = False, 0
         return self.program.advance()
 
 

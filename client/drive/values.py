@@ -12,7 +12,7 @@ Value = int | str | dict[str, int | str]
 
 def host_value(result: AnyResult) -> Value:
     match result:
-        case Branches(taken=False):
+        case Branches(sampled=False):
             return "none"
         case Branches():
             return sample_value(result.from_ip)

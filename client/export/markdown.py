@@ -57,7 +57,7 @@ def _verdict(run: Run) -> list[str]:
             lines += _wrapped(f"{text}{f'; {more} more' if more else ''}.", "  ")
     others = [f"{f.invariant} {f.verdict}" for f in run.verdict.findings if f.verdict not in (VIOLATED, NOT_EXERCISED)]
     lines += _wrapped(f"- {', '.join(others)}.", "  ") if others else []
-    return lines or _wrapped(f"- {run.verdict.why}.", "  ")
+    return lines or _wrapped(f"- {run.verdict.reason}.", "  ")
 
 
 def _repeat(command: str) -> list[str]:

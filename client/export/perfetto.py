@@ -140,7 +140,7 @@ class _Writer:
         changes: dict[int, int] = {}
         for message in self.timeline.messages:
             changes[message.sent] = changes.get(message.sent, 0) + 1
-            gone = [a.seq for a in message.arrivals if a.how not in UNMOVED and a.how != "discard"]
+            gone = [a.seq for a in message.arrivals if a.fate not in UNMOVED and a.fate != "discard"]
             for seq in gone[:1]:
                 changes[seq] = changes.get(seq, 0) - 1
         value = 0

@@ -37,7 +37,7 @@ def test_$name(tmp_path: Path) -> None:
     run = api.run(story, $chosen, tape=tmp_path / "story.tape", lenient=True)
     told = {f.invariant: f.violations[0] for f in run.verdict.findings if f.invariant in BROKEN and f.violations}
     assert told == {}
-    assert run.verdict.verdict not in ("violated", "failed"), run.verdict.why
+    assert run.verdict.verdict not in ("violated", "failed"), run.verdict.reason
 ''')
 
 

@@ -129,7 +129,7 @@ class _Picture:
             yield f'<text class="b" x="{x + 8}" y="{y2 + 4}">{escape(label(message).split(" ", 1)[-1])}</text>'
             return
         for arrival in message.arrivals:
-            if arrival.how in ("take", "overtake", "duplicate", "corrupt"):
+            if arrival.fate in ("take", "overtake", "duplicate", "corrupt"):
                 y2 = self._y(arrival.seq)
                 yield f'<line class="arrow" x1="{x1}" y1="{y1}" x2="{x2 - way * 6}" y2="{y2}"/>'
                 yield f'<path class="head" d="M{x2} {y2}l{-way * 8} -4v8z"/>'

@@ -37,11 +37,11 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the last that is met; 0: no end."""
     field: str = ""
     """Of ``corrupt``: the field that is changed, which a message must have to fit; "": a bit is flipped."""
-    by: int = 0
-    """As ``FaultKind.by`` says; 0: the usual value, or a time."""
+    amount: int = 0
+    """The number after ``by``, as in ``FaultKind.amount``; 0: the usual value, or a time."""
     time: int = 0
-    """As ``FaultKind.by`` says, nanoseconds; 0: ``by`` is no time."""
-    at: int = 0
+    """The time after ``by``, nanoseconds; 0: none is given."""
+    at_time: int = 0
     """Virtual nanosecond at which a fault of a link or a service strikes; 0: none is given."""
     at_record: int = 0
     """Number of the record behind which it strikes; 0: none is given."""
@@ -63,7 +63,7 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
         parts += [",".join(self.messages), self._route(), self.vcpu]
         parts += [f"event {self.event}" if self.event else "", self._count()]
         parts += [f"field {self.field}" if self.field else ""]
-        parts += [f"by {duration_text(self.time) if self.time else self.by}" if self.time or self.by else ""]
+        parts += [f"by {duration_text(self.time) if self.time else self.amount}" if self.time or self.amount else ""]
         parts += [f"after {duration_text(self.after)}" if self.after else ""]
         parts += [f"before {duration_text(self.before)}" if self.before else ""]
         parts += [f"after record {self.after_record}" if self.after_record else ""]
@@ -78,16 +78,16 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
             kind=self.kind,
             target=self.target,
             rate=self.rate,
-            at=self.at,
+            at_time=self.at_time,
             at_record=self.at_record,
-            by=self.by,
+            amount=self.amount,
             time=self.time,
             seed=self.seed,
         )
 
     def _at(self) -> str:
-        if self.at or self.at_record:
-            return f"at {duration_text(self.at)}" if self.at else f"at record {self.at_record}"
+        if self.at_time or self.at_record:
+            return f"at {duration_text(self.at_time)}" if self.at_time else f"at record {self.at_record}"
         of_message = self.kind not in FAULT_KINDS or FAULT_KINDS[self.kind].strikes == "message"
         return "at" if self.of_messages and not of_message else ""
 

@@ -6,14 +6,14 @@ import msgspec
 
 
 class FaultKind(msgspec.Struct, frozen=True):
-    """``by``: what ``by`` gives in a rule of this kind; "" where such a rule has none. ``usual``: its value where the
-    rule gives none; 0: the rule must give one. ``timed``: it may also be a time. ``strikes``: the kind of thing that it
-    breaks, a key of ``TARGETS``."""
+    """``amount``: the meaning of the number after ``by``; "" if a rule of this kind has no ``by``. ``usual``: the
+    number of a rule without ``by``; 0: the rule must give one. ``timed``: a time may stand after ``by``. ``strikes``:
+    the kind of thing that the fault breaks, a key of ``TARGETS``."""
 
     name: str
     about: str
     example: str
-    by: str = ""
+    amount: str = ""
     usual: int = 0
     timed: bool = False
     strikes: str = "message"
@@ -34,13 +34,17 @@ FAULT_KINDS: dict[str, FaultKind] = {
         FaultKind("drop", "the message is lost", "drop Revoke 1"),
         FaultKind("duplicate", "the message is taken twice", "duplicate Ack kvm0>host"),
         FaultKind(
-            "reorder", "messages sent later overtake it", "reorder Revoke 1 by 2", by="messages that overtake", usual=1
+            "reorder",
+            "messages sent later overtake it",
+            "reorder Revoke 1 by 2",
+            amount="messages that overtake",
+            usual=1,
         ),
         FaultKind(
             "delay",
             "it is taken later, and so is all that is sent behind it",
             "delay EventState by 4ms",
-            by="decisions, or time since it was sent",
+            amount="decisions, or time since it was sent",
             timed=True,
         ),
         FaultKind(
@@ -52,14 +56,14 @@ FAULT_KINDS: dict[str, FaultKind] = {
             "hold",
             "its direction delivers nothing from it on, and all of it later",
             "hold Revoke host>kvm0 1 by 4ms",
-            by="decisions, or time until the release",
+            amount="decisions, or time until the release",
             timed=True,
         ),
         FaultKind(
             "cut",
             "a link is cut, or one way of it: it loses all that it carries until it is mended",
             "cut kvm0>host at Revoke 1 by 20ms",
-            by="decisions, or time until the mend",
+            amount="decisions, or time until the mend",
             usual=10,
             timed=True,
             strikes="link",
@@ -68,7 +72,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
             "stall",
             "a service takes and sends nothing, its timers run out late, then it continues",
             "stall kvm0 at Revoke 1 by 20ms",
-            by="decisions, or time until it continues",
+            amount="decisions, or time until it continues",
             usual=10,
             timed=True,
             strikes="service",
@@ -83,7 +87,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
             "crash",
             "a service is gone with its state, as after SIGKILL, until it starts again",
             "crash kvm0 at Revoke 1 by 5",
-            by="decisions, or time until the restart",
+            amount="decisions, or time until the restart",
             usual=1,
             timed=True,
             strikes="service",

@@ -192,27 +192,27 @@ class _Reading:
         return values
 
     def checked(self, rule: FaultRule, kind: FaultKind, name: Token) -> FaultRule:
-        given = bool(rule.by or rule.time)
-        if given and not kind.by:
+        given = bool(rule.amount or rule.time)
+        if given and not kind.amount:
             self.fail(name, f"{kind.name} takes no 'by'")
         if rule.time and not kind.timed:
-            self.fail(name, f"{kind.name} takes no time: 'by' gives {kind.by}")
-        if not given and kind.by and not kind.usual:
-            self.fail(name, f"{kind.name} needs 'by': {kind.by}, for example '{kind.example}'")
+            self.fail(name, f"{kind.name} takes no time: 'by' gives {kind.amount}")
+        if not given and kind.amount and not kind.usual:
+            self.fail(name, f"{kind.name} needs 'by': {kind.amount}, for example '{kind.example}'")
         if rule.seed and rule.chance == 1:
             self.fail(name, f"seed={rule.seed} has no effect without a probability, for example p=0.1")
         if rule.field:
             self.has_field(rule, name)
         if kind.strikes == "message":
-            if self.given & {"at", "rate"}:
-                self.fail(name, f"{kind.name} takes no {'at' if 'at' in self.given else 'rate'}")
+            if self.given & {"at_time", "rate"}:
+                self.fail(name, f"{kind.name} takes no {'at' if 'at_time' in self.given else 'rate'}")
         else:
             self.strikes(rule, kind, name)
-        return replace(rule, by=0) if rule.by == kind.usual else rule
+        return replace(rule, amount=0) if rule.amount == kind.usual else rule
 
     def strikes(self, rule: FaultRule, kind: FaultKind, name: Token) -> None:
         """Check that a rule of another kind says what it strikes, and when."""
-        timed = rule.at or rule.at_record
+        timed = rule.at_time or rule.at_record
         if bool(rule.rate) != (kind.strikes == "clock"):
             why = f"needs 'rate', for example '{kind.example}'" if kind.strikes == "clock" else "takes no rate"
             self.fail(name, f"{kind.name} {why}")
@@ -268,13 +268,17 @@ class _Reading:
 
     def by(self, words: list[Token]) -> dict[str, Any]:
         if words[0].type == "DURATION":
-            return {"by": 0, "time": self.duration(words[0])}
-        return {"by": self.number(words[0]), "time": 0}
+            return {"amount": 0, "time": self.duration(words[0])}
+        return {"amount": self.number(words[0]), "time": 0}
 
     def at(self, words: list[Token]) -> dict[str, Any]:
         if len(words) == 1:
-            return {"at": 0}
-        return {"at": self.duration(words[1])} if len(words) == 2 else {"at": 0, "at_record": self.number(words[2])}
+            return {"at_time": 0}
+        return (
+            {"at_time": self.duration(words[1])}
+            if len(words) == 2
+            else {"at_time": 0, "at_record": self.number(words[2])}
+        )
 
     def rate(self, words: list[Token]) -> dict[str, Any]:
         rate = round(float(words[0]) * NORMAL_RATE) if len(words[0]) <= 16 else 0

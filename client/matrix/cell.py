@@ -28,7 +28,7 @@ class Cell(msgspec.Struct):
     scenario: str
     design: str
     verdict: str
-    why: str
+    reason: str
     broken: list[str]
     unmet: list[str]
     invariants: dict[str, str]
@@ -63,7 +63,7 @@ def cell_of(run: Run) -> Cell:
         run.scenario.name,
         run.design.name,
         verdict.verdict,
-        verdict.why,
+        verdict.reason,
         run.broken(),
         [str(fault) for fault in run.unmet],
         {f.invariant: f.verdict for f in verdict.findings},

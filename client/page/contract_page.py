@@ -42,7 +42,7 @@ def _sections(document: ContractDocument) -> Iterator[Section]:
     yield Section("Messages", [RowList("The messages", ["message", "direction", "text"], messages)])
     for machine in document.states:
         arrows = [
-            ListRow(anchor_of("state", machine.name, str(number)), (arrow.old, arrow.new, arrow.by))
+            ListRow(anchor_of("state", machine.name, str(number)), (arrow.old, arrow.new, arrow.trigger))
             for number, arrow in enumerate(machine.arrows)
         ]
         states = RowList(f"Begins in {machine.start}", ["from", "to", "because"], arrows)

@@ -43,14 +43,14 @@ def _runs(rows: Sequence[Row]) -> RowList:
     found = [
         ListRow(
             anchor_of("run", cell.scenario, cell.design),
-            (cell.scenario, cell.design, cell.verdict, ", ".join(cell.broken), cell.why),
+            (cell.scenario, cell.design, cell.verdict, ", ".join(cell.broken), cell.reason),
             f"lbrlab show {shlex.quote(cell.run)}" if cell.run else "",
             cell.run,
         )
         for row in rows
         for cell in row
     ]
-    return RowList("Each run", ["scenario", "design", "verdict", "violated", "why"], found)
+    return RowList("Each run", ["scenario", "design", "verdict", "violated", "reason"], found)
 
 
 def worst_grid(caption: str, summary: dict[str, dict[str, Worst]], designs: Sequence[str], prefix: str) -> Grid:

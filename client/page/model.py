@@ -42,9 +42,9 @@ class RowModel(msgspec.Struct, array_like=True):
 
 class ArrivalModel(msgspec.Struct, array_like=True):
     seq: int
-    how: str
+    fate: str
     fault: str
-    why: str
+    reason: str
 
 
 class MessageModel(msgspec.Struct, array_like=True):
@@ -102,7 +102,7 @@ class RunModel(msgspec.Struct, kw_only=True):
     purpose: str
     about: str
     verdict: str
-    why: str
+    reason: str
     command: str
     faults: list[tuple[str, bool]]
     total: int
@@ -157,7 +157,7 @@ def run_model(run: Run, timeline: Timeline, limit: int) -> RunModel:
         purpose=run.scenario.purpose,
         about=run.design.about,
         verdict=verdict.verdict,
-        why=verdict.why,
+        reason=verdict.reason,
         command=command_of(run),
         faults=[(str(rule), applied) for rule, applied in zip(run.faults, run.applied, strict=True)],
         total=len(run.records),
@@ -218,7 +218,7 @@ def _messages(timeline: Timeline, limit: int) -> list[MessageModel]:
         count[m.kind, way] += 1
         rule = f"drop {m.kind} {way} {count[m.kind, way]}"
         wire = places.get("wire", places.get(f"wire {m.session}", receiver))
-        arrivals = [ArrivalModel(a.seq, a.how, a.fault, a.why) for a in m.arrivals if a.seq <= limit]
+        arrivals = [ArrivalModel(a.seq, a.fate, a.fault, a.reason) for a in m.arrivals if a.seq <= limit]
         found.append(MessageModel(f"{way} #{m.n}", m.kind, m.sent, m.fate, sender, receiver, wire, arrivals, rule))
     return found
 

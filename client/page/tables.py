@@ -15,12 +15,12 @@ from client.page.html import GENERATOR, asset, digest
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """``kind``: bad, good, open, idle or "", which gives its colour. ``to``: the ``anchor`` of the row that it leads
+    """``kind``: bad, good, open, idle or "", which gives its colour. ``link``: the ``anchor`` of the row that it leads
     to, "" for none."""
 
     text: str
     kind: str = ""
-    to: str = ""
+    link: str = ""
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def _grid(grid: Grid) -> Iterator[str]:
 
 def _cell(cell: TableCell) -> str:
     text = escape(cell.text)
-    inner = f'<a href="#{quote(cell.to)}">{text}</a>' if cell.to and cell.text else text
+    inner = f'<a href="#{quote(cell.link)}">{text}</a>' if cell.link and cell.text else text
     return f'<td class="{cell.kind}">{inner}</td>' if cell.kind else f"<td>{inner}</td>"
 
 

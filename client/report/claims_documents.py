@@ -13,7 +13,7 @@ class ClaimDocument(msgspec.Struct):
     the run file and the record in it that shows this."""
 
     id: str
-    who: str
+    author: str
     text: str
     agrees: bool
     checks: list[ClaimCheck]

@@ -42,7 +42,7 @@ class RunDocument(msgspec.Struct, kw_only=True):
     ``excuses``: what the monitors excused after a fault of this run."""
 
     verdict: str
-    why: str
+    reason: str
     exit_code: int
     scenario: str
     design: str
@@ -78,7 +78,7 @@ def run_document(run: Run) -> RunDocument:
     verdict, operations = run.verdict, run.operations
     return RunDocument(
         verdict=verdict.verdict,
-        why=verdict.why,
+        reason=verdict.reason,
         exit_code=int(verdict.exit_code),
         scenario=run.scenario.name,
         design=run.design.name,

@@ -67,7 +67,7 @@ def example_of(kind: str, selector: SelectorDocument) -> str:
     given, _, rest = selector.example.partition(" ")
     about, example = FAULT_KINDS[kind], FAULT_KINDS[kind].example.split()
     if about.strikes == "message":
-        need = " by 4ms" if about.by and not about.usual and " by " not in rest else ""
+        need = " by 4ms" if about.amount and not about.usual and " by " not in rest else ""
         return _good(f"{kind} {rest}{need}")
     target = " ".join(example[1:3] if about.strikes == "thread" else example[1:2])
     behind = rest.partition(" ")[2] if FAULT_KINDS[given].strikes != "message" else f"at {rest}"

@@ -1,6 +1,6 @@
 """The fixed-column log of a trace: number, time, a lane for each CPU, who, what.
 
-seq     time  c0 c1  who      record
+seq     time  c0 c1  source   record
  52      0us  *      silicon  enter vm0/0: DEBUGCTL 0 -> LBR, LBR MSRs passed through   !! one-owner
 """
 
@@ -30,7 +30,7 @@ class Log:
 
     def header(self) -> str:
         lanes = " ".join(f"c{cpu}"[:3].ljust(2) for cpu in self.cpus)
-        return f"{'seq':>5} {'time':>9}  {lanes}  {'who':<8} record"
+        return f"{'seq':>5} {'time':>9}  {lanes}  {'source':<8} record"
 
     @property
     def text_column(self) -> int:

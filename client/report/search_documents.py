@@ -57,7 +57,7 @@ class DifferDocument(msgspec.Struct, kw_only=True):
     exit_code: int
     one: str
     other: str
-    tried: int
+    played: int
     scenario: str | None = None
     text: str = ""
     tape: list[str] = []
@@ -76,7 +76,7 @@ def differ_document(apart: Apart, text: str) -> DifferDocument:
         exit_code=1,
         one=apart.one.design.name,
         other=apart.other.design.name,
-        tried=apart.tried,
+        played=apart.played,
         scenario=apart.one.scenario.name,
         text=text,
         tape=list(map(str, apart.one.tape)),

@@ -48,8 +48,9 @@ class SizeDocument(msgspec.Struct):
 
 class ShrinkDocument(msgspec.Struct, kw_only=True):
     """``shrink``. ``violated``: the invariants that the run violates before and after, empty for the final condition.
-    ``faults``: each fault that is left, to the invariants that are violated without it. ``tried``: schedules tried for
-    ``nearest``. ``runs``: runs played for the rest. ``text``: the scenario that is left. ``run``: its run file."""
+    ``faults``: each fault that is left, to the invariants that are violated without it. ``schedules``: number of
+    schedules played to find ``nearest``. ``runs``: number of runs played for the rest. ``text``: the scenario that is
+    left. ``run``: its run file."""
 
     exit_code: int
     scenario: str
@@ -59,7 +60,7 @@ class ShrinkDocument(msgspec.Struct, kw_only=True):
     after: SizeDocument
     faults: dict[str, list[str]]
     nearest: NearestDocument | None
-    tried: int
+    schedules: int
     runs: int
     text: str
     tape: list[str]
@@ -68,13 +69,13 @@ class ShrinkDocument(msgspec.Struct, kw_only=True):
 
 class ConfirmDocument(msgspec.Struct):
     """``confirm``. ``difference``: ``one`` is of the run file, ``other`` of the two processes; null if both are the
-    same. ``why``: why the replay ended early."""
+    same. ``reason``: why the replay ended early."""
 
     verdict: str
     exit_code: int
     records: int
     difference: DifferenceDocument | None
-    why: str
+    reason: str
 
 
 def size_of(case: Case) -> SizeDocument:
@@ -114,7 +115,7 @@ def shrink_document(shrunk: Shrunk) -> ShrinkDocument:
         after=size_of(shrunk.after),
         faults=shrunk.faults,
         nearest=_nearest(shrunk.nearest, shrunk.after.run) if shrunk.nearest else None,
-        tried=shrunk.tried,
+        schedules=shrunk.schedules,
         runs=shrunk.runs,
         text=format_scenario(run.scenario),
         tape=[str(decision) for decision in run.tape],

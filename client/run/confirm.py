@@ -19,12 +19,12 @@ class Confirmation:
     """The trace of the replay."""
     difference: Difference | None
     """The first record that is another; None if the traces are the same."""
-    why: str = ""
+    reason: str = ""
     """Why the replay ended early: a decision of the tape was not possible."""
 
     @property
     def same(self) -> bool:
-        return self.difference is None and not self.why
+        return self.difference is None and not self.reason
 
 
 def confirm(original: Run, wire: Wire) -> Confirmation:

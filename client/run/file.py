@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.files import json_document, make_folder, read_content, write_file
+from client.files import check_head, json_value, make_folder, read_content, write_file
 from client.litmus import format_scenario, parse
 from client.litmus.fault_rules import parse_fault
 from client.run.run import Run
@@ -21,7 +21,8 @@ from contract.network import Fate
 from contract.trace import AnyRecord, Delivery, Setup
 
 FORMAT = "lbrlab-run"
-VERSION = 2
+VERSION = 3
+KIND = "run file"
 SIZE_LIMIT = 1 << 30
 
 
@@ -53,6 +54,12 @@ class RunFile(msgspec.Struct, kw_only=True):
     scenario: str
     tape: list[str]
     trace: list[AnyRecord]
+
+
+class Spoken(msgspec.Struct):
+    """The part of a run file that decides whether its trace can be read."""
+
+    protocol: int
 
 
 @lru_cache(maxsize=1)
@@ -155,7 +162,14 @@ def load_judged(path: Path) -> Run:
 
 def decoded(content: bytes, path: Path) -> Run:
     """The run of a file with this content. ``path`` is its name in errors."""
-    file = json_document(content, RunFile, path, "run file", FORMAT, VERSION)
+    check_head(content, path, KIND, FORMAT, VERSION)
+    protocol = json_value(content, Spoken, path, KIND).protocol
+    if protocol != PROTOCOL_VERSION:
+        raise InputError(
+            f"is a {KIND} of protocol {protocol}; this program reads protocol {PROTOCOL_VERSION}: make it again",
+            str(path),
+        )
+    file = json_value(content, RunFile, path, KIND)
     with errors_of(path):
         run = _run_of(file)
         _check_parts(run)
@@ -199,8 +213,8 @@ def _check_parts(run: Run) -> None:
     if (setup.scenario, setup.design, setup.axes) != (scenario.name, run.design.name, run.design.axes()):
         raise InputError("is of another scenario or design than the file says", "trace: record 1")
     decided = [(str(d.fate), d.session, d.to_host, d.n, d.message) for d in run.tape if isinstance(d, Deliver)]
-    deliveries = [r for r in run.records if isinstance(r, Delivery) and r.how != Fate.LOSE]
-    delivered = [(r.how, r.session, r.to_host, r.n, r.message) for r in deliveries]
+    deliveries = [r for r in run.records if isinstance(r, Delivery) and r.fate != Fate.LOSE]
+    delivered = [(r.fate, r.session, r.to_host, r.n, r.message) for r in deliveries]
     # A failure may come between a decision and its record, and the records of a service may be lost with the service.
     if decided[: len(delivered)] != delivered or (len(decided) > len(delivered) and run.failure is None):
         both = min(len(decided), len(delivered))

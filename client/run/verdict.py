@@ -31,11 +31,11 @@ class FinalResult(msgspec.Struct):
 
     ``result`` is witnessed or not witnessed (exists); held or violated (~exists, forall); not asked (it is for other
     designs); or undecided: it depends on registers of threads that never finished, or on the order of a register that
-    holds no number, which ``why`` then names."""
+    holds no number, which ``reason`` then names."""
 
     condition: str
     result: str
-    why: str = ""
+    reason: str = ""
 
 
 class Verdict(msgspec.Struct):
@@ -46,15 +46,16 @@ class Verdict(msgspec.Struct):
     did not apply, exists was not witnessed, the condition orders a value that is not a number, or nothing was
     exercised); ``expected`` (everything is as expected, and some invariants are violated); else ``held``. An open
     liveness invariant alone decides nothing, like an invariant that was not exercised: a story may end while something
-    is still due. ``why`` then names it.
+    is still due. ``reason`` then names it.
 
-    ``why`` says in words what decided. ``unfinished``: the threads that have statements left, and what they wait for.
+    ``reason``: the facts that decided, in words. ``unfinished``: the threads that have statements left, and the thing
+    that each waits for.
     ``surprises``: each deviation from what is expected: an invariant that is violated, ``condition`` (the final
     condition is false), ``expect violated X`` (the expected violation did not occur), ``undecided``. A failed run has
     no surprises."""
 
     verdict: str
-    why: str
+    reason: str
     findings: list[Finding]
     outcome: RegisterValues
     final: FinalResult | None
@@ -142,7 +143,9 @@ def _decide(
         return list(every), (VIOLATED, "; ".join(every.values()) if missing else ", ".join(every.values()))
     undecided = "; ".join(open_ends)
     if not undecided and final is not None:
-        undecided = f"not witnessed on this tape: {final.condition}" if final.result == "not witnessed" else final.why
+        undecided = (
+            f"not witnessed on this tape: {final.condition}" if final.result == "not witnessed" else final.reason
+        )
     if not undecided and not held and not broken and (final is None or final.result == NOT_ASKED):
         undecided = _nothing_shown(verdicts)
     if undecided:

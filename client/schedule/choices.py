@@ -18,7 +18,7 @@ def deliver(fate: Fate, message: InFlight, fault: str = "") -> Deliver:
 
 
 def fire(timer: Armed) -> Fire:
-    return Fire(timer.session, timer.to_host, timer.what)
+    return Fire(timer.session, timer.to_host, timer.timer)
 
 
 def possible(flight: Flight, threads: list[str]) -> list[Decision]:
@@ -62,7 +62,7 @@ def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
     """Whether a decision of a tape can be taken where ``choices`` are open. The id of its fault is free, and so is the
     time to which virtual time advances."""
     if isinstance(decision, Pass):
-        return decision.until > flight.now
+        return decision.time > flight.now
     if isinstance(decision, Crash | Kill):
         return can_end(flight, decision)
     if isinstance(decision, Restart):

@@ -76,12 +76,12 @@ class Fire(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pass(msgspec.Struct, frozen=True, gc=False):
-    """Virtual time advances to ``until``, nanoseconds."""
+    """Virtual time advances to ``time``, nanoseconds."""
 
-    until: int
+    time: int
 
     def __str__(self) -> str:
-        return f"time {self.until}"
+        return f"time {self.time}"
 
 
 Decision = Step | Deliver | Fire | Pass | Incident

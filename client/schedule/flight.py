@@ -57,7 +57,7 @@ class InFlight(msgspec.Struct, frozen=True, gc=False):
     """Its kind: a class of ``contract.messages``."""
     order: int
     """Number of messages that were sent before it, in all directions."""
-    which: int
+    ordinal: int
     """Its number among the messages of its kind, from 1."""
     body: AnyMessage
     """The message itself."""
@@ -76,14 +76,14 @@ class Armed(msgspec.Struct, frozen=True, gc=False):
 
     session: str
     to_host: bool
-    what: str
+    timer: str
     due: int
     awaited: bool
 
 
 _ENDS_OF_HOLD = frozenset({RELEASE, LOSE})
 _BY_ORDER = attrgetter("order")
-_BY_DUE = attrgetter("due", "session", "to_host", "what")
+_BY_DUE = attrgetter("due", "session", "to_host", "timer")
 
 
 class Flight:
@@ -313,7 +313,7 @@ class Flight:
 
     def _delivery(self, record: Delivery) -> None:
         way = record.session, record.to_host
-        how = record.how
+        how = record.fate
         if how == HOLD:
             self.held.add(way)
         elif self.held and how in _ENDS_OF_HOLD:
@@ -354,7 +354,7 @@ class Flight:
             self.samples[record.name] += 1
 
     def _timer(self, record: Timer) -> None:
-        key = record.session, record.to_host, record.what
+        key = record.session, record.to_host, record.timer
         self.timers.pop(key, None)
         if record.due >= 0:
             self.timers[key] = Armed(*key, record.due, record.awaited)

@@ -68,7 +68,7 @@ class RuleState:
 
     def is_due(self, flight: Flight) -> bool:
         """Whether its moment has come."""
-        return self.rule.at <= flight.now and self.rule.at_record <= flight.record
+        return self.rule.at_time <= flight.now and self.rule.at_record <= flight.record
 
 
 class About(NamedTuple):
@@ -103,7 +103,7 @@ class Injection:
     """The part of ``by`` that is still to come."""
     from_decision: int
     """Number of the decision from which ``left`` counts, where the wait is of decisions."""
-    until: int
+    release_at: int
     """The virtual time up to which the message is held back, nanoseconds; 0: none."""
 
 
@@ -158,7 +158,7 @@ class Injector:
     def _injection(self, state: RuleState, message: InFlight) -> Injection:
         rule = state.rule
         until = message.time + rule.time if rule.time else 0
-        return Injection(f"f{state.number}.{state.met}", rule, rule.by or 1, self.decisions, until)
+        return Injection(f"f{state.number}.{state.met}", rule, rule.amount or 1, self.decisions, until)
 
     def _about(self, message: InFlight) -> About:
         """Messages name an event or a grant by its number. Earlier messages say whose it is."""
@@ -182,7 +182,7 @@ class Injector:
     def at_last(self, flight: Flight, held: list[InFlight], timer_due: int | None) -> Decision | None:
         """Nothing else can happen: end the wait of one of the messages that were held back. ``timer_due``: when the
         first timer that somebody waits for runs out. None: that timer comes first."""
-        waits = [self.planned[message.order].until for message in held]
+        waits = [self.planned[message.order].release_at for message in held]
         if 0 in waits:
             message = held[waits.index(0)]
             injection = self.planned.pop(message.order)
@@ -214,7 +214,7 @@ class Injector:
     def _hold(self, flight: Flight, message: InFlight, injection: Injection) -> Decision | None:
         if not flight.is_held(message):
             injection.from_decision = self.decisions + 1
-            injection.until = flight.now + injection.rule.time if injection.rule.time else 0
+            injection.release_at = flight.now + injection.rule.time if injection.rule.time else 0
             return deliver(Fate.HOLD, message, injection.id)
         if self._waits(flight, injection):
             return None
@@ -222,8 +222,8 @@ class Injector:
         return deliver(Fate.RELEASE, message, injection.id)
 
     def _waits(self, flight: Flight, injection: Injection) -> bool:
-        if injection.until:
-            return flight.now < injection.until
+        if injection.release_at:
+            return flight.now < injection.release_at
         return self.decisions < injection.from_decision + injection.left
 
 

@@ -62,7 +62,7 @@ class Sampler:
             return self.default.choose(flight, threads, all_threads)
         if not actors or self.rng.random() < EARLY or (armed and armed[0].due <= flight.now):
             for timer in armed:
-                actors["timer", timer.session, timer.to_host, timer.what] = timer
+                actors["timer", timer.session, timer.to_host, timer.timer] = timer
         while actors:
             actor = self.draw(list(actors))
             decision = self._decision(flight, actors.pop(actor))

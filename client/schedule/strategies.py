@@ -159,7 +159,7 @@ class Late:
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         heads = flight.heads()
         for head in heads:
-            if (head.message, head.which) != self.late:
+            if (head.message, head.ordinal) != self.late:
                 return deliver(Fate.TAKE, head)
         if not heads:
             return self.default.choose(flight, threads, all_threads)
@@ -182,7 +182,7 @@ class OvertakenUntil:
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         held = None
         for message in flight.heads():
-            if self.applied or (message.message, message.which) != self.late:
+            if self.applied or (message.message, message.ordinal) != self.late:
                 return deliver(Fate.TAKE, message)
             held = message
             if behind := flight.behind(message):

@@ -29,7 +29,7 @@ class Ending:
     end: Mend | Continue | Restart
     decision: int
     """Number of the decision at which it comes, where the rule counts decisions."""
-    until: int
+    at_time: int
     """Virtual nanosecond at which it comes; 0: the rule counts decisions."""
 
 
@@ -49,7 +49,7 @@ class Striker:
         """The incident that comes now, or the end of one. One that cannot happen is left out; but a restart waits until
         its host is up. ``decisions``: the number so far."""
         for ending in self.endings:
-            if flight.now >= ending.until if ending.until else decisions >= ending.decision:
+            if flight.now >= ending.at_time if ending.at_time else decisions >= ending.decision:
                 if possible_now(flight, ending.end):
                     self.endings.remove(ending)
                     return ending.end
@@ -65,7 +65,7 @@ class Striker:
 
     def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
         """One of ``ends``, or time advances to it. None: a timer runs out before."""
-        until = {ending.end: ending.until for ending in self.endings}
+        until = {ending.end: ending.at_time for ending in self.endings}
         restarts = {end.service: end for end in until if isinstance(end, Restart)}
         ends = [restarts.get(end.service, end) if isinstance(end, Restart) else end for end in ends]
         end = min(ends, key=lambda end: until.get(end, 0))
@@ -87,7 +87,7 @@ class Striker:
                 end = Restart(service, fault)
             case _:
                 return
-        by = rule.by or FAULT_KINDS[rule.kind].usual
+        by = rule.amount or FAULT_KINDS[rule.kind].usual
         self.endings.append(Ending(end, decisions + by, flight.now + rule.time if rule.time else 0))
 
 

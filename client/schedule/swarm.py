@@ -53,10 +53,10 @@ def _rule(rng: Random, kind: str) -> FaultRule:
     else:
         chance = rng.choice((0.03, 0.1, 0.3))
         rule = replace(rule, first=1, last=0, chance=chance, seed=rng.randrange(SEEDS))
-    if about.by:
+    if about.amount:
         time = about.timed and rng.random() < 0.5
         by = 0 if time else rng.randint(1, 10)
         rule = replace(
-            rule, by=0 if by == about.usual else by, time=rng.choice(MILLISECONDS) * 1_000_000 if time else 0
+            rule, amount=0 if by == about.usual else by, time=rng.choice(MILLISECONDS) * 1_000_000 if time else 0
         )
     return rule

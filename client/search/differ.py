@@ -33,13 +33,13 @@ Outcome = dict[str, str]
 @dataclass(frozen=True, slots=True)
 class Apart:
     """The same scenario and tape under both designs. ``differing``: a register or ``invariant NAME``, to its values
-    under each. ``usual``: the schedule is the default one. ``tried``: runs until the difference was found."""
+    under each. ``usual``: the schedule is the default one. ``played``: runs until the difference was found."""
 
     one: Run
     other: Run
     differing: dict[str, tuple[str, str]]
     usual: bool
-    tried: int
+    played: int
 
     @property
     def size(self) -> tuple[int, int]:

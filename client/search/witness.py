@@ -61,7 +61,7 @@ class Budget:
 
     runs: int = RUNS_LIMIT
     decisions: int = WORK_LIMIT
-    until: float = field(default_factory=lambda: time.monotonic() + SECONDS_LIMIT)
+    deadline: float = field(default_factory=lambda: time.monotonic() + SECONDS_LIMIT)
 
     def spend(self, run: Run) -> None:
         """Raises EnoughError when it is used up."""
@@ -71,7 +71,7 @@ class Budget:
 
     def watch(self, shrinker: Shrinker) -> None:
         """Called after each run, also of one that fails. Raises EnoughError."""
-        if shrinker.player.runs > self.runs or time.monotonic() > self.until:
+        if shrinker.player.runs > self.runs or time.monotonic() > self.deadline:
             raise EnoughError
 
 

@@ -26,7 +26,7 @@ class Shrunk:
     """Each fault that is left, as in the tape, with what is violated without it."""
     nearest: Nearest | None
     """The nearest schedule that holds; None if none of those that were tried does."""
-    tried: int
+    schedules: int
     """How many schedules were tried for it."""
     runs: int
     """How many runs were played for the rest."""

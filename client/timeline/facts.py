@@ -76,7 +76,7 @@ class Facts:
         self._put("host", f"cpu{r.cpu} runs", r.next or "idle")
 
     def _host_lbr(self, r: t.HostLbr) -> None:
-        self._put("host", f"cpu{r.cpu} LBR of the host", "on" if r.on else "off")
+        self._put("host", f"cpu{r.cpu} LBR of the host", "on" if r.enabled else "off")
         self._put("host", f"cpu{r.cpu} DEBUGCTL", self._bits(r.debugctl))
 
     def _entry(self, r: t.VmEntry) -> None:
@@ -159,7 +159,7 @@ class Facts:
         self._put("kvm", f"{r.vcpu} claim", r.new)
 
     def _passthrough(self, r: t.PassthroughSet) -> None:
-        self._put("kvm", f"{r.vcpu} LBR MSRs", "passed through" if r.on else "intercepted")
+        self._put("kvm", f"{r.vcpu} LBR MSRs", "passed through" if r.enabled else "intercepted")
 
     def _granted_to(self, r: t.Granted) -> None:
         self._put("kvm", f"{r.vcpu} grant", str(r.grant) if r.grant else "none")

@@ -91,7 +91,7 @@ class Lanes:
                 self._session[getattr(r.body, "vcpu", "")] = r.session
             return self._of_end(r.session, at_kvm=r.to_host)
         if isinstance(r, t.Delivery):
-            return self._wire.get(r.session, "") if r.how in UNTAKEN else self._of_end(r.session, at_kvm=not r.to_host)
+            return self._wire.get(r.session, "") if r.fate in UNTAKEN else self._of_end(r.session, at_kvm=not r.to_host)
         if isinstance(r, t.Discard):
             return self._of_end(r.session, at_kvm=not r.to_host)
         if isinstance(r, _AT_AN_END) or (session in self._kvms and hasattr(r, "to_host")):

@@ -11,13 +11,13 @@ from contract.network import UNMOVED, UNTAKEN, Fate
 
 
 class Arrival(msgspec.Struct):
-    """``seq``: the record. ``how``: as in ``Delivery``, or ``discard``. ``fault``: id of the fault, "" for none.
-    ``why``: the rule and reason of a discard."""
+    """``seq``: the record. ``fate``: as in ``Delivery``, or ``discard``. ``fault``: id of the fault, "" for none.
+    ``reason``: the rule and reason of a discard."""
 
     seq: int
-    how: str
+    fate: str
     fault: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 class Message(msgspec.Struct):
@@ -36,7 +36,7 @@ class Message(msgspec.Struct):
     @property
     def taken(self) -> int:
         """The record in which the receiver first took it; 0: never."""
-        return next((a.seq for a in self.arrivals if a.how in TAKEN), 0)
+        return next((a.seq for a in self.arrivals if a.fate in TAKEN), 0)
 
 
 TAKEN = frozenset(Fate) - UNTAKEN
@@ -88,19 +88,19 @@ def _meant(same: list[Message], r: t.Delivery | t.Discard) -> Message:
 
 def _is_over(one: Message) -> bool:
     """Whether nothing more can happen to it."""
-    return any(arrival.how not in UNMOVED and arrival.how != "discard" for arrival in one.arrivals)
+    return any(arrival.fate not in UNMOVED and arrival.fate != "discard" for arrival in one.arrivals)
 
 
 def _meet(one: Message, r: t.Delivery | t.Discard, flying: dict[Key, list[Message]]) -> None:
     if isinstance(r, t.Discard):
-        one.arrivals.append(Arrival(r.seq, "discard", "", f"{r.rule}, {r.why}"))
+        one.arrivals.append(Arrival(r.seq, "discard", "", f"{r.rule}, {r.reason}"))
         return
-    one.arrivals.append(Arrival(r.seq, r.how, r.fault or ""))
-    if r.how == "overtake":
+    one.arrivals.append(Arrival(r.seq, r.fate, r.fault or ""))
+    if r.fate == "overtake":
         for other in (other for same in flying.values() for other in same):
             if (other.session, other.to_host) == (r.session, r.to_host) and other.sent < one.sent and not other.taken:
                 other.fate = "delayed" if other.fate == "in flight" else other.fate
-    level, fate = _RANK["hold"] if r.how == "take" and r.fault else _RANK.get(r.how, (-1, ""))
+    level, fate = _RANK["hold"] if r.fate == "take" and r.fault else _RANK.get(r.fate, (-1, ""))
     if level >= _LEVEL[one.fate]:
         one.fate = fate
 

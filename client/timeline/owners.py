@@ -55,7 +55,7 @@ class Owners:
 
     def take(self, r: t.AnyRecord) -> None:
         if isinstance(r, t.HostLbr):
-            if not r.on:
+            if not r.enabled:
                 self._end(("host", r.cpu), r.seq)
             elif ("host", r.cpu) not in self._open:
                 self._begin(("host", r.cpu), Bar(f"cpu{r.cpu}", "host", "host LBR on", r.seq))
@@ -77,7 +77,9 @@ class Owners:
         elif isinstance(r, t.Crash | t.Killed):
             self._crash(r)
         elif isinstance(r, t.PassthroughSet):
-            self._right(("passthrough", r.vcpu), r.on, r.vcpu, "passthrough", f"{r.vcpu}: LBR passed through", r.seq)
+            self._right(
+                ("passthrough", r.vcpu), r.enabled, r.vcpu, "passthrough", f"{r.vcpu}: LBR passed through", r.seq
+            )
         elif isinstance(r, t.Granted):
             text = f"{r.vcpu} holds grant {r.grant}"
             self._right(("grant", r.vcpu), bool(r.grant), r.vcpu, "grant", text, r.seq)

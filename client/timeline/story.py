@@ -119,7 +119,7 @@ def _message_steps(timeline: Timeline) -> dict[int, list[Step]]:
         if not _is_told(message):
             continue
         lane = _lane(timeline, timeline.rows[message.sent - 1])
-        ends = [(a.seq, a.how not in TAKEN) for a in message.arrivals if a.how in _ENDS]
+        ends = [(a.seq, a.fate not in TAKEN) for a in message.arrivals if a.fate in _ENDS]
         if message.ended:
             ends.append((message.ended, True))
         for seq, part, lost in (
@@ -225,7 +225,7 @@ def label_of(step: Step, end: int) -> str:
     numbered = label(message).replace(message.kind, f"{message.kind} #{message.n}", 1)
     if step.part == Part.ARRIVAL:
         return numbered
-    arrivals = [a.seq for a in message.arrivals if a.how in _ENDS] + ([message.ended] if message.ended else [])
+    arrivals = [a.seq for a in message.arrivals if a.fate in _ENDS] + ([message.ended] if message.ended else [])
     if not arrivals:
         return numbered
     later = f", arrives in record {arrivals[0]}" if arrivals[0] > end else ""

@@ -28,22 +28,22 @@ State = tuple[int, bool]
 
 
 class Numbered(msgspec.Struct, frozen=True, gc=False):
-    """A message on its way: ``n`` is its number (R2), ``place`` its place in the order (R9), 0 without one."""
+    """A message on its way: ``n`` is its number (R2), ``order`` its place in the order (R9), 0 without one."""
 
     n: int
-    place: int
+    order: int
     body: AnyMessage
 
 
 class Outgoing:
-    __slots__ = ("due", "greets", "n", "paused", "place", "repaired", "repeats", "unacknowledged", "waiting")
+    __slots__ = ("due", "greets", "n", "order", "paused", "repaired", "repeats", "unacknowledged", "waiting")
 
     def __init__(self, *, repaired: bool) -> None:
         self.repaired = repaired
         """Configuration: axis ``delivery``."""
         self.n = 0
         """Number of the last message sent."""
-        self.place = 0
+        self.order = 0
         """Place of the last message that has one."""
         self.unacknowledged: list[tuple[int, AnyMessage]] = []
         """Place and message, oldest first; at most WINDOW."""
@@ -83,12 +83,12 @@ class Outgoing:
         return Numbered(self.n, 0, body)
 
     def _placed(self, body: AnyMessage, now: int) -> Numbered:
-        self.place += 1
+        self.order += 1
         self.n += 1
-        self.unacknowledged.append((self.place, body))
+        self.unacknowledged.append((self.order, body))
         if self.due < 0:
             self.due = now + RESEND_AFTER
-        return Numbered(self.n, self.place, body)
+        return Numbered(self.n, self.order, body)
 
     def acknowledged(self, upto: int) -> None:
         """The peer took all places up to ``upto``."""
@@ -142,7 +142,7 @@ class Outgoing:
 
     def clone(self) -> Outgoing:
         twin = Outgoing(repaired=self.repaired)
-        twin.n, twin.place, twin.repeats, twin.due = self.n, self.place, self.repeats, self.due
+        twin.n, twin.order, twin.repeats, twin.due = self.n, self.order, self.repeats, self.due
         twin.paused, twin.greets = self.paused, self.greets
         twin.unacknowledged = self.unacknowledged.copy()
         twin.waiting = self.waiting.copy()
@@ -152,5 +152,5 @@ class Outgoing:
         """Without the number of the last message: the next is above all others."""
         kept = tuple([(Place(session, to_host, place), marked(body)) for place, body in self.unacknowledged])
         waiting = tuple([marked(body) for body in self.waiting])
-        place = Place(session, to_host, self.place) if self.repaired else 0
+        place = Place(session, to_host, self.order) if self.repaired else 0
         return place, kept, waiting, self.paused, self.greets, self.repeats, At(self.due)

@@ -90,7 +90,7 @@ class Session:
             return None
         if self.repaired and isinstance(envelope.body, Received):
             before = self.outgoing.state
-            self.outgoing.acknowledged(envelope.body.upto)
+            self.outgoing.acknowledged(envelope.body.acknowledged)
             up = self.phase is not SessionPhase.LOST  # A message that overtakes Resume opens no session.
             self._put(self.outgoing.fill(effects.clock.now) if up else (), before, effects)
             return None
@@ -138,7 +138,7 @@ class Session:
         """Send messages, and put on record how the outgoing side differs from ``before``."""
         to_host = not self.is_host
         for each in numbered:
-            effects.add(Send(self.name, to_host, self.epoch, each.n, 0, each.body, each.place))
+            effects.add(Send(self.name, to_host, self.epoch, each.n, 0, each.body, each.order))
         due, paused = before
         if self.outgoing.due != due:
             effects.add(Timer(self.name, to_host, RESEND, self.outgoing.due, awaited=True))

@@ -116,10 +116,10 @@ class Restart(DriverRecord):
 
 
 class Killed(DriverRecord):
-    """The threads of ``vcpus`` end now, and each vCPU with its thread. ``what``: thread or vm. ``fault``: as in
+    """The threads of ``vcpus`` end now, and each vCPU with its thread. ``scope``: thread or vm. ``fault``: as in
     Delivery."""
 
-    what: str
+    scope: str
     vcpus: list[str]
     fault: str | UnsetType = UNSET
 

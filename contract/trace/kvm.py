@@ -50,7 +50,7 @@ class VcpuWake(KvmRecord):
 class Access(KvmRecord):
     """An intercepted access as the guest sees it. ``result``: ``done``, ``zero`` (read as 0), ``dropped`` (write
     ignored), ``gp``. ``denied``: the reason is that the guest may not use the LBR now, not that the access is wrong.
-    ``value`` of a write is the stored value, ``asked`` the value that the guest wrote."""
+    ``value`` of a write is the stored value, ``written`` the value that the guest wrote."""
 
     vcpu: str
     cpu: int
@@ -59,69 +59,69 @@ class Access(KvmRecord):
     value: int
     result: str
     denied: bool = False
-    asked: int = 0
+    written: int = 0
 
 
 class UserMsr(KvmRecord):
-    """KVM_SET_MSRS or, ``read``, KVM_GET_MSRS: ``value`` is the value of the register afterwards. ``taken`` false: KVM
-    processed 0 MSRs. ``task``: the thread that made the ioctl, "" for the vCPU's own. ``reached``: an LBR MSR was
-    touched."""
+    """KVM_SET_MSRS or, ``read``, KVM_GET_MSRS: ``value`` is the value of the register afterwards. ``processed`` false:
+    KVM processed 0 MSRs. ``task``: the thread that made the ioctl, "" for the vCPU's own. ``touches_lbr``: ``msr``
+    belongs to the LBR, and KVM read or wrote it."""
 
     vcpu: str
     msr: int
     value: int
-    taken: bool
+    processed: bool
     read: bool = False
     task: str = ""
-    reached: bool = False
+    touches_lbr: bool = False
 
 
 class VcpuMoved(KvmRecord):
-    """User space ``saved`` or ``loaded`` a vCPU, to migrate it. ``lbr``: with its LBR."""
+    """User space migrates a vCPU. ``action``: it ``saved`` or ``loaded`` the state. ``lbr``: with its LBR."""
 
     vcpu: str
-    what: str
+    action: str
     debugctl: int
     lbr: bool
 
 
 class PassthroughSet(KvmRecord):
     vcpu: str
-    on: bool
-    why: str
+    enabled: bool
+    reason: str
 
 
 class GuestEvent(KvmRecord):
-    """KVM's end of the vCPU's event: ``created``, ``failed``, ``released``."""
+    """KVM's end of the vCPU's event. ``change``: ``created``, ``failed``, ``released``."""
 
     vcpu: str
     event: int
-    what: str
-    why: str = ""
+    change: str
+    reason: str = ""
 
 
 class CounterEvent(KvmRecord):
-    """KVM's end of the host event that counts for the guest's counter ``counter``: ``created``, ``failed``, ``paused``,
-    ``resumed``, ``released``."""
+    """KVM's end of the host event that counts for the guest's counter ``counter``. ``change``: ``created``, ``failed``,
+    ``paused``, ``resumed``, ``released``."""
 
     vcpu: str
     counter: int
     event: int
-    what: str
-    why: str = ""
+    change: str
+    reason: str = ""
 
 
 class GuestPmi(KvmRecord):
     """A PMI is injected into the guest with the next entry, unless its LVTPC is ``masked``. ``status``: its
-    PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI). ``masks``: its delivery masked
-    LVTPC."""
+    PERF_GLOBAL_STATUS. ``frozen``: KVM cleared its DEBUGCTL.LBR (FREEZE_LBRS_ON_PMI). ``masks_lvtpc``: its delivery
+    masked LVTPC."""
 
     vcpu: str
     cpu: int
     status: int
     frozen: bool
     masked: bool = False
-    masks: bool = False
+    masks_lvtpc: bool = False
 
 
 class ClaimChange(KvmRecord):
@@ -130,7 +130,7 @@ class ClaimChange(KvmRecord):
     vcpu: str
     old: str
     new: str
-    why: str
+    reason: str
 
 
 class VcpuReset(KvmRecord):
@@ -156,7 +156,7 @@ class Granted(KvmRecord):
 
     vcpu: str
     grant: int
-    why: str
+    reason: str
 
 
 class Warn(KvmRecord):

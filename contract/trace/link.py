@@ -38,7 +38,7 @@ class Delivery(LinkRecord):
     nothing from it on (``hold``) until the ``release``. ``fault``: the fault that this belongs to, as in a tape; absent
     where there is none. ``field``: the field that was changed; absent where none was."""
 
-    how: str
+    fate: str
     session: str
     to_host: bool
     n: int
@@ -55,19 +55,19 @@ class Discard(LinkRecord):
     n: int
     message: str
     rule: str
-    why: str
+    reason: str
 
 
 class Timer(LinkRecord):
     """An end of a session (``to_host``: KVM's, else the host's) has a timer that runs out at ``due`` nanoseconds; -1:
     it is stopped.
 
-    ``what``: ``resend`` (messages not acknowledged yet), ``renew`` (leases), ``lease`` (the host's wait for an Ack is
+    ``timer``: ``resend`` (messages not acknowledged yet), ``renew`` (leases), ``lease`` (the host's wait for an Ack is
     over). ``awaited``: a thread waits for it, so it fires even if nothing else would happen."""
 
     session: str
     to_host: bool
-    what: str
+    timer: str
     due: int
     awaited: bool
 
@@ -81,7 +81,7 @@ class SessionChange(LinkRecord):
     epoch: int
     old: str
     new: str
-    why: str
+    reason: str
 
 
 class WindowChange(LinkRecord):

@@ -54,14 +54,14 @@ class HostWait(PerfRecord):
 
 
 class HostWake(PerfRecord):
-    """The task wakes. ``why``: acknowledged, or the lease is over."""
+    """The task wakes. ``reason``: acknowledged, or the lease is over."""
 
     name: str
-    why: str
+    reason: str
 
 
 class EventChange(PerfRecord):
-    """An event changed state. ``why``: the resource that a pinned event did not get when it went to ERROR, ""
+    """An event changed state. ``reason``: the resource that a pinned event did not get when it went to ERROR, ""
     otherwise."""
 
     event: int
@@ -69,16 +69,16 @@ class EventChange(PerfRecord):
     old: str
     new: str
     cpu: int
-    why: str = ""
+    reason: str = ""
 
 
 class EventWaits(PerfRecord):
     """Perf tried again to put the group of leader ``event``, which asks for the LBR, on a CPU, and failed for another
-    reason than before. ``why`` is the reason, "" for none. The state of the event has not changed."""
+    reason than before. ``reason`` is the reason, "" for none. The state of the event has not changed."""
 
     event: int
     name: str
-    why: str
+    reason: str
 
 
 class EventClose(PerfRecord):
@@ -91,7 +91,7 @@ class HostLbr(PerfRecord):
     ``disable_all``)."""
 
     cpu: int
-    on: bool
+    enabled: bool
     debugctl: int
     select: int
 
@@ -113,7 +113,7 @@ class LbrReset(PerfRecord):
     """FROM, TO and INFO are now zero; with ``select``, LBR_SELECT too."""
 
     cpu: int
-    why: str
+    reason: str
     select: bool
 
 

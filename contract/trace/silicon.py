@@ -74,10 +74,11 @@ class GuestMsr(SiliconRecord):
 
 
 class HostMsr(SiliconRecord):
-    """An access by host software: ``by`` is perf or kvm; ``on_behalf`` is the vCPU that it is emulated for, if any."""
+    """An access by host software. ``component``: perf or kvm. ``on_behalf``: the vCPU whose access is emulated, "" for
+    none."""
 
     cpu: int
-    by: str
+    component: str
     write: bool
     msr: int
     value: int
@@ -98,20 +99,20 @@ class Pmi(SiliconRecord):
 
 
 class Throttle(SiliconRecord):
-    """``on``: an event overflowed too often, and may not overflow until the next jiffy. Otherwise: it may overflow
+    """``throttled``: an event overflowed too often, and may not overflow until the next jiffy. Else: it may overflow
     again."""
 
     event: int
     name: str
     cpu: int
-    on: bool
+    throttled: bool
 
 
 class LbrSave(SiliconRecord):
     """The ring was read for ``owner``: ``valid`` entries kept, newest first."""
 
     cpu: int
-    by: str
+    component: str
     owner: str
     valid: int
 
@@ -120,7 +121,7 @@ class LbrRestore(SiliconRecord):
     """``image`` was written into the ring for ``owner``; ``select``: LBR_SELECT too."""
 
     cpu: int
-    by: str
+    component: str
     owner: str
     image: LbrImage
     select: bool

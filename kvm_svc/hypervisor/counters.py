@@ -140,7 +140,7 @@ def _set_value(hv: Hypervisor, vcpu: Vcpu, counter: GuestCounter, value: int) ->
     if counter.running:
         yield from _value(vcpu, counter)
         if hv.rules.pmu.write_replaces_count:
-            value = (value + counter.since - counter.begun) & COUNTER_WIDTH
+            value = (value + counter.base - counter.begun) & COUNTER_WIDTH
         _mark(vcpu, counter)
     counter.value = value
 
@@ -205,8 +205,8 @@ def _value(vcpu: Vcpu, counter: GuestCounter) -> Generator[AnyRequest, AnyReply,
     """``pmc_read_counter``; the counter's value is now up to date."""
     if counter.running:
         shown = yield from _shown(vcpu, counter)
-        counter.value = (counter.value + shown - counter.since) & COUNTER_WIDTH
-        counter.since = shown
+        counter.value = (counter.value + shown - counter.base) & COUNTER_WIDTH
+        counter.base = shown
     return counter.value
 
 
@@ -261,14 +261,14 @@ def _reprogram(
     config = _field(vcpu, number) if number >= FIXED_COUNTER else counter.eventsel
     period = -counter.value & COUNTER_WIDTH or COUNTER_WIDTH + 1
     if counter.event and counter.config == config:
-        counter.since = counter.begun = yield from _shown(vcpu, counter)
-        counter.asked = hv.next_request()
-        hv.outgoing.append(ResumeCounter(vcpu.name, counter.asked, counter.event, period))
+        counter.base = counter.begun = yield from _shown(vcpu, counter)
+        counter.request = hv.next_request()
+        hv.outgoing.append(ResumeCounter(vcpu.name, counter.request, counter.event, period))
         return
     _release(hv, vcpu, number, counter)
-    counter.asked, counter.config = hv.next_request(), config
+    counter.request, counter.config = hv.next_request(), config
     levels = _levels(vcpu, number, counter)
-    hv.outgoing.append(CreateCounter(vcpu.name, counter.asked, number, levels, period, thread))
+    hv.outgoing.append(CreateCounter(vcpu.name, counter.request, number, levels, period, thread))
 
 
 def _release(hv: Hypervisor, vcpu: Vcpu, number: int, counter: GuestCounter) -> None:
@@ -299,11 +299,11 @@ def _cleanup(hv: Hypervisor, vcpu: Vcpu) -> None:
 def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
     """Whether this answers a request of a counter."""
     for number, counter in vcpu.pmu.counters.items():
-        if counter.asked == message.request:
+        if counter.request == message.request:
             resumed = message.event != 0 and message.event == counter.event
             if not resumed:
-                counter.event, counter.since, counter.begun = message.event, 0, 0
-            counter.asked, counter.running = 0, message.event != 0
+                counter.event, counter.base, counter.begun = message.event, 0, 0
+            counter.request, counter.running = 0, message.event != 0
             counter.reprogram = counter.reprogram or not message.event
             what = "resumed" if resumed else "created" if message.event else "failed"
             hv.effects.add(CounterEvent(vcpu.name, number, message.event, what, message.errno))

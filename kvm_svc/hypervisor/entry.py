@@ -31,7 +31,7 @@ def prepare_entry(hv: Hypervisor, vcpu: Vcpu, ops: list[AnyOp]) -> Generator[Any
     if vcpu.saved.restore:
         reply = yield LoadLbr(vcpu.name, vcpu.cpu, vcpu.saved.snapshot or LbrImage(), hv.saves_select)
         if isinstance(reply, NotRunning):
-            raise ThreadMovedError(reply.why)
+            raise ThreadMovedError(reply.reason)
         vcpu.saved.restore = False
     yield from put_arrived(hv, vcpu)
     _cleanup(hv, vcpu)

@@ -20,16 +20,16 @@ class KnownGrant:
     """The current grant: ``newest``, or 0 where that one is over."""
     newest: int = 0
     """The highest number heard of in this epoch; 0: none yet. It never falls."""
-    until: int = 0
+    expires: int = 0
     """The nanosecond at which the lease of the current grant ends; 0: it has no end."""
     renew_at: int = 0
     """The nanosecond at which to prolong it; 0: never."""
 
     def clone(self) -> KnownGrant:
-        return KnownGrant(self.number, self.newest, self.until, self.renew_at)
+        return KnownGrant(self.number, self.newest, self.expires, self.renew_at)
 
     def key(self) -> tuple[Hashable, ...]:
-        return Grant(self.number), Grant(self.newest), At(self.until), At(self.renew_at)
+        return Grant(self.number), Grant(self.newest), At(self.expires), At(self.renew_at)
 
     def is_old(self, number: int) -> bool:
         """Whether a grant is older than the newest, or is the newest and over. News of it is then ignored."""
@@ -40,9 +40,9 @@ class KnownGrant:
         is_new = number > self.newest
         if is_new:
             self.number = self.newest = number
-            self.until = self.renew_at = 0
-        if number == self.number and until > self.until:
-            self.until, self.renew_at = until, until - LEASE_NS // 2
+            self.expires = self.renew_at = 0
+        if number == self.number and until > self.expires:
+            self.expires, self.renew_at = until, until - LEASE_NS // 2
         return is_new
 
     def revoke(self, number: int) -> bool:
@@ -56,12 +56,12 @@ class KnownGrant:
     def end(self) -> bool:
         """The current grant is over. Whether there was one."""
         had = self.number != 0
-        self.number = self.until = self.renew_at = 0
+        self.number = self.expires = self.renew_at = 0
         return had
 
     def is_over(self, now: int) -> bool:
         """Whether the lease of the current grant has run out."""
-        return 0 < self.until <= now
+        return 0 < self.expires <= now
 
     def renew(self, now: int) -> int:
         """The number of the grant that is to be prolonged now, 0 for none. KVM tries again if it gets no answer."""

@@ -15,10 +15,10 @@ class GuestCounter:
     eventsel: int = 0
     """The event select of a general counter; 0 for a fixed counter."""
     value: int = 0
-    """Value of the counter when its event showed ``since``."""
+    """Value of the counter when its event showed ``base``."""
     event: int = 0
     """Id of the host event that counts for it; 0: none."""
-    since: int = 0
+    base: int = 0
     """Count of the event at which ``value`` was taken."""
     begun: int = 0
     """Count of the event when it last began to count."""
@@ -26,7 +26,7 @@ class GuestCounter:
     """The event counts."""
     config: int = 0
     """The register value for which the event was created."""
-    asked: int = 0
+    request: int = 0
     """Number of a CreateCounter or ResumeCounter that is not answered yet; 0: none."""
     reprogram: bool = False
     """The event no longer matches the registers."""
@@ -38,19 +38,19 @@ class GuestCounter:
             self.eventsel,
             self.value,
             self.event,
-            self.since,
+            self.base,
             self.begun,
             self.running,
             self.config,
-            self.asked,
+            self.request,
             self.reprogram,
             self.in_use,
         )
 
     def key(self) -> tuple[Hashable, ...]:
         flags = self.running, self.reprogram, self.in_use
-        shown = self.since, self.begun
-        return self.eventsel, self.value, Event(self.event), shown, self.config, Request(self.asked), flags
+        shown = self.base, self.begun
+        return self.eventsel, self.value, Event(self.event), shown, self.config, Request(self.request), flags
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class GuestPmu:
 
     @property
     def waiting(self) -> bool:
-        return any(counter.asked for counter in self.counters.values())
+        return any(counter.request for counter in self.counters.values())
 
     @property
     def counting(self) -> bool:

@@ -40,17 +40,17 @@ def forget_vcpu(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
 
 
 def _fail_requests(hv: Hypervisor, vcpu: Vcpu) -> None:
-    for counter in [counter for counter in vcpu.pmu.counters.values() if counter.asked]:
-        event_created(hv, EventCreated(vcpu.name, counter.asked, 0, LOST))
-    if vcpu.lbr_desc.asked:
-        event_created(hv, EventCreated(vcpu.name, vcpu.lbr_desc.asked, 0, LOST))
+    for counter in [counter for counter in vcpu.pmu.counters.values() if counter.request]:
+        event_created(hv, EventCreated(vcpu.name, counter.request, 0, LOST))
+    if vcpu.lbr_desc.request:
+        event_created(hv, EventCreated(vcpu.name, vcpu.lbr_desc.request, 0, LOST))
 
 
 def _forget_counters(hv: Hypervisor, vcpu: Vcpu, why: str) -> None:
     for number, counter in vcpu.pmu.counters.items():
         if counter.event:
             hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "released", why))
-            counter.event, counter.since, counter.running, counter.reprogram = 0, 0, False, True
+            counter.event, counter.base, counter.running, counter.reprogram = 0, 0, False, True
             vcpu.pmu.requested = True
 
 

@@ -26,15 +26,15 @@ def ask_for_event(hv: Hypervisor, vcpu: Vcpu, task: str = "", *, for_access: boo
     if hv.design.other_threads is OtherThreads.REJECTED:
         task = ""
     move_claim(hv, vcpu, ClaimInput.ASK)
-    vcpu.lbr_desc.asked, vcpu.lbr_desc.for_access, vcpu.lbr_desc.enabling = hv.next_request(), for_access, 0
-    hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.asked, task))
+    vcpu.lbr_desc.request, vcpu.lbr_desc.for_access, vcpu.lbr_desc.enabling = hv.next_request(), for_access, 0
+    hv.outgoing.append(CreateEvent(vcpu.name, vcpu.lbr_desc.request, task))
     hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
 
 
 def ask_to_enable(hv: Hypervisor, vcpu: Vcpu) -> None:
     """``perf_event_enable`` of the vCPU's event, by its thread, which sleeps until EventCreated."""
-    vcpu.lbr_desc.asked, vcpu.lbr_desc.enabling = hv.next_request(), vcpu.lbr_desc.event
-    hv.outgoing.append(EnableEvent(vcpu.name, vcpu.lbr_desc.asked, vcpu.lbr_desc.event))
+    vcpu.lbr_desc.request, vcpu.lbr_desc.enabling = hv.next_request(), vcpu.lbr_desc.event
+    hv.outgoing.append(EnableEvent(vcpu.name, vcpu.lbr_desc.request, vcpu.lbr_desc.event))
     hv.effects.add(VcpuWait(vcpu.name, "EventCreated"))
 
 

@@ -60,7 +60,7 @@ def save_vcpu(hv: Hypervisor, vcpu: Vcpu, *, lbr: bool) -> Generator[AnyRequest,
     except ThreadMovedError as error:
         raise RefusedError(str(error), "EAGAIN") from None
     carried = image.debugctl or next((entry.value for entry in image.msrs if entry.msr == IA32_DEBUGCTL), 0)
-    hv.effects.add(VcpuMoved(vcpu=vcpu.name, what="saved", debugctl=carried, lbr=image.lbr is not None))
+    hv.effects.add(VcpuMoved(vcpu=vcpu.name, action="saved", debugctl=carried, lbr=image.lbr is not None))
     return image
 
 
@@ -115,7 +115,7 @@ def leave_guest_mode(vcpu: Vcpu) -> Exchange:
     """The thread returns from KVM_RUN."""
     reply = yield Continue(vcpu.name, vcpu.cpu, [], kick=True)
     if isinstance(reply, NotRunning):
-        raise ThreadMovedError(reply.why)
+        raise ThreadMovedError(reply.reason)
     if not isinstance(reply, Exit):
         raise LocalContractError(f"{vcpu.name}: the silicon answered a kick with {type(reply).__name__}")
     take_exit(vcpu, reply)
@@ -142,7 +142,7 @@ def _lbr_of(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, LbrIm
         return None
     reply = yield StoreLbr(vcpu.name, vcpu.cpu)
     if isinstance(reply, NotRunning):
-        raise ThreadMovedError(reply.why)
+        raise ThreadMovedError(reply.reason)
     assert isinstance(reply, LbrStored)
     return reply.image
 
@@ -152,7 +152,7 @@ def _is_active(vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, bool]:
         return False
     reply = yield ReadMsr(vcpu.name, vcpu.cpu, MSR_LBR_TOS, vcpu.lbr_desc.event)
     if isinstance(reply, NotRunning):
-        raise ThreadMovedError(reply.why)
+        raise ThreadMovedError(reply.reason)
     assert isinstance(reply, MsrDone)
     return reply.met
 
@@ -181,7 +181,7 @@ def load_vcpu(hv: Hypervisor, old: Vcpu, image: VcpuImage) -> Exchange:
         set_capabilities(hv, vcpu.vm, before)
         raise
     hv.vcpus[old.name] = vcpu
-    hv.effects.add(VcpuMoved(vcpu=vcpu.name, what="loaded", debugctl=vcpu.debugctl, lbr=lbr is not None))
+    hv.effects.add(VcpuMoved(vcpu=vcpu.name, action="loaded", debugctl=vcpu.debugctl, lbr=lbr is not None))
     if image.owes_denial and has_event(hv):
         lose_without_event(hv, vcpu, "lost before it migrated")
         return
@@ -213,5 +213,5 @@ def put_arrived(hv: Hypervisor, vcpu: Vcpu) -> Exchange:
     elif (yield from _is_active(vcpu)):
         reply = yield LoadLbr(vcpu.name, vcpu.cpu, image)
         if isinstance(reply, NotRunning):
-            raise ThreadMovedError(reply.why)
+            raise ThreadMovedError(reply.reason)
         vcpu.saved.arrived = None

@@ -169,7 +169,7 @@ def _look(vcpu: Vcpu, grant: int = 0, task: str = "") -> Generator[AnyRequest, A
     """Whether the guest's event is ACTIVE where that thread runs, under this grant if one is named."""
     reply = yield Look(vcpu.name, vcpu.cpu, vcpu.lbr_desc.event, grant, task)
     if isinstance(reply, NotRunning):
-        raise ThreadMovedError(reply.why)
+        raise ThreadMovedError(reply.reason)
     assert isinstance(reply, MsrDone)
     return reply.met
 
@@ -289,7 +289,7 @@ def _hardware(vcpu: Vcpu, work: Handling, event: int, grant: int = 0) -> Generat
     else:
         reply = yield ReadMsr(vcpu.name, vcpu.cpu, msr, event, work.task, grant)
     if isinstance(reply, NotRunning):
-        raise ThreadMovedError(reply.why)
+        raise ThreadMovedError(reply.reason)
     assert isinstance(reply, MsrDone)
     return reply
 
@@ -321,6 +321,6 @@ def activate(hv: Hypervisor, vcpu: Vcpu, task: str = "") -> Generator[AnyRequest
     if hv.design.save is not Save.VMX_TRANSITION:
         reply = yield LoadLbr(vcpu.name, vcpu.cpu, LbrImage(), hv.saves_select, task)
         if isinstance(reply, NotRunning):
-            raise ThreadMovedError(reply.why)
+            raise ThreadMovedError(reply.reason)
     vcpu.saved.active = True
     set_passthrough(hv, vcpu, True, "first LBR access")

@@ -46,7 +46,7 @@ def sched_in(hv: Hypervisor, message: SchedIn) -> None:
 def _told_grant(hv: Hypervisor, vcpu: Vcpu, message: SchedIn) -> None:
     """Switches of the thread itself do not end a grant; the grant in this message is the valid one."""
     if message.grant:
-        hold_grant(hv, vcpu, message.grant, message.until, "SchedIn")
+        hold_grant(hv, vcpu, message.grant, message.expires, "SchedIn")
         if message.grant == vcpu.grant.number:
             vcpu.claim.state = "ACTIVE"
     elif vcpu.grant.number:
@@ -68,14 +68,14 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
     vcpu = hv.vcpus.get(message.vcpu)
     if vcpu is None or not message.request or counter_created(hv, vcpu, message):
         return
-    if vcpu.lbr_desc.asked != message.request:
+    if vcpu.lbr_desc.request != message.request:
         return
     desc = vcpu.lbr_desc
     enabled, given_back = desc.enabling != 0, desc.enabling != desc.event
     errno = message.errno
     if errno and hv.design.enablement is Enablement.KVM_CAP:
         errno = "ENOENT"  # intel_pmu_enable_save_guest_lbr of v7 and v8 says so, independently of perf.
-    desc.asked, desc.create_errno = 0, errno if desc.for_access and not enabled else ""
+    desc.request, desc.create_errno = 0, errno if desc.for_access and not enabled else ""
     desc.in_use = desc.in_use or message.event != 0
     if not enabled:
         desc.event = message.event
@@ -93,7 +93,7 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
             vcpu.grant.revoke(message.grant)
             _told_state(hv, vcpu, "ERROR", 0, 0, "Revoke before EventCreated")
         else:
-            _told_state(hv, vcpu, message.state, message.grant, message.until, "EventCreated")
+            _told_state(hv, vcpu, message.state, message.grant, message.expires, "EventCreated")
     if not _awaits_event(hv):
         hv.early_revokes.grants.clear()
     note_wait(hv, vcpu)
@@ -102,7 +102,7 @@ def event_created(hv: Hypervisor, message: EventCreated) -> None:
 def event_state(hv: Hypervisor, message: EventState) -> None:
     vcpu = _owner(hv, message.event)
     if vcpu is not None:
-        _told_state(hv, vcpu, message.state, message.grant, message.until, "EventState")
+        _told_state(hv, vcpu, message.state, message.grant, message.expires, "EventState")
 
 
 def _told_state(hv: Hypervisor, vcpu: Vcpu, state: str, grant: int, until: int, why: str) -> None:
@@ -140,7 +140,7 @@ def available(hv: Hypervisor, message: Available) -> None:
         return
     if hv.design.denial is not Denial.FAIL_ENTRY:
         release_event(hv, vcpu, "Available")
-    elif not vcpu.lbr_desc.asked:
+    elif not vcpu.lbr_desc.request:
         ask_to_enable(hv, vcpu)
 
 
@@ -149,7 +149,7 @@ _LOST = (ClaimPhase.LOST, ClaimPhase.DENIED)
 
 def _awaits_event(hv: Hypervisor) -> bool:
     """Whether the news of a new event can still come. A Revoke that overtook this news is kept until then."""
-    return any(vcpu.lbr_desc.asked and not vcpu.lbr_desc.enabling for vcpu in hv.vcpus.values())
+    return any(vcpu.lbr_desc.request and not vcpu.lbr_desc.enabling for vcpu in hv.vcpus.values())
 
 
 def _owner(hv: Hypervisor, event: int) -> Vcpu | None:

@@ -109,7 +109,7 @@ def _at_most(offered: int, wanted: int | None) -> int:
 class PmuMsr(msgspec.Struct, frozen=True):
     """One register. ``number``: the counter that it belongs to; fixed ones count from FIXED_COUNTER. ``reset``: the
     value after a refresh (``refreshed_ctrl`` of a new vCPU). ``reserved``, ``user_reserved``: bits that the guest, or
-    user space, cannot write. ``place``: its position on the save list, -1 if it is not there."""
+    user space, cannot write. ``position``: its position on the save list, -1 if it is not there."""
 
     msr: int
     bank: Bank
@@ -119,7 +119,7 @@ class PmuMsr(msgspec.Struct, frozen=True):
     reset: int = 0
     reserved: int = 0
     user_reserved: int = 0
-    place: int = -1
+    position: int = -1
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +146,7 @@ def pmu_msrs(rules: PmuRules, shape: PmuShape) -> dict[int, PmuMsr]:
     rows: dict[int, PmuMsr] = {}
 
     def add(msr: int, bank: Bank, number: int = 0, **more: object) -> None:
-        rows[msr] = PmuMsr(msr, bank, number, place=saved.get(msr, -1), **more)  # type: ignore[arg-type]
+        rows[msr] = PmuMsr(msr, bank, number, position=saved.get(msr, -1), **more)  # type: ignore[arg-type]
 
     for msr in saved:
         add(msr, Bank.ABSENT, guest=MsrAccess.NONE, user=absent)

@@ -125,7 +125,7 @@ def _run_guest(hv: Hypervisor, vcpu: Vcpu) -> Generator[AnyRequest, AnyReply, No
                 elif len(vcpu.values) == len(vcpu.ops):
                     return
             case NotRunning():
-                raise ThreadMovedError(reply.why)
+                raise ThreadMovedError(reply.reason)
             case EntryRefused(checked=True):
                 entry_refused(hv, vcpu)
                 return
@@ -169,7 +169,7 @@ def _user_space(hv: Hypervisor, vcpu: Vcpu, work: Handling) -> Generator[AnyRequ
     if hv.remembers_at_load:
         reply = yield ReadMsr(vcpu.name, vcpu.cpu, IA32_DEBUGCTL)
         if isinstance(reply, NotRunning):
-            raise ThreadMovedError(reply.why)
+            raise ThreadMovedError(reply.reason)
         assert isinstance(reply, MsrDone)
         vcpu.host_debugctl = reply.value
     hv.effects.add(UserReturn(vcpu.name, vcpu.cpu))

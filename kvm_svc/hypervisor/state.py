@@ -117,7 +117,7 @@ class LbrDesc:
 
     event: int = 0
     """Id of the event on the host; 0: none."""
-    asked: int = 0
+    request: int = 0
     """Number of a CreateEvent or EnableEvent that is not answered yet; 0: none."""
     enabling: int = 0
     """Event of that EnableEvent; 0 for a CreateEvent."""
@@ -139,7 +139,7 @@ class LbrDesc:
     def clone(self) -> LbrDesc:
         return LbrDesc(
             self.event,
-            self.asked,
+            self.request,
             self.enabling,
             self.for_access,
             self.create_errno,
@@ -152,7 +152,7 @@ class LbrDesc:
 
     def key(self) -> tuple[Hashable, ...]:
         """``enabling`` and ``for_access`` tell of the request that is out, and of nothing without one."""
-        asked = (Request(self.asked), Event(self.enabling), self.for_access) if self.asked else ()
+        asked = (Request(self.request), Event(self.enabling), self.for_access) if self.request else ()
         flags = self.passthrough, self.used, self.in_use, self.cleanup, self.asked_early
         return Event(self.event), asked, self.create_errno, flags
 
@@ -258,7 +258,7 @@ class Vcpu:
     @property
     def waits_for(self) -> str:
         """The message that the thread waits for; "" if it does not sleep."""
-        if self.lbr_desc.asked or self.pmu.waiting:
+        if self.lbr_desc.request or self.pmu.waiting:
             return "EventCreated"
         return "Available" if self.refused else ""
 

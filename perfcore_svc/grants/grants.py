@@ -38,7 +38,7 @@ class Grants:
     def current(self, event: PerfEvent) -> tuple[int, int]:
         """Number and end of the lease of an event's current grant; 0 and 0 if it has none."""
         grant = self.state.held.get(event.id)
-        return (0, 0) if grant is None or grant.revoked else (grant.number, grant.until)
+        return (0, 0) if grant is None or grant.revoked else (grant.number, grant.expires)
 
     def give(self, event: PerfEvent) -> bool:
         """A guest's event that is on gets a grant, unless it has one. Whether it got one."""
@@ -60,7 +60,7 @@ class Grants:
             return None
         if grant.revoked:
             return Revoke(event, number, "said before")
-        grant.until = self.perf.kernel.now + LEASE_NS
+        grant.expires = self.perf.kernel.now + LEASE_NS
         return self._granted(self.perf.events[event])
 
     def released(self, event: PerfEvent) -> None:

@@ -59,7 +59,7 @@ class Revocations:
                 grant.revoked = True
                 why = f"{name} waits for the LBR of cpu{loser.oncpu}"
                 self.revokes.append((grant.session, Revoke(loser.id, grant.number, why)))
-            wait.losing.append(loser.id)
+            wait.losers.append(loser.id)
         awaited = [grant.number for grant in self.state.awaited(wait)]
         self.effects.add(HostWait(name, awaited))
         self._arm()
@@ -74,13 +74,13 @@ class Revocations:
         event, grant = found
         grant.given_up = True
         for name, wait in list(self.waits.items()):
-            if event in wait.losing and not any(self.state.awaited(wait)):
+            if event in wait.losers and not any(self.state.awaited(wait)):
                 self._go_on(name, wait, why)
         self._arm()
 
     def lease_over(self, session: str) -> None:
         now = self.effects.clock.now
-        over = [g.number for g in self.held.values() if _awaited_from(session, g) and g.until <= now]
+        over = [g.number for g in self.held.values() if _awaited_from(session, g) and g.expires <= now]
         for number in sorted(over):
             self.give_up(session, number, "the lease is over")
 
@@ -95,7 +95,7 @@ class Revocations:
 
     def _go_on(self, name: str, wait: Wait, why: str) -> None:
         events = [self.perf.events[event] for event in wait.events]
-        losing = [loser for loser in self.losers(events) if loser.id not in wait.losing]
+        losing = [loser for loser in self.losers(events) if loser.id not in wait.losers]
         if losing:
             self._wait_for(name, wait, losing)
             return
@@ -105,8 +105,8 @@ class Revocations:
 
     def _end(self, name: str, wait: Wait, why: str) -> None:
         del self.waits[name]
-        for loser in wait.losing:
-            if not any(loser in other.losing for other in self.waits.values()):
+        for loser in wait.losers:
+            if not any(loser in other.losers for other in self.waits.values()):
                 del self.held[loser]
                 if loser in self.perf.events:
                     self.freed.append(self.perf.events[loser])
@@ -116,7 +116,7 @@ class Revocations:
         due: dict[str, int] = {}
         for wait in self.waits.values():
             for grant in self.state.awaited(wait):
-                due[grant.session] = min(grant.until, due.get(grant.session, grant.until))
+                due[grant.session] = min(grant.expires, due.get(grant.session, grant.expires))
         for session in [*due, *(old for old in self.due if old not in due)]:
             at = due.get(session, -1)
             if at != self.due.get(session):

@@ -16,7 +16,7 @@ class HeldGrant:
     """Its number on this host, from 1."""
     session: str
     """The name of the KVM that has it."""
-    until: int
+    expires: int
     """The nanosecond at which its lease ends; 0: it has no end."""
     revoked: bool = False
     """The host has revoked it and waits for KVM: it is not current any more."""
@@ -24,10 +24,10 @@ class HeldGrant:
     """KVM has given it up, or its lease is over; others are still waited for."""
 
     def clone(self) -> HeldGrant:
-        return HeldGrant(self.number, self.session, self.until, self.revoked, self.given_up)
+        return HeldGrant(self.number, self.session, self.expires, self.revoked, self.given_up)
 
     def key(self) -> tuple[Hashable, ...]:
-        return Grant(self.number), self.session, At(self.until), self.revoked, self.given_up
+        return Grant(self.number), self.session, At(self.expires), self.revoked, self.given_up
 
 
 @dataclass(slots=True)
@@ -36,14 +36,14 @@ class Wait:
 
     events: list[int]
     """Events to be enabled then."""
-    losing: list[int] = field(default_factory=list)
+    losers: list[int] = field(default_factory=list)
     """Guests' events whose grants have to end first. Each is in ``GrantState.held``."""
 
     def clone(self) -> Wait:
-        return Wait(self.events[:], self.losing[:])
+        return Wait(self.events[:], self.losers[:])
 
     def key(self) -> tuple[Hashable, ...]:
-        return tuple(map(Event, self.events)), tuple(map(Event, self.losing))
+        return tuple(map(Event, self.events)), tuple(map(Event, self.losers))
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class GrantState:
 
     def awaited(self, wait: Wait) -> Iterator[HeldGrant]:
         """The grants that have yet to end for a wait, in the order in which they were revoked."""
-        for event in wait.losing:
+        for event in wait.losers:
             grant = self.held[event]
             if not grant.given_up:
                 yield grant

@@ -34,8 +34,8 @@ class Context:
     rotate_necessary: bool = False
     """A flexible group waits, so the next tick rotates the list."""
     time: int = 0
-    """The clock of the context in nanoseconds, at ``since`` while it runs."""
-    since: int = 0
+    """The clock of the context in nanoseconds, at ``updated_at`` while it runs."""
+    updated_at: int = 0
     """Virtual nanoseconds at which ``time`` was last brought up to date."""
     ticking: bool = False
     """The clock of the context runs."""
@@ -56,7 +56,7 @@ class Context:
             self.is_active,
             self.rotate_necessary,
             self.time,
-            self.since,
+            self.updated_at,
             self.ticking,
             saved(self.lbr),
             self.lbr_events,
@@ -64,7 +64,7 @@ class Context:
 
     def at(self, now: int) -> int:
         """The context's clock at ``now``."""
-        return self.time + now - self.since if self.ticking else self.time
+        return self.time + now - self.updated_at if self.ticking else self.time
 
     @property
     def idle(self) -> bool:
@@ -105,7 +105,7 @@ class PerfCpu:
     """The value in the LBR shared register, while ``slot_users`` is not 0."""
     slot_users: int = 0
     """Number of events on this CPU that share that value."""
-    on: list[PerfEvent] = field(default_factory=list)
+    active: list[PerfEvent] = field(default_factory=list)
     """The events that are on, in the order in which they went on."""
     pseudo_used: bool = False
     """An event has the fake counter 58."""
@@ -151,7 +151,11 @@ class PerfCpu:
         """``contexts``: the copy of each by the id of the object."""
         twin = PerfCpu(self.index, contexts[id(self.ctx)])
         twin.task_ctx = None if self.task_ctx is None else contexts[id(self.task_ctx)]
-        twin.slot, twin.slot_users, twin.on = self.slot, self.slot_users, [events[event.id] for event in self.on]
+        twin.slot, twin.slot_users, twin.active = (
+            self.slot,
+            self.slot_users,
+            [events[event.id] for event in self.active],
+        )
         twin.pseudo_used, twin.active_oncpu, twin.exclusive = self.pseudo_used, self.active_oncpu, self.exclusive
         twin.lbr_users, twin.callstack_users, twin.host_users = self.lbr_users, self.callstack_users, self.host_users
         twin.shut_out, twin.save_select, twin.of_guest = self.shut_out, self.save_select, self.of_guest
@@ -178,7 +182,7 @@ class PerfCpu:
             task_ctx,
             slot,
             users,
-            ids(self.on),
+            ids(self.active),
             flags,
             self.br_sel,
             parked,

@@ -45,7 +45,7 @@ def group_sched_in(kernel: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent)
 def _commit(kernel: Kernel, pc: PerfCpu, members: list[PerfEvent]) -> str:
     """``x86_schedule_events`` for the events that are on and the new ones: the shared LBR register, then counters.
     Gives the resource that is missing, "" if all fit."""
-    if sum(e.listed for e in pc.on) + sum(e.listed for e in members) > kernel.pmu.places:
+    if sum(e.listed for e in pc.active) + sum(e.listed for e in members) > kernel.pmu.places:
         return NO_PLACE
     slot, users = pc.slot, pc.slot_users
     for event in members:
@@ -59,7 +59,7 @@ def _commit(kernel: Kernel, pc: PerfCpu, members: list[PerfEvent]) -> str:
         return NO_COUNTER
     pc.slot, pc.slot_users = slot, users
     pc.pseudo_used = pc.pseudo_used or pseudo > 0
-    pc.on += members
+    pc.active += members
     return ""
 
 
@@ -79,7 +79,7 @@ def event_sched_out(kernel: Kernel, pc: PerfCpu, ctx: Context, event: PerfEvent)
         pc.slot_users -= 1
     if event.pseudo:
         pc.pseudo_used = False
-    pc.on.remove(event)
+    pc.active.remove(event)
     event.counter = -1
     now = counted(kernel.machine.cpus[pc.index], event)
     event.count += now - event.counted_from

@@ -103,7 +103,7 @@ class Kernel:
 
     def start_clock(self, ctx: Context) -> None:
         if not ctx.ticking:
-            ctx.ticking, ctx.since = True, self.now
+            ctx.ticking, ctx.updated_at = True, self.now
 
     def stop_clock(self, ctx: Context) -> None:
         ctx.time = self.context_time(ctx)

@@ -64,7 +64,7 @@ class PmiLine:
             event.overflow_at += event.period
             event.interrupts += 1
             if event.interrupts == SAMPLES_PER_TICK:
-                machine.effects.add(Throttle(event.id, event.name, cpu.index, on=True))
+                machine.effects.add(Throttle(event.id, event.name, cpu.index, throttled=True))
             if event.counts_for:
                 self.kernel.doings.overflows.append((event, cpu.index))
                 continue
@@ -73,7 +73,7 @@ class PmiLine:
             machine.effects.add(SampleTaken(event.id, event.name, cpu.index, from_ip, to_ip, stale, overflow=True))
 
     def _periodic(self, cpu: Cpu) -> list[PerfEvent]:
-        return [e for e in self.kernel.cpus[cpu.index].on if _overflows(e) and e.interrupts < SAMPLES_PER_TICK]
+        return [e for e in self.kernel.cpus[cpu.index].active if _overflows(e) and e.interrupts < SAMPLES_PER_TICK]
 
 
 def unthrottle(kernel: Kernel, before: int) -> None:
@@ -82,10 +82,10 @@ def unthrottle(kernel: Kernel, before: int) -> None:
     if kernel.now // JIFFY == before // JIFFY:
         return
     for pc in kernel.cpus:
-        for event in filter(_overflows, pc.on):
+        for event in filter(_overflows, pc.active):
             if event.interrupts >= SAMPLES_PER_TICK:
                 event.overflow_at = counted(kernel.machine.cpus[pc.index], event) + event.period
-                kernel.machine.effects.add(Throttle(event.id, event.name, pc.index, on=False))
+                kernel.machine.effects.add(Throttle(event.id, event.name, pc.index, throttled=False))
             event.interrupts = 0
 
 

@@ -41,7 +41,7 @@ class Pmu(msgspec.Struct, frozen=True):
         wanting = [e for e in newcomers if e.counters]
         if not wanting:
             return True
-        holders = [e for e in pc.on if e.counters]
+        holders = [e for e in pc.active if e.counters]
         moving = [*holders, *wanting] if self.moves else wanting
         used = 0 if self.moves else _mask(holders)
         placed: list[tuple[PerfEvent, int]] = []

@@ -34,7 +34,7 @@ def put_off(
 
 def would_go_on(kernel: Kernel, event: PerfEvent, cpu: int) -> bool:
     """Whether an event of a task would be ACTIVE if it were enabled now and its task ran on ``cpu``."""
-    if any(_stays_before(other, event) for other in kernel.cpus[cpu].on):
+    if any(_stays_before(other, event) for other in kernel.cpus[cpu].active):
         return False
     copy, (there,), _ = _copy(kernel, [event], [])
     silicon = copy.machine.cpus[cpu]

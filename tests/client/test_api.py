@@ -76,7 +76,7 @@ def test_a_run_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     told = document(lbrlab("run", STORY, "-d", "revoke-gp", "--fault", "drop:Revoke:1", "-o", "a.json", "--json"))
     run = api.run(STORY, "revoke-gp", faults=["drop:Revoke:1"], keep_at="b.json")
-    assert (run.verdict.verdict, run.verdict.why) == (told["verdict"], told["why"])
+    assert (run.verdict.verdict, run.verdict.reason) == (told["verdict"], told["reason"])
     assert run.path == Path("b.json")
     assert Path("b.json").read_bytes() == Path("a.json").read_bytes()
 

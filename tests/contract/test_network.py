@@ -47,7 +47,7 @@ def test_fates(fate: Fate, n: int, taken: bool, left: list[int]) -> None:
     assert numbers(network) == left
     (record,) = log.records
     assert isinstance(record, Delivery)
-    assert (record.how, record.session, record.to_host, record.n, record.message) == (
+    assert (record.fate, record.session, record.to_host, record.n, record.message) == (
         str(fate),
         "k",
         True,
@@ -130,7 +130,7 @@ def test_a_held_direction_only_takes_its_release() -> None:
     assert network.key() != held.key()
     assert numbers(network) == [1, 2, 3]
     assert network.decide(Fate.TAKE, "k", True, 1, log) is not None
-    assert [(r.how, r.fault or "") for r in log.records if isinstance(r, Delivery)] == [
+    assert [(r.fate, r.fault or "") for r in log.records if isinstance(r, Delivery)] == [
         ("hold", "f1.1"), ("take", ""), ("release", "f1.1"), ("take", "")
     ]  # fmt: skip
 

@@ -45,7 +45,7 @@ PATIENT = Turn(wait=30)
 def in_flight(wire: Wire) -> list[Send]:
     """Messages without a fate, as the trace tells."""
     settled = {
-        (r.session, r.to_host, r.n) for r in wire.log.records if isinstance(r, Delivery) and r.how != Fate.DUPLICATE
+        (r.session, r.to_host, r.n) for r in wire.log.records if isinstance(r, Delivery) and r.fate != Fate.DUPLICATE
     }
     return [r for r in wire.log.records if isinstance(r, Send) and (r.session, r.to_host, r.n) not in settled]
 

@@ -81,7 +81,7 @@ def test_the_run_goes_on_after_a_cut_anywhere(cuttable: tuple[Pair, Relay], desi
 
 def test_what_is_lost_with_its_link_is_on_the_tape_only_if_it_met_its_fate(cuttable: tuple[Pair, Relay]) -> None:
     done = played(cuttable, FENCED, size(cuttable, FENCED) // 2)
-    fates = [(r.session, r.to_host, r.n) for r in done.of(Delivery) if r.how != Fate.LOSE]
+    fates = [(r.session, r.to_host, r.n) for r in done.of(Delivery) if r.fate != Fate.LOSE]
     decided = [(d.session, d.to_host, d.n) for d in done.tape if isinstance(d, Deliver)]
     assert [d for d in done.tape if isinstance(d, Cut | Mend)] == [Cut("kvm0", None), Mend("kvm0", None)]
     assert decided == fates

@@ -42,7 +42,7 @@ def test_a_scenario_that_needs_more_services_cannot_be_run(given: tuple[str, ...
     asked = ("matrix", "--designs", "fenced", "--scenarios", "exits,mech-two-kvms-one-cpu", "--json")
     cells = document(lbrlab(*asked, *given))["cells"]
     assert [cell["verdict"] for cell in cells] == ["held", "impossible"]
-    assert "1 address given, expected 2 (kvm0, kvm1)" in cells[1]["why"]
+    assert "1 address given, expected 2 (kvm0, kvm1)" in cells[1]["reason"]
 
 
 def test_claims_on_given_services_are_those_on_sim(given: tuple[str, ...]) -> None:

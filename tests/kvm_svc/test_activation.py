@@ -63,7 +63,7 @@ def test_creating_twice_is_harmless(design: Design) -> None:
         rig.guest(op)
 
     assert rig.sent(CreateEvent) == 1
-    assert [r.what for r in rig.records(GuestEvent)] == ["created"]
+    assert [r.change for r in rig.records(GuestEvent)] == ["created"]
 
 
 def test_kvm_switch_starts_empty_once() -> None:
@@ -73,7 +73,7 @@ def test_kvm_switch_starts_empty_once() -> None:
     rig.debugctl(1)
 
     assert [r.image.from_ip for r in rig.records(LbrRestore)] == [[]]
-    assert [r.on for r in rig.records(PassthroughSet)] == [True]
+    assert [r.enabled for r in rig.records(PassthroughSet)] == [True]
 
 
 @idle_slices
@@ -91,7 +91,7 @@ def test_event_survives_one_idle_slice(design: Design) -> None:
 
     rig.slice()
     assert rig.vcpu().lbr_desc.event == 0
-    assert [r.what for r in rig.records(GuestEvent)] == ["created", "released"]
+    assert [r.change for r in rig.records(GuestEvent)] == ["created", "released"]
     assert rig.sent(ReleaseEvent) == 1
 
 
@@ -103,7 +103,7 @@ def test_use_between_slices_keeps_the_event(design: Design) -> None:
         rig.rdmsr(FROM0)
         rig.slice()
 
-    assert [r.what for r in rig.records(GuestEvent)] == ["created"]
+    assert [r.change for r in rig.records(GuestEvent)] == ["created"]
 
 
 @idle_slices
@@ -150,7 +150,7 @@ def test_merged_looks_at_nothing_but_the_bit() -> None:
     rig.slice()
 
     assert rig.rdmsr(FROM0).value == 0
-    assert [r.what for r in rig.records(GuestEvent)] == ["created", "released", "created"]
+    assert [r.change for r in rig.records(GuestEvent)] == ["created", "released", "created"]
 
 
 def test_merged_keeps_an_event_with_lbr_on() -> None:

@@ -108,7 +108,7 @@ def test_a_change_of_claim_is_on_record_with_its_cause() -> None:
     told.access(READ)
     told.tell(EventCreated(VCPU, 1, EVENT, state="ERROR"))
 
-    assert [(r.old, r.new, r.why) for r in told.records(ClaimChange)] == [
+    assert [(r.old, r.new, r.reason) for r in told.records(ClaimChange)] == [
         ("none", "asked", "asks for an event"),
         ("asked", "held", "the event is there"),
         ("held", "lost", "EventCreated: ERROR"),

@@ -136,7 +136,7 @@ def test_a_counter_that_a_slice_did_not_touch_goes() -> None:
         it.slice()
         it.guest(Branch(1))
 
-    assert [r.what for r in it.records(CounterEvent)] == ["created", "paused", "released"]
+    assert [r.change for r in it.records(CounterEvent)] == ["created", "paused", "released"]
 
 
 @cases(

@@ -223,7 +223,7 @@ def test_user_space_writes_for_a_guest_without_lbr(kernel: str, value: int, stor
     assert rig.kvm(SetMsr(VCPU, IA32_DEBUGCTL, value)) == Done(int(stored != GP))
     kept = 0 if stored == GP else stored
     assert rig.kvm(GetMsr(VCPU, IA32_DEBUGCTL)) == Done(int(kept))
-    assert [(r.value, r.taken) for r in rig.records(UserMsr)][-2:] == [(kept, stored != GP), (kept, True)]
+    assert [(r.value, r.processed) for r in rig.records(UserMsr)][-2:] == [(kept, stored != GP), (kept, True)]
     rig.guest(Nop())
     assert rig.records(VmEntry)[-1].debugctl == kept
     assert (rig.sent(CreateEvent), rig.records(Warn)) == (0, [])

@@ -69,7 +69,7 @@ def test_what_kvm_advertises(design: Design, kernel: str, lbr: str, mediated: bo
     made = rig(design, kernel, lbr, mediated)
 
     assert get(made) == 0x2000 | fmt
-    assert [r.taken for r in made.records(UserMsr) if not r.read] == ([] if fmt else [False])
+    assert [r.processed for r in made.records(UserMsr) if not r.read] == ([] if fmt else [False])
     assert guest(made, IA32_PERF_CAPABILITIES) == 0x2000 | fmt
     assert made.vcpu().vm.lbr_enabled == (fmt != 0)
     fresh = Rig(design, machine=MachineSpec(lbr=lbr, kernel=kernel, mediated=mediated), place=False)
@@ -147,7 +147,7 @@ def test_another_model_has_no_lbr_though_it_reads_the_format(design: Design) -> 
     """KVM rejects the value of user space, and keeps the value from the creation of the VM."""
     made = rig(design, model="other")
 
-    assert [(r.taken, r.value) for r in made.records(UserMsr)] == [(False, 0x2005)]
+    assert [(r.processed, r.value) for r in made.records(UserMsr)] == [(False, 0x2005)]
     assert guest(made, IA32_PERF_CAPABILITIES) == 0x2005
     assert guest(made, MSR_LBR_TOS) == GP
     assert not made.debugctl(0x801)

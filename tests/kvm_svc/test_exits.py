@@ -36,7 +36,7 @@ def test_io_goes_to_user_space_and_back(design: Design) -> None:
     assert rig.records(VmExit)[-1].reason == rig.records(UserExit)[-1].reason == "io"
     assert not rig.records(VcpuPut)
     moved: list[LbrSave | LbrRestore] = [*rig.records(LbrSave), *rig.records(LbrRestore)]
-    assert {r.by for r in moved} == ({"vmx"} if design.passthrough is Passthrough.ALWAYS else set())
+    assert {r.component for r in moved} == ({"vmx"} if design.passthrough is Passthrough.ALWAYS else set())
     assert not [r for r in moved if out < r.seq < back]
 
 

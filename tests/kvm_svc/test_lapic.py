@@ -102,7 +102,7 @@ def test_an_accepted_pmi_masks_lvtpc_since_v6_6(kernel: str) -> None:
     overflow(it)
     masks = kernel in SINCE_V6_6
     assert delivered(it) == [True, not masks]
-    assert [pmi.masks for pmi in it.records(GuestPmi)] == [masks, False]
+    assert [pmi.masks_lvtpc for pmi in it.records(GuestPmi)] == [masks, False]
     assert it.rdmsr(MSR_X2APIC_LVTPC).value == (LVT_NMI | LVT_MASKED if masks else LVT_NMI)
     assert it.wrmsr(MSR_X2APIC_LVTPC, LVT_NMI)
     overflow(it)

@@ -139,7 +139,7 @@ def test_same_wrmsr_two_behaviours(design: Design) -> None:
 
     assert rig.wrmsr(FROM0, NONCANONICAL)
     assert [(r.result, r.denied) for r in rig.records(Access)] == [("dropped", False)]
-    assert [(r.fault, r.by) for r in rig.records(HostMsr)] == [(True, "kvm")]
+    assert [(r.fault, r.component) for r in rig.records(HostMsr)] == [(True, "kvm")]
 
     assert not rig.wrmsr(FROM0, NONCANONICAL)
     assert [(r.fault, r.vcpu) for r in rig.records(GuestMsr)] == [(True, "vm0/0")]

@@ -44,7 +44,7 @@ def at(told: Told, ns: int) -> Told:
 
 
 def timers(told: Told | Rig) -> list[int]:
-    return [r.due for r in told.records(Timer) if (r.what, r.to_host, r.awaited) == ("renew", True, False)]
+    return [r.due for r in told.records(Timer) if (r.timer, r.to_host, r.awaited) == ("renew", True, False)]
 
 
 # The end of a lease ------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def test_a_lease_that_is_over_ends_the_grant_at_the_next_step() -> None:
     assert told.access(READ) == GP
     assert (told.grant.number, told.vcpu().debugctl, told.asked) == (0, 0, [])
     assert told.records(Granted)[-1].grant == 0
-    assert "the lease of grant 3 is over" in [r.why for r in told.records(ClaimChange)]
+    assert "the lease of grant 3 is over" in [r.reason for r in told.records(ClaimChange)]
 
 
 @cases("debugctl", [0, 1])
@@ -129,14 +129,14 @@ def test_a_prolonged_lease_holds_longer() -> None:
 def test_news_never_shortens_a_lease(until: int) -> None:
     told = leased()
     told.tell(EventState(EVENT, "ACTIVE", 0, 3, until))
-    assert (told.grant.until, timers(told)) == (LEASE_NS, [5 * MS])
+    assert (told.grant.expires, timers(told)) == (LEASE_NS, [5 * MS])
 
 
 def test_a_thread_that_comes_back_hears_of_its_lease() -> None:
     told = leased()
     told.tell(SchedOut(VCPU, 0))
     told.tell(SchedIn(VCPU, 0, 0, 3, 2 * LEASE_NS))
-    assert told.grant.until == 2 * LEASE_NS
+    assert told.grant.expires == 2 * LEASE_NS
 
 
 def test_a_thread_that_comes_back_without_a_grant_has_lost_it() -> None:
@@ -149,7 +149,7 @@ def test_a_thread_that_comes_back_without_a_grant_has_lost_it() -> None:
 def test_a_lease_of_another_grant_prolongs_nothing() -> None:
     told = leased()
     told.tell(EventState(EVENT, "ACTIVE", 0, 2, 2 * LEASE_NS))
-    assert told.grant.until == LEASE_NS
+    assert told.grant.expires == LEASE_NS
 
 
 def test_a_lease_that_ran_out_cannot_be_prolonged() -> None:
@@ -180,7 +180,7 @@ def test_the_next_grant_has_a_lease_of_its_own() -> None:
     told = leased()
     told.tell(Revoke(EVENT, 3, ""))
     told.tell(EventState(EVENT, "ACTIVE", 0, 4, 9 * MS))
-    assert (told.grant.until, timers(told)) == (9 * MS, [5 * MS, -1, 4 * MS])
+    assert (told.grant.expires, timers(told)) == (9 * MS, [5 * MS, -1, 4 * MS])
 
 
 @cases("what", ["renew", "lease", ""])
@@ -194,7 +194,7 @@ def test_one_timer_serves_all_guests() -> None:
     told = Told(REVOKE_ACK, VmSpec("vm0", 2))
     for grant, (vcpu, until) in enumerate((("vm0/0", 12 * MS), ("vm0/1", 10 * MS)), 1):
         told.command(SetMsr(vcpu, IA32_DEBUGCTL, 1))
-        told.tell(EventCreated(vcpu, grant, grant, state="ACTIVE", grant=grant, until=until))
+        told.tell(EventCreated(vcpu, grant, grant, state="ACTIVE", grant=grant, expires=until))
     assert timers(told) == [7 * MS, 5 * MS]
 
     at(told, 5 * MS).command(FIRE)
@@ -223,7 +223,7 @@ def test_every_revoke_is_acknowledged_whatever_it_is_of(event: int, grant: int) 
 def test_a_revoke_that_comes_before_its_event_is_acknowledged_at_once() -> None:
     told = asked(REVOKE_ACK)
     assert told.tell(Revoke(EVENT, 3, "")) == [Ack(3)]
-    told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3, until=LEASE_NS))
+    told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3, expires=LEASE_NS))
     assert (told.claim.phase, told.grant.number) == ("lost", 0)
 
 
@@ -242,7 +242,7 @@ def test_the_host_s_event_comes_on_as_soon_as_kvm_has_acknowledged() -> None:
 
     rig.settle()
     assert rig.wire.perf(open_).result == Done()
-    assert [(r.name, r.why) for r in rig.records(HostWake)] == [("h0", "acknowledged")]
+    assert [(r.name, r.reason) for r in rig.records(HostWake)] == [("h0", "acknowledged")]
     assert not rig.vcpu().grant.number
 
 

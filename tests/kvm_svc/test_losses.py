@@ -62,7 +62,7 @@ def test_kvm_resumes_with_the_epoch_that_it_has(design: Design) -> None:
     (resume,) = told.heard()
     assert isinstance(resume, Resume)
     assert (resume.epoch, resume.last_seq) == (1, told.told if design is FENCED else 0)
-    answer(told, Welcome(True, upto=10_000))
+    answer(told, Welcome(True, acknowledged=10_000))
     assert told.core.endpoint.session.phase is SessionPhase.OPEN
     assert told.heard() == []
 
@@ -72,7 +72,7 @@ def test_an_answer_that_a_second_cut_has_overtaken_resumes_nothing() -> None:
     cut(told)
     told.command(KvmMendLink())
     cut(told)
-    assert answer(told, Welcome(True, upto=0)) == []
+    assert answer(told, Welcome(True, acknowledged=0)) == []
     assert told.core.endpoint.session.phase is SessionPhase.LOST
     told.command(KvmMendLink())
     assert [type(body) for body in told.heard()] == [Resume]
@@ -80,11 +80,11 @@ def test_an_answer_that_a_second_cut_has_overtaken_resumes_nothing() -> None:
 
 def test_what_the_host_lacks_is_sent_again() -> None:
     told = asked(FENCED)
-    place = told.core.endpoint.session.outgoing.place
+    place = told.core.endpoint.session.outgoing.order
     cut(told)
     told.command(KvmMendLink())
     told.heard()
-    assert [type(body) for body in answer(told, Welcome(True, upto=place - 1))] == [CreateEvent]
+    assert [type(body) for body in answer(told, Welcome(True, acknowledged=place - 1))] == [CreateEvent]
 
 
 def test_a_link_that_was_not_lost_is_not_mended() -> None:
@@ -107,7 +107,7 @@ def test_a_host_that_has_forgotten_the_epoch_is_greeted_with_the_next(design: De
     assert [type(body) for body in said] == [Hello, RegisterVcpu]
     assert told.core.endpoint.session.epoch == 2
     assert (told.vcpu().cpu, told.vcpu().lbr_desc.event, told.grant.number) == (-1, 0, 0)
-    assert [r.what for r in told.records(GuestEvent)][-1] == "released"
+    assert [r.change for r in told.records(GuestEvent)][-1] == "released"
 
 
 @cases("design", [REVOKE_GP, FENCED], ids=lambda design: design.name)
@@ -169,9 +169,9 @@ def test_what_kvm_knew_of_the_host_is_forgotten() -> None:
 def test_a_thread_that_waits_for_a_counter_of_a_host_that_is_gone_wakes() -> None:
     rig = counting()
     counter = rig.vcpu().pmu.counters[0]
-    counter.asked = 9
+    counter.request = 9
     forget_host(rig.core.hv, "gone")
-    assert counter.asked == 0
+    assert counter.request == 0
     assert [type(r) for r in rig.core.effects.take() if isinstance(r, VcpuWake)] == [VcpuWake]
 
 

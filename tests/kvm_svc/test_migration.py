@@ -83,7 +83,7 @@ def test_saving_leaves_the_vcpu_as_it_was() -> None:
     assert first == second
     assert not here.vcpu().guest_mode
     here.guest(Branch(1))
-    assert [(r.what, r.debugctl, r.lbr) for r in here.records(VcpuMoved)] == [("saved", 1, True)] * 2
+    assert [(r.action, r.debugctl, r.lbr) for r in here.records(VcpuMoved)] == [("saved", 1, True)] * 2
 
 
 def test_a_guest_without_an_event_has_no_lbr_to_save() -> None:

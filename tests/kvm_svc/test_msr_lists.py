@@ -89,7 +89,7 @@ def test_each_register_is_on_record() -> None:
     put(it, (MSR_PMC, 7), (NOWHERE, 5))
     get(it, MSR_PMC)
 
-    told = [(r.msr, r.value, r.taken, r.read) for r in it.records(UserMsr)]
+    told = [(r.msr, r.value, r.processed, r.read) for r in it.records(UserMsr)]
     assert told == [(MSR_PMC, 7, True, False), (NOWHERE, 5, False, False), (MSR_PMC, 7, True, True)]
 
 

@@ -95,7 +95,7 @@ def test_failed_creation_wakes_too() -> None:
     script.tell(EventCreated(VCPU, 1, 0, "EBUSY"))
 
     assert (script.vcpu().lbr_desc.event, script.vcpu().lbr_desc.create_errno) == (0, "EBUSY")
-    assert [(r.what, r.why) for r in script.records(GuestEvent)] == [("failed", "EBUSY")]
+    assert [(r.change, r.reason) for r in script.records(GuestEvent)] == [("failed", "EBUSY")]
 
 
 def test_designs_without_notifier_ignore_states() -> None:

@@ -41,7 +41,7 @@ def test_an_access_by_another_thread_is_rejected_and_touches_nothing(msr: int) -
     assert rig.kvm(GetMsr(VCPU, msr, "t0")) == Done(errno="ENOENT")
     assert rig.kvm(SetMsr(VCPU, msr, 1, "t0")) == Done(0)
     assert (rig.records(HostMsr), rig.sent(CreateEvent)) == ([], 0)
-    told = [(r.task, r.read, r.taken, r.reached) for r in rig.records(UserMsr)]
+    told = [(r.task, r.read, r.processed, r.touches_lbr) for r in rig.records(UserMsr)]
     assert told == [("t0", True, False, False), ("t0", False, False, False)]
 
 

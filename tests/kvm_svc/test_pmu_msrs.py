@@ -151,7 +151,7 @@ def test_the_save_list(kernel: str) -> None:
 def test_places_are_those_of_the_save_list(kernel: str, guest: str) -> None:
     it = rig(kernel, guest)
     shape = shape_of(it.core.hv, it.vcpu().vm)
-    places = {row.place: row.msr for row in table(it).values() if row.place >= 0}
+    places = {row.position: row.msr for row in table(it).values() if row.position >= 0}
 
     assert [places[i] for i in range(len(places))] == list(
         save_list(KVM_RULES[kernel].pmu, shape.host_general, shape.host_fixed)

@@ -146,7 +146,7 @@ def test_an_enable_is_no_creation() -> None:
     told = enabling()
     told.tell(EventCreated(VCPU, 2, EVENT))
 
-    assert [r.what for r in told.records(GuestEvent)] == ["created", "enabled"]
+    assert [r.change for r in told.records(GuestEvent)] == ["created", "enabled"]
     assert [r.new for r in told.records(ClaimChange)] == ["asked", "held"]
     assert len(told.records(VcpuWait)) == len(told.records(VcpuWake)) == 2
 

@@ -70,7 +70,7 @@ def test_an_event_given_back_while_it_is_enabled_stays_given_back() -> None:
     assert told.heard() == [ReleaseEvent(EVENT)]
 
     assert told.tell(EventCreated(VCPU, 2, EVENT)) == []
-    assert [r.what for r in told.records(GuestEvent)] == ["created", "released"]
+    assert [r.change for r in told.records(GuestEvent)] == ["created", "released"]
 
 
 def test_a_slice_that_releases_an_event_while_it_is_enabled() -> None:

@@ -61,7 +61,7 @@ class End:
         return said
 
     def timers(self) -> list[int]:
-        return [r.due for r in self.log.records if isinstance(r, Timer) and r.what == "resend"]
+        return [r.due for r in self.log.records if isinstance(r, Timer) and r.timer == "resend"]
 
     def discards(self) -> list[tuple[str, str]]:
         return [(r.message, r.rule) for r in self.log.records if isinstance(r, Discard)]

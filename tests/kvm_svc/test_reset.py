@@ -83,7 +83,7 @@ def test_a_grant_ends_with_it_at_once(design: Design) -> None:
     rig = in_use(design)
     rig.kvm(RESET)
     assert not rig.vcpu().lbr_desc.passthrough
-    assert [(r.grant > 0, r.why) for r in rig.records(Granted)] == [(True, "EventCreated"), (False, "reset")]
+    assert [(r.grant > 0, r.reason) for r in rig.records(Granted)] == [(True, "EventCreated"), (False, "reset")]
 
 
 @grants
@@ -124,7 +124,7 @@ def test_the_counters_and_their_events_go() -> None:
     rig.kvm(RESET)
     rig.settle()
 
-    assert rig.records(CounterEvent)[-1].what == "released"
+    assert rig.records(CounterEvent)[-1].change == "released"
     assert (rig.rdmsr(MSR_PMC).value, rig.rdmsr(MSR_EVENTSEL).value, rig.rdmsr(MSR_GLOBAL_CTRL).value) == (0, 0, 0)
 
 

@@ -27,7 +27,7 @@ def used(design: Design) -> Rig:
 
 
 def released(rig: Rig) -> list[str]:
-    return [r.why for r in rig.records(GuestEvent) if r.what == "released"]
+    return [r.reason for r in rig.records(GuestEvent) if r.change == "released"]
 
 
 def next_slice(rig: Rig) -> list[str]:

@@ -34,7 +34,7 @@ def test_the_thread_waits_on(design: Design) -> None:
 @designs
 def test_the_event_that_comes_is_given_back_unused(design: Design) -> None:
     told = stopped(design)
-    answer = EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3, until=10_000_000)
+    answer = EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=3, expires=10_000_000)
 
     assert told.tell(answer) == [ReleaseEvent(EVENT)]
     assert (told.vcpu().lbr_desc.event, told.grant.number, told.grant.renew_at) == (0, 0, 0)

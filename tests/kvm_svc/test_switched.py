@@ -170,14 +170,17 @@ def test_the_guest_finds_what_user_space_wrote(design: Design) -> None:
 
     assert (rig.rdmsr(MSR_LBR_TOS).value, rig.rdmsr(FROM0 + 5).value) == (5, 0x10)
     assert rig.records(HostMsr) == []
-    assert [(r.taken, r.reached, r.value) for r in rig.records(UserMsr)] == [(True, True, 13), (True, True, 0x10)]
+    assert [(r.processed, r.touches_lbr, r.value) for r in rig.records(UserMsr)] == [
+        (True, True, 13),
+        (True, True, 0x10),
+    ]
 
 
 @cases(("msr", "value"), [(FROM0, NONCANONICAL), (MSR_LBR_SELECT, 1 << 10), (MSR_LBR_INFO, 1 << 20)])
 def test_a_value_that_the_hardware_refuses_is_rejected(msr: int, value: int) -> None:
     told = active()
     assert told.command(SetMsr(VCPU, msr, value)) == Done(0)
-    assert (told.vcpu().saved.snapshot, told.records(UserMsr)[-1].taken) == (IMAGE, False)
+    assert (told.vcpu().saved.snapshot, told.records(UserMsr)[-1].processed) == (IMAGE, False)
     assert runs(told).lbr == IMAGE
 
 

@@ -50,7 +50,7 @@ def test_from_the_thread_of_the_vcpu(design: Design) -> None:
     assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == Done(5)
     assert rig.rdmsr(MSR_LBR_TOS).value == 5
     assert opened_for(rig) == ([] if design.event is Event.NONE else [VCPU])
-    reads = [(r.read, r.value, r.taken, r.task, r.reached) for r in rig.records(UserMsr)]
+    reads = [(r.read, r.value, r.processed, r.task, r.touches_lbr) for r in rig.records(UserMsr)]
     assert reads == [(False, 5, True, "", True), (True, 5, True, "", True)]
     assert not [r for r in rig.records(Access) if r.write]
 
@@ -195,7 +195,7 @@ def test_a_guest_that_may_not(design: Design, read: Done, written: Done) -> None
     assert ioctl(rig, GetMsr(VCPU, MSR_LBR_TOS)) == read
     assert ioctl(rig, SetMsr(VCPU, MSR_LBR_TOS, 1)) == written
     assert rig.vcpu().claim.phase is ClaimPhase.STOPPED
-    assert [r.reached for r in rig.records(UserMsr)] == [False, False]
+    assert [r.touches_lbr for r in rig.records(UserMsr)] == [False, False]
 
 
 def test_a_denial_of_user_space_does_not_tell_the_guest() -> None:
@@ -273,7 +273,9 @@ def test_debugctl_of_v7_and_v8_is_an_lbr_msr(
 
     assert (opened_for(rig), rig.vcpu().debugctl, rig.vcpu().lbr_desc.passthrough) == ([VCPU], stored, True)
     reads = isinstance(command, GetMsr)
-    assert [(r.read, r.value, r.taken, r.reached) for r in rig.records(UserMsr)] == [(reads, stored, True, False)]
+    assert [(r.read, r.value, r.processed, r.touches_lbr) for r in rig.records(UserMsr)] == [
+        (reads, stored, True, False)
+    ]
 
 
 @looking_first
@@ -288,7 +290,7 @@ def test_debugctl_of_v8_while_the_host_has_the_lbr(design: Design) -> None:
     assert ioctl(rig, GetMsr(VCPU, IA32_DEBUGCTL)) == (Done(errno="ENOENT") if tells else Done(0))
 
     assert rig.vcpu().debugctl == 0x801
-    found = [(r.value, r.taken) for r in rig.records(UserMsr)]
+    found = [(r.value, r.processed) for r in rig.records(UserMsr)]
     assert found == [(0x801, True), (0x801, not tells), (0, not tells)]
 
 

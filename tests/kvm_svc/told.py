@@ -71,7 +71,7 @@ def asked(design: Design) -> Told:
 def held(design: Design, grant: int = 3, until: int = 0) -> Told:
     """The guest has its LBR, under ``grant``, and has turned it on."""
     told = asked(design)
-    told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=grant, until=until))
+    told.tell(EventCreated(VCPU, 1, EVENT, state="ACTIVE", grant=grant, expires=until))
     looks = design.entry_check is EntryCheck.FENCE or design.denial is Denial.FAIL_ENTRY
     assert told.go_on(*[HELD] * looks) == [GuestValue()]
     return told

@@ -187,7 +187,7 @@ def freed_counters_are_used_at_once(patch: Patch) -> None:
 def a_disabled_member_still_takes_a_place(patch: Patch) -> None:
     def full(st: Kernel, pc: PerfCpu, ctx: Context, leader: PerfEvent) -> bool:
         off = sum(event.state <= State.OFF for event in leader.group)
-        taken = off + sum(event.state == State.INACTIVE for event in leader.group) + len(pc.on)
+        taken = off + sum(event.state == State.INACTIVE for event in leader.group) + len(pc.active)
         return taken <= st.pmu.general and group_sched_in(st, pc, ctx, leader)
 
     patch.setattr(walk, "group_sched_in", full)

@@ -51,7 +51,7 @@ def timers(host: Host) -> list[int]:
 
 
 def wakes(host: Host) -> list[tuple[str, str]]:
-    return [(r.name, r.why) for r in host.log.records if isinstance(r, HostWake)]
+    return [(r.name, r.reason) for r in host.log.records if isinstance(r, HostWake)]
 
 
 def fire(host: Host, session: str = "k", what: str = "lease") -> None:
@@ -75,7 +75,7 @@ def test_the_wait_and_its_timer_are_on_record() -> None:
     until = MS + LEASE_NS
     assert [(r.name, r.grants) for r in host.log.records if isinstance(r, HostWait)] == [("P", [created.grant])]
     (timer,) = [r for r in host.log.records if isinstance(r, Timer)]
-    assert (timer.session, timer.to_host, timer.what, timer.due, timer.awaited) == ("k", False, "lease", until, True)
+    assert (timer.session, timer.to_host, timer.timer, timer.due, timer.awaited) == ("k", False, "lease", until, True)
 
 
 def test_the_revoked_grant_is_the_current_one_no_longer() -> None:
@@ -216,10 +216,10 @@ def test_the_thread_may_come_and_go_meanwhile_and_gets_no_grant() -> None:
 
 def test_a_grant_tells_until_when_it_holds() -> None:
     host, kvm, created = granted()
-    assert created.until == MS + LEASE_NS
+    assert created.expires == MS + LEASE_NS
     host.run("")
     host.run("v")
-    assert [m.until for m in kvm.told() if isinstance(m, SchedIn)] == [created.until]
+    assert [m.expires for m in kvm.told() if isinstance(m, SchedIn)] == [created.expires]
 
 
 def test_a_renewed_grant_holds_on_from_that_moment() -> None:
@@ -259,7 +259,7 @@ def test_a_grant_that_there_is_not_is_not_renewed(grant: int) -> None:
     kvm.tell(Renew(grant))
     assert kvm.told() == []
     assert [r.rule for r in host.log.records if isinstance(r, Discard)] == ["R6"]
-    assert host.lease(created.event)[1] == created.until
+    assert host.lease(created.event)[1] == created.expires
 
 
 def test_a_grant_that_is_over_is_not_renewed() -> None:
@@ -277,7 +277,7 @@ def test_nobody_renews_another_sessions_grant() -> None:
     host.advance(MS)
     other.tell(Renew(created.grant))
     assert host.drain() == []
-    assert host.lease(created.event)[1] == created.until
+    assert host.lease(created.event)[1] == created.expires
 
 
 def test_a_lease_that_ran_out_unnoticed_is_waited_for_no_longer() -> None:

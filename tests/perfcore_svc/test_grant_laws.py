@@ -175,9 +175,9 @@ def test_nobody_takes_the_lbr_before_kvm_has_given_it_up(design: Design, actions
         run.carry_out(n, what, *how)
         for event, cpu, grant in before:
             lost = cpu == kernel.cpu_running(event.task) and event.state not in (State.ACTIVE, State.EXIT)
-            assert not lost or grant.number in run.acknowledged or grant.until <= run.host.log.now
+            assert not lost or grant.number in run.acknowledged or grant.expires <= run.host.log.now
         waits = run.host.grants.state.waits
         assert {event for event, grant in held.items() if grant.revoked} == {
-            e for w in waits.values() for e in w.losing
+            e for w in waits.values() for e in w.losers
         }
         assert (run.host.grants.state.due.get("k", -1) >= 0) == bool(waits)

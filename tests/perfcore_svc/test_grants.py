@@ -333,7 +333,7 @@ def test_without_notifier_and_fence_nobody_numbers_grants(design: Design) -> Non
     created = kvm.create()
     host.run("")
     host.run("v")
-    assert (created.grant, created.state, created.until) == (0, "", 0)
+    assert (created.grant, created.state, created.expires) == (0, "", 0)
     assert kvm.told() == [SchedOut("v", 0), SchedIn("v", 0, 0, 0)]
     assert host.grants.state.newest == 0
 
@@ -343,8 +343,8 @@ def test_a_grant_has_no_end_unless_the_host_waits_for_kvm() -> None:
     host.advance(1_000)
     host.run("")
     host.run("v")
-    assert created.until == 0
-    assert [m.until for m in kvm.told() if isinstance(m, SchedIn)] == [0]
+    assert created.expires == 0
+    assert [m.expires for m in kvm.told() if isinstance(m, SchedIn)] == [0]
 
 
 # Threads ---------------------------------------------------------------------------------------------------

@@ -64,9 +64,9 @@ def test_what_the_host_says_meanwhile_comes_after_resume() -> None:
     host.do(LoseLink("k"))
     host.open("P", "any", pinned=True)
     assert host.drain() == []
-    welcome, *again = resume(host, kvm.session.outgoing.n + 1, host.endpoint.sessions["k"].outgoing.place)
+    welcome, *again = resume(host, kvm.session.outgoing.n + 1, host.endpoint.sessions["k"].outgoing.order)
     assert isinstance(welcome.body, Welcome)
-    assert (welcome.body.accepted, welcome.body.upto) == (True, kvm.session.outgoing.place)
+    assert (welcome.body.accepted, welcome.body.acknowledged) == (True, kvm.session.outgoing.order)
     assert [type(e.body) for e in again] == [Revoke]
 
 
@@ -235,7 +235,7 @@ def test_an_event_that_waits_for_the_lbr_waits_no_more_when_its_task_exits() -> 
     assert host.do(Enable("P")) == "EINPROGRESS"
     host.do(ExitTask("t"))
     assert host.grants.state.waits == {}
-    assert [(r.name, r.why) for r in host.log.records if isinstance(r, HostWake)] == [("P", "closed")]
+    assert [(r.name, r.reason) for r in host.log.records if isinstance(r, HostWake)] == [("P", "closed")]
 
 
 def test_the_link_of_an_ended_session_cannot_be_lost() -> None:

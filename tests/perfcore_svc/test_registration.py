@@ -14,7 +14,7 @@ from tests.perfcore_svc.kvm import Kvm
 
 
 def discards(host: Host) -> list[tuple[str, str]]:
-    return [(r.rule, r.why) for r in host.log.records if isinstance(r, Discard)]
+    return [(r.rule, r.reason) for r in host.log.records if isinstance(r, Discard)]
 
 
 @cases("task", ["t", "nobody", ""])

@@ -128,7 +128,7 @@ def test_the_hosts_timer_runs_from_its_first_message_to_the_last_acknowledgement
     line = Line()
     line.give(*line.wrap(Hello("k"), RegisterVcpu("v", "v")))
     line.told()
-    timers = [(r.what, r.due) for r in line.host.log.records if isinstance(r, Timer) and not r.to_host]
+    timers = [(r.timer, r.due) for r in line.host.log.records if isinstance(r, Timer) and not r.to_host]
     assert timers == [(RESEND, RESEND_AFTER), (RESEND, -1)]
 
 

@@ -237,5 +237,5 @@ def test_without_a_grant_there_is_no_end_of_one() -> None:
     host.run("v")
     kvm.tell(Ack(created.grant))
     kvm.tell(EnableEvent("v", 2, created.event))
-    untils = [(m.grant, m.until) for m in kvm.told() if isinstance(m, SchedIn | EventCreated)]
+    untils = [(m.grant, m.expires) for m in kvm.told() if isinstance(m, SchedIn | EventCreated)]
     assert untils == [(0, 0), (0, 0)]

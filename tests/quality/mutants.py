@@ -116,7 +116,7 @@ def _window_of_one_less(real: Any, self: Outgoing, upto: int) -> None:
 def _places_twice(real: Any, self: Outgoing, body: Any, now: int) -> Numbered:
     """A message gets the place of the one before, if that is not acknowledged."""
     if self.unacknowledged:
-        self.place -= 1
+        self.order -= 1
     found: Numbered = real(self, body, now)
     return found
 
@@ -277,7 +277,9 @@ def _renews_what_is_revoked(real: Any, self: Grants, session: str, number: int) 
 
 def _renews_for_longer(real: Any, self: Grants, session: str, number: int) -> Any:
     found = real(self, session, number)
-    return replace(found, until=found.until + LEASE_NS) if isinstance(found, EventState) and found.until else found
+    return (
+        replace(found, expires=found.expires + LEASE_NS) if isinstance(found, EventState) and found.expires else found
+    )
 
 
 def _saves_nothing(real: Any, machine: Any, pc: Any, event: Any) -> None:

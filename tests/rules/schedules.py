@@ -22,7 +22,7 @@ class LateTwin(DefaultStrategy):
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         held = None
         for head in flight.heads():
-            if (head.message, head.which) != (self.message, 1):
+            if (head.message, head.ordinal) != (self.message, 1):
                 return deliver(Fate.TAKE, head)
             held = head
         if held is not None and not self.doubled:

@@ -40,7 +40,7 @@ def _random_rule(rng: Random, kinds: Collection[str]) -> FaultRule:
     timed = kind.timed and rng.random() < 0.5
     drawn = replace(
         rule,
-        by=rng.randint(2, 9) if kind.by and not timed else 0,
+        amount=rng.randint(2, 9) if kind.amount and not timed else 0,
         time=rng.choice([1_000, 2_000_000, 30_000_000]) if timed else 0,
         messages=tuple(rng.sample(MESSAGE_KINDS, rng.randint(1, 4))) if rng.random() < 0.3 else (),
         to_host=rng.choice([None, None, True, False]),

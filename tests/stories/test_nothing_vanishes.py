@@ -35,7 +35,7 @@ def vanished(records: Iterable[AnyRecord]) -> list[str]:
             way = ways.setdefault((r.session, r.to_host), [])
             if r.n not in way:
                 wrong.append(f"record {r.seq}: {r.message} {r.n} meets a fate and is not on its way")
-            elif r.how not in UNMOVED:
+            elif r.fate not in UNMOVED:
                 way.remove(r.n)
         elif isinstance(r, SessionChange) and r.new == SessionPhase.LOST:
             ways.pop((r.session, r.to_host), None)
@@ -52,13 +52,13 @@ def test_every_message_meets_a_fate_that_is_recorded(name: str) -> None:
     for seed in SEEDS:
         played = play(DESIGNS[name], seed)
         assert vanished(played.records) == [], seed
-        fates.update(r.how for r in played.of(Delivery))
+        fates.update(r.fate for r in played.of(Delivery))
     assert set(fates) >= set(Fate) - {Fate.LOSE}, "the runs have faults of messages of every kind"
 
 
 def test_the_account_finds_what_vanishes() -> None:
     records = play(DESIGNS["fenced"], 3).records
-    take = next(r for r in records if isinstance(r, Delivery) and r.how == "take")
+    take = next(r for r in records if isinstance(r, Delivery) and r.fate == "take")
     assert vanished([r for r in records if r is not take]) != []
     sent = next(r for r in records if isinstance(r, Send))
     assert vanished([r for r in records if r is not sent]) != []
@@ -83,7 +83,7 @@ def test_what_an_end_never_sends_is_recorded_too(monkeypatch: pytest.MonkeyPatch
         gone = {r.host >= 0 for r in played.of(Crash)}
         sent = [r.body for r in played.of(Send)]
         left = [body for is_host, body in waited if is_host not in gone and not any(body is one for one in sent)]
-        records = [r for r in played.of(Discard) if r.why == "the session is over"]
+        records = [r for r in played.of(Discard) if r.reason == "the session is over"]
         assert Counter(type(body).__name__ for body in left) <= Counter(r.message for r in records), seed
         discarded += len(left)
     assert discarded > 3, "the runs have such messages"

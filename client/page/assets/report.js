@@ -367,7 +367,7 @@
 
   function about([name, kind, sent, fate, , , , arrivals, rule]) {
     const told = el("p", {}, el("b", {}, `${kind} ${name}`), `: ${fate}; sent in `, link(sent, state.side));
-    for (const [seq, how, fault, why] of arrivals) told.append(`, ${how}${fault ? ` by fault ${fault}` : ""}${why ? ` (${why})` : ""} in `, link(seq, state.side));
+    for (const [seq, fate, fault, reason] of arrivals) told.append(`, ${fate}${fault ? ` by fault ${fault}` : ""}${reason ? ` (${reason})` : ""} in `, link(seq, state.side));
     if (fate === "dropped") return told;
     // Inside lbrlab web the page around plays the run again.
     if (window.parent !== window) told.append(" ", el("button", { type: "button", id: "drop", onclick: () => window.parent.postMessage({ fault: rule }, location.origin) }, "Drop it"));
@@ -536,7 +536,7 @@
     $("title").textContent = `${run.scenario} under ${run.design}`;
     $("verdict").textContent = run.verdict;
     $("verdict").className = `badge is-${run.verdict}`;
-    $("verdict").title = run.why;
+    $("verdict").title = run.reason;
     $("purpose").textContent = run.purpose;
     $("about").textContent = `${run.design}: ${run.about}. Played on ${run.wire}.`;
     $("command").textContent = run.command;

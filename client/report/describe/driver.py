@@ -69,7 +69,7 @@ def restart(r: t.Restart, values: Values) -> str:
 
 @text_of.register
 def killed(r: t.Killed, values: Values) -> str:
-    return f"the {r.what} ends: {', '.join(r.vcpus)}{_by(r.fault)}"
+    return f"the {r.scope} ends: {', '.join(r.vcpus)}{_by(r.fault)}"
 
 
 def _by(fault: str | UnsetType) -> str:

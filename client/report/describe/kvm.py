@@ -50,43 +50,43 @@ def access(r: t.Access, values: Values) -> str:
 def user_msr(r: t.UserMsr, values: Values) -> str:
     whose = f"{values.register(r.msr)} of {r.vcpu}" + (f" from {r.task}" if r.task else "")
     if r.read:
-        return f"user space gets {whose}: {values.value(r.msr, r.value) if r.taken else 'rejected'}"
-    taken = "taken" if r.taken else "rejected"
+        return f"user space gets {whose}: {values.value(r.msr, r.value) if r.processed else 'rejected'}"
+    taken = "taken" if r.processed else "rejected"
     return f"user space sets {whose} <- {values.value(r.msr, r.value)}: {taken}"
 
 
 @text_of.register
 def counter_event(r: t.CounterEvent, values: Values) -> str:
-    why = f" ({r.why})" if r.why else ""
-    return f"{r.vcpu}: event {r.event} of counter {r.counter} {r.what}{why}"
+    why = f" ({r.reason})" if r.reason else ""
+    return f"{r.vcpu}: event {r.event} of counter {r.counter} {r.change}{why}"
 
 
 @text_of.register
 def guest_pmi(r: t.GuestPmi, values: Values) -> str:
     frozen = ", LBR frozen" if r.frozen else ""
-    masked = ", LVTPC masked: not delivered" if r.masked else ", masks LVTPC" if r.masks else ""
+    masked = ", LVTPC masked: not delivered" if r.masked else ", masks LVTPC" if r.masks_lvtpc else ""
     return f"PMI for {r.vcpu}, PERF_GLOBAL_STATUS {r.status:#x}{frozen}{masked}"
 
 
 @text_of.register
 def vcpu_moved(r: t.VcpuMoved, values: Values) -> str:
     having = f"with its LBR, DEBUGCTL {values.bits(IA32_DEBUGCTL, r.debugctl)}" if r.lbr else "without its LBR"
-    return f"{r.vcpu} {r.what} {having}"
+    return f"{r.vcpu} {r.action} {having}"
 
 
 @text_of.register
 def passthrough_set(r: t.PassthroughSet, values: Values) -> str:
-    return f"{r.vcpu}: passthrough {'on' if r.on else 'off'}, {r.why}"
+    return f"{r.vcpu}: passthrough {'on' if r.enabled else 'off'}, {r.reason}"
 
 
 @text_of.register
 def guest_event(r: t.GuestEvent, values: Values) -> str:
-    return f"{r.vcpu}: event {r.event or ''} {r.what}{', ' + r.why if r.why else ''}".replace("  ", " ")
+    return f"{r.vcpu}: event {r.event or ''} {r.change}{', ' + r.reason if r.reason else ''}".replace("  ", " ")
 
 
 @text_of.register
 def claim_change(r: t.ClaimChange, values: Values) -> str:
-    return f"{r.vcpu}: claim {r.old} -> {r.new}, {r.why}"
+    return f"{r.vcpu}: claim {r.old} -> {r.new}, {r.reason}"
 
 
 @text_of.register
@@ -104,7 +104,7 @@ def cpuid_set(r: t.CpuidSet, values: Values) -> str:
 
 @text_of.register
 def granted(r: t.Granted, values: Values) -> str:
-    return f"{r.vcpu}: {f'holds grant {r.grant}' if r.grant else 'holds no grant'}, {r.why}"
+    return f"{r.vcpu}: {f'holds grant {r.grant}' if r.grant else 'holds no grant'}, {r.reason}"
 
 
 @text_of.register

@@ -7,7 +7,7 @@ from client.report.describe.table import text_of
 from client.report.describe.values import Values
 from contract import trace as t
 
-_HIDDEN = ("lbr", "debugctl", "kvm", "until")
+_HIDDEN = ("lbr", "debugctl", "kvm", "expires")
 _FATES = {
     "take": "taken",
     "drop": "LOST",
@@ -31,17 +31,17 @@ def send(r: t.Send, values: Values) -> str:
 def delivery(r: t.Delivery, values: Values) -> str:
     by = f", fault {r.fault}" if r.fault else ""
     field = f", another {r.field}" if r.field else ""
-    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.how]}{field}{by}"
+    return f"{_way(r)} #{r.n} {r.message}: {_FATES[r.fate]}{field}{by}"
 
 
 @text_of.register
 def timer(r: t.Timer, values: Values) -> str:
-    return f"{_way(r)} timer {r.what} {f'runs out at {duration_text(r.due)}' if r.due >= 0 else 'off'}"
+    return f"{_way(r)} timer {r.timer} {f'runs out at {duration_text(r.due)}' if r.due >= 0 else 'off'}"
 
 
 @text_of.register
 def session_change(r: t.SessionChange, values: Values) -> str:
-    return f"session {r.session}, epoch {r.epoch}, at {_end(r)}: {r.old} -> {r.new}, {r.why}"
+    return f"session {r.session}, epoch {r.epoch}, at {_end(r)}: {r.old} -> {r.new}, {r.reason}"
 
 
 @text_of.register
@@ -57,7 +57,7 @@ def peer_silent(r: t.PeerSilent, values: Values) -> str:
 
 @text_of.register
 def discard(r: t.Discard, values: Values) -> str:
-    return f"{_way(r)} #{r.n} {r.message}: discarded by {r.rule}, {r.why}"
+    return f"{_way(r)} #{r.n} {r.message}: discarded by {r.rule}, {r.reason}"
 
 
 def _end(r: t.SessionChange | t.WindowChange | t.PeerSilent) -> str:

@@ -28,17 +28,17 @@ def host_wait(r: t.HostWait, values: Values) -> str:
 
 @text_of.register
 def host_wake(r: t.HostWake, values: Values) -> str:
-    return f"{r.name} resumes: {r.why}"
+    return f"{r.name} resumes: {r.reason}"
 
 
 @text_of.register
 def event_change(r: t.EventChange, values: Values) -> str:
-    return f"{r.name} {r.old} -> {r.new}{f' ({r.why})' if r.why else ''}"
+    return f"{r.name} {r.old} -> {r.new}{f' ({r.reason})' if r.reason else ''}"
 
 
 @text_of.register
 def event_waits(r: t.EventWaits, values: Values) -> str:
-    return f"{r.name} stays off ({r.why})" if r.why else f"{r.name} may be put on again"
+    return f"{r.name} stays off ({r.reason})" if r.reason else f"{r.name} may be put on again"
 
 
 @text_of.register
@@ -49,7 +49,7 @@ def event_close(r: t.EventClose, values: Values) -> str:
 @text_of.register
 def host_lbr(r: t.HostLbr, values: Values) -> str:
     debugctl = values.bits(IA32_DEBUGCTL, r.debugctl)
-    return f"host LBR {'on' if r.on else 'off'}, DEBUGCTL {debugctl}, LBR_SELECT {r.select:#x}"
+    return f"host LBR {'on' if r.enabled else 'off'}, DEBUGCTL {debugctl}, LBR_SELECT {r.select:#x}"
 
 
 @text_of.register
@@ -60,4 +60,4 @@ def sample_taken(r: t.SampleTaken, values: Values) -> str:
 
 @text_of.register
 def lbr_reset(r: t.LbrReset, values: Values) -> str:
-    return f"LBR reset: {r.why}{', LBR_SELECT too' if r.select else ''}"
+    return f"LBR reset: {r.reason}{', LBR_SELECT too' if r.select else ''}"

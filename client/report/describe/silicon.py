@@ -54,7 +54,7 @@ def guest_msr(r: t.GuestMsr, values: Values) -> str:
 @text_of.register
 def host_msr(r: t.HostMsr, values: Values) -> str:
     for_whom = f" for {r.on_behalf}" if r.on_behalf else ""
-    return f"{r.by}{for_whom} {values.access(r.msr, r.value, r.write)}{' faults' if r.fault else ''}"
+    return f"{r.component}{for_whom} {values.access(r.msr, r.value, r.write)}{' faults' if r.fault else ''}"
 
 
 @text_of.register
@@ -65,15 +65,15 @@ def pmi(r: t.Pmi, values: Values) -> str:
 
 @text_of.register
 def throttle(r: t.Throttle, values: Values) -> str:
-    return f"{r.name} {'throttled' if r.on else 'may overflow again'}"
+    return f"{r.name} {'throttled' if r.throttled else 'may overflow again'}"
 
 
 @text_of.register
 def lbr_save(r: t.LbrSave, values: Values) -> str:
-    return f"{r.by} saves the LBR of {r.owner}, {r.valid} entries"
+    return f"{r.component} saves the LBR of {r.owner}, {r.valid} entries"
 
 
 @text_of.register
 def lbr_restore(r: t.LbrRestore, values: Values) -> str:
     order = [r.image.from_ip[(r.image.tos - i) % values.model.depth] for i in range(len(r.image.from_ip))]
-    return f"{r.by} restores the LBR of {r.owner}: {values.stack([v for v in order if v])}"
+    return f"{r.component} restores the LBR of {r.owner}: {values.stack([v for v in order if v])}"

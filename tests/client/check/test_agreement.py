@@ -222,7 +222,7 @@ def counting() -> list[AnyRecord]:
 def test_held_with_a_counter(more: str) -> None:
     records = trace(ordered(COUNT + more, actors="host, vm0/0, user"), MERGED)
 
-    assert any(isinstance(r, CounterEvent) and r.what == "created" for r in records)
+    assert any(isinstance(r, CounterEvent) and r.change == "created" for r in records)
     assert finding(records, NAME).verdict == HELD
 
 
@@ -233,7 +233,7 @@ def test_violated_by_an_event_of_a_counter_that_kvm_forgets(forgets: type) -> No
     if forgets is CounterEvent:
         del records[at]
     else:
-        records.insert(at + 1, VcpuMoved(vcpu="vm0/0", what="loaded", debugctl=0, lbr=False))
+        records.insert(at + 1, VcpuMoved(vcpu="vm0/0", action="loaded", debugctl=0, lbr=False))
     expected = f"the host keeps event {made.event}, which counts for vm0/0, KVM knows nothing of it"
 
     assert texts(renumbered(records)) == [expected]
@@ -241,14 +241,14 @@ def test_violated_by_an_event_of_a_counter_that_kvm_forgets(forgets: type) -> No
 
 def test_a_saved_vcpu_is_not_forgotten() -> None:
     records = counting()
-    records.insert(-1, VcpuMoved(vcpu="vm0/0", what="saved", debugctl=0, lbr=False))
+    records.insert(-1, VcpuMoved(vcpu="vm0/0", action="saved", debugctl=0, lbr=False))
     assert texts(renumbered(records)) == []
 
 
 @cases("what", ["created", "resumed", "paused", "released"])
 def test_violated_by_an_event_of_a_counter_that_the_host_has_not(what: str) -> None:
     records = counting()
-    records.insert(-1, CounterEvent(vcpu="vm0/0", counter=1, event=77, what=what))
+    records.insert(-1, CounterEvent(vcpu="vm0/0", counter=1, event=77, change=what))
     expected = ["vm0/0 believes in event 77, which counts for it, the host has no such event"]
 
     assert texts(renumbered(records)) == (expected if what in ("created", "resumed") else [])

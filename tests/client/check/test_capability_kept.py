@@ -54,13 +54,13 @@ def test_not_exercised_by_a_guest_that_is_promised_nothing() -> None:
         ({"result": "gp"}, VIOLATED),
         ({"result": "gp", "denied": True}, HELD),
         ({"result": "gp", "msr": 0x680 + 8}, IDLE),
-        ({"result": "gp", "write": True, "msr": 0x681, "asked": 1 << 63}, HELD),
-        ({"result": "gp", "write": True, "msr": 0x681, "asked": 1}, VIOLATED),
-        ({"msr": 0x1D9, "write": True, "asked": 1, "value": 1}, HELD),
-        ({"msr": 0x1D9, "write": True, "asked": 1, "value": 0}, VIOLATED),
-        ({"msr": 0x1D9, "write": True, "asked": 0, "value": 0}, IDLE),
-        ({"msr": 0x1D9, "write": True, "asked": 0x801, "result": "gp"}, VIOLATED),
-        ({"msr": 0x1D9, "write": True, "asked": 0x2001, "result": "gp"}, HELD),
+        ({"result": "gp", "write": True, "msr": 0x681, "written": 1 << 63}, HELD),
+        ({"result": "gp", "write": True, "msr": 0x681, "written": 1}, VIOLATED),
+        ({"msr": 0x1D9, "write": True, "written": 1, "value": 1}, HELD),
+        ({"msr": 0x1D9, "write": True, "written": 1, "value": 0}, VIOLATED),
+        ({"msr": 0x1D9, "write": True, "written": 0, "value": 0}, IDLE),
+        ({"msr": 0x1D9, "write": True, "written": 0x801, "result": "gp"}, VIOLATED),
+        ({"msr": 0x1D9, "write": True, "written": 0x2001, "result": "gp"}, HELD),
     ],
     ids=str,
 )
@@ -84,10 +84,10 @@ def test_passed_through(changes: dict[str, Any], expected: str) -> None:
 
 def test_what_user_space_set_is_a_promise() -> None:
     records = changed(trace(ordered(LOAD + "vm0/0: t = rdmsr LBR_TOS;"), MERGED), Access, result="gp")
-    promise = UserMsr(vcpu="vm0/0", msr=0x345, value=5, taken=True)
+    promise = UserMsr(vcpu="vm0/0", msr=0x345, value=5, processed=True)
 
     assert verdict([records[0], promise, *records[1:]]) == VIOLATED
-    for none in (replace(promise, value=0x2000), replace(promise, taken=False), replace(promise, msr=0x1D9)):
+    for none in (replace(promise, value=0x2000), replace(promise, processed=False), replace(promise, msr=0x1D9)):
         assert verdict([records[0], none, *records[1:]]) == IDLE
 
 
@@ -129,7 +129,7 @@ def test_a_mediated_vm_is_another_user(design: Design) -> None:
 def test_an_event_that_could_be_made_later() -> None:
     records = trace(ordered(PROMISED + "vm0/0: t = rdmsr LBR_TOS;", head=NO_CALL_STACK), MERGED)
     at = [i for i, r in enumerate(records) if isinstance(r, GuestEvent)][-1]
-    made = GuestEvent(vcpu="vm0/0", event=1, what="created")
+    made = GuestEvent(vcpu="vm0/0", event=1, change="created")
 
     assert verdict([*records[: at + 1], made, *records[at + 1 :]]) == HELD
 

@@ -85,7 +85,7 @@ def rest(grant: int = 0, *, running: bool = False, event: int = 0) -> Rest:
     return Rest(PerfView([], {}, {0: V} if running else {}, {}), [KvmView(views)])
 
 
-TURNS_ON = Access(V, 0, True, IA32_DEBUGCTL, DEBUGCTL_LBR, "done", asked=DEBUGCTL_LBR)
+TURNS_ON = Access(V, 0, True, IA32_DEBUGCTL, DEBUGCTL_LBR, "done", written=DEBUGCTL_LBR)
 GUEST_EVENT = opened(1, f"vlbr:{V}", guest=V, cpu=-1, task=V)
 HOST_EVENT = opened(2, "h0")
 

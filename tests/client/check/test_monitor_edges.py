@@ -37,7 +37,7 @@ def test_one_owner_lets_perf_restore_into_its_own_ring() -> None:
     )
     records = trace(ordered(steps, actors="host", head=TASK), MERGED)
 
-    assert any(isinstance(r, LbrRestore) and r.by == "perf" for r in records)
+    assert any(isinstance(r, LbrRestore) and r.component == "perf" for r in records)
     assert finding(records, "one-owner").verdict != VIOLATED
 
 

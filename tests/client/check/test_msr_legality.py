@@ -81,22 +81,22 @@ def test_passed_through(changes: dict[str, Any], expected: str) -> None:
 @cases(
     ("changes", "expected"),
     [
-        ({"write": True, "asked": 3}, HELD),
-        ({"write": True, "msr": 0x683, "asked": CANONICAL}, HELD),
-        ({"write": True, "msr": 0x683, "asked": NONCANONICAL}, VIOLATED),
-        ({"write": True, "msr": 0x683, "asked": NONCANONICAL, "result": "dropped"}, VIOLATED),
-        ({"write": True, "msr": 0x683, "asked": NONCANONICAL, "result": "gp"}, HELD),
+        ({"write": True, "written": 3}, HELD),
+        ({"write": True, "msr": 0x683, "written": CANONICAL}, HELD),
+        ({"write": True, "msr": 0x683, "written": NONCANONICAL}, VIOLATED),
+        ({"write": True, "msr": 0x683, "written": NONCANONICAL, "result": "dropped"}, VIOLATED),
+        ({"write": True, "msr": 0x683, "written": NONCANONICAL, "result": "gp"}, HELD),
         ({"msr": 0x680 + 8}, VIOLATED),
         ({"msr": 0x680 + 8, "result": "gp"}, HELD),
         ({"msr": 0x40}, VIOLATED),
-        ({"msr": 0x345, "write": True, "asked": 5}, VIOLATED),
-        ({"msr": 0x345, "write": True, "asked": 5, "result": "gp"}, HELD),
-        ({"msr": 0x1D9, "write": True, "asked": 0}, HELD),
-        ({"msr": 0x1D9, "write": True, "asked": 3, "result": "gp"}, VIOLATED),
-        ({"msr": 0x1D9, "write": True, "asked": 0x2000}, VIOLATED),
-        ({"msr": 0x1D9, "write": True, "asked": 0x2000, "result": "gp"}, HELD),
+        ({"msr": 0x345, "write": True, "written": 5}, VIOLATED),
+        ({"msr": 0x345, "write": True, "written": 5, "result": "gp"}, HELD),
+        ({"msr": 0x1D9, "write": True, "written": 0}, HELD),
+        ({"msr": 0x1D9, "write": True, "written": 3, "result": "gp"}, VIOLATED),
+        ({"msr": 0x1D9, "write": True, "written": 0x2000}, VIOLATED),
+        ({"msr": 0x1D9, "write": True, "written": 0x2000, "result": "gp"}, HELD),
         ({"msr": 0x1D9, "result": "gp"}, VIOLATED),
-        ({"msr": 0x1D9, "write": True, "asked": 0x40, "result": "gp"}, IDLE),
+        ({"msr": 0x1D9, "write": True, "written": 0x40, "result": "gp"}, IDLE),
         ({"msr": 0xC1, "result": "gp"}, IDLE),
     ],
     ids=str,
@@ -110,12 +110,12 @@ def test_intercepted(changes: dict[str, Any], expected: str) -> None:
 def test_an_lbr_that_was_promised_not_to_be_there(capabilities: int, expected: str) -> None:
     """By user space, which set it; or by what the guest read."""
     records = trace(ordered(INTERCEPTED), MERGED)
-    set_ = UserMsr(vcpu="vm0/0", msr=0x345, value=capabilities, taken=True)
+    set_ = UserMsr(vcpu="vm0/0", msr=0x345, value=capabilities, processed=True)
     read = Access(vcpu="vm0/0", cpu=0, write=False, msr=0x345, value=capabilities, result="done")
 
     for shown in (set_, read):
         assert verdict([records[0], shown, *records[1:]]) == expected
-    for hidden in (replace(set_, taken=False), replace(set_, read=True), replace(read, result="gp")):
+    for hidden in (replace(set_, processed=False), replace(set_, read=True), replace(read, result="gp")):
         assert verdict([records[0], hidden, *records[1:]]) == HELD
 
 
@@ -164,8 +164,8 @@ def test_a_denial_needs_a_loss(kept: type | None) -> None:
 @cases(
     "loss",
     [
-        ClaimChange(vcpu="vm0/0", old="held", new="stopped", why=""),
-        VcpuMoved(vcpu="vm0/0", what="loaded", debugctl=0, lbr=False),
+        ClaimChange(vcpu="vm0/0", old="held", new="stopped", reason=""),
+        VcpuMoved(vcpu="vm0/0", action="loaded", debugctl=0, lbr=False),
         EventClose(event=1, name="vlbr:vm0/0"),
     ],
     ids=lambda r: type(r).__name__,
@@ -183,7 +183,7 @@ def test_other_losses(loss: AnyRecord) -> None:
 def test_a_grant_that_is_given_is_no_loss() -> None:
     records = without(trace(ordered(DENIED), REVOKE_GP), None, (EventChange, Granted))
     at = next(i for i, r in enumerate(records) if isinstance(r, Access) and r.denied)
-    given_ = Granted(vcpu="vm0/0", grant=7, why="")
+    given_ = Granted(vcpu="vm0/0", grant=7, reason="")
 
     assert verdict([*records[:at], given_, *records[at:]]) == VIOLATED
     assert verdict([*records[:at], replace(given_, grant=0), *records[at:]]) == HELD

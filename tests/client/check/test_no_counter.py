@@ -144,6 +144,6 @@ def test_a_counter_that_could_not_be_made_explains_nothing(what: str, verdict: s
     """The guest's PMI comes from an event that counts for it."""
     records = trace(ordered(USE + COUNT), REVOKE_GP)
     assert any(isinstance(r, GuestPmi) for r in records)
-    changed = [replace(r, what=what) if isinstance(r, CounterEvent) else r for r in records]
+    changed = [replace(r, change=what) if isinstance(r, CounterEvent) else r for r in records]
 
     assert finding(changed, NAME).verdict == verdict

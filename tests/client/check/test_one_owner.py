@@ -49,7 +49,7 @@ def test_violated_by_entering(design: Design) -> None:
     assert "enters with DEBUGCTL.LBR set while the host has the LBR of cpu0 on" in violation.text
     (host_on,) = [records[seq - 1] for seq in violation.because]
     assert isinstance(host_on, HostLbr)
-    assert host_on.on
+    assert host_on.enabled
 
 
 def test_violated_by_reading_passed_through() -> None:

@@ -395,7 +395,7 @@ WANTS_COUNTER = "host: c = open cpu0 pinned counter;" + LOW + "host: high = open
 def test_a_flexible_event_that_waits_for_a_counter_is_not_denied_the_lbr(design: Design) -> None:
     records = host(WANTS_COUNTER + "host: branch 3;", head=FULL, design=design)
 
-    assert [(r.name, r.why) for r in records if isinstance(r, EventWaits)] == [("high", "no counter is free")]
+    assert [(r.name, r.reason) for r in records if isinstance(r, EventWaits)] == [("high", "no counter is free")]
     assert outcomes(records)["host:high"] == {"state": "INACTIVE", "samples": 0}
     assert finding(records, NAME).verdict == IDLE
 
@@ -524,7 +524,7 @@ def test_a_wait_for_something_else_becomes_one_for_the_lbr(why: str, found: str)
     last = next(r for r in reversed(records) if isinstance(r, Statement))
     waits = next(r for r in records if isinstance(r, EventWaits))
 
-    assert finding(edited(records, last, replace(waits, why=why)), NAME).verdict == found
+    assert finding(edited(records, last, replace(waits, reason=why)), NAME).verdict == found
 
 
 @cases(("on", "found"), [(True, HELD), (False, VIOLATED)])
@@ -532,9 +532,9 @@ def test_an_active_event_that_is_shut_out_later(on: bool, found: str) -> None:
     """No event changes its state with that."""
     records = trace(ordered(USE + HOST + "host: branch 1;"), replace(V7, shut_out=False))
     last = next(r for r in reversed(records) if isinstance(r, Statement))
-    lbr = next(r for r in reversed(records) if isinstance(r, HostLbr) and r.on)
+    lbr = next(r for r in reversed(records) if isinstance(r, HostLbr) and r.enabled)
 
-    assert finding(edited(records, last, replace(lbr, on=on)), NAME).verdict == found
+    assert finding(edited(records, last, replace(lbr, enabled=on)), NAME).verdict == found
 
 
 @cases(("fault", "found"), [([], HELD), (["drop:Revoke:1"], VIOLATED)], ids=["wakes", "sleeps on"])

@@ -163,7 +163,7 @@ def test_a_guest_without_a_counter_has_not_lost_the_lbr() -> None:
     records = trace(ordered(steps, head=head), takes)
 
     assert len(denied(records)) > 2
-    assert [r.why for r in records if isinstance(r, EventChange) and r.new == "ERROR"] == [NO_PLACE]
+    assert [r.reason for r in records if isinstance(r, EventChange) and r.new == "ERROR"] == [NO_PLACE]
     assert finding(records, NAME).verdict == IDLE
 
 
@@ -365,7 +365,7 @@ def test_a_guest_that_no_event_could_be_made_for_is_not_judged() -> None:
     """No host event wants the LBR: a mediated VM is in the way."""
     records = trace(ordered("host: mediate; host: run vm0/0 on cpu0;" + LOOKS + AGAIN), V8)
 
-    assert {r.what for r in records if isinstance(r, GuestEvent)} == {"failed"}
+    assert {r.change for r in records if isinstance(r, GuestEvent)} == {"failed"}
     assert len(denied(records)) == 4
     assert finding(records, NAME).verdict == IDLE
 
@@ -374,7 +374,7 @@ def test_a_guest_that_an_event_was_made_for_after_all_is_judged() -> None:
     steps = "host: mediate; host: run vm0/0 on cpu0; vm0/0: w = rdmsr LBR_TOS; host: unmediate;" + FREE + LOOKS
     records = trace(ordered(steps), V8)
 
-    assert [r.what for r in records if isinstance(r, GuestEvent)] == ["failed", "created"]
+    assert [r.change for r in records if isinstance(r, GuestEvent)] == ["failed", "created"]
     assert finding(records, NAME).verdict == VIOLATED
 
 

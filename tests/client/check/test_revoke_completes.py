@@ -31,7 +31,7 @@ def of_two(head: str, cpu: str, *faults: str) -> list[AnyRecord]:
 
 
 def why_woken(records: list[AnyRecord]) -> list[str]:
-    return [r.why for r in records if isinstance(r, HostWake)]
+    return [r.reason for r in records if isinstance(r, HostWake)]
 
 
 @cases("name", [name for name, design in DESIGNS.items() if design.notifier != "none"])

@@ -80,7 +80,7 @@ def test_violated_by_a_branch_of_another_vm() -> None:
     assert first(records, NAME)[0].text == "user space of vm0/0 (its own thread) reads a branch of guest vm1/0"
 
 
-@cases("changes", [{"read": False}, {"taken": False}, {"value": 0}, {"msr": 0x1C9}], ids=str)
+@cases("changes", [{"read": False}, {"processed": False}, {"value": 0}, {"msr": 0x1C9}], ids=str)
 def test_not_exercised(changes: dict[str, object]) -> None:
     """A write, a read that was rejected, an empty entry, a register without addresses."""
     records = trace(ordered(OWN, actors="host, vm0/0, user"), FENCED)

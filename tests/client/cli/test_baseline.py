@@ -42,7 +42,7 @@ def test_a_run_like_its_baseline_is_green() -> None:
     assert len(broken) > 1
     for more in (("--write-baseline", "b.json"), ("--baseline", "b.json"), ("--baseline", "b.json", "--wire", "sim")):
         code, shown = told(*RUN, *more)
-        assert (code, shown["verdict"], shown["why"]) == (0, "expected", f"as in the baseline: {', '.join(broken)}")
+        assert (code, shown["verdict"], shown["reason"]) == (0, "expected", f"as in the baseline: {', '.join(broken)}")
         assert shown["baseline"] == {"new": [], "known": broken, "vanished": []}
     assert told(*RUN)[1]["baseline"] is None
 
@@ -52,7 +52,7 @@ def test_what_is_new_and_what_has_vanished() -> None:
     edit(f'"{first}"', '"no-counter"')
     code, shown = told(*RUN, "--baseline", "b.json")
     assert (code, shown["verdict"]) == (1, "violated")
-    assert shown["why"] == f"not in the baseline: {first}; only in the baseline: no-counter"
+    assert shown["reason"] == f"not in the baseline: {first}; only in the baseline: no-counter"
     assert shown["baseline"] == {"new": [first], "known": others, "vanished": ["no-counter"]}
     result = unbroken(*RUN, "--baseline", "b.json")
     assert f"violated (not in the baseline: {first}; only in the baseline: no-counter)" in result.stdout
@@ -252,7 +252,7 @@ def test_a_file_is_what_was_saved(tmp_path: Path) -> None:
         ("{}", "is not a baseline: the field 'format' is missing"),
         ("LBR x", "is not a baseline: "),
         (
-            '{"format": "lbrlab-run", "version": 2}',
+            '{"format": "lbrlab-run", "version": 3}',
             "is not a baseline: its format is 'lbrlab-run', expected 'lbrlab-baseline'",
         ),
         (

@@ -55,8 +55,8 @@ def test_all_of_them_if_none_is_named() -> None:
 
 def test_those_that_are_named_in_their_order_whatever_the_case() -> None:
     loaded = told("c24", "C2")
-    assert [(c["id"], c["who"], c["text"]) for c in loaded["claims"]] == [
-        (BY_ID[name].id, BY_ID[name].who, BY_ID[name].text) for name in ("C24", "C2")
+    assert [(c["id"], c["author"], c["text"]) for c in loaded["claims"]] == [
+        (BY_ID[name].id, BY_ID[name].author, BY_ID[name].text) for name in ("C24", "C2")
     ]
 
 

@@ -131,7 +131,7 @@ def test_a_lost_message_leaves_a_thread_unfinished_which_breaks_liveness() -> No
     result = lbrlab("run", "guest-alone", "-d", "merged", "--fault", "drop:EventCreated:1", "--json")
     told = document(result)
 
-    assert (result.exit_code, told["why"]) == (1, "agreement, no-starvation")
+    assert (result.exit_code, told["reason"]) == (1, "agreement, no-starvation")
     assert told["unfinished"] == {"vm0/0": "waits for EventCreated"}
 
 
@@ -199,8 +199,8 @@ def test_bad_litmus_text_names_line_and_column(text: str, said: str) -> None:
             "is not a run file: its format is 'other', expected 'lbrlab-run'",
         ),
         (
-            lambda text: text.replace('"version":2', '"version":1', 1),
-            "is a run file of version 1; this program reads version 2",
+            lambda text: text.replace('"version":3', '"version":2', 1),
+            "is a run file of version 2; this program reads version 3",
         ),
         (
             lambda text: text.replace('"kind":"switch","cpu":0', '"kind":"switch","cpu":"x"', 1),
@@ -231,7 +231,7 @@ def test_show_marks_the_record_that_breaks_an_invariant() -> None:
     lines = unbroken("show", "run.json").stdout.splitlines()
     marked = [line for line in lines if "!! one-owner" in line]
 
-    assert lines[0].split() == ["seq", "time", "c0", "who", "record"]
+    assert lines[0].split() == ["seq", "time", "c0", "source", "record"]
     assert marked
     assert all("enter vm0/0" in line or "LBR_" in line for line in marked)
 
@@ -354,7 +354,7 @@ def test_a_run_that_cannot_be_kept_is_still_judged(in_tmp: Path) -> None:
 def test_a_fault_that_meets_nothing_leaves_the_run_undecided() -> None:
     told = document(lbrlab("run", "guest-alone", "-d", "revoke-gp", "--fault", "drop:Revoke:1", "--json"))
 
-    assert (told["verdict"], told["why"]) == ("undecided", "fault 'drop Revoke 1' matched no message")
+    assert (told["verdict"], told["reason"]) == ("undecided", "fault 'drop Revoke 1' matched no message")
 
 
 def test_a_fault_with_a_probability_that_is_not_drawn_is_no_error() -> None:

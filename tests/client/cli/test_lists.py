@@ -298,7 +298,7 @@ def test_msrs_are_those_of_the_table(kernel: str) -> None:
 
     assert list(told) == [kernel]
     found = {row["msr"]: (row["guest"], row["user"], row["reset"], row["saved"]) for row in told[kernel]}
-    assert found == {row.msr: (row.guest, row.user, row.reset, row.place) for row in table.values()}
+    assert found == {row.msr: (row.guest, row.user, row.reset, row.position) for row in table.values()}
     saved = [row["saved"] for row in told[kernel] if row["saved"] >= 0]
     assert saved == list(range(len(saved)))
     for row in told[kernel]:

@@ -87,7 +87,7 @@ def test_a_run_that_fails_ends_in_3(monkeypatch: pytest.MonkeyPatch) -> None:
     result = matrix("v7", "guest-alone")
 
     assert (result.exit_code, rows(result)) == (3, {"guest-alone": ["!"]})
-    assert told("v7", "guest-alone")["cells"][0]["why"] == "sim: broken"
+    assert told("v7", "guest-alone")["cells"][0]["reason"] == "sim: broken"
 
 
 def test_a_condition_that_fails_alone_is_a_violation_of_its_own_letter() -> None:
@@ -126,7 +126,7 @@ def test_each_run_is_a_file_that_is_judged_alike(more: tuple[str, ...]) -> None:
         checked = document(lbrlab("check", cell["run"], "--json"))
 
         assert (checked["scenario"], checked["design"]) == (cell["scenario"], cell["design"])
-        assert (checked["verdict"], checked["why"]) == (cell["verdict"], cell["why"])
+        assert (checked["verdict"], checked["reason"]) == (cell["verdict"], cell["reason"])
         assert (checked["invariants"], checked["operations"]) == (cell["invariants"], cell["operations"])
         assert [f["fault"] for f in checked["faults"] if not f["applied"]] == cell["unmet"]
 

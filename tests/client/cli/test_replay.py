@@ -52,7 +52,7 @@ def test_a_fault_that_nothing_overtakes_says_so() -> None:
     """Its message is there: it cannot be said that the fault matched no message."""
     told = document(lbrlab("run", "guest-alone", "-d", "v7", "--fault", "reorder:SchedIn:1", "--json"))
     expected = "fault 'reorder SchedIn 1' did not apply: no message overtook one that it names, or none was sent"
-    assert (told["verdict"], told["why"]) == ("undecided", expected)
+    assert (told["verdict"], told["reason"]) == ("undecided", expected)
 
 
 def test_the_word_of_a_tape_is_no_kind_of_fault() -> None:

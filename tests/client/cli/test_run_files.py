@@ -34,7 +34,12 @@ Damage = Callable[[dict[str, Any]], object]
 DAMAGED: dict[str, tuple[Damage, str]] = {
     "another format": (lambda run: run.update(format="other"), "is not a run file: its format is 'other'"),
     "no format": (lambda run: run.pop("format"), "is not a run file: the field 'format' is missing"),
-    "an old version": (lambda run: run.update(version=1), "is a run file of version 1; this program reads version 2"),
+    "an old version": (lambda run: run.update(version=2), "is a run file of version 2; this program reads version 3"),
+    "another protocol": (
+        lambda run: run.update(protocol=4),
+        "is a run file of protocol 4; this program reads protocol 5: make it again",
+    ),
+    "no protocol": (lambda run: run.pop("protocol"), "is not a run file: the field 'protocol' is missing"),
     "no trace": (lambda run: run.pop("trace"), "is not a run file: the field 'trace' is missing"),
     "an empty trace": (lambda run: run["trace"].clear(), "trace: record 1: expected a setup record"),
     "half a trace": (lambda run: run.update(trace=run["trace"][:20]), "tape: delivery 6 of the tape is not in"),

@@ -139,7 +139,7 @@ def test_a_tape_that_the_services_cannot_follow_differs_where_it_stops() -> None
     run = api.run("central-story", "revoke-gp", faults=["drop Revoke 1"])
     told = api.confirm(run, wire=OfAnotherDesign())
     assert not told.same
-    assert "is not possible here" in told.why
+    assert "is not possible here" in told.reason
     assert told.difference is not None
     assert told.difference.seq < len(run.records)
 

@@ -51,7 +51,7 @@ def test_every_kind_has_a_row_and_rules_that_draw() -> None:
         assert len(set(rules)) == len(rules)
         assert all(map(has_text, rules))
     assert {rule.chance < 1 for rule in rules_of_kind(FAULT_KINDS["hold"])} == {True}
-    assert not has_text(replace(parse_fault("drop"), by=3))
+    assert not has_text(replace(parse_fault("drop"), amount=3))
 
 
 def test_its_scenarios_are_in_the_library_and_break_nothing_under_fenced() -> None:

@@ -33,13 +33,13 @@ def states(machine: StateMachine) -> set[str]:
 
 
 def test_an_events_arrows_are_its_transitions() -> None:
-    found = {(State[a.old], State[a.new]): a.by for a in EVENT.arrows}
+    found = {(State[a.old], State[a.new]): a.trigger for a in EVENT.arrows}
     assert found == event.TRANSITIONS
     assert len(EVENT.arrows) == len(event.TRANSITIONS)
 
 
 def test_a_claims_arrows_are_its_transitions() -> None:
-    found = {(claim.ClaimPhase(a.old), claim.ClaimInput(a.by)): claim.ClaimPhase(a.new) for a in CLAIM.arrows}
+    found = {(claim.ClaimPhase(a.old), claim.ClaimInput(a.trigger)): claim.ClaimPhase(a.new) for a in CLAIM.arrows}
     assert found == claim.TRANSITIONS
     assert len(CLAIM.arrows) == len(claim.TRANSITIONS)
 
@@ -61,7 +61,7 @@ def test_a_transition_more_is_an_arrow_more(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_said_of_error_is_so() -> None:
     assert "only an enable ends ERROR" in EVENT.about
-    assert {a.by for a in EVENT.arrows if a.old == "ERROR"} == {"enabled", "closed"}
+    assert {a.trigger for a in EVENT.arrows if a.old == "ERROR"} == {"enabled", "closed"}
 
 
 # Drawn ---------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_every_arrow_is_drawn_once(machine: StateMachine) -> None:
     pairs = [(old, new) for old, new, _ in drawn(machine)]
     assert len(pairs) == len(set(pairs))
     reasons = {(old, new, by) for old, new, text in drawn(machine) for by in text.split(" / ")}
-    assert reasons == {(a.old.replace("-", "_"), a.new.replace("-", "_"), a.by) for a in machine.arrows}
+    assert reasons == {(a.old.replace("-", "_"), a.new.replace("-", "_"), a.trigger) for a in machine.arrows}
 
 
 @both
@@ -118,5 +118,5 @@ def test_the_text_is_in_columns_without_blanks_at_its_ends(machine: StateMachine
     lines = [line for line, _ in machine.lines()]
     assert len({line.index("-->") for line in lines}) == 1
     reasons = {by for line, hang in machine.lines() for by in line[hang:].split(" / ")}
-    assert reasons == {arrow.by for arrow in machine.arrows}
+    assert reasons == {arrow.trigger for arrow in machine.arrows}
     assert [line for line in lines if line != line.rstrip()] == []

@@ -77,7 +77,7 @@ def test_a_session_that_drains_is_over_at_both_ends_and_leaves_nothing(
     for end in (False, True):
         moves = [r.new for r in rig.records(SessionChange) if r.to_host == end]
         assert moves in (["draining", "ended"], ["draining", "leaving", "ended"])
-    assert [r.why for r in rig.records(SessionChange)][:2] == ["stops", "stops"]
+    assert [r.reason for r in rig.records(SessionChange)][:2] == ["stops", "stops"]
     assert {s.outgoing.due for s in (host.endpoint.sessions[KVM], rig.core.endpoint.session)} == {-1}
 
 
@@ -118,7 +118,7 @@ def test_no_request_begins_while_it_drains(design: Design, drain: Callable[[Rig]
             return
     ask(rig)
     assert rig.sent(CreateEvent) == 0
-    assert [(r.what, r.why) for r in rig.records(GuestEvent)] == [("failed", "ESHUTDOWN")]
+    assert [(r.change, r.reason) for r in rig.records(GuestEvent)] == [("failed", "ESHUTDOWN")]
     assert not rig.records(EventFailed)
     assert not rig.vcpu().waiting
 

@@ -48,7 +48,7 @@ def test_passes_in_a_guest_that_is_alone(name: str, design: Design) -> None:
     expected = {"msr-legality"} if masks or drops else set()
     if design.takes is Takes.COUNTER:
         broken.discard("no-counter")  # not exercised by a guest that only looks for its LBR
-    assert (broken, found.unfinished) == (expected, {}), found.why
+    assert (broken, found.unfinished) == (expected, {}), found.reason
     assert found.final is not None
     assert found.final.result in ("held", "witnessed")
     assert "Source: " in story(name).purpose
@@ -124,4 +124,4 @@ def test_beside_a_host_event_a_guest_that_is_not_entered_finds_nothing_out() -> 
     found = verdict(scenario, FAIL_ENTRY)
     assert found.unfinished == {"host+vm0/0": "waits for Available"}
     assert found.verdict == "violated"
-    assert found.why == "no-starvation"
+    assert found.reason == "no-starvation"

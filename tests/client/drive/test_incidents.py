@@ -75,7 +75,7 @@ def test_a_link_that_was_cut_resumes_and_both_ends_agree() -> None:
         wire = SimWire()
         done = played("cut kvm0 at SchedIn 1 by 3", design=design, wire=wire)
         cut = between(done.records, LinkCut, LinkMended)
-        assert [r.message for r in cut if isinstance(r, Delivery) and r.how == "lose" and r.fault == "f1.1"] != []
+        assert [r.message for r in cut if isinstance(r, Delivery) and r.fate == "lose" and r.fault == "f1.1"] != []
         assert [r.to_host for r in cut if isinstance(r, SessionChange)] == [False, True]
         assert not [r for r in cut if isinstance(r, Send)], "nothing is sent into a link that both ends have lost"
         greetings = [type(r.body) for r in done.of(Send) if isinstance(r.body, Resume | Welcome)]
@@ -89,9 +89,11 @@ def test_one_way_that_is_cut_loses_what_is_sent_and_the_sender_finds_the_other_s
     cut = between(done.records, LinkCut, LinkMended)
     sent = [r.n for r in cut if isinstance(r, Send) and r.to_host]
     assert sent
-    assert {r.n for r in cut if isinstance(r, Delivery) and r.how == "lose"} >= set(sent)
+    assert {r.n for r in cut if isinstance(r, Delivery) and r.fate == "lose"} >= set(sent)
     assert {r.to_host for r in cut if isinstance(r, PeerSilent)} == {True, False}
-    assert [r.how for r in cut if isinstance(r, Delivery) and not r.to_host and r.how == "take"], "the other way works"
+    assert [r.fate for r in cut if isinstance(r, Delivery) and not r.to_host and r.fate == "take"], (
+        "the other way works"
+    )
     assert done.verdict.verdict == "held"
 
 
@@ -132,7 +134,7 @@ def test_kvm_renews_its_lease_by_its_own_clock() -> None:
     def first(rule: str) -> int:
         done = played(rule, scenario=LEASES, design="revoke-ack")
         assert done.broken() == []
-        return next(r.due for r in done.of(Timer) if r.what == "renew" and r.due > 0)
+        return next(r.due for r in done.of(Timer) if r.timer == "renew" and r.due > 0)
 
     assert first("clock kvm0 rate 1.25") == LEASE_NS // 2 * 4 // 5
     assert first("clock kvm0 rate 0.8") == LEASE_NS // 2 * 5 // 4
@@ -155,7 +157,7 @@ def test_a_rule_that_does_not_strike_changes_nothing_and_is_named() -> None:
     for rule in ("cut kvm1 at Revoke", "stall kvm0 at 100s", "cut kvm0 at record 100000", "clock kvm9 rate 2"):
         done = played(rule)
         assert (rule, canonical(done.records) == usual, done.applied) == (rule, True, [False])
-        assert f"fault '{rule}' did not strike" in done.verdict.why
+        assert f"fault '{rule}' did not strike" in done.verdict.reason
 
 
 def test_a_tape_is_replayed_with_what_it_strikes() -> None:

@@ -234,7 +234,7 @@ def test_is_asked_of_the_designs_of_the_table(name: str) -> None:
 @cases(("name", "design"), [(name, design) for name, found in HELD.items() for design in found])
 def test_holds(name: str, design: str) -> None:
     found = verdict_on(story(name), records(name, design))
-    assert (found.verdict, found.unfinished) == ("held", {}), found.why
+    assert (found.verdict, found.unfinished) == ("held", {}), found.reason
 
 
 @cases("name", DEFECTS)
@@ -249,7 +249,7 @@ def test_a_defect_is_expected_of_its_design(name: str) -> None:
     """A scenario that shows a defect on purpose ends with 0 there, and says which invariants that breaks."""
     scenario, played = story(name), records(name, design_of(name))
     found = verdict_on(scenario, played)
-    assert (found.verdict, found.surprises) == ("expected", []), found.why
+    assert (found.verdict, found.surprises) == ("expected", []), found.reason
     assert all(expect.under == (design_of(name),) for expect in scenario.expects)
     named = {name for expect in scenario.expects for name in expect.invariants}
     assert named <= broken(played)

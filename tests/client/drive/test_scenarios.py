@@ -36,7 +36,7 @@ def test_holds_whatever_the_design(path: Path) -> None:
         verdict = verdict_on(story, records)
         refused = [r.name for r in records if isinstance(r, EventFailed) and r.holder and r.errno == "EBUSY"]
         assert not refused or design.precedence is Precedence.FIRST_COME
-        assert (verdict.verdict, verdict.unfinished) == ("violated" if refused else "held", {}), verdict.why
+        assert (verdict.verdict, verdict.unfinished) == ("violated" if refused else "held", {}), verdict.reason
 
 
 @cases("path", library(), ids=lambda path: path.stem)

@@ -63,7 +63,7 @@ FRESH = {
 """The last number given out."""
 FOLDED = {
     **{("Cpu", name): "counts of events" for name in ("host_user", "host_kernel", "guest_user", "guest_kernel")},
-    **{("Context", name): "times of its events" for name in ("time", "since")},
+    **{("Context", name): "times of its events" for name in ("time", "updated_at")},
     **{("SavedLbr", name): "the CPU that saved it last" for name in ("log_id",)},
     ("PerfState", "named"): "the events have their names",
     **{("Frame", name): "its place in the frame around it" for name in ("steps", "loop")},

@@ -109,7 +109,7 @@ def test_a_timer_that_fires_before_it_is_due_lets_the_time_go_by_until_then() ->
 
 
 def wakes(played: Run) -> list[tuple[str, int]]:
-    return [(r.why, r.time) for r in played.records if isinstance(r, HostWake)]
+    return [(r.reason, r.time) for r in played.records if isinstance(r, HostWake)]
 
 
 def test_a_lost_revoke_is_said_again_when_kvm_renews() -> None:

@@ -26,7 +26,7 @@ def test_final_state(name: str) -> None:
     assert story.final.quantifier == "forall"
     found = verdict_on(story, play(story, MERGED).records)
 
-    assert (found.verdict, found.unfinished) == ("held", {}), found.why
+    assert (found.verdict, found.unfinished) == ("held", {}), found.reason
     assert "Source: " in story.purpose
 
 

@@ -32,7 +32,7 @@ def rules(draw: st.DrawFn) -> FaultRule:
     target = draw(st.sampled_from(["", *named])) if kind.strikes != "message" else ""
     first, last = draw(COUNTS)
     timed = kind.timed and draw(st.booleans())
-    by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.by and not timed else 0
+    by = draw(NUMBERS.filter(lambda n: n != kind.usual)) if kind.amount and not timed else 0
     limit = st.one_of(st.just(0), NUMBERS)
     least = int(kind.strikes != "message")
     messages = tuple(draw(st.lists(st.sampled_from(MESSAGE_KINDS), unique=True, min_size=least, max_size=3)))
@@ -49,7 +49,7 @@ def rules(draw: st.DrawFn) -> FaultRule:
         event=draw(limit),
         first=first,
         last=last,
-        by=by,
+        amount=by,
         time=draw(NUMBERS) if timed else 0,
         after=draw(limit),
         before=draw(limit),
@@ -76,7 +76,7 @@ def test_round_trip(rule: FaultRule) -> None:
         ("drop host> from 3", FaultRule(kind="drop", to_host=False, first=3), "drop host> from 3"),
         ("drop p=0.5 seed=7 vm0/0", FaultRule(kind="drop", vcpu="vm0/0", chance=0.5, seed=7),
          "drop vm0/0 p=0.5 seed=7"),
-        ("delay by 3 after 4ms", FaultRule(kind="delay", by=3, after=4_000_000), "delay by 3 after 4ms"),
+        ("delay by 3 after 4ms", FaultRule(kind="delay", amount=3, after=4_000_000), "delay by 3 after 4ms"),
         ("cut:kvm0>host:at:Revoke:1", FaultRule(kind="cut", target="kvm0>host", messages=("Revoke",), last=1),
          "cut kvm0>host at Revoke 1"),
         ("cut p=0.5", FaultRule(kind="cut", chance=0.5), "cut at p=0.5"),
@@ -84,14 +84,14 @@ def test_round_trip(rule: FaultRule) -> None:
         ("stall perfcore at record 40 by 4ms",
          FaultRule(kind="stall", target="perfcore", at_record=40, time=4_000_000),
          "stall perfcore at record 40 by 4ms"),
-        ("clock rate 0.5 at 2ms", FaultRule(kind="clock", rate=500_000, at=2_000_000), "clock rate 0.5 at 2ms"),
+        ("clock rate 0.5 at 2ms", FaultRule(kind="clock", rate=500_000, at_time=2_000_000), "clock rate 0.5 at 2ms"),
         ("crash:perfcore:at:Revoke:1", FaultRule(kind="crash", target="perfcore", messages=("Revoke",), last=1),
          "crash perfcore at Revoke 1"),
         ("crash kvm0 at record 40 by 4ms", FaultRule(kind="crash", target="kvm0", at_record=40, time=4_000_000),
          "crash kvm0 at record 40 by 4ms"),
         ("end  thread  vm0/0 at SchedIn", FaultRule(kind="end", target="thread vm0/0", messages=("SchedIn",)),
          "end thread vm0/0 at SchedIn"),
-        ("end vm vm0 at 2ms", FaultRule(kind="end", target="vm vm0", at=2_000_000), "end vm vm0 at 2ms"),
+        ("end vm vm0 at 2ms", FaultRule(kind="end", target="vm vm0", at_time=2_000_000), "end vm vm0 at 2ms"),
         ("reorder by 1 Ack,Renew", FaultRule(kind="reorder", messages=("Ack", "Renew")), "reorder Ack,Renew"),
     ],
 )  # fmt: skip

@@ -61,7 +61,7 @@ def test_errors_have_the_place_in_the_file(rule: str, column: int, said: str) ->
 
 
 def test_a_rule_made_in_python_must_have_a_text() -> None:
-    for rule in (FaultRule(kind="smash"), FaultRule(kind="drop", by=3), FaultRule(kind="drop", first=2, last=5)):
+    for rule in (FaultRule(kind="smash"), FaultRule(kind="drop", amount=3), FaultRule(kind="drop", first=2, last=5)):
         with pytest.raises(InputError, match=r"not (a|the) rule") as error:
             validate(replace(STORY, faults=[rule]))
         assert str(error.value.place).startswith("central-story: fault '")

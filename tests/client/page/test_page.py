@@ -55,7 +55,7 @@ def test_the_data_are_those_of_the_timeline(lost: Run, model: PageModel) -> None
 
 def test_two_runs_part_at_the_lost_message(lost: Run, good: Run, model: PageModel) -> None:
     alignment = model.alignments[0]
-    revoked = next(r.seq for r in lost.of(t.Delivery) if r.how == "drop")
+    revoked = next(r.seq for r in lost.of(t.Delivery) if r.fate == "drop")
     assert alignment.first == revoked
     assert (alignment.segments[0].one, alignment.segments[0].other) == (1, 1)
     pairs = [(s.one + n, s.other + n) for s in alignment.segments for n in range(s.count)]

@@ -62,7 +62,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
         "host: no events; kvm: vm0/0 event none, passed through",
     ],
     ("c02-event-is-task-flexible", "merged"): [
-        "kvm0>host #1 Hello protocol=4",
+        "kvm0>host #1 Hello protocol=5",
         "kvm0>host #1 Hello: taken",
         "vm0/0 loaded",
         "kvm0>host #3 CreateEvent vcpu=vm0/0 request=1",
@@ -205,8 +205,8 @@ RARE: list[tuple[AnyRecord, str]] = [
     (EventFailed("h0", "EINVAL"), "h0: EINVAL"),
     (EventWaits(1, "h0", "no counter is free"), "h0 stays off (no counter is free)"),
     (EventWaits(1, "h0", ""), "h0 may be put on again"),
-    (Throttle(1, "h0", 0, on=True), "h0 throttled"),
-    (Throttle(1, "h0", 0, on=False), "h0 may overflow again"),
+    (Throttle(1, "h0", 0, throttled=True), "h0 throttled"),
+    (Throttle(1, "h0", 0, throttled=False), "h0 may overflow again"),
     (
         SessionChange("kvm0", False, 1, "open", "lost", "the link is lost"),
         "session kvm0, epoch 1, at host: open -> lost, the link is lost",

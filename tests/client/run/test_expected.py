@@ -46,20 +46,20 @@ def test_the_story_breaks_more_than_one() -> None:
 def test_an_expected_violation_is_green(under: str) -> None:
     found = verdict(f"expect violated {ALL}{under};")
     assert summary(found) == ("expected", [], 0)
-    assert found.why.startswith(f"{ALL} violated as expected; ")
+    assert found.reason.startswith(f"{ALL} violated as expected; ")
 
 
 def test_another_violation_is_not() -> None:
     found = verdict(f"expect violated {BROKEN[0]};")
     assert summary(found) == ("violated", BROKEN[1:], 1)
-    assert found.why == ", ".join(BROKEN[1:])
+    assert found.reason == ", ".join(BROKEN[1:])
 
 
 def test_an_expected_violation_that_did_not_happen_is_not() -> None:
     found = verdict("expect violated one-owner under fenced;", "fenced")
     assert summary(found) == ("violated", ["expect violated one-owner"], 1)
-    assert found.why.startswith("one-owner is ")
-    assert found.why.endswith(", expected violated")
+    assert found.reason.startswith("one-owner is ")
+    assert found.reason.endswith(", expected violated")
     assert summary(verdict("expect violated one-owner under merged;", "fenced")) == ("held", [], 0)
 
 
@@ -72,7 +72,7 @@ def test_other_verdicts_can_be_expected() -> None:
     assert summary(verdict(met, "fenced")) == ("held", [], 0)
     found = verdict("expect held revoke-completes;", "merged")
     assert found.surprises == [*BROKEN, "expect held revoke-completes"]
-    assert found.why.endswith("; revoke-completes is not exercised, expected held")
+    assert found.reason.endswith("; revoke-completes is not exercised, expected held")
     found = verdict(f"expect held {BROKEN[0]};")
     assert summary(found) == ("violated", BROKEN, 1)
 

@@ -84,10 +84,10 @@ def test_a_statement_and_a_condition_say_the_same_of_a_word() -> None:
     told = "which holds #GP and no number; test it by '= #GP' first"
     assert found.verdict == "violated"
     assert found.final
-    assert found.final.why == f"the condition compares 'vm0/0:t', {told}"
+    assert found.final.reason == f"the condition compares 'vm0/0:t', {told}"
     alone = parse(FAULTS.format("hlt", "forall (vm0/0:t > 3)"))
     found = verdict_on(alone, trace(alone, MERGED))
-    assert (found.verdict, found.why) == ("undecided", f"the condition compares 'vm0/0:t', {told}")
+    assert (found.verdict, found.reason) == ("undecided", f"the condition compares 'vm0/0:t', {told}")
     statement = parse(FAULTS.format("if t > 3 { hlt; }", "").replace("};", "}"))
     with pytest.raises(InputError, match=f"vm0/0 compares 't', {re.escape(told)}"):
         trace(statement, MERGED)

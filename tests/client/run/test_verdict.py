@@ -30,7 +30,7 @@ def test_a_run_that_failed_has_failed_though_it_broke_something() -> None:
     cut = verdict_on(story, records[:-1], failed="kvm: died")
 
     assert (whole.verdict, int(whole.exit_code)) == ("violated", 1)
-    assert (cut.verdict, int(cut.exit_code), cut.why) == ("failed", 3, "kvm: died")
+    assert (cut.verdict, int(cut.exit_code), cut.reason) == ("failed", 3, "kvm: died")
     assert [f.invariant for f in cut.findings if f.verdict == "violated"]
 
 
@@ -38,7 +38,7 @@ def test_an_open_invariant_alone_leaves_a_run_held() -> None:
     found = verdict_on(DENIED_ONCE, trace(DENIED_ONCE, MERGED))
 
     assert (found.verdict, int(found.exit_code)) == ("held", 0)
-    assert ", 1 open (recovers), " in found.why
+    assert ", 1 open (recovers), " in found.reason
 
 
 def test_a_final_condition_can_ask_for_open() -> None:

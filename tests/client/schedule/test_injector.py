@@ -166,7 +166,7 @@ def test_a_damaged_message_is_as_good_as_lost() -> None:
         lost, *damaged = (run(Inputs(STORY, DESIGNS[design], Schedule((rule,)))) for rule in rules)
         assert [name for name in lost.broken() if name == "one-owner"] == found
         for one, field in zip(damaged, (UNSET, "grant"), strict=True):
-            (fate,) = (record for record in one.of(Delivery) if record.how == "corrupt")
+            (fate,) = (record for record in one.of(Delivery) if record.fate == "corrupt")
             refused, *_ = one.of(Discard)
             assert (fate.field, refused.rule, refused.n) == (field, "R25", fate.n)
             assert one.broken() == lost.broken()
@@ -177,7 +177,7 @@ def test_only_a_message_with_the_field_fits() -> None:
     assert {record.message for record in told.of(Delivery) if record.fault} == {"RegisterVcpu"}
 
 
-NOWHERE = {"at": 0, "at_record": 0}
+NOWHERE = {"at_time": 0, "at_record": 0}
 UNMET = st.sampled_from(
     [
         {"session": "kvm9", **NOWHERE},

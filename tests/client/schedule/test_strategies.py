@@ -23,8 +23,8 @@ WELCOME = Send(session="kvm0", to_host=False, epoch=1, n=1, clock=0, body=Welcom
 REVOKE = Send(session="kvm0", to_host=False, epoch=1, n=2, clock=0, body=Revoke(1, 1, ""))
 AVAILABLE = Send(session="kvm0", to_host=False, epoch=1, n=3, clock=0, body=Available(1, 0))
 REVOKE_2 = Send(session="kvm0", to_host=False, epoch=1, n=4, clock=0, body=Revoke(2, 2, ""))
-RESEND = Timer(session="kvm0", to_host=True, what="resend", due=7, awaited=True)
-RENEW = Timer(session="kvm0", to_host=True, what="renew", due=5, awaited=False)
+RESEND = Timer(session="kvm0", to_host=True, timer="resend", due=7, awaited=True)
+RENEW = Timer(session="kvm0", to_host=True, timer="renew", due=5, awaited=False)
 
 
 class World:
@@ -47,9 +47,9 @@ class World:
         elif isinstance(decision, Fire):
             armed = self.flight.timers[decision.session, decision.to_host, decision.timer]
             self.flight.now = max(self.flight.now, armed.due)
-            self.add(Timer(armed.session, armed.to_host, armed.what, -1, armed.awaited))
+            self.add(Timer(armed.session, armed.to_host, armed.timer, -1, armed.awaited))
         elif isinstance(decision, Pass):
-            self.flight.now = decision.until
+            self.flight.now = decision.time
         return str(decision)
 
     def run(self, strategy: DefaultStrategy | ReplayStrategy, threads: list[str], limit: int) -> list[str]:
@@ -241,5 +241,5 @@ def test_flight_counts_kinds_over_all_ways() -> None:
     world.send(other, sched)
 
     heads = world.flight.heads()
-    assert [(m.session, m.message, m.which) for m in heads] == [("kvm0", "Revoke", 1), ("kvm1", "Revoke", 2)]
+    assert [(m.session, m.message, m.ordinal) for m in heads] == [("kvm0", "Revoke", 1), ("kvm1", "Revoke", 2)]
     assert [m.message for m in world.flight.behind(heads[1])] == ["SchedIn"]

@@ -171,7 +171,7 @@ def test_the_timer_that_runs_out_first_comes_first() -> None:
     world = World(
         armed(RENEW, 9, awaited=False), armed(LEASE, 3, awaited=True), armed(Fire("a", True, "x"), 3, awaited=True)
     )
-    assert [(timer.session, timer.what, timer.due) for timer in world.flight.armed()] == [
+    assert [(timer.session, timer.timer, timer.due) for timer in world.flight.armed()] == [
         ("a", "x", 3),
         ("kvm0", "lease", 3),
         ("kvm0", "renew", 9),

@@ -141,14 +141,14 @@ def test_the_nearest_schedule_of_a_fault_is_that_without_it() -> None:
     assert shrunk.nearest is not None
     assert shrunk.nearest.change.startswith("without 'drop host>kvm0 4 Revoke")
     seq, one, other = shrunk.nearest.difference.seq, shrunk.nearest.difference.one, shrunk.nearest.difference.other
-    assert (getattr(one, "how", ""), getattr(other, "how", "")) == ("drop", "take")
+    assert (getattr(one, "fate", ""), getattr(other, "fate", "")) == ("drop", "take")
     assert canonical(shrunk.after.run.records[: seq - 1]) == canonical(shrunk.nearest.case.run.records[: seq - 1])
 
 
 def test_a_break_on_every_schedule_has_no_near_one_that_holds() -> None:
     shrunk = shrink(api.run("c23-creation-fails", "merged"))
     assert shrunk.nearest is None
-    assert shrunk.tried > 0
+    assert shrunk.schedules > 0
 
 
 def test_one_invariant_takes_fewer_statements_than_all() -> None:

@@ -162,7 +162,7 @@ def test_a_message_stands_where_it_is_sent_and_where_it_arrives(monkeypatch: pyt
             own = [step for step in steps if step.message is message]
             if not own:
                 continue
-            ends = [a.seq for a in message.arrivals if a.how in TAKEN | {"drop", "lose"} and a.seq <= steps[-1].seq]
+            ends = [a.seq for a in message.arrivals if a.fate in TAKEN | {"drop", "lose"} and a.seq <= steps[-1].seq]
             arrivals = [step.seq for step in own if step.part == Part.ARRIVAL]
             if own[0].part == Part.ALL:
                 between = [step for step in steps if message.sent < step.seq < ends[0]]

@@ -101,7 +101,7 @@ class Link:
             resuming, self.resuming = self.resuming, False
             if resuming:
                 end.move(SessionInput.WELCOMED, log)
-                end.resume(body.upto, log)
+                end.resume(body.acknowledged, log)
         elif body is not None:
             self.taken[n].append(body)
 

@@ -88,7 +88,7 @@ def test_however_it_is_acknowledged_the_order_is_kept_and_the_window_too(acks: l
     kvm, effects = opened()
     sent = [e for n in range(1, count + 1) for e in wrapped(kvm, body(n), effects)]
     for upto in acks:
-        sent += accepted(kvm, received(min(upto, kvm.outgoing.place)), effects)
+        sent += accepted(kvm, received(min(upto, kvm.outgoing.order)), effects)
         assert len(kvm.outgoing.unacknowledged) <= WINDOW
         assert kvm.outgoing.paused <= (len(kvm.outgoing.unacknowledged) == WINDOW)
     assert [(e.order, e.body) for e in sent] == [(n, body(n)) for n in range(1, len(sent) + 1)]
@@ -102,7 +102,7 @@ def test_a_lost_link_stops_the_timer_and_keeps_what_is_sent_meanwhile() -> None:
     assert said(kvm.acknowledge, effects) == []
     timers = [r.due for r in effects.records if isinstance(r, Timer)]
     assert timers == [RESEND_AFTER, -1]
-    changes = [(r.old, r.new, r.why) for r in effects.records if isinstance(r, SessionChange)]
+    changes = [(r.old, r.new, r.reason) for r in effects.records if isinstance(r, SessionChange)]
     assert changes == [("open", "lost", "cut")]
 
 
@@ -129,10 +129,10 @@ def resumed(host_has: int) -> list[tuple[int, AnyMessage]]:
     (resume,) = said(lambda effects: kvm.greet_again(2, effects), effects)
     assert isinstance(resume.body, Resume)
     assert (resume.order, resume.body.last_seq, kvm.phase) == (0, 0, SessionPhase.GREETING)
-    welcome = kvm.taken(Envelope("k", False, 1, 7, Welcome(True, upto=host_has)), effects)
+    welcome = kvm.taken(Envelope("k", False, 1, 7, Welcome(True, acknowledged=host_has)), effects)
     assert isinstance(welcome, Welcome)
     kvm.move(SessionInput.WELCOMED, effects)
-    return [(e.order, e.body) for e in said(lambda effects: kvm.resume(welcome.upto, effects), effects)]
+    return [(e.order, e.body) for e in said(lambda effects: kvm.resume(welcome.acknowledged, effects), effects)]
 
 
 def test_after_resume_each_end_sends_what_the_other_lacks() -> None:

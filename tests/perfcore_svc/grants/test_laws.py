@@ -52,14 +52,14 @@ def test_a_lease_that_is_not_prolonged_ends_at_its_time(design: Design, actions:
     host, state = run.host, run.host.grants.state
     while (due := state.due.get("k", -1)) >= 0:
         awaited = [grant for grant in state.held.values() if grant.revoked and not grant.given_up]
-        assert due == min(grant.until for grant in awaited)
+        assert due == min(grant.expires for grant in awaited)
         if due - 1 > host.log.now:
             host.advance(due - 1 - host.log.now)
             host.do(FireHostTimer("k", "lease"))
             assert not any(grant.given_up for grant in awaited)
         host.advance(max(1, due - host.log.now))
         host.do(FireHostTimer("k", "lease"))
-        assert all(grant.given_up == (grant.until <= host.log.now) for grant in awaited)
+        assert all(grant.given_up == (grant.expires <= host.log.now) for grant in awaited)
     assert state.waits == {}
     assert not any(grant.revoked for grant in state.held.values())
 
@@ -73,15 +73,15 @@ def test_a_grant_that_is_being_ended_is_not_prolonged_but_revoked_again(design: 
         run.carry_out(n, what, *how)
         host, grants = run.host, run.host.grants
         for event, grant in grants.state.held.items():
-            until = grant.until
+            until = grant.expires
             news = grants.renew("k", grant.number)
             assert grants.renew("another", grant.number) is None
             if event not in host.perf.events:
                 assert news is None
             elif grant.revoked:
                 assert news == Revoke(event, grant.number, "said before")
-                assert grant.until == until
+                assert grant.expires == until
             else:
                 assert isinstance(news, EventState)
-                assert (news.event, news.grant, news.until) == (event, grant.number, host.perf.kernel.now + LEASE_NS)
-                assert grants.current(host.perf.events[event]) == (news.grant, news.until)
+                assert (news.event, news.grant, news.expires) == (event, grant.number, host.perf.kernel.now + LEASE_NS)
+                assert grants.current(host.perf.events[event]) == (news.grant, news.expires)

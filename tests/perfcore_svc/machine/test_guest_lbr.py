@@ -137,7 +137,7 @@ def test_every_way_out_takes_the_guests_lbr_out(how: str) -> None:
     m = bench(debugctl=LBR)
     assert left(LEAVING[how](m)).lbr == GUEST
     records = [r for r in m.effects.records if isinstance(r, LbrRestore)]
-    assert [(r.by, r.owner, r.image, r.select) for r in records] == [
+    assert [(r.component, r.owner, r.image, r.select) for r in records] == [
         ("vmx", "v", GUEST, True),
         ("vmx", "host", HOST, True),
     ]
@@ -147,7 +147,10 @@ def test_the_switch_is_on_record_in_its_order() -> None:
     m = bench(debugctl=LBR)
     m.enter(Cpuid(), lbr=GUEST)
     assert kinds(m.effects) == [LbrSave, LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
-    assert [(r.by, r.owner) for r in m.effects.records if isinstance(r, LbrSave)] == [("kvm", "host"), ("vmx", "v")]
+    assert [(r.component, r.owner) for r in m.effects.records if isinstance(r, LbrSave)] == [
+        ("kvm", "host"),
+        ("vmx", "v"),
+    ]
 
 
 def test_two_guests_on_two_cpus_have_two_lbrs() -> None:

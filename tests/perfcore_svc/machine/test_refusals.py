@@ -36,9 +36,9 @@ def test_a_switched_lbr_is_on_record() -> None:
     image = LbrImage(6, 3, [1, 2, 3, 4], [5, 6, 7, 8], FOUR)
     m.enter(Cpuid(), lbr=image)
     assert kinds(m.effects) == [LbrRestore, VmEntry, LbrSave, LbrRestore, VmExit]
-    restores = [(r.by, r.owner, r.image, r.select) for r in m.effects.records if isinstance(r, LbrRestore)]
+    restores = [(r.component, r.owner, r.image, r.select) for r in m.effects.records if isinstance(r, LbrRestore)]
     assert restores == [("vmx", "v", image, True), ("vmx", "host", LbrImage(), True)]
-    assert [(r.by, r.owner, r.valid) for r in m.effects.records if isinstance(r, LbrSave)] == [("vmx", "v", 4)]
+    assert [(r.component, r.owner, r.valid) for r in m.effects.records if isinstance(r, LbrSave)] == [("vmx", "v", 4)]
 
 
 FOUR = [0] * 4

@@ -42,7 +42,7 @@ def check_cpus(host: Host) -> None:
         on = active_on(host, pc.index)
         assert pc.active_oncpu == len(on)
         assert pc.exclusive == any(e.exclusive for e in on)
-        assert ids(pc.on) == ids(on)
+        assert ids(pc.active) == ids(on)
         assert pc.slot_users == sum(e.slot is not None for e in on)
         assert pc.lbr_users == sum(e.filter is not None for e in on)
         assert pc.host_users == sum(e.filter is not None and not e.guest for e in on)

@@ -19,7 +19,7 @@ def test_a_pmi_gets_the_cpu_out_of_guest_mode_first() -> None:
     host = make_host(running="v")
     host.open("P", "any")
     in_guest_mode(host)
-    assert host.sample("P").taken
+    assert host.sample("P").sampled
     assert host.machine.cpus[0].guest == ""
     assert host.machine.cpus[0].debugctl == LBR | FREEZE
 
@@ -78,7 +78,7 @@ def test_a_change_is_on_record_with_the_cpu_that_the_event_left() -> None:
 
 
 def host_lbr(host: Host) -> list[tuple[bool, int, int]]:
-    return [(r.on, r.debugctl, r.select) for r in host.news() if isinstance(r, HostLbr)]
+    return [(r.enabled, r.debugctl, r.select) for r in host.news() if isinstance(r, HostLbr)]
 
 
 def test_debugctl_repaired_after_a_stale_exit_is_on_record() -> None:

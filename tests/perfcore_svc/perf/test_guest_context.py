@@ -166,7 +166,7 @@ def test_the_lbr_is_off_when_the_guest_is_entered_and_on_again_after_the_exit() 
     enter(host, Cpuid())
     records = host.news()
     assert [r.host_debugctl for r in records if isinstance(r, VmEntry)] == [0]
-    assert [(r.on, r.debugctl) for r in records if isinstance(r, HostLbr)] == [(False, 0), (True, LBR | FREEZE)]
+    assert [(r.enabled, r.debugctl) for r in records if isinstance(r, HostLbr)] == [(False, 0), (True, LBR | FREEZE)]
 
 
 def test_the_guests_time_is_none_of_theirs() -> None:

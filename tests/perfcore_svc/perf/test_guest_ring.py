@@ -173,7 +173,7 @@ def test_clearing_writes_every_register_and_is_on_record() -> None:
     host.guest()
     assert counted == {"wrmsr": host.machine.model.registers, "lbr-reset": 1}
     (restore,) = [r for r in host.news() if isinstance(r, LbrRestore)]
-    assert (restore.by, restore.owner, restore.image, restore.select) == ("perf", "v", LbrImage(), True)
+    assert (restore.component, restore.owner, restore.image, restore.select) == ("perf", "v", LbrImage(), True)
 
 
 def test_a_host_event_of_the_thread_is_saved_as_perf_does_once_the_guest_has_gone() -> None:

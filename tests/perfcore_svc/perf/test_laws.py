@@ -192,7 +192,7 @@ class Laws(RuleBasedStateMachine):
     def sample(self, name: str, count: int, kind: str) -> None:
         self.host.retire(count, kind)
         event = self.host.perf.named[name]
-        assert self.host.sample(name).taken == (event.state == State.ACTIVE and event.filter is not None)
+        assert self.host.sample(name).sampled == (event.state == State.ACTIVE and event.filter is not None)
 
     @rule(command=st.sampled_from([RunTask("nobody", 0), RunTask("t", 7), Open("x", 9), Open("x", -1, "nobody")]))
     def refused(self, command: RunTask | Open) -> None:

@@ -23,7 +23,7 @@ def resets(host: Host) -> int:
 
 def stack(host: Host, name: str) -> list[int]:
     sample = host.sample(name)
-    assert sample.taken
+    assert sample.sampled
     return [value for value in sample.from_ip if value]
 
 
@@ -165,7 +165,7 @@ def test_enable_writes_select_and_freezes_on_pmi(names: list[str], level: list[s
     assert host.machine.cpus[0].lbr.select == select
     assert host.machine.cpus[0].debugctl == LBR | FREEZE
     (record,) = [r for r in host.news() if isinstance(r, HostLbr)]
-    assert (record.on, record.debugctl, record.select) == (True, LBR | FREEZE, select)
+    assert (record.enabled, record.debugctl, record.select) == (True, LBR | FREEZE, select)
 
 
 def test_call_stack_mode_does_not_freeze() -> None:
@@ -249,7 +249,7 @@ def test_no_entries_come_from_a_buffer_that_was_never_filled() -> None:
     host.retire(3)
     host.guest()
     sample = host.sample("P")
-    assert (sample.taken, sample.from_ip, sample.to_ip) == (True, [], [])
+    assert (sample.sampled, sample.from_ip, sample.to_ip) == (True, [], [])
 
 
 def test_a_shut_out_sample_has_what_another_event_of_another_task_read_after_that_filter() -> None:

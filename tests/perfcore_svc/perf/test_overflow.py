@@ -19,7 +19,7 @@ def overflows(host: Host) -> int:
 
 
 def throttles(host: Host) -> list[bool]:
-    return [r.on for r in host.log.records if isinstance(r, Throttle)]
+    return [r.throttled for r in host.log.records if isinstance(r, Throttle)]
 
 
 def periodic(period: int, **options: Any) -> Host:

@@ -7,7 +7,7 @@ from tests.perfcore_svc.hosts import Host, make_host
 
 def stack(host: Host, name: str) -> list[int]:
     sample = host.sample(name)
-    assert sample.taken
+    assert sample.sampled
     return sample.from_ip
 
 
@@ -24,8 +24,8 @@ def test_samples_need_an_active_branch_event() -> None:
     host = make_host()
     host.open("plain")
     host.open("off", "any", disabled=True)
-    assert not host.sample("plain").taken
-    assert not host.sample("off").taken
+    assert not host.sample("plain").sampled
+    assert not host.sample("off").sampled
 
 
 def test_the_software_filter_compacts_the_list() -> None:

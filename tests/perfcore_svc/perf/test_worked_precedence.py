@@ -125,7 +125,7 @@ def test_E20_the_merged_event_conflicts_with_nobody_and_shuts_the_host_out(kerne
     host.retire(3)
     for name in ("P", "F"):
         sample = host.sample(name)
-        assert sample.taken
+        assert sample.sampled
         assert not any(sample.from_ip)
     assert host.ticks(4, "V P") == ["V P"] * 4
 
