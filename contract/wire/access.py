@@ -18,6 +18,8 @@ from contract.wire.tls import SCHEME
 
 DRIVER, KVM, VIEWER, PERFCORE = "driver", "kvm", "viewer", "perfcore"
 
+CHANNELZ = "grpc.channelz.v1.Channelz"
+
 ROLES: dict[str, tuple[str, ...]] = {
     "PerfControlService": (DRIVER,),
     "KvmControlService": (DRIVER,),
@@ -28,6 +30,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "LeaseService/Prolong": (KVM,),
     "InfoService": (DRIVER, KVM, VIEWER, PERFCORE),
     "TraceService": (DRIVER, VIEWER),
+    "Channelz": (DRIVER, VIEWER),
 }
 """The roles that may call a service, or one method of it. Health and reflection are for everyone with a certificate."""
 

@@ -10,23 +10,26 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from contract.errors import InputError
 from contract.wire import limits, options
 from contract.wire.admission import Admission
+from contract.wire.channelz import LazyChannelz
+from contract.wire.health import Health
 from contract.wire.log import bind, log, log_as
 from contract.wire.settings import configured
+from contract.wire.shell import Shell
 from contract.wire.socket_lock import hold
 from contract.wire.tls import Identity, check_exposure, is_local, tls_of
 
@@ -34,8 +37,6 @@ GRACE = 0.5
 """Seconds that running calls get at the end."""
 END_LIMIT = 3.0
 """Seconds after which a process that must end does so, even if its event loop is busy."""
-
-Cleanup = Callable[[], Awaitable[None]]
 
 
 def arguments(service: str, description: str, epilog: str) -> argparse.Namespace:
@@ -67,21 +68,21 @@ def _note_certificates(why: str) -> None:
 class Process:
     """One service process. ``services``: the names that reflection and health report."""
 
-    def __init__(self, service: str, args: argparse.Namespace, services: Sequence[ServiceDescriptor]) -> None:
-        bind(service=service)
-        self.service = service
+    def __init__(self, shell: Shell[Any], args: argparse.Namespace, services: Sequence[ServiceDescriptor]) -> None:
+        bind(service=shell.service)
+        self.shell = shell
         self.args = args
         self.names = [service.full_name for service in services]
         self.stop = asyncio.Event()
-        self.health = health.HealthServicer()
+        self.health = Health(shell, self.names)
         self.server = grpc.aio.server(
             interceptors=[Admission(args.limits)], options=options.server_options(args.limits)
         )
 
-    async def serve(self, handlers: Sequence[grpc.GenericRpcHandler], end: Cleanup) -> int:
-        """Serve until a signal or until the parent ends; returns the exit status. ``end`` closes the streams."""
+    async def serve(self, handlers: Sequence[grpc.GenericRpcHandler]) -> int:
+        """Serve until a signal or until the parent ends; returns the exit status."""
         server = self.server
-        server.add_generic_rpc_handlers(tuple(handlers))
+        server.add_generic_rpc_handlers((*handlers, LazyChannelz()))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         reflection.enable_server_reflection([*self.names, HEALTH, reflection.SERVICE_NAME], server)
         listen = self.args.listen
@@ -90,32 +91,31 @@ class Process:
             port = self._open_port(listen)
         except (RuntimeError, OSError) as error:
             log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
-            await end()
+            await self.shell.close()
             return 1
         address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
         self._catch_signals()
         await server.start()
-        for name in ("", *self.names):
-            await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
         if self.args.exit_with_parent:
             self._watch_parent()
         ready = {
-            "service": self.service,
+            "service": self.shell.service,
             "address": address,
             "protocol": self.args.protocol,
-            "limits": limits.as_dict(self.args.limits, self.service),
+            "limits": limits.as_dict(self.args.limits, self.shell.service),
         }
         try:
             sys.stdout.write(json.dumps(ready) + "\n")
             sys.stdout.flush()
         except OSError as error:
             log().error("cannot-say-that-it-is-ready", reason=str(error.strerror))
-            await end()
+            await self.shell.close()
             os._exit(1)  # A normal end could not write the buffer of standard output either.
         log().info("serving", address=address)
         await self.stop.wait()
-        await self.health.enter_graceful_shutdown()
-        await end()
+        self.health.is_ending = True
+        self.shell.touch()
+        await self.shell.close()
         await server.stop(GRACE)
         if held is not None:
             held.close()

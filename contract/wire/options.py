@@ -27,12 +27,17 @@ CHANNEL: Options = [
     ("grpc.http2.max_pings_without_data", 0),
     # A retry would send the first frames of a stream twice.
     ("grpc.enable_retries", 0),
-    # A KVM finds a restarted perf core soon.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 100),
     # A restarted pair must not use the connection of the previous pair.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+
+
+def reconnecting(limit: float) -> Options:
+    """Options of a channel that waits at most ``limit`` seconds between two attempts to connect. gRPC's waits double,
+    and each is up to a fifth shorter or longer."""
+    return [*CHANNEL, ("grpc.max_reconnect_backoff_ms", round(limit * 1000))]
+
 
 SERVER: Options = [
     *_BOTH,

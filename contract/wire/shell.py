@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -57,10 +57,11 @@ class ServiceRun(Generic[C]):
     its driver. ``cut``: sessions that have lost a link, whose core does not know it yet. ``parted``: those whose core
     does, until the link is mended: their streams do not count. ``deaf``: those whose messages of before that are still
     to come, and are dropped until a greeting or its answer comes. ``drains``: the sessions have to end in order;
-    ``drained``: they have ended."""
+    ``drained``: they have ended. ``ended`` is called when the run fails."""
 
     __slots__ = (
-        "_core", "arrived", "cut", "deaf", "drained", "drains", "failed", "log", "network", "number", "owner", "parted",
+        "_core", "arrived", "cut", "deaf", "drained", "drains", "ended", "failed", "log", "network", "number",
+        "owner", "parted",
     )  # fmt: skip
 
     def __init__(self, number: int, owner: str = "") -> None:
@@ -74,6 +75,7 @@ class ServiceRun(Generic[C]):
         self.parted: set[str] = set()
         self.deaf: set[str] = set()
         self.arrived = asyncio.Event()
+        self.ended: Callable[[], None] = lambda: None
         self.drains = False
         self.drained = asyncio.Event()
 
@@ -90,7 +92,9 @@ class ServiceRun(Generic[C]):
 
     def fail(self, error: CallError) -> None:
         """Mark the run as failed. The first failure stays."""
-        self.failed = self.failed or error
+        if self.failed is None:
+            self.failed = error
+            self.ended()
         self.arrived.set()
 
     def check(self) -> None:
@@ -145,6 +149,8 @@ class Shell(ABC, Generic[C]):
         """The process is about to end: open streams of commands (DriveService) end too."""
         self.drivers = 0
         """Open streams of commands."""
+        self.changed = asyncio.Event()
+        """Set, and replaced, when readiness or the state of the run may have changed."""
         self.run: ServiceRun[C] = ServiceRun(0)
 
     @abstractmethod
@@ -169,6 +175,19 @@ class Shell(ABC, Generic[C]):
     def may_arrive(self, session: str) -> bool:
         """Whether messages of that session can still arrive."""
         return True
+
+    def touch(self) -> None:
+        """Wake those who wait for a change."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def is_ready(self) -> bool:
+        """Whether a run can begin."""
+        return True
+
+    def has_failed(self) -> bool:
+        """Whether the newest run has failed."""
+        return self.run.failed is not None
 
     def describe(self, info: info_pb2.GetInfoResponse) -> None:
         """Add the fields that only this service knows."""
@@ -212,6 +231,8 @@ class Shell(ABC, Generic[C]):
             result, block = await self._perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
+            run.ended = self.touch
+            self.touch()
             return run, result, block
 
     async def command(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:

@@ -1,7 +1,8 @@
 """KVM's link to the perf core: the contract stream and the machine stream, which begin and end together.
 
 The link is dialled until it is up and dialled again when it is lost, at once and then after pauses that double up to a
-limit. ``generation`` counts how often it came up.
+limit. Each pause is shortened by chance, so that the KVMs of a host that comes back do not dial it all at once.
+``generation`` counts how often the link came up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from random import uniform
 from secrets import token_hex
 from typing import Any
 
@@ -22,7 +24,8 @@ from contract.messages import Envelope
 from contract.wire.codec import content_maker, descriptor_of, type_fields, union_fields
 from contract.wire.codec import from_proto as struct_from_proto
 from contract.wire.log import log
-from contract.wire.options import CHANNEL
+from contract.wire.options import reconnecting
+from contract.wire.settings.table import REDIAL_LIMIT
 from contract.wire.status import CallError, parse, unexpected
 from contract.wire.stream import FrameWriter
 from contract.wire.tls import Identity, handshake_fault
@@ -35,9 +38,8 @@ _REPLIES = {
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.PERMISSION_DENIED
-REFUSED_REDIAL = 0.5
-REDIAL, REDIAL_LIMIT = 0.05, 0.5
-"""Seconds between two attempts where the perf core turns the link down at once: after the first, and at most."""
+REDIAL = 0.05
+"""Seconds between two attempts where the perf core turns the link down at once, after the first."""
 
 Receive = Callable[[int, list[Envelope]], None]
 Lost = Callable[[str], None]
@@ -63,6 +65,14 @@ def loss_is_no_cancellation() -> Iterator[None]:
         raise LinkLostError("link lost: its channel is closed") from None
 
 
+def pauses(limit: float) -> Iterator[float]:
+    """Seconds to wait before each further attempt."""
+    longest = min(REDIAL, limit)
+    while True:
+        yield uniform(longest / 2, longest)
+        longest = min(2 * longest, limit)
+
+
 class Link:
     """``receive`` gets the frames of the host, ``lost`` is told why when a link that was up ends."""
 
@@ -74,7 +84,9 @@ class Link:
         receive: Receive,
         lost: Lost,
         identity: Identity | None = None,
+        redial_limit: float = REDIAL_LIMIT,
     ) -> None:
+        self.redial_limit = redial_limit
         self.perfcore = perfcore
         self.identity = identity
         self.kvm = kvm
@@ -85,6 +97,8 @@ class Link:
         self.state = info_pb2.LINK_STATE_DIALLING
         self.detail = "not dialled yet"
         self.up = asyncio.Event()
+        self.changed: Callable[[], None] = lambda: None
+        """Called when the link comes up or goes down."""
         self._receive = receive
         self._lost = lost
         self._machine: Any = None
@@ -101,7 +115,7 @@ class Link:
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
-        pause = REDIAL
+        waits = pauses(self.redial_limit)
         while True:
             try:
                 async with await self._dial() as channel:
@@ -110,25 +124,28 @@ class Link:
             except grpc.aio.AioRpcError as error:
                 why = error.details() or error.code().name
                 if error.code() in REFUSALS:
-                    await self._refused(why)
+                    self._refused(why)
+                    await asyncio.sleep(next(waits))
                     continue
             except (CallError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
                 why = str(error)
             except Exception as error:
                 why = unexpected(error, "link").message
-            pause = REDIAL if self._down(why) else min(2 * pause, REDIAL_LIMIT)
-            await asyncio.sleep(pause)
+            if self._down(why):
+                waits = pauses(self.redial_limit)
+            await asyncio.sleep(next(waits))
 
     async def _dial(self) -> grpc.aio.Channel:
         """A channel to the perf core. Raises CallError where TLS fails: grpc would dial again and report nothing."""
+        settings = reconnecting(self.redial_limit)
         if self.identity is None:
-            return grpc.aio.insecure_channel(self.perfcore, options=CHANNEL)
+            return grpc.aio.insecure_channel(self.perfcore, options=settings)
         if fault := await asyncio.to_thread(handshake_fault, self.perfcore, self.identity):
             if fault != self._refusal:
                 log().warning("link-refused", perfcore=self.perfcore, reason=fault)
             self._refusal = fault
             raise unavailable(fault)
-        return grpc.aio.secure_channel(self.perfcore, self.identity.channel_credentials(), options=CHANNEL)
+        return grpc.aio.secure_channel(self.perfcore, self.identity.channel_credentials(), options=settings)
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
         contract = _open(channel, contract_pb2, "ContractService", "Attach")
@@ -155,6 +172,7 @@ class Link:
             self.generation += 1
             self.state, self.detail = info_pb2.LINK_STATE_UP, ""
             self.up.set()
+            self.changed()
             work = self._read_frames(contract, writer), writer.run(), self._broken.wait()
             tasks = [asyncio.create_task(coroutine) for coroutine in work]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -169,20 +187,20 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _refused(self, why: str) -> None:
+    def _refused(self, why: str) -> None:
         """Keep the reason until the perf core gives another one; each reason is logged once."""
         self._down(why)
         self.state = info_pb2.LINK_STATE_REFUSED
         if why != self._refusal:
             log().warning("link-refused", perfcore=self.perfcore, reason=why)
         self._refusal = why
-        await asyncio.sleep(REFUSED_REDIAL)
 
     def _down(self, why: str) -> bool:
         """True if the link was up."""
         was_up = self.state == info_pb2.LINK_STATE_UP
         self.up.clear()
         self.state, self.detail = info_pb2.LINK_STATE_DIALLING, why
+        self.changed()
         if was_up:
             self._lost(why)
         return was_up

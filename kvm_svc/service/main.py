@@ -23,8 +23,10 @@ examples:
 async def run(args: argparse.Namespace) -> int:
     from kvm_svc.service.servicer import SERVICES, KvmShell, service_handlers
 
-    shell = KvmShell(args.perfcore, args.name, args.answer_timeout, args.protocol, args.tls, args.limits)
-    return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
+    shell = KvmShell(
+        args.perfcore, args.name, args.answer_timeout, args.protocol, args.tls, args.limits, args.redial_limit
+    )
+    return await Process(shell, args, SERVICES).serve(service_handlers(shell))
 
 
 def main() -> None:

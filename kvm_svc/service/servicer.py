@@ -21,7 +21,7 @@ from contract.wire.limits import DEFAULT, Limits
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
-from contract.wire.settings.table import ANSWER_TIMEOUT
+from contract.wire.settings.table import ANSWER_TIMEOUT, REDIAL_LIMIT
 from contract.wire.shell import ServiceRun, Shell
 from contract.wire.status import CallError, shortened
 from contract.wire.tls import Identity, tls_of
@@ -44,6 +44,7 @@ class KvmShell(Shell[KvmCore]):
         protocol: int = PROTOCOL_VERSION,
         identity: Identity | None = None,
         limits: Limits = DEFAULT,
+        redial_limit: float = REDIAL_LIMIT,
     ) -> None:
         super().__init__(protocol, limits)
         self.name = name
@@ -52,7 +53,9 @@ class KvmShell(Shell[KvmCore]):
         """The link's generation in which the current run was configured or continued last."""
         self._asked = 0
         """Number of the newest machine request."""
-        self.link = Link(perfcore, name, protocol, self._receive, self._link_lost, tls_of(perfcore, identity))
+        identity = tls_of(perfcore, identity)
+        self.link = Link(perfcore, name, protocol, self._receive, self._link_lost, identity, redial_limit)
+        self.link.changed = self.touch
         self._dialling = asyncio.create_task(self.link.run())
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
@@ -144,6 +147,9 @@ class KvmShell(Shell[KvmCore]):
 
     def may_arrive(self, session: str) -> bool:
         return session == self.name
+
+    def is_ready(self) -> bool:
+        return self.link.up.is_set()
 
     def describe(self, info: info_pb2.GetInfoResponse) -> None:
         info.kvm = self.name

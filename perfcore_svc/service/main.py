@@ -25,7 +25,7 @@ async def run(args: argparse.Namespace) -> int:
     from perfcore_svc.service.servicer import SERVICES, PerfcoreShell, service_handlers
 
     shell = PerfcoreShell(args.protocol, args.lease, args.limits)
-    return await Process(shell.service, args, SERVICES).serve(service_handlers(shell), shell.close)
+    return await Process(shell, args, SERVICES).serve(service_handlers(shell))
 
 
 def main() -> None:

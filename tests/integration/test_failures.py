@@ -39,6 +39,7 @@ from contract.trace import Recorder, SessionChange, canonical
 from contract.x86 import IA32_DEBUGCTL
 from lbrlab.v1 import info_pb2
 from tests.designs import FENCED, MERGED, REVOKE_GP
+from tests.integration.health import NOT_SERVING, SERVING, health_of
 from tests.integration.story import SESSION, VCPU, deliver, guest, host, set_up
 
 ANOTHER = PROTOCOL_VERSION + 1
@@ -318,8 +319,11 @@ def test_without_a_perf_core_kvm_says_so() -> None:
             kvm.call(1, Recorder(), ConfigureKvm(SESSION, MachineSpec(), MERGED, [VmSpec("vm0")]), 5)
         info = kvm.info(5)
         kvm.close()
+        health = health_of(pair.kvm.address, "", "readiness", "lbrlab.v1.KvmControlService", "lbrlab.v1.DriveService")
+        well = health_of(pair.kvm.address, "liveness", "lbrlab.v1.InfoService", "lbrlab.v1.TraceService", "run")
 
         assert (info.link, info.run) == (info_pb2.LINK_STATE_DIALLING, 0)
+        assert (health, well) == ([NOT_SERVING] * 4, [SERVING] * 4)
 
 
 @pytest.mark.parametrize("victim", ["perfcore", "kvm"])

@@ -51,6 +51,7 @@ def test_a_started_service_takes_no_settings_from_the_environment(monkeypatch: p
 
     for name in ("LBRLAB_CONFIG", "LBRLAB_LEASE", "LBRLAB_BROWSER"):
         monkeypatch.setenv(name, "x")
+    monkeypatch.setattr(Child, "_start", START_A_COMMAND)
     monkeypatch.setattr("client.drive.pair.subprocess.Popen", started)
     with pytest.raises(LookupError, match=r"^\{'LBRLAB_BROWSER'\}$"):
         Child("perfcore", "perfcore_svc.service.main", [], "x")
@@ -86,9 +87,10 @@ BUSY = """
 import argparse, asyncio
 from contract.wire import bootstrap
 from contract.wire.limits import DEFAULT
+from tests.contract.wire.echo import Echo as Shell
 bootstrap.END_LIMIT = 0.1
 async def main():
-    bootstrap.Process("perfcore", argparse.Namespace(limits=DEFAULT), [])._catch_signals()
+    bootstrap.Process(Shell(), argparse.Namespace(limits=DEFAULT), [])._catch_signals()
     print("busy", flush=True)
     while True:
         pass

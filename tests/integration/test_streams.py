@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +29,7 @@ from contract.wire.codec import to_proto
 from contract.wire.methods import Decide
 from lbrlab.v1 import contract_pb2, contract_pb2_grpc, machine_pb2, machine_pb2_grpc, trace_pb2
 from tests.designs import REVOKE_GP
+from tests.integration.health import NOT_SERVING, SERVING, health_of
 from tests.integration.story import VCPU, guest, host, set_up, tell
 
 KVM = "kvm9"
@@ -330,16 +331,19 @@ def test_a_machine_request_of_another_run_is_told_so_and_the_stream_stays(perfco
 
 
 @pytest.mark.parametrize("service", ["perfcore", "kvm"])
-def test_health_and_reflection(pair: Pair, service: str) -> None:
+def test_health_reflection_and_channelz(pair: Pair, service: str) -> None:
     control = {"perfcore": "lbrlab.v1.PerfControlService", "kvm": "lbrlab.v1.KvmControlService"}[service]
-    with grpc.insecure_channel(getattr(pair, service).address) as channel:
-        asked = health_pb2.HealthCheckRequest(service=control)
-        health = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=TIMEOUT)
+    address = getattr(pair, service).address
+    with grpc.insecure_channel(address) as channel:
         offered = set(ProtoReflectionDescriptorDatabase(channel).get_services())
+        asked = channelz_pb2.GetServersRequest()
+        servers = channelz_pb2_grpc.ChannelzStub(channel).GetServers(asked, timeout=TIMEOUT).server
 
-    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    assert health_of(address, control, "lbrlab.v1.InfoService", "", "readiness", "liveness") == [SERVING] * 5
+    assert health_of(address, "lbrlab.v1.NoService") == [None]
     common = {"lbrlab.v1.InfoService", "lbrlab.v1.TraceService", "grpc.health.v1.Health"}
     assert {control, *common} <= offered
+    assert sum(server.data.calls_started for server in servers) > 0
 
 
 def test_over_tcp() -> None:
@@ -373,9 +377,11 @@ def test_a_call_that_its_caller_gives_up_ends_the_run_but_not_the_service() -> N
         while not (failed := hasty.info(TIMEOUT).run_failed):
             assert time.monotonic() < deadline
         hasty.close()
+        assert health_of(pair.kvm.address, "run") == [NOT_SERVING]
         set_up(pair.wire, REVOKE_GP)
         host(pair.wire, RunTask(VCPU, 0))
         guest(pair.wire, Nop())
 
+        assert health_of(pair.kvm.address, "run") == [SERVING]
         assert failed == "kvm: a command was cancelled halfway"
         assert not any("Traceback" in line for line in (*pair.kvm.tail, *pair.perfcore.tail))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import islice
 
 import grpc
 import pytest
 
 from contract.messages import PROTOCOL_VERSION
-from kvm_svc.service.link import Link, LinkLostError, loss_is_no_cancellation
+from kvm_svc.service.link import Link, LinkLostError, loss_is_no_cancellation, pauses
 from kvm_svc.service.servicer import KvmShell
 from lbrlab.v1 import contract_pb2, info_pb2
 from tests.cases import cases
@@ -91,6 +92,15 @@ def test_a_first_frame_that_breaks_a_rule_leaves_the_link_down(frame: contract_p
     assert (link.state, link.generation, lost) == (info_pb2.LINK_STATE_DIALLING, 0, [])
     assert link.detail == f"its first frame is not one for {KVM}"
     assert got[0].instance == got[1].instance == link.instance
+
+
+def test_the_pauses_double_up_to_the_limit_and_none_is_like_another() -> None:
+    waits = list(islice(pauses(0.4), 50))
+    assert waits[0] <= 0.05
+    for longest, wait in zip([0.05, 0.1, 0.2, *[0.4] * 47], waits, strict=True):
+        assert longest / 2 <= wait <= longest
+    assert len(set(waits)) > 40
+    assert max(islice(pauses(0.01), 5)) <= 0.01
 
 
 async def test_a_call_whose_channel_closes_is_a_lost_link() -> None:

@@ -21,6 +21,8 @@ ANSWER_TIMEOUT = 3.0
 """Seconds that the perf core has to answer a machine request, and to be there when a run begins or continues after the
 loss of a link."""
 
+REDIAL_LIMIT = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -72,6 +74,13 @@ TABLE: tuple[Setting, ...] = (
             (f"{limit.service}-svc",) if limit.service else SERVICES,
         )
         for limit in limits.table()
+    ),
+    Setting(
+        "redial-limit",
+        seconds(0.01, 3600),
+        REDIAL_LIMIT,
+        "longest wait between two attempts to reach the perf core; waits double up to it",
+        (KVM,),
     ),
     Setting("log-format", choice("console", "json"), "console", "form of the lines on standard error"),
     Setting(

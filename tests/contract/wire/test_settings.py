@@ -29,6 +29,7 @@ VALUES = {
     "insecure": "true",
     "lease": "7.5",
     "answer-timeout": "0.25",
+    "redial-limit": "30",
     "log-format": "json",
     "exit-with-parent": "yes",
     "protocol": "77",
