@@ -69,13 +69,15 @@ format: setup ## rewrite the sources the way lint wants them
 	$(BIN)/ruff format .
 
 docs: setup ## write the pages of docs/reference again, from the program
-	@mkdir -p docs/reference
+	@mkdir -p build docs/reference
 	@$(BIN)/lbrlab lang --markdown > docs/reference/language.md
 	@$(BIN)/lbrlab invariants --markdown > docs/reference/invariants.md
 	@$(BIN)/lbrlab designs --markdown > docs/reference/designs.md
 	@$(BIN)/lbrlab msrs --markdown > docs/reference/msrs.md
 	@$(BIN)/lbrlab contract --no-runs --markdown > docs/reference/contract.md
 	@$(BIN)/python -c 'from contract.wire.settings.show import page; print(page(), end="")' > docs/reference/settings.md
+	@$(BIN)/python -m client.cli.reference commands > docs/reference/commands.md
+	@$(BIN)/python -m client.cli.reference schemas > docs/reference/schemas.json
 	@$(BIN)/lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o build/story.json > build/story.txt; test $$? -eq 1
 	@$(BIN)/lbrlab export build/story.json --to svg -o docs/central-story.svg
 
@@ -109,7 +111,6 @@ bench: setup ## measure
 demo: setup ## show what the lab finds
 	@$(BIN)/lbrlab demo; status=$$?; \
 	if [ $$status -ne 1 ]; then echo "error: lbrlab demo ended with $$status, expected 1" >&2; exit 1; fi
-	@echo; echo "To see it and to change it in a browser: $(BIN)/lbrlab web"
 
 lock: ## resolve pyproject.toml into requirements.lock anew
 	@mkdir -p build

@@ -10,10 +10,13 @@ from sphinx.application import Sphinx
 
 project = "lbrlab"
 author = "The lbrlab maintainers"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 include_patterns = ["*.md", "docs/**.md", "contract/*.md", "client/**.md", "deploy/*.md"]
 root_doc = "docs/README"
 myst_heading_anchors = 4
+autodoc_member_order = "bysource"
+autodoc_type_aliases = {"AnyRecord": "AnyRecord", "Decision": "Decision"}
+autodoc_default_options = {"undoc-members": True}
 html_theme = "furo"
 html_title = "lbrlab"
 html_extra_path = ["site"]

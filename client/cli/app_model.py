@@ -52,6 +52,10 @@ def claims_command(
     """Compute each claim of the 2019 thread: who said it, what the traces show, agreement or finding.
 
     Ends with 1 if there is a finding.
+
+    \b
+    lbrlab claims C4 C16
+    lbrlab claims --verbose
     """
     from client.cli.claims import claims as run_claims
     from client.cli.ledger import Ledger
@@ -90,7 +94,7 @@ def cost_command(
 
     \b
     lbrlab cost c09-exits-per-switch
-    lbrlab cost c09-exits-per-switch --vary exits=1..40 --picture exits.svg
+    lbrlab cost c09-exits-per-switch --vary exits=1..8 --picture exits.svg
     """
     from client.cli.cost import cost
 
@@ -118,6 +122,10 @@ def contract_command(
     To show what designs break, it runs the whole library, once with every message delivered and once with the first
     Revoke lost, and some of its scenarios with the faults of each kind. To show why a rule is needed, it runs fenced
     without that rule. After Ctrl-C the tables have what was played.
+
+    \b
+    lbrlab contract --no-runs
+    lbrlab contract --html contract.html
     """
     from client.cli.contract import contract
 
@@ -188,6 +196,10 @@ def invariants_command(
 
     A definition names what breaks the invariant, what a trace must contain before the invariant is held, the records
     that its monitor reads, and the limits of the monitor.
+
+    \b
+    lbrlab invariants
+    lbrlab invariants one-owner
     """
     from client.cli.lists import invariants
 
@@ -211,6 +223,10 @@ def scenarios_command(
 
     c01 to c24 are the claims of the thread. r09 to r20 each need a rule of the contract. perf-e and kvm-w are worked
     examples of how perf and KVM behave. Each mech- shows one mechanism. Each guest- is a test that a guest runs.
+
+    \b
+    lbrlab scenarios c04
+    lbrlab scenarios central-story
     """
     from client.cli.lists import scenarios
 
@@ -220,7 +236,11 @@ def scenarios_command(
 @subcommand("lang")
 @command
 def language_command(markdown: MarkdownOption = False, as_json: JsonOption = False) -> None:
-    """Show each statement of a scenario by an example."""
+    """Show each statement of a scenario by an example.
+
+    \b
+    lbrlab lang
+    """
     from client.cli.lists import language
 
     language(markdown=markdown, as_json=as_json)
@@ -236,7 +256,12 @@ def msrs_command(
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the PMU MSRs of a guest for each kernel: who may read and write them, reset values, the save list."""
+    """Show the PMU MSRs of a guest for each kernel: who may read and write them, reset values, the save list.
+
+    \b
+    lbrlab msrs --kernel v6.16
+    lbrlab msrs --kernel v5.12 --pmu 4 --counters 8
+    """
     from client.cli.lists import msrs
     from contract.control import MachineSpec
 
@@ -259,6 +284,9 @@ def oracle_command(
     """Replay recorded cases of a real kernel's perf core in the model and compare states and shares of time.
 
     Ends with 1 if a case disagrees and is neither unstable nor sensitive.
+
+    \b
+    lbrlab oracle tests/oracle/cases.jsonl.xz
     """
     from client.cli.oracle import oracle
 

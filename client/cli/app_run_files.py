@@ -35,7 +35,12 @@ def check_command(
     write_baseline: WriteBaselineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a run file again from its trace alone. Nothing is run."""
+    """Judge a run file again from its trace alone. Nothing is run.
+
+    \b
+    lbrlab check run.json
+    lbrlab check run.json --expect 'violated one-owner'
+    """
     from client.cli.ledger import Ledger
     from client.cli.run import check
 
@@ -67,6 +72,9 @@ def shrink_command(
     Faults, statements, threads, VMs, machines and unusual decisions are taken away, as long as the violation stays. The
     result is 1-minimal: none of what is left can be taken away alone. Prints which faults are necessary, the scenario
     that is left, and the nearest schedule that holds.
+
+    \b
+    lbrlab shrink run.json -i one-owner -o small.json
     """
     from client.cli.shrink import shrink
 
@@ -89,6 +97,9 @@ def confirm_command(
     """Replay a run on two real processes and compare the traces, record by record.
 
     Starts the services if no addresses are given. Ends with 0 if the traces are the same, 1 if they differ.
+
+    \b
+    lbrlab confirm run.json
     """
     from client.cli.services import addresses, timeout_of
     from client.cli.shrink import confirm
@@ -114,7 +125,12 @@ def show_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the log of a run: one line for each record, one lane for each CPU, violations marked with !!."""
+    """Print the log of a run: one line for each record, one lane for each CPU, violations marked with !!.
+
+    \b
+    lbrlab show run.json
+    lbrlab show run.json --invariant one-owner
+    """
     from client.cli.show import show
 
     show(run, invariant, as_json=as_json)
@@ -256,7 +272,12 @@ def tape_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print the tape of a run file as text. Edit it and replay it with 'lbrlab run --tape'."""
+    """Print the tape of a run file as text. Edit it and replay it with 'lbrlab run --tape'.
+
+    \b
+    lbrlab tape run.json > edited.tape
+    lbrlab run central-story -d revoke-gp --tape edited.tape
+    """
     from client.cli.show import tape
 
     tape(run, as_json=as_json)

@@ -50,6 +50,10 @@ def demo_command(
 
     A guest uses the LBR; a CPU-pinned host event arrives; the guest continues; the host samples and leaves; the guest
     tries again. In the last two columns the Revoke message is lost. Ends with 1, because some designs break.
+
+    \b
+    lbrlab demo
+    lbrlab demo --wire sim
     """
     from client.cli.demo import demo
     from client.cli.services import addresses, timeout_of
@@ -135,10 +139,11 @@ def run_command(
     \b
     lbrlab run central-story --design v8
     lbrlab run central-story -d revoke-gp --wire grpc --fault drop:Revoke:1
-    lbrlab run central-story -d revoke-gp -o run.json
+    lbrlab run central-story -d revoke-gp --fault drop:Revoke:1 -o run.json
     lbrlab run run.json --wire grpc
-    lbrlab run central-story --tape edited.tape --then-default
-    lbrlab run r12-fence -d revoke-gp --schedules 1000 --seed 7
+    lbrlab tape run.json > edited.tape
+    lbrlab run central-story -d revoke-gp --tape edited.tape --then-default
+    lbrlab run r12-fence -d revoke-gp --schedules 100 --seed 7
     """
     from client.cli.choose import rules_given
     from client.cli.outcomes import OutcomesRequest, run_schedules

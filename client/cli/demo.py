@@ -111,3 +111,4 @@ def _print(
     for about, name in (("The whole log of that run:", "show"), ("Judge it again:", "check")):
         out.print(about)
         out.print(f"  {program} {name} {run.run}", markup=False, soft_wrap=True)
+    out.print(f"Play it in a browser and change it:\n  {program} web", markup=False, soft_wrap=True)

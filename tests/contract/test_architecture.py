@@ -192,7 +192,10 @@ FLOORS = (
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 SHARED = {"completion", "frame", "runs", "services", "ledger", "choose", "progress", "pools", "run_summary", "options"}
 """Modules of the command line that several commands use. Each other one is a command of its own."""
-AROUND = {"app", "app_model", "app_run_files", "app_runs", "app_search", "application", "entry"}
+AROUND = {
+    *("app", "app_model", "app_run_files", "app_runs", "app_search", "application"),
+    *("documents", "entry", "reference"),
+}
 """Modules of the command line that know the commands."""
 
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from typer.main import get_group
 
+from client import api
+from client.cli.app import app
+from client.cli.documents import DOCUMENTS, schemas
+from client.cli.reference import commands_page
 from tests.cases import cases
 from tests.client.cli.commands import document, lbrlab
 from tests.docs.pages import DOCS, ROOT, pages
@@ -46,8 +54,21 @@ def test_the_index_links_every_page() -> None:
 
 
 def test_every_page_of_the_reference_is_generated() -> None:
-    by_the_services = {"settings"}  # tests/contract/wire/test_settings.py compares it
-    assert {path.stem for path in (DOCS / "reference").iterdir()} == set(GENERATED) | by_the_services
+    elsewhere = {"settings.md"}  # tests/contract/wire/test_settings.py compares it
+    written = {f"{name}.md" for name in GENERATED} | {"commands.md", "schemas.json", "python.md"} | elsewhere
+    assert {path.name for path in (DOCS / "reference").iterdir()} == written
+
+
+@cases(("name", "page"), [("commands.md", commands_page), ("schemas.json", schemas)])
+def test_the_page_of_the_commands_and_the_schemas_are_those_of_the_program(name: str, page: Callable[[], str]) -> None:
+    kept = (DOCS / "reference" / name).read_text(encoding="utf-8")
+    assert kept == page(), f"docs/reference/{name} is out of date: run 'make docs' and commit it"
+
+
+def test_the_page_of_the_python_api_has_all_of_it() -> None:
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+    members = re.findall(r":members: (.*)", page)[0].split(", ")
+    assert sorted(members + re.findall(r"client\.api\.(\w+)$", page, re.MULTILINE)) == sorted(api.__all__)
 
 
 @cases("name", GENERATED)
@@ -65,6 +86,20 @@ def test_one_format_at_a_time(name: str) -> None:
 
 
 JSON = (DOCS / "json.md").read_text(encoding="utf-8")
+SCHEMAS = json.loads((DOCS / "reference" / "schemas.json").read_text(encoding="utf-8"))
+NAMES = {
+    "run and check": "run",
+    "run with schedules": "run --schedules",
+    "matrix with faults": "matrix --faults",
+    "Errors": "error",
+}
+"""Sections of json.md whose title is not the name of their schema."""
+
+
+def misfits(name: str, told: Any) -> list[str]:
+    """Where a document does not fit its schema."""
+    schema = Draft202012Validator({"$ref": f"#/$defs/{name.replace(' ', '%20')}", "$defs": SCHEMAS["$defs"]})
+    return [f"{error.json_path}: {error.message}" for error in schema.iter_errors(told)]
 
 
 def fields(title: str) -> list[str]:
@@ -97,7 +132,9 @@ def fields(title: str) -> list[str]:
     ],
 )
 def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str]) -> None:
-    assert sorted(fields(title)) == sorted(document(lbrlab(*command, "--json")))
+    told = document(lbrlab(*command, "--json"))
+    assert sorted(fields(title)) == sorted(told)
+    assert misfits(NAMES.get(title, title), told) == []
 
 
 @cases("command", ["shrink", "confirm", "coverage"])
@@ -114,6 +151,32 @@ def test_the_documents_of_exports_have_the_fields_that_are_listed() -> None:
 
 
 def test_a_run_file_has_the_fields_that_are_listed() -> None:
-    lbrlab("run", "central-story", "-o", "run.json")
+    lbrlab("run", "central-story", "-d", "fenced", "--fault", "drop Revoke 1", "-o", "run.json")
     section = JSON.split("## Run files")[1]
-    assert re.findall(r"`(\w+)`", section) == list(json.loads(Path("run.json").read_text()))
+    kept = json.loads(Path("run.json").read_text())
+    assert re.findall(r"`(\w+)`", section) == list(kept)
+    assert misfits("run file", kept) == []
+    kept["trace"][5]["kind"] = "no such kind"
+    assert len(misfits("run file", kept)) == 1
+
+
+@cases(
+    "command",
+    [
+        *(f"{name} a.json" for name in ("check", "shrink", "confirm", "coverage", "show", "step", "tape", "report")),
+        *("export a.json -o a.md", "export --list", "certs certs --kvm kvm0", "designs", "designs --axes"),
+        *("invariants", "scenarios", "lang", "msrs"),
+    ],
+)
+def test_a_document_fits_its_schema(command: str) -> None:
+    lbrlab("run", "central-story", "-d", "v8", "-o", "a.json")
+    told = json.loads(lbrlab(*command.split(), "--json").stdout)
+    assert misfits(command if command in DOCUMENTS else command.split()[0], told) == []
+
+
+def test_every_command_with_a_document_has_a_schema() -> None:
+    with_json = [
+        name for name, found in get_group(app).commands.items() if any("--json" in p.opts for p in found.params)
+    ]
+    assert [name for name in with_json if name not in DOCUMENTS] == []
+    assert {name.split(" --")[0] for name in DOCUMENTS} - set(with_json) == {"error", "run file"}

@@ -1,58 +1,47 @@
-"""Commands that pages show: each is accepted, most are run, and output that is shown is the output."""
+"""Commands that pages and the help show: each is accepted and carried out, and output that is shown is the output.
+
+The page of the commands has the examples of each help, so they are carried out here too."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.main import get_command, get_group
 
+import client.cli.pools
+import client.drive.pair
 import kvm_svc.service.main
 import perfcore_svc.service.main
 from client.cli.app import app
+from client.drive.pair import Pair
+from client.drive.wire import SINGLE, Layout
 from client.litmus import library
+from client.workers.pool import InThisProcess
 from contract.errors import ExitCode
 from contract.wire.tls import Identity
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
-from tests.docs.pages import ROOT, pages, title_of
+from tests.docs.pages import DOCS, ROOT, pages, title_of
+from tests.docs.shown import Shown, saved_by, shown_by, spoken_of, text_of
 
-PROGRAMS = ("lbrlab", "perfcore-svc", "kvm-svc", "make")
 SERVICES = {"perfcore-svc": perfcore_svc.service.main, "kvm-svc": kvm_svc.service.main}
 GROUP = get_group(app)
 OPTIONS = {flag for param in get_command(app).params for flag in param.opts} | {"--help"}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
-_CODE = re.compile(rf"^(?:    )(?:\$ )?((?:{'|'.join(PROGRAMS)})(?: .*)?)$", re.MULTILINE)
-_INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)})(?: [^`\n]*)?)`")
-SESSION = re.compile(r"^    \$ (lbrlab .*)\n((?:    (?!\$ ).*\n)+)", re.MULTILINE)
-SAVED = re.compile(r"[Ss]ave this as `([^`]+)`:\n\n((?:    .*\n|\n)+)")
-LEFT_OUT = "..."
-"""A line that stands for any number of lines of the output."""
+
+# Commands that are accepted ------------------------------------------------------------------------------
 
 
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def in_code(page: Path) -> list[str]:
-    """Commands on lines of their own."""
-    return _CODE.findall(text_of(page))
-
-
-def split(command: str) -> tuple[list[str], str]:
-    """Words of a command without its comment, and where its output goes ("" on the terminal)."""
-    words = shlex.split(command, comments=True)
-    return (words[: words.index(">")], words[-1]) if ">" in words else (words, "")
-
-
-def problem(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def problem(command: Shown, monkeypatch: pytest.MonkeyPatch) -> str:
     """Why a command is not accepted; "" if it is. Nothing is carried out."""
-    (program, *words), _ = split(command)
+    program, words = command.program, command.words
     try:
         if program == "make":
             assert set(words) <= TARGETS, f"no such target: {words}"
@@ -60,7 +49,7 @@ def problem(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
             assert words[0] in OPTIONS, f"no such option: {words[0]}"
         elif program == "lbrlab" and words:
             assert words[0] in GROUP.commands, f"no such command: {words[0]}"
-            GROUP.commands[words[0]].make_context(words[0], words[1:])
+            GROUP.commands[words[0]].make_context(words[0], list(words[1:]))
         elif program in SERVICES and set(words) - {"--lease"}:
             parse_service(program, words, monkeypatch)
     except (AssertionError, Exception, SystemExit) as error:
@@ -84,14 +73,14 @@ def parse_service(program: str, words: list[str], monkeypatch: pytest.MonkeyPatc
 @cases("page", pages(), ids=title_of)
 def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside a sentence a command may have no arguments."""
-    found = {command: problem(command, monkeypatch) for command in in_code(page)}
-    spoken = {command: problem(command, monkeypatch) for command in _INLINE.findall(text_of(page))}
-    found |= {command: why for command, why in spoken.items() if not why.startswith("Missing parameter: ")}
-    assert {command: why for command, why in found.items() if why} == {}
+    found = {command.line: problem(command, monkeypatch) for command in shown_by(page)}
+    spoken = {command.line: problem(command, monkeypatch) for command in spoken_of(page)}
+    found |= {line: why for line, why in spoken.items() if not why.startswith("Missing parameter: ")}
+    assert {line: why for line, why in found.items() if why} == {}
 
 
 @cases(
-    "command",
+    "line",
     [
         "lbrlab rum x",
         "lbrlab --verison",
@@ -102,28 +91,85 @@ def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "kvm-svc --port 1",
     ],
 )
-def test_a_command_that_is_wrong_is_found(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert problem(command, monkeypatch) != ""
+def test_a_command_that_is_wrong_is_found(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert problem(Shown(line, None), monkeypatch) != ""
+
+
+@cases("name", GROUP.commands)
+def test_a_help_has_an_example_of_its_command(name: str) -> None:
+    assert re.search(rf"^\s*lbrlab {name}\b", GROUP.commands[name].help or "", re.MULTILINE)
 
 
 # Commands that are carried out ---------------------------------------------------------------------------
 
-ELSEWHERE = {"contract/fenced.md": "tests/client/document/test_fenced_page.py"}
-"""Pages whose commands another test runs."""
-LONG = {"demo", "web", "matrix", "contract", "oracle", "campaign", "coverage", "scoreboard"}
-"""Commands that play the whole library, or do not end; their own tests run them."""
+NOT_CARRIED_OUT = {
+    r"(?!lbrlab|make demo)": "the programs of the services and make: their own tests run them",
+    r".* --(perfcore|dask|tls)\b": "services and schedulers that the reader starts",
+    r"lbrlab web\b": "it does not end",
+    r"lbrlab (run FILE|\w+ RUN)\b": "a word that stands for a file",
+    r"lbrlab oracle": "tests/oracle/test_oracle.py",
+    r"lbrlab scoreboard": "minutes; tests/quality/test_scoreboard.py",
+    r"lbrlab claims( --verbose)?$": "tests/client/claims",
+    r"lbrlab contract(?! --no-runs)": "tests/client/document and tests/client/page",
+    r"lbrlab (matrix(?!.* --scenarios)|coverage (all|lbrlab-runs/matrix))": "the whole library; tests/client/matrix",
+    r"lbrlab campaign .*--(runs [0-9]{4,}|time)": "minutes; tests/client/search",
+}
+"""Commands that no test of pages carries out, and who does it."""
+STANDS_FOR = {"make demo": "lbrlab demo"}
 
 
-def to_run(command: str) -> tuple[list[str], str] | None:
-    """The words of a command that is carried out in this process, and where its output goes."""
-    (program, *words), output = split(command)
-    elsewhere = {"--perfcore", "--kvm", "--wire", "FILE", "RUN"} & set(words) or words == ["claims"]
-    if program != "lbrlab" or not words or words[0] in LONG or elsewhere:
-        return None
-    return words, output
+def is_carried_out(command: Shown) -> bool:
+    return not any(re.match(line, f"{command.program} {' '.join(command.words)}") for line in NOT_CARRIED_OUT)
 
 
-WITH_COMMANDS = [page for page in pages() if title_of(page) not in ELSEWHERE and any(map(to_run, in_code(page)))]
+def own_commands() -> dict[Path, list[Shown]]:
+    """Page to the commands that are carried out with it. A command that needs no file is carried out with the first
+    page that has it, unless a page shows its output."""
+    known: set[str] = set()
+    found: dict[Path, list[Shown]] = {}
+    for page in pages():
+        for command in filter(is_carried_out, shown_by(page)):
+            words = " ".join(command.words)
+            if command.uses_files() or command.output or words not in known:
+                found.setdefault(page, []).append(command)
+            known.add(words)
+    return found
+
+
+COMMANDS = own_commands()
+
+
+class SharedPair:
+    """The pair of this module where a command would start its own with the same services."""
+
+    pair: Pair | None = None
+
+    def __init__(self, layout: Layout = SINGLE, **settings: float) -> None:
+        self.layout, self.own = layout, Pair(layout, **settings)  # type: ignore[arg-type]
+
+    def __enter__(self) -> Pair:
+        if self.layout != SINGLE:
+            return self.own.__enter__()
+        if SharedPair.pair is None:
+            SharedPair.pair = self.own.__enter__()
+        return SharedPair.pair
+
+    def __exit__(self, *error: object) -> None:
+        if self.layout != SINGLE:
+            self.own.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_processes() -> Iterator[None]:
+    """One pair for all commands, and no process for each core."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client.drive.pair, "Pair", SharedPair)
+        patch.setattr(client.cli.pools, "Processes", lambda workers: InThisProcess())
+        patch.setattr(os, "cpu_count", lambda: 1)
+        yield
+    if SharedPair.pair is not None:
+        SharedPair.pair.close()
+        SharedPair.pair = None
 
 
 @pytest.fixture
@@ -131,34 +177,39 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a reader has it: with the files that the guides have one save, and the recorded cases."""
     monkeypatch.chdir(tmp_path)
     for page in pages():
-        for name, text in SAVED.findall(text_of(page)):
+        for name, text in saved_by(page).items():
             assert not (tmp_path / name).exists(), f"{name} is saved twice"
-            (tmp_path / name).write_text(re.sub(r"^    ", "", text, flags=re.MULTILINE))
+            (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     return tmp_path
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=title_of)
+@pytest.mark.parametrize("page", COMMANDS, ids=title_of)
 def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path) -> None:
     """In the order of the page, as a reader would type them. Output that is shown is the output."""
-    shown = dict(SESSION.findall(text_of(page)))
-    for command in in_code(page):
-        if not (carried_out := to_run(command)):
-            continue
-        words, output = carried_out
+    for command in COMMANDS[page]:
+        words = STANDS_FOR.get(command.line, command.line).split()[1:] if command.program == "make" else command.words
         result = lbrlab(*words)
-        assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (command, result.stderr)
-        if output:
-            (workplace / output).write_text(result.stdout)
-        if command in shown:
-            printed = result.stdout.splitlines()
-            assert is_shown_by(printed, [line[4:] for line in shown[command].rstrip().splitlines()]), (command, printed)
+        assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (command.line, result.stderr)
+        if command.target:
+            (workplace / command.target).write_text(result.stdout, encoding="utf-8")
+        printed = [as_printed_anywhere(line) for line in result.stdout.splitlines()]
+        shown = Shown(command.line, command.output and tuple(map(as_printed_anywhere, command.output)))
+        assert shown.is_answered_by(printed), (command.line, printed)
 
 
-def is_shown_by(printed: list[str], shown: list[str]) -> bool:
-    """Whether the lines of an output are those that a page shows, in order."""
-    pattern = "".join("(?:.*\n)*?" if line == LEFT_OUT else re.escape(line) + "\n" for line in shown)
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
+def as_printed_anywhere(line: str) -> str:
+    """A line of output without the time that it took and the path of the program."""
+    line = re.sub(r"\b[0-9.]+ s, judged", "0 s, judged", line.rstrip())
+    return re.sub(r"^  \S+ (?=(show|check|web)\b)", "  lbrlab ", line)
+
+
+def test_output_is_shown_of_commands_that_are_carried_out() -> None:
+    shown = [command for page in pages() for command in shown_by(page) if command.output]
+    assert len(shown) > 10
+    assert [command.line for command in shown if not is_carried_out(command)] == [
+        "lbrlab oracle tests/oracle/cases.jsonl.xz"
+    ]
 
 
 @cases(
@@ -175,27 +226,15 @@ def is_shown_by(printed: list[str], shown: list[str]) -> bool:
     ],
 )
 def test_lines_can_be_left_out(shown: list[str], right: bool) -> None:
-    assert is_shown_by(["a", "b", "c"], shown) is right
-
-
-def test_the_readme_shows_what_the_demo_prints(workplace: Path) -> None:
-    readme = text_of(ROOT / "README.md")
-    shown = [line[4:] for line in readme.split("It prints:\n\n")[1].split("\nEach column")[0].rstrip().splitlines()]
-    printed = lbrlab("demo", "--wire", "sim").stdout.splitlines()
-    assert [as_on_grpc(line) for line in printed] == [as_on_grpc(line) for line in shown]
-
-
-def as_on_grpc(line: str) -> str:
-    """A line of the demo without its time, the path of the program, and the wire."""
-    line = re.sub(r"^  \S+ (show|check) ", r"  .venv/bin/lbrlab \1 ", line.rstrip()).replace("-sim.json", "-grpc.json")
-    return re.sub(
-        r"^7 runs on (two processes joined by gRPC|one process, simulated wire), [0-9.]+ s,",
-        "7 runs on two processes joined by gRPC, 0.0 s,",
-        line,
-    )
+    assert Shown("lbrlab x", tuple(shown)).is_answered_by(["a", "b", "c"]) is right
 
 
 def test_scenarios_that_pages_name_are_in_the_library() -> None:
     known = {path.stem for path in library()}
     name = re.compile(r"`((?:c\d\d|r\d\d|mech|perf-e\d\d|kvm-w\d\d)-[a-z][a-z0-9-]*)`")
     assert {found for page in pages() for found in name.findall(text_of(page))} <= known
+
+
+def test_the_page_of_the_commands_has_each_command() -> None:
+    sections = re.findall(r"^## (\w+)$", text_of(DOCS / "reference" / "commands.md"), re.MULTILINE)
+    assert sections == list(GROUP.commands)

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.docs.pages import ROOT, pages
 
 _LINK = r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]*)"""
@@ -25,24 +23,13 @@ def build(source: Path, out: Path) -> list[str]:
     return [line.replace(f"{source}/", "") for line in done.stderr.splitlines() if line]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    out = tmp_path_factory.mktemp("site")
-    return out / "site", build(ROOT, out)
-
-
-def test_the_site_is_built_without_a_warning(built: tuple[Path, list[str]]) -> None:
-    assert built[1] == []
-
-
-def test_every_page_is_on_the_site(built: tuple[Path, list[str]]) -> None:
-    site, _ = built
+def test_the_site_has_every_page_no_dead_link_and_needs_no_network(tmp_path: Path) -> None:
+    """One test, because the build takes seconds."""
+    assert build(ROOT, tmp_path) == []
+    site = tmp_path / "site"
     assert [page for page in pages() if not (site / page.relative_to(ROOT)).with_suffix(".html").is_file()] == []
     assert (site / re.findall(r'href="([^"]+)"', (site / "index.html").read_text(encoding="utf-8"))[0]).is_file()
-
-
-def test_a_page_loads_nothing_from_the_network(built: tuple[Path, list[str]]) -> None:
-    made = [path for path in built[0].rglob("*") if path.suffix in {".html", ".css"}]
+    made = [path for path in site.rglob("*") if path.suffix in {".html", ".css"}]
     assert len(made) > 30
     assert {path.name: found for path in made if (found := LOADED.findall(path.read_text(encoding="utf-8")))} == {}
 

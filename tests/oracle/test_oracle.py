@@ -10,7 +10,7 @@ from client.oracle.compare import KERNEL_OF, CaseResult, examine
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.docs.pages import DOCS, ROOT
-from tests.docs.test_shown_commands import SESSION, text_of
+from tests.docs.shown import shown_by
 from tests.oracle.recorded import chunks, recorded_cases, stable
 
 
@@ -29,9 +29,9 @@ def test_the_cases_agree_and_the_guide_shows_what_the_command_says_of_them(monke
 
     monkeypatch.setattr(command, "examine", kept)
     monkeypatch.chdir(ROOT)
-    ((words, shown),) = [found for found in SESSION.findall(text_of(DOCS / "running.md")) if " oracle " in found[0]]
-    printed = lbrlab(*words.split()[1:])
-    assert printed.stdout.splitlines() == [line[4:] for line in shown.rstrip().splitlines()]
+    (shown,) = [shown for shown in shown_by(DOCS / "running.md") if shown.words[0] == "oracle" and shown.output]
+    printed = lbrlab(*shown.words)
+    assert tuple(printed.stdout.splitlines()) == shown.output
     assert printed.exit_code == 0
 
     assert results.keys() == recorded_cases().keys()
