@@ -154,7 +154,7 @@ def matrix(
     """Run each scenario under each design, scenario by scenario; None means all of the library.
 
     ``faults``, ``file_faults``: as in ``run``, for every run. ``folder``: the folder for run files. ``workers``: number
-    of processes; 0: one for each core. With more than one, processes are spawned, so the calling script needs ``if
+    of processes; 0: one for each core. With more than one, processes are started, so the calling script needs ``if
     __name__ == "__main__":``."""
     if not isinstance(workers, int) or not 0 <= workers <= WORKERS_LIMIT:
         raise InputError(f"expected a number from 0 to {WORKERS_LIMIT}, found {workers!r}", "workers")

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.forkserver import ensure_running
 from typing import IO
 
 import pytest
@@ -21,7 +22,13 @@ import pytest
 from client.drive.pair import Child
 
 # grpc starts threads with its first channel or server. The template has none, so that its forks are safe.
-IMPORTED = ["tests.forked", "structlog", "perfcore_svc.service.servicer", "kvm_svc.service.servicer"]
+IMPORTED = [
+    "tests.forked",
+    "structlog",
+    "perfcore_svc.service.servicer",
+    "kvm_svc.service.servicer",
+    "client.matrix.pool",
+]
 CONTEXT = get_context("forkserver")
 START_A_COMMAND = Child._start
 
@@ -30,7 +37,6 @@ class Forked:
     """As much of ``subprocess.Popen`` as the tests use, for ``main`` of ``module``."""
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        CONTEXT.set_forkserver_preload(IMPORTED)
         pipes = [CONTEXT.Pipe(duplex=False) for _ in range(3)]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
         self._process = CONTEXT.Process(target=_main, args=(module, list(arguments), dict(os.environ), theirs))
@@ -91,7 +97,10 @@ def _begin(child: Child) -> Forked:
 
 @contextmanager
 def forked_services() -> Iterator[None]:
-    """Within the block, each service that the driver starts is forked."""
+    """Within the block, each service that the driver starts is forked. The pools of processes fork from the same
+    template; it must start before the first of them, which would choose what is imported."""
+    CONTEXT.set_forkserver_preload(IMPORTED)
+    ensure_running()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Child, "_start", _begin)
         yield

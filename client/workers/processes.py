@@ -1,4 +1,5 @@
-"""A pool of processes on this machine. They are spawned, never forked."""
+"""A pool of processes on this machine. They fork from a server that has imported what the first call needs, never from
+this process: it can have threads, and those of gRPC do not survive a fork."""
 
 from __future__ import annotations
 
@@ -18,24 +19,30 @@ class Processes:
     def __init__(self, workers: int = 0) -> None:
         """``workers``: 0 is one for each core."""
         self.workers = workers or os.cpu_count() or 1
-        self.executor = self._executor()
+        self.executor: ProcessPoolExecutor | None = None
 
     def ahead(self) -> int:
         return AHEAD * self.workers
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
+        if self.executor is None:
+            context = get_context("forkserver")
+            # The server starts once in the life of this process; a later list changes nothing.
+            context.set_forkserver_preload([call.__module__])
+            self.executor = ProcessPoolExecutor(self.workers, context, _ignore_interrupts)
         return self.executor.submit(call, *given)
 
     def renew(self) -> None:
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        self.executor = self._executor()
+        self._shut_down(wait=False)
 
     def close(self) -> None:
         # Wait for the running calls; else the pool ends before it has cancelled the others.
-        self.executor.shutdown(wait=True, cancel_futures=True)
+        self._shut_down(wait=True)
 
-    def _executor(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.workers, get_context("spawn"), _ignore_interrupts)
+    def _shut_down(self, wait: bool) -> None:
+        executor, self.executor = self.executor, None
+        if executor is not None:
+            executor.shutdown(wait=wait, cancel_futures=True)
 
 
 def _ignore_interrupts() -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from client.litmus import library
 from tests.designs import DESIGNS
 
@@ -49,8 +51,9 @@ def test_a_reader_that_has_gone_ends_a_document_too(tmp_path: Path) -> None:
 
 
 def workers_of(parent: int) -> list[int]:
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    """Those that forked from the server of the pool."""
+    children = psutil.Process(parent).children(recursive=True)
+    return [child.pid for child in children if child.ppid() != parent]
 
 
 def test_a_worker_that_dies_takes_no_row_along(tmp_path: Path) -> None:
