@@ -19,7 +19,7 @@ from contract.messages import Envelope
 from contract.trace import Delivery, Recorder
 
 CAPACITY = 1024
-"""The most messages in one queue. A peer that sends more without waiting breaks the contract (credits)."""
+"""The usual capacity of a queue. A peer that sends more without waiting breaks the contract (credits)."""
 
 
 class Fate(StrEnum):
@@ -48,16 +48,18 @@ Way = tuple[str, bool]
 
 
 class Network:
-    __slots__ = ("held", "queues")
+    __slots__ = ("capacity", "held", "queues")
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        """The most messages in one queue. Configuration."""
         self.queues: dict[Way, list[Envelope]] = {}
         """Messages by direction, oldest first."""
         self.held: set[Way] = set()
         """The directions in which nothing is delivered for now."""
 
     def clone(self) -> Network:
-        twin = Network()
+        twin = Network(self.capacity)
         twin.queues = {way: queue[:] for way, queue in self.queues.items()}
         twin.held = self.held.copy()
         return twin
@@ -87,8 +89,8 @@ class Network:
     def put(self, envelope: Envelope) -> None:
         """Add a message to its queue. Raises PeerContractError if the queue is full."""
         queue = self.queues.setdefault((envelope.session, envelope.to_host), [])
-        if len(queue) >= CAPACITY:
-            raise PeerContractError(f"{envelope.sender} has more than {CAPACITY} messages waiting")
+        if len(queue) >= self.capacity:
+            raise PeerContractError(f"{envelope.sender} has more than {self.capacity} messages waiting")
         queue.append(envelope)
 
     def decide(

@@ -29,6 +29,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     peer_streams: Annotated[int, Meta(ge=4, le=65536, description="open streams of one peer")] = 128
     calls: Annotated[int, Meta(ge=4, le=65536, description="calls under way, of all peers")] = 1024
     peer_calls: Annotated[int, Meta(ge=4, le=65536, description="calls under way, of one peer")] = 128
+    sessions: Annotated[int, Meta(ge=1, le=4096, description="KVMs attached", extra={"service": PERFCORE})] = 256
+    peer_sessions: Annotated[
+        int, Meta(ge=1, le=4096, description="KVMs attached by one peer", extra={"service": PERFCORE})
+    ] = 64
+    inbox: Annotated[int, Meta(ge=64, le=65536, description="messages of one session that wait for their fate")] = 1024
+    trace_records: Annotated[
+        int, Meta(ge=1000, le=10_000_000, description="records of a run that are kept, the latest ones")
+    ] = 250_000
+    backlog: Annotated[int, Meta(ge=64, le=1 << 20, description="messages that wait until one peer reads them")] = 4096
 
 
 DEFAULT = Limits()

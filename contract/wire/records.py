@@ -11,9 +11,6 @@ from contract.trace import AnyRecord, Recorder
 from contract.wire.errors import WireValueError
 from lbrlab.v1 import trace_pb2
 
-KEPT = 1_000_000
-"""The number of latest records that a service keeps of a run."""
-
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyRecord)
 

@@ -33,7 +33,7 @@ from contract.results import AnyResult
 from contract.trace import Recorder
 from contract.wire.limits import DEFAULT, Limits, as_dict
 from contract.wire.methods import Decide
-from contract.wire.records import KEPT, RecordBlock, record_to_proto, since, stamp_of
+from contract.wire.records import RecordBlock, record_to_proto, since, stamp_of
 from contract.wire.status import CallError, refusal, unexpected
 from lbrlab.v1 import info_pb2, trace_pb2
 
@@ -64,12 +64,12 @@ class ServiceRun(Generic[C]):
         "owner", "parted",
     )  # fmt: skip
 
-    def __init__(self, number: int, owner: str = "") -> None:
+    def __init__(self, number: int, owner: str = "", limits: Limits = DEFAULT) -> None:
         self.number = number
         self.owner = owner
         self._core: C | None = None
         self.log = Recorder()
-        self.network = Network()
+        self.network = Network(limits.inbox)
         self.failed: CallError | None = None
         self.cut: set[str] = set()
         self.parted: set[str] = set()
@@ -102,7 +102,8 @@ class ServiceRun(Generic[C]):
             raise CallError(self.failed.code, self.failed.message)
 
     def receive(self, envelopes: Iterable[Envelope]) -> None:
-        """A received message waits in the network until a decision names it."""
+        """A received message waits in the network until a decision names it. Raises CallError RESOURCE_EXHAUSTED if too
+        many of that session wait: its link is to end. Other sessions are not concerned."""
         try:
             for envelope in envelopes:
                 if self.deaf and envelope.session in self.deaf:
@@ -111,8 +112,9 @@ class ServiceRun(Generic[C]):
                     self.deaf.discard(envelope.session)
                 self.network.put(envelope)
         except PeerContractError as error:
-            self.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)))
-        self.arrived.set()
+            raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"limit inbox: {error} (--max-inbox)") from None
+        finally:
+            self.arrived.set()
 
     async def arrival(self, session: str, to_host: bool, n: int) -> None:
         """Wait until message ``n`` has arrived, its link is lost, or the run has failed."""
@@ -159,7 +161,7 @@ class Shell(ABC, Generic[C]):
 
     @abstractmethod
     def send(self, run: ServiceRun[C], envelopes: list[Envelope]) -> None:
-        """Put messages of the core into the streams. Raises PeerContractError if a stream is clogged."""
+        """Put messages of the core into the streams. A stream whose peer does not read ends, and the rest is lost."""
 
     @abstractmethod
     def drain(self, run: ServiceRun[C]) -> bool:
@@ -227,7 +229,7 @@ class Shell(ABC, Generic[C]):
     async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
             number = await self.prepare(stamp)
-            run: ServiceRun[C] = ServiceRun(number, stamp.owner)
+            run: ServiceRun[C] = ServiceRun(number, stamp.owner, self.limits)
             result, block = await self._perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
@@ -292,8 +294,9 @@ class Shell(ABC, Generic[C]):
         except Exception as error:
             self.broken(run, error, type(command).__name__)
             run.check()
-        if len(log.records) > KEPT + KEPT // 4:
-            del log.records[:-KEPT]
+        kept = self.limits.trace_records
+        if len(log.records) > kept + kept // 4:
+            del log.records[:-kept]
         return result, block
 
     def part(self, run: ServiceRun[C], session: str) -> None:
@@ -319,13 +322,10 @@ class Shell(ABC, Generic[C]):
     def done(self, run: ServiceRun[C], step: StepResult[T]) -> T:
         """Record the effects of a step, put its messages into the streams, and give its answer."""
         run.log.write(step.effects, step.now)
-        try:
-            if messages := step.messages:
-                for message in messages:
-                    message.checksum = checksum(message)
-                self.send(run, messages)
-        except PeerContractError as error:
-            run.fail(CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self.service}: {error}"))
+        if messages := step.messages:
+            for message in messages:
+                message.checksum = checksum(message)
+            self.send(run, messages)
         return step.result
 
     def broken(self, run: ServiceRun[C], error: Exception, doing: str) -> None:

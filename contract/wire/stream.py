@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from contract.errors import PeerContractError
 from contract.messages import Envelope
+from contract.wire.limits import DEFAULT, exceeded
 
 FRAME_LIMIT = 256
 """The most messages in a frame, as in ``contract.proto``."""
-BACKLOG_LIMIT = 4096
-"""The most messages that may wait for the writer. More pile up only if the peer does not read."""
-
 WriteFrame = Callable[[int, list[Envelope]], Awaitable[None]]
 
 
@@ -23,10 +21,12 @@ class FrameWriter:
     The task ``run`` writes the waiting messages. A reader whose messages were answered at once may call ``flush``
     instead: this saves a task switch, and a peer that does not read then stops only its own reader."""
 
-    __slots__ = ("_busy", "_pending", "_told", "_wake", "_write")
+    __slots__ = ("_busy", "_most", "_pending", "_told", "_wake", "_write")
 
-    def __init__(self, write: WriteFrame) -> None:
+    def __init__(self, write: WriteFrame, most: int = DEFAULT.backlog) -> None:
         self._write = write
+        self._most = most
+        """The most messages that may wait for the writer. More pile up only if the peer does not read."""
         self._pending: deque[tuple[int, Envelope]] = deque()
         self._wake = asyncio.Event()
         self._busy = False
@@ -37,8 +37,8 @@ class FrameWriter:
     def put(self, run: int, envelopes: Iterable[Envelope]) -> None:
         """Add a message. Raises PeerContractError if the peer has stopped reading."""
         self._pending.extend((run, envelope) for envelope in envelopes)
-        if len(self._pending) > BACKLOG_LIMIT:
-            raise PeerContractError(f"more than {BACKLOG_LIMIT} messages wait to be sent")
+        if len(self._pending) > self._most:
+            raise PeerContractError(exceeded("backlog", self._most, "a peer that does not read"))
         if not self._told:
             self._told = True
             asyncio.get_running_loop().call_soon(self._look)

@@ -18,11 +18,12 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from contract.errors import RefusedError
+from contract.errors import PeerContractError, RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import Envelope
 from contract.wire.codec import content_maker, descriptor_of, type_fields, union_fields
 from contract.wire.codec import from_proto as struct_from_proto
+from contract.wire.limits import DEFAULT
 from contract.wire.log import log
 from contract.wire.options import reconnecting
 from contract.wire.settings.table import REDIAL_LIMIT
@@ -85,9 +86,11 @@ class Link:
         lost: Lost,
         identity: Identity | None = None,
         redial_limit: float = REDIAL_LIMIT,
+        backlog: int = DEFAULT.backlog,
     ) -> None:
         self.redial_limit = redial_limit
         self.perfcore = perfcore
+        self._backlog = backlog
         self.identity = identity
         self.kvm = kvm
         self.protocol = protocol
@@ -109,9 +112,13 @@ class Link:
         """The secret of this attachment."""
 
     def send(self, run: int, envelopes: list[Envelope]) -> None:
-        """Messages for the host. They are lost if the link is down."""
+        """Messages for the host. They are lost if the link is down, and the link ends if the host does not read."""
         if self._writer is not None:
-            self._writer.put(run, envelopes)
+            try:
+                self._writer.put(run, envelopes)
+            except PeerContractError as error:
+                self._down(str(error))
+                self._break()
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
@@ -163,7 +170,7 @@ class Link:
                 or (first.kvm, first.protocol) != (self.kvm, self.protocol)
             ):
                 raise CallError(grpc.StatusCode.FAILED_PRECONDITION, f"its first frame is not one for {self.kvm}")
-            writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes))
+            writer = FrameWriter(lambda run, envelopes: self._write(contract, run, envelopes), self._backlog)
             self._writer, self._machine, self._broken = writer, machine, asyncio.Event()
             self._token = first.token
             self._prolong = channel.unary_unary(

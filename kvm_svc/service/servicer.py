@@ -54,7 +54,9 @@ class KvmShell(Shell[KvmCore]):
         self._asked = 0
         """Number of the newest machine request."""
         identity = tls_of(perfcore, identity)
-        self.link = Link(perfcore, name, protocol, self._receive, self._link_lost, identity, redial_limit)
+        self.link = Link(
+            perfcore, name, protocol, self._receive, self._link_lost, identity, redial_limit, limits.backlog
+        )
         self.link.changed = self.touch
         self._dialling = asyncio.create_task(self.link.run())
 

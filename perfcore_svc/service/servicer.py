@@ -20,16 +20,17 @@ import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
 from contract.control import AnyPerfCommand, ConfigurePerf, DrainSession, EndSession, LoseLink
-from contract.errors import RefusedError
+from contract.errors import PeerContractError, RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult, Done
 from contract.session import SessionPhase
 from contract.wire.access import peer_of
+from contract.wire.admission import source_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import DRIVER_LEASE, Lease
-from contract.wire.limits import DEFAULT, Limits
+from contract.wire.limits import DEFAULT, Limits, exceeded
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
@@ -49,19 +50,21 @@ _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
 class Attachment:
-    """The stream of one KVM. ``run``: the last run that it took part in. ``token``: the secret by which its machine
-    requests are known."""
+    """The stream of one KVM. ``invited``: the run whose driver's token it has shown: those of other runs are not heard.
+    ``run``: the last run that it took part in. ``token``: the secret by which its machine requests are known."""
 
     def __init__(self, shell: PerfcoreShell, kvm: str, instance: str, context: grpc.aio.ServicerContext) -> None:
         self.kvm = kvm
         self.instance = instance
         self.token = token_hex(16)
         self.peer = context.peer()
+        self.source = source_of(context)
+        self.invited: ServiceRun[HostCore] | None = None
         self.run: ServiceRun[HostCore] | None = None
         self.over = asyncio.Event()
         self._shell = shell
         self._context = context
-        self.writer = FrameWriter(self._write)
+        self.writer = FrameWriter(self._write, shell.limits.backlog)
 
     async def _write(self, run: int, envelopes: list[Envelope]) -> None:
         messages = list(map(_ENVELOPE, envelopes))
@@ -71,7 +74,7 @@ class Attachment:
         if frame.kvm != self.kvm or any(e.session != self.kvm or not e.to_host for e in frame.envelopes):
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, f"a frame of {self.kvm} carries what is not its own")
         run = self._shell.run
-        if frame.run == run.number:
+        if frame.run == run.number and self.invited is run:
             self.run = run
             run.parted.discard(self.kvm)
             run.receive(from_proto(e, Envelope) for e in frame.envelopes)
@@ -114,7 +117,7 @@ class PerfcoreShell(Shell[HostCore]):
     async def prolong(self, request: lease_pb2.ProlongRequest) -> lease_pb2.ProlongResponse:
         run = self.current(request.stamp)
         run.check()
-        self._attachment(request.token, request.kvm)
+        self._attachment(request.token, request.kvm).invited = run
         if request.kvm not in run.core.endpoint.sessions:
             run.cut.discard(request.kvm)  # The KVM begins the run on its current link.
         return lease_pb2.ProlongResponse()
@@ -134,7 +137,10 @@ class PerfcoreShell(Shell[HostCore]):
             attachment = self.attached.get(session)
             # Messages to a KVM that has not resumed on its new stream are lost with the old stream.
             if attachment is not None and attachment.run is run:
-                attachment.writer.put(run.number, list(batch))
+                try:
+                    attachment.writer.put(run.number, list(batch))
+                except PeerContractError as error:
+                    self._lost(attachment, str(error))
 
     def note_links(self, run: ServiceRun[HostCore], command: Any) -> None:
         """A KVM that is gone has no stream. Its next life attaches with a new one."""
@@ -201,11 +207,20 @@ class PerfcoreShell(Shell[HostCore]):
         elif before is not None and (not first.instance or first.instance != before.instance):
             code = grpc.StatusCode.ALREADY_EXISTS
             why = f"another KVM service named {first.kvm} is attached, from {before.peer}; give this one another --name"
+        elif before is None and (why := self._too_many(source_of(context))):
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
         if why:
             if (refused := (first.kvm, first.instance, why)) != self._refused:
                 log().warning("kvm-refused", kvm=first.kvm, peer=context.peer(), reason=why)
             self._refused = refused
             raise CallError(code, why)
+
+    def _too_many(self, source: str) -> str:
+        """Why one more attachment of this peer is refused, "" if it is not."""
+        limits = self.limits
+        if sum(attachment.source == source for attachment in self.attached.values()) >= limits.peer_sessions:
+            return exceeded("peer-sessions", limits.peer_sessions, source)
+        return exceeded("sessions", limits.sessions, "this service") if len(self.attached) >= limits.sessions else ""
 
     async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
         while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:
@@ -214,7 +229,8 @@ class PerfcoreShell(Shell[HostCore]):
 
     def _lost(self, attachment: Attachment, why: str) -> None:
         if not attachment.over.is_set():
-            self.run.lose(attachment.kvm, self.is_host)
+            if attachment.invited is self.run:
+                self.run.lose(attachment.kvm, self.is_host)
             log().warning("link-lost", kvm=attachment.kvm, reason=why)
         attachment.over.set()
         if self.attached.get(attachment.kvm) is attachment:

@@ -6,21 +6,41 @@ import queue
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from typing import Any
 
 import grpc
 import pytest
 
 from client.drive.pair import Child
+from contract.control import PerfSnapshot, RunTask
+from contract.messages import Hello, RegisterVcpu
+from contract.network import Fate
 from contract.wire.limits import table
+from contract.wire.methods import Decide
 from lbrlab.v1 import drive_pb2, drive_pb2_grpc, info_pb2, info_pb2_grpc, lease_pb2, lease_pb2_grpc
+from tests.designs import KVM_SWITCH
+from tests.integration.by_hand import KVM, Host, attached
+from tests.integration.story import VCPU
 
-LOW = {"request-bytes": 65536, "connections": 6, "streams": 6, "peer-streams": 4, "calls": 6, "peer-calls": 4}
+LOW = {
+    "request-bytes": 65536,
+    "connections": 6,
+    "streams": 6,
+    "peer-streams": 4,
+    "calls": 6,
+    "peer-calls": 4,
+    "sessions": 3,
+    "peer-sessions": 2,
+    "inbox": 64,
+    "backlog": 64,
+}
+SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 TIMEOUT = 10.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def service() -> Iterator[Child]:
     flags = [part for name, most in LOW.items() for part in (f"--max-{name}", str(most))]
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +65,9 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for end in self._ends:
             end.put(None)
         for call in self.open:
@@ -97,9 +120,13 @@ def test_streams(service: Child) -> None:
         assert {other.stream() for _ in range(2)} == {"there is no method 'None'"}
         seventh = refusal(other.stream)
         assert one.info().run == 0, "a peer with all its streams can still look"
-        one.open.pop().cancel()
-        one.open.pop().cancel()
-        assert other.stream() == "there is no method 'None'", "room again"
+        one.close()
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            with suppress(grpc.RpcError):
+                assert other.stream() == "there is no method 'None'"
+                break
+            assert time.monotonic() < deadline, "no room again"
 
     assert fifth.startswith("limit peer-streams: ipv4:127.0.0.1:")
     assert fifth.endswith(" has 4 already (--max-peer-streams)")
@@ -139,3 +166,42 @@ def test_request_bytes(service: Child) -> None:
     with Peer(service) as peer:
         too_big = drive_pb2.DriveRequest(method="Snapshot", request=bytes(65536))
         assert "larger than max" in refusal(lambda: next(peer.drive.Drive(iter([too_big]), timeout=TIMEOUT)))
+
+
+def test_sessions(service: Child) -> None:
+    with Peer(service) as one, Peer(service) as other:
+        streams = [attached(peer.channel, name, name)[0] for peer, name in ((one, "a"), (one, "b"), (other, "c"))]
+        third = refusal(lambda: attached(one.channel, "d", "d"))
+        fourth = refusal(lambda: attached(other.channel, "d", "d"))
+        for stream in streams:
+            stream.close()
+
+    assert third.startswith("limit peer-sessions: ipv4:127.0.0.1:")
+    assert fourth == "limit sessions: this service has 3 already (--max-sessions)"
+
+
+def test_a_kvm_that_does_not_read_loses_its_link_and_the_run_goes_on(service: Child) -> None:
+    with closing(Host(service.address, KVM_SWITCH, SMALL_WINDOW)) as host:
+        stream = host.attach()
+        stream.send(host.frame(Hello(KVM), RegisterVcpu(VCPU, VCPU)))
+        for n in (1, 2):
+            host.call(Decide(KVM, n, Fate.TAKE))
+        for _ in range(2000):
+            host.call(RunTask(VCPU, 0))
+            if host.call(RunTask("", 0)).stamp.lost:
+                break
+        lost = host.call(PerfSnapshot()).stamp.lost
+        stream.close()
+        failed = host.service.info(TIMEOUT).run_failed
+
+    assert list(lost) == [KVM]
+    assert failed == ""
+    assert any("limit backlog: a peer that does not read has 64 already" in line for line in service.tail)
+
+
+def test_a_kvm_that_fills_its_inbox_is_refused(service: Child) -> None:
+    with closing(Host(service.address)) as host:
+        stream = host.attach()
+        stream.send(host.frame(*[Hello(KVM)] * 65))
+
+        assert stream.status() == (EXHAUSTED, f"limit inbox: {KVM} has more than 64 messages waiting (--max-inbox)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import tempfile
 import time
@@ -20,84 +19,21 @@ from hypothesis import strategies as st
 from client.drive.grpc_service import BrokenCallError, Service
 from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Child, Pair
-from contract.control import ConfigurePerf, LoseLink, MachineSpec, PerfSnapshot, RunTask, StepVcpu
+from contract.control import LoseLink, PerfSnapshot, RunTask, StepVcpu
 from contract.machine import Nop, StoreLbr
-from contract.messages import PROTOCOL_VERSION, Envelope, Hello, RegisterVcpu, Resume
+from contract.messages import PROTOCOL_VERSION, Hello, RegisterVcpu, Resume
 from contract.network import Fate
-from contract.trace import Recorder
 from contract.wire.codec import to_proto
 from contract.wire.methods import Decide
-from lbrlab.v1 import contract_pb2, contract_pb2_grpc, machine_pb2, machine_pb2_grpc, trace_pb2
+from lbrlab.v1 import (
+    contract_pb2,
+    machine_pb2,
+    trace_pb2,
+)
 from tests.designs import REVOKE_GP
+from tests.integration.by_hand import KVM, TIMEOUT, Host, Stream, attached
 from tests.integration.health import NOT_SERVING, SERVING, health_of
 from tests.integration.story import VCPU, guest, host, set_up, tell
-
-KVM = "kvm9"
-TIMEOUT = 5.0
-
-
-class Stream:
-    """One bidirectional call: frames in, frames out."""
-
-    def __init__(self, method: Any) -> None:
-        self._out: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._call = method(iter(self._out.get, None), timeout=TIMEOUT)
-
-    def send(self, frame: Any) -> None:
-        self._out.put(frame)
-
-    def receive(self) -> Any:
-        return next(self._call)
-
-    def status(self) -> tuple[grpc.StatusCode, str]:
-        """How the server ends the call."""
-        with pytest.raises(grpc.RpcError) as caught:
-            for _ in self._call:
-                pass
-        error: Any = caught.value
-        return error.code(), error.details()
-
-    def close(self) -> None:
-        self._out.put(None)
-        self._call.cancel()
-
-
-class Host:
-    """The perf core, seen by a KVM that we play ourselves."""
-
-    def __init__(self, address: str) -> None:
-        self.service = Service("perfcore", address)
-        self.channel = grpc.insecure_channel(address)
-        self.contract = contract_pb2_grpc.ContractServiceStub(self.channel)
-        self.machine = machine_pb2_grpc.MachineServiceStub(self.channel)
-        self.log = Recorder()
-        self.run = 0
-        self.token = ""
-        self.run = self.call(ConfigurePerf(MachineSpec(), REVOKE_GP, [], [VCPU])).stamp.run
-
-    def call(self, command: Any) -> Any:
-        response = self.service.call(self.run, self.log, command, TIMEOUT)
-        self.log.witness(response.stamp.clock, response.stamp.now_ns)
-        return response
-
-    def attach(self) -> Stream:
-        stream = Stream(self.contract.Attach)
-        stream.send(contract_pb2.AttachRequest(kvm=KVM, protocol=PROTOCOL_VERSION, instance="mine"))
-        first = stream.receive()
-        assert first.protocol == PROTOCOL_VERSION
-        self.token = first.token
-        return stream
-
-    def frame(self, *bodies: Any, run: int | None = None, session: str = KVM, first: int = 1) -> Any:
-        envelopes = [
-            to_proto(Envelope(session, True, 1, n, body), contract_pb2.Envelope) for n, body in enumerate(bodies, first)
-        ]
-        return contract_pb2.AttachRequest(kvm=KVM, run=run or self.run, envelopes=envelopes)
-
-    def close(self) -> None:
-        self.service.release(TIMEOUT)
-        self.service.close()
-        self.channel.close()
 
 
 @pytest.fixture
@@ -152,6 +88,36 @@ def test_the_end_of_a_stream_is_the_loss_of_its_link_and_a_new_one_resumes(perfc
     assert [record.kind for record in resumed] == ["delivery", "send"]
     assert (welcome.WhichOneof("body"), welcome.welcome.accepted) == ("welcome", True)
     assert perfcore.service.info(TIMEOUT).run_failed == ""
+
+
+def flood(perfcore: Host, stream: Stream) -> tuple[grpc.StatusCode, str]:
+    """Send more messages than an inbox holds, then a frame of another KVM; how the stream ends."""
+    for first in range(1, 1281, 256):
+        stream.send(perfcore.frame(*[Hello(KVM)] * 256, first=first))
+    stream.send(contract_pb2.AttachRequest(kvm="kvm8"))
+    return stream.status()
+
+
+def test_a_flood_ends_its_own_stream_and_not_the_run(perfcore: Host) -> None:
+    code, why = flood(perfcore, perfcore.attach())
+    lost = perfcore.call(PerfSnapshot()).stamp.lost
+
+    assert (code, why) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"limit inbox: {KVM} has more than 1024 messages waiting (--max-inbox)",
+    )
+    assert list(lost) == [KVM]
+    assert perfcore.service.info(TIMEOUT).run_failed == ""
+
+
+def test_a_kvm_without_the_token_of_the_driver_takes_no_part(perfcore: Host) -> None:
+    """Only KVMs that the driver has configured have it. The others are not heard, and nobody misses them."""
+    stranger, _ = attached(perfcore.channel, KVM, "mine")
+    code, _ = flood(perfcore, stranger)
+    lost = perfcore.call(PerfSnapshot()).stamp.lost
+
+    assert code is grpc.StatusCode.INVALID_ARGUMENT, "for the last frame, after those that were thrown away"
+    assert list(lost) == []
 
 
 def test_a_stream_that_took_no_part_may_end(perfcore: Host) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from contract.control import RunTask
 from contract.effects import StepResult
-from contract.errors import PeerContractError
 from contract.messages import Drain, Envelope
 from contract.results import AnyResult, Done
 from contract.trace import Recorder, Send, Warn
@@ -69,8 +68,6 @@ class Echo(Shell[Core]):
         return self.drained >= 3
 
     def send(self, run: ServiceRun[Core], envelopes: list[Envelope]) -> None:
-        if len(envelopes) > 1:
-            raise PeerContractError("clogged")
         self.sent += envelopes
 
 

@@ -13,6 +13,7 @@ from contract.checksum import checksum
 from contract.errors import RefusedError
 from contract.network import CAPACITY
 from contract.wire import log as wire_log
+from contract.wire.limits import Limits
 from contract.wire.refusal import CLOCK, ERRNO, NOW
 from contract.wire.shell import ServiceRun
 from contract.wire.status import CallError
@@ -208,14 +209,15 @@ async def test_commands_do_not_overlap(shell: Echo) -> None:
     await asyncio.gather(*(shell.command(stamp(), COMMAND) for _ in range(5)))
 
 
-async def test_a_full_inbox_ends_the_run(shell: Echo) -> None:
-    shell.run.receive(message(n) for n in range(1, CAPACITY + 2))
-    error = await failing(shell, lambda run: None)
+async def test_a_full_inbox_is_refused_and_the_run_goes_on(shell: Echo) -> None:
+    with pytest.raises(CallError) as caught:
+        shell.run.receive(message(n) for n in range(1, CAPACITY + 2))
+    shell.run.receive([message(1, "kvm1")])
+    await shell.command(stamp(), COMMAND)
 
-    assert (error.code, error.message) == (
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        f"kvm0 has more than {CAPACITY} messages waiting",
-    )
+    assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.message == f"limit inbox: kvm0 has more than {CAPACITY} messages waiting (--max-inbox)"
+    assert shell.run.network.has("kvm1", True, 1)
 
 
 @pytest.mark.parametrize("act", [lambda run: None, refuse, stumble])
@@ -237,14 +239,6 @@ async def test_before_configure_there_is_nothing_to_ask() -> None:
     assert error.value.errno == "ENXIO"
 
 
-async def test_a_clogged_stream_ends_the_run(shell: Echo) -> None:
-    shell.act = lambda run: shell.done(run, says(1, 2))
-    await shell.command(stamp(), COMMAND)
-    error = await failing(shell, lambda run: None)
-
-    assert (error.code, error.message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "echo: clogged")
-
-
 async def test_the_trace_is_told_in_pieces_from_where_it_is_asked(shell: Echo) -> None:
     shell.act = lambda run: notes(run.log, 600)
     await shell.command(stamp(), COMMAND)
@@ -254,8 +248,8 @@ async def test_the_trace_is_told_in_pieces_from_where_it_is_asked(shell: Echo) -
     assert len(pieces) == 3
 
 
-async def test_old_records_are_forgotten(shell: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contract.wire.shell.KEPT", 100)
+async def test_old_records_are_forgotten(shell: Echo) -> None:
+    shell.limits = Limits(trace_records=100)
     shell.act = lambda run: notes(run.log, 60)
     seen = []
     for _ in range(4):

@@ -9,7 +9,7 @@ import pytest
 
 from contract.errors import PeerContractError
 from contract.messages import Drain, Envelope
-from contract.wire.stream import BACKLOG_LIMIT, FRAME_LIMIT, FrameWriter
+from contract.wire.stream import FRAME_LIMIT, FrameWriter
 
 
 def message(n: int) -> Envelope:
@@ -72,7 +72,7 @@ async def test_a_frame_has_a_limit() -> None:
 
 
 async def test_a_peer_that_does_not_read_is_noticed() -> None:
-    writer = FrameWriter(Sink().write)
-    writer.put(1, map(message, range(BACKLOG_LIMIT)))
-    with pytest.raises(PeerContractError, match=f"more than {BACKLOG_LIMIT} messages"):
+    writer = FrameWriter(Sink().write, 100)
+    writer.put(1, map(message, range(100)))
+    with pytest.raises(PeerContractError, match=r"^limit backlog: a peer that does not read has 100 already"):
         writer.put(1, [message(1)])
