@@ -81,8 +81,11 @@ docs: setup ## write the pages of docs/reference again, from the program
 	@$(BIN)/lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o build/story.json > build/story.txt; test $$? -eq 1
 	@$(BIN)/lbrlab export build/story.json --to svg -o docs/central-story.svg
 
-site: setup ## build the documentation as a site in build/site
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
+SPHINX = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees
+
+site: setup ## build the documentation as a site in build/site, and the man page build/man/lbrlab.1
+	$(SPHINX) . build/site
+	$(SPHINX) --builder man . build/man
 
 test: style ## lint and all tests
 	@$(MAKE) --no-print-directory -j 2 types tests

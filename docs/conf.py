@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from pathlib import Path
 from posixpath import normpath
 
 from pygments.lexers.special import TextLexer
@@ -10,13 +12,18 @@ from sphinx.application import Sphinx
 
 project = "lbrlab"
 author = "The lbrlab maintainers"
+release = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "version"
+]
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 include_patterns = ["*.md", "docs/**.md", "contract/*.md", "client/**.md", "deploy/*.md"]
 root_doc = "docs/README"
 myst_heading_anchors = 4
+smartquotes = False  # They would change the quotes of commands.
 autodoc_member_order = "bysource"
 autodoc_type_aliases = {"AnyRecord": "AnyRecord", "Decision": "Decision"}
 autodoc_default_options = {"undoc-members": True}
+man_pages = [("docs/reference/commands", "lbrlab", "a model of the contract of perf and KVM over the LBR", author, 1)]
 html_theme = "furo"
 html_title = "lbrlab"
 html_extra_path = ["site"]

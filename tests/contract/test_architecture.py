@@ -271,9 +271,9 @@ def test_imports_that_go_down_are_allowed() -> None:
 
 
 AT_THE_ROOT = {
-    ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
-    "buf.yaml", "client", "contract", "deploy", "docs", "kvm_svc", "perfcore_svc", "protos", "pyproject.toml",
-    "requirements.lock", "SECURITY.md", "setup.py", "tests",
+    ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile",
+    "README.md", "buf.yaml", "client", "contract", "deploy", "docs", "kvm_svc", "perfcore_svc", "protos",
+    "pyproject.toml", "requirements.lock", "SECURITY.md", "setup.py", "tests",
 }  # fmt: skip
 
 

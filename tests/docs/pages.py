@@ -12,12 +12,16 @@ NOT_OURS = {"build", "dist", "node_modules", "lbrlab-runs"}
 """Folders at the root that hold nothing written by hand; hidden ones are left out as well."""
 
 
+def top_level() -> list[Path]:
+    """The files and folders of the project at its root."""
+    found = (path for path in ROOT.iterdir() if path.name not in NOT_OURS and path.suffix != ".egg-info")
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
 def sources(*endings: str) -> list[Path]:
     """Files of the project with one of these endings, in order."""
     found = []
-    for top in sorted(ROOT.iterdir()):
-        if top.name.startswith(".") or top.name in NOT_OURS or top.name.endswith(".egg-info"):
-            continue
+    for top in top_level():
         found += [path for path in ([top] if top.is_file() else sorted(top.rglob("*"))) if path.suffix in endings]
     return found
 

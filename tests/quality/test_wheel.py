@@ -1,4 +1,5 @@
-"""The wheel, installed where nothing of this tree is on the path, beside the dependencies that are here."""
+"""The source distribution and the wheel, built from a copy and installed where nothing of this tree is on the path,
+beside the dependencies that are here."""
 
 from __future__ import annotations
 
@@ -7,37 +8,37 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 from pathlib import Path
 from zipfile import ZipFile
 
-import pytest
+from tests.docs.pages import ROOT, top_level
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("contract", "perfcore_svc", "kvm_svc", "client", "protos")
-FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-MADE = shutil.ignore_patterns("__pycache__", "*_pb2*.py", "*_pb2*.pyi", "buf")
+MADE = shutil.ignore_patterns("__pycache__", "*_pb2*.py", "*_pb2*.pyi", "buf", "lbrlab-runs")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing made in this tree gets into it."""
-    source = tmp_path_factory.mktemp("source")
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=MADE)
-    for name in FILES:
-        shutil.copy(ROOT / name, source)
-    out = tmp_path_factory.mktemp("wheel")
-    subprocess.run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(out), str(source)], check=True)
-    return next(out.glob("*.whl"))
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(source: Path, folder: Path) -> tuple[Path, Path]:
+    """The source distribution of a tree, and the wheel that is built from it alone."""
+    sdist = [sys.executable, "-c", SDIST, str(folder)]
+    subprocess.run(sdist, cwd=source, check=True, capture_output=True)
+    (archive,) = folder.glob("*.tar.gz")
+    command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(archive)]
+    subprocess.run(command, check=True)
+    (wheel,) = folder.glob("*.whl")
+    return archive, wheel
+
+
+def installed(wheel: Path, home: Path) -> Path:
     """The folder of the installed programs. A path in a .pth file is added as it is: its own .pth files, and with them
     this tree, are not read."""
-    home = tmp_path_factory.mktemp("venv")
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
     subprocess.run([*PIP, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)], check=True)
@@ -46,25 +47,32 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
-def test_the_wheel_has_every_file_of_the_packages(wheel: Path) -> None:
-    packed = set(ZipFile(wheel).namelist())
-    for name in PACKAGES:
-        top = ROOT / name if name != "protos" else ROOT / name / "lbrlab"
-        for path in top.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                assert str(path.relative_to(ROOT)).removeprefix("protos/") in packed
+def test_the_distributions_have_every_file_and_what_they_install_runs(tmp_path: Path) -> None:
+    """One test, because the build takes seconds."""
+    source, out, away = (tmp_path / name for name in ("source", "out", "away"))
+    source.mkdir()
+    away.mkdir()
+    for path in top_level():
+        if path.is_dir():
+            shutil.copytree(path, source / path.name, ignore=MADE)
+        else:
+            shutil.copy(path, source)
+    given = files_in(source)
+    archive, wheel = built(source, out)
 
+    with tarfile.open(archive) as packed:
+        assert given - {name.partition("/")[2] for name in packed.getnames()} == set()
+    wanted = {name.removeprefix("protos/") for name in given if name.split("/")[0] in PACKAGES}
+    compiled = {"lbrlab/v1/contract_pb2.py", "lbrlab/v1/contract_pb2.pyi", "buf/validate/validate_pb2.py"}
+    assert (wanted | compiled) - {"build.py"} - set(ZipFile(wheel).namelist()) == set()
 
-def test_the_installed_programs_play_the_demo_on_two_processes(programs: Path, tmp_path: Path) -> None:
-    told = subprocess.run([programs / "lbrlab", "demo", "--json"], cwd=tmp_path, capture_output=True, text=True)
+    programs = installed(wheel, tmp_path / "venv")
     where = [str(programs / "python"), "-c", "import client, lbrlab; print(client.__file__, lbrlab.__path__)"]
-    assert str(ROOT) not in subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert str(ROOT) not in subprocess.run(where, cwd=away, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([programs / "lbrlab", "demo", "--json"], cwd=away, capture_output=True, text=True)
     assert told.returncode == 1, told.stderr
-    assert [run["verdict"] for run in json.loads(told.stdout)["runs"]].count("held") == 2
-
-
-def test_the_installed_program_writes_a_report(programs: Path, tmp_path: Path) -> None:
-    lbrlab = programs / "lbrlab"
-    subprocess.run([lbrlab, "run", "exits", "-o", "run.json"], cwd=tmp_path, check=True, capture_output=True)
-    subprocess.run([lbrlab, "report", "run.json", "-o", "r.html"], cwd=tmp_path, check=True, capture_output=True)
-    assert "<script" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    runs = json.loads(told.stdout)["runs"]
+    assert [run["verdict"] for run in runs].count("held") == 2
+    report = [str(programs / "lbrlab"), "report", runs[0]["run"], "-o", "r.html"]
+    subprocess.run(report, cwd=away, check=True, capture_output=True)
+    assert "<script" in (away / "r.html").read_text(encoding="utf-8")
