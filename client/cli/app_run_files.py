@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
-from client.cli.completion import format_names, invariant_names
-from client.cli.frame import command, only, refuse
+from client.cli.completion import design_names, format_names, invariant_names, scenario_names
+from client.cli.frame import command, needs, only, refuse
 from client.cli.options import (
     BaselineOption,
     ExpectOption,
+    FaultsOption,
     InsecureOption,
     JsonOption,
     KvmOption,
+    NoFileFaultsOption,
     PerfcoreOption,
     TakeOverOption,
     TimeoutOption,
@@ -139,25 +141,81 @@ def show_command(
 @subcommand("step")
 @command
 def step_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            autocompletion=scenario_names,
+            help="A litmus file or a scenario of the library, to walk by hand; or a run file, to look at.",
+        ),
+    ],
+    design: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--design", "-d", metavar="DESIGN", autocompletion=design_names, help="As for 'run'. Default: merged."
+        ),
+    ] = None,
+    tape: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Begin behind the decisions of this tape, or of a run file.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="As for 'run': the default schedule obeys it.")
+    ] = None,
+    faults: FaultsOption = None,
+    no_file_faults: NoFileFaultsOption = False,
+    let: Annotated[list[str] | None, typer.Option(metavar="NAME=N", help="As for 'run'.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Save the walk at its end: a tape, or NAME.json for a run file. Default: a run in lbrlab-runs/.",
+        ),
+    ] = None,
     at: Annotated[
         int | None,
-        typer.Option("--at", metavar="N", min=1, help="Begin with record N. Default: the first; with --json the last."),
+        typer.Option(
+            "--at", metavar="N", min=1, help="Of a run file: begin with record N. Default: 1; with --json the last."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk a run record by record: the state of both sides, and what the record changed.
+    """Walk a scenario by hand, decision by decision; or walk a run file, record by record.
 
-    It reads commands from its input: n next, b back, a number for a record, v for the next violation, h for help, q to
-    end. With --json it prints the state after one record.
+    Each point shows what can happen next, the state of both sides, what each believes of the other, and what the last
+    move changed. Commands come from a terminal or a pipe: a number takes a decision of the list, Enter the first one, u
+    undoes, f finishes, s FILE saves the tape, h lists all. With --json the last point is one document.
 
-    \b
-    lbrlab step run.json
-    lbrlab step run.json --at 52 --json
+    In a pipe a refused command ends the walk with 2. Otherwise the exit code is that of the verdict on the walk.
+
+    
+    lbrlab step central-story -d revoke-gp
+    lbrlab step central-story -d revoke-gp --fault 'drop Revoke 1' --json
+    lbrlab step run.json --at 52
     """
-    from client.cli.step import step
+    from client.run.file import is_run_file
 
-    step(run, at, as_json=as_json)
+    if is_run_file(Path(file)):
+        from client.cli.step import step
+
+        given = {"--design": design, "--tape": tape, "--fault": fault, "--faults": faults is not None, "--let": let}
+        refuse("a run file", {**given, "--no-file-faults": no_file_faults, "--output": output})
+        step(Path(file), at, as_json=as_json)
+        return
+    from client.cli.choose import rules_given
+    from client.cli.run import USUAL_DESIGN
+    from client.cli.walk import WalkRequest, walk
+
+    needs("--at", at, "a run file")
+    if tape is not None:
+        others = {"--fault": fault, "--faults": faults is not None, "--no-file-faults": no_file_faults}
+        refuse("--tape", others, "a tape already decides the fate of every message")
+    rules = rules_given(fault, faults)
+    request = WalkRequest(
+        file, only("--design", design, USUAL_DESIGN), tape, rules, not no_file_faults, tuple(let or ()), output
+    )
+    walk(request, as_json=as_json)
 
 
 @subcommand("export")

@@ -1,8 +1,7 @@
-"""``lbrlab step``: walk a run, record by record, with the state of both sides and what changed."""
+"""``lbrlab step RUN``: walk a run, record by record, with the state of both sides and what changed."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import msgspec
@@ -10,9 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from client.cli.frame import console, print_text
+from client.cli.prompt import print_facts, read_line
 from client.report.json import print_json
 from client.run.file import errors_of, load_judged
-from client.timeline.timeline import Row, Timeline, timeline_of
+from client.timeline.timeline import Timeline, timeline_of
+from client.walk.documents import FactDocument, facts_of, lane_of
 from contract.errors import InputError
 
 HELP = (
@@ -25,16 +26,6 @@ HELP = (
     ("h", "this list"),
     ("q", "end; so does the end of the input"),
 )
-SIDES = {"host": "host perf", "kvm": "KVM and guests", "wire": "wire", "belief": "what each side believes of the other"}
-
-
-class FactDocument(msgspec.Struct):
-    """``before``: the value before the record; equal to ``value`` if the record does not change it."""
-
-    side: str
-    name: str
-    value: str
-    before: str
 
 
 class StepDocument(msgspec.Struct):
@@ -65,16 +56,8 @@ def step(path: Path, at: int | None, *, as_json: bool) -> None:
 
 def _document(timeline: Timeline, seq: int) -> StepDocument:
     row = timeline.rows[seq - 1]
-    facts = [
-        FactDocument(fact.side, fact.name, value, fact.at(seq - 1))
-        for fact in timeline.facts
-        if (value := fact.at(seq))
-    ]
-    return StepDocument(seq, len(timeline.rows), row.time, _lane(timeline, row), row.text, row.broken, facts)
-
-
-def _lane(timeline: Timeline, row: Row) -> str:
-    return timeline.lanes[row.lane].name if row.lane >= 0 else ""
+    facts = [*facts_of(timeline, seq, seq - 1)]
+    return StepDocument(seq, len(timeline.rows), row.time, lane_of(timeline, seq), row.text, row.broken, facts)
 
 
 # The walk ------------------------------------------------------------------------------------------------
@@ -84,7 +67,7 @@ def _walk(out: Console, timeline: Timeline, at: int) -> None:
     """Read a command, carry it out, show where the walk stands."""
     _show(out, _document(timeline, at))
     print_text(out, "[dim]n next, b back, N record N, v next violation, h help, q end[/]")
-    while (line := _line(f"{at}> ")) is not None and line not in ("q", "quit"):
+    while (line := read_line(f"{at}> ")) is not None and line not in ("q", "quit"):
         if line in ("h", "help", "?"):
             for command, about in HELP:
                 print_text(out, Text(f"{command:<7} {about}"), hang=8)
@@ -95,19 +78,6 @@ def _walk(out: Console, timeline: Timeline, at: int) -> None:
             print_text(out, Text(str(error)))
             continue
         _show(out, _document(timeline, at))
-
-
-def _line(prompt: str) -> str | None:
-    """The next line of the input; None at its end."""
-    sys.stdout.write(prompt)
-    sys.stdout.flush()
-    line = sys.stdin.readline()
-    if not line:
-        print()
-        return None
-    if not sys.stdin.isatty():
-        print(line.rstrip("\n"))
-    return line.strip()
 
 
 def moved(timeline: Timeline, at: int, line: str) -> int:
@@ -159,14 +129,5 @@ def _show(out: Console, told: StepDocument) -> None:
     broken = f"   [bold red]!! {', '.join(told.broken)}[/]" if told.broken else ""
     print_text(out, f"[bold]record {told.seq} of {told.records}[/], {told.time:,} ns{who}{broken}", hang=4)
     print_text(out, Text(told.text), indent=2, hang=4)
-    for side, title in SIDES.items():
-        facts = [fact for fact in told.facts if fact.side == side]
-        if facts:
-            print_text(out, f"[dim]{title}[/]", indent=2)
-        for fact in facts:
-            changed = fact.value != fact.before
-            was = f" (was {fact.before})" if changed and fact.before else ""
-            mark = "*" if changed else " "
-            text = Text(f"{mark} {fact.name}: {fact.value}{was}", style="bold" if changed else "")
-            print_text(out, text, indent=2, hang=4)
+    print_facts(out, told.facts)
     out.print()

@@ -124,7 +124,7 @@ class Player:
             self.begin()
             while (decision := self._next()) is not None:
                 self.carry_out(decision)
-            self._rest()
+            self.rest()
         except SystemFailedError as error:
             return error
         except PeerContractError as error:
@@ -171,10 +171,13 @@ class Player:
     def choose(self) -> Decision | None:
         """The next decision of the strategy; None at the end. No run ends while a service is down."""
         self.flight.record = self.wire.log.records[-1].seq  # The player writes records, too.
-        names, obstacle = list(self.threads), self.obstacle
-        ready = [name for name in names if not obstacle(name)]
-        decision = self.strategy.choose(self.flight, ready, names)
+        decision = self.strategy.choose(self.flight, self.ready(), list(self.threads))
         return self.lives.due() if decision is None else decision
+
+    def ready(self) -> list[str]:
+        """The threads that can step now, in the order of their blocks."""
+        obstacle = self.obstacle
+        return [name for name in self.threads if not obstacle(name)]
 
     def carry_out(self, decision: Decision) -> None:
         self.tape.append(decision)
@@ -442,7 +445,7 @@ class Player:
 
     # The end ---------------------------------------------------------------------------------------------
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """Record the rest: final states of events, unfinished statements, both sides' views. A run that ends at
         ``FIRED_LIMIT`` is not at rest: its messages are still to be sent again."""
         for (actor, register), name in self.names.opened.items():

@@ -61,14 +61,14 @@ class Watched:
         default.last = self.last
         usual = default.choose(flight, threads, all_threads)
         decision = self.replay.choose(flight, threads, all_threads)
-        if _plain(decision) != _plain(usual):
+        if plain(decision) != plain(usual):
             self.unusual.append((self.made, usual))
         self.made += 1
         self.last = decision.thread if isinstance(decision, Step) else self.last
         return decision
 
 
-def _plain(decision: Decision | None) -> Decision | None:
+def plain(decision: Decision | None) -> Decision | None:
     """The decision without the id of its fault."""
     return replace(decision, fault="") if isinstance(decision, Deliver | Restart | Outage) else decision
 

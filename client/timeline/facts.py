@@ -18,6 +18,9 @@ from contract import trace as t
 from contract.spec import NORMAL_RATE
 from contract.x86 import IA32_DEBUGCTL
 
+DISAGREE = "NO"
+"""The value of a belief that the two sides do not share."""
+
 
 class Fact(msgspec.Struct):
     """``side``: host, kvm, wire or belief. ``changes``: number of a record, and the value after it."""
@@ -153,6 +156,18 @@ class Facts:
             return [(vcpu, "available", None)] if vcpu else []
         return [(body.vcpu, "", body.grant)] if isinstance(body, m.SchedIn) and body.grant else []
 
+    # Sessions --------------------------------------------------------------------------------------------
+
+    def _session(self, r: t.SessionChange) -> None:
+        self._sees(r, f"{r.new}, epoch {r.epoch}")
+
+    def _silent(self, r: t.PeerSilent) -> None:
+        self._sees(r, f"silent, epoch {r.epoch}")
+
+    def _sees(self, r: t.SessionChange | t.PeerSilent, value: str) -> None:
+        seen = f"the host as {r.session} sees it" if r.to_host else f"{r.session} as the host sees it"
+        self._put("belief", seen, value)
+
     # KVM -------------------------------------------------------------------------------------------------
 
     def _claim(self, r: t.ClaimChange) -> None:
@@ -232,7 +247,7 @@ class Facts:
         self._put("belief", f"{vcpu} as KVM was told", f"{told}{_grant(self._told_grant.get(vcpu, 0))}")
         same = told == in_perf or (told in ("revoked", "available", "nothing yet") and in_perf != "ACTIVE")
         same = same and self._granted.get(vcpu, 0) == self._told_grant.get(vcpu, 0)
-        self._put("belief", f"{vcpu} the two agree", "yes" if same else "NO")
+        self._put("belief", f"{vcpu} the two agree", "yes" if same else DISAGREE)
 
 
 def _grant(grant: int) -> str:
@@ -259,6 +274,8 @@ _ACTS: Mapping[type, Callable[[Facts, Any], None]] = {
     t.UserReturn: Facts._mode,
     t.VcpuWait: Facts._wait,
     t.VcpuWake: Facts._wake,
+    t.SessionChange: Facts._session,
+    t.PeerSilent: Facts._silent,
     t.LinkCut: Facts._link,
     t.LinkMended: Facts._link,
     t.Stalled: Facts._service,

@@ -183,14 +183,26 @@ FLOORS = (
     {"claims", "cost", "api"},
     {"report"},
     {"timeline"},
-    {"export", "document"},
+    {"export", "document", "walk"},
     {"page"},
     {"web"},
     {"cli"},
 )
 """Packages and modules of the client from the bottom. Those of one floor do not know each other."""
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SHARED = {"completion", "frame", "runs", "services", "ledger", "choose", "progress", "pools", "run_summary", "options"}
+SHARED = {
+    "completion",
+    "frame",
+    "runs",
+    "services",
+    "ledger",
+    "choose",
+    "progress",
+    "pools",
+    "run_summary",
+    "options",
+    "prompt",
+}
 """Modules of the command line that several commands use. Each other one is a command of its own."""
 AROUND = {
     *("app", "app_model", "app_run_files", "app_runs", "app_search", "application"),

@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 PROGRAMS = ("lbrlab", "perfcore-svc", "kvm-svc", "make")
@@ -42,9 +43,15 @@ class Shown:
         return self._parts[1]
 
     @property
-    def _parts(self) -> tuple[list[str], str]:
+    def source(self) -> str:
+        """The file that is its standard input, "" for none."""
+        return self._parts[2]
+
+    @property
+    def _parts(self) -> tuple[list[str], str, str]:
         words = shlex.split(self.line, comments=True)
-        return (words[: words.index(">")], words[-1]) if ">" in words else (words, "")
+        target, source = (words[words.index(sign) + 1] if sign in words else "" for sign in "><")
+        return [*takewhile(lambda word: word not in ("<", ">"), words)], target, source
 
     def uses_files(self) -> bool:
         """Whether it reads or writes a file that the page names."""

@@ -128,6 +128,7 @@ def fields(title: str) -> list[str]:
         ("cost", ["cost", "central-story", "--designs", "merged"]),
         ("contract", ["contract", "--no-runs"]),
         ("faults", ["faults"]),
+        ("step of a scenario", ["step", "central-story"]),
         ("Errors", ["run", "no-such-scenario"]),
     ],
 )
@@ -137,7 +138,7 @@ def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str
     assert misfits(NAMES.get(title, title), told) == []
 
 
-@cases("command", ["shrink", "confirm", "coverage"])
+@cases("command", ["shrink", "confirm", "coverage", "step"])
 def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -> None:
     lbrlab("run", "central-story", "-d", "v8", "-o", "a.json")
     assert sorted(fields(command)) == sorted(document(lbrlab(command, "a.json", "--json")))

@@ -189,7 +189,7 @@ def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path) -> Non
     """In the order of the page, as a reader would type them. Output that is shown is the output."""
     for command in COMMANDS[page]:
         words = STANDS_FOR.get(command.line, command.line).split()[1:] if command.program == "make" else command.words
-        result = lbrlab(*words)
+        result = lbrlab(*words, given=(workplace / command.source).read_text() if command.source else "")
         assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (command.line, result.stderr)
         if command.target:
             (workplace / command.target).write_text(result.stdout, encoding="utf-8")

@@ -6,6 +6,7 @@ from client.litmus.text import duration_text
 from client.report.describe.table import text_of
 from client.report.describe.values import Values
 from contract import trace as t
+from contract.messages import AnyMessage
 
 _HIDDEN = ("lbr", "debugctl", "kvm", "expires")
 _FATES = {
@@ -22,9 +23,14 @@ _FATES = {
 
 @text_of.register
 def send(r: t.Send, values: Values) -> str:
-    shown = ((f, getattr(r.body, f)) for f in r.body.__struct_fields__)
+    return f"{_way(r)} #{r.n} {body_text(r.body)}"
+
+
+def body_text(body: AnyMessage) -> str:
+    """A message with those of its fields that fit into a line."""
+    shown = ((f, getattr(body, f)) for f in body.__struct_fields__)
     parts = [f"{f}={v}" for f, v in shown if f not in _HIDDEN and v not in ("", None)]
-    return f"{_way(r)} #{r.n} {type(r.body).__name__} {' '.join(parts)}".rstrip()
+    return " ".join([type(body).__name__, *parts])
 
 
 @text_of.register

@@ -19,16 +19,16 @@ from client.cli.app import app
 typer.testing._get_command = cache(typer.main.get_command)
 
 
-def lbrlab(*arguments: str) -> Result:
-    """Each message on standard error in one line."""
-    result = folded(*arguments)
+def lbrlab(*arguments: str, given: str = "") -> Result:
+    """Each message on standard error in one line. ``given``: the standard input."""
+    result = folded(*arguments, given=given)
     result.stderr_bytes = re.sub(rb"\n {4}(?=\S)", b" ", result.stderr_bytes)
     return result
 
 
-def folded(*arguments: str) -> Result:
+def folded(*arguments: str, given: str = "") -> Result:
     """As it is printed."""
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(app, list(arguments), input=given)
     assert "Traceback" not in result.output
     return result
 

@@ -24,6 +24,7 @@ WRITTEN = {
     "shrink --output": "shrink lost.json -i one-owner -o new/folder/x.json",
     "export --output": "export lost.json -o new/folder/x.md",
     "report --output": "report lost.json -o new/folder/x.html",
+    "step --output": "step guest-alone -o new/folder/x.tape",
     "matrix --output": f"matrix {SMALL} -o new/folder",
     "matrix --write-baseline": f"matrix {SMALL} --write-baseline new/folder/x.json",
     "claims --output": "claims C4 -o new/folder",

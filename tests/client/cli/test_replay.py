@@ -117,7 +117,7 @@ def test_a_failed_run_never_overwrites_a_good_one(output: list[str], monkeypatch
     good = document(lbrlab("run", "central-story", "-d", "v7", *output, "--json"))
     content = Path(good["run"]).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(play.Player, "_rest", _gone)
+        patch.setattr(play.Player, "rest", _gone)
         result = lbrlab("run", "central-story", "-d", "v7", *output, "--json")
     bad = document(result)
 
@@ -132,7 +132,7 @@ def test_a_failed_run_of_a_matrix_leaves_the_good_one(monkeypatch: pytest.Monkey
     asked = ("matrix", "--designs", "v7", "--scenarios", "central-story", "--json")
     good = document(lbrlab(*asked))["cells"][0]["run"]
     content = Path(good).read_bytes()
-    monkeypatch.setattr(play.Player, "_rest", _gone)
+    monkeypatch.setattr(play.Player, "rest", _gone)
     bad = document(lbrlab(*asked))["cells"][0]
 
     assert bad["verdict"] == "failed"

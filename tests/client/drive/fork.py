@@ -59,13 +59,9 @@ class Kept(SimWire):
 
 def fork(wire: SimWire) -> SimWire:
     """A copy whose trace begins here."""
-    twin = SimWire()
-    twin.layout = wire.layout
+    twin = wire.clone()
     twin.log = Recorder()
     twin.log.witness(wire.log.clock, wire.log.now)
-    twin.hosts = {number: host.clone() for number, host in wire.hosts.items()}
-    twin.network = wire.network.clone()
-    twin.kvms = {name: kvm.clone() for name, kvm in wire.kvms.items()}
     return twin
 
 
