@@ -28,6 +28,7 @@ from client.report.robust_documents import RobustDocument
 from client.report.search_documents import CoverageDocument, DifferDocument, ScoreboardDocument
 from client.report.shrink_documents import ConfirmDocument, ShrinkDocument
 from client.run.file import RunFile
+from client.walk.documents import WalkDocument
 
 DOCUMENTS: dict[str, Any] = {
     "run": RunDocument,
@@ -44,6 +45,7 @@ DOCUMENTS: dict[str, Any] = {
     "confirm": ConfirmDocument,
     "show": list[LineDocument],
     "step": StepDocument,
+    "step SCENARIO": WalkDocument,
     "export": ExportDocument,
     "export --list": list[FormatDocument],
     "report": ReportDocument,
@@ -64,7 +66,7 @@ DOCUMENTS: dict[str, Any] = {
     "error": ErrorDocument,
     "run file": RunFile,
 }
-"""Command, with the option that changes its document, to the type of the document. ``error``: of a command that ends
+"""Command, with the option or the argument that changes its document, to the type of the document. ``error``: of a command that ends
 before it has a result."""
 
 

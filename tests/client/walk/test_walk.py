@@ -128,13 +128,14 @@ def test_threads_go_on_in_turn_after_a_step_by_hand() -> None:
 def test_each_decision_has_words_of_its_own() -> None:
     walk = Walk(STORY, REVOKE_GP, rules("drop Revoke 1"))
     player = walk.at.player
+    hello = f"kvm0>host #1 Hello protocol={PROTOCOL_VERSION}"
     told = {str(choice): words(choice, player) for choice in walk.choices}
-    assert told["take kvm0>host 1 Hello"] == f"kvm0>host #1 Hello protocol={PROTOCOL_VERSION} arrives"
+    assert told["take kvm0>host 1 Hello"] == f"{hello} arrives"
     assert told["step host+vm0/0"] == "host: run vm0/0 on cpu0"
     for line, said in (
-        ("drop kvm0>host 1 Hello f1.1", f"kvm0>host #1 Hello protocol={PROTOCOL_VERSION} is lost (fault f1.1)"),
-        ("corrupt kvm0>host 1 Hello.protocol", f"kvm0>host #1 Hello protocol={PROTOCOL_VERSION} arrives damaged, another protocol"),
-        ("hold kvm0>host 1 Hello", f"kvm0>host #1 Hello protocol={PROTOCOL_VERSION} waits, with all behind it"),
+        ("drop kvm0>host 1 Hello f1.1", f"{hello} is lost (fault f1.1)"),
+        ("corrupt kvm0>host 1 Hello.protocol", f"{hello} arrives damaged, another protocol"),
+        ("hold kvm0>host 1 Hello", f"{hello} waits, with all behind it"),
         ("time 4000000", "virtual time advances to 4ms"),
         ("crash kvm0", "the process of kvm0 ends"), ("restart kvm0", "kvm0 begins a new life"),
         ("end thread vm0/0", "the thread of vCPU vm0/0 ends"), ("end vm vm0", "all threads of VM vm0 end"),
