@@ -66,8 +66,8 @@ DOCUMENTS: dict[str, Any] = {
     "error": ErrorDocument,
     "run file": RunFile,
 }
-"""Command, with the option or the argument that changes its document, to the type of the document. ``error``: of a command that ends
-before it has a result."""
+"""Command, with the option or the argument that changes its document, to the type of the document. ``error``: of a
+command that ends before it has a result."""
 
 
 def schemas() -> str:
