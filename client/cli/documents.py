@@ -24,6 +24,7 @@ from client.report.json import ErrorDocument
 from client.report.list_documents import AxisDocument, InvariantDocument
 from client.report.matrix_documents import MatrixDocument
 from client.report.outcome_documents import OutcomesDocument
+from client.report.record_documents import RecordDocument
 from client.report.robust_documents import RobustDocument
 from client.report.search_documents import CoverageDocument, DifferDocument, ScoreboardDocument
 from client.report.shrink_documents import ConfirmDocument, ShrinkDocument
@@ -33,6 +34,7 @@ from client.walk.documents import WalkDocument
 DOCUMENTS: dict[str, Any] = {
     "run": RunDocument,
     "run --schedules": OutcomesDocument,
+    "record": RecordDocument,
     "demo": DemoDocument,
     "matrix": MatrixDocument,
     "matrix --faults": RobustDocument,

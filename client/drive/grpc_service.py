@@ -26,7 +26,7 @@ from contract.wire.options import CHANNEL
 from contract.wire.records import record_from_proto, stamp_of
 from contract.wire.refusal import CLOCK, ERRNO
 from contract.wire.tls import Identity, tls_of
-from lbrlab.v1 import info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, trace_pb2
+from lbrlab.v1 import drive_pb2, info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, trace_pb2
 
 _RESULTS: dict[str, type[msgspec.Struct]] = {struct.__name__: struct for struct in AnyResult.__args__}
 DETAILS_LIMIT = 2000
@@ -140,6 +140,25 @@ class Service:
             raise self._failed(error) from None
         self.met = True
         return response
+
+    def request(self, log: Recorder, command: msgspec.Struct) -> tuple[str, bytes]:
+        """The method and the serialized request of a command in a free run."""
+        method, request_type, _ = self._methods[type(command)]
+        request = to_proto(command, request_type)
+        request.stamp.CopyFrom(stamp_of(self.run, log, self.owner))  # type: ignore[attr-defined]
+        return method, request.SerializeToString()
+
+    def outcome(self, command: msgspec.Struct, outcome: drive_pb2.DriveResponse) -> AnyResult | RefusedError:
+        """The result of a command in a free run, or its refusal. Raises WireValueError or BrokenCallError."""
+        if outcome.WhichOneof("outcome") == "response":
+            result: AnyResult = result_of(self._methods[type(command)][2].FromString(outcome.response))
+            return result
+        failure = outcome.failure
+        metadata = {pair.key: pair.value for pair in failure.metadata}
+        told = self._told(CODES.get(failure.code or -1, grpc.StatusCode.UNKNOWN), failure.message, metadata)
+        if isinstance(told, RefusedError):
+            return told
+        raise told
 
     def _on_stream(self, method: str, request: Message, response: type[Message], timeout: float) -> Message:
         """Send one command on the stream of the run. The first command opens the stream."""

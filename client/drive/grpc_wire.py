@@ -185,6 +185,15 @@ class GrpcWire:
         if self._services[name].kind == "perfcore":
             self._services[name].acquire(holder(), self._timeout)
 
+    def services(self) -> dict[str, Service]:
+        """The services of the run, by the names of hosts and sessions, without those that are down."""
+        names = [*perfcores_of(self._layout), *self._sessions]
+        return {name: self._services[self._of(name)] for name in names if self._of(name) not in self._crashed}
+
+    def fail(self, error: SystemFailedError) -> None:
+        """The run is over, since a service has failed."""
+        self._failure = self._failure or error
+
     def _of(self, service: str) -> str:
         """The name in ``_services`` of a host or of a session."""
         return service if service in perfcores_of(self._layout) else self._kvm(service)

@@ -24,6 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "PerfControlService": (DRIVER,),
     "KvmControlService": (DRIVER,),
     "DriveService": (DRIVER,),
+    "LiveService": (DRIVER,),
     "ContractService": (KVM,),
     "MachineService": (KVM,),
     "LeaseService": (DRIVER,),

@@ -6,7 +6,7 @@ A driver calls the methods one by one, or all on one stream (DriveService), whic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -18,28 +18,39 @@ from google.protobuf.message_factory import GetMessageClass
 
 from contract.wire.access import guarded
 from contract.wire.codec import from_proto, to_proto
+from contract.wire.live import serve_live
 from contract.wire.methods import Decide
 from contract.wire.shell import Shell
 from contract.wire.status import CallError, Handler, attempt, parse, stream_stream, unary, unary_stream
-from lbrlab.v1 import drive_pb2, info_pb2, trace_pb2
+from lbrlab.v1 import drive_pb2, info_pb2, live_pb2, trace_pb2
 
 INFO = info_pb2.DESCRIPTOR.services_by_name["InfoService"]
 DRIVE = drive_pb2.DESCRIPTOR.services_by_name["DriveService"]
 TRACE = trace_pb2.DESCRIPTOR.services_by_name["TraceService"]
+LIVE = live_pb2.DESCRIPTOR.services_by_name["LiveService"]
 
 
 def control_handlers(
-    shell: Shell[Any], service: ServiceDescriptor, commands: Mapping[str, type[msgspec.Struct]]
+    shell: Shell[Any],
+    service: ServiceDescriptor,
+    commands: Mapping[str, type[msgspec.Struct]],
+    free: Iterable[str],
 ) -> list[grpc.GenericRpcHandler]:
-    """Handlers of the control service and of the stream that carries its methods. ``commands`` maps each method, except
-    Decide, to the command that it carries."""
+    """Handlers of the control service, of the stream that carries its methods, and of free runs. ``commands`` maps each
+    method, except Decide, to the command that it carries. ``free``: the methods of a free run."""
     methods = {
         method.name: (GetMessageClass(method.input_type), _handler(shell, method, commands))
         for method in service.methods
     }
     calls = {method: unary(*methods[method.name]) for method in service.methods}
     drive = stream_stream(lambda context: serve_commands(shell, context, methods), "Drive")
-    return [handlers(service, calls), handlers(DRIVE, {DRIVE.methods_by_name["Drive"]: drive})]
+    table = {name: (service.methods_by_name[name], commands[name]) for name in free}
+    live = stream_stream(lambda context: serve_live(shell, context, table), "Live")
+    return [
+        handlers(service, calls),
+        handlers(DRIVE, {DRIVE.methods_by_name["Drive"]: drive}),
+        handlers(LIVE, {LIVE.methods_by_name["Live"]: live}),
+    ]
 
 
 async def serve_commands(

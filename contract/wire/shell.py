@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import grpc
 
@@ -36,6 +36,9 @@ from contract.wire.methods import Decide
 from contract.wire.records import RecordBlock, record_to_proto, since, stamp_of
 from contract.wire.status import CallError, refusal, unexpected
 from lbrlab.v1 import info_pb2, trace_pb2
+
+if TYPE_CHECKING:
+    from contract.wire.live import FreeRun
 
 TRACE_CHUNK = 256
 DRAIN_TIMEOUT = 1.0
@@ -57,11 +60,13 @@ class ServiceRun(Generic[C]):
     its driver. ``cut``: sessions that have lost a link, whose core does not know it yet. ``parted``: those whose core
     does, until the link is mended: their streams do not count. ``deaf``: those whose messages of before that are still
     to come, and are dropped until a greeting or its answer comes. ``drains``: the sessions have to end in order;
-    ``drained``: they have ended. ``ended`` is called when the run fails."""
+    ``drained``: they have ended. ``ended`` is called when the run fails. ``free``: the free run that is under way.
+    ``timers``: those of this end, (session, name) to the nanosecond at which they run out; they are noted for free
+    runs only. ``heard``: the latest clock and time that peers in a free run have told."""
 
     __slots__ = (
-        "_core", "arrived", "cut", "deaf", "drained", "drains", "ended", "failed", "log", "network", "number",
-        "owner", "parted",
+        "_core", "arrived", "cut", "deaf", "drained", "drains", "ended", "failed", "free", "heard", "log", "network",
+        "number", "owner", "parted", "timers",
     )  # fmt: skip
 
     def __init__(self, number: int, owner: str = "", limits: Limits = DEFAULT) -> None:
@@ -78,6 +83,9 @@ class ServiceRun(Generic[C]):
         self.ended: Callable[[], None] = lambda: None
         self.drains = False
         self.drained = asyncio.Event()
+        self.free: FreeRun | None = None
+        self.timers: dict[tuple[str, str], int] = {}
+        self.heard = 0, 0
 
     @property
     def core(self) -> C:
@@ -115,6 +123,16 @@ class ServiceRun(Generic[C]):
             raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"limit inbox: {error} (--max-inbox)") from None
         finally:
             self.arrived.set()
+
+    def hear(self, clock: int, now: int) -> None:
+        """The clocks of a peer, which came with messages. They count in a free run only; otherwise the driver's do."""
+        self.heard = max(self.heard[0], clock), max(self.heard[1], now)
+        if self.free is not None:
+            self.free.hear(clock, now)
+
+    def clocks(self) -> tuple[int, int]:
+        """The logical clock and the time to tell a peer, in a free run; else zeros."""
+        return (self.log.clock, self.log.now) if self.free is not None else (0, 0)
 
     async def arrival(self, session: str, to_host: bool, n: int) -> None:
         """Wait until message ``n`` has arrived, its link is lost, or the run has failed."""
@@ -169,6 +187,27 @@ class Shell(ABC, Generic[C]):
 
     async def reattach(self, run: ServiceRun[C]) -> None:
         """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
+
+    # The parts of a free run that differ between the services
+
+    def keep(self, run: ServiceRun[C]) -> None:
+        """The driver of a free run is still there."""
+
+    def passing(self, run: ServiceRun[C], now: int) -> Iterator[Any]:
+        """The commands that let time pass up to ``now``, one after the other."""
+        return iter(())
+
+    @abstractmethod
+    def firing(self, session: str, timer: str) -> Any:
+        """The command that lets a timer of this end run out."""
+
+    async def begin_step(self, run: ServiceRun[C], command: Any) -> bool:
+        """Whether a command of the driver can begin now. If it can, nothing else happens at any service that it asks
+        before ``end_step``."""
+        return True
+
+    async def end_step(self, run: ServiceRun[C], command: Any) -> None:
+        """The command of ``begin_step`` is over."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number of the run that can begin now. Raises CallError if no run can."""
@@ -230,7 +269,7 @@ class Shell(ABC, Generic[C]):
         async with self.lock:
             number = await self.prepare(stamp)
             run: ServiceRun[C] = ServiceRun(number, stamp.owner, self.limits)
-            result, block = await self._perform(run, stamp, command)
+            result, block = await self.perform(run, stamp, command)
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
             run.ended = self.touch
@@ -239,10 +278,17 @@ class Shell(ABC, Generic[C]):
 
     async def command(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
-            run = self.current(stamp)
-            run.check()
-            result, block = await self._perform(run, stamp, command)
+            run = self._driven(stamp)
+            result, block = await self.perform(run, stamp, command)
             return run, result, block
+
+    def _driven(self, stamp: trace_pb2.Stamp) -> ServiceRun[C]:
+        """The current run, where the driver decides. Raises CallError."""
+        run = self.current(stamp)
+        run.check()
+        if run.free is not None:
+            raise CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} is a free run now")
+        return run
 
     async def decide(self, stamp: trace_pb2.Stamp, decision: Decide) -> Performed[C]:
         run = self.current(stamp)
@@ -252,14 +298,14 @@ class Shell(ABC, Generic[C]):
                 async with asyncio.timeout(self.arrival_timeout):
                     await run.arrival(decision.session, self.is_host, decision.n)
         async with self.lock:
-            run = self.current(stamp)
-            run.check()
-            result, block = await self._perform(run, stamp, decision)
+            run = self._driven(stamp)
+            result, block = await self.perform(run, stamp, decision)
             return run, result, block
 
-    async def _perform(
+    async def perform(
         self, run: ServiceRun[C], stamp: trace_pb2.Stamp, command: Any
     ) -> tuple[AnyResult | None, RecordBlock]:
+        """One input of the core, with the lock held: its result and its records. Raises CallError."""
         log = run.log
         clock, now = log.clock, log.now
         log.witness(stamp.clock, stamp.now_ns)

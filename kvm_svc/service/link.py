@@ -39,10 +39,12 @@ _REPLIES = {
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.PERMISSION_DENIED
+AGAIN = "EAGAIN"
 REDIAL = 0.05
 """Seconds between two attempts where the perf core turns the link down at once, after the first."""
 
-Receive = Callable[[int, list[Envelope]], None]
+Receive = Callable[[contract_pb2.AttachResponse], None]
+Clocks = Callable[[], tuple[int, int]]
 Lost = Callable[[str], None]
 
 
@@ -75,7 +77,8 @@ def pauses(limit: float) -> Iterator[float]:
 
 
 class Link:
-    """``receive`` gets the frames of the host, ``lost`` is told why when a link that was up ends."""
+    """``receive`` gets the frames of the host, ``lost`` is told why when a link that was up ends. ``clocks`` gives the
+    clock and the time that go with a frame."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Link:
         protocol: int,
         receive: Receive,
         lost: Lost,
+        clocks: Clocks,
         identity: Identity | None = None,
         redial_limit: float = REDIAL_LIMIT,
         backlog: int = DEFAULT.backlog,
@@ -104,6 +108,7 @@ class Link:
         """Called when the link comes up or goes down."""
         self._receive = receive
         self._lost = lost
+        self._clocks = clocks
         self._machine: Any = None
         self._prolong: Any = None
         self._broken = asyncio.Event()
@@ -219,11 +224,13 @@ class Link:
 
     async def _write(self, contract: Any, run: int, envelopes: list[Envelope]) -> None:
         messages = list(map(_ENVELOPE, envelopes))
-        await contract.write(contract_pb2.AttachRequest(kvm=self.kvm, run=run, envelopes=messages))
+        clock, now = self._clocks()
+        frame = contract_pb2.AttachRequest(kvm=self.kvm, run=run, envelopes=messages, clock=clock, now_ns=now)
+        await contract.write(frame)
 
     async def _read_frames(self, contract: Any, writer: FrameWriter) -> None:
         while (frame := await _read(contract, contract_pb2.AttachResponse)) is not None:
-            self._receive(frame.run, [struct_from_proto(e, Envelope) for e in frame.envelopes])
+            self._receive(frame)
             await writer.flush()
 
     async def prolong(self, stamp: trace_pb2.Stamp, timeout: float) -> None:
@@ -248,16 +255,44 @@ class Link:
         Raises LinkLostError; CallError UNAVAILABLE when no answer comes within ``timeout`` seconds, which ends the
         link; or the failure that the perf core answered with.
         """
+        member, encode = _REQUESTS[type(request)]
+        response = await self._exchange(stamp, n, {member: encode(request)}, timeout)
+        return self._reply(response), response
+
+    async def begin_step(self, stamp: trace_pb2.Stamp, n: int, vcpu: str, cpu: int, timeout: float) -> Any:
+        """Begin a step of a vCPU in a free run: the stamp of the perf core, or None if the step cannot begin now.
+        Raises as ``ask``."""
+        response = await self._exchange(stamp, n, {"begin_step": {"vcpu": vcpu, "cpu": cpu}}, timeout)
+        if response.WhichOneof("reply") == "step_begun":
+            return response.stamp
+        try:
+            self._reply(response)
+        except RefusedError as refused:
+            if refused.errno != AGAIN:
+                raise
+        return None
+
+    async def end_step(self, stamp: trace_pb2.Stamp, n: int) -> None:
+        """The step is over. Raises LinkLostError."""
         machine = self._machine
         if machine is None:
             raise LinkLostError(f"link lost: {self.detail}")
-        member, encode = _REQUESTS[type(request)]
+        try:
+            with loss_is_no_cancellation():
+                await machine.write(machine_pb2.RunRequest(stamp=stamp, n=n, token=self._token, end_step={}))
+        except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+            raise LinkLostError(f"link lost: {error}") from None
+
+    async def _exchange(self, stamp: trace_pb2.Stamp, n: int, asked: dict[str, Any], timeout: float) -> Any:
+        """The response to a request; ``asked`` is its member."""
+        machine = self._machine
+        if machine is None:
+            raise LinkLostError(f"link lost: {self.detail}")
         answered = False
         try:
             # A read that times out ends the stream. Here it has to: a late answer would be taken for another's.
             async with asyncio.timeout(timeout):
                 with loss_is_no_cancellation():
-                    asked: dict[str, Any] = {member: encode(request)}
                     await machine.write(machine_pb2.RunRequest(stamp=stamp, n=n, token=self._token, **asked))
                     response = await _read(machine, machine_pb2.RunResponse)
             answered = response is not None
@@ -272,7 +307,7 @@ class Link:
                 self._break()
         if not answered:
             raise LinkLostError("link lost: the machine stream ended")
-        return self._reply(response), response
+        return response
 
     def _reply(self, response: Any) -> AnyReply:
         member = response.WhichOneof("reply")

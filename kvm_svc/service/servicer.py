@@ -10,13 +10,14 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyKvmCommand, ConfigureKvm, KvmDrain, KvmLoseLink, KvmMendLink
+from contract.control import AnyKvmCommand, ConfigureKvm, FireKvmTimer, KvmDrain, KvmLoseLink, KvmMendLink, StepVcpu
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult
 from contract.session import SessionPhase
-from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers
+from contract.wire.codec import from_proto
+from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers
 from contract.wire.limits import DEFAULT, Limits
 from contract.wire.log import log
 from contract.wire.methods import command_types
@@ -27,10 +28,12 @@ from contract.wire.status import CallError, shortened
 from contract.wire.tls import Identity, tls_of
 from kvm_svc.core import KvmCore
 from kvm_svc.service.link import Link, LinkLostError, unavailable
-from lbrlab.v1 import info_pb2, kvm_control_pb2, trace_pb2
+from lbrlab.v1 import contract_pb2, info_pb2, kvm_control_pb2, trace_pb2
 
 CONTROL = kvm_control_pb2.DESCRIPTOR.services_by_name["KvmControlService"]
-SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, INFO, TRACE)
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, LIVE, INFO, TRACE)
+FREE = (StepVcpu.__name__,)
+"""The commands of a free run."""
 
 
 class KvmShell(Shell[KvmCore]):
@@ -55,7 +58,15 @@ class KvmShell(Shell[KvmCore]):
         """Number of the newest machine request."""
         identity = tls_of(perfcore, identity)
         self.link = Link(
-            perfcore, name, protocol, self._receive, self._link_lost, identity, redial_limit, limits.backlog
+            perfcore,
+            name,
+            protocol,
+            self._receive,
+            self._link_lost,
+            self._clocks,
+            identity,
+            redial_limit,
+            limits.backlog,
         )
         self.link.changed = self.touch
         self._dialling = asyncio.create_task(self.link.run())
@@ -165,10 +176,34 @@ class KvmShell(Shell[KvmCore]):
         with suppress(asyncio.CancelledError):
             await self._dialling
 
-    def _receive(self, number: int, envelopes: list[Envelope]) -> None:
+    def _clocks(self) -> tuple[int, int]:
+        return self.run.clocks()
+
+    def firing(self, session: str, timer: str) -> FireKvmTimer:
+        return FireKvmTimer(timer)
+
+    async def begin_step(self, run: ServiceRun[KvmCore], command: StepVcpu) -> bool:
+        """A step begins where the thread is neither asleep nor elsewhere, by KVM's state and by the perf core's."""
+        vcpu = run.core.hv.vcpus.get(command.vcpu)
+        if vcpu is None or vcpu.waiting or vcpu.ioctl is not None or vcpu.cpu < 0:
+            return False
+        self._asked += 1
+        begun = await self.link.begin_step(self.stamp(run), self._asked, vcpu.name, vcpu.cpu, self.answer_timeout)
+        if begun is None:
+            return False
+        run.log.witness(begun.clock, begun.now_ns)
+        return True
+
+    async def end_step(self, run: ServiceRun[KvmCore], command: StepVcpu) -> None:
+        self._asked += 1
+        await self.link.end_step(self.stamp(run), self._asked)
+
+    def _receive(self, frame: contract_pb2.AttachResponse) -> None:
         run = self.run
-        if number != run.number:
+        if frame.run != run.number:
             return
+        envelopes = [from_proto(e, Envelope) for e in frame.envelopes]
+        run.hear(frame.clock, frame.now_ns)
         if any(e.session != self.name or e.to_host for e in envelopes):
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, "perfcore: a frame carries what is not for this KVM")
         run.receive(envelopes)
@@ -180,4 +215,5 @@ class KvmShell(Shell[KvmCore]):
 
 
 def service_handlers(shell: KvmShell) -> list[grpc.GenericRpcHandler]:
-    return [*control_handlers(shell, CONTROL, command_types(CONTROL, AnyKvmCommand.__args__)), *common_handlers(shell)]
+    controls = control_handlers(shell, CONTROL, command_types(CONTROL, AnyKvmCommand.__args__), FREE)
+    return [*controls, *common_handlers(shell)]

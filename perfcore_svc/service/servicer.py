@@ -8,7 +8,7 @@ only its vCPUs and their threads (R7, R20).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
@@ -19,7 +19,15 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyPerfCommand, ConfigurePerf, DrainSession, EndSession, LoseLink
+from contract.control import (
+    Advance,
+    AnyPerfCommand,
+    ConfigurePerf,
+    DrainSession,
+    EndSession,
+    FireHostTimer,
+    LoseLink,
+)
 from contract.errors import PeerContractError, RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
@@ -28,7 +36,7 @@ from contract.session import SessionPhase
 from contract.wire.access import peer_of
 from contract.wire.admission import source_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
-from contract.wire.control import DRIVE, INFO, TRACE, common_handlers, control_handlers, handlers
+from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import DRIVER_LEASE, Lease
 from contract.wire.limits import DEFAULT, Limits, exceeded
 from contract.wire.log import log
@@ -44,7 +52,11 @@ CONTROL = perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"]
 CONTRACT = contract_pb2.DESCRIPTOR.services_by_name["ContractService"]
 MACHINE = machine_pb2.DESCRIPTOR.services_by_name["MachineService"]
 LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
-SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, CONTRACT, MACHINE, LEASES, INFO, TRACE)
+SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, LIVE, CONTRACT, MACHINE, LEASES, INFO, TRACE)
+FREE = "RunTask", "Open", "Enable", "Disable", "Close", "Read", "Sample", "Retire"
+"""The commands of a free run."""
+STEP_LIMIT = 2.0
+"""Seconds after which a step of a KVM in a free run ends, if the KVM does not end it."""
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
 _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
@@ -68,7 +80,9 @@ class Attachment:
 
     async def _write(self, run: int, envelopes: list[Envelope]) -> None:
         messages = list(map(_ENVELOPE, envelopes))
-        await self._context.write(contract_pb2.AttachResponse(kvm=self.kvm, run=run, envelopes=messages))
+        clock, now = self._shell.run.clocks()
+        frame = contract_pb2.AttachResponse(kvm=self.kvm, run=run, envelopes=messages, clock=clock, now_ns=now)
+        await self._context.write(frame)
 
     def receive(self, frame: contract_pb2.AttachRequest) -> None:
         if frame.kvm != self.kvm or any(e.session != self.kvm or not e.to_host for e in frame.envelopes):
@@ -77,6 +91,7 @@ class Attachment:
         if frame.run == run.number and self.invited is run:
             self.run = run
             run.parted.discard(self.kvm)
+            run.hear(frame.clock, frame.now_ns)
             run.receive(from_proto(e, Envelope) for e in frame.envelopes)
 
 
@@ -159,6 +174,17 @@ class PerfcoreShell(Shell[HostCore]):
     def may_arrive(self, session: str) -> bool:
         return session in self.attached
 
+    def keep(self, run: ServiceRun[HostCore]) -> None:
+        if run.owner == self.lease.owner:
+            self.lease.renew()
+
+    def passing(self, run: ServiceRun[HostCore], now: int) -> Iterator[Advance]:
+        while run.log.now < now:
+            yield Advance(now - run.log.now)
+
+    def firing(self, session: str, timer: str) -> FireHostTimer:
+        return FireHostTimer(session, timer)
+
     async def close(self) -> None:
         await super().close()
         for attachment in self.attached.values():
@@ -240,9 +266,51 @@ class PerfcoreShell(Shell[HostCore]):
 
     async def machine(self, context: grpc.aio.ServicerContext) -> None:
         while (request := await _read(context, machine_pb2.RunRequest)) is not None:
-            async with self.lock:
-                response = self._answer_once(request)
+            match request.WhichOneof("request"):
+                case "begin_step":
+                    await self._step(request, context)
+                case "end_step":
+                    pass  # The step has ended already.
+                case _:
+                    async with self.lock:
+                        response = self._answer_once(request)
+                    await context.write(response)
+
+    async def _step(self, begin: machine_pb2.RunRequest, context: grpc.aio.ServicerContext) -> None:
+        """A step of a vCPU in a free run: nothing else happens here before its end."""
+        async with self.lock:
+            response = await self._begin_step(begin)
             await context.write(response)
+            if response.WhichOneof("reply") == "failure":
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STEP_LIMIT):
+                    while (request := await _read(context, machine_pb2.RunRequest)) is not None:
+                        if request.WhichOneof("request") == "end_step":
+                            self.run.hear(request.stamp.clock, request.stamp.now_ns)
+                            return
+                        await context.write(self._answer_once(request))
+
+    async def _begin_step(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
+        response = machine_pb2.RunResponse()
+        asked = request.begin_step
+        try:
+            attachment = self._attachment(request.token)
+            run = self.current(request.stamp)
+            run.check()
+            _may_act(run.core.endpoint.vcpus, attachment.kvm, asked)
+            if run.free is None or run.free.halt is not None:
+                raise RefusedError("this is no free run", "EAGAIN")
+            await run.free.reach(request.stamp)
+            if run.core.perf.kernel.cpu_running(asked.vcpu) != asked.cpu:
+                raise RefusedError(f"{asked.vcpu} is not on cpu{asked.cpu}", "EAGAIN")
+            response.step_begun.SetInParent()
+            response.stamp.CopyFrom(self.stamp(run))
+        except RefusedError as error:
+            _fail(response, grpc.StatusCode.FAILED_PRECONDITION, str(error), error.errno)
+        except CallError as error:
+            _fail(response, error.code, error.message, "")
+        return response
 
     def _answer_once(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
         """A request that is sent again, because its answer was lost with the link, is not carried out again."""
@@ -295,7 +363,7 @@ class PerfcoreShell(Shell[HostCore]):
         return response
 
 
-def _may_act(owners: Mapping[str, str], kvm: str, request: AnyRequest) -> None:
+def _may_act(owners: Mapping[str, str], kvm: str, request: AnyRequest | machine_pb2.BeginStep) -> None:
     """Raises CallError PERMISSION_DENIED if the vCPU, or the thread that acts for it, is another session's (R7)."""
     for name in (request.vcpu, getattr(request, "task", "")):
         if (owner := owners.get(name, kvm)) != kvm:
@@ -318,7 +386,7 @@ async def _read(context: grpc.aio.ServicerContext, message: type[Any]) -> Any:
 
 def service_handlers(shell: PerfcoreShell) -> list[grpc.GenericRpcHandler]:
     return [
-        *control_handlers(shell, CONTROL, command_types(CONTROL, AnyPerfCommand.__args__)),
+        *control_handlers(shell, CONTROL, command_types(CONTROL, AnyPerfCommand.__args__), FREE),
         handlers(CONTRACT, {CONTRACT.methods_by_name["Attach"]: stream_stream(shell.attach, "Attach")}),
         handlers(MACHINE, {MACHINE.methods_by_name["Run"]: stream_stream(shell.machine, "Run")}),
         handlers(

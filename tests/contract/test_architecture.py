@@ -178,7 +178,7 @@ FLOORS = (
     {"drive"},
     {"run"},
     {"baseline", "oracle"},
-    {"matrix", "shrink"},
+    {"matrix", "shrink", "live"},
     {"search"},
     {"claims", "cost", "api"},
     {"report"},
@@ -205,7 +205,7 @@ SHARED = {
 }
 """Modules of the command line that several commands use. Each other one is a command of its own."""
 AROUND = {
-    *("app", "app_model", "app_run_files", "app_runs", "app_search", "application"),
+    *("app", "app_live", "app_model", "app_run_files", "app_runs", "app_search", "application"),
     *("documents", "entry", "reference"),
 }
 """Modules of the command line that know the commands."""

@@ -139,6 +139,14 @@ def test_a_document_has_the_fields_that_are_listed(title: str, command: list[str
     assert misfits(NAMES.get(title, title), told) == []
 
 
+def test_the_document_of_a_live_run_has_the_fields_that_are_listed() -> None:
+    told = document(lbrlab("record", "--duration", "0.1", "--vcpus", "1", "--json"))
+    assert sorted([*fields("run and check"), "live"]) == sorted(told)
+    assert fields("record") == ["live"]
+    assert misfits("record", told) == []
+    assert told["live"]["replayed"]
+
+
 @cases("command", ["shrink", "confirm", "coverage", "step"])
 def test_a_document_of_a_run_file_has_the_fields_that_are_listed(command: str) -> None:
     lbrlab("run", "central-story", "-d", "v8", "-o", "a.json")

@@ -52,7 +52,7 @@ async def dial(first: contract_pb2.AttachResponse | None) -> tuple[Link, list[co
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"lbrlab.v1.{service}", {method: made}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    link = Link(f"127.0.0.1:{port}", KVM, PROTOCOL_VERSION, lambda run, envelopes: None, lost.append)
+    link = Link(f"127.0.0.1:{port}", KVM, PROTOCOL_VERSION, lambda frame: None, lost.append, lambda: (0, 0))
     running = asyncio.create_task(link.run())
     ends = [asyncio.create_task(event.wait()) for event in (link.up, over)]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -20,13 +20,14 @@ ARGUMENTS = {
     "web": (),
     "certs": ("certs",),
     "step": ("run.json",),
+    "record": ("--duration", "0.1"),
     "differ": ("merged", "v8"),
     "scoreboard": ("tests.quality.few",),
 }
 """The other arguments that a command needs. A command with such an option that is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
 NEVER = ("nan", "inf", "-inf", "-1", "1e400", "", "a")
-BELOW = {"--counters": "0", "--timeout": "0"}
+BELOW = {"--counters": "0", "--timeout": "0", "--duration": "0", "--speed": "0", "--kvms": "0", "--vcpus": "0"}
 """Options that take no 0."""
 
 
@@ -57,6 +58,10 @@ def test_there_are_some() -> None:
         "--at",
         "--runs",
         "--control-runs",
+        "--duration",
+        "--speed",
+        "--kvms",
+        "--vcpus",
     } == {flag for _, flag in options()}
 
 

@@ -21,6 +21,7 @@ WRITTEN = {
     "run --output, the folder of outcomes": "run guest-alone --schedules 2 -o new/folder",
     "run --write-baseline": "run guest-alone --write-baseline new/folder/x.json",
     "check --write-baseline": "check lost.json --write-baseline new/folder/x.json",
+    "record --output": "record --duration 0.1 --vcpus 1 -o new/folder/x.json",
     "shrink --output": "shrink lost.json -i one-owner -o new/folder/x.json",
     "export --output": "export lost.json -o new/folder/x.md",
     "report --output": "report lost.json -o new/folder/x.html",

@@ -62,6 +62,9 @@ class Echo(Shell[Core]):
             await done
         return Done()
 
+    def firing(self, session: str, timer: str) -> Any:
+        return session, timer
+
     def drain(self, run: ServiceRun[Core]) -> bool:
         self.drained += 1
         note(run.log)

@@ -1,0 +1,1 @@
+"""Live runs: services that act freely on wall time, whose schedule is recorded."""

@@ -1,0 +1,98 @@
+"""Live runs on real processes: what they record, and that a replay gives the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from client.designs import design_named
+from client.drive.pair import Pair
+from client.drive.play import layout_of
+from client.drive.sim import SimWire
+from client.litmus.ast import Repeat
+from client.litmus.fault_rules import parse_fault
+from client.live.faults import chances_of
+from client.live.recording import Options, Recording
+from client.live.workload import turns_of, workload
+from client.run.confirm import confirm
+from client.run.run import Run
+from client.schedule.decisions import Deliver, Fire, Pass, Step
+from contract.control import PerfSnapshot
+from contract.errors import SystemFailedError
+from contract.network import Fate
+from contract.trace import Rest, SessionChange, Statement, VmEntry
+
+SCENARIO = workload(2, 6)
+FAULTS = ("drop p=0.03", "duplicate p=0.03", "corrupt p=0.03", "reorder p=0.05", "delay by 1ms")
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Pair]:
+    with Pair(layout_of(SCENARIO)) as pair:
+        yield pair
+
+
+def recorded(services: Pair, design: str, options: Options) -> tuple[Recording, Run]:
+    recording = Recording(services.wire, SCENARIO, design_named(design), options)
+    return recording, recording.recorded().finished()
+
+
+def test_a_live_run_is_a_run_that_replays(services: Pair) -> None:
+    recording, run = recorded(services, "fenced", Options(0.4))
+
+    replayed = confirm(run, SimWire())
+
+    assert replayed.difference is None
+    assert replayed.same
+    assert (run.verdict.verdict, run.verdict.unfinished, recording.broken) == ("held", {}, [])
+    assert isinstance(run.records[-1], Rest)
+    assert {type(decision) for decision in run.tape} >= {Step, Deliver, Pass}
+    assert len({record.vcpu for record in run.of(VmEntry)}) == 6
+    # Each loop has made the turns that the scenario of the run names.
+    for thread in recording.threads:
+        if (let := turns_of(thread)) in run.scenario.lets:
+            statements = sum(record.thread == thread for record in run.of(Statement))
+            loop = next(block.steps[0].stmt for block in run.scenario.blocks if block.name == thread)
+            assert isinstance(loop, Repeat)
+            assert statements == run.scenario.lets[let] * len(loop.body)
+
+
+def test_threads_do_not_wait_for_each_other(services: Pair) -> None:
+    recording, run = recorded(services, "fenced", Options(0.3))
+
+    free = [decision.thread for decision in run.tape if isinstance(decision, Step)][: recording.live_steps]
+    # With one command at a time, threads would step in turn.
+    assert len(set(pairwise(free))) > len(recording.threads)
+
+
+def test_faults_of_messages_are_decisions_like_others(services: Pair) -> None:
+    chances = chances_of([parse_fault(text) for text in FAULTS])
+    _, run = recorded(services, "fenced", Options(0.8, chances=chances))
+
+    fates = {decision.fate for decision in run.tape if isinstance(decision, Deliver)}
+    assert fates == {Fate.TAKE, Fate.DROP, Fate.DUPLICATE, Fate.CORRUPT, Fate.OVERTAKE}
+    assert any(isinstance(decision, Fire) and decision.timer == "resend" for decision in run.tape)
+    assert not run.of(SessionChange)
+    assert run.verdict.verdict == "held"
+    assert confirm(run, SimWire()).same
+
+
+def test_a_violation_ends_the_free_run(services: Pair) -> None:
+    recording, run = recorded(services, "merged", Options(20))
+
+    assert recording.elapsed < 20
+    assert set(recording.broken) <= set(run.broken())
+    assert recording.broken
+    assert confirm(run, SimWire()).same
+
+
+def test_no_driver_decides_in_a_free_run(services: Pair) -> None:
+    def meddle(now: Recording) -> None:
+        now.live.real.perf(PerfSnapshot())
+
+    recording = Recording(services.wire, SCENARIO, design_named("fenced"), Options(20), meddle)
+
+    with pytest.raises(SystemFailedError, match="is a free run now"):
+        recording.recorded().finished()
