@@ -39,7 +39,7 @@ def carry_out_on_host(player: Player, command: AnyPerfCommand) -> AnyResult:
     elif isinstance(command, (Enable, Disable, Close, Read, Sample)):
         hosts = [names.hosts.get(command.event, 0)]
     elif isinstance(command, (Advance, SetMuxInterval)):
-        still = flight.down | flight.stalled.keys()
+        still = flight.outages.down | flight.outages.stalled.keys()
         hosts = [host for host, name in enumerate(perfcores_of(player.layout)) if name not in still]
     if isinstance(command, Open):
         names.hosts[command.event] = hosts[0]

@@ -33,7 +33,7 @@ class Incidents:
         """A loss of a link that two services have seen by themselves, as a decision, or the mend that follows it. None
         if there was none."""
         for session in self.wire.losses():
-            cut = self.flight.cut.get(session)
+            cut = self.flight.outages.cut.get(session)
             if cut is None:
                 self.lost.add(session)
                 return Cut(session, None)
@@ -60,15 +60,15 @@ class Incidents:
                 self._record(Stalled(service, fault))
             case Continue(service=service):
                 self._record(Continued(service, fault))
-                if service in self.flight.hosts:
-                    self._catch_up(self.flight.hosts.index(service))
+                if service in self.flight.outages.hosts:
+                    self._catch_up(self.flight.outages.hosts.index(service))
             case SetClock(service=service, rate=rate):
                 self._record(ClockSet(service, rate, fault))
                 self.ask(self.wire.kvm, service, SetClockRate(rate))
 
     def lose_what_was_sent(self) -> None:
         """Messages that an end sends into a link that is cut are lost."""
-        for cut in list(self.flight.cut.values()):
+        for cut in list(self.flight.outages.cut.values()):
             self._lose(cut)
 
     def _catch_up(self, host: int) -> None:
@@ -89,7 +89,7 @@ class Incidents:
 
     def _break(self, session: str) -> None:
         """Both ends lose their link. An end that has no session loses nothing."""
-        self._tell(self.wire.perf, LoseLink(session), self.flight.kvms[session])
+        self._tell(self.wire.perf, LoseLink(session), self.flight.outages.kvms[session])
         self._tell(self.wire.kvm, session, KvmLoseLink())
 
     def _tell(self, *call: Any) -> None:

@@ -23,8 +23,8 @@ from client.drive.state import Thread
 from client.drive.values import event_value
 from client.drive.wire import perfcores_of
 from client.litmus.ast import HostStmt, OpenEvent, UserMigrate, UserStmt
-from client.schedule.choices import restarts
 from client.schedule.incidents import Crash, Kill, Restart
+from client.schedule.outages import Outages
 from contract import trace
 from contract.control import (
     AnyKvmCommand,
@@ -56,12 +56,16 @@ class Lives:
         self.player = player
         self.wire, self.flight = player.wire, player.flight
 
+    @property
+    def outages(self) -> Outages:
+        return self.flight.outages
+
     # Why something cannot happen now ------------------------------------------------------------------------
 
     def obstacle(self, thread: Thread) -> str:
         """Why a statement of the host or of user space has to wait for a service; "" if it need not."""
         step = thread.current
-        if step is None or not (self.flight.down or self.flight.adrift):
+        if step is None or not (self.outages.down or self.outages.adrift):
             return ""
         stmt = step.stmt
         if isinstance(stmt, UserStmt):
@@ -69,11 +73,11 @@ class Lives:
             if isinstance(stmt, UserMigrate):
                 kvms.append(stmt.kvm)
             for kvm in kvms:
-                if kvm in self.flight.down:
+                if kvm in self.outages.down:
                     return f"{kvm} is down"
-                if kvm in self.flight.adrift:
+                if kvm in self.outages.adrift:
                     return f"{kvm} has lost its host"
-        down = next((name for name in self._hosts() if name in self.flight.down), "")
+        down = next((name for name in self._hosts() if name in self.outages.down), "")
         return f"{down} is down" if down else ""
 
     # Crash and restart -------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ class Lives:
             )
             return
         serial = self._next_serial(host)
-        self._put(trace.Restart(service, self.flight.lives.get(service, 1) + 1, fault))
+        self._put(trace.Restart(service, self.outages.lives.get(service, 1) + 1, fault))
         self.wire.start(service)
         scenario = player.scenario
         again = ConfigurePerf(machines[host], player.design, scenario.tasks, scenario.vcpus(), serial)
@@ -121,18 +125,18 @@ class Lives:
 
     def settle(self) -> None:
         """Threads of vCPUs that can run again do so."""
-        for vcpu, cpu in list(self.flight.homeless.items()):
+        for vcpu, cpu in list(self.outages.homeless.items()):
             kvm, host = self.player.places[vcpu], self.flight.places.get(vcpu, 0)
-            if kvm in self.flight.down | self.flight.adrift or self._name(host) in self.flight.down:
+            if {kvm, self._name(host)} & self.outages.down or kvm in self.outages.adrift:
                 continue
-            del self.flight.homeless[vcpu]
+            del self.outages.homeless[vcpu]
             busy = {at for (on, _), at in self.flight.running.items() if on == host}
             if cpu not in busy and (host, vcpu) not in self.flight.running:
                 self.player.ask(self.wire.perf, RunTask(vcpu, cpu), host)
 
     def due(self) -> Restart | None:
         """The next service that has to begin a new life before the run can end; None if all are up."""
-        return next(iter(restarts(self.flight)), None)
+        return next(iter(self.outages.restarts()), None)
 
     def _next_serial(self, host: int) -> int:
         """The serial number behind those of all branches of this host."""
@@ -150,7 +154,7 @@ class Lives:
 
     def kill(self, decision: Kill) -> None:
         named = [v for v in self.player.places if decision.name in (v, v.split("/")[0])]
-        vcpus = [vcpu for vcpu in named if vcpu not in self.flight.ended]
+        vcpus = [vcpu for vcpu in named if vcpu not in self.outages.ended]
         self._put(trace.Killed(decision.kind, vcpus, decision.fault or UNSET))
         self._begin_again(vcpus)
         for vcpu in vcpus:
@@ -176,12 +180,12 @@ class Lives:
 
     def _tell_host(self, host: int, command: AnyPerfCommand) -> None:
         """The host notices something, if it is up and has to do with it."""
-        if self._name(host) not in self.flight.down:
+        if self._name(host) not in self.outages.down:
             with suppress(RefusedError):
                 self.player.ask(self.wire.perf, command, host)
 
     def _tell_kvm(self, kvm: str, command: AnyKvmCommand) -> None:
-        if kvm not in self.flight.down:
+        if kvm not in self.outages.down:
             with suppress(RefusedError):
                 self.player.ask(self.wire.kvm, kvm, command)
 

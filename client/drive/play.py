@@ -183,9 +183,9 @@ class Player:
         self.tape.append(decision)
         _CARRY_OUT[type(decision)](self, decision)
         flight = self.flight
-        if flight.homeless:
+        if flight.outages.homeless:
             self.lives.settle()
-        if flight.cut:
+        if flight.outages.cut:
             self.incidents.lose_what_was_sent()
         if flight.messages > CAPACITY:
             self._check_credits()
@@ -221,14 +221,15 @@ class Player:
         if step is None:
             return "finished"
         flight, stmt = self.flight, step.stmt
-        if flight.stalled and (why := self._stalled(step)):
+        outages = flight.outages
+        if outages.stalled and (why := self._stalled(step)):
             return why
         if isinstance(stmt, GuestStmt):
             return flight.blocked(step.actor)
-        if flight.down or flight.adrift or flight.ended:
+        if outages.down or outages.adrift or outages.ended:
             if why := self.lives.obstacle(thread):
                 return why
-            if isinstance(stmt, UserStmt) and stmt.vcpu in flight.ended:
+            if isinstance(stmt, UserStmt) and stmt.vcpu in outages.ended:
                 return ""  # The ioctl fails.
         if isinstance(stmt, UserStmt):
             return self._user_obstacle(thread, step.actor, stmt)
@@ -262,8 +263,9 @@ class Player:
         if isinstance(step.stmt, UserStmt):
             kvms = [self.places[step.stmt.vcpu]]
             kvms += [step.stmt.kvm] if isinstance(step.stmt, UserMigrate) else []
-        hosts = [self.flight.hosts[self.flight.kvms[kvm]] for kvm in kvms] or self.flight.hosts
-        return next((f"{service} is stalled" for service in (*hosts, *kvms) if service in self.flight.stalled), "")
+        outages = self.flight.outages
+        hosts = [outages.service(kvm, host=True) for kvm in kvms] or outages.hosts
+        return next((f"{service} is stalled" for service in (*hosts, *kvms) if service in outages.stalled), "")
 
     def _vm_busy(self, stmt: UserSetCpuid) -> str:
         """An ioctl that changes a whole VM waits for the statements of its vCPUs that are under way."""

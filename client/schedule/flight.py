@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from client.schedule.incidents import Continue, Cut, Mend, Outage, SetClock, Stall
+from client.schedule.incidents import Cut, Mend
+from client.schedule.outages import Outages
 from contract.canonical import At, Event, EventName, Message
 from contract.messages import HOST, AnyMessage
 from contract.network import HOLD, LOSE, RELEASE, UNMOVED
@@ -88,23 +89,16 @@ _BY_DUE = attrgetter("due", "session", "to_host", "timer")
 
 class Flight:
     __slots__ = (
-        "adrift",
-        "cut",
-        "down",
-        "ended",
         "epochs",
         "event_hosts",
         "events",
         "guest_events",
         "guests",
         "held",
-        "homeless",
-        "hosts",
-        "kvms",
-        "lives",
         "loaded",
         "messages",
         "now",
+        "outages",
         "owners",
         "places",
         "pmis",
@@ -114,9 +108,7 @@ class Flight:
         "samples",
         "sent",
         "sleeping",
-        "stalled",
         "timers",
-        "vcpus",
         "waiting",
     )
 
@@ -127,10 +119,6 @@ class Flight:
         """Messages by way (session, direction), oldest first."""
         self.held: set[tuple[str, bool]] = set()
         """The ways on which nothing is delivered for now."""
-        self.cut: dict[str, Cut] = {}
-        """Session to the cut of its link, or of one way of it, that has not been mended."""
-        self.stalled: dict[str, Stall] = {}
-        """The services that are stalled."""
         self.timers: dict[tuple[str, bool, str], Armed] = {}
         """The timers that are armed, by session, end and name."""
         self.sleeping: set[str] = set()
@@ -149,12 +137,6 @@ class Flight:
         """Number of the newest record that was seen."""
         self.owners: list[int] = []
         """CPU to the number of its host. Configuration."""
-        self.hosts: tuple[str, ...] = ("perfcore",)
-        """The names of the hosts. Configuration."""
-        self.kvms: dict[str, int] = {}
-        """Session to the number of its host. Configuration."""
-        self.vcpus: list[str] = []
-        """The names of all vCPUs. Configuration."""
         self.waiting: dict[str, str] = {}
         """vCPU to the message that it sleeps for."""
         self.events: dict[str, str] = {}
@@ -171,37 +153,26 @@ class Flight:
         """Host event to the number of its host."""
         self.epochs: dict[str, int] = {}
         """Session to the newest epoch that its KVM has used."""
-        self.lives: dict[str, int] = {}
-        """Service to the number of its life, where that is not the first."""
-        self.down: set[str] = set()
-        """Services that are gone: sessions, or names of hosts."""
-        self.adrift: set[str] = set()
-        """KVMs whose host was gone, until they have greeted it again."""
-        self.homeless: dict[str, int] = {}
-        """vCPU to the CPU of its thread, which ended with its KVM or host and is to run there again."""
-        self.ended: set[str] = set()
-        """vCPUs that have ended with their threads."""
+        self.outages = Outages()
+        """The services, links and threads that are out of action."""
 
     def clone(self) -> Flight:
         twin = Flight()
         twin.now = self.now
         twin.queues = {way: queue[:] for way, queue in self.queues.items()}
         twin.held = self.held.copy()
-        twin.cut, twin.stalled = self.cut.copy(), self.stalled.copy()
-        twin.record, twin.kvms = self.record, self.kvms
+        twin.record = self.record
         twin.timers = self.timers.copy()
         twin.sleeping = self.sleeping.copy()
         twin.sent, twin.messages = self.sent.copy(), self.messages
         twin.running, twin.loaded = self.running.copy(), self.loaded.copy()
         twin.places, twin.owners = self.places.copy(), self.owners
-        twin.hosts, twin.kvms, twin.vcpus = self.hosts, self.kvms, self.vcpus
         twin.waiting = self.waiting.copy()
         twin.events, twin.samples = self.events.copy(), self.samples.copy()
         twin.guests, twin.guest_events = self.guests.copy(), self.guest_events.copy()
         twin.pmis = self.pmis.copy()
-        twin.event_hosts, twin.epochs, twin.lives = self.event_hosts.copy(), self.epochs.copy(), self.lives.copy()
-        twin.down, twin.adrift = self.down.copy(), self.adrift.copy()
-        twin.homeless, twin.ended = self.homeless.copy(), self.ended.copy()
+        twin.event_hosts, twin.epochs = self.event_hosts.copy(), self.epochs.copy()
+        twin.outages = self.outages.clone()
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
@@ -213,8 +184,6 @@ class Flight:
         return (
             frozenset(queues),
             frozenset(self.held),
-            frozenset([(cut.session, cut.to_host) for cut in self.cut.values()]),
-            frozenset(self.stalled),
             frozenset(timers),
             frozenset([EventName(name) for name in self.sleeping]),
             frozenset(self.running.items()),
@@ -226,11 +195,7 @@ class Flight:
             frozenset(self.pmis.items()),
             frozenset([(EventName(name), host) for name, host in self.event_hosts.items() if host]),
             frozenset(self.epochs.items()),
-            frozenset(self.lives.items()),
-            frozenset(self.down),
-            frozenset(self.adrift),
-            frozenset(self.homeless.items()),
-            frozenset(self.ended),
+            self.outages.key(),
         )
 
     def follow(self, effects: Iterable[AnyRecord]) -> None:
@@ -253,8 +218,7 @@ class Flight:
 
     def _setup(self, record: Setup) -> None:
         self.owners = cpu_owners(record.hosts, record.cpus)
-        self.hosts = ("perfcore", *(f"perfcore{i}" for i in range(1, len(record.hosts))))
-        self.kvms, self.vcpus = record.kvms, record.vcpus
+        self.outages.setup(record)
 
     def _switch(self, record: Switch) -> None:
         host = self.host_of(record.cpu)
@@ -285,16 +249,16 @@ class Flight:
         self.sleeping.discard(record.name)
 
     def _link_cut(self, record: LinkCut) -> None:
-        self.cut[record.session] = Cut(record.session, record.to_host, record.fault or "")
+        self.outages.link_cut(record)
 
     def _link_mended(self, record: LinkMended) -> None:
-        del self.cut[record.session]
+        self.outages.link_mended(record)
 
     def _stall(self, record: Stalled) -> None:
-        self.stalled[record.service] = Stall(record.service, record.fault or "")
+        self.outages.service_stalled(record)
 
     def _continue(self, record: Continued) -> None:
-        del self.stalled[record.service]
+        self.outages.service_continued(record)
 
     def _send(self, record: Send) -> None:
         message = type(record.body).__name__
@@ -303,8 +267,8 @@ class Flight:
         session, to_host = way = record.session, record.to_host
         if to_host:
             self.epochs[session] = record.epoch
-            if self.adrift and message == "Hello":
-                self.adrift.discard(session)
+            if self.outages.adrift and message == "Hello":
+                self.outages.adrift.discard(session)
         sent = InFlight(session, to_host, record.n, message, order, which, record.body, record.time, record.seq)
         if (queue := self.queues.get(way)) is None:
             self.queues[way] = [sent]
@@ -360,32 +324,27 @@ class Flight:
             self.timers[key] = Armed(*key, record.due, record.awaited)
 
     def _crash(self, record: Crash) -> None:
-        self.down.add(record.service)
-        self.stalled.pop(record.service, None)
         for session in record.sessions:
             for to_host in (True, False):
                 self.queues.pop((session, to_host), None)
                 self.held.discard((session, to_host))
-            self.cut.pop(session, None)
-        gone = record.host < 0
+        of_kvm = record.host < 0
         self.timers = {
-            key: t for key, t in self.timers.items() if t.session not in record.sessions or t.to_host != gone
+            key: t for key, t in self.timers.items() if t.session not in record.sessions or t.to_host != of_kvm
         }
-        for vcpu in record.vcpus:
-            place = self.places.get(vcpu, 0), vcpu
-            if place in self.running:
-                self.homeless[vcpu] = self.running[place]
-            self.loaded.pop(place, None)
-        if gone:
+        threads = {vcpu: (self.places.get(vcpu, 0), vcpu) for vcpu in record.vcpus}
+        cpus = {vcpu: self.running[thread] for vcpu, thread in threads.items() if thread in self.running}
+        for thread in threads.values():
+            self.loaded.pop(thread, None)
+        self.outages.crashed(record, cpus)
+        if of_kvm:
             for vcpu in record.vcpus:
                 self.waiting.pop(vcpu, None)
                 self.pmis.pop(vcpu, None)
-            self.ended.difference_update(record.vcpus)
         else:
             self._power_off(record)
 
     def _power_off(self, record: Crash) -> None:
-        self.adrift.update(record.sessions)
         self.running = {at: cpu for at, cpu in self.running.items() if at[0] != record.host}
         there = {name for name, host in self.event_hosts.items() if host == record.host}
         self.events.update(dict.fromkeys(there & self.events.keys(), "CLOSED"))
@@ -394,14 +353,12 @@ class Flight:
         self.guests = {vcpu: n for vcpu, n in self.guests.items() if n in self.guest_events}
 
     def _restart(self, record: Restart) -> None:
-        self.down.discard(record.service)
-        self.lives[record.service] = record.life
+        self.outages.restarted(record)
 
     def _killed(self, record: Killed) -> None:
+        self.outages.killed(record)
         for vcpu in record.vcpus:
-            self.ended.add(vcpu)
             self.waiting.pop(vcpu, None)
-            self.homeless.pop(vcpu, None)
 
     def state_of(self, event: str, vcpu: str) -> str:
         """The state of a host event, or of the newest event that stands for a vCPU."""
@@ -414,42 +371,16 @@ class Flight:
         timers = list(self.timers.values())
         if len(timers) > 1:
             timers.sort(key=_BY_DUE)
-        return [t for t in timers if not self.is_stalled(t.session, not t.to_host)] if self.stalled else timers
+        outages = self.outages
+        return [t for t in timers if not outages.is_stalled(t.session, not t.to_host)] if outages.stalled else timers
 
     def heads(self) -> list[InFlight]:
         """The oldest message of every direction, oldest first, but for those to a service that is stalled."""
         heads = [queue[0] for queue in self.queues.values() if queue]
         if len(heads) > 1:
             heads.sort(key=_BY_ORDER)
-        return [m for m in heads if not self.is_stalled(m.session, m.to_host)] if self.stalled else heads
-
-    def service(self, session: str, host: bool) -> str:
-        """The name of one end of a session."""
-        return self.hosts[self.kvms.get(session, 0)] if host else session
-
-    def is_stalled(self, session: str, host: bool) -> bool:
-        return self.service(session, host) in self.stalled
-
-    def ends(self) -> list[Mend | Continue]:
-        """The decisions that end a cut or a stall."""
-        mends = [Mend(cut.session, cut.to_host, cut.fault) for cut in self.cut.values()]
-        return [*mends, *(Continue(stall.service, stall.fault) for stall in self.stalled.values())]
-
-    def may(self, incident: Outage) -> bool:
-        """Whether an incident can happen now."""
-        match incident:
-            case Cut(session=session):
-                host = self.hosts[self.kvms.get(session, 0)]
-                up = session in self.kvms and not self.down & {session, host}
-                return up and session not in self.cut and session not in self.adrift
-            case Mend(session=session, to_host=to_host):
-                return session in self.cut and self.cut[session].to_host == to_host
-            case Stall(service=service):
-                return service in {*self.hosts, *self.kvms} - self.down and service not in self.stalled
-            case Continue(service=service):
-                return service in self.stalled
-            case SetClock(service=service):
-                return service in self.kvms and service not in self.down
+        outages = self.outages
+        return [m for m in heads if not outages.is_stalled(m.session, m.to_host)] if outages.stalled else heads
 
     def lost_on(self, cut: Cut | Mend) -> list[InFlight]:
         """The messages in flight on the ways that are cut."""
@@ -472,7 +403,7 @@ class Flight:
 
     def blocked(self, vcpu: str, *, by_ioctl: bool = False) -> str:
         """Why the vCPU's thread cannot step now; "" if it can. ``by_ioctl``: the thread's own ioctl continues."""
-        if vcpu in self.ended:
+        if vcpu in self.outages.ended:
             return "its thread has ended"
         if vcpu in self.waiting and not (by_ioctl and self.waiting[vcpu] == IOCTL):
             return f"waits for {self.waiting[vcpu]}"

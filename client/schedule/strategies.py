@@ -11,7 +11,7 @@ from random import Random
 from typing import Protocol
 
 from client.litmus.fault import FaultRule
-from client.schedule.choices import allows, deliver, fire, onward, possible, restarts, unfinished
+from client.schedule.choices import allows, deliver, fire, onward, possible, unfinished
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Flight, InFlight
 from client.schedule.incidents import Outage
@@ -66,7 +66,7 @@ class DefaultStrategy:
             decision = self.injector.at_last(flight, held, armed[0].due if awaited else None)
             if decision is not None:
                 return decision
-        if ends := [*flight.ends(), *restarts(flight)]:
+        if ends := [*flight.outages.ends(), *flight.outages.restarts()]:
             end = self.injector.end(flight, ends, armed[0].due if awaited else None) if self.injector else ends[0]
             if end is not None:
                 return end

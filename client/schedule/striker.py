@@ -8,18 +8,10 @@ from dataclasses import dataclass
 
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
-from client.schedule.choices import can_end, restarts
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
 from client.schedule.incidents import Continue, Crash, Cut, Incident, Kill, Mend, Restart, SetClock, Stall
 from contract.messages import HOST
-
-
-def possible_now(flight: Flight, strike: Incident) -> bool:
-    """Whether it can happen now."""
-    if isinstance(strike, Restart):
-        return Restart(strike.service) in restarts(flight)
-    return can_end(flight, strike) if isinstance(strike, Crash | Kill) else flight.may(strike)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ class Striker:
         its host is up. ``decisions``: the number so far."""
         for ending in self.endings:
             if flight.now >= ending.at_time if ending.at_time else decisions >= ending.decision:
-                if possible_now(flight, ending.end):
+                if flight.outages.allow(ending.end):
                     self.endings.remove(ending)
                     return ending.end
                 if not isinstance(ending.end, Restart):
@@ -58,7 +50,7 @@ class Striker:
                     break
         while self.planned:
             strike, rule = self.planned.popleft()
-            if possible_now(flight, strike):
+            if flight.outages.allow(strike):
                 self._begin(strike, rule, flight, decisions)
                 return strike
         return None
@@ -101,12 +93,12 @@ def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) 
 
 def _stall(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     if rule.target or message is not None:
-        receiver = flight.service(message.session, message.to_host) if message is not None else ""
+        receiver = flight.outages.service(message.session, message.to_host) if message is not None else ""
         yield Stall(rule.target or receiver, fault)
 
 
 def _clock(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
-    kvms = [rule.target] if rule.target else list(flight.kvms) if message is None else [message.session]
+    kvms = [rule.target] if rule.target else list(flight.outages.kvms) if message is None else [message.session]
     for kvm in kvms:
         yield SetClock(kvm, rule.rate, fault)
 

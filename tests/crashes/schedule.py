@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from random import Random
 
 from client.litmus.scenario import Scenario
-from client.schedule.choices import can_end, restarts
 from client.schedule.decisions import Decision
 from client.schedule.flight import Flight
 from client.schedule.incidents import Crash, Kill
@@ -29,12 +28,12 @@ class Crashing:
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         self.made += 1
-        for restart in restarts(flight):
+        for restart in flight.outages.restarts():
             if self.made >= self.back.get(restart.service, 0):
                 return restart
         while self.left and self.left[0][0] <= self.made:
             _, fault, gap = self.left.pop(0)
-            if can_end(flight, fault):
+            if flight.outages.allow(fault):
                 if isinstance(fault, Crash):
                     self.back[fault.service] = self.made + 1 + gap
                 return fault

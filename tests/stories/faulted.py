@@ -13,7 +13,6 @@ from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.choices import can_end, restarts
 from client.schedule.decisions import Decision
 from client.schedule.flight import Flight
 from client.schedule.incidents import Crash, Kill, Restart
@@ -64,12 +63,12 @@ class Shaken(DefaultStrategy):
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         self.made += 1
         outage = self.outages.pop(self.made, None)
-        if isinstance(outage, Crash | Kill) and can_end(flight, outage):
+        if isinstance(outage, Crash | Kill) and flight.outages.allow(outage):
             if isinstance(outage, Crash):
                 self.outages[self.made + self.back.randint(1, 4)] = Restart(outage.service)
             return outage
-        if isinstance(outage, Restart) and outage.service in flight.down:
-            if outage in restarts(flight):
+        if isinstance(outage, Restart) and outage.service in flight.outages.down:
+            if outage in flight.outages.restarts():
                 return outage
             self.outages[self.made + 1] = outage  # Its host is down. It waits for that.
         return super().choose(flight, threads, all_threads)

@@ -8,7 +8,6 @@ from client.litmus import parse
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.choices import can_end
 from client.schedule.decisions import Decision, is_fault, parse_decision
 from client.schedule.flight import Flight
 from client.schedule.incidents import Continue, Cut, Kill, Mend, SetClock, Stall
@@ -259,15 +258,16 @@ def test_a_kvm_that_is_gone_takes_along_what_its_vcpus_were_and_nothing_of_other
     flight.follow([Killed("vm", ["vm0/0"]), Killed("vm", ["vm1/0"])])
     flight.follow([Timer("kvm0", to_host, "resend", 9, awaited=True) for to_host in (True, False)])
     flight.follow([Crash("kvm0", -1, ["kvm0"], ["vm0/0"])])
-    assert (flight.pmis, flight.ended) == ({"vm1/0": 1}, {"vm1/0"})
+    assert (flight.pmis, flight.outages.ended) == ({"vm1/0": 1}, {"vm1/0"})
     assert [timer.to_host for timer in flight.armed()] == [False]
 
 
 def test_a_kvm_that_has_not_greeted_its_host_again_is_not_cut_off_and_its_threads_do_not_end() -> None:
     flight = Flight()
-    flight.kvms, flight.vcpus = {"kvm0": 0}, ["vm0/0"]
+    outages = flight.outages
+    outages.kvms, outages.vcpus = {"kvm0": 0}, ["vm0/0"]
     allowed = []
     for adrift in (set[str](), {"kvm0"}):
-        flight.adrift = adrift
-        allowed.append((flight.may(Cut("kvm0", None)), can_end(flight, Kill("thread", "vm0/0"))))
+        outages.adrift = adrift
+        allowed.append((outages.allow(Cut("kvm0", None)), outages.allow(Kill("thread", "vm0/0"))))
     assert allowed == [(True, True), (False, False)]

@@ -40,9 +40,9 @@ CONFIGURATION = {
     ("Reservations", "pt_coexists"): "the kernel",
     ("Session", "repaired"): "the design",
     ("Flight", "owners"): "the machines",
-    ("Flight", "hosts"): "the machines",
-    ("Flight", "kvms"): "the machines",
-    ("Flight", "vcpus"): "the machines",
+    ("Outages", "hosts"): "the machines",
+    ("Outages", "kvms"): "the machines",
+    ("Outages", "vcpus"): "the machines",
     ("Program", "block"): "the scenario",
     ("Program", "scenario"): "the scenario",
     ("Program", "depth"): "the machine",
@@ -184,7 +184,7 @@ def attributes(*functions: Any) -> set[str]:
 
 REACHED = """
 Context CoreState Cpu EarlyRevokes EventNames Flight Frame GrantState GuestClaim GuestCounter GuestPmu Handling
-HeldGrant HostState Incoming Ioctl KnownGrant KvmSavedLbr KvmSession KvmState LbrDesc LbrRing Network Outgoing
+HeldGrant HostState Incoming Ioctl KnownGrant KvmSavedLbr KvmSession KvmState LbrDesc LbrRing Network Outages Outgoing
 OwnClock PerfCpu PerfEvent PerfState PlayerState Program Registers Reservations SavedLbr Session Sessions Silicon
 Thread Vcpu Vm Vmcs Wait
 """
