@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from contract.errors import ExitCode
 from contract.messages import PROTOCOL_VERSION
@@ -29,13 +29,26 @@ Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its en
 
 
 class Command(TyperCommand):
-    """A command whose help names an argument, without its type in Python."""
+    """A command whose help names an argument without its type in Python, and that takes no empty value."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for param in self.params:
             if isinstance(param, TyperArgument):
                 vars(param)["display_type_rich"] = lambda ctx: None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """An empty value is mostly a shell variable that is not set. Taken as a default it would show or play
+        something that nobody asked for."""
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            for param in self.params:
+                value = given.get(param.name or "")
+                values = value if isinstance(value, (list, tuple)) else [value]
+                if any(isinstance(each, str) and not each.strip() for each in values):
+                    assert isinstance(param, (TyperArgument, TyperOption))
+                    raise typer.BadParameter("it is empty", ctx=ctx, param=param)
+        return super().parse_args(ctx, args)
 
 
 subcommand = partial(app.command, cls=Command)

@@ -117,11 +117,9 @@ D = TypeVar("D", str, None)
 
 def only(flag: str, given: Sequence[str] | None, usual: D) -> str | D:
     """The value of an option that may be given once; ``usual`` if it is not given. Raises InputError if it is given
-    twice, or empty."""
+    twice."""
     if given and len(given) > 1:
         raise InputError(f"expected one, found {', '.join(given)}", flag)
-    if given and not given[0].strip():
-        raise InputError("expected a name, found nothing", flag)
     return given[0] if given else usual
 
 

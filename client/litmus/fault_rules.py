@@ -219,7 +219,8 @@ class _Reading:
         if timed and rule.of_messages:
             self.fail(name, f"{kind.name}: 'at' gives either a moment or messages")
         if not timed and not rule.of_messages and kind.strikes != "clock":
-            self.fail(name, f"{kind.name} needs 'at', for example '{kind.example}'")
+            missing = "a message or a moment behind 'at'" if "at_time" in self.given else "'at'"
+            self.fail(name, f"{kind.name} needs {missing}, for example '{kind.example}'")
         partial = not rule.target or rule.target.startswith(">") or rule.target[-1] == ">"
         if timed and kind.strikes != "clock" and partial:
             self.fail(name, f"{kind.name} at a moment needs {TARGETS[kind.strikes]}")

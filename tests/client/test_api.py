@@ -162,6 +162,7 @@ untyped: Any = api
     ("call", "said"),
     [
         (lambda: untyped.load(3), "scenario: expected a name or a path, found 3"),
+        (lambda: untyped.load(""), "FILE: expected a litmus file, or the name of a scenario"),
         (lambda: untyped.load("central-stori"), "did you mean 'central-story'"),
         (lambda: untyped.load("c09-exits-per-switch", lets={"exits": "many"}), "lets: expected numbers, found 'many'"),
         (lambda: untyped.load("c09-exits-per-switch", lets={"exit": 2}), "lets exit=2: unknown let 'exit'"),

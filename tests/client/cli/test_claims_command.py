@@ -171,7 +171,6 @@ def test_no_line_ends_in_blanks() -> None:
     [
         (["C99"], "CLAIM: unknown claim 'C99', did you mean 'C9'?"),
         (["C1", "claims"], "CLAIM: unknown claim 'claims'"),
-        ([""], "CLAIM: unknown claim ''"),
         (["C11", "-o", "taken"], "taken: cannot be made: "),
     ],
 )

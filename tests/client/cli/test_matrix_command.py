@@ -322,7 +322,6 @@ def test_interrupted_before_anything_is_there() -> None:
     [
         (["--designs", "v9"], "unknown design 'v9', expected a file or one of v7, "),
         (["--designs", "v7,revoke_gp"], "did you mean 'revoke-gp'?"),
-        (["--designs", ""], "--designs: expected names, separated by commas"),
         (["--designs", " , "], "--designs: expected names, separated by commas"),
         (["--designs", "./none.toml"], "none.toml: cannot read: No such file or directory"),
         (["--designs", "v7+shut-out=maybe"], "v7+shut-out=maybe: shut-out = 'maybe', expected one of yes, no"),

@@ -193,7 +193,6 @@ GIVEN = "--perfcore", "unix:p", "--kvm", "unix:k"
         (["run", "exits", "-d", "v7", "-d", "v8"], "--design: expected one, found v7, v8"),
         (["run", "exits", "-d", "v7+shut-out=no+shut-out=yes"], "shut-out has two values"),
         (["run", "exits", "-d", "V7"], "did you mean 'v7'?"),
-        (["run", ""], "FILE: expected a litmus file, or the name of a scenario"),
         (["run", "exits", "--fault", "drop:revoke:1"], "unknown message 'revoke', did you mean 'Revoke'?"),
         (
             ["run", "exits", "--perfcore", "unix:p", "--kvm", "unix:k", "--kvm", "unix:k"],
