@@ -39,6 +39,7 @@ CONFIGURATION = {
     ("PerfCpu", "reset_clears_select"): "the kernel",
     ("Reservations", "pt_coexists"): "the kernel",
     ("Session", "repaired"): "the design",
+    ("Network", "capacity"): "the limit of the service",
     ("Flight", "owners"): "the machines",
     ("Outages", "hosts"): "the machines",
     ("Outages", "kvms"): "the machines",
