@@ -66,7 +66,7 @@ def guarded(method: MethodDescriptor, handler: grpc.RpcMethodHandler) -> grpc.Rp
             peer = peer_of(context)
             if peer.role and peer.role not in roles:
                 why = f"{service}/{method.name} is for the role {' or '.join(roles)}, this certificate has {peer.role}"
-                log().warning("call-refused", peer=context.peer(), reason=why)
+                log().warning("call-refused", reason=why)
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
             return await call(request, context)
 

@@ -113,6 +113,7 @@ class Process:
             os._exit(1)  # A normal end could not write the buffer of standard output either.
         log().info("serving", address=address)
         await self.stop.wait()
+        log().info("stopping", bound=f"{END_LIMIT:g} s")
         self.health.is_ending = True
         self.shell.touch()
         await self.shell.close()

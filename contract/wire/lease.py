@@ -7,6 +7,7 @@ import time
 
 import grpc
 
+from contract.wire.log import log
 from contract.wire.status import CallError
 
 DRIVER_LEASE = 5.0
@@ -34,7 +35,9 @@ class Lease:
                 held = f"held by {self.holder} for {now - self._since:.0f} s"
                 ends = f"its lease ends in {self._until - now:.1f} s unless it is renewed"
                 raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"busy, {held}; {ends}")
+            before = {"instead_of": self.holder} if self.owner else {}
             self.owner, self.holder, self._since = owner, holder or "a driver", now
+            log().info("lease-taken", holder=self.holder, **before)
         self._until = now + self.seconds
 
     async def acquire(self, owner: str, holder: str, wait: float, *, take_over: bool) -> None:
@@ -63,5 +66,6 @@ class Lease:
 
     def release(self, owner: str) -> None:
         if owner == self.owner:
+            log().info("lease-released", holder=self.holder)
             self.owner = ""
             self._freed.set()

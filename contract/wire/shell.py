@@ -20,6 +20,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import grpc
@@ -30,8 +32,10 @@ from contract.errors import PeerContractError, RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
 from contract.results import AnyResult
-from contract.trace import Recorder
+from contract.session import SessionPhase
+from contract.trace import Recorder, SessionChange
 from contract.wire.limits import DEFAULT, Limits, as_dict
+from contract.wire.log import log
 from contract.wire.methods import Decide
 from contract.wire.records import RecordBlock, record_to_proto, since, stamp_of
 from contract.wire.status import CallError, refusal, unexpected
@@ -45,6 +49,9 @@ DRAIN_TIMEOUT = 1.0
 """Seconds that a process waits at its end for its sessions to end in order."""
 ARRIVAL_TIMEOUT = 2.0
 """Seconds that a decision waits for its message to arrive."""
+
+LOOK_BACK = 100
+"""Records among which the reason for the new phase of a session is looked for."""
 
 
 class ServiceCore(Protocol):
@@ -62,11 +69,12 @@ class ServiceRun(Generic[C]):
     to come, and are dropped until a greeting or its answer comes. ``drains``: the sessions have to end in order;
     ``drained``: they have ended. ``ended`` is called when the run fails. ``free``: the free run that is under way.
     ``timers``: those of this end, (session, name) to the nanosecond at which they run out; they are noted for free
-    runs only. ``heard``: the latest clock and time that peers in a free run have told."""
+    runs only. ``heard``: the latest clock and time that peers in a free run have told.
+    ``phases``: those of its sessions, as far as they are in the log."""
 
     __slots__ = (
         "_core", "arrived", "cut", "deaf", "drained", "drains", "ended", "failed", "free", "heard", "log", "network",
-        "number", "owner", "parted", "timers",
+        "number", "owner", "parted", "phases", "timers",
     )  # fmt: skip
 
     def __init__(self, number: int, owner: str = "", limits: Limits = DEFAULT) -> None:
@@ -82,6 +90,7 @@ class ServiceRun(Generic[C]):
         self.arrived = asyncio.Event()
         self.ended: Callable[[], None] = lambda: None
         self.drains = False
+        self.phases: dict[str, SessionPhase] = {}
         self.drained = asyncio.Event()
         self.free: FreeRun | None = None
         self.timers: dict[tuple[str, str], int] = {}
@@ -185,6 +194,10 @@ class Shell(ABC, Generic[C]):
     def drain(self, run: ServiceRun[C]) -> bool:
         """The core ends its sessions in order; True if none is left. It is told so again at each call."""
 
+    def phases(self, run: ServiceRun[C]) -> Iterable[tuple[str, SessionPhase, int]]:
+        """Name, phase and epoch of each session."""
+        return ()
+
     async def reattach(self, run: ServiceRun[C]) -> None:
         """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
 
@@ -216,6 +229,11 @@ class Shell(ABC, Generic[C]):
     def may_arrive(self, session: str) -> bool:
         """Whether messages of that session can still arrive."""
         return True
+
+    def _ended(self, run: ServiceRun[C]) -> None:
+        assert run.failed is not None
+        log().info("run-ended", run=run.number, reason=run.failed.message)
+        self.touch()
 
     def touch(self) -> None:
         """Wake those who wait for a change."""
@@ -267,12 +285,16 @@ class Shell(ABC, Generic[C]):
 
     async def configure(self, stamp: trace_pb2.Stamp, command: Any) -> Performed[C]:
         async with self.lock:
-            number = await self.prepare(stamp)
-            run: ServiceRun[C] = ServiceRun(number, stamp.owner, self.limits)
-            result, block = await self.perform(run, stamp, command)
+            try:
+                run: ServiceRun[C] = ServiceRun(await self.prepare(stamp), stamp.owner, self.limits)
+                result, block = await self.perform(run, stamp, command)
+            except CallError as error:
+                log().warning("run-refused", reason=error.message)
+                raise
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
-            run.ended = self.touch
+            run.ended = partial(self._ended, run)
+            log().info("run-begun", run=run.number)
             self.touch()
             return run, result, block
 
@@ -340,10 +362,25 @@ class Shell(ABC, Generic[C]):
         except Exception as error:
             self.broken(run, error, type(command).__name__)
             run.check()
+        self.note_phases(run)
         kept = self.limits.trace_records
         if len(log.records) > kept + kept // 4:
             del log.records[:-kept]
         return result, block
+
+    def note_phases(self, run: ServiceRun[C]) -> None:
+        """Log each session whose phase is another one than at the last call."""
+        for name, phase, epoch in self.phases(run):
+            if phase is (before := run.phases.get(name, SessionPhase.CLOSED)):
+                continue
+            run.phases[name] = phase
+            if phase is SessionPhase.GREETING:
+                continue
+            latest = islice(reversed(run.log.records), LOOK_BACK)
+            changes = (r for r in latest if isinstance(r, SessionChange) and (r.session, r.new) == (name, phase))
+            reason = next((r.reason for r in changes), "")
+            told = {"reason": reason} if reason else {}
+            log().info("session", session=name, run=run.number, epoch=epoch, old=before, new=phase, **told)
 
     def part(self, run: ServiceRun[C], session: str) -> None:
         """The driver tells the core that a link is lost, and then that it is up again. Until then the stream does not

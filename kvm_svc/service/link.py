@@ -8,6 +8,7 @@ limit. Each pause is shortened by chance, so that the KVMs of a host that comes 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import uniform
@@ -42,6 +43,10 @@ REFUSALS = grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, 
 AGAIN = "EAGAIN"
 REDIAL = 0.05
 """Seconds between two attempts where the perf core turns the link down at once, after the first."""
+STEADY = 1.0
+"""Seconds after which a link is steady, and the next pause a short one: a host may drop each link at once."""
+REASONS = 8
+"""Reasons of refusals that are logged until the link is up."""
 
 Receive = Callable[[contract_pb2.AttachResponse], None]
 Clocks = Callable[[], tuple[int, int]]
@@ -100,7 +105,9 @@ class Link:
         self.protocol = protocol
         self.generation = 0
         self.instance = token_hex(16)
-        self._refusal = ""
+        self._refusals: set[str] = set()
+        self._since = 0.0
+        """When the link came up last."""
         self.state = info_pb2.LINK_STATE_DIALLING
         self.detail = "not dialled yet"
         self.up = asyncio.Event()
@@ -127,6 +134,7 @@ class Link:
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""
+        log().info("dialling", session=self.kvm, peer=self.perfcore)
         waits = pauses(self.redial_limit)
         while True:
             try:
@@ -143,7 +151,9 @@ class Link:
                 why = str(error)
             except Exception as error:
                 why = unexpected(error, "link").message
-            if self._down(why):
+            if not self._down(why):
+                self._tell_refusal(why)
+            elif time.monotonic() - self._since > STEADY:
                 waits = pauses(self.redial_limit)
             await asyncio.sleep(next(waits))
 
@@ -153,9 +163,6 @@ class Link:
         if self.identity is None:
             return grpc.aio.insecure_channel(self.perfcore, options=settings)
         if fault := await asyncio.to_thread(handshake_fault, self.perfcore, self.identity):
-            if fault != self._refusal:
-                log().warning("link-refused", perfcore=self.perfcore, reason=fault)
-            self._refusal = fault
             raise unavailable(fault)
         return grpc.aio.secure_channel(self.perfcore, self.identity.channel_credentials(), options=settings)
 
@@ -182,8 +189,11 @@ class Link:
                 f"/{lease_pb2.DESCRIPTOR.services_by_name['LeaseService'].full_name}/Prolong", _serialized
             )
             self.generation += 1
+            self._since = time.monotonic()
             self.state, self.detail = info_pb2.LINK_STATE_UP, ""
             self.up.set()
+            self._refusals.clear()
+            log().info("link-up", session=self.kvm, peer=self.perfcore, times=self.generation)
             self.changed()
             work = self._read_frames(contract, writer), writer.run(), self._broken.wait()
             tasks = [asyncio.create_task(coroutine) for coroutine in work]
@@ -200,12 +210,16 @@ class Link:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _refused(self, why: str) -> None:
-        """Keep the reason until the perf core gives another one; each reason is logged once."""
+        """Keep the reason until the perf core gives another one."""
         self._down(why)
         self.state = info_pb2.LINK_STATE_REFUSED
-        if why != self._refusal:
-            log().warning("link-refused", perfcore=self.perfcore, reason=why)
-        self._refusal = why
+        self._tell_refusal(why)
+
+    def _tell_refusal(self, why: str) -> None:
+        """Log each reason once until the link is up: two of them may alternate for as long as it is not."""
+        if why not in self._refusals and len(self._refusals) < REASONS:
+            self._refusals.add(why)
+            log().warning("link-refused", session=self.kvm, peer=self.perfcore, reason=why)
 
     def _down(self, why: str) -> bool:
         """True if the link was up."""

@@ -158,6 +158,10 @@ class KvmShell(Shell[KvmCore]):
         if not (run.cut or run.parted):  # On the next link KVM resumes before it says anything else.
             self.link.send(run.number, envelopes)
 
+    def phases(self, run: ServiceRun[KvmCore]) -> list[tuple[str, SessionPhase, int]]:
+        session = run.core.endpoint.session
+        return [(self.name, session.phase, session.epoch)]
+
     def may_arrive(self, session: str) -> bool:
         return session == self.name
 
@@ -211,7 +215,7 @@ class KvmShell(Shell[KvmCore]):
     def _link_lost(self, why: str) -> None:
         if self.run.number:
             self.run.lose(self.name, self.is_host)
-        log().warning("link-lost", perfcore=self.link.perfcore, reason=why)
+        log().warning("link-lost", session=self.name, peer=self.link.perfcore, reason=why)
 
 
 def service_handlers(shell: KvmShell) -> list[grpc.GenericRpcHandler]:

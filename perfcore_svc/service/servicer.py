@@ -103,7 +103,6 @@ class PerfcoreShell(Shell[HostCore]):
         super().__init__(protocol, limits)
         self.lease = Lease(lease)
         self.attached: dict[str, Attachment] = {}
-        self._refused = "", "", ""
         self._answered = machine_pb2.RunRequest(), machine_pb2.RunResponse()
         """The newest machine request, and the response to it."""
 
@@ -171,6 +170,9 @@ class PerfcoreShell(Shell[HostCore]):
                 self.done(run, run.core.command(DrainSession(name, "the perf core stops"), run.log.now))
         return all(session.phase is SessionPhase.ENDED for session in sessions.values())
 
+    def phases(self, run: ServiceRun[HostCore]) -> list[tuple[str, SessionPhase, int]]:
+        return [(name, each.phase, each.epoch) for name, each in run.core.endpoint.sessions.items()]
+
     def may_arrive(self, session: str) -> bool:
         return session in self.attached
 
@@ -199,10 +201,11 @@ class PerfcoreShell(Shell[HostCore]):
         self._check_first(first, context)
         attachment = Attachment(self, first.kvm, first.instance, context)
         if before := self.attached.get(first.kvm):
-            self._lost(before, "another stream of that name took its place")
+            self._lost(before, "displaced: the same KVM has a new stream")
         self.attached[first.kvm] = attachment
         # Before the writer runs: one writer at a time.
         await context.write(contract_pb2.AttachResponse(kvm=first.kvm, protocol=self.protocol, token=attachment.token))
+        log().info("attached", session=first.kvm)
         tasks = [
             asyncio.create_task(self._read_frames(attachment, context)),
             asyncio.create_task(attachment.writer.run()),
@@ -236,9 +239,7 @@ class PerfcoreShell(Shell[HostCore]):
         elif before is None and (why := self._too_many(source_of(context))):
             code = grpc.StatusCode.RESOURCE_EXHAUSTED
         if why:
-            if (refused := (first.kvm, first.instance, why)) != self._refused:
-                log().warning("kvm-refused", kvm=first.kvm, peer=context.peer(), reason=why)
-            self._refused = refused
+            log().warning("kvm-refused", session=first.kvm, reason=why)
             raise CallError(code, why)
 
     def _too_many(self, source: str) -> str:
@@ -257,7 +258,7 @@ class PerfcoreShell(Shell[HostCore]):
         if not attachment.over.is_set():
             if attachment.invited is self.run:
                 self.run.lose(attachment.kvm, self.is_host)
-            log().warning("link-lost", kvm=attachment.kvm, reason=why)
+            log().warning("link-lost", session=attachment.kvm, peer=attachment.peer, reason=why)
         attachment.over.set()
         if self.attached.get(attachment.kvm) is attachment:
             del self.attached[attachment.kvm]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from itertools import islice
+from collections.abc import AsyncIterator, Iterator
+from itertools import count, cycle, islice
 
 import grpc
 import pytest
 
 from contract.messages import PROTOCOL_VERSION
-from kvm_svc.service.link import Link, LinkLostError, loss_is_no_cancellation, pauses
+from contract.wire.log import log
+from kvm_svc.service.link import Link, LinkLostError, loss_is_no_cancellation, pauses, unavailable
 from kvm_svc.service.servicer import KvmShell
 from lbrlab.v1 import contract_pb2, info_pb2
 from tests.cases import cases
+from tests.lines import Lines
 
 KVM = "kvm0"
 GOOD = contract_pb2.AttachResponse(kvm=KVM, protocol=PROTOCOL_VERSION)
@@ -101,6 +103,37 @@ def test_the_pauses_double_up_to_the_limit_and_none_is_like_another() -> None:
         assert longest / 2 <= wait <= longest
     assert len(set(waits)) > 40
     assert max(islice(pauses(0.01), 5)) <= 0.01
+
+
+async def redials(monkeypatch: pytest.MonkeyPatch, faults: Iterator[str], dials: int) -> list[str]:
+    """The reasons in the log of a link that is dialled that often, and turned down each time."""
+    lines = Lines(monkeypatch)
+    link = Link("127.0.0.1:1", KVM, PROTOCOL_VERSION, print, print, lambda: (0, 0), redial_limit=0.0001)
+    enough = asyncio.Event()
+    left = iter(range(dials))
+
+    async def dial() -> grpc.aio.Channel:
+        if next(left, None) is None:
+            enough.set()
+        raise unavailable(next(faults))
+
+    monkeypatch.setattr(link, "_dial", dial)
+    running = asyncio.create_task(link.run())
+    await enough.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    log.cache_clear()
+    assert [line["event"] for line in lines.of()][:2] == ["dialling", "link-refused"]
+    return [line["reason"] for line in lines.of("link-refused")]
+
+
+async def test_reasons_that_alternate_are_logged_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = await redials(monkeypatch, cycle(["expired", "closed"]), 50)
+    assert told == ["perfcore: expired", "perfcore: closed"]
+
+
+async def test_a_host_that_always_finds_another_reason_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(await redials(monkeypatch, map(str, count()), 50)) == 8
 
 
 async def test_a_call_whose_channel_closes_is_a_lost_link() -> None:
