@@ -48,10 +48,14 @@ class Shown:
         return self._parts[2]
 
     @property
+    def in_background(self) -> bool:
+        return self.line.endswith(" &")
+
+    @property
     def _parts(self) -> tuple[list[str], str, str]:
         words = shlex.split(self.line, comments=True)
         target, source = (words[words.index(sign) + 1] if sign in words else "" for sign in "><")
-        return [*takewhile(lambda word: word not in ("<", ">"), words)], target, source
+        return [*takewhile(lambda word: word not in ("<", ">", "&"), words)], target, source
 
     def uses_files(self) -> bool:
         """Whether it reads or writes a file that the page names."""

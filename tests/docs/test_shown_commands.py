@@ -5,22 +5,20 @@ The page of the commands has the examples of each help, so they are carried out 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.main import get_command, get_group
 
 import client.cli.pools
-import client.drive.pair
 import kvm_svc.service.main
 import perfcore_svc.service.main
 from client.cli.app import app
-from client.drive.pair import Pair
-from client.drive.wire import SINGLE, Layout
 from client.litmus import library
 from client.workers.pool import InThisProcess
 from contract.errors import ExitCode
@@ -29,6 +27,7 @@ from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.docs.pages import DOCS, ROOT, pages, title_of
 from tests.docs.shown import Shown, saved_by, shown_by, spoken_of, text_of
+from tests.forked import Forked
 
 SERVICES = {"perfcore-svc": perfcore_svc.service.main, "kvm-svc": kvm_svc.service.main}
 GROUP = get_group(app)
@@ -104,7 +103,7 @@ def test_a_help_has_an_example_of_its_command(name: str) -> None:
 
 NOT_CARRIED_OUT = {
     r"(?!lbrlab|make demo)": "the programs of the services and make: their own tests run them",
-    r".* --(perfcore|dask|tls)\b": "services and schedulers that the reader starts",
+    r".* --(perfcore|dask|tls) (?!unix:)": "services and schedulers that the reader starts",
     r"lbrlab web\b": "it does not end",
     r"lbrlab (run FILE|\w+ RUN)\b": "a word that stands for a file",
     r"lbrlab oracle": "tests/oracle/test_oracle.py",
@@ -119,7 +118,8 @@ STANDS_FOR = {"make demo": "lbrlab demo"}
 
 
 def is_carried_out(command: Shown) -> bool:
-    return not any(re.match(line, f"{command.program} {' '.join(command.words)}") for line in NOT_CARRIED_OUT)
+    line = " ".join([command.program, *command.words])
+    return command.in_background or not any(re.match(pattern, line) for pattern in NOT_CARRIED_OUT)
 
 
 def own_commands() -> dict[Path, list[Shown]]:
@@ -139,37 +139,29 @@ def own_commands() -> dict[Path, list[Shown]]:
 COMMANDS = own_commands()
 
 
-class SharedPair:
-    """The pair of this module where a command would start its own with the same services."""
-
-    pair: Pair | None = None
-
-    def __init__(self, layout: Layout = SINGLE, **settings: float) -> None:
-        self.layout, self.own = layout, Pair(layout, **settings)  # type: ignore[arg-type]
-
-    def __enter__(self) -> Pair:
-        if self.layout != SINGLE:
-            return self.own.__enter__()
-        if SharedPair.pair is None:
-            SharedPair.pair = self.own.__enter__()
-        return SharedPair.pair
-
-    def __exit__(self, *error: object) -> None:
-        if self.layout != SINGLE:
-            self.own.close()
-
-
 @pytest.fixture(scope="module", autouse=True)
-def few_processes() -> Iterator[None]:
-    """One pair for all commands, and no process for each core."""
+def in_this_process() -> Iterator[None]:
+    """No process for each core."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client.drive.pair, "Pair", SharedPair)
         patch.setattr(client.cli.pools, "Processes", lambda workers: InThisProcess())
         patch.setattr(os, "cpu_count", lambda: 1)
         yield
-    if SharedPair.pair is not None:
-        SharedPair.pair.close()
-        SharedPair.pair = None
+
+
+@pytest.fixture
+def services(workplace: Path) -> Iterator[Callable[[Shown], None]]:
+    """A function that starts a service of a page in the background, for the time of a test."""
+    started: list[Forked] = []
+
+    def start(command: Shown) -> None:
+        words = [word.replace("unix:", f"unix:{workplace}/") for word in command.words]
+        started.append(Forked(SERVICES[command.program].__name__, words))
+        assert json.loads(started[-1].stdout.readline())["address"].startswith("unix:")
+
+    yield start
+    for service in reversed(started):
+        service.terminate()
+        assert service.wait(5) == 0
 
 
 @pytest.fixture
@@ -185,9 +177,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("page", COMMANDS, ids=title_of)
-def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path) -> None:
+def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path, services: Callable[[Shown], None]) -> None:
     """In the order of the page, as a reader would type them. Output that is shown is the output."""
     for command in COMMANDS[page]:
+        if command.in_background:
+            services(command)
+            continue
         words = STANDS_FOR.get(command.line, command.line).split()[1:] if command.program == "make" else command.words
         result = lbrlab(*words, given=(workplace / command.source).read_text() if command.source else "")
         assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (command.line, result.stderr)
