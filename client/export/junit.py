@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+from xml.etree import ElementTree
+
 from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
 
 from client.export.command import command_of
+from client.export.xml import WIDTH, folded_tags
 from client.run.run import Run
 from client.timeline.timeline import Timeline
 from contract.invariants import HELD, VIOLATED
@@ -25,7 +29,7 @@ def junit(run: Run, timeline: Timeline) -> bytes:
         if finding.verdict == VIOLATED:
             told = [f"record {v.seq}: {v.text}" for v in finding.violations]
             failure = Failure(_plain(told[0]) if told else "violated", "violated")
-            failure.text = _plain("\n".join(told))
+            failure.text = "\n".join(["", *(line for each in told for line in _wrapped(each)), ""])
             case.result = [failure]
         elif finding.verdict != HELD:
             case.result = [Skipped(finding.verdict)]
@@ -36,8 +40,13 @@ def junit(run: Run, timeline: Timeline) -> bytes:
         suite.add_testcase(case)
     document = JUnitXml()
     document.add_testsuite(suite)
-    text: bytes = document.tostring()
-    return text + b"\n"
+    root = ElementTree.fromstring(document.tostring())
+    ElementTree.indent(root)
+    return folded_tags(ElementTree.tostring(root, encoding="unicode", xml_declaration=True)).encode() + b"\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(_plain(text), WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _plain(text: str) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 from client.run.run import Run
 from client.timeline.lanes import Lane
 from client.timeline.story import Part, Step, label_of, left_out, story_of
 from client.timeline.timeline import Timeline
 
+WIDTH = 56
+"""Characters of a drawn line. A statement of Mermaid cannot be folded in its source."""
+_OWN = re.compile(r"[;#<&\"`{}\\%]|[^\x20-\x7e]")
 _NAMES = {"perf": "host perf", "kvm": "KVM", "vcpu": "guest", "cpu": "CPU", "program": "host program", "wire": "wire"}
 
 
@@ -61,5 +65,7 @@ def _ends(timeline: Timeline, steps: list[Step]) -> set[str]:
 
 
 def _text(text: str) -> str:
-    """Text that Mermaid takes for text: it reads ``;``, ``#``, and HTML as its own language."""
-    return re.sub(r"[;#<&\"`{}\\%]|[^\x20-\x7e]", lambda found: f"#{ord(found[0])};", text)
+    """Text that Mermaid takes for text: it reads ``;``, ``#``, and HTML as its own language. A long text is drawn in
+    several lines."""
+    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "<br/>".join(_OWN.sub(lambda found: f"#{ord(found[0])};", line) for line in lines)

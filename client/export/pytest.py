@@ -7,14 +7,17 @@ from string import Template
 
 from client.designs.toml import format_design
 from client.export.command import is_named
-from client.export.litmus import asking
+from client.export.litmus import asking, folded
 from client.litmus import format_scenario
 from client.run.choose import without_faults
 from client.run.run import Run
 from client.schedule.decisions import format_tape
 from client.timeline.timeline import Timeline
 
-_PAGE = Template('''"""$scenario under $design: $verdict. Written by lbrlab export."""
+_PAGE = Template('''"""$scenario under $design: $verdict.
+
+Written by lbrlab export.
+"""
 
 from pathlib import Path
 
@@ -30,14 +33,19 @@ TAPE = $tape
 
 
 def test_$name(tmp_path: Path) -> None:
-    """It replays the schedule of the run, and fails as long as an invariant of BROKEN is violated."""
-    for name, text in (("story.litmus", SCENARIO), ("mine.toml", DESIGN), ("story.tape", TAPE)):
+    """It replays the schedule of the run.
+
+    It fails as long as an invariant of BROKEN is violated.
+    """
+    files = {"mine.litmus": SCENARIO, "mine.toml": DESIGN, "mine.tape": TAPE}
+    for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    story = api.load(tmp_path / "story.litmus")
-    run = api.run(story, $chosen, tape=tmp_path / "story.tape", lenient=True)
-    told = {f.invariant: f.violations[0] for f in run.verdict.findings if f.invariant in BROKEN and f.violations}
-    assert told == {}
-    assert run.verdict.verdict not in ("violated", "failed"), run.verdict.reason
+    story, tape = api.load(tmp_path / "mine.litmus"), tmp_path / "mine.tape"
+    run = api.run(story, $chosen, tape=tape, lenient=True)
+    verdict = run.verdict
+    broken = [f for f in verdict.findings if f.invariant in BROKEN]
+    assert [f.violations[0] for f in broken if f.violations] == []
+    assert verdict.verdict not in ("violated", "failed"), verdict.reason
 ''')
 
 
@@ -49,8 +57,8 @@ def pytest(run: Run, timeline: Timeline) -> str:
         scenario=_plain(scenario.name),
         design=_plain(run.design.name),
         verdict=run.verdict.verdict,
-        broken=repr(run.broken()).replace("'", '"'),
-        text=literal(format_scenario(scenario)),
+        broken="\n".join(["[", *(f'    "{name}",' for name in run.broken()), "]"]) if run.broken() else "[]",
+        text=literal(folded(format_scenario(scenario))),
         toml=literal(run.design.name if named else format_design(run.design)),
         chosen="DESIGN" if named else 'str(tmp_path / "mine.toml")',
         tape=literal(format_tape(run.tape)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from client.export.xml import folded_tags
 from client.run.run import Run
 from client.timeline.messages import DEAD, Message
 from client.timeline.story import label, left_out, story_of
@@ -14,17 +15,23 @@ ROW, LANE, STRIP, TOP, LEFT = 20, 34, 96, 66, 44
 TEXT = 560
 """Width of the column of texts."""
 _STYLE = """
-text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:#1b1f24}.b{fill:#b3001b;font-weight:600}.m{fill:#57606a}
-.back{fill:#fff}.line{stroke:#d0d7de}.dot{fill:#1b1f24}.host{fill:#0b63b8}.guest,.own{fill:#d1580a}.active{fill:#6f42c1}
-.grant{fill:#0e7490}.down{fill:#c8102e;fill-opacity:.6}.passthrough{fill:#57606a}.both{fill:#c8102e;fill-opacity:.25;stroke:#c8102e;stroke-width:2}
-.arrow{stroke:#1b1f24;stroke-width:1.5}.head{fill:#1b1f24}.lost{stroke:#c8102e;stroke-width:2;fill:none}.bad{fill:#c8102e}
-@media(prefers-color-scheme:dark){text,.dot,.head{fill:#e6edf3}.b{fill:#ff8f9c}.m{fill:#9aa5b1}.back{fill:#0d1117}
-.line{stroke:#30363d}.arrow{stroke:#e6edf3}.host{fill:#58a6ff}}
+text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:#1b1f24}
+.b{fill:#b3001b;font-weight:600}.m{fill:#57606a}.back{fill:#fff}
+.line{stroke:#d0d7de}.dot{fill:#1b1f24}
+.host{fill:#0b63b8}.guest,.own{fill:#d1580a}
+.active{fill:#6f42c1}.grant{fill:#0e7490}.down{fill:#c8102e;fill-opacity:.6}
+.both{fill:#c8102e;fill-opacity:.25;stroke:#c8102e;stroke-width:2}
+.passthrough{fill:#57606a}
+.arrow{stroke:#1b1f24;stroke-width:1.5}.head{fill:#1b1f24}
+.lost{stroke:#c8102e;stroke-width:2;fill:none}.bad{fill:#c8102e}
+@media(prefers-color-scheme:dark){text,.dot,.head{fill:#e6edf3}.b{fill:#ff8f9c}
+.m{fill:#9aa5b1}.back{fill:#0d1117}.line{stroke:#30363d}.arrow{stroke:#e6edf3}
+.host{fill:#58a6ff}}
 """
 
 
 def svg(run: Run, timeline: Timeline) -> str:
-    return "\n".join(_Picture(run, timeline).lines()) + "\n"
+    return folded_tags("\n".join(_Picture(run, timeline).lines())) + "\n"
 
 
 class _Picture:
@@ -99,9 +106,10 @@ class _Picture:
         yield from self._ring(seq, y)
         text = f"!! {', '.join(broken)}: {row.text}" if broken else row.text
         limit = TEXT // 7 - 2
-        text = text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
+        shown = text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
+        whole = "" if shown == text else f"<title>{escape(text)}</title>"
         style = "b" if broken else "t"
-        yield f'<text class="{style}" x="{self.text}" y="{y + 4}">{escape(text)}</text>'
+        yield f'<text class="{style}" x="{self.text}" y="{y + 4}">{escape(shown)}{whole}</text>'
 
     def _ring(self, seq: int, y: float) -> Iterator[str]:
         runs = next(runs for at, runs in reversed(self.timeline.rings[0].changes) if at <= seq)
