@@ -1,4 +1,4 @@
-"""The Python API: load a scenario, run it, judge a run again, run a matrix, shrink a run, confirm it.
+"""The Python API: load a scenario, run it, judge a run again, run a matrix, shrink a run, confirm it::
 
     from client import api
 
