@@ -1,7 +1,7 @@
 """Who is let in: the number of streams and calls of each peer, and of all together.
 
 A peer that is refused waits for its answer: one that asks again and again would otherwise keep the service busy with
-refusals. Health and GetInfo are for everyone, so that a busy service can still be looked at.
+refusals. Health and GetInfo are for everyone, so that a busy service can still be looked at; who asks often waits.
 """
 
 from __future__ import annotations
@@ -16,31 +16,18 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from contract.wire.access import peer_of
 from contract.wire.limits import Limits, exceeded
 from contract.wire.log import log
+from contract.wire.pace import pace
+from contract.wire.source import source_of
 
 FREE = frozenset({"/lbrlab.v1.InfoService/GetInfo", "/grpc.health.v1.Health/Check"})
-PAUSE = 0.1
+PAUSE = 0.5
 """Seconds until a refusal is said."""
-LOOPBACK = "127.", "[::1]", "localhost"
 _KINDS = "unary_unary", "unary_stream", "stream_unary", "stream_stream"
 
 Handle = Callable[..., Any]
 Handlers = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]]
-
-
-def source_of(context: grpc.aio.ServicerContext) -> str:
-    """The peer to which a call is counted; see ``contract.wire.limits``."""
-    address = str(context.peer()).replace("%5B", "[").replace("%5D", "]")
-    scheme, _, rest = address.partition(":")
-    host = rest.rpartition(":")[0]
-    if scheme not in ("ipv4", "ipv6"):
-        return address
-    role, name = peer_of(context)
-    if role:
-        return f"{role} {name} at {host}".replace("  ", " ")
-    return address if host.startswith(LOOPBACK) else host
 
 
 class Gate:
@@ -72,6 +59,14 @@ class Gate:
             del self.open[source]
 
 
+def _paced(call: Handle) -> Handle:
+    async def paced(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        await pace(context)
+        return await call(request, context)
+
+    return paced
+
+
 class Admission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Counts every call to a server, also to health and reflection."""
 
@@ -84,13 +79,16 @@ class Admission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     async def intercept_service(
         self, continuation: Handlers, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler:
+    ) -> grpc.RpcMethodHandler | None:
         method = handler_call_details.method
         if (known := self._guarded.get(method)) is not None:
             return known
         handler = await continuation(handler_call_details)
-        if handler is None or method in FREE:
-            return handler
+        if handler is None:
+            return None
+        if method in FREE:
+            self._guarded[method] = handler._replace(unary_unary=_paced(handler.unary_unary))
+            return self._guarded[method]
         gate = self.streams if handler.request_streaming or handler.response_streaming else self.calls
         made = {kind: self._counted(gate, call) for kind in _KINDS if (call := getattr(handler, kind)) is not None}
         self._guarded[method] = handler._replace(**made)

@@ -65,6 +65,8 @@ async def serve_commands(
                 outcome = await attempt(*methods[frame.method], frame.request)
             else:
                 outcome = CallError(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {frame.method!r}")
+            if isinstance(outcome, CallError):
+                await outcome.wait(context)
             await context.write(_response(outcome))
     finally:
         shell.drivers -= 1

@@ -13,6 +13,9 @@ from contract.wire.limits import Limits
 
 MESSAGE_LIMIT = 64 << 20
 """Bytes of one response: the records of one command come in it."""
+TOLD = 16
+"""Calls of a connection beyond its limits that the service answers at the same time."""
+
 Options = list[tuple[str, int]]
 
 _BOTH: Options = [
@@ -56,6 +59,6 @@ def server_options(limits: Limits) -> Options:
         *SERVER,
         ("grpc.max_receive_message_length", limits.request_bytes),
         ("grpc.max_allowed_incoming_connections", limits.connections),
-        # More than a peer may have, so that the service can say which limit it is. Still more wait at the client.
-        ("grpc.max_concurrent_streams", 2 * (limits.peer_streams + limits.peer_calls)),
+        # Some more than a peer may have, so that the service can say which limit it is. The rest waits at the client.
+        ("grpc.max_concurrent_streams", limits.peer_streams + limits.peer_calls + TOLD),
     ]

@@ -17,10 +17,14 @@ from contract.errors import LbrlabError, RefusedError
 from contract.wire.errors import WireValueError
 from contract.wire.field_rules import keeps_rules, too_long
 from contract.wire.log import CALL, log
+from contract.wire.pace import pace
 from contract.wire.refusal import CLOCK, ERRNO, NOW
+from contract.wire.scan import crowded
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[Any], Awaitable[Message]]
+STREAM = 0.01
+"""Seconds that a stream which ends with an error counts as work: what opened and filled it is not measured."""
 TEXT_LIMIT = 1024
 """Characters of a text that says why something failed, as in the schema. A longer one is cut: its end could carry
 anything that a peer has sent, and gRPC refuses statuses of more than some kilobytes."""
@@ -34,6 +38,11 @@ class CallError(LbrlabError):
         self.code = code
         self.message = shortened(message)
         self.metadata = metadata
+
+    async def wait(self, context: grpc.aio.ServicerContext, spent: float = 0.0) -> None:
+        """Wait for the caller's lane, unless this is what a driver has to expect from a core: a refusal."""
+        if self.code is not grpc.StatusCode.FAILED_PRECONDITION:
+            await pace(context, spent)
 
 
 def shortened(text: str) -> str:
@@ -55,6 +64,8 @@ def unexpected(error: Exception, doing: str) -> CallError:
 
 def parse(message: type[M], raw: bytes) -> M:
     """A valid message, or CallError INVALID_ARGUMENT naming the field that breaks a rule."""
+    if why := crowded(message.DESCRIPTOR, raw):
+        raise CallError(grpc.StatusCode.INVALID_ARGUMENT, why)
     try:
         made = message.FromString(raw)
     except DecodeError:
@@ -78,6 +89,7 @@ def unary(request: type[Message], handler: Handler) -> grpc.RpcMethodHandler:
         CALL.set(context)
         outcome = await attempt(request, handler, raw)
         if isinstance(outcome, CallError):
+            await outcome.wait(context)
             await context.abort(outcome.code, outcome.message, outcome.metadata)
             return None
         return outcome
@@ -109,6 +121,7 @@ def unary_stream(request: type[Message], handler: Callable[[Any], AsyncIterator[
             failure = error
         except Exception as error:
             failure = unexpected(error, request.DESCRIPTOR.name)
+        await failure.wait(context)
         await context.abort(failure.code, failure.message, failure.metadata)
 
     return grpc.unary_stream_rpc_method_handler(call, None, _serialized)
@@ -129,6 +142,7 @@ def stream_stream(handler: Callable[[grpc.aio.ServicerContext], Awaitable[None]]
             return  # The peer is gone. The handler has told the other side of the run.
         except Exception as error:
             failure = unexpected(error, doing)
+        await failure.wait(context, STREAM)
         await context.abort(failure.code, failure.message, failure.metadata)
 
     return grpc.stream_stream_rpc_method_handler(call, None, _serialized)

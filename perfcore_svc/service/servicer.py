@@ -8,6 +8,7 @@ only its vCPUs and their threads (R7, R20).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -34,15 +35,16 @@ from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult, Done
 from contract.session import SessionPhase
 from contract.wire.access import peer_of
-from contract.wire.admission import source_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import DRIVER_LEASE, Lease
 from contract.wire.limits import DEFAULT, Limits, exceeded
 from contract.wire.log import log
 from contract.wire.methods import command_types
+from contract.wire.pace import pace
 from contract.wire.records import RecordBlock
 from contract.wire.shell import ServiceRun, Shell
+from contract.wire.source import source_of
 from contract.wire.status import CallError, parse, shortened, stream_stream, unary
 from contract.wire.stream import FrameWriter
 from lbrlab.v1 import contract_pb2, lease_pb2, machine_pb2, perf_control_pb2, trace_pb2
@@ -58,6 +60,8 @@ FREE = "RunTask", "Open", "Enable", "Disable", "Close", "Read", "Sample", "Retir
 STEP_LIMIT = 2.0
 """Seconds after which a step of a KVM in a free run ends, if the KVM does not end it."""
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
+STRANGE = {code.value[0] for code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.ABORTED)}
+"""Codes of the answers to a machine request that has nothing to do with the run."""
 _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
@@ -84,7 +88,8 @@ class Attachment:
         frame = contract_pb2.AttachResponse(kvm=self.kvm, run=run, envelopes=messages, clock=clock, now_ns=now)
         await self._context.write(frame)
 
-    def receive(self, frame: contract_pb2.AttachRequest) -> None:
+    def receive(self, frame: contract_pb2.AttachRequest) -> bool:
+        """Whether the frame counts. Raises CallError for what is not this KVM's own."""
         if frame.kvm != self.kvm or any(e.session != self.kvm or not e.to_host for e in frame.envelopes):
             raise CallError(grpc.StatusCode.INVALID_ARGUMENT, f"a frame of {self.kvm} carries what is not its own")
         run = self._shell.run
@@ -93,6 +98,8 @@ class Attachment:
             run.parted.discard(self.kvm)
             run.hear(frame.clock, frame.now_ns)
             run.receive(from_proto(e, Envelope) for e in frame.envelopes)
+            return True
+        return False
 
 
 class PerfcoreShell(Shell[HostCore]):
@@ -250,9 +257,12 @@ class PerfcoreShell(Shell[HostCore]):
         return exceeded("sessions", limits.sessions, "this service") if len(self.attached) >= limits.sessions else ""
 
     async def _read_frames(self, attachment: Attachment, context: grpc.aio.ServicerContext) -> None:
-        while (frame := await _read(context, contract_pb2.AttachRequest)) is not None:
-            attachment.receive(frame)
-            await attachment.writer.flush()
+        while (raw := await _raw(context)) is not None:
+            start = time.perf_counter()
+            if attachment.receive(parse(contract_pb2.AttachRequest, raw)):
+                await attachment.writer.flush()
+            else:
+                await pace(context, time.perf_counter() - start)
 
     def _lost(self, attachment: Attachment, why: str) -> None:
         if not attachment.over.is_set():
@@ -275,6 +285,8 @@ class PerfcoreShell(Shell[HostCore]):
                 case _:
                     async with self.lock:
                         response = self._answer_once(request)
+                    if response.failure.code in STRANGE:
+                        await pace(context)
                     await context.write(response)
 
     async def _step(self, begin: machine_pb2.RunRequest, context: grpc.aio.ServicerContext) -> None:
@@ -379,9 +391,15 @@ def _fail(response: machine_pb2.RunResponse, code: grpc.StatusCode, message: str
 
 async def _read(context: grpc.aio.ServicerContext, message: type[Any]) -> Any:
     """The next valid message; None at the end of the stream, however it ended."""
+    raw = await _raw(context)
+    return None if raw is None else parse(message, raw)
+
+
+async def _raw(context: grpc.aio.ServicerContext) -> bytes | None:
+    """The next frame; None at the end of the stream, however it ended."""
     with suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
-        raw = await context.read()
-        return None if raw is grpc.aio.EOF else parse(message, raw)
+        raw: Any = await context.read()
+        return None if raw is grpc.aio.EOF else bytes(raw)
     return None
 
 

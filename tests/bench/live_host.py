@@ -24,6 +24,10 @@ REBUILT = "/bench.Echo/Rebuilt"
 VCPU = "vm0/0"
 
 
+OWNER = "bench"
+"""The token of the driver."""
+
+
 class LiveRun(ServiceRun[HostCore]):
     """Every message is taken as it comes; what the core answers goes out at once."""
 
@@ -37,7 +41,7 @@ class LiveRun(ServiceRun[HostCore]):
 
 class LiveShell(PerfcoreShell):
     def begin(self) -> None:
-        run = LiveRun(1)
+        run = LiveRun(1, OWNER)
         run.core = HostCore.configured(ConfigurePerf(MachineSpec(), DESIGNS["revoke-gp"], [], [VCPU]))
         run.shell = self
         self.run = run

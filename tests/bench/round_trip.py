@@ -31,9 +31,9 @@ from contract.messages import (
 from contract.wire import options
 from contract.wire.codec import content_maker, from_proto
 from contract.wire.stream import FrameWriter
-from lbrlab.v1 import contract_pb2
+from lbrlab.v1 import contract_pb2, lease_pb2, lease_pb2_grpc, trace_pb2
 from tests.bench.figures import Figure, median, spread
-from tests.bench.live_host import ECHO, REBUILT, VCPU
+from tests.bench.live_host import ECHO, OWNER, REBUILT, VCPU
 
 ROUNDS = 11
 TRIPS = 200
@@ -50,6 +50,7 @@ class Contract:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.call = channel.stream_stream("/lbrlab.v1.ContractService/Attach", None, None)()
+        self.prolong = lease_pb2_grpc.LeaseServiceStub(channel).Prolong
         self.writer = FrameWriter(self._write)
         self.content = content_maker(Envelope, contract_pb2.Envelope)
         self.sent = 0
@@ -62,7 +63,9 @@ class Contract:
 
     async def begin(self) -> None:
         await self.call.write(contract_pb2.AttachRequest(kvm=SESSION, protocol=PROTOCOL_VERSION).SerializeToString())
-        await self.call.read()
+        first = contract_pb2.AttachResponse.FromString(await self.call.read())
+        stamp = trace_pb2.Stamp(run=1, owner=OWNER)
+        await self.prolong(lease_pb2.ProlongRequest(stamp=stamp, kvm=SESSION, token=first.token))
         await self.exchange([Hello(SESSION)])
         await self.send([RegisterVcpu(VCPU, VCPU)])
         (answer,) = await self.exchange([CreateEvent(VCPU, 1)])

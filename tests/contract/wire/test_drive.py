@@ -20,6 +20,9 @@ class Stream:
         self.written: list[drive_pb2.DriveResponse] = []
         self.open = asyncio.Event()
 
+    def peer(self) -> str:
+        return "unix:"
+
     async def read(self) -> Any:
         if not self.requests:
             await self.open.wait()
