@@ -45,6 +45,10 @@ def record_command(
         list[str] | None,
         typer.Option(metavar="RULE", help="'drop p=0.01', also duplicate, corrupt, reorder; or 'delay by 2ms'."),
     ] = None,
+    kill_every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.1, max=86400, help="Kill a service this often, and start it again."),
+    ] = None,
     perfcore: PerfcoreOption = None,
     kvm: KvmOption = None,
     wait: WaitOption = 0.0,
@@ -67,7 +71,7 @@ def record_command(
     \b
     lbrlab record -d fenced --vcpus 64 --kvms 4 --duration 20 --speed 0.05
     lbrlab record -d merged -o live.json
-    lbrlab record --fault 'drop p=0.01' --fault 'delay by 2ms'
+    lbrlab record --fault 'drop p=0.01' --fault 'delay by 2ms' --kill-every 1
     """
     from client.cli.record import RecordRequest, record
     from client.cli.services import addresses, timeout_of
@@ -79,6 +83,7 @@ def record_command(
         kvms,
         vcpus,
         tuple(fault or ()),
+        kill_every,
         addresses(perfcore, kvm, wait, take_over, tls, insecure),
         output,
         timeout_of(timeout, grpc=True),

@@ -44,6 +44,7 @@ class RecordRequest:
     kvms: int | None
     vcpus: int
     faults: tuple[str, ...]
+    kill_every: float | None
     services: Services
     output: Path | None
     timeout: float
@@ -53,10 +54,12 @@ def record(request: RecordRequest, *, as_json: bool) -> None:
     services, design = request.services, design_named(request.design)
     if services and request.kvms is not None:
         raise InputError("has no effect with --kvm, which names each KVM service", "--kvms")
+    if services and request.kill_every is not None:
+        raise InputError("kills only services that this command has started, not those of --kvm", "--kill-every")
     scenario = workload(len(services.kvms) or request.kvms or 1, request.vcpus)
     services.check_count(scenario)
     chances = chances_of([parse_fault(text) for text in request.faults])
-    options = Options(request.duration, request.speed, chances)
+    options = Options(request.duration, request.speed, chances, request.kill_every or 0.0)
     if request.output:
         check_output(request.output, [])
     with (
@@ -87,6 +90,8 @@ def record(request: RecordRequest, *, as_json: bool) -> None:
         vcpus=request.vcpus,
         steps=recording.live_steps,
         messages=recording.flight.messages,
+        kills=recording.kills,
+        lost=recording.lost,
         replayed=replayed.same,
         difference=replayed.reason or (f"record {replayed.difference.seq}" if replayed.difference else ""),
     )
@@ -110,11 +115,18 @@ def _print(out: Console, run: Run, document: RecordDocument) -> None:
     for line in (
         f"free run: {live.seconds:.1f} s at speed {live.speed:g}, {live.vcpus} vCPUs on {kvms}",
         f"{live.steps} steps ({rate}/s), {live.messages} messages, {len(run.records)} records",
+        *_killed(live),
         f"replay in sim: {'the same records' if live.replayed else f'DIFFERS: {live.difference}'}",
     ):
         print_text(out, Text(line), indent=2, hang=2)
     for line in _story(run):
         print_text(out, Text(line), indent=2, hang=4)
+
+
+def _killed(live: LiveDocument) -> list[str]:
+    """The lines about services that were killed, and about sessions that were lost without a kill."""
+    lines = [f"killed and started again: {', '.join(live.kills)}"] if live.kills else []
+    return [*lines, f"links or sessions lost without a kill: {', '.join(live.lost) or 'none'}"]
 
 
 def _story(run: Run) -> list[str]:

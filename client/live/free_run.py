@@ -49,8 +49,8 @@ _FATES = {control_pb2.Fate.Value(f"FATE_{fate.name}"): fate for fate in Fate}
 
 
 class FreeRun:
-    """One free run of a player. ``ends``: asked after each round; True ends the free run. ``see``: gets the records in
-    their order."""
+    """One free run of a player. ``ends``: asked after each round; True ends the free run. ``see``: called after each
+    decision."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class FreeRun:
         speed: float,
         chances: live_pb2.Chances,
         ends: Callable[[], bool],
-        see: Callable[[list[AnyRecord]], None],
+        see: Callable[[], None],
     ) -> None:
         self.player, self.wire = player, wire
         self.speed, self.chances = speed, chances
@@ -162,7 +162,6 @@ class FreeRun:
 
     def _carry_out(self, placed: Placed) -> None:
         block, player, wire = placed.block, self.player, self.wire
-        mark = len(wire.log.records)
         try:
             records = [sound(record_from_proto(record)) for record in block.records]
             kind = block.WhichOneof("input")
@@ -179,7 +178,7 @@ class FreeRun:
         except (WireValueError, DecodeError, BrokenCallError, PeerContractError, KeyError, ValueError) as error:
             why = f"its report cannot be right: {printable(str(error))}"
             raise SystemFailedError(placed.service, why) from None
-        self.see(wire.log.records[mark:])
+        self.see()
 
     def _decision(self, placed: Placed, kind: str) -> Decision:
         is_host = placed.service not in self.player.layout.kvms
@@ -209,7 +208,8 @@ class FreeRun:
             if name in self._busy or self._later.get(name, 0.0) > now or player.obstacle(name):
                 continue
             at, command = command_of(player, name)
-            service = self.services[at]
+            if (service := self.services.get(at)) is None:
+                continue
             self._asked += 1
             self._under_way[self._asked] = name, service, command
             self._busy.add(name)
@@ -235,9 +235,8 @@ class FreeRun:
         for placed in left:
             self._carry_out(placed)
         if time_reached > self.player.flight.now:
-            mark = len(self.wire.log.records)
             self.player.carry_out(Pass(time_reached))
-            self.see(self.wire.log.records[mark:])
+            self.see()
 
 
 def command_of(player: Player, name: str) -> tuple[str, Any]:

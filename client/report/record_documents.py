@@ -10,8 +10,9 @@ from client.report.documents import RunDocument
 
 class LiveDocument(msgspec.Struct):
     """The free part of a live run. ``seconds``: wall time. ``speed``: virtual time in wall time. ``steps``: of threads,
-    in the free part. ``messages``: that were sent in the whole run. ``replayed``: a replay on the simulated wire gives
-    the same records; if not, ``difference`` says where it differs."""
+    in the free part. ``messages``: that were sent in the whole run. ``kills``: the services that were killed and
+    started again. ``lost``: the sessions that lost their link, or ended, without a kill. ``replayed``: a replay on the
+    simulated wire gives the same records; if not, ``difference`` says where it differs."""
 
     seconds: float
     speed: float
@@ -19,6 +20,8 @@ class LiveDocument(msgspec.Struct):
     vcpus: int
     steps: int
     messages: int
+    kills: list[str]
+    lost: list[str]
     replayed: bool
     difference: str = ""
 

@@ -260,6 +260,7 @@ class FreeRun:
         """One input of the core; its records go into the block."""
         run = self.run
         log = run.log
+        self.note_timers(run, self.shell.is_host)  # Steps of KVMs have left records that were handed over.
         log.clock += 1
         block.clock, block.time_ns = log.clock, log.now
         stamp = trace_pb2.Stamp(run=run.number, clock=log.clock, now_ns=log.now, owner=run.owner)

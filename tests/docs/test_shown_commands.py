@@ -106,6 +106,7 @@ NOT_CARRIED_OUT = {
     r".* --(perfcore|dask|tls) (?!unix:)": "services and schedulers that the reader starts",
     r"lbrlab web\b": "it does not end",
     r"lbrlab (run FILE|\w+ RUN)\b": "a word that stands for a file",
+    r"lbrlab record\b": "it takes as long as it says: tests/integration/test_live.py",
     r"lbrlab oracle": "tests/oracle/test_oracle.py",
     r"lbrlab scoreboard": "minutes; tests/quality/test_scoreboard.py",
     r"lbrlab claims( --verbose)?$": "tests/client/claims",

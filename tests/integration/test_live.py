@@ -19,10 +19,12 @@ from client.live.workload import turns_of, workload
 from client.run.confirm import confirm
 from client.run.run import Run
 from client.schedule.decisions import Deliver, Fire, Pass, Step
+from client.schedule.incidents import Crash
 from contract.control import PerfSnapshot
 from contract.errors import SystemFailedError
+from contract.messages import Welcome
 from contract.network import Fate
-from contract.trace import Rest, SessionChange, Statement, VmEntry
+from contract.trace import Rest, Send, SessionChange, Statement, VmEntry
 
 SCENARIO = workload(2, 6)
 FAULTS = ("drop p=0.03", "duplicate p=0.03", "corrupt p=0.03", "reorder p=0.05", "delay by 1ms")
@@ -77,6 +79,22 @@ def test_faults_of_messages_are_decisions_like_others(services: Pair) -> None:
     assert not run.of(SessionChange)
     assert run.verdict.verdict == "held"
     assert confirm(run, SimWire()).same
+
+
+def test_services_that_are_killed_come_back(services: Pair) -> None:
+    chances = chances_of([parse_fault("drop p=0.01")])
+    recording, run = recorded(services, "fenced", Options(1.0, chances=chances, kill_every=0.25))
+
+    assert recording.kills == ["kvm0", "kvm1", "perfcore"]
+    assert [decision.service for decision in run.tape if isinstance(decision, Crash)] == recording.kills
+    assert recording.lost == []
+    assert run.verdict.verdict == "held"
+    assert confirm(run, SimWire()).same
+    # Every KVM has greeted the host in its newest life, and was accepted.
+    sent = run.of(Send)
+    epochs = {kvm: max(r.epoch for r in sent if r.session == kvm and r.to_host) for kvm in SCENARIO.placement()}
+    assert min(epochs.values()) == 3
+    assert {r.session for r in sent if isinstance(r.body, Welcome) and r.epoch == epochs[r.session]} == set(epochs)
 
 
 def test_a_violation_ends_the_free_run(services: Pair) -> None:

@@ -68,6 +68,7 @@ IGNORED: dict[str, list[tuple[str, ...]]] = {
     "--perfcore": [("run", "exits"), MATRIX, ("claims", "C4"), ("demo",), ("confirm", "r.json"), ("record",)],
     "--kvm": [("run", "exits"), MATRIX, ("claims", "C4"), ("demo",), ("confirm", "r.json"), ("record",)],
     "--kvms": [("record", *SERVICES)],
+    "--kill-every": [("record", *SERVICES)],
     "--fault 'drop Revoke'": [("record",)],
     "--fault 'crash kvm0 at 1ms'": [("record",)],
     "--fault 'delay p=0.5 by 1ms'": [("record",)],
@@ -135,7 +136,7 @@ VALUES = {
     "--timeout": "3", "--wait": "3", "--perfcore": "unix:p", "--kvm": "unix:k", "--seed": "7", "--runs": "7",
     "--schedules": "2", "--fault": "drop Revoke", "--faults": "lossy", "--let": "exits=1", "--baseline": "none.json",
     "--write-baseline": "none.json", "--workers": "2", "--dask": "tcp://h:1", "--picture": "x.svg",
-    "--vary": "exits=1,2", "--kvms": "2", "--tls": "certs",
+    "--vary": "exits=1,2", "--kvms": "2", "--kill-every": "1", "--tls": "certs",
     "--invariant": "none-such", "--html": "x.html",
 }  # fmt: skip
 ALWAYS = {

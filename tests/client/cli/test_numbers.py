@@ -27,7 +27,15 @@ ARGUMENTS = {
 """The other arguments that a command needs. A command with such an option that is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
 NEVER = ("nan", "inf", "-inf", "-1", "1e400", "", "a")
-BELOW = {"--counters": "0", "--timeout": "0", "--duration": "0", "--speed": "0", "--kvms": "0", "--vcpus": "0"}
+BELOW = {
+    "--counters": "0",
+    "--timeout": "0",
+    "--duration": "0",
+    "--speed": "0",
+    "--kvms": "0",
+    "--kill-every": "0",
+    "--vcpus": "0",
+}
 """Options that take no 0."""
 
 
@@ -61,6 +69,7 @@ def test_there_are_some() -> None:
         "--duration",
         "--speed",
         "--kvms",
+        "--kill-every",
         "--vcpus",
     } == {flag for _, flag in options()}
 
