@@ -28,12 +28,14 @@ STDERR_LINES = 20
 
 
 class Child:
-    """One service process. ``tail``: the last lines that it wrote to standard error."""
+    """One service process. ``tail``: the last lines that it wrote to standard error. ``metrics``: their address, ""
+    if it serves none."""
 
     def __init__(self, service: str, module: str, arguments: list[str], folder: str) -> None:
         self.service = service
         self.tail: deque[str] = deque(maxlen=STDERR_LINES)
         self.address = f"unix:{folder}/{service}.sock"
+        self.metrics = ""
         self.module = module
         self.arguments = ["--listen", self.address, "--exit-with-parent", *arguments]
         self.begin()
@@ -76,7 +78,8 @@ class Child:
             self.process.wait()
             self._reader.join(1)
             raise SystemFailedError(self.service, self._with_tail(self.end() or "closed its output"))
-        self.address = json.loads(line)["address"]
+        ready = json.loads(line)
+        self.address, self.metrics = ready["address"], ready.get("metrics", "")
 
     def end(self, timeout: float = 0) -> str:
         """How the process ended, in words; "" while it runs. Wait up to ``timeout`` seconds for its end."""

@@ -49,7 +49,9 @@ def arguments(service: str, description: str, epilog: str) -> argparse.Namespace
         if args.tls is not None:
             args.tls.check()
         check_exposure(
-            {f"--{name}": vars(args).get(name, "") for name in ("listen", "perfcore")}, args.tls, args.insecure
+            {f"--{name}": vars(args).get(name) or "" for name in ("listen", "perfcore", "metrics")},
+            args.tls,
+            args.insecure,
         )
     except InputError as error:
         print(f"{service}: error: {error}", file=sys.stderr)
@@ -89,6 +91,7 @@ class Process:
         try:
             held = hold(listen)
             port = self._open_port(listen)
+            metrics = self._open_metrics()
         except (RuntimeError, OSError) as error:
             log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
             await self.shell.close()
@@ -102,6 +105,7 @@ class Process:
             "service": self.shell.service,
             "address": address,
             "protocol": self.args.protocol,
+            **metrics,
             "limits": limits.as_dict(self.args.limits, self.shell.service),
         }
         try:
@@ -122,6 +126,15 @@ class Process:
             held.close()
         log().info("stopped")
         return 0
+
+    def _open_metrics(self) -> dict[str, str]:
+        """Where they are, for the ready line."""
+        if not self.args.metrics:
+            return {}
+        from contract.wire.metrics import Metrics
+
+        self.shell.metrics = Metrics(self.shell)
+        return {"metrics": self.shell.metrics.serve(self.args.metrics, self.args.tls)}
 
     def _open_port(self, listen: str) -> int:
         identity = tls_of(listen, self.args.tls)

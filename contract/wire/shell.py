@@ -32,8 +32,8 @@ from contract.errors import PeerContractError, RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
 from contract.results import AnyResult
-from contract.session import SessionPhase
-from contract.trace import Recorder, SessionChange
+from contract.session import Session, SessionPhase
+from contract.trace import Delivery, Recorder, SessionChange
 from contract.wire.limits import DEFAULT, Limits, as_dict
 from contract.wire.log import log
 from contract.wire.methods import Decide
@@ -43,6 +43,7 @@ from lbrlab.v1 import info_pb2, trace_pb2
 
 if TYPE_CHECKING:
     from contract.wire.live import FreeRun
+    from contract.wire.metrics import Metrics
 
 TRACE_CHUNK = 256
 DRAIN_TIMEOUT = 1.0
@@ -181,6 +182,7 @@ class Shell(ABC, Generic[C]):
         self.changed = asyncio.Event()
         """Set, and replaced, when readiness or the state of the run may have changed."""
         self.run: ServiceRun[C] = ServiceRun(0)
+        self.metrics: Metrics | None = None
 
     @abstractmethod
     async def carry_out(self, run: ServiceRun[C], command: Any, block: RecordBlock) -> AnyResult:
@@ -194,9 +196,14 @@ class Shell(ABC, Generic[C]):
     def drain(self, run: ServiceRun[C]) -> bool:
         """The core ends its sessions in order; True if none is left. It is told so again at each call."""
 
-    def phases(self, run: ServiceRun[C]) -> Iterable[tuple[str, SessionPhase, int]]:
-        """Name, phase and epoch of each session."""
-        return ()
+    def sessions(self, run: ServiceRun[C]) -> list[Session]:
+        """The sessions of a run that has begun."""
+        return []
+
+    @property
+    def peers(self) -> int:
+        """The services that this one has a link to."""
+        return 0
 
     async def reattach(self, run: ServiceRun[C]) -> None:
         """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
@@ -233,6 +240,8 @@ class Shell(ABC, Generic[C]):
     def _ended(self, run: ServiceRun[C]) -> None:
         assert run.failed is not None
         log().info("run-ended", run=run.number, reason=run.failed.message)
+        if self.metrics is not None:
+            self.metrics.count_run("replaced" if run.failed.code is grpc.StatusCode.ABORTED else "failed")
         self.touch()
 
     def touch(self) -> None:
@@ -290,11 +299,15 @@ class Shell(ABC, Generic[C]):
                 result, block = await self.perform(run, stamp, command)
             except CallError as error:
                 log().warning("run-refused", reason=error.message)
+                if self.metrics is not None:
+                    self.metrics.count_run("refused")
                 raise
             self.run.fail(CallError(grpc.StatusCode.ABORTED, f"{self.service}: run {run.number} has begun"))
             self.run = run
             run.ended = partial(self._ended, run)
             log().info("run-begun", run=run.number)
+            if self.metrics is not None:
+                self.metrics.begin()
             self.touch()
             return run, result, block
 
@@ -370,7 +383,8 @@ class Shell(ABC, Generic[C]):
 
     def note_phases(self, run: ServiceRun[C]) -> None:
         """Log each session whose phase is another one than at the last call."""
-        for name, phase, epoch in self.phases(run):
+        for session in self.sessions(run):
+            name, phase = session.name, session.phase
             if phase is (before := run.phases.get(name, SessionPhase.CLOSED)):
                 continue
             run.phases[name] = phase
@@ -380,7 +394,7 @@ class Shell(ABC, Generic[C]):
             changes = (r for r in latest if isinstance(r, SessionChange) and (r.session, r.new) == (name, phase))
             reason = next((r.reason for r in changes), "")
             told = {"reason": reason} if reason else {}
-            log().info("session", session=name, run=run.number, epoch=epoch, old=before, new=phase, **told)
+            log().info("session", session=name, run=run.number, epoch=session.epoch, old=before, new=phase, **told)
 
     def part(self, run: ServiceRun[C], session: str) -> None:
         """The driver tells the core that a link is lost, and then that it is up again. Until then the stream does not
@@ -399,12 +413,20 @@ class Shell(ABC, Generic[C]):
         if session in run.cut | run.parted and not run.network.has(session, self.is_host, n):
             return
         envelope = run.network.decide(decision.fate, session, self.is_host, n, run.log, decision.fault, decision.field)
+        if (metrics := self.metrics) is not None:
+            delivery = run.log.records[-1]
+            assert isinstance(delivery, Delivery)
+            metrics.fate(str(decision.fate), delivery.message, self.is_host)
+            if envelope is not None:
+                metrics.taken(envelope, run.log.now)
         if envelope is not None:
             self.done(run, run.core.take(envelope, run.log.now))
 
     def done(self, run: ServiceRun[C], step: StepResult[T]) -> T:
         """Record the effects of a step, put its messages into the streams, and give its answer."""
         run.log.write(step.effects, step.now)
+        if self.metrics is not None:
+            self.metrics.see(step.effects)
         if messages := step.messages:
             for message in messages:
                 message.checksum = checksum(message)

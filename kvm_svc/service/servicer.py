@@ -15,7 +15,7 @@ from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult
-from contract.session import SessionPhase
+from contract.session import Session, SessionPhase
 from contract.wire.codec import from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers
 from contract.wire.limits import DEFAULT, Limits
@@ -158,9 +158,12 @@ class KvmShell(Shell[KvmCore]):
         if not (run.cut or run.parted):  # On the next link KVM resumes before it says anything else.
             self.link.send(run.number, envelopes)
 
-    def phases(self, run: ServiceRun[KvmCore]) -> list[tuple[str, SessionPhase, int]]:
-        session = run.core.endpoint.session
-        return [(self.name, session.phase, session.epoch)]
+    def sessions(self, run: ServiceRun[KvmCore]) -> list[Session]:
+        return [run.core.endpoint.session]
+
+    @property
+    def peers(self) -> int:
+        return int(self.link.up.is_set())
 
     def may_arrive(self, session: str) -> bool:
         return session == self.name

@@ -33,7 +33,7 @@ from contract.errors import PeerContractError, RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult, Done
-from contract.session import SessionPhase
+from contract.session import Session, SessionPhase
 from contract.wire.access import peer_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers, handlers
@@ -177,8 +177,12 @@ class PerfcoreShell(Shell[HostCore]):
                 self.done(run, run.core.command(DrainSession(name, "the perf core stops"), run.log.now))
         return all(session.phase is SessionPhase.ENDED for session in sessions.values())
 
-    def phases(self, run: ServiceRun[HostCore]) -> list[tuple[str, SessionPhase, int]]:
-        return [(name, each.phase, each.epoch) for name, each in run.core.endpoint.sessions.items()]
+    def sessions(self, run: ServiceRun[HostCore]) -> list[Session]:
+        return list(run.core.endpoint.sessions.values())
+
+    @property
+    def peers(self) -> int:
+        return len(self.attached)
 
     def may_arrive(self, session: str) -> bool:
         return session in self.attached

@@ -43,7 +43,16 @@ def _name(text: str) -> str:
 
 
 FLAG = Kind("", "true or false", _flag, (bool,))
+
+
+def _tcp(text: str) -> str:
+    if text.startswith("unix:"):
+        raise ValueError(f"expected HOST:PORT, found {text!r}")
+    return address(text)
+
+
 ADDRESS = Kind("ADDR", "HOST:PORT or unix:PATH", address)
+TCP = Kind("ADDR", "HOST:PORT", _tcp)
 FOLDER = Kind("DIR", "a folder", str)
 NAME = Kind("NAME", f"1 to {NAME_LIMIT} characters", _name)
 

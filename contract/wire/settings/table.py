@@ -12,7 +12,7 @@ from typing import Any
 from contract.messages import PROTOCOL_VERSION
 from contract.wire import limits
 from contract.wire.lease import DRIVER_LEASE
-from contract.wire.settings.kinds import ADDRESS, FLAG, FOLDER, NAME, Kind, choice, number, seconds
+from contract.wire.settings.kinds import ADDRESS, FLAG, FOLDER, NAME, TCP, Kind, choice, number, seconds
 
 PERFCORE, KVM = "perfcore-svc", "kvm-svc"
 SERVICES = PERFCORE, KVM
@@ -82,6 +82,7 @@ TABLE: tuple[Setting, ...] = (
         "longest wait between two attempts to reach the perf core; waits double up to it",
         (KVM,),
     ),
+    Setting("metrics", TCP, None, "serve metrics for Prometheus at this address, over TLS where --tls is given"),
     Setting("log-format", choice("console", "json"), "console", "form of the lines on standard error"),
     Setting(
         "exit-with-parent",

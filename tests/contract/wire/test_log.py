@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from contract.effects import StepResult
-from contract.session import SessionPhase
+from contract.session import Session, SessionPhase
 from contract.trace import SessionChange
 from contract.wire import log as wire_log
 from contract.wire.lease import Lease
@@ -67,8 +67,8 @@ async def test_a_run_that_is_refused_has_a_line(monkeypatch: pytest.MonkeyPatch)
 async def test_each_phase_of_a_session_has_one_line_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = Lines(monkeypatch)
     shell = await configured()
-    now: list[tuple[str, SessionPhase, int]] = []
-    monkeypatch.setattr(shell, "phases", lambda run: now)
+    session = Session("kvm0", is_host=True, epoch=3)
+    monkeypatch.setattr(shell, "sessions", lambda run: [session])
     change = SessionChange("kvm0", True, 3, "open", "lost", "cut")
 
     def lose(run: ServiceRun[Core]) -> None:
@@ -76,7 +76,7 @@ async def test_each_phase_of_a_session_has_one_line_with_its_reason(monkeypatch:
 
     steps = [SessionPhase.CLOSED, SessionPhase.GREETING, SessionPhase.OPEN, SessionPhase.OPEN, SessionPhase.LOST]
     for clock, phase in enumerate(steps):
-        now[:] = [("kvm0", phase, 3)]
+        session.phase = phase
         shell.act = lose if phase is SessionPhase.LOST else lambda run: None
         await shell.command(stamp(clock=10 * clock), COMMAND)
 
