@@ -44,12 +44,14 @@ RESERVE = 200
 @dataclass(slots=True)
 class Options:
     """``duration``: seconds of free running. ``speed``: virtual nanoseconds in a nanosecond of wall time. ``chances``:
-    of faults of messages. ``kill_every``: seconds between two services that are killed, 0: none is."""
+    of faults of messages. ``kill_every``: seconds between two services that are killed, 0: none is. ``victim``: the
+    number of the first, of the KVMs and then the hosts."""
 
     duration: float
     speed: float = 1.0
     chances: live_pb2.Chances = field(default_factory=live_pb2.Chances)
     kill_every: float = 0.0
+    victim: int = 0
 
 
 class Recording(Player):
@@ -123,7 +125,7 @@ class Recording(Player):
         """Kill the next service, KVMs first, let the others run on for a while, and start it again. The kill has its
         place between two steps, because all services stand still then."""
         services = [*self.kvms, *perfcores_of(self.layout)]
-        service = services[len(self.kills) % len(services)]
+        service = services[(self.options.victim + len(self.kills)) % len(services)]
         self.kills.append(service)
         self._killing = True
         self.carry_out(Crash(service))
