@@ -90,8 +90,9 @@ site: setup ## build the documentation as a site in build/site, and the man page
 test: style ## lint and all tests
 	@$(MAKE) --no-print-directory -j 2 types tests
 
+# Each worker begins with a part of the files, so that what the tests of a file share is made once.
 tests: setup browser ## all tests, without lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The report is tested in a browser. Its package differs between distributions; the tests look for several names.
 browser: ## install headless Chromium, if there is no browser

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.forked import forked_services
+from tests.library import kept_library
 
 # Hypothesis judges what a test says, not how fast a loaded machine is.
 settings.register_profile("lbrlab", deadline=None)
@@ -26,8 +27,8 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _forked_services() -> Iterator[None]:
-    with forked_services():
+def _made_once() -> Iterator[None]:
+    with forked_services(), kept_library():
         yield
 
 

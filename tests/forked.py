@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import get_context
@@ -28,6 +28,7 @@ IMPORTED = [
     "perfcore_svc.service.servicer",
     "kvm_svc.service.servicer",
     "client.matrix.pool",
+    "client.cli.app",
 ]
 CONTEXT = get_context("forkserver")
 START_A_COMMAND = Child._start
@@ -36,10 +37,10 @@ START_A_COMMAND = Child._start
 class Forked:
     """As much of ``subprocess.Popen`` as the tests use, for ``main`` of ``module``."""
 
-    def __init__(self, module: str, arguments: Sequence[str]) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
         pipes = [CONTEXT.Pipe(duplex=False) for _ in range(3)]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
-        self._process = CONTEXT.Process(target=_main, args=(module, list(arguments), dict(os.environ), theirs))
+        self._process = CONTEXT.Process(target=_main, args=(module, list(arguments), dict(environment), theirs))
         self._process.daemon = True
         self._process.start()
         self.pid: int = self._process.pid or 0
@@ -67,6 +68,12 @@ class Forked:
             if self._process.exitcode is None:
                 os.kill(self.pid, number)
 
+    def communicate(self) -> tuple[str, str]:
+        """All that it writes to standard output and standard error; not more than a pipe holds to the second."""
+        with self.stdin, self.stdout, self.stderr:
+            self.stdin.close()
+            return self.stdout.read().decode(), self.stderr.read().decode()
+
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
 
@@ -88,7 +95,7 @@ def _main(module: str, arguments: list[str], environment: dict[str, str], pipes:
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the rest of the process
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [module, *arguments]
+    sys.argv = ["lbrlab" if module == "client.cli.entry" else module, *arguments]
     import_module(module).main()
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 from client.export.registry import FORMATS
+from tests.forked import Forked
 
 
 def completed(*words: str) -> list[str]:
@@ -16,12 +15,10 @@ def completed(*words: str) -> list[str]:
         "COMP_WORDS": " ".join(["lbrlab", *words]),
         "COMP_CWORD": str(len(words)),
     }
-    program = "import sys; sys.argv = ['lbrlab']; from client.cli.entry import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout.split()
+    process = Forked("client.cli.entry", [], {**os.environ, **asked})
+    found, errors = process.communicate()
+    assert (process.wait(), errors) == (0, ""), found
+    return found.split()
 
 
 def test_commands_options_and_names_are_completed() -> None:
