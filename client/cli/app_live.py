@@ -62,7 +62,7 @@ def record_command(
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the services run freely, watch them, and record the schedule.
+    """Let the services run freely, and record their schedule.
 
     Each vCPU uses the LBR, and host threads open pinned events on its CPU. No one decides the order: messages and
     timers come as they come, on wall time. The run that is recorded is replayed on the simulated wire, where it must

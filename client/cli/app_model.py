@@ -49,7 +49,7 @@ def claims_command(
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute each claim of the 2019 thread: who said it, what the traces show, agreement or finding.
+    """Compute the claims of the 2019 thread from traces. Each is an agreement or a finding.
 
     Ends with 1 if there is a finding.
 
@@ -90,7 +90,8 @@ def cost_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count the operations of each design for the same guest work, price them, and vary a number of the scenario.
+    """Count and price the operations of each design. The guest's work is the same for all; a number of the scenario
+    varies.
 
     \b
     lbrlab cost c09-exits-per-switch
@@ -116,8 +117,8 @@ def contract_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the contract: its rules, messages and states, what each design keeps and breaks, under which kind of fault,
-    and why fenced needs each of its rules.
+    """Print the contract: its rules, messages and states. Then what each design keeps and breaks, under which kind of
+    fault, and why fenced needs each of its rules.
 
     To show what designs break, it runs the whole library, once with every message delivered and once with the first
     Revoke lost, and some of its scenarios with the faults of each kind. To show why a rule is needed, it runs fenced
@@ -171,7 +172,7 @@ def faults_command(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the kinds of faults, what selects messages, and the presets; or show one of them.
+    """List the kinds of faults, the selectors and the presets. A name shows one of them.
 
     \b
     lbrlab faults delay
@@ -256,7 +257,8 @@ def msrs_command(
     markdown: MarkdownOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the PMU MSRs of a guest for each kernel: who may read and write them, reset values, the save list.
+    """Show the PMU MSRs of a guest under each kernel. Each line says who may read and write it, its reset value, and
+    whether it is on the save list.
 
     \b
     lbrlab msrs --kernel v6.16
@@ -281,7 +283,8 @@ def oracle_command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list the cases that agree.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay recorded cases of a real kernel's perf core in the model and compare states and shares of time.
+    """Compare the model with recorded cases of a real kernel. It replays what the perf core did, and compares states
+    and shares of time.
 
     Ends with 1 if a case disagrees and is neither unstable nor sensitive.
 

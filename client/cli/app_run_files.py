@@ -96,7 +96,7 @@ def confirm_command(
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a run on two real processes and compare the traces, record by record.
+    """Replay a run on two real processes and compare the traces.
 
     Starts the services if no addresses are given. Ends with 0 if the traces are the same, 1 if they differ.
 
@@ -127,7 +127,7 @@ def show_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the log of a run: one line for each record, one lane for each CPU, violations marked with !!.
+    """Print the log of a run, one line for each record. Each CPU has a lane; !! marks a violation.
 
     \b
     lbrlab show run.json
@@ -181,7 +181,7 @@ def step_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk a scenario by hand, decision by decision; or walk a run file, record by record.
+    """Walk a scenario by hand, or a run record by record.
 
     Each point shows what can happen next, the state of both sides, what each believes of the other, and what the last
     move changed. Commands come from a terminal or a pipe: a number takes a decision of the list, Enter the first one, u
@@ -234,7 +234,7 @@ def export_command(
     formats: Annotated[bool, typer.Option("--list", help="List the formats.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run in the format of another tool: a diagram, a mail, a trace, a regression test.
+    """Write a run for another tool: diagram, mail, trace, test.
 
     \b
     lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o run.json
@@ -262,7 +262,8 @@ def report_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write runs as one HTML page that needs no network: lanes, messages, owners of the LBR, beliefs, invariants.
+    """Write runs as one HTML page that needs no network. It has lanes, messages, owners of the LBR, beliefs and
+    invariants.
 
     \b
     lbrlab run central-story -d revoke-gp --fault 'drop Revoke 1' -o lost.json
@@ -282,7 +283,7 @@ def web_command(
     ] = 8019,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a page on this machine that plays runs: choose, edit, flip an axis, drop a message by a click.
+    """Serve a page on this machine that plays runs. Choose or edit a scenario, flip an axis, drop a message by a click.
 
     It listens on 127.0.0.1 only. Ctrl-C ends it.
 
@@ -311,7 +312,8 @@ def certs_command(
     ] = 90,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a development CA, and an identity for mutual TLS for each service, for drivers and for viewers.
+    """Make certificates for mutual TLS, for development. There is an identity for each service, for drivers and for
+    viewers.
 
     The identities are folders to give to --tls. A CA that is there already signs new identities; running services take
     them for new connections.

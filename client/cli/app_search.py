@@ -24,7 +24,7 @@ def coverage_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run files, or folders of run files.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Sum up which parts of the model some runs exercise, gaps first.
+    """Sum up what some runs exercise of the model, gaps first.
 
     Rules, messages, transitions of each state table, invariants exercised and violated, axis values, kinds of faults.
 
@@ -54,7 +54,7 @@ def differ_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search for the smallest scenario and schedule whose outcome differs between two designs.
+    """Find the smallest scenario that tells two designs apart.
 
     The outcome is the registers, the invariants that are violated, and the threads that never finish. Ends with 1 if
     the designs differ, 0 if no difference was found.
@@ -84,7 +84,7 @@ def scoreboard_command(
     workers: WorkersOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Search for each bug that a module plants, and print what it takes to find it.
+    """Search for the bugs that a module plants.
 
     The search is that of 'campaign' and knows nothing of the bugs. Ends with 0 if all are found, and nothing in the
     controls, the designs without a bug; with 1 otherwise.
@@ -131,7 +131,7 @@ def campaign_command(
     write_baseline: WriteBaselineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search many schedules of many scenarios for runs that break a design.
+    """Search many runs for those that break a design.
 
     Each run draws its schedule and its faults. Each violation that counts against a design is shrunk and grouped. A
     canary, a design that must break, shows that the search can find something.

@@ -47,6 +47,13 @@ def test_the_tests_that_security_names_are_there() -> None:
     assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
+def test_the_functions_of_the_walk_through_the_house_are_in_their_files() -> None:
+    walk = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## A walk")[1].split("\n## ")[0]
+    named = re.findall(r"`(\w+)`\s+in\s+\[[^]]+\]\(([^)]+)\)", walk)
+    assert len(named) >= 10
+    assert [name for name, path in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
 def test_the_index_links_every_page() -> None:
     index = DOCS / "README.md"
     linked = {(DOCS / link.split("#")[0]).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}

@@ -47,6 +47,12 @@ def test_no_line_is_wider_than_a_terminal_usually_is(command: str) -> None:
     assert too_wide(text) == []
 
 
+def test_the_list_of_commands_has_whole_sentences() -> None:
+    told = lbrlab("--help").stdout.split("Commands:")[1].splitlines()
+    assert len(told) > 20
+    assert [line for line in told if line.endswith("...")] == []
+
+
 def too_wide(lines: list[str]) -> list[str]:
     """The lines that do not fit, but for a path or a command that stands alone."""
     return [line for line in lines if len(line) > WIDTH and len(line.split()) > 3]
