@@ -226,6 +226,8 @@ class PerfcoreShell(Shell[HostCore]):
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            if self.closing.is_set():
+                raise CallError(grpc.StatusCode.UNAVAILABLE, "perfcore: is stopping")
         finally:
             self._lost(attachment, "its contract stream ended")
             for task in tasks:

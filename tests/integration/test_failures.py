@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -237,6 +238,14 @@ def test_a_service_of_another_protocol_version(service: str) -> None:
         set_up(pair.wire, MERGED)
 
 
+def logged(service: Child, pattern: str) -> None:
+    """Wait until a line of its log matches."""
+    deadline = time.monotonic() + 10
+    while not any(re.search(pattern, line) for line in service.tail.copy()):
+        assert time.monotonic() < deadline, f"{pattern} is not in the log"
+        time.sleep(0.01)
+
+
 def refused(kvm: Service) -> info_pb2.GetInfoResponse:
     """The service's state once its perf core has refused it."""
     deadline = time.monotonic() + 10
@@ -340,6 +349,8 @@ def test_a_service_that_is_asked_to_stop_ends_its_session_in_order_first(victim:
                 pair.wire.kvm(SESSION, KvmSnapshot())
                 deliver(pair.wire)
 
+        if victim == "perfcore":
+            logged(pair.kvm, "event=link-lost .*reason=.perfcore: is stopping")
         changes = [(r.to_host, r.new) for r in pair.wire.log.records if isinstance(r, SessionChange)]
         assert (victim == "kvm", "draining") in changes
         assert (victim == "kvm", "ended") in changes
