@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +31,7 @@ Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its en
 
 
 class Command(TyperCommand):
-    """A command whose help names an argument without its type in Python, and that takes no empty value."""
+    """A command whose help names an argument without its type in Python, and that takes no empty value and no NaN."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,17 +40,23 @@ class Command(TyperCommand):
                 vars(param)["display_type_rich"] = lambda ctx: None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """An empty value is mostly a shell variable that is not set. Taken as a default it would show or play
-        something that nobody asked for."""
+        """Refuse empty values: such a value is mostly a shell variable that is not set, and taken as a default it would
+        show or play something that nobody asked for. Refuse numbers that are not finite: no range excludes NaN."""
         if not ctx.resilient_parsing:
             given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-            for param in self.params:
-                value = given.get(param.name or "")
-                values = value if isinstance(value, (list, tuple)) else [value]
-                if any(isinstance(each, str) and not each.strip() for each in values):
-                    assert isinstance(param, (TyperArgument, TyperOption))
-                    raise typer.BadParameter("it is empty", ctx=ctx, param=param)
-        return super().parse_args(ctx, args)
+            self._refuse(ctx, given, lambda value: isinstance(value, str) and not value.strip(), "it is empty")
+        rest = super().parse_args(ctx, args)
+        self._refuse(
+            ctx, ctx.params, lambda value: isinstance(value, float) and not isfinite(value), "it is not finite"
+        )
+        return rest
+
+    def _refuse(self, ctx: Any, given: dict[str, Any], is_bad: Callable[[Any], bool], flaw: str) -> None:
+        for param in self.params:
+            value = given.get(param.name or "")
+            if any(map(is_bad, value if isinstance(value, (list, tuple)) else [value])):
+                assert isinstance(param, (TyperArgument, TyperOption))
+                raise typer.BadParameter(flaw, ctx=ctx, param=param)
 
 
 subcommand = partial(app.command, cls=Command)

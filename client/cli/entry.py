@@ -5,6 +5,7 @@ Little is imported before the handlers are in place, so Ctrl-C works from the st
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,10 +16,14 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 BAD_INPUT = 2
 FAILED = 3
+UNCOLLECTED = 100_000
+"""New objects between two passes of the garbage collector. Nearly all that a start makes lives to the end, and passes
+over it would take a seventh of the time of a run."""
 
 
 def main() -> None:
     """``lbrlab``; ends the process with a documented exit code."""
+    gc.set_threshold(UNCOLLECTED)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if sys.stdout is None or sys.stderr is None:
