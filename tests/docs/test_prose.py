@@ -12,7 +12,10 @@ from pathlib import Path
 from tests.cases import cases
 from tests.docs.pages import ROOT, sources, title_of
 
-PRODUCT = ("client", "contract", "kvm_svc", "perfcore_svc", "protos", "docs", "README.md")
+PRODUCT = (
+    *("client", "contract", "kvm_svc", "perfcore_svc", "protos"),
+    *("docs", "deploy", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
+)
 FILES = [
     path
     for path in sources(".py", ".proto", ".md", ".toml", ".litmus", ".lark")

@@ -44,7 +44,7 @@ OLD = TABLE | {
     "tp_beside_cp_other_order": ("TPX CP", "ERR A"),
     "tf_beside_two_cf": ("TFX CF CF", "I A A"),
     "cf_beside_cp": ("CP CFX", "A I"),
-    # The refused group leaves no mark, so the door stays open.
+    # The refused group leaves no mark, so `can_add_hw` stays set.
     "nothing_after_it_in_any_class": ("CP TP CFX TF CF", "A A I A A"),
 }
 

@@ -1,4 +1,4 @@
-"""The walk: class precedence, the door that a failure shuts, and what a guest's event needs in each design."""
+"""The walk: class precedence, `can_add_hw` after a failure, and what a guest's event needs in each design."""
 
 from __future__ import annotations
 
