@@ -11,14 +11,15 @@ from tests.bench.figures import Figure, median, spread
 from tests.crashes.points import Outcome, Timed, compared, random_point
 
 POINTS = 200
+SEED = 15
 
 
-def figures(count: int = POINTS, seed: int = 15) -> list[Figure]:
-    rng = Random(seed)
+def figures() -> list[Figure]:
+    rng = Random(SEED)
     found: dict[str, list[Outcome]] = {"kvm0": [], "perfcore": []}
     with Pair() as pair:
         wire = Timed(pair)
-        while sum(map(len, found.values())) < count:
+        while sum(map(len, found.values())) < POINTS:
             point = random_point(rng)
             outcome = compared(point, wire)
             found[point.service].append(outcome)
@@ -26,10 +27,10 @@ def figures(count: int = POINTS, seed: int = 15) -> list[Figure]:
                 print(f"differs: {point} {outcome.failure}", file=sys.stderr)
             done = sum(map(len, found.values()))
             if done % 20 == 0:
-                print(f"  {done} of {count}", file=sys.stderr)
+                print(f"  {done} of {POINTS}", file=sys.stderr)
     outcomes = [outcome for each in found.values() for outcome in each]
     same = sum(outcome.same for outcome in outcomes)
-    result = [Figure("points, both wires the same", same, f"of {count}", str(count))]
+    result = [Figure("points, both wires the same", same, f"of {POINTS}", str(POINTS))]
     for service, each in found.items():
         times = [outcome.resumed for outcome in each if outcome.resumed is not None]
         name = f"SIGKILL of {service} to open session"

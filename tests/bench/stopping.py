@@ -82,16 +82,19 @@ def watched(pair: Pair, child: Child) -> Iterator[None]:
             call.cancel()
 
 
+SERVICES = ("perfcore", "kvm")
+LOADS: dict[str, Callable[[Pair, Child], AbstractContextManager[None]]] = {
+    "idle": idle,
+    "run at full speed": driven,
+    "run, silent driver": silent_driver,
+    f"{STREAMS + 10} streams": watched,
+}
+
+
 def figures() -> list[Figure]:
-    loads: dict[str, Callable[[Pair, Child], AbstractContextManager[None]]] = {
-        "idle": idle,
-        "run at full speed": driven,
-        "run, silent driver": silent_driver,
-        f"{STREAMS + 10} streams": watched,
-    }
     found = []
-    for service in ("perfcore", "kvm"):
-        for name, load in loads.items():
+    for service in SERVICES:
+        for name, load in LOADS.items():
             times, statuses = [], set()
             for _ in range(ROUNDS):
                 with Pair() as pair:
