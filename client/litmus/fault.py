@@ -53,6 +53,9 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the record of sending from which messages fit."""
     before_record: int = 0
     """Number of the record of sending from which they no longer fit; 0: no end."""
+    each: bool = False
+    """Of a fault of a link, a service, a clock or a thread: it strikes at each message, although nothing selects
+    some."""
     chance: float = 1.0
     """Probability with which each of them is met, above 0 and up to 1."""
     seed: int = 0
@@ -97,6 +100,8 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.session}>host" if self.to_host else f"host>{self.session}"
 
     def _count(self) -> str:
+        if self.each:
+            return "all"
         if self.last == 0:
             return f"from {self.first}" if self.first > 1 else ""
         return str(self.first) if self.first == self.last else f"first {self.last}"

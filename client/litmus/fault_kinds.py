@@ -116,6 +116,7 @@ SELECTORS: tuple[tuple[str, str, str], ...] = (
     ("after record N", "messages sent in this record or a later one", "drop after record 40"),
     ("before record N", "messages sent in an earlier record", "drop before record 40"),
     ("at ...", "strike a link or a service when this message is sent", "cut kvm0 at Revoke 1"),
+    ("at all", "strike at each message", "stall kvm0 at all by 2"),
     ("at TIME", "strike at this virtual time", "stall perfcore at 4ms"),
     ("at record N", "strike after this record", "cut kvm0 at record 40"),
     ("rate R", "the rate of the clock, 1 is the host's; clock only", "clock kvm0 rate 0.8"),

@@ -192,6 +192,8 @@ class _Reading:
         return values
 
     def checked(self, rule: FaultRule, kind: FaultKind, name: Token) -> FaultRule:
+        if rule.each and (kind.strikes == "message" or replace(rule, each=False).of_messages):
+            rule = replace(rule, each=False)
         given = bool(rule.amount or rule.time)
         if given and not kind.amount:
             self.fail(name, f"{kind.name} takes no 'by'")
@@ -262,7 +264,7 @@ class _Reading:
         how = words[0]
         n = self.number(words[-1]) if words[-1].type == "NUMBER" else 1
         if how.type == "ALL":
-            return {"first": 1, "last": 0}
+            return {"first": 1, "last": 0, "each": True}
         if how.type == "FIRST":
             return {"first": 1, "last": n}
         return {"first": n, "last": 0 if how.type == "FROM" else n}

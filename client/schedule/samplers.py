@@ -30,7 +30,7 @@ from client.schedule.strategies import DefaultStrategy
 WILD = 300
 """Decisions that a sampler draws in a run. The default strategy takes the rest, so each run ends."""
 EARLY = 0.1
-"""Share of the decisions at which a timer may run out before its time, while something else can happen."""
+"""Share of the decisions at which a timer may run out before its time, while something else can happen, by default."""
 
 Actor = tuple[str | bool, ...]
 
@@ -38,8 +38,11 @@ Actor = tuple[str | bool, ...]
 class Sampler:
     """Draws among the actors that can act. ``rng`` belongs to this run alone."""
 
-    def __init__(self, rng: Random, faults: tuple[FaultRule, ...] = (), wild: int = WILD) -> None:
+    def __init__(
+        self, rng: Random, faults: tuple[FaultRule, ...] = (), wild: int = WILD, *, early: float = EARLY
+    ) -> None:
         self.rng = rng
+        self.early = early
         self.left = wild
         """Decisions that are still drawn."""
         self.default = DefaultStrategy(faults)
@@ -60,7 +63,7 @@ class Sampler:
         if not actors and not any(timer.awaited or timer.due <= flight.now for timer in armed):
             # Nothing else can happen: incidents end, or the run does.
             return self.default.choose(flight, threads, all_threads)
-        if not actors or self.rng.random() < EARLY or (armed and armed[0].due <= flight.now):
+        if not actors or self.rng.random() < self.early or (armed and armed[0].due <= flight.now):
             for timer in armed:
                 actors["timer", timer.session, timer.to_host, timer.timer] = timer
         while actors:
@@ -99,9 +102,16 @@ class Priorities(Sampler):
     decisions in the run."""
 
     def __init__(
-        self, rng: Random, faults: tuple[FaultRule, ...] = (), wild: int = WILD, *, depth: int, length: int
+        self,
+        rng: Random,
+        faults: tuple[FaultRule, ...] = (),
+        wild: int = WILD,
+        *,
+        early: float = EARLY,
+        depth: int,
+        length: int,
     ) -> None:
-        super().__init__(rng, faults, wild)
+        super().__init__(rng, faults, wild, early=early)
         self.priorities: dict[Actor, float] = {}
         self.lowest = 0.0
         """Below the priority of each actor."""

@@ -29,7 +29,9 @@ class Strategy(Protocol):
 
 
 FIRED_LIMIT = 1000
-"""Timers that a default tape lets run out while nothing else can happen. A run that needs more makes no progress."""
+"""How often a default tape lets time pass while nothing else can happen. A run that needs more makes no progress. From
+then on no message is held back, since a message that waits longer than KVM does for its answer is asked for again for
+ever."""
 
 
 class DefaultStrategy:
@@ -41,7 +43,7 @@ class DefaultStrategy:
     def __init__(self, faults: tuple[FaultRule, ...] = ()) -> None:
         self.injector = Injector(faults) if faults else None
         self.last = ""
-        self.fired = 0
+        self.passed = 0
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
         heads = flight.heads()
@@ -50,6 +52,7 @@ class DefaultStrategy:
             self.injector.see(flight)
             if (incident := self.injector.strike(flight)) is not None:
                 return incident
+            self.injector.holds = self.passed < FIRED_LIMIT
             for message in heads:
                 if (decision := self.injector.decide(flight, message)) is not None:
                     return decision
@@ -61,17 +64,18 @@ class DefaultStrategy:
             return fire(armed[0])
         if threads:
             return Step(self.next_thread(threads, all_threads))
-        awaited = any(timer.awaited for timer in armed) and self.fired < FIRED_LIMIT
+        awaited = any(timer.awaited for timer in armed) and self.passed < FIRED_LIMIT
         if self.injector is not None and held:
             decision = self.injector.at_last(flight, held, armed[0].due if awaited else None)
             if decision is not None:
+                self.passed += isinstance(decision, Pass)
                 return decision
         if ends := [*flight.outages.ends(), *flight.outages.restarts()]:
             end = self.injector.end(flight, ends, armed[0].due if awaited else None) if self.injector else ends[0]
             if end is not None:
                 return end
         if awaited:
-            self.fired += 1
+            self.passed += 1
             return fire(armed[0])
         return None
 
@@ -86,8 +90,8 @@ class DefaultStrategy:
 
 class ReplayStrategy:
     """Take every decision from a tape. The first decision that is not possible raises an InputError naming it. So does
-    a tape that ends while something can still happen, unless ``then`` decides from there on. A tape in which
-    ``FIRED_LIMIT`` timers ran out may end while timers alone are left.
+    a tape that ends while something can still happen, unless ``then`` decides from there on. A tape in which time has
+    passed ``FIRED_LIMIT`` times may end while timers alone are left.
 
     ``lines``: the line of each decision in the file ``path``; if empty, errors count decisions."""
 
@@ -124,9 +128,9 @@ class ReplayStrategy:
         return decision
 
     def _makes_no_progress(self, left: list[Decision]) -> bool:
-        """Whether only timers are left, after as many as a default tape lets run out."""
-        ran_out = sum(isinstance(decision, Fire) for decision in self.decisions)
-        return ran_out >= FIRED_LIMIT and all(isinstance(decision, Fire) for decision in left)
+        """Whether only timers are left, after time has passed as often as a default tape lets it."""
+        passed = sum(isinstance(decision, Fire | Pass) for decision in self.decisions)
+        return passed >= FIRED_LIMIT and all(isinstance(decision, Fire) for decision in left)
 
     def _place(self) -> str:
         if not self.lines:

@@ -15,10 +15,19 @@ from msgspec.structs import replace
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
+from contract.messages import MESSAGE_KINDS
 
 MESSAGES_LIMIT = 12
 """A rule for one message names one of the first so many that fit."""
+ENDLESS = ("drop", "corrupt", "cut", "crash")
+"""Kinds that lose messages."""
+OF_THE_LBR = ("EventCreated", "EventState", "SchedIn", "Revoke", "Ack", "Renew", "Available")
+"""Messages that say who has the LBR. A rule that names one message names one of these half of the time."""
 MILLISECONDS = (1, 4, 12, 40)
+RATES = (800_000, 1_250_000)
+"""Of clocks, in millionths: slower and faster than the host's."""
+SHARES = (0.1, 0.2, 0.5)
+"""Probabilities of each kind."""
 SEEDS = 1_000_000_000
 
 
@@ -28,8 +37,9 @@ def _example(kind: str) -> FaultRule:
 
 
 def drawn_kinds(rng: Random, kinds: Sequence[str]) -> list[str]:
-    """Each of the kinds with probability 1/2."""
-    return [kind for kind in kinds if rng.random() < 0.5]
+    """Each of the kinds with the same probability, which is drawn, too: some runs have one or two faults, some many."""
+    share = rng.choice(SHARES)
+    return [kind for kind in kinds if rng.random() < share]
 
 
 def drawn_rules(rng: Random, kinds: Sequence[str]) -> tuple[FaultRule, ...]:
@@ -39,20 +49,20 @@ def drawn_rules(rng: Random, kinds: Sequence[str]) -> tuple[FaultRule, ...]:
 
 
 def _rule(rng: Random, kind: str) -> FaultRule:
-    """Half of the rules meet one message, half meet each with some probability. A third name the messages of the
-    example. A fault of a link, a service or a thread strikes the target of the example, or that of the message."""
+    """A third of the rules name the messages of the example, a third one kind of message, a third any message."""
     about = FAULT_KINDS[kind]
     rule = _example(kind)
-    if rng.random() < 2 / 3:
-        rule = replace(rule, messages=(), session="", to_host=None, vcpu="", event=0)
+    match rng.randrange(3):
+        case 0:
+            rule = replace(rule, messages=(), session="", to_host=None, vcpu="", event=0)
+        case 1:
+            message = rng.choice(OF_THE_LBR if rng.random() < 0.5 else MESSAGE_KINDS)
+            rule = replace(rule, messages=(message,), session="", to_host=None, vcpu="", event=0)
     if about.strikes in ("link", "service", "thread") and rng.random() < 0.5:
         rule = replace(rule, target="")
-    if rng.random() < 0.5:
-        n = rng.randint(1, MESSAGES_LIMIT)
-        rule = replace(rule, first=n, last=n, chance=1.0, seed=0)
-    else:
-        chance = rng.choice((0.03, 0.1, 0.3))
-        rule = replace(rule, first=1, last=0, chance=chance, seed=rng.randrange(SEEDS))
+    if about.strikes == "clock":
+        rule = replace(rule, rate=rng.choice(RATES))
+    rule = _struck(rng, rule)
     if about.amount:
         time = about.timed and rng.random() < 0.5
         by = 0 if time else rng.randint(1, 10)
@@ -60,3 +70,21 @@ def _rule(rng: Random, kind: str) -> FaultRule:
             rule, amount=0 if by == about.usual else by, time=rng.choice(MILLISECONDS) * 1_000_000 if time else 0
         )
     return rule
+
+
+def _struck(rng: Random, rule: FaultRule) -> FaultRule:
+    """Which of the messages that fit the rule meets: one, the first few, all, or each with some probability. All are
+    never lost: a run in which a message is lost each time ends only at the limit of timers."""
+    how = rng.choice(("one", "one", "chance", "chance", "first", "all"))
+    if how == "all" and rule.kind in ENDLESS:
+        how = "first"
+    n = rng.randint(1, MESSAGES_LIMIT)
+    match how:
+        case "one":
+            return replace(rule, first=n, last=n, chance=1.0, seed=0)
+        case "first":
+            return replace(rule, first=1, last=n, chance=1.0, seed=0)
+        case "all":
+            rule = replace(rule, first=1, last=0, chance=1.0, seed=0)
+            return rule if rule.of_messages or FAULT_KINDS[rule.kind].strikes == "message" else replace(rule, each=True)
+    return replace(rule, first=1, last=0, chance=rng.choice((0.03, 0.1, 0.3)), seed=rng.randrange(SEEDS))

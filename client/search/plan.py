@@ -17,7 +17,7 @@ from client.run.inputs import Inputs
 from client.schedule.drawn import STRATEGIES, drawn_sampler
 from client.schedule.schedule import Schedule
 from client.schedule.swarm import drawn_kinds, drawn_rules
-from client.stories.story import contended
+from client.stories import random_story
 from contract.design import Condition, Design
 
 RUNS = 25
@@ -94,7 +94,7 @@ def chunk_of(plan: Plan, number: int) -> Chunk:
 @lru_cache(maxsize=256)
 def scenario_of(source: Source, story: int) -> Scenario:
     if story >= 0:
-        return contended(Random(story))
+        return random_story(Random(story))
     return parse(source.text, source.name) if source.text else load(library_path(source.name))
 
 

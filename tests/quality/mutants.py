@@ -41,9 +41,9 @@ the first access of a guest is emulated, and drops what the hardware would refus
 is no-loss: nothing sets DEBUGCTL.LBR again that a PMI of a host's counter cleared (mech-host-pmi-freezes-guest). Nor is
 recovers: a guest whose Renew does not arrive in time is denied, though nobody wants its LBR."""
 
-UNLEASED = ("hold",)
+UNLEASED = ("hold", "clock")
 """Kinds that LEASED does not survive. A KVM that renews its leases while its direction is held for long has more
-messages waiting than the host allows."""
+messages waiting than the host allows. A KVM whose clock is slow relies on a lease that is over."""
 
 CONTROLS: list[Control] = [Control(FENCED), Control(LEASED, UNLEASED)]
 

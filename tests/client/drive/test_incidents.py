@@ -193,6 +193,13 @@ def test_a_rule_strikes_100_times_at_most_and_the_run_ends(rule: str) -> None:
     assert isinstance(done.records[-1], Rest)
 
 
+def test_a_rule_without_a_selection_strikes_at_each_message() -> None:
+    """Nothing is sent by a KVM that is stalled, and a stall of one decision is over before the next message."""
+    done = played("stall kvm0 at all by 1")
+    struck, sent = done.of(Stalled), done.of(Send)
+    assert len(sent) / 2 < len(struck) <= len(sent)
+
+
 def test_no_guest_runs_on_a_host_that_stalls() -> None:
     ran = 0
     for record in range(20, 90, 5):

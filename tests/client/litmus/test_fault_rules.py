@@ -92,6 +92,10 @@ def test_round_trip(rule: FaultRule) -> None:
         ("end  thread  vm0/0 at SchedIn", FaultRule(kind="end", target="thread vm0/0", messages=("SchedIn",)),
          "end thread vm0/0 at SchedIn"),
         ("end vm vm0 at 2ms", FaultRule(kind="end", target="vm vm0", at_time=2_000_000), "end vm vm0 at 2ms"),
+        ("cut kvm0 at all by 1", FaultRule(kind="cut", target="kvm0", each=True, amount=1), "cut kvm0 at all by 1"),
+        ("stall all at", FaultRule(kind="stall", each=True), "stall at all"),
+        ("crash at all Revoke", FaultRule(kind="crash", messages=("Revoke",)), "crash at Revoke"),
+        ("drop all", FaultRule(kind="drop"), "drop"),
         ("reorder by 1 Ack,Renew", FaultRule(kind="reorder", messages=("Ack", "Renew")), "reorder Ack,Renew"),
     ],
 )  # fmt: skip

@@ -12,10 +12,10 @@ from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Fire, Step
-from client.schedule.drawn import STRATEGIES, drawn_sampler
+from client.schedule.drawn import EARLY, STRATEGIES, UNIFORM, drawn_sampler
 from client.schedule.samplers import Priorities, Sampler, Uniform
 from client.schedule.schedule import Schedule
-from client.schedule.swarm import drawn_kinds, drawn_rules
+from client.schedule.swarm import ENDLESS, RATES, drawn_kinds, drawn_rules
 from contract.design import Design
 from tests.cases import cases
 from tests.designs import FENCED, MERGED
@@ -92,3 +92,25 @@ def test_drawn_rules_have_a_text_that_gives_the_same_rule() -> None:
     for seed in range(60):
         for rule in drawn_rules(Random(seed), list(FAULT_KINDS)):
             assert parse_fault(str(rule)) == rule
+
+
+def test_a_rule_can_meet_one_message_some_all_or_each_by_chance() -> None:
+    rules = [rule for seed in range(200) for rule in drawn_rules(Random(seed), list(FAULT_KINDS))]
+    for kind in FAULT_KINDS:
+        mine = [rule for rule in rules if rule.kind == kind]
+        hows = {(rule.first > 1, rule.last > 0, rule.chance < 1) for rule in mine}
+        losing = kind in ENDLESS
+        assert hows == {(True, True, False), (False, True, False), (False, False, True)} | (
+            set() if losing else {(False, False, False)}
+        ), kind
+        assert len({rule.messages for rule in mine}) > 10, "each kind of message can be named"
+    assert {rule.rate for rule in rules if rule.kind == "clock"} == set(RATES)
+
+
+def test_samplers_differ_in_how_often_a_timer_runs_out_early() -> None:
+    assert {drawn_sampler(Random(seed), UNIFORM, ()).early for seed in range(40)} == set(EARLY)
+    soon, late = (
+        sum(isinstance(d, Fire) for seed in range(30) for d in played(Uniform(Random(seed), early=early)).tape)
+        for early in (EARLY[-1], EARLY[0])
+    )
+    assert soon > 2 * late

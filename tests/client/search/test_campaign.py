@@ -30,7 +30,7 @@ def campaign(plan: Plan, folder: Path, told: Callable[[Campaign], None] = nothin
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
-    played = campaign(small(REVOKE_GP, kinds=("drop",)), tmp_path_factory.mktemp("whole"))
+    played = campaign(small(REVOKE_GP, kinds=("drop",), seed=1), tmp_path_factory.mktemp("whole"))
     played.play(Limits(RUNS))
     return played
 
