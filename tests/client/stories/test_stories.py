@@ -38,7 +38,7 @@ def test_in_hand_overs_grants_are_prolonged_and_leases_end_while_the_guest_goes_
                 Schedule(faults, other=partial(Uniform, Random(seed), faults, early=0.4)),
             )
         )
-        ends = [r.seq for r in done.of(HostWake) if r.why == "the lease is over"]
+        ends = [r.seq for r in done.of(HostWake) if r.reason == "the lease is over"]
         seen["prolonged"] += any(isinstance(r.body, Renew) for r in done.of(Send))
         seen["over"] += bool(ends)
         seen["entered after that"] += bool(ends) and any(r.seq > ends[0] for r in done.of(VmEntry))
