@@ -192,7 +192,8 @@ class _Reading:
         return values
 
     def checked(self, rule: FaultRule, kind: FaultKind, name: Token) -> FaultRule:
-        if rule.each and (kind.strikes == "message" or replace(rule, each=False).of_messages):
+        selects = kind.strikes == "message" or replace(rule, each=False).of_messages
+        if rule.each and (selects or "at_time" not in self.given):
             rule = replace(rule, each=False)
         given = bool(rule.amount or rule.time)
         if given and not kind.amount:

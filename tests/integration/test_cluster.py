@@ -1,4 +1,4 @@
-"""A campaign on a Dask cluster: a scheduler and two workers, one of which is killed on the way."""
+"""A matrix and a campaign on a Dask cluster: a scheduler and two workers, one of which is killed on the way."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from client.search.corpus import Corpus
 from client.workers.cluster import Cluster
 from client.workers.pool import InThisProcess
 from contract.errors import SystemFailedError
+from tests.client.cli.commands import lbrlab
 from tests.client.search.plans import small
 from tests.designs import FENCED
 
@@ -39,13 +40,13 @@ class Processes:
         return process
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """The address of the scheduler, and the workers."""
     from distributed import Client  # Half a second, which each worker of the tests would spend at its start.
 
     with ExitStack() as stack:
-        processes = Processes(tmp_path, stack)
+        processes = Processes(tmp_path_factory.mktemp("cluster"), stack)
         processes.start("scheduler", "--host", "127.0.0.1", "--port", "0")
         workers = [
             processes.start("worker", "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--name", str(n))
@@ -58,6 +59,20 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         with Client(scheduler_file=str(processes.file), set_as_default=False) as client:
             client.wait_for_workers(2, timeout=PATIENCE)
             yield client.scheduler.address, workers
+
+
+def test_a_matrix_is_the_same_on_a_cluster(cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path) -> None:
+    """The workers write the run files, into the folder that is named."""
+    asked = ("matrix", "--designs", "fenced,merged", "--scenarios", "r12-fence,guest-alone", "--json")
+    told, files = [], []
+    for place, where in (("here", ("--workers", "1")), ("there", ("--dask", cluster[0]))):
+        result = lbrlab(*asked, *where, "-o", str(tmp_path / place))
+        assert result.exit_code == 1, result.stderr
+        told.append(result.stdout.replace(str(tmp_path / place), ""))
+        files.append({path.name: path.read_bytes() for path in (tmp_path / place).glob("*.json")})
+    assert told[0] == told[1]
+    assert files[0] == files[1]
+    assert len(files[1]) == 4
 
 
 def test_a_worker_that_is_killed_loses_no_run_and_doubles_none(

@@ -137,7 +137,7 @@ def test_the_example_of_each_kind_is_one_of_it() -> None:
         ("corrupt field lbr", 1, "unknown field of a message 'lbr'"),
         ("cut kvm0>host", 1, "cut needs 'at', for example 'cut kvm0>host at Revoke 1 by 20ms'"),
         ("cut kvm0 all by 1", 1, "cut needs 'at', for example"),
-        ("cut kvm0 at all by 1", 1, "cut needs a message or a moment behind 'at', for example"),
+        ("cut kvm0 at by 1", 1, "cut needs a message or a moment behind 'at', for example"),
         ("stall kvm0 at", 1, "stall needs a message or a moment behind 'at', for example"),
         ("cut at 4ms", 1, "cut at a moment needs a KVM or one way of its link"),
         ("cut kvm0 at 4ms Revoke", 1, "'at' gives either a moment or messages"),
