@@ -3,14 +3,14 @@
 (() => {
   const MODEL = JSON.parse(document.getElementById("model").textContent);
   const SVG = "http://www.w3.org/2000/svg";
-  const H = 22, NUMBER = 46, STRIP = 100, MARK = 6, EDGE = 12, NARROW = 620;
+  const H = 22, NUMBER = 46, STRIP = 100, MARK = 6, WIDE = 16, EDGE = 12, NARROW = 620;
   const GUESTS = ["#d1580a", "#15803d", "#8a3ffc", "#a16207", "#be185d", "#4d7c0f"];
   const CODES = { held: "--held", violated: "--overlap", open: "--open", "not exercised": "--idle" };
   const COLOURS = { host: "--host", active: "--active", grant: "--right", passthrough: "--muted", overlap: "--overlap", down: "--overlap" };
   const $ = (id) => document.getElementById(id);
   const state = {
     run: 0, other: -1, step: 1, side: 0, axis: "step", cpu: 0, vm: "", search: "", ancestors: false,
-    sources: new Set(), lanes: new Set(),
+    sources: new Set(), kinds: new Set(), lanes: new Set(),
   };
   let view = null, printing = false, until = 0, ticking = 0;
 
@@ -75,7 +75,7 @@
 
   function shows(run, seq, kept) {
     const row = run.rows[seq - 1];
-    if (state.sources.has(run.sources[row[3]])) return false;
+    if (state.sources.has(run.sources[row[3]]) || state.kinds.has(run.kinds[row[2]])) return false;
     if (row[1] >= 0 && state.lanes.has(run.lanes[row[1]][0])) return false;
     if (state.vm && row[5] && row[5] !== state.vm) return false;
     if (kept && !kept.has(seq)) return false;
@@ -149,11 +149,24 @@
   // The chart -------------------------------------------------------------------------------------------
 
   function layout(run, width) {
-    // A narrow pane leaves out time, LBR and invariants: the panel has them.
+    // A narrow pane leaves out time, LBR and invariants: the panel has them. So is a time that never changes.
     const small = width < NARROW && view.panes.length === 1, pair = view.panes.length > 1 || small;
-    const time = small ? 0 : 62, lane = small ? 22 : 30, lanes = NUMBER + time, strip = lanes + run.lanes.length * lane + 6;
+    const time = small || !run.rows.length || run.rows[run.rows.length - 1][0] === run.rows[0][0] ? 0 : 62, lane = pair ? 22 : 30, lanes = NUMBER + time, strip = lanes + run.lanes.length * lane + 6;
     const marks = strip + STRIP + 10;
-    return { lanes, lane, time, strip, marks, text: small ? strip : pair ? strip + STRIP + 8 : marks + run.invariants.length * MARK + 8, pair, small };
+    return { lanes, lane, time, strip, marks, text: small ? strip : pair ? strip + STRIP + 8 : marks + widthOfMarks(run) + 8, pair, small };
+  }
+
+  // The columns of the invariants: those that are violated first, wide enough for a name.
+  const isViolated = ([, , verdict]) => verdict === "violated";
+  const widthOfMarks = (run) => run.invariants.reduce((sum, one) => sum + (isViolated(one) ? WIDE : MARK), 0);
+
+  function columns(run) {
+    let from = 0;
+    return [true, false].flatMap((violated) => run.invariants.filter((one) => isViolated(one) === violated).map((one) => {
+      const column = { one, from, wide: violated ? WIDE : MARK };
+      from += column.wide;
+      return column;
+    }));
   }
 
   const x = (place, lane) => place.lanes + lane * place.lane + place.lane / 2;
@@ -241,11 +254,11 @@
       if (!place.small) strip(run, seq, place.strip, view.ys[i] - top, board);
     }
     run.messages.forEach((message, number) => arrow(run, place, board, message, number, Y, inside, seen));
-    if (!place.pair) run.invariants.forEach(([name, , , changes], n) => changes.forEach(([seq, verdict], i) => {
+    if (!place.pair) columns(run).forEach(({ one: [name, , , changes], from: left, wide }) => changes.forEach(([seq, verdict], i) => {
       const next = i + 1 < changes.length ? changes[i + 1][0] : end + 1;
       const y1 = Y(seq) - H / 2, y2 = next > end ? view.ys[view.slots.length] - top : Y(next) - H / 2;
       if (y2 <= 0 || y1 >= bottom - top || y2 <= y1) return;
-      const mark = draw("rect", { x: place.marks + n * MARK, y: Math.max(y1, 0), width: MARK - 1, height: Math.min(y2, bottom - top) - Math.max(y1, 0), fill: css(CODES[verdict]), "data-invariant": name, "data-verdict": verdict });
+      const mark = draw("rect", { x: place.marks + left, y: Math.max(y1, 0), width: wide - 1, height: Math.min(y2, bottom - top) - Math.max(y1, 0), fill: css(CODES[verdict]), "data-invariant": name, "data-verdict": verdict });
       mark.append(draw("title", {}, `${name}: ${verdict}`));
       board.append(mark);
     }));
@@ -303,16 +316,23 @@
   }
 
   function head() {
+    document.querySelector("main").classList.toggle("pair", view.panes.length > 1);
     const box = $("lanehead"), width = $("canvas").clientWidth / view.panes.length;
+    let longest = 8;
     box.replaceChildren();
     view.panes.forEach((run, side) => {
       const place = layout(run, width), left = side * width;
-      const put = (text, from, flat) => { const one = el("span", flat ? { class: "flat" } : {}, text); one.style.left = `${left + from}px`; box.append(one); };
+      const put = (text, from, flat) => { const one = el("span", flat ? { class: "flat" } : {}, text); one.style.left = `${left + from}px`; box.append(one); if (!flat) longest = Math.max(longest, text.length); };
       run.lanes.forEach(([name], lane) => put(name, x(place, lane), false));
       if (!place.small) put(`LBR of cpu${state.cpu}`, place.strip, true);
-      if (!place.pair) put("invariants", place.marks, true);
+      if (!place.pair) {
+        const all = columns(run), rest = all.find(({ one }) => !isViolated(one));
+        all.filter(({ one }) => isViolated(one)).forEach(({ one: [name], from, wide }) => put(name, place.marks + from + wide / 2, false));
+        if (rest) put(rest.from ? "other invariants" : "invariants", place.marks + rest.from + (rest.from ? MARK : 0), true);
+      }
       if (view.panes.length > 1) put(`${run.design}: ${run.verdict}${run.faults.length ? `, ${run.faults.length} fault${run.faults.length > 1 ? "s" : ""}` : ""}`, place.text, true);
     });
+    box.style.height = `${16 + 5.4 * longest}px`;
   }
 
   function legend() {
@@ -407,7 +427,7 @@
   // Selection, links, keys ------------------------------------------------------------------------------
 
   function hashOf(s) {
-    const parts = { step: s.step, run: s.run || "", with: s.other >= 0 ? s.other : "", side: s.side || "", axis: s.axis === "time" ? "time" : "", cpu: s.cpu || "", vm: s.vm, search: s.search, ancestors: s.ancestors ? 1 : "", sources: [...s.sources].join(","), lanes: [...s.lanes].join(",") };
+    const parts = { step: s.step, run: s.run || "", with: s.other >= 0 ? s.other : "", side: s.side || "", axis: s.axis === "time" ? "time" : "", cpu: s.cpu || "", vm: s.vm, search: s.search, ancestors: s.ancestors ? 1 : "", sources: [...s.sources].join(","), kinds: [...s.kinds].join(","), lanes: [...s.lanes].join(",") };
     return Object.entries(parts).filter(([, value]) => value !== "").map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
   }
 
@@ -426,6 +446,7 @@
     state.search = given.get("search") ?? "";
     state.ancestors = given.get("ancestors") === "1";
     state.sources = new Set((given.get("sources") ?? "").split(",").filter(Boolean));
+    state.kinds = new Set((given.get("kinds") ?? "").split(",").filter(Boolean));
     state.lanes = new Set((given.get("lanes") ?? "").split(",").filter(Boolean));
   }
 
@@ -556,6 +577,7 @@
     options("cpu", run.rings.map((_, n) => [n, `cpu${n}`]), state.cpu, (value) => { state.cpu = +value; again(false); });
     options("vm", [["", "all"], ...[...new Set(run.lanes.map((lane) => lane[2]).filter(Boolean))].map((vm) => [vm, vm])], state.vm, (value) => { state.vm = value; again(false); });
     boxes("sources", run.sources, state.sources);
+    boxes("kinds", run.kinds, state.kinds);
     boxes("lanes", run.lanes.map((lane) => lane[0]), state.lanes);
     $("search").value = state.search;
   }
@@ -589,7 +611,7 @@
     });
     addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA|SUMMARY|BUTTON)$/.test(event.target.tagName)) {
-        if (event.key === "Escape") $("canvas").focus();
+        if (event.key === "Escape") { document.querySelectorAll(".menu").forEach((menu) => { menu.open = false; }); $("canvas").focus(); }
         return;
       }
       const act = KEYS[event.key];

@@ -132,6 +132,8 @@ def test_the_central_story(browser: Browser, lost: Run, timeline: Timeline, mode
     assert {(v["invariant"], v["verdict"]) for v in reader.drawn("[data-invariant]")} == {
         (strip.invariant, verdict) for strip in timeline.strips for _, verdict in strip.changes
     }
+    named = at.locator("#lanehead span").all_inner_texts()
+    assert named == [*(lane.name for lane in timeline.lanes), "LBR of cpu0", *lost.broken(), "other invariants"]
     sample = lost.of(t.SampleTaken)[0].seq
     ring = [(r["owner"], int(r["count"])) for r in reader.drawn(f"[data-ring='{sample}']")]
     assert ring == [("host vm0/0", 3), ("guest vm0/0", 4), ("host vm0/0", 8)]
@@ -173,6 +175,15 @@ def test_the_central_story(browser: Browser, lost: Run, timeline: Timeline, mode
     at.click("text=Sources")
     at.uncheck("#sources >> text=driver")
     assert at.inner_text("#count") == f"{sum(row.source != 'driver' for row in timeline.rows)} of {end} records"
+    at.click("text=Kinds")
+    at.uncheck("#kinds >> text=delivery")
+    left = sum(row.source != "driver" and row.kind != "delivery" for row in timeline.rows)
+    assert at.inner_text("#count") == f"{left} of {end} records"
+    assert not at.is_visible("#sources"), "one menu is open at a time"
+    at.keyboard.press("Escape")
+    assert not at.is_visible("#kinds")
+    reader.open(at.url.split("report.html")[1])
+    assert at.inner_text("#count") == f"{left} of {end} records"
     reader.open("#step=52&ancestors=1")
     left = int(at.inner_text("#count").split(" ")[0])
     assert 2 < left < 52
@@ -207,6 +218,13 @@ def test_two_runs_side_by_side_in_the_dark_on_paper_and_on_a_phone(
         assert tops[0] is not None
         assert tops[1] is not None
         assert tops[0]["y"] == tops[1]["y"]
+    heads = at.locator("#lanehead span", has_text=re.compile("^revoke-gp")).all()
+    for side, name in enumerate(heads):
+        boxes = name.bounding_box(), at.locator(f"#s{side}-{first} .x").bounding_box()
+        assert boxes[0] is not None
+        assert boxes[1] is not None
+        assert abs(boxes[0]["x"] - boxes[1]["x"]) < 1, "the head of a pane is above it"
+        assert boxes[1]["width"] > 250
     at.emulate_media(color_scheme="light")
     assert at.evaluate(CONTRAST) == []
     reader.open("#step=52")
