@@ -194,7 +194,7 @@ def tamed(request: Any) -> Any:
 
 
 def frames(path: str, request: Message) -> list[bytes]:
-    """What a client sends: on the contract stream the frame comes after a first one."""
+    """The frames of one call: on the contract stream a first one comes before."""
     first = contract_pb2.AttachRequest(kvm="evil", protocol=PROTOCOL_VERSION, instance="evil")
     return [*([first.SerializeToString()] if path == ATTACH else []), request.SerializeToString()]
 
