@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from client.drive.grpc_wire import CALL_TIMEOUT, NO_WAIT, GrpcWire, Turn
 from client.drive.wire import SINGLE, Layout, perfcores_of
@@ -28,14 +28,14 @@ STDERR_LINES = 20
 
 
 class Child:
-    """One service process. ``tail``: the last lines that it wrote to standard error. ``metrics``: their address, ""
-    if it serves none."""
+    """One service process. ``tail``: the last lines that it wrote to standard error. ``ready``: its ready
+    line."""
 
     def __init__(self, service: str, module: str, arguments: list[str], folder: str) -> None:
         self.service = service
         self.tail: deque[str] = deque(maxlen=STDERR_LINES)
         self.address = f"unix:{folder}/{service}.sock"
-        self.metrics = ""
+        self.ready: dict[str, Any] = {}
         self.module = module
         self.arguments = ["--listen", self.address, "--exit-with-parent", *arguments]
         self.begin()
@@ -78,8 +78,8 @@ class Child:
             self.process.wait()
             self._reader.join(1)
             raise SystemFailedError(self.service, self._with_tail(self.end() or "closed its output"))
-        ready = json.loads(line)
-        self.address, self.metrics = ready["address"], ready.get("metrics", "")
+        self.ready = json.loads(line)
+        self.address = self.ready["address"]
 
     def end(self, timeout: float = 0) -> str:
         """How the process ended, in words; "" while it runs. Wait up to ``timeout`` seconds for its end."""

@@ -81,6 +81,8 @@ class Process:
             interceptors=[Admission(args.limits)], options=options.server_options(args.limits)
         )
 
+        self.probes: grpc.aio.Server | None = None
+
     async def serve(self, handlers: Sequence[grpc.GenericRpcHandler]) -> int:
         """Serve until a signal or until the parent ends; returns the exit status."""
         server = self.server
@@ -91,7 +93,7 @@ class Process:
         try:
             held = hold(listen)
             port = self._open_port(listen)
-            metrics = self._open_metrics()
+            extra = {**self._open_metrics(), **self._open_probes()}
         except (RuntimeError, OSError) as error:
             log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
             await self.shell.close()
@@ -99,13 +101,15 @@ class Process:
         address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
         self._catch_signals()
         await server.start()
+        if self.probes is not None:
+            await self.probes.start()
         if self.args.exit_with_parent:
             self._watch_parent()
         ready = {
             "service": self.shell.service,
             "address": address,
             "protocol": self.args.protocol,
-            **metrics,
+            **extra,
             "limits": limits.as_dict(self.args.limits, self.shell.service),
         }
         try:
@@ -122,6 +126,8 @@ class Process:
         self.shell.touch()
         await self.shell.close()
         await server.stop(GRACE)
+        if self.probes is not None:
+            await self.probes.stop(None)
         if held is not None:
             held.close()
         log().info("stopped")
@@ -134,7 +140,20 @@ class Process:
         from contract.wire.metrics import Metrics
 
         self.shell.metrics = Metrics(self.shell)
-        return {"metrics": self.shell.metrics.serve(self.args.metrics, self.args.tls)}
+        try:
+            return {"metrics": self.shell.metrics.serve(self.args.metrics, self.args.tls)}
+        except OSError as error:
+            raise RuntimeError(f"metrics at {self.args.metrics}: {error.strerror or error}") from None
+
+    def _open_probes(self) -> dict[str, str]:
+        """A server of its own for health alone: the probes of an orchestrator have no certificate."""
+        if not (listen := self.args.health):
+            return {}
+        self.probes = grpc.aio.server(
+            interceptors=[Admission(self.args.limits)], options=options.server_options(self.args.limits)
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.probes)
+        return {"health": f"{listen.rpartition(':')[0]}:{self.probes.add_insecure_port(listen)}"}
 
     def _open_port(self, listen: str) -> int:
         identity = tls_of(listen, self.args.tls)

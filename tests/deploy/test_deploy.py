@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from configparser import ConfigParser
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import grpc
 import jsonschema
 import pytest
 import yaml
@@ -25,6 +27,10 @@ from typer.main import get_group
 import kvm_svc.service.main
 import perfcore_svc.service.main
 from client.cli.app import app
+from client.drive.pair import Pair
+from contract.wire import probe
+from contract.wire.bootstrap import END_LIMIT
+from contract.wire.health import LIVENESS, READINESS
 from contract.wire.tls import Identity
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
@@ -57,11 +63,10 @@ def commands() -> list[list[str]]:
     """Every command line that something in deploy/ starts."""
     found = [c["args"] for path in MANIFESTS for pod in pods(path) for c in pod["spec"]["containers"]]
     composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
-    found += [service["command"] for service in composed["services"].values()]
+    found += [service["command"] for service in composed["services"].values() if service["image"] == "lbrlab"]
     for path in UNITS:
         line = unit(path)["Service"]["ExecStart"].replace("%i", "kvm1")
-        line = re.sub(r"\$\{(LISTEN|PERFCORE)\}", "10.0.0.1:7401", line).replace("${CREDENTIALS_DIRECTORY}", "/run/c")
-        program, *rest = shlex.split(line)
+        program, *rest = shlex.split(line.replace("${CREDENTIALS_DIRECTORY}", "/run/c"))
         found.append([Path(program).name, *rest])
     return found
 
@@ -94,7 +99,11 @@ def test_a_program_takes_the_command_line(command: list[str], monkeypatch: pytes
         assert words[0] in ("scheduler", "worker")
     else:
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", command)
+            files = str(DEPLOY / "kubernetes" / "base")
+            patch.setattr(sys, "argv", [word.replace("/settings", files) for word in command])
+            if "--config" not in command and "--listen" not in command:  # A unit has its addresses in variables.
+                patch.setenv("LBRLAB_LISTEN", "10.0.0.1:7401")
+                patch.setenv("LBRLAB_PERFCORE", "10.0.0.1:7401")
             patch.setattr(SERVICES[program], "run", lambda options: options)
             patch.setattr(asyncio, "run", lambda options: 0)
             patch.setattr(Identity, "check", lambda identity: None)
@@ -130,14 +139,10 @@ def test_addresses_in_command_lines_are_those_of_services() -> None:
         for resource in resources(path):
             if resource["kind"] == "Service":
                 offered |= {f"{resource['metadata']['name']}:{port['port']}" for port in resource["spec"]["ports"]}
-    asked = {
-        word.removeprefix("tcp://")
-        for path in MANIFESTS
-        for pod in pods(path)
-        for container in pod["spec"]["containers"]
-        for word in container["args"]
-        if re.fullmatch(r"(tcp://)?[a-z][a-z0-9]*:\d+", word)
-    }
+    words = [word for path in MANIFESTS for pod in pods(path) for c in pod["spec"]["containers"] for word in c["args"]]
+    for path in (DEPLOY / "kubernetes" / "base").glob("*.toml"):
+        words += [str(value) for value in tomllib.loads(path.read_text(encoding="utf-8")).values()]
+    asked = {word.removeprefix("tcp://") for word in words if re.fullmatch(r"(tcp://)?[a-z][a-z0-9]*:\d+", word)}
     assert asked
     assert asked <= offered
 
@@ -197,3 +202,57 @@ def test_the_image_has_every_package_and_no_root() -> None:
     wanted = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert wanted - {"lbrlab", "buf"} | {"protos", "requirements.lock", "pyproject.toml", "setup.py"} <= copied
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["65532:65532"]
+
+
+def ports_of(container: Any) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for port in container["ports"]}
+
+
+def test_probes_and_ports_are_those_of_the_settings() -> None:
+    """Probes ask for names that the health service knows, at the port that the settings give to health."""
+    seen = 0
+    for name in ("perfcore", "kvm0"):
+        base = DEPLOY / "kubernetes" / "base"
+        settings = tomllib.loads((base / f"{name}.toml").read_text(encoding="utf-8"))
+        (pod,) = pods(base / f"{name}.yaml")
+        (container,) = pod["spec"]["containers"]
+        wanted = {"grpc": settings["listen"], "health": settings["health"], "metrics": settings["metrics"]}
+        assert ports_of(container) == {port: int(address.split(":")[1]) for port, address in wanted.items()}
+        for kind, asked in (("startup", LIVENESS), ("liveness", LIVENESS), ("readiness", READINESS)):
+            assert container[f"{kind}Probe"]["grpc"] == {"port": ports_of(container)["health"], "service": asked}
+            seen += 1
+        assert pod["spec"]["terminationGracePeriodSeconds"] > END_LIMIT
+    assert seen == 6
+
+
+def test_prometheus_scrapes_the_ports_of_the_compose_file() -> None:
+    composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    served = {
+        f"{name}:{service['command'][service['command'].index('--metrics') + 1].split(':')[1]}"
+        for name, service in composed.items()
+        if "--metrics" in service["command"]
+    }
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    targets = {t for job in scraped["scrape_configs"] for static in job["static_configs"] for t in static["targets"]}
+    assert targets == served
+    assert len(targets) == 2
+    assert all((DEPLOY / "prometheus" / file).is_file() for file in scraped["rule_files"])
+
+
+def test_the_probe_of_a_container_asks_a_service_for_its_health() -> None:
+    with Pair(flags={"perfcore": ["--health", "127.0.0.1:0"]}) as pair:
+        assert probe.probe(pair.kvm.address, "liveness") == ""
+        assert "NOT_FOUND: expected one of liveness" in probe.probe(pair.perfcore.address, "x")
+        health = pair.perfcore.ready["health"]
+        assert probe.probe(health, "readiness") == ""
+        with grpc.insecure_channel(health) as channel:
+            info = channel.unary_unary("/lbrlab.v1.InfoService/GetInfo", lambda empty: b"", bytes)
+            with pytest.raises(grpc.RpcError) as refused:
+                info(None, timeout=10)
+        pair.perfcore.process.kill()
+        pair.perfcore.process.wait()
+        deadline = time.monotonic() + 10
+        while probe.probe(pair.kvm.address, "readiness") != "NOT_SERVING":
+            assert time.monotonic() < deadline
+        assert "UNAVAILABLE" in probe.probe(pair.perfcore.address, "liveness")
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED

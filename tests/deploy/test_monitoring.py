@@ -57,7 +57,7 @@ def exported() -> Iterator[dict[str, set[str]]]:
         decide(pair.wire, twice)
         found: dict[str, set[str]] = {}
         for child in (pair.perfcore, pair.kvm):
-            with urllib.request.urlopen(f"http://{child.metrics}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{child.ready['metrics']}/metrics", timeout=10) as answer:
                 text = answer.read().decode()
             for family in families(text):
                 if family.type != "histogram" and not family.samples:

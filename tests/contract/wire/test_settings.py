@@ -31,6 +31,7 @@ VALUES = {
     "answer-timeout": "0.25",
     "redial-limit": "30",
     "metrics": "[::1]:9464",
+    "health": "0.0.0.0:7402",
     "log-format": "json",
     "exit-with-parent": "yes",
     "protocol": "77",
