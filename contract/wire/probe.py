@@ -1,5 +1,7 @@
-"""``python -m contract.wire.probe ADDR [NAME]``: status 0 if the service says SERVING under that name of its health, else
-1 and the reason. For the health checks of containers, which start a program."""
+"""``python -m contract.wire.probe ADDR [NAME]``: status 0 if the service says SERVING under that name of its health.
+
+Otherwise it is 1, with the reason. It is for the health checks of containers, which start a program.
+"""
 
 from __future__ import annotations
 
