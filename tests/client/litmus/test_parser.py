@@ -16,6 +16,7 @@ import client.litmus.build
 from client.litmus import Scenario, format_scenario, load, parse
 from client.litmus import ast as a
 from client.litmus.grammar import KEYWORDS
+from client.litmus.limits import MAX_TOKENS
 from client.litmus.parser import grammar
 from contract.control import MachineSpec, VmSpec
 from contract.errors import InputError
@@ -460,6 +461,17 @@ def test_errors_of_small_texts(text: str, expected: str) -> None:
 def test_hostile_text_is_refused(text: str) -> None:
     """In time, too: one whose cost grows with the square of its length would never come to an end here."""
     message(text)
+
+
+def test_words_of_comments_do_not_count() -> None:
+    words = "one; " * (MAX_TOKENS // 2 + 1)
+    assert parse(f"LBR x /* {words} */ // {words}\nvm v {{}} // {words}").vms == [VmSpec("v")]
+
+
+def test_a_text_that_is_far_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.litmus.parser.grammar", lambda: None)
+    told = f"more than {MAX_TOKENS} words and signs"
+    assert message("LBR x host {" + "nop;" * (MAX_TOKENS // 2) + "}") == f"s.litmus: {told}"
 
 
 def test_deep_brackets_alone_are_fine() -> None:
