@@ -190,6 +190,10 @@ class GrpcWire:
         names = [*perfcores_of(self._layout), *self._sessions]
         return {name: self._services[self._of(name)] for name in names if self._of(name) not in self._crashed}
 
+    def note_losses(self, name: str, sessions: Sequence[str]) -> None:
+        """A service has said in a free run that these sessions have lost their link. ``losses`` gives them."""
+        self._lost[self._of(name)] = list(sessions)
+
     def fail(self, error: SystemFailedError) -> None:
         """The run is over, since a service has failed."""
         self._failure = self._failure or error

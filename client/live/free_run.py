@@ -50,7 +50,7 @@ _FATES = {control_pb2.Fate.Value(f"FATE_{fate.name}"): fate for fate in Fate}
 
 class FreeRun:
     """One free run of a player. ``ends``: asked after each round; True ends the free run. ``see``: called after each
-    decision."""
+    decision. ``loses_links``: services have lost a link, which ends the free run, too."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class FreeRun:
         """Number of a command to its thread, its service, and the command."""
         self._busy: set[str] = set()
         """The threads with a command under way."""
+        self.loses_links = False
         self._later: dict[str, float] = {}
         """Threads whose step could not begin, and when to ask again."""
 
@@ -107,7 +108,7 @@ class FreeRun:
                 stamp = stamp_of(service.run, self.wire.log, service.owner)
                 await self._write(name, go=live_pb2.Go(stamp=stamp, speed=round(self.speed * MILLION), chances=chances))
                 listeners.append(asyncio.create_task(self._listen(name, stream)))
-            while not self.ends():
+            while not (self.loses_links or self.ends()):
                 await self._ask_for_steps()
                 await self._round(LOOK)
             await self._halt()
@@ -155,6 +156,9 @@ class FreeRun:
             thread = self._under_way.pop(asked)[0]
             self._busy.discard(thread)
             self._later[thread] = time.monotonic() + RETRY
+        if came.lost:
+            self.loses_links = True
+            self.wire.real.note_losses(name, came.lost)
         if came.halted:
             self._halted.add(name)
 

@@ -101,12 +101,20 @@ class Recording(Player):
         return Run(self.scenario, self.design, self.live.name, (), self.tape, self.wire.log.records, failure)
 
     def _run_free(self, until: float) -> None:
+        """Run freely until so many seconds of free running are over. A link that is lost meanwhile interrupts it: both
+        ends are told, as in every other run, and KVM resumes its session."""
         self._until = until
-        self._began = time.monotonic() - self.elapsed
-        try:
-            FreeRun(self, self.live, self.options.speed, self.options.chances, self._ends, self._see).run()
-        finally:
-            self.elapsed = time.monotonic() - self._began
+        while self.elapsed < until and not self.broken:
+            self._began = time.monotonic() - self.elapsed
+            free = FreeRun(self, self.live, self.options.speed, self.options.chances, self._ends, self._see)
+            try:
+                free.run()
+            finally:
+                self.elapsed = time.monotonic() - self._began
+            if free.loses_links:
+                while (decision := self.incidents.happened()) is not None:
+                    self.carry_out(decision)
+                self._see()
 
     def _ends(self) -> bool:
         now = time.monotonic()

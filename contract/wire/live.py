@@ -127,6 +127,7 @@ class FreeRun:
                     async with asyncio.timeout(PULSE):
                         await self.wake.wait()
         async with self.shell.lock:
+            await self.shell.keep(self.run)
             await self._pass_time(max(self.now(), self.halt.now_ns))
             self._not_begun += [command.id for command in self._commands]
             self._commands.clear()
@@ -164,7 +165,7 @@ class FreeRun:
         possible at once."""
         run, shell = self.run, self.shell
         run.check()
-        shell.keep(run)
+        await shell.keep(run)
         await self._pass_time(now)
         self._delay()
         busy = False

@@ -23,8 +23,9 @@ REMEMBERED = 1000
 """Events and sessions whose lines are counted."""
 REPEATS, REPEATS_PER = 10, 60.0
 
-CALL: ContextVar[Any] = ContextVar("call")
-"""The context of the call that is being handled."""
+PEER: ContextVar[str] = ContextVar("peer")
+"""The peer of the call that is being handled, as a text: a task may outlive the call that began it, and gRPC ends the
+process if the context of a call is asked then."""
 
 _bound: dict[str, Any] = {}
 _form = [CONSOLE]
@@ -61,8 +62,8 @@ def log() -> Any:
 
 
 def _with_peer(_: object, __: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    if "peer" not in fields and (call := CALL.get(None)) is not None:
-        fields["peer"] = call.peer()
+    if "peer" not in fields and (peer := PEER.get(None)) is not None:
+        fields["peer"] = peer
     return fields
 
 

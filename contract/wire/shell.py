@@ -210,8 +210,8 @@ class Shell(ABC, Generic[C]):
 
     # The parts of a free run that differ between the services
 
-    def keep(self, run: ServiceRun[C]) -> None:
-        """The driver of a free run is still there."""
+    async def keep(self, run: ServiceRun[C]) -> None:
+        """Called in each turn of a free run, before anything else, and at its end."""
 
     def passing(self, run: ServiceRun[C], now: int) -> Iterator[Any]:
         """The commands that let time pass up to ``now``, one after the other."""

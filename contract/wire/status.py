@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from contract.errors import LbrlabError, RefusedError
 from contract.wire.errors import WireValueError
 from contract.wire.field_rules import keeps_rules, too_long
-from contract.wire.log import CALL, log
+from contract.wire.log import PEER, log
 from contract.wire.pace import pace
 from contract.wire.refusal import CLOCK, ERRNO, NOW
 from contract.wire.scan import crowded
@@ -86,7 +86,7 @@ def unary(request: type[Message], handler: Handler) -> grpc.RpcMethodHandler:
     """A handler that takes a valid ``request`` and raises CallError if the call fails."""
 
     async def call(raw: bytes, context: grpc.aio.ServicerContext) -> Message | None:
-        CALL.set(context)
+        PEER.set(context.peer())
         outcome = await attempt(request, handler, raw)
         if isinstance(outcome, CallError):
             await outcome.wait(context)
@@ -111,7 +111,7 @@ async def attempt(request: type[Message], handler: Handler, raw: bytes) -> Messa
 
 def unary_stream(request: type[Message], handler: Callable[[Any], AsyncIterator[Message]]) -> grpc.RpcMethodHandler:
     async def call(raw: bytes, context: grpc.aio.ServicerContext) -> None:
-        CALL.set(context)
+        PEER.set(context.peer())
         failure: CallError
         try:
             async for message in handler(parse(request, raw)):
@@ -131,7 +131,7 @@ def stream_stream(handler: Callable[[grpc.aio.ServicerContext], Awaitable[None]]
     """A handler that reads raw messages from the context and writes messages to it."""
 
     async def call(_: object, context: grpc.aio.ServicerContext) -> None:
-        CALL.set(context)
+        PEER.set(context.peer())
         failure: CallError
         try:
             await handler(context)

@@ -54,6 +54,8 @@ class KvmShell(Shell[KvmCore]):
         self.answer_timeout = answer_timeout
         self._generation = 0
         """The link's generation in which the current run was configured or continued last."""
+        self._step_ended = 0
+        """The link's generation in which the end of a step was told last; 0: there was no step."""
         self._asked = 0
         """Number of the newest machine request."""
         identity = tls_of(perfcore, identity)
@@ -194,16 +196,36 @@ class KvmShell(Shell[KvmCore]):
         vcpu = run.core.hv.vcpus.get(command.vcpu)
         if vcpu is None or vcpu.waiting or vcpu.ioctl is not None or vcpu.cpu < 0:
             return False
+        if run.cut or run.parted:
+            return False
         self._asked += 1
-        begun = await self.link.begin_step(self.stamp(run), self._asked, vcpu.name, vcpu.cpu, self.answer_timeout)
+        try:
+            begun = await self.link.begin_step(self.stamp(run), self._asked, vcpu.name, vcpu.cpu, self.answer_timeout)
+        except LinkLostError:
+            await self._end_step(run)  # The perf core may have begun it.
+            return False
         if begun is None:
             return False
         run.log.witness(begun.clock, begun.now_ns)
         return True
 
     async def end_step(self, run: ServiceRun[KvmCore], command: StepVcpu) -> None:
+        await self._end_step(run)
+
+    async def keep(self, run: ServiceRun[KvmCore]) -> None:
+        """An end of a step that was lost with the link is told again: the perf core waits for it."""
+        if self._step_ended not in (0, self.link.generation):
+            await self._end_step(run)
+
+    async def _end_step(self, run: ServiceRun[KvmCore]) -> None:
         self._asked += 1
-        await self.link.end_step(self.stamp(run), self._asked)
+        while True:
+            try:
+                await self._linked()
+                self._step_ended = self.link.generation
+                return await self.link.end_step(self.stamp(run), self._asked)
+            except LinkLostError:
+                await asyncio.sleep(0)
 
     def _receive(self, frame: contract_pb2.AttachResponse) -> None:
         run = self.run

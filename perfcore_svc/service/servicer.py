@@ -57,8 +57,8 @@ LEASES = lease_pb2.DESCRIPTOR.services_by_name["LeaseService"]
 SERVICES: Sequence[ServiceDescriptor] = (CONTROL, DRIVE, LIVE, CONTRACT, MACHINE, LEASES, INFO, TRACE)
 FREE = "RunTask", "Open", "Enable", "Disable", "Close", "Read", "Sample", "Retire"
 """The commands of a free run."""
-STEP_LIMIT = 2.0
-"""Seconds after which a step of a KVM in a free run ends, if the KVM does not end it."""
+STEP_LIMIT = 3.0
+"""Seconds in which a KVM has to end a step of a free run."""
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
 STRANGE = {code.value[0] for code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.ABORTED)}
 """Codes of the answers to a machine request that has nothing to do with the run."""
@@ -112,6 +112,10 @@ class PerfcoreShell(Shell[HostCore]):
         self.attached: dict[str, Attachment] = {}
         self._answered = machine_pb2.RunRequest(), machine_pb2.RunResponse()
         """The newest machine request, and the response to it."""
+        self._step: KvmStep | None = None
+        """The step of a KVM that is under way in a free run."""
+        self._steps: dict[str, KvmStep] = {}
+        """The newest step of each KVM. Its end can come before its begin is carried out: over another link."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number of the new run. The perf core gives out the numbers; one that has just begun can continue with the
@@ -187,7 +191,8 @@ class PerfcoreShell(Shell[HostCore]):
     def may_arrive(self, session: str) -> bool:
         return session in self.attached
 
-    def keep(self, run: ServiceRun[HostCore]) -> None:
+    async def keep(self, run: ServiceRun[HostCore]) -> None:
+        """The driver is still there."""
         if run.owner == self.lease.owner:
             self.lease.renew()
 
@@ -285,30 +290,45 @@ class PerfcoreShell(Shell[HostCore]):
         while (request := await _read(context, machine_pb2.RunRequest)) is not None:
             match request.WhichOneof("request"):
                 case "begin_step":
-                    await self._step(request, context)
+                    response = await self._begin_step(request)
                 case "end_step":
-                    pass  # The step has ended already.
+                    self._end_step(request)
+                    continue
                 case _:
-                    async with self.lock:
-                        response = self._answer_once(request)
-                    if response.failure.code in STRANGE:
-                        await pace(context)
-                    await context.write(response)
-
-    async def _step(self, begin: machine_pb2.RunRequest, context: grpc.aio.ServicerContext) -> None:
-        """A step of a vCPU in a free run: nothing else happens here before its end."""
-        async with self.lock:
-            response = await self._begin_step(begin)
+                    response = await self._served(request)
             await context.write(response)
-            if response.WhichOneof("reply") == "failure":
-                return
-            with suppress(TimeoutError):
+
+    async def _served(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
+        if self._step is not None and self._is_of(request, self._step):
+            return self._answer_once(request)  # Its step holds the lock.
+        async with self.lock:
+            return self._answer_once(request)
+
+    # Steps of a free run ---------------------------------------------------------------------------------
+
+    async def _hold(self, step: KvmStep) -> None:
+        """Nothing else happens here before the end of the step. A link that is lost meanwhile does not end it."""
+        async with self.lock:
+            self._step = step
+            step.begun.set()
+            try:
                 async with asyncio.timeout(STEP_LIMIT):
-                    while (request := await _read(context, machine_pb2.RunRequest)) is not None:
-                        if request.WhichOneof("request") == "end_step":
-                            self.run.hear(request.stamp.clock, request.stamp.now_ns)
-                            return
-                        await context.write(self._answer_once(request))
+                    await step.over.wait()
+            except TimeoutError:
+                why = f"perfcore: {step.kvm} has not ended its step within {STEP_LIMIT:g} s"
+                self.run.fail(CallError(grpc.StatusCode.UNAVAILABLE, why))
+            finally:
+                self._step = None
+
+    def _end_step(self, request: machine_pb2.RunRequest) -> None:
+        for step in self._steps.values():
+            if self._is_of(request, step):
+                self.run.hear(request.stamp.clock, request.stamp.now_ns)
+                step.over.set()
+
+    def _is_of(self, request: machine_pb2.RunRequest, step: KvmStep) -> bool:
+        attachment = self.attached.get(step.kvm)
+        return attachment is not None and compare_digest(attachment.token.encode(), request.token.encode())
 
     async def _begin_step(self, request: machine_pb2.RunRequest) -> machine_pb2.RunResponse:
         response = machine_pb2.RunResponse()
@@ -318,11 +338,16 @@ class PerfcoreShell(Shell[HostCore]):
             run = self.current(request.stamp)
             run.check()
             _may_act(run.core.endpoint.vcpus, attachment.kvm, asked)
-            if run.free is None or run.free.halt is not None:
-                raise RefusedError("this is no free run", "EAGAIN")
-            await run.free.reach(request.stamp)
-            if run.core.perf.kernel.cpu_running(asked.vcpu) != asked.cpu:
-                raise RefusedError(f"{asked.vcpu} is not on cpu{asked.cpu}", "EAGAIN")
+            step = self._steps[attachment.kvm] = KvmStep(attachment.kvm)
+            self._holding = asyncio.create_task(self._hold(step))
+            try:
+                await step.begun.wait()
+                if step.over.is_set():
+                    raise RefusedError("it has ended before it began", "EAGAIN")
+                await self._may_begin(self.current(request.stamp), request)
+            except BaseException:
+                step.over.set()
+                raise
             response.step_begun.SetInParent()
             response.stamp.CopyFrom(self.stamp(run))
         except RefusedError as error:
@@ -380,6 +405,24 @@ class PerfcoreShell(Shell[HostCore]):
         except CallError as error:
             _fail(response, error.code, error.message, "")
         return response
+
+    async def _may_begin(self, run: ServiceRun[HostCore], request: machine_pb2.RunRequest) -> None:
+        """Raises RefusedError if the step cannot begin now."""
+        asked = request.begin_step
+        if run.free is None or run.free.halt is not None:
+            raise RefusedError("this is no free run", "EAGAIN")
+        await run.free.reach(request.stamp)
+        if run.core.perf.kernel.cpu_running(asked.vcpu) != asked.cpu:
+            raise RefusedError(f"{asked.vcpu} is not on cpu{asked.cpu}", "EAGAIN")
+
+
+class KvmStep:
+    """A step of a vCPU of ``kvm`` in a free run."""
+
+    def __init__(self, kvm: str) -> None:
+        self.kvm = kvm
+        self.begun = asyncio.Event()
+        self.over = asyncio.Event()
 
 
 def _may_act(owners: Mapping[str, str], kvm: str, request: AnyRequest | machine_pb2.BeginStep) -> None:

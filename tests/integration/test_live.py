@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -19,12 +20,13 @@ from client.live.workload import turns_of, workload
 from client.run.confirm import confirm
 from client.run.run import Run
 from client.schedule.decisions import Deliver, Fire, Pass, Step
-from client.schedule.incidents import Crash
+from client.schedule.incidents import Crash, Cut, Mend
 from contract.control import PerfSnapshot
 from contract.errors import SystemFailedError
-from contract.messages import Welcome
+from contract.messages import Resume, Welcome
 from contract.network import Fate
 from contract.trace import Rest, Send, SessionChange, Statement, VmEntry
+from tests.integration.relay import Relay
 
 SCENARIO = workload(2, 6)
 FAULTS = ("drop p=0.03", "duplicate p=0.03", "corrupt p=0.03", "reorder p=0.05", "delay by 1ms")
@@ -95,6 +97,29 @@ def test_services_that_are_killed_come_back(services: Pair) -> None:
     epochs = {kvm: max(r.epoch for r in sent if r.session == kvm and r.to_host) for kvm in SCENARIO.placement()}
     assert min(epochs.values()) == 3
     assert {r.session for r in sent if isinstance(r.body, Welcome) and r.epoch == epochs[r.session]} == set(epochs)
+
+
+def test_a_link_that_is_cut_interrupts_a_live_run() -> None:
+    """Wherever the connection breaks, in the middle of a step too."""
+    scenario = workload(1, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        relay = Relay(folder)
+        with Pair(layout_of(scenario), flags={"kvm": ["--perfcore", relay.address]}) as pair:
+            relay.target = pair.perfcore.address
+            relay.cut_at = [20_000, 41_000, 49_900, 60_100, 77_000]
+            recording = Recording(pair.wire, scenario, design_named("fenced"), Options(1.5))
+            run = recording.recorded().finished()
+        relay.close()
+
+    cuts = [decision for decision in run.tape if isinstance(decision, Cut)]
+    assert cuts
+    # A cut while the link is down is none, and one at the end is not noticed.
+    assert len(cuts) <= relay.cuts
+    assert len(cuts) == sum(isinstance(decision, Mend) for decision in run.tape)
+    assert recording.lost == ["kvm0"] * (2 * len(cuts))
+    assert len([sent for sent in run.of(Send) if isinstance(sent.body, Resume)]) >= len(cuts)
+    assert run.verdict.verdict == "held"
+    assert confirm(run, SimWire()).same
 
 
 def test_a_violation_ends_the_free_run(services: Pair) -> None:

@@ -58,7 +58,7 @@ async def test_a_run_that_is_refused_has_a_line(monkeypatch: pytest.MonkeyPatch)
 
     shell = Echo()
     monkeypatch.setattr(shell, "prepare", busy)
-    wire_log.CALL.set(Call())
+    wire_log.PEER.set("ipv4:10.0.0.7:4711")
     with pytest.raises(CallError):
         await shell.configure(stamp(), COMMAND)
     assert lines.of() == [{"event": "run-refused", "reason": "busy", "peer": "ipv4:10.0.0.7:4711"}]
