@@ -179,7 +179,7 @@ class FreeRun:
             else:
                 wire.happened = Happened(None, Done(), records)
                 player.carry_out(self._decision(placed, kind))
-        except (WireValueError, DecodeError, BrokenCallError, PeerContractError, KeyError, ValueError) as error:
+        except (WireValueError, DecodeError, BrokenCallError, PeerContractError, LookupError, ValueError) as error:
             why = f"its report cannot be right: {printable(str(error))}"
             raise SystemFailedError(placed.service, why) from None
         self.see()

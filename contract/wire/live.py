@@ -127,7 +127,7 @@ class FreeRun:
                     async with asyncio.timeout(PULSE):
                         await self.wake.wait()
         async with self.shell.lock:
-            await self.shell.keep(self.run)
+            await self.shell.leave(self.run)
             await self._pass_time(max(self.now(), self.halt.now_ns))
             self._not_begun += [command.id for command in self._commands]
             self._commands.clear()
@@ -172,7 +172,8 @@ class FreeRun:
         for way in list(run.network.queues):
             for _ in range(TAKEN_AT_ONCE):
                 waiting = run.network.waiting(*way)
-                if not waiting or self._is_late(waiting[0]):
+                # A message that has come in this turn may be of a later time: then it is for the next turn.
+                if not waiting or self._is_late(waiting[0]) or self.heard > run.log.now:
                     break
                 await self._take(waiting[0])
                 busy = True

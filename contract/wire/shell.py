@@ -211,7 +211,10 @@ class Shell(ABC, Generic[C]):
     # The parts of a free run that differ between the services
 
     async def keep(self, run: ServiceRun[C]) -> None:
-        """Called in each turn of a free run, before anything else, and at its end."""
+        """Called in each turn of a free run, before anything else."""
+
+    async def leave(self, run: ServiceRun[C]) -> None:
+        """The free run ends."""
 
     def passing(self, run: ServiceRun[C], now: int) -> Iterator[Any]:
         """The commands that let time pass up to ``now``, one after the other."""

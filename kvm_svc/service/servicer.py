@@ -217,6 +217,14 @@ class KvmShell(Shell[KvmCore]):
         if self._step_ended not in (0, self.link.generation):
             await self._end_step(run)
 
+    async def leave(self, run: ServiceRun[KvmCore]) -> None:
+        """The perf core has heard of the end of the last step: it answers on the link over which this was told."""
+        while self._step_ended:
+            await self._agreed(self.stamp(run))
+            if self._step_ended == self.link.generation:
+                return
+            await self._end_step(run)
+
     async def _end_step(self, run: ServiceRun[KvmCore]) -> None:
         self._asked += 1
         while True:
