@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
+from client.cli.command import command, only
 from client.cli.completion import design_names
-from client.cli.frame import command, only
 from client.cli.options import (
     InsecureOption,
     JsonOption,

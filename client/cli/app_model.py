@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
+from client.cli.command import command, needs, refuse
 from client.cli.completion import invariant_names, scenario_names
-from client.cli.frame import command, needs, refuse
 from client.cli.options import (
     KERNELS_HELP,
     BaselineOption,

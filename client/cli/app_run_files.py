@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
+from client.cli.command import command, needs, only, refuse
 from client.cli.completion import design_names, format_names, invariant_names, scenario_names
-from client.cli.frame import command, needs, only, refuse
 from client.cli.options import (
     BaselineOption,
     ExpectOption,

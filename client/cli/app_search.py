@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from client.cli.application import subcommand
-from client.cli.frame import command
+from client.cli.command import command
 from client.cli.options import KERNELS_HELP, BaselineOption, DaskOption, JsonOption, WriteBaselineOption
 
 WorkersOption = Annotated[int, typer.Option(metavar="N", min=0, max=256, help="Processes. 0: one for each core.")]

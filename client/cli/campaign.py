@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together
 from client.cli.choose import chosen_designs, chosen_kinds, chosen_scenarios, source_of
-from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
+from client.cli.command import INTERRUPTED, finish
+from client.cli.console import console, print_columns, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS

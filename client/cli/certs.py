@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.cli.frame import console, print_text
+from client.cli.console import console, print_text
 from client.report.json import print_json
 from contract.errors import InputError
 from contract.wire.access import DRIVER, KVM, PERFCORE, VIEWER

@@ -12,7 +12,8 @@ from client.baseline import KnownFinding
 from client.claims import CLAIMS, Claim
 from client.claims.checks import ClaimCheck
 from client.claims.claim import Lab
-from client.cli.frame import console, finish, print_text
+from client.cli.command import finish
+from client.cli.console import console, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.runs import RUNS, open_wire
 from client.cli.services import Services

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from client.cli.choose import chosen_scenarios
-from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text, report_error
+from client.cli.command import INTERRUPTED, finish, report_error
+from client.cli.console import console, print_columns, print_items, print_text
 from client.cli.progress import run_tasks_with_progress
 from client.cli.runs import RUNS
 from client.designs import all_designs

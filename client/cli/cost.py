@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.choose import chosen_designs
-from client.cli.frame import console, finish, print_columns, print_text
+from client.cli.command import finish
+from client.cli.console import console, print_columns, print_text
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
 from client.cost.measure import Cost, Curve, cost_of, curve_of
 from client.files import make_folder, write_file

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.frame import console, finish, print_text
+from client.cli.command import finish
+from client.cli.console import console, print_text
 from client.coverage import GROUPS, Item, exercised, fault_items, verdict_items
 from client.report.json import print_json
 from client.report.search_documents import CoverageDocument, coverage_document

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from client.cli.frame import console, finish, print_columns, print_text
+from client.cli.command import finish
+from client.cli.console import console, print_columns, print_text
 from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services
 from client.designs import DESIGNS

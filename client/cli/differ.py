@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.choose import chosen_scenarios, on_kernel
-from client.cli.frame import console, finish, print_columns, print_text
+from client.cli.command import finish
+from client.cli.console import console, print_columns, print_text
 from client.cli.runs import RUNS, short_name
 from client.designs import design_named
 from client.files import make_folder

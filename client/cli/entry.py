@@ -65,7 +65,7 @@ def _run() -> int:
 
 
 def _usage(text: str) -> int:
-    from client.cli.frame import report_error
+    from client.cli.command import report_error
 
     report_error(f"{text} ('lbrlab --help' shows how)", BAD_INPUT, as_json="--json" in sys.argv)
     return BAD_INPUT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.cli.frame import console, print_columns
+from client.cli.console import console, print_columns
 from client.export.registry import FORMATS, export
 from client.files import write_file
 from client.report.json import print_json

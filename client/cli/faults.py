@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.frame import console, print_text
+from client.cli.console import console, print_text
 from client.litmus.fault_kinds import TARGETS
 from client.report.fault_documents import faults_document, faults_named
 from client.report.json import print_json

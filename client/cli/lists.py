@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.check.judge import MONITORS
-from client.cli.frame import console, print_text
+from client.cli.console import console, print_text
 from client.designs import all_designs, design_named, format_design
 from client.document.pages import designs_page, invariants_page, language_page, msrs_page
 from client.document.pmu_msrs import ACCESS_LEGEND, pmu_msr_lines, pmu_msr_rows

@@ -12,7 +12,8 @@ from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together, verdict_against
 from client.cli.choose import chosen_designs, chosen_scenarios, on_kernel
-from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_items, print_text
+from client.cli.command import INTERRUPTED, finish
+from client.cli.console import console, print_columns, print_items, print_text
 from client.cli.ledger import Ledger, print_compared
 from client.cli.pools import open_pool
 from client.cli.progress import run_tasks_with_progress

@@ -9,7 +9,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
-from client.cli.frame import console, finish
+from client.cli.command import finish
+from client.cli.console import console
 from client.oracle.cases import load_cases
 from client.oracle.compare import CaseResult, examine
 from client.report.json import print_json

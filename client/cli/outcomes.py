@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.frame import INTERRUPTED, console, finish, print_text
+from client.cli.command import INTERRUPTED, finish
+from client.cli.console import console, print_text
 from client.cli.runs import RUNS, faults_label, short_name
 from client.designs import design_named
 from client.files import make_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from client.cli.frame import console
+from client.cli.console import console
 from client.drive.wire import Wire
 from client.matrix.pool import Row, Task, run_tasks
 from client.workers.pool import Pool

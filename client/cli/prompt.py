@@ -9,7 +9,7 @@ from contextlib import suppress
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.frame import print_text
+from client.cli.console import print_text
 from client.timeline.facts import DISAGREE
 from client.walk.documents import FactDocument
 

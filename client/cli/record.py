@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.frame import console, finish, print_text, tell
+from client.cli.command import finish
+from client.cli.console import console, print_text, tell
 from client.cli.run_summary import print_run
 from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services

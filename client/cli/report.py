@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from client.cli.frame import console, print_text
+from client.cli.console import console, print_text
 from client.files import write_file
 from client.page.html import check_target, page
 from client.page.model import page_model

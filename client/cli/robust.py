@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.choose import chosen_designs, chosen_scenarios, on_kernel, source_of
-from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
+from client.cli.command import INTERRUPTED, finish
+from client.cli.console import console, print_columns, print_text
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS, short_name
 from client.files import make_folder

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.baseline import RunKey, verdict_against
-from client.cli.frame import console, finish, refuse
+from client.cli.command import finish, refuse
+from client.cli.console import console
 from client.cli.ledger import Ledger
 from client.cli.run_summary import print_run
 from client.cli.runs import keep_run, open_wire

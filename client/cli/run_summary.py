@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.frame import print_text
+from client.cli.console import print_text
 from client.report.documents import PendingDocument, RunDocument, ViolationDocument
 from client.report.tables import CELLS
 from client.schedule.faults import is_drawn, unmet_text

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
-from client.cli.frame import tell
+from client.cli.console import tell
 from client.cli.services import Services
 from client.drive.wire import SINGLE, Layout, Wire
 from client.run.file import encoded, keep, kept_beside

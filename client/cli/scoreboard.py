@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.choose import source_of
-from client.cli.frame import INTERRUPTED, console, finish, print_columns, print_text
+from client.cli.command import INTERRUPTED, finish
+from client.cli.console import console, print_columns, print_text
 from client.cli.pools import open_pool
 from client.litmus import library, load
 from client.litmus.fault_kinds import FAULT_KINDS

@@ -8,7 +8,7 @@ import msgspec
 from rich.text import Text
 
 from client.check.judge import Finding
-from client.cli.frame import console, print_text
+from client.cli.console import console, print_text
 from client.litmus.spelling import unknown
 from client.report.json import print_json
 from client.report.log import Log

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from client.cli.frame import console, print_text
+from client.cli.console import console, print_text
 from client.cli.prompt import print_facts, read_line
 from client.report.json import print_json
 from client.run.file import errors_of, load_judged

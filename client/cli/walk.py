@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from client.cli import prompt
-from client.cli.frame import console, finish, print_text
+from client.cli.command import finish
+from client.cli.console import console, print_text
 from client.cli.run_summary import print_run
 from client.cli.runs import keep_run
 from client.designs import design_named

@@ -192,7 +192,8 @@ FLOORS = (
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 SHARED = {
     "completion",
-    "frame",
+    "command",
+    "console",
     "runs",
     "services",
     "ledger",
@@ -277,7 +278,7 @@ def test_an_import_that_goes_up_is_caught(package: str, source: str) -> None:
 
 def test_imports_that_go_down_are_allowed() -> None:
     assert upward_imports("from client.litmus import load\nfrom client.run.file import keep", "run") == []
-    assert command_imports("from client.cli.frame import finish", "run") == []
+    assert command_imports("from client.cli.command import finish", "run") == []
     assert command_imports("from client.cli.matrix import matrix", "app") == []
     assert command_imports("from client.cli.matrix import chosen_designs", "cost")
 

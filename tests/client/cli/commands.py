@@ -12,7 +12,7 @@ import typer.main
 import typer.testing
 from typer.testing import CliRunner, Result
 
-from client.cli import frame
+from client.cli import console
 from client.cli.app import app
 
 # The runner builds the commands from their signatures at each call, in 35 ms.
@@ -36,7 +36,7 @@ def folded(*arguments: str, given: str = "") -> Result:
 def unbroken(*arguments: str) -> Result:
     """With lines so wide that each text is in one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frame, "PIPED_WIDTH", 1 << 12)
+        patch.setattr(console, "PIPED_WIDTH", 1 << 12)
         return lbrlab(*arguments)
 
 
