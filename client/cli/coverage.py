@@ -28,7 +28,7 @@ def coverage(paths: Sequence[Path], *, as_json: bool) -> None:
         for path in _files(paths):
             run = load_judged(path)
             verdicts = {finding.invariant: finding.verdict for finding in run.verdict.findings}
-            counts.update(exercised(run.records) | verdict_items(verdicts) | fault_items(run.faults, run.records))
+            counts.update(exercised(run.records) | verdict_items(verdicts) | fault_items(run.faults, run.applied))
             runs += 1
             status.update(f"{runs} runs")
     document = coverage_document(counts, runs)

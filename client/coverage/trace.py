@@ -13,7 +13,6 @@ from typing import Any
 
 from client.coverage.items import Item, arrow, axis_items
 from client.litmus.fault import FaultRule
-from client.schedule.faults import rules_met
 from contract.session import SessionPhase
 from contract.trace import (
     Access,
@@ -92,9 +91,10 @@ def exercised(records: Iterable[AnyRecord]) -> set[Item]:
     return seen.items
 
 
-def fault_items(faults: Sequence[FaultRule], records: Iterable[AnyRecord]) -> set[Item]:
-    """The kinds of faults that a run met, by its rules. ``exercised`` gives those that deliveries show."""
-    return {f"fault {rule.kind}" for rule, met in zip(faults, rules_met(faults, records), strict=True) if met}
+def fault_items(faults: Sequence[FaultRule], applied: Sequence[bool]) -> set[Item]:
+    """The kinds of faults that a run met, by its rules; ``applied``: whether each has changed something. ``exercised``
+    gives those that deliveries show."""
+    return {f"fault {rule.kind}" for rule, met in zip(faults, applied, strict=True) if met}
 
 
 @cache

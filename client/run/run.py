@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from client.check.automaton import Violation
-from client.check.judge import Finding
+from client.check.judge import Finding, judge
 from client.drive.play import InterruptedRunError, Player
 from client.litmus import Scenario
 from client.litmus.fault import FaultRule
@@ -50,7 +50,13 @@ class Run:
         """The verdict, from scenario and trace alone. It is computed once. Raises InputError if the records are not a
         valid trace."""
         missed = tuple(str(rule) for rule in self.unmet if rule.chance == 1)
-        return verdict_on(self.scenario, self.records, str(self.failure or ""), missed)
+        return verdict_on(self.scenario, self.records, str(self.failure or ""), missed, self.findings)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The verdict on each invariant, from the trace alone. A search needs no more of the verdict. Raises InputError
+        as ``verdict``."""
+        return judge(self.records)
 
     @property
     def interrupted(self) -> bool:
@@ -99,14 +105,14 @@ class Run:
 
     def _finding(self, invariant: str) -> Finding:
         """The finding of one invariant. Raises InputError if there is no such invariant."""
-        found = next((f for f in self.verdict.findings if f.invariant == invariant), None)
+        found = next((f for f in self.findings if f.invariant == invariant), None)
         if found is None:
             raise InputError(unknown("invariant", invariant, list(ABOUT)), "invariant")
         return found
 
     def broken(self) -> list[str]:
         """The invariants that are violated."""
-        return [f.invariant for f in self.verdict.findings if f.verdict == VIOLATED]
+        return [f.invariant for f in self.findings if f.verdict == VIOLATED]
 
     def register(self, name: str) -> int | str | None:
         """A register, ``host:s0``, or a field of one, ``host:s0.guest``; None if it never got a value. Raises

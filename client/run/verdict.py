@@ -67,10 +67,16 @@ class Verdict(msgspec.Struct):
         return EXIT_CODES[self.verdict]
 
 
-def verdict_on(scenario: Scenario, records: list[AnyRecord], failed: str = "", unmet: tuple[str, ...] = ()) -> Verdict:
+def verdict_on(
+    scenario: Scenario,
+    records: list[AnyRecord],
+    failed: str = "",
+    unmet: tuple[str, ...] = (),
+    findings: list[Finding] | None = None,
+) -> Verdict:
     """Judge a run from its scenario and trace. ``failed`` is the failure that ended it early, if any. ``unmet`` are the
-    faults without a probability that changed nothing."""
-    findings = judge(records)
+    faults without a probability that changed nothing. ``findings``: those of the trace, where they are known."""
+    findings = judge(records) if findings is None else findings
     verdicts = {f.invariant: f.verdict for f in findings}
     outcome = registers_of(records)
     final = None

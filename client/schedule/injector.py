@@ -78,6 +78,9 @@ class About(NamedTuple):
     event: int
 
 
+NO_SUBJECT = About("", 0)
+
+
 def fits(rule: FaultRule, message: InFlight, about: About) -> bool:
     return (
         (not rule.messages or message.message in rule.messages)
@@ -113,6 +116,8 @@ class Injector:
         self.momentary = [state for state in states if state.strikes and not state.rule.of_messages]
         """The rules that strike at a moment, which has not come."""
         self.rules = [state for state in states if state not in self.momentary]
+        self.by_subject = any(state.rule.vcpu or state.rule.event for state in self.rules)
+        """Whether a rule asks for the subject of a message."""
         self.striker = Striker()
         self.seen = 0
         """Messages that the rules have seen."""
@@ -135,7 +140,7 @@ class Injector:
             return
         queued = (message for queue in flight.queues.values() for message in queue if message.order >= self.seen)
         for message in sorted(queued, key=lambda message: message.order):
-            about = self._about(message)
+            about = self._about(message) if self.by_subject else NO_SUBJECT
             met = [state for state in self.rules if state.meets(message, about)]
             for state in met:
                 if state.strikes and state.met <= STRIKES_LIMIT:

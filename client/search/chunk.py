@@ -104,8 +104,8 @@ def play_part(plan: Plan, part: Part) -> Summary:
 
 def _note_items(summary: Summary, run: Run, number: int) -> bool:
     """Whether a fault was met."""
-    verdicts = {finding.invariant: finding.verdict for finding in run.verdict.findings}
-    kinds = fault_items(run.faults, run.records)
+    verdicts = {finding.invariant: finding.verdict for finding in run.findings}
+    kinds = fault_items(run.faults, run.applied)
     for item in exercised(run.records) | verdict_items(verdicts) | kinds:
         summary.items.setdefault(item, number)
     return bool(kinds)

@@ -37,7 +37,7 @@ def owed(design: Design, condition: Condition) -> frozenset[str] | None:
 def counted(run: Run, condition: Condition) -> dict[str, Violation]:
     """Invariant to its first violation that counts: it is not expected by the scenario, not excused, and the design has
     to keep the invariant."""
-    broken = [finding for finding in run.verdict.findings if finding.verdict == VIOLATED]
+    broken = [finding for finding in run.findings if finding.verdict == VIOLATED]
     if not broken:
         return {}
     expected = expected_verdicts(run.scenario, run.design.name)

@@ -36,7 +36,7 @@ def test_a_run_exercises_the_rules_of_its_design() -> None:
 def test_faults_are_named_by_the_rules_that_were_met() -> None:
     rules = (parse_fault("delay Revoke by 3"), parse_fault("drop Available"))
     played = run(Inputs(STORY, FENCED, Schedule(rules)))
-    assert fault_items(played.faults, played.records) == {"fault delay"}
+    assert fault_items(played.faults, played.applied) == {"fault delay"}
 
 
 def test_a_lost_revoke_of_the_library_never_completes_unless_it_is_sent_again() -> None:
