@@ -112,6 +112,7 @@ NOT_CARRIED_OUT = {
     r"lbrlab claims( --verbose)?$": "tests/client/claims",
     r"lbrlab contract(?! --no-runs)": "tests/client/document and tests/client/page",
     r"lbrlab (matrix(?!.* --scenarios)|coverage (all|lbrlab-runs/matrix))": "the whole library; tests/client/matrix",
+    r"lbrlab differ .*--faults": "tests/client/search",
     r"lbrlab campaign .*--(runs [0-9]{4,}|time)": "minutes; tests/client/search",
 }
 """Commands that no test of pages carries out, and who does it."""
