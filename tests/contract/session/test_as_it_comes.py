@@ -167,3 +167,6 @@ def test_R3_a_message_that_is_missing_for_too_long_is_discarded() -> None:
     assert len(host.incoming.missing) == REMEMBERED - 2
     assert host.taken(Envelope("k", True, 1, REMEMBERED + 12, BODY), log) == BODY
     assert host.taken(Envelope("k", True, 1, 11, BODY), log) == BODY
+    assert host.taken(Envelope("k", True, 1, REMEMBERED + 16, BODY), log) == BODY
+    assert len(host.incoming.missing) == REMEMBERED
+    assert [host.taken(Envelope("k", True, 1, n, BODY), log) for n in (12, 13)] == [None, BODY]
