@@ -41,6 +41,10 @@ class RefusedError(InputError):
         self.errno = errno
 
 
+class LimitError(RefusedError):
+    """A command would go beyond a limit of the service. Its message names the limit."""
+
+
 class SystemFailedError(LbrlabError):
     """A service died, is missing, stalls, or speaks another protocol. ``service`` names it."""
 

@@ -37,7 +37,7 @@ from contract.control import (
 from contract.design import HostEvents
 from contract.design_check import check_design
 from contract.effects import Core, StepResult
-from contract.errors import RefusedError
+from contract.errors import LimitError, RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
 from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
 from contract.provenance import SERIAL_LIMIT
@@ -231,6 +231,8 @@ class HostCore(Core):
             self._cpu(command.cpu)
         try:
             event, losing = self.perf.open_host(command, self.grants.revocations.unmoved())
+        except LimitError:
+            raise
         except RefusedError as error:
             self._failed(command, error)
             return Done(errno=error.errno)

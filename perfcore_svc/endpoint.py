@@ -234,14 +234,20 @@ class HostEndpoint:
             return None
         return event
 
+    def _check_task(self, task: str, session: str) -> None:
+        """Raises RefusedError unless an event of this session may follow the task: no other session's thread (R7)."""
+        if task and task not in self.machine.actors:
+            raise RefusedError(f"there is no task {task!r}", "ESRCH")
+        if self.vcpus.get(task, session) != session:
+            raise RefusedError(f"{task} belongs to session {self.vcpus[task]}", "EPERM")
+
     def _create(self, envelope: Envelope, request: CreateEvent) -> EventCreated:
         name = f"vlbr:{request.vcpu}"
         answer = EventCreated(request.vcpu, request.request, 0)
         try:
             if self.vcpus.get(request.vcpu) != envelope.session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
-            if request.task and request.task not in self.machine.actors:
-                raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
+            self._check_task(request.task, envelope.session)
             answer.event = self.perf.open_guest(name, request.vcpu, request.task).id
         except RefusedError as error:
             holder = error.holder if isinstance(error, TakenError | MediatedError) else ""
@@ -264,8 +270,7 @@ class HostEndpoint:
         try:
             if self.vcpus.get(request.vcpu) != envelope.session:
                 raise RefusedError(f"{request.vcpu} is not registered", "ESRCH")
-            if request.task and request.task not in self.machine.actors:
-                raise RefusedError(f"there is no task {request.task!r}", "ESRCH")
+            self._check_task(request.task, envelope.session)
             answer.event = self.perf.open_counter(name, request).id
         except RefusedError as error:
             self.effects.add(EventFailed(name, error.errno))

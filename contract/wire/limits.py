@@ -17,6 +17,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from contract.errors import LimitError
+
 PERFCORE, KVM = "perfcore", "kvm"
 
 
@@ -33,6 +35,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     peer_sessions: Annotated[
         int, Meta(ge=1, le=4096, description="KVMs attached by one peer", extra={"service": PERFCORE})
     ] = 64
+    tasks: Annotated[
+        int, Meta(ge=1, le=4096, description="tasks of a run's host, besides vCPUs", extra={"service": PERFCORE})
+    ] = 4096
+    vms: Annotated[int, Meta(ge=1, le=256, description="VMs of a run", extra={"service": KVM})] = 256
+    vcpus: Annotated[int, Meta(ge=1, le=4096, description="vCPUs of a run")] = 4096
+    events: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="open events of a run's host", extra={"service": PERFCORE})
+    ] = 16384
     inbox: Annotated[int, Meta(ge=64, le=65536, description="messages of one session that wait for their fate")] = 1024
     trace_records: Annotated[
         int, Meta(ge=1000, le=10_000_000, description="records of a run that are kept, the latest ones")
@@ -79,6 +89,12 @@ def limits_of(args: argparse.Namespace) -> Limits:
 def as_dict(limits: Limits, service: str) -> dict[str, int]:
     """Name to value, for the ready line and GetInfo."""
     return {limit.name: getattr(limits, limit.name.replace("-", "_")) for limit in table(service)}
+
+
+def check_count(name: str, most: int, count: int) -> None:
+    """Raises LimitError if a run would have more than ``most``."""
+    if count > most:
+        raise LimitError(f"limit {name}: {count} asked for, at most {most} (--max-{name})", "ENOSPC")
 
 
 def exceeded(name: str, most: int, who: str) -> str:

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from contract.errors import LbrlabError, RefusedError
+from contract.errors import LbrlabError, LimitError, RefusedError
 from contract.wire.errors import WireValueError
 from contract.wire.field_rules import keeps_rules, too_long
 from contract.wire.log import PEER, log
@@ -53,7 +53,9 @@ def shortened(text: str) -> str:
 def refusal(error: RefusedError, clock: int, now: int) -> CallError:
     """A core's refusal, with the data that the driver needs to raise it again."""
     metadata = (ERRNO, error.errno), (CLOCK, str(clock)), (NOW, str(now))
-    return CallError(grpc.StatusCode.FAILED_PRECONDITION, str(error), metadata)
+    beyond = isinstance(error, LimitError)
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED if beyond else grpc.StatusCode.FAILED_PRECONDITION
+    return CallError(code, str(error), metadata)
 
 
 def unexpected(error: Exception, doing: str) -> CallError:

@@ -18,7 +18,7 @@ from contract.results import AnyResult
 from contract.session import Session, SessionPhase
 from contract.wire.codec import from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers
-from contract.wire.limits import DEFAULT, Limits
+from contract.wire.limits import DEFAULT, Limits, check_count
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
@@ -125,6 +125,8 @@ class KvmShell(Shell[KvmCore]):
         if isinstance(command, ConfigureKvm):
             if command.kvm != self.name:
                 raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
+            check_count("vms", self.limits.vms, len(command.vms))
+            check_count("vcpus", self.limits.vcpus, sum(spec.vcpus for spec in command.vms))
             run.core = KvmCore.configured(command, self.protocol, run.log.now)
             return self.done(run, run.core.begin(run.log.now))
         if isinstance(command, KvmMendLink) and run.parted:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from contract.control import Open
 from contract.design import Precedence
-from contract.errors import RefusedError
+from contract.errors import LimitError, RefusedError
 from contract.messages import CreateCounter
+from contract.spec import EVENTS_OF_A_HOST
 from contract.trace import EventClose, EventOpen, SampleTaken
 from perfcore_svc.perf import lbr, rotation, sched, what_if
 from perfcore_svc.perf.context import Context, PerfCpu
@@ -36,7 +37,7 @@ def new_perf(cpus: int, rules: KernelRules, ids: int = 0, *, pt_coexists: bool =
 class Perf:
     """``state`` is all that is remembered, of which ``events``, ``named`` and ``reservations`` are parts."""
 
-    __slots__ = ("design", "effects", "events", "kernel", "machine", "named", "reservations", "state")
+    __slots__ = ("design", "effects", "events", "kernel", "machine", "most_events", "named", "reservations", "state")
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -46,6 +47,8 @@ class Perf:
         self.state = kernel.state
         self.events, self.named = kernel.state.events, kernel.state.named
         self.reservations = kernel.state.reservations
+        self.most_events = EVENTS_OF_A_HOST
+        """The most events that are open at a time. Configuration."""
         kernel.machine.pmi = PmiLine(kernel)
 
     def host_event(self, name: str) -> PerfEvent:
@@ -67,6 +70,7 @@ class Perf:
     def open_host(self, attr: Open, unmoved: list[PerfEvent]) -> tuple[PerfEvent, list[PerfEvent]]:
         """``perf_event_open``, and those of ``unmoved`` that would go off because of it: if there are such, the event
         stays OFF for now. Raises RefusedError with the kernel's errno."""
+        self._check_room()
         leader = self.host_event(attr.group) if attr.group else None
         event = host_event(
             self.machine.model, self.kernel.pmu, self.kernel.rules, self.reservations, self.state.next_id, attr, leader
@@ -81,12 +85,17 @@ class Perf:
         self._install(event)
         return event, losing
 
+    def _check_room(self) -> None:
+        if len(self.events) >= self.most_events:
+            raise LimitError(f"limit events: {self.most_events} are open already (--max-events)", "EMFILE")
+
     def _check_first_come(self, event: PerfEvent) -> None:
         if self.design.precedence is Precedence.FIRST_COME:
             check_first_come(self.events.values(), event)
 
     def open_guest(self, name: str, vcpu: str, task: str = "") -> PerfEvent:
         """``perf_event_create_kernel_counter`` for ``task``, or the vCPU's thread, as the design has it."""
+        self._check_room()
         event = guest_event(self.machine.model, self.kernel.pmu, self.state.next_id, name, vcpu, self.design)
         event.task = task or vcpu
         self._check_first_come(event)
@@ -96,6 +105,7 @@ class Perf:
 
     def open_counter(self, name: str, request: CreateCounter) -> PerfEvent:
         """``perf_event_create_kernel_counter`` for a guest's counter. It succeeds where no counter is free, too."""
+        self._check_room()
         event = guest_counter(self.kernel.pmu, self.design, self.state.next_id, name, request)
         self.reservations.take(event)
         self._install(event)

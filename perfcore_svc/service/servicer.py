@@ -38,7 +38,7 @@ from contract.wire.access import peer_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers, handlers
 from contract.wire.lease import DRIVER_LEASE, Lease
-from contract.wire.limits import DEFAULT, Limits, exceeded
+from contract.wire.limits import DEFAULT, Limits, check_count, exceeded
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.pace import pace
@@ -153,7 +153,10 @@ class PerfcoreShell(Shell[HostCore]):
 
     async def carry_out(self, run: ServiceRun[HostCore], command: AnyPerfCommand, block: RecordBlock) -> AnyResult:
         if isinstance(command, ConfigurePerf):
+            check_count("tasks", self.limits.tasks, len(command.tasks))
+            check_count("vcpus", self.limits.vcpus, len(command.vcpus))
             run.core = HostCore.configured(command, self.protocol)
+            run.core.perf.most_events = self.limits.events
             return Done()
         return self.done(run, run.core.command(command, run.log.now))
 

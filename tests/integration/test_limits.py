@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,8 +13,18 @@ from typing import Any
 import grpc
 import pytest
 
-from client.drive.pair import Child
-from contract.control import PerfSnapshot, RunTask
+from client.drive.pair import Child, Pair
+from contract.control import (
+    Close,
+    ConfigureKvm,
+    ConfigurePerf,
+    MachineSpec,
+    Open,
+    PerfSnapshot,
+    RunTask,
+    VmSpec,
+)
+from contract.errors import RefusedError
 from contract.messages import Hello, RegisterVcpu
 from contract.network import Fate
 from contract.wire.limits import table
@@ -32,6 +43,9 @@ LOW = {
     "peer-calls": 4,
     "sessions": 3,
     "peer-sessions": 2,
+    "tasks": 2,
+    "vcpus": 3,
+    "events": 2,
     "inbox": 64,
     "backlog": 64,
 }
@@ -205,3 +219,35 @@ def test_a_kvm_that_fills_its_inbox_is_refused(service: Child) -> None:
         stream.send(host.frame(*[Hello(KVM)] * 65))
 
         assert stream.status() == (EXHAUSTED, f"limit inbox: {KVM} has more than 64 messages waiting (--max-inbox)")
+
+
+def test_tasks_vcpus_and_events(service: Child) -> None:
+    with closing(Host(service.address)) as host:
+        host.run = 0
+        with pytest.raises(RefusedError, match=r"^limit tasks: 3 asked for, at most 2 \(--max-tasks\)$"):
+            host.call(ConfigurePerf(MachineSpec(), KVM_SWITCH, ["a", "b", "c"], []))
+        with pytest.raises(RefusedError, match=r"^limit vcpus: 4 asked for, at most 3 \(--max-vcpus\)$"):
+            host.call(ConfigurePerf(MachineSpec(), KVM_SWITCH, [], [f"vm0/{n}" for n in range(4)]))
+        host.run = host.call(ConfigurePerf(MachineSpec(), KVM_SWITCH, ["a", "b"], [VCPU])).stamp.run
+        for name in ("a", "b"):
+            host.call(Open(name, 0))
+        with pytest.raises(RefusedError, match=r"^limit events: 2 are open already \(--max-events\)$") as caught:
+            host.call(Open("c", 0))
+        host.call(Close("a"))
+        host.call(Open("c", 0))
+
+    assert caught.value.errno == "EMFILE"
+
+
+def test_vms_and_vcpus_of_a_kvm() -> None:
+    with Pair(flags={"kvm": ["--max-vms", "1", "--max-vcpus", "2"]}) as pair:
+        wire, machine = pair.wire, MachineSpec()
+        wire.begin()
+        wire.perf(ConfigurePerf(machine, KVM_SWITCH, [], []))
+        for vms, said in (
+            ([VmSpec("vm0"), VmSpec("vm1")], "limit vms: 2 asked for, at most 1 (--max-vms)"),
+            ([VmSpec("vm0", vcpus=3)], "limit vcpus: 3 asked for, at most 2 (--max-vcpus)"),
+        ):
+            with pytest.raises(RefusedError, match=f"^{re.escape(said)}$"):
+                wire.kvm("kvm0", ConfigureKvm("kvm0", machine, KVM_SWITCH, vms))
+        wire.kvm("kvm0", ConfigureKvm("kvm0", machine, KVM_SWITCH, [VmSpec("vm0", vcpus=2)]))

@@ -9,6 +9,7 @@ from contract.messages import (
     PROTOCOL_VERSION,
     AnyMessage,
     CreateCounter,
+    CreateEvent,
     EnableEvent,
     EventCreated,
     Hello,
@@ -89,6 +90,31 @@ def test_a_created_event_is_answered_by_request_number() -> None:
     created = Kvm(host).create(request=42)
     assert (created.vcpu, created.request, created.errno) == ("v", 42, "")
     assert host.perf.events[created.event].guest == "v"
+
+
+def test_an_event_does_not_follow_a_thread_of_another_session() -> None:
+    """R7, R20: neither that of the LBR nor that of a counter."""
+    host = make_host()
+    Kvm(host, "owner", ("v",))
+    evil = Kvm(host, "evil", ("w",))
+    asked: list[AnyMessage] = [
+        CreateEvent("w", 1, "v"),
+        CreateCounter("w", 2, 0, ["user"], 9, "v"),
+        CreateEvent("w", 3, "w"),
+    ]
+    for request in asked:
+        evil.tell(request)
+    answers = [(body.request, body.errno) for body in evil.told() if isinstance(body, EventCreated)]
+
+    assert answers == [(1, "EPERM"), (2, "EPERM"), (3, "")]
+    assert host.states() == {"vlbr:w": "I"}
+
+
+def test_a_host_that_has_all_events_open_refuses_one_more() -> None:
+    host = make_host(running="v")
+    kvm = Kvm(host)
+    host.perf.most_events = 1
+    assert [kvm.create(request=n).errno for n in (1, 2)] == ["", "EMFILE"]
 
 
 SILENT = [design for design in DESIGNS.values() if design.event is not Event.NONE and not design.grants]
