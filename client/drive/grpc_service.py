@@ -25,6 +25,7 @@ from contract.wire.methods import command_types
 from contract.wire.options import CHANNEL
 from contract.wire.records import record_from_proto, stamp_of
 from contract.wire.refusal import CLOCK, ERRNO
+from contract.wire.spans import trace_context
 from contract.wire.tls import Identity, tls_of
 from lbrlab.v1 import drive_pb2, info_pb2, kvm_control_pb2, lease_pb2, perf_control_pb2, trace_pb2
 
@@ -129,7 +130,7 @@ class Service:
             request = to_proto(command, request_type)
         except WireValueError as error:
             raise RefusedError(str(error)) from None
-        request.stamp.CopyFrom(stamp_of(run, log, self.owner))  # type: ignore[attr-defined]
+        request.stamp.CopyFrom(stamp_of(run, log, self.owner, traceparent=trace_context()))  # type: ignore[attr-defined]
         try:
             if method == "Configure":
                 self._end_stream()
@@ -145,7 +146,7 @@ class Service:
         """The method and the serialized request of a command in a free run."""
         method, request_type, _ = self._methods[type(command)]
         request = to_proto(command, request_type)
-        request.stamp.CopyFrom(stamp_of(self.run, log, self.owner))  # type: ignore[attr-defined]
+        request.stamp.CopyFrom(stamp_of(self.run, log, self.owner, traceparent=trace_context()))  # type: ignore[attr-defined]
         return method, request.SerializeToString()
 
     def outcome(self, command: msgspec.Struct, outcome: drive_pb2.DriveResponse) -> AnyResult | RefusedError:

@@ -23,7 +23,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 
 from contract.errors import InputError
-from contract.wire import limits, options
+from contract.wire import limits, options, spans
 from contract.wire.admission import Admission
 from contract.wire.channelz import LazyChannelz
 from contract.wire.health import Health
@@ -49,10 +49,12 @@ def arguments(service: str, description: str, epilog: str) -> argparse.Namespace
         if args.tls is not None:
             args.tls.check()
         check_exposure(
-            {f"--{name}": vars(args).get(name) or "" for name in ("listen", "perfcore", "metrics")},
+            {f"--{name}": vars(args).get(name) or "" for name in ("listen", "perfcore", "metrics", "traces")},
             args.tls,
             args.insecure,
         )
+        if args.traces:
+            spans.send_to(args.traces, service, args.tls)
     except InputError as error:
         print(f"{service}: error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -128,6 +130,7 @@ class Process:
         await server.stop(GRACE)
         if self.probes is not None:
             await self.probes.stop(None)
+        spans.end()
         if held is not None:
             held.close()
         log().info("stopped")

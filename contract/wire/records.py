@@ -29,8 +29,8 @@ def record_from_proto(made: trace_pb2.TraceRecord) -> AnyRecord:
     return record
 
 
-def stamp_of(run: int, log: Recorder, owner: str, lost: Iterable[str] = ()) -> trace_pb2.Stamp:
-    return trace_pb2.Stamp(run=run, clock=log.clock, now_ns=log.now, owner=owner, lost=lost)
+def stamp_of(run: int, log: Recorder, owner: str, lost: Iterable[str] = (), traceparent: str = "") -> trace_pb2.Stamp:
+    return trace_pb2.Stamp(run=run, clock=log.clock, now_ns=log.now, owner=owner, lost=lost, traceparent=traceparent)
 
 
 def since(records: list[AnyRecord], seq: int) -> list[AnyRecord]:

@@ -34,6 +34,7 @@ from contract.network import Network
 from contract.results import AnyResult
 from contract.session import Session, SessionPhase
 from contract.trace import Delivery, Recorder, SessionChange
+from contract.wire import spans
 from contract.wire.limits import DEFAULT, Limits, as_dict
 from contract.wire.log import log
 from contract.wire.methods import Decide
@@ -356,9 +357,11 @@ class Shell(ABC, Generic[C]):
             if run.drains:
                 self.drain(run)
             if isinstance(command, Decide):
-                self._decide(run, command)
+                with spans.span("Decide", stamp, run.number):
+                    self._decide(run, command)
             else:
-                result = await self.carry_out(run, command, block)
+                with spans.span(type(command).__name__, stamp, run.number):
+                    result = await self.carry_out(run, command, block)
             if run.drains and self.drain(run):
                 run.drained.set()
             block.flush()

@@ -16,6 +16,7 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult
 from contract.session import Session, SessionPhase
+from contract.wire import spans
 from contract.wire.codec import from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers
 from contract.wire.limits import DEFAULT, Limits, check_count
@@ -152,6 +153,7 @@ class KvmShell(Shell[KvmCore]):
         """The silicon's reply. If the link is lost, the same request is sent again on the next link."""
         self._asked += 1
         stamp = self.stamp(run)
+        stamp.traceparent = spans.current()
         while True:
             try:
                 return await self.link.ask(stamp, self._asked, request, self.answer_timeout)

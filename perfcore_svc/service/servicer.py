@@ -34,6 +34,7 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult, Done
 from contract.session import Session, SessionPhase
+from contract.wire import spans
 from contract.wire.access import peer_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
 from contract.wire.control import DRIVE, INFO, LIVE, TRACE, common_handlers, control_handlers, handlers
@@ -390,7 +391,8 @@ class PerfcoreShell(Shell[HostCore]):
             try:
                 asked = union_from_proto(request, AnyRequest)
                 _may_act(run.core.endpoint.vcpus, attachment.kvm, asked)
-                reply = self.done(run, run.core.request(asked, log.now))
+                with spans.span(type(asked).__name__, request.stamp, run.number, attachment.kvm):
+                    reply = self.done(run, run.core.request(asked, log.now))
                 member, encode = _REPLIES[type(reply)]
                 response = machine_pb2.RunResponse(**{member: encode(reply)})
                 block.flush()

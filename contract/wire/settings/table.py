@@ -84,6 +84,7 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("metrics", TCP, None, "serve metrics for Prometheus at this address, over TLS where --tls is given"),
     Setting("health", TCP, None, "serve health alone at this address too, without TLS, for probes"),
+    Setting("traces", TCP, None, "send spans to this OpenTelemetry collector (OTLP over gRPC); needs lbrlab[otel]"),
     Setting("log-format", choice("console", "json"), "console", "form of the lines on standard error"),
     Setting(
         "exit-with-parent",

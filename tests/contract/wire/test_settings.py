@@ -32,6 +32,7 @@ VALUES = {
     "redial-limit": "30",
     "metrics": "[::1]:9464",
     "health": "0.0.0.0:7402",
+    "traces": "localhost:4317",
     "log-format": "json",
     "exit-with-parent": "yes",
     "protocol": "77",
