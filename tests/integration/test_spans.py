@@ -21,7 +21,7 @@ from tests.integration.story import tell
 TRACE, DRIVER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     """``found``: service, name, trace, own id and parent of each span."""
 
     def __init__(self) -> None:
