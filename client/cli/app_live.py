@@ -64,8 +64,8 @@ def record_command(
 ) -> None:
     """Let the services run freely, and record their schedule.
 
-    Each vCPU uses the LBR, and host threads open pinned events on its CPU. No one decides the order: messages and
-    timers come as they come, on wall time. The run that is recorded is replayed on the simulated wire, where it must
+    Each vCPU uses the LBR, and host threads open pinned events on its CPU. No one decides the order: messages
+    arrive and timers run out on wall time. The run that is recorded is replayed on the simulated wire, where it must
     give the same records. Ctrl-C keeps the run up to that moment; a violation ends it.
 
     \b

@@ -51,7 +51,7 @@ def claims_command(
 ) -> None:
     """Compute the claims of the 2019 thread from traces. Each is an agreement or a finding.
 
-    Ends with 1 if there is a finding.
+    The exit code is 1 if there is a finding.
 
     \b
     lbrlab claims C4 C16
@@ -168,7 +168,8 @@ def designs_command(
 @command
 def faults_command(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Show only this kind, selector or preset, with what goes with it.")
+        str,
+        typer.Argument(metavar="NAME", help="Show only this kind, selector or preset, and those that combine with it."),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -286,7 +287,7 @@ def oracle_command(
     """Compare the model with recorded cases of a real kernel. It replays what the perf core did, and compares states
     and shares of time.
 
-    Ends with 1 if a case disagrees and is neither unstable nor sensitive.
+    The exit code is 1 if a case disagrees and is neither unstable nor sensitive.
 
     \b
     lbrlab oracle tests/oracle/cases.jsonl.xz

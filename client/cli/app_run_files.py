@@ -60,7 +60,7 @@ def shrink_command(
             "-i",
             metavar="NAME",
             autocompletion=invariant_names,
-            help="Keep this one violated. Default: all that the run violates, or its condition.",
+            help="The invariant that stays violated. Default: all that the run violates, or its condition.",
         ),
     ] = None,
     output: Annotated[
@@ -69,10 +69,10 @@ def shrink_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Shrink a run to the smallest one that still violates the same.
+    """Shrink a run to the smallest one that violates the same invariants.
 
-    Faults, statements, threads, VMs, machines and unusual decisions are taken away, as long as the violation stays. The
-    result is 1-minimal: none of what is left can be taken away alone. Prints which faults are necessary, the scenario
+    The command removes faults, statements, threads, VMs, machines and unusual decisions as long as the violation stays.
+    The result is 1-minimal: no single part can be removed. The output has the faults that are necessary, the scenario
     that is left, and the nearest schedule that holds.
 
     \b
@@ -98,7 +98,8 @@ def confirm_command(
 ) -> None:
     """Replay a run on two real processes and compare the traces.
 
-    Starts the services if no addresses are given. Ends with 0 if the traces are the same, 1 if they differ.
+    The command starts the services if no addresses are given. The exit code is 0 if the traces are the same, 1 if they
+    differ.
 
     \b
     lbrlab confirm run.json
@@ -279,7 +280,7 @@ def report_command(
 @command
 def web_command(
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port. 0: any that is free.")
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port. 0: any free port.")
     ] = 8019,
     as_json: JsonOption = False,
 ) -> None:

@@ -48,9 +48,9 @@ def demo_command(
 ) -> None:
     """Play the thread's central story under six designs.
 
-    It prints who breaks what. A guest uses the LBR; a CPU-pinned host event arrives; the guest continues; the host
-    samples and leaves; the guest tries again. In the last two columns the Revoke message is lost. Ends with 1,
-    because some designs break.
+    It prints which invariants each design breaks. A guest uses the LBR; a CPU-pinned host event arrives; the guest
+    continues; the host samples and leaves; the guest tries again. In the last two columns the Revoke message is lost.
+    The exit code is 1, because some designs break invariants.
 
     \b
     lbrlab demo
@@ -228,7 +228,7 @@ def matrix_command(
     html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every design against every scenario: who holds what.
+    """Run every design against every scenario, and show which invariants hold.
 
     The first table has the verdict of each run. The second has the worst verdict of each invariant under each design.
     Each run is kept in a run file that replays it. If services are given, they play all runs.

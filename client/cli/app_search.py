@@ -26,7 +26,8 @@ def coverage_command(
 ) -> None:
     """Sum up what some runs exercise of the model, gaps first.
 
-    Rules, messages, transitions of each state table, invariants exercised and violated, axis values, kinds of faults.
+    The items are rules, messages, transitions of each state table, invariants exercised and violated, values of axes
+    and kinds of faults.
 
     \b
     lbrlab matrix -o all
@@ -56,8 +57,8 @@ def differ_command(
 ) -> None:
     """Find the smallest scenario that tells two designs apart.
 
-    The outcome is the registers, the invariants that are violated, and the threads that never finish. Ends with 1 if
-    the designs differ, 0 if no difference was found.
+    The outcome is the registers, the invariants that are violated, and the threads that never finish. The exit code
+    is 1 if the designs differ, 0 if no difference was found.
 
     \b
     lbrlab differ merged merged-2023
@@ -86,8 +87,8 @@ def scoreboard_command(
 ) -> None:
     """Search for the bugs that a module plants.
 
-    The search is that of 'campaign' and knows nothing of the bugs. Ends with 0 if all are found, and nothing in the
-    controls, the designs without a bug; with 1 otherwise.
+    The search is that of 'campaign' and knows nothing of the bugs. The exit code is 0 if it
+    finds all bugs, and nothing in the controls (designs without a bug). Otherwise it is 1.
 
     \b
     lbrlab scoreboard tests.quality.mutants
@@ -136,7 +137,8 @@ def campaign_command(
     Each run draws its schedule and its faults. Each violation that counts against a design is shrunk and grouped. A
     canary, a design that must break, shows that the search can find something.
 
-    Ends with 0 if all designs held and the canary was caught, 1 if a design broke, 3 if the canary was not caught.
+    The exit code is 0 if all designs held and the canary was caught, 1 if a design broke, 3 if the canary was not
+    caught.
 
     \b
     lbrlab campaign --designs fenced --runs 2000

@@ -62,7 +62,11 @@ ExpectOption = Annotated[
 ]
 BaselineOption = Annotated[
     Path | None,
-    typer.Option("--baseline", metavar="FILE", help="Known findings. New ones, and known ones that vanished, count."),
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="A file of known findings. New findings and vanished ones decide the exit code.",
+    ),
 ]
 HtmlOption = Annotated[
     Path | None,

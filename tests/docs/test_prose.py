@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import io
 import re
 import tokenize
 from itertools import pairwise
 from pathlib import Path
 
+from typer.models import CommandInfo
+
+from client.cli.app import app
 from tests.cases import cases
 from tests.docs.pages import ROOT, sources, title_of
 
@@ -28,6 +32,7 @@ RIDDLES = """
     whence, whither, whereof, whereby, wherein, whereupon, thence, thither, thereof, thereby, therein, thereto,
     hence, hither, hereby, herein, hereto, lest, nought, naught, aught, heretofore, henceforth, forthwith,
     nay, ere, albeit, unto, amid, twixt, oft, heed, behold, thus far, all the same, for good, weed out, weeds out,
+    who holds what, who breaks what, not looked at,
     fares alike, hears of, hear of, foretold, as it were, starts afresh, start afresh, begins afresh, without a word
 """
 RIDDLE = re.compile(rf"\b(?:{'|'.join(words.strip() for words in RIDDLES.replace(chr(10), ' ').split(','))})\b", re.I)
@@ -38,6 +43,10 @@ GOES_ON = re.compile(
 """An event goes on when perf puts it on a CPU. Anything else continues, or advances."""
 WHAT = re.compile(r"What\b(?!.*\?)")
 """A sentence that begins with a relative clause. A question may."""
+
+
+HEADLESS = re.compile(r"(?:^|[.;:]\s+)(?:Ends|Gives|Plays|Prints|Shows|Starts|Takes|Writes)\b")
+"""A sentence of a help text without its subject."""
 
 
 def docstrings(path: Path) -> list[str]:
@@ -88,6 +97,15 @@ def test_the_prose_of_a_test_is_plain(path: Path) -> None:
 @cases("path", [path for path in FILES if path.suffix in {".py", ".proto"}], ids=title_of)
 def test_no_docstring_and_no_comment_begins_with_what(path: Path) -> None:
     assert [text for text in openings(path) if WHAT.match(text)] == []
+
+
+@cases("command", app.registered_commands, ids=lambda command: command.name)
+def test_each_sentence_of_a_help_has_a_subject(command: CommandInfo) -> None:
+    assert HEADLESS.findall(inspect.getdoc(command.callback) or "") == []
+
+
+def test_a_sentence_without_a_subject_is_found() -> None:
+    assert HEADLESS.findall("Replay a run. Starts the services. The command ends with 1.") == [". Starts"]
 
 
 @cases(
