@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
 
+from client.files import read_file
 from client.litmus.ast import Scenario
 from client.litmus.diagnose import character_error, syntax_error
 from client.litmus.grammar import GRAMMAR
@@ -81,13 +82,10 @@ def parse(text: str, path: str = "<text>") -> Scenario:
 def load(path: str | Path) -> Scenario:
     """The scenario in the file ``path``."""
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_TEXT + 1)
+        raw = read_file(Path(path), MAX_TEXT)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read: {reason}", str(path)) from None
-    if len(raw) > MAX_TEXT:
-        raise InputError(f"longer than {MAX_TEXT} bytes", str(path))
     if not raw.strip():
         raise InputError("is empty; expected a scenario, with 'LBR NAME' in its first line", str(path))
     try:

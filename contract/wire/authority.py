@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from contract.errors import InputError
-from contract.wire.tls import CA, CERTIFICATE, KEY, SCHEME
+from contract.wire.tls import CA, CERTIFICATE, KEY, SCHEME, read_pem
 
 CA_KEY = "ca.key"
 LOCAL = "localhost", "127.0.0.1", "::1"
@@ -106,8 +106,6 @@ def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 def _read(path: Path, load: Callable[[bytes], Any]) -> Any:
     try:
-        return load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
+        return load(read_pem(path))
     except ValueError as error:
         raise InputError(f"expected PEM: {error}", str(path)) from None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _DAY = "%Y-%m-%d %H:%M"
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
+PEM_LIMIT = 1 << 20
+"""Bytes of a key or a certificate."""
 SCHEME = "lbrlab"
 LOOK_TIMEOUT = 2.0
 """Seconds that ``handshake_fault`` waits for the other end."""
@@ -56,6 +58,20 @@ def check_exposure(addresses: dict[str, str], identity: Identity | None, insecur
             raise InputError(f"{address} is reached from other hosts: expected --tls DIR, or --insecure", option)
 
 
+def read_pem(path: Path) -> bytes:
+    """The content of a regular file of at most PEM_LIMIT bytes. Raises InputError naming it."""
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError("cannot be read: it is no regular file", str(path))
+        with path.open("rb") as file:
+            content = file.read(PEM_LIMIT + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
+    if len(content) > PEM_LIMIT:
+        raise InputError(f"cannot be read: it has more than {PEM_LIMIT} bytes", str(path))
+    return content
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """``folder`` holds the certificate (with its chain), its key and the certificate of the CA, in PEM."""
@@ -64,7 +80,7 @@ class Identity:
 
     def read(self) -> tuple[bytes, bytes, bytes]:
         """Key, certificate and CA. Raises InputError naming the file that cannot be read."""
-        key, certificate, ca = (self._read(name) for name in (KEY, CERTIFICATE, CA))
+        key, certificate, ca = (read_pem(self.folder / name) for name in (KEY, CERTIFICATE, CA))
         return key, certificate, ca
 
     def check(self) -> None:
@@ -75,7 +91,7 @@ class Identity:
         for name in (CERTIFICATE, CA):
             path = self.folder / name
             try:
-                found = x509.load_pem_x509_certificate(path.read_bytes())
+                found = x509.load_pem_x509_certificate(read_pem(path))
             except ValueError as error:
                 raise InputError(f"expected a certificate in PEM: {error}", str(path)) from None
             now, first, last = datetime.now(UTC), found.not_valid_before_utc, found.not_valid_after_utc
@@ -88,7 +104,7 @@ class Identity:
         from cryptography import x509
         from cryptography.exceptions import InvalidSignature
 
-        own, ca = (x509.load_pem_x509_certificate(self._read(name)) for name in (CERTIFICATE, CA))
+        own, ca = (x509.load_pem_x509_certificate(read_pem(self.folder / name)) for name in (CERTIFICATE, CA))
         if datetime.now(UTC) > own.not_valid_after_utc:
             return "it has expired"
         try:
@@ -136,13 +152,6 @@ class Identity:
 
         key, certificate, ca = self.read()
         return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
-
-    def _read(self, name: str) -> bytes:
-        path = self.folder / name
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
 
     def _context(self) -> ssl.SSLContext:
         """The TLS of a client. Raises InputError for a key that is not that of the certificate."""

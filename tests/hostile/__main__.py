@@ -1,8 +1,9 @@
 """``python -m tests.hostile [--json] [--seconds S] [ATTACK...]``: what each hostile client costs its neighbour.
 
 For each attack: the time of a neighbour's round (eight commands or so), quiet and under attack, in turns on one pair of
-services; how busy the attacked service is, in CPU seconds a second; the most memory of the services; and what the
-client was answered. The client runs on the same machine, and takes a part of its CPU.
+services; the share of a core that the attack takes of the attacked service, beside the neighbour's rounds; the most
+memory of the services; and what the client was answered. The client runs on the same machine, and takes a part of its
+CPU: on a busy machine the share says more than the times.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def measured(attack: str, service: str, neighbour: Neighbour, seconds: float) ->
         under = neighbour.watch(seconds)
     neighbour.begin()
     after = neighbour.watch(seconds)
+    own = quiet.cpu[service] / len(quiet.rounds) * len(under.rounds)
     base = (quiet.median + after.median) / 2
     return {
         "attack": attack,
@@ -37,7 +39,7 @@ def measured(attack: str, service: str, neighbour: Neighbour, seconds: float) ->
         "quiet_ms": round(base * 1e3, 3),
         "attacked_ms": round(under.median * 1e3, 3),
         "slower": round(under.median / base, 2),
-        "busy": round(under.cpu[service] / sum(under.rounds), 2),
+        "takes": round(max(0.0, under.cpu[service] - own) / sum(under.rounds), 2),
         "peak_mib": {name: round(peak / MIB, 1) for name, peak in under.peak.items()},
         "answers": dict(sorted(client.told.items(), key=lambda item: -item[1])),
     }
@@ -66,7 +68,7 @@ def main(arguments: list[str]) -> None:
         if not asked.as_json:
             peak = " ".join(f"{name} {mib}" for name, mib in row["peak_mib"].items())
             print(f"{row['attack']:<19}{row['service']:<9}{row['quiet_ms']:>8} ms{row['attacked_ms']:>9} ms", end="")
-            print(f"  x{row['slower']:<6} busy {row['busy']:<6} MiB: {peak}", flush=True)
+            print(f"  x{row['slower']:<6} takes {row['takes']:<6} MiB: {peak}", flush=True)
             print(f"    {', '.join(f'{name} {count}' for name, count in row['answers'].items())}", flush=True)
     if asked.as_json:
         print(json.dumps(made, indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import operator
+import os
 import re
 from pathlib import Path
 
@@ -556,9 +557,16 @@ def test_load_errors_name_the_path(tmp_path: Path) -> None:
     file.write_bytes(b"")
     assert load_message(file) == f"{file}: is empty; expected a scenario, with 'LBR NAME' in its first line"
     file.write_bytes(b" " * ((1 << 20) + 1))
-    assert load_message(file) == f"{file}: longer than 1048576 bytes"
+    assert load_message(file) == f"{file}: larger than 1 MiB"
     with pytest.raises(InputError, match="null"):
         load("a\0b")
+
+
+def test_load_waits_for_no_pipe_and_reads_no_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.litmus"
+    os.mkfifo(pipe)
+    assert load_message(pipe).startswith(f"{pipe}: is empty")
+    assert load_message(Path("/dev/zero")) == "/dev/zero: is not a regular file"
 
 
 def test_documented_example() -> None:

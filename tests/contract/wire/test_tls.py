@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 import kvm_svc.service.main
 import perfcore_svc.service.main
 from contract.errors import InputError
-from contract.wire.tls import check_exposure, is_local
+from contract.wire.tls import PEM_LIMIT, check_exposure, is_local, read_pem
 from tests.cases import cases
 
 LOCAL = ["unix:perf.sock", "127.0.0.1:1", "127.9.9.9:0", "localhost:7401", "[::1]:7401"]
@@ -48,3 +51,19 @@ def test_a_service_does_not_start(
     said = capsys.readouterr().err
     assert given[-1] in said
     assert "expected --tls DIR, or --insecure" in said or "cannot be read" in said
+
+
+def test_a_key_is_read_from_a_regular_file_of_sound_size(tmp_path: Path) -> None:
+    """A pipe or a device would keep the program waiting for ever."""
+    pipe, large = tmp_path / "pipe", tmp_path / "large"
+    os.mkfifo(pipe)
+    large.write_bytes(bytes(PEM_LIMIT + 1))
+    for path, said in (
+        (pipe, "it is no regular file"),
+        (Path("/dev/zero"), "it is no regular file"),
+        (tmp_path, "it is no regular file"),
+        (large, f"it has more than {PEM_LIMIT} bytes"),
+        (tmp_path / "none", "No such file or directory"),
+    ):
+        with pytest.raises(InputError, match=f"^{path}: cannot be read: {said}$"):
+            read_pem(path)
