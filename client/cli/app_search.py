@@ -9,7 +9,15 @@ import typer
 
 from client.cli.application import subcommand
 from client.cli.command import command
-from client.cli.options import KERNELS_HELP, BaselineOption, DaskOption, JsonOption, WriteBaselineOption
+from client.cli.options import (
+    KERNELS_HELP,
+    BaselineOption,
+    DaskOption,
+    InsecureOption,
+    JsonOption,
+    TlsOption,
+    WriteBaselineOption,
+)
 
 WorkersOption = Annotated[int, typer.Option(metavar="N", min=0, max=256, help="Processes. 0: one for each core.")]
 
@@ -119,6 +127,12 @@ def campaign_command(
     ] = True,
     workers: WorkersOption = 0,
     dask: DaskOption = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDR,ADDR", help="Play on a running perfcore-svc and its kvm-svc. May be repeated."),
+    ] = None,
+    tls: TlsOption = None,
+    insecure: InsecureOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the campaign. A campaign in it is continued."),
@@ -144,8 +158,9 @@ def campaign_command(
     lbrlab campaign --designs fenced --runs 2000
     lbrlab campaign --designs revoke-gp,fenced --faults drop,delay --time 10m
     lbrlab campaign --dask tcp://head:8786 --time 8h -o night
+    lbrlab campaign --pair 10.0.0.1:7401,10.0.0.2:7402 --tls certs/driver
     """
-    from client.cli.campaign import CampaignRequest, campaign
+    from client.cli.campaign import CampaignRequest, campaign, pairs_of
 
     request = CampaignRequest(
         scenarios,
@@ -157,6 +172,7 @@ def campaign_command(
         stories,
         workers,
         dask,
+        pairs_of(pair or (), tls, insecure),
         output,
         corpus,
         junit,

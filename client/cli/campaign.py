@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +14,23 @@ from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together
 from client.cli.choose import chosen_designs, chosen_kinds, chosen_scenarios, source_of
-from client.cli.command import INTERRUPTED, finish
+from client.cli.command import INTERRUPTED, finish, refuse
 from client.cli.console import console, print_columns, print_text
 from client.cli.ledger import Ledger, print_compared
+from client.cli.options import TLS_VARIABLE
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS
+from client.cli.services import Services, addresses
 from client.designs import design_named
+from client.drive.grpc_wire import GrpcWire
 from client.files import make_folder, write_file
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
 from client.search.campaign import Campaign, Limits
 from client.search.corpus import Corpus
+from client.search.pairs import KINDS, NOT_GIVEN, Pairs, fits
 from client.search.plan import Plan
+from client.workers.pool import Pool
 from client.workers.tasks import WorkerDiedError
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
@@ -50,6 +58,7 @@ class CampaignRequest:
     stories: bool
     workers: int
     dask: str | None
+    pairs: tuple[Services, ...]
     folder: Path | None
     corpus: Path | None
     junit: Path | None
@@ -65,7 +74,7 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
     if request.junit:
         make_folder(request.junit.parent)
     interrupted = False
-    with open_pool(request.workers, request.dask) as pool, console(stderr=True).status("starting") as status:
+    with _pool(request) as pool, console(stderr=True).status("starting") as status:
 
         def told(now: Campaign) -> None:
             status.update(_progress(now, limits))
@@ -97,12 +106,53 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
 
 def plan_of(request: CampaignRequest) -> Plan:
     designs = chosen_designs(USUAL_DESIGN if request.designs is None else request.designs)
-    scenarios = () if request.scenarios == "none" else tuple(map(source_of, chosen_scenarios(request.scenarios)))
-    if not scenarios and not request.stories:
+    chosen = [] if request.scenarios == "none" else chosen_scenarios(request.scenarios)
+    kinds = chosen_kinds(request.faults)
+    stories = request.stories and not request.pairs
+    if request.pairs:
+        kvms = min(len(pair.kvms) for pair in request.pairs)
+        chosen = [scenario for scenario in chosen if fits(scenario, kvms)]
+        if NOT_GIVEN in kinds and request.faults != "all":
+            raise InputError(f"{NOT_GIVEN} needs services that this command has started", f"--faults {request.faults}")
+        kinds = tuple(kind for kind in kinds if kind in KINDS)
+        if not chosen:
+            raise InputError("no scenario that was chosen fits the given services", "--scenarios, --pair")
+    scenarios = tuple(map(source_of, chosen))
+    if not scenarios and not stories:
         raise InputError("nothing is left to play", "--scenarios none, --no-stories")
-    return Plan(
-        request.seed, tuple(designs), scenarios, chosen_kinds(request.faults), stories=request.stories, canary=_canary()
-    )
+    return Plan(request.seed, tuple(designs), scenarios, kinds, stories=stories, canary=_canary())
+
+
+@contextmanager
+def _pool(request: CampaignRequest) -> Iterator[Pool]:
+    if not request.pairs:
+        with open_pool(request.workers, request.dask) as pool:
+            yield pool
+        return
+    refuse("--pair", {"--workers": request.workers, "--dask": request.dask}, "each pair is a worker")
+    pairs = Pairs([GrpcWire(pair.perfcores, pair.kvms, identity=pair.identity) for pair in request.pairs])
+    try:
+        yield pairs
+    finally:
+        pairs.close()
+
+
+def pairs_of(texts: Sequence[str], tls: Path | None, insecure: bool) -> tuple[Services, ...]:
+    """Each text: the address of a perf core, then those of its KVMs. Raises InputError."""
+    if not texts and insecure:
+        raise InputError("needs --pair", "--insecure")
+    if not texts and tls is not None and str(tls) != os.environ.get(TLS_VARIABLE):
+        raise InputError("needs --pair", "--tls")
+    found = []
+    for text in texts:
+        perfcore, *kvms = (part.strip() for part in text.split(","))
+        if not perfcore or not kvms:
+            raise InputError(f"expected PERFCORE,KVM or PERFCORE,KVM,KVM..., found {text!r}", "--pair")
+        found.append(addresses([perfcore], kvms, tls=tls, insecure=insecure))
+    every = [address for pair in found for address in (*pair.perfcores, *pair.kvms)]
+    if twice := next((address for address in every if every.count(address) > 1), None):
+        raise InputError(f"{twice} is given twice; a service plays one run at a time", "--pair")
+    return tuple(found)
 
 
 def _canary() -> Design:

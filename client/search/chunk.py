@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import msgspec
 
 from client.coverage import Item, exercised, fault_items, verdict_items
+from client.drive.wire import Wire
 from client.run.run import Run
 from client.run.run import run as play
 from client.search.counted import counted
@@ -89,14 +91,14 @@ def against(plan: Plan, run: Run) -> dict[str, str]:
     return {name: violation.text for name, violation in counted(run, plan.condition).items()}
 
 
-def play_part(plan: Plan, part: Part) -> Summary:
-    """Some runs of a chunk, each judged."""
+def play_part(plan: Plan, part: Part, wire: Wire | None = None) -> Summary:
+    """Some runs of a chunk, each judged. ``wire``: to given services; if one of them fails, SystemFailedError."""
     chunk = chunk_of(plan, part.chunk)
     summary = Summary(chunk.design.name)
     begun = time.process_time()
     suspects: dict[tuple[str, str, str], Suspect] = {}
     for at in range(part.first, part.first + part.count):
-        _play_one(plan, chunk, RunNumber(part.chunk, at), summary, suspects)
+        _play_one(plan, chunk, RunNumber(part.chunk, at), summary, suspects, wire)
     summary.suspects = list(suspects.values())
     summary.seconds = time.process_time() - begun
     return summary
@@ -112,13 +114,20 @@ def _note_items(summary: Summary, run: Run, number: int) -> bool:
 
 
 def _play_one(
-    plan: Plan, chunk: Chunk, number: RunNumber, summary: Summary, suspects: dict[tuple[str, str, str], Suspect]
+    plan: Plan,
+    chunk: Chunk,
+    number: RunNumber,
+    summary: Summary,
+    suspects: dict[tuple[str, str, str], Suspect],
+    wire: Wire | None,
 ) -> None:
     try:
-        run = play(inputs_of(plan, chunk, number.run))
+        run = play(replace(inputs_of(plan, chunk, number.run), wire=wire))
         found = against(plan, run)
     except Exception as error:  # An error of a core is a finding, like a violation.
         run, found = None, {FAILED: f"{type(error).__name__}: {error}"}
+    if wire is not None and run is not None:
+        run.finished()
     if chunk.canary:
         summary.canary_runs += 1
         summary.canary += plan.canary_breaks in found
