@@ -11,6 +11,7 @@ from contract.messages import CreateEvent, EventCreated, EventState, ReleaseEven
 from contract.results import Done
 from contract.trace import Granted, Retired, VmEntry
 from contract.x86 import IA32_DEBUGCTL
+from kvm_svc.hypervisor.lbr import set_passthrough
 from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import FROM0, VCPU, Rig
@@ -189,6 +190,18 @@ def test_a_guest_that_is_in_guest_mode_when_its_grant_ends_is_kicked_out() -> No
     told.tell(Revoke(EVENT, 3, ""))
 
     assert told.vcpu().kick
+
+
+@cases(("inside", "before", "kicked"), [(True, True, True), (False, True, False), (True, False, False)])
+def test_only_a_guest_that_is_in_guest_mode_and_loses_passthrough_is_kicked_out(
+    inside: bool, before: bool, kicked: bool
+) -> None:
+    told = held(FENCED)
+    vcpu = told.vcpu()
+    vcpu.guest_mode, vcpu.lbr_desc.passthrough, vcpu.kick = inside, before, False
+    set_passthrough(told.core.hv, vcpu, not before, "")
+
+    assert (vcpu.lbr_desc.passthrough, vcpu.kick) == (not before, kicked)
 
 
 def test_a_guest_is_served_again_once_the_host_has_let_go() -> None:
