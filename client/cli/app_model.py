@@ -95,7 +95,7 @@ def cost_command(
 
     \b
     lbrlab cost c09-exits-per-switch
-    lbrlab cost c09-exits-per-switch --vary exits=1..4 --picture exits.svg
+    lbrlab cost c09-exits-per-switch --vary exits=1..4
     """
     from client.cli.cost import cost
 
