@@ -45,6 +45,8 @@ REDIAL = 0.05
 """Seconds between two attempts where the perf core turns the link down at once, after the first."""
 STEADY = 1.0
 """Seconds after which a link is steady, and the next pause a short one: a host may drop each link at once."""
+LONG = 5.0
+"""Seconds without a link after which the log says so."""
 REASONS = 8
 """Reasons of refusals that are logged until the link is up."""
 
@@ -109,7 +111,7 @@ class Link:
         self._since = 0.0
         """When the link came up last."""
         self.state = info_pb2.LINK_STATE_DIALLING
-        self.detail = "not dialled yet"
+        self.detail = "no gRPC server has answered yet"
         self.up = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
         """Called when the link comes up or goes down."""
@@ -135,6 +137,7 @@ class Link:
     async def run(self) -> None:
         """Keep the link up until cancelled."""
         log().info("dialling", session=self.kvm, peer=self.perfcore)
+        self._await_link()
         waits = pauses(self.redial_limit)
         while True:
             try:
@@ -221,6 +224,16 @@ class Link:
             self._refusals.add(why)
             log().warning("link-refused", session=self.kvm, peer=self.perfcore, reason=why)
 
+    def _await_link(self) -> None:
+        asyncio.get_running_loop().call_later(LONG, self._note_absence, self.generation)
+
+    def _note_absence(self, generation: int) -> None:
+        """One line if the link has not come up since. gRPC itself dials without a word."""
+        if generation == self.generation and not self._refusals:
+            log().warning(
+                "no-link", session=self.kvm, peer=self.perfcore, seconds=LONG, reason="no gRPC server answers"
+            )
+
     def _down(self, why: str) -> bool:
         """True if the link was up."""
         was_up = self.state == info_pb2.LINK_STATE_UP
@@ -229,6 +242,7 @@ class Link:
         self.changed()
         if was_up:
             self._lost(why)
+            self._await_link()
         return was_up
 
     def _break(self) -> None:

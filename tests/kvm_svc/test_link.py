@@ -105,6 +105,30 @@ def test_the_pauses_double_up_to_the_limit_and_none_is_like_another() -> None:
     assert max(islice(pauses(0.01), 5)) <= 0.01
 
 
+@pytest.mark.parametrize(("refusals", "lines_told"), [((), 1), (("expired",), 0)])
+async def test_a_link_that_does_not_come_up_is_told_once(
+    refusals: tuple[str, ...], lines_told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kvm_svc.service.link.LONG", 0.0)
+    lines = Lines(monkeypatch)
+    link = Link("127.0.0.1:1", KVM, PROTOCOL_VERSION, print, print, lambda: (0, 0))
+    link._refusals.update(refusals)
+    silent = asyncio.Event()
+
+    async def dial() -> grpc.aio.Channel:
+        await silent.wait()
+        raise AssertionError
+
+    monkeypatch.setattr(link, "_dial", dial)
+    running = asyncio.create_task(link.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    log.cache_clear()
+    assert len(lines.of("no-link")) == lines_told
+
+
 async def redials(monkeypatch: pytest.MonkeyPatch, faults: Iterator[str], dials: int) -> list[str]:
     """The reasons in the log of a link that is dialled that often, and turned down each time."""
     lines = Lines(monkeypatch)
