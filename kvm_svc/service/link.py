@@ -228,7 +228,7 @@ class Link:
         asyncio.get_running_loop().call_later(LONG, self._note_absence, self.generation)
 
     def _note_absence(self, generation: int) -> None:
-        """One line if the link has not come up since. gRPC itself dials without a word."""
+        """One line if the link has not come up since. gRPC itself dials and reports nothing."""
         if generation == self.generation and not self._refusals:
             log().warning(
                 "no-link", session=self.kvm, peer=self.perfcore, seconds=LONG, reason="no gRPC server answers"
