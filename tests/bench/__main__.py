@@ -8,7 +8,7 @@ import importlib
 import json
 import sys
 
-BENCHMARKS = ("simulation", "library", "round_trip", "pair", "scheduler", "crashes", "stopping")
+BENCHMARKS = ("simulation", "library", "round_trip", "pair", "scheduler", "crashes", "stopping", "tls")
 
 
 def main(arguments: list[str]) -> None:
