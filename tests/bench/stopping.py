@@ -34,7 +34,7 @@ def idle(pair: Pair, child: Child) -> Iterator[None]:
 
 @contextmanager
 def driven(pair: Pair, child: Child) -> Iterator[None]:
-    """A run goes on, and the driver delivers what the sessions say at their end."""
+    """A driver plays, and delivers the messages with which the sessions end."""
     begun = threading.Event()
 
     def play() -> None:
@@ -56,7 +56,7 @@ def driven(pair: Pair, child: Child) -> Iterator[None]:
 
 @contextmanager
 def silent_driver(pair: Pair, child: Child) -> Iterator[None]:
-    """A run goes on, and its driver says nothing more: nobody delivers the messages."""
+    """The driver of a run gives no more commands, so nobody delivers the messages."""
     set_up(pair.wire, FENCED)
     yield
 
