@@ -19,8 +19,8 @@ from contract.messages import MESSAGE_KINDS
 
 MESSAGES_LIMIT = 12
 """A rule for one message names one of the first so many that fit."""
-ENDLESS = ("drop", "corrupt", "cut", "crash")
-"""Kinds that lose messages."""
+ENDLESS = ("drop", "corrupt", "cut", "crash", "duplicate")
+"""Kinds that lose messages, or add so many that no run is needed to know what happens."""
 OF_THE_LBR = ("EventCreated", "EventState", "SchedIn", "Revoke", "Ack", "Renew", "Available")
 """Messages that say who has the LBR. A rule that names one message names one of these half of the time."""
 MILLISECONDS = (1, 4, 12, 40)
@@ -74,7 +74,7 @@ def _rule(rng: Random, kind: str) -> FaultRule:
 
 def _struck(rng: Random, rule: FaultRule) -> FaultRule:
     """Which of the messages that fit the rule meets: one, the first few, all, or each with some probability. All are
-    never lost: a run in which a message is lost each time ends only at the limit of timers."""
+    never lost: a run in which a message is lost each time ends only at the limit of timers. Nor are all taken twice."""
     how = rng.choice(("one", "one", "chance", "chance", "first", "all"))
     if how == "all" and rule.kind in ENDLESS:
         how = "first"

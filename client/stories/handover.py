@@ -39,8 +39,8 @@ def _host(rng: Random, cpus: list[str], vcpus: list[str]) -> str:
         match kind:
             case "open":
                 if rng.random() < 0.7:
+                    steps += [_wait(rng)] * (rng.random() < 0.7)
                     steps.append(f"repeat {rng.choice(TURNS)} {{ e{n} = state {rng.choice(vcpus)}; }}")
-                    steps += [_wait(rng)] * (rng.random() < 0.5)
                 scope = rng.choice([*cpus, "cpu0", "cpu0", f"task {rng.choice(vcpus)}"])
                 wanted = rng.choice(["any", "any", "any_call", "call_stack"])
                 steps.append(f"h{n} = open {scope} {rng.choice(['pinned', 'pinned', 'flexible'])} branch {wanted};")

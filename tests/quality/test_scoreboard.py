@@ -50,6 +50,8 @@ RULES = (
 """The rules of a run, or the preset of all kinds with a seed."""
 SAMPLES = [(story, rules, n) for story in STORIES for rules in RULES for n in range(4)]
 """Story, faults, and number of a sampled schedule."""
+TELLING = (0, 1, 3, 4, 6, 21, 31, 32, 64, 66, 96)
+"""Numbers of samples in which planted bugs show. They come first; a bug that shows in none is sought in all."""
 
 
 def rules_of(texts: tuple[str, ...]) -> tuple[FaultRule, ...]:
@@ -73,7 +75,7 @@ usual = cache(trace)
 @cases("mutant", [m for m in mutants.MUTANTS if m.plant is not nullcontext], ids=lambda mutant: mutant.name)
 def test_each_bug_that_is_planted_changes_a_run(mutant: Mutant) -> None:
     """Code that nobody calls, or that other code makes up for, is no place for a bug."""
-    for sample in range(len(SAMPLES)):
+    for sample in dict.fromkeys((*TELLING, *range(len(SAMPLES)))):
         expected = usual(mutant.design, sample)
         with mutant.plant():
             found = trace(mutant.design, sample)
