@@ -38,12 +38,12 @@
   }
 
   function about() {
-    const scenario = lists.scenarios.find((one) => one.name === $("scenario").value);
     const axis = lists.axes.find((one) => one.name === $("axis").value);
     const value = axis && axis.values.find((one) => one.name === $("value").value);
-    const parts = [scenario ? scenario.about : "", `${design().name}: ${design().about}.`];
-    if (axis) parts.push(`${axis.name}: ${axis.about} It is ${design().axes[axis.name]}; now ${$("value").value}${value && value.about ? `: ${value.about}` : ""}.`);
-    $("about").textContent = parts.filter(Boolean).join(" ");
+    // The report says what scenario and design are about.
+    $("about").textContent = axis
+      ? `${axis.name}: ${axis.about} It is ${design().axes[axis.name]}; now ${$("value").value}${value && value.about ? `: ${value.about}` : ""}.`
+      : "Select a message in the picture to drop it, or flip an axis of the design to see what changes.";
   }
 
   async function text() {
