@@ -65,7 +65,10 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     request.services.check_count(scenario)
     if request.output:
         check_output(request.output, [Path(request.file), *([request.tape] if request.tape else [])])
-    with open_wire(wire_name, request.services, request.timeout, layout_of(scenario)) as wire:
+    with (
+        console(stderr=True).status(f"{scenario.name} under {design.name}"),
+        open_wire(wire_name, request.services, request.timeout, layout_of(scenario)) as wire,
+    ):
         played = run_inputs(Inputs(scenario, design, schedule, wire))
     if played.records:
         keep_run(played, request.output, _label(request, schedule))

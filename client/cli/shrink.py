@@ -98,7 +98,11 @@ def _print_difference(out: Console, difference: DifferenceDocument, one: str, ot
 def confirm(path: Path, services: Services, timeout: float, *, as_json: bool) -> None:
     run = load_judged(path)
     services.check_count(run.scenario)
-    with open_wire("grpc", services, timeout, layout_of(run.scenario)) as wire, errors_of(path):
+    with (
+        console(stderr=True).status(f"replaying {len(run.tape)} decisions"),
+        open_wire("grpc", services, timeout, layout_of(run.scenario)) as wire,
+        errors_of(path),
+    ):
         confirmation = confirm_run(run, wire)
     difference = confirmation.difference
     document = ConfirmDocument(

@@ -195,7 +195,8 @@ class Commands:
 
     def _finish(self, rest: str) -> bool:
         _nothing(rest)
-        self.walk.finish()
+        with console(stderr=True).status("finishing"):
+            self.walk.finish()
         return True
 
     def _list(self, rest: str) -> bool:
