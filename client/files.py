@@ -1,5 +1,5 @@
 """Read and write files that a command line names. A file is read with a bounded size, without waiting for ever, and
-with errors that say what was expected. It is written with the folders that are missing, whole or not at all."""
+with errors that name the expectation. It is written with the folders that are missing, whole or not at all."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     that a trace must contain for the result held. ``open_while``: for a liveness invariant, the condition that leaves
     the result open at the end of a trace. ``reads``: each type of record that the monitor handles, and the data that
     the monitor takes from it. ``unseen``: violations that the monitor cannot see. ``excuses``: the faults after
-    which the monitor judges something less, each with what it excuses and the reason."""
+    which the monitor judges something less, each with the excused part and the reason."""
 
     text: str
     broken_by: str

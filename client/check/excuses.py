@@ -12,7 +12,7 @@ from contract.trace import AnyRecord, Crash, Killed
 
 
 class Excuse(msgspec.Struct, frozen=True):
-    """``after``: the fault, which is record ``seq``. ``text``: what is excused, and the reason."""
+    """``after``: the fault, which is record ``seq``. ``text``: the excused part of the judgement, and the reason."""
 
     invariant: str
     after: str
@@ -46,5 +46,5 @@ def excuses_of(records: Iterable[AnyRecord], findings: Iterable[Finding]) -> lis
 
 
 def all_excuses() -> dict[str, dict[str, str]]:
-    """Invariant to fault to what is excused, for the invariants that excuse anything."""
+    """Invariant to fault to the excused part of the judgement, for the invariants that excuse anything."""
     return {monitor.name: dict(monitor.definition.excuses) for monitor in MONITORS if monitor.definition.excuses}

@@ -59,7 +59,7 @@ MONITORS: tuple[type[Monitor], ...] = (
 
 class Finding(msgspec.Struct):
     """``verdict``: held; violated; open (a liveness invariant: the trace ends too early to decide, and ``pending``
-    lists what is due); or not exercised (nothing in the trace could have violated it)."""
+    lists the things that are due); or not exercised (nothing in the trace could have violated it)."""
 
     invariant: str
     verdict: str

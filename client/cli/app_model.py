@@ -122,7 +122,7 @@ def contract_command(
 
     To show what designs break, it runs the whole library, once with every message delivered and once with the first
     Revoke lost, and some of its scenarios with the faults of each kind. To show why a rule is needed, it runs fenced
-    without that rule. After Ctrl-C the tables have what was played.
+    without that rule. After Ctrl-C the tables have the runs so far.
 
     \b
     lbrlab contract --no-runs

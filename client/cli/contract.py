@@ -62,7 +62,7 @@ def contract(*, runs: bool, markdown: bool, html: Path | None, as_json: bool, wo
 
 
 def _play(document: ContractDocument, designs: list[Design], workers: int) -> None:
-    """Play all runs of the two tables; if Ctrl-C comes, the tables have what was played up to then."""
+    """Play all runs of the two tables; after Ctrl-C the tables have the runs so far."""
     scenarios = chosen_scenarios(None)
     plain: list[Task] = [(scenario, faults) for faults in ((), (parse_fault(LOST),)) for scenario in scenarios]
     faulted = fault_tasks(FAULT_KINDS)

@@ -1,4 +1,4 @@
-"""Runs and what they cost."""
+"""Runs and their costs."""
 
 from __future__ import annotations
 

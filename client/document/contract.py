@@ -33,11 +33,11 @@ class DesignDocument(msgspec.Struct):
 
 
 class ContractDocument(msgspec.Struct):
-    """``contract``. ``conditions``: those of the designs' claims, with their meaning. ``excuses``:
-    invariant to fault to what it excuses after that fault. ``needs``: why each rule of
-    fenced is needed; ``standings``: the verdicts of each design. Both come from runs, and are null if no runs were
-    asked for. ``faulted``: which design keeps which invariant under which kind of fault, from runs, too. ``cut_short``:
-    why some of the runs are missing, "" if none is."""
+    """``contract``. ``conditions``: those of the designs' claims, with their meaning. ``excuses``: invariant to fault
+    to the part of the judgement that is excused after it. ``needs``: why each rule of fenced is needed; ``standings``:
+    the verdicts of each design. Both come from runs, and are null if no runs were asked for. ``faulted``: which design
+    keeps which invariant under which kind of fault, from runs, too. ``cut_short``: why some of the runs are missing, ""
+    if none is."""
 
     protocol: int
     rules: list[RuleDocument]

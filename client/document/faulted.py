@@ -30,8 +30,8 @@ SCENARIOS = (
     "thread-switch",
     "two-vms-one-cpu",
 )
-"""Scenarios in which the LBR changes hands while messages are under way. No design needs more than these to show what a
-kind of fault breaks in the library."""
+"""Scenarios in which the LBR changes hands while messages are under way. They are enough to show each
+invariant that a kind of fault breaks in the library."""
 SEEDS = 2
 """The draws that each rule is played with."""
 ANYWHERE, NEWS = 0.2, 0.5

@@ -20,7 +20,7 @@ Ask = Callable[..., Any]
 
 
 class Incidents:
-    """``ask`` makes one call of the wire, and lets ``flight`` follow what the services did."""
+    """``ask`` makes one call of the wire, and lets ``flight`` follow the effects of the services."""
 
     def __init__(self, wire: Wire, flight: Flight, ask: Ask) -> None:
         self.wire = wire

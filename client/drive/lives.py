@@ -4,7 +4,7 @@ Theory of operation. A crash of a KVM takes its state and the messages on its li
 link is lost, the threads of its vCPUs exit, their events are closed (R22). A new life of the KVM has its VMs at RESET
 and greets under a higher epoch. A crash of a host is a loss of its power: silicon, events and tasks are gone. Its KVMs
 find the link lost; when the host is back they resume, hear that it does not know them, and greet it under a higher
-epoch. What a KVM knows of its guests stays.
+epoch. A KVM keeps its knowledge of its guests.
 
 The threads of the vCPUs run again, on the CPUs on which they ran before, as soon as their KVM has greeted the host. A
 CPU that runs another task by then stays with that task. A statement of a guest, or of its user space, that was under
@@ -179,7 +179,7 @@ class Lives:
         self.flight.follow([record])
 
     def _tell_host(self, host: int, command: AnyPerfCommand) -> None:
-        """The host notices something, if it is up and has to do with it."""
+        """The host takes the command, if it is up and the command is about it."""
         if self._name(host) not in self.outages.down:
             with suppress(RefusedError):
                 self.player.ask(self.wire.perf, command, host)

@@ -191,7 +191,7 @@ class Player:
             self._check_credits()
 
     def ask(self, call: Callable[[*Given], StepResult[T]], *given: *Given) -> T:
-        """Make one call of the wire, and take in what the services did. Raises RefusedError like the call."""
+        """Make one call of the wire, and take in the effects of the services. Raises RefusedError like the call."""
         try:
             step = call(*given)
         except RefusedError as refused:

@@ -96,7 +96,7 @@ class SimWire:
         return []
 
     def _done(self, step: StepResult[T]) -> StepResult[T]:
-        """Put what a core did on record, and its messages into the network."""
+        """Put the effects of a core on record, and its messages into the network."""
         for sent in self.log.write(step.effects, step.now):
             self.network.put(sent.envelope)
         return step

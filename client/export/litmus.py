@@ -61,7 +61,7 @@ def _commented(label: str, text: str) -> list[str]:
 
 
 def asking(scenario: Scenario, broken: list[str], design: Design) -> Scenario:
-    """The scenario, with the expectation that what was ``broken`` is held. Its own expectations for these invariants
+    """The scenario, with the expectation that the ``broken`` invariants hold. Its own expectations for these invariants
     under this design are taken away."""
     if not broken:
         return scenario

@@ -31,7 +31,7 @@ FORMATS = {
     "itf": Format("a trace in the Informal Trace Format of Apalache and Quint", ".itf.json"),
     "shiviz": Format("a log with vector clocks for ShiViz", ".log"),
 }
-"""Name to what it is. The module ``client.export.NAME`` has a function of this name."""
+"""Name to description. The module ``client.export.NAME`` has a function of this name."""
 
 
 def export(run: Run, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""lark's errors in one line that says what was expected, for readers of litmus files."""
+"""lark's errors in one line that names the expected tokens, for readers of litmus files."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ class _Reading:
         return replace(rule, amount=0) if rule.amount == kind.usual else rule
 
     def strikes(self, rule: FaultRule, kind: FaultKind, name: Token) -> None:
-        """Check that a rule of another kind says what it strikes, and when."""
+        """Check that a rule of another kind names its target and its moment."""
         timed = rule.at_time or rule.at_record
         if bool(rule.rate) != (kind.strikes == "clock"):
             why = f"needs 'rate', for example '{kind.example}'" if kind.strikes == "clock" else "takes no rate"

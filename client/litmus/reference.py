@@ -130,7 +130,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "invariants": INVARIANTS,
     "units of time": tuple(UNITS),
 }
-"""The words with a fixed meaning that the examples above use, by what they stand for."""
+"""The words with a fixed meaning that the examples above use, by meaning."""
 
 
 def example(end: int = 1) -> str:

@@ -23,7 +23,7 @@ def check_faults(scenario: a.Scenario, fail: Fail) -> None:
 
 
 def misfit(scenario: a.Scenario, rule: FaultRule) -> tuple[str, str] | None:
-    """Why a rule does not fit a scenario, and the part of the rule that names what the scenario does not have."""
+    """Why a rule does not fit a scenario, and the part of the rule that the scenario has no object for."""
     kvms, vcpus = list(scenario.placement()), scenario.vcpus()
     if rule.session and rule.session not in kvms:
         return unknown("kvm", rule.session, kvms), "session"

@@ -33,13 +33,13 @@ class PendingDocument(msgspec.Struct):
 
 
 class RunDocument(msgspec.Struct, kw_only=True):
-    """``run``, ``check``. ``verdict``: held, expected, violated, failed or undecided; ``exit_code``: what the command
-    ends with. ``surprises``: what is not as expected, as in ``Verdict``; ``baseline``: those against
+    """``run``, ``check``. ``verdict``: held, expected, violated, failed or undecided; ``exit_code``: that of the
+    command. ``surprises``: each deviation from the expectation, as in ``Verdict``; ``baseline``: those against
     a baseline, null without one.
     ``invariants``: name to held, violated, open or not exercised. ``outcome``: ``actor:register`` to a number, a
-    word or a table of fields. ``operations``: what the silicon counted. ``run``: path of the
-    run file. ``notes``: what else the reader of the run should know: that it is a replay, that a VM has no LBR.
-    ``excuses``: what the monitors excused after a fault of this run."""
+    word or a table of fields. ``operations``: the counts of the silicon. ``run``: path of the
+    run file. ``notes``: other facts about the run: that it is a replay, that a VM has no LBR.
+    ``excuses``: the violations that the monitors excused after a fault of this run."""
 
     verdict: str
     reason: str

@@ -47,8 +47,8 @@ def axes_document(designs: list[Design]) -> dict[str, AxisDocument]:
 
 class InvariantDocument(msgspec.Struct, kw_only=True):
     """``liveness``: something good happens in the end; otherwise safety: nothing bad happens. ``reads``: kind of record
-    to the data that the monitor takes from it. ``excuses``: fault to what is excused after it. The other fields are
-    those of ``client.check.definition.Definition``."""
+    to the data that the monitor takes from it. ``excuses``: fault to the part of the judgement that is excused
+    after it. The other fields are those of ``client.check.definition.Definition``."""
 
     about: str
     liveness: bool

@@ -94,8 +94,8 @@ def _shown(first: Difference, apart: Apart) -> DifferenceDocument:
 
 
 class ScoreboardDocument(msgspec.Struct):
-    """``scoreboard``. ``controls``: designs without a planted bug, in which nothing is to be found. ``median``: seconds
-    until a mutant is found; ``longest``: steps of the longest shrunk witness."""
+    """``scoreboard``. ``controls``: designs without a planted bug, in which a search must find nothing. ``median``:
+    seconds until a mutant is found; ``longest``: steps of the longest shrunk witness."""
 
     verdict: str
     exit_code: int

@@ -24,7 +24,7 @@ class DifferenceDocument(msgspec.Struct):
 
 
 class NearestDocument(msgspec.Struct):
-    """``change``: what is done to the tape of the shrunk run; ``tape``: what was played; ``difference``: ``one`` is of
+    """``change``: the change of the tape of the shrunk run; ``tape``: the changed tape; ``difference``: ``one`` is of
     the shrunk run, ``other`` of this one."""
 
     change: str

@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct):
 
     ``reason``: the facts that decided, in words. ``unfinished``: the threads that have statements left, and the thing
     that each waits for.
-    ``surprises``: each deviation from what is expected: an invariant that is violated, ``condition`` (the final
+    ``surprises``: each deviation from the expectation: an invariant that is violated, ``condition`` (the final
     condition is false), ``expect violated X`` (the expected violation did not occur), ``undecided``. A failed run has
     no surprises."""
 

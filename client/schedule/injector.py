@@ -98,7 +98,7 @@ def fits(rule: FaultRule, message: InFlight, about: About) -> bool:
 
 @dataclass(slots=True)
 class Injection:
-    """A fault that a message in flight is to meet."""
+    """A fault that a message in flight will meet."""
 
     id: str
     rule: FaultRule
@@ -159,7 +159,7 @@ class Injector:
         return self.striker.next(flight, self.decisions)
 
     def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
-        """Nothing else can happen: end what has struck. ``timer_due``: as for ``at_last``."""
+        """Nothing else can happen: end the incidents that have struck. ``timer_due``: as for ``at_last``."""
         return self.striker.end(flight, ends, timer_due)
 
     def _injection(self, state: RuleState, message: InFlight) -> Injection:

@@ -1,7 +1,7 @@
 """Strategies take the open decisions of a run.
 
 The default delivers everything at once and lets the threads step in turn; a replay follows a tape strictly. The others
-choose tapes that show what the default does not: another order of steps, a late message, a random schedule.
+choose other tapes: another order of steps, a late message, a random schedule.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ever."""
 
 
 class DefaultStrategy:
-    """Deliver everything, oldest first, and fire what is due, before the next step; step the threads in turn. Time goes
-    on by itself only if nothing else can happen and somebody waits for a timer.
+    """Deliver everything, oldest first, and fire the timers that are due, before the next step; step the threads in
+    turn. Time advances by itself only if nothing else can happen and somebody waits for a timer.
 
     ``faults`` meet the messages that they name."""
 

@@ -30,7 +30,7 @@ class Striker:
         self.planned: deque[tuple[Incident, FaultRule]] = deque()
         """The incidents that come next, each with its rule."""
         self.endings: list[Ending] = []
-        """The ends of what has struck."""
+        """The ends of the incidents that have struck."""
 
     def plan(self, rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> None:
         """A rule strikes: at a message, or at its moment."""

@@ -1,4 +1,4 @@
-"""Play a campaign on a pool: parts of the plan, the shrinking of what they find, and the state in its file.
+"""Play a campaign on a pool: parts of the plan, the shrinking of their findings, and the state in its file.
 
 The parent process keeps counts only. Workers play, judge and shrink, and give back summaries and run files.
 """

@@ -35,7 +35,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A design in which nothing is to be found. ``without``: as of a mutant."""
+    """A design without a bug, in which a search must find nothing. ``without``: as of a mutant."""
 
     design: Design
     without: tuple[str, ...] = ()

@@ -55,8 +55,8 @@ def robustness(
     pool: Pool,
     told: Callable[[str, Campaign], None] = lambda kind, campaign: None,
 ) -> Robustness:
-    """Play ``runs`` runs of each design under each kind of fault alone, and without faults. On KeyboardInterrupt gives
-    what is there; another call with the same folder continues."""
+    """Play ``runs`` runs of each design under each kind of fault alone, and without faults. On KeyboardInterrupt
+    it gives the runs so far; another call with the same folder continues."""
     found = Robustness()
     chunk = next(size for size in range(min(runs, RUNS), 0, -1) if runs % size == 0)
     for kind in (NO_FAULT, *kinds):

@@ -1,4 +1,4 @@
-"""The state of a campaign: what was played and found so far. It is kept in a file, so a campaign can be continued."""
+"""The state of a campaign: its runs and findings so far. A file keeps it, so that a campaign can be continued."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class State(msgspec.Struct):
         return self.runs + sum(part.count for part in self.todo if not self.is_canary(part.chunk))
 
     def has_played(self, limit: int | None) -> bool:
-        """Whether all of ``limit`` runs were played, and what they found is shrunk. False without a limit."""
+        """Whether all of ``limit`` runs were played, and their findings are shrunk. False without a limit."""
         return limit is not None and self.runs >= limit and not self.todo and not self.unshrunk()
 
     def is_canary(self, chunk: int) -> bool:
@@ -122,7 +122,7 @@ class State(msgspec.Struct):
         return [suspect for suspect in summary.suspects if self._watch(suspect)]
 
     def _watch(self, suspect: Suspect) -> bool:
-        """Count a suspect. True if it is of a new form that is to be shrunk."""
+        """Count a suspect. True if it has a new form, which the caller then shrinks."""
         alike = 0
         for watched in self.watched:
             known = watched.suspect

@@ -1,4 +1,4 @@
-"""The nearest schedule under which a run does not violate what it violates: one change of its tape."""
+"""The nearest schedule under which a run no longer violates its invariants: one change of its tape."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Shrinker:
         return True
 
     def _edit(self, scenario: Scenario) -> bool:
-        """Try a smaller scenario, without what is not valid in it."""
+        """Try a smaller scenario, without the parts that are not valid in it."""
         mended = edits.repaired(scenario)
         return mended is not None and self._try(mended, renamed(self.best.tape, mended))
 

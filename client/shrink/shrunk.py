@@ -23,7 +23,7 @@ class Shrunk:
     run: Run
     """The shrunk run, as its file has it."""
     faults: dict[str, list[str]]
-    """Each fault that is left, as in the tape, with what is violated without it."""
+    """Each fault that is left, as in the tape, with the invariants that are violated without it."""
     nearest: Nearest | None
     """The nearest schedule that holds; None if none of those that were tried does."""
     schedules: int
@@ -39,7 +39,7 @@ def file_of(case: Case) -> Run:
 
 
 def conclude(shrinker: Shrinker, before: Case) -> Shrunk:
-    """Find what a shrunk run needs: its faults, and the nearest schedule that holds."""
+    """Find the faults that a shrunk run needs, and the nearest schedule that holds."""
     after, target, player = shrinker.best, shrinker.target, shrinker.player
     faults: dict[str, list[str]] = {}
     for number in after.faults:

@@ -92,7 +92,7 @@ def story_of(timeline: Timeline) -> list[Step]:
 
 
 def left_out(timeline: Timeline) -> str:
-    """The records that a story covers, what it shows of them, and how much it never shows: plain reads and the
+    """The records that a story covers, the part that it shows, and the number that it never shows: plain reads and the
     handshake."""
     end = max(_first_violations(timeline), default=len(timeline.rows))
     reads = _count(sum(seq <= end for seq in _plain_reads(timeline)), "read")

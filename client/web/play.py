@@ -86,7 +86,7 @@ def text_of(name: str) -> str:
 
 
 def report_of(asked: Asked) -> str:
-    """Play what is asked for, and give the page of the report. Raises InputError, or SystemFailedError if two processes
+    """Play the chosen runs, and give the page of the report. Raises InputError, or SystemFailedError if two processes
     cannot be started."""
     if asked.wire not in ("sim", "grpc"):
         raise InputError(f"expected sim or grpc, found {asked.wire!r}", "wire")

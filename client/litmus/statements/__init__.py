@@ -6,7 +6,7 @@ A row has the operands as fields, and
 - ``rules``, its grammar, and ``read``, from the parse tree to the statement;
 - ``action``, its text;
 - ``check``, whether its operands are possible;
-- ``command`` or ``ops``, what the perf core, KVM or the guest is to do;
+- ``command`` or ``ops``, the work for the perf core, KVM or the guest;
 - the docstring and ``examples``, which are the reference of the language;
 - ``result`` and ``fields``, what its register holds afterwards.
 

@@ -22,7 +22,7 @@ _SEEDED = re.compile(r"(.+)[ :]seed=([0-9]+)")
 
 
 def presets() -> dict[str, str]:
-    """The name of each preset, and what it does: the comment at the head of its file."""
+    """The name of each preset, and its description: the comment at the head of its file."""
     found = sorted(FOLDER.glob("*.faults"))
     return {path.stem: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for path in found}
 
