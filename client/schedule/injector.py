@@ -52,11 +52,7 @@ class RuleState:
         self.fitting += 1
         if self.fitting < rule.first or (rule.last and self.fitting > rule.last):
             return False
-        return self.draws()
-
-    def draws(self) -> bool:
-        """Whether the rule strikes where it can."""
-        if self.rule.chance < 1 and self.random.random() >= self.rule.chance:
+        if rule.chance < 1 and self.random.random() >= rule.chance:
             return False
         self.met += 1
         return True
@@ -114,7 +110,7 @@ class Injector:
     def __init__(self, rules: Sequence[FaultRule]) -> None:
         states = [RuleState(rule, number) for number, rule in enumerate(rules, 1)]
         self.momentary = [state for state in states if state.strikes and not state.rule.of_messages]
-        """The rules that strike at a moment, which has not come."""
+        """The rules that strike at a moment, which has not come. None of them has a probability."""
         self.rules = [state for state in states if state not in self.momentary]
         self.by_subject = any(state.rule.vcpu or state.rule.event for state in self.rules)
         """Whether a rule asks for the subject of a message."""
@@ -151,11 +147,9 @@ class Injector:
 
     def strike(self, flight: Flight) -> Incident | None:
         """The incident that comes now, or the end of one."""
-        for state in self.momentary:
-            if state.is_due(flight):
-                self.momentary.remove(state)
-                if state.draws():
-                    self.striker.plan(state.rule, f"f{state.number}.{state.met}", flight, None)
+        for state in [state for state in self.momentary if state.is_due(flight)]:
+            self.momentary.remove(state)
+            self.striker.plan(state.rule, f"f{state.number}.1", flight, None)
         return self.striker.next(flight, self.decisions)
 
     def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
