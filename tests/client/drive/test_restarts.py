@@ -1,4 +1,4 @@
-"""What begins again after a crash or a cut: in which order, and on which CPU."""
+"""The order in which services begin again after a crash or a cut, and the CPU on which a thread does."""
 
 from __future__ import annotations
 
