@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from client.live.faults import chances_of
 from client.live.recording import Options, Recording
 from client.live.workload import turns_of, workload
 from client.run.confirm import confirm
+from client.run.file import load_judged, save
 from client.run.run import Run
 from client.schedule.decisions import Deliver, Fire, Pass, Step
 from client.schedule.incidents import Crash, Cut, Mend
@@ -129,6 +131,20 @@ def test_a_violation_ends_the_free_run(services: Pair) -> None:
     assert set(recording.broken) <= set(run.broken())
     assert recording.broken
     assert confirm(run, SimWire()).same
+
+
+def test_ctrl_c_keeps_what_has_happened(services: Pair, tmp_path: Path) -> None:
+    def interrupt(now: Recording) -> None:
+        if now.live_steps > 20:
+            raise KeyboardInterrupt
+
+    run = Recording(services.wire, SCENARIO, design_named("fenced"), Options(20), interrupt).recorded()
+
+    assert run.interrupted
+    save(run, tmp_path / "run.json")
+    kept = load_judged(tmp_path / "run.json")
+    assert kept.tape == run.tape
+    assert sum(isinstance(decision, Step) for decision in kept.tape) > 20
 
 
 def test_no_driver_decides_in_a_free_run(services: Pair) -> None:
