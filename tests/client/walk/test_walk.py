@@ -111,6 +111,13 @@ def test_a_rule_stays_where_another_decision_is_taken_first() -> None:
     assert walk.run.unmet == []
 
 
+def test_a_move_that_does_nothing_is_no_move() -> None:
+    walk = Walk(STORY, REVOKE_GP)
+    walk.go_on(1000)
+    assert walk.go_on(1) == 0
+    assert len(walk.moves) == 1
+
+
 def test_threads_go_on_in_turn_after_a_step_by_hand() -> None:
     """There are three threads: with two, the order after a usual step is the same."""
     walk = Walk(scenario(THREE, head="machine { cpus = 2; }\nvm vm0 { lbr = on; }\nvm vm1 { lbr = on; }"), FENCED)
@@ -231,7 +238,8 @@ def test_an_interrupted_move_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch
 
 def test_the_document_says_what_can_and_what_cannot_happen() -> None:
     walk = Walk(RACING, REVOKE_GP)
-    walk.go_on(3)
+    walk.go_on(1)
+    walk.go_on(2)
     told = walk_document(walk)
     assert (told.decisions, told.records, told.over, told.usual) == (3, walk.records, False, True)
     assert [choice.number for choice in told.choices] == [*range(1, len(told.choices) + 1)]
