@@ -85,6 +85,10 @@ async def test_watchers_see_each_change_and_a_deaf_one_stops_only_itself() -> No
     tasks = [asyncio.create_task(call) for call in calls]
     async with asyncio.timeout(5):
         assert await watcher.said.get() == STATUS.SERVING
+        for _ in range(5):
+            shell.touch()
+            await asyncio.sleep(0)
+        assert watcher.said.empty()
         await failing(shell, lambda run: 1 / 0)
         assert await watcher.said.get() == STATUS.NOT_SERVING
         shell.act = lambda run: None

@@ -15,7 +15,7 @@ from contract.errors import InputError
 from contract.wire import limits
 from contract.wire.settings import SERVICES, TABLE, configured, of_service
 from contract.wire.settings.kinds import FLAG
-from contract.wire.settings.show import page
+from contract.wire.settings.show import _toml, page
 from contract.wire.settings.table import KVM, PERFCORE, Setting
 from tests.cases import cases
 from tests.docs.pages import ROOT
@@ -151,6 +151,13 @@ def test_only_a_file_of_sound_size_is_read(tmp_path: Path) -> None:
 def test_a_variable_that_is_wrong_is_named(variable: str, text: str) -> None:
     with pytest.raises(InputError, match=rf"^\${variable}: expected .*, found '{text}'$"):
         settings(PERFCORE, **{variable: text})
+
+
+def test_a_name_is_printable_and_a_path_may_be_anything() -> None:
+    with pytest.raises(InputError, match=r"^\$LBRLAB_NAME: expected 1 to 128 printable characters, found 'a\\x1b'$"):
+        settings(KVM, LBRLAB_NAME="a\x1b")
+    for path in ("\x7f", '"\\', "\t", "\u202e"):
+        assert tomllib.loads(f"path = {_toml(path)}") == {"path": path}
 
 
 def test_a_setting_that_is_required_can_come_from_anywhere() -> None:
