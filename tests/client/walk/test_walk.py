@@ -111,6 +111,15 @@ def test_a_rule_stays_where_another_decision_is_taken_first() -> None:
     assert walk.run.unmet == []
 
 
+def test_a_rule_counts_a_message_that_is_taken_by_hand() -> None:
+    """Hello is the first message of its way. The second one is not taken for it."""
+    walk = Walk(STORY, FENCED, rules("drop kvm0>host 1"))
+    assert str(walk.usual[0]) == "drop kvm0>host 1 Hello f1.1"
+    walk.take([decision("take kvm0>host 1 Hello")])
+    walk.finish()
+    assert [str(each) for each in walk.tape if "drop" in str(each)] == []
+
+
 def test_a_move_that_does_nothing_is_no_move() -> None:
     walk = Walk(STORY, REVOKE_GP)
     walk.go_on(1000)
