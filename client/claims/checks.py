@@ -40,7 +40,7 @@ def violates_any(run: Run, *invariants: str) -> ClaimCheck:
 
 def holds(run: Run, *invariants: str) -> ClaimCheck:
     """None of them is expected to be violated, and at least one to be exercised."""
-    names = invariants or tuple(f.invariant for f in run.verdict.findings)
+    names = invariants or tuple(f.invariant for f in run.findings)
     broken = [name for name in names if run.verdict_of(name) == "violated"]
     exercised = any(run.verdict_of(name) == "held" for name in names)
     violation = run.violation(broken[0]) if broken else None
@@ -50,7 +50,7 @@ def holds(run: Run, *invariants: str) -> ClaimCheck:
 
 def shows(run: Run, *invariants: str) -> ClaimCheck:
     """The result without a claim about it: it is only reported."""
-    names = invariants or tuple(f.invariant for f in run.verdict.findings)
+    names = invariants or tuple(f.invariant for f in run.findings)
     violation = next((v for name in names if (v := run.violation(name))), None)
     return check(run, "to be computed", _say(run, names), True, violation.seq if violation else 0)
 

@@ -69,7 +69,7 @@ def shrink_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Shrink a run to the smallest one that violates the same invariants.
+    """Shrink a run as long as it violates the same invariants.
 
     The command removes faults, statements, threads, VMs, machines and unusual decisions as long as the violation stays.
     The result is 1-minimal: no single part can be removed. The output has the faults that are necessary, the scenario

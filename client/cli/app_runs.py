@@ -228,7 +228,7 @@ def matrix_command(
     html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every design against every scenario, and show which invariants hold.
+    """Run every design against every scenario, and judge each run.
 
     The first table has the verdict of each run. The second has the worst verdict of each invariant under each design.
     Each run is kept in a run file that replays it. If services are given, they play all runs.

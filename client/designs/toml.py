@@ -153,7 +153,7 @@ def _about(text: str) -> list[str]:
     """On a line, or on several that are read as one."""
     text = "".join(char if char.isprintable() else " " for char in text).replace("\\", "\\\\").replace('"', '\\"')
     line = f'about = "{text}"'
-    pieces = wrap(text, WIDTH - len(" \\"), break_on_hyphens=False, break_long_words=False)
+    pieces = wrap(text, WIDTH - len('"""'), break_on_hyphens=False, break_long_words=False)
     if len(line) <= WIDTH or " ".join(pieces) != text:
         return [line]
     return ['about = """', *(f"{piece} \\" for piece in pieces[:-1]), f'{pieces[-1]}"""']

@@ -37,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "scheduler": {"ROUNDS": 1, "SIZES": (2, 3), "EVENTS": 1, "SWITCHES": 2, "CASES": 1},
     "crashes": {"POINTS": 2, "SEED": 19},
     "stopping": {"ROUNDS": 1, "STREAMS": 1, "SERVICES": ("kvm",), "LOADS": {"streams": watched}},
+    "tls": {"ROUNDS": 1, "TRIPS": 150},
 }
 """Benchmark to the constants that make it small."""
 
