@@ -477,7 +477,7 @@ _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
 }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _text_of(stmt: AnyStmt) -> str:
     """The text of a statement, which is made once for all runs of a scenario."""
     return stmt.text()

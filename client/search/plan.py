@@ -25,6 +25,9 @@ RUNS = 25
 CANARY_EVERY = 40
 """One chunk of so many is the canary's, the first one included."""
 CANARY_SCENARIO = "central-story"
+SCENARIOS_LIMIT = 16
+"""Scenarios that a process keeps parsed. It plays the runs of a chunk one after the other, so it needs few; to parse
+one takes less than 1 % of the time of its chunk."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -91,7 +94,7 @@ def chunk_of(plan: Plan, number: int) -> Chunk:
     return Chunk(number, design, rng.choice(plan.scenarios), -1, False)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=SCENARIOS_LIMIT)
 def scenario_of(source: Source, story: int) -> Scenario:
     if story >= 0:
         return random_story(Random(story))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from collections import Counter
 
 import msgspec
 
-from client.run.run import run
+from client.litmus import Scenario
+from client.run.run import Run, run
 from client.schedule.drawn import STRATEGIES
-from client.search.plan import CANARY_EVERY, Plan, chunk_of, inputs_of, scenario_of
+from client.search.chunk import play_part
+from client.search.plan import CANARY_EVERY, SCENARIOS_LIMIT, Plan, chunk_of, inputs_of, scenario_of
+from client.search.state import State
 from contract.design import Condition
 from tests.client.search.plans import small
 from tests.designs import FENCED, REVOKE_GP
@@ -58,3 +62,22 @@ def test_the_condition_is_that_of_the_faults() -> None:
     assert (small(FENCED).condition, small(FENCED, kinds=()).condition) == (Condition.ANY, Condition.COMPLETE)
     assert inputs_of(small(FENCED, kinds=()), chunk_of(small(FENCED), 1), 0).schedule.faults == ()
     assert len(STRATEGIES) == 2
+
+
+def test_a_long_campaign_keeps_few_scenarios_and_no_run() -> None:
+    """Each chunk has a random scenario of its own."""
+    state = State(Plan(0, (FENCED,), (), (), runs=1))
+    scenarios, runs = held(Scenario), held(Run)
+    for _ in range(SCENARIOS_LIMIT + 8):
+        part = state.begin_part(None)
+        assert part is not None
+        state.add(part, play_part(state.plan, part))
+    assert state.runs == SCENARIOS_LIMIT + 8
+    assert held(Scenario) <= scenarios + SCENARIOS_LIMIT
+    assert held(Run) <= runs
+
+
+def held(kind: type) -> int:
+    """Objects of a type that are alive."""
+    gc.collect()
+    return sum(type(each) is kind for each in gc.get_objects())
