@@ -6,15 +6,13 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 import pytest
 import uvicorn
 
 from client.cli.web import bound
-from client.drive import pair
-from client.drive.sim import SimWire
+from client.drive.pair import Child
 from client.page.model import PageModel
 from client.web.app import BODY_LIMIT, REPORTS_LIMIT, Server
 from client.web.play import Asked, lists, report_of
@@ -105,7 +103,7 @@ def model_of(asked: Asked) -> PageModel:
     return msgspec.json.decode(report_of(asked).split('id="model">')[1].split("</script>")[0], type=PageModel)
 
 
-def test_what_it_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_it_plays() -> None:
     told = model_of(Asked("central-story", design="revoke-gp", faults=["drop Revoke 1", " "], bare=True))
     assert [(run.verdict, len(run.faults)) for run in told.runs] == [("violated", 1), ("held", 0)]
     told = model_of(Asked("central-story", design="revoke-gp+denial=read-zero", against="revoke-gp"))
@@ -114,16 +112,6 @@ def test_what_it_plays(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = model_of(Asked("central-story", design="revoke-gp", faults=[rule]))
     assert [m.fate for m in lost.runs[0].messages if m.kind == "Revoke"] == ["dropped"]
 
-    started = []
-
-    @contextmanager
-    def simulated(layout: object) -> Iterator[object]:
-        started.append(layout)
-        yield type("", (), {"wire": SimWire()})
-
-    monkeypatch.setattr(pair, "Pair", simulated)
-    assert model_of(Asked("central-story", wire="grpc")).runs[0].verdict == "violated"
-    assert len(started) == 1
     for asked, error in (
         (Asked("central-story", design="/etc/mine.toml"), "design: expected NAME or NAME"),
         (Asked("central-story", design="mine.toml"), "design: expected NAME or NAME"),
@@ -137,6 +125,32 @@ def test_what_it_plays(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(InputError) as found:
             report_of(asked)
         assert error in str(found.value)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The module of each service that is started, in order."""
+    modules: list[str] = []
+    begin = Child._start
+
+    def counted(child: Child) -> object:
+        modules.append(child.module)
+        return begin(child)
+
+    monkeypatch.setattr(Child, "_start", counted)
+    return modules
+
+
+def test_two_processes_play_on_request(started: list[str]) -> None:
+    asked = Asked("central-story", design="revoke-gp", faults=["drop Revoke 1"], bare=True)
+    simulated = model_of(asked)
+    assert started == []
+    real = model_of(msgspec.structs.replace(asked, wire="grpc"))
+    assert started == ["perfcore_svc.service.main", "kvm_svc.service.main"], "one pair plays both runs"
+    assert [run.wire for run in real.runs] == ["grpc", "grpc"]
+    assert [msgspec.structs.replace(run, wire="sim", command="") for run in real.runs] == [
+        msgspec.structs.replace(run, command="") for run in simulated.runs
+    ]
 
 
 def test_every_axis_can_be_flipped() -> None:
