@@ -19,7 +19,8 @@ from contract.messages import Envelope
 from contract.trace import Delivery, Recorder
 
 CAPACITY = 1024
-"""The usual capacity of a queue. A peer that sends more without waiting breaks the contract (credits)."""
+"""The usual capacity of a queue, and the credits that Welcome tells. A peer that sends more without waiting breaks the
+contract. A service may have room for more, never for less (``--max-inbox``)."""
 
 
 class Fate(StrEnum):

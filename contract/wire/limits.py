@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from contract.errors import LimitError
+from contract.network import CAPACITY
 
 PERFCORE, KVM = "perfcore", "kvm"
 
@@ -43,7 +44,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     events: Annotated[
         int, Meta(ge=1, le=1_000_000, description="open events of a run's host", extra={"service": PERFCORE})
     ] = 16384
-    inbox: Annotated[int, Meta(ge=64, le=65536, description="messages of one session that wait for their fate")] = 1024
+    inbox: Annotated[
+        int, Meta(ge=CAPACITY, le=65536, description="messages of one session that wait for their fate")
+    ] = CAPACITY
+    """No less than the credits that Welcome tells: a peer may use them all."""
     trace_records: Annotated[
         int, Meta(ge=1000, le=10_000_000, description="records of a run that are kept, the latest ones")
     ] = 250_000

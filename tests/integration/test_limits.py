@@ -46,7 +46,7 @@ LOW = {
     "tasks": 2,
     "vcpus": 3,
     "events": 2,
-    "inbox": 64,
+    "inbox": 1100,
     "backlog": 64,
 }
 SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
@@ -216,9 +216,10 @@ def test_a_kvm_that_does_not_read_loses_its_link_and_the_run_goes_on(service: Ch
 def test_a_kvm_that_fills_its_inbox_is_refused(service: Child) -> None:
     with closing(Host(service.address)) as host:
         stream = host.attach()
-        stream.send(host.frame(*[Hello(KVM)] * 65))
+        for _ in range(6):
+            stream.send(host.frame(*[Hello(KVM)] * 205))
 
-        assert stream.status() == (EXHAUSTED, f"limit inbox: {KVM} has more than 64 messages waiting (--max-inbox)")
+        assert stream.status() == (EXHAUSTED, f"limit inbox: {KVM} has more than 1100 messages waiting (--max-inbox)")
 
 
 def test_tasks_vcpus_and_events(service: Child) -> None:

@@ -10,12 +10,23 @@ from client.drive.sim import SimWire
 from client.litmus import parse
 from client.run.inputs import Inputs
 from client.run.run import run
-from contract.control import Advance, ConfigurePerf, MachineSpec, Open, Retire, SetMuxInterval
-from contract.results import Done
+from contract.control import (
+    Advance,
+    AnyKvmCommand,
+    AnyPerfCommand,
+    ConfigurePerf,
+    MachineSpec,
+    Open,
+    Retire,
+    SetMuxInterval,
+)
+from contract.effects import StepResult
+from contract.results import AnyResult, Done
 from contract.trace import Retired, VmEntry, canonical
 from kvm_svc.hypervisor.run import ENTRIES_AT_ONCE
 from perfcore_svc.machine.machine import OVERFLOWS_AT_ONCE
 from perfcore_svc.perf.rotation import TICKS_AT_ONCE
+from tests.cases import cases
 from tests.designs import MERGED
 
 TICKS = "\n".join(f"c{cpu}{i} = open cpu{cpu} counter;" for cpu in range(4) for i in range(6))
@@ -74,6 +85,43 @@ def test_one_step_of_a_vcpu_enters_a_bounded_number_of_times(monkeypatch: pytest
     monkeypatch.setattr("kvm_svc.hypervisor.run.ENTRIES_AT_ONCE", 16)
     many = len(run(Inputs(parse(RETIRE, "long"), DESIGNS["merged"])).tape)
     assert many > few + ENTRIES_AT_ONCE // 16
+
+
+class Counting(SimWire):
+    """``pieces``: the commands and steps that the cores were given."""
+
+    pieces = 0
+
+    def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]:
+        self.pieces += 1
+        return super().perf(command, host)
+
+    def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]:
+        self.pieces += 1
+        return super().kvm(session, command)
+
+
+@cases(
+    ("text", "bound", "shows"),
+    [
+        (RETIRE, "perfcore_svc.machine.machine.OVERFLOWS_AT_ONCE", False),
+        (RETIRE, "kvm_svc.hypervisor.run.ENTRIES_AT_ONCE", False),
+        (ADVANCE, "perfcore_svc.perf.rotation.TICKS_AT_ONCE", True),
+    ],
+    ids=["interrupts", "entries", "timers"],
+)
+def test_only_the_pieces_of_an_advance_show_in_the_trace(
+    text: str, bound: str, shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of an event's state is made at the end of a command. So the bounds are part of the model, no setting."""
+    scenario = parse(text, "long")
+    usual, small = Counting(), Counting()
+    whole = run(Inputs(scenario, DESIGNS["merged"], wire=usual))
+    monkeypatch.setattr(bound, 50)
+    cut = run(Inputs(scenario, DESIGNS["merged"], wire=small))
+
+    assert small.pieces > usual.pieces
+    assert (canonical(cut.records) != canonical(whole.records)) is shows
 
 
 def test_one_command_fires_a_bounded_number_of_timers(wire: GrpcWire) -> None:

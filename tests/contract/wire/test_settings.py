@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from contract.control import ConfigurePerf, MachineSpec
 from contract.errors import InputError
+from contract.messages import Envelope, Hello, Welcome
 from contract.wire import limits
 from contract.wire.settings import SERVICES, TABLE, configured, of_service
 from contract.wire.settings.kinds import FLAG
 from contract.wire.settings.show import _toml, page
 from contract.wire.settings.table import KVM, PERFCORE, Setting
+from perfcore_svc.core import HostCore
 from tests.cases import cases
+from tests.designs import MERGED
 from tests.docs.pages import ROOT
 
 NEEDED = {"LBRLAB_PERFCORE": "unix:p"}
@@ -36,7 +40,10 @@ VALUES = {
     "log-format": "json",
     "exit-with-parent": "yes",
     "protocol": "77",
-    **{f"max-{limit.name}": str(limit.least) for limit in limits.table()},
+    **{
+        f"max-{limit.name}": str(limit.least if limit.least != limit.default else limit.most)
+        for limit in limits.table()
+    },
 }
 """A value of each setting that is not its default."""
 
@@ -151,6 +158,18 @@ def test_only_a_file_of_sound_size_is_read(tmp_path: Path) -> None:
 def test_a_variable_that_is_wrong_is_named(variable: str, text: str) -> None:
     with pytest.raises(InputError, match=rf"^\${variable}: expected .*, found '{text}'$"):
         settings(PERFCORE, **{variable: text})
+
+
+def test_an_inbox_has_room_for_the_credits_that_welcome_tells() -> None:
+    host = HostCore.configured(ConfigurePerf(MachineSpec(), MERGED, [], []))
+    (sent,) = host.take(Envelope("k", True, 1, 1, Hello("k")), 0).messages
+    assert isinstance(sent.body, Welcome)
+    credits = sent.body.credits
+
+    for service in SERVICES:
+        assert settings(service, "--max-inbox", str(credits)).max_inbox == credits
+        with pytest.raises(InputError, match=rf"^\$LBRLAB_MAX_INBOX: expected a number from {credits} to 65536, found"):
+            settings(service, LBRLAB_MAX_INBOX=str(credits - 1))
 
 
 def test_a_name_is_printable_and_a_path_may_be_anything() -> None:
