@@ -163,6 +163,19 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
             yield replace(scenario, lets={**scenario.lets, name: smaller})
 
 
+def shorter(scenario: a.Scenario) -> Iterator[tuple[a.Scenario, str, int]]:
+    """The scenario with fewer turns of one loop, or without one statement; the name of the thread, and how many steps
+    it takes less."""
+    for place in places(scenario):
+        step, thread = at(scenario, place), scenario.blocks[int(place[0])].name
+        if isinstance(step.stmt, a.Repeat) and isinstance(step.stmt.count, int):
+            for count in _smaller(step.stmt.count):
+                less = replace(step, stmt=replace(step.stmt, count=count))
+                yield _put(scenario, place, [less]), thread, (step.stmt.count - count) * len(step.stmt.body)
+        elif len(place) == 2 and not isinstance(step.stmt, a.ProgramStmt):
+            yield without(scenario, {place}), thread, 1
+
+
 def _put(scenario: a.Scenario, there: Path, steps: Steps) -> a.Scenario:
     return mapped(scenario, lambda step, place: steps if place == there else [step])
 

@@ -104,6 +104,8 @@ class Shrinker:
             self._statements()
             while any(map(self._edit, edits.simpler(self.best.scenario))):
                 pass
+            while any(map(self._shorter, edits.shorter(self.best.scenario))):
+                pass
             self._schedule()
             while any(self._try(self.best.scenario, tape) for tape in _more_usual(self.best)):
                 pass
@@ -121,6 +123,14 @@ class Shrinker:
         """Try a smaller scenario, without the parts that are not valid in it."""
         mended = edits.repaired(scenario)
         return mended is not None and self._try(mended, renamed(self.best.tape, mended))
+
+    def _shorter(self, less: tuple[Scenario, str, int]) -> bool:
+        """Try a scenario in which a thread takes fewer steps, with a tape without these steps. With the same tape, what
+        the thread does behind them comes too early for the other threads."""
+        scenario, thread, steps = less
+        mended = edits.repaired(scenario)
+        tapes = _fewer_steps(self.best.tape, thread, steps)
+        return mended is not None and any(self._try(mended, renamed(tape, mended)) for tape in tapes)
 
     def _conditions(self) -> None:
         """Without the expectations and the final condition: they are about the statements of the whole scenario."""
@@ -171,6 +181,18 @@ def _more_usual(case: Case) -> Iterator[Tape]:
             if usual in rest:
                 rest.remove(usual)
             yield [*tape[:number], usual, *rest]
+
+
+def _fewer_steps(tape: Tape, thread: str, fewer: int) -> Iterator[Tape]:
+    """Each tape without so many successive steps of a thread."""
+    mine = [i for i, decision in enumerate(tape) if isinstance(decision, Step) and decision.thread == thread]
+    tried: set[tuple[Decision, ...]] = set()
+    for first in range(len(mine) - fewer + 1):
+        gone = set(mine[first : first + fewer])
+        left = tuple(decision for i, decision in enumerate(tape) if i not in gone)
+        if left not in tried:
+            tried.add(left)
+            yield left
 
 
 def renamed(tape: Tape, scenario: Scenario) -> Tape:

@@ -15,6 +15,7 @@ from client.litmus import Scenario, format_scenario, parse, validate
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault
+from client.schedule.samplers import Uniform
 from client.schedule.schedule import Schedule, Tape, replay
 from client.schedule.strategies import Drawn
 from client.shrink import edits
@@ -124,6 +125,24 @@ def test_a_pure_race_is_shrunk_to_its_order() -> None:
     assert shrunk.nearest is not None
     assert "comes" in shrunk.nearest.change
     assert shrunk.nearest.case.run.verdict_of("debugctl-restored") != "violated"
+
+
+DELAYED = """
+host { run vm0/0 on cpu0; repeat 8 { e = state vm0/0; } h = open cpu0 pinned branch any; }
+vm0/0 { wrmsr DEBUGCTL, LBR; branch 1; r = rdmsr LBR_TOS; }
+"""
+
+
+def test_a_loop_that_only_lets_others_go_ahead_is_taken_out_with_its_steps() -> None:
+    """With the steps of the loop in the tape, the host opens its event too early for the violation."""
+    story = scenario(DELAYED, head="machine { depth = 8; }\nvm vm0 { lbr = on; }")
+    first = run(Inputs(story, DESIGNS["merged"], Schedule(other=lambda: Uniform(Random(31)))))
+    small = Shrinker(first, target_of(first, "debugctl-restored")).shrink()
+    assert [step.stmt.text() for step in small.scenario.blocks[0].steps] == [
+        "run vm0/0 on cpu0",
+        "h = open cpu0 pinned branch any",
+    ]
+    assert small.steps <= 6
 
 
 def test_only_the_necessary_fault_is_left() -> None:
