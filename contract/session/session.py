@@ -192,8 +192,9 @@ class Session:
 
     @property
     def left(self) -> bool:
-        """True if this end has answered Drain, and does not wait for the acknowledgement of anything."""
-        return self.phase is LEAVING and not self.outgoing.unacknowledged and not self.outgoing.waiting
+        """True if this end has answered Drain, and does not wait for the acknowledgement of anything. While the link is
+        up, messages wait only behind a window of unacknowledged ones."""
+        return self.phase is LEAVING and not self.outgoing.unacknowledged
 
     def refuse(self, effects: Effects) -> None:
         """The other end has refused the session: nothing is sent again, now or later."""

@@ -6,15 +6,24 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.control import DrainSession, FireHostTimer, FireKvmTimer, KvmDrain, KvmLoseLink, KvmMendLink, LoseLink
+from contract.control import (
+    DrainSession,
+    FireHostTimer,
+    FireKvmTimer,
+    KvmDrain,
+    KvmLoseLink,
+    KvmMendLink,
+    LoseLink,
+    VmSpec,
+)
 from contract.design import Design
 from contract.errors import RefusedError
 from contract.machine import Branch, Wrmsr
-from contract.messages import CreateEvent, Drain, Drained, EventCreated, Received
+from contract.messages import CreateCounter, CreateEvent, Drain, Drained, EventCreated, Received
 from contract.network import Fate
 from contract.session import RESEND, SessionPhase
 from contract.trace import EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
-from contract.x86 import IA32_DEBUGCTL
+from contract.x86 import IA32_DEBUGCTL, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU, Rig
@@ -104,6 +113,22 @@ def test_a_request_that_is_open_is_answered_before_kvm_leaves(design: Design) ->
     sent = [type(r.body) for r in rig.records(Send) if isinstance(r.body, EventCreated | Drained)]
     assert sent == [EventCreated, Drained]
     assert len(rig.records(VcpuWake)) == 1
+
+
+def test_a_counter_that_is_asked_for_is_there_before_kvm_leaves() -> None:
+    rig = Rig(MERGED, vms=[VmSpec("vm0", pmu=2)])
+    for msr, value in ((MSR_GLOBAL_CTRL, 1), (MSR_PMC, 0), (MSR_EVENTSEL, 0x5300C4)):
+        assert rig.wrmsr(msr, value)
+    rig.step(Branch(3))
+    assert CreateCounter in [type(e.body) for e in rig.wire.network.waiting(KVM, True)]
+    by_host(rig)
+    while take(rig, to_host=False) is not Drain:
+        pass
+    assert (phases(rig)[1], rig.sent(Drained)) == (SessionPhase.DRAINING, 0)
+    rig.settle()
+    assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
+    sent = [type(r.body) for r in rig.records(Send) if isinstance(r.body, EventCreated | Drained)]
+    assert sent == [EventCreated, Drained]
 
 
 @either
