@@ -115,6 +115,7 @@ def test_a_rule_counts_a_message_that_is_taken_by_hand() -> None:
     """Hello is the first message of its way. The second one is not taken for it."""
     walk = Walk(STORY, FENCED, rules("drop kvm0>host 1"))
     assert str(walk.usual[0]) == "drop kvm0>host 1 Hello f1.1"
+    assert [str(each) for each in walk.choices if "drop kvm0>host 1" in str(each)] == [str(walk.usual[0])]
     walk.take([decision("take kvm0>host 1 Hello")])
     walk.finish()
     assert [str(each) for each in walk.tape if "drop" in str(each)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from contract.wire.live import QUANTUM, FreeRun
 from contract.wire.shell import ServiceRun
 from contract.wire.status import CallError
 from lbrlab.v1 import live_pb2, perf_control_pb2
-from tests.contract.wire.echo import Core, Echo, configured, message, note, stamp
+from tests.contract.wire.echo import Core, Echo, configured, message, note, notes, stamp
 
 CONTROL = perf_control_pb2.DESCRIPTOR.services_by_name["PerfControlService"]
 
@@ -114,6 +115,27 @@ async def test_a_report_reaches_no_further_than_its_blocks(monkeypatch: pytest.M
         assert all((b.time_ns, b.clock) > (response.now_ns, response.clock) for b in later)
 
 
+async def test_clock_and_time_of_another_service_never_go_back() -> None:
+    run = free(await configured())
+    run.hear(900, 5 * QUANTUM)
+    run.hear(4, 2 * QUANTUM)
+    assert (run.run.log.clock, run.heard, run.now()) == (900, 5 * QUANTUM, 5 * QUANTUM)
+
+
+async def test_a_step_of_a_kvm_does_not_begin_before_its_own_time() -> None:
+    run = free(await configured())
+    async with run.shell.lock:
+        await run.reach(stamp(clock=6, now=3 * QUANTUM))
+    assert (run.run.log.clock, run.run.log.now) == (7, 3 * QUANTUM)
+
+
+async def test_time_moves_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = free(await configured())
+    run.speed = live.MILLION // 2
+    monkeypatch.setattr(time, "monotonic_ns", lambda: run.since + 7 * QUANTUM)
+    assert run.now() == 3 * QUANTUM
+
+
 async def test_timers_run_out_when_they_are_due() -> None:
     shell = await configured()
 
@@ -131,6 +153,13 @@ async def test_timers_run_out_when_they_are_due() -> None:
     (block,) = await turn(run, 3 * QUANTUM)
     assert (block.timer.session, block.timer.timer) == ("kvm0", "lease")
     assert await turn(run, 9 * QUANTUM) == []
+
+
+async def test_timers_that_are_due_together_run_out_in_order() -> None:
+    shell = await configured()
+    run = free(shell)
+    shell.run.timers |= {("kvm0", "lease"): 3 * QUANTUM, ("kvm1", "resend"): QUANTUM}
+    assert [block.timer.session for block in await turn(run, 4 * QUANTUM)] == ["kvm1", "kvm0"]
 
 
 @pytest.mark.parametrize("fate", ["drop", "duplicate", "corrupt"])
@@ -204,6 +233,34 @@ async def test_a_refusal_is_an_outcome_whatever_was_on_record_before() -> None:
 
 
 @pytest.mark.usefixtures("commands")
+@pytest.mark.parametrize("noted", [0, 1])
+async def test_each_step_that_has_begun_ends(noted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is refused. A refusal that has had effects fails the run."""
+    shell = await configured()
+    run = free(shell)
+    ended = []
+
+    async def end(run: ServiceRun[Core], command: object) -> None:
+        ended.append(command)
+
+    def refuse(run: ServiceRun[Core]) -> None:
+        notes(run.log, noted)
+        raise RefusedError("there is no event 'h'", "ENOENT")
+
+    monkeypatch.setattr(shell, "end_step", end)
+    shell.act = refuse
+    run.ask(asked(8))
+    try:
+        await turn(run)
+    except CallError:
+        assert noted
+    else:
+        assert not noted
+
+    assert len(ended) == 1
+
+
+@pytest.mark.usefixtures("commands")
 async def test_a_step_that_cannot_begin_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     shell = await configured()
     run = free(shell)
@@ -259,6 +316,19 @@ async def test_at_the_end_the_clock_of_the_driver_counts() -> None:
     assert shell.run.log.records[-1].seq == 13
 
 
+@pytest.mark.usefixtures("commands")
+async def test_commands_that_wait_at_the_end_have_not_begun() -> None:
+    run = free(await configured())
+    run.ask(asked(3))
+    run.ask(asked(4))
+    run.halt = live_pb2.Halt()
+    context: Any = Context()
+
+    await run.serve(context)
+
+    assert [(list(r.not_begun), list(r.blocks)) for r in context.written] == [([3, 4], [])]
+
+
 def requests(*given: live_pb2.LiveRequest) -> Any:
     """A driver's stream with these messages, then its end."""
     left = [request.SerializeToString() for request in given]
@@ -292,6 +362,15 @@ async def test_there_is_one_free_run_at_a_time() -> None:
     go = live_pb2.LiveRequest(go=live_pb2.Go(stamp=stamp(), speed=1))
     with pytest.raises(CallError, match="already"):
         await live.serve_live(shell, requests(go), METHODS)
+
+
+async def test_a_free_run_begins_not_before_what_others_have_told() -> None:
+    shell = await configured()
+    shell.run.heard = 50, 7 * QUANTUM
+    go = live_pb2.LiveRequest(go=live_pb2.Go(stamp=stamp(), speed=1))
+    driver = requests(go, live_pb2.LiveRequest(halt=live_pb2.Halt()))
+    await live.serve_live(shell, driver, METHODS)
+    assert driver.written[0].now_ns == 7 * QUANTUM
 
 
 async def test_a_driver_that_goes_ends_the_free_run() -> None:

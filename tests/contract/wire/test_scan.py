@@ -62,6 +62,18 @@ def test_fields_that_belong_to_no_list_are_counted(monkeypatch: pytest.MonkeyPat
         assert crowded(frame, again * (SINGLE + 1)) == f"AttachRequest: must contain no more than {SINGLE} item(s)"
 
 
+def test_a_list_inside_a_large_message_is_found() -> None:
+    raw = machine_pb2.RunRequest(enter=machine_pb2.Enter(ops=empties(9000))).SerializeToString()
+    assert len(raw) > scan.SMALL
+    assert crowded(machine_pb2.RunRequest.DESCRIPTOR, raw).startswith("enter.ops: must contain no more than 4096")
+
+
+def test_the_look_ends_at_a_number_that_is_too_long() -> None:
+    """Else a number of some megabytes would keep the service busy."""
+    number = b"\x10" + b"\x80" * 10 + b"\x01"
+    assert crowded(contract_pb2.AttachRequest.DESCRIPTOR, number * (SINGLE + 1)) == ""
+
+
 @cases("descriptor", TYPES, ids=lambda d: d.name)
 def test_no_message_that_keeps_its_rules_is_crowded(descriptor: Descriptor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "SMALL", 0)
