@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -36,6 +37,31 @@ def chromium() -> Iterator[Browser]:
         finally:
             browser.close()
 
+
+def barriers(page: Page | Frame) -> list[str]:
+    """Each rule of axe-core that an element breaks, or of which axe cannot say whether it does, with the element. The
+    rules are those of names, roles, relations and contrast.
+
+    ``CONTRAST`` judges a text whose background axe cannot find. A frame within the document is left out."""
+    options = {
+        "resultTypes": ["violations", "incomplete"],
+        "iframes": False,
+        "rules": {"frame-tested": {"enabled": False}},
+    }
+    found = Axe().run(page, options=options).response
+    return [
+        f"{rule['id']}: {node['html'][:120]}"
+        for rule in [*found["violations"], *found["incomplete"]]
+        if rule in found["violations"] or rule["id"] != "color-contrast"
+        for node in rule["nodes"]
+    ]
+
+
+FOCUS = """() => {
+    const one = document.activeElement;
+    return one.id || one.textContent.trim();
+}"""
+"""The element that has the focus, by its id or else its text."""
 
 CONTRAST = """() => {
     const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return {r, g, b, a}; };

@@ -17,7 +17,7 @@ from client.page.model import LIMIT, PageModel, page_model
 from client.run.run import Run
 from client.timeline.timeline import Timeline, timeline_of
 from contract import trace as t
-from tests.client.page.browser import CONTRAST, chromium
+from tests.client.page.browser import CONTRAST, FOCUS, barriers, chromium
 
 ROW = 22
 """Height of a row, pixels."""
@@ -240,6 +240,32 @@ def test_two_runs_side_by_side_in_the_dark_on_paper_and_on_a_phone(
     text = at.locator("#s0-52 .x").bounding_box()
     assert text is not None
     assert text["width"] > 150
+    assert reader.wrong == []
+
+
+def test_it_serves_a_reader_who_uses_keys_or_a_screen_reader(
+    browser: Browser, model: PageModel, tmp_path: Path
+) -> None:
+    reader = Reader(browser, tmp_path / "report.html", page(model))
+    at = reader.page
+    for place in ("#step=52", "#step=67&with=1"):
+        reader.open(place)
+        at.click("#tables summary")
+        assert barriers(at) == [], place
+    # The tools come in the order of the page; then the timeline, the panel, and the records as a table.
+    reader.open("#step=52")
+    order: list[str] = []
+    while not order or order[-1] not in ("BODY", "The records as a table"):
+        at.keyboard.press("Tab")
+        order.append(at.evaluate(FOCUS))
+        assert len(order) < 200
+    marks = ["Skip to the records as a table", "copy", "run", "search", "Sources", "play", "Keys", "canvas"]
+    places = [order.index(mark) for mark in [*marks, "The records as a table"]]
+    assert places == sorted(places)
+    at.focus(".skip")
+    at.keyboard.press("Enter")
+    at.keyboard.press("Tab")
+    assert at.evaluate(FOCUS) == "The records as a table"
     assert reader.wrong == []
 
 

@@ -26,7 +26,7 @@ from client.page.contract_page import contract_page
 from client.page.html import digest
 from client.page.tables import anchor_of
 from tests.client.cli.commands import document, lbrlab
-from tests.client.page.browser import CONTRAST, chromium
+from tests.client.page.browser import CONTRAST, barriers, chromium
 
 FEW = [DESIGNS[name] for name in ("revoke-gp", "fenced")]
 STORIES = [load(library_path(name)) for name in ("central-story", "guest-alone")]
@@ -186,6 +186,7 @@ def test_in_a_browser_it_is_readable_light_dark_and_printed(pages: dict[str, Pat
                 page.goto(path.as_uri())
                 assert page.evaluate(CONTRAST) == [], (name, scheme)
                 assert (told, asked) == ([], [path.as_uri()]), (name, scheme)
+                assert scheme == "dark" or barriers(page) == [], name
                 if scheme == "dark":
                     page.emulate_media(media="print")
                     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == (

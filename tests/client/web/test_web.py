@@ -17,7 +17,7 @@ from client.page.model import PageModel
 from client.web.app import BODY_LIMIT, REPORTS_LIMIT, Server
 from client.web.play import Asked, lists, report_of
 from contract.errors import InputError, SystemFailedError
-from tests.client.page.browser import CONTRAST, chromium
+from tests.client.page.browser import CONTRAST, barriers, chromium
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +191,10 @@ def test_a_reader_flips_an_axis_and_drops_a_message(server: Server) -> None:
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate(CONTRAST) == []
+        page.click("text=Edit the scenario")
+        assert barriers(page) == []
+        assert barriers(page.frames[1]) == []
+        page.click("text=Edit the scenario")
 
         # The link plays the same again.
         other = browser.new_page()
