@@ -18,7 +18,7 @@ from client.schedule.drawn import STRATEGIES, drawn_sampler
 from client.schedule.schedule import Schedule
 from client.schedule.swarm import drawn_kinds, drawn_rules
 from client.stories import random_story
-from contract.design import Condition, Design
+from contract.design import Condition, Design, Notifier
 
 RUNS = 25
 """Runs of a chunk."""
@@ -95,15 +95,16 @@ def chunk_of(plan: Plan, number: int) -> Chunk:
 
 
 @lru_cache(maxsize=SCENARIOS_LIMIT)
-def scenario_of(source: Source, story: int) -> Scenario:
+def scenario_of(source: Source, story: int, leases: bool) -> Scenario:
+    """``leases``: as of ``random_story``."""
     if story >= 0:
-        return random_story(Random(story))
+        return random_story(Random(story), leases=leases)
     return parse(source.text, source.name) if source.text else load(library_path(source.name))
 
 
 def inputs_of(plan: Plan, chunk: Chunk, number: int) -> Inputs:
     """The inputs of run ``number`` of a chunk."""
-    scenario = scenario_of(chunk.source, chunk.story)
+    scenario = scenario_of(chunk.source, chunk.story, chunk.design.notifier is Notifier.ACKNOWLEDGED)
     rng = Random(f"{plan.seed} run {chunk.number} {chunk.canary} {number}")
     kinds = list(plan.kinds) if plan.all_kinds else drawn_kinds(rng, plan.kinds)
     faults = (*scenario.faults, *drawn_rules(rng, kinds))

@@ -8,7 +8,10 @@ from client.litmus import Scenario
 from client.stories.handover import handed_over
 from client.stories.story import contended
 
+HAND_OVERS, OF_LEASES = 0.2, 0.5
+"""The share of hand-overs among stories, and among those for a design with leases. Only there a lease can end."""
 
-def random_story(rng: Random) -> Scenario:
-    """One of the two kinds of stories."""
-    return rng.choice((contended, handed_over))(rng)
+
+def random_story(rng: Random, *, leases: bool = False) -> Scenario:
+    """One of the two kinds of stories. ``leases``: the design that the story is for has leases."""
+    return (handed_over if rng.random() < (OF_LEASES if leases else HAND_OVERS) else contended)(rng)

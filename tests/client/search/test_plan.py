@@ -12,11 +12,11 @@ from client.litmus import Scenario
 from client.run.run import Run, run
 from client.schedule.drawn import STRATEGIES
 from client.search.chunk import play_part
-from client.search.plan import CANARY_EVERY, SCENARIOS_LIMIT, Plan, chunk_of, inputs_of, scenario_of
+from client.search.plan import CANARY_EVERY, SCENARIOS_LIMIT, Plan, chunk_of, inputs_of
 from client.search.state import State
 from contract.design import Condition
 from tests.client.search.plans import small
-from tests.designs import FENCED, REVOKE_GP
+from tests.designs import FENCED, REVOKE_ACK, REVOKE_GP
 
 
 def test_a_number_gives_the_same_run_after_a_journey() -> None:
@@ -52,10 +52,18 @@ def test_half_of_the_scenarios_are_random() -> None:
     stories = [chunk_of(plan, n).story for n in range(12)]
     assert sum(story >= 0 for story in stories) == 6
     assert len(set(stories)) == 7
-    names = {scenario_of(c.source, c.story).name for c in (chunk_of(plan, n) for n in range(12)) if c.story >= 0}
-    assert names == {"contended", "handover"}
     only = Plan(0, (FENCED,), (), ())
     assert all(chunk_of(only, n).story >= 0 for n in range(4))
+
+
+def test_a_design_with_leases_is_played_in_more_hand_overs() -> None:
+    counts = []
+    for design in (FENCED, REVOKE_ACK):
+        plan = Plan(0, (design,), (), ())
+        names = [inputs_of(plan, chunk_of(plan, n), 0).scenario.name for n in range(60)]
+        assert set(names) == {"contended", "handover"}
+        counts.append(names.count("handover"))
+    assert counts[0] < 20 < counts[1]
 
 
 def test_the_condition_is_that_of_the_faults() -> None:
