@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -41,9 +43,20 @@ class Seen:
     cpu: dict[str, float] = field(default_factory=dict)
     peak: dict[str, int] = field(default_factory=dict)
 
+    def __iadd__(self, more: Seen) -> Seen:
+        self.rounds += more.rounds
+        for name, cpu in more.cpu.items():
+            self.cpu[name] = self.cpu.get(name, 0.0) + cpu
+            self.peak[name] = max(self.peak.get(name, 0), more.peak[name])
+        return self
+
     @property
     def median(self) -> float:
         return statistics.median(self.rounds)
+
+    def cpu_of_a_round(self, service: str) -> float:
+        """Seconds of CPU of a service for each round, whatever it did meanwhile."""
+        return self.cpu[service] / len(self.rounds)
 
 
 class Neighbour:
@@ -108,13 +121,33 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _command(module: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-
 Start = Callable[[str, list[str]], Any]
 """Starts a module with arguments, and gives its process."""
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """The cores of the neighbour with its services, and those of the client: the first, and all others. A client on
+    another machine takes no CPU of the services. Where there is one core, or no way to choose, both sets are empty."""
+    own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return (set(own[:1]), set(own[1:])) if len(own) > 1 else (set(), set())
+
+
+def on_cores(chosen: set[int]) -> Start:
+    """Starts modules that run on these cores only; on all of this process if there are none."""
+
+    def start(module: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+        mine = os.sched_getaffinity(0) if chosen else set()
+        if chosen:
+            os.sched_setaffinity(0, chosen)
+        try:
+            # A process inherits the cores of the thread that starts it.
+            command = [sys.executable, "-m", module, *arguments]
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        finally:
+            if chosen:
+                os.sched_setaffinity(0, mine)
+
+    return start
 
 
 class Hostile:
@@ -130,6 +163,15 @@ class Hostile:
             assert self.process.stdout.readline() == b"here\n"
             neighbour.let_in()
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The client does nothing for a while."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+
     def end(self) -> None:
         self.process.stdin.close()
         self.told = json.loads(self.process.stdout.read())
@@ -138,7 +180,7 @@ class Hostile:
 
 
 @contextmanager
-def hostile(attack: str, service: str, neighbour: Neighbour, start: Start = _command) -> Iterator[Hostile]:
+def hostile(attack: str, service: str, neighbour: Neighbour, start: Start) -> Iterator[Hostile]:
     client = Hostile(attack, service, neighbour, start)
     try:
         yield client
