@@ -97,7 +97,5 @@ def _print(out: Console, told: RobustDocument, folder: Path, seconds: float) -> 
 
 
 def _share(cell: RobustCell) -> str:
-    if not cell.runs:
-        return "."
-    text = f"{cell.violated}/{cell.runs}"
-    return f"[bold red]{text}[/]" if cell.violated else f"[green]{text}[/]"
+    style = "bold red" if cell.violated else "green" if cell.runs else "dim"
+    return f"[{style}]{cell.share}[/]"

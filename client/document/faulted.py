@@ -14,12 +14,11 @@ from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FaultKind
 from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
+from client.matrix.faulted import NO_FAULT, UnderFault
 from client.matrix.pool import Row, Task
 from contract.errors import InputError
 from contract.invariants import HELD, INVARIANTS, NOT_EXERCISED, VIOLATED
 
-NO_FAULT = "none"
-"""The row of the runs without faults."""
 SCENARIOS = (
     "central-story-in-full",
     "c10-two-vcpus-on-one-cpu",
@@ -40,15 +39,13 @@ OF_THE_LBR = ("EventCreated", "EventState", "Revoke", "SchedIn")
 """The messages that tell KVM who has the LBR."""
 
 
-class Faulted(msgspec.Struct):
+class Faulted(UnderFault):
     """The runs of one design under one kind of fault. ``runs``: those in which the fault met a message. ``violated``:
     those of them that violate an invariant. ``broken``: the invariants that are violated, with the number of runs.
     ``commands``: these invariants with the command that plays the first run."""
 
-    runs: int = 0
-    violated: int = 0
-    broken: dict[str, int] = {}
-    commands: dict[str, str] = {}
+    broken: dict[str, int] = msgspec.field(default_factory=dict)
+    commands: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class FaultTable(msgspec.Struct):
@@ -128,7 +125,7 @@ def fault_table(designs: Sequence[str], tasks: Sequence[Played], rows: Iterable[
         list(dict.fromkeys(scenario.name for _, (scenario, _) in tasks)),
         {kind: list(dict.fromkeys(str(r) for k, (_, rules) in tasks if k == kind for r in rules)) for kind in kinds},
         {},
-        {kind: {design: Faulted() for design in designs} for kind in kinds},
+        {kind: {design: Faulted(0, 0) for design in designs} for kind in kinds},
     )
     exercised: dict[str, set[str]] = {design: set() for design in designs}
     for number, row in rows:
@@ -150,7 +147,7 @@ def kind_rows(table: FaultTable, designs: Sequence[str]) -> list[list[str]]:
     """A row for each kind of fault, with its letter: of the runs of each design, how many violate something."""
     letters = kind_letters(table)
     return [
-        [f"{letters.get(kind, ' ')} {kind}", *(_share(by_design[design]) for design in designs)]
+        [f"{letters.get(kind, ' ')} {kind}", *(by_design[design].share for design in designs)]
         for kind, by_design in table.kinds.items()
     ]
 
@@ -162,10 +159,6 @@ def kept_rows(table: FaultTable, designs: Sequence[str]) -> list[list[str]]:
         [invariant, *(_kept(table.verdict(invariant, design), letters) for design in designs)]
         for invariant in INVARIANTS
     ]
-
-
-def _share(faulted: Faulted) -> str:
-    return f"{faulted.violated}/{faulted.runs}" if faulted.runs else "."
 
 
 def _kept(verdict: str, letters: Mapping[str, str]) -> str:

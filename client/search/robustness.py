@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from client.files import write_file
+from client.matrix.faulted import NO_FAULT, UnderFault
 from client.search.campaign import Campaign, Limits
 from client.search.corpus import Corpus
 from client.search.plan import RUNS, Plan, Source
@@ -17,20 +18,15 @@ from client.search.state import DesignState, Found
 from client.workers.pool import Pool
 from contract.design import Design
 
-NO_FAULT = "none"
-"""The kind of the runs without faults."""
 
-
-class RobustCell(msgspec.Struct):
+class RobustCell(UnderFault):
     """One design under one kind of fault. ``runs``: those in which the fault was met, or all without faults.
     ``violated``: those of them with something that counts against the design. ``invariant``, ``text``, ``faults``,
     ``statements``: of the shrunk witness, whose run file is ``run``; null and empty without one."""
 
-    runs: int
-    violated: int
     invariant: str | None = None
     text: str | None = None
-    faults: list[str] = []
+    faults: list[str] = msgspec.field(default_factory=list)
     statements: int = 0
     run: str | None = None
 

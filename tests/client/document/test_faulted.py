@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from client import api
 from client.document.faulted import (
-    NO_FAULT,
     SCENARIOS,
     FaultTable,
     fault_table,
@@ -23,6 +22,7 @@ from client.document.faulted import (
 from client.litmus import library_path
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
+from client.matrix.faulted import NO_FAULT
 from client.matrix.pool import run_row
 from contract.invariants import INVARIANTS
 from tests.designs import FENCED, MERGED, REVOKE_GP
