@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
@@ -12,7 +14,8 @@ from contract.messages import Envelope, Hello
 from contract.network import Fate
 from contract.wire.methods import Decide
 from contract.wire.status import CallError
-from lbrlab.v1 import lease_pb2, trace_pb2
+from lbrlab.v1 import lease_pb2, machine_pb2, trace_pb2
+from perfcore_svc.service import servicer
 from perfcore_svc.service.servicer import PerfcoreShell
 from tests.designs import FENCED
 
@@ -63,3 +66,70 @@ async def test_a_kvm_that_has_a_session_has_lost_its_link(shell: PerfcoreShell) 
     shell.run.lose(KVM, True)
     await prolong(shell, KVM)
     assert shell.run.cut == {KVM}
+
+
+class Free:
+    """A free run."""
+
+    halt = None
+
+    async def reach(self, stamp: trace_pb2.Stamp) -> None:
+        pass
+
+    def hear(self, clock: int, now: int) -> None:
+        pass
+
+
+@pytest.fixture
+def free(shell: PerfcoreShell) -> PerfcoreShell:
+    """In a free run of two KVMs."""
+    free: Any = Free()
+    shell.run.free = free
+    attach(shell, KVM)
+    attach(shell, "kvm1")
+    return shell
+
+
+def request(kvm: str, clock: int = 0, now: int = 0) -> machine_pb2.RunRequest:
+    at = trace_pb2.Stamp(run=1, owner="me", clock=clock, now_ns=now)
+    return machine_pb2.RunRequest(stamp=at, token=f"token of {kvm}", begin_step=machine_pb2.BeginStep(vcpu="v", cpu=-1))
+
+
+async def test_others_wait_until_the_kvm_of_a_step_ends_it(
+    free: PerfcoreShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = machine_pb2.RunResponse()
+    monkeypatch.setattr(free, "_answer_once", lambda request: answer)
+    assert (await free._begin_step(request(KVM))).HasField("step_begun")
+
+    other = asyncio.create_task(free._served(request("kvm1")))
+    free._end_step(request("kvm1"))
+    assert await free._served(request(KVM)) is answer
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not other.done()
+    free._end_step(request(KVM, 40, 90))
+
+    assert await other is answer
+    assert free.run.heard == (40, 90)
+    async with free.lock:
+        assert free._step is None
+
+
+async def test_a_step_that_does_not_end_fails_the_run(free: PerfcoreShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servicer, "STEP_LIMIT", 0)
+    await free._begin_step(request(KVM))
+    async with asyncio.timeout(10), free.lock:
+        pass
+    with pytest.raises(CallError, match="kvm0 has not ended its step"):
+        free.run.check()
+
+
+async def test_a_step_can_end_before_it_begins(free: PerfcoreShell) -> None:
+    async with free.lock:
+        begun = asyncio.create_task(free._begin_step(request(KVM)))
+        await asyncio.sleep(0)
+        free._end_step(request(KVM))
+    assert (await begun).failure.message == "it has ended before it began"
+    async with free.lock:
+        assert free._step is None
