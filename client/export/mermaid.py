@@ -12,7 +12,7 @@ from client.timeline.timeline import Timeline
 
 WIDTH = 56
 """Characters of a drawn line. A statement of Mermaid cannot be folded in its source."""
-_OWN = re.compile(r"[;#<&\"`{}\\%]|[^\x20-\x7e]")
+_OWN = re.compile(r"[;#<&\"`{}\[\]\\%]|[^\x20-\x7e]")
 _NAMES = {"perf": "host perf", "kvm": "KVM", "vcpu": "guest", "cpu": "CPU", "program": "host program", "wire": "wire"}
 
 
@@ -65,7 +65,7 @@ def _ends(timeline: Timeline, steps: list[Step]) -> set[str]:
 
 
 def _text(text: str) -> str:
-    """Text that Mermaid takes for text: it reads ``;``, ``#``, and HTML as its own language. A long text is drawn in
-    several lines."""
+    """Text that Mermaid takes for text: it reads ``;``, ``#``, HTML and links as its own language. A long text is drawn
+    in several lines."""
     lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
     return "<br/>".join(_OWN.sub(lambda found: f"#{ord(found[0])};", line) for line in lines)

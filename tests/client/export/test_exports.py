@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 from client import api
 from client.export.command import command_of
 from client.export.markdown import WIDTH
+from client.export.mermaid import mermaid
 from client.export.pytest import literal
 from client.export.registry import FORMATS, export
 from client.export.xml import folded_tags
@@ -174,7 +176,14 @@ def test_mermaid_names_ends_messages_and_violations(lost: Run) -> None:
     assert {"participant L2 as perf (host perf)", "participant L4 as kvm0 (KVM)"} <= {*lines}
     assert "L2-xL4: Revoke DROPPED (f1.1)" in lines
     assert "Note over L5: one-owner, no-leak VIOLATED, record 52" in lines
-    assert [line for line in lines if ";" in line.replace("#59;", "")] == []
+    assert [line for line in lines if ";" in re.sub(r"#\d+;", "", line)] == []
+
+
+def test_mermaid_makes_no_link_of_a_text(lost: Run, timeline: Timeline) -> None:
+    rows = [msgspec.structs.replace(row, text="[see](https://a.example); #1") for row in timeline.rows]
+    drawn = mermaid(lost, msgspec.structs.replace(timeline, rows=rows))
+    assert "#91;see#93;(https://a.example)#59; #35;1" in drawn
+    assert "[" not in drawn
 
 
 def test_the_pytest_fails_again(lost: Run, tmp_path: Path) -> None:
