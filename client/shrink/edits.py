@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from client.litmus import ast as a
+from client.litmus.expression import DEPTH
 from client.litmus.places import Path
 from client.litmus.validate import check
 from contract.control import MachineSpec, VmSpec
@@ -150,7 +151,8 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
         for body in a.bodies(step.stmt).values():
             yield _put(scenario, place, [*start, *body])
         if isinstance(step.stmt, a.For):
-            for first, end in _shorter(step.stmt.first, step.stmt.end):
+            last = scenario.machine.depth if step.stmt.end == DEPTH else step.stmt.end
+            for first, end in _shorter(step.stmt.first, last):
                 yield _put(scenario, place, [replace(step, stmt=replace(step.stmt, first=first, end=end))])
         if isinstance(step.stmt, a.GuestReadLbr):
             yield _put(scenario, place, [replace(step, stmt=a.GuestRdmsr(step.stmt.register, a.MsrRef("LBR_FROM", 0)))])

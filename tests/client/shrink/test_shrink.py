@@ -245,6 +245,13 @@ def test_a_range_becomes_shorter_from_both_ends() -> None:
     assert {f"vm0/0: for i in {first} .. {end} {{ ... }}" for first, end in ranges} <= found
 
 
+def test_a_range_up_to_the_depth_becomes_shorter() -> None:
+    head = "machine { depth = 8; }\nvm vm0 { lbr = on; }"
+    story = scenario("vm0/0 { for i in 0 .. lbr_depth { branch 2; } }", head=head)
+    found = {text for edited in edits.simpler(story) for text in texts(edited)}
+    assert {"vm0/0: for i in 0 .. 4 { ... }", "vm0/0: for i in 0 .. 7 { ... }"} <= found
+
+
 def test_edits_number_anew() -> None:
     found = [edits.repaired(story) for story in edits.simpler(scenario(WHOLE, head=TWO))]
     every = [texts(story) for story in found if story is not None]
