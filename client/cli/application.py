@@ -30,7 +30,7 @@ Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its en
 )
 
 
-class Command(TyperCommand):
+class LbrlabCommand(TyperCommand):
     """A command whose help names an argument without its type in Python, and that takes no empty value and no NaN."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class Command(TyperCommand):
                 raise typer.BadParameter(flaw, ctx=ctx, param=param)
 
 
-subcommand = partial(app.command, cls=Command)
+subcommand = partial(app.command, cls=LbrlabCommand)
 
 
 def _version(wanted: bool) -> None:

@@ -26,7 +26,7 @@ from client.drive.grpc_wire import GrpcWire
 from client.files import make_folder, write_file
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
-from client.search.campaign import Campaign, Limits
+from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
 from client.search.pairs import KINDS, NOT_GIVEN, Pairs, fits
 from client.search.plan import Plan
@@ -159,16 +159,16 @@ def _canary() -> Design:
     return design_named(CANARY)
 
 
-def _limits(request: CampaignRequest) -> Limits:
+def _limits(request: CampaignRequest) -> CampaignLimits:
     if request.time is None:
-        return Limits(request.runs or USUAL_RUNS)
+        return CampaignLimits(request.runs or USUAL_RUNS)
     match = re.fullmatch(r"([0-9]{1,6})([smh])", request.time)
     if not match or not int(match[1]):
         raise InputError("expected a time such as 30s, 10m or 2h", f"--time {request.time}")
-    return Limits(request.runs, float(int(match[1]) * SECONDS[match[2]]))
+    return CampaignLimits(request.runs, float(int(match[1]) * SECONDS[match[2]]))
 
 
-def _progress(now: Campaign, limits: Limits) -> str:
+def _progress(now: Campaign, limits: CampaignLimits) -> str:
     state = now.state
     of = f" of {limits.runs}" if limits.runs else ""
     shown = [

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from client.drive.wire import Wire
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Cut, Mend, Outage, SetClock, Stall
+from client.schedule.incidents import Cut, EndStall, Mend, Outage, SetClock, Stall
 from contract.control import Advance, KvmLoseLink, KvmMendLink, LoseLink, SetClockRate
 from contract.errors import RefusedError
 from contract.network import Fate
@@ -58,7 +58,7 @@ class Incidents:
                 self._tell(self.wire.kvm, session, KvmMendLink())
             case Stall(service=service):
                 self._record(Stalled(service, fault))
-            case Continue(service=service):
+            case EndStall(service=service):
                 self._record(Continued(service, fault))
                 if service in self.flight.outages.hosts:
                     self._catch_up(self.flight.outages.hosts.index(service))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from client.export.command import command_of
 from client.run.run import Run
-from client.timeline.story import Part, Step, label_of, left_out, story_of
+from client.timeline.story import Part, StoryStep, label_of, left_out, story_of
 from client.timeline.timeline import Timeline
 from contract.invariants import ABOUT, NOT_EXERCISED, VIOLATED
 
@@ -95,14 +95,14 @@ def diagram(timeline: Timeline, side: int, middle: int) -> Iterator[str]:
             yield f"!! {name} violated, record {step.seq}"
 
 
-def _arrow(step: Step, end: int, side: int, middle: int) -> Iterator[str]:
+def _arrow(step: StoryStep, end: int, side: int, middle: int) -> Iterator[str]:
     assert step.message is not None
     for line in textwrap.wrap(label_of(step, end), middle):
         yield _row("", line, "", side, middle)
     yield _row("", _shaft(step, middle), "", side, middle)
 
 
-def _shaft(step: Step, middle: int) -> str:
+def _shaft(step: StoryStep, middle: int) -> str:
     """The arrow: the half next to the sender is full at the sending, the other one at the arrival."""
     assert step.message is not None
     whole, dotted = "-" * middle, "- " * middle

@@ -7,7 +7,7 @@ import textwrap
 
 from client.run.run import Run
 from client.timeline.lanes import Lane
-from client.timeline.story import Part, Step, label_of, left_out, story_of
+from client.timeline.story import Part, StoryStep, label_of, left_out, story_of
 from client.timeline.timeline import Timeline
 
 WIDTH = 56
@@ -50,7 +50,7 @@ def _title(lane: Lane) -> str:
     return lane.name if lane.group in ("cpu", "wire") else f"{lane.name} ({_NAMES[lane.group]})"
 
 
-def _receiver(timeline: Timeline, step: Step) -> str:
+def _receiver(timeline: Timeline, step: StoryStep) -> str:
     """The lane of the other end."""
     message = step.message
     assert message is not None
@@ -60,7 +60,7 @@ def _receiver(timeline: Timeline, step: Step) -> str:
     return next(lane.name for lane in timeline.lanes if lane.group == "perf" and lane.host == host)
 
 
-def _ends(timeline: Timeline, steps: list[Step]) -> set[str]:
+def _ends(timeline: Timeline, steps: list[StoryStep]) -> set[str]:
     return {_receiver(timeline, step) for step in steps if step.message is not None}
 
 

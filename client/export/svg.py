@@ -7,7 +7,7 @@ from html import escape
 
 from client.export.xml import folded_tags
 from client.run.run import Run
-from client.timeline.messages import DEAD, Message
+from client.timeline.messages import DEAD, MessageArrow
 from client.timeline.story import label, left_out, story_of
 from client.timeline.timeline import Timeline
 
@@ -122,7 +122,7 @@ class _Picture:
                 yield f'<rect class="{kind}" x="{at:.1f}" y="{y - 6}" width="{count * cell:.1f}" height="12"/>'
             at += count * cell
 
-    def _arrow(self, message: Message) -> Iterator[str]:
+    def _arrow(self, message: MessageArrow) -> Iterator[str]:
         host = next(lane.host for lane in self.timeline.lanes if lane.name == message.session)
         perf = self._x(self.lanes[f"perf{host}" if host else "perf"])
         ends = perf, self._x(self.lanes[message.session])

@@ -57,7 +57,7 @@ HEAD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ScenarioSetting:
     """A setting of a machine or a VM, in words."""
 
     default: str
@@ -70,22 +70,22 @@ _VM_LIMITS = {"vcpus": (1, MAX_VCPUS), **{key: (0, most) for key, most in CPUID_
 _CHOICES = {"lbr": tuple(LBR_MODELS), "kernel": tuple(KERNELS), "model": VM_MODELS}
 
 
-def _setting(spec: MachineSpec | VmSpec, key: str, ranges: dict[str, tuple[int, int]]) -> Setting:
+def _setting(spec: MachineSpec | VmSpec, key: str, ranges: dict[str, tuple[int, int]]) -> ScenarioSetting:
     if key == "kvm":
-        return Setting(FIRST_KVM, f"{FIRST_KVM}, or a kvm that is declared")
+        return ScenarioSetting(FIRST_KVM, f"{FIRST_KVM}, or a kvm that is declared")
     usual = getattr(spec, key)
     if key == "depth":
-        return Setting("that of the LBR", "a power of two from 2 to the depth of the LBR")
+        return ScenarioSetting("that of the LBR", "a power of two from 2 to the depth of the LBR")
     if isinstance(usual, bool):
         values = "on, off"
     elif isinstance(usual, str):
         values = ", ".join(_CHOICES[key])
     else:
         values = "{} to {}".format(*ranges[key])
-    return Setting("as the host" if usual is None else setting_text(usual), values)
+    return ScenarioSetting("as the host" if usual is None else setting_text(usual), values)
 
 
-SETTINGS: dict[str, dict[str, Setting]] = {
+SETTINGS: dict[str, dict[str, ScenarioSetting]] = {
     "machine": {key: _setting(MachineSpec(), key, MACHINE_LIMITS) for key in MACHINE_SETTINGS},
     "vm": {key: _setting(VmSpec(""), key, _VM_LIMITS) for key in VM_SETTINGS},
 }

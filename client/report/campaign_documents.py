@@ -8,7 +8,7 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 from client.baseline import Compared
 from client.coverage import ALL
 from client.search.campaign import Campaign
-from client.search.state import Found, State
+from client.search.state import CampaignState, Found
 from contract.errors import ExitCode
 
 
@@ -40,7 +40,7 @@ class CanaryDocument(msgspec.Struct):
     caught: int
 
 
-class DesignDocument(msgspec.Struct):
+class SearchedDesignDocument(msgspec.Struct):
     """``broken``: the runs with something that counts against the design."""
 
     runs: int
@@ -70,7 +70,7 @@ class CampaignDocument(msgspec.Struct, kw_only=True):
     interrupted: bool
     seed: int
     kinds: list[str]
-    designs: dict[str, DesignDocument]
+    designs: dict[str, SearchedDesignDocument]
     findings: list[FindingDocument]
     further: dict[str, int]
     canary: CanaryDocument | None
@@ -82,7 +82,7 @@ class CampaignDocument(msgspec.Struct, kw_only=True):
     baseline: Compared | None = None
 
 
-def signatures(state: State) -> dict[str, list[str]]:
+def signatures(state: CampaignState) -> dict[str, list[str]]:
     """Design to the signatures of its findings."""
     found: dict[str, list[str]] = {design.name: [] for design in state.plan.designs}
     for signature, finding in state.findings.items():
@@ -120,7 +120,7 @@ def campaign_document(
         interrupted=interrupted,
         seed=state.plan.seed,
         kinds=list(state.plan.kinds),
-        designs={name: DesignDocument(of.runs, of.broken) for name, of in sorted(state.designs.items())},
+        designs={name: SearchedDesignDocument(of.runs, of.broken) for name, of in sorted(state.designs.items())},
         findings=findings,
         further=state.further,
         canary=canary,
@@ -150,7 +150,7 @@ def _finding(signature: str, found: Found, known: bool) -> FindingDocument:
     )
 
 
-def covered(state: State) -> dict[str, CoveredDocument]:
+def covered(state: CampaignState) -> dict[str, CoveredDocument]:
     missing: dict[str, list[str]] = {group: [] for group in state.coverage()}
     for item in ALL:
         if item not in state.items:

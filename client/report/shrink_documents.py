@@ -9,7 +9,7 @@ from client.report.log import Log
 from client.run.difference import Difference
 from client.run.run import Run
 from client.shrink.nearest import Nearest
-from client.shrink.shrink import Case
+from client.shrink.shrink import Candidate
 from client.shrink.shrunk import Shrunk
 from contract.trace import AnyRecord
 
@@ -78,7 +78,7 @@ class ConfirmDocument(msgspec.Struct):
     reason: str
 
 
-def size_of(case: Case) -> SizeDocument:
+def size_of(case: Candidate) -> SizeDocument:
     scenario = case.scenario
     return SizeDocument(
         faults=len(case.faults),

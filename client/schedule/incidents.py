@@ -74,7 +74,7 @@ class Stall(_OfService, frozen=True):
     WORD = "stall"
 
 
-class Continue(_OfService, frozen=True):
+class EndStall(_OfService, frozen=True):
     """The end of a Stall of the same service."""
 
     WORD = "continue"
@@ -131,7 +131,7 @@ class SetClock(_Incident, frozen=True):
         return f"{self.service} {self.rate}"
 
 
-Outage = Cut | Mend | Stall | Continue | SetClock
+Outage = Cut | Mend | Stall | EndStall | SetClock
 """Incidents after which every process and every thread is still there."""
 Incident = Crash | Restart | Kill | Outage
 BREAKS = (Crash, Kill, Cut, Stall, SetClock)
@@ -182,7 +182,7 @@ def _set_clock(word: str, target: list[str | None], fault: str) -> Incident:
     return SetClock(service, int(rate or 0), fault)
 
 
-_SERVICES = {kind.WORD: kind for kind in (Crash, Restart, Stall, Continue)}
+_SERVICES = {kind.WORD: kind for kind in (Crash, Restart, Stall, EndStall)}
 _FAULT = r"(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
 _ROWS: dict[str, tuple[re.Pattern[str], Callable[[str, list[str | None], str], Incident]]] = {
     **dict.fromkeys(_SERVICES, (re.compile(rf"([^\s>]+){_FAULT}"), _of_service)),

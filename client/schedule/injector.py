@@ -21,7 +21,7 @@ from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.choices import deliver, onward
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Incident, Mend, Restart
+from client.schedule.incidents import EndStall, Incident, Mend, Restart
 from client.schedule.striker import Striker
 from contract.checksum import changeable
 from contract.messages import EventCreated
@@ -152,7 +152,7 @@ class Injector:
             self.striker.plan(state.rule, f"f{state.number}.1", flight, None)
         return self.striker.next(flight, self.decisions)
 
-    def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
+    def end(self, flight: Flight, ends: list[Mend | EndStall | Restart], timer_due: int | None) -> Decision | None:
         """Nothing else can happen: end the incidents that have struck. ``timer_due``: as for ``at_last``."""
         return self.striker.end(flight, ends, timer_due)
 

@@ -46,7 +46,7 @@ class LenientStrategy:
         return self.default.choose(flight, threads, all_threads)
 
 
-class Watched:
+class WatchedReplay:
     """Lenient replay that notes where it leaves the default schedule. ``unusual``: the decisions that the default
     strategy would not have taken, by number from 0, each with the one that it would have taken."""
 

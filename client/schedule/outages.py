@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from client.schedule.incidents import Continue, Crash, Cut, Incident, Kill, Mend, Restart, SetClock, Stall
+from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Stall
 from contract import trace as t
 
 
@@ -97,10 +97,10 @@ class Outages:
     def is_stalled(self, session: str, host: bool) -> bool:
         return self.service(session, host) in self.stalled
 
-    def ends(self) -> list[Mend | Continue]:
+    def ends(self) -> list[Mend | EndStall]:
         """The decisions that end a cut or a stall."""
         mends = [Mend(cut.session, cut.to_host, cut.fault) for cut in self.cut.values()]
-        return [*mends, *(Continue(stall.service, stall.fault) for stall in self.stalled.values())]
+        return [*mends, *(EndStall(stall.service, stall.fault) for stall in self.stalled.values())]
 
     def restarts(self) -> list[Restart]:
         """The services that are down and can begin a new life: hosts, and KVMs of hosts that are up."""
@@ -129,7 +129,7 @@ class Outages:
                 return session in self.cut and self.cut[session].to_host == to_host
             case Stall(service=service):
                 return self._is_up(service) and service not in self.stalled
-            case Continue(service=service):
+            case EndStall(service=service):
                 return service in self.stalled
             case SetClock(service=service):
                 return service in self.kvms and service not in self.down

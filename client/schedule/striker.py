@@ -10,7 +10,7 @@ from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Continue, Crash, Cut, Incident, Kill, Mend, Restart, SetClock, Stall
+from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Stall
 from contract.messages import HOST
 
 
@@ -18,7 +18,7 @@ from contract.messages import HOST
 class Ending:
     """The end of an incident that a rule has caused."""
 
-    end: Mend | Continue | Restart
+    end: Mend | EndStall | Restart
     decision: int
     """Number of the decision at which it comes, where the rule counts decisions."""
     at_time: int
@@ -55,7 +55,7 @@ class Striker:
                 return strike
         return None
 
-    def end(self, flight: Flight, ends: list[Mend | Continue | Restart], timer_due: int | None) -> Decision | None:
+    def end(self, flight: Flight, ends: list[Mend | EndStall | Restart], timer_due: int | None) -> Decision | None:
         """One of ``ends``, or time advances to it. None: a timer runs out before."""
         until = {ending.end: ending.at_time for ending in self.endings}
         restarts = {end.service: end for end in until if isinstance(end, Restart)}
@@ -69,12 +69,12 @@ class Striker:
         return end
 
     def _begin(self, strike: Incident, rule: FaultRule, flight: Flight, decisions: int) -> None:
-        end: Mend | Continue | Restart
+        end: Mend | EndStall | Restart
         match strike:
             case Cut(session=session, to_host=to_host, fault=fault):
                 end = Mend(session, to_host, fault)
             case Stall(service=service, fault=fault):
-                end = Continue(service, fault)
+                end = EndStall(service, fault)
             case Crash(service=service, fault=fault):
                 end = Restart(service, fault)
             case _:

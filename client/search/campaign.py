@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from client.files import write_file
-from client.search.chunk import Part, RunNumber, Suspect, play_part
+from client.search.chunk import ChunkPart, RunNumber, Suspect, play_part
 from client.search.corpus import Corpus
 from client.search.plan import Plan
-from client.search.state import Found, State, load_state, save_state
+from client.search.state import CampaignState, Found, load_state, save_state
 from client.search.witness import Witness, replay, run_file, witness
 from client.workers.pool import Pool
 from client.workers.tasks import Tasks
@@ -29,7 +29,7 @@ SAVE_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CampaignLimits:
     """``runs``: of the whole campaign; ``seconds``: from now on. None: no limit."""
 
     runs: int | None = None
@@ -45,7 +45,7 @@ class Campaign:
         """``folder`` may hold a campaign with the same plan: it is continued. ``told`` is called after each result.
         Raises InputError if the folder holds another campaign."""
         self.folder, self.pool, self.corpus, self.told = folder, pool, corpus, told
-        self.state = State(plan)
+        self.state = CampaignState(plan)
         if (folder / STATE).exists():
             self.state = load_state(folder / STATE)
             if self.state.plan != plan:
@@ -64,7 +64,7 @@ class Campaign:
         """Runs in a second since then."""
         return (self.state.runs - self.began) / max(self.elapsed, 1e-9)
 
-    def play(self, limits: Limits) -> None:
+    def play(self, limits: CampaignLimits) -> None:
         """Play to the limits. On KeyboardInterrupt, and on any other exception, the state is saved as it is."""
         try:
             self._replay_corpus()
@@ -88,7 +88,7 @@ class Campaign:
         save_state(self.state, self.folder / STATE)
         self.saved = time.monotonic()
 
-    def _out_of_time(self, limits: Limits) -> bool:
+    def _out_of_time(self, limits: CampaignLimits) -> bool:
         return limits.seconds is not None and self.elapsed >= limits.seconds
 
     def _replay_corpus(self) -> None:
@@ -109,7 +109,7 @@ class Campaign:
 
     def _take(self, key: Any, result: Any) -> None:
         match key:
-            case Part():
+            case ChunkPart():
                 self._count(key, result)
             case Suspect():
                 self._keep(result.file)
@@ -132,7 +132,7 @@ class Campaign:
         if name in self.corpus.names:
             self.state.corpus[name] = [design.name for design in self.state.plan.designs]
 
-    def _count(self, part: Part, summary: Any) -> None:
+    def _count(self, part: ChunkPart, summary: Any) -> None:
         known = len(self.state.items)
         for suspect in self.state.add(part, summary):
             self._shrink(suspect)

@@ -28,7 +28,7 @@ class RunNumber(msgspec.Struct, frozen=True, order=True):
     run: int
 
 
-class Part(msgspec.Struct, frozen=True, order=True):
+class ChunkPart(msgspec.Struct, frozen=True, order=True):
     """``count`` runs of a chunk from run ``first``, from 0."""
 
     chunk: int
@@ -91,7 +91,7 @@ def against(plan: Plan, run: Run) -> dict[str, str]:
     return {name: violation.text for name, violation in counted(run, plan.condition).items()}
 
 
-def play_part(plan: Plan, part: Part, wire: Wire | None = None) -> Summary:
+def play_part(plan: Plan, part: ChunkPart, wire: Wire | None = None) -> Summary:
     """Some runs of a chunk, each judged. ``wire``: to given services; if one of them fails, SystemFailedError."""
     chunk = chunk_of(plan, part.chunk)
     summary = Summary(chunk.design.name)

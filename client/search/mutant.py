@@ -14,7 +14,7 @@ import msgspec
 
 from client.search.chunk import Suspect, play_part
 from client.search.plan import Plan
-from client.search.state import State
+from client.search.state import CampaignState
 from client.search.witness import witness
 from contract.design import Design
 from contract.errors import InputError
@@ -82,7 +82,7 @@ def seek(plan: Plan, module: str, name: str, limit: int) -> Score:
 
 def hunt(plan: Plan, name: str, about: str, limit: int) -> Score:
     """Search for anything that counts, and shrink it."""
-    state = State(plan)
+    state = CampaignState(plan)
     begun = time.monotonic()
     while (part := state.begin_part(limit)) is not None:
         summary = play_part(plan, part)

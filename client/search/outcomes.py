@@ -29,7 +29,7 @@ NEVER, SOMETIMES, ALWAYS = "Never", "Sometimes", "Always"
 
 
 @dataclass(slots=True)
-class Outcome:
+class ScheduleOutcome:
     """``state``: each register asked for, to its value as text. ``violated``: the invariants that are violated.
     ``matches``: whether the expression of the final condition is true; None without one. ``first``: the number of the
     first schedule that gives it, from 1; ``witness``: its run."""
@@ -51,7 +51,7 @@ class Outcomes:
     design: Design
     seed: int
     runs: int = 0
-    found: list[Outcome] = field(default_factory=list)
+    found: list[ScheduleOutcome] = field(default_factory=list)
     beyond: int = 0
     """Runs whose outcome is new, but too many are known."""
     verdicts: dict[str, int] = field(default_factory=dict)
@@ -120,7 +120,7 @@ def outcomes(
     outcomes so far are returned."""
     all_of = Outcomes(scenario, design, seed)
     shown = list(_asked(scenario.final.expr)) if scenario.final else []
-    known: dict[tuple[tuple[str, ...], tuple[str, ...]], Outcome] = {}
+    known: dict[tuple[tuple[str, ...], tuple[str, ...]], ScheduleOutcome] = {}
     for number in range(1, schedules + 1):
         try:
             run = play(sampled(Inputs(scenario, design, Schedule(faults)), seed, number))
@@ -136,7 +136,7 @@ def outcomes(
 
 def _count(
     all_of: Outcomes,
-    known: dict[tuple[tuple[str, ...], tuple[str, ...]], Outcome],
+    known: dict[tuple[tuple[str, ...], tuple[str, ...]], ScheduleOutcome],
     run: Run,
     number: int,
     shown: list[str],
@@ -155,7 +155,7 @@ def _count(
         if len(known) == STATES_LIMIT:
             all_of.beyond += 1
             return
-        known[key] = Outcome(state, violated, _matches(run.scenario, verdict), number, run)
+        known[key] = ScheduleOutcome(state, violated, _matches(run.scenario, verdict), number, run)
         all_of.found.append(known[key])
     known[key].count += 1
 

@@ -11,7 +11,7 @@ from client.drive.play import layout_of
 from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.litmus.fault_kinds import FAULT_KINDS
-from client.search.chunk import Part, play_part
+from client.search.chunk import ChunkPart, play_part
 from client.search.plan import Plan
 
 R = TypeVar("R")
@@ -38,7 +38,7 @@ class Pairs:
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
         return self._executor.submit(self._play if call is play_part else call, *given)
 
-    def _play(self, plan: Plan, part: Part) -> Any:
+    def _play(self, plan: Plan, part: ChunkPart) -> Any:
         wire = self._free.get()
         try:
             return play_part(plan, part, wire)

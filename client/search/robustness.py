@@ -11,7 +11,7 @@ import msgspec
 
 from client.files import write_file
 from client.matrix.faulted import NO_FAULT, UnderFault
-from client.search.campaign import Campaign, Limits
+from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
 from client.search.plan import RUNS, Plan, Source
 from client.search.state import DesignState, Found
@@ -70,7 +70,7 @@ def robustness(
         place.mkdir(parents=True, exist_ok=True)
         campaign = Campaign(plan, place, pool, Corpus(place / "corpus", 0), partial(told, kind))
         try:
-            campaign.play(Limits(runs * len(designs)))
+            campaign.play(CampaignLimits(runs * len(designs)))
         except KeyboardInterrupt:
             found.cut_short.append(kind)
         found.kinds[kind] = dict(_cells(campaign, kind, folder))

@@ -8,7 +8,7 @@ import msgspec
 
 from client.coverage import ALL, GROUPS, Item, group_of
 from client.files import json_document, read_content, write_file
-from client.search.chunk import Part, RunNumber, Summary, Suspect
+from client.search.chunk import ChunkPart, RunNumber, Summary, Suspect
 from client.search.plan import CANARY_EVERY, Plan
 from client.search.witness import Witness
 
@@ -28,7 +28,7 @@ class Found(msgspec.Struct):
     file: str | None = None
 
 
-class Watched(msgspec.Struct):
+class WatchedSuspect(msgspec.Struct):
     """A suspect and the signature of its finding; "" as long as its run is not shrunk."""
 
     suspect: Suspect
@@ -46,7 +46,7 @@ class DesignState(msgspec.Struct):
     both: int = 0
 
 
-class State(msgspec.Struct):
+class CampaignState(msgspec.Struct):
     """``todo``: parts that were begun and gave no result. ``chunk``, ``run``: the next run that was not begun.
     ``watched``: suspects by their keys. ``further``: design and invariant to runs of forms that are not shrunk.
     ``items``: item to the first run that exercises it. ``seconds``: of CPU, in all workers. ``corpus``: file of the
@@ -56,7 +56,7 @@ class State(msgspec.Struct):
     plan: Plan
     format: str = FORMAT
     version: int = VERSION
-    todo: list[Part] = []
+    todo: list[ChunkPart] = []
     chunk: int = 0
     run: int = 0
     runs: int = 0
@@ -68,7 +68,7 @@ class State(msgspec.Struct):
     canary_caught: int = 0
     designs: dict[str, DesignState] = {}
     items: dict[Item, RunNumber] = {}
-    watched: list[Watched] = []
+    watched: list[WatchedSuspect] = []
     further: dict[str, int] = {}
     findings: dict[str, Found] = {}
     corpus: dict[str, list[str]] = {}
@@ -85,7 +85,7 @@ class State(msgspec.Struct):
     def is_canary(self, chunk: int) -> bool:
         return self.plan.canary is not None and chunk % CANARY_EVERY == 0
 
-    def begin_part(self, limit: int | None) -> Part | None:
+    def begin_part(self, limit: int | None) -> ChunkPart | None:
         """The next part, which is to do from now on; None if ``limit`` runs have begun. The runs of the canary are not
         counted."""
         left = self.plan.runs - self.run
@@ -93,14 +93,14 @@ class State(msgspec.Struct):
             left = limit - self.begun
         if left <= 0:
             return None
-        part = Part(self.chunk, self.run, self.plan.runs if self.is_canary(self.chunk) else left)
+        part = ChunkPart(self.chunk, self.run, self.plan.runs if self.is_canary(self.chunk) else left)
         self.run += part.count
         if self.run >= self.plan.runs:
             self.chunk, self.run = self.chunk + 1, 0
         self.todo.append(part)
         return part
 
-    def add(self, part: Part, summary: Summary) -> list[Suspect]:
+    def add(self, part: ChunkPart, summary: Summary) -> list[Suspect]:
         """Count a part that was played. Gives the suspects that are to be shrunk."""
         self.todo.remove(part)
         self.seconds += summary.seconds
@@ -137,10 +137,10 @@ class State(msgspec.Struct):
             what = f"{suspect.design}; {suspect.invariant}"
             self.further[what] = self.further.get(what, 0) + suspect.count
             return False
-        self.watched.append(Watched(suspect, suspect.count))
+        self.watched.append(WatchedSuspect(suspect, suspect.count))
         return True
 
-    def unshrunk(self) -> list[Watched]:
+    def unshrunk(self) -> list[WatchedSuspect]:
         return [watched for watched in self.watched if not watched.signature]
 
     def settle(self, suspect: Suspect, witness: Witness) -> Found | None:
@@ -172,11 +172,11 @@ class State(msgspec.Struct):
         }
 
 
-def load_state(path: Path) -> State:
+def load_state(path: Path) -> CampaignState:
     """Raises InputError that names the file and what is wrong."""
-    return json_document(read_content(path, SIZE_LIMIT), State, path, "file of a campaign", FORMAT, VERSION)
+    return json_document(read_content(path, SIZE_LIMIT), CampaignState, path, "file of a campaign", FORMAT, VERSION)
 
 
-def save_state(state: State, path: Path) -> None:
+def save_state(state: CampaignState, path: Path) -> None:
     """Write the whole file, or nothing. Raises InputError naming the path."""
     write_file(path, msgspec.json.encode(state) + b"\n")

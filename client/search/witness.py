@@ -19,7 +19,7 @@ from client.search.chunk import FAILED, RunNumber, Suspect, against, form_of, pl
 from client.search.counted import counted
 from client.search.plan import Plan
 from client.shrink.edits import places
-from client.shrink.shrink import Case, Shrinker
+from client.shrink.shrink import Candidate, Shrinker
 from client.shrink.shrunk import file_of
 from client.shrink.target import Target
 from contract.design import Condition, Design
@@ -76,7 +76,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted(Target):
+class CountedViolation(Target):
     """The target of shrinking: a violation that counts against the design."""
 
     condition: Condition
@@ -99,7 +99,7 @@ def _witness(run: Run, suspect: Suspect, condition: Condition) -> Witness:
 
     budget = Budget()
     try:
-        shrinker = Shrinker(run, Counted((suspect.invariant,), condition, budget), budget.watch)
+        shrinker = Shrinker(run, CountedViolation((suspect.invariant,), condition, budget), budget.watch)
     except InputError:
         return _told(suspect, run, suspect.text, shrunk=False)
     shrunk = True
@@ -112,7 +112,7 @@ def _witness(run: Run, suspect: Suspect, condition: Condition) -> Witness:
     return _told(suspect, small, violation.text if violation else suspect.text, shrunk=shrunk)
 
 
-def file_of_case(case: Case) -> Run:
+def file_of_case(case: Candidate) -> Run:
     """The run of a case as its file has it; as it was played if the file would not replay strictly."""
     try:
         return file_of(case)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from client.run.difference import Difference, first_difference
 from client.schedule.decisions import is_fault
-from client.shrink.shrink import CandidatePlayer, Case, Tape, without_one
+from client.shrink.shrink import Candidate, CandidatePlayer, Tape, without_one
 from client.shrink.target import Target
 
 RUNS_LIMIT = 100
@@ -18,12 +18,12 @@ RUNS_LIMIT = 100
 class Nearest:
     change: str
     """The change of the tape, in words."""
-    case: Case
+    case: Candidate
     difference: Difference
     """The first record that is another."""
 
 
-def nearest(case: Case, target: Target, player: CandidatePlayer) -> tuple[Nearest | None, int]:
+def nearest(case: Candidate, target: Target, player: CandidatePlayer) -> tuple[Nearest | None, int]:
     """The first schedule that holds, and how many were tried. A schedule without one fault comes first, then those with
     one decision moved, by how far it moves."""
     tried = 0
@@ -40,7 +40,7 @@ def nearest(case: Case, target: Target, player: CandidatePlayer) -> tuple[Neares
     return None, tried
 
 
-def _changed(case: Case) -> Iterator[tuple[str, Tape]]:
+def _changed(case: Candidate) -> Iterator[tuple[str, Tape]]:
     for number in case.faults:
         yield f"without '{case.tape[number]}'", without_one(case, number)
     tape = case.run.tape

@@ -16,7 +16,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run
 from client.run.run import run as play
 from client.schedule.decisions import Decision, Step, is_fault, without_fault
-from client.schedule.lenient import Watched
+from client.schedule.lenient import WatchedReplay
 from client.schedule.schedule import Schedule
 from client.shrink import edits
 from client.shrink.target import Target
@@ -26,7 +26,7 @@ Tape = Sequence[Decision]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Candidate:
     """A run, and the tape that gives it when it is replayed leniently. On the default schedule, that tape holds the
     faults alone."""
 
@@ -64,10 +64,10 @@ class CandidatePlayer:
         self.told = told
         self.runs = 0
 
-    def play(self, scenario: Scenario, tape: Tape) -> Case | None:
+    def play(self, scenario: Scenario, tape: Tape) -> Candidate | None:
         """The case of a scenario and a tape; None if there is no such run, or it does not come to its end. Raises
         KeyboardInterrupt where Ctrl-C ended it."""
-        watched = Watched(tape)
+        watched = WatchedReplay(tape)
         self.runs += 1
         try:
             run = play(Inputs(scenario, self.design, Schedule(other=lambda: watched)))
@@ -78,7 +78,7 @@ class CandidatePlayer:
         self.told()
         if run.failure is not None:
             return None
-        return Case(tape if all(map(is_fault, tape)) else run.tape, run, watched.unusual)
+        return Candidate(tape if all(map(is_fault, tape)) else run.tape, run, watched.unusual)
 
 
 class Shrinker:
@@ -93,7 +93,7 @@ class Shrinker:
             raise InputError(f"its replay does not violate {target}", "run")
         self.best = again
 
-    def shrink(self) -> Case:
+    def shrink(self) -> Candidate:
         """Shrink until nothing can be taken away. ``best`` is valid at any time, so Ctrl-C loses nothing."""
         self._conditions()
         self._schedule()
@@ -165,14 +165,14 @@ class Shrinker:
             size //= 2
 
 
-def without_one(case: Case, number: int) -> Tape:
+def without_one(case: Candidate, number: int) -> Tape:
     """The tape of a case without the fault in decision ``number``."""
     tape = case.tape
     instead = [] if all(map(is_fault, tape)) else without_fault(tape[number])
     return [*tape[:number], *instead, *tape[number + 1 :]]
 
 
-def _more_usual(case: Case) -> Iterator[Tape]:
+def _more_usual(case: Candidate) -> Iterator[Tape]:
     """The tape with one decision taken first that the default strategy would take there."""
     tape = list(case.run.tape)
     for number, usual in case.unusual:

@@ -10,16 +10,16 @@ from client.run.run import Run
 from client.run.run import run as play
 from client.schedule.schedule import replay
 from client.shrink.nearest import Nearest, nearest
-from client.shrink.shrink import Case, Shrinker, without_one
+from client.shrink.shrink import Candidate, Shrinker, without_one
 from client.shrink.target import Target, target_of
 
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
     target: Target
-    before: Case
+    before: Candidate
     """The replay of the run that was given."""
-    after: Case
+    after: Candidate
     run: Run
     """The shrunk run, as its file has it."""
     faults: dict[str, list[str]]
@@ -32,13 +32,13 @@ class Shrunk:
     """How many runs were played for the rest."""
 
 
-def file_of(case: Case) -> Run:
+def file_of(case: Candidate) -> Run:
     """The run of a case, whose statements have the lines of the scenario's new text."""
     text = format_scenario(case.scenario)
     return play(Inputs(parse(text, "scenario"), case.run.design, replay(case.run.tape))).finished()
 
 
-def conclude(shrinker: Shrinker, before: Case) -> Shrunk:
+def conclude(shrinker: Shrinker, before: Candidate) -> Shrunk:
     """Find the faults that a shrunk run needs, and the nearest schedule that holds."""
     after, target, player = shrinker.best, shrinker.target, shrinker.player
     faults: dict[str, list[str]] = {}

@@ -20,7 +20,7 @@ class Arrival(msgspec.Struct):
     reason: str = ""
 
 
-class Message(msgspec.Struct):
+class MessageArrow(msgspec.Struct):
     """``sent``: number of the record of sending. ``fate``: a word of ``FATES``. ``ended``: the record in which its
     session ended while it was in flight; 0: none."""
 
@@ -48,13 +48,13 @@ DEAD = frozenset({"dropped", "in flight", "cut off"})
 """The receiver never has the message."""
 
 
-def messages_of(records: Iterable[t.AnyRecord]) -> list[Message]:
+def messages_of(records: Iterable[t.AnyRecord]) -> list[MessageArrow]:
     """All messages, in the order in which they were sent."""
-    found: list[Message] = []
-    flying: dict[Key, list[Message]] = {}
+    found: list[MessageArrow] = []
+    flying: dict[Key, list[MessageArrow]] = {}
     for r in records:
         if isinstance(r, t.Send):
-            message = Message(r.session, r.to_host, r.n, type(r.body).__name__, r.seq)
+            message = MessageArrow(r.session, r.to_host, r.n, type(r.body).__name__, r.seq)
             found.append(message)
             flying.setdefault((r.session, r.to_host, r.n), []).append(message)
         elif isinstance(r, t.Delivery | t.Discard):
@@ -77,7 +77,7 @@ def _cuts(r: t.SessionChange | t.Crash) -> bool:
     return isinstance(r, t.Crash) or r.new in ("lost", "ended")
 
 
-def _meant(same: list[Message], r: t.Delivery | t.Discard) -> Message:
+def _meant(same: list[MessageArrow], r: t.Delivery | t.Discard) -> MessageArrow:
     """The message of this key that the record is about: a delivery meets the oldest that is in flight; a discard
     follows the taking, so it meets the last that was taken."""
     if isinstance(r, t.Discard):
@@ -86,12 +86,12 @@ def _meant(same: list[Message], r: t.Delivery | t.Discard) -> Message:
     return in_flight[0] if in_flight else same[-1]
 
 
-def _is_over(one: Message) -> bool:
+def _is_over(one: MessageArrow) -> bool:
     """Whether nothing more can happen to it."""
     return any(arrival.fate not in UNMOVED and arrival.fate != "discard" for arrival in one.arrivals)
 
 
-def _meet(one: Message, r: t.Delivery | t.Discard, flying: dict[Key, list[Message]]) -> None:
+def _meet(one: MessageArrow, r: t.Delivery | t.Discard, flying: dict[Key, list[MessageArrow]]) -> None:
     if isinstance(r, t.Discard):
         one.arrivals.append(Arrival(r.seq, "discard", "", f"{r.rule}, {r.reason}"))
         return

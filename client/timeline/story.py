@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from client.timeline.messages import TAKEN, Message
+from client.timeline.messages import TAKEN, MessageArrow
 from client.timeline.timeline import Row, Timeline
 
 LIMIT = 48
@@ -53,7 +53,7 @@ class Gap(msgspec.Struct, frozen=True):
         return f"left out: {' and '.join(count for count in counts if count)}, {where}"
 
 
-class Step(msgspec.Struct):
+class StoryStep(msgspec.Struct):
     """``kind``: as in ``Row``. ``side``: host or kvm. ``message`` is None where a side does something by
     itself. ``lost``: the message is lost in this step. ``broken``: the invariants that are violated here for the first
     time. ``gap``: the steps that are left out before this one."""
@@ -63,14 +63,14 @@ class Step(msgspec.Struct):
     side: str
     lane: str
     text: str
-    message: Message | None = None
+    message: MessageArrow | None = None
     part: Part = Part.ALL
     lost: bool = False
     broken: list[str] = []
     gap: Gap | None = None
 
 
-def story_of(timeline: Timeline) -> list[Step]:
+def story_of(timeline: Timeline) -> list[StoryStep]:
     """The story, at most ``LIMIT`` steps: statements without a consequence go first, then the steps after the first
     third."""
     first = _first_violations(timeline)
@@ -78,13 +78,13 @@ def story_of(timeline: Timeline) -> list[Step]:
     causes = {cause for seq in first for cause in timeline.rows[seq - 1].causes}
     messages = _message_steps(timeline)
     reads = _plain_reads(timeline)
-    steps: list[Step] = []
+    steps: list[StoryStep] = []
     for row in timeline.rows[:end]:
         if row.seq in reads:
             continue
         if row.kind in _TOLD or (row.seq in first and row.seq not in messages):
             text = row.text.removesuffix(";")
-            steps.append(Step(row.seq, row.kind, _side(timeline, row), _lane(timeline, row), text))
+            steps.append(StoryStep(row.seq, row.kind, _side(timeline, row), _lane(timeline, row), text))
         steps += messages.get(row.seq, [])
         if row.seq in first:
             steps[-1].broken = first[row.seq]
@@ -108,13 +108,13 @@ def _count(number: int, name: str) -> str:
     return f"{number} {name}{'' if number == 1 else 's'}" if number else ""
 
 
-def _is_told(message: Message) -> bool:
+def _is_told(message: MessageArrow) -> bool:
     return message.kind not in _HANDSHAKE or message.fate != "delivered"
 
 
-def _message_steps(timeline: Timeline) -> dict[int, list[Step]]:
+def _message_steps(timeline: Timeline) -> dict[int, list[StoryStep]]:
     """The sending and each arrival or loss of the messages, by record."""
-    found: dict[int, list[Step]] = {}
+    found: dict[int, list[StoryStep]] = {}
     for message in timeline.messages:
         if not _is_told(message):
             continue
@@ -127,14 +127,14 @@ def _message_steps(timeline: Timeline) -> dict[int, list[Step]]:
             *((seq, Part.ARRIVAL, lost) for seq, lost in ends),
         ):
             side = "kvm" if message.to_host else "host"
-            step = Step(seq, timeline.rows[seq - 1].kind, side, lane, "", message, part, lost)
+            step = StoryStep(seq, timeline.rows[seq - 1].kind, side, lane, "", message, part, lost)
             found.setdefault(seq, []).append(step)
     return found
 
 
-def _joined(steps: list[Step]) -> list[Step]:
+def _joined(steps: list[StoryStep]) -> list[StoryStep]:
     """A sending and the arrival of the same message right after it are one step."""
-    found: list[Step] = []
+    found: list[StoryStep] = []
     for step in steps:
         before = found[-1] if found else None
         if before is not None and before.part == Part.SENDING and before.message is step.message and not before.broken:
@@ -178,7 +178,7 @@ def _side(timeline: Timeline, row: Row) -> str:
     return "kvm" if timeline.lanes[row.lane].group in ("kvm", "vcpu") else "host"
 
 
-def _shortened(steps: list[Step], causes: set[int]) -> list[Step]:
+def _shortened(steps: list[StoryStep], causes: set[int]) -> list[StoryStep]:
     kept = {*range(len(steps))}
     broken = {number for number, step in enumerate(steps) if step.broken}
     if len(kept) > LIMIT:
@@ -190,7 +190,7 @@ def _shortened(steps: list[Step], causes: set[int]) -> list[Step]:
         kept |= {*others[len(others) - max(LIMIT - len(kept), 0) :]}
     ends = kept | {-1, len(steps)}
     kept |= {number for number in range(len(steps)) if {number - 1, number + 1} <= ends}
-    found: list[Step] = []
+    found: list[StoryStep] = []
     gap: Gap | None = None
     for number, step in enumerate(steps):
         if number in kept:
@@ -208,14 +208,14 @@ def _sum(one: Gap | None, two: Gap) -> Gap:
     return Gap(one.statements + two.statements, one.others + two.others, one.first, two.last)
 
 
-def label(message: Message) -> str:
+def label(message: MessageArrow) -> str:
     """The message with its fate, for an arrow."""
     faults = [a.fault for a in message.arrivals if a.fault]
     fate = "" if message.fate == "delivered" else f" {message.fate.upper()}"
     return f"{message.kind}{fate}{f' ({faults[0]})' if faults else ''}"
 
 
-def label_of(step: Step, end: int) -> str:
+def label_of(step: StoryStep, end: int) -> str:
     """The label of the arrow of a step. A message whose way is shown in parts has its number, so that the parts can be
     found. ``end``: the last record of the story."""
     message = step.message

@@ -11,7 +11,7 @@ from client.report.describe import Describer
 from client.run.run import Run
 from client.timeline.facts import Fact, Facts
 from client.timeline.lanes import NO_LANE, Lane, Lanes, numbers
-from client.timeline.messages import Message, messages_of
+from client.timeline.messages import MessageArrow, messages_of
 from client.timeline.owners import Bar, Overlap, Owners, overlaps
 from client.timeline.rings import Ring, Rings
 from contract.trace import Setup
@@ -48,7 +48,7 @@ class Timeline(msgspec.Struct):
 
     lanes: list[Lane]
     rows: list[Row]
-    messages: list[Message]
+    messages: list[MessageArrow]
     bars: list[Bar]
     overlaps: list[Overlap]
     rings: list[Ring]
@@ -94,7 +94,7 @@ def timeline_of(run: Run) -> Timeline:
     )  # fmt: skip
 
 
-def _join(rows: list[Row], places: list[int], messages: list[Message]) -> None:
+def _join(rows: list[Row], places: list[int], messages: list[MessageArrow]) -> None:
     """Give each row its lane and its causes."""
     last: dict[int, int] = {}
     root = 0

@@ -47,7 +47,7 @@ class Choice(msgspec.Struct):
     about: str
 
 
-class Axis(msgspec.Struct):
+class AxisChoices(msgspec.Struct):
     name: str
     about: str
     values: list[Choice]
@@ -64,7 +64,7 @@ class Lists(msgspec.Struct):
 
     scenarios: list[Choice]
     designs: list[DesignChoice]
-    axes: list[Axis]
+    axes: list[AxisChoices]
 
 
 @cache
@@ -73,7 +73,9 @@ def lists() -> Lists:
     axes = []
     for axis in designs[0].axes:
         values = axis_values(axis)
-        axes.append(Axis(axis, axis_about(axis), [Choice(n, getattr(v, "about", "")) for n, v in values.items()]))
+        axes.append(
+            AxisChoices(axis, axis_about(axis), [Choice(n, getattr(v, "about", "")) for n, v in values.items()])
+        )
     return Lists([Choice(path.stem, load(path).purpose) for path in library()], designs, axes)
 
 

@@ -67,7 +67,7 @@ def _paced(call: Handle) -> Handle:
     return paced
 
 
-class Admission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class CallAdmission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Counts every call to a server, also to health and reflection."""
 
     def __init__(self, limits: Limits) -> None:

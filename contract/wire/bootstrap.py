@@ -24,7 +24,7 @@ from grpc_reflection.v1alpha import reflection
 
 from contract.errors import InputError
 from contract.wire import limits, options, spans
-from contract.wire.admission import Admission
+from contract.wire.admission import CallAdmission
 from contract.wire.channelz import LazyChannelz
 from contract.wire.health import Health
 from contract.wire.log import bind, log, log_as
@@ -80,7 +80,7 @@ class Process:
         self.stop = asyncio.Event()
         self.health = Health(shell, self.names)
         self.server = grpc.aio.server(
-            interceptors=[Admission(args.limits)], options=options.server_options(args.limits)
+            interceptors=[CallAdmission(args.limits)], options=options.server_options(args.limits)
         )
 
         self.probes: grpc.aio.Server | None = None
@@ -153,7 +153,7 @@ class Process:
         if not (listen := self.args.health):
             return {}
         self.probes = grpc.aio.server(
-            interceptors=[Admission(self.args.limits)], options=options.server_options(self.args.limits)
+            interceptors=[CallAdmission(self.args.limits)], options=options.server_options(self.args.limits)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.probes)
         return {"health": f"{listen.rpartition(':')[0]}:{self.probes.add_insecure_port(listen)}"}

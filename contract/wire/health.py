@@ -30,7 +30,7 @@ ALWAYS = {
 _STATUS = health_pb2.HealthCheckResponse
 
 
-class Subject(Protocol):
+class HealthSource(Protocol):
     """``changed``: the event that is set, and replaced, when one of the answers may have changed."""
 
     changed: asyncio.Event
@@ -43,7 +43,7 @@ class Subject(Protocol):
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     """``names``: those of the gRPC services of the process. ``is_ending``: it takes nothing any more."""
 
-    def __init__(self, subject: Subject, names: Sequence[str]) -> None:
+    def __init__(self, subject: HealthSource, names: Sequence[str]) -> None:
         self.is_ending = False
         self._subject = subject
         self._names = names

@@ -60,7 +60,7 @@ class Command(msgspec.Struct):
     command: Any
 
 
-class FreeRun:
+class ServiceFreeRun:
     """``heard``: the latest virtual time that another service has told."""
 
     def __init__(self, shell: Shell[Any], run: ServiceRun[Any], go: live_pb2.Go, methods: Methods) -> None:
@@ -302,9 +302,9 @@ async def serve_live(shell: Shell[Any], context: grpc.aio.ServicerContext, metho
         run.check()
         if run.free is not None:
             raise CallError(grpc.StatusCode.FAILED_PRECONDITION, f"{shell.service}: is in a free run already")
-        FreeRun.note_timers(run, shell.is_host)
+        ServiceFreeRun.note_timers(run, shell.is_host)
         run.log.witness(first.go.stamp.clock, first.go.stamp.now_ns)
-        free = run.free = FreeRun(shell, run, first.go, methods)
+        free = run.free = ServiceFreeRun(shell, run, first.go, methods)
         free.hear(*run.heard)
     tasks: list[asyncio.Task[Any]] = []
     shell.drivers += 1
@@ -324,7 +324,7 @@ async def serve_live(shell: Shell[Any], context: grpc.aio.ServicerContext, metho
         free.release()
 
 
-async def _listen(context: grpc.aio.ServicerContext, free: FreeRun) -> None:
+async def _listen(context: grpc.aio.ServicerContext, free: ServiceFreeRun) -> None:
     """Take in what the driver asks until it halts, or is gone."""
     while (request := await _read(context)) is not None:
         match request.WhichOneof("request"):

@@ -36,7 +36,7 @@ class SeenRun(Protocol):
     network: Network
 
 
-class Subject(Protocol):
+class MeasuredService(Protocol):
     """The service that is looked at. ``peers``: KVMs attached, or 1 for a KVM whose link is up."""
 
     service: str
@@ -58,7 +58,7 @@ class Subject(Protocol):
 class Metrics:
     """The counts of one service. ``see``, ``fate`` and ``taken`` are called from the event loop."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: MeasuredService) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         registry = self.registry
@@ -160,7 +160,7 @@ def _direction(to_host: bool) -> str:
 class _State(Collector):
     """The state at the moment. It is read from another thread: each answer may be one step old."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: MeasuredService) -> None:
         self._subject = subject
 
     def collect(self) -> Iterator[Metric]:

@@ -24,7 +24,7 @@ FORGET = 1024
 """Lanes that are kept. Free ones beyond that are forgotten."""
 
 
-class Lanes:
+class PeerLanes:
     """``free``: when the lane of each peer is free, on the monotonic clock."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Lanes:
         return max(0.0, free - now - BURST)
 
 
-_lanes = Lanes()
+_lanes = PeerLanes()
 
 
 async def pace(context: grpc.aio.ServicerContext, spent: float = 0.0) -> None:

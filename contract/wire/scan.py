@@ -18,7 +18,7 @@ SINGLE = 4096
 """The most fields of a message that belong to no list with a bound. No sound sender has more."""
 
 
-class Part(NamedTuple):
+class ScannedField(NamedTuple):
     """A field that the walk looks at. ``most``: elements of the list, 0 if it is no list or has packed numbers."""
 
     name: str
@@ -82,7 +82,7 @@ def _varint(raw: memoryview, at: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=512)
-def _parts(descriptor: Descriptor) -> dict[int, Part]:
+def _parts(descriptor: Descriptor) -> dict[int, ScannedField]:
     found = {}
     for field in descriptor.fields:
         rules: Any = field.GetOptions().Extensions[validate_pb2.field]  # type: ignore[index]
@@ -91,5 +91,5 @@ def _parts(descriptor: Descriptor) -> dict[int, Part]:
         most = (rules.map.max_pairs if is_map else rules.repeated.max_items) if field.is_repeated else 0
         is_text = field.type in (field.TYPE_STRING, field.TYPE_BYTES)
         if inner is not None or (most and is_text):
-            found[field.number] = Part(field.name, most, None if is_map else inner)
+            found[field.number] = ScannedField(field.name, most, None if is_map else inner)
     return found

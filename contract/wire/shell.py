@@ -43,7 +43,7 @@ from contract.wire.status import CallError, refusal, unexpected
 from lbrlab.v1 import info_pb2, trace_pb2
 
 if TYPE_CHECKING:
-    from contract.wire.live import FreeRun
+    from contract.wire.live import ServiceFreeRun
     from contract.wire.metrics import Metrics
 
 TRACE_CHUNK = 256
@@ -94,7 +94,7 @@ class ServiceRun(Generic[C]):
         self.drains = False
         self.phases: dict[str, SessionPhase] = {}
         self.drained = asyncio.Event()
-        self.free: FreeRun | None = None
+        self.free: ServiceFreeRun | None = None
         self.timers: dict[tuple[str, str], int] = {}
         self.heard = 0, 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from client.search.campaign import Campaign, Limits
+from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
 from client.workers.cluster import Cluster
 from client.workers.pool import InThisProcess
@@ -81,7 +81,7 @@ def test_a_worker_that_is_killed_loses_no_run_and_doubles_none(
     address, workers = cluster
     plan = small(FENCED, kinds=("drop",))
     here = Campaign(plan, tmp_path, InThisProcess(), Corpus(tmp_path / "here"))
-    here.play(Limits(RUNS))
+    here.play(CampaignLimits(RUNS))
     killed: list[int] = []
 
     def kill_one(now: Campaign) -> None:
@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_loses_no_run_and_doubles_none(
     try:
         assert pool.ahead() == 4
         there = Campaign(plan, folder, pool, Corpus(folder / "corpus"), kill_one)
-        there.play(Limits(RUNS))
+        there.play(CampaignLimits(RUNS))
     finally:
         pool.close()
     assert killed

@@ -10,7 +10,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault, parse_decision
 from client.schedule.flight import Flight
-from client.schedule.incidents import Continue, Cut, Kill, Mend, SetClock, Stall
+from client.schedule.incidents import Cut, EndStall, Kill, Mend, SetClock, Stall
 from client.schedule.injector import STRIKES_LIMIT
 from client.schedule.schedule import Schedule, Tape, replay
 from client.shrink.shrink import Shrinker
@@ -162,7 +162,7 @@ def test_a_rule_that_does_not_strike_changes_nothing_and_is_named() -> None:
 def test_a_tape_is_replayed_with_what_it_strikes() -> None:
     rules = ("cut kvm0>host at Revoke 1 by 20ms", "stall kvm0 at SchedIn 1", "clock rate 0.5 at record 20")
     done = played(*rules)
-    assert {type(decision) for decision in done.tape} >= {Cut, Mend, Stall, Continue, SetClock}
+    assert {type(decision) for decision in done.tape} >= {Cut, Mend, Stall, EndStall, SetClock}
     assert len(done.of(ClockSet)) == 1
     again = run(Inputs(STORY, DESIGNS["fenced"], replay([parse_decision(str(d)) for d in done.tape])))
     assert canonical(again.records) == canonical(done.records)
@@ -170,7 +170,7 @@ def test_a_tape_is_replayed_with_what_it_strikes() -> None:
 
 def test_an_edited_tape_mends_and_continues_what_it_leaves_broken() -> None:
     done = played("cut kvm0 at Revoke 1", "stall perfcore at Revoke 2")
-    edited: list[Decision] = [d for d in done.tape if not isinstance(d, Mend | Continue)]
+    edited: list[Decision] = [d for d in done.tape if not isinstance(d, Mend | EndStall)]
     again = run(Inputs(STORY, DESIGNS["fenced"], Schedule(tape=Tape(edited), lenient=True))).finished()
     assert len(again.of(LinkMended)) == len(again.of(LinkCut)) == 1
     assert len(again.of(Continued)) == len(again.of(Stalled)) == 1

@@ -14,7 +14,7 @@ from client.litmus.diagnose import _VERBS
 from client.litmus.grammar import KEYWORDS
 from client.litmus.lower import MACHINE_SETTINGS, VM_SETTINGS
 from client.litmus.parser import grammar
-from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS, Setting, example
+from client.litmus.reference import END, HEAD, SETTINGS, STATEMENTS, WORDS, ScenarioSetting, example
 from client.litmus.statements import statements_of
 from contract.errors import InputError
 from tests.cases import cases
@@ -61,7 +61,7 @@ def set_to(block: str, key: str, value: object) -> a.Scenario:
 
 
 @cases(("block", "key", "setting"), LIMITS)
-def test_a_setting_is_what_is_told_where_nothing_is_said(block: str, key: str, setting: Setting) -> None:
+def test_a_setting_is_what_is_told_where_nothing_is_said(block: str, key: str, setting: ScenarioSetting) -> None:
     silent = parse(f"LBR x {block}{' vm0' if block == 'vm' else ''} {{ }}")
     if setting.default in ("that of the LBR", "as the host"):
         spec = silent.vms[0] if silent.vms else silent.machine
@@ -73,7 +73,7 @@ def test_a_setting_is_what_is_told_where_nothing_is_said(block: str, key: str, s
 
 
 @cases(("block", "key", "setting"), LIMITS)
-def test_a_setting_takes_the_values_that_are_told_and_no_others(block: str, key: str, setting: Setting) -> None:
+def test_a_setting_takes_the_values_that_are_told_and_no_others(block: str, key: str, setting: ScenarioSetting) -> None:
     if limits := re.fullmatch(r"(\d+) to (\d+)", setting.values):
         least, most = map(int, limits.groups())
         right, wrong = [str(least), str(most)], [str(most + 1), *([str(least - 1)] if least else [])]

@@ -20,7 +20,7 @@ from client.schedule.decisions import (
     parse_decision,
     parse_tape,
 )
-from client.schedule.incidents import Continue, Crash, Cut, Kill, Mend, Restart, SetClock, Stall
+from client.schedule.incidents import Crash, Cut, EndStall, Kill, Mend, Restart, SetClock, Stall
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS
 from contract.network import Fate
@@ -54,7 +54,7 @@ INCIDENTS = st.one_of(
     st.builds(Cut, SESSIONS, ROUTES, FAULTS),
     st.builds(Mend, SESSIONS, ROUTES, FAULTS),
     st.builds(Stall, SESSIONS | st.just("perfcore"), FAULTS),
-    st.builds(Continue, SESSIONS | st.just("perfcore"), FAULTS),
+    st.builds(EndStall, SESSIONS | st.just("perfcore"), FAULTS),
     st.builds(SetClock, SESSIONS, st.integers(1000, 999_999_999), FAULTS),
 )
 TAPES: st.SearchStrategy[list[Decision]] = st.lists(

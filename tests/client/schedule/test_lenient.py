@@ -14,7 +14,7 @@ from client.litmus import Scenario
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, Deliver, format_tape, is_fault, parse_tape
-from client.schedule.lenient import Watched
+from client.schedule.lenient import WatchedReplay
 from client.schedule.schedule import Schedule, Tape, replay
 from client.schedule.strategies import Drawn
 from contract.design import Design
@@ -102,7 +102,7 @@ def test_an_edited_tape_gives_a_run_with_a_strict_tape() -> None:
 
 
 def test_watched_replay_tells_what_the_default_would_not_do() -> None:
-    watched = Watched(decisions(LOST))
+    watched = WatchedReplay(decisions(LOST))
     played = run(Inputs(STORY, REVOKE_GP, Schedule(other=lambda: watched)))
     ((number, usual),) = watched.unusual
     assert str(played.tape[number]) == LOST

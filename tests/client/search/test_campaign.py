@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from client.run.file import load_run
-from client.search.campaign import Campaign, Limits
-from client.search.chunk import FAILED, Part, form_of, play_part
+from client.search.campaign import Campaign, CampaignLimits
+from client.search.chunk import FAILED, ChunkPart, form_of, play_part
 from client.search.corpus import FILES_LIMIT, Corpus
 from client.search.plan import Plan
 from client.workers.pool import InThisProcess
@@ -31,7 +31,7 @@ def campaign(plan: Plan, folder: Path, told: Callable[[Campaign], None] = nothin
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     played = campaign(small(REVOKE_GP, kinds=("drop",), seed=1), tmp_path_factory.mktemp("whole"))
-    played.play(Limits(RUNS))
+    played.play(CampaignLimits(RUNS))
     return played
 
 
@@ -76,7 +76,7 @@ def test_an_interrupted_campaign_goes_on_to_the_same_result(whole: Campaign, tmp
         now = campaign(plan, tmp_path, interrupt)
         now.corpus.names = []
         try:
-            now.play(Limits(RUNS))
+            now.play(CampaignLimits(RUNS))
         except KeyboardInterrupt:
             continue
         break
@@ -90,7 +90,7 @@ def test_an_interrupted_campaign_goes_on_to_the_same_result(whole: Campaign, tmp
 def test_more_runs_are_added_to_a_campaign_that_is_over(whole: Campaign) -> None:
     again = campaign(whole.state.plan, whole.folder)
     again.corpus.names = []
-    again.play(Limits(RUNS + 1))
+    again.play(CampaignLimits(RUNS + 1))
     assert again.state.runs == RUNS + 1
     with pytest.raises(InputError, match="other options"):
         campaign(small(REVOKE_GP, seed=9), whole.folder)
@@ -104,7 +104,7 @@ def test_a_campaign_that_continues_counts_no_run_of_its_corpus_again(whole: Camp
     counts = []
     for _ in range(3):
         now = campaign(plan, tmp_path)
-        now.play(Limits(runs=6))
+        now.play(CampaignLimits(runs=6))
         assert now.state.has_played(6)
         counts.append((now.state.replayed, {s: f.count for s, f in now.state.findings.items()}))
     assert len(now.corpus.names) > 1
@@ -121,14 +121,14 @@ def test_the_corpus_is_replayed_first(whole: Campaign, tmp_path: Path) -> None:
     corpus.add(content)
     assert len(corpus.names) == 1
     played = Campaign(small(REVOKE_GP, FENCED, canary=None), tmp_path, InThisProcess(), corpus)
-    played.play(Limits(runs=1))
+    played.play(CampaignLimits(runs=1))
     assert played.state.replayed == 2
     assert set(played.state.findings) >= {next(iter(whole.state.findings))}
 
 
 def test_an_error_of_a_core_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kvm_svc.hypervisor.claim.GuestClaim.move", lambda *_: 1 / 0)
-    summary = play_part(small(FENCED, kinds=()), Part(1, 0, 3))
+    summary = play_part(small(FENCED, kinds=()), ChunkPart(1, 0, 3))
     assert {suspect.invariant for suspect in summary.suspects} == {FAILED}
     assert "ZeroDivisionError" in summary.suspects[0].text
 

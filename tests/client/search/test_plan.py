@@ -13,7 +13,7 @@ from client.run.run import Run, run
 from client.schedule.drawn import STRATEGIES
 from client.search.chunk import play_part
 from client.search.plan import CANARY_EVERY, SCENARIOS_LIMIT, Plan, chunk_of, inputs_of
-from client.search.state import State
+from client.search.state import CampaignState
 from contract.design import Condition
 from tests.client.search.plans import small
 from tests.designs import FENCED, REVOKE_ACK, REVOKE_GP
@@ -74,7 +74,7 @@ def test_the_condition_is_that_of_the_faults() -> None:
 
 def test_a_long_campaign_keeps_few_scenarios_and_no_run() -> None:
     """Each chunk has a random scenario of its own."""
-    state = State(Plan(0, (FENCED,), (), (), runs=1))
+    state = CampaignState(Plan(0, (FENCED,), (), (), runs=1))
     scenarios, runs = held(Scenario), held(Run)
     for _ in range(SCENARIOS_LIMIT + 8):
         part = state.begin_part(None)

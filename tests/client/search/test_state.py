@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from client.search.chunk import Part, RunNumber, Summary, Suspect
+from client.search.chunk import ChunkPart, RunNumber, Summary, Suspect
 from client.search.plan import CANARY_EVERY
-from client.search.state import FORMS_LIMIT, State, load_state, save_state
+from client.search.state import FORMS_LIMIT, CampaignState, load_state, save_state
 from client.search.witness import Witness
 from contract.errors import InputError
 from tests.client.search.plans import small
@@ -23,28 +23,28 @@ def shown(signature: str, statements: int = 5) -> Witness:
 
 
 def test_parts_cover_each_run_once_up_to_the_limit() -> None:
-    state = State(small())
+    state = CampaignState(small())
     parts = []
     while (part := state.begin_part(10)) is not None:
         parts.append(part)
-    assert parts == [Part(0, 0, 3), Part(1, 0, 3), Part(2, 0, 3), Part(3, 0, 3), Part(4, 0, 1)]
+    assert parts == [ChunkPart(0, 0, 3), ChunkPart(1, 0, 3), ChunkPart(2, 0, 3), ChunkPart(3, 0, 3), ChunkPart(4, 0, 1)]
     assert state.begun == 10
     for part in parts[:3]:
         state.add(part, Summary("d", runs=0 if part.chunk == 0 else part.count, canary_runs=3 * (part.chunk == 0)))
     assert (state.runs, state.begun, state.todo) == (6, 10, parts[3:])
-    assert state.begin_part(11) == Part(4, 1, 1)
-    assert state.begin_part(100) == Part(4, 2, 1)
-    assert state.begin_part(100) == Part(5, 0, 3)
+    assert state.begin_part(11) == ChunkPart(4, 1, 1)
+    assert state.begin_part(100) == ChunkPart(4, 2, 1)
+    assert state.begin_part(100) == ChunkPart(5, 0, 3)
 
 
 def test_the_canary_is_not_counted() -> None:
-    state = State(small(), chunk=CANARY_EVERY)
-    assert state.begin_part(1) == Part(CANARY_EVERY, 0, 3)
-    assert (state.begun, state.begin_part(1)) == (0, Part(CANARY_EVERY + 1, 0, 1))
+    state = CampaignState(small(), chunk=CANARY_EVERY)
+    assert state.begin_part(1) == ChunkPart(CANARY_EVERY, 0, 3)
+    assert (state.begun, state.begin_part(1)) == (0, ChunkPart(CANARY_EVERY + 1, 0, 1))
 
 
 def test_a_part_is_not_counted_twice() -> None:
-    state = State(small())
+    state = CampaignState(small())
     state.begin_part(None)
     part = state.begin_part(None)
     assert part is not None
@@ -54,7 +54,7 @@ def test_a_part_is_not_counted_twice() -> None:
 
 
 def test_forms_are_counted_and_grouped_by_the_signature_of_their_shrunk_runs() -> None:
-    state = State(small())
+    state = CampaignState(small())
     for suspects, new in (([suspect("a"), suspect("b")], 2), ([suspect("a", 7, 4)], 0)):
         part = state.begin_part(None)
         assert part is not None
@@ -69,7 +69,7 @@ def test_forms_are_counted_and_grouped_by_the_signature_of_their_shrunk_runs() -
 
 
 def test_many_forms_need_no_more_memory() -> None:
-    state = State(small())
+    state = CampaignState(small())
     for n in range(200):
         part = state.begin_part(None)
         assert part is not None
@@ -79,7 +79,7 @@ def test_many_forms_need_no_more_memory() -> None:
 
 
 def test_a_file_gives_the_state_back(tmp_path: Path) -> None:
-    state = State(small())
+    state = CampaignState(small())
     state.begin_part(None)
     save_state(state, tmp_path / "a.json")
     assert load_state(tmp_path / "a.json") == state

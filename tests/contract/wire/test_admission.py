@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from contract.wire import admission
-from contract.wire.admission import PAUSE, Admission, Gate
+from contract.wire.admission import PAUSE, CallAdmission, Gate
 from contract.wire.limits import Limits
 
 
@@ -52,14 +52,14 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     return watched
 
 
-async def refused(admitted: Admission, gate: Gate, host: str) -> None:
+async def refused(admitted: CallAdmission, gate: Gate, host: str) -> None:
     with pytest.raises(Aborted, match="RESOURCE_EXHAUSTED"):
         async with admitted._admitted(gate, Call(host)):
             pass
 
 
 async def test_a_refusal_waits_and_is_logged_once_until_the_peer_has_left(watched: Watched) -> None:
-    admitted = Admission(Limits(peer_calls=4))
+    admitted = CallAdmission(Limits(peer_calls=4))
     gate = admitted.calls
     for lines in (1, 2):
         for _ in range(3):
@@ -75,7 +75,7 @@ async def test_a_refusal_waits_and_is_logged_once_until_the_peer_has_left(watche
 
 
 async def test_a_flood_of_peers_has_as_many_lines_as_the_gate_has_places(watched: Watched) -> None:
-    admitted = Admission(Limits(calls=4, peer_calls=4))
+    admitted = CallAdmission(Limits(calls=4, peer_calls=4))
     for _ in range(4):
         admitted.calls.enter("busy")
     for number in range(6):

@@ -14,7 +14,7 @@ from contract.network import Fate
 from contract.results import Done
 from contract.trace import Timer
 from contract.wire import live
-from contract.wire.live import QUANTUM, FreeRun
+from contract.wire.live import QUANTUM, ServiceFreeRun
 from contract.wire.shell import ServiceRun
 from contract.wire.status import CallError
 from lbrlab.v1 import live_pb2, perf_control_pb2
@@ -44,14 +44,14 @@ class Context:
         return [block for response in self.written for block in response.blocks]
 
 
-def free(shell: Echo, now: int = 0, **chances: int) -> FreeRun:
+def free(shell: Echo, now: int = 0, **chances: int) -> ServiceFreeRun:
     """A free run in which time stands still."""
     go = live_pb2.Go(stamp=stamp(now=now), speed=1, chances=live_pb2.Chances(**chances))
-    run = shell.run.free = FreeRun(shell, shell.run, go, METHODS)
+    run = shell.run.free = ServiceFreeRun(shell, shell.run, go, METHODS)
     return run
 
 
-async def turn(run: FreeRun, now: int = 0) -> list[live_pb2.LiveBlock]:
+async def turn(run: ServiceFreeRun, now: int = 0) -> list[live_pb2.LiveBlock]:
     """The blocks of one turn."""
     async with run.shell.lock:
         await run._turn(now)
@@ -145,7 +145,7 @@ async def test_timers_run_out_when_they_are_due() -> None:
 
     shell.act = arm
     await shell.command(stamp(1), object())
-    FreeRun.note_timers(shell.run, shell.is_host)
+    ServiceFreeRun.note_timers(shell.run, shell.is_host)
     run = free(shell)
     shell.act = lambda run: run.log.add(Timer("kvm0", False, "lease", -1, True))
 
