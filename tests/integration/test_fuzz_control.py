@@ -43,7 +43,7 @@ ASKED = [
     for service, (descriptor, _) in CONTROLS.items()
     for method in descriptor.methods
 ]
-FUZZ = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Raw:
@@ -153,7 +153,7 @@ def test_any_request(raw: Raw, service: str, method: Any) -> None:
 
 @pytest.mark.parametrize(("service", "method"), ASKED)
 def test_random_bytes(raw: Raw, service: str, method: Any) -> None:
-    @settings(FUZZ, max_examples=3)
+    @settings(FUZZ, max_examples=15)
     @given(st.binary(max_size=64))
     def holds(request: bytes) -> None:
         check(raw, raw.call(service, path_of(method), request))
@@ -168,7 +168,7 @@ def test_random_bytes(raw: Raw, service: str, method: Any) -> None:
 def test_random_bytes_to_what_both_serve(raw: Raw, service: str, proto: Any, name: str, method: str) -> None:
     path = f"/{proto.DESCRIPTOR.services_by_name[name].full_name}/{method}"
 
-    @settings(FUZZ, max_examples=3)
+    @settings(FUZZ, max_examples=15)
     @given(st.binary(max_size=64))
     def holds(request: bytes) -> None:
         code, details = raw.call(service, path, request)
