@@ -16,6 +16,7 @@ from client.litmus.fault_rules import parse_fault
 from client.matrix.cell import Cell
 from client.matrix.faulted import NO_FAULT, UnderFault
 from client.matrix.pool import Row, Task
+from client.run.verdict import FAILED
 from contract.errors import InputError
 from contract.invariants import HELD, INVARIANTS, NOT_EXERCISED, VIOLATED
 
@@ -41,7 +42,8 @@ OF_THE_LBR = ("EventCreated", "EventState", "Revoke", "SchedIn")
 
 class Faulted(UnderFault):
     """The runs of one design under one kind of fault. ``runs``: those in which the fault met a message. ``violated``:
-    those of them that violate an invariant. ``broken``: the invariants that are violated, with the number of runs.
+    those of them that violate an invariant or fail. ``broken``: the invariants that are violated, or ``failed``: a core
+    or the player raised an error; with the number of runs.
     ``commands``: these invariants with the command that plays the first run."""
 
     broken: dict[str, int] = msgspec.field(default_factory=dict)
@@ -130,10 +132,13 @@ def fault_table(designs: Sequence[str], tasks: Sequence[Played], rows: Iterable[
     exercised: dict[str, set[str]] = {design: set() for design in designs}
     for number, row in rows:
         for cell in row:
-            if cell.invariants and not cell.unmet:
+            if cell.verdict == FAILED:
+                kind, (_, rules) = tasks[number]
+                _count(table.kinds[kind][cell.design], cell, [FAILED], rules)
+            elif cell.invariants and not cell.unmet:
                 exercised[cell.design] |= {n for n, verdict in cell.invariants.items() if verdict != NOT_EXERCISED}
                 kind, (_, rules) = tasks[number]
-                _count(table.kinds[kind][cell.design], cell, rules)
+                _count(table.kinds[kind][cell.design], cell, cell.broken, rules)
     table.exercised = {design: [n for n in INVARIANTS if n in found] for design, found in exercised.items()}
     return table
 
@@ -169,10 +174,10 @@ def _kept(verdict: str, letters: Mapping[str, str]) -> str:
 KEPT_LEGEND = ("X broken without a fault", "a b c ... broken under these faults", "+ held", ". not exercised")
 
 
-def _count(faulted: Faulted, cell: Cell, rules: Sequence[FaultRule]) -> None:
+def _count(faulted: Faulted, cell: Cell, broken: Sequence[str], rules: Sequence[FaultRule]) -> None:
     faulted.runs += 1
-    faulted.violated += bool(cell.broken)
-    for invariant in cell.broken:
+    faulted.violated += bool(broken)
+    for invariant in broken:
         faulted.broken[invariant] = faulted.broken.get(invariant, 0) + 1
         faults = "".join(f" --fault {shlex.quote(str(rule))}" for rule in rules)
         faulted.commands.setdefault(invariant, f"lbrlab run {cell.scenario} -d {cell.design}{faults}")

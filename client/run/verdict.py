@@ -13,11 +13,13 @@ from contract.errors import ExitCode
 from contract.invariants import HELD, NOT_EXERCISED, OPEN, VIOLATED
 from contract.trace import AnyRecord, End, Rest, Setup
 
+FAILED = "failed"
+"""The verdict of a run in which a service, a core or the player raised an error."""
 EXIT_CODES = {
     "held": ExitCode.HELD,
     "expected": ExitCode.HELD,
     "violated": ExitCode.VIOLATED,
-    "failed": ExitCode.SYSTEM_FAILED,
+    FAILED: ExitCode.SYSTEM_FAILED,
     "undecided": ExitCode.UNDECIDED,
 }
 

@@ -12,11 +12,10 @@ from client.coverage import Item, exercised, fault_items, verdict_items
 from client.drive.wire import Wire
 from client.run.run import Run
 from client.run.run import run as play
+from client.run.verdict import FAILED
 from client.search.counted import counted
 from client.search.plan import Chunk, Plan, chunk_of, inputs_of
 
-FAILED = "failed"
-"""The name of a finding that is no violation: a core, or the player, raised an error."""
 SUSPECTS_LIMIT = 20
 """Suspects that a chunk reports."""
 

@@ -29,9 +29,10 @@ def excused(invariant: str, text: str, left_behind: set[str]) -> bool:
 
 
 def owed(design: Design, condition: Condition) -> frozenset[str] | None:
-    """The invariants that a design has to keep under a condition: those that it claims there. None, all of them, if it
-    claims nothing there."""
-    return frozenset(design.claimed(condition)) or None
+    """The invariants that a design has to keep under a condition: those that it claims there. If it claims nothing
+    there, those that it claims for a complete stream: a fault must not be counted that breaks what is broken without
+    it. None, all of them, if it claims nothing at all."""
+    return frozenset(design.claimed(condition) or design.claimed(Condition.COMPLETE)) or None
 
 
 def counted(run: Run, condition: Condition) -> dict[str, Violation]:

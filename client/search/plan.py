@@ -65,9 +65,11 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """``story``: the seed of a random scenario; -1: it is ``source``."""
+    """``turn``: each design plays one chunk in a turn, and all of them the same scenario with the same draws.
+    ``story``: the seed of a random scenario; -1: it is ``source``."""
 
     number: int
+    turn: int
     design: Design
     source: Source
     story: int
@@ -81,17 +83,18 @@ class Chunk(msgspec.Struct, frozen=True):
 def chunk_of(plan: Plan, number: int) -> Chunk:
     """The chunk with this number, from 0.
 
-    Designs come in turn, so an interrupted campaign has played each equally often."""
+    Designs come in turn, so an interrupted campaign has played each equally often, and their numbers can be
+    compared."""
     if plan.canary is not None:
         if number % CANARY_EVERY == 0:
-            return Chunk(number, plan.canary, Source(CANARY_SCENARIO), -1, True)
+            return Chunk(number, number, plan.canary, Source(CANARY_SCENARIO), -1, True)
         number -= number // CANARY_EVERY + 1
-    rng = Random(f"{plan.seed} chunk {number}")
     turn, which = divmod(number, len(plan.designs))
+    rng = Random(f"{plan.seed} chunk {turn}")
     design = plan.designs[which]
     if plan.stories and (turn % 2 or not plan.scenarios):
-        return Chunk(number, design, Source(""), rng.randrange(1 << 40), False)
-    return Chunk(number, design, rng.choice(plan.scenarios), -1, False)
+        return Chunk(number, turn, design, Source(""), rng.randrange(1 << 40), False)
+    return Chunk(number, turn, design, rng.choice(plan.scenarios), -1, False)
 
 
 @lru_cache(maxsize=SCENARIOS_LIMIT)
@@ -105,7 +108,7 @@ def scenario_of(source: Source, story: int, leases: bool) -> Scenario:
 def inputs_of(plan: Plan, chunk: Chunk, number: int) -> Inputs:
     """The inputs of run ``number`` of a chunk."""
     scenario = scenario_of(chunk.source, chunk.story, chunk.design.notifier is Notifier.ACKNOWLEDGED)
-    rng = Random(f"{plan.seed} run {chunk.number} {chunk.canary} {number}")
+    rng = Random(f"{plan.seed} run {chunk.turn} {chunk.canary} {number}")
     kinds = list(plan.kinds) if plan.all_kinds else drawn_kinds(rng, plan.kinds)
     faults = (*scenario.faults, *drawn_rules(rng, kinds))
     strategy = plan.strategies[number % len(plan.strategies)]

@@ -13,10 +13,13 @@ from client.files import write_file
 from client.matrix.faulted import NO_FAULT, UnderFault
 from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
-from client.search.plan import RUNS, Plan, Source
+from client.search.plan import Plan, Source
 from client.search.state import DesignState, Found
 from client.workers.pool import Pool
 from contract.design import Design
+
+RUNS_OF_A_SCENARIO = 5
+"""Runs that a scenario has in a cell, at most: a cell is to meet many scenarios."""
 
 
 class RobustCell(UnderFault):
@@ -54,7 +57,7 @@ def robustness(
     """Play ``runs`` runs of each design under each kind of fault alone, and without faults. On KeyboardInterrupt
     it gives the runs so far; another call with the same folder continues."""
     found = Robustness()
-    chunk = next(size for size in range(min(runs, RUNS), 0, -1) if runs % size == 0)
+    chunk = next(size for size in range(min(runs, RUNS_OF_A_SCENARIO), 0, -1) if runs % size == 0)
     for kind in (NO_FAULT, *kinds):
         plan = Plan(
             seed,

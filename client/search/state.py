@@ -13,7 +13,7 @@ from client.search.plan import CANARY_EVERY, Plan
 from client.search.witness import Witness
 
 FORMAT = "lbrlab-campaign"
-VERSION = 2
+VERSION = 3
 SIZE_LIMIT = 1 << 28
 FORMS_LIMIT = 6
 """Suspects of one design and invariant that are shrunk. Further ones are only counted."""

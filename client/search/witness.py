@@ -12,10 +12,11 @@ from client.run.file import decoded, encoded
 from client.run.inputs import Inputs
 from client.run.run import Run
 from client.run.run import run as play
+from client.run.verdict import FAILED
 from client.schedule.decisions import Deliver, is_fault
 from client.schedule.lenient import LenientStrategy
 from client.schedule.schedule import Schedule
-from client.search.chunk import FAILED, RunNumber, Suspect, against, form_of, play_run
+from client.search.chunk import RunNumber, Suspect, against, form_of, play_run
 from client.search.counted import counted
 from client.search.plan import Plan
 from client.shrink.edits import places

@@ -22,8 +22,10 @@ from client.document.faulted import (
 from client.litmus import library_path
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
+from client.matrix.cell import impossible_cell
 from client.matrix.faulted import NO_FAULT
 from client.matrix.pool import run_row
+from contract.errors import SystemFailedError
 from contract.invariants import INVARIANTS
 from tests.designs import FENCED, MERGED, REVOKE_GP
 
@@ -101,6 +103,20 @@ def test_a_run_that_no_fault_met_does_not_count() -> None:
     table = fault_table(NAMES, tasks, [(0, run_row(scenario, CHOSEN, None, tasks[0][1][1]))])
     assert {cell.runs for cell in table.kinds["drop"].values()} == {0}
     assert kind_rows(table, NAMES)[0][1:] == [".", ".", "."]
+
+
+def test_a_run_that_fails_counts() -> None:
+    """It says nothing about an invariant, so it is no violation of one."""
+    scenario, _ = fault_tasks({}, [STORY])[0][1]
+    tasks = [("drop", (scenario, (parse_fault("drop Revoke"),)))]
+    row = [
+        impossible_cell(scenario, FENCED, SystemFailedError("sim", "a core raised")),
+        run_row(scenario, [REVOKE_GP], None, ())[0],
+    ]
+    cells = fault_table(NAMES, tasks, [(0, row)]).kinds["drop"]
+    assert (cells["fenced"].share, cells["fenced"].broken) == ("1/1", {"failed": 1})
+    assert "--fault 'drop Revoke'" in cells["fenced"].commands["failed"]
+    assert cells["revoke-gp"].runs == 1
 
 
 def test_the_page_of_faults_shows_what_is_computed() -> None:

@@ -56,6 +56,17 @@ def test_half_of_the_scenarios_are_random() -> None:
     assert all(chunk_of(only, n).story >= 0 for n in range(4))
 
 
+def test_the_designs_of_a_turn_play_the_same() -> None:
+    """Else their numbers could not be compared."""
+    plan = small(FENCED, REVOKE_GP, stories=True, canary=None)
+    for turn in range(8):
+        both = [inputs_of(plan, chunk_of(plan, 2 * turn + which), 1) for which in range(2)]
+        assert [inputs.design for inputs in both] == [FENCED, REVOKE_GP]
+        assert both[0].scenario == both[1].scenario
+        assert both[0].schedule.faults == both[1].schedule.faults
+    assert len({chunk_of(plan, 2 * turn).scenario for turn in range(8)}) > 3
+
+
 def test_a_design_with_leases_is_played_in_more_hand_overs() -> None:
     counts = []
     for design in (FENCED, REVOKE_ACK):
