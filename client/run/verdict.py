@@ -161,4 +161,5 @@ def _decide(
     summary = _summary(verdicts)
     if broken:
         return [], ("expected", f"{', '.join(broken)} violated as expected; {summary}")
-    return [], ("held", summary)
+    idle = all(verdict == NOT_EXERCISED for verdict in verdicts.values())
+    return [], ("held", "the final condition; no invariant was exercised" if idle else summary)

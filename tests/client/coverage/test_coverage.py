@@ -9,8 +9,9 @@ from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
+from contract.invariants import HELD, INVARIANTS, VIOLATED
 from contract.rules import RULES
-from tests.designs import FENCED, MERGED, REVOKE_ACK, REVOKE_GP
+from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_ACK, REVOKE_GP
 
 STORY = load(library_path("central-story"))
 
@@ -43,3 +44,27 @@ def test_a_lost_revoke_of_the_library_never_completes_unless_it_is_sent_again() 
     lost = load(library_path("mech-revoke-is-lost"))
     verdicts = {design.name: run(Inputs(lost, design)).verdict_of("revoke-completes") for design in (FENCED, REVOKE_GP)}
     assert verdicts == {"fenced": "held", "revoke-gp": "violated"}
+
+
+SHOWN_IN = (
+    ("arch-lbr-v512", "first-draft"),
+    ("arch-lbr-v616", "v7"),
+    ("c03-exclusive-host-user", "fail-entry"),
+    ("c06-silent-malfunction", "first-draft"),
+    ("c06-silent-malfunction", "silent"),
+    ("c24-notifier-is-lost-or-late", "fenced"),
+    ("central-story-in-full", "v8"),
+    ("mech-revoke-is-lost", "first-draft"),
+    ("mech-user-reads-host", "fail-entry"),
+    ("mech-user-reads-host", "fenced"),
+)
+"""Scenarios and designs that keep each invariant, and break each one."""
+
+
+def test_the_library_keeps_and_breaks_each_invariant() -> None:
+    """An invariant that is exercised only where it breaks shows nothing where it does not."""
+    seen: dict[str, set[str]] = {name: set() for name in INVARIANTS}
+    for scenario, design in SHOWN_IN:
+        for finding in run(Inputs(load(library_path(scenario)), DESIGNS[design])).findings:
+            seen[finding.invariant].add(finding.verdict)
+    assert {name for name, verdicts in seen.items() if {HELD, VIOLATED} <= verdicts} == set(INVARIANTS)

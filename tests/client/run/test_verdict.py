@@ -63,3 +63,10 @@ def test_nothing_held_and_something_open_is_undecided() -> None:
 
     assert (found.verdict, int(found.exit_code)) == ("undecided", 4)
     assert {f.verdict for f in found.findings if f.invariant == "no-starvation"} == {"open"}
+
+
+def test_a_scenario_about_perf_alone_is_held_by_its_final_condition() -> None:
+    """Its reason does not read as if nothing had been asked."""
+    story = load(library_path("pinned-error"))
+    found = verdict_on(story, trace(story, MERGED))
+    assert (found.verdict, found.reason) == ("held", "the final condition; no invariant was exercised")
