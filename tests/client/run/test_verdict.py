@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.litmus import Scenario, parse
+from client.litmus import Scenario, library_path, load, parse
 from client.run.verdict import verdict_on
 from contract.trace import VmEntry
 from tests.client.check.runs import AGAIN, HOST, ONE_CPU, USE, ordered, trace
