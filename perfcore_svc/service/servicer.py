@@ -61,8 +61,6 @@ FREE = "RunTask", "Open", "Enable", "Disable", "Close", "Read", "Sample", "Retir
 STEP_LIMIT = 3.0
 """Seconds in which a KVM has to end a step of a free run."""
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
-STRANGE = {code.value[0] for code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.ABORTED)}
-"""Codes of the answers to a machine request that has nothing to do with the run."""
 _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
@@ -343,7 +341,7 @@ class PerfcoreShell(Shell[HostCore]):
             run.check()
             _may_act(run.core.endpoint.vcpus, attachment.kvm, asked)
             step = self._steps[attachment.kvm] = KvmStep(attachment.kvm)
-            self._holding = asyncio.create_task(self._hold(step))
+            step.task = asyncio.create_task(self._hold(step))
             try:
                 await step.begun.wait()
                 if step.over.is_set():
@@ -422,12 +420,14 @@ class PerfcoreShell(Shell[HostCore]):
 
 
 class KvmStep:
-    """A step of a vCPU of ``kvm`` in a free run."""
+    """A step of a vCPU of ``kvm`` in a free run. ``task``: it holds the run for the step; asyncio itself keeps no
+    reference to it."""
 
     def __init__(self, kvm: str) -> None:
         self.kvm = kvm
         self.begun = asyncio.Event()
         self.over = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
 
 
 def _may_act(owners: Mapping[str, str], kvm: str, request: AnyRequest | machine_pb2.BeginStep) -> None:

@@ -17,10 +17,10 @@ from client.matrix.pool import run_tasks
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import Reckless
 from client.stories.story import contended
 from tests.bench.figures import Figure, median, spread
 from tests.designs import DESIGNS, FENCED
+from tests.schedules import Reckless
 
 ROUNDS = 3
 STORIES = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from client.schedule.strategies import OvertakenUntil, Strategy
+from client.schedule.strategies import Strategy
 from contract.control import ConfigurePerf, KvmDrain, KvmLoseLink, KvmMendLink, MachineSpec, Open
 from contract.machine import Branch, Wrmsr
 from contract.messages import Revoke
@@ -15,6 +15,7 @@ from tests.designs import REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU, Rig
 from tests.rules import mutations as m
 from tests.rules.schedules import CrashAt, LateTwin
+from tests.schedules import OvertakenUntil
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from client.litmus import Scenario
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import Reckless
 from client.search.counted import excused
 from client.stories.story import contended
 from contract.design import Condition, Design
 from contract.invariants import NOT_EXERCISED
 from contract.trace import VcpuMoved
+from tests.schedules import Reckless
 
 
 class Told(msgspec.Struct):

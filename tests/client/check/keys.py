@@ -11,13 +11,13 @@ from client.check.judge import Checker
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import Reckless
 from contract.canonical import canonical
 from contract.design import Design
 from contract.lbr_ring import LbrRing
 from contract.trace import AnyRecord, Setup
 from tests.client.check.runs import trace
 from tests.library import library_scenario
+from tests.schedules import Reckless
 from tests.stories.played import story_of
 
 

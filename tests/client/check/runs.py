@@ -13,9 +13,9 @@ from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import OvertakenUntil
 from contract.design import Design
 from contract.trace import AnyRecord, Outcome
+from tests.schedules import OvertakenUntil
 
 HELD, VIOLATED, OPEN, IDLE = "held", "violated", "open", "not exercised"
 

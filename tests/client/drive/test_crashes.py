@@ -16,7 +16,7 @@ from client.run.run import Run, run
 from client.schedule import decisions, incidents
 from client.schedule.incidents import Crash, Kill
 from client.schedule.schedule import Schedule, Tape
-from client.schedule.strategies import DefaultStrategy, Reckless
+from client.schedule.strategies import DefaultStrategy
 from contract import trace
 from contract.design import Condition, Design
 from contract.invariants import VIOLATED
@@ -42,6 +42,7 @@ from tests.crashes.schedule import Crashing, Planned, random_plan
 from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, REVOKE_GP, VMX_TRANSITION
 from tests.library import library_scenario
 from tests.rules.schedules import First
+from tests.schedules import Reckless
 from tests.stories.played import story_of
 
 CENTRAL = library_scenario("central-story")

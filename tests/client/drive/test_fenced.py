@@ -9,9 +9,9 @@ from client.check.judge import judge
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import Reckless
 from contract.design import Condition
 from tests.designs import REVOKE_GP
+from tests.schedules import Reckless
 from tests.stories.played import story_of
 
 SEEDS = 200

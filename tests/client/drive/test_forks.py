@@ -9,12 +9,13 @@ from client.drive.play import Player
 from client.drive.sim import SimWire
 from client.schedule.decisions import Decision
 from client.schedule.flight import Flight
-from client.schedule.strategies import Reckless, Strategy
+from client.schedule.strategies import Strategy
 from contract.control import Retire
 from contract.trace import canonical
 from tests.cases import cases
 from tests.client.drive.fork import Kept, fork, give, parts
 from tests.library import library_scenario
+from tests.schedules import Reckless
 
 
 class Idle(Strategy):

@@ -11,7 +11,6 @@ from client.litmus import Scenario
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule, replay
-from client.schedule.strategies import Drawn
 from contract.design import Design
 from contract.errors import InputError
 from contract.invariants import INVARIANTS
@@ -19,6 +18,7 @@ from contract.trace import Rest, canonical
 from tests.client.check.runs import scenario
 from tests.client.litmus.strategies import scenarios
 from tests.designs import DESIGNS
+from tests.schedules import Drawn
 
 
 def drawn(data: st.DataObject) -> Schedule:

@@ -9,7 +9,6 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Fire, Step, format_tape, parse_tape
 from client.schedule.schedule import Schedule, replay
-from client.schedule.strategies import WithoutTimers
 from contract.design import Design
 from contract.errors import InputError
 from contract.messages import Renew
@@ -18,6 +17,7 @@ from perfcore_svc.grants.revocations import Revocations
 from tests.cases import cases
 from tests.client.check.runs import ordered, outcomes, play
 from tests.designs import FENCED, MERGED, REVOKE_ACK, REVOKE_GP
+from tests.schedules import WithoutTimers
 
 MS = 1_000_000
 USE = "host: run vm0/0 on cpu0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 4;"

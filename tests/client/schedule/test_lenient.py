@@ -16,7 +16,6 @@ from client.run.run import Run, run
 from client.schedule.decisions import Decision, Deliver, format_tape, is_fault, parse_tape
 from client.schedule.lenient import WatchedReplay
 from client.schedule.schedule import Schedule, Tape, replay
-from client.schedule.strategies import Drawn
 from contract.design import Design
 from contract.errors import InputError
 from contract.network import Fate
@@ -25,6 +24,7 @@ from tests.client.check.runs import scenario
 from tests.client.cli.commands import document, lbrlab
 from tests.client.drive.test_random_tapes import RACE
 from tests.designs import DESIGNS, FENCED, REVOKE_GP
+from tests.schedules import Drawn
 
 STORY = api.load("central-story")
 RACING = scenario(RACE, head="machine { depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }")

@@ -17,7 +17,6 @@ from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault
 from client.schedule.samplers import Uniform
 from client.schedule.schedule import Schedule, Tape, replay
-from client.schedule.strategies import Drawn
 from client.shrink import edits
 from client.shrink.shrink import Shrinker
 from client.shrink.shrunk import file_of, shrink
@@ -29,6 +28,7 @@ from tests.cases import cases
 from tests.client.check.runs import scenario
 from tests.client.drive.test_random_tapes import RACE
 from tests.designs import DESIGNS
+from tests.schedules import Drawn
 
 RACING = scenario(RACE, head="machine { depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }")
 STEPS = 12
