@@ -249,10 +249,19 @@ def matrix_command(
     seconds = timeout_of(timeout, grpc=bool(services))
     if faults == "all":
         refuse("--faults all", {"--fault": fault, "--perfcore": perfcore, "--kvm": kvm})
-        refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline, "--html": html})
+        refuse("--faults all", {"--baseline": baseline, "--write-baseline": write_baseline})
         robust(
             RobustRequest(
-                designs, scenarios, kernel, runs or USUAL_RUNS, seed or 0, output, workers, dask, not no_file_faults
+                designs,
+                scenarios,
+                kernel,
+                runs or USUAL_RUNS,
+                seed or 0,
+                output,
+                workers,
+                dask,
+                not no_file_faults,
+                html,
             ),
             as_json=as_json,
         )

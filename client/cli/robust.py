@@ -14,8 +14,10 @@ from client.cli.command import INTERRUPTED, finish
 from client.cli.console import console, print_columns, print_text
 from client.cli.pools import open_pool
 from client.cli.runs import RUNS, short_name
-from client.files import make_folder
+from client.files import make_folder, write_file
 from client.litmus.fault_kinds import FAULT_KINDS
+from client.page.html import check_target
+from client.page.robust_page import robust_page
 from client.report.json import print_json
 from client.report.robust_documents import RobustDocument
 from client.run.choose import without_faults_of
@@ -38,10 +40,13 @@ class RobustRequest:
     workers: int
     dask: str | None
     file_faults: bool = True
+    html: Path | None = None
 
 
 def robust(request: RobustRequest, *, as_json: bool) -> None:
     started = time.monotonic()
+    if request.html is not None:
+        check_target(request.html)
     designs = chosen_designs(request.designs)
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]
     if not request.file_faults:
@@ -72,10 +77,13 @@ def robust(request: RobustRequest, *, as_json: bool) -> None:
         [scenario.name for scenario in scenarios],
         found.kinds,
     )
+    if request.html is not None:
+        about = f"Verdict: {document.verdict}. {_counted(document)}."
+        write_file(request.html, robust_page(found.kinds, names, about, request.html).encode())
     if as_json:
         print_json(document)
     else:
-        _print(console(), document, folder, time.monotonic() - started)
+        _print(console(), document, folder, time.monotonic() - started, request.html)
     finish(code)
 
 
@@ -86,14 +94,20 @@ def _usual_folder(request: RobustRequest) -> Path:
     return RUNS / short_name(f"faults-{label}")
 
 
-def _print(out: Console, told: RobustDocument, folder: Path, seconds: float) -> None:
+def _counted(told: RobustDocument) -> str:
+    early = ", interrupted" if told.cut_short else ""
+    return f"{told.runs} runs, seed {told.seed}{early}; counted are those that the fault met"
+
+
+def _print(out: Console, told: RobustDocument, folder: Path, seconds: float, html: Path | None) -> None:
     rows = [[escape(name), *(_share(by_design[name]) for by_design in told.kinds.values())] for name in told.designs]
     print_columns(out, ["violated/runs", *told.kinds], rows, right=True)
     out.print()
-    early = ", interrupted" if told.cut_short else ""
-    print_text(out, f"{told.runs} runs in {seconds:.1f} s, seed {told.seed}{early}; runs are those that the fault met")
+    print_text(out, f"{_counted(told)}; {seconds:.1f} s")
     where = escape(f"{folder}/DESIGN-KIND.json")
     print_text(out, f"The shrunk witness of a cell is in {where}: lbrlab show FILE, lbrlab run FILE", hang=2)
+    if html is not None:
+        print_text(out, f"page: {escape(str(html))}", hang=4)
 
 
 def _share(cell: RobustCell) -> str:

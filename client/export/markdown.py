@@ -27,7 +27,7 @@ def markdown(run: Run, timeline: Timeline) -> str:
         *_wrapped(f"Design {run.design.name}: {run.design.about}."),
         *_faults(run),
         "",
-        *(f"    {line}".rstrip() for line in diagram(timeline, SIDE - 2, MIDDLE)),
+        *(f"    {line}".rstrip() for line in folded_diagram(timeline)),
         "",
         *_wrapped(left_out(timeline)),
         "",
@@ -74,6 +74,11 @@ def folded(command: str, width: int) -> list[str]:
             lines.append(" ")
         lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+
+
+def folded_diagram(timeline: Timeline) -> Iterator[str]:
+    """The diagram in lines of 68 columns, so that it fits a mail when it is set in by 4."""
+    return diagram(timeline, SIDE - 2, MIDDLE)
 
 
 def diagram(timeline: Timeline, side: int, middle: int) -> Iterator[str]:

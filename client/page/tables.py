@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -59,12 +59,25 @@ class Section:
     """``parts``: tables, paragraphs, and SVG pictures that are escaped already (``Picture``)."""
 
     title: str
-    parts: list[Grid | RowList | str | Picture] = field(default_factory=list)
+    parts: Sequence[Grid | RowList | str | Picture | Drawing] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A run drawn as text. ``anchor``, ``command``, ``file``: as of ListRow. ``title``: what it shows. ``about``: in a
+    few words. ``lines``: the drawing."""
+
+    anchor: str
+    title: str
+    about: str
+    lines: Sequence[str]
+    command: str = ""
+    file: str | None = None
 
 
 def tables_page(title: str, about: str, sections: Sequence[Section], target: Path) -> str:
@@ -97,6 +110,8 @@ def _section(anchor: str, section: Section, target: Path) -> Iterator[str]:
             yield part.svg
         elif isinstance(part, Grid):
             yield from _grid(part)
+        elif isinstance(part, Drawing):
+            yield from _drawing(part, target)
         else:
             yield from _list(part, target)
     yield "</section>"
@@ -120,6 +135,13 @@ def _cell(cell: TableCell) -> str:
     text = escape(cell.text)
     inner = f'<a href="#{quote(cell.link)}">{text}</a>' if cell.link and cell.text else text
     return f'<td class="{cell.kind}">{inner}</td>' if cell.kind else f"<td>{inner}</td>"
+
+
+def _drawing(drawing: Drawing, target: Path) -> Iterator[str]:
+    yield f'<figure id="{escape(drawing.anchor)}"><h3>{escape(drawing.title)}</h3><p>{escape(drawing.about)}</p>'
+    yield f'<div class="wide"><pre>{escape(chr(10).join(drawing.lines))}</pre></div>'
+    file = f" {_file(drawing.file, target)}" if drawing.file else ""
+    yield f"<figcaption><code>{escape(drawing.command)}</code>{file}</figcaption></figure>"
 
 
 def _list(rows: RowList, target: Path) -> Iterator[str]:

@@ -137,7 +137,6 @@ IGNORED: dict[str, list[tuple[str, ...]]] = {
     "--markdown": [("invariants", "--json"), ("msrs", "--json"), ("designs", "--axes")],
     "--axes": [("designs", "--markdown")],
     "--verbose": [("claims", "C4", "--json"), ("oracle", "c.jsonl", "--json")],
-    "--html": [FAULTS_ALL],
     "--invariant": [("shrink", "r.json"), ("show", "r.json")],
 }
 """Option, with its value where VALUES has none, to commands in which it has no effect."""
@@ -146,7 +145,7 @@ VALUES = {
     "--schedules": "2", "--fault": "drop Revoke", "--faults": "lossy", "--let": "exits=1", "--baseline": "none.json",
     "--write-baseline": "none.json", "--workers": "2", "--dask": "tcp://h:1", "--picture": "x.svg",
     "--vary": "exits=1,2", "--kvms": "2", "--kill-every": "1", "--tls": "certs",
-    "--invariant": "none-such", "--html": "x.html",
+    "--invariant": "none-such",
 }  # fmt: skip
 ALWAYS = {
     "--output": "each command that has it writes a file, or a folder",
@@ -167,6 +166,7 @@ ALWAYS = {
     "--pmu": "the MSRs of this PMU version",
     "--counters": "the MSRs of so many counters",
     "--fixed": "the MSRs of so many fixed counters",
+    "--html": "a page is written beside the table",
     "--no-runs": "it leaves runs out",
 }
 """Options with an effect wherever they can be given, and which."""

@@ -34,6 +34,7 @@ WRITTEN = {
     "cost --picture, a page": "cost c09-exits-per-switch --designs v7 --vary exits=1,2 --picture new/folder/x.html",
     "contract --html": "contract --no-runs --html new/folder/x.html",
     "matrix --html": f"matrix {SMALL} --html new/folder/x.html",
+    "matrix --html, kinds of faults": f"matrix {SMALL} --faults all --runs 1 --html new/folder/x.html",
     "differ --output": "differ v8 merged --scenarios c04-cpu-pinned-comes-later --runs 8 -o new/folder",
     "campaign --output": f"campaign {SMALL} --runs 2 -o new/folder",
     "campaign --junit": f"campaign {SMALL} --runs 2 --junit new/folder/x.xml",
