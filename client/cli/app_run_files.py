@@ -286,7 +286,8 @@ def web_command(
 ) -> None:
     """Serve a page on this machine that plays runs. Choose or edit a scenario, flip an axis, drop a message by a click.
 
-    It listens on 127.0.0.1 only. Ctrl-C ends it.
+    "Step by hand" is 'lbrlab step' on the page: choose each decision from a list and undo it. The link, the saved tape
+    and the saved run repeat the walk. It listens on 127.0.0.1 only. Ctrl-C ends it.
 
     \b
     lbrlab web

@@ -10,7 +10,7 @@ from client.schedule.incidents import Incident
 from contract.network import RELEASE, TAKE, Fate
 
 FREE = frozenset({Fate.CORRUPT, Fate.HOLD})
-"""Fates that a message can meet wherever it can be taken. Only rules and tapes choose them."""
+"""Fates that a message can meet wherever it can be taken. Only rules, tapes and walks by hand choose them."""
 
 
 def deliver(fate: Fate, message: InFlight, fault: str = "") -> Deliver:

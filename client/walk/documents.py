@@ -8,7 +8,7 @@ import msgspec
 
 from client.timeline.timeline import Timeline, timeline_of
 from client.walk.walk import Walk
-from client.walk.words import words
+from client.walk.words import message_of, words
 
 
 class FactDocument(msgspec.Struct):
@@ -32,11 +32,13 @@ class ChangeDocument(msgspec.Struct):
 
 
 class ChoiceDocument(msgspec.Struct):
-    """An open decision. ``decision``: its line on a tape. ``text``: the same in words."""
+    """An open decision. ``decision``: its line on a tape. ``text``: the same in words. ``message``: the message in
+    flight that it is about, with which ``text`` begins; "" for none."""
 
     number: int
     decision: str
     text: str
+    message: str = ""
 
 
 class WalkDocument(msgspec.Struct):
@@ -92,7 +94,10 @@ def walk_document(walk: Walk) -> WalkDocument:
         [ChangeDocument(row.seq, lane_of(timeline, row.seq), row.text, row.broken) for row in rows],
         [*facts_of(timeline, walk.records, before)],
         walk.usual[0] is not None,
-        [ChoiceDocument(number, str(choice), words(choice, player)) for number, choice in enumerate(walk.choices, 1)],
+        [
+            ChoiceDocument(number, str(choice), words(choice, player), message_of(choice, player))
+            for number, choice in enumerate(walk.choices, 1)
+        ],
         walk.blocked,
         [str(decision) for decision in walk.tape],
         exit_code=int(verdict.exit_code),

@@ -13,13 +13,15 @@ from client.drive.sim import SimWire
 from client.litmus import Scenario
 from client.litmus.fault import FaultRule
 from client.run.run import Run
-from client.schedule.choices import allows, possible
-from client.schedule.decisions import Decision, Step
+from client.schedule.choices import allows, deliver, possible
+from client.schedule.decisions import Decision, Deliver, Fire, Step
+from client.schedule.flight import Flight
 from client.schedule.lenient import plain
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import DefaultStrategy
 from contract.design import Design
 from contract.errors import InputError, LbrlabError, PeerContractError, SystemFailedError
+from contract.network import Fate
 
 SPACING = 16
 """A checkpoint is kept every so many decisions. To undo, the walk goes on from the nearest one."""
@@ -75,18 +77,50 @@ class Walk:
 
     @cached_property
     def usual(self) -> tuple[Decision | None, DefaultStrategy]:
-        """The decision of the default schedule, None at its end; and the state of the strategy if it is taken."""
+        """The decision of the default schedule, None at its end; and the state of the strategy if it is taken. A
+        message that was held by hand is released when nothing else can happen without time passing."""
+        if not self.over and (held := self._held_by_hand()):
+            around = self._around(held)
+            if around is not None:
+                return around
         asked = deepcopy(self.at.usual)
         self.at.player.strategy = asked
         return (None if self.over else self.at.player.choose()), asked
 
+    def _held_by_hand(self) -> list[tuple[str, bool]]:
+        """The ways that are held by no rule of faults."""
+        holds = {(d.session, d.to_host): d.fault for d in self.tape if isinstance(d, Deliver) and d.fate is Fate.HOLD}
+        return [way for way in self.at.player.flight.held if not holds.get(way)]
+
+    def _around(self, held: Sequence[tuple[str, bool]]) -> tuple[Decision, DefaultStrategy] | None:
+        """``usual`` as if nothing were in flight on these ways; None if then only time could pass."""
+        player, asked = self.at.player, deepcopy(self.at.usual)
+        flight: Flight = player.flight.clone()
+        if asked.injector is not None:
+            # The rules see what is hidden below; this is one decision, and choose() counts it again.
+            asked.injector.see(flight)
+            asked.injector.decisions -= 1
+        for way in held:
+            flight.queues.pop(way, None)
+        decision = asked.choose(flight, player.ready(), list(player.threads))
+        if isinstance(decision, Fire):
+            now = flight.timers[decision.session, decision.to_host, decision.timer].due <= flight.now
+            return (decision, asked) if now else None
+        return (decision, asked) if isinstance(decision, Step | Deliver) else None
+
     @property
     def choices(self) -> list[Decision]:
-        """The open decisions, that of the default schedule first."""
+        """The open decisions, that of the default schedule first. Every fate of a message that can be taken is among
+        them."""
         if self.over:
             return []
-        usual = self.usual[0]
-        found = possible(self.at.player.flight, self.at.player.ready())
+        usual, flight = self.usual[0], self.at.player.flight
+        found: list[Decision] = []
+        for choice in possible(flight, self.at.player.ready()):
+            found.append(choice)
+            if isinstance(choice, Deliver) and choice.fate is Fate.DUPLICATE:
+                message = next(m for m in flight.heads() if (m.session, m.to_host) == (choice.session, choice.to_host))
+                found += [deliver(fate, message) for fate in (Fate.HOLD, Fate.CORRUPT)]
         return found if usual is None else [usual, *(each for each in found if each != plain(usual))]
 
     @property
@@ -143,9 +177,9 @@ class Walk:
             self.checkpoints.append(self.at.clone())
 
     def _check(self, decision: Decision) -> None:
-        choices = self.choices
-        if not allows(choices, decision, self.at.player.flight):
-            offered = ", ".join(f"'{each}'" for each in choices[:4]) or "nothing, the run is over"
+        flight = self.at.player.flight
+        if not allows(possible(flight, self.at.player.ready()), decision, flight):
+            offered = ", ".join(f"'{each}'" for each in self.choices[:4]) or "nothing, the run is over"
             raise InputError(f"'{decision}' is not possible here; possible: {offered}")
 
     def _leave(self, decision: Decision) -> None:

@@ -24,9 +24,14 @@ _FATES = {
 
 
 def words(decision: Decision, player: Player) -> str:
-    """The effect of a decision that is possible now."""
+    """The effect of a decision that is possible now. For a message it begins with ``message_of``."""
     fault = getattr(decision, "fault", "")
     return f"{_words(decision, player)}{f' (fault {fault})' if fault else ''}"
+
+
+def message_of(decision: Decision, player: Player) -> str:
+    """The message in flight that a decision is about; "" for none."""
+    return _body(_in_flight(decision, player)) if isinstance(decision, Deliver) else ""
 
 
 def _words(decision: Decision, player: Player) -> str:
@@ -53,9 +58,13 @@ def _step(thread: str, player: Player) -> str:
 
 
 def _delivery(decision: Deliver, player: Player) -> str:
+    message = _body(_in_flight(decision, player))
+    return f"{message} {_FATES[decision.fate]}{f', another {decision.field}' if decision.field else ''}"
+
+
+def _in_flight(decision: Deliver, player: Player) -> InFlight:
     queue = player.flight.queues[decision.session, decision.to_host]
-    message = next(each for each in queue if each.n == decision.n)
-    return f"{_body(message)} {_FATES[decision.fate]}{f', another {decision.field}' if decision.field else ''}"
+    return next(each for each in queue if each.n == decision.n)
 
 
 def _body(message: InFlight) -> str:

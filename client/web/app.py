@@ -12,9 +12,11 @@ import hashlib
 import secrets
 from base64 import b64encode
 from collections import OrderedDict
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -28,8 +30,12 @@ from starlette.routing import Route
 
 from client.files import json_flaw
 from client.run.file import installed_version
-from client.web.play import Asked, lists, report_of, text_of
+from client.walk.documents import WalkDocument, walk_document
+from client.web.play import Asked, Chosen, lists, report_of, text_of
+from client.web.walk import WalkAsked, file_of_walk, report_of_walk, walk_of
 from contract.errors import InputError, LbrlabError
+
+A = TypeVar("A", bound=Chosen)
 
 BODY_LIMIT = 1 << 18
 DRAINED_LIMIT = 1 << 22
@@ -51,6 +57,15 @@ class Played(msgspec.Struct):
     """``report``: the path of the report."""
 
     report: str
+
+
+class Walked(msgspec.Struct):
+    """``report``: the path of the report of the run so far. ``walk``: where the walk stands. ``moves``: those that were
+    asked for, with every decision in full."""
+
+    report: str
+    walk: WalkDocument
+    moves: list[str]
 
 
 class Refused(msgspec.Struct):
@@ -79,6 +94,8 @@ class Server:
             Route("/scenario/{name}", self.scenario),
             Route("/report/{number}", self.report),
             Route("/play", self.play, methods=["POST"]),
+            Route("/walk", self.walk, methods=["POST"]),
+            Route("/walk/file", self.walk_file, methods=["POST"]),
         ]
         return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)])
 
@@ -112,7 +129,25 @@ class Server:
         return HTMLResponse(found, headers={"Content-Security-Policy": REPORT_POLICY})
 
     async def play(self, request: Request) -> Response:
-        """Play one request. Only one is played at a time."""
+        def play(asked: Asked) -> Response:
+            return _json(Played(self._keep(report_of(asked))))
+
+        return await self._answer(request, Asked, play)
+
+    async def walk(self, request: Request) -> Response:
+        def walk(asked: WalkAsked) -> Response:
+            walked, moves = walk_of(asked)
+            return _json(Walked(self._keep(report_of_walk(walked)), walk_document(walked), moves))
+
+        return await self._answer(request, WalkAsked, walk)
+
+    async def walk_file(self, request: Request) -> Response:
+        return await self._answer(
+            request, WalkAsked, lambda asked: Response(file_of_walk(asked), media_type="application/json")
+        )
+
+    async def _answer(self, request: Request, kind: type[A], act: Callable[[A], Response]) -> Response:
+        """Answer a request of the page. Only one is carried out at a time."""
         origin = request.headers.get("origin", "").removeprefix("http://")
         token = request.headers.get("x-lbrlab-token", "")
         if origin not in self.hosts or not secrets.compare_digest(token.encode(), self.token.encode()):
@@ -127,17 +162,20 @@ class Server:
         if size > BODY_LIMIT:
             return _json(Refused(f"the request is longer than {BODY_LIMIT} bytes"), 413)
         try:
-            asked = msgspec.json.decode(bytes(body), type=Asked)
-            text = await anyio.to_thread.run_sync(report_of, asked, limiter=self.one)
+            asked = msgspec.json.decode(bytes(body), type=kind)
+            return await anyio.to_thread.run_sync(act, asked, limiter=self.one)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _json(Refused(f"not a request: {json_flaw(error, bytes(body))}"), 400)
         except LbrlabError as error:
             return _json(Refused(str(error)), 400)
+
+    def _keep(self, report: str) -> str:
+        """Keep a report; gives its path."""
         number = secrets.token_urlsafe(9)
-        self.reports[number] = text
+        self.reports[number] = report
         while len(self.reports) > REPORTS_LIMIT:
             self.reports.popitem(last=False)
-        return _json(Played(f"/report/{number}"))
+        return f"/report/{number}"
 
 
 def _json(document: object, status: int = 200) -> Response:
@@ -147,13 +185,13 @@ def _json(document: object, status: int = 200) -> Response:
 def _page(token: str) -> tuple[str, str]:
     """The page, and its content policy."""
     assets = files("client.web") / "assets"
-    style, script = ((assets / name).read_text(encoding="utf-8") for name in ("web.css", "web.js"))
+    style, hand, script = ((assets / name).read_text(encoding="utf-8") for name in ("web.css", "walk.js", "web.js"))
     page = Template((assets / "web.html").read_text(encoding="utf-8")).substitute(
-        style=style, script=script, token=escape(token), version=escape(installed_version())
+        style=style, hand=hand, script=script, token=escape(token), version=escape(installed_version())
     )
     policy = (
-        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; connect-src 'self'; "
-        "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(hand)} {_digest(script)}; "
+        "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return page, policy
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 import msgspec
@@ -11,6 +12,7 @@ from client.designs import all_designs, design_named
 from client.drive.play import layout_of
 from client.drive.wire import Wire
 from client.litmus import Scenario, library, library_path, load, parse
+from client.litmus.fault import FaultRule
 from client.page.html import page
 from client.page.model import page_model
 from client.run.inputs import Inputs
@@ -28,15 +30,19 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _DESIGN = re.compile(r"[A-Za-z0-9._-]+(\+[A-Za-z0-9-]+=[A-Za-z0-9-]+)*")
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """``scenario``: a name of the library, or "" for ``text``. ``design``: NAME or NAME+AXIS=VALUE. ``against``: a
-    second design to play the same with, "" for none. ``bare``: play it a second time without the faults, too. ``wire``:
-    sim, or grpc for two processes."""
+class Chosen(msgspec.Struct, forbid_unknown_fields=True):
+    """``scenario``: a name of the library, or "" for ``text``. ``design``: NAME or NAME+AXIS=VALUE."""
 
     scenario: str = ""
     text: str = ""
     design: str = "merged"
     faults: list[str] = []
+
+
+class Asked(Chosen, forbid_unknown_fields=True):
+    """``against``: a second design to play the same with, "" for none. ``bare``: play it a second time without the
+    faults, too. ``wire``: sim, or grpc for two processes."""
+
     against: str = ""
     bare: bool = False
     wire: str = "sim"
@@ -92,17 +98,23 @@ def report_of(asked: Asked) -> str:
     cannot be started."""
     if asked.wire not in ("sim", "grpc"):
         raise InputError(f"expected sim or grpc, found {asked.wire!r}", "wire")
-    if len(asked.text) > TEXT_LIMIT or len(asked.faults) > FAULTS_LIMIT:
-        raise InputError(f"expected at most {TEXT_LIMIT} characters and {FAULTS_LIMIT} faults", "scenario")
-    scenario = parse(text_of(asked.scenario) if asked.scenario else asked.text, "scenario")
-    designs = [_design(name) for name in (asked.design, asked.against) if name]
-    rules = placed([text for text in asked.faults if text.strip()], "faults")
-    fitting(rules, [scenario])
-    schedule = Schedule(tuple(each.rule for each in rules))
+    scenario, designs, rules = chosen(asked, [name for name in (asked.design, asked.against) if name])
+    schedule = Schedule(rules)
     cases = [(design, schedule) for design in designs]
     if asked.bare and schedule.faults:
         cases.append((designs[0], Schedule()))
     return page(page_model(_played(scenario, cases, asked.wire)))
+
+
+def chosen(asked: Chosen, names: Sequence[str]) -> tuple[Scenario, list[Design], tuple[FaultRule, ...]]:
+    """The scenario, the designs of these names, and the rules of faults. Raises InputError that names the place."""
+    if len(asked.text) > TEXT_LIMIT or len(asked.faults) > FAULTS_LIMIT:
+        raise InputError(f"expected at most {TEXT_LIMIT} characters and {FAULTS_LIMIT} faults", "scenario")
+    scenario = parse(text_of(asked.scenario) if asked.scenario else asked.text, "scenario")
+    designs = [_design(name) for name in names]
+    rules = placed([text for text in asked.faults if text.strip()], "faults")
+    fitting(rules, [scenario])
+    return scenario, designs, tuple(each.rule for each in rules)
 
 
 def _design(name: str) -> Design:

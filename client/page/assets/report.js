@@ -1,7 +1,7 @@
 "use strict";
 // Draws the model of the page. Every text goes in as text, never as HTML.
 (() => {
-  const MODEL = JSON.parse(document.getElementById("model").textContent);
+  let MODEL = JSON.parse(document.getElementById("model").textContent);
   const SVG = "http://www.w3.org/2000/svg";
   const H = 22, NUMBER = 46, STRIP = 100, MARK = 6, WIDE = 16, EDGE = 12, NARROW = 620;
   const GUESTS = ["#d1580a", "#15803d", "#8a3ffc", "#a16207", "#be185d", "#4d7c0f"];
@@ -13,6 +13,8 @@
     sources: new Set(), kinds: new Set(), lanes: new Set(),
   };
   let view = null, printing = false, until = 0, ticking = 0;
+  // Inside lbrlab web, in a walk by hand: the first record of the last move, and the open decisions about messages.
+  let fresh = 0, open = null;
 
   // Small helpers ---------------------------------------------------------------------------------------
 
@@ -211,7 +213,7 @@
     const picked = seq === state.step && side === state.side;
     const where = lane >= 0 ? `${run.lanes[lane][0]}: ` : "";
     const row = el("div", {
-      class: `row ${run.kinds[kind]}${names.length ? " broken" : ""}${differs}${side === state.side && kept.has(seq) && !picked ? " ancestor" : ""}`,
+      class: `row ${run.kinds[kind]}${names.length ? " broken" : ""}${differs}${side === state.side && kept.has(seq) && !picked ? " ancestor" : ""}${fresh && seq >= fresh ? " fresh" : ""}`,
       id: `s${side}-${seq}`, role: "option", "aria-selected": String(picked), "aria-setsize": run.rows.length, "aria-posinset": seq,
       "aria-label": `step ${seq}, ${where}${text}${names.length ? `, violates ${names.join(", ")}` : ""}${differs ? ", first difference" : ""}`,
       title: `${where}${text}`,
@@ -304,7 +306,9 @@
     if (!took.length) {
       const x2 = x(place, wire), y2 = arrivals.length ? Y(last) : y1;
       line(x2, y2, true);
-      group.append(draw("path", { d: `M${x2 - 5} ${y2 - 5}l10 10m0 -10l-10 10`, stroke: colour, "stroke-width": 2.5, "data-stub": last }));
+      // A message that is lost ends in a cross, one that is still under way in a ring.
+      if (fate === "in flight" || (arrivals.length && arrivals[arrivals.length - 1][1] === "hold")) group.append(draw("circle", { cx: x2, cy: y2, r: 4.5, stroke: colour, "stroke-width": 2, fill: css("--back"), "data-stub": last }));
+      else group.append(draw("path", { d: `M${x2 - 5} ${y2 - 5}l10 10m0 -10l-10 10`, stroke: colour, "stroke-width": 2.5, "data-stub": last }));
       if (fault) {
         const label = draw("text", { x: x2 + 7, y: y2 + 4, fill: colour, "font-size": 11, "font-weight": 700, stroke: css("--back"), "stroke-width": 3, "paint-order": "stroke" }, fault);
         group.append(label);
@@ -388,9 +392,15 @@
   function about([name, kind, sent, fate, , , , arrivals, rule]) {
     const told = el("p", {}, el("b", {}, `${kind} ${name}`), `: ${fate}; sent in `, link(sent, state.side));
     for (const [seq, fate, fault, reason] of arrivals) told.append(`, ${fate}${fault ? ` by fault ${fault}` : ""}${reason ? ` (${reason})` : ""} in `, link(seq, state.side));
+    const here = (open || []).filter((choice) => choice.message === `${name} ${kind}`), ask = (what) => () => window.parent.postMessage(what, location.origin);
+    if (here.length) {
+      told.append(". Now:");
+      here.forEach(({ text, decision }) => told.append(" ", el("button", { type: "button", "data-decision": decision, onclick: ask({ decision }) }, text)));
+      return told;
+    }
     if (fate === "dropped") return told;
     // Inside lbrlab web the page around plays the run again.
-    if (window.parent !== window) told.append(" ", el("button", { type: "button", id: "drop", onclick: () => window.parent.postMessage({ fault: rule }, location.origin) }, "Drop it"));
+    if (window.parent !== window) told.append(" ", el("button", { type: "button", id: "drop", onclick: ask({ fault: rule, message: `${name} ${kind}` }) }, open ? "Go back and drop it" : "Drop it"));
     else told.append(el("span", { class: "muted" }, ". To lose it: "), el("code", {}, `--fault '${rule}'`));
     return told;
   }
@@ -537,6 +547,23 @@
     "/": () => $("search").focus(), " ": play,
   };
 
+  // A walk by hand: the page around gives the page of the same run with its next records. Only its data are taken.
+  function grow(told) {
+    const page = new DOMParser().parseFromString(told.page, "text/html");
+    MODEL = JSON.parse(page.getElementById("model").textContent);
+    document.querySelectorAll("#tables section").forEach((one) => one.remove());
+    $("tables").append(...page.querySelectorAll("#tables section"));
+    document.title = page.title;
+    stop();
+    ({ fresh, open } = told);
+    Object.assign(state, { run: 0, other: -1, side: 0, step: Math.min(Math.max(told.step, 1), MODEL.runs[0].rows.length) });
+    state.cpu = Math.min(state.cpu, MODEL.runs[0].rings.length - 1);
+    $("at").setAttribute("aria-live", "off");
+    header();
+    again();
+    window.parent.postMessage({ grown: true }, location.origin);
+  }
+
   // The header and the tools ----------------------------------------------------------------------------
 
   function options(id, choices, picked, act) {
@@ -609,13 +636,16 @@
       try { await navigator.clipboard.writeText($("command").textContent); $("copy").textContent = "Copied"; }
       catch { getSelection().selectAllChildren($("command")); $("copy").textContent = "Selected: press Ctrl-C"; }
     });
+    addEventListener("message", ({ origin, source, data }) => {
+      if (window.parent !== window && source === window.parent && origin === location.origin && typeof data?.page === "string") grow(data);
+    });
     addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA|SUMMARY|BUTTON)$/.test(event.target.tagName)) {
         if (event.key === "Escape") { document.querySelectorAll(".menu").forEach((menu) => { menu.open = false; }); $("canvas").focus(); }
         return;
       }
       const act = KEYS[event.key];
-      if (act) { event.preventDefault(); act(); }
+      if (act) { event.preventDefault(); act(); } else if (open && /^([1-9ufr]|Enter)$/.test(event.key)) window.parent.postMessage({ key: event.key }, location.origin);
     });
     document.documentElement.dataset.ready = "yes";
   }

@@ -3,7 +3,7 @@
   const $ = (id) => document.getElementById(id);
   const token = document.querySelector("meta[name=token]").content;
   const own = "(own text)";
-  let lists = null, busy = false, waiting = false;
+  let lists = null, busy = false, waiting = false, walk = null;
 
   function options(box, choices, picked) {
     box.replaceChildren(...choices.map(([value, text, title]) => {
@@ -68,22 +68,43 @@
     };
   }
 
+  // The answer to a request of this page. Throws an Error with what the server says.
+  async function post(path, body, raw = false) {
+    let answer;
+    try {
+      answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "X-Lbrlab-Token": token }, body: JSON.stringify(body) });
+    } catch (error) {
+      throw new Error(`the server does not answer: ${error.message}`);
+    }
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    return raw ? answer : answer.json();
+  }
+
+  // An input is another one: play again; or begin the walk by hand again, from which "back" of the browser leads back.
+  function changed(what) {
+    about();
+    if (!walk.isOn()) { run(); return; }
+    const moves = walk.moves().length;
+    if (moves) history.pushState(null, "", location.href);
+    const before = moves ? ` Back in the browser returns to the ${moves} move${moves > 1 ? "s" : ""} before.` : "";
+    walk.begin([], `The ${what} has changed, so the walk starts again.${before}`);
+  }
+
   async function run(step = "") {
+    if (walk.isOn()) walk.end();
     if (busy) { waiting = true; return; }
     busy = true;
     $("go").disabled = true;
     say("playing");
     const what = asked(), begin = performance.now();
     try {
-      const answer = await fetch("/play", { method: "POST", headers: { "Content-Type": "application/json", "X-Lbrlab-Token": token }, body: JSON.stringify(what) });
-      const told = await answer.json();
-      if (!answer.ok) { say(told.error, true); return; }
+      const told = await post("/play", what);
       const two = what.against || (what.bare && what.faults.length);
       $("report").src = `${told.report}#${[step ? `step=${step}` : "", two ? "with=1" : ""].filter(Boolean).join("&")}`;
       say(`played in ${Math.round(performance.now() - begin)} ms`);
       history.replaceState(null, "", `#${link(what)}`);
     } catch (error) {
-      say(`the server does not answer: ${error.message}`, true);
+      say(error.message, true);
     } finally {
       busy = false;
       $("go").disabled = false;
@@ -91,12 +112,13 @@
     }
   }
 
-  function link(what) {
+  function link(what, moves = null) {
     const parts = new URLSearchParams();
     if (what.text) parts.set("text", what.text); else parts.set("scenario", what.scenario);
     parts.set("design", $("design").value);
     if ($("axis").value) parts.set("flip", `${$("axis").value}=${$("value").value}`);
     what.faults.forEach((fault) => parts.append("fault", fault));
+    if (moves) { parts.set("walk", moves.join(",")); return parts.toString(); }
     if ($("beside").value) parts.set("beside", $("beside").value);
     if (what.wire !== "sim") parts.set("wire", what.wire);
     return parts.toString();
@@ -115,33 +137,44 @@
     // A link may not start processes on this machine: two processes have to be chosen by hand.
     $("wire").value = "sim";
     if (scenario === own) { $("text").value = given.get("text"); delete $("text").dataset.kept; $("edit").open = true; } else await text();
+    if (given.has("walk")) { await walk.begin(given.get("walk").split(",").filter(Boolean)); return; }
     await run();
     if (given.get("wire") === "grpc") say("the link asks for two processes: choose them and run");
   }
 
   function listen() {
     $("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
-    $("scenario").addEventListener("change", async () => { await text(); about(); run(); });
-    $("design").addEventListener("change", () => { values(); run(); });
-    $("axis").addEventListener("change", () => { if ($("axis").value && !$("beside").value) $("beside").value = "axis"; values(); run(); });
-    $("value").addEventListener("change", () => { about(); run(); });
+    $("by-hand").addEventListener("click", () => { if (walk.isOn()) run(); else walk.begin(); });
+    $("scenario").addEventListener("change", async () => { await text(); changed("scenario"); });
+    $("design").addEventListener("change", () => { values(); changed("design"); });
+    $("axis").addEventListener("change", () => { if ($("axis").value && !$("beside").value) $("beside").value = "axis"; values(); changed("design"); });
+    $("value").addEventListener("change", () => changed("design"));
     $("beside").addEventListener("change", () => run());
+    $("faults").addEventListener("change", () => { if (walk.isOn()) changed("list of faults"); });
+    $("text").addEventListener("change", () => { if (walk.isOn()) changed("scenario"); });
     $("share").addEventListener("click", async () => {
-      history.replaceState(null, "", `#${link(asked())}`);
+      history.replaceState(null, "", `#${link(asked(), walk.isOn() ? walk.moves() : null)}`);
       try { await navigator.clipboard.writeText(location.href); say("the link is copied"); } catch { say(location.href); }
     });
     addEventListener("hashchange", follow);
-    // The report asks to drop a message that was clicked on.
-    addEventListener("message", (event) => {
-      if (event.origin !== location.origin || event.source !== $("report").contentWindow || typeof event.data.fault !== "string") return;
-      $("faults").value = [$("faults").value.trim(), event.data.fault].filter(Boolean).join("\n");
-      if (!$("beside").value) $("beside").value = "bare";
-      run();
+    // The report asks for what was clicked on in it: to drop a message, to take a decision, or for a key.
+    addEventListener("message", ({ origin, source, data }) => {
+      if (origin !== location.origin || source !== $("report").contentWindow || !data) return;
+      if (walk.isOn()) {
+        if (typeof data.decision === "string") walk.take(data.decision);
+        else if (typeof data.message === "string") walk.lose(data.message);
+        else if (typeof data.key === "string") walk.press(data.key, false);
+      } else if (typeof data.fault === "string") {
+        $("faults").value = [$("faults").value.trim(), data.fault].filter(Boolean).join("\n");
+        if (!$("beside").value) $("beside").value = "bare";
+        run();
+      }
     });
   }
 
   (async () => {
     lists = await (await fetch("/lists")).json();
+    walk = handWalk({ asked: () => { const { scenario, text, design, faults } = asked(); return { scenario, text, design, faults }; }, post, address: (moves) => history.replaceState(null, "", `#${link(asked(), moves)}`), say, frame: $("report") });
     listen();
     await follow();
     document.documentElement.dataset.ready = "yes";

@@ -43,7 +43,7 @@ def test_it_shows_what_can_happen_what_changed_and_what_each_side_believes() -> 
     assert result.exit_code == 4, "the run is not over"
     first, second, third = result.stdout.split("\ndecision ")
     assert f"  >  1 kvm0>host #1 Hello protocol={PROTOCOL_VERSION} arrives\n" in first
-    assert "     5 host: run vm0/0 on cpu0\n" in first
+    assert "     7 host: run vm0/0 on cpu0\n" in first
     assert second.startswith("1, record 5, 0 ns: central-story under revoke-gp")
     assert "     4 perf: kvm0>host #1 Hello: taken\n" in second
     assert "  what each side believes of the other\n" in second
@@ -75,8 +75,8 @@ def test_finish_judges_and_the_exit_code_is_that_of_the_verdict() -> None:
 @cases(
     ("lines", "line", "told"),
     [
-        (("1", "99"), 2, "expected a decision from 1 to 7, found 99"),
-        (("0",), 1, "expected a decision from 1 to 5, found 0"),
+        (("1", "99"), 2, "expected a decision from 1 to 11, found 99"),
+        (("0",), 1, "expected a decision from 1 to 7, found 0"),
         (
             ("# a comment", "", "nonsense"),
             3,
@@ -119,7 +119,7 @@ def test_a_terminal_says_why_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(prompt, "is_terminal", lambda: True)
     result = walked(*STORY)
     assert result.exit_code == 4
-    assert "expected a decision from 1 to 5, found 99\n0> " in result.stdout
+    assert "expected a decision from 1 to 7, found 99\n0> " in result.stdout
     assert "0> decision 1, record 5" in result.stdout
     for command, _ in HELP:
         assert f"\n{command}" in result.stdout.replace("1> ", "\n")
@@ -184,6 +184,6 @@ def test_long_lists_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("client.cli.walk.CHANGES_LIMIT", 3)
     result = walked(*STORY, lines=("n 8", "l"))
     parts = result.stdout.split("\ndecision ")
-    assert "and 3 more, up to 5" in parts[0]
+    assert "and 5 more, up to 7" in parts[0]
     before = int(parts[1].split("\n")[1].split()[0])
     assert f"  {before} records before these" in parts[1]

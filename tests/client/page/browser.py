@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -55,6 +56,28 @@ def barriers(page: Page | Frame) -> list[str]:
         if rule in found["violations"] or rule["id"] != "color-contrast"
         for node in rule["nodes"]
     ]
+
+
+def drawn(page: Page | Frame, what: str) -> list[dict[str, Any]]:
+    """The data of all elements of this kind on the whole length of the timeline of a report."""
+    found = page.evaluate(
+        """async (what) => {
+            const scroll = document.getElementById("scroll"), found = new Map();
+            for (let y = 0; ; y += scroll.clientHeight) {
+                scroll.scrollTop = y;
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                document.querySelectorAll(what).forEach((one) => {
+                    const data = {...one.dataset, heads: one.querySelectorAll("[data-head]").length,
+                        stubs: one.querySelectorAll("[data-stub]").length, text: one.textContent};
+                    found.set(JSON.stringify(data), data);
+                });
+                if (y + scroll.clientHeight >= scroll.scrollHeight) return [...found.values()];
+            }
+        }""",
+        what,
+    )
+    assert isinstance(found, list)
+    return found
 
 
 FOCUS = """() => {

@@ -17,7 +17,7 @@ from client.page.model import LIMIT, PageModel, page_model
 from client.run.run import Run
 from client.timeline.timeline import Timeline, timeline_of
 from contract import trace as t
-from tests.client.page.browser import CONTRAST, FOCUS, barriers, chromium
+from tests.client.page.browser import CONTRAST, FOCUS, barriers, chromium, drawn
 
 ROW = 22
 """Height of a row, pixels."""
@@ -82,25 +82,7 @@ class Reader:
         return int(picked)
 
     def drawn(self, what: str) -> list[dict[str, Any]]:
-        """The data of all elements of this kind on the whole length of the timeline."""
-        found = self.page.evaluate(
-            """async (what) => {
-                const scroll = document.getElementById("scroll"), found = new Map();
-                for (let y = 0; ; y += scroll.clientHeight) {
-                    scroll.scrollTop = y;
-                    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-                    document.querySelectorAll(what).forEach((one) => {
-                        const data = {...one.dataset, heads: one.querySelectorAll("[data-head]").length,
-                            stubs: one.querySelectorAll("[data-stub]").length, text: one.textContent};
-                        found.set(JSON.stringify(data), data);
-                    });
-                    if (y + scroll.clientHeight >= scroll.scrollHeight) return [...found.values()];
-                }
-            }""",
-            what,
-        )
-        assert isinstance(found, list)
-        return found
+        return drawn(self.page, what)
 
     def facts(self, side: str) -> dict[str, str]:
         """The table of facts of the panel."""

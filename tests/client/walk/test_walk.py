@@ -19,6 +19,7 @@ from client.schedule.schedule import Schedule, replay
 from client.walk.documents import walk_document
 from client.walk.walk import SPACING, Walk
 from client.walk.words import words
+from contract.design import Design
 from contract.errors import InputError, PeerContractError, SystemFailedError
 from contract.messages import PROTOCOL_VERSION
 from contract.trace import canonical
@@ -178,6 +179,56 @@ def test_faults_are_taken_by_hand(line: str) -> None:
     walk.finish()
     again = run(Inputs(STORY, FENCED, replay(walk.tape)))
     assert canonical(again.records) == canonical(walk.run.records)
+
+
+def test_every_fate_of_a_message_is_offered() -> None:
+    walk = Walk(STORY, FENCED)
+    offered = [str(choice) for choice in walk.choices]
+    assert offered[:5] == [f"{fate} kvm0>host 1 Hello" for fate in ("take", "drop", "duplicate", "hold", "corrupt")]
+    assert offered[5].startswith("overtake kvm0>host 2 ")
+    walk.take([walk.choices[3]])
+    assert [str(choice) for choice in walk.choices if "Hello" in str(choice)] == ["release kvm0>host 1 Hello"]
+    told = walk_document(walk)
+    assert {choice.message for choice in told.choices if "Hello" in choice.decision} == {
+        f"kvm0>host #1 Hello protocol={PROTOCOL_VERSION}"
+    }
+    assert all(choice.text.startswith(f"{choice.message} " if choice.message else "") for choice in told.choices)
+    assert [choice.message for choice in told.choices if choice.decision.startswith("step")] == [""]
+
+
+def test_where_a_rule_lets_a_message_arrive_every_fate_is_possible() -> None:
+    """The list has the decision of the rule instead of the plain one."""
+    walk = Walk(STORY, REVOKE_GP, rules("delay EventCreated by 3"))
+    while str(walk.usual[0]) != "take host>kvm0 3 EventCreated f1.1":
+        assert walk.go_on(1)
+    offered = [choice for choice in walk.choices if "EventCreated" in str(choice)]
+    assert len(offered) == 5
+    for choice in [*offered, decision("take host>kvm0 3 EventCreated")]:
+        walk.take([choice])
+        assert walk.tape[-1] == choice
+        walk.undo(1)
+
+
+@cases(
+    ("design", "texts"),
+    [(REVOKE_GP, ()), (REVOKE_GP, ("delay EventCreated by 3",)), (REVOKE_GP, ("drop Available 1",)), (FENCED, ())],
+)
+def test_what_is_held_by_hand_waits_until_nothing_else_can_happen(design: Design, texts: tuple[str, ...]) -> None:
+    """Of fenced, a KVM waits for a timer by then."""
+    walk = Walk(STORY, design, rules(*texts))
+    while not any("Revoke" in str(choice) for choice in walk.choices):
+        assert walk.go_on(1)
+    walk.take([next(choice for choice in walk.choices if str(choice).startswith("hold ") and "Revoke" in str(choice))])
+    held, now = len(walk.tape), walk.at.player.flight.now
+    while "release" not in str(walk.usual[0]):
+        assert walk.go_on(1)
+    assert len(walk.tape) > held + 2
+    assert walk.at.player.flight.now == now
+    assert walk.at.player.ready() == []
+    walk.finish()
+    again = run(Inputs(STORY, design, replay(walk.tape)))
+    assert canonical(again.records) == canonical(walk.run.records)
+    assert walk.run.unmet == [], "rules of faults still meet what they would have met"
 
 
 def test_what_is_not_possible_changes_nothing() -> None:

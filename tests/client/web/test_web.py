@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import threading
-from collections.abc import Iterator
 
 import msgspec
 import pytest
-import uvicorn
 
 from client.cli.web import bound
 from client.drive.pair import Child
@@ -18,54 +14,30 @@ from client.web.app import BODY_LIMIT, REPORTS_LIMIT, Server
 from client.web.play import Asked, lists, report_of
 from contract.errors import InputError, SystemFailedError
 from tests.client.page.browser import CONTRAST, barriers, chromium
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    listening = bound(0)
-    made = Server(listening.getsockname()[1])
-    running = uvicorn.Server(uvicorn.Config(made.app(), log_level="warning", server_header=False))
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield made
-    running.should_exit = True
-    thread.join()
-
-
-def ask(server: Server, path: str, body: object = None, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """Status, headers and content. With a body it is a request of the page itself."""
-    here = f"127.0.0.1:{server.port}"
-    own = {"Host": here}
-    content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
-    if content is not None:
-        own |= {"Origin": f"http://{here}", "X-Lbrlab-Token": server.token, "Content-Type": "application/json"}
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    given = {name: value for name, value in (own | headers).items() if value}
-    connection.request("POST" if content is not None else "GET", path, content, given)
-    answer = connection.getresponse()
-    told = answer.status, answer.headers, answer.read()
-    connection.close()
-    return told
+from tests.client.web.asking import ask
 
 
 def test_only_its_own_page_may_ask(server: Server) -> None:
     here = f"http://127.0.0.1:{server.port}"
+    guarded: list[tuple[object, dict[str, str], int]] = [
+        ({}, {"Origin": "http://evil.example"}, 403),
+        ({}, {"Origin": ""}, 403),
+        ({}, {"Origin": f"https://127.0.0.1:{server.port}"}, 403),
+        ({}, {"Origin": here, "X-Lbrlab-Token": "guess"}, 403),
+        ({}, {"X-Lbrlab-Token": ""}, 403),
+        (b"x" * (BODY_LIMIT + 1), {}, 413),
+        (b"[" * 5000, {}, 400),
+        (b'{"scenario": "central-story", "tape": []}', {}, 400),
+        (None, {}, 405),
+    ]
     cases: list[tuple[str, object, dict[str, str], int]] = [
+        *((path, *case) for path in ("/play", "/walk", "/walk/file") for case in guarded),
         ("/", None, {"Host": "evil.example"}, 421),
         ("/", None, {"Host": f"evil.example:{server.port}"}, 421),
         ("/", None, {"Sec-Fetch-Site": "cross-site"}, 403),
-        ("/play", {}, {"Origin": "http://evil.example"}, 403),
-        ("/play", {}, {"Origin": ""}, 403),
-        ("/play", {}, {"Origin": f"https://127.0.0.1:{server.port}"}, 403),
-        ("/play", {}, {"Origin": here, "X-Lbrlab-Token": "guess"}, 403),
-        ("/play", {}, {"X-Lbrlab-Token": ""}, 403),
-        ("/play", b"x" * (BODY_LIMIT + 1), {}, 413),
-        ("/play", b"[" * 5000, {}, 400),
-        ("/play", b'{"scenario": "central-story", "tape": []}', {}, 400),
         ("/scenario/..%2f..%2fetc%2fpasswd", None, {}, 404),
         ("/scenario/none", None, {}, 404),
         ("/report/none", None, {}, 404),
-        ("/play", None, {}, 405),
     ]
     for path, body, headers, status in cases:
         assert ask(server, path, body, **headers)[0] == status, (path, body, headers)
