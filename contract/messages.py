@@ -7,6 +7,8 @@ import msgspec
 PROTOCOL_VERSION = 5
 UNKNOWN_EPOCH = "unknown epoch"
 """The reason of a Welcome that refuses a Resume. KVM then has to begin a new epoch (R21)."""
+OVERRUN = "limit unsent: too many messages wait for acknowledgements"
+"""The reason of a Welcome that ends an epoch. KVM then has to begin a new one (R26)."""
 
 
 class LbrImage(msgspec.Struct, array_like=False, gc=False):
@@ -27,8 +29,11 @@ class Message(msgspec.Struct, tag_field="kind", tag=True, gc=False):
 
 
 class Hello(Message):
+    """``continues``: the KVM of the epoch before goes on under this one, and its threads with it (R21, R26)."""
+
     kvm: str
     protocol: int = PROTOCOL_VERSION
+    continues: bool = False
 
 
 class Resume(Message):

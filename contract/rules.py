@@ -83,4 +83,5 @@ RULES: tuple[Rule, ...] = (
     Rule("R23", _always),
     Rule("R24", _always),
     Rule("R25", _always),
+    Rule("R26", _always),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from contract.canonical import At
 from contract.errors import RefusedError
 from contract.messages import (
+    OVERRUN,
     REQUESTS,
     UNKNOWN_EPOCH,
     AnyMessage,
@@ -81,10 +82,10 @@ class KvmEndpoint:
     def session(self) -> Session:
         return self.state.session
 
-    def begin(self) -> None:
-        """Hello, then every vCPU's thread (R1)."""
+    def begin(self, *, continues: bool = False) -> None:
+        """Hello, then every vCPU's thread (R1). ``continues``: this KVM has had another epoch before."""
         self.session.move(SessionInput.GREET, self.effects)
-        self._send(Hello(self.session.name, self.protocol))
+        self._send(Hello(self.session.name, self.protocol, continues))
         for vcpu in self.hv.vcpus:
             self._send(RegisterVcpu(vcpu, vcpu))
 
@@ -110,7 +111,7 @@ class KvmEndpoint:
         """The end of each step: send the messages of the hypervisor, then the acknowledgement of the host's
         messages."""
         self._flush()
-        session = self.state.session
+        session = self.session
         if self.state.leaving and not self._asks():
             self.state.leaving = False
             session.leave(self.effects)
@@ -129,6 +130,22 @@ class KvmEndpoint:
         vcpus = self.hv.vcpus.values()
         return any(v.lbr_desc.request or any(counter.request for counter in v.pmu.counters.values()) for v in vcpus)
 
+    def _give_up(self) -> None:
+        """Too many messages wait for the host (R26)."""
+        drains = self.session.phase in DRAINS
+        self.session.give_up(self.effects)
+        self._over(OVERRUN) if drains else self._begin_anew("too many messages wait for the host")
+
+    def _begin_anew(self, why: str) -> None:
+        """The epoch is over, and with it all that the host had for this KVM; the next one begins."""
+        old = self.session
+        self.state.resuming = self.state.leaving = False
+        forget_host(self.hv, why)
+        self.state.session = Session(
+            old.name, is_host=False, epoch=old.epoch + 1, repaired=old.repaired, unsent=old.outgoing.most
+        )
+        self.begin(continues=True)
+
     def _over(self, why: str) -> None:
         """The session is over, and with it all that the host had for this KVM."""
         self.state.leaving = False
@@ -136,8 +153,8 @@ class KvmEndpoint:
         forget_host(self.hv, "the session is over")
 
     def _welcome(self, answer: Welcome) -> None:
-        """The answer to Hello or Resume. A host that does not know the epoch has lost all state of it: KVM begins a new
-        one (R21)."""
+        """The answer to Hello or Resume. A host that does not know the epoch has lost all state of it, and one that has
+        given the epoch up says so unasked: KVM begins a new one (R21, R26)."""
         resuming, self.state.resuming = self.state.resuming, False
         if answer.accepted:
             self.state.refused = ""
@@ -145,14 +162,21 @@ class KvmEndpoint:
             if resuming:
                 self.session.resume(answer.acknowledged, self.effects)
         elif resuming and answer.reason == UNKNOWN_EPOCH:
-            old = self.session
-            old.end(answer.reason, self.effects)
-            forget_host(self.hv, f"the host does not know epoch {old.epoch}")
-            self.state.session = Session(old.name, is_host=False, epoch=old.epoch + 1, repaired=old.repaired)
-            self.begin()
+            self.session.end(answer.reason, self.effects)
+            self._begin_anew(f"the host does not know epoch {self.session.epoch}")
+        elif answer.reason == OVERRUN:
+            self._given_up()
         else:
             self.state.refused = answer.reason
             self.session.refuse(self.effects)
+
+    def _given_up(self) -> None:
+        """The host has given the epoch up. Where the link is lost, it says so again when KVM resumes."""
+        if self.session.phase in DRAINS:
+            self._over(OVERRUN)
+        elif self.session.phase is not SessionPhase.LOST:
+            self.session.end(OVERRUN, self.effects)
+            self._begin_anew("the host has given the epoch up")
 
     def lose_link(self) -> None:
         """The link to the host is lost (R21). vCPU threads that wait for an answer continue to wait."""
@@ -179,6 +203,8 @@ class KvmEndpoint:
                     notifications.event_created(self.hv, EventCreated(body.vcpu, body.request, 0, SHUT_DOWN))
                 else:
                     self._send(body)
+        if self.session.outgoing.overrun:
+            self._give_up()
         renewals = [v.grant.renew_at for v in self.hv.vcpus.values() if v.grant.renew_at]
         due = self.hv.state.own_clock.when(min(renewals)) if renewals else 0
         if due != self.state.renew_at:

@@ -39,7 +39,7 @@ from contract.design_check import check_design
 from contract.effects import Core, StepResult
 from contract.errors import LimitError, RefusedError
 from contract.machine import AnyReply, AnyRequest, CounterRead, ReadCounter
-from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope
+from contract.messages import PROTOCOL_VERSION, Drain, Drained, Envelope, Hello
 from contract.provenance import SERIAL_LIMIT
 from contract.results import IN_PROGRESS, AnyResult, Branches, Counted, Done, EventView, PerfView
 from contract.session import DRAINS, SessionInput, SessionPhase, refuse_damaged
@@ -145,6 +145,7 @@ class HostCore(Core):
         operations = self.machine.operations.copy()
         twin = HostCore(self.config, self.protocol, self.state.clone(), self.machine.board, operations)
         twin.clock.now = self.clock.now
+        twin.endpoint.unsent = self.endpoint.unsent
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
@@ -179,7 +180,8 @@ class HostCore(Core):
         if refuse_damaged(envelope, self.effects):
             return
         if self.endpoint.begins_anew(envelope):
-            self._end(envelope.session, f"epoch {envelope.epoch} begins")
+            assert isinstance(envelope.body, Hello)
+            self._end(envelope.session, f"epoch {envelope.epoch} begins", continues=envelope.body.continues)
         last = self.endpoint.take(envelope)
         if isinstance(last, Drain):
             self._leave(envelope.session, last)
@@ -358,11 +360,15 @@ class HostCore(Core):
         self._end(command.session, "the KVM is gone")
         return Done()
 
-    def _end(self, name: str, why: str) -> None:
+    def _end(self, name: str, why: str, *, continues: bool = False) -> None:
         """A session is over (R22): its threads exit, and its events with them. The KVM may begin a new life, with new
-        threads."""
+        threads. ``continues``: the KVM lives on (R26). Only its events and registrations go."""
         session = self.endpoint.session(name)
-        self._exit_threads(name)
+        if continues:
+            for task in self.endpoint.threads_of(name):
+                self.endpoint.drop_thread(task)
+        else:
+            self._exit_threads(name)
         session.end(why, self.effects)
         for task in [task for task, owner in self.state.exited.items() if owner == name]:
             del self.state.exited[task]

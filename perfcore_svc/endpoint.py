@@ -13,6 +13,7 @@ from typing import Any
 from contract.design import Save, StreamDelivery
 from contract.errors import RefusedError
 from contract.messages import (
+    OVERRUN,
     UNKNOWN_EPOCH,
     Ack,
     CreateCounter,
@@ -36,7 +37,7 @@ from contract.messages import (
     Welcome,
 )
 from contract.network import CAPACITY
-from contract.session import RESEND, Session, SessionInput, SessionPhase, discard
+from contract.session import RESEND, UNSENT, Session, SessionInput, SessionPhase, discard
 from contract.trace import EventFailed
 from perfcore_svc.grants import LEASE_TIMER, Grants, Notice
 from perfcore_svc.perf import sched
@@ -72,7 +73,7 @@ class Sessions:
 
 class HostEndpoint:
     """``state`` is all its state; ``sessions`` and ``vcpus`` are parts of it. ``threads``: the tasks that can be the
-    thread of a vCPU, of which ``exited`` are no more."""
+    thread of a vCPU, of which ``exited`` are no more. ``unsent``: messages that may wait in a session (R26)."""
 
     __slots__ = (
         "design",
@@ -85,6 +86,7 @@ class HostEndpoint:
         "sessions",
         "state",
         "threads",
+        "unsent",
         "vcpus",
     )
 
@@ -98,6 +100,7 @@ class HostEndpoint:
         self.effects = perf.effects
         self.protocol = protocol
         self.threads, self.exited = threads, exited
+        self.unsent = UNSENT
         self.state = state
         self.sessions, self.vcpus = state.sessions, state.vcpus
 
@@ -134,10 +137,17 @@ class HostEndpoint:
         """The end of each step: what it changed goes to the KVMs, then what acknowledges their messages."""
         self.tell()
         for session in self.sessions.values():
+            if session.outgoing.overrun:
+                session.give_up(self.effects)
+                self._tell_the_end(session)
             if session.incoming.owes:
                 session.acknowledge(self.effects)
             if session.left:
                 session.end("both ends have drained", self.effects)
+
+    def _tell_the_end(self, session: Session) -> None:
+        """KVM has to begin a new epoch (R26). What it has here stays until then, or until it is gone."""
+        session.repeat(Welcome(False, self.protocol, OVERRUN, CAPACITY), self.effects)
 
     def begins_anew(self, envelope: Envelope) -> bool:
         """Whether a message is a greeting of a higher epoch: the KVM of the epoch before is gone (R22)."""
@@ -163,7 +173,9 @@ class HostEndpoint:
         if session is None or ended:
             repaired = self.design.delivery is StreamDelivery.REPAIRED
             epoch = envelope.epoch if isinstance(envelope.body, Hello) else 1
-            session = self.sessions[name] = Session(name, is_host=True, epoch=epoch, repaired=repaired)
+            session = self.sessions[name] = Session(
+                name, is_host=True, epoch=epoch, repaired=repaired, unsent=self.unsent
+            )
         return session
 
     def _welcome(self, session: Session, hello: Hello) -> None:
@@ -191,7 +203,7 @@ class HostEndpoint:
     def lose_link(self, name: str) -> None:
         """The link to a KVM is lost: what the host knows of the session stays (R21). Raises RefusedError."""
         session = self.session(name)
-        if session.phase in _NOT_ACCEPTED:
+        if session.phase in _NOT_ACCEPTED and not session.gave_up:
             raise RefusedError(f"there is no session {name!r}", "ENOENT")
         session.lose("the link is lost", self.effects)
 
@@ -332,7 +344,10 @@ class HostEndpoint:
     def fire(self, session: str, what: str) -> None:
         """A timer has run out. Raises RefusedError if there is no such timer."""
         if what == RESEND and session in self.sessions and self.sessions[session].repaired:
-            self.sessions[session].resend(self.effects)
+            if self.sessions[session].outgoing.greets:
+                self._tell_the_end(self.sessions[session])
+            else:
+                self.sessions[session].resend(self.effects)
         elif what == LEASE_TIMER and self.grants.state.due.get(session, -1) >= 0:
             self.grants.revocations.lease_over(session)
         else:

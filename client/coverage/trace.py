@@ -65,6 +65,7 @@ RULE_RECORDS: dict[str, str] = {
     "R23": "the thread of a vCPU exits",
     "R24": "Drain is sent",
     "R25": "a message is discarded by R25",
+    "R26": "a message is discarded by R26",
 }
 """Rule to the record that exercises it."""
 

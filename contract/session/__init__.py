@@ -9,9 +9,9 @@ While no message waits for an answer, the transport watches the link: it notices
 5 s (``contract.wire.options``), and the session loses its link.
 """
 
-from contract.session.outgoing import RESEND_AFTER, RESEND_LIMIT, WINDOW
+from contract.session.outgoing import RESEND_AFTER, RESEND_LIMIT, UNSENT, WINDOW
 from contract.session.phases import DRAINS, TRANSITIONS, UNMOVED, SessionInput, SessionPhase
-from contract.session.session import RESEND, Session, discard, refuse_damaged
+from contract.session.session import RESEND, Session, discard, is_overrun, refuse_damaged
 
 __all__ = [
     "DRAINS",
@@ -20,10 +20,12 @@ __all__ = [
     "RESEND_LIMIT",
     "TRANSITIONS",
     "UNMOVED",
+    "UNSENT",
     "WINDOW",
     "Session",
     "SessionInput",
     "SessionPhase",
     "discard",
+    "is_overrun",
     "refuse_damaged",
 ]

@@ -2,7 +2,7 @@
 
 If the design repairs the stream, a message has a place in the order of its direction. It is kept until the peer
 acknowledges its place, and sent again, with all younger ones, when the timer runs out (go-back-N). At most ``WINDOW``
-messages are out at a time; younger ones wait, and the end is paused.
+messages are out at a time; younger ones wait, and the end is paused. At most ``UNSENT`` of them wait (R26).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from contract.messages import AnyMessage
 
 WINDOW = 64
 """Messages that may be out without an acknowledgement."""
+UNSENT = 4096
+"""Messages that may wait for room in the window, or for the link."""
 RESEND_AFTER = 10_000_000
 """Nanoseconds until unacknowledged messages are sent again for the first time."""
 SILENT_AFTER = 5
@@ -36,11 +38,13 @@ class Numbered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outgoing:
-    __slots__ = ("due", "greets", "n", "order", "paused", "repaired", "repeats", "unacknowledged", "waiting")
+    __slots__ = ("due", "greets", "most", "n", "order", "paused", "repaired", "repeats", "unacknowledged", "waiting")
 
-    def __init__(self, *, repaired: bool) -> None:
+    def __init__(self, *, repaired: bool, most: int = UNSENT) -> None:
         self.repaired = repaired
         """Configuration: axis ``delivery``."""
+        self.most = most
+        """Messages that may wait. Configuration."""
         self.n = 0
         """Number of the last message sent."""
         self.order = 0
@@ -56,7 +60,7 @@ class Outgoing:
         self.due = -1
         """Nanosecond of the next repetition; -1: none."""
         self.greets = False
-        """True while Resume waits for its answer: it is repeated by the same timer."""
+        """True while Resume, or the Welcome that ends an epoch, waits for its answer: the same timer repeats it."""
 
     @property
     def state(self) -> State:
@@ -76,6 +80,11 @@ class Outgoing:
     def hold(self, body: AnyMessage) -> None:
         """Keep a message until the link is up again."""
         self.waiting.append(body)
+
+    @property
+    def overrun(self) -> bool:
+        """True if more messages wait than may."""
+        return len(self.waiting) > self.most
 
     def unplaced(self, body: AnyMessage) -> Numbered:
         """A message without a place: it is not repeated."""
@@ -141,7 +150,7 @@ class Outgoing:
         self.repeats, self.due = 0, -1
 
     def clone(self) -> Outgoing:
-        twin = Outgoing(repaired=self.repaired)
+        twin = Outgoing(repaired=self.repaired, most=self.most)
         twin.n, twin.order, twin.repeats, twin.due = self.n, self.order, self.repeats, self.due
         twin.paused, twin.greets = self.paused, self.greets
         twin.unacknowledged = self.unacknowledged.copy()

@@ -1,6 +1,6 @@
 """A session's end: takes a message, a timer or the loss of its link; the messages that it sends are effects.
 
-Rules R1 to R5, R9 and R21 to R25, in the words of ``contract.proto``. What a session promises depends on the design
+Rules R1 to R5, R9 and R21 to R26, in the words of ``contract.proto``. What a session promises depends on the design
 (axis ``delivery``): if the stream is repaired, no message is lost or overtakes; otherwise a lost message stays lost.
 This module decides only when a session ends. Its endpoint decides the consequences for events and grants.
 """
@@ -14,19 +14,22 @@ from contract.effects import Effects
 from contract.errors import RefusedError
 from contract.messages import AnyMessage, Drain, Drained, Envelope, Received, Resume, Welcome
 from contract.session.incoming import Incoming
-from contract.session.outgoing import Numbered, Outgoing, State
+from contract.session.outgoing import UNSENT, Numbered, Outgoing, State
 from contract.session.phases import SESSION, SessionInput, SessionPhase
 from contract.trace import Discard, PeerSilent, Send, SessionChange, Timer, WindowChange
 
 REFUSED, LOST, LEAVING, ENDED = SessionPhase.REFUSED, SessionPhase.LOST, SessionPhase.LEAVING, SessionPhase.ENDED
+OVERRUN_REASON = "limit unsent: more than"
 RESEND = "resend"
 """Name of the timer that repeats unacknowledged messages."""
 
 
 class Session:
-    __slots__ = ("epoch", "incoming", "is_host", "name", "outgoing", "phase", "repaired")
+    __slots__ = ("epoch", "gave_up", "incoming", "is_host", "name", "outgoing", "phase", "repaired")
 
-    def __init__(self, name: str, *, is_host: bool, epoch: int = 1, repaired: bool = False) -> None:
+    def __init__(
+        self, name: str, *, is_host: bool, epoch: int = 1, repaired: bool = False, unsent: int = UNSENT
+    ) -> None:
         self.name = name
         """Name of the KVM service. Configuration."""
         self.is_host = is_host
@@ -37,20 +40,22 @@ class Session:
         """Number of this life of the KVM, from 1 (R5)."""
         self.phase = SessionPhase.CLOSED
         """Where the session stands."""
-        self.outgoing = Outgoing(repaired=repaired)
+        self.gave_up = False
+        """The epoch is over because too many messages waited (R26)."""
+        self.outgoing = Outgoing(repaired=repaired, most=unsent)
         """The messages that this end sends."""
         self.incoming = Incoming(repaired=repaired)
         """The messages that this end takes."""
 
     def clone(self) -> Session:
         twin = Session(self.name, is_host=self.is_host, epoch=self.epoch, repaired=self.repaired)
-        twin.phase = self.phase
+        twin.phase, twin.gave_up = self.phase, self.gave_up
         twin.outgoing, twin.incoming = self.outgoing.clone(), self.incoming.clone()
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
         came, goes = (self.name, self.is_host), (self.name, not self.is_host)
-        return self.epoch, str(self.phase), self.incoming.key(*came), self.outgoing.key(*goes)
+        return self.epoch, str(self.phase), self.gave_up, self.incoming.key(*came), self.outgoing.key(*goes)
 
     def move(self, given: SessionInput, effects: Effects, why: str = "") -> bool:
         """True if the phase changed. Greeting and opening are not recorded: the messages that cause them are."""
@@ -158,13 +163,17 @@ class Session:
         repaired, Resume is repeated until its answer comes."""
         if self.phase is not SessionPhase.GREETING:
             self.move(SessionInput.GREET, effects)
+        self.repeat(Resume(self.name, protocol, self.epoch, self.incoming.expected - 1), effects)
+
+    def repeat(self, body: Resume | Welcome, effects: Effects) -> None:
+        """Send a message without a place. If the stream is repaired, the timer says when to send it once more, until
+        the other end answers."""
         before = self.outgoing.state
         if self.repaired:
             self.outgoing.postpone(effects.clock.now)
             self.outgoing.repeats += 1
             self.outgoing.greets = True
-        resume = Resume(self.name, protocol, self.epoch, self.incoming.expected - 1)
-        self._put([self.outgoing.unplaced(resume)], before, effects)
+        self._put([self.outgoing.unplaced(body)], before, effects)
         self._note_silence(effects)
 
     def resume(self, upto: int, effects: Effects) -> None:
@@ -206,6 +215,12 @@ class Session:
         self.move(SessionInput.END, effects, why)
         self._forget(_SILENT[SessionPhase.ENDED], effects)
 
+    def give_up(self, effects: Effects) -> None:
+        """The epoch is over, because more messages wait than may (R26)."""
+        self.gave_up = True
+        self._forget(("R26", "too many messages wait"), effects)
+        self.move(SessionInput.END, effects, f"{OVERRUN_REASON} {self.outgoing.most} messages wait")
+
     def _forget(self, reason: tuple[str, str], effects: Effects) -> None:
         """Give up all messages. Those that were never sent are discarded, so that the trace names them."""
         before = self.outgoing.state
@@ -235,3 +250,8 @@ def refuse_damaged(envelope: Envelope, effects: Effects) -> bool:
 
 def discard(envelope: Envelope, effects: Effects, rule: str, why: str) -> None:
     effects.add(Discard(envelope.session, envelope.to_host, envelope.seq, envelope.kind, rule, why))
+
+
+def is_overrun(record: SessionChange) -> bool:
+    """Whether an end has given the epoch up because too many messages waited (R26)."""
+    return record.new == ENDED and record.reason.startswith(OVERRUN_REASON)

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from contract.errors import LimitError
 from contract.network import CAPACITY
+from contract.session import UNSENT
 
 PERFCORE, KVM = "perfcore", "kvm"
 
@@ -48,6 +49,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=CAPACITY, le=65536, description="messages of one session that wait for their fate")
     ] = CAPACITY
     """No less than the credits that Welcome tells: a peer may use them all."""
+    unsent: Annotated[
+        int, Meta(ge=64, le=1 << 20, description="messages of one session that wait until others are acknowledged")
+    ] = UNSENT
+    """Rule R26. A replay elsewhere has the default."""
     trace_records: Annotated[
         int, Meta(ge=1000, le=10_000_000, description="records of a run that are kept, the latest ones")
     ] = 250_000

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from contract.messages import Ack, Envelope, Revoke
 from contract.network import Network
-from contract.session import Session, SessionPhase
-from contract.trace import AnyRecord, Discard, Recorder, Send, VmEntry, VmEntryRefused, VmExit
+from contract.session import Session, SessionPhase, is_overrun
+from contract.trace import AnyRecord, Discard, Recorder, Send, SessionChange, VmEntry, VmEntryRefused, VmExit
 from contract.wire.tls import CA, CERTIFICATE, KEY, Identity, host_of, tls_of
 
 NANOSECOND = 1e-9
@@ -76,6 +76,9 @@ class Metrics:
         self._entries = Counter("lbrlab_entries", "VM-entries.", registry=registry)
         self._refused = Counter("lbrlab_entries_refused", "VM-entries that the host refused.", registry=registry)
         self._exits = Counter("lbrlab_exits", "VM-exits by their reason.", ["reason"], registry=registry)
+        self._overrun = Counter(
+            "lbrlab_sessions_overrun", "Epochs that ended because too many messages waited.", registry=registry
+        )
         self._runs = Counter(
             "lbrlab_runs",
             "Runs that began, failed, were replaced by another, or refused.",
@@ -100,6 +103,7 @@ class Metrics:
             VmEntry: lambda r: self._entries.inc(),
             VmEntryRefused: lambda r: self._refused.inc(),
             VmExit: lambda r: self._exits.labels(r.reason).inc(),
+            SessionChange: lambda r: self._overrun.inc() if is_overrun(r) else None,
         }
 
     def begin(self) -> None:

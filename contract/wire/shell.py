@@ -32,7 +32,7 @@ from contract.errors import PeerContractError, RefusedError
 from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
 from contract.network import Network
 from contract.results import AnyResult
-from contract.session import Session, SessionPhase
+from contract.session import Session, SessionPhase, is_overrun
 from contract.trace import Delivery, Recorder, SessionChange
 from contract.wire import spans
 from contract.wire.limits import DEFAULT, Limits, as_dict
@@ -437,7 +437,14 @@ class Shell(ABC, Generic[C]):
             for message in messages:
                 message.checksum = checksum(message)
             self.send(run, messages)
+        for effect in step.effects:
+            if type(effect) is SessionChange and is_overrun(effect):
+                self.overrun(run, effect)
         return step.result
+
+    def overrun(self, run: ServiceRun[C], ended: SessionChange) -> None:
+        """This end has given an epoch up, because too many messages waited (R26)."""
+        log().warning("session-overrun", session=ended.session, run=run.number, epoch=ended.epoch, reason=ended.reason)
 
     def broken(self, run: ServiceRun[C], error: Exception, doing: str) -> None:
         """An unforeseen error ends the run."""

@@ -127,8 +127,10 @@ class KvmShell(Shell[KvmCore]):
             if command.kvm != self.name:
                 raise RefusedError(f"this service is {self.name!r}, not {command.kvm!r}")
             check_count("vms", self.limits.vms, len(command.vms))
-            check_count("vcpus", self.limits.vcpus, sum(spec.vcpus for spec in command.vms))
+            check_count("vcpus", self.limits.vcpus, vcpus := sum(spec.vcpus for spec in command.vms))
+            check_count("unsent", self.limits.unsent, vcpus)  # All of them register at once.
             run.core = KvmCore.configured(command, self.protocol, run.log.now)
+            run.core.endpoint.session.outgoing.most = self.limits.unsent
             return self.done(run, run.core.begin(run.log.now))
         if isinstance(command, KvmMendLink) and run.parted:
             await self.reattach(run)

@@ -34,6 +34,7 @@ from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult, Done
 from contract.session import Session, SessionPhase
+from contract.trace import SessionChange
 from contract.wire import spans
 from contract.wire.access import peer_of
 from contract.wire.codec import content_maker, from_proto, union_fields, union_from_proto
@@ -61,12 +62,15 @@ FREE = "RunTask", "Open", "Enable", "Disable", "Close", "Read", "Sample", "Retir
 STEP_LIMIT = 3.0
 """Seconds in which a KVM has to end a step of a free run."""
 _REPLIES = union_fields(AnyReply, machine_pb2.RunResponse)
+PARDON = 5.0
+"""Seconds in which a KVM whose epoch is over (R26) has to begin a new one. Then its stream ends."""
 _ENVELOPE = content_maker(Envelope, contract_pb2.Envelope)
 
 
 class Attachment:
     """The stream of one KVM. ``invited``: the run whose driver's token it has shown: those of other runs are not heard.
-    ``run``: the last run that it took part in. ``token``: the secret by which its machine requests are known."""
+    ``run``: the last run that it took part in. ``token``: the secret by which its machine requests are known.
+    ``epoch``: the newest that it has named. ``refusal``: why its stream ends, if the perf core ends it."""
 
     def __init__(self, shell: PerfcoreShell, kvm: str, instance: str, context: grpc.aio.ServicerContext) -> None:
         self.kvm = kvm
@@ -76,6 +80,8 @@ class Attachment:
         self.source = source_of(context)
         self.invited: ServiceRun[HostCore] | None = None
         self.run: ServiceRun[HostCore] | None = None
+        self.epoch = 0
+        self.refusal: CallError | None = None
         self.over = asyncio.Event()
         self._shell = shell
         self._context = context
@@ -96,6 +102,7 @@ class Attachment:
             self.run = run
             run.parted.discard(self.kvm)
             run.hear(frame.clock, frame.now_ns)
+            self.epoch = max([self.epoch, *(e.epoch for e in frame.envelopes)])
             run.receive(from_proto(e, Envelope) for e in frame.envelopes)
             return True
         return False
@@ -104,6 +111,7 @@ class Attachment:
 class PerfcoreShell(Shell[HostCore]):
     service = "perfcore"
     is_host = True
+    pardon = PARDON
 
     def __init__(self, protocol: int = PROTOCOL_VERSION, lease: float = DRIVER_LEASE, limits: Limits = DEFAULT) -> None:
         super().__init__(protocol, limits)
@@ -155,7 +163,7 @@ class PerfcoreShell(Shell[HostCore]):
             check_count("tasks", self.limits.tasks, len(command.tasks))
             check_count("vcpus", self.limits.vcpus, len(command.vcpus))
             run.core = HostCore.configured(command, self.protocol)
-            run.core.perf.most_events = self.limits.events
+            run.core.perf.most_events, run.core.endpoint.unsent = self.limits.events, self.limits.unsent
             return Done()
         return self.done(run, run.core.command(command, run.log.now))
 
@@ -168,6 +176,19 @@ class PerfcoreShell(Shell[HostCore]):
                     attachment.writer.put(run.number, list(batch))
                 except PeerContractError as error:
                     self._lost(attachment, str(error))
+
+    def overrun(self, run: ServiceRun[HostCore], ended: SessionChange) -> None:
+        super().overrun(run, ended)
+        if (attachment := self.attached.get(ended.session)) is not None and attachment.run is run:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.pardon, self._dismiss, attachment, run, ended)
+
+    def _dismiss(self, attachment: Attachment, run: ServiceRun[HostCore], ended: SessionChange) -> None:
+        """End the stream of a KVM that has not begun a new epoch, though it had time to."""
+        if self.run is run and attachment.run is run and attachment.epoch <= ended.epoch:
+            why = f"{ended.reason}, since {attachment.kvm} acknowledges nothing (--max-unsent)"
+            attachment.refusal = CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, why)
+            self._lost(attachment, why)
 
     def note_links(self, run: ServiceRun[HostCore], command: Any) -> None:
         """A KVM that is gone has no stream. Its next life attaches with a new one."""
@@ -233,6 +254,8 @@ class PerfcoreShell(Shell[HostCore]):
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            if attachment.refusal is not None:
+                raise attachment.refusal
             if self.closing.is_set():
                 raise CallError(grpc.StatusCode.UNAVAILABLE, "perfcore: is stopping")
         finally:

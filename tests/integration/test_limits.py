@@ -14,6 +14,11 @@ import grpc
 import pytest
 
 from client.drive.pair import Child, Pair
+from client.drive.play import layout_of
+from client.litmus.fault_rules import parse_fault
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.schedule import Schedule
 from contract.control import (
     Close,
     ConfigureKvm,
@@ -27,12 +32,15 @@ from contract.control import (
 from contract.errors import RefusedError
 from contract.messages import Hello, RegisterVcpu
 from contract.network import Fate
+from contract.session import is_overrun
+from contract.trace import SessionChange
 from contract.wire.limits import table
 from contract.wire.methods import Decide
 from lbrlab.v1 import drive_pb2, drive_pb2_grpc, info_pb2, info_pb2_grpc, lease_pb2, lease_pb2_grpc
-from tests.designs import KVM_SWITCH
+from tests.designs import FENCED, KVM_SWITCH
 from tests.integration.by_hand import KVM, Host, attached
 from tests.integration.story import VCPU
+from tests.overrun import FAULTS, LIMIT, STORY, ShortWire
 
 LOW = {
     "request-bytes": 65536,
@@ -47,6 +55,7 @@ LOW = {
     "vcpus": 3,
     "events": 2,
     "inbox": 1100,
+    "unsent": 64,
     "backlog": 64,
 }
 SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
@@ -220,6 +229,23 @@ def test_a_kvm_that_fills_its_inbox_is_refused(service: Child) -> None:
             stream.send(host.frame(*[Hello(KVM)] * 205))
 
         assert stream.status() == (EXHAUSTED, f"limit inbox: {KVM} has more than 1100 messages waiting (--max-inbox)")
+
+
+def test_both_wires_give_up_a_silent_session_at_the_same_moment() -> None:
+    schedule = Schedule((parse_fault(FAULTS["acknowledgements are lost"]),))
+    simulated = run(Inputs(STORY, FENCED, schedule, ShortWire()))
+    flags = ["--max-unsent", str(LIMIT)]
+    with Pair(layout_of(STORY), flags={"perfcore": flags, "kvm": flags}) as pair:
+        real = run(Inputs(STORY, FENCED, schedule, pair.wire)).finished()
+        lines = [line for line in pair.perfcore.tail if "session-overrun" in line]
+        pair.wire.perf(ConfigurePerf(MachineSpec(), FENCED, [], []))
+        vms = [VmSpec(f"vm{n}", vcpus=16) for n in range(5)]
+        with pytest.raises(RefusedError, match=r"^limit unsent: 80 asked for, at most 64 \(--max-unsent\)$"):
+            pair.wire.kvm("kvm0", ConfigureKvm("kvm0", MachineSpec(), FENCED, vms))
+
+    assert any(is_overrun(record) for record in simulated.of(SessionChange))
+    assert real.records == simulated.records
+    assert len(lines) == 1
 
 
 def test_tasks_vcpus_and_events(service: Child) -> None:

@@ -128,6 +128,10 @@ def what_the_link_lost_is_not_sent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "resume", _only_settle)
 
 
+def nothing_bounds_what_waits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Outgoing, "overrun", False)
+
+
 def a_higher_epoch_ends_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HostEnd, "begins_anew", _never)
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from client.schedule.strategies import Strategy
-from contract.control import ConfigurePerf, KvmDrain, KvmLoseLink, KvmMendLink, MachineSpec, Open
+from contract.control import ConfigurePerf, KvmDrain, KvmLoseLink, KvmMendLink, MachineSpec, Open, RunTask
 from contract.machine import Branch, Wrmsr
 from contract.messages import Revoke
+from contract.session import WINDOW
 from contract.trace import Discard, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL
-from tests.designs import REVOKE_GP
+from tests.designs import FENCED, REVOKE_GP
 from tests.kvm_svc.rig import KVM, VCPU, Rig
+from tests.overrun import LIMIT
 from tests.rules import mutations as m
 from tests.rules.schedules import CrashAt, LateTwin
 from tests.schedules import OvertakenUntil
@@ -22,7 +24,7 @@ from tests.schedules import OvertakenUntil
 class Removed:
     """``without``: takes the rule away from the code. ``design``: one that keeps the rule. ``scenario``, ``faults`` and
     ``strategy`` are the run; ``cores`` drives both cores where no scenario can, and gives what is broken. ``broken``:
-    invariants that are violated without the rule, at the least, or another rule."""
+    invariants that are violated without the rule, at the least, or another rule, or a promise."""
 
     rule: str
     without: m.Mutation
@@ -80,6 +82,20 @@ def request_while_kvm_drains() -> set[str]:
     return {"R8"} if any(r.message == "CreateEvent" for r in rig.records(Discard)) else set()
 
 
+def kvm_that_acknowledges_nothing() -> set[str]:
+    """The host switches threads, and nothing of it is acknowledged."""
+    rig = Rig(FENCED)
+    outgoing = rig.wire.host.endpoint.sessions[KVM].outgoing
+    outgoing.most = LIMIT
+    waited = 0
+    for _ in range(WINDOW + LIMIT):
+        for task in ("t0", VCPU):
+            rig.wire.perf(RunTask(task, 0))
+            rig.wire.network.cut(KVM, False)
+            waited = max(waited, len(outgoing.waiting))
+    return {"the bound on memory"} if waited > LIMIT else set()
+
+
 TABLE = (
     Removed("R1", m.a_second_hello_begins_anew, {"agreement"}, strategy=lambda: LateTwin("Hello")),
     Removed("R2", m.two_messages_have_each_number, {"agreement", "no-starvation"}),
@@ -116,6 +132,10 @@ TABLE = (
     Removed(
         "R25", m.kvm_reads_a_damaged_message, {"agreement"},
         design="revoke-ack", faults=("corrupt Revoke field grant",),
+    ),
+    Removed(
+        "R26", m.nothing_bounds_what_waits, {"the bound on memory"}, design="fenced",
+        cores=kvm_that_acknowledges_nothing,
     ),
 )  # fmt: skip
 """The rules that no axis takes away."""

@@ -40,6 +40,7 @@ CONFIGURATION = {
     ("Reservations", "pt_coexists"): "the kernel",
     ("Session", "repaired"): "the design",
     ("Network", "capacity"): "the limit of the service",
+    ("Outgoing", "most"): "the limit of the service",
     ("Flight", "owners"): "the machines",
     ("Outages", "hosts"): "the machines",
     ("Outages", "kvms"): "the machines",
