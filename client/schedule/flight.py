@@ -387,6 +387,18 @@ class Flight:
         ways = (True, False) if cut.to_host is None else (cut.to_host,)
         return [message for way in ways for message in self.queues.get((cut.session, way), [])]
 
+    def sent_since(self, order: int) -> list[InFlight]:
+        """The messages in flight with this ``order`` or a later one, in order."""
+        found: list[InFlight] = []
+        for queue in self.queues.values():
+            at = len(queue)
+            while at and queue[at - 1].order >= order:
+                at -= 1
+            found += queue[at:]
+        if len(found) > 1:
+            found.sort(key=_BY_ORDER)
+        return found
+
     def is_held(self, message: InFlight) -> bool:
         return (message.session, message.to_host) in self.held
 

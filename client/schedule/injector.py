@@ -43,6 +43,8 @@ class RuleState:
         self.met = 0
         """Those of them that have met it."""
         self.random = Random(rule.seed)
+        self.strikes = FAULT_KINDS[rule.kind].strikes != "message"
+        """Whether it is of a link, a service or a clock."""
 
     def meets(self, message: InFlight, about: About) -> bool:
         """Count the message and draw, if it fits."""
@@ -56,11 +58,6 @@ class RuleState:
             return False
         self.met += 1
         return True
-
-    @property
-    def strikes(self) -> bool:
-        """Whether it is of a link, a service or a clock."""
-        return FAULT_KINDS[self.rule.kind].strikes != "message"
 
     def is_due(self, flight: Flight) -> bool:
         """Whether its moment has come."""
@@ -134,23 +131,25 @@ class Injector:
         sent = flight.messages
         if sent == self.seen:
             return
-        queued = (message for queue in flight.queues.values() for message in queue if message.order >= self.seen)
-        for message in sorted(queued, key=lambda message: message.order):
+        for message in flight.sent_since(self.seen):
             about = self._about(message) if self.by_subject else NO_SUBJECT
-            met = [state for state in self.rules if state.meets(message, about)]
-            for state in met:
+            for state in self.rules:
+                if not state.meets(message, about):
+                    continue
                 if state.strikes and state.met <= STRIKES_LIMIT:
                     self.striker.plan(state.rule, f"f{state.number}.{state.met}", flight, message)
-            if meets := [state for state in met if not state.strikes]:
-                self.planned[message.order] = self._injection(meets[0], message)
+                elif not state.strikes and message.order not in self.planned:
+                    self.planned[message.order] = self._injection(state, message)
         self.seen = sent
 
     def strike(self, flight: Flight) -> Incident | None:
         """The incident that comes now, or the end of one."""
-        for state in [state for state in self.momentary if state.is_due(flight)]:
-            self.momentary.remove(state)
-            self.striker.plan(state.rule, f"f{state.number}.1", flight, None)
-        return self.striker.next(flight, self.decisions)
+        if self.momentary:
+            for state in [state for state in self.momentary if state.is_due(flight)]:
+                self.momentary.remove(state)
+                self.striker.plan(state.rule, f"f{state.number}.1", flight, None)
+        striker = self.striker
+        return striker.next(flight, self.decisions) if striker.planned or striker.endings else None
 
     def end(self, flight: Flight, ends: list[Mend | EndStall | Restart], timer_due: int | None) -> Decision | None:
         """Nothing else can happen: end the incidents that have struck. ``timer_due``: as for ``at_last``."""
