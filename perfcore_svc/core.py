@@ -48,8 +48,9 @@ from contract.trace import EventFailed, Switch, TaskExit
 from contract.x86 import BRANCH_KINDS, PRIVILEGES
 from perfcore_svc.endpoint import HostEndpoint, Sessions
 from perfcore_svc.grants import Grants, GrantState
+from perfcore_svc.machine.board import Board, new_board, new_silicon
 from perfcore_svc.machine.cpu import Cpu, Silicon
-from perfcore_svc.machine.machine import Board, Machine, new_board, new_silicon
+from perfcore_svc.machine.machine import Machine
 from perfcore_svc.perf import sched
 from perfcore_svc.perf.core import Perf, new_perf
 from perfcore_svc.perf.event import PerfEvent, State

@@ -37,7 +37,8 @@ from contract.wire.status import CallError, parse
 from lbrlab.v1 import control_pb2, drive_pb2, live_pb2, trace_pb2
 
 if TYPE_CHECKING:
-    from contract.wire.shell import ServiceRun, Shell
+    from contract.wire.service_run import ServiceRun
+    from contract.wire.shell import Shell
 
 QUANTUM = 100_000
 """Virtual nanoseconds by which time moves. A tape has one decision for each time at which something happens."""
@@ -127,7 +128,7 @@ class ServiceFreeRun:
                     async with asyncio.timeout(PULSE):
                         await self.wake.wait()
         async with self.shell.lock:
-            await self.shell.leave(self.run)
+            await self.shell.free_part.leave(self.run)
             await self._pass_time(max(self.now(), self.halt.now_ns))
             self._not_begun += [command.id for command in self._commands]
             self._commands.clear()
@@ -165,7 +166,7 @@ class ServiceFreeRun:
         possible at once."""
         run, shell = self.run, self.shell
         run.check()
-        await shell.keep(run)
+        await shell.free_part.keep(run)
         await self._pass_time(now)
         self._delay()
         busy = False
@@ -189,7 +190,7 @@ class ServiceFreeRun:
     async def _pass_time(self, now: int) -> None:
         run = self.run
         block = live_pb2.LiveBlock(until_ns=now)
-        for command in self.shell.passing(run, now):
+        for command in self.shell.free_part.passing(run, now):
             await self._perform(block, command)
         run.log.witness(0, now)
         if block.records:
@@ -231,12 +232,12 @@ class ServiceFreeRun:
     async def _fire(self, session: str, timer: str) -> None:
         block = live_pb2.LiveBlock()
         block.timer.CopyFrom(live_pb2.LiveTimer(session=session, timer=timer))
-        await self._perform(block, self.shell.firing(session, timer))
+        await self._perform(block, self.shell.free_part.firing(session, timer))
         self._blocks.append(block)
 
     async def _carry_out(self, asked: Command) -> None:
         run, shell = self.run, self.shell
-        if not await shell.begin_step(run, asked.command):
+        if not await shell.free_part.begin_step(run, asked.command):
             self._not_begun.append(asked.id)
             return
         block = live_pb2.LiveBlock(command=asked.id)
@@ -255,7 +256,7 @@ class ServiceFreeRun:
                 drive_pb2.DriveFailure(code=error.code.value[0], message=error.message, metadata=metadata)
             )
         finally:
-            await shell.end_step(run, asked.command)
+            await shell.free_part.end_step(run, asked.command)
         self._blocks.append(block)
 
     async def _perform(self, block: live_pb2.LiveBlock, command: Any) -> Any:

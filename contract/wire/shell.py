@@ -18,32 +18,32 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import grpc
 
 from contract.checksum import checksum
 from contract.effects import StepResult
-from contract.errors import PeerContractError, RefusedError
-from contract.messages import PROTOCOL_VERSION, Envelope, Hello, Resume, Welcome
-from contract.network import Network
+from contract.errors import RefusedError
+from contract.messages import PROTOCOL_VERSION, Envelope
 from contract.results import AnyResult
-from contract.session import Session, SessionPhase, is_overrun
-from contract.trace import Delivery, Recorder, SessionChange
+from contract.session import Session, is_overrun
+from contract.trace import Delivery, SessionChange
 from contract.wire import spans
 from contract.wire.limits import DEFAULT, Limits, as_dict
 from contract.wire.log import log
 from contract.wire.methods import Decide
 from contract.wire.records import RecordBlock, record_to_proto, since, stamp_of
+from contract.wire.service_run import C, Performed, ServiceRun
+from contract.wire.session_log import note_overrun, note_phases
 from contract.wire.status import CallError, refusal, unexpected
 from lbrlab.v1 import info_pb2, trace_pb2
 
 if TYPE_CHECKING:
-    from contract.wire.live import ServiceFreeRun
+    from contract.wire.free_part import FreePart
     from contract.wire.metrics import Metrics
 
 TRACE_CHUNK = 256
@@ -52,125 +52,17 @@ DRAIN_TIMEOUT = 1.0
 ARRIVAL_TIMEOUT = 2.0
 """Seconds that a decision waits for its message to arrive."""
 
-LOOK_BACK = 100
-"""Records among which the reason for the new phase of a session is looked for."""
-
-
-class ServiceCore(Protocol):
-    def take(self, envelope: Envelope, now: int) -> StepResult[None]: ...
-
-
-C = TypeVar("C", bound=ServiceCore)
 T = TypeVar("T")
-
-
-class ServiceRun(Generic[C]):
-    """One run of the service. ``log``: its records. ``network``: messages that have arrived. ``owner``: the token of
-    its driver. ``cut``: sessions that have lost a link, whose core does not know it yet. ``parted``: those whose core
-    does, until the link is mended: their streams do not count. ``deaf``: those whose messages of before that are still
-    to come, and are dropped until a greeting or its answer comes. ``drains``: the sessions have to end in order;
-    ``drained``: they have ended. ``ended`` is called when the run fails. ``free``: the free run that is under way.
-    ``timers``: those of this end, (session, name) to the nanosecond at which they run out; they are noted for free
-    runs only. ``heard``: the latest clock and time that peers in a free run have told.
-    ``phases``: those of its sessions, as far as they are in the log."""
-
-    __slots__ = (
-        "_core", "arrived", "cut", "deaf", "drained", "drains", "ended", "failed", "free", "heard", "log", "network",
-        "number", "owner", "parted", "phases", "timers",
-    )  # fmt: skip
-
-    def __init__(self, number: int, owner: str = "", limits: Limits = DEFAULT) -> None:
-        self.number = number
-        self.owner = owner
-        self._core: C | None = None
-        self.log = Recorder()
-        self.network = Network(limits.inbox)
-        self.failed: CallError | None = None
-        self.cut: set[str] = set()
-        self.parted: set[str] = set()
-        self.deaf: set[str] = set()
-        self.arrived = asyncio.Event()
-        self.ended: Callable[[], None] = lambda: None
-        self.drains = False
-        self.phases: dict[str, SessionPhase] = {}
-        self.drained = asyncio.Event()
-        self.free: ServiceFreeRun | None = None
-        self.timers: dict[tuple[str, str], int] = {}
-        self.heard = 0, 0
-
-    @property
-    def core(self) -> C:
-        """The core. Raises RefusedError before the first Configure."""
-        if self._core is None:
-            raise RefusedError("not configured yet", "ENXIO")
-        return self._core
-
-    @core.setter
-    def core(self, core: C) -> None:
-        self._core = core
-
-    def fail(self, error: CallError) -> None:
-        """Mark the run as failed. The first failure stays."""
-        if self.failed is None:
-            self.failed = error
-            self.ended()
-        self.arrived.set()
-
-    def check(self) -> None:
-        if self.failed:
-            raise CallError(self.failed.code, self.failed.message)
-
-    def receive(self, envelopes: Iterable[Envelope]) -> None:
-        """A received message waits in the network until a decision names it. Raises CallError RESOURCE_EXHAUSTED if too
-        many of that session wait: its link is to end. Other sessions are not concerned."""
-        try:
-            for envelope in envelopes:
-                if self.deaf and envelope.session in self.deaf:
-                    if not isinstance(envelope.body, Hello | Resume | Welcome):
-                        continue
-                    self.deaf.discard(envelope.session)
-                self.network.put(envelope)
-        except PeerContractError as error:
-            raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"limit inbox: {error} (--max-inbox)") from None
-        finally:
-            self.arrived.set()
-
-    def hear(self, clock: int, now: int) -> None:
-        """The clocks of a peer, which came with messages. They count in a free run only; otherwise the driver's do."""
-        self.heard = max(self.heard[0], clock), max(self.heard[1], now)
-        if self.free is not None:
-            self.free.hear(clock, now)
-
-    def clocks(self) -> tuple[int, int]:
-        """The logical clock and the time to tell a peer, in a free run; else zeros."""
-        return (self.log.clock, self.log.now) if self.free is not None else (0, 0)
-
-    async def arrival(self, session: str, to_host: bool, n: int) -> None:
-        """Wait until message ``n`` has arrived, its link is lost, or the run has failed."""
-        while not (self.failed or session in self.cut or self.network.has(session, to_host, n)):
-            self.arrived.clear()
-            await self.arrived.wait()
-
-    def lose(self, session: str, to_host: bool) -> None:
-        """A link is lost, with the messages that have come over it."""
-        if session in self.parted:
-            return
-        self.network.cut(session, to_host)
-        self.cut.add(session)
-        self.arrived.set()
-
-
-Performed = tuple[ServiceRun[C], AnyResult | None, RecordBlock]
-"""The run that a command belonged to, its result (a decision has none), and the records that it made."""
 
 
 class Shell(ABC, Generic[C]):
     """Base of the services. ``service`` is its name for others: "perfcore", "kvm". ``is_host``: it is the host's end of
-    the contract."""
+    the contract. ``free_part``: what it does in a free run."""
 
     service: str
     is_host = False
     arrival_timeout = ARRIVAL_TIMEOUT
+    free_part: FreePart[C]
 
     def __init__(self, protocol: int = PROTOCOL_VERSION, limits: Limits = DEFAULT) -> None:
         self.protocol = protocol
@@ -208,30 +100,6 @@ class Shell(ABC, Generic[C]):
 
     async def reattach(self, run: ServiceRun[C]) -> None:
         """Wait for the lost links that the service needs, before the core learns of them. Raises CallError."""
-
-    # The parts of a free run that differ between the services
-
-    async def keep(self, run: ServiceRun[C]) -> None:
-        """Called in each turn of a free run, before anything else."""
-
-    async def leave(self, run: ServiceRun[C]) -> None:
-        """The free run ends."""
-
-    def passing(self, run: ServiceRun[C], now: int) -> Iterator[Any]:
-        """The commands that let time pass up to ``now``, one after the other."""
-        return iter(())
-
-    @abstractmethod
-    def firing(self, session: str, timer: str) -> Any:
-        """The command that lets a timer of this end run out."""
-
-    async def begin_step(self, run: ServiceRun[C], command: Any) -> bool:
-        """Whether a command of the driver can begin now. If it can, nothing else happens at any service that it asks
-        before ``end_step``."""
-        return True
-
-    async def end_step(self, run: ServiceRun[C], command: Any) -> None:
-        """The command of ``begin_step`` is over."""
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number of the run that can begin now. Raises CallError if no run can."""
@@ -381,26 +249,11 @@ class Shell(ABC, Generic[C]):
         except Exception as error:
             self.broken(run, error, type(command).__name__)
             run.check()
-        self.note_phases(run)
+        note_phases(run, self.sessions(run))
         kept = self.limits.trace_records
         if len(log.records) > kept + kept // 4:
             del log.records[:-kept]
         return result, block
-
-    def note_phases(self, run: ServiceRun[C]) -> None:
-        """Log each session whose phase is another one than at the last call."""
-        for session in self.sessions(run):
-            name, phase = session.name, session.phase
-            if phase is (before := run.phases.get(name, SessionPhase.CLOSED)):
-                continue
-            run.phases[name] = phase
-            if phase is SessionPhase.GREETING:
-                continue
-            latest = islice(reversed(run.log.records), LOOK_BACK)
-            changes = (r for r in latest if isinstance(r, SessionChange) and (r.session, r.new) == (name, phase))
-            reason = next((r.reason for r in changes), "")
-            told = {"reason": reason} if reason else {}
-            log().info("session", session=name, run=run.number, epoch=session.epoch, old=before, new=phase, **told)
 
     def part(self, run: ServiceRun[C], session: str) -> None:
         """The driver tells the core that a link is lost, and then that it is up again. Until then the stream does not
@@ -443,8 +296,8 @@ class Shell(ABC, Generic[C]):
         return step.result
 
     def overrun(self, run: ServiceRun[C], ended: SessionChange) -> None:
-        """This end has given an epoch up, because too many messages waited (R26)."""
-        log().warning("session-overrun", session=ended.session, run=run.number, epoch=ended.epoch, reason=ended.reason)
+        """This end has given an epoch up (R26)."""
+        note_overrun(run, ended)
 
     def broken(self, run: ServiceRun[C], error: Exception, doing: str) -> None:
         """An unforeseen error ends the run."""

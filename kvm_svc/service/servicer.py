@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from contract.control import AnyKvmCommand, ConfigureKvm, FireKvmTimer, KvmDrain, KvmLoseLink, KvmMendLink, StepVcpu
+from contract.control import AnyKvmCommand, ConfigureKvm, KvmDrain, KvmLoseLink, KvmMendLink, StepVcpu
 from contract.errors import RefusedError
 from contract.machine import AnyReply, AnyRequest
 from contract.messages import PROTOCOL_VERSION, Envelope
@@ -23,11 +23,13 @@ from contract.wire.limits import DEFAULT, Limits, check_count
 from contract.wire.log import log
 from contract.wire.methods import command_types
 from contract.wire.records import RecordBlock
+from contract.wire.service_run import ServiceRun
 from contract.wire.settings.table import ANSWER_TIMEOUT, REDIAL_LIMIT
-from contract.wire.shell import ServiceRun, Shell
+from contract.wire.shell import Shell
 from contract.wire.status import CallError, shortened
 from contract.wire.tls import Identity, tls_of
 from kvm_svc.core import KvmCore
+from kvm_svc.service.free_part import KvmFreePart
 from kvm_svc.service.link import Link, LinkLostError, unavailable
 from lbrlab.v1 import contract_pb2, info_pb2, kvm_control_pb2, trace_pb2
 
@@ -55,10 +57,9 @@ class KvmShell(Shell[KvmCore]):
         self.answer_timeout = answer_timeout
         self._generation = 0
         """The link's generation in which the current run was configured or continued last."""
-        self._step_ended = 0
-        """The link's generation in which the end of a step was told last; 0: there was no step."""
         self._asked = 0
         """Number of the newest machine request."""
+        self.free_part = KvmFreePart(self)
         identity = tls_of(perfcore, identity)
         self.link = Link(
             perfcore,
@@ -76,14 +77,14 @@ class KvmShell(Shell[KvmCore]):
 
     async def prepare(self, stamp: trace_pb2.Stamp) -> int:
         """The number of the run, as the perf core gave it to the driver; the perf core confirms it."""
-        await self._linked()
+        await self.linked()
         if (stamp.run, self.link.generation) == (self.run.number, self._generation):
             why = f"kvm: {self.name}: run {stamp.run} is configured already"
             raise CallError(grpc.StatusCode.ABORTED, why)
-        await self._agreed(stamp)
+        await self.agreed(stamp)
         return stamp.run
 
-    async def _linked(self) -> None:
+    async def linked(self) -> None:
         """Wait until the link is up. Raises CallError."""
         if self.link.state == info_pb2.LINK_STATE_REFUSED:
             raise unavailable(f"refuses the session: {self.link.detail}")
@@ -94,17 +95,17 @@ class KvmShell(Shell[KvmCore]):
             where = f"no link to {self.link.perfcore} within {self.answer_timeout:g} s"
             raise unavailable(f"{where}: {self.link.detail}") from None
 
-    async def _agreed(self, stamp: trace_pb2.Stamp) -> None:
+    async def agreed(self, stamp: trace_pb2.Stamp) -> None:
         """The link is up, to a perf core that has this run for this driver. Raises CallError."""
         while True:
-            await self._linked()
+            await self.linked()
             with suppress(LinkLostError):
                 await self.link.prolong(stamp, self.answer_timeout)
                 self._generation = self.link.generation
                 return
 
     async def reattach(self, run: ServiceRun[KvmCore]) -> None:
-        await self._agreed(self.stamp(run))
+        await self.agreed(self.stamp(run))
 
     def note_links(self, run: ServiceRun[KvmCore], command: Any) -> None:
         if isinstance(command, KvmLoseLink):
@@ -153,14 +154,18 @@ class KvmShell(Shell[KvmCore]):
 
     async def _ask(self, run: ServiceRun[KvmCore], request: AnyRequest) -> tuple[AnyReply, Any]:
         """The silicon's reply. If the link is lost, the same request is sent again on the next link."""
-        self._asked += 1
-        stamp = self.stamp(run)
+        n, stamp = self.next_request(), self.stamp(run)
         stamp.traceparent = spans.current()
         while True:
             try:
-                return await self.link.ask(stamp, self._asked, request, self.answer_timeout)
+                return await self.link.ask(stamp, n, request, self.answer_timeout)
             except LinkLostError:
                 await self.reattach(run)
+
+    def next_request(self) -> int:
+        """The number of one more machine request."""
+        self._asked += 1
+        return self._asked
 
     def send(self, run: ServiceRun[KvmCore], envelopes: list[Envelope]) -> None:
         if not (run.cut or run.parted):  # On the next link KVM resumes before it says anything else.
@@ -193,53 +198,6 @@ class KvmShell(Shell[KvmCore]):
 
     def _clocks(self) -> tuple[int, int]:
         return self.run.clocks()
-
-    def firing(self, session: str, timer: str) -> FireKvmTimer:
-        return FireKvmTimer(timer)
-
-    async def begin_step(self, run: ServiceRun[KvmCore], command: StepVcpu) -> bool:
-        """A step begins where the thread is neither asleep nor elsewhere, by KVM's state and by the perf core's."""
-        vcpu = run.core.hv.vcpus.get(command.vcpu)
-        if vcpu is None or vcpu.waiting or vcpu.ioctl is not None or vcpu.cpu < 0:
-            return False
-        if run.cut or run.parted:
-            return False
-        self._asked += 1
-        try:
-            begun = await self.link.begin_step(self.stamp(run), self._asked, vcpu.name, vcpu.cpu, self.answer_timeout)
-        except LinkLostError:
-            await self._end_step(run)  # The perf core may have begun it.
-            return False
-        if begun is None:
-            return False
-        run.log.witness(begun.clock, begun.now_ns)
-        return True
-
-    async def end_step(self, run: ServiceRun[KvmCore], command: StepVcpu) -> None:
-        await self._end_step(run)
-
-    async def keep(self, run: ServiceRun[KvmCore]) -> None:
-        """An end of a step that was lost with the link is told again: the perf core waits for it."""
-        if self._step_ended not in (0, self.link.generation):
-            await self._end_step(run)
-
-    async def leave(self, run: ServiceRun[KvmCore]) -> None:
-        """The perf core has heard of the end of the last step: it answers on the link over which this was told."""
-        while self._step_ended:
-            await self._agreed(self.stamp(run))
-            if self._step_ended == self.link.generation:
-                return
-            await self._end_step(run)
-
-    async def _end_step(self, run: ServiceRun[KvmCore]) -> None:
-        self._asked += 1
-        while True:
-            try:
-                await self._linked()
-                self._step_ended = self.link.generation
-                return await self.link.end_step(self.stamp(run), self._asked)
-            except LinkLostError:
-                await asyncio.sleep(0)
 
     def _receive(self, frame: contract_pb2.AttachResponse) -> None:
         run = self.run

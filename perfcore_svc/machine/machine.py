@@ -14,12 +14,9 @@ of the entry's controls.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
-
-import msgspec
 
 from contract.effects import Effects
-from contract.lbr_ring import LbrRing, is_image, mended, refused_register
+from contract.lbr_ring import is_image, mended, refused_register
 from contract.machine import (
     EXIT_EXTERNAL_INTERRUPT,
     EXIT_MSR_READ,
@@ -65,10 +62,10 @@ from contract.x86 import (
     DEBUGCTL_DEFINED,
     DEBUGCTL_FREEZE_LBRS_ON_PMI,
     DEBUGCTL_LBR,
-    LbrModel,
     in_ranges,
-    lbr_ranges,
 )
+from perfcore_svc.machine.board import Board
+from perfcore_svc.machine.counters import Counters, NoCounters
 from perfcore_svc.machine.cpu import Cpu, Silicon, Vmcs
 from perfcore_svc.machine.msr import (
     GeneralProtectionError,
@@ -80,64 +77,11 @@ IsActive = Callable[[int, int], bool]
 """Whether an event is ACTIVE and, grant not 0, still under that grant; asked at the moment a request is carried out."""
 
 
-class Counters(Protocol):
-    """The interface of the object that counts retired branches."""
-
-    def room(self, cpu: Cpu, privilege: str) -> int:
-        """Branches of this level until a counter overflows on this CPU, in the mode it is in."""
-
-    def overflow(self, cpu: Cpu, frozen: bool) -> None:
-        """The interrupt of a counter that has; the CPU is in host mode. ``frozen``: LBRS_FROZEN holds the LBR still."""
-
-    def enter_guest(self, cpu: Cpu) -> None:
-        """Called as the last action of host software before an entry, interrupts off."""
-
-    def leave_guest(self, cpu: Cpu) -> None:
-        """Called as the first action of host software after an exit."""
-
-
 _OF_ANY_TASK = (ReadMsr, WriteMsr, LoadLbr, Look)
 """Requests that another task than the vCPU's thread can make."""
 _MSR_OPS = (Rdmsr, Wrmsr)
-NEVER = 1 << 62
 OVERFLOWS_AT_ONCE = 512
 """The most counter interrupts of one command of the host: some 0.1 s of work."""
-
-
-class NoCounters:
-    """Nothing overflows."""
-
-    def room(self, cpu: Cpu, privilege: str) -> int:
-        return NEVER
-
-    def overflow(self, cpu: Cpu, frozen: bool) -> None:
-        raise AssertionError("no counter is there to overflow")
-
-    def enter_guest(self, cpu: Cpu) -> None:
-        pass
-
-    def leave_guest(self, cpu: Cpu) -> None:
-        pass
-
-
-class Board(msgspec.Struct, frozen=True):
-    """The constant part of a machine. ``passed``: the LBR's registers. CPUs below ``first_cpu`` are offline here; they
-    belong to other hosts of the run."""
-
-    model: LbrModel
-    passed: tuple[tuple[int, int], ...]
-    actors: dict[str, int]
-    first_cpu: int = 0
-    first_serial: int = 0
-
-
-def new_board(model: LbrModel, actors: list[str], *, first_cpu: int = 0, first_serial: int = 0) -> Board:
-    return Board(model, lbr_ranges(model), {name: i for i, name in enumerate(actors)}, first_cpu, first_serial)
-
-
-def new_silicon(board: Board, cpus: int) -> Silicon:
-    """``cpus`` CPUs in host mode, idle."""
-    return Silicon([Cpu(i, LbrRing(board.model)) for i in range(board.first_cpu + cpus)], {}, board.first_serial)
 
 
 class Machine:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from contract.design import HostEvents
 from contract.trace import Pmi, SampleTaken, Throttle
+from perfcore_svc.machine.counters import NEVER
 from perfcore_svc.machine.cpu import Cpu
-from perfcore_svc.machine.machine import NEVER
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.counting import counted, counts_here
 from perfcore_svc.perf.event import TRACERS, PerfEvent

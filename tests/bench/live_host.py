@@ -13,7 +13,7 @@ import grpc.aio
 from contract.control import ConfigurePerf, MachineSpec
 from contract.messages import Envelope
 from contract.wire import options
-from contract.wire.shell import ServiceRun
+from contract.wire.service_run import ServiceRun
 from lbrlab.v1 import contract_pb2
 from perfcore_svc.core import HostCore
 from perfcore_svc.service.servicer import PerfcoreShell, service_handlers

@@ -15,7 +15,7 @@ from contract.network import Fate
 from contract.wire.methods import Decide
 from contract.wire.status import CallError
 from lbrlab.v1 import lease_pb2, machine_pb2, trace_pb2
-from perfcore_svc.service import servicer
+from perfcore_svc.service import free_part
 from perfcore_svc.service.servicer import PerfcoreShell
 from tests.designs import FENCED
 
@@ -99,26 +99,26 @@ async def test_others_wait_until_the_kvm_of_a_step_ends_it(
     free: PerfcoreShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = machine_pb2.RunResponse()
-    monkeypatch.setattr(free, "_answer_once", lambda request: answer)
-    assert (await free._begin_step(request(KVM))).HasField("step_begun")
+    monkeypatch.setattr(free.machine, "_answer_once", lambda request: answer)
+    assert (await free.free_part.begin(request(KVM))).HasField("step_begun")
 
-    other = asyncio.create_task(free._served(request("kvm1")))
-    free._end_step(request("kvm1"))
-    assert await free._served(request(KVM)) is answer
+    other = asyncio.create_task(free.machine.served(request("kvm1")))
+    free.free_part.end(request("kvm1"))
+    assert await free.machine.served(request(KVM)) is answer
     for _ in range(5):
         await asyncio.sleep(0)
     assert not other.done()
-    free._end_step(request(KVM, 40, 90))
+    free.free_part.end(request(KVM, 40, 90))
 
     assert await other is answer
     assert free.run.heard == (40, 90)
     async with free.lock:
-        assert free._step is None
+        assert free.free_part._step is None
 
 
 async def test_a_step_that_does_not_end_fails_the_run(free: PerfcoreShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servicer, "STEP_LIMIT", 0)
-    await free._begin_step(request(KVM))
+    monkeypatch.setattr(free_part, "STEP_LIMIT", 0)
+    await free.free_part.begin(request(KVM))
     async with asyncio.timeout(10), free.lock:
         pass
     with pytest.raises(CallError, match="kvm0 has not ended its step"):
@@ -127,9 +127,9 @@ async def test_a_step_that_does_not_end_fails_the_run(free: PerfcoreShell, monke
 
 async def test_a_step_can_end_before_it_begins(free: PerfcoreShell) -> None:
     async with free.lock:
-        begun = asyncio.create_task(free._begin_step(request(KVM)))
+        begun = asyncio.create_task(free.free_part.begin(request(KVM)))
         await asyncio.sleep(0)
-        free._end_step(request(KVM))
+        free.free_part.end(request(KVM))
     assert (await begun).failure.message == "it has ended before it began"
     async with free.lock:
-        assert free._step is None
+        assert free.free_part._step is None

@@ -13,8 +13,10 @@ from contract.effects import StepResult
 from contract.messages import Drain, Envelope
 from contract.results import AnyResult, Done
 from contract.trace import Recorder, Send, Warn
+from contract.wire.free_part import FreePart
 from contract.wire.records import RecordBlock
-from contract.wire.shell import ServiceRun, Shell
+from contract.wire.service_run import ServiceRun
+from contract.wire.shell import Shell
 from contract.wire.status import CallError
 from lbrlab.v1 import trace_pb2
 
@@ -43,6 +45,11 @@ def says(*numbers: int) -> StepResult[None]:
 Act = Callable[[ServiceRun[Core]], Any]
 
 
+class EchoPart(FreePart[Core]):
+    def firing(self, session: str, timer: str) -> Any:
+        return session, timer
+
+
 class Echo(Shell[Core]):
     """``act`` gives the result of the next command."""
 
@@ -52,6 +59,7 @@ class Echo(Shell[Core]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.free_part = EchoPart()
         self.sent: list[Envelope] = []
         self.drained = 0
         self.act: Act = lambda run: note(run.log)
@@ -61,9 +69,6 @@ class Echo(Shell[Core]):
         if asyncio.iscoroutine(done := self.act(run)):
             await done
         return Done()
-
-    def firing(self, session: str, timer: str) -> Any:
-        return session, timer
 
     def drain(self, run: ServiceRun[Core]) -> bool:
         self.drained += 1

@@ -15,7 +15,7 @@ from contract.results import Done
 from contract.trace import Timer
 from contract.wire import live
 from contract.wire.live import QUANTUM, ServiceFreeRun
-from contract.wire.shell import ServiceRun
+from contract.wire.service_run import ServiceRun
 from contract.wire.status import CallError
 from lbrlab.v1 import live_pb2, perf_control_pb2
 from tests.contract.wire.echo import Core, Echo, configured, message, note, notes, stamp
@@ -247,7 +247,7 @@ async def test_each_step_that_has_begun_ends(noted: int, monkeypatch: pytest.Mon
         notes(run.log, noted)
         raise RefusedError("there is no event 'h'", "ENOENT")
 
-    monkeypatch.setattr(shell, "end_step", end)
+    monkeypatch.setattr(shell.free_part, "end_step", end)
     shell.act = refuse
     run.ask(asked(8))
     try:
@@ -268,7 +268,7 @@ async def test_a_step_that_cannot_begin_is_told_so(monkeypatch: pytest.MonkeyPat
     async def not_now(run: ServiceRun[Core], command: object) -> bool:
         return False
 
-    monkeypatch.setattr(shell, "begin_step", not_now)
+    monkeypatch.setattr(shell.free_part, "begin_step", not_now)
     run.ask(asked(9))
     async with shell.lock:
         await run._turn(0)

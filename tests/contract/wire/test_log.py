@@ -12,7 +12,7 @@ from contract.session import Session, SessionPhase
 from contract.trace import SessionChange
 from contract.wire import log as wire_log
 from contract.wire.lease import Lease
-from contract.wire.shell import ServiceRun
+from contract.wire.service_run import ServiceRun
 from contract.wire.status import CallError
 from lbrlab.v1 import trace_pb2
 from tests.cases import cases

@@ -15,7 +15,7 @@ from contract.network import CAPACITY
 from contract.wire import log as wire_log
 from contract.wire.limits import Limits
 from contract.wire.refusal import CLOCK, ERRNO, NOW
-from contract.wire.shell import ServiceRun
+from contract.wire.service_run import ServiceRun
 from contract.wire.status import CallError
 from lbrlab.v1 import info_pb2, trace_pb2
 from tests.contract.wire.echo import COMMAND, Act, Core, Echo, configured, failing, message, note, notes, says, stamp

@@ -14,7 +14,8 @@ from contract.machine import (
     SiliconRequest,
 )
 from contract.x86 import lbr_model
-from perfcore_svc.machine.machine import Machine, new_board, new_silicon
+from perfcore_svc.machine.board import new_board, new_silicon
+from perfcore_svc.machine.machine import Machine
 
 LBR, FREEZE, BTF, RESERVED = 1, 1 << 11, 2, 1 << 3
 FROM0 = 0x680

@@ -6,8 +6,9 @@ from contract.effects import Clock, Effects
 from contract.lbr_ring import LbrRing
 from contract.messages import LbrImage
 from contract.x86 import LBR_MODELS, lbr_model
+from perfcore_svc.machine.board import new_board, new_silicon
 from perfcore_svc.machine.cpu import Vmcs
-from perfcore_svc.machine.machine import Machine, new_board, new_silicon
+from perfcore_svc.machine.machine import Machine
 from perfcore_svc.machine.prices import PRICES, cycles
 from tests.cases import cases
 
