@@ -100,7 +100,7 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        _print(console(), document)
+        _print(console(), document, _again(request.pairs))
     finish(document.exit_code)
 
 
@@ -155,6 +155,14 @@ def pairs_of(texts: Sequence[str], tls: Path | None, insecure: bool) -> tuple[Se
     return tuple(found)
 
 
+def _again(pairs: Sequence[Services]) -> str:
+    """The options with which the run file of a finding plays on the wire of the campaign. A shrunk scenario may need
+    fewer KVMs than a pair has; then two processes are started for it."""
+    if not pairs:
+        return ""
+    return pairs[0].options() if len(pairs[0].kvms) == 1 else " --wire grpc"
+
+
 def _canary() -> Design:
     return design_named(CANARY)
 
@@ -192,7 +200,8 @@ def _compare(played: Campaign, ledger: Ledger) -> tuple[Compared | None, set[str
     return (together(compared) if compared else None), known
 
 
-def _print(out: Console, told: CampaignDocument) -> None:
+def _print(out: Console, told: CampaignDocument, again: str) -> None:
+    """``again``: the options with which a run file plays on the wire of the campaign."""
     print_columns(
         out,
         ["design", "runs", "broken"],
@@ -209,6 +218,8 @@ def _print(out: Console, told: CampaignDocument) -> None:
         print_text(out, f"[dim]{escape(size)}: {escape(str(finding.run))}[/]", indent=2, hang=2)
     if len(told.findings) > SHOWN_LIMIT:
         out.print(f"... and {len(told.findings) - SHOWN_LIMIT} more; --json has all")
+    if told.findings:
+        print_text(out, f"[dim]lbrlab run FILE{escape(again)} plays a finding again[/]", hang=2)
     for what, count in told.further.items():
         print_text(out, f"[red]{escape(what)}[/]: {count} runs of further forms, which are not shrunk", hang=2)
     print_compared(out, told.baseline)

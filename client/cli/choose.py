@@ -30,6 +30,12 @@ def chosen_designs(text: str | None) -> list[Design]:
     return designs
 
 
+def design_arguments(text: str | None, designs: Sequence[Design]) -> dict[str, str]:
+    """The name of each design that ``chosen_designs`` gives for ``text``, to the text that names it there."""
+    given = [design.name for design in designs] if text is None else _listed(text, "--designs")
+    return {design.name: name for design, name in zip(designs, given, strict=True)}
+
+
 def chosen_scenarios(text: str | None) -> list[Scenario]:
     """Scenarios by name, by the beginning of their names ("c0*") or by file; all of the library by default."""
     if text is None:

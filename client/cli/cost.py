@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.choose import chosen_designs
+from client.cli.choose import chosen_designs, design_arguments
 from client.cli.command import finish
 from client.cli.console import console, print_columns, print_text
 from client.cost.draw import check_picture, letters_of, save_picture, text_of
@@ -58,7 +58,7 @@ def cost(name: str, designs: str | None, vary: str | None, picture: Path | None,
         costs = [cost_of(scenario, design) for design in chosen]
         curve = curve_of(scenario, chosen, *varied) if varied else None
         if picture is not None and picture.suffix == PAGE:
-            write_file(picture, cost_page(name, costs, curve, picture).encode())
+            write_file(picture, cost_page(name, design_arguments(designs, chosen), costs, curve, picture).encode())
         elif picture is not None and curve is not None:
             save_picture(curve, f"{scenario.name}: cycles over {curve.let}", picture)
     if as_json:

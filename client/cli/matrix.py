@@ -19,17 +19,21 @@ from client.cli.pools import open_pool
 from client.cli.progress import run_tasks_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
+from client.export.command import by_file, by_name, in_library
 from client.files import make_folder, write_file
+from client.litmus import Scenario
+from client.litmus.fault import FaultRule
 from client.matrix.cell import Cell
 from client.matrix.pool import InterruptedMatrixError, PartialError, Row
 from client.matrix.summary import Worst, overall, worst
 from client.page.html import check_target
-from client.page.matrix_page import matrix_page
+from client.page.matrix_page import Command, matrix_page
 from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
 from client.report.tables import MATRIX_LEGEND, WORST_LEGEND, key_of, letter_of, letters, worst_rows
 from client.run.choose import without_faults_of
 from client.run.placed import PlacedRule, fitting
+from contract.design import Design
 from contract.errors import ExitCode, InputError
 
 _STYLES = {"X": "bold red", "x": "red", "?": "yellow", "!": "bold red", "v": "bold red", "+": "green", "e": "green"}
@@ -108,7 +112,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         kernel = request.kernel or "that of each scenario"
         rules = ", ".join(map(str, faults)) or "none but those of a scenario"
         about = f"Verdict: {verdict}. Faults: {rules}. Kernel: {kernel}. {cut_short}".rstrip()
-        write_file(request.html, matrix_page(rows, names, summary, about, request.html).encode())
+        command = _commands(request.services, scenarios, designs, cells, faults, misfits)
+        write_file(request.html, matrix_page(rows, names, summary, about, request.html, command).encode())
     if as_json:
         document = MatrixDocument(
             verdict, code, cut_short, request.kernel, [str(f) for f in faults], names, cells, summary, compared, misfits
@@ -125,10 +130,40 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
         missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
         out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
         where = escape(f"{folder}/SCENARIO-DESIGN.json")
-        print_text(out, f"Each run is in {where}: lbrlab show FILE, lbrlab run FILE to replay it")
+        again = _again(request.services, scenarios)
+        print_text(out, f"Each run is in {where}: lbrlab show FILE, lbrlab run FILE{escape(again)} to replay it")
         if request.html is not None:
             print_text(out, f"page: {escape(str(request.html))}", hang=4)
     finish(code)
+
+
+def _again(services: Services, scenarios: Sequence[Scenario]) -> str:
+    """The options with which the run file of any cell plays on the same wire."""
+    every = {services.options(scenario) for scenario in scenarios}
+    return every.pop() if len(every) == 1 else " --wire grpc"
+
+
+def _commands(
+    services: Services,
+    scenarios: Sequence[Scenario],
+    designs: Sequence[Design],
+    cells: Sequence[Cell],
+    faults: Sequence[FaultRule],
+    misfits: dict[str, list[str]],
+) -> Command:
+    """The command of each cell: by name where the library has scenario and design and all faults fit, else from its run
+    file."""
+    scenario_of, design_of = {s.name: s for s in scenarios}, {d.name: d for d in designs}
+    path_of = {(cell.scenario, cell.design): cell.run or "" for cell in cells}
+    unfit = {name for names in misfits.values() for name in names}
+
+    def command(scenario: str, design: str) -> str:
+        options = services.options(scenario_of[scenario])
+        if scenario not in unfit and in_library(scenario_of[scenario], design_of[design]):
+            return by_name(scenario, design, faults, options)
+        return by_file(path_of[scenario, design], options)
+
+    return command
 
 
 def _compare(cells: list[Cell], kernel: str, faults: dict[str, tuple[str, ...]], ledger: Ledger) -> Compared | None:

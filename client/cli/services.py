@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,18 @@ class Services:
         if self and wanted == "sim":
             raise InputError("addresses need --wire grpc", "--wire sim")
         return wanted or ("grpc" if self else "sim")
+
+    def options(self, scenario: Scenario | None = None) -> str:
+        """The options that name these services, each behind a blank; of them those that ``scenario`` needs. "" if none
+        is given."""
+        asked = [(flag, len(names)) for flag, _, names in self._needs(scenario)] if scenario else []
+        need = dict(asked)
+        given = {"--perfcore": self.perfcores, "--kvm": self.kvms}
+        used = [(flag, text) for flag, texts in given.items() for text in texts[: need.get(flag)]]
+        if self.identity is not None and not all(text.startswith("unix:") for _, text in used):
+            used.append(("--tls", str(self.identity.folder)))
+        exposed = self.insecure and not all(is_local(text) for _, text in used)
+        return "".join(f" {flag} {shlex.quote(text)}" for flag, text in used) + (" --insecure" if exposed else "")
 
     def check_count(self, scenario: Scenario) -> None:
         """Check that there are as many addresses as the scenario has services. Raises InputError that names them."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 from client.designs import design_named
-from client.litmus import library, library_path, load
+from client.litmus import Scenario, library, library_path, load
+from client.litmus.fault import FaultRule
 from client.run.choose import without_faults
 from client.run.inputs import Inputs
 from client.run.run import Run
@@ -13,6 +15,7 @@ from client.run.run import run as play
 from client.schedule.schedule import Schedule
 from contract.design import Design
 from contract.errors import InputError
+from contract.trace import End
 
 
 def is_named(design: Design) -> bool:
@@ -23,22 +26,41 @@ def is_named(design: Design) -> bool:
         return False
 
 
-def in_library(run: Run) -> bool:
+def in_library(scenario: Scenario, design: Design) -> bool:
     """Whether scenario and design are those of the library, so that their names are enough."""
-    path = library_path(run.scenario.name)
-    return path in library() and load(path) == run.scenario and is_named(run.design)
+    path = library_path(scenario.name)
+    return path in library() and load(path) == scenario and is_named(design)
 
 
 def command_of(run: Run) -> str:
-    """The command line that plays the run again: by name and faults if the library has scenario and design, and the
-    faults give the same tape; else from the run file, by the path that was given for it. "" if the run is in no file,
-    so that no command plays it again."""
-    if not in_library(run) or not follows_faults(run):
-        path = str(run.path or "")
-        return f"lbrlab run {shlex.quote(f'./{path}' if path.startswith('-') else path)}" if path else ""
-    own = run.faults[len(run.scenario.faults) :]
-    faults = "".join(f" --fault {shlex.quote(str(fault))}" for fault in own)
-    return f"lbrlab run {run.scenario.name} -d {shlex.quote(run.design.name)}{faults}"
+    """The command line that plays the run again on the same wire: by name and faults if the library has scenario and
+    design, and the faults give the same tape; else from the run file, by the path that was given for it. "" if the run
+    is in no file, so that no command plays it again. If the run ended early, the default schedule continues it."""
+    wire = wire_option(run)
+    if not in_library(run.scenario, run.design) or not follows_faults(run):
+        return by_file(str(run.path or ""), f"{early_option(run)}{wire}")
+    return by_name(run.scenario.name, run.design.name, run.faults[len(run.scenario.faults) :], wire)
+
+
+def by_name(scenario: str, design: str, faults: Iterable[FaultRule | str], options: str = "") -> str:
+    """``options``: more of them, each behind a blank."""
+    rules = "".join(f" --fault {shlex.quote(str(fault))}" for fault in faults)
+    return f"lbrlab run {shlex.quote(scenario)} -d {shlex.quote(design)}{rules}{options}"
+
+
+def by_file(path: str, options: str = "") -> str:
+    """``path``: of a run file, "" for none."""
+    return f"lbrlab run {shlex.quote(f'./{path}' if path.startswith('-') else path)}{options}" if path else ""
+
+
+def wire_option(run: Run) -> str:
+    """The option for the wire of the run. The addresses of services that were given to it are not in the run."""
+    return " --wire grpc" if run.wire == "grpc" else ""
+
+
+def early_option(run: Run) -> str:
+    """The option that continues the tape of a run that ended early; "" for a run that did not."""
+    return "" if any(isinstance(record, End) for record in reversed(run.records)) else " --then-default"
 
 
 def follows_faults(run: Run) -> bool:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from client.designs import DESIGNS
 from client.designs.toml import format_design
-from client.export.command import follows_faults, is_named
+from client.export.command import early_option, follows_faults, is_named, wire_option
 from client.litmus import format_scenario
 from client.litmus.ast import Expect, Scenario
 from client.run.run import Run
@@ -26,13 +26,16 @@ def litmus(run: Run, timeline: Timeline) -> str:
     by_faults, named = follows_faults(run), is_named(run.design)
     scenario = asking(run.scenario, run.broken(), run.design)
     scenario = replace(scenario, faults=list(run.faults) if by_faults else [])
-    design, tape = run.design.name if named else "./mine.toml", "" if by_faults else " --tape mine.tape"
+    design, tape = (
+        run.design.name if named else "./mine.toml",
+        "" if by_faults else f" --tape mine.tape{early_option(run)}",
+    )
     return "\n".join([
         f"// A run under {run.design.name}: {run.verdict.verdict}.",
         "// It fails again as long as the violation is there:",
         *([] if named else ["//     sed -n 's,^// design: ,,p' FILE > mine.toml"]),
         *([] if by_faults else ["//     sed -n 's,^// tape: ,,p' FILE > mine.tape"]),
-        f"//     lbrlab run FILE -d {design}{tape}",
+        f"//     lbrlab run FILE -d {design}{tape}{wire_option(run)}",
         folded(format_scenario(scenario)),
         *([] if named else _commented("design", format_design(run.design))),
         *([] if by_faults else _commented("tape", format_tape(run.tape))),

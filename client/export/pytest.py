@@ -41,7 +41,8 @@ def test_$name(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     story, tape = api.load(tmp_path / "mine.litmus"), tmp_path / "mine.tape"
-    run = api.run(story, $chosen, tape=tape, lenient=True)
+    design = $chosen
+    run = api.run(story, design, tape=tape, lenient=True$wire)
     verdict = run.verdict
     broken = [f for f in verdict.findings if f.invariant in BROKEN]
     assert [f.violations[0] for f in broken if f.violations] == []
@@ -62,6 +63,7 @@ def pytest(run: Run, timeline: Timeline) -> str:
         toml=literal(run.design.name if named else format_design(run.design)),
         chosen="DESIGN" if named else 'str(tmp_path / "mine.toml")',
         tape=literal(format_tape(run.tape)),
+        wire=', wire="grpc"' if run.wire == "grpc" else "",
         name=re.sub(r"\W+", "_", f"{scenario.name}_under_{run.design.name}", flags=re.ASCII),
     )
 

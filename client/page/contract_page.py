@@ -9,7 +9,8 @@ from client.document.contract import ContractDocument
 from client.document.faulted import KEPT_LEGEND, Faulted, FaultTable, kept_rows, kind_rows
 from client.document.needed import FENCED, Need
 from client.document.standing import LOST, Standings
-from client.page.matrix_page import breaches, worst_grid
+from client.export.command import by_name
+from client.page.matrix_page import Command, breaches, worst_grid
 from client.page.tables import Grid, ListRow, RowList, Section, TableCell, anchor_of, tables_page
 from contract.invariants import INVARIANTS
 
@@ -91,7 +92,11 @@ def _standings(found: Standings, designs: list[str]) -> Iterator[Section]:
         (f"The same with the first Revoke lost ({LOST})", found.lossy, "l", LOST),
     ):
         grid = worst_grid("The worst verdict of all scenarios", summary, designs, prefix)
-        yield Section(title, [grid, breaches(summary, designs, prefix, fault)])
+        yield Section(title, [grid, breaches(summary, designs, prefix, _command(fault))])
+
+
+def _command(fault: str) -> Command:
+    return lambda scenario, design: by_name(scenario, design, [fault] if fault else [])
 
 
 def _faulted(found: FaultTable, designs: list[str]) -> Section:

@@ -17,8 +17,8 @@ COLOURS = 8
 _KINDS = {"violated": "bad", "failed": "bad", "undecided": "open"}
 
 
-def cost_page(scenario: str, costs: Sequence[Cost], curve: Curve | None, target: Path) -> str:
-    """``scenario``: as the command line names it."""
+def cost_page(scenario: str, designs: dict[str, str], costs: Sequence[Cost], curve: Curve | None, target: Path) -> str:
+    """``scenario``: as the command line names it. ``designs``: name to the text with which the command line does."""
     used = [op for op in PRICES if any(cost.operations.get(op) for cost in costs)]
     rows = []
     for cost in costs:
@@ -35,7 +35,10 @@ def cost_page(scenario: str, costs: Sequence[Cost], curve: Curve | None, target:
         for op, price in PRICES.items()
     ]
     head = ["operation", "cycles", "at least", "at most", "source"]
-    sections += [Section("Runs", _runs(scenario, costs, curve)), Section("Prices", [RowList("Prices", head, prices)])]
+    sections += [
+        Section("Runs", _runs(scenario, designs, costs, curve)),
+        Section("Prices", [RowList("Prices", head, prices)]),
+    ]
     return tables_page(f"The cost of {scenario}", "Operations of each design for the same work.", sections, target)
 
 
@@ -57,9 +60,11 @@ def _curve(curve: Curve) -> Grid:
     return Grid("Typical cycles", [curve.let, *map(str, curve.values)], rows, numbers=True)
 
 
-def _runs(scenario: str, costs: Sequence[Cost], curve: Curve | None) -> list[Grid | RowList | str | Picture]:
+def _runs(
+    scenario: str, designs: dict[str, str], costs: Sequence[Cost], curve: Curve | None
+) -> list[Grid | RowList | str | Picture]:
     def command(design: str, let: str = "") -> str:
-        return f"lbrlab run {shlex.quote(scenario)} -d {shlex.quote(design)}{let}"
+        return f"lbrlab run {shlex.quote(scenario)} -d {shlex.quote(designs[design])}{let}"
 
     whole = [
         ListRow(anchor_of("run", cost.design), (cost.design, _state(cost)), command(cost.design)) for cost in costs

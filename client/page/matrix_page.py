@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from client.matrix.cell import Cell
@@ -15,15 +15,22 @@ from contract.invariants import ABOUT, INVARIANTS
 
 KINDS = {"X": "bad", "x": "bad", "!": "bad", "v": "open", "?": "open", "+": "good", "e": "good", "/": "idle"}
 """The colour of each letter of a cell."""
+Command = Callable[[str, str], str]
+"""The command that plays the run of a scenario under a design."""
 
 
 def matrix_page(
-    rows: Sequence[Row], designs: Sequence[str], summary: dict[str, dict[str, Worst]], about: str, target: Path
+    rows: Sequence[Row],
+    designs: Sequence[str],
+    summary: dict[str, dict[str, Worst]],
+    about: str,
+    target: Path,
+    command: Command,
 ) -> str:
     sections = [
         Section("Scenarios", [_verdicts(rows, designs)]),
         Section("Invariants", [worst_grid("The worst verdict of all scenarios", summary, designs, "w")]),
-        Section("Breaches", [breaches(summary, designs, "w", "")]),
+        Section("Breaches", [breaches(summary, designs, "w", command)]),
         Section("Runs", [_runs(rows)]),
     ]
     return tables_page(f"{len(designs)} designs in {len(rows)} scenarios", about, sections, target)
@@ -69,15 +76,13 @@ def _worst(found: Worst, anchor: str) -> TableCell:
     return TableCell(*shown, anchor if found.scenarios else "")
 
 
-def breaches(summary: dict[str, dict[str, Worst]], designs: Sequence[str], prefix: str, fault: str) -> RowList:
-    """The scenarios of each cell, with the command that plays the first of them. ``fault``: the fault of the runs."""
+def breaches(summary: dict[str, dict[str, Worst]], designs: Sequence[str], prefix: str, command: Command) -> RowList:
+    """The scenarios of each cell, with the command that plays the first of them."""
     found = []
-    option = f" --fault {shlex.quote(fault)}" if fault else ""
     for invariant in INVARIANTS:
         for design in designs:
             worst = summary[invariant][design]
             if worst.scenarios:
-                command = f"lbrlab run {worst.scenarios[0]} -d {shlex.quote(design)}{option}"
                 cells = (invariant, design, worst.verdict, ABOUT[invariant], ", ".join(worst.scenarios))
-                found.append(ListRow(anchor_of(prefix, invariant, design), cells, command))
+                found.append(ListRow(anchor_of(prefix, invariant, design), cells, command(worst.scenarios[0], design)))
     return RowList("The scenarios behind each cell", ["invariant", "design", "verdict", "it says", "scenarios"], found)
