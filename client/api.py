@@ -176,7 +176,8 @@ def matrix(
 def shrink(
     run: Run | str | PathLike[str], *, invariant: str | None = None, keep_at: str | PathLike[str] | None = None
 ) -> Shrunk:
-    """Shrink a run, or a run file, that violates something to the smallest run that still does: ``Shrunk.run``.
+    """Shrink a run, or a run file, that violates something or failed, to the smallest run that still does:
+    ``Shrunk.run``.
 
     ``invariant``: keep this one violated; by default all that the run violates, or its final condition. ``keep_at``:
     the path of the run file.

@@ -52,7 +52,7 @@ def check_command(
 @subcommand("shrink")
 @command
 def shrink_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file that violates something.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file that violates something, or failed.")],
     invariant: Annotated[
         str | None,
         typer.Option(
@@ -69,11 +69,14 @@ def shrink_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Shrink a run as long as it violates the same invariants.
+    """Shrink a run as long as it violates the same invariants, or fails alike.
 
-    The command removes faults, statements, threads, VMs, machines and unusual decisions as long as the violation stays.
-    The result is 1-minimal: no single part can be removed. The output has the faults that are necessary, the scenario
-    that is left, and the nearest schedule that holds.
+    The command removes faults, statements, threads, VMs, machines and unusual decisions as long as the violation stays,
+    and the text of the first violation but for its numbers. The result is 1-minimal: no single part can be removed. The
+    output has the faults that are necessary, the scenario that is left, and the nearest schedule that holds.
+
+    It plays at most 5,000 runs with 500,000 decisions together, and says so at this limit. The exit code is 0, or 2
+    where there is nothing to shrink.
 
     \b
     lbrlab shrink run.json -i one-owner -o small.json

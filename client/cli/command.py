@@ -17,6 +17,8 @@ from contract.errors import ExitCode, InputError, LbrlabError
 P = ParamSpec("P")
 D = TypeVar("D", str, None)
 INTERRUPTED = 130
+DEBUG = "LBRLAB_DEBUG"
+"""The variable that lets an unforeseen error end the program with a traceback."""
 
 
 def only(flag: str, given: Sequence[str] | None, usual: D) -> str | D:
@@ -59,9 +61,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except (typer.Exit, typer.Abort, OSError):
             raise
         except Exception as error:
-            if os.environ.get("LBRLAB_DEBUG"):
+            if os.environ.get(DEBUG):
                 raise
-            text = f"internal error: {type(error).__name__}: {error} (LBRLAB_DEBUG=1 shows where)"
+            text = f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where)"
             _fail(text, int(ExitCode.SYSTEM_FAILED), as_json=bool(kwargs.get("as_json")))
 
     return wrapped

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.baseline import RunKey, verdict_against
-from client.cli.command import finish, refuse
+from client.cli.command import DEBUG, finish, refuse
 from client.cli.console import console
 from client.cli.ledger import Ledger
 from client.cli.run_summary import print_run
@@ -20,7 +21,7 @@ from client.run.choose import find_scenario, read_tape, replayed, with_expects, 
 from client.run.file import check_output, is_run_file, load_judged
 from client.run.inputs import Inputs
 from client.run.placed import PlacedRule, fitting
-from client.run.run import Run
+from client.run.run import Run, run_or_failure
 from client.run.run import run as run_inputs
 from client.run.verdict import EXIT_CODES
 from client.schedule.schedule import Schedule
@@ -69,7 +70,8 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         console(stderr=True).status(f"{scenario.name} under {design.name}"),
         open_wire(wire_name, request.services, request.timeout, layout_of(scenario)) as wire,
     ):
-        played = run_inputs(Inputs(scenario, design, schedule, wire))
+        play = run_inputs if os.environ.get(DEBUG) else run_or_failure
+        played = play(Inputs(scenario, design, schedule, wire))
     if played.records:
         keep_run(played, request.output, _label(request, schedule))
     if played.interrupted:

@@ -25,7 +25,9 @@ from client.report.shrink_documents import (
 from client.run.confirm import confirm as confirm_run
 from client.run.file import check_output, errors_of, load_judged
 from client.run.run import Run
-from client.shrink.nearest import RUNS_LIMIT
+from client.run.verdict import FAILED
+from client.shrink.budget import DECISIONS_LIMIT, RUNS_LIMIT
+from client.shrink.nearest import SCHEDULES_LIMIT
 from client.shrink.shrink import Shrinker
 from client.shrink.shrunk import conclude, file_of
 from client.shrink.target import target_of
@@ -66,24 +68,30 @@ def shrink(path: Path, invariant: str | None, output: Path | None, *, as_json: b
 
 
 def _print(out: Console, told: ShrinkDocument) -> None:
-    violated = ", ".join(told.violated) or "the final condition"
-    print_text(out, f"[bold]{escape(told.scenario)} under {escape(told.design)}[/]: {violated} violated", hang=2)
+    does = f"{', '.join(told.violated) or 'the final condition'} violated"
+    does = f"fails: {escape(told.failure)}" if told.failure else does
+    print_text(out, f"[bold]{escape(told.scenario)} under {escape(told.design)}[/]: {does}", hang=2)
     before, after = asdict(told.before), asdict(told.after)
     rows = [[name, str(before[name]), str(after[name])] for name in before]
     print_columns(out, [f"after {told.runs} runs", "before", "after"], rows, right=True)
+    if not told.complete:
+        limit = f"{RUNS_LIMIT:,} runs or {DECISIONS_LIMIT:,} decisions"
+        print_text(out, f"Not finished after {limit}, which is the limit; shrink the result to go on.")
     out.print()
     if not told.faults:
         print_text(out, "No fault is necessary.")
     for fault, broken in told.faults.items():
-        print_text(out, f"Necessary: {escape(fault)}; without it violated: {', '.join(broken) or 'nothing'}", hang=2)
+        without = f"without it violated: {', '.join(broken) or 'nothing'}"
+        without = "without it the run fails" if FAILED in broken else without
+        print_text(out, f"Necessary: {escape(fault)}; {without}", hang=2)
     out.print()
     out.print(told.text, markup=False, soft_wrap=True)
     if told.nearest is None:
-        limit = ", which is the limit" if told.schedules == RUNS_LIMIT else ""
+        limit = ", which is the limit" if told.schedules == SCHEDULES_LIMIT else ""
         print_text(out, f"No schedule that holds was found near it; {told.schedules} were tried{limit}.")
     else:
         print_text(out, f"The nearest schedule that holds: {escape(told.nearest.change)}.", hang=2)
-        _print_difference(out, told.nearest.difference, "violates", "holds")
+        _print_difference(out, told.nearest.difference, "fails" if told.failure else "violates", "holds")
     if told.run:
         print_text(out, f"run file: {escape(told.run)}", hang=2)
 

@@ -47,21 +47,24 @@ class SizeDocument(msgspec.Struct):
 
 
 class ShrinkDocument(msgspec.Struct, kw_only=True):
-    """``shrink``. ``violated``: the invariants that the run violates before and after, empty for the final condition.
-    ``faults``: each fault that is left, to the invariants that are violated without it. ``schedules``: number of
-    schedules played to find ``nearest``. ``runs``: number of runs played for the rest. ``text``: the scenario that is
-    left. ``run``: its run file."""
+    """``shrink``. ``violated``: the invariants that the run violates before and after, empty for the final condition or
+    a failure. ``failure``: the failure of the shrunk run, "" if it does not fail. ``faults``: each fault that is left,
+    to the invariants that are violated without it, with ``failed`` if the run fails then. ``schedules``: number of
+    schedules played to find ``nearest``. ``runs``: number of runs played for the rest. ``complete``: nothing more can
+    be taken away. ``text``: the scenario that is left. ``run``: its run file."""
 
     exit_code: int
     scenario: str
     design: str
     violated: list[str]
+    failure: str
     before: SizeDocument
     after: SizeDocument
     faults: dict[str, list[str]]
     nearest: NearestDocument | None
     schedules: int
     runs: int
+    complete: bool
     text: str
     tape: list[str]
     run: str | None
@@ -111,12 +114,14 @@ def shrink_document(shrunk: Shrunk) -> ShrinkDocument:
         scenario=run.scenario.name,
         design=run.design.name,
         violated=list(shrunk.target.invariants),
+        failure=str(run.failure or ""),
         before=size_of(shrunk.before),
         after=size_of(shrunk.after),
         faults=shrunk.faults,
         nearest=_nearest(shrunk.nearest, shrunk.after.run) if shrunk.nearest else None,
         schedules=shrunk.schedules,
         runs=shrunk.runs,
+        complete=shrunk.complete,
         text=format_scenario(run.scenario),
         tape=[str(decision) for decision in run.tape],
         run=str(run.path) if run.path else None,

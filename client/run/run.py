@@ -14,12 +14,13 @@ from client.drive.play import InterruptedRunError, Player
 from client.litmus import Scenario
 from client.litmus.fault import FaultRule
 from client.litmus.spelling import hint, listed, quote, unknown
+from client.run.failure import CoreFailedError
 from client.run.inputs import Inputs
 from client.run.verdict import Verdict, verdict_on
 from client.schedule.decisions import Decision
 from client.schedule.faults import rules_met
 from contract.design import Design
-from contract.errors import InputError, SystemFailedError
+from contract.errors import InputError, LbrlabError, SystemFailedError
 from contract.invariants import ABOUT, VIOLATED
 from contract.trace import AnyRecord, Rest
 
@@ -134,7 +135,17 @@ def run(inputs: Inputs) -> Run:
     """Play one run to its end; ``Run.verdict`` judges it. The faults of the scenario come before those of the schedule.
     If a service fails, or on Ctrl-C, the run ends early: ``failure`` says why, and the trace is kept up to that point.
 
-    Raises InputError if a tape or the scenario asks for something impossible."""
+    Raises InputError if a tape or the scenario asks for something impossible. An unforeseen error of a core of the
+    simulated wire is raised as it is."""
+    return _played(inputs, keep_errors=False)
+
+
+def run_or_failure(inputs: Inputs) -> Run:
+    """As ``run``, but an unforeseen error is the failure of the run, as the death of a service is: CoreFailedError."""
+    return _played(inputs, keep_errors=True)
+
+
+def _played(inputs: Inputs, *, keep_errors: bool) -> Run:
     wire = inputs.wire
     if wire is None:
         from client.drive.sim import SimWire
@@ -142,5 +153,12 @@ def run(inputs: Inputs) -> Run:
         wire = SimWire()
     schedule = inputs.schedule.behind(inputs.scenario.faults)
     player = Player(wire, inputs.scenario, inputs.design, schedule.strategy())
-    failure = player.play()
+    try:
+        failure = player.play()
+    except LbrlabError:
+        raise
+    except Exception as error:
+        if not keep_errors:
+            raise
+        failure = CoreFailedError(error)
     return Run(inputs.scenario, inputs.design, wire.name, schedule.faults, player.tape, wire.log.records, failure)

@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Armed, Flight, InFlight
-from client.schedule.incidents import Incident
 from contract.network import RELEASE, TAKE, Fate
 
 FREE = frozenset({Fate.CORRUPT, Fate.HOLD})
@@ -36,17 +35,35 @@ def possible(flight: Flight, threads: list[str]) -> list[Decision]:
     return found + [fire(timer) for timer in flight.armed()] + flight.outages.ends()
 
 
-def allows(choices: list[Decision], decision: Decision, flight: Flight) -> bool:
-    """Whether a decision of a tape can be taken where ``choices`` are open. The id of its fault is free, and so is the
-    time to which virtual time advances."""
-    if isinstance(decision, Pass):
-        return decision.time > flight.now
-    if isinstance(decision, Incident):
-        return flight.outages.allow(decision)
-    if isinstance(decision, Deliver):
-        fate = Fate.TAKE if decision.fate in FREE else decision.fate
-        decision = replace(decision, fate=fate, fault="", field="")
-    return decision in choices
+def ways_on(flight: Flight, fate: Fate, session: str, to_host: bool) -> list[Deliver]:
+    """The decisions of ``possible`` that give a message of this direction this fate, in the order of the messages. They
+    are found without a look at the other decisions: a queue may hold a thousand messages."""
+    head = next((m for m in flight.heads() if (m.session, m.to_host) == (session, to_host)), None)
+    if head is None or flight.is_held(head) is not (fate is Fate.RELEASE):
+        return []
+    if fate is Fate.OVERTAKE:
+        return [deliver(fate, other) for other in flight.behind(head)]
+    return [deliver(fate, head)] if fate in _OF_OLDEST else []
+
+
+_OF_OLDEST = frozenset({Fate.TAKE, Fate.DROP, Fate.DUPLICATE, Fate.RELEASE})
+
+
+def allows(decision: Decision, flight: Flight, threads: list[str]) -> bool:
+    """Whether a decision of a tape can be taken now. ``threads`` are those that can step. The id of its fault is free,
+    and so is the time to which virtual time advances."""
+    match decision:
+        case Step():
+            return decision.thread in threads
+        case Fire():
+            return decision in map(fire, flight.armed())
+        case Pass():
+            return decision.time > flight.now
+        case Deliver():
+            fate = Fate.TAKE if decision.fate in FREE else decision.fate
+            plain = replace(decision, fate=fate, fault="", field="")
+            return plain in ways_on(flight, fate, decision.session, decision.to_host)
+    return flight.outages.allow(decision)
 
 
 def onward(flight: Flight, message: InFlight) -> Deliver:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from client.schedule.choices import FREE, allows, possible
+from client.schedule.choices import FREE, allows, ways_on
 from client.schedule.decisions import Decision, Deliver, Step, is_fault
 from client.schedule.flight import Flight
 from client.schedule.incidents import Outage, Restart
@@ -21,23 +21,24 @@ from contract.network import Fate
 
 
 class LenientStrategy:
-    """Replay leniently. A tape that fits is replayed as by ``ReplayStrategy``."""
+    """Replay leniently. A tape that fits is replayed as by ``ReplayStrategy``. ``kinds``: kinds of messages count, and
+    ``take`` is not possible where the oldest message of its way is of another kind."""
 
-    def __init__(self, decisions: Sequence[Decision]) -> None:
+    def __init__(self, decisions: Sequence[Decision], *, kinds: bool = False) -> None:
         self.left = deque(decisions)
+        self.kinds = kinds
         self.waiting: list[Decision] = []
         """Faults that were not possible when their turn came."""
         self.default = DefaultStrategy()
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
-        choices = possible(flight, threads) if self.left or self.waiting else []
         for fault in self.waiting:
-            if (decision := _fitting(fault, choices, flight)) is not None:
+            if (decision := _fitting(fault, flight, threads)) is not None:
                 self.waiting.remove(fault)
                 return decision
         while self.left:
             wanted = self.left.popleft()
-            if (decision := _fitting(wanted, choices, flight)) is not None:
+            if (decision := _fitting(wanted, flight, threads, kinds=self.kinds)) is not None:
                 if isinstance(decision, Step):
                     self.default.last = decision.thread
                 return decision
@@ -48,12 +49,13 @@ class LenientStrategy:
 
 class WatchedReplay:
     """Lenient replay that notes where it leaves the default schedule. ``unusual``: the decisions that the default
-    strategy would not have taken, by number from 0, each with the one that it would have taken."""
+    strategy would not have taken, by number from 0, each with the one that it would have taken. ``records``: for each
+    decision, how many records there were before it."""
 
-    def __init__(self, decisions: Sequence[Decision]) -> None:
-        self.replay = LenientStrategy(decisions)
+    def __init__(self, decisions: Sequence[Decision], *, kinds: bool = False) -> None:
+        self.replay = LenientStrategy(decisions, kinds=kinds)
         self.unusual: list[tuple[int, Decision | None]] = []
-        self.made = 0
+        self.records: list[int] = []
         self.last = ""
 
     def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
@@ -62,8 +64,8 @@ class WatchedReplay:
         usual = default.choose(flight, threads, all_threads)
         decision = self.replay.choose(flight, threads, all_threads)
         if plain(decision) != plain(usual):
-            self.unusual.append((self.made, usual))
-        self.made += 1
+            self.unusual.append((len(self.records), usual))
+        self.records.append(flight.record)
         self.last = decision.thread if isinstance(decision, Step) else self.last
         return decision
 
@@ -73,12 +75,13 @@ def plain(decision: Decision | None) -> Decision | None:
     return replace(decision, fault="") if isinstance(decision, Deliver | Restart | Outage) else decision
 
 
-def _fitting(wanted: Decision, choices: list[Decision], flight: Flight) -> Decision | None:
+def _fitting(wanted: Decision, flight: Flight, threads: list[str], *, kinds: bool = False) -> Decision | None:
     """The choice that a decision of the tape stands for; None if there is none."""
-    if allows(choices, wanted, flight) or not isinstance(wanted, Deliver):
-        return wanted if allows(choices, wanted, flight) else None
+    if allows(wanted, flight, threads):
+        return wanted
+    if not isinstance(wanted, Deliver):
+        return None
     fate = Fate.TAKE if wanted.fate in FREE else wanted.fate
-    way = fate, wanted.session, wanted.to_host
-    alike = (c for c in choices if isinstance(c, Deliver) and (c.fate, c.session, c.to_host) == way)
-    found = next((c for c in alike if not is_fault(wanted) or c.message == wanted.message), None)
+    alike = ways_on(flight, fate, wanted.session, wanted.to_host)
+    found = next((c for c in alike if not (kinds or is_fault(wanted)) or c.message == wanted.message), None)
     return None if found is None else replace(found, fate=wanted.fate, fault=wanted.fault, field=wanted.field)

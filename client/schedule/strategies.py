@@ -116,10 +116,9 @@ class ReplayStrategy:
                     f"the tape ends, but '{left[0]}' is still possible (--then-default continues)", self._place()
                 )
             return None
-        choices = possible(flight, threads)
         decision = self.decisions[self.at]
-        if not allows(choices, decision, flight):
-            offered = ", ".join(f"'{d}'" for d in choices[:6]) or "nothing, the run is over"
+        if not allows(decision, flight, threads):
+            offered = ", ".join(f"'{d}'" for d in possible(flight, threads)[:6]) or "nothing, the run is over"
             raise InputError(f"diverges: '{decision}' is not possible here, expected one of: {offered}", self._place())
         self.at += 1
         return decision

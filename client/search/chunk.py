@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 
@@ -10,8 +9,8 @@ import msgspec
 
 from client.coverage import Item, exercised, fault_items, verdict_items
 from client.drive.wire import Wire
-from client.run.run import Run
-from client.run.run import run as play
+from client.run.failure import failure_form, form_of
+from client.run.run import Run, run_or_failure
 from client.run.verdict import FAILED
 from client.search.counted import counted
 from client.search.plan import Chunk, Plan, chunk_of, inputs_of
@@ -71,14 +70,9 @@ class Summary(msgspec.Struct):
     suspects: list[Suspect] = []
 
 
-def form_of(text: str) -> str:
-    """A text without its numbers, so that texts about the same thing are equal."""
-    return re.sub(r"0x[0-9a-f]+|\d+", "N", text)
-
-
 def play_run(plan: Plan, number: RunNumber) -> Run:
     """One run of a plan."""
-    return play(inputs_of(plan, chunk_of(plan, number.chunk), number.run))
+    return run_or_failure(inputs_of(plan, chunk_of(plan, number.chunk), number.run))
 
 
 def against(plan: Plan, run: Run) -> dict[str, str]:
@@ -121,9 +115,9 @@ def _play_one(
     wire: Wire | None,
 ) -> None:
     try:
-        run = play(replace(inputs_of(plan, chunk, number.run), wire=wire))
+        run = run_or_failure(replace(inputs_of(plan, chunk, number.run), wire=wire))
         found = against(plan, run)
-    except Exception as error:  # An error of a core is a finding, like a violation.
+    except Exception as error:  # An error of a monitor is a finding, like a violation.
         run, found = None, {FAILED: f"{type(error).__name__}: {error}"}
     if wire is not None and run is not None:
         run.finished()
@@ -139,7 +133,8 @@ def _play_one(
         summary.both += faulted and bool(found)
     summary.broken += bool(found)
     for invariant, text in found.items():
-        suspect = Suspect(chunk.design.name, invariant, form_of(text), text, number)
+        form = failure_form(run.failure) if run is not None and run.failure is not None else form_of(text)
+        suspect = Suspect(chunk.design.name, invariant, form, text, number)
         known = suspects.get(suspect.key)
         if known is not None:
             suspects[suspect.key] = msgspec.structs.replace(known, count=known.count + 1)

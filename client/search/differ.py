@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -16,7 +15,8 @@ from client.schedule.drawn import STRATEGIES, drawn_sampler
 from client.schedule.lenient import LenientStrategy
 from client.schedule.schedule import Schedule
 from client.schedule.swarm import drawn_kinds, drawn_rules
-from client.search.witness import Budget, EnoughError, file_of_case
+from client.search.witness import file_of_case
+from client.shrink.budget import Budget
 from client.shrink.edits import places
 from client.shrink.shrink import Shrinker
 from client.shrink.target import Target
@@ -25,7 +25,7 @@ from contract.errors import LbrlabError
 
 CANDIDATES = 4
 """Differing runs of the default schedule that are shrunk. The smallest of them is the answer."""
-UNLIMITED = 1 << 60
+OUTCOME = "outcome"
 
 Outcome = dict[str, str]
 
@@ -69,13 +69,17 @@ def under(run: Run, design: Design) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class _Differs(Target):
-    """The target of shrinking: the outcome under ``other`` is another one."""
+    """The target of shrinking: the outcome under ``other`` is another one. ``budget`` counts the runs under it, too."""
 
-    other: Design
-    budget: Budget = field(default_factory=lambda: Budget(UNLIMITED, UNLIMITED))
+    other: Design = field(kw_only=True)
+    budget: Budget | None = None
 
     def kept_by(self, run: Run) -> bool:
-        self.budget.spend(run)
+        if run.failure is not None:
+            return False
+        if self.budget is not None:
+            self.budget.begin()
+            self.budget.end(len(run.tape))
         try:
             return bool(differing(run, under(run, self.other)))
         except LbrlabError:
@@ -99,7 +103,7 @@ def differ(
     for run in _usual(one, by_size):
         tried += 1
         told(tried)
-        if _Differs(("outcome",), other).kept_by(run):
+        if _Differs((OUTCOME,), other=other).kept_by(run):
             found.append(run)
             if len(found) == CANDIDATES:
                 break
@@ -107,7 +111,7 @@ def differ(
         for run in _sampled(one, by_size, kinds, runs, seed):
             tried += 1
             told(tried)
-            if _Differs(("outcome",), other).kept_by(run):
+            if _Differs((OUTCOME,), other=other).kept_by(run):
                 found.append(run)
                 break
     shrunk = [_shrunk(run, other, tried) for run in found]
@@ -138,9 +142,8 @@ def _sampled(
 
 def _shrunk(run: Run, other: Design, tried: int) -> Apart:
     budget = Budget()
-    shrinker = Shrinker(run, _Differs(("outcome",), other, budget), budget.watch)
-    with suppress(EnoughError):
-        shrinker.shrink()
+    shrinker = Shrinker(run, _Differs((OUTCOME,), other=other, budget=budget), budget=budget)
+    shrinker.shrink()
     small = file_of_case(shrinker.best)
     again = under(small, other)
     return Apart(small, again, differing(small, again), not shrinker.best.unusual, tried)

@@ -13,8 +13,7 @@ from client.litmus import ast as a
 from client.litmus.fault import FaultRule
 from client.run.final import RegisterValues
 from client.run.inputs import Inputs
-from client.run.run import Run
-from client.run.run import run as play
+from client.run.run import Run, run_or_failure
 from client.run.verdict import Verdict, verdict_on
 from client.schedule.drawn import STRATEGIES, drawn_sampler
 from client.schedule.schedule import Schedule
@@ -123,7 +122,7 @@ def outcomes(
     known: dict[tuple[tuple[str, ...], tuple[str, ...]], ScheduleOutcome] = {}
     for number in range(1, schedules + 1):
         try:
-            run = play(sampled(Inputs(scenario, design, Schedule(faults)), seed, number))
+            run = run_or_failure(sampled(Inputs(scenario, design, Schedule(faults)), seed, number))
         except KeyboardInterrupt:
             break
         if run.interrupted:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from client.run.failure import failure_form, form_of
 from client.run.file import decoded, encoded
 from client.run.inputs import Inputs
-from client.run.run import Run
-from client.run.run import run as play
+from client.run.run import Run, run_or_failure
 from client.run.verdict import FAILED
 from client.schedule.decisions import Deliver, is_fault
 from client.schedule.lenient import LenientStrategy
 from client.schedule.schedule import Schedule
-from client.search.chunk import RunNumber, Suspect, against, form_of, play_run
+from client.search.chunk import RunNumber, Suspect, against, play_run
 from client.search.counted import counted
 from client.search.plan import Plan
+from client.shrink.candidate import Candidate
 from client.shrink.edits import places
-from client.shrink.shrink import Candidate, Shrinker
+from client.shrink.shrink import Shrinker
 from client.shrink.shrunk import file_of
-from client.shrink.target import Target
+from client.shrink.target import Failing, Target
 from contract.design import Condition, Design
 from contract.errors import InputError
-
-RUNS_LIMIT = 3000
-"""Runs that shrinking may take. The smallest run until then is the witness."""
-WORK_LIMIT = 150_000
-"""Decisions of these runs together. Runs that only repeat themselves are long."""
-SECONDS_LIMIT = 60.0
-"""Seconds of a shrinking. Only runs that fail after thousands of decisions take so long."""
 
 
 class Witness(msgspec.Struct):
@@ -52,40 +45,14 @@ class Witness(msgspec.Struct):
     file: bytes = b""
 
 
-class EnoughError(Exception):
-    """Shrinking has taken as much work as it may."""
-
-
-@dataclass(slots=True)
-class Budget:
-    """The work that one shrinking may take."""
-
-    runs: int = RUNS_LIMIT
-    decisions: int = WORK_LIMIT
-    deadline: float = field(default_factory=lambda: time.monotonic() + SECONDS_LIMIT)
-
-    def spend(self, run: Run) -> None:
-        """Raises EnoughError when it is used up."""
-        self.decisions -= len(run.tape)
-        if self.decisions < 0:
-            raise EnoughError
-
-    def watch(self, shrinker: Shrinker) -> None:
-        """Called after each run, also of one that fails. Raises EnoughError."""
-        if shrinker.player.runs > self.runs or time.monotonic() > self.deadline:
-            raise EnoughError
-
-
 @dataclass(frozen=True, slots=True)
 class CountedViolation(Target):
     """The target of shrinking: a violation that counts against the design."""
 
-    condition: Condition
-    budget: Budget
+    condition: Condition = Condition.ANY
 
-    def kept_by(self, run: Run) -> bool:
-        self.budget.spend(run)
-        return set(self.invariants) <= counted(run, self.condition).keys()
+    def violations(self, run: Run) -> dict[str, str]:
+        return {name: violation.text for name, violation in counted(run, self.condition).items()}
 
 
 def witness(plan: Plan, suspect: Suspect) -> Witness:
@@ -95,22 +62,21 @@ def witness(plan: Plan, suspect: Suspect) -> Witness:
 
 
 def _witness(run: Run, suspect: Suspect, condition: Condition) -> Witness:
-    if suspect.invariant == FAILED:
-        return _told(suspect, run, suspect.text, shrunk=False)
-
-    budget = Budget()
+    name, target = suspect.invariant, target_of_suspect(run, suspect, condition)
     try:
-        shrinker = Shrinker(run, CountedViolation((suspect.invariant,), condition, budget), budget.watch)
+        shrinker = Shrinker(run, target)
     except InputError:
         return _told(suspect, run, suspect.text, shrunk=False)
-    shrunk = True
-    try:
-        shrinker.shrink()
-    except EnoughError:
-        shrunk = False
+    shrinker.shrink()
     small = file_of_case(shrinker.best)
-    violation = counted(small, condition).get(suspect.invariant)
-    return _told(suspect, small, violation.text if violation else suspect.text, shrunk=shrunk)
+    text = str(small.failure) if name == FAILED else target.violations(small).get(name, suspect.text)
+    return _told(suspect, small, text, shrunk=shrinker.complete)
+
+
+def target_of_suspect(run: Run, suspect: Suspect, condition: Condition) -> Target:
+    if suspect.invariant == FAILED:
+        return Failing((), form=failure_form(run.failure) if run.failure is not None else "")
+    return CountedViolation((suspect.invariant,), {suspect.invariant: suspect.form}, condition)
 
 
 def file_of_case(case: Candidate) -> Run:
@@ -124,7 +90,8 @@ def file_of_case(case: Candidate) -> Run:
 def _told(suspect: Suspect, run: Run, text: str, *, shrunk: bool) -> Witness:
     faults = [f"{d.fate} {d.message}" for d in run.tape if isinstance(d, Deliver) and is_fault(d)]
     faults += [str(d) for d in run.tape if not isinstance(d, Deliver) and is_fault(d)]
-    parts = [suspect.design, suspect.invariant, form_of(text), *sorted(map(form_of, faults))]
+    form = failure_form(run.failure) if run.failure is not None else form_of(text)
+    parts = [suspect.design, suspect.invariant, form, *sorted(map(form_of, faults))]
     steps = sum(type(d).__name__ == "Step" for d in run.tape)
     return Witness(
         "; ".join(parts),
@@ -149,7 +116,7 @@ def replay(plan: Plan, content: bytes, name: str, design: Design) -> list[Witnes
     """Replay the schedule of a run file leniently under a design. Gives a witness for each thing that counts."""
     kept = decoded(content, Path(name))
     strategy = LenientStrategy(kept.tape)
-    run = play(Inputs(kept.scenario, design, Schedule(kept.faults, other=lambda: strategy)))
+    run = run_or_failure(Inputs(kept.scenario, design, Schedule(kept.faults, other=lambda: strategy)))
     number = RunNumber(-1, 0)
     suspects = [
         Suspect(design.name, invariant, form_of(text), text, number) for invariant, text in against(plan, run).items()

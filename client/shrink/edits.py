@@ -141,8 +141,8 @@ def _threads(scenario: a.Scenario) -> Iterator[a.Scenario]:
 
 
 def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
-    """Bodies without their loop or condition, one entry of the LBR instead of all, shorter loops and ranges, smaller
-    numbers."""
+    """Bodies without their loop or condition, one entry of the LBR or its TOS instead of all, shorter loops and ranges,
+    smaller numbers."""
     for place in places(scenario):
         step = at(scenario, place)
         start: Steps = []
@@ -155,27 +155,15 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
             for first, end in _shorter(step.stmt.first, last):
                 yield _put(scenario, place, [replace(step, stmt=replace(step.stmt, first=first, end=end))])
         if isinstance(step.stmt, a.GuestReadLbr):
-            yield _put(scenario, place, [replace(step, stmt=a.GuestRdmsr(step.stmt.register, a.MsrRef("LBR_FROM", 0)))])
-        if isinstance(step.stmt, a.Repeat) and isinstance(step.stmt.count, int):
+            for one in (a.MsrRef("LBR_FROM", 0), a.MsrRef("LBR_TOS")):
+                yield _put(scenario, place, [replace(step, stmt=a.GuestRdmsr(step.stmt.register, one))])
+        if isinstance(step.stmt, a.Repeat | a.GuestBranch | a.HostBranch) and isinstance(step.stmt.count, int):
             for count in _smaller(step.stmt.count):
                 yield _put(scenario, place, [replace(step, stmt=replace(step.stmt, count=count))])
     for name, value in scenario.lets.items():
         yield replace(scenario, lets={n: v for n, v in scenario.lets.items() if n != name})
         for smaller in _smaller(value):
             yield replace(scenario, lets={**scenario.lets, name: smaller})
-
-
-def shorter(scenario: a.Scenario) -> Iterator[tuple[a.Scenario, str, int]]:
-    """The scenario with fewer turns of one loop, or without one statement; the name of the thread, and how many steps
-    it takes less."""
-    for place in places(scenario):
-        step, thread = at(scenario, place), scenario.blocks[int(place[0])].name
-        if isinstance(step.stmt, a.Repeat) and isinstance(step.stmt.count, int):
-            for count in _smaller(step.stmt.count):
-                less = replace(step, stmt=replace(step.stmt, count=count))
-                yield _put(scenario, place, [less]), thread, (step.stmt.count - count) * len(step.stmt.body)
-        elif len(place) == 2 and not isinstance(step.stmt, a.ProgramStmt):
-            yield without(scenario, {place}), thread, 1
 
 
 def _put(scenario: a.Scenario, there: Path, steps: Steps) -> a.Scenario:

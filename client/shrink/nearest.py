@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from client.run.difference import Difference, first_difference
 from client.schedule.decisions import is_fault
-from client.shrink.shrink import Candidate, CandidatePlayer, Tape, without_one
+from client.shrink.candidate import Candidate, CandidatePlayer, Tape
+from client.shrink.tapes import without_one
 from client.shrink.target import Target
 
-RUNS_LIMIT = 100
+SCHEDULES_LIMIT = 100
 """The most schedules that are tried."""
 
 
@@ -28,11 +29,11 @@ def nearest(case: Candidate, target: Target, player: CandidatePlayer) -> tuple[N
     one decision moved, by how far it moves."""
     tried = 0
     for change, tape in _changed(case):
-        if tried == RUNS_LIMIT:
+        if tried == SCHEDULES_LIMIT:
             break
         tried += 1
         other = player.play(case.scenario, tape)
-        if other is None or target.broken_by(other.run):
+        if other is None or not target.avoided_by(other.run):
             continue
         difference = first_difference(case.run.records, other.run.records)
         if difference is not None:

@@ -177,8 +177,8 @@ class Walk:
             self.checkpoints.append(self.at.clone())
 
     def _check(self, decision: Decision) -> None:
-        flight = self.at.player.flight
-        if not allows(possible(flight, self.at.player.ready()), decision, flight):
+        player = self.at.player
+        if not allows(decision, player.flight, player.ready()):
             offered = ", ".join(f"'{each}'" for each in self.choices[:4]) or "nothing, the run is over"
             raise InputError(f"'{decision}' is not possible here; possible: {offered}")
 

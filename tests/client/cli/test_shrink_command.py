@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from client.cli import shrink as command
 from client.drive.sim import SimWire
 from client.run.file import load_run
 from client.shrink import shrunk
+from client.shrink.budget import Budget, EnoughError
 from client.shrink.shrink import Shrinker
 from contract.control import AnyKvmCommand, AnyPerfCommand, ConfigureKvm, ConfigurePerf
 from contract.effects import StepResult
 from contract.errors import InputError
 from contract.results import AnyResult
+from kvm_svc.hypervisor.claim import GuestClaim
 from tests.client.cli.commands import document, lbrlab
 from tests.designs import V7
 
@@ -86,10 +89,46 @@ def test_ctrl_c_leaves_the_smallest_run_so_far(lost: str, monkeypatch: pytest.Mo
     assert len(list(kept.scenario.steps())) < len(list(first.scenario.steps()))
 
 
+def test_a_limit_that_is_reached_is_said_plainly(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Budget, "begin", counted_down([5]))
+    result = lbrlab("shrink", lost, "-i", "one-owner")
+    assert result.exit_code == 0
+    assert "Not finished after 5,000 runs or 500,000 decisions, which is the limit" in " ".join(result.stdout.split())
+    assert document(lbrlab("shrink", KEPT, "--json"))["complete"] is True
+
+
+def counted_down(left: list[int]) -> Callable[[Budget], None]:
+    def begin(_: Budget) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise EnoughError
+
+    return begin
+
+
 def test_no_near_schedule_is_said_plainly(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shrunk, "nearest", lambda *_: (None, command.RUNS_LIMIT))
+    monkeypatch.setattr(shrunk, "nearest", lambda *_: (None, command.SCHEDULES_LIMIT))
     text = " ".join(lbrlab("shrink", lost, "-i", "one-owner").stdout.split())
-    assert f"No schedule that holds was found near it; {command.RUNS_LIMIT} were tried, which is the limit." in text
+    assert (
+        f"No schedule that holds was found near it; {command.SCHEDULES_LIMIT} were tried, which is the limit." in text
+    )
+
+
+def test_the_commands_keep_and_shrink_a_failed_run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GuestClaim, "move", lambda *_: 1 // 0)
+    played = lbrlab("run", "central-story", "-d", "revoke-gp", "-o", "failed.json")
+    assert (played.exit_code, "ZeroDivisionError" in played.stdout) == (3, True)
+    result = lbrlab("shrink", "failed.json", "-o", "small.json")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert [line for line in lines if len(line) > 80] == []
+    assert lines[0].startswith("central-story under revoke-gp: fails: lbrlab: ZeroDivisionError")
+    told = document(lbrlab("shrink", "small.json", "-o", "smaller.json", "--json"))
+    assert (told["violated"], told["complete"], told["after"]["statements"]) == ([], True, 2)
+    assert "ZeroDivisionError" in told["failure"]
+    assert Path("small.json").read_bytes() == Path("smaller.json").read_bytes()
+    assert lbrlab("check", "small.json").exit_code == 3
+    assert lbrlab("shrink", "failed.json", "-i", "one-owner").exit_code == 2
 
 
 # Confirm -------------------------------------------------------------------------------------------------
