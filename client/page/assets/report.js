@@ -3,7 +3,7 @@
 (() => {
   let MODEL = JSON.parse(document.getElementById("model").textContent);
   const SVG = "http://www.w3.org/2000/svg";
-  const H = 22, NUMBER = 46, STRIP = 100, MARK = 6, WIDE = 16, EDGE = 12, NARROW = 620;
+  const H = 22, NUMBER = 46, STRIP = 100, MARK = 6, WIDE = 16, EDGE = 12, NARROW = 620, ROOM = 120;
   const GUESTS = ["#d1580a", "#15803d", "#8a3ffc", "#a16207", "#be185d", "#4d7c0f"];
   const CODES = { held: "--held", violated: "--overlap", open: "--open", "not exercised": "--idle" };
   const COLOURS = { host: "--host", active: "--active", grant: "--right", passthrough: "--muted", overlap: "--overlap", down: "--overlap" };
@@ -150,9 +150,17 @@
 
   // The chart -------------------------------------------------------------------------------------------
 
+  // A pane that would leave too little room for the text has narrow lanes and no invariants (pair), or neither LBR nor
+  // time as well (small): the panel has them.
   function layout(run, width) {
-    // A narrow pane leaves out time, LBR and invariants: the panel has them. So is a time that never changes.
-    const small = width < NARROW && view.panes.length === 1, pair = view.panes.length > 1 || small;
+    const alone = view.panes.length === 1;
+    if (alone && width < NARROW) return shape(run, true, true);
+    const shapes = [...(alone ? [shape(run, false, false)] : []), shape(run, true, false)];
+    return shapes.find((one) => width - one.text >= ROOM) || shape(run, true, true);
+  }
+
+  function shape(run, pair, small) {
+    // A time that never changes is left out, too.
     const time = small || !run.rows.length || run.rows[run.rows.length - 1][0] === run.rows[0][0] ? 0 : 62, lane = pair ? 22 : 30, lanes = NUMBER + time, strip = lanes + run.lanes.length * lane + 6;
     const marks = strip + STRIP + 10;
     return { lanes, lane, time, strip, marks, text: small ? strip : pair ? strip + STRIP + 8 : marks + widthOfMarks(run) + 8, pair, small };
@@ -560,8 +568,16 @@
     state.cpu = Math.min(state.cpu, MODEL.runs[0].rings.length - 1);
     $("at").setAttribute("aria-live", "off");
     header();
+    fill();
     again();
     window.parent.postMessage({ grown: true }, location.origin);
+  }
+
+  // In a walk the newest record stays in sight: timeline and panel end with the frame.
+  function fill() {
+    if (!open) return;
+    const main = document.querySelector("main"), wide = innerWidth > 900;
+    for (const one of [$("chart"), $("panel")]) one.style.height = wide ? `${Math.max(320, innerHeight - main.offsetTop - 16)}px` : "";
   }
 
   // The header and the tools ----------------------------------------------------------------------------
@@ -615,7 +631,7 @@
     again();
     let waiting = false;
     $("scroll").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paint(); }); } });
-    addEventListener("resize", () => { head(); paint(); });
+    addEventListener("resize", () => { fill(); head(); if (open) show(false); else paint(); });
     addEventListener("hashchange", () => { readHash(); header(); again(); });
     addEventListener("beforeprint", () => { printing = view.slots.length <= 2000; $("tables").open = true; head(); paint(); });
     addEventListener("afterprint", () => { printing = false; paint(); });

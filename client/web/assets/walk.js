@@ -3,6 +3,7 @@
 function handWalk({ asked, post, address, say, frame }) {
   const $ = (id) => document.getElementById(id);
   const KEYS = { Enter: () => usual(1), u: () => undo(), f: () => finish(), r: () => reset() };
+  const MOVES = ["usual", "five", "undo", "finish", "reset", "other", "save-tape", "save-run"];
   let on = false, told = null, drawn = false, queue = Promise.resolve();
   // moves: each a text of decisions. past: what undo goes back to.
   let moves = [], past = [];
@@ -119,6 +120,7 @@ function handWalk({ asked, post, address, say, frame }) {
     $("beliefs").replaceChildren(facts(walk.facts.filter((fact) => fact.side === "belief")));
     const changed = walk.facts.filter((fact) => fact.side !== "belief" && fact.value !== fact.before);
     $("changed").replaceChildren(changed.length && moves.length ? facts(changed) : el("p", { class: "muted" }, "nothing"));
+    for (const id of MOVES) $(id).disabled = false;
     for (const id of ["usual", "five", "finish"]) $(id).disabled = walk.over || (id !== "finish" && !walk.usual);
     $("other").disabled = walk.over;
     $("undo").disabled = !moves.length && !past.length;
@@ -169,22 +171,23 @@ function handWalk({ asked, post, address, say, frame }) {
 
   // Begin and end ---------------------------------------------------------------------------------------
 
-  function begin(given = [], about = "") {
+  // focus: whether the list gets the focus, so that Enter takes the usual decision.
+  function begin(given = [], about = "", focus = false) {
     on = true;
     document.body.classList.add("by-hand");
     $("walk").hidden = false;
     $("by-hand").setAttribute("aria-pressed", "true");
-    for (const id of ["wire", "beside"]) $(id).disabled = true;
-    $("wire").value = "sim";
     return later(async () => {
       past = [];
       moves = [];
       told = null;
-      $("choices").replaceChildren();
+      for (const part of ["where", "choices", "blocked", "beliefs", "changed"]) $(part).replaceChildren();
+      for (const id of MOVES) $(id).disabled = true;
       try {
         await go(given, false, about);
+        if (focus) $("choices").querySelector("button")?.focus();
       } catch (error) {
-        if (!given.length) throw error;
+        if (!given.length) { frame.src = "about:blank"; drawn = false; throw error; }
         await go([], false, " ");
         say(`The walk of the link cannot be repeated, so it starts again: ${error.message}`, true);
       }
@@ -198,7 +201,6 @@ function handWalk({ asked, post, address, say, frame }) {
     document.body.classList.remove("by-hand");
     $("walk").hidden = true;
     $("by-hand").setAttribute("aria-pressed", "false");
-    for (const id of ["wire", "beside"]) $(id).disabled = false;
   }
 
   function press(key, repeat) {

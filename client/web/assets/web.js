@@ -144,7 +144,7 @@
 
   function listen() {
     $("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
-    $("by-hand").addEventListener("click", () => { if (walk.isOn()) run(); else walk.begin(); });
+    $("by-hand").addEventListener("click", () => { if (walk.isOn()) run(); else walk.begin([], "", true); });
     $("scenario").addEventListener("change", async () => { await text(); changed("scenario"); });
     $("design").addEventListener("change", () => { values(); changed("design"); });
     $("axis").addEventListener("change", () => { if ($("axis").value && !$("beside").value) $("beside").value = "axis"; values(); changed("design"); });

@@ -225,6 +225,24 @@ def test_two_runs_side_by_side_in_the_dark_on_paper_and_on_a_phone(
     assert reader.wrong == []
 
 
+def test_many_lanes_leave_room_for_the_text(browser: Browser, tmp_path: Path) -> None:
+    run = api.run("mech-four-vms-three-kvms", "fenced")
+    reader = Reader(
+        browser, tmp_path / "report.html", page(page_model([run, run])), viewport={"width": 1100, "height": 700}
+    )
+    at = reader.page
+    for place, rows in (("#step=52", [0]), ("#step=52&with=1", [0, 1])):
+        reader.open(place)
+        chart = at.locator("#scroll").bounding_box()
+        assert chart is not None
+        for side in rows:
+            text = at.locator(f"#s{side}-52 .x").bounding_box()
+            assert text is not None
+            assert text["width"] > 115, place
+            assert text["x"] + text["width"] <= chart["x"] + chart["width"], place
+    assert reader.wrong == []
+
+
 def test_it_serves_a_reader_who_uses_keys_or_a_screen_reader(
     browser: Browser, model: PageModel, tmp_path: Path
 ) -> None:

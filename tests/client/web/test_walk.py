@@ -128,7 +128,7 @@ class Walker:
     """A reader who walks by hand. ``wrong`` collects errors."""
 
     def __init__(self, browser: Browser, url: str, **look: Any) -> None:
-        self.page: Page = browser.new_page(viewport=look.pop("viewport", {"width": 1300, "height": 900}), **look)
+        self.page: Page = browser.new_page(viewport=look.pop("viewport", {"width": 1300, "height": 700}), **look)
         self.page.set_default_timeout(10_000)
         self.wrong: list[str] = []
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -175,11 +175,18 @@ def test_a_reader_loses_the_revoke_by_hand(browser: Browser, server: Server, tmp
     at.click("#by-hand")
     reader.at(0)
     assert at.get_attribute("#choices button >> nth=0", "class") == "usual"
+    reader.press("Enter")
+    reader.at(1)
     at.click("#five")
-    reader.at(5)
+    reader.at(6)
     at.click("h1")
-    reader.press("1", *["Enter"] * 8)
+    reader.press("1", *["Enter"] * 7)
     reader.at(14)
+    last = report.locator("#s0-47").bounding_box()
+    chart = report.locator("#scroll").bounding_box()
+    assert last is not None
+    assert chart is not None
+    assert last["y"] + last["height"] <= chart["y"] + chart["height"] <= 700, "the newest record is in sight"
     assert reader.status().startswith("Decision 14: 8 new records, the last: host>kvm0 #4 Revoke")
     assert reader.status().endswith("The two sides now disagree.")
     terminal = Walk(api.load("central-story"), REVOKE_GP)
@@ -297,6 +304,15 @@ def test_a_reader_goes_back_changes_the_design_and_mistypes(browser: Browser, se
     at.press("#faults", "Tab")
     reader.at(0)
     assert reader.status().startswith("The list of faults has changed, so the walk starts again.")
+
+    # A scenario with a mistake leaves nothing to take.
+    at.click("text=Edit the scenario")
+    at.fill("#text", at.input_value("#text").replace("branch 40", "branch forty"))
+    at.click("h1")
+    at.wait_for_selector("#status.wrong")
+    assert reader.status().startswith("scenario:12:19: expected a number")
+    assert at.locator("#walk button:enabled").count() == 0
+    assert at.inner_text("#choices") == ""
 
     # A link whose walk does not fit says where it fails.
     reader.open(f"{link}{quote('n,take host>kvm0 9 Ack')}")
