@@ -9,7 +9,7 @@ import typer
 
 from client.cli.application import subcommand
 from client.cli.command import command, only
-from client.cli.completion import design_names
+from client.cli.completion import design_names, scenario_names
 from client.cli.options import (
     InsecureOption,
     JsonOption,
@@ -25,6 +25,15 @@ from client.cli.options import (
 @subcommand("record")
 @command
 def record_command(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SCENARIO]",
+            autocompletion=scenario_names,
+            show_default=False,
+            help="A litmus file, or a scenario of the library. Default: --vcpus vCPUs that use the LBR.",
+        ),
+    ] = None,
     design: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,7 +49,9 @@ def record_command(
     kvms: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="KVM services to start. Default: 1, or one for each --kvm.")
     ] = None,
-    vcpus: Annotated[int, typer.Option(metavar="N", min=1, help="vCPUs of all KVM services together.")] = 8,
+    vcpus: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="vCPUs of all KVM services together. Default: 8.")
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(metavar="RULE", help="'drop p=0.01', also duplicate, corrupt, reorder; or 'delay by 2ms'."),
@@ -64,7 +75,8 @@ def record_command(
 ) -> None:
     """Let the services run freely, and record their schedule.
 
-    Each vCPU uses the LBR, and host threads open pinned events on its CPU. No one decides the order: messages
+    Each vCPU uses the LBR, and host threads open pinned events on its CPU; or a scenario says what each thread does,
+    and a 'repeat' at its end goes on until time is over. No one decides the order: messages
     arrive and timers run out on wall time. The run that is recorded is replayed on the simulated wire, where it must
     give the same records. Ctrl-C keeps the run up to that moment; a violation ends it.
 
@@ -77,6 +89,7 @@ def record_command(
     from client.cli.services import addresses, timeout_of
 
     request = RecordRequest(
+        file,
         only("--design", design, "fenced"),
         duration,
         speed,

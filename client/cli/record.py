@@ -17,20 +17,24 @@ from client.designs import design_named
 from client.drive.grpc_wire import GrpcWire
 from client.drive.play import layout_of
 from client.drive.sim import SimWire
+from client.litmus import Scenario
 from client.litmus.fault_rules import parse_fault
 from client.live.faults import chances_of
 from client.live.recording import Options, Recording
+from client.live.scenario import freely
 from client.live.workload import workload
 from client.report.describe import Describer
 from client.report.documents import run_document
 from client.report.json import print_json
 from client.report.record_documents import LiveDocument, RecordDocument, record_document
-from client.run.confirm import confirm
+from client.run.choose import find_scenario
+from client.run.confirm import confirm, confirm_beginning
 from client.run.file import check_output
 from client.run.run import Run
 from contract.errors import ExitCode, InputError
 from contract.trace import Setup
 
+VCPUS = 8
 STORY_LIMIT = 24
 """The most records that are shown of a violation."""
 
@@ -39,16 +43,26 @@ STORY_LIMIT = 24
 class RecordRequest:
     """The options of ``record`` as given."""
 
+    file: str | None
     design: str
     duration: float
     speed: float
     kvms: int | None
-    vcpus: int
+    vcpus: int | None
     faults: tuple[str, ...]
     kill_every: float | None
     services: Services
     output: Path | None
     timeout: float
+
+
+def _scenario(request: RecordRequest) -> Scenario:
+    if request.file is None:
+        return workload(len(request.services.kvms) or request.kvms or 1, request.vcpus or VCPUS)
+    for option, value in (("--vcpus", request.vcpus), ("--kvms", request.kvms)):
+        if value is not None:
+            raise InputError("has no effect with a scenario, which names its VMs and KVMs", option)
+    return freely(find_scenario(request.file))
 
 
 def record(request: RecordRequest, *, as_json: bool) -> None:
@@ -57,7 +71,7 @@ def record(request: RecordRequest, *, as_json: bool) -> None:
         raise InputError("has no effect with --kvm, which names each KVM service", "--kvms")
     if services and request.kill_every is not None:
         raise InputError("kills only services that this command has started, not those of --kvm", "--kill-every")
-    scenario = workload(len(services.kvms) or request.kvms or 1, request.vcpus)
+    scenario = _scenario(request)
     services.check_count(scenario)
     chances = chances_of([parse_fault(text) for text in request.faults])
     options = Options(request.duration, request.speed, chances, request.kill_every or 0.0)
@@ -81,14 +95,15 @@ def record(request: RecordRequest, *, as_json: bool) -> None:
     if played.interrupted:
         raise KeyboardInterrupt(f"interrupted; the run up to here is in {played.path}" if played.path else "")
     if played.failure is not None and played.path is not None:
-        tell("warning", f"the run up to the failure is in {played.path}")
+        begins = "replays in sim" if confirm_beginning(played, SimWire()).same else "DIFFERS in sim"
+        tell("warning", f"the run up to the failure is in {played.path}, {begins}, verdict {played.verdict.verdict}")
     played.finished()
     replayed = confirm(played, SimWire())
     live = LiveDocument(
         seconds=recording.elapsed,
         speed=request.speed,
         kvms=len(recording.kvms),
-        vcpus=request.vcpus,
+        vcpus=len(scenario.vcpus()),
         steps=recording.live_steps,
         messages=recording.flight.messages,
         kills=recording.kills,
@@ -112,9 +127,10 @@ def _print(out: Console, run: Run, document: RecordDocument) -> None:
     print_run(out, document)
     document.outcome = outcome
     rate = f"{live.steps / live.seconds:.0f}" if live.seconds else "0"
+    vcpus = f"{live.vcpus} vCPU{'s' * (live.vcpus != 1)}"
     kvms = f"{live.kvms} KVM service{'s' * (live.kvms != 1)}"
     for line in (
-        f"free run: {live.seconds:.1f} s at speed {live.speed:g}, {live.vcpus} vCPUs on {kvms}",
+        f"free run: {live.seconds:.1f} s at speed {live.speed:g}, {vcpus} on {kvms}",
         f"{live.steps} steps ({rate}/s), {live.messages} messages, {len(run.records)} records",
         *_killed(live),
         f"replay in sim: {'the same records' if live.replayed else f'DIFFERS: {live.difference}'}",

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from client.drive.grpc_service import BrokenCallError, Service, printable, sound
 from client.drive.play import Player
+from client.litmus.arithmetic import NoNumberError
 from client.litmus.ast import GuestStmt, HostStmt, OpenEvent
 from client.litmus.execution import Execution
 from client.live.blocks import Merge, Placed
@@ -43,6 +44,10 @@ LOOK = 0.05
 MILLION = 1_000_000
 HOST_SERVICE = "perfcore"
 """A live run has one host."""
+
+LOST = "UNAVAILABLE", "INTERNAL: Internal error from Core"
+"""The beginnings of the status of a stream whose connection has broken; the second is grpc.aio's own, for one that is
+written to."""
 
 _LIVE = live_pb2.DESCRIPTOR.services_by_name["LiveService"].full_name + "/Live"
 _FATES = {control_pb2.Fate.Value(f"FATE_{fate.name}"): fate for fate in Fate}
@@ -211,7 +216,12 @@ class FreeRun:
         for name in player.threads:
             if name in self._busy or self._later.get(name, 0.0) > now or player.obstacle(name):
                 continue
-            at, command = command_of(player, name)
+            try:
+                at, command = command_of(player, name)
+            except NoNumberError:  # No service has a part in it.
+                player.carry_out(Step(name))
+                self.see()
+                continue
             if (service := self.services.get(at)) is None:
                 continue
             self._asked += 1
@@ -223,8 +233,8 @@ class FreeRun:
     async def _write(self, name: str, **request: Any) -> None:
         try:
             await self._streams[name].write(live_pb2.LiveRequest(**request))
-        except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
-            raise _failed(name, error) from None
+        except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
+            raise _failed(name, await _end_of(self._streams[name])) from None
 
     async def _halt(self) -> None:
         """Stop the KVMs, then the perf core, which moves to the latest time of all."""
@@ -272,6 +282,8 @@ async def _end_of(stream: Any) -> str:
 
 
 def _failed(name: str, why: object) -> SystemFailedError:
-    if isinstance(why, grpc.aio.AioRpcError):
-        why = f"{why.code().name}: {why.details()}"
-    return SystemFailedError(name, f"ended a free run: {printable(str(why))}")
+    """A service has ended its stream, or the driver has lost its link to it: nobody knows what it did since then."""
+    told = f"{why.code().name}: {why.details()}" if isinstance(why, grpc.aio.AioRpcError) else str(why)
+    if told.startswith(LOST):
+        return SystemFailedError(name, f"the driver has lost its link to it in a free run ({printable(told)})")
+    return SystemFailedError(name, f"ended a free run: {printable(told)}")

@@ -18,7 +18,7 @@ from client.drive.grpc_wire import GrpcWire
 from client.drive.play import Player
 from client.drive.wire import perfcores_of
 from client.litmus import Scenario
-from client.litmus.ast import Repeat
+from client.litmus.ast import LitmusStep, Repeat
 from client.litmus.limits import MAX_EXECUTED
 from client.live.free_run import FreeRun
 from client.live.wire import LiveWire
@@ -106,7 +106,7 @@ class Recording(Player):
         """Run freely until so many seconds of free running are over. A link that is lost meanwhile interrupts it: both
         ends are told, as in every other run, and KVM resumes its session."""
         self._until = until
-        while self.elapsed < until and not self.broken:
+        while self.elapsed < until and not (self.broken or self._is_done):
             self._began = time.monotonic() - self.elapsed
             free = FreeRun(self, self.live, self.options.speed, self.options.chances, self._ends, self._see)
             try:
@@ -118,6 +118,11 @@ class Recording(Player):
                     self.carry_out(decision)
                 self._see()
 
+    @property
+    def _is_done(self) -> bool:
+        """True if no thread has a statement left."""
+        return all(thread.program.current is None for thread in self.threads.values())
+
     def _ends(self) -> bool:
         now = time.monotonic()
         self.elapsed = now - self._began
@@ -127,7 +132,7 @@ class Recording(Player):
         for name, thread in self.threads.items():
             if thread.program.executed > MAX_EXECUTED - RESERVE:
                 self._end_loop(name)
-        return bool(self.broken) or self.elapsed >= self._until
+        return bool(self.broken) or self.elapsed >= self._until or self._is_done
 
     # Kills -------------------------------------------------------------------------------------------------
 
@@ -185,8 +190,21 @@ class Recording(Player):
 
     def _end_loop(self, name: str) -> None:
         let = turns_of(name)
-        frames = self.threads[name].program.frames
-        loop = next((frame for frame in frames if frame.loop is not None and isinstance(frame.loop.stmt, Repeat)), None)
-        if let in self.scenario.lets and loop is not None and loop.left:
-            self.scenario = replace(self.scenario, lets=self.scenario.lets | {let: self.scenario.lets[let] - loop.left})
+        if let not in self.scenario.lets:
+            return
+        program = self.threads[name].program
+        loop = next((frame for frame in program.frames if _is_of(frame.loop, let)), None)
+        if loop is not None:
+            self._set(let, self.scenario.lets[let] - loop.left)
             loop.left = 0
+        elif program.current is not None:  # It has not come to its loop.
+            self._set(let, 0)
+
+    def _set(self, let: str, turns: int) -> None:
+        self.scenario = replace(self.scenario, lets=self.scenario.lets | {let: turns})
+        for actor in {actor for block in self.scenario.blocks for actor in block.actors}:
+            self.state.registers.put(actor, let, turns)
+
+
+def _is_of(loop: LitmusStep | None, let: str) -> bool:
+    return loop is not None and isinstance(loop.stmt, Repeat) and loop.stmt.count == let

@@ -28,7 +28,7 @@ GUESTS = (
 
 def turns_of(thread: str) -> str:
     """The ``let`` that counts the turns of a thread."""
-    return "turns_" + thread.replace("/", "_")
+    return "turns_" + thread.replace("/", "_").replace("+", "_")
 
 
 def workload(kvms: int, vcpus: int) -> Scenario:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.drive.wire import Wire
 from client.run.difference import Difference, first_difference
@@ -43,4 +43,16 @@ def confirm(original: Run, wire: Wire) -> Confirmation:
         run(Inputs(original.scenario, original.design, replay(original.tape, original.faults)))
         why = str(error)
     records = wire.log.records
+    return Confirmation(records, first_difference(original.records, records), why)
+
+
+def confirm_beginning(original: Run, wire: Wire) -> Confirmation:
+    """The same for a run that a failure or Ctrl-C ended: the replay of its tape has to begin with its records."""
+    why = ""
+    try:
+        schedule = replace(replay(original.tape, original.faults), then_default=True)
+        run(Inputs(original.scenario, original.design, schedule, wire)).finished()
+    except InputError as error:
+        why = str(error)
+    records = wire.log.records[: len(original.records)]
     return Confirmation(records, first_difference(original.records, records), why)

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from client.designs import design_named
+from client.drive.grpc_wire import GrpcWire
 from client.drive.pair import Pair
-from client.drive.play import layout_of
+from client.drive.play import Player, layout_of
 from client.drive.sim import SimWire
+from client.litmus import parse
 from client.litmus.ast import Repeat
 from client.litmus.fault_rules import parse_fault
 from client.live.faults import chances_of
 from client.live.recording import Options, Recording
+from client.live.scenario import freely
 from client.live.workload import turns_of, workload
-from client.run.confirm import confirm
+from client.run.confirm import confirm, confirm_beginning
 from client.run.file import load_judged, save
 from client.run.run import Run
 from client.schedule.decisions import Deliver, Fire, Pass, Step
@@ -124,6 +127,72 @@ def test_a_link_that_is_cut_interrupts_a_live_run() -> None:
     assert len([sent for sent in run.of(Send) if isinstance(sent.body, Resume)]) >= len(cuts)
     assert run.verdict.verdict == "held"
     assert confirm(run, SimWire()).same
+
+
+OWN = freely(
+    parse(
+        "LBR own\nmachine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { vcpus = 1; }\n"
+        "host { run vm0/0 on cpu0; repeat 9 { h = open cpu0 pinned branch any; run t0 on cpu0; branch 4 on cpu0; "
+        "s = sample h; close h; run vm0/0 on cpu0; } }\n"
+        "vm0/0 { nop; repeat 1 { wrmsr DEBUGCTL, LBR; t = rdmsr LBR_TOS; wrmsr 0x1DB, t; if t = #GP { cpuid; } } }\n",
+        "own",
+    )
+)
+SHORT = freely(parse("LBR short\nvm vm0 { vcpus = 1; }\nhost { run vm0/0 on cpu0; }\nvm0/0 { nop; nop; }\n", "short"))
+
+
+def test_a_scenario_of_a_file_runs_freely_until_time_is_over() -> None:
+    with Pair(layout_of(OWN)) as pair:
+        recording = Recording(pair.wire, OWN, design_named("fenced"), Options(0.5))
+        run = recording.recorded().finished()
+        short = Recording(pair.wire, SHORT, design_named("fenced"), Options(60)).recorded().finished()
+
+    assert run.verdict.verdict == "held"
+    assert run.verdict.unfinished == {}
+    assert run.scenario.lets["turns_host"] > 0
+    assert confirm(run, SimWire()).same
+    # Without a loop it ends with its last statement.
+    assert len(short.of(Statement)) == 3
+    assert confirm(short, SimWire()).same
+
+
+def test_a_loop_that_time_did_not_reach_makes_no_turn(services: Pair) -> None:
+    recording = Recording(services.wire, OWN, design_named("fenced"), Options(0.1))
+    Player.begin(recording)
+    recording._end_loops()
+    while (decision := recording.choose()) is not None:
+        recording.carry_out(decision)
+
+    assert recording.scenario.lets == {"turns_host": 0, "turns_vm0_0": 0}
+    statements = [record.text for record in recording.wire.log.records if isinstance(record, Statement)]
+    assert statements == ["run vm0/0 on cpu0", "nop"]
+
+
+@pytest.mark.parametrize("service", ["perfcore", "kvm0"])
+def test_a_driver_that_loses_its_link_keeps_what_has_happened(service: str, tmp_path: Path) -> None:
+    scenario = workload(1, 2)
+    relay = Relay(str(tmp_path))
+
+    def cut(now: Recording) -> None:
+        if now.live_steps > 20:
+            relay.cut()
+
+    with Pair(layout_of(scenario)) as pair:
+        addresses = {"perfcore": pair.perfcore.address, "kvm0": pair.kvm.address}
+        relay.target = addresses[service]
+        perfcore, kvm = (addresses | {service: relay.address}).values()
+        wire = GrpcWire(perfcore, kvm)
+        run = Recording(wire, scenario, design_named("fenced"), Options(20), cut).recorded()
+        wire.close()
+    relay.close()
+
+    assert str(run.failure).startswith(f"{service}: the driver has lost its link to it in a free run (")
+    save(run, tmp_path / "run.json")
+    kept = load_judged(tmp_path / "run.json")
+    again = confirm_beginning(kept, SimWire())
+    assert (again.same, len(again.records)) == (True, len(run.records))
+    assert sum(isinstance(decision, Step) for decision in kept.tape) > 20
+    assert kept.broken() == []
 
 
 def test_a_violation_ends_the_free_run(services: Pair) -> None:

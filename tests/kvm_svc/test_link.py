@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from itertools import count, cycle, islice
+from typing import Any
 
 import grpc
 import pytest
@@ -29,7 +32,9 @@ def changed(**fields: object) -> contract_pb2.AttachResponse:
     return frame
 
 
-async def dial(first: contract_pb2.AttachResponse | None) -> tuple[Link, list[contract_pb2.AttachRequest], list[str]]:
+async def dial(
+    first: contract_pb2.AttachResponse | None, *refusals: str
+) -> tuple[Link, list[contract_pb2.AttachRequest], list[str]]:
     """The link after its first attempt has come to a result: up, or another attempt. Its own first frames are kept."""
     got: list[contract_pb2.AttachRequest] = []
     lost: list[str] = []
@@ -55,6 +60,7 @@ async def dial(first: contract_pb2.AttachResponse | None) -> tuple[Link, list[co
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     link = Link(f"127.0.0.1:{port}", KVM, PROTOCOL_VERSION, lambda frame: None, lost.append, lambda: (0, 0))
+    link._refusals.update(refusals)
     running = asyncio.create_task(link.run())
     ends = [asyncio.create_task(event.wait()) for event in (link.up, over)]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +164,82 @@ async def test_reasons_that_alternate_are_logged_once_each(monkeypatch: pytest.M
 
 async def test_a_host_that_always_finds_another_reason_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(await redials(monkeypatch, map(str, count()), 50)) == 8
+
+
+def test_a_link_that_is_up_forgets_the_reasons_of_before() -> None:
+    link, _, _ = asyncio.run(dial(GOOD, "expired"))
+    assert link._refusals == set()
+
+
+class Dialled(Link):
+    """A link whose dials end as a test says: up for ``lasts`` seconds each, or by ``ends``. After ``dials`` of them it
+    waits for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dials: int, *, lasts: float = 0.0, ends: Any = None) -> None:
+        super().__init__("127.0.0.1:1", KVM, PROTOCOL_VERSION, print, print, lambda: (0, 0), redial_limit=0.0001)
+        self.left, self.lasts, self.ends = dials, lasts, ends
+        self.afresh = self.waited = 0
+        self.enough = asyncio.Event()
+        monkeypatch.setattr("kvm_svc.service.link.pauses", self._pauses)
+
+    def _pauses(self, limit: float) -> Iterator[float]:
+        self.afresh += 1
+        while True:
+            self.waited += 1
+            yield 0.0
+
+    async def _dial(self) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            self.enough.set()
+            await asyncio.Event().wait()
+        if self.ends is not None:
+            raise self.ends
+        return nullcontext()
+
+    async def _connect(self, channel: Any) -> None:
+        self.generation += 1
+        self.state = info_pb2.LINK_STATE_UP
+        self._since = time.monotonic() - self.lasts
+
+    async def see(self) -> None:
+        running = asyncio.create_task(self.run())
+        await self.enough.wait()
+        await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        log.cache_clear()
+
+
+@pytest.mark.parametrize(("lasts", "afresh"), [(0.5, 1), (2.0, 3)], ids=["dropped at once", "steady"])
+async def test_pauses_are_short_again_after_a_steady_link_only(
+    lasts: float, afresh: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Dialled(monkeypatch, 3, lasts=lasts)
+    await link.see()
+    assert (link.afresh, link.waited) == (afresh, 3)
+
+
+@pytest.mark.parametrize("code", ["ALREADY_EXISTS", "FAILED_PRECONDITION", "PERMISSION_DENIED"])
+async def test_a_link_that_the_host_refuses_says_so_and_waits(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = grpc.aio.Metadata()
+    link = Dialled(monkeypatch, 3, ends=grpc.aio.AioRpcError(grpc.StatusCode[code], empty, empty, "not you"))
+    await link.see()
+    assert (link.state, link.detail, link.waited) == (info_pb2.LINK_STATE_REFUSED, "not you", 3)
+
+
+async def test_another_failure_of_a_dial_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = grpc.aio.Metadata()
+    link = Dialled(monkeypatch, 3, ends=grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, empty, empty, "gone"))
+    await link.see()
+    assert (link.state, link.detail, link.waited) == (info_pb2.LINK_STATE_DIALLING, "gone", 3)
+
+
+async def test_a_link_that_is_lost_and_does_not_come_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvm_svc.service.link.LONG", 0.0)
+    lines = Lines(monkeypatch)
+    await Dialled(monkeypatch, 1).see()
+    assert [line["event"] for line in lines.of()][-1] == "no-link"
 
 
 async def test_a_call_whose_channel_closes_is_a_lost_link() -> None:

@@ -9,6 +9,7 @@ from contract import trace as t
 from contract.messages import AnyMessage
 
 _HIDDEN = ("lbr", "debugctl", "kvm", "expires")
+_USUAL = ("continues", False)
 _FATES = {
     "take": "taken",
     "drop": "LOST",
@@ -29,7 +30,7 @@ def send(r: t.Send, values: Values) -> str:
 def body_text(body: AnyMessage) -> str:
     """A message with those of its fields that fit into a line."""
     shown = ((f, getattr(body, f)) for f in body.__struct_fields__)
-    parts = [f"{f}={v}" for f, v in shown if f not in _HIDDEN and v not in ("", None)]
+    parts = [f"{f}={v}" for f, v in shown if f not in _HIDDEN and v not in ("", None) and (f, v) != _USUAL]
     return " ".join([type(body).__name__, *parts])
 
 
