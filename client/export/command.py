@@ -36,9 +36,9 @@ def command_of(run: Run) -> str:
     """The command line that plays the run again on the same wire: by name and faults if the library has scenario and
     design, and the faults give the same tape; else from the run file, by the path that was given for it. "" if the run
     is in no file, so that no command plays it again. If the run ended early, the default schedule continues it."""
-    wire = wire_option(run)
-    if not in_library(run.scenario, run.design) or not follows_faults(run):
-        return by_file(str(run.path or ""), f"{early_option(run)}{wire}")
+    wire, early = wire_option(run), early_option(run)
+    if early or not in_library(run.scenario, run.design) or not follows_faults(run):
+        return by_file(str(run.path or ""), f"{early}{wire}")
     return by_name(run.scenario.name, run.design.name, run.faults[len(run.scenario.faults) :], wire)
 
 

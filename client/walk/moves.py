@@ -3,7 +3,7 @@
     take kvm0>host 1 Hello; step host+vm0/0; f
 
 A move is one step or several, with ``;`` between them: a decision as a tape has it, ``n`` or ``n 5`` for decisions of
-the default schedule, or ``f``, with which the default schedule goes on to the end of the run.
+the default schedule, as many as are left, or ``f``, with which the default schedule goes on to the end of the run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _make(walk: Walk, step: str, limit: int) -> None:
     elif (count := int(usual[1] or 1) if usual else 1) > left:
         raise InputError(f"a walk takes at most {limit} decisions before 'f'")
     elif usual:
-        if walk.go_on(count) < count:
+        if not walk.go_on(count):
             raise InputError("the default schedule is at its end; 'f' ends the run")
     else:
         try:

@@ -2,8 +2,8 @@
 // Step by hand. The server gives the open decisions after the moves so far; the report draws the run up to there.
 function handWalk({ asked, post, address, say, frame }) {
   const $ = (id) => document.getElementById(id);
-  const KEYS = { Enter: () => usual(1), u: () => undo(), f: () => finish(), r: () => reset() };
-  const MOVES = ["usual", "five", "undo", "finish", "reset", "other", "save-tape", "save-run"];
+  const KEYS = { Enter: () => next(1), u: () => undo(), f: () => finish(), r: () => reset() };
+  const MOVES = ["next", "five", "undo", "finish", "reset", "other", "save-tape", "save-run"];
   let on = false, told = null, drawn = false, queue = Promise.resolve();
   // moves: each a text of decisions. past: what undo goes back to.
   let moves = [], past = [];
@@ -26,11 +26,11 @@ function handWalk({ asked, post, address, say, frame }) {
     return mine;
   }
 
-  async function go(next, keep, about) {
-    const answer = await post("/walk", { ...asked(), moves: next });
+  async function go(wanted, keep, about) {
+    const answer = await post("/walk", { ...asked(), moves: wanted });
     if (keep) past.push(moves);
     told = answer;
-    // In full: no link depends on what the usual schedule is one day.
+    // In full: no link depends on what the default schedule is one day.
     moves = answer.moves;
     address(moves);
     list();
@@ -39,8 +39,11 @@ function handWalk({ asked, post, address, say, frame }) {
   }
 
   const take = (decision) => later(() => go([...moves, decision], true));
-  const usual = (count) => later(() => go([...moves, `n ${count}`], true));
-  const finish = () => later(() => go([...moves, "f"], true));
+  // A second click comes when the list is another one already.
+  const pick = (decision) => later(() => (told.walk.choices.some((choice) => choice.decision === decision) ? go([...moves, decision], true) : undefined));
+  const next = (count) => later(() => (told.walk.usual ? go([...moves, `n ${count}`], true) : say(ended())));
+  const finish = () => later(() => (told.walk.over ? say(ended()) : go([...moves, "f"], true)));
+  const ended = () => (told.walk.over ? "The run is over. Undo goes back." : "Nothing is left to do: Finish ends the run and judges it.");
   const reset = () => later(() => go([], moves.length > 0, "The walk starts again. Undo brings back what was."));
 
   function undo() {
@@ -103,10 +106,10 @@ function handWalk({ asked, post, address, say, frame }) {
     }
     const button = (choice) => {
       const first = choice.number === 1 && walk.usual, text = choice.message ? choice.text.slice(choice.message.length + 1) : choice.text;
-      const made = el("button", { type: "button", title: choice.decision, "data-decision": choice.decision, onclick: () => take(choice.decision) }, el("b", {}, String(choice.number)), ` ${text}`);
-      made.setAttribute("aria-label", `${choice.number}: ${choice.text}${first ? ", usual" : ""}`);
+      const made = el("button", { type: "button", title: choice.decision, "data-decision": choice.decision, onclick: () => (first ? next(1) : pick(choice.decision)) }, el("b", {}, String(choice.number)), ` ${text}`);
+      made.setAttribute("aria-label", `${choice.number}: ${choice.text}${first ? ", next" : ""}`);
       if (choice.number < 10) made.setAttribute("aria-keyshortcuts", String(choice.number));
-      if (first) made.className = "usual";
+      if (first) made.className = "next";
       return made;
     };
     $("choices").replaceChildren(...groups.map(({ message, choices }) => el(
@@ -121,7 +124,7 @@ function handWalk({ asked, post, address, say, frame }) {
     const changed = walk.facts.filter((fact) => fact.side !== "belief" && fact.value !== fact.before);
     $("changed").replaceChildren(changed.length && moves.length ? facts(changed) : el("p", { class: "muted" }, "nothing"));
     for (const id of MOVES) $(id).disabled = false;
-    for (const id of ["usual", "five", "finish"]) $(id).disabled = walk.over || (id !== "finish" && !walk.usual);
+    for (const id of ["next", "five", "finish"]) $(id).disabled = walk.over || (id !== "finish" && !walk.usual);
     $("other").disabled = walk.over;
     $("undo").disabled = !moves.length && !past.length;
     if (inside) ($("choices").querySelector("button") || ($("finish").disabled ? $("undo") : $("finish"))).focus();
@@ -171,7 +174,7 @@ function handWalk({ asked, post, address, say, frame }) {
 
   // Begin and end ---------------------------------------------------------------------------------------
 
-  // focus: whether the list gets the focus, so that Enter takes the usual decision.
+  // focus: whether the list gets the focus, so that Enter takes the next decision.
   function begin(given = [], about = "", focus = false) {
     on = true;
     document.body.classList.add("by-hand");
@@ -218,8 +221,8 @@ function handWalk({ asked, post, address, say, frame }) {
     return true;
   }
 
-  $("usual").addEventListener("click", () => usual(1));
-  $("five").addEventListener("click", () => usual(5));
+  $("next").addEventListener("click", () => next(1));
+  $("five").addEventListener("click", () => next(5));
   $("undo").addEventListener("click", undo);
   $("finish").addEventListener("click", finish);
   $("reset").addEventListener("click", reset);
@@ -238,5 +241,5 @@ function handWalk({ asked, post, address, say, frame }) {
     if (press(event.key, event.repeat)) event.preventDefault();
   });
 
-  return { begin, end, press, take, lose, isOn: () => on, moves: () => moves };
+  return { begin, end, press, pick, lose, isOn: () => on, moves: () => moves };
 }

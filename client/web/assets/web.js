@@ -161,7 +161,7 @@
     addEventListener("message", ({ origin, source, data }) => {
       if (origin !== location.origin || source !== $("report").contentWindow || !data) return;
       if (walk.isOn()) {
-        if (typeof data.decision === "string") walk.take(data.decision);
+        if (typeof data.decision === "string") walk.pick(data.decision);
         else if (typeof data.message === "string") walk.lose(data.message);
         else if (typeof data.key === "string") walk.press(data.key, false);
       } else if (typeof data.fault === "string") {

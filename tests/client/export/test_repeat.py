@@ -127,8 +127,9 @@ def litmus_command(run: Run) -> str:
 
 def test_a_run_that_ended_early_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walk = Walk(api.load("central-story"), REVOKE_GP)
-    walk.go_on(20)
+    walk.go_on(100)
     run = walk.run
+    assert command_of(run) == "", "it is not at rest"
     run.path = tmp_path / "early.json"
     save(run, run.path)
     command = command_of(run)

@@ -67,7 +67,7 @@ def test_its_files_play_again(server: Server, tmp_path: Path, monkeypatch: pytes
     for number, given in enumerate((["walk.json"], ["central-story", "-d", "revoke-gp", "--tape", "walk.tape"])):
         assert lbrlab("run", *given, "-o", f"{number}.json").exit_code == 1
         assert canonical(api.check(f"{number}.json").records) == canonical(run.records)
-    # One that is not over is continued by the usual schedule.
+    # One that is not over is continued by the default schedule.
     Path("early.json").write_bytes(ask(server, "/walk/file", STORY | {"moves": ["n 14", LOST]})[2])
     assert lbrlab("run", "early.json", "--then-default", "-o", "late.json").exit_code == 1
     assert canonical(api.check("late.json").records) == canonical(run.records)
@@ -81,7 +81,7 @@ def test_its_files_play_again(server: Server, tmp_path: Path, monkeypatch: pytes
         (["n 0"], "move 1: 'n 0': expected n, n 5, f"),
         (["n;;n"], "move 1: '': expected n"),
         (["f", "n"], "move 2: the run is over"),
-        (["n 36"], "move 1: the default schedule is at its end"),
+        (["n 36", "n"], "move 2: the default schedule is at its end"),
         (["take kvm0>host 1 Hallo"], "move 1: 'take kvm0>host 1 Hallo': expected n, n 5, f, or a decision: unknown"),
         (["n 2001"], "move 1: a walk takes at most 2000 decisions before 'f'"),
         (["n 999999999"], "move 1: a walk takes at most 2000 decisions before 'f'"),
@@ -159,10 +159,10 @@ class Walker:
 
     def state(self) -> tuple[object, ...]:
         """All that a reader sees of the point at which the walk stands, but for what was said about the last move."""
-        lists = [self.page.inner_text(f"#{part}") for part in ("where", "choices", "blocked", "beliefs", "changed")]
-        report = self.page.frames[1]
-        shown = [report.inner_text(f"#{part}") for part in ("verdict", "broken", "at", "detail", "count")]
-        return *lists, *shown, self.drawn("[data-message]"), self.drawn("[data-bar]"), self.drawn(".row"), self.page.url
+        look = "(parts) => parts.map((part) => document.getElementById(part).innerText)"
+        lists = self.page.evaluate(look, ["where", "choices", "blocked", "beliefs", "changed"])
+        report = self.page.frames[1].evaluate(look, ["verdict", "broken", "at", "detail", "count"])
+        return *lists, *report, self.drawn("[data-message], [data-bar], .row"), self.page.url
 
     def status(self) -> str:
         return self.page.inner_text("#status")
@@ -174,13 +174,14 @@ def test_a_reader_loses_the_revoke_by_hand(browser: Browser, server: Server, tmp
     report = at.frame_locator("#report")
     at.click("#by-hand")
     reader.at(0)
-    assert at.get_attribute("#choices button >> nth=0", "class") == "usual"
-    reader.press("Enter")
-    reader.at(1)
+    assert at.get_attribute("#choices button >> nth=0", "class") == "next"
+    reader.press(*["Enter"] * 3)
+    reader.at(3)
+    assert at.get_attribute("#status", "class") == ""
     at.click("#five")
-    reader.at(6)
+    reader.at(8)
     at.click("h1")
-    reader.press("1", *["Enter"] * 7)
+    reader.press("1", *["Enter"] * 5)
     reader.at(14)
     last = report.locator("#s0-47").bounding_box()
     chart = report.locator("#scroll").bounding_box()
@@ -193,7 +194,7 @@ def test_a_reader_loses_the_revoke_by_hand(browser: Browser, server: Server, tmp
     terminal.go_on(14)
     told = walk_document(terminal)
     assert at.locator("#choices button").evaluate_all("all => all.map((one) => one.ariaLabel)") == [
-        f"{choice.number}: {choice.text}{', usual' if choice.number == 1 else ''}" for choice in told.choices
+        f"{choice.number}: {choice.text}{', next' if choice.number == 1 else ''}" for choice in told.choices
     ]
     before = reader.state()
 
@@ -206,8 +207,9 @@ def test_a_reader_loses_the_revoke_by_hand(browser: Browser, server: Server, tmp
     reader.press("u")
     reader.at(14)
     assert reader.state() == before
-    at.click("#choices [data-decision^=drop]")
+    at.dblclick("#choices [data-decision^=drop]")
     reader.at(15)
+    assert at.get_attribute("#status", "class") == ""
     assert reader.state() == in_picture
 
     # The picture at the end is the trace of the same tape.
@@ -222,11 +224,13 @@ def test_a_reader_loses_the_revoke_by_hand(browser: Browser, server: Server, tmp
     run = api.run("central-story", "revoke-gp", tape=tmp_path / "walk.tape")
     assert [str(decision) for decision in run.tape] == tape.splitlines()[1:]
     timeline = timeline_of(run)
-    assert [row["text"] for row in reader.drawn(".row .n")] == [str(row.seq) for row in timeline.rows]
-    assert {int(row["dot"]) for row in reader.drawn("[data-dot]")} == {r.seq for r in timeline.rows if r.lane >= 0}
-    fates = {int(arrow["message"]): arrow["fate"] for arrow in reader.drawn("[data-message]")}
+    seen = reader.drawn(".row .n, [data-dot], [data-message], [data-bar]")
+    numbers = [one["text"] for one in seen if one.keys() == {"heads", "stubs", "text"}]
+    assert numbers == [str(row.seq) for row in timeline.rows]
+    assert {int(one["dot"]) for one in seen if "dot" in one} == {row.seq for row in timeline.rows if row.lane >= 0}
+    fates = {int(one["message"]): one["fate"] for one in seen if "message" in one}
     assert fates == {number: message.fate for number, message in enumerate(timeline.messages)}
-    bars = {(bar["bar"], int(bar["first"]), int(bar["last"])) for bar in reader.drawn("[data-bar]")}
+    bars = {(one["bar"], int(one["first"]), int(one["last"])) for one in seen if "bar" in one}
     end = len(timeline.rows)
     overlaps = {("overlap", both.first, both.last or end) for both in timeline.overlaps}
     assert bars == {(bar.kind, bar.first, bar.last or end) for bar in timeline.bars} | overlaps
@@ -319,6 +323,15 @@ def test_a_reader_goes_back_changes_the_design_and_mistypes(browser: Browser, se
     at.wait_for_selector("#status.wrong")
     reader.at(0)
     assert "move 2: 'take host>kvm0 9 Ack' is not possible here" in reader.status()
+    # At its end, and behind it, the default schedule has nothing to take.
+    reader.open(f"{link}{quote('n 33')}")
+    reader.at(33)
+    at.click("#five")
+    reader.at(35)
+    reader.press("Enter")
+    expect(at.locator("#status")).to_have_text("Nothing is left to do: Finish ends the run and judges it.")
+    reader.press("f", "f")
+    expect(at.locator("#status")).to_have_text("The run is over. Undo goes back.")
     # Run ends the walk.
     at.click("#go")
     at.wait_for_selector("#walk", state="hidden")
