@@ -53,6 +53,7 @@ def test_a_design_that_breaks_and_its_baseline() -> None:
     new = lbrlab(*broken, "-o", "one", "--junit", "j.xml")
     assert new.exit_code == 1
     assert "new revoke-gp: " in new.stdout
+    assert "lbrlab run FILE plays a finding again" in new.stdout
     assert sum(len(case.result) for suite in JUnitXml.fromfile("j.xml") for case in suite) == len(told["findings"])
 
 
