@@ -55,12 +55,14 @@ class KvmSession:
     """Resume is out, its answer has not come."""
     leaving: bool = False
     """The host has said Drain, and KVM has not answered it."""
+    stopping: bool = False
+    """This KVM stops, so it begins no session any more."""
 
     def clone(self) -> KvmSession:
-        return KvmSession(self.session.clone(), self.renew_at, self.refused, self.resuming, self.leaving)
+        return KvmSession(self.session.clone(), self.renew_at, self.refused, self.resuming, self.leaving, self.stopping)
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.session.key(), At(self.renew_at), self.refused, self.resuming, self.leaving
+        return self.session.key(), At(self.renew_at), self.refused, self.resuming, self.leaving, self.stopping
 
 
 class KvmEndpoint:
@@ -124,6 +126,7 @@ class KvmEndpoint:
     def drain(self, reason: str) -> None:
         """End the session in order (R24). Raises RefusedError where it is not open."""
         self.session.drain(reason, self.effects)
+        self.state.stopping = True
 
     def _asks(self) -> bool:
         """True if the host has not answered a request."""
@@ -187,8 +190,11 @@ class KvmEndpoint:
             self._over("its link is lost while it drains")
 
     def mend_link(self) -> None:
-        """The link is up again, and KVM resumes; again if the answer to Resume has not come. Raises RefusedError if the
-        link was not lost."""
+        """The link is up again, and KVM resumes; again if the answer to Resume has not come. It greets a host that has
+        drained (R24) under a new epoch. Raises RefusedError if the link was not lost, and if KVM stops."""
+        if self.session.phase is SessionPhase.ENDED and not self.state.stopping:
+            self._begin_anew("the host has drained")
+            return
         if self.session.phase is not SessionPhase.LOST and not self.state.resuming:
             raise RefusedError(f"the session is {self.session.phase}, its link was not lost", "EINVAL")
         self.state.resuming = True

@@ -112,8 +112,8 @@ def plan_of(request: CampaignRequest) -> Plan:
     if request.pairs:
         kvms = min(len(pair.kvms) for pair in request.pairs)
         chosen = [scenario for scenario in chosen if fits(scenario, kvms)]
-        if NOT_GIVEN in kinds and request.faults != "all":
-            raise InputError(f"{NOT_GIVEN} needs services that this command has started", f"--faults {request.faults}")
+        if request.faults != "all" and (unfit := [kind for kind in kinds if kind in NOT_GIVEN]):
+            raise InputError(f"{unfit[0]} needs services that this command has started", f"--faults {request.faults}")
         kinds = tuple(kind for kind in kinds if kind in KINDS)
         if not chosen:
             raise InputError("no scenario that was chosen fits the given services", "--scenarios, --pair")

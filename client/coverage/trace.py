@@ -13,7 +13,8 @@ from typing import Any
 
 from client.coverage.items import Item, arrow, axis_items
 from client.litmus.fault import FaultRule
-from contract.session import SessionPhase
+from contract.session import TRANSITIONS as TRANSITIONS_OF_SESSIONS
+from contract.session import SessionInput, SessionPhase
 from contract.trace import (
     Access,
     AnyRecord,
@@ -115,7 +116,7 @@ def _arrow(group: str, old: str, new: str) -> Item:
 
 
 class _Seen:
-    __slots__ = ("accepted", "denied", "ends", "events", "items", "repaired", "saved", "ungranted", "vcpus")
+    __slots__ = ("accepted", "denied", "ends", "epochs", "events", "items", "repaired", "saved", "ungranted", "vcpus")
 
     def __init__(self) -> None:
         self.items: set[Item] = set()
@@ -126,6 +127,8 @@ class _Seen:
         """Event to its state."""
         self.ends: dict[tuple[str, bool], str] = {}
         """An end of a session (true: KVM's) to its phase."""
+        self.epochs: dict[tuple[str, bool], int] = {}
+        """An end of a session to its epoch."""
         self.accepted: set[tuple[str, int]] = set()
         """The Welcomes that accept, by session and number."""
         self.denied: set[str] = set()
@@ -147,18 +150,26 @@ class _Seen:
         if (rule := _BY_MESSAGE.get(kind)) is not None:
             self.items.add(rule)
         if kind in ("Hello", "Resume"):
-            self.phase(r.session, True, SessionPhase.GREETING)
+            self.move(r, SessionInput.GREET)
         elif kind == "Welcome":
             if getattr(r.body, "accepted", True):
                 self.accepted.add((r.session, r.n))
-                self.phase(r.session, False, SessionPhase.OPEN)
+                self.move(r, SessionInput.GREETED)
             else:
-                self.phase(r.session, False, SessionPhase.REFUSED)
+                self.move(r, SessionInput.REFUSE)
 
-    def phase(self, session: str, to_host: bool, new: str) -> None:
-        old = self.ends.get((session, to_host), str(SessionPhase.CLOSED))
-        if old != new:
-            self.items.add(_arrow("session", old, str(new)))
+    def move(self, r: Send, given: SessionInput) -> None:
+        """A greeting, or its answer. The session of a new epoch begins closed."""
+        if self.epochs.get((r.session, r.to_host), r.epoch) != r.epoch:
+            del self.ends[r.session, r.to_host]
+            self.accepted = {(session, n) for session, n in self.accepted if session != r.session or not r.to_host}
+        self.epochs[r.session, r.to_host] = r.epoch
+        self.phase(r.session, r.to_host, given)
+
+    def phase(self, session: str, to_host: bool, given: SessionInput) -> None:
+        old = SessionPhase(self.ends.get((session, to_host), SessionPhase.CLOSED))
+        if (new := TRANSITIONS_OF_SESSIONS.get((old, given))) is not None:
+            self.items.add(_arrow("session", str(old), str(new)))
             self.ends[session, to_host] = str(new)
 
     def session(self, r: SessionChange) -> None:
@@ -171,7 +182,7 @@ class _Seen:
         if r.fate in ("drop", "overtake") and not self.repaired:
             self.items.add("rule R4")
         if r.message == "Welcome" and r.fate in ("take", "overtake", "duplicate") and (r.session, r.n) in self.accepted:
-            self.phase(r.session, True, SessionPhase.OPEN)
+            self.phase(r.session, True, SessionInput.WELCOMED)
         kind = _KINDS.get(r.fate)
         if kind is not None:
             self.items.add(kind)

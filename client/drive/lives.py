@@ -1,10 +1,13 @@
-"""Crash and restart of a service, end of a vCPU's thread, end of a VM: the faults that are not of messages or links.
+"""Crash, shutdown and restart of a service, end of a vCPU's thread, end of a VM: faults of neither messages nor links.
 
 Theory of operation. A crash of a KVM takes its state and the messages on its link. The kernel of the host notices: the
 link is lost, the threads of its vCPUs exit, their events are closed (R22). A new life of the KVM has its VMs at RESET
 and greets under a higher epoch. A crash of a host is a loss of its power: silicon, events and tasks are gone. Its KVMs
 find the link lost; when the host is back they resume, hear that it does not know them, and greet it under a higher
 epoch. A KVM keeps its knowledge of its guests.
+
+A service that is told to stop ends its sessions in order (R24) before its process ends. The end of its process is a
+crash that takes less with it.
 
 The threads of the vCPUs run again, on the CPUs on which they ran before, as soon as their KVM has greeted the host. A
 CPU that runs another task by then stays with that task. A statement of a guest, or of its user space, that was under
@@ -23,7 +26,7 @@ from client.drive.state import Thread
 from client.drive.values import event_value
 from client.drive.wire import perfcores_of
 from client.litmus.ast import HostStmt, OpenEvent, UserMigrate, UserStmt
-from client.schedule.incidents import Crash, Kill, Restart
+from client.schedule.incidents import Crash, Kill, Restart, Shutdown
 from client.schedule.outages import Outages
 from contract import trace
 from contract.control import (
@@ -31,9 +34,11 @@ from contract.control import (
     AnyPerfCommand,
     ConfigureKvm,
     ConfigurePerf,
+    DrainSession,
     EndSession,
     EndVcpu,
     ExitTask,
+    KvmDrain,
     KvmLoseLink,
     KvmMendLink,
     LoseLink,
@@ -80,13 +85,23 @@ class Lives:
         down = next((name for name in self._hosts() if name in self.outages.down), "")
         return f"{down} is down" if down else ""
 
-    # Crash and restart -------------------------------------------------------------------------------------
+    # Crash, shutdown and restart -------------------------------------------------------------------------------------
+
+    def shut_down(self, decision: Shutdown) -> None:
+        """A session that is not open ends with the process."""
+        service, host = decision.service, self._number(decision.service)
+        sessions, vcpus = self._of(service)
+        self._put(trace.ShuttingDown(service, sessions, vcpus, decision.fault or UNSET))
+        if host < 0:
+            self._tell_kvm(service, KvmDrain("KVM stops"))
+            return
+        for session in sessions:
+            self._tell_host(host, DrainSession(session, "the perf core stops"))
 
     def crash(self, decision: Crash) -> None:
         service, kvms = decision.service, self.player.kvms
         host = self._number(service)
-        sessions = [service] if host < 0 else [kvm for kvm, at in kvms.items() if at == host]
-        vcpus = [vcpu for vcpu, kvm in self.player.places.items() if kvm in sessions]
+        sessions, vcpus = self._of(service)
         self._put(trace.Crash(service, host, sessions, vcpus, decision.fault or UNSET))
         self.wire.crash(service)
         if host >= 0:
@@ -127,7 +142,8 @@ class Lives:
         """Threads of vCPUs that can run again do so."""
         for vcpu, cpu in list(self.outages.homeless.items()):
             kvm, host = self.player.places[vcpu], self.flight.places.get(vcpu, 0)
-            if {kvm, self._name(host)} & self.outages.down or kvm in self.outages.adrift:
+            services = {kvm, self._name(host)}
+            if services & self.outages.down or services & self.outages.stopping.keys() or kvm in self.outages.adrift:
                 continue
             del self.outages.homeless[vcpu]
             busy = {at for (on, _), at in self.flight.running.items() if on == host}
@@ -169,12 +185,18 @@ class Lives:
     def _name(self, host: int) -> str:
         return self._hosts()[host]
 
+    def _of(self, service: str) -> tuple[list[str], list[str]]:
+        """The sessions of a service, and their vCPUs."""
+        host = self._number(service)
+        sessions = [service] if host < 0 else [kvm for kvm, at in self.player.kvms.items() if at == host]
+        return sessions, [vcpu for vcpu, kvm in self.player.places.items() if kvm in sessions]
+
     def _number(self, service: str) -> int:
         """The number of a host; -1 for a KVM."""
         hosts = self._hosts()
         return hosts.index(service) if service in hosts else -1
 
-    def _put(self, record: trace.Crash | trace.Restart | trace.Killed) -> None:
+    def _put(self, record: trace.ShuttingDown | trace.Crash | trace.Restart | trace.Killed) -> None:
         self.wire.log.add(record)
         self.flight.follow([record])
 

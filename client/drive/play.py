@@ -48,7 +48,7 @@ from client.litmus.execution import Execution
 from client.schedule.decisions import Decision, Deliver, Fire, Pass
 from client.schedule.decisions import Step as ThreadStep
 from client.schedule.flight import IOCTL
-from client.schedule.incidents import Crash, Kill, Outage, Restart
+from client.schedule.incidents import Crash, Kill, Outage, Restart, Shutdown
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
 from contract.control import (
@@ -481,6 +481,7 @@ _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
     Fire: Player._fire,
     Pass: Player._pass,
     Crash: lambda player, decision: player.lives.crash(decision),
+    Shutdown: lambda player, decision: player.lives.shut_down(decision),
     Restart: lambda player, decision: player.lives.restart(decision),
     Kill: lambda player, decision: player.lives.kill(decision),
     **dict.fromkeys(Outage.__args__, lambda player, decision: player.incidents.carry_out(decision)),

@@ -93,6 +93,15 @@ FAULT_KINDS: dict[str, FaultKind] = {
             strikes="service",
         ),
         FaultKind(
+            "shutdown",
+            "a service ends its sessions in order, as after SIGTERM; then it is gone, and starts again",
+            "shutdown kvm0 at Revoke 1 by 20ms",
+            amount="decisions, or time until it is gone",
+            usual=10,
+            timed=True,
+            strikes="service",
+        ),
+        FaultKind(
             "end",
             "the thread of a vCPU ends, or all threads of a VM, and the vCPUs with them",
             "end thread vm0/0 at Revoke 1",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
-from contract.trace import AnyIncidentRecord, AnyRecord, Crash, Delivery, Killed
+from contract.trace import AnyIncidentRecord, AnyRecord, Crash, Delivery, Killed, ShuttingDown
 
-SHOWN = (Delivery, *AnyIncidentRecord.__args__, Crash, Killed)
+SHOWN = (Delivery, *AnyIncidentRecord.__args__, Crash, Killed, ShuttingDown)
 """The records that name a fault."""
 _SHOWN = frozenset(SHOWN)
 

@@ -36,8 +36,10 @@ from contract.trace import (
     Send,
     SessionChange,
     Setup,
+    ShuttingDown,
     Stalled,
     Switch,
+    TaskExit,
     Timer,
     VcpuLoad,
     VcpuPut,
@@ -254,6 +256,9 @@ class Flight:
     def _link_mended(self, record: LinkMended) -> None:
         self.outages.link_mended(record)
 
+    def _shutting_down(self, record: ShuttingDown) -> None:
+        self.outages.shutting_down(record)
+
     def _stall(self, record: Stalled) -> None:
         self.outages.service_stalled(record)
 
@@ -360,6 +365,10 @@ class Flight:
         for vcpu in record.vcpus:
             self.waiting.pop(vcpu, None)
 
+    def _task_exit(self, record: TaskExit) -> None:
+        if self.outages.stopping:
+            self.outages.exited(record)
+
     def state_of(self, event: str, vcpu: str) -> str:
         """The state of a host event, or of the newest event that stands for a vCPU."""
         if vcpu:
@@ -445,6 +454,8 @@ _TAKE_IN: dict[type, Callable[[Flight, Any], None]] = {
     LinkCut: Flight._link_cut,
     LinkMended: Flight._link_mended,
     Stalled: Flight._stall,
+    ShuttingDown: Flight._shutting_down,
+    TaskExit: Flight._task_exit,
     Continued: Flight._continue,
     HostWait: Flight._host_wait,
     HostWake: Flight._host_wake,

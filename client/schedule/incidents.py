@@ -9,14 +9,16 @@
     cut kvm0>host f2.1
     stall perfcore f3.1
     continue perfcore f3.1
+    shutdown kvm0 f5.1
     clock kvm0 1250000 f4.1
 
 ``crash`` ends the process of a KVM (``kvm0``) or of a host (``perfcore``), and ``restart`` begins a new one. ``end``
 ends the thread of a vCPU, or of all vCPUs of a VM. ``cut`` loses all that is in flight, and all that is sent before
 ``mend``: of a link, so that both ends lose it at once, or of one way of it. The ends of a link that was cut in one way
 find it broken when it is mended, and KVM resumes the session either way. A service that is stalled takes nothing, sends
-nothing and fires no timer before it continues. The number behind ``clock`` is the rate of a KVM's clock in millionths
-of the host's.
+nothing and fires no timer before it continues. A service that is told to stop (``shutdown``) ends its sessions in
+order; then its process ends (``crash``). The number behind ``clock`` is the rate of a KVM's clock in millionths of the
+host's.
 """
 
 from __future__ import annotations
@@ -80,6 +82,12 @@ class EndStall(_OfService, frozen=True):
     WORD = "continue"
 
 
+class Shutdown(_OfService, frozen=True):
+    """The service is told to stop, as by SIGTERM. A Crash of the same service ends its process."""
+
+    WORD = "shutdown"
+
+
 class Kill(_Incident, frozen=True):
     """``kind``: ``thread``, the thread of vCPU ``name`` ends; ``vm``, all threads of VM ``name`` do."""
 
@@ -133,12 +141,12 @@ class SetClock(_Incident, frozen=True):
 
 Outage = Cut | Mend | Stall | EndStall | SetClock
 """Incidents after which every process and every thread is still there."""
-Incident = Crash | Restart | Kill | Outage
-BREAKS = (Crash, Kill, Cut, Stall, SetClock)
+Incident = Crash | Restart | Shutdown | Kill | Outage
+BREAKS = (Crash, Kill, Cut, Stall, Shutdown, SetClock)
 """The incidents that are faults. The others end one."""
 FORMS = (
     "'crash SERVICE', 'restart SERVICE', 'end thread VM/N', 'end vm VM', 'cut KVM', 'mend KVM', 'stall SERVICE', "
-    "'continue SERVICE', 'clock KVM RATE'"
+    "'continue SERVICE', 'shutdown SERVICE', 'clock KVM RATE'"
 )
 
 
@@ -182,7 +190,7 @@ def _set_clock(word: str, target: list[str | None], fault: str) -> Incident:
     return SetClock(service, int(rate or 0), fault)
 
 
-_SERVICES = {kind.WORD: kind for kind in (Crash, Restart, Stall, EndStall)}
+_SERVICES = {kind.WORD: kind for kind in (Crash, Restart, Stall, EndStall, Shutdown)}
 _FAULT = r"(?: (f[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}))?"
 _ROWS: dict[str, tuple[re.Pattern[str], Callable[[str, list[str | None], str], Incident]]] = {
     **dict.fromkeys(_SERVICES, (re.compile(rf"([^\s>]+){_FAULT}"), _of_service)),

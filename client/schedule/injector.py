@@ -21,8 +21,8 @@ from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.choices import deliver, onward
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import EndStall, Incident, Mend, Restart
-from client.schedule.striker import Striker
+from client.schedule.incidents import Incident
+from client.schedule.striker import End, Striker
 from contract.checksum import changeable
 from contract.messages import EventCreated
 from contract.network import Fate
@@ -151,7 +151,7 @@ class Injector:
         striker = self.striker
         return striker.next(flight, self.decisions) if striker.planned or striker.endings else None
 
-    def end(self, flight: Flight, ends: list[Mend | EndStall | Restart], timer_due: int | None) -> Decision | None:
+    def end(self, flight: Flight, ends: Sequence[End], timer_due: int | None) -> Decision | None:
         """Nothing else can happen: end the incidents that have struck. ``timer_due``: as for ``at_last``."""
         return self.striker.end(flight, ends, timer_due)
 

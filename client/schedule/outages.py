@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Stall
+from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Shutdown, Stall
 from contract import trace as t
 
 
 class Outages:
-    __slots__ = ("adrift", "cut", "down", "ended", "homeless", "hosts", "kvms", "lives", "stalled", "vcpus")
+    __slots__ = ("adrift", "cut", "down", "ended", "homeless", "hosts", "kvms", "lives", "stalled", "stopping", "vcpus")
 
     def __init__(self) -> None:
         self.hosts: tuple[str, ...] = ("perfcore",)
@@ -22,6 +22,8 @@ class Outages:
         """Session to the cut of its link, or of one way of it, that has not been mended."""
         self.stalled: dict[str, Stall] = {}
         """The services that are stalled."""
+        self.stopping: dict[str, t.ShuttingDown] = {}
+        """The services that were told to stop and are still there."""
         self.lives: dict[str, int] = {}
         """Service to the number of its life, where that is not the first."""
         self.down: set[str] = set()
@@ -37,6 +39,7 @@ class Outages:
         twin = Outages()
         twin.hosts, twin.kvms, twin.vcpus = self.hosts, self.kvms, self.vcpus
         twin.cut, twin.stalled, twin.lives = self.cut.copy(), self.stalled.copy(), self.lives.copy()
+        twin.stopping = self.stopping.copy()
         twin.down, twin.adrift = self.down.copy(), self.adrift.copy()
         twin.homeless, twin.ended = self.homeless.copy(), self.ended.copy()
         return twin
@@ -46,6 +49,7 @@ class Outages:
         return (
             frozenset([(cut.session, cut.to_host) for cut in self.cut.values()]),
             frozenset(self.stalled),
+            frozenset(self.stopping),
             frozenset(self.lives.items()),
             frozenset(self.down),
             frozenset(self.adrift),
@@ -69,10 +73,14 @@ class Outages:
     def service_continued(self, record: t.Continued) -> None:
         del self.stalled[record.service]
 
+    def shutting_down(self, record: t.ShuttingDown) -> None:
+        self.stopping[record.service] = record
+
     def crashed(self, record: t.Crash, cpus: dict[str, int]) -> None:
         """``cpus``: vCPU to the CPU on which its thread runs, of those that end with the service."""
         self.down.add(record.service)
         self.stalled.pop(record.service, None)
+        self.stopping.pop(record.service, None)
         for session in record.sessions:
             self.cut.pop(session, None)
         self.homeless |= cpus
@@ -84,6 +92,12 @@ class Outages:
     def restarted(self, record: t.Restart) -> None:
         self.down.discard(record.service)
         self.lives[record.service] = record.life
+
+    def exited(self, record: t.TaskExit) -> None:
+        """The thread of a vCPU whose service stops runs again, where it ran, in the service's next life."""
+        stops = any(record.task in stop.vcpus for stop in self.stopping.values())
+        if stops and record.cpu >= 0 and record.task not in self.ended:
+            self.homeless[record.task] = record.cpu
 
     def killed(self, record: t.Killed) -> None:
         for vcpu in record.vcpus:
@@ -97,10 +111,11 @@ class Outages:
     def is_stalled(self, session: str, host: bool) -> bool:
         return self.service(session, host) in self.stalled
 
-    def ends(self) -> list[Mend | EndStall]:
-        """The decisions that end a cut or a stall."""
+    def ends(self) -> list[Mend | EndStall | Crash]:
+        """The decisions that end a cut, a stall, or the process of a service that was told to stop."""
         mends = [Mend(cut.session, cut.to_host, cut.fault) for cut in self.cut.values()]
-        return [*mends, *(EndStall(stall.service, stall.fault) for stall in self.stalled.values())]
+        stalls = [EndStall(stall.service, stall.fault) for stall in self.stalled.values()]
+        return [*mends, *stalls, *(Crash(one.service, one.fault or "") for one in self.stopping.values())]
 
     def restarts(self) -> list[Restart]:
         """The services that are down and can begin a new life: hosts, and KVMs of hosts that are up."""
@@ -129,6 +144,8 @@ class Outages:
                 return session in self.cut and self.cut[session].to_host == to_host
             case Stall(service=service):
                 return self._is_up(service) and service not in self.stalled
+            case Shutdown(service=service):
+                return self._is_up(service) and service not in self.stalled and service not in self.stopping
             case EndStall(service=service):
                 return service in self.stalled
             case SetClock(service=service):

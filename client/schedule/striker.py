@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.schedule.decisions import Decision, Pass
 from client.schedule.flight import Flight, InFlight
-from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Stall
+from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Shutdown, Stall
 from contract.messages import HOST
+
+End = Mend | EndStall | Restart | Crash
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """The end of an incident that a rule has caused."""
 
-    end: Mend | EndStall | Restart
+    end: End
     decision: int
     """Number of the decision at which it comes, where the rule counts decisions."""
     at_time: int
@@ -44,6 +46,7 @@ class Striker:
             if flight.now >= ending.at_time if ending.at_time else decisions >= ending.decision:
                 if flight.outages.allow(ending.end):
                     self.endings.remove(ending)
+                    self._begin_again(ending.end, decisions)
                     return ending.end
                 if not isinstance(ending.end, Restart):
                     self.endings.remove(ending)
@@ -55,7 +58,7 @@ class Striker:
                 return strike
         return None
 
-    def end(self, flight: Flight, ends: list[Mend | EndStall | Restart], timer_due: int | None) -> Decision | None:
+    def end(self, flight: Flight, ends: Sequence[End], timer_due: int | None) -> Decision | None:
         """One of ``ends``, or time advances to it. None: a timer runs out before."""
         until = {ending.end: ending.at_time for ending in self.endings}
         restarts = {end.service: end for end in until if isinstance(end, Restart)}
@@ -66,10 +69,11 @@ class Striker:
         if (at := until.get(end, 0)) > flight.now:
             return Pass(at)
         self.endings = [ending for ending in self.endings if ending.end != end]
+        self._begin_again(end, 0)
         return end
 
     def _begin(self, strike: Incident, rule: FaultRule, flight: Flight, decisions: int) -> None:
-        end: Mend | EndStall | Restart
+        end: End
         match strike:
             case Cut(session=session, to_host=to_host, fault=fault):
                 end = Mend(session, to_host, fault)
@@ -77,10 +81,17 @@ class Striker:
                 end = EndStall(service, fault)
             case Crash(service=service, fault=fault):
                 end = Restart(service, fault)
+            case Shutdown(service=service, fault=fault):
+                end = Crash(service, fault)
             case _:
                 return
         by = rule.amount or FAULT_KINDS[rule.kind].usual
         self.endings.append(Ending(end, decisions + by, flight.now + rule.time if rule.time else 0))
+
+    def _begin_again(self, end: End, decisions: int) -> None:
+        """A service whose process ended because it was told to stop starts with the next decision."""
+        if isinstance(end, Crash):
+            self.endings.append(Ending(Restart(end.service, end.fault), decisions + 1, 0))
 
 
 def _cut(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
@@ -109,6 +120,12 @@ def _crash(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None
             yield Crash(stall.service, fault)
 
 
+def _shutdown(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
+    for stall in _stall(rule, fault, flight, message):
+        if isinstance(stall, Stall):
+            yield Shutdown(stall.service, fault)
+
+
 def _end(rule: FaultRule, fault: str, flight: Flight, message: InFlight | None) -> Iterator[Incident]:
     if rule.target:
         kind, name = rule.target.split()
@@ -122,6 +139,7 @@ _PLANS: dict[str, Callable[[FaultRule, str, Flight, InFlight | None], Iterator[I
     "stall": _stall,
     "clock": _clock,
     "crash": _crash,
+    "shutdown": _shutdown,
     "end": _end,
 }
 """The incidents that each kind of rule causes when it strikes."""

@@ -19,7 +19,7 @@ from contract.messages import MESSAGE_KINDS
 
 MESSAGES_LIMIT = 12
 """A rule for one message names one of the first so many that fit."""
-ENDLESS = ("drop", "corrupt", "cut", "crash", "duplicate")
+ENDLESS = ("drop", "corrupt", "cut", "crash", "shutdown", "duplicate")
 """Kinds that lose messages, or add so many that no run is needed to know what happens."""
 OF_THE_LBR = ("EventCreated", "EventState", "SchedIn", "Revoke", "Ack", "Renew", "Available")
 """Messages that say who has the LBR. A rule that names one message names one of these half of the time."""

@@ -16,9 +16,9 @@ from client.search.plan import Plan
 
 R = TypeVar("R")
 AHEAD = 2
-NOT_GIVEN = "crash"
-"""The kind of fault that needs services which this process has started."""
-KINDS = tuple(kind for kind in FAULT_KINDS if kind != NOT_GIVEN)
+NOT_GIVEN = ("crash", "shutdown")
+"""The kinds of faults that need services which this process has started."""
+KINDS = tuple(kind for kind in FAULT_KINDS if kind not in NOT_GIVEN)
 
 
 class Pairs:

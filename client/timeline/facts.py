@@ -199,8 +199,8 @@ class Facts:
         self._put("wire", f"link of {r.session}", f"cut{way}" if isinstance(r, t.LinkCut) else "up")
         self._in_flight()
 
-    def _service(self, r: t.Stalled | t.Continued | t.Restart | t.Crash) -> None:
-        words = {t.Stalled: "stalled", t.Crash: "down"}
+    def _service(self, r: t.Stalled | t.Continued | t.ShuttingDown | t.Restart | t.Crash) -> None:
+        words = {t.Stalled: "stalled", t.ShuttingDown: "stops", t.Crash: "down"}
         side = "host" if r.service.startswith("perfcore") else "kvm"
         self._put(side, f"service {r.service}", words.get(type(r), "runs"))
 
@@ -280,6 +280,7 @@ _ACTS: Mapping[type, Callable[[Facts, Any], None]] = {
     t.LinkMended: Facts._link,
     t.Stalled: Facts._service,
     t.Continued: Facts._service,
+    t.ShuttingDown: Facts._service,
     t.Restart: Facts._service,
     t.ClockSet: Facts._clock,
     t.Crash: Facts._crash,

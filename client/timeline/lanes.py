@@ -80,7 +80,7 @@ class Lanes:
         cpu, vcpu, session = r.lane, _field(r, "vcpu"), _field(r, "session")
         if isinstance(r, t.Statement | t.Outcome):
             return self._program(r.actor)
-        if isinstance(r, t.Crash | t.Restart | t.Stalled | t.Continued | t.ClockSet):
+        if isinstance(r, t.Crash | t.Restart | t.Stalled | t.Continued | t.ShuttingDown | t.ClockSet):
             return self.of_service(r.service)
         if isinstance(r, t.LinkCut | t.LinkMended):
             return self.wire_of(r.session)

@@ -20,7 +20,7 @@ room."""
 _TOLD = frozenset({
     "statement", "host-lbr", "event-change", "event-failed", "claim-change", "granted", "vm-entry", "vm-entry-refused",
     "sample-taken", "vcpu-wait", "host-wait", "peer-silent", "session-change", "guest-pmi", "lbr-restore",
-    "crash", "restart", "killed", "link-cut", "link-mended", "stalled", "continued", "clock-set",
+    "crash", "restart", "killed", "link-cut", "link-mended", "stalled", "continued", "shutting-down", "clock-set",
 })  # fmt: skip
 _ENDS = TAKEN | {"drop", "lose"}
 """Fates that end the way of a message, or of one copy of it."""

@@ -7,7 +7,19 @@ from client.litmus.text import duration_text
 from client.report.describe.link import body_text
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import InFlight
-from client.schedule.incidents import Crash, Cut, EndStall, Incident, Kill, Mend, Restart, SetClock, Stall, route
+from client.schedule.incidents import (
+    Crash,
+    Cut,
+    EndStall,
+    Incident,
+    Kill,
+    Mend,
+    Restart,
+    SetClock,
+    Shutdown,
+    Stall,
+    route,
+)
 from contract.messages import HOST
 from contract.network import Fate
 from contract.spec import NORMAL_RATE
@@ -87,5 +99,7 @@ def _incident(incident: Incident) -> str:
             return f"{service} stalls"
         case EndStall(service=service):
             return f"{service} continues"
+        case Shutdown(service=service):
+            return f"{service} is told to stop"
         case SetClock(service=service, rate=rate):
             return f"the clock of {service} goes {rate / NORMAL_RATE:g} times as fast as the host's"

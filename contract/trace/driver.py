@@ -73,6 +73,16 @@ class Continued(DriverRecord):
     fault: str | UnsetType = UNSET
 
 
+class ShuttingDown(DriverRecord):
+    """``service`` is told to stop, as by SIGTERM. It ends its sessions in order (R24); then its process ends (Crash).
+    ``sessions``, ``vcpus``: as in Crash."""
+
+    service: str
+    sessions: list[str]
+    vcpus: list[str]
+    fault: str | UnsetType = UNSET
+
+
 class ClockSet(DriverRecord):
     """The clock of a KVM runs at ``rate`` millionths of the host's from now on."""
 
@@ -143,4 +153,4 @@ class Rest(DriverRecord):
         return [self.host, *self.others]
 
 
-AnyDriverRecord = Setup | Statement | AnyIncidentRecord | Outcome | Crash | Restart | Killed | End | Rest
+AnyDriverRecord = Setup | Statement | AnyIncidentRecord | Outcome | ShuttingDown | Crash | Restart | Killed | End | Rest

@@ -46,7 +46,7 @@ def pair() -> Iterator[Wire]:
 
 
 def test_no_kind_is_left_out() -> None:
-    assert {rule.split()[0] for rule in RULES.values()} | {"crash"} == set(FAULT_KINDS)
+    assert {rule.split()[0] for rule in RULES.values()} | {"crash", "shutdown"} == set(FAULT_KINDS)
 
 
 @pytest.mark.parametrize("design", ["revoke-gp", "fenced"])

@@ -15,7 +15,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from contract.errors import InputError
-from contract.trace import Restart, canonical
+from contract.trace import Restart, ShuttingDown, canonical
 from tests.crashes.points import Timed, compared, random_point, story_of
 from tests.crashes.schedule import crash_and_restart
 from tests.designs import FENCED
@@ -47,6 +47,16 @@ def test_both_services_can_be_killed_in_one_run_by_rules(pair: Pair) -> None:
     simulated, real = played(None), played(pair.wire)
     assert [r.service for r in simulated.of(Restart)] == ["perfcore", "kvm0"]
     assert simulated.applied == [True, True]
+    assert canonical(real.records) == canonical(simulated.records)
+
+
+@pytest.mark.parametrize("service", ["kvm0", "perfcore"])
+def test_a_service_that_is_told_to_stop_gives_the_same_trace(pair: Pair, service: str) -> None:
+    schedule = Schedule((parse_fault(f"shutdown {service} at Revoke 1 by 8"),))
+    simulated, real = (
+        run(Inputs(story_of("central-story"), FENCED, schedule, wire)).finished() for wire in (None, pair.wire)
+    )
+    assert len(simulated.of(ShuttingDown)) == 1
     assert canonical(real.records) == canonical(simulated.records)
 
 

@@ -57,7 +57,7 @@ def test_every_message_meets_a_fate_that_is_recorded(name: str) -> None:
 
 
 def test_the_account_finds_what_vanishes() -> None:
-    records = play(DESIGNS["fenced"], 3).records
+    records = play(DESIGNS["fenced"], 6).records
     take = next(r for r in records if isinstance(r, Delivery) and r.fate == "take")
     assert vanished([r for r in records if r is not take]) != []
     sent = next(r for r in records if isinstance(r, Send))

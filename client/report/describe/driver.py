@@ -43,6 +43,11 @@ def continued(r: t.Continued, values: Values) -> str:
 
 
 @text_of.register
+def shutting_down(r: t.ShuttingDown, values: Values) -> str:
+    return f"{r.service} is told to stop{_by(r.fault)}"
+
+
+@text_of.register
 def clock_set(r: t.ClockSet, values: Values) -> str:
     return f"the clock of {r.service} runs at {r.rate / NORMAL_RATE:g} times the host's{_by(r.fault)}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client.litmus.fault_kinds import FAULT_KINDS
+from client.cli import robust
 from client.run.file import load_run
 from client.search.campaign import Campaign
 from tests.client.cli.commands import document, lbrlab
@@ -16,9 +16,7 @@ TABLE = ("matrix", "--faults", "all", "--scenarios", "r12-fence", "--workers", "
 
 @pytest.fixture
 def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(FAULT_KINDS):
-        if name not in ("drop", "duplicate"):
-            monkeypatch.delitem(FAULT_KINDS, name)
+    monkeypatch.setattr(robust, "FAULT_KINDS", ["drop", "duplicate"])
 
 
 @pytest.mark.usefixtures("few_kinds")

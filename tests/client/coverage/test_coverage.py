@@ -25,6 +25,15 @@ def test_only_known_items_are_exercised() -> None:
         assert exercised(run(Inputs(STORY, design)).records) <= set(ALL)
 
 
+def test_only_known_changes_of_a_session_are_exercised_under_faults() -> None:
+    """A crash and a shutdown begin a new epoch, whose session begins closed."""
+    seen = set[str]()
+    for rule in (f"{kind} {service} at Revoke" for kind in ("crash", "shutdown") for service in ("kvm0", "perfcore")):
+        seen |= exercised(run(Inputs(STORY, FENCED, Schedule((parse_fault(rule),)))).records)
+    assert seen <= set(ALL)
+    assert {"rule R24", "message Drain", "message Drained", "session draining>leaving", "session leaving>ended"} <= seen
+
+
 def test_a_run_exercises_the_rules_of_its_design() -> None:
     fenced, merged, ack = (exercised(run(Inputs(STORY, d)).records) for d in (FENCED, MERGED, REVOKE_ACK))
     assert {"rule R9", "rule R12", "rule R13", "rule R15", "rule R16", "message Received"} <= fenced

@@ -192,6 +192,27 @@ def test_a_link_that_is_lost_meanwhile_ends_it(design: Design, drain: Callable[[
     assert gone == (-1 if drained else 0)
 
 
+@every
+def test_kvm_greets_a_host_that_has_drained_under_a_new_epoch(design: Design) -> None:
+    rig = used(design)
+    by_host(rig)
+    rig.settle()
+    rig.kvm(KvmMendLink())
+    said = [(m.kind, m.epoch) for m in rig.wire.network.queues[KVM, True]]
+    assert said[-2:] == [("Hello", 2), ("RegisterVcpu", 2)]
+    assert rig.core.endpoint.session.phase is SessionPhase.GREETING
+
+
+def test_a_kvm_that_stops_greets_no_more() -> None:
+    rig = used(FENCED)
+    by_kvm(rig)
+    rig.settle()
+    twin = rig.core.endpoint.state.clone()
+    assert twin.key() == rig.core.endpoint.state.key()
+    with pytest.raises(RefusedError, match="the session is ended"):
+        rig.kvm(KvmMendLink())
+
+
 def test_only_an_open_session_drains() -> None:
     rig = Rig(FENCED)
     rig.kvm(KvmLoseLink())

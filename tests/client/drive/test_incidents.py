@@ -10,7 +10,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault, parse_decision
 from client.schedule.flight import Flight
-from client.schedule.incidents import Cut, EndStall, Kill, Mend, SetClock, Stall
+from client.schedule.incidents import Cut, EndStall, Kill, Mend, SetClock, Shutdown, Stall
 from client.schedule.injector import STRIKES_LIMIT
 from client.schedule.schedule import Schedule, Tape, replay
 from client.shrink.shrink import Shrinker
@@ -31,9 +31,11 @@ from contract.trace import (
     LinkMended,
     PeerSilent,
     Rest,
+    Restart,
     Retired,
     Send,
     SessionChange,
+    ShuttingDown,
     Stalled,
     Statement,
     Timer,
@@ -229,6 +231,40 @@ def test_a_rule_strikes_behind_the_step_that_writes_its_record() -> None:
         done = played(f"stall kvm0 at record {record}")
         (stalled,) = done.of(Stalled)
         assert stalled.seq - 1 == next(end for end in steps if end >= record), record
+
+
+@cases("service", ["kvm0", "perfcore"])
+@cases("design", ["fenced", "merged"])
+def test_a_service_that_is_told_to_stop_drains_goes_and_comes_back(service: str, design: str) -> None:
+    done = played(f"shutdown {service} at record 30 by 20ms", design=design)
+    (stop,), (gone,), (back,) = done.of(ShuttingDown), done.of(Crash), done.of(Restart)
+    assert {r.fault for r in (stop, gone, back)} == {"f1.1"}
+    assert (stop.service, stop.vcpus, gone.time - stop.time) == (service, ["vm0/0"], 20_000_000)
+    assert back.seq == gone.seq + 1
+    ended = [(r.to_host, r.new) for r in done.of(SessionChange) if stop.seq < r.seq < gone.seq]
+    for to_host in (True, False):
+        assert [new for end, new in ended if end == to_host][-1] == "ended"
+    greets = [r.epoch for r in done.of(Send) if type(r.body).__name__ == "Hello"]
+    assert greets == [1, 2]
+    assert done.verdict.unfinished == {}
+    assert set(done.broken()) <= set(played(design=design).broken())
+
+
+@cases("service", ["kvm0", "perfcore"])
+def test_a_service_that_is_told_to_stop_goes_though_its_peer_does_not_answer(service: str) -> None:
+    done = played("cut kvm0 at record 29 by 400", f"shutdown {service} at record 30 by 4")
+    assert done.applied == [True, True]
+    assert [r.new for r in done.of(SessionChange)].count("draining") == 0
+    assert len(done.of(Crash)) == len(done.of(Restart)) == 1
+    assert (done.verdict.unfinished, done.broken()) == ({}, [])
+
+
+def test_a_tape_without_rules_ends_with_the_process_of_a_service_that_was_told_to_stop() -> None:
+    done = played("shutdown kvm0 at record 30 by 4")
+    at = next(n for n, decision in enumerate(done.tape) if isinstance(decision, Shutdown))
+    again = run(Inputs(STORY, done.design, Schedule(tape=Tape(done.tape[: at + 1]), then_default=True))).finished()
+    assert len(again.of(Crash)) == len(again.of(Restart)) == 1
+    assert again.verdict.unfinished == {}
 
 
 @cases(

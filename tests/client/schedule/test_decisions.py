@@ -20,7 +20,7 @@ from client.schedule.decisions import (
     parse_decision,
     parse_tape,
 )
-from client.schedule.incidents import Crash, Cut, EndStall, Kill, Mend, Restart, SetClock, Stall
+from client.schedule.incidents import Crash, Cut, EndStall, Kill, Mend, Restart, SetClock, Shutdown, Stall
 from contract.errors import InputError
 from contract.messages import MESSAGE_KINDS
 from contract.network import Fate
@@ -45,6 +45,7 @@ FIRES = st.builds(Fire, SESSIONS, st.booleans(), st.sampled_from(["resend", "ren
 FAULTS = st.sampled_from(["", "f1.2"])
 LIVES = st.one_of(
     st.builds(Crash, SESSIONS | st.just("perfcore1"), FAULTS),
+    st.builds(Shutdown, SESSIONS | st.just("perfcore"), FAULTS),
     st.builds(Restart, SESSIONS | st.just("perfcore"), FAULTS),
     st.builds(Kill, st.just("thread"), st.just("vm0/0"), FAULTS),
     st.builds(Kill, st.just("vm"), st.just("vm0"), FAULTS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.schedule.incidents import Kill, Mend, Restart, SetClock
+from client.schedule.incidents import Crash, Kill, Mend, Restart, SetClock, Shutdown
 from client.schedule.outages import Outages
 from contract import trace as t
 
@@ -40,6 +40,30 @@ def test_a_thread_ends_and_a_clock_changes_while_the_services_are_up() -> None:
     now.crashed(t.Crash("kvm0", -1, ["kvm0"], ["vm0/0"]), {})
     assert not now.allow(ends)
     assert not now.allow(clock)
+
+
+def test_a_service_that_was_told_to_stop_ends_once_and_its_threads_run_again() -> None:
+    now = outages()
+    stop = Shutdown("kvm0", "f1.1")
+    assert now.allow(stop)
+    now.shutting_down(t.ShuttingDown("kvm0", ["kvm0"], ["vm0/0"], "f1.1"))
+    assert not now.allow(stop)
+    assert now.ends() == [Crash("kvm0", "f1.1")]
+    assert (now.clone().ends(), now.clone().key()) == (now.ends(), now.key())
+    assert now.key() != outages().key()
+    for task, cpu in (("vm0/0", 3), ("vm1/0", 1), ("t0", 2)):
+        now.exited(t.TaskExit(task, cpu))
+    now.exited(t.TaskExit("vm0/0", -1))
+    assert now.homeless == {"vm0/0": 3}
+    now.crashed(t.Crash("kvm0", -1, ["kvm0"], ["vm0/0"]), {})
+    assert (now.ends(), now.homeless, now.restarts()) == ([], {"vm0/0": 3}, [Restart("kvm0")])
+    assert not now.allow(stop)
+
+
+def test_a_service_that_does_nothing_does_not_hear_that_it_has_to_stop() -> None:
+    now = outages()
+    now.service_stalled(t.Stalled("kvm0"))
+    assert [now.allow(Shutdown(name)) for name in ("kvm0", "kvm1", "perfcore")] == [False, True, True]
 
 
 def test_a_thread_that_was_killed_runs_nowhere_again() -> None:

@@ -159,6 +159,7 @@ def test_each_decision_has_words_of_its_own() -> None:
         ("end thread vm0/0", "the thread of vCPU vm0/0 ends"), ("end vm vm0", "all threads of VM vm0 end"),
         ("cut host>kvm0", "the link host>kvm0 is cut"), ("mend kvm0", "the link kvm0 is whole again"),
         ("stall perfcore", "perfcore stalls"), ("continue perfcore", "perfcore continues"),
+        ("shutdown kvm0", "kvm0 is told to stop"),
         ("clock kvm0 1250000", "the clock of kvm0 goes 1.25 times as fast as the host's"),
     ):  # fmt: skip
         assert words(decision(line), player) == said
