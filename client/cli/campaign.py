@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.baseline import Compared, RunKey, together
-from client.cli.choose import chosen_designs, chosen_kinds, chosen_scenarios, source_of
+from client.cli.choose import chosen_designs, chosen_kinds, chosen_sources
 from client.cli.command import INTERRUPTED, finish, refuse
 from client.cli.console import console, print_columns, print_text
 from client.cli.ledger import Ledger, print_compared
@@ -29,7 +29,7 @@ from client.report.json import print_json
 from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
 from client.search.pairs import KINDS, NOT_GIVEN, Pairs, fits
-from client.search.plan import Plan
+from client.search.plan import Plan, scenario_of
 from client.workers.pool import Pool
 from client.workers.tasks import WorkerDiedError
 from contract.design import Design
@@ -106,21 +106,20 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
 
 def plan_of(request: CampaignRequest) -> Plan:
     designs = chosen_designs(USUAL_DESIGN if request.designs is None else request.designs)
-    chosen = [] if request.scenarios == "none" else chosen_scenarios(request.scenarios)
+    scenarios = [] if request.scenarios == "none" else chosen_sources(request.scenarios)
     kinds = chosen_kinds(request.faults)
     stories = request.stories and not request.pairs
     if request.pairs:
         kvms = min(len(pair.kvms) for pair in request.pairs)
-        chosen = [scenario for scenario in chosen if fits(scenario, kvms)]
+        scenarios = [source for source in scenarios if fits(scenario_of(source), kvms)]
         if request.faults != "all" and (unfit := [kind for kind in kinds if kind in NOT_GIVEN]):
             raise InputError(f"{unfit[0]} needs services that this command has started", f"--faults {request.faults}")
         kinds = tuple(kind for kind in kinds if kind in KINDS)
-        if not chosen:
+        if not scenarios:
             raise InputError("no scenario that was chosen fits the given services", "--scenarios, --pair")
-    scenarios = tuple(map(source_of, chosen))
     if not scenarios and not stories:
         raise InputError("nothing is left to play", "--scenarios none, --no-stories")
-    return Plan(request.seed, tuple(designs), scenarios, kinds, stories=stories, canary=_canary())
+    return Plan(request.seed, tuple(designs), tuple(scenarios), kinds, stories=stories, canary=_canary())
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from msgspec.structs import replace
 
@@ -76,10 +77,26 @@ def on_kernel(scenario: Scenario, kernel: str | None) -> Scenario:
 
 def source_of(scenario: Scenario) -> Source:
     """A scenario as a plan names it."""
-    path = library_path(scenario.name)
-    if path in library() and load(path) == scenario:
+    if scenario.name in _library_names() and _of_library(scenario.name) == scenario:
         return Source(scenario.name)
     return Source(scenario.name, format_scenario(scenario))
+
+
+def chosen_sources(text: str | None) -> list[Source]:
+    """As ``chosen_scenarios``, for a plan. The whole library is not read."""
+    if text is None:
+        return [Source(path.stem) for path in library()]
+    return [source_of(scenario) for scenario in chosen_scenarios(text)]
+
+
+@cache
+def _library_names() -> frozenset[str]:
+    return frozenset([path.stem for path in library()])
+
+
+@cache
+def _of_library(name: str) -> Scenario:
+    return load(library_path(name))
 
 
 def rules_given(texts: Sequence[str] | None, name: str | None) -> tuple[PlacedRule, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from client.cli.choose import source_of
+from client.cli.choose import chosen_sources
 from client.cli.command import INTERRUPTED, finish
 from client.cli.console import console, print_columns, print_text
 from client.cli.pools import open_pool
-from client.litmus import library, load
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.report.json import print_json
 from client.report.search_documents import ScoreboardDocument, scoreboard_document
@@ -24,7 +23,7 @@ CHUNK = 5
 
 def scoreboard(module: str, runs: int, control_runs: int, seed: int, workers: int, *, as_json: bool) -> None:
     mutants, controls = load_registry(module)
-    sources = tuple(source_of(load(path)) for path in library())
+    sources = tuple(chosen_sources(None))
 
     def plan(design: Design, without: tuple[str, ...]) -> Plan:
         kinds = tuple(kind for kind in FAULT_KINDS if kind not in without)

@@ -98,8 +98,8 @@ def chunk_of(plan: Plan, number: int) -> Chunk:
 
 
 @lru_cache(maxsize=SCENARIOS_LIMIT)
-def scenario_of(source: Source, story: int, leases: bool) -> Scenario:
-    """``leases``: as of ``random_story``."""
+def scenario_of(source: Source, story: int = -1, leases: bool = False) -> Scenario:
+    """``story``: as of a chunk. ``leases``: as of ``random_story``."""
     if story >= 0:
         return random_story(Random(story), leases=leases)
     return parse(source.text, source.name) if source.text else load(library_path(source.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from client.search.witness import Witness
 FORMAT = "lbrlab-campaign"
 VERSION = 3
 SIZE_LIMIT = 1 << 28
+_ITEMS_OF = Counter(map(group_of, ALL))
 FORMS_LIMIT = 6
 """Suspects of one design and invariant that are shrunk. Further ones are only counted."""
 
@@ -163,13 +165,8 @@ class CampaignState(msgspec.Struct):
 
     def coverage(self) -> dict[str, tuple[int, int]]:
         """Group to the number of its items that were exercised, and of all."""
-        return {
-            group: (
-                sum(group_of(item) == group for item in self.items),
-                sum(group_of(item) == group for item in ALL),
-            )
-            for group in GROUPS
-        }
+        covered = Counter(map(group_of, self.items))
+        return {group: (covered[group], _ITEMS_OF[group]) for group in GROUPS}
 
 
 def load_state(path: Path) -> CampaignState:
