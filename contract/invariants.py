@@ -22,6 +22,8 @@ ABOUT: Mapping[str, str] = {
     "precedence": "no user has the LBR while an event of a higher class wants it",
     "no-counter": "LBR emulation takes no counter and causes no PMI",
     "debugctl-restored": "after a VM-exit the host's DEBUGCTL is as before the entry",
+    "stream-kept": "messages are numbered, taken, acknowledged and sent again as the rules say",
+    "grants-kept": "the host names no grant after its end, and lets none hold beyond its lease",
     "agreement": "at rest both sides hold the same view of threads, events, grants and passthrough",
     "revoke-completes": "in the end KVM gives up a grant that was revoked",
     "no-starvation": "a guest whose thread has a CPU runs",

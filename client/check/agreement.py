@@ -16,6 +16,7 @@ class Agreement(Monitor):
 
     name = "agreement"
     definition = Definition(
+        rules=("R1", "R6", "R7", "R14", "R21", "R22", "R23"),
         text=(
             "When nothing is in flight both sides hold the same view: where each vCPU's thread is, which "
             "event stands for it, and which events count for its counters. No guest has the LBR passed "

@@ -14,6 +14,7 @@ class DebugctlRestored(Monitor):
 
     name = "debugctl-restored"
     definition = Definition(
+        rules=("R17",),
         text="After a VM-exit the host's DEBUGCTL has the value that it had before the entry.",
         broken_by="A VM-exit after which the host's DEBUGCTL differs from its value just before the entry.",
         evidence="A VM-exit where the host or the guest had a DEBUGCTL other than 0.",

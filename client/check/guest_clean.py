@@ -10,6 +10,7 @@ class GuestClean(GuestReads):
 
     name = "guest-clean"
     definition = Definition(
+        rules=("R20",),
         text=(
             "A guest reads only branches that it executed itself, or values that it or its user space wrote into the "
             "LBR."

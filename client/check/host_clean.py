@@ -13,6 +13,7 @@ class HostClean(Monitor):
 
     name = "host-clean"
     definition = Definition(
+        rules=("R12", "R13"),
         text=(
             "A host sample holds only branches that its event asked for: host branches of its task, or of any "
             "task on its CPU, that pass its filter. Guest branches are never among them, because a guest runs "

@@ -18,6 +18,7 @@ class HostServed(Monitor):
 
     name = "host-served"
     definition = Definition(
+        rules=("R11", "R17"),
         text=(
             "While a host LBR event is ACTIVE, each host branch that it asked for is recorded, and a sample "
             "holds each of them that would still be in a ring that guests and KVM do not touch. Branches from "

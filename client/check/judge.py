@@ -13,6 +13,7 @@ from client.check.automaton import Automaton, Handler, Violation
 from client.check.capability_kept import CapabilityKept
 from client.check.debugctl_restored import DebugctlRestored
 from client.check.form import FORM
+from client.check.grants_kept import GrantsKept
 from client.check.guest_clean import GuestClean
 from client.check.host_clean import HostClean
 from client.check.host_served import HostServed
@@ -28,6 +29,7 @@ from client.check.precedence import Precedence
 from client.check.recovers import Recovers
 from client.check.revoke_completes import RevokeCompletes
 from client.check.revoked import RevokedMeansRevoked
+from client.check.stream_kept import StreamKept
 from client.check.user_clean import UserClean
 from client.check.world import World
 from contract.canonical import Scoped
@@ -50,6 +52,8 @@ MONITORS: tuple[type[Monitor], ...] = (
     Precedence,
     NoCounter,
     DebugctlRestored,
+    StreamKept,
+    GrantsKept,
     Agreement,
     RevokeCompletes,
     NoStarvation,

@@ -12,6 +12,7 @@ class NoLeak(GuestReads):
 
     name = "no-leak"
     definition = Definition(
+        rules=("R12", "R20"),
         text=(
             "No branch of the host or of another VM is readable by a guest. The guest need not read the "
             "branch to violate this. At each entry with the LBR passed through the ring holds nothing of the "

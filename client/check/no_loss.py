@@ -41,6 +41,7 @@ class NoLoss(Monitor):
 
     name = "no-loss"
     definition = Definition(
+        rules=("R13", "R15"),
         text=(
             "A guest that is not denied reads its last branches, across switches and exits. Each guest has a "
             "reference LBR beside the real one, which takes in what the guest and its user space do. The "

@@ -15,6 +15,7 @@ class NoSilentDenial(Monitor):
 
     name = "no-silent-denial"
     definition = Definition(
+        rules=("R12", "R15"),
         text=(
             "A guest that may not use the LBR is not served. It may not use the LBR while perf has the LBR on "
             "for host events on that CPU, while the event that stands for the guest is not ACTIVE, or after "

@@ -15,6 +15,7 @@ class NoStarvation(Liveness):
 
     name = "no-starvation"
     definition = Definition(
+        rules=("R7", "R8", "R9", "R22"),
         text=(
             "A guest whose thread has a CPU runs. A run is at rest when nothing more happens by itself; this "
             "is after the last fault. A vCPU whose thread is on a CPU then must be able to continue: its thread "

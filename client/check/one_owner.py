@@ -14,6 +14,7 @@ class OneOwner(Monitor):
 
     name = "one-owner"
     definition = Definition(
+        rules=("R10", "R12", "R18"),
         text=(
             "Host and guest never both use the LBR of one CPU. This is about use, not about the state of an "
             "event. The host uses the LBR while perf has it on for host events. A guest uses it when it "

@@ -33,6 +33,7 @@ class Precedence(Monitor):
 
     name = "precedence"
     definition = Definition(
+        rules=("R10",),
         text=(
             "The order is CPU-pinned, task-pinned, CPU-flexible, task-flexible, for guests' events too; the "
             "class of an event is that of its group. No user has the LBR of a CPU while an event of a higher "

@@ -19,6 +19,7 @@ class Recovers(Liveness):
 
     name = "recovers"
     definition = Definition(
+        rules=("R16",),
         text=(
             "A guest that was denied the LBR is served again once the LBR is free. The LBR of a CPU is free "
             "while no host event wants it or wants the CPU for itself alone. The guest may be denied once "

@@ -16,6 +16,7 @@ class RevokeCompletes(Liveness):
 
     name = "revoke-completes"
     definition = Definition(
+        rules=("R14", "R18"),
         text=(
             "In the end KVM gives up a grant that was revoked. This is judged at rest, after the last fault: "
             "KVM holds no grant that the host has revoked, and no host task waits for the end of a grant."

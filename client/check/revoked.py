@@ -23,6 +23,7 @@ class RevokedMeansRevoked(Monitor):
 
     name = "revoked-means-revoked"
     definition = Definition(
+        rules=("R14",),
         text=(
             "After KVM has taken a Revoke of a grant, and until it takes news of a higher grant, its guest "
             "does not use the LBR: it does not enter with the LBR passed through or with DEBUGCTL.LBR set, no "
@@ -89,7 +90,8 @@ class RevokedMeansRevoked(Monitor):
 
     def _delivery(self, r: Delivery) -> None:
         self.last = None
-        body = self.world.delivered
+        message = self.world.delivered
+        body = None if message is None else message.body
         if not isinstance(body, _NEWS):
             return
         vcpu = body.vcpu if isinstance(body, SchedIn) else self._owner(body.event)

@@ -12,6 +12,7 @@ class UserClean(Monitor):
 
     name = "user-clean"
     definition = Definition(
+        rules=("R20",),
         text=(
             "KVM_GET_MSRS gives user space no address of a branch that the host or another VM executed. A "
             "value that the guest or its user space wrote into the LBR may look like such an address; it does "

@@ -13,7 +13,7 @@ from client.check.automaton import Automaton, Evidence
 from client.check.traced import Entry, TracedCpu, TracedEvent, of_host, opened
 from contract.canonical import Grant, Scoped, addresses, marked
 from contract.lbr_ring import LbrRing
-from contract.messages import AnyMessage, Envelope
+from contract.messages import Envelope
 from contract.network import UNMOVED, UNTAKEN
 from contract.provenance import branch_base, executed_by
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
@@ -88,15 +88,15 @@ class World(Automaton):
     """The CPUs, by number."""
     events: dict[int, TracedEvent]
     """Open events by number, in the order in which they were opened."""
-    in_flight: dict[tuple[str, bool, int], tuple[AnyMessage, ...]]
-    """Session, direction and number of each message that is sent and not yet taken, to its body; oldest first, because
-    each epoch numbers its messages from 1."""
+    in_flight: dict[tuple[str, bool, int], tuple[Envelope, ...]]
+    """Session, direction and number of each message that is sent and not yet taken, to the message; oldest first,
+    because each epoch numbers its messages from 1."""
     written: dict[str, frozenset[int]]
     """Vcpu to the values that it or its user space wrote into the LBR, without the branches that it executed itself."""
     at_rest: bool
     """Nothing is in flight and nothing more can happen by itself; a trace ends with this."""
-    delivered: AnyMessage | None
-    """The body of the message that the current record, a Delivery, is about."""
+    delivered: Envelope | None
+    """The message that the current record, a Delivery, is about; None if the receiver does not get it."""
     tos_before: int
     """TOS before the branches of the current record, a Retired."""
 
@@ -148,14 +148,13 @@ class World(Automaton):
         return (
             tuple([of_host(host, cpu.key()) for host, cpu in zip(self.hosts, self.cpus, strict=True)]),
             tuple([event.key() for event in self.events.values()]),
-            frozenset([self._messages_key(*at, bodies) for at, bodies in self.in_flight.items()]),
+            frozenset([self._messages_key(at[0], there) for at, there in self.in_flight.items()]),
             frozenset([(vcpu, frozenset(addresses(values))) for vcpu, values in self.written.items()]),
             self.at_rest,
         )
 
-    def _messages_key(self, session: str, to_host: bool, number: int, bodies: tuple[AnyMessage, ...]) -> Scoped:
-        envelopes = [Envelope(session, to_host, 1, number, body) for body in bodies]
-        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(envelopes))
+    def _messages_key(self, session: str, there: tuple[Envelope, ...]) -> Scoped:
+        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(there))
 
     def apply(self, record: AnyRecord) -> None:
         """Take in a record. Raises LookupError or ValueError if it cannot follow the records before it."""
@@ -310,21 +309,21 @@ class World(Automaton):
 
     def _send(self, r: Send) -> None:
         at = r.session, r.to_host, r.n
-        self.in_flight[at] = (*self.in_flight.get(at, ()), r.body)
+        self.in_flight[at] = (*self.in_flight.get(at, ()), r.envelope)
 
     def _delivery(self, r: Delivery) -> None:
         at = r.session, r.to_host, r.n
-        bodies = self.in_flight.get(at, ())
-        self.delivered = bodies[0] if bodies and r.fate not in UNTAKEN else None
+        there = self.in_flight.get(at, ())
+        self.delivered = there[0] if there and r.fate not in UNTAKEN else None
         if r.fate not in UNMOVED:
             self.in_flight.pop(at, None)
-            if len(bodies) > 1:
-                self.in_flight[at] = bodies[1:]
+            if len(there) > 1:
+                self.in_flight[at] = there[1:]
 
     def _crash(self, r: Crash) -> None:
         """The messages on the links of the service are lost. A host without power has an empty ring, no task and no
         event on each of its CPUs."""
-        self.in_flight = {at: bodies for at, bodies in self.in_flight.items() if at[0] not in r.sessions}
+        self.in_flight = {at: there for at, there in self.in_flight.items() if at[0] not in r.sessions}
         for cpu in self.cpus_of(r):
             self.cpus[cpu] = TracedCpu(LbrRing(self.model))
         if r.host >= 0:

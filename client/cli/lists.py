@@ -102,6 +102,7 @@ def _print_definition(out: Console, invariant: InvariantDocument) -> None:
     kind = "liveness: something happens in the end" if invariant.liveness else "safety: nothing bad happens"
     parts = {
         "kind": kind,
+        "rules": ", ".join(invariant.rules),
         "definition": invariant.text,
         "broken by": invariant.broken_by,
         "held if": invariant.evidence,

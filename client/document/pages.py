@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from client.check.rules import UNJUDGED, judged_by
 from client.document.markdown import table
 from client.document.pmu_msrs import ACCESS_LEGEND, PmuMsrRow, pmu_msr_lines
 from client.litmus.limits import MAX_EXECUTED
@@ -57,6 +58,8 @@ def _invariants(document: Mapping[str, InvariantDocument]) -> Iterator[str]:
     for name, found in document.items():
         yield f"\n## {name}\n\n{found.text}\n"
         yield f"- Kind: {_kind(found)}."
+        if found.rules:
+            yield f"- Rules: {', '.join(found.rules)}."
         parts = {
             "Broken by": found.broken_by,
             "Held if": found.evidence,
@@ -67,6 +70,9 @@ def _invariants(document: Mapping[str, InvariantDocument]) -> Iterator[str]:
         yield from (f"- Excused after {fault}: {text}" for fault, text in found.excuses.items())
         yield "- The monitor reads:"
         yield from (f"  - `{record}`: {taken}" for record, taken in found.reads.items())
+    yield "\n## Rules of the contract\n\nThe invariants that show the breach of each [rule](contract.md).\n"
+    judges = {rule: ", ".join(names) or f"none: {UNJUDGED[rule]}" for rule, names in judged_by().items()}
+    yield from table(["rule", "judged by"], ([rule, names] for rule, names in judges.items()))
 
 
 def _kind(found: InvariantDocument) -> str:

@@ -59,6 +59,7 @@ class InvariantDocument(msgspec.Struct, kw_only=True):
     reads: dict[str, str]
     unseen: str
     excuses: dict[str, str]
+    rules: list[str]
 
 
 def invariant_document(invariant: type[Monitor]) -> InvariantDocument:
@@ -72,6 +73,7 @@ def invariant_document(invariant: type[Monitor]) -> InvariantDocument:
         open_while=definition.open_while,
         reads={kind_of(record): taken for record, taken in definition.reads.items()},
         unseen=definition.unseen,
+        rules=list(definition.rules),
         excuses=dict(definition.excuses),
     )
 

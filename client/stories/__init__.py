@@ -8,7 +8,7 @@ from client.litmus import Scenario
 from client.stories.handover import handed_over
 from client.stories.story import contended
 
-HAND_OVERS, OF_LEASES = 0.2, 0.5
+HAND_OVERS, OF_LEASES = 0.35, 0.6
 """The share of hand-overs among stories, and among those for a design with leases. Only there a lease can end."""
 
 

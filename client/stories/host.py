@@ -17,6 +17,7 @@ _WEIGHTS = {
     "mux": 0.3,
     "mediate": 0.2,
     "user": 1,
+    "debugger": 0.7,
     "migrate": 0.5,
 }
 
@@ -35,8 +36,9 @@ class HostWriter:
         self.scopes: dict[str, str] = {}
 
     def steps(self) -> str:
-        steps = [self.run(self.vcpu())]
-        for n in range(self.rng.randint(2, 10)):
+        first = self.run(self.vcpu())
+        steps = [self.debugger(0) if self.rng.random() < 0.15 else first]
+        for n in range(1, self.rng.randint(3, 11)):
             kind = self.rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
             steps.append(self.step(kind, n))
         return " ".join([*steps, self.run(self.vcpu())])
@@ -69,6 +71,8 @@ class HostWriter:
                 return f"host: md{n} = mediate; host: branch 2 on cpu0; host: mu{n} = unmediate;"
             case "user":
                 return f"user: {self.user(n)}"
+            case "debugger":
+                return self.debugger(n)
             case "migrate" if self.kvms.get("kvm1", self.near) != self.near:
                 return self.migrate(n)
         return f"host: branch {rng.choice([1, 3, 9])} {rng.choice(['jmp', 'call'])} on {rng.choice(self.cpus)};"
@@ -114,6 +118,13 @@ class HostWriter:
                 f"u{n} = get {vcpu} LBR_TOS from t0;",
             ]
         )
+
+    def debugger(self, n: int) -> str:
+        """Another thread reaches the LBR of a guest, on the CPU of the guest or on another one."""
+        vcpu, cpu = self.vcpu(), self.rng.choice(self.near)
+        register = self.rng.choice(["LBR_TOS", "LBR_FROM[0]", "LBR_FROM[1]", "LBR_SELECT"])
+        ioctl = self.rng.choice([f"get {vcpu} {register}", f"get {vcpu} {register}", f"set {vcpu} LBR_SELECT, 4"])
+        return f"host: run t0 on {cpu}; user: u{n} = {ioctl} from t0; {self.run(vcpu)}"
 
     def migrate(self, n: int) -> str:
         vcpu = self.vcpu()

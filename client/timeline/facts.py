@@ -121,10 +121,10 @@ class Facts:
 
     def _delivery(self, r: t.Delivery) -> None:
         self._in_flight()
-        body = self._world.delivered
-        if body is None or r.to_host:
+        message = self._world.delivered
+        if message is None or r.to_host:
             return
-        for vcpu, state, grant in self._news(body):
+        for vcpu, state, grant in self._news(message.body):
             if state:
                 self._told[vcpu] = state
             if grant is not None:
@@ -133,9 +133,9 @@ class Facts:
 
     def _in_flight(self) -> None:
         found = [
-            f"{f'{s}>host' if to_host else f'host>{s}'} #{n} {type(body).__name__}"
-            for (s, to_host, n), bodies in self._world.in_flight.items()
-            for body in bodies
+            f"{f'{s}>host' if to_host else f'host>{s}'} #{n} {message.kind}"
+            for (s, to_host, n), messages in self._world.in_flight.items()
+            for message in messages
         ]
         shown = ", ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
         self._put("wire", "in flight", shown or "nothing")

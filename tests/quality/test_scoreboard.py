@@ -88,7 +88,9 @@ def test_the_search_finds_them_and_nothing_in_the_control() -> None:
     options = ("--runs", "200", "--control-runs", "5", "--workers", "1")
     told = document(lbrlab("scoreboard", "tests.quality.few", *options, "--json"))
     assert (told["verdict"], told["exit_code"], told["found"], told["total"]) == ("all found", 0, 2, 2)
-    assert all(score["steps"] and score["runs"] for score in told["mutants"])
+    assert all(
+        (score["steps"] or score["faults"]) and score["runs"] for score in told["mutants"]
+    )  # Hello may be enough.
 
 
 def test_a_bug_that_is_not_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

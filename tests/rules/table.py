@@ -97,16 +97,16 @@ def kvm_that_acknowledges_nothing() -> set[str]:
 
 
 TABLE = (
-    Removed("R1", m.a_second_hello_begins_anew, {"agreement"}, strategy=lambda: LateTwin("Hello")),
-    Removed("R2", m.two_messages_have_each_number, {"agreement", "no-starvation"}),
-    Removed("R3", m.a_message_counts_each_time, {"agreement"}, faults=("duplicate CreateEvent",)),
+    Removed("R1", m.a_second_hello_begins_anew, {"agreement", "stream-kept"}, strategy=lambda: LateTwin("Hello")),
+    Removed("R2", m.two_messages_have_each_number, {"stream-kept", "agreement", "no-starvation"}),
+    Removed("R3", m.a_message_counts_each_time, {"stream-kept", "agreement"}, faults=("duplicate CreateEvent",)),
     Removed(
-        "R4", m.nothing_is_taken_behind_a_gap, {"agreement", "no-starvation"},
+        "R4", m.nothing_is_taken_behind_a_gap, {"stream-kept", "agreement", "no-starvation"},
         scenario="central-story-in-full", faults=("drop SchedOut 1",),
     ),
     Removed("R5", m.a_message_of_any_epoch_counts, {"agreement"}, cores=late_message_of_the_last_epoch),
     Removed(
-        "R6", m.old_news_of_a_grant_counts, {"one-owner", "guest-clean", "host-clean", "no-leak"},
+        "R6", m.old_news_of_a_grant_counts, {"agreement", "one-owner", "guest-clean", "no-leak"},
         scenario="c24-notifier-is-lost-or-late", strategy=lambda: OvertakenUntil("EventCreated", 1, "Revoke"),
     ),
     Removed(
@@ -115,12 +115,12 @@ TABLE = (
     ),
     Removed("R8", m.a_request_is_not_answered, {"agreement", "no-starvation"}),
     Removed(
-        "R19", m.kvm_uses_a_grant_behind_its_lease, {"one-owner", "host-clean", "no-leak", "no-loss"},
+        "R19", m.kvm_uses_a_grant_behind_its_lease, {"grants-kept", "one-owner", "host-clean", "no-loss"},
         design="revoke-ack", faults=("delay Revoke by 40ms",),
     ),
     Removed("R21", m.an_unknown_epoch_gets_no_answer, {"agreement"}, strategy=lambda: CrashAt("perfcore", "Revoke")),
     Removed(
-        "R21", m.what_the_link_lost_is_not_sent_again, {"agreement", "no-starvation"},
+        "R21", m.what_the_link_lost_is_not_sent_again, {"stream-kept", "agreement", "no-starvation"},
         design="fenced", faults=("cut kvm0 at EventCreated 1 by 6",),
     ),
     Removed(
@@ -130,7 +130,7 @@ TABLE = (
     Removed("R23", m.the_events_outlive_their_thread, {"agreement"}, strategy=lambda: CrashAt("kvm0", "Revoke")),
     Removed("R24", m.kvm_asks_while_it_drains, {"R8"}, cores=request_while_kvm_drains),
     Removed(
-        "R25", m.kvm_reads_a_damaged_message, {"agreement"},
+        "R25", m.kvm_reads_a_damaged_message, {"stream-kept", "agreement"},
         design="revoke-ack", faults=("corrupt Revoke field grant",),
     ),
     Removed(

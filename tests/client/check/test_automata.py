@@ -9,6 +9,7 @@ from client.check.judge import MONITORS, Checker
 from client.check.monitor import Monitor
 from client.check.no_loss import Reference
 from client.check.traced import TracedCpu, TracedEvent
+from client.check.way import TracedWay
 from client.check.world import World
 from contract.lbr_ring import LbrRing
 from tests.cases import cases
@@ -16,7 +17,7 @@ from tests.client.check.keys import NOT_STATE, checked, parts, records_of, slots
 from tests.designs import FENCED
 from tests.fields import documented
 
-STATE_CLASSES = {Checker, World, TracedCpu, TracedEvent, Reference, LbrRing, *MONITORS}
+STATE_CLASSES = {Checker, World, TracedCpu, TracedEvent, TracedWay, Reference, LbrRing, *MONITORS}
 
 
 def examples() -> dict[type, Any]:

@@ -36,8 +36,10 @@ every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
 
 LETTERS = {HELD: "+", VIOLATED: "X", IDLE: "."}
 
-# User space reads no LBR register in this story, nor does the guest read PERF_CAPABILITIES.
-ALL_HELD = {**dict.fromkeys(INVARIANTS, "+"), "user-clean": ".", "capability-kept": "."}
+# User space reads no LBR register in this story, nor does the guest read PERF_CAPABILITIES. All messages come once and
+# in order. No grant has a lease, and none of an event that lost one is told.
+NOT_IN_IT = ("user-clean", "capability-kept", "stream-kept", "grants-kept")
+ALL_HELD = {**dict.fromkeys(INVARIANTS, "+"), **dict.fromkeys(NOT_IN_IT, ".")}
 
 # +: held, X: violated, .: not exercised.
 CENTRAL: dict[tuple[str, str], dict[str, str]] = {
@@ -56,6 +58,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "X",  # a task event has what a CPU-pinned one wants, see host-served
         "no-counter": "+",
         "debugctl-restored": "+",  # the host's DEBUGCTL stays 0: shut out
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -76,6 +80,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "+",  # its event meets the slot, and loses it
         "no-counter": "+",
         "debugctl-restored": "X",  # the host's value was remembered at vcpu_load, before h0 came
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -96,6 +102,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "+",  # perf does its part
         "no-counter": "+",
         "debugctl-restored": "X",  # as v8
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "X",  # passed through to the end, on an event in ERROR
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -116,6 +124,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "X",
         "no-counter": "+",
         "debugctl-restored": "+",
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -136,6 +146,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "+",
         "no-counter": "+",
         "debugctl-restored": "+",  # remembered at entry
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -156,6 +168,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "X",  # EBUSY for a CPU-pinned event, because a task-pinned one has the LBR
         "no-counter": "+",
         "debugctl-restored": "+",
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -176,6 +190,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": ".",  # one event alone has no class to respect
         "no-counter": "+",
         "debugctl-restored": "X",
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -196,6 +212,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": ".",
         "no-counter": "+",
         "debugctl-restored": "+",
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -216,6 +234,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "X",  # EOPNOTSUPP for an event that counts guests, whatever its class
         "no-counter": "+",
         "debugctl-restored": "+",
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": ".",
         "no-starvation": "+",
@@ -237,15 +257,17 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "+",  # perf's order is kept, the guest does not know
         "no-counter": "+",
         "debugctl-restored": "+",
+        "stream-kept": "+",
+        "grants-kept": ".",
         "agreement": "X",
         "revoke-completes": "X",
         "no-starvation": "+",
         "recovers": ".",  # never denied
     },
     ("revoke-zero", ""): ALL_HELD,
-    ("revoke-ack", ""): ALL_HELD,
+    ("revoke-ack", ""): {**ALL_HELD, "grants-kept": "+"},
     # h0 waits; when half of its lease is over KVM wants to prolong it, and is told once more.
-    ("revoke-ack", "drop:Revoke:1"): ALL_HELD,
+    ("revoke-ack", "drop:Revoke:1"): {**ALL_HELD, "stream-kept": "+", "grants-kept": "+"},
     ("fail-entry", ""): {
         "one-owner": ".",  # the guest is not entered beside h0
         "guest-clean": "+",
@@ -261,6 +283,8 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
         "precedence": "+",
         "no-counter": "+",
         "debugctl-restored": "+",
+        "stream-kept": ".",
+        "grants-kept": ".",
         "agreement": "+",
         "revoke-completes": "+",
         "no-starvation": "X",  # h0 would have to close first, and is behind the guest in the story
@@ -270,12 +294,13 @@ CENTRAL: dict[tuple[str, str], dict[str, str]] = {
     # The entry check finds the grant over without it.
     ("fenced", "drop:Revoke:1"): {
         **ALL_HELD,
+        "stream-kept": "+",
         "revoked-means-revoked": ".",  # sent again, it comes when the event that it is about has gone
     },
 }
 CENTRAL["v7-pinned", ""] = CENTRAL["v7", ""]  # pinned or not, it bypasses the scheduler
 # The entry check finds the event in ERROR; but what KVM was told last is that it is ACTIVE.
-CENTRAL["fail-entry", "drop:Revoke:1"] = {**CENTRAL["fail-entry", ""], "agreement": "X"}
+CENTRAL["fail-entry", "drop:Revoke:1"] = {**CENTRAL["fail-entry", ""], "stream-kept": "+", "agreement": "X"}
 
 
 @cases(("design", "fault"), CENTRAL, ids=lambda v: v or "reliable")

@@ -18,7 +18,7 @@ ALL = list(DESIGNS.values())
 
 
 def numberless(records: list[AnyRecord]) -> list[AnyRecord]:
-    return [msgspec.structs.replace(record, seq=0, time=0) for record in records]
+    return [msgspec.structs.replace(record, seq=0) for record in records]
 
 
 def verdicts_without(records: list[AnyRecord]) -> dict[str, str]:

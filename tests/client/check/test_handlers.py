@@ -19,6 +19,7 @@ from contract.trace import (
     Access,
     AnyRecord,
     ClaimChange,
+    ClockSet,
     CounterEvent,
     Crash,
     Discard,
@@ -33,12 +34,15 @@ from contract.trace import (
     GuestPmi,
     HostLbr,
     HostMsr,
+    HostWait,
     HostWake,
     Killed,
     LbrReset,
     LbrRestore,
     Pmi,
+    Rest,
     Retired,
+    SessionChange,
     Statement,
     Switch,
     UserMsr,
@@ -52,6 +56,7 @@ from tests.client.check import (
     test_agreement,
     test_capability_kept,
     test_crashes,
+    test_grants_kept,
     test_host_served,
     test_msr_legality,
     test_mutations,
@@ -65,6 +70,7 @@ from tests.client.check import (
     test_recovers,
     test_revoke_completes,
     test_revoked,
+    test_stream_kept,
 )
 
 Test = Callable[..., None]
@@ -176,6 +182,27 @@ TESTED: dict[tuple[str, type], tuple[Test, ...]] = {
     ),
     ("no-counter", CounterEvent): (test_no_counter.test_a_counter_that_could_not_be_made_explains_nothing,),
     ("no-counter", GuestPmi): (test_no_counter.test_a_counter_that_could_not_be_made_explains_nothing,),
+    **{
+        ("stream-kept", kind): (test_stream_kept.test_held, test_stream_kept.test_violated)
+        for kind in (Discard, SessionChange, Crash, Rest)
+    },
+    ("grants-kept", HostWait): (test_grants_kept.test_a_host_task_waits_for_ack_or_for_the_end_of_the_lease,),
+    ("grants-kept", HostWake): (test_grants_kept.test_a_host_task_waits_for_ack_or_for_the_end_of_the_lease,),
+    ("grants-kept", EventClose): (
+        test_grants_kept.test_a_restarted_host_and_a_closed_event_leave_their_grants,
+        test_grants_kept.test_a_number_is_of_one_event,
+    ),
+    ("grants-kept", Crash): (
+        test_grants_kept.test_a_restarted_host_and_a_closed_event_leave_their_grants,
+        test_grants_kept.test_a_number_is_of_one_event,
+    ),
+    **{
+        ("grants-kept", kind): (
+            test_grants_kept.test_kvm_enters_no_guest_with_the_lbr_after_its_lease,
+            test_grants_kept.test_a_kvm_that_holds_another_grant_or_has_a_clock_of_its_own_is_not_judged,
+        )
+        for kind in (Granted, VmEntry, ClockSet)
+    },
     ("agreement", CounterEvent): (test_agreement.test_violated_by_an_event_of_a_counter_that_the_host_has_not,),
     ("agreement", VcpuMoved): (
         test_agreement.test_violated_by_an_event_of_a_counter_that_kvm_forgets,

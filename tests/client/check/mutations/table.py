@@ -7,6 +7,7 @@ from tests.client.check.mutations import (
     agreement,
     capability_kept,
     debugctl_restored,
+    grants_kept,
     guest_clean,
     host_clean,
     host_served,
@@ -21,6 +22,7 @@ from tests.client.check.mutations import (
     recovers,
     revoke_completes,
     revoked,
+    stream_kept,
     user_clean,
 )
 
@@ -40,6 +42,8 @@ MUTATIONS: dict[str, list[Mutation]] = {
     "revoked-means-revoked": revoked.MUTATIONS,
     "precedence": precedence.MUTATIONS,
     "debugctl-restored": debugctl_restored.MUTATIONS,
+    "stream-kept": stream_kept.MUTATIONS,
+    "grants-kept": grants_kept.MUTATIONS,
     "revoke-completes": revoke_completes.MUTATIONS,
     "no-starvation": no_starvation.MUTATIONS,
     "recovers": recovers.MUTATIONS,

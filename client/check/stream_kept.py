@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import ClassVar, Self
+
+from client.check.definition import Definition
+from client.check.monitor import Monitor
+from client.check.way import TracedWay
+from client.check.world import World
+from contract.canonical import marked
+from contract.messages import (
+    REQUESTS,
+    UNKNOWN_EPOCH,
+    Drain,
+    Drained,
+    Envelope,
+    Hello,
+    Received,
+    Resume,
+    Welcome,
+)
+from contract.trace import Crash, Delivery, Discard, Rest, Send, SessionChange
+
+WINDOW = 64
+"""Messages that may be out without an acknowledgement (R9)."""
+_SILENT = frozenset({"lost", "refused", "ended"})
+"""The phases in which an end repeats nothing."""
+_UNPLACED = Received, Resume, Welcome
+"""Messages that have no place, and are no news."""
+_UNTAKEN = frozenset({"R3", "R4", "R5", "R9", "R22", "R25"})
+"""The rules by which a session does not take a message. Other rules discard one that it has taken."""
+
+
+class StreamKept(Monitor):
+    __slots__ = ("coming", "damaged", "repaired", "ways")
+
+    name = "stream-kept"
+    definition = Definition(
+        rules=("R1", "R2", "R3", "R4", "R5", "R9", "R21", "R24", "R25"),
+        text=(
+            "Both ends of a session keep the rules of its stream. Messages are numbered 1, 2, "
+            "3, ... in each epoch. Each is taken once, undamaged, in its epoch, and by the host after a Hello. If the "
+            "design repairs the stream, messages also have places 1, 2, 3, ... and are taken in that order. A "
+            "repetition begins with the oldest place that is not acknowledged, and continues in order. At most 64 "
+            "places are out without an acknowledgement, and no end acknowledges a place that it has not taken. At rest "
+            "no place is left behind. An end asks for nothing after its Drain, and says nothing after its Drained."
+        ),
+        broken_by=(
+            "A message that is sent, taken, discarded or acknowledged against one of these rules; or a place that is "
+            "not taken at rest, while its sender has the link."
+        ),
+        evidence=(
+            "A message that did not come once and in order: it was lost, doubled, damaged, overtaken or sent again."
+        ),
+        reads={
+            Send: "numbers, places, epochs and acknowledgements",
+            Delivery: "which message comes, and its fate",
+            Discard: "messages that were not taken, and numbers of messages that were not sent",
+            SessionChange: "ends that do not repeat anything any more",
+            Crash: "ends that are gone",
+            Rest: "that nothing comes any more",
+        },
+        unseen=(
+            "How long an end waits before it repeats. A stream that gets no message through, however often it repeats: "
+            "the run does not come to rest, and is undecided. What a message says: the other invariants judge that. A "
+            "loss in a design that does not repair the stream."
+        ),
+        excuses=(
+            ("crash kvm", "The places of the old epoch are over with its KVM (R22)."),
+            ("crash perfcore", "The places of the old epoch are over with its host (R21)."),
+        ),
+    )
+
+    repaired: bool
+    """Whether the design repairs the stream."""
+    ways: dict[tuple[str, bool], TracedWay]
+    """By session and direction."""
+    coming: Envelope | None
+    """The message of the last Delivery, until a record shows whether it was taken."""
+    damaged: bool
+    """It was damaged on its way."""
+
+    CONFIGURATION: ClassVar = Monitor.CONFIGURATION | {"repaired": "given by Setup"}
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.ways = {(kvm, to_host): TracedWay(kvm, to_host) for kvm in world.kvms for to_host in (True, False)}
+        self.repaired = world.axes.get("delivery") == "repaired"
+        self.coming, self.damaged = None, False
+
+    def clone(self, world: World) -> Self:
+        twin = super().clone(world)
+        twin.ways = {at: way.clone() for at, way in self.ways.items()}
+        twin.repaired, twin.coming, twin.damaged = self.repaired, self.coming, self.damaged
+        return twin
+
+    def key(self) -> tuple[Hashable, ...]:
+        ways = tuple([way.key() for way in self.ways.values()])
+        return *super().key(), ways, marked(self.coming), self.damaged
+
+    # The sender --------------------------------------------------------------------------------------------
+
+    def _send(self, r: Send) -> None:
+        if self.coming is not None:
+            self._take()
+        body = r.body
+        if isinstance(body, Welcome) and body.reason == UNKNOWN_EPOCH:
+            return  # The host has no session that could count.
+        way = self.ways[r.session, r.to_host]
+        if r.epoch != way.epoch:
+            self._begin(way, r)
+        way.n += 1
+        if r.n != way.n:
+            self._sent(r, "R2", f"has number {r.n} after {way.n - 1}")
+            way.n = r.n
+        if way.closing is not None and r.order in (0, way.newest + 1):
+            self._after_its_end(way, r)
+        if isinstance(body, Drain | Drained):
+            way.closing = type(body)
+        if place := r.order:
+            if place == way.newest + 1:
+                way.newest, way.silent = place, False
+                if place - way.acknowledged > WINDOW:
+                    self._sent(r, "R9", f"is one of {place - way.acknowledged} that are not acknowledged")
+            else:
+                self._again(way, r)
+        elif isinstance(body, Received):
+            self._acknowledges(r, body.acknowledged)
+        elif isinstance(body, Resume | Welcome):
+            way.resuming = isinstance(body, Resume)
+            way.silent = isinstance(body, Welcome) and not body.accepted
+            self._acknowledges(r, body.last_seq if isinstance(body, Resume) else body.acknowledged)
+
+    def _after_its_end(self, way: TracedWay, r: Send) -> None:
+        """A message that is not one more of before, from an end that has said Drain or Drained."""
+        if way.closing is Drain and isinstance(r.body, REQUESTS):
+            self._sent(r, "R24", "asks for something after Drain")
+        elif way.closing is Drained and not isinstance(r.body, _UNPLACED):
+            self._sent(r, "R24", "comes after Drained")
+
+    def _begin(self, way: TracedWay, r: Send) -> None:
+        if r.epoch < way.epoch:
+            self._sent(r, "R5", f"is of epoch {r.epoch}, and epoch {way.epoch} has begun")
+        way.begin_sending(r.epoch)
+        if r.to_host:
+            self.ways[r.session, False].begin_taking(r.epoch)
+
+    def _again(self, way: TracedWay, r: Send) -> None:
+        """A place that was sent before, or one too high."""
+        self.exercised = True
+        oldest = way.acknowledged + 1
+        if r.order > way.newest:
+            self._sent(r, "R9", f"has place {r.order} after {way.newest}")
+            way.newest = r.order
+        elif r.order < oldest:
+            self._sent(r, "R9", "is sent again, and was acknowledged")
+        elif r.order != oldest and r.order != way.again + 1:
+            self._sent(r, "R9", f"is sent again, and place {way.again + 1 if way.again else oldest} is not before it")
+        way.again = r.order
+
+    def _acknowledges(self, r: Send, upto: int) -> None:
+        taken = self.ways[r.session, not r.to_host].taken
+        if upto > taken:
+            self._sent(r, "R9", f"acknowledges place {upto}, and {taken} is the last that was taken")
+
+    def _sent(self, r: Send, rule: str, what: str) -> None:
+        self._broken(r.seq, rule, r.envelope, what)
+
+    # The receiver ------------------------------------------------------------------------------------------
+
+    def _delivery(self, r: Delivery) -> None:
+        if self.coming is not None:
+            self._take()
+        self.coming = self.world.delivered
+        self.note(r.seq, "delivery")
+        if r.fate != "take":
+            self.exercised, self.damaged = True, r.fate == "corrupt"
+
+    def _take(self) -> None:
+        """The last message was not discarded."""
+        message, damaged = self.coming, self.damaged
+        assert message is not None
+        self.coming, self.damaged = None, False
+        way, body = self.ways[message.session, message.to_host], message.body
+        if damaged:
+            self._taken(message, "R25", "is damaged")
+        elif message.epoch != way.accepted:
+            self._of_another_epoch(way, message)
+        elif isinstance(body, Received):
+            self.ways[message.session, not message.to_host].acknowledge(body.acknowledged)
+        elif isinstance(body, Resume | Welcome):
+            self._greeting(way, message)
+        else:
+            self._in_order(way, message)
+
+    def _in_order(self, way: TracedWay, message: Envelope) -> None:
+        if not self.repaired:
+            if not way.take_number(message.seq):
+                self._taken(message, "R3", "was taken before")
+        elif message.order == way.taken + 1:
+            way.taken += 1
+        elif message.order <= way.taken:
+            self._taken(message, "R3", "was taken before" if message.order else "has no place")
+        else:
+            self._taken(message, "R9", f"has place {message.order}, and {way.taken + 1} has not come")
+            way.taken = message.order
+
+    def _of_another_epoch(self, way: TracedWay, message: Envelope) -> None:
+        body = message.body
+        if message.to_host and isinstance(body, Hello) and message.epoch > way.accepted:
+            way.begin_taking(message.epoch)
+            self._in_order(way, message)
+        elif way.accepted == 0 and message.to_host:
+            if not isinstance(body, Received | Resume):
+                self._taken(message, "R1", "comes before Hello")
+        elif not isinstance(body, Resume):
+            self._taken(message, "R5", f"is of epoch {message.epoch}, and epoch {way.accepted} has begun")
+
+    def _greeting(self, way: TracedWay, message: Envelope) -> None:
+        """It may come twice, and has a place only in the answer to Hello."""
+        body = message.body
+        back = self.ways[message.session, not message.to_host]
+        if isinstance(body, Resume):
+            back.acknowledge(body.last_seq)
+        elif isinstance(body, Welcome) and back.resuming:
+            back.resuming = False
+            if body.accepted:
+                back.acknowledge(body.acknowledged)
+        if self.repaired:
+            way.taken += message.order == way.taken + 1
+        else:
+            way.take_number(message.seq)
+
+    def _discard(self, r: Discard) -> None:
+        way, message = self.ways[r.session, r.to_host], self.coming
+        if message is None or (message.session, message.to_host, message.seq) != (r.session, r.to_host, r.n):
+            if r.n == way.n + 1:
+                way.n = r.n  # It was given up before it was sent.
+            return
+        if r.rule not in _UNTAKEN and not (r.rule == "R1" and way.accepted == 0):
+            return
+        self.coming, damaged, self.damaged = None, self.damaged, False
+        if damaged or message.epoch != way.accepted:
+            return
+        fresh = message.order > way.taken if self.repaired else message.seq > way.highest
+        is_next = message.order == way.taken + 1 if self.repaired else fresh
+        if r.rule == "R5" or (r.rule == "R3" and fresh) or (r.rule in ("R4", "R9") and is_next):
+            self._broken(r.seq, r.rule, message, "is discarded, and could be taken")
+
+    def _taken(self, message: Envelope, rule: str, what: str) -> None:
+        self._broken(self.noted("delivery") or 0, rule, message, f"is taken and {what}")
+
+    # Ends --------------------------------------------------------------------------------------------------
+
+    def _session(self, r: SessionChange) -> None:
+        if self.coming is not None:
+            self._take()
+        if r.new in _SILENT:
+            way = self.ways[r.session, r.to_host]
+            way.silent, way.resuming = True, False
+            if r.new == "refused":
+                way.acknowledged = way.newest
+
+    def _crash(self, r: Crash) -> None:
+        if self.coming is not None:
+            self._take()
+        for session in r.sessions:
+            gone = r.host < 0
+            self.ways[session, gone].begin_sending(0)
+            self.ways[session, not gone].begin_taking(0)
+
+    def _rest(self, r: Rest) -> None:
+        if self.coming is not None:
+            self._take()
+        if not self.repaired:
+            return
+        for way in self.ways.values():
+            if way.newest > way.taken and way.epoch == way.accepted and not way.silent:
+                sender = way.session if way.to_host else "the host"
+                text = f"R9: place {way.taken + 1} of {sender} is not taken at rest"
+                self.violated(r.seq, text)
+
+    def _broken(self, seq: int, rule: str, message: Envelope, what: str) -> None:
+        place = f"place {message.order}" if message.order else f"number {message.seq}"
+        self.violated(seq, f"{rule}: {message.kind} of {message.sender}, {place}, {what}")
+
+    HANDLERS: ClassVar = {
+        Send: _send,
+        Delivery: _delivery,
+        Discard: _discard,
+        SessionChange: _session,
+        Crash: _crash,
+        Rest: _rest,
+    }
