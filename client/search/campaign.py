@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from client.files import write_file
-from client.search.chunk import ChunkPart, RunNumber, Suspect, play_part
+from client.search.chunk import ChunkPart, RunNumber, Suspect, play_parts
 from client.search.corpus import Corpus
 from client.search.plan import Plan
 from client.search.state import CampaignState, Found, load_state, save_state
@@ -73,16 +73,28 @@ class Campaign:
             again = list(self.state.todo)
             while True:
                 while len(self.tasks) < self.pool.ahead() and not self._out_of_time(limits):
-                    part = again.pop() if again else self.state.begin_part(limits.runs)
-                    if part is None:
+                    parts = self._begin_parts(again, limits)
+                    if not parts:
                         break
-                    self.tasks.add(part, play_part, self.state.plan, part)
+                    self.tasks.add(parts, play_parts, self.state.plan, parts)
                 got = self.tasks.take()
                 if got is None:
                     break
                 self._take(*got)
         finally:
             self.save()
+
+    def _begin_parts(self, again: list[ChunkPart], limits: CampaignLimits) -> tuple[ChunkPart, ...]:
+        """The parts of the next call, those of ``again`` first; fewer near the end, so that all workers end together.
+        Empty if all have begun."""
+        begun: list[ChunkPart] = []
+        count = self.pool.together
+        if limits.runs is not None:
+            left = len(again) + (limits.runs - self.state.begun) // self.state.plan.runs
+            count = max(1, min(count, left // (2 * self.pool.ahead())))
+        while len(begun) < count and (part := again.pop() if again else self.state.begin_part(limits.runs)):
+            begun.append(part)
+        return tuple(begun)
 
     def save(self) -> None:
         save_state(self.state, self.folder / STATE)
@@ -109,8 +121,9 @@ class Campaign:
 
     def _take(self, key: Any, result: Any) -> None:
         match key:
-            case ChunkPart():
-                self._count(key, result)
+            case (ChunkPart(), *_):
+                for part, summary in zip(key, result, strict=True):
+                    self._count(part, summary)
             case Suspect():
                 self._keep(result.file)
                 self._found(self.state.settle(key, result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -95,6 +96,11 @@ def play_part(plan: Plan, part: ChunkPart, wire: Wire | None = None) -> Summary:
     summary.suspects = list(suspects.values())
     summary.seconds = time.process_time() - begun
     return summary
+
+
+def play_parts(plan: Plan, parts: Sequence[ChunkPart], wire: Wire | None = None) -> list[Summary]:
+    """Each part, as ``play_part``."""
+    return [play_part(plan, part, wire) for part in parts]
 
 
 def _note_items(summary: Summary, run: Run, number: int) -> bool:

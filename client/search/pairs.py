@@ -11,7 +11,7 @@ from client.drive.play import layout_of
 from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.litmus.fault_kinds import FAULT_KINDS
-from client.search.chunk import ChunkPart, play_part
+from client.search.chunk import ChunkPart, play_parts
 from client.search.plan import Plan
 
 R = TypeVar("R")
@@ -32,16 +32,18 @@ class Pairs:
             self._free.put(wire)
         self._executor = ThreadPoolExecutor(len(wires), "pair")
 
+    together = 1
+
     def ahead(self) -> int:
         return AHEAD * len(self._wires)
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
-        return self._executor.submit(self._play if call is play_part else call, *given)
+        return self._executor.submit(self._play if call is play_parts else call, *given)
 
-    def _play(self, plan: Plan, part: ChunkPart) -> Any:
+    def _play(self, plan: Plan, parts: Sequence[ChunkPart]) -> Any:
         wire = self._free.get()
         try:
-            return play_part(plan, part, wire)
+            return play_parts(plan, parts, wire)
         finally:
             self._free.put(wire)
 

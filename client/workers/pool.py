@@ -14,6 +14,9 @@ AHEAD = 2
 class Pool(Protocol):
     """Calls and results are pickled, so a call is a function of a module."""
 
+    together: int
+    """The number of pieces of work, each of some 0.1 s of CPU, that are best carried out by one call."""
+
     def ahead(self) -> int:
         """The number of calls that should be in work or waiting, so that no process is idle."""
         ...
@@ -31,6 +34,8 @@ class Pool(Protocol):
 
 class InThisProcess:
     """Carries out each call at once, where it is submitted."""
+
+    together = 1
 
     def ahead(self) -> int:
         return 1

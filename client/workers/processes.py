@@ -16,6 +16,8 @@ R = TypeVar("R")
 
 
 class Processes:
+    together = 1
+
     def __init__(self, workers: int = 0) -> None:
         """``workers``: 0 is one for each core."""
         self.workers = workers or os.cpu_count() or 1

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import Result
 
 from client.check.judge import MONITORS
+from client.cli.choose import chosen_sources, source_of
 from client.cli.matrix import MATRIX_LEGEND, chosen_designs, chosen_scenarios
 from client.litmus import library
 from client.matrix import pool
@@ -204,7 +205,8 @@ def test_nothing_is_said_on_standard_error() -> None:
 
 def test_all_of_the_library_if_nothing_is_said() -> None:
     assert chosen_designs(None) == list(DESIGNS.values())
-    assert len(chosen_scenarios(None)) == len(library())
+    assert len(every := chosen_scenarios(None)) == len(library())
+    assert chosen_sources(None) == [source_of(scenario) for scenario in every]
     assert document(lbrlab("matrix", "--scenarios", "guest-alone", "--json"))["designs"] == list(DESIGNS)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from client.run.file import load_run
 from client.search.campaign import Campaign, CampaignLimits
-from client.search.chunk import FAILED, ChunkPart, form_of, play_part
+from client.search.chunk import FAILED, ChunkPart, form_of, play_part, play_parts
 from client.search.corpus import FILES_LIMIT, Corpus
 from client.search.plan import Plan
 from client.workers.pool import InThisProcess
@@ -17,6 +19,7 @@ from contract.errors import InputError
 from tests.client.search.plans import small
 from tests.designs import FENCED, REVOKE_GP
 
+R = TypeVar("R")
 RUNS = 18
 
 
@@ -85,6 +88,34 @@ def test_an_interrupted_campaign_goes_on_to_the_same_result(whole: Campaign, tmp
     for name in ("runs", "faulted", "decisions", "canary_runs", "canary_caught", "designs", "items"):
         assert getattr(now.state, name) == getattr(whole.state, name), name
     assert {s: f.count for s, f in now.state.findings.items()} == {s: f.count for s, f in whole.state.findings.items()}
+
+
+class SeveralAtOnce(InThisProcess):
+    """``sizes``: the numbers of parts of all calls that played runs."""
+
+    together = 4
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
+        if call is play_parts:
+            self.sizes.append(len(given[1]))
+        return super().submit(call, *given)
+
+
+def test_calls_of_several_parts_give_the_same_result(tmp_path: Path) -> None:
+    """The last calls are small, so that no worker is still at work when the others have ended."""
+    plan, pool, corpus = small(FENCED, kinds=("drop",)), SeveralAtOnce(), Corpus(tmp_path / "corpus", limit=0)
+    one_by_one = Campaign(plan, tmp_path / "one", InThisProcess(), corpus)
+    several = Campaign(plan, tmp_path / "several", pool, corpus)
+    for each in (one_by_one, several):
+        each.play(CampaignLimits(RUNS))
+    assert several.state.todo == []
+    assert (pool.sizes[0], pool.sizes[-1]) == (3, 1)
+    assert pool.sizes == sorted(pool.sizes, reverse=True)
+    for name in ("runs", "faulted", "decisions", "canary_runs", "canary_caught", "designs", "items"):
+        assert getattr(several.state, name) == getattr(one_by_one.state, name), name
 
 
 def test_more_runs_are_added_to_a_campaign_that_is_over(whole: Campaign) -> None:

@@ -27,6 +27,8 @@ def doubled(number: int, mark: str = "") -> int:
 class Mortal:
     """A pool whose process dies with the calls of these numbers."""
 
+    together = 1
+
     def __init__(self, *deadly: int) -> None:
         self.deadly, self.begun, self.renewed = deadly, 0, 0
         self.waiting: list[Future[Any]] = []
