@@ -48,9 +48,11 @@ class Candidate:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Shrinking makes this smaller; a number counts more than all numbers behind it."""
+        """Shrinking makes this smaller; a number counts more than all numbers behind it. The statements that are
+        carried out come before those of the text: a short loop may become the statements of its turns."""
         weight, unusual = edits.weight(self.scenario), edits.unusual_settings(self.scenario)
-        return len(self.faults), *weight, len(self.unusual), self.steps, unusual, len(self.tape)
+        done = sum(isinstance(record, Statement) for record in self.run.records)
+        return len(self.faults), done, *weight, len(self.unusual), self.steps, unusual, len(self.tape)
 
     def carried_out(self) -> dict[int, list[list[int]]]:
         """For each statement, by its line in the text that was shrunk, and for each time that it was carried out: the

@@ -16,6 +16,8 @@ from contract.control import MachineSpec, VmSpec
 from contract.errors import InputError
 
 Steps = list[a.LitmusStep]
+TURNS_LIMIT = 4
+"""Turns of a loop that is taken apart."""
 
 
 def places(scenario: a.Scenario) -> list[Path]:
@@ -150,6 +152,8 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
             start = [a.LitmusStep(step.actor, a.Assign(step.stmt.counter, step.stmt.first))]
         for body in a.bodies(step.stmt).values():
             yield _put(scenario, place, [*start, *body])
+        for turns in _turns(step):
+            yield _put(scenario, place, turns)
         if isinstance(step.stmt, a.For):
             last = scenario.machine.depth if step.stmt.end == DEPTH else step.stmt.end
             for first, end in _shorter(step.stmt.first, last):
@@ -164,6 +168,19 @@ def _programs(scenario: a.Scenario) -> Iterator[a.Scenario]:
         yield replace(scenario, lets={n: v for n, v in scenario.lets.items() if n != name})
         for smaller in _smaller(value):
             yield replace(scenario, lets={**scenario.lets, name: smaller})
+
+
+def _turns(loop: a.LitmusStep) -> Iterator[Steps]:
+    """The statements of all turns of a short loop, one after the other, without one of them."""
+    stmt, turns = loop.stmt, [Steps()]
+    if isinstance(stmt, a.Repeat) and isinstance(stmt.count, int) and stmt.count <= TURNS_LIMIT:
+        turns = [[*stmt.body] for _ in range(stmt.count)]
+    elif isinstance(stmt, a.For) and isinstance(stmt.first, int) and isinstance(stmt.end, int):
+        numbers = range(stmt.first, min(stmt.end, stmt.first + TURNS_LIMIT + 1))
+        turns = [[a.LitmusStep(loop.actor, a.Assign(stmt.counter, number)), *stmt.body] for number in numbers]
+    if 1 < len(turns) <= TURNS_LIMIT:
+        whole = [step for turn in turns for step in turn]
+        yield from (_less(whole, i) for i, step in enumerate(whole) if not isinstance(step.stmt, a.Assign))
 
 
 def _put(scenario: a.Scenario, there: Path, steps: Steps) -> a.Scenario:

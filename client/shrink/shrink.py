@@ -23,7 +23,8 @@ from contract.errors import InputError
 
 
 class Shrinker:
-    """``best`` is the smallest case so far. ``complete``: nothing more can be taken away from it."""
+    """``best`` is the smallest case so far. ``longest``: the steps that it may take. ``complete``: nothing more can be
+    taken away from it."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Shrinker:
             verb = "fail alike" if isinstance(target, Failing) else f"violate {target}"
             raise InputError(f"its replay does not {verb}", "run")
         self.best = again
+        self.longest = again.steps
 
     def shrink(self) -> Candidate:
         """Shrink until nothing can be taken away, or the budget is used up. ``best`` is valid at any time, so Ctrl-C
@@ -80,6 +82,8 @@ class Shrinker:
 
     def _take(self, case: Candidate | None) -> bool:
         if case is None or not self.target.kept_by(case.run) or case.size >= self.best.size:
+            return False
+        if case.steps > self.longest:
             return False
         self.best = case
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,17 @@ def test_a_fault_alone_waits_for_its_message() -> None:
 
 def test_the_number_of_a_message_does_not_count() -> None:
     assert lenient(decisions("drop host>kvm0 77 Revoke")).tape == lenient(decisions(LOST)).tape
+
+
+def test_the_kind_of_a_message_counts_where_that_is_asked() -> None:
+    """Otherwise the tape takes Welcome, which is the oldest message of that way."""
+    tape = decisions("take kvm0>host 1 Hello", "take host>kvm0 1 Received")
+    first, other = (
+        run(Inputs(STORY, REVOKE_GP, Schedule(other=partial(WatchedReplay, tape, kinds=kinds)))).tape
+        for kinds in (False, True)
+    )
+    assert str(first[1]) == "take host>kvm0 1 Welcome"
+    assert other == lenient([]).tape
 
 
 def test_a_corrupted_message_is_found_by_its_kind() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from random import Random
 
 import pytest
@@ -12,6 +13,8 @@ from msgspec.structs import replace
 
 from client import api
 from client.litmus import Scenario, format_scenario, parse, validate
+from client.litmus.ast import Repeat
+from client.run.failure import form_of
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.decisions import Decision, is_fault
@@ -20,7 +23,7 @@ from client.schedule.schedule import Schedule, Tape, replay
 from client.shrink import edits
 from client.shrink.shrink import Shrinker
 from client.shrink.shrunk import file_of, shrink
-from client.shrink.target import Target, target_of
+from client.shrink.target import Target, first_violations, target_of
 from contract.design import Design
 from contract.errors import InputError
 from contract.trace import canonical
@@ -91,6 +94,8 @@ def test_a_break_of_the_library_becomes_minimal(story: str, design: str, faults:
     shrinker, shrunk = quickly(first)
 
     assert set(first.broken()) <= set(shrunk.broken())
+    told, kept = first_violations(first), first_violations(shrunk)
+    assert {name: form_of(kept[name]) for name in told} == {name: form_of(text) for name, text in told.items()}
     assert shrinker.best.steps <= STEPS
     assert len(shrinker.best.faults) == len(faults)
     check_minimal(shrunk, shrinker.target)
@@ -128,14 +133,15 @@ def test_a_pure_race_is_shrunk_to_its_order() -> None:
 
 
 DELAYED = """
-host { run vm0/0 on cpu0; repeat 8 { e = state vm0/0; } h = open cpu0 pinned branch any; }
+host { run vm0/0 on cpu0; LOOP { e = state vm0/0; } h = open cpu0 pinned branch any; }
 vm0/0 { wrmsr DEBUGCTL, LBR; branch 1; r = rdmsr LBR_TOS; }
 """
 
 
-def test_a_loop_that_only_lets_others_go_ahead_is_taken_out_with_its_steps() -> None:
+@cases("loop", ["repeat 8", "for i in 0 .. 8", "for i in 0 .. lbr_depth"])
+def test_a_loop_that_only_lets_others_go_ahead_is_taken_out_with_its_steps(loop: str) -> None:
     """With the steps of the loop in the tape, the host opens its event too early for the violation."""
-    story = scenario(DELAYED, head="machine { depth = 8; }\nvm vm0 { lbr = on; }")
+    story = scenario(DELAYED.replace("LOOP", loop), head="machine { depth = 8; }\nvm vm0 { lbr = on; }")
     first = run(Inputs(story, DESIGNS["merged"], Schedule(other=lambda: Uniform(Random(31)))))
     small = Shrinker(first, target_of(first, "debugctl-restored")).shrink()
     assert [step.stmt.text() for step in small.scenario.blocks[0].steps] == [
@@ -250,6 +256,45 @@ def test_a_range_up_to_the_depth_becomes_shorter() -> None:
     story = scenario("vm0/0 { for i in 0 .. lbr_depth { branch 2; } }", head=head)
     found = {text for edited in edits.simpler(story) for text in texts(edited)}
     assert {"vm0/0: for i in 0 .. 4 { ... }", "vm0/0: for i in 0 .. 7 { ... }"} <= found
+
+
+def test_the_read_of_a_whole_lbr_becomes_the_read_of_one_register() -> None:
+    story = scenario("vm0/0 { e = rdmsr LBR_STACK; }", head="vm vm0 { lbr = on; }")
+    found = [text for edited in edits.simpler(story) for text in texts(edited)]
+    assert {"vm0/0: e = rdmsr LBR_FROM[0]", "vm0/0: e = rdmsr LBR_TOS"} <= set(found)
+
+
+def test_a_short_loop_becomes_the_statements_of_its_turns_without_one() -> None:
+    body = "repeat 2 { cpuid; hlt; } for i in 3 .. 5 { branch 1; } repeat 5 { cpuid; }"
+    found = list(map(texts, edits.simpler(scenario(f"vm0/0 {{ {body} }}", head="vm vm0 { lbr = on; }"))))
+    begun = [[text.removeprefix("vm0/0: ") for text in story] for story in found]
+    assert ["cpuid", "hlt", "cpuid", "for i in 3 .. 5 { ... }", "repeat 5 { ... }"] in begun
+    assert ["hlt", "cpuid", "hlt", "for i in 3 .. 5 { ... }", "repeat 5 { ... }"] in begun
+    assert ["repeat 2 { ... }", "i = 3", "i = 4", "branch 1", "repeat 5 { ... }"] in begun
+    assert not any(story.count("cpuid") > 2 for story in begun)
+
+
+ONE_PER_TURN = """
+host { run vm0/0 on cpu0; h = open cpu0 pinned branch any_call; close h; }
+vm0/0 { repeat 2 { r = rdmsr LBR_TOS; wrmsr DEBUGCTL, LBR; branch 1; } }
+"""
+
+
+def test_turns_of_which_each_needs_another_statement_are_taken_apart() -> None:
+    """The second turn shows no-loss by its read, which comes before the branch that is lost in the first."""
+    story = scenario(ONE_PER_TURN, head="machine { depth = 8; }\nvm vm0 { lbr = on; }")
+    samplers = (Uniform(Random(seed)) for seed in range(200))
+    runs = (run(Inputs(story, DESIGNS["merged"], Schedule(other=partial(next, samplers)))) for _ in range(200))
+    first = next(each for each in runs if "no-loss" in each.broken())
+    shrinker = Shrinker(first, target_of(first, "no-loss"))
+    assert not any(isinstance(step.stmt, Repeat) for step in shrinker.shrink().scenario.steps())
+
+
+def test_branches_become_fewer() -> None:
+    story = scenario("host { branch 9; }\nvm0/0 { branch 4; }", head="vm vm0 { lbr = on; }")
+    found = [text for edited in edits.simpler(story) for text in texts(edited)]
+    host, guest = ("host: branch 1", "host: branch 4", "host: branch 8"), ("branch 1", "branch 2", "branch 3")
+    assert {*(f"{text} on cpu0" for text in host), *(f"vm0/0: {text}" for text in guest)} <= set(found)
 
 
 def test_edits_number_anew() -> None:
