@@ -204,6 +204,22 @@ def test_the_image_has_every_package_and_no_root() -> None:
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["65532:65532"]
 
 
+def test_a_volume_belongs_to_the_user_of_the_image() -> None:
+    """A new named volume takes the owner of the folder that the image has there; without one it is root's."""
+    text = (DEPLOY / "image" / "Dockerfile").read_text(encoding="utf-8")
+    owned = set(" ".join(re.findall(r"chown 65532:65532 (.*)$", text, re.MULTILINE)).split())
+    made = {*re.findall(r"mkdir (\S+)", text), *re.findall(r"^WORKDIR (\S+)$", text, re.MULTILINE)}
+    composed = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    mounted = {
+        volume.split(":")[1]
+        for service in composed.values()
+        if service["image"] == "lbrlab"
+        for volume in service["volumes"]
+    }
+    assert mounted == {"/sockets", "/work"}
+    assert mounted <= owned & made
+
+
 def ports_of(container: Any) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in container["ports"]}
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+import urllib.request
+from pathlib import Path
+
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as families
@@ -11,8 +15,10 @@ from contract.messages import Ack, AnyMessage, Envelope, Renew, Revoke, SchedIn
 from contract.network import Fate
 from contract.session import Session, SessionPhase
 from contract.trace import AnyRecord, Discard, Send, VmEntry, VmEntryRefused, VmExit
+from contract.wire.authority import Authority
 from contract.wire.methods import Decide
 from contract.wire.metrics import PENDING, Metrics
+from contract.wire.tls import CA, CERTIFICATE, KEY, Identity
 from tests.contract.wire.echo import COMMAND, Echo, failing, message, stamp
 
 
@@ -154,3 +160,23 @@ async def test_what_stands_is_looked_at_when_somebody_asks(monkeypatch: pytest.M
         "ready": {"": 1},
     }
     assert values(metrics, "process_resident_memory_bytes")[""] > 1_000_000
+
+
+def test_under_tls_only_those_with_a_certificate_of_the_ca_get_them(tmp_path: Path) -> None:
+    ours, theirs = Authority(tmp_path / "ours", 1), Authority(tmp_path / "theirs", 1)
+    service = Identity(ours.sign("perfcore", "perfcore", ["127.0.0.1"]))
+    prometheus, stranger = (each.sign("prometheus", "viewer") for each in (ours, theirs))
+    address = Metrics(Echo()).serve("127.0.0.1:0", service)
+
+    def scraped(scheme: str, folder: Path | None = None) -> str:
+        context = ssl.create_default_context(cafile=ours.folder / CA)
+        if folder is not None:
+            context.load_cert_chain(folder / CERTIFICATE, folder / KEY)
+        try:
+            with urllib.request.urlopen(f"{scheme}://{address}/metrics", context=context, timeout=10) as answer:
+                return str(answer.status)
+        except OSError:
+            return "refused"
+
+    assert [scraped("https", prometheus), scraped("https", stranger), scraped("https")] == ["200", "refused", "refused"]
+    assert scraped("http") == "refused"
