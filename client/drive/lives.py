@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from client.drive.obstacles import vcpu_of
 from client.drive.state import Thread
 from client.drive.values import event_value
 from client.drive.wire import perfcores_of
@@ -222,7 +223,7 @@ class Lives:
     def _begin_again(self, vcpus: list[str]) -> None:
         """The statements under way of these vCPUs have not begun. No thread of a vCPU that has ended continues."""
         for thread in self.player.threads.values():
-            if _vcpu_of(thread) in vcpus:
+            if vcpu_of(thread) in vcpus:
                 thread.running = False
 
     def _cut_off(self, host: int) -> None:
@@ -239,8 +240,3 @@ class Lives:
             else:
                 player.set_register(step.actor, step.stmt.sets, CUT_OFF)
             player.record(thread.done())
-
-
-def _vcpu_of(thread: Thread) -> str:
-    step = thread.current
-    return "" if step is None else getattr(step.stmt, "vcpu", step.actor)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, TypeVar, TypeVarTuple
 
-from client.drive.commands import needs_its_thread
 from client.drive.host_commands import carry_out_on_host
 from client.drive.incidents import Incidents
 from client.drive.lives import Lives
+from client.drive.obstacles import Obstacles
 from client.drive.program import Program
 from client.drive.registers import Registers
 from client.drive.state import PlayerState, Thread
@@ -26,28 +26,22 @@ from client.litmus.ast import (
     SKIPPED,
     AdvanceTime,
     AnyStmt,
-    AnyUser,
     Block,
-    EventOp,
     GuestPmis,
     GuestReadLbr,
     GuestStmt,
     HostStmt,
     LitmusStep,
-    MsrIoctl,
     OpenEvent,
     ResultKind,
     Scenario,
     StateOf,
     UserMigrate,
-    UserReset,
-    UserSetCpuid,
     UserStmt,
 )
 from client.litmus.execution import Execution
 from client.schedule.decisions import Decision, Deliver, Fire, Pass
 from client.schedule.decisions import Step as ThreadStep
-from client.schedule.flight import IOCTL
 from client.schedule.incidents import Crash, Kill, Outage, Restart, Shutdown
 from client.schedule.strategies import Strategy
 from contract.actors import actor_table
@@ -113,6 +107,7 @@ class Player:
         self.tape: list[Decision] = []
         self.lives = Lives(self)
         self.incidents = Incidents(wire, self.flight, self.ask)
+        self.obstacle = Obstacles(self).of
         self._executions: dict[str, Execution] = {}
         self._ready: list[str] | None = None
         """The threads that can step now; None: not known."""
@@ -222,83 +217,6 @@ class Player:
         self.places[vcpu] = kvm
         self.flight.places[vcpu] = self.layout.kvms[kvm]
 
-    def obstacle(self, name: str) -> str:
-        """Why a thread cannot step now; "" if it can."""
-        thread = self.threads[name]
-        step = thread.program.current
-        if step is None:
-            return "finished"
-        flight, stmt = self.flight, step.stmt
-        outages = flight.outages
-        if outages.stalled and (why := self._stalled(step)):
-            return why
-        if isinstance(stmt, GuestStmt):
-            return flight.blocked(step.actor)
-        if outages.down or outages.adrift or outages.ended:
-            if why := self.lives.obstacle(thread):
-                return why
-            if isinstance(stmt, UserStmt) and stmt.vcpu in outages.ended:
-                return ""  # The ioctl fails.
-        if isinstance(stmt, UserStmt):
-            return self._user_obstacle(thread, step.actor, stmt)
-        return self._asleep(step) if thread.running else ""
-
-    def _asleep(self, step: LitmusStep) -> str:
-        """A call of the host about an event, which has begun, sleeps until guests have given up the LBR."""
-        stmt = step.stmt
-        if not isinstance(stmt, (OpenEvent, EventOp)):
-            return ""
-        event = stmt.register if isinstance(stmt, OpenEvent) else stmt.event
-        return f"{event} waits for Ack" if self.names.of(step.actor, event) in self.flight.sleeping else ""
-
-    def _user_obstacle(self, thread: Thread, actor: str, stmt: AnyUser) -> str:
-        if isinstance(stmt, UserSetCpuid):
-            return self._vm_busy(stmt) or self._vm_waits(stmt)
-        if isinstance(stmt, MsrIoctl):
-            if thread.running and (why := self._vm_waits(stmt)):
-                return why
-            by_its_thread = thread.running or needs_its_thread(stmt, self._execution(actor))
-        else:
-            by_its_thread = isinstance(stmt, (UserMigrate, UserReset))
-        return self._ioctl_obstacle(thread, stmt) if by_its_thread else ""
-
-    def _stalled(self, step: LitmusStep) -> str:
-        """The service that a statement needs, and that is stalled. A vCPU needs its KVM and the silicon, a statement of
-        the host all hosts. Time goes on by itself."""
-        if isinstance(step.stmt, AdvanceTime):
-            return ""
-        kvms = [self.places[step.actor]] if isinstance(step.stmt, GuestStmt) else []
-        if isinstance(step.stmt, UserStmt):
-            kvms = [self.places[step.stmt.vcpu]]
-            kvms += [step.stmt.kvm] if isinstance(step.stmt, UserMigrate) else []
-        outages = self.flight.outages
-        hosts = [outages.service(kvm, host=True) for kvm in kvms] or outages.hosts
-        return next((f"{service} is stalled" for service in (*hosts, *kvms) if service in outages.stalled), "")
-
-    def _vm_busy(self, stmt: UserSetCpuid) -> str:
-        """An ioctl that changes a whole VM waits for the statements of its vCPUs that are under way."""
-        busy = (_vcpu_of(other) for other in self.threads.values() if other.running)
-        return next((f"{vcpu} is busy" for vcpu in busy if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
-
-    def _vm_waits(self, stmt: AnyUser) -> str:
-        """The message that a vCPU of the VM waits for, other than the end of an ioctl."""
-        waiting = ((vcpu, why) for vcpu, why in self.flight.waiting.items() if why != IOCTL)
-        return next((f"{vcpu} waits for {why}" for vcpu, why in waiting if _vm_of(vcpu) == _vm_of(stmt.vcpu)), "")
-
-    def _ioctl_obstacle(self, thread: Thread, stmt: AnyStmt) -> str:
-        """``vcpu->mutex``: an ioctl waits for the guest's statement under way, and for an earlier ioctl. One that has
-        begun has the mutex."""
-        assert isinstance(stmt, UserStmt)
-        if not thread.running and any(t.running and _vcpu_of(t) == stmt.vcpu for t in self.threads.values()):
-            return f"{stmt.vcpu} is busy"
-        by = stmt.thread if isinstance(stmt, MsrIoctl) else ""
-        if by in ("", stmt.vcpu):
-            return self.flight.blocked(stmt.vcpu, by_ioctl=thread.running)
-        if self.flight.waiting.get(stmt.vcpu) == "EventCreated":
-            return "waits for EventCreated"
-        at = self.flight.places.get(stmt.vcpu, 0), by
-        return "" if at in self.flight.running else f"{by} is on no CPU"
-
     def _deliver(self, d: Deliver) -> None:
         try:
             if not self.ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
@@ -382,15 +300,15 @@ class Player:
         if answer := _ANSWERS.get(type(stmt)):
             return answer(self, stmt, actor)
         if isinstance(stmt, HostStmt):
-            return host_value(carry_out_on_host(self, stmt.command(self._execution(actor))))
+            return host_value(carry_out_on_host(self, stmt.command(self.execution(actor))))
         assert isinstance(stmt, UserStmt)
         try:
-            command = stmt.command(self._execution(actor))
+            command = stmt.command(self.execution(actor))
         except NoNumberError:
             return SKIPPED
         return host_value(self.ask(self.wire.kvm, self.places[stmt.vcpu], command))
 
-    def _execution(self, actor: str) -> Execution:
+    def execution(self, actor: str) -> Execution:
         if actor not in self._executions:
             event_name = partial(self.names.of, actor)
             self._executions[actor] = Execution(self.model, self.state.registers.of(actor), event_name)
@@ -420,7 +338,7 @@ class Player:
         if not thread.running:
             assert isinstance(step.stmt, GuestStmt)
             try:
-                ops = step.stmt.ops(self._execution(step.actor))
+                ops = step.stmt.ops(self.execution(step.actor))
             except NoNumberError:
                 self.set_register(step.actor, step.stmt.sets, SKIPPED)
                 self.record(thread.done())
@@ -492,13 +410,3 @@ _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {
 def _text_of(stmt: AnyStmt) -> str:
     """The text of a statement, which is made once for all runs of a scenario."""
     return stmt.text()
-
-
-def _vm_of(vcpu: str) -> str:
-    return vcpu.split("/")[0]
-
-
-def _vcpu_of(thread: Thread) -> str:
-    """The vCPU that the statement under way keeps busy."""
-    step = thread.current
-    return "" if step is None else getattr(step.stmt, "vcpu", step.actor)
