@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from client.run.difference import Difference, first_difference
 from client.schedule.decisions import is_fault
 from client.shrink.candidate import Candidate, CandidatePlayer, Tape
-from client.shrink.tapes import without_one
+from client.shrink.tapes import without_faults
 from client.shrink.target import Target
 
 SCHEDULES_LIMIT = 100
@@ -43,7 +43,7 @@ def nearest(case: Candidate, target: Target, player: CandidatePlayer) -> tuple[N
 
 def _changed(case: Candidate) -> Iterator[tuple[str, Tape]]:
     for number in case.faults:
-        yield f"without '{case.tape[number]}'", without_one(case, number)
+        yield f"without '{case.tape[number]}'", without_faults(case, [number])
     tape = case.run.tape
     for far in range(1, len(tape)):
         for number in range(len(tape) - far):

@@ -17,7 +17,7 @@ from client.schedule.decisions import is_fault
 from client.shrink import edits
 from client.shrink.budget import Budget, EnoughError
 from client.shrink.candidate import Candidate, CandidatePlayer, Tape
-from client.shrink.tapes import more_usual, renamed, without_one, without_steps
+from client.shrink.tapes import more_usual, renamed, without_faults, without_steps
 from client.shrink.target import Failing, Target
 from contract.errors import InputError
 
@@ -141,10 +141,18 @@ class Shrinker:
             size //= 2
 
     def _faults(self) -> None:
-        for number in reversed(self.best.faults):
-            tape = without_one(self.best, number)
-            if not self._try(self.best.scenario, tape) and not all(map(is_fault, tape)):
-                self._try(self.best.scenario, tape, kinds=True)
+        """Without all faults, a half of them, a quarter and so on, down to one."""
+        size = len(self.best.faults)
+        while size:
+            at = len(self.best.faults)
+            while at > 0:
+                faults = self.best.faults
+                at = min(at, len(faults))
+                tape = without_faults(self.best, faults[max(at - size, 0) : at])
+                if not self._try(self.best.scenario, tape) and not all(map(is_fault, tape)):
+                    self._try(self.best.scenario, tape, kinds=True)
+                at -= size
+            size //= 2
 
     def _statements(self) -> None:
         """Without a half of the statements, a quarter and so on, down to one."""

@@ -13,7 +13,7 @@ from client.shrink.budget import Budget
 from client.shrink.candidate import Candidate
 from client.shrink.nearest import Nearest, nearest
 from client.shrink.shrink import Shrinker
-from client.shrink.tapes import without_one
+from client.shrink.tapes import without_faults
 from client.shrink.target import Target, target_of
 
 
@@ -51,7 +51,7 @@ def conclude(shrinker: Shrinker, before: Candidate) -> Shrunk:
     player.budget = Budget()
     faults: dict[str, list[str]] = {}
     for number in after.faults:
-        less = player.play(after.scenario, without_one(after, number))
+        less = player.play(after.scenario, without_faults(after, [number]))
         faults[str(after.tape[number])] = _broken(less.run) if less is not None else []
     runs = player.runs
     found, tried = nearest(after, target, player)

@@ -3,21 +3,26 @@ schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from msgspec.structs import replace
 
 from client.litmus import Scenario
-from client.schedule.decisions import Step, is_fault, without_fault
+from client.schedule.decisions import Decision, Step, is_fault, without_fault
 from client.shrink.candidate import Candidate, Tape
 
 
-def without_one(case: Candidate, number: int) -> Tape:
-    """The tape of a case without the fault in decision ``number``."""
-    tape = case.tape
-    instead = [] if all(map(is_fault, tape)) else without_fault(tape[number])
-    return [*tape[:number], *instead, *tape[number + 1 :]]
+def without_faults(case: Candidate, numbers: Sequence[int]) -> Tape:
+    """The tape of a case without the faults in these decisions."""
+    alone = all(map(is_fault, case.tape))
+    left: list[Decision] = []
+    for number, decision in enumerate(case.tape):
+        if number not in numbers:
+            left.append(decision)
+        elif not alone:
+            left += without_fault(decision)
+    return left
 
 
 def more_usual(case: Candidate) -> Iterator[Tape]:

@@ -161,6 +161,16 @@ def test_only_the_necessary_fault_is_left() -> None:
     assert shrunk.faults[fault] == []
 
 
+def test_many_faults_are_taken_away_together() -> None:
+    doubled = "duplicate SchedIn,SchedOut,Received,CreateEvent,EventCreated,ReleaseEvent"
+    first = api.run("central-story-in-full", "revoke-gp", faults=[doubled, "drop Revoke 1"])
+    shrinker = Shrinker(first, target_of(first, "one-owner"))
+    many, before = len(shrinker.best.faults), shrinker.player.runs
+    shrinker._faults()
+    assert len(shrinker.best.faults) == 1
+    assert shrinker.player.runs - before < many
+
+
 def test_the_nearest_schedule_of_a_fault_is_that_without_it() -> None:
     shrunk = shrink(api.run("central-story", "revoke-gp", faults=["drop Revoke 1"]))
     assert shrunk.nearest is not None
