@@ -141,11 +141,9 @@ OWN = freely(
 SHORT = freely(parse("LBR short\nvm vm0 { vcpus = 1; }\nhost { run vm0/0 on cpu0; }\nvm0/0 { nop; nop; }\n", "short"))
 
 
-def test_a_scenario_of_a_file_runs_freely_until_time_is_over() -> None:
-    with Pair(layout_of(OWN)) as pair:
-        recording = Recording(pair.wire, OWN, design_named("fenced"), Options(0.5))
-        run = recording.recorded().finished()
-        short = Recording(pair.wire, SHORT, design_named("fenced"), Options(60)).recorded().finished()
+def test_a_scenario_of_a_file_runs_freely_until_time_is_over(services: Pair) -> None:
+    run = Recording(services.wire, OWN, design_named("fenced"), Options(0.3)).recorded().finished()
+    short = Recording(services.wire, SHORT, design_named("fenced"), Options(60)).recorded().finished()
 
     assert run.verdict.verdict == "held"
     assert run.verdict.unfinished == {}
