@@ -67,7 +67,7 @@ from contract.messages import HOST
 from contract.network import CAPACITY
 from contract.results import IN_PROGRESS, KvmView, PerfView, Stepped, VcpuSaved
 from contract.spec import machine_model
-from contract.trace import Delivery, Discard, End, Outcome, Rest, Send, Setup, Statement, Timer
+from contract.trace import End, Outcome, Rest, Setup, Statement
 
 Given = TypeVarTuple("Given")
 T = TypeVar("T")
@@ -109,8 +109,6 @@ class Player:
         self.incidents = Incidents(wire, self.flight, self.ask)
         self.obstacle = Obstacles(self).of
         self._executions: dict[str, Execution] = {}
-        self._ready: list[str] | None = None
-        """The threads that can step now; None: not known."""
 
     def play(self) -> SystemFailedError | None:
         """Play to the end, or until a service fails or Ctrl-C comes: the failure is returned. ``tape`` and the log of
@@ -173,15 +171,11 @@ class Player:
 
     def ready(self) -> list[str]:
         """The threads that can step now, in the order of their blocks."""
-        if self._ready is None:
-            obstacle = self.obstacle
-            self._ready = [name for name in self.threads if not obstacle(name)]
-        return self._ready
+        obstacle = self.obstacle
+        return [name for name in self.threads if not obstacle(name)]
 
     def carry_out(self, decision: Decision) -> None:
         self.tape.append(decision)
-        if type(decision) is not Deliver:
-            self._ready = None
         _CARRY_OUT[type(decision)](self, decision)
         flight = self.flight
         if flight.outages.homeless:
@@ -201,8 +195,6 @@ class Player:
         self.flight.now = step.now
         if step.effects:
             self.flight.follow(step.effects)
-            if not _OF_LINKS.issuperset(map(type, step.effects)):
-                self._ready = None
         return step.result
 
     def record(self, outcomes: list[Outcome]) -> None:
@@ -389,8 +381,6 @@ class Player:
         self.wire.log.add(Rest(first, [view for view in kvms if isinstance(view, KvmView)], others))
 
 
-_OF_LINKS = frozenset({Delivery, Discard, Send, Timer})
-"""Effects after which the same threads can step as before."""
 _ANSWERS: dict[type, Callable[[Player, Any, str], Value]] = {StateOf: Player._state, UserMigrate: Player._migrate}
 """Statements that no single command carries out."""
 _CARRY_OUT: dict[type, Callable[[Player, Any], None]] = {

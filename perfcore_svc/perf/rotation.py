@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from perfcore_svc.perf import lbr
 from perfcore_svc.perf.context import Context, PerfCpu
 from perfcore_svc.perf.event import FLEXIBLE, PerfEvent
-from perfcore_svc.perf.idle_ticks import IdleTicks
 from perfcore_svc.perf.kernel import Kernel
 from perfcore_svc.perf.kernel_rules import RotationRule
 from perfcore_svc.perf.walk import ctx_sched_out, next_tick, sched_in
@@ -21,23 +21,18 @@ def advance(kernel: Kernel, until: int, guest_moved: Callable[[], None]) -> bool
     A timer that ran out while the host was stalled fires at once. ``guest_moved`` is called right after a tick that
     took a guest's event off or put one on. False if it stops before ``until``, because TICKS_AT_ONCE have fired, with
     all others of that moment."""
-    idle, fired = IdleTicks(kernel), 0
-    while True:
+    for tick in count():
         due = [pc for pc in kernel.cpus if 0 <= pc.tick_at <= until]
         if not due:
             break
         pc = min(due, key=lambda c: (c.tick_at, c.index))
-        if fired >= TICKS_AT_ONCE and pc.tick_at > kernel.clock.now:
+        if tick >= TICKS_AT_ONCE and pc.tick_at > kernel.clock.now:
             return False
         kernel.clock.now = max(kernel.clock.now, pc.tick_at)
-        operations = kernel.machine.operations.copy()
         kernel.machine.interrupt(kernel.machine.cpus[pc.index])
         pc.tick_at = next_tick(kernel, pc) if rotate_context(kernel, pc) else -1
         if any(event.guest for event, _ in kernel.changed.values()):
             guest_moved()
-        fired += 1
-        if 0 <= pc.tick_at <= until:
-            fired += idle.skip(pc, operations, until, TICKS_AT_ONCE - fired)
     kernel.clock.now = until
     return True
 
