@@ -95,8 +95,9 @@ def record(request: RecordRequest, *, as_json: bool) -> None:
     if played.interrupted:
         raise KeyboardInterrupt(f"interrupted; the run up to here is in {played.path}" if played.path else "")
     if played.failure is not None and played.path is not None:
+        violated = ", ".join(played.broken()) or "none"
         begins = "replays in sim" if confirm_beginning(played, SimWire()).same else "DIFFERS in sim"
-        tell("warning", f"the run up to the failure is in {played.path}, {begins}, verdict {played.verdict.verdict}")
+        tell("warning", f"the run up to the failure is in {played.path}, {begins}, violated: {violated}")
     played.finished()
     replayed = confirm(played, SimWire())
     live = LiveDocument(
