@@ -14,6 +14,9 @@ from contract.messages import Ack, EventCreated, EventState, Revoke, SchedIn
 from contract.spec import LEASE_NS, NORMAL_RATE, host_of_event
 from contract.trace import ClockSet, Crash, EventClose, Granted, HostWait, HostWake, Send, VmEntry
 
+_WITH_EVENT = (EventState, EventCreated)
+_OF_GRANTS = (EventState, EventCreated, SchedIn, Revoke, Ack)
+
 
 @dataclass(slots=True)
 class Told:
@@ -36,7 +39,7 @@ class Told:
 
 
 class GrantsKept(Monitor):
-    __slots__ = ("held", "newest", "own_clock", "told", "waits")
+    __slots__ = ("held", "leased", "newest", "own_clock", "told", "waits")
 
     name = "grants-kept"
     definition = Definition(
@@ -79,19 +82,21 @@ class GrantsKept(Monitor):
     """Vcpu to the grant that KVM holds for it; 0: none."""
     waits: dict[str, frozenset[tuple[int, int]]]
     """Name of an event whose opener waits, to the events and their grants that have to end first."""
+    leased: bool
+    """A lease was told."""
     own_clock: bool
     """The clock of a KVM has run at another rate than the host's."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.told, self.newest, self.held, self.waits = {}, {}, {}, {}
-        self.own_clock = False
+        self.leased = self.own_clock = False
 
     def clone(self, world: World) -> Self:
         twin = super().clone(world)
         twin.told = {event: told.clone() for event, told in self.told.items()}
         twin.newest, twin.held, twin.waits = self.newest.copy(), self.held.copy(), self.waits.copy()
-        twin.own_clock = self.own_clock
+        twin.leased, twin.own_clock = self.leased, self.own_clock
         return twin
 
     def key(self) -> tuple[Hashable, ...]:
@@ -102,26 +107,28 @@ class GrantsKept(Monitor):
             frozenset([(kvm, epoch, Place(kvm, False, place)) for kvm, (epoch, place) in self.newest.items()]),
             frozenset([(vcpu, Grant(grant)) for vcpu, grant in self.held.items()]),
             frozenset(waits),
+            self.leased,
             self.own_clock,
         )
 
     def _send(self, r: Send) -> None:
         body = r.body
-        if r.to_host:
-            if isinstance(body, Ack):
-                self._acknowledged(self.world.kvms[r.session], body.grant)
+        if not isinstance(body, _OF_GRANTS):
+            return
+        if isinstance(body, Ack):
+            self._acknowledged(self.world.kvms[r.session], body.grant)
             return
         if r.order:
             if self.newest.get(r.session, (0, 0)) >= (r.epoch, r.order):
                 return
             self.newest[r.session] = r.epoch, r.order
-        if isinstance(body, EventState | EventCreated):
+        if isinstance(body, _WITH_EVENT):
             if body.grant:
                 self._news(r, body.event, body)
         elif isinstance(body, SchedIn):
             if body.grant and (event := self.world.guest_event(body.vcpu, body.cpu)) is not None:
                 self._news(r, event.opened.event, body)
-        elif isinstance(body, Revoke):
+        else:
             told = self.told.setdefault(body.event, Told())
             if told.revoked < body.grant:
                 told.revoked = body.grant
@@ -142,7 +149,7 @@ class GrantsKept(Monitor):
                 text = f"R14: event {event} has grant {body.grant}, which was revoked"
                 self.violated(r.seq, text, self.noted("revoked", event))
         if body.expires:
-            self.exercised = True
+            self.exercised = self.leased = True
             if body.expires > r.time + LEASE_NS:
                 self.violated(r.seq, f"R19: the lease of grant {body.grant} ends in {body.expires - r.time} ns")
             if body.expires > told.lease:
@@ -178,7 +185,7 @@ class GrantsKept(Monitor):
         self.held[r.vcpu] = r.grant
 
     def _entry(self, r: VmEntry) -> None:
-        if not self.told or self.own_clock or not (r.passthrough or lbr_on(r.debugctl)):
+        if not self.leased or self.own_clock or not (r.passthrough or lbr_on(r.debugctl)):
             return
         event = self.world.guest_event(r.vcpu, r.cpu)
         told = self.told.get(event.opened.event) if event is not None else None

@@ -13,7 +13,6 @@ from contract.messages import (
     UNKNOWN_EPOCH,
     Drain,
     Drained,
-    Envelope,
     Hello,
     Received,
     Resume,
@@ -23,8 +22,11 @@ from contract.trace import Crash, Delivery, Discard, Rest, Send, SessionChange
 
 WINDOW = 64
 """Messages that may be out without an acknowledgement (R9)."""
+_DELIVERY = ("delivery",)
 _SILENT = frozenset({"lost", "refused", "ended"})
 """The phases in which an end repeats nothing."""
+_GREETINGS = (Resume, Welcome)
+_ENDS = (Drain, Drained)
 _UNPLACED = Received, Resume, Welcome
 """Messages that have no place, and are no news."""
 _UNTAKEN = frozenset({"R3", "R4", "R5", "R9", "R22", "R25"})
@@ -75,7 +77,7 @@ class StreamKept(Monitor):
     """Whether the design repairs the stream."""
     ways: dict[tuple[str, bool], TracedWay]
     """By session and direction."""
-    coming: Envelope | None
+    coming: Send | None
     """The message of the last Delivery, until a record shows whether it was taken."""
     damaged: bool
     """It was damaged on its way."""
@@ -96,40 +98,54 @@ class StreamKept(Monitor):
 
     def key(self) -> tuple[Hashable, ...]:
         ways = tuple([way.key() for way in self.ways.values()])
-        return *super().key(), ways, marked(self.coming), self.damaged
+        return *super().key(), ways, None if self.coming is None else marked(self.coming.envelope), self.damaged
 
     # The sender --------------------------------------------------------------------------------------------
 
     def _send(self, r: Send) -> None:
         if self.coming is not None:
             self._take()
-        body = r.body
-        if isinstance(body, Welcome) and body.reason == UNKNOWN_EPOCH:
-            return  # The host has no session that could count.
-        way = self.ways[r.session, r.to_host]
-        if r.epoch != way.epoch:
+        way, place = self.ways[r.session, r.to_host], r.order
+        if r.epoch != way.epoch or r.n != way.n + 1:
+            if isinstance(r.body, Welcome) and r.body.reason == UNKNOWN_EPOCH:
+                return  # The host has no session that could count.
             self._begin(way, r)
-        way.n += 1
-        if r.n != way.n:
-            self._sent(r, "R2", f"has number {r.n} after {way.n - 1}")
-            way.n = r.n
-        if way.closing is not None and r.order in (0, way.newest + 1):
+        way.n = r.n
+        if way.closing is not None and place in (0, way.newest + 1):
             self._after_its_end(way, r)
-        if isinstance(body, Drain | Drained):
-            way.closing = type(body)
-        if place := r.order:
-            if place == way.newest + 1:
-                way.newest, way.silent = place, False
-                if place - way.acknowledged > WINDOW:
-                    self._sent(r, "R9", f"is one of {place - way.acknowledged} that are not acknowledged")
-            else:
-                self._again(way, r)
-        elif isinstance(body, Received):
+        if not place:
+            self._unplaced(way, r)
+        elif place == way.newest + 1:
+            way.newest, way.silent = place, False
+            if place - way.acknowledged > WINDOW:
+                self._sent(r, "R9", f"is one of {place - way.acknowledged} that are not acknowledged")
+            if isinstance(r.body, _ENDS):
+                way.closing = type(r.body)
+        else:
+            self._again(way, r)
+
+    def _unplaced(self, way: TracedWay, r: Send) -> None:
+        """A message without a place: each one, if the stream is not repaired."""
+        body = r.body
+        if isinstance(body, Received):
             self._acknowledges(r, body.acknowledged)
-        elif isinstance(body, Resume | Welcome):
+        elif isinstance(body, _GREETINGS):
             way.resuming = isinstance(body, Resume)
             way.silent = isinstance(body, Welcome) and not body.accepted
             self._acknowledges(r, body.last_seq if isinstance(body, Resume) else body.acknowledged)
+        elif isinstance(body, _ENDS):
+            way.closing = type(body)
+
+    def _begin(self, way: TracedWay, r: Send) -> None:
+        """A new epoch, or a number that is left out."""
+        if r.epoch != way.epoch:
+            if r.epoch < way.epoch:
+                self._sent(r, "R5", f"is of epoch {r.epoch}, and epoch {way.epoch} has begun")
+            way.begin_sending(r.epoch)
+            if r.to_host:
+                self.ways[r.session, False].begin_taking(r.epoch)
+        if r.n != way.n + 1:
+            self._sent(r, "R2", f"has number {r.n} after {way.n}")
 
     def _after_its_end(self, way: TracedWay, r: Send) -> None:
         """A message that is not one more of before, from an end that has said Drain or Drained."""
@@ -137,13 +153,6 @@ class StreamKept(Monitor):
             self._sent(r, "R24", "asks for something after Drain")
         elif way.closing is Drained and not isinstance(r.body, _UNPLACED):
             self._sent(r, "R24", "comes after Drained")
-
-    def _begin(self, way: TracedWay, r: Send) -> None:
-        if r.epoch < way.epoch:
-            self._sent(r, "R5", f"is of epoch {r.epoch}, and epoch {way.epoch} has begun")
-        way.begin_sending(r.epoch)
-        if r.to_host:
-            self.ways[r.session, False].begin_taking(r.epoch)
 
     def _again(self, way: TracedWay, r: Send) -> None:
         """A place that was sent before, or one too high."""
@@ -164,7 +173,7 @@ class StreamKept(Monitor):
             self._sent(r, "R9", f"acknowledges place {upto}, and {taken} is the last that was taken")
 
     def _sent(self, r: Send, rule: str, what: str) -> None:
-        self._broken(r.seq, rule, r.envelope, what)
+        self._broken(r.seq, rule, r, what)
 
     # The receiver ------------------------------------------------------------------------------------------
 
@@ -172,7 +181,8 @@ class StreamKept(Monitor):
         if self.coming is not None:
             self._take()
         self.coming = self.world.delivered
-        self.note(r.seq, "delivery")
+        if self.evidence is not None:
+            self.evidence.notes[_DELIVERY] = r.seq
         if r.fate != "take":
             self.exercised, self.damaged = True, r.fate == "corrupt"
 
@@ -182,20 +192,22 @@ class StreamKept(Monitor):
         assert message is not None
         self.coming, self.damaged = None, False
         way, body = self.ways[message.session, message.to_host], message.body
-        if damaged:
+        if message.order and message.order == way.taken + 1 and message.epoch == way.accepted and not damaged:
+            way.taken = message.order
+        elif damaged:
             self._taken(message, "R25", "is damaged")
         elif message.epoch != way.accepted:
             self._of_another_epoch(way, message)
         elif isinstance(body, Received):
             self.ways[message.session, not message.to_host].acknowledge(body.acknowledged)
-        elif isinstance(body, Resume | Welcome):
+        elif isinstance(body, _GREETINGS):
             self._greeting(way, message)
         else:
             self._in_order(way, message)
 
-    def _in_order(self, way: TracedWay, message: Envelope) -> None:
+    def _in_order(self, way: TracedWay, message: Send) -> None:
         if not self.repaired:
-            if not way.take_number(message.seq):
+            if not way.take_number(message.n):
                 self._taken(message, "R3", "was taken before")
         elif message.order == way.taken + 1:
             way.taken += 1
@@ -205,7 +217,7 @@ class StreamKept(Monitor):
             self._taken(message, "R9", f"has place {message.order}, and {way.taken + 1} has not come")
             way.taken = message.order
 
-    def _of_another_epoch(self, way: TracedWay, message: Envelope) -> None:
+    def _of_another_epoch(self, way: TracedWay, message: Send) -> None:
         body = message.body
         if message.to_host and isinstance(body, Hello) and message.epoch > way.accepted:
             way.begin_taking(message.epoch)
@@ -216,7 +228,7 @@ class StreamKept(Monitor):
         elif not isinstance(body, Resume):
             self._taken(message, "R5", f"is of epoch {message.epoch}, and epoch {way.accepted} has begun")
 
-    def _greeting(self, way: TracedWay, message: Envelope) -> None:
+    def _greeting(self, way: TracedWay, message: Send) -> None:
         """It may come twice, and has a place only in the answer to Hello."""
         body = message.body
         back = self.ways[message.session, not message.to_host]
@@ -229,11 +241,11 @@ class StreamKept(Monitor):
         if self.repaired:
             way.taken += message.order == way.taken + 1
         else:
-            way.take_number(message.seq)
+            way.take_number(message.n)
 
     def _discard(self, r: Discard) -> None:
         way, message = self.ways[r.session, r.to_host], self.coming
-        if message is None or (message.session, message.to_host, message.seq) != (r.session, r.to_host, r.n):
+        if message is None or (message.session, message.to_host, message.n) != (r.session, r.to_host, r.n):
             if r.n == way.n + 1:
                 way.n = r.n  # It was given up before it was sent.
             return
@@ -242,13 +254,13 @@ class StreamKept(Monitor):
         self.coming, damaged, self.damaged = None, self.damaged, False
         if damaged or message.epoch != way.accepted:
             return
-        fresh = message.order > way.taken if self.repaired else message.seq > way.highest
+        fresh = message.order > way.taken if self.repaired else message.n > way.highest
         is_next = message.order == way.taken + 1 if self.repaired else fresh
         if r.rule == "R5" or (r.rule == "R3" and fresh) or (r.rule in ("R4", "R9") and is_next):
             self._broken(r.seq, r.rule, message, "is discarded, and could be taken")
 
-    def _taken(self, message: Envelope, rule: str, what: str) -> None:
-        self._broken(self.noted("delivery") or 0, rule, message, f"is taken and {what}")
+    def _taken(self, message: Send, rule: str, what: str) -> None:
+        self._broken(self.noted(*_DELIVERY) or 0, rule, message, f"is taken and {what}")
 
     # Ends --------------------------------------------------------------------------------------------------
 
@@ -280,9 +292,10 @@ class StreamKept(Monitor):
                 text = f"R9: place {way.taken + 1} of {sender} is not taken at rest"
                 self.violated(r.seq, text)
 
-    def _broken(self, seq: int, rule: str, message: Envelope, what: str) -> None:
-        place = f"place {message.order}" if message.order else f"number {message.seq}"
-        self.violated(seq, f"{rule}: {message.kind} of {message.sender}, {place}, {what}")
+    def _broken(self, seq: int, rule: str, message: Send, what: str) -> None:
+        place = f"place {message.order}" if message.order else f"number {message.n}"
+        sender = message.session if message.to_host else "the host"
+        self.violated(seq, f"{rule}: {type(message.body).__name__} of {sender}, {place}, {what}")
 
     HANDLERS: ClassVar = {
         Send: _send,

@@ -13,7 +13,6 @@ from client.check.automaton import Automaton, Evidence
 from client.check.traced import Entry, TracedCpu, TracedEvent, of_host, opened
 from contract.canonical import Grant, Scoped, addresses, marked
 from contract.lbr_ring import LbrRing
-from contract.messages import Envelope
 from contract.network import UNMOVED, UNTAKEN
 from contract.provenance import branch_base, executed_by
 from contract.spec import CPUS_LIMIT, cpu_owners, host_of_event
@@ -88,14 +87,14 @@ class World(Automaton):
     """The CPUs, by number."""
     events: dict[int, TracedEvent]
     """Open events by number, in the order in which they were opened."""
-    in_flight: dict[tuple[str, bool, int], tuple[Envelope, ...]]
+    in_flight: dict[tuple[str, bool, int], tuple[Send, ...]]
     """Session, direction and number of each message that is sent and not yet taken, to the message; oldest first,
     because each epoch numbers its messages from 1."""
     written: dict[str, frozenset[int]]
     """Vcpu to the values that it or its user space wrote into the LBR, without the branches that it executed itself."""
     at_rest: bool
     """Nothing is in flight and nothing more can happen by itself; a trace ends with this."""
-    delivered: Envelope | None
+    delivered: Send | None
     """The message that the current record, a Delivery, is about; None if the receiver does not get it."""
     tos_before: int
     """TOS before the branches of the current record, a Retired."""
@@ -153,8 +152,8 @@ class World(Automaton):
             self.at_rest,
         )
 
-    def _messages_key(self, session: str, there: tuple[Envelope, ...]) -> Scoped:
-        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked(there))
+    def _messages_key(self, session: str, there: tuple[Send, ...]) -> Scoped:
+        return Scoped(f"host{self.kvms.get(session, 0)}", session, marked([sent.envelope for sent in there]))
 
     def apply(self, record: AnyRecord) -> None:
         """Take in a record. Raises LookupError or ValueError if it cannot follow the records before it."""
@@ -309,7 +308,7 @@ class World(Automaton):
 
     def _send(self, r: Send) -> None:
         at = r.session, r.to_host, r.n
-        self.in_flight[at] = (*self.in_flight.get(at, ()), r.envelope)
+        self.in_flight[at] = (*self.in_flight.get(at, ()), r)
 
     def _delivery(self, r: Delivery) -> None:
         at = r.session, r.to_host, r.n

@@ -133,7 +133,7 @@ class Facts:
 
     def _in_flight(self) -> None:
         found = [
-            f"{f'{s}>host' if to_host else f'host>{s}'} #{n} {message.kind}"
+            f"{f'{s}>host' if to_host else f'host>{s}'} #{n} {type(message.body).__name__}"
             for (s, to_host, n), messages in self._world.in_flight.items()
             for message in messages
         ]

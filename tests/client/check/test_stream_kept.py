@@ -65,7 +65,7 @@ BROKEN: dict[str, tuple[str, Sequence[AnyRecord]]] = {
     "R9: Ack of kvm0, place 3, is taken and has place 3, and 2 has not come": (
         "a gap", [*THREE, came(3, "overtake"), at_rest()],
     ),
-    "R9: Received of host, number 1, acknowledges place 2, and 1 is the last that was taken": (
+    "R9: Received of the host, number 1, acknowledges place 2, and 1 is the last that was taken": (
         "what has not come", [*HELLO, sent(1, 0, Received(2), to_host=False)],
     ),
     "R9: Ack of kvm0, place 65, is one of 65 that are not acknowledged": ("a full window", [*MANY, sent(65, 65)]),
