@@ -23,7 +23,7 @@ def test_run_reports_verdict_invariants_outcome_and_the_run_file(in_tmp: Path) -
 
     assert result.exit_code == told["exit_code"] == 0
     assert told["verdict"] == "held"
-    asked = {i.name for i in MONITORS} - {"user-clean", "capability-kept"}
+    asked = {i.name for i in MONITORS} - {"user-clean", "capability-kept", "stream-kept", "grants-kept"}
     assert told["invariants"] == {i.name: "held" if i.name in asked else "not exercised" for i in MONITORS}
     assert isinstance(told["outcome"], dict)
     assert told["outcome"]["vm0/0:t1"] == "#GP"

@@ -63,11 +63,14 @@ SHOWN_IN = (
     ("c06-silent-malfunction", "silent"),
     ("c24-notifier-is-lost-or-late", "fenced"),
     ("central-story-in-full", "v8"),
+    ("central-story", "revoke-ack"),
     ("mech-revoke-is-lost", "first-draft"),
     ("mech-user-reads-host", "fail-entry"),
     ("mech-user-reads-host", "fenced"),
 )
 """Scenarios and designs that keep each invariant, and break each one."""
+BROKEN_BY_CODE = {"stream-kept", "grants-kept"}
+"""No axis takes these rules away: only a wrong session or a wrong host breaks them (``tests/client/check/mutations``)."""
 
 
 def test_the_library_keeps_and_breaks_each_invariant() -> None:
@@ -76,4 +79,5 @@ def test_the_library_keeps_and_breaks_each_invariant() -> None:
     for scenario, design in SHOWN_IN:
         for finding in run(Inputs(load(library_path(scenario)), DESIGNS[design])).findings:
             seen[finding.invariant].add(finding.verdict)
-    assert {name for name, verdicts in seen.items() if {HELD, VIOLATED} <= verdicts} == set(INVARIANTS)
+    assert {name for name, verdicts in seen.items() if HELD in verdicts} == set(INVARIANTS)
+    assert {name for name, verdicts in seen.items() if VIOLATED in verdicts} == set(INVARIANTS) - BROKEN_BY_CODE
