@@ -70,7 +70,7 @@ SHOWN_IN = (
 )
 """Scenarios and designs that keep each invariant, and break each one."""
 BROKEN_BY_CODE = {"stream-kept", "grants-kept"}
-"""No axis takes these rules away: only a wrong session or a wrong host breaks them (``tests/client/check/mutations``)."""
+"""No axis takes these rules away: only wrong code breaks them (``tests/client/check/mutations``)."""
 
 
 def test_the_library_keeps_and_breaks_each_invariant() -> None:
