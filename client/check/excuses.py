@@ -27,17 +27,22 @@ def fault_of(record: AnyRecord) -> str:
     return f"end {record.scope}" if isinstance(record, Killed) else ""
 
 
+def _named(fault: str, record: AnyRecord) -> str:
+    return fault.replace("crash", "shutdown") if isinstance(record, Crash) and record.orderly else fault
+
+
 def excuses_of(records: Iterable[AnyRecord], findings: Iterable[Finding]) -> list[Excuse]:
-    """The excuses of the invariants that the trace exercised, each with the first fault that it is about."""
-    first: dict[str, int] = {}
+    """The excuses of the invariants that the trace exercised, each with the first fault that it is about. The end of a
+    service that was told to stop excuses what its crash does, and is named as it was."""
+    first: dict[str, AnyRecord] = {}
     for record in records:
         if fault := fault_of(record):
-            first.setdefault(fault, record.seq)
+            first.setdefault(fault, record)
     if not first:
         return []
     exercised = {finding.invariant for finding in findings if finding.verdict != NOT_EXERCISED}
     return [
-        Excuse(monitor.name, fault, first[fault], text)
+        Excuse(monitor.name, _named(fault, first[fault]), first[fault].seq, text)
         for monitor in MONITORS
         if monitor.name in exercised
         for fault, text in monitor.definition.excuses

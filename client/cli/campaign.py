@@ -26,9 +26,10 @@ from client.drive.grpc_wire import GrpcWire
 from client.files import make_folder, write_file
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
+from client.schedule.schedule import KINDS_THAT_END
 from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
-from client.search.pairs import KINDS, NOT_GIVEN, Pairs, fits
+from client.search.pairs import KINDS, Pairs, fits
 from client.search.plan import Plan, scenario_of
 from client.workers.pool import Pool
 from client.workers.tasks import WorkerDiedError
@@ -112,7 +113,7 @@ def plan_of(request: CampaignRequest) -> Plan:
     if request.pairs:
         kvms = min(len(pair.kvms) for pair in request.pairs)
         scenarios = [source for source in scenarios if fits(scenario_of(source), kvms)]
-        if request.faults != "all" and (unfit := [kind for kind in kinds if kind in NOT_GIVEN]):
+        if request.faults != "all" and (unfit := [kind for kind in kinds if kind in KINDS_THAT_END]):
             raise InputError(f"{unfit[0]} needs services that this command has started", f"--faults {request.faults}")
         kinds = tuple(kind for kind in kinds if kind in KINDS)
         if not scenarios:

@@ -17,7 +17,7 @@ from client.cli.runs import RUNS, short_name
 from client.files import make_folder, write_file
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.page.html import check_target
-from client.page.robust_page import robust_page
+from client.page.robust_page import NO_FAULT_NEEDED, marked_share, robust_page
 from client.report.json import print_json
 from client.report.robust_documents import RobustDocument
 from client.run.choose import without_faults_of
@@ -100,9 +100,14 @@ def _counted(told: RobustDocument) -> str:
 
 
 def _print(out: Console, told: RobustDocument, folder: Path, seconds: float, html: Path | None) -> None:
-    rows = [[escape(name), *(_share(by_design[name]) for by_design in told.kinds.values())] for name in told.designs]
+    rows = [
+        [escape(name), *(_share(kind, by_design[name]) for kind, by_design in told.kinds.items())]
+        for name in told.designs
+    ]
     print_columns(out, ["violated/runs", *told.kinds], rows, right=True)
     out.print()
+    if any(_share(kind, cell).endswith("*[/]") for kind, cells in told.kinds.items() for cell in cells.values()):
+        print_text(out, NO_FAULT_NEEDED, hang=2)
     print_text(out, f"{_counted(told)}; {seconds:.1f} s")
     where = escape(f"{folder}/DESIGN-KIND.json")
     print_text(out, f"The shrunk witness of a cell is in {where}: lbrlab show FILE, lbrlab run FILE", hang=2)
@@ -110,6 +115,7 @@ def _print(out: Console, told: RobustDocument, folder: Path, seconds: float, htm
         print_text(out, f"page: {escape(str(html))}", hang=4)
 
 
-def _share(cell: RobustCell) -> str:
-    style = "bold red" if cell.violated else "green" if cell.runs else "dim"
-    return f"[{style}]{cell.share}[/]"
+def _share(kind: str, cell: RobustCell) -> str:
+    marked = marked_share(kind, cell)
+    style = "yellow" if marked.endswith("*") else "bold red" if cell.violated else "green" if cell.runs else "dim"
+    return f"[{style}]{marked}[/]"

@@ -163,10 +163,14 @@ class GrpcWire:
             self._lost.setdefault(name, [session])
         return StepResult(decided, step.effects, step.now)
 
+    @property
+    def owns_services(self) -> bool:
+        return self._keeper is not None
+
     def crash(self, service: str) -> None:
         """SIGKILL. The service's streams are gone; what others know of it is not."""
         if self._keeper is None:
-            raise InputError("this run cannot crash a service that it has not started", service)
+            raise InputError("this run cannot end a service that it has not started", service)
         self._keeper.kill(service)
         name = self._of(service)
         old = self._services[name]

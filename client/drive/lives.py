@@ -103,7 +103,8 @@ class Lives:
         service, kvms = decision.service, self.player.kvms
         host = self._number(service)
         sessions, vcpus = self._of(service)
-        self._put(trace.Crash(service, host, sessions, vcpus, decision.fault or UNSET))
+        orderly = service in self.outages.stopping or UNSET
+        self._put(trace.Crash(service, host, sessions, vcpus, decision.fault or UNSET, orderly))
         self.wire.crash(service)
         if host >= 0:
             self._cut_off(host)

@@ -76,6 +76,10 @@ class SimWire:
             self._done(core.take(envelope, self.log.now))
         return StepResult(True, self.log.records[begun:], self.log.now)
 
+    @property
+    def owns_services(self) -> bool:
+        return True
+
     def crash(self, service: str) -> None:
         names = perfcores_of(self.layout)
         if service in names:

@@ -40,6 +40,10 @@ class Wire(Protocol):
     name: str
     log: Recorder
 
+    @property
+    def owns_services(self) -> bool:
+        """Whether it can end and start the services."""
+
     def perf(self, command: AnyPerfCommand, host: int = 0) -> StepResult[AnyResult]: ...
 
     def kvm(self, session: str, command: AnyKvmCommand) -> StepResult[AnyResult]: ...

@@ -68,6 +68,10 @@ class LiveWire:
     def losses(self) -> list[str]:
         return [] if self.free else self.real.losses()
 
+    @property
+    def owns_services(self) -> bool:
+        return self.real.owns_services
+
     def crash(self, service: str) -> None:
         self.real.crash(service)
 

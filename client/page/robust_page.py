@@ -13,7 +13,8 @@ from client.run.file import load_judged
 from client.search.robustness import RobustCell
 from client.timeline.timeline import timeline_of
 
-LEGEND = ("runs that broke the design, of those that the fault met", ". the fault met no run")
+NO_FAULT_NEEDED = "* the shrunk witness needs no fault: the order of messages alone breaks the design"
+LEGEND = ("runs that broke the design, of those that the fault met", ". the fault met no run", NO_FAULT_NEEDED)
 OWED = "A design has to keep what it claims. A design that claims nothing has to keep every invariant."
 Kinds = Mapping[str, Mapping[str, RobustCell]]
 """Kind of fault to design to the cell."""
@@ -33,9 +34,15 @@ def _shares(kinds: Kinds, designs: Sequence[str]) -> Grid:
     return Grid("Which kinds of faults does a design survive?", ["design", *kinds], rows, LEGEND)
 
 
+def marked_share(kind: str, cell: RobustCell) -> str:
+    """The text of a cell, with a * if what breaks there needs no fault of this kind."""
+    return f"{cell.share}*" if kind != NO_FAULT and cell.needs_no_fault else cell.share
+
+
 def _share(kind: str, design: str, cell: RobustCell) -> TableCell:
-    colour = "bad" if cell.violated else "good" if cell.runs else "idle"
-    return TableCell(cell.share, colour, _anchor(kind, design) if cell.run else "")
+    marked = marked_share(kind, cell)
+    colour = "open" if marked.endswith("*") else "bad" if cell.violated else "good" if cell.runs else "idle"
+    return TableCell(marked, colour, _anchor(kind, design) if cell.run else "")
 
 
 def _anchor(kind: str, design: str) -> str:
@@ -48,7 +55,7 @@ def _witnesses(kinds: Kinds, designs: Sequence[str]) -> Iterator[Drawing]:
             cell = by_design[design]
             if cell.run is not None:
                 run = load_judged(Path(cell.run))
-                fault = "without a fault" if kind == NO_FAULT else f"under {kind}"
+                fault = "without a fault" if not cell.faults else f"under {kind}"
                 rules = f" Faults: {'; '.join(cell.faults)}." if cell.faults else ""
                 yield Drawing(
                     _anchor(kind, design),

@@ -152,6 +152,8 @@ def _played(inputs: Inputs, *, keep_errors: bool) -> Run:
 
         wire = SimWire()
     schedule = inputs.schedule.behind(inputs.scenario.faults)
+    if not wire.owns_services and (ends := schedule.end_of_a_service()):
+        raise InputError("this run has not started its services, so it cannot end one", ends)
     player = Player(wire, inputs.scenario, inputs.design, schedule.strategy())
     try:
         failure = player.play()

@@ -7,8 +7,13 @@ from dataclasses import dataclass, replace
 
 from client.litmus.fault import FaultRule
 from client.schedule.decisions import Decision
+from client.schedule.incidents import Crash, Shutdown
 from client.schedule.lenient import LenientStrategy
 from client.schedule.strategies import DefaultStrategy, ReplayStrategy, Strategy
+
+ENDS_A_SERVICE = (Crash, Shutdown)
+KINDS_THAT_END = tuple(kind.WORD for kind in ENDS_A_SERVICE)
+"""The kinds of faults that end the process of a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,12 @@ class Schedule:
         if not faults or self.tape is not None or self.other is not None:
             return self
         return replace(self, faults=(*faults, *self.faults))
+
+    def end_of_a_service(self) -> str:
+        """The first rule or decision that ends the process of a service; "" if there is none."""
+        if self.tape is not None:
+            return next((f"'{d}'" for d in self.tape.decisions if isinstance(d, ENDS_A_SERVICE)), "")
+        return next((f"fault '{rule}'" for rule in self.faults if rule.kind in KINDS_THAT_END), "")
 
     def strategy(self) -> Strategy:
         if self.tape is not None and self.lenient:

@@ -11,14 +11,14 @@ from client.drive.play import layout_of
 from client.drive.wire import Wire
 from client.litmus import Scenario
 from client.litmus.fault_kinds import FAULT_KINDS
+from client.schedule.schedule import KINDS_THAT_END
 from client.search.chunk import ChunkPart, play_parts
 from client.search.plan import Plan
 
 R = TypeVar("R")
 AHEAD = 2
-NOT_GIVEN = ("crash", "shutdown")
-"""The kinds of faults that need services which this process has started."""
-KINDS = tuple(kind for kind in FAULT_KINDS if kind not in NOT_GIVEN)
+KINDS = tuple(kind for kind in FAULT_KINDS if kind not in KINDS_THAT_END)
+"""The kinds of faults that services can have which this process has not started."""
 
 
 class Pairs:

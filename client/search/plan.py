@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
     """``kinds``: the kinds of faults that runs draw from. ``all_kinds``: each run has all of them; otherwise it draws
     some, as in swarm testing. ``stories``: each second chunk plays a random scenario; without ``scenarios`` each one
     does. ``canary``: a design that must break its ``canary_breaks``; None: there is none. ``runs``: of a chunk.
-    ``one_witness``: only the first suspect of each design is shrunk."""
+    ``one_witness``: few suspects of each design are shrunk, in search of a witness that needs a fault."""
 
     seed: int
     designs: tuple[Design, ...]

@@ -19,6 +19,8 @@ SIZE_LIMIT = 1 << 28
 _ITEMS_OF = Counter(map(group_of, ALL))
 FORMS_LIMIT = 6
 """Suspects of one design and invariant that are shrunk. Further ones are only counted."""
+TRIES_LIMIT = 3
+"""Suspects of a design that are shrunk where one witness is wanted, until one of them needs a fault."""
 
 
 class Found(msgspec.Struct):
@@ -135,12 +137,17 @@ class CampaignState(msgspec.Struct):
                 return False
             same = known.invariant == suspect.invariant or self.plan.one_witness
             alike += known.design == suspect.design and same
-        if alike >= (1 if self.plan.one_witness else FORMS_LIMIT):
+        if alike >= (self._tries(suspect.design) if self.plan.one_witness else FORMS_LIMIT):
             what = f"{suspect.design}; {suspect.invariant}"
             self.further[what] = self.further.get(what, 0) + suspect.count
             return False
         self.watched.append(WatchedSuspect(suspect, suspect.count))
         return True
+
+    def _tries(self, design: str) -> int:
+        """How many suspects of a design are shrunk for its one witness: more than one if the first needs no fault."""
+        found = [each.witness for each in self.findings.values() if each.witness.design == design]
+        return 1 if any(witness.faults for witness in found) or not self.plan.kinds else TRIES_LIMIT
 
     def unshrunk(self) -> list[WatchedSuspect]:
         return [watched for watched in self.watched if not watched.signature]

@@ -107,13 +107,14 @@ class Crash(DriverRecord):
     """The process of ``service`` is gone, with its state: a KVM by its session, or a host, ``perfcore`` or
     ``perfcore1``, which is then without power. ``host``: number of that host, -1 for a KVM. ``sessions``: those whose
     link ends with it, and with the link the messages on it. ``vcpus``: the vCPUs of these sessions. ``fault``: as in
-    Delivery."""
+    Delivery. ``orderly``: it was told to stop before (ShuttingDown); absent: it was not."""
 
     service: str
     host: int
     sessions: list[str]
     vcpus: list[str]
     fault: str | UnsetType = UNSET
+    orderly: bool | UnsetType = UNSET
 
 
 class Restart(DriverRecord):

@@ -13,7 +13,7 @@ from client.drive.wire import Wire
 from client.litmus.fault_rules import parse_fault
 from client.run.inputs import Inputs
 from client.run.run import Run, run
-from client.schedule.schedule import Schedule
+from client.schedule.schedule import Schedule, Tape
 from contract.errors import InputError
 from contract.trace import Restart, ShuttingDown, canonical
 from tests.crashes.points import Timed, compared, random_point, story_of
@@ -63,6 +63,18 @@ def test_a_service_that_is_told_to_stop_gives_the_same_trace(pair: Pair, service
 def test_a_service_that_the_driver_has_not_started_cannot_be_killed(pair: Pair) -> None:
     wire = GrpcWire(pair.perfcore.address, pair.kvm.address, turn=Turn(take_over=True))
     schedule = Schedule(other=lambda: crash_and_restart("kvm0", 5))
-    with pytest.raises(InputError, match="kvm0: this run cannot crash a service that it has not started"):
+    with pytest.raises(InputError, match="kvm0: this run cannot end a service that it has not started"):
         run(Inputs(story_of("central-story"), FENCED, schedule, wire))
+    wire.close()
+
+
+@pytest.mark.parametrize("rule", ["crash kvm0 at Revoke 1", "shutdown perfcore at Revoke 1"])
+def test_a_rule_or_a_tape_that_ends_given_services_is_refused_before_anything_is_played(rule: str) -> None:
+    """No service is there to be asked."""
+    rules = (parse_fault(rule),)
+    tape = Tape(run(Inputs(story_of("central-story"), FENCED, Schedule(rules))).tape)
+    wire = GrpcWire("127.0.0.1:1", "127.0.0.1:1")
+    for schedule, place in ((Schedule(rules), f"fault '{rule}'"), (Schedule(tape=tape), rule.split(" at ")[0])):
+        with pytest.raises(InputError, match=f"{place}.*: this run has not started its services"):
+            run(Inputs(story_of("central-story"), FENCED, schedule, wire))
     wire.close()

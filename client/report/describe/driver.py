@@ -64,7 +64,7 @@ def outcome(r: t.Outcome, values: Values) -> str:
 
 @text_of.register
 def crash(r: t.Crash, values: Values) -> str:
-    return f"{r.service} crashes{_by(r.fault)}"
+    return f"{r.service} {'has stopped' if r.orderly else 'crashes'}{_by(r.fault)}"
 
 
 @text_of.register

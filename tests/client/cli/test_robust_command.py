@@ -36,6 +36,10 @@ def test_each_cell_with_a_violation_has_a_shrunk_witness() -> None:
     assert told["kinds"]["drop"]["revoke-gp"]["violated"]
     text = lbrlab(*TABLE, "--designs", "revoke-gp,fenced", "--runs", "16").stdout
     assert text.startswith("violated/runs  none  ")
+    unneeded = [kind for kind in ("drop", "duplicate") if told["kinds"][kind]["revoke-gp"]["faults"] == []]
+    shown = dict(zip(text.split("\n")[0].split()[1:], text.split("\n")[1].split()[1:], strict=True))
+    assert [kind for kind, cell in shown.items() if cell.endswith("*")] == unneeded == ["duplicate"]
+    assert "* the shrunk witness needs no fault" in text
 
 
 @pytest.mark.usefixtures("few_kinds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from client.check.excuses import excuses_of
 from client.designs import DESIGNS
 from client.drive.sim import SimWire
 from client.litmus import parse
@@ -239,6 +240,7 @@ def test_a_service_that_is_told_to_stop_drains_goes_and_comes_back(service: str,
     done = played(f"shutdown {service} at record 30 by 20ms", design=design)
     (stop,), (gone,), (back,) = done.of(ShuttingDown), done.of(Crash), done.of(Restart)
     assert {r.fault for r in (stop, gone, back)} == {"f1.1"}
+    assert {excuse.after for excuse in excuses_of(done.records, done.findings)} == {f"shutdown {service.rstrip('0')}"}
     assert (stop.service, stop.vcpus, gone.time - stop.time) == (service, ["vm0/0"], 20_000_000)
     assert back.seq == gone.seq + 1
     ended = [(r.to_host, r.new) for r in done.of(SessionChange) if stop.seq < r.seq < gone.seq]

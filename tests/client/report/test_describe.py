@@ -196,6 +196,7 @@ def test_a_record_is_put_into_these_words(scenario: str, design: str) -> None:
 
 RARE: list[tuple[AnyRecord, str]] = [
     (Crash("kvm0", -1, ["kvm0"], ["vm0/0"], "f1.1"), "kvm0 crashes (fault f1.1)"),
+    (Crash("perfcore", 0, [], [], orderly=True), "perfcore has stopped"),
     (Restart("perfcore", 2), "perfcore begins its life 2"),
     (Killed("vm", ["vm0/0", "vm0/1"]), "the vm ends: vm0/0, vm0/1"),
     (LinkCut("kvm0", None, "f1.1"), "the link of kvm0 is CUT (fault f1.1)"),
