@@ -24,6 +24,8 @@ over it would take a seventh of the time of a run."""
 def main() -> None:
     """``lbrlab``; ends the process with a documented exit code."""
     gc.set_threshold(UNCOLLECTED)
+    # grpc reads it while it is imported. Its own lines would stand before the error, which has the reason in words.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if sys.stdout is None or sys.stderr is None:

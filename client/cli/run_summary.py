@@ -8,7 +8,9 @@ from rich.markup import escape
 from client.cli.console import print_text
 from client.report.documents import PendingDocument, RunDocument, ViolationDocument
 from client.report.tables import CELLS
+from client.run.verdict import FAILED
 from client.schedule.faults import is_drawn, unmet_text
+from contract.invariants import NOT_EXERCISED
 
 NAMES = 22
 """Columns of the names of invariants and registers."""
@@ -21,7 +23,8 @@ def print_run(out: Console, run: RunDocument) -> None:
     print_text(out, f"[bold]{escape(name)}[/]: [bold {colour}]{run.verdict}[/] ({escape(run.reason)})", hang=INDENT)
     for note in run.notes:
         _print(out, f"[yellow]note[/] {escape(note)}")
-    for invariant, verdict in run.invariants.items():
+    exercised = any(verdict != NOT_EXERCISED for verdict in run.invariants.values())
+    for invariant, verdict in run.invariants.items() if exercised or run.verdict != FAILED else ():
         _print_named(out, invariant, CELLS[verdict] + escape(_first_of(run, invariant)))
     if run.final:
         lacking = f", {run.final.reason}" if run.final.reason else ""

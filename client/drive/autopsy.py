@@ -128,18 +128,20 @@ def _probe(service: Service, ends: Ends) -> str:
 
 
 def _tls_fault(service: Service) -> str:
-    """Why TLS fails there, in words; "" if it does not, or is not used."""
-    if service.identity is None:
-        return ""
-    from contract.wire.tls import handshake_fault
+    """Why TLS fails there, or is needed, in words; "" if it is neither."""
+    from contract.wire.tls import handshake_fault, speaks_tls
 
-    return handshake_fault(service.address, service.identity)
+    if service.identity is not None:
+        return handshake_fault(service.address, service.identity)
+    if service.address.startswith("unix:") or service.met or not speaks_tls(service.address):
+        return ""
+    return f"{service.address} speaks TLS: expected --tls DIR"
 
 
 def _symptom(service: Service, error: grpc.RpcError, ends: Ends) -> str:
     code = error.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"does not answer at {service.address}"
+        return _tls_fault(service) or f"does not answer at {service.address}"
     if code in _ENDING and (end := ends(service.name, EXIT_TIMEOUT)):
         return end
     if code is grpc.StatusCode.UNAVAILABLE:

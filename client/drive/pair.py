@@ -90,7 +90,13 @@ class Child:
         return f"killed by signal {-status}" if status < 0 else f"exited with {status}"
 
     def _with_tail(self, reason: str) -> str:
-        return f"{reason}: {self.tail[-1]}" if self.tail else reason
+        """With the last line, and where it was folded with all of it."""
+        words: list[str] = []
+        for line in reversed(self.tail):
+            words.insert(0, line.strip())
+            if line[:1] != " ":
+                break
+        return f"{reason}: {' '.join(words)}" if words else reason
 
     def ask_to_stop(self) -> None:
         if self.process.poll() is None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from grpc_reflection.v1alpha import reflection
 
 from contract.errors import InputError
 from contract.wire import limits, options, spans
+from contract.wire.address import bind_fault
 from contract.wire.admission import CallAdmission
 from contract.wire.channelz import LazyChannelz
 from contract.wire.health import Health
@@ -33,6 +35,9 @@ from contract.wire.shell import Shell
 from contract.wire.socket_lock import hold
 from contract.wire.tls import Identity, check_exposure, is_local, tls_of
 
+STOPPED, NOT_IN_TIME, BAD_INPUT, NO_ENVIRONMENT = 0, 1, 2, 3
+"""Exit codes of a service. 2 and 3 are those of the client."""
+WIDTH = 80
 GRACE = 0.5
 """Seconds that running calls get at the end."""
 END_LIMIT = 3.0
@@ -56,10 +61,17 @@ def arguments(service: str, description: str, epilog: str) -> argparse.Namespace
         if args.traces:
             spans.send_to(args.traces, service, args.tls)
     except InputError as error:
-        print(f"{service}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(_folded(f"{service}: error: {error}"), file=sys.stderr)
+        sys.exit(BAD_INPUT)
     log_as(args.log_format)
     return args
+
+
+def _folded(text: str) -> str:
+    """In lines of 80 columns. A word that is too long stays whole, because it is a path or an address."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 def _note_certificates(why: str) -> None:
@@ -99,7 +111,7 @@ class Process:
         except (RuntimeError, OSError) as error:
             log().error("cannot-listen", address=listen, reason=str(error).splitlines()[0])
             await self.shell.close()
-            return 1
+            return NO_ENVIRONMENT
         address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
         self._catch_signals()
         await server.start()
@@ -120,7 +132,7 @@ class Process:
         except OSError as error:
             log().error("cannot-say-that-it-is-ready", reason=str(error.strerror))
             await self.shell.close()
-            os._exit(1)  # A normal end could not write the buffer of standard output either.
+            os._exit(NO_ENVIRONMENT)  # A normal end could not write the buffer of standard output either.
         log().info("serving", address=address)
         await self.stop.wait()
         log().info("stopping", bound=f"{END_LIMIT:g} s")
@@ -134,7 +146,7 @@ class Process:
         if held is not None:
             held.close()
         log().info("stopped")
-        return 0
+        return STOPPED
 
     def _open_metrics(self) -> dict[str, str]:
         """Where they are, for the ready line."""
@@ -152,6 +164,8 @@ class Process:
         """A server of its own for health alone: the probes of an orchestrator have no certificate."""
         if not (listen := self.args.health):
             return {}
+        if fault := bind_fault(listen):
+            raise RuntimeError(f"health at {listen}: {fault}")
         self.probes = grpc.aio.server(
             interceptors=[CallAdmission(self.args.limits)], options=options.server_options(self.args.limits)
         )
@@ -159,6 +173,8 @@ class Process:
         return {"health": f"{listen.rpartition(':')[0]}:{self.probes.add_insecure_port(listen)}"}
 
     def _open_port(self, listen: str) -> int:
+        if not listen.startswith("unix:") and (fault := bind_fault(listen)):
+            raise RuntimeError(fault)
         identity = tls_of(listen, self.args.tls)
         if identity is not None:
             port: int = self.server.add_secure_port(listen, identity.server_credentials(_note_certificates))
@@ -175,7 +191,7 @@ class Process:
 
         def end(number: int, frame: object) -> None:
             loop.call_soon_threadsafe(self.stop.set)
-            watchdog = threading.Timer(END_LIMIT, os._exit, (1,))
+            watchdog = threading.Timer(END_LIMIT, os._exit, (NOT_IN_TIME,))
             watchdog.daemon = True
             watchdog.start()
 
@@ -192,6 +208,6 @@ class Process:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.stop.set)
             time.sleep(END_LIMIT)
-            os._exit(1)
+            os._exit(NOT_IN_TIME)
 
         threading.Thread(target=watch, name="parent", daemon=True).start()

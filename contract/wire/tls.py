@@ -202,6 +202,27 @@ def handshake_fault(address: str, identity: Identity) -> str:
     return ""
 
 
+def speaks_tls(address: str) -> bool:
+    """Whether a TLS server is at an address ``HOST:PORT``. The question shows no certificate and looks at none."""
+    import socket
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), LOOK_TIMEOUT) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
+    except OSError:
+        return False
+
+
 _ALERTS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "asks for a certificate",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "does not accept our certificate: it has expired",

@@ -30,7 +30,7 @@ from contract.wire.options import reconnecting
 from contract.wire.settings.table import REDIAL_LIMIT
 from contract.wire.status import CallError, parse, unexpected
 from contract.wire.stream import FrameWriter
-from contract.wire.tls import Identity, handshake_fault
+from contract.wire.tls import Identity, handshake_fault, speaks_tls
 from lbrlab.v1 import contract_pb2, info_pb2, lease_pb2, machine_pb2, trace_pb2
 
 _REQUESTS = union_fields(AnyRequest, machine_pb2.RunRequest)
@@ -122,6 +122,7 @@ class Link:
         self._prolong: Any = None
         self._broken = asyncio.Event()
         self._writer: FrameWriter | None = None
+        self._absence: asyncio.Task[None] | None = None
         self._token = ""
         """The secret of this attachment."""
 
@@ -230,9 +231,13 @@ class Link:
     def _note_absence(self, generation: int) -> None:
         """One line if the link has not come up since. gRPC itself dials and reports nothing."""
         if generation == self.generation and not self._refusals:
-            log().warning(
-                "no-link", session=self.kvm, peer=self.perfcore, seconds=LONG, reason="no gRPC server answers"
-            )
+            self._absence = asyncio.get_running_loop().create_task(self._tell_absence())
+
+    async def _tell_absence(self) -> None:
+        plain = self.identity is None and not self.perfcore.startswith("unix:")
+        needs_tls = plain and await asyncio.to_thread(speaks_tls, self.perfcore)
+        reason = "it speaks TLS: expected --tls DIR" if needs_tls else "no gRPC server answers"
+        log().warning("no-link", session=self.kvm, peer=self.perfcore, seconds=LONG, reason=reason)
 
     def _down(self, why: str) -> bool:
         """True if the link was up."""

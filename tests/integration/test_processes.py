@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -39,7 +40,10 @@ def test_services_that_are_started_by_their_commands(monkeypatch: pytest.MonkeyP
 
 def test_a_service_that_cannot_start_is_named_with_its_last_words() -> None:
     with (
-        pytest.raises(SystemFailedError, match=r"^kvm: exited with 2: kvm-svc: error: argument --answer-timeout: "),
+        pytest.raises(
+            SystemFailedError,
+            match=r"^kvm: exited with 2: kvm-svc: error: --answer-timeout: expected .*--help' shows how\)$",
+        ),
         Pair(flags={"kvm": ["--answer-timeout", "soon"]}),
     ):
         pass
@@ -58,16 +62,31 @@ def test_a_started_service_takes_no_settings_from_the_environment(monkeypatch: p
 
 
 def test_an_impossible_address() -> None:
-    last_words = r"^kvm: exited with 1: .*event=cannot-listen address=unix:/nowhere/x"
+    last_words = r"^kvm: exited with 3: .*event=cannot-listen address=unix:/nowhere/x"
     with pytest.raises(SystemFailedError, match=last_words), Pair(flags={"kvm": ["--listen", "unix:/nowhere/x"]}):
         pass
+
+
+@cases(("option", "said"), [("listen", ""), ("health", "health at {}: "), ("metrics", "metrics at {}: ")])
+def test_a_port_that_is_taken(option: str, said: str, tmp_path: Path) -> None:
+    """The log names the port. gRPC writes no line of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        service = Child("kvm", "kvm_svc.service.main", ["--perfcore", "unix:x", f"--{option}", address], str(tmp_path))
+        with pytest.raises(SystemFailedError) as failed:
+            service.wait_ready(time.monotonic() + 10)
+        service.see_off(time.monotonic() + 2)
+    assert len(service.tail) == 1
+    assert failed.value.reason.startswith("exited with 3: ")
+    assert f'reason="{said.format(address)}address already in use"' in failed.value.reason.lower()
+    assert f"address={address}" in failed.value.reason or option != "listen"
 
 
 def test_a_second_service_on_one_socket_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:
     first = Child("perfcore", "perfcore_svc.service.main", [], str(tmp_path))
     first.wait_ready(time.monotonic() + 10)
     second = Child("perfcore", "perfcore_svc.service.main", [], str(tmp_path))
-    with pytest.raises(SystemFailedError, match=r"exited with 1: .*another service listens at unix:"):
+    with pytest.raises(SystemFailedError, match=r"exited with 3: .*another service listens at unix:"):
         second.wait_ready(time.monotonic() + 10)
     second.see_off(time.monotonic() + 2)
     service = Service("perfcore", first.address)
@@ -122,7 +141,7 @@ def test_a_timeout_that_makes_no_sense(
     monkeypatch.setattr(kvm_svc.service.main, "run", lambda args: pytest.fail(f"takes {args.answer_timeout}"))
     with pytest.raises(SystemExit, match=r"^2$"):
         kvm_svc.service.main.main()
-    assert "kvm-svc: error: argument --answer-timeout: expected seconds" in capsys.readouterr().err
+    assert "kvm-svc: error: --answer-timeout: expected seconds" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_no_process() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +34,7 @@ from lbrlab.v1 import contract_pb2, contract_pb2_grpc, info_pb2, lease_pb2, leas
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.designs import REVOKE_GP
+from tests.docs.pages import ROOT
 from tests.integration.story import PATIENT, tell
 
 START = 30.0
@@ -112,7 +118,7 @@ def test_who_may_not_play_is_told_why(secure: Secure, name: str, why: str) -> No
 
 def test_without_a_certificate_nobody_gets_in(secure: Secure) -> None:
     plain = GrpcWire(secure.perfcore.address, secure.kvm.address)
-    with pytest.raises(SystemFailedError, match=r"^perfcore: does not answer at"):
+    with pytest.raises(SystemFailedError, match=r"^perfcore: localhost:\d+ speaks TLS: expected --tls DIR$"):
         tell(plain, REVOKE_GP)
     plain.close()
     with grpc.secure_channel(secure.perfcore.address, _anonymous(secure)) as channel:
@@ -121,6 +127,35 @@ def test_without_a_certificate_nobody_gets_in(secure: Secure) -> None:
             asked(info_pb2.GetInfoRequest().SerializeToString(), timeout=TIMEOUT)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert logged(secure.perfcore, "Handshake failed")
+
+
+def test_tls_at_a_plain_service_is_one_error_without_lines_of_grpc(secure: Secure, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        address = f"127.0.0.1:{plain.getsockname()[1]}"
+        threading.Thread(target=_greet_in_plain, args=(plain,), daemon=True).start()
+        services = ["--perfcore", address, "--kvm", secure.kvm.address, "--tls", f"{secure.folder}/driver"]
+        started = subprocess.run(
+            [sys.executable, "-c", "from client.cli.entry import main; main()", "run", "exits", *services],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert started.stderr == ""
+    said = f"exits under merged on grpc: failed (perfcore: {address} speaks no TLS)"
+    assert started.stdout.splitlines() == [said, "  run file: lbrlab-runs/exits-merged-grpc.json"]
+    assert started.returncode == 3
+
+
+def _greet_in_plain(server: socket.socket) -> None:
+    """As HTTP/2 without TLS does: with a frame of settings."""
+    with suppress(OSError):
+        while True:
+            peer, _ = server.accept()
+            peer.sendall(bytes.fromhex("000000040000000000"))
+            peer.recv(1 << 12)
+            peer.close()
 
 
 def _anonymous(secure: Secure) -> grpc.ChannelCredentials:

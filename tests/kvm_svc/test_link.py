@@ -117,7 +117,7 @@ async def test_a_link_that_does_not_come_up_is_told_once(
 ) -> None:
     monkeypatch.setattr("kvm_svc.service.link.LONG", 0.0)
     lines = Lines(monkeypatch)
-    link = Link("127.0.0.1:1", KVM, PROTOCOL_VERSION, print, print, lambda: (0, 0))
+    link = Link("unix:x", KVM, PROTOCOL_VERSION, print, print, lambda: (0, 0))
     link._refusals.update(refusals)
     silent = asyncio.Event()
 
@@ -133,6 +133,23 @@ async def test_a_link_that_does_not_come_up_is_told_once(
     await asyncio.gather(running, return_exceptions=True)
     log.cache_clear()
     assert len(lines.of("no-link")) == lines_told
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:1", "it speaks TLS: expected --tls DIR"),
+        ("unix:x", "no gRPC server answers"),
+    ],
+)
+async def test_a_perf_core_with_tls_does_not_answer_in_plain(
+    address: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kvm_svc.service.link.speaks_tls", lambda asked: asked == address)
+    lines = Lines(monkeypatch)
+    link = Link(address, KVM, PROTOCOL_VERSION, print, print, lambda: (0, 0))
+    await link._tell_absence()
+    assert [line["reason"] for line in lines.of("no-link")] == [reason]
 
 
 async def redials(monkeypatch: pytest.MonkeyPatch, faults: Iterator[str], dials: int) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from contract.errors import InputError
 from contract.wire.settings.kinds import FLAG
@@ -36,11 +36,15 @@ def configured(
     argv: Sequence[str] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> argparse.Namespace:
-    """The settings of a service, by ``Setting.attribute``. Raises InputError naming the variable, or the file and its
-    line. Ends the process as argparse does for a bad option, and after ``--help`` and ``--print-config``."""
+    """The settings of a service, by ``Setting.attribute``. Raises InputError naming the option, the variable, or the
+    file and its line. Ends the process after ``--help`` and ``--print-config``."""
     settings = of_service(service)
     parser = _parser(service, settings, description, epilog)
-    options = vars(parser.parse_args(argv))
+    known, rest = parser.parse_known_args(argv)
+    if rest:
+        near = _nearest(rest[0].partition("=")[0], [setting.option for setting in settings if not setting.is_hidden])
+        parser.error(f"there is no {'option' if rest[0][:1] == '-' else 'argument'} {rest[0]!r}{near}")
+    options = vars(known)
     file, prints = options.pop("config", ""), options.pop("print_config", False)
     given = _gather(service, settings, options, file or environment.get(CONFIG, ""), environment)
     if prints:
@@ -53,8 +57,15 @@ def configured(
     return argparse.Namespace(**{s.attribute: given[s.name].value if s.name in given else s.default for s in settings})
 
 
+class _ArgumentParser(argparse.ArgumentParser):
+    """One whose errors are InputErrors. argparse prints the names of all options before each of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')} ('{self.prog} --help' shows how)")
+
+
 def _parser(service: str, settings: Sequence[Setting], description: str, epilog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _ArgumentParser(
         prog=service,
         description=description,
         epilog=f"{PRECEDENCE}\n{epilog}",
@@ -166,8 +177,8 @@ def _line_of(key: str, text: str) -> int:
     return 1
 
 
-def _nearest(key: str, known: Mapping[str, Setting]) -> str:
+def _nearest(key: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(key, known, 1)
+    near = get_close_matches(key, list(known), 1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -15,6 +15,7 @@ from contract.control import ConfigurePerf, MachineSpec
 from contract.errors import InputError
 from contract.messages import Envelope, Hello, Welcome
 from contract.wire import limits
+from contract.wire.bootstrap import arguments
 from contract.wire.settings import SERVICES, TABLE, configured, of_service
 from contract.wire.settings.kinds import FLAG
 from contract.wire.settings.show import _toml, page
@@ -24,6 +25,7 @@ from tests.cases import cases
 from tests.designs import MERGED
 from tests.docs.pages import ROOT
 
+LONG = "7" * 99
 NEEDED = {"LBRLAB_PERFCORE": "unix:p"}
 VALUES = {
     "listen": "unix:x.sock",
@@ -185,10 +187,28 @@ def test_a_setting_that_is_required_can_come_from_anywhere() -> None:
         configured(KVM, "", "", [], {})
 
 
-@cases("argv", [["--leas", "1"], ["--lease", "1e9"], ["--log-format", "xml"], ["--insecure=yes"]])
-def test_an_option_that_is_wrong_ends_with_status_2(argv: list[str]) -> None:
+@cases(
+    ("argv", "said"),
+    [
+        (["--leas", "1"], "there is no option '--leas'; did you mean --lease?"),
+        (["--leas=1"], "there is no option '--leas=1'; did you mean --lease?"),
+        (["--lease", "1e9"], "--lease: expected seconds from 0.001 to 86400, found '1e9'"),
+        (["--lease"], "--lease: expected one argument"),
+        (["--log-format", "xml"], "--log-format: expected console or json, found 'xml'"),
+        (["--insecure=yes"], "--insecure/--no-insecure: ignored explicit argument 'yes'"),
+        (["perfcore.toml"], "there is no argument 'perfcore.toml'"),
+        (["--listen", LONG], f"--listen: expected HOST:PORT with a port from 0 to 65535, or unix:PATH, found '{LONG}'"),
+    ],
+)
+def test_an_option_that_is_wrong_is_one_error_that_fits(
+    argv: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["perfcore-svc", *argv])
     with pytest.raises(SystemExit, match=r"^2$"):
-        settings(PERFCORE, *argv)
+        arguments(PERFCORE, "", "")
+    lines = capsys.readouterr().err.splitlines()
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines)
+    assert " ".join(line.strip() for line in lines) == f"perfcore-svc: error: {said} ('perfcore-svc --help' shows how)"
 
 
 @cases("service", SERVICES)

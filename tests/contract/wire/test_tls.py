@@ -48,7 +48,7 @@ def test_a_service_does_not_start(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    said = capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
     assert given[-1] in said
     assert "expected --tls DIR, or --insecure" in said or "cannot be read" in said
 
