@@ -26,6 +26,7 @@ from client.drive.grpc_wire import GrpcWire
 from client.files import make_folder, write_file
 from client.report.campaign_documents import CampaignDocument, campaign_document, junit, signatures
 from client.report.json import print_json
+from client.report.plain import counted
 from client.schedule.schedule import KINDS_THAT_END
 from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
@@ -211,25 +212,29 @@ def _print(out: Console, told: CampaignDocument, again: str) -> None:
     out.print()
     for finding in told.findings[:SHOWN_LIMIT]:
         mark = "known" if finding.known else "[bold red]new[/]"
-        where = f"{escape(finding.design)}: [bold]{finding.invariant}[/] in {finding.count} runs"
+        where = f"{escape(finding.design)}: [bold]{finding.invariant}[/] in {counted(finding.count, 'run')}"
         print_text(out, f"{mark} {where}: {escape(finding.text)}", hang=2)
         needs = f"with {', '.join(finding.faults)}" if finding.faults else "no fault"
-        size = f"{finding.statements} statements, {finding.steps} steps, {needs}"
+        size = f"{counted(finding.statements, 'statement')}, {counted(finding.steps, 'step')}, {needs}"
         print_text(out, f"[dim]{escape(size)}: {escape(str(finding.run))}[/]", indent=2, hang=2)
     if len(told.findings) > SHOWN_LIMIT:
         out.print(f"... and {len(told.findings) - SHOWN_LIMIT} more; --json has all")
     if told.findings:
         print_text(out, f"[dim]lbrlab run FILE{escape(again)} plays a finding again[/]", hang=2)
     for what, count in told.further.items():
-        print_text(out, f"[red]{escape(what)}[/]: {count} runs of further forms, which are not shrunk", hang=2)
+        print_text(
+            out, f"[red]{escape(what)}[/]: {counted(count, 'run')} of further forms, which are not shrunk", hang=2
+        )
     print_compared(out, told.baseline)
     _print_coverage(out, told)
     if (canary := told.canary) is not None:
-        caught = f"caught in {canary.caught} of {canary.runs} runs" if canary.caught else "[bold red]MISSED[/]"
+        caught = (
+            f"caught in {canary.caught} of {counted(canary.runs, 'run')}" if canary.caught else "[bold red]MISSED[/]"
+        )
         print_text(out, f"canary {canary.design}, which must break {canary.breaks}: {caught}", hang=2)
-    replayed = f", {told.replayed} runs of the corpus" if told.replayed else ""
+    replayed = f", {counted(told.replayed, 'run')} of the corpus" if told.replayed else ""
     early = ", interrupted" if told.interrupted else ""
-    numbers = f"{told.runs} runs, {told.faulted} of them with faults{replayed}: {told.verdict}{early}"
+    numbers = f"{counted(told.runs, 'run')}, {told.faulted} of them with faults{replayed}: {told.verdict}{early}"
     print_text(out, f"{numbers}; {told.rate:.0f} runs/s in {told.seconds:.1f} s, seed {told.seed}", hang=2)
     more = "it is finished: a larger --runs continues it" if told.finished else "the same command continues from them"
     print_text(out, f"Results are in {escape(told.folder)}; {more}", hang=2)
@@ -242,4 +247,4 @@ def _red(count: int) -> str:
 def _print_coverage(out: Console, told: CampaignDocument) -> None:
     """One line for all groups."""
     parts = [f"{group} {of.covered}/{of.total}" for group, of in told.coverage.items()]
-    print_text(out, f"exercised: {', '.join(parts)}", hang=2)
+    print_text(out, f"coverage (met/all): {', '.join(parts)}", hang=2)

@@ -13,6 +13,7 @@ from client.cli.command import finish
 from client.cli.console import console, print_text
 from client.coverage import GROUPS, Item, exercised, fault_items, verdict_items
 from client.report.json import print_json
+from client.report.plain import counted
 from client.report.search_documents import CoverageDocument, coverage_document
 from client.run.file import load_judged
 from contract.errors import InputError
@@ -59,4 +60,4 @@ def _print(out: Console, told: CoverageDocument) -> None:
         few = [f"{item} ({count})" for item, count in group.runs.items() if count <= FEW]
         if few and told.runs > FEW:
             print_text(out, f"[yellow]rarely[/] {escape(', '.join(few))}", indent=2, hang=7)
-    out.print(f"{told.runs} runs")
+    out.print(counted(told.runs, "run"))

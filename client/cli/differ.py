@@ -16,6 +16,7 @@ from client.designs import design_named
 from client.files import make_folder
 from client.litmus import format_scenario
 from client.report.json import print_json
+from client.report.plain import counted
 from client.report.search_documents import DifferDocument, differ_document
 from client.run.file import keep
 from client.search.differ import differ as search
@@ -69,7 +70,7 @@ def differ(request: DifferRequest, *, as_json: bool) -> None:
 
 def _print(out: Console, told: DifferDocument) -> None:
     if not told.differs:
-        out.print(f"No difference in the outcomes of {told.played} runs.")
+        out.print(f"No difference in the outcomes of {counted(told.played, 'run')}.")
         return
     out.print(told.text.rstrip(), markup=False)
     if not told.usual:
@@ -86,4 +87,4 @@ def _print(out: Console, told: DifferDocument) -> None:
         for name, record in ((told.one, first.one), (told.other, first.other)):
             print_text(out, f"[bold]{escape(name)}[/]: {escape((record or 'the trace has ended').strip())}", hang=4)
     out.print()
-    print_text(out, f"found after {told.played} runs; both runs: {escape(' '.join(told.runs))}", hang=2)
+    print_text(out, f"found after {counted(told.played, 'run')}; both runs: {escape(' '.join(told.runs))}", hang=2)

@@ -16,6 +16,7 @@ from client.designs import design_named
 from client.files import make_folder
 from client.report.json import print_json
 from client.report.outcome_documents import OutcomesDocument, outcomes_document
+from client.report.plain import counted
 from client.run.choose import find_scenario, with_expects, with_lets, without_faults
 from client.run.file import is_run_file, keep
 from client.run.placed import PlacedRule, fitting
@@ -109,7 +110,7 @@ def _print(out: Console, told: OutcomesDocument, cut_short: bool) -> None:
     if len(told.outcomes) > SHOWN_LIMIT:
         out.print(f"... and {len(told.outcomes) - SHOWN_LIMIT} more; --json has all")
     if told.beyond:
-        out.print(f"{told.beyond} runs with further outcomes, which are not told apart")
+        out.print(f"{counted(told.beyond, 'run')} with further outcomes, which are not told apart")
     out.print("[green]Ok[/]" if told.ok else "[bold red]No[/]")
     if told.condition is not None:
         out.print()
@@ -123,7 +124,7 @@ def _print(out: Console, told: OutcomesDocument, cut_short: bool) -> None:
         print_text(out, f"[bold red]{name}[/] violated in {violated.count}: {escape(str(violated.witness))}", hang=2)
     verdicts = ", ".join(f"{count} {name}" for name, count in sorted(told.verdicts.items()))
     early = ", interrupted" if cut_short else ""
-    print_text(out, f"{told.runs} schedules, seed {told.seed}: {verdicts}{early}", hang=2)
+    print_text(out, f"{counted(told.runs, 'schedule')}, seed {told.seed}: {verdicts}{early}", hang=2)
     if any(is_drawn(rule) for rule in told.faults):
         print_text(out, "Each schedule draws its own faults; the run file of a schedule has them.", hang=2)
     if told.outcomes:

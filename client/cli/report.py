@@ -11,6 +11,7 @@ from client.files import write_file
 from client.page.html import check_target, page
 from client.page.model import page_model
 from client.report.json import print_json
+from client.report.plain import counted
 from client.run.file import load_judged
 from contract.errors import InputError
 
@@ -55,7 +56,7 @@ def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
         print_json(document)
         return
     out = console()
-    count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}, {sum(document.records):,} records"
+    count = f"{counted(len(runs), 'run')}, {sum(document.records):,} records"
     print_text(out, f"{target}: {len(content) / 1000:,.0f} kB, {count}")
     for run, left in zip(document.runs, document.left_out, strict=True):
         if left:

@@ -19,6 +19,7 @@ from client.litmus.fault_kinds import FAULT_KINDS
 from client.page.html import check_target
 from client.page.robust_page import NO_FAULT_NEEDED, marked_share, robust_page
 from client.report.json import print_json
+from client.report.plain import counted
 from client.report.robust_documents import RobustDocument
 from client.run.choose import without_faults_of
 from client.search.robustness import RobustCell, robustness
@@ -96,7 +97,7 @@ def _usual_folder(request: RobustRequest) -> Path:
 
 def _counted(told: RobustDocument) -> str:
     early = ", interrupted" if told.cut_short else ""
-    return f"{told.runs} runs, seed {told.seed}{early}; counted are those that the fault met"
+    return f"{counted(told.runs, 'run')}, seed {told.seed}{early}; counted are those that the fault met"
 
 
 def _print(out: Console, told: RobustDocument, folder: Path, seconds: float, html: Path | None) -> None:

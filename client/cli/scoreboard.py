@@ -11,6 +11,7 @@ from client.cli.console import console, print_columns, print_text
 from client.cli.pools import open_pool
 from client.litmus.fault_kinds import FAULT_KINDS
 from client.report.json import print_json
+from client.report.plain import counted
 from client.report.search_documents import ScoreboardDocument, scoreboard_document
 from client.search.mutant import Score, hunt, load_registry, seek
 from client.search.plan import Plan
@@ -74,6 +75,6 @@ def _print(out: Console, told: ScoreboardDocument) -> None:
     out.print()
     for control in told.controls:
         held = f"[bold red]{control.found}: {escape(control.text)}[/]" if control.found else "[green]held[/]"
-        print_text(out, f"control {escape(control.name)}: {held} in {control.runs} runs", hang=2)
+        print_text(out, f"control {escape(control.name)}: {held} in {counted(control.runs, 'run')}", hang=2)
     summary = f"{told.found} of {told.total} found, median {told.median:.1f} s, longest witness {told.longest} steps"
     print_text(out, f"{summary}: {told.verdict}")

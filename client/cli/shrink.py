@@ -15,6 +15,7 @@ from client.cli.runs import keep_run, open_wire
 from client.cli.services import Services
 from client.drive.play import layout_of
 from client.report.json import print_json
+from client.report.plain import counted
 from client.report.shrink_documents import (
     ConfirmDocument,
     DifferenceDocument,
@@ -73,7 +74,7 @@ def _print(out: Console, told: ShrinkDocument) -> None:
     print_text(out, f"[bold]{escape(told.scenario)} under {escape(told.design)}[/]: {does}", hang=2)
     before, after = asdict(told.before), asdict(told.after)
     rows = [[name, str(before[name]), str(after[name])] for name in before]
-    print_columns(out, [f"after {told.runs} runs", "before", "after"], rows, right=True)
+    print_columns(out, [f"after {counted(told.runs, 'run')}", "before", "after"], rows, right=True)
     if not told.complete:
         limit = f"{RUNS_LIMIT:,} runs or {DECISIONS_LIMIT:,} decisions"
         print_text(out, f"Not finished after {limit}, which is the limit; shrink the result to go on.")

@@ -7,6 +7,7 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from client.baseline import Compared
 from client.coverage import ALL
+from client.report.plain import counted
 from client.search.campaign import Campaign
 from client.search.state import CampaignState, Found
 from contract.errors import ExitCode
@@ -167,12 +168,14 @@ def junit(told: CampaignDocument) -> bytes:
         case.result = [
             Failure(f"{f.invariant}: {f.text}", f.invariant) for f in told.findings if f.design == name and not f.known
         ]
-        case.system_out = f"{design.runs} runs, {design.broken} with something that counts against it"
+        case.system_out = f"{counted(design.runs, 'run')}, {design.broken} with something that counts against it"
         suite.add_testcase(case)
     if told.canary is not None:
         case = TestCase(f"canary {told.canary.design}", "lbrlab.campaign")
         if not told.canary.caught:
-            case.result = [Error(f"{told.canary.breaks} is violated in none of {told.canary.runs} runs", "canary")]
+            case.result = [
+                Error(f"{told.canary.breaks} is violated in none of {counted(told.canary.runs, 'run')}", "canary")
+            ]
         suite.add_testcase(case)
     xml = JUnitXml("lbrlab")
     xml.add_testsuite(suite)

@@ -1,4 +1,4 @@
-"""Text from files and services, safe to print on a terminal."""
+"""Text from files and services, safe to print on a terminal, and numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def plain(text: str) -> str:
 def _escaped(found: re.Match[str]) -> str:
     number = ord(found[0])
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, as in "1 run" and "2 runs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def plain_json(text: str) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
+from client.report.plain import counted
 from client.timeline.messages import TAKEN, MessageArrow
 from client.timeline.timeline import Row, Timeline
 
@@ -105,7 +106,7 @@ def left_out(timeline: Timeline) -> str:
 
 def _count(number: int, name: str) -> str:
     """A number with its noun; "" for none."""
-    return f"{number} {name}{'' if number == 1 else 's'}" if number else ""
+    return counted(number, name) if number else ""
 
 
 def _is_told(message: MessageArrow) -> bool:

@@ -48,6 +48,12 @@ class Shown:
         return self._parts[2]
 
     @property
+    def status(self) -> int | None:
+        """The exit code that the comment of the line promises; None if it promises none."""
+        found = re.search(r"  # ends with (\d+)$", self.line)
+        return int(found[1]) if found else None
+
+    @property
     def in_background(self) -> bool:
         return self.line.endswith(" &")
 

@@ -26,7 +26,7 @@ from contract.wire.tls import Identity
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.docs.pages import DOCS, ROOT, pages, title_of
-from tests.docs.shown import Shown, saved_by, shown_by, spoken_of, text_of
+from tests.docs.shown import LEFT_OUT, Shown, saved_by, shown_by, spoken_of, text_of
 from tests.forked import Forked
 
 SERVICES = {"perfcore-svc": perfcore_svc.service.main, "kvm-svc": kvm_svc.service.main}
@@ -188,6 +188,7 @@ def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path, servic
         words = STANDS_FOR.get(command.line, command.line).split()[1:] if command.program == "make" else command.words
         result = lbrlab(*words, given=(workplace / command.source).read_text() if command.source else "")
         assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (command.line, result.stderr)
+        assert command.status in (None, result.exit_code), (command.line, result.exit_code)
         if command.target:
             (workplace / command.target).write_text(result.stdout, encoding="utf-8")
         printed = [as_printed_anywhere(line) for line in result.stdout.splitlines()]
@@ -199,6 +200,17 @@ def as_printed_anywhere(line: str) -> str:
     """A line of output without the time that it took and the path of the program."""
     line = re.sub(r"\b[0-9.]+ s, judged", "0 s, judged", line.rstrip())
     return re.sub(r"^  \S+ (?=(show|check|web)\b)", "  lbrlab ", line)
+
+
+def test_a_line_can_promise_its_exit_code() -> None:
+    lines = ("lbrlab run x  # ends with 1", "lbrlab run x  # walk by hand", "lbrlab run x")
+    assert [Shown(line, None).status for line in lines] == [1, None, None]
+
+
+def test_an_output_that_is_shown_says_something() -> None:
+    """A prompt with nothing behind it but a line left out shows what nobody compares."""
+    empty = [command.line for page in pages() for command in shown_by(page) if set(command.output or ()) == {LEFT_OUT}]
+    assert empty == []
 
 
 def test_output_is_shown_of_commands_that_are_carried_out() -> None:

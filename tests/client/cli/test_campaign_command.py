@@ -8,6 +8,7 @@ import pytest
 from junitparser import JUnitXml
 
 from client.cli import campaign
+from client.report.plain import counted
 from tests.client.cli.commands import document, lbrlab
 
 ONE = ("--workers", "1", "--scenarios", "r12-fence", "--no-stories")
@@ -38,6 +39,14 @@ def test_a_canary_that_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, "MISSED" in result.stdout) == (3, True)
     (suite,) = JUnitXml.fromfile("j.xml")
     assert (suite.tests, suite.failures, suite.errors) == (2, 0, 1)
+
+
+def test_what_is_counted_has_its_number() -> None:
+    """The line of the coverage says that it counts what runs met, not what they broke."""
+    result = lbrlab("campaign", "--runs", "1", *ONE)
+    assert "coverage (met/all): rule " in result.stdout
+    assert "\n1 run, 1 of them with faults: held; " in result.stdout
+    assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
 
 
 def test_a_design_that_breaks_and_its_baseline() -> None:
