@@ -1,4 +1,4 @@
-"""A thing that the page of the architecture calls not modelled has no trace in the cores, the silicon and the language."""
+"""A thing that the page of the architecture calls not modelled has no trace in the cores and the language."""
 
 from __future__ import annotations
 
