@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -48,6 +48,15 @@ def excuses_of(records: Iterable[AnyRecord], findings: Iterable[Finding]) -> lis
         for fault, text in monitor.definition.excuses
         if fault in first
     ]
+
+
+def by_text(excuses: Mapping[str, str]) -> dict[str, list[str]]:
+    """The faults with the same text. ``excuses``: fault to text; "As for F." is the text of the fault F."""
+    found: dict[str, list[str]] = {}
+    for fault, text in excuses.items():
+        same = text.removeprefix("As for ").removesuffix(".")
+        found.setdefault(excuses.get(same, text), []).append(fault)
+    return found
 
 
 def all_excuses() -> dict[str, dict[str, str]]:

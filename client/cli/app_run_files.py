@@ -69,7 +69,7 @@ def shrink_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Shrink a run as long as it violates the same invariants, or fails alike.
+    """Shrink a run that violates an invariant, or failed.
 
     The command removes faults, statements, threads, VMs, machines and unusual decisions as long as the violation stays,
     and the text of the first violation but for its numbers. The result is 1-minimal: no single part can be removed. The

@@ -91,6 +91,8 @@ def print_columns(
         while end < len(others) and used + widths[end + 1] <= room:
             used += widths[end + 1]
             end += 1
+        if end == len(others) - 1 and end - at > 2 and widths[end] + widths[end + 1] <= room:
+            end -= 1  # The last column is not left alone.
         table = Table(pad_edge=False, box=None, padding=(0, apart, 0, 0))
         table.add_column(name[0], no_wrap=True)
         for column in others[at:end]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from client.check.excuses import by_text
 from client.cli.choose import chosen_scenarios
 from client.cli.command import INTERRUPTED, finish, report_error
 from client.cli.console import console, print_columns, print_items, print_text
@@ -28,7 +29,7 @@ from client.matrix.summary import Worst
 from client.page.contract_page import contract_page
 from client.page.html import check_target
 from client.report.json import print_json
-from client.report.tables import WORST_LEGEND, claims_rows, key_of, letters, named_breaches, worst_rows
+from client.report.tables import WORST_LEGEND, claims_rows, examples, key_of, letters, worst_rows
 from contract.design import Design
 from contract.errors import InputError, SystemFailedError
 
@@ -112,8 +113,8 @@ def _print(out: Console, document: ContractDocument) -> None:
         print_text(out, f"[dim]{condition[0].upper()} {condition}: {escape(about)}[/]", hang=2)
     _head(out, "What each invariant excuses after a fault")
     for invariant, by_fault in document.excuses.items():
-        for fault, text in by_fault.items():
-            _print_text(out, invariant, f", after {fault}: {text}", hang=2)
+        for text, faults in by_text(by_fault).items():
+            _print_text(out, invariant, f", after {' or '.join(faults)}: {text}", hang=2)
     if document.standings is not None:
         _print_standings(out, document.standings, names)
     if document.faulted is not None:
@@ -130,6 +131,7 @@ def _print_standings(out: Console, found: Standings, names: list[str]) -> None:
     _print_worst(out, found.lossy, names)
     _print_breaches(out, found.lossy, names)
     print_items(out, WORST_LEGEND, "dim")
+    print_text(out, "[dim]Below a table: the first scenario that breaks a design, and the designs; --json has all.[/]")
 
 
 def _print_worst(out: Console, found: dict[str, dict[str, Worst]], names: list[str]) -> None:
@@ -137,8 +139,9 @@ def _print_worst(out: Console, found: dict[str, dict[str, Worst]], names: list[s
 
 
 def _print_breaches(out: Console, found: dict[str, dict[str, Worst]], names: list[str]) -> None:
-    for invariant, design, scenarios in named_breaches(found, names):
-        print_text(out, f"{invariant}, {escape(design)}: {escape(', '.join(scenarios))}", indent=2, hang=2)
+    for invariant, by_scenario in examples(found, names).items():
+        shown = "; ".join(f"{escape(scenario)} {' '.join(by)}" for scenario, by in by_scenario.items())
+        print_text(out, f"{invariant}: {shown}", indent=2, hang=2)
 
 
 def _print_faulted(out: Console, found: FaultTable, names: list[str]) -> None:

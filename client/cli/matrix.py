@@ -30,6 +30,7 @@ from client.page.html import check_target
 from client.page.matrix_page import Command, matrix_page
 from client.report.json import print_json
 from client.report.matrix_documents import MatrixDocument
+from client.report.plain import counted
 from client.report.tables import MATRIX_LEGEND, WORST_LEGEND, key_of, letter_of, letters, worst_rows
 from client.run.choose import without_faults_of
 from client.run.placed import PlacedRule, fitting
@@ -47,6 +48,8 @@ MATRIX_EXIT_CODES = {
 }
 
 
+ROWS_OF_A_SCREEN = 20
+"""The letters of the designs stand above a longer table, too."""
 REASONS_LIMIT = 5
 
 
@@ -128,13 +131,19 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
             count = f"{len(unfit) * len(designs)} of {len(scenarios) * len(designs)} cells"
             print_text(out, f"fault '{escape(rule)}' names what the scenarios of {count} do not have", hang=2)
         missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
-        out.print(f"{len(cells)} runs in {took:.1f} s, verdicts computed from their traces{missing}")
+        out.print(f"{counted(len(cells), 'run')} in {took:.1f} s, verdicts computed from their traces{missing}")
         where = escape(f"{folder}/SCENARIO-DESIGN.json")
         again = _again(request.services, scenarios)
         print_text(out, f"Each run is in {where}: lbrlab show FILE, lbrlab run FILE{escape(again)} to replay it")
+        print_text(out, f"The files of that folder take {_size(folder)}")
         if request.html is not None:
             print_text(out, f"page: {escape(str(request.html))}", hang=4)
     finish(code)
+
+
+def _size(folder: Path) -> str:
+    megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{megabytes:.1f} MB"
 
 
 def _again(services: Services, scenarios: Sequence[Scenario]) -> str:
@@ -197,6 +206,8 @@ def _print(
     out: Console, rows: Sequence[Row], designs: list[str], summary: dict[str, dict[str, Worst]], folder: Path
 ) -> None:
     found = [[row[0].scenario, *(_styled(letter_of(cell)) for cell in row)] for row in rows]
+    if len(rows) > ROWS_OF_A_SCREEN:
+        print_items(out, key_of(designs), "bold")
     print_columns(out, ["scenario", *letters(designs)], found, apart=1)
     print_items(out, key_of(designs), "bold")
     print_items(out, MATRIX_LEGEND, "dim")

@@ -48,6 +48,15 @@ def named_breaches(
                 yield invariant, design, by_design[design].scenarios
 
 
+def examples(summary: dict[str, dict[str, Worst]], designs: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Invariant to a scenario that violates it to the letters of the designs whose first such scenario it is."""
+    found: dict[str, dict[str, list[str]]] = {}
+    letter = dict(zip(designs, letters(designs), strict=True))
+    for invariant, design, scenarios in named_breaches(summary, designs):
+        found.setdefault(invariant, {}).setdefault(scenarios[0], []).append(letter[design])
+    return found
+
+
 def claims_rows(claims: dict[str, dict[str, str]]) -> list[list[str]]:
     """Invariant and the condition of its promise, design by design. ``claims``: design to invariant to condition."""
     return [

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from client.check.excuses import by_text
 from client.claims import claim
 from client.cli import contract as command
 from client.document.contract import ContractDocument, contract_document
@@ -24,11 +25,14 @@ from client.litmus.fault_kinds import FAULT_KINDS
 from client.litmus.fault_rules import parse_fault
 from client.matrix import cell
 from client.matrix.pool import run_row
+from client.matrix.summary import Worst
+from client.report.tables import examples
 from client.run.file import load_run
 from client.run.inputs import Inputs
 from client.run.run import Run, run
 from client.schedule.schedule import Schedule
 from client.schedule.strategies import DefaultStrategy
+from contract.invariants import INVARIANTS
 from tests.client.cli.commands import document, lbrlab, unbroken
 from tests.designs import DESIGNS, FENCED, V7
 from tests.library import library_scenario
@@ -193,11 +197,28 @@ def test_what_each_design_breaks_is_printed() -> None:
 
 
 @pytest.mark.usefixtures("one_story")
+def test_an_example_stands_for_the_scenarios_of_a_table() -> None:
+    """A line for each invariant, not one for each invariant, design and fault."""
+    broken = {"v7": Worst("violated", ["a", "b"]), "v8": Worst("held", ["a"]), "fenced": Worst("violated", ["a"])}
+    assert examples({"one-owner": broken, "no-loss": {**broken, "v8": Worst("violated", ["b"])}}, list(broken)) == {
+        "one-owner": {"a": ["A", "C"]},
+        "no-loss": {"a": ["A", "C"], "b": ["B"]},
+    }
+    assert len(printed()) < 500
+
+
+def test_faults_with_the_same_excuse_share_a_line() -> None:
+    excuses = {"crash kvm": "It is gone.", "end vm": "As for crash kvm.", "crash perfcore": "It is at reset."}
+    assert by_text(excuses) == {"It is gone.": ["crash kvm", "end vm"], "It is at reset.": ["crash perfcore"]}
+    assert any(line.startswith("no-starvation, after end thread or end vm: ") for line in lines("--no-runs"))
+
+
+@pytest.mark.usefixtures("one_story")
 def test_what_each_kind_of_fault_breaks_is_printed() -> None:
     text = printed()
     at = text.index("What each breaks under which kind of fault, in 1 scenarios")
     shares = [line.split() for line in text[at + 2 : at + 4]]
-    kept = {line.split()[0]: line.split()[1:] for line in text[at + 6 : at + 24]}
+    kept = {line.split()[0]: line.split()[1:] for line in text[at + 6 : at + 6 + len(INVARIANTS)]}
     assert [" ".join(row) for row in shares] == [" ".join(row).strip() for row in kind_rows(table(), list(DESIGNS))]
     assert kept == {name: cells for name, *cells in kept_rows(table(), list(DESIGNS))}
 

@@ -159,8 +159,21 @@ def test_its_text_has_two_tables_a_key_and_legends() -> None:
     assert lines[6].split()[-2:] == ["A", "B"]
     assert [line.split()[0] for line in lines[7 : 7 + len(MONITORS)]] == [invariant.name for invariant in MONITORS]
     assert lines[7 + len(MONITORS)] == "  ".join(WORST_LEGEND)
-    assert lines[-2].startswith("4 runs in ")
-    assert lines[-1].startswith("Each run is in lbrlab-runs/matrix/SCENARIO-DESIGN.json: ")
+    assert lines[-3].startswith("4 runs in ")
+    assert lines[-2].startswith("Each run is in lbrlab-runs/matrix/SCENARIO-DESIGN.json: ")
+    assert lines[-1] == f"The files of that folder take {size_of(Path('lbrlab-runs/matrix')) / 1e6:.1f} MB"
+
+
+def size_of(folder: Path) -> int:
+    return sum(len(path.read_bytes()) for path in folder.iterdir())
+
+
+def test_the_key_stands_above_a_table_that_is_longer_than_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "A v7  B fenced"
+    assert matrix("v7,fenced", "guest-alone,central-story").stdout.splitlines().count(key) == 1
+    monkeypatch.setattr("client.cli.matrix.ROWS_OF_A_SCREEN", 1)
+    lines = matrix("v7,fenced", "guest-alone,central-story").stdout.splitlines()
+    assert (lines[0], lines.count(key)) == (key, 2)
 
 
 def test_its_text_says_what_its_document_says() -> None:

@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from client.cli.app import app
+from client.cli.console import console, print_columns
 from tests.cases import cases
 from tests.client.cli.commands import folded, lbrlab
 from tests.designs import DESIGNS
@@ -51,6 +52,16 @@ def test_the_list_of_commands_has_whole_sentences() -> None:
     told = lbrlab("--help").stdout.split("Commands:")[1].splitlines()
     assert len(told) > 20
     assert [line for line in told if line.endswith("...")] == []
+
+
+@cases(("columns", "last"), [(9, ["c7", "c8"]), (10, ["c8", "c9"]), (11, ["c9", "c10"]), (19, ["c17", "c18"])])
+def test_no_column_is_left_alone_in_a_last_table(columns: int, last: list[str]) -> None:
+    out, names = console(), [f"c{number}" for number in range(columns)]
+    with out.capture() as captured:
+        print_columns(out, ["name", *names], [["x" * 17, *(["1234567"] * columns)]], apart=0)
+    heads = [line.split()[1:] for line in captured.get().splitlines() if line.startswith("name")]
+    assert [name for head in heads for name in head] == names
+    assert heads[-1][-2:] == last
 
 
 def too_wide(lines: list[str]) -> list[str]:
