@@ -148,6 +148,8 @@ class Lives:
             if services & self.outages.down or services & self.outages.stopping.keys() or kvm in self.outages.adrift:
                 continue
             del self.outages.homeless[vcpu]
+            if self.flight.host_of(cpu) != host:  # The vCPU was migrated while its old KVM stopped.
+                continue
             busy = {at for (on, _), at in self.flight.running.items() if on == host}
             if cpu not in busy and (host, vcpu) not in self.flight.running:
                 self.player.ask(self.wire.perf, RunTask(vcpu, cpu), host)

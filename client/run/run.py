@@ -20,7 +20,7 @@ from client.run.verdict import Verdict, verdict_on
 from client.schedule.decisions import Decision
 from client.schedule.faults import rules_met
 from contract.design import Design
-from contract.errors import InputError, LbrlabError, SystemFailedError
+from contract.errors import InputError, SystemFailedError
 from contract.invariants import ABOUT, VIOLATED
 from contract.trace import AnyRecord, Rest
 
@@ -157,9 +157,9 @@ def _played(inputs: Inputs, *, keep_errors: bool) -> Run:
     player = Player(wire, inputs.scenario, inputs.design, schedule.strategy())
     try:
         failure = player.play()
-    except LbrlabError:
+    except (InputError, SystemFailedError):
         raise
-    except Exception as error:
+    except Exception as error:  # A refusal that the player did not foresee is one of them.
         if not keep_errors:
             raise
         failure = CoreFailedError(error)

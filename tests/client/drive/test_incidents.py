@@ -39,7 +39,9 @@ from contract.trace import (
     ShuttingDown,
     Stalled,
     Statement,
+    TaskExit,
     Timer,
+    VcpuMoved,
     VmEntry,
     canonical,
 )
@@ -259,6 +261,16 @@ def test_a_service_that_is_told_to_stop_goes_though_its_peer_does_not_answer(ser
     assert [r.new for r in done.of(SessionChange)].count("draining") == 0
     assert len(done.of(Crash)) == len(done.of(Restart)) == 1
     assert (done.verdict.unfinished, done.broken()) == ({}, [])
+
+
+def test_a_vcpu_that_is_migrated_while_its_kvm_stops_runs_no_more_where_it_was() -> None:
+    """The old thread exits when the host takes Drain; the vCPU is on another host by then."""
+    moved = library_scenario("mech-migrate-without-lbr")
+    done = played("delay Drain by 5", "shutdown kvm0 at EventCreated 1 by 400", scenario=moved)
+    (loaded,) = (r for r in done.of(VcpuMoved) if r.action == "loaded")
+    (left,) = (r for r in done.of(TaskExit) if r.task == "vm0/0")
+    assert loaded.seq < left.seq
+    assert done.verdict.unfinished == {}
 
 
 def test_a_tape_without_rules_ends_with_the_process_of_a_service_that_was_told_to_stop() -> None:
