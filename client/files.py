@@ -206,3 +206,16 @@ _SAID = (
     (r"^Object contains unknown field `(.*)`", r"unknown field '\1'"),
     (r"^Invalid (?:enum )?value", "unknown value"),
 )
+
+
+_ENDINGS = {
+    ".toml": ("a design", "-d takes"),
+    ".litmus": ("a scenario", "is named before the options"),
+    ".tape": ("a tape", "--tape takes"),
+}
+
+
+def mistaken(name: str, wanted: str) -> str:
+    """Where the name of a file says that it holds another input than is ``wanted``, words for that; else ""."""
+    what, place = _ENDINGS.get(Path(name).suffix, (wanted, ""))
+    return "" if what == wanted else f"looks like {what}, which {place}"

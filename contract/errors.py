@@ -30,6 +30,10 @@ class InputError(LbrlabError):
         self.place = place
 
 
+class DivergedError(InputError):
+    """A tape has a decision that is not possible in its run."""
+
+
 class RefusedError(InputError):
     """A core refused a command, and its state is as before. ``effects``: records of independent events in the meantime:
     a link was lost."""

@@ -24,7 +24,7 @@ def chosen_designs(text: str | None) -> list[Design]:
     """Designs by their names or files, comma-separated; all of the library by default."""
     if text is None:
         return list(all_designs().values())
-    designs = [design_named(name.strip()) for name in _listed(text, "--designs")]
+    designs = [design_named(name.strip(), "--designs") for name in _listed(text, "--designs")]
     names = [design.name for design in designs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"two designs are called {twice!r}", "--designs")

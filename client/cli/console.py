@@ -106,6 +106,11 @@ def print_columns(
         out.print()
 
 
+def size_of(content: bytes) -> str:
+    """The size of a file that is written."""
+    return f"{len(content):,} bytes" if len(content) < 10_000 else f"{len(content) / 1000:,.0f} kB"
+
+
 def tell(kind: str, text: str) -> None:
     """Print an error or a warning on standard error, in lines that fit."""
     print_text(console(stderr=True), Text(f"lbrlab: {kind}: {text}"), hang=4)

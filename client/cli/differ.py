@@ -38,7 +38,7 @@ class DifferRequest:
 
 
 def differ(request: DifferRequest, *, as_json: bool) -> None:
-    one, other = design_named(request.one), design_named(request.other)
+    one, other = design_named(request.one, "A"), design_named(request.other, "B")
     if one.axes() == other.axes():
         raise InputError(f"{one.name} and {other.name} have the same value on each axis", "B")
     scenarios = [on_kernel(s, request.kernel) for s in chosen_scenarios(request.scenarios)]

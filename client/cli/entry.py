@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -62,14 +62,16 @@ def _run() -> int:
     except Exception as error:
         # Usage errors have a class that typer does not export.
         if hasattr(error, "format_message"):
-            return _usage(error.format_message())
+            return _usage(error.format_message(), getattr(error, "ctx", None))
         raise
 
 
-def _usage(text: str) -> int:
+def _usage(text: str, context: Any) -> int:
+    """``context``: click's, of the command that was called; None if it is not known."""
     from client.cli.command import report_error
 
-    report_error(f"{text} ('lbrlab --help' shows how)", BAD_INPUT, as_json="--json" in sys.argv)
+    command = " ".join(["lbrlab", *(context.command_path.split()[1:] if context is not None else ())])
+    report_error(f"{text} ('{command} --help' shows how)", BAD_INPUT, as_json="--json" in sys.argv)
     return BAD_INPUT
 
 

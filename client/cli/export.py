@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import msgspec
+from rich.markup import escape
 
-from client.cli.console import console, print_columns
+from client.cli.console import console, print_columns, print_text, size_of
 from client.export.registry import FORMATS, export
 from client.files import write_file
 from client.report.json import print_json
@@ -25,12 +26,13 @@ class FormatDocument(msgspec.Struct):
 
 
 class ExportDocument(msgspec.Struct):
-    """``export --json``. ``bytes``: the size of ``output``."""
+    """``export --json``. ``bytes``: the size of ``output``. ``records``: of the run."""
 
     run: str
     format: str
     output: str
     bytes: int
+    records: int
 
 
 def list_formats(*, as_json: bool) -> None:
@@ -56,4 +58,6 @@ def export_run(path: Path, name: str, output: Path | None, *, as_json: bool) -> 
         raise InputError("is a run file; choose another name", str(output))
     write_file(output, content)
     if as_json:
-        print_json(ExportDocument(str(path), name, str(output), len(content)))
+        print_json(ExportDocument(str(path), name, str(output), len(content), len(run.records)))
+    else:
+        print_text(console(), f"{escape(str(output))}: {size_of(content)}, {len(run.records):,} records")

@@ -22,7 +22,7 @@ from client.run.file import is_run_file, keep
 from client.run.placed import PlacedRule, fitting
 from client.run.run import Run
 from client.schedule.faults import is_drawn
-from client.search.outcomes import Outcomes, outcomes
+from client.search.outcomes import NEVER, Outcomes, outcomes
 from contract.errors import InputError
 
 SHOWN_LIMIT = 40
@@ -50,7 +50,7 @@ def run_schedules(request: OutcomesRequest, *, as_json: bool) -> None:
     scenario = with_expects(with_lets(find_scenario(request.file), request.lets), request.expects)
     fitting(request.faults, [scenario])
     scenario = scenario if request.file_faults else without_faults(scenario, "--no-file-faults")
-    design, faults = design_named(request.design), tuple(each.rule for each in request.faults)
+    design, faults = design_named(request.design, "--design"), tuple(each.rule for each in request.faults)
     folder = request.folder or _usual_folder(scenario.name, design.name, request)
     make_folder(folder)
     with console(stderr=True).status("playing") as status:
@@ -97,6 +97,11 @@ def _keep(run: Run, path: Path) -> None:
         keep(run, path)
 
 
+def _why_not(told: OutcomesDocument) -> str:
+    bad = [f"{told.verdicts[name]} {name}" for name in ("violated", "failed") if told.verdicts.get(name)]
+    return ", ".join(bad) or ("never witnessed" if told.observation == NEVER else "undecided")
+
+
 def _print(out: Console, told: OutcomesDocument, cut_short: bool) -> None:
     """In the form of litmus7: a histogram, then the witnesses of the condition."""
     out.print(f"Test {told.scenario} under {told.design}", markup=False)
@@ -111,7 +116,7 @@ def _print(out: Console, told: OutcomesDocument, cut_short: bool) -> None:
         out.print(f"... and {len(told.outcomes) - SHOWN_LIMIT} more; --json has all")
     if told.beyond:
         out.print(f"{counted(told.beyond, 'run')} with further outcomes, which are not told apart")
-    out.print("[green]Ok[/]" if told.ok else "[bold red]No[/]")
+    print_text(out, "[green]Ok[/]" if told.ok else f"[bold red]No[/] ({_why_not(told)})")
     if told.condition is not None:
         out.print()
         out.print("Witnesses")

@@ -66,7 +66,7 @@ def _scenario(request: RecordRequest) -> Scenario:
 
 
 def record(request: RecordRequest, *, as_json: bool) -> None:
-    services, design = request.services, design_named(request.design)
+    services, design = request.services, design_named(request.design, "--design")
     if services and request.kvms is not None:
         raise InputError("has no effect with --kvm, which names each KVM service", "--kvms")
     if services and request.kill_every is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from rich.markup import escape
 
-from client.cli.console import console, print_text
+from client.cli.console import console, print_text, size_of
 from client.files import write_file
 from client.page.html import check_target, page
 from client.page.model import page_model
@@ -57,7 +58,7 @@ def report(paths: list[Path], output: Path | None, *, as_json: bool) -> None:
         return
     out = console()
     count = f"{counted(len(runs), 'run')}, {sum(document.records):,} records"
-    print_text(out, f"{target}: {len(content) / 1000:,.0f} kB, {count}")
+    print_text(out, f"{escape(str(target))}: {size_of(content)}, {count}")
     for run, left in zip(document.runs, document.left_out, strict=True):
         if left:
-            print_text(out, f"{run}: the page leaves out the last {left:,} records", hang=2)
+            print_text(out, f"{escape(run)}: the page leaves out the last {left:,} records", hang=2)

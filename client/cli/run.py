@@ -25,7 +25,7 @@ from client.run.run import Run, run_or_failure
 from client.run.run import run as run_inputs
 from client.run.verdict import EXIT_CODES
 from client.schedule.schedule import Schedule
-from contract.errors import InputError
+from contract.errors import DivergedError, InputError
 
 USUAL_DESIGN = "merged"
 FILE = "a run file"
@@ -57,7 +57,7 @@ def run(request: RunRequest, *, as_json: bool) -> None:
     again = load_judged(Path(request.file)) if is_run_file(Path(request.file)) else None
     schedule = _schedule(request, again)
     named = request.design
-    design = again.design if again and named is None else design_named(USUAL_DESIGN if named is None else named)
+    design = again.design if again and named is None else design_named(named or USUAL_DESIGN, "--design")
     scenario = with_lets(again.scenario if again else find_scenario(request.file), request.lets)
     scenario = with_expects(scenario, request.expects)
     fitting(request.faults, [scenario])
@@ -71,7 +71,10 @@ def run(request: RunRequest, *, as_json: bool) -> None:
         open_wire(wire_name, request.services, request.timeout, layout_of(scenario)) as wire,
     ):
         play = run_inputs if os.environ.get(DEBUG) else run_or_failure
-        played = play(Inputs(scenario, design, schedule, wire))
+        try:
+            played = play(Inputs(scenario, design, schedule, wire))
+        except DivergedError as error:
+            raise InputError(f"{error.message} (--lenient skips such decisions)", error.place) from None
     if played.records:
         keep_run(played, request.output, _label(request, schedule))
     if played.interrupted:

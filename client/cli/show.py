@@ -62,12 +62,12 @@ def _show(trace: list[AnyRecord], findings: list[Finding], invariant: str | None
         shown = {seq for f in findings for v in f.violations for seq in (v.seq, *v.because)}
     if as_json:
         print_json([_document(log, r.seq) for r in trace if shown is None or r.seq in shown])
+    elif shown is not None and not shown:
+        print(f"{invariant}: {findings[0].verdict}")
     else:
         out = console()
         for line in log.lines() if shown is None else log.excerpt(shown):
             print_text(out, Text(line), hang=log.text_column)
-        if shown is not None and not shown:
-            print(f"{invariant}: {findings[0].verdict}")
 
 
 def _document(log: Log, seq: int) -> LineDocument:

@@ -39,8 +39,7 @@ LABEL = "shrunk"
 
 def shrink(path: Path, invariant: str | None, output: Path | None, *, as_json: bool) -> None:
     run = load_judged(path)
-    with errors_of(path):
-        target = target_of(run, invariant)
+    target = target_of(run, invariant, "--invariant")
     if output:
         check_output(output, [path])
     with console(stderr=True).status("shrinking") as status:

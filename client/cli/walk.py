@@ -87,7 +87,7 @@ def _begin(request: WalkRequest) -> Walk:
     scenario = with_lets(find_scenario(request.file), request.lets)
     fitting(request.faults, [scenario])
     scenario = scenario if request.file_faults else without_faults(scenario, "--no-file-faults")
-    design = design_named(request.design)
+    design = design_named(request.design, "--design")
     if request.tape is None:
         return Walk(scenario, design, [each.rule for each in request.faults])
     tape = read_tape(request.tape).tape

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from client.designs.toml import load_design, name_flaw, near_axis
-from client.files import type_flaw
+from client.files import mistaken, type_flaw
+from client.litmus.library import library_path
 from client.litmus.spelling import hint
 from contract.design import Design, UnknownAxisError, design_from_axes
 from contract.design_check import flaw
@@ -96,11 +97,12 @@ def all_designs() -> dict[str, Design]:
     return DESIGNS | brought_along()
 
 
-def design_named(name: str) -> Design:
+def design_named(name: str, place: str = "") -> Design:
     """A design by name, or from a file (a name with a slash, or that ends in .toml). Axes can be changed:
-    ``v7+host-debugctl=not-switched``. Raises InputError listing the known names, or naming the place in the file."""
+    ``v7+host-debugctl=not-switched``. Raises InputError listing the known names, or naming the place in the file.
+    ``place``: the option that named it."""
     base, *changes = _split(name)
-    design = _unchanged(base)
+    design = _unchanged(base, place)
     if not changes:
         return design
     axes = design.axes()
@@ -126,7 +128,9 @@ def _split(name: str) -> list[str]:
     return [path + suffix, *changes.split("+")[1:]] if suffix else name.split("+")
 
 
-def _unchanged(name: str) -> Design:
+def _unchanged(name: str, place: str) -> Design:
+    if what := mistaken(name, "a design"):
+        raise InputError(f"{what}; expected a design by name, or its file NAME.toml", f"{place} {name}".lstrip())
     if "/" in name or name.endswith(".toml"):
         design = load_design(Path(name), all_designs())
         if design.name in all_designs():
@@ -134,6 +138,8 @@ def _unchanged(name: str) -> Design:
         return design
     known = DESIGNS if name in DESIGNS else all_designs()
     if name not in known:
+        if library_path(name).is_file():
+            raise InputError(f"{name!r} is a scenario; expected a design by name, or its file NAME.toml", place)
         near = f", did you mean './{name}'?" if Path(name).is_file() else hint(name, known)
-        raise InputError(f"unknown design {name!r}, expected a file or one of {', '.join(known)}{near}")
+        raise InputError(f"unknown design {name!r}, expected a file or one of {', '.join(known)}{near}", place)
     return known[name]

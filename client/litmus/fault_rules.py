@@ -30,7 +30,7 @@ from msgspec.structs import replace
 
 from client.litmus.fault import FaultRule
 from client.litmus.fault_kinds import FAULT_KINDS, TARGETS, FaultKind
-from client.litmus.spelling import listed, quote, unknown
+from client.litmus.spelling import hint, listed, quote, unknown
 from client.litmus.tables import parser_of
 from client.litmus.text import UNITS
 from client.litmus.tree import tokens, trees
@@ -75,8 +75,8 @@ ROUTE.3: /[A-Za-z0-9_-]*>[A-Za-z0-9_-]*/
 DURATION.2: /[0-9]+(ns|us|ms|s)(?![A-Za-z0-9])/
 NUMBER: /[0-9]+(?![A-Za-z0-9_.])/
 DECIMAL: /[0-9]+\.[0-9]+(?![A-Za-z0-9_.])/
-CHANCE.3: /p=[0-9.e-]+/
-SEED.3: /seed=[0-9]+/
+CHANCE.3: /p=[^ \t]*/
+SEED.3: /seed=[^ \t]*/
 %ignore /[ \t]+/
 """
 _NAMES = {
@@ -102,6 +102,8 @@ _TARGET = re.compile(r"\s*([a-z]+)[ \t]+([A-Za-z0-9_/>-]+)")
 _THREADS = re.compile(r"\s*(end)[ \t]+((?:thread|vm)(?:[ \t]+[A-Za-z0-9_/-]+)?)(?![A-Za-z0-9_/-])")
 _NO_TARGET = re.compile(r"at|rate|session|event|field|first|from|all|by|after|before|p|seed|[0-9].*")
 """Words behind the kind that are no target; nor is the name of a message."""
+
+_PARTS_BY_NAME = ("session", "event", "field", "first", "from", "all", "by", "at", "rate", "after", "before")
 
 Locate = Callable[[int | None], str]
 """The place of a column of a rule, from 1, in error messages; None: of the whole rule."""
@@ -240,8 +242,19 @@ class _Reading:
     def messages(self, words: list[Token]) -> dict[str, Any]:
         for word in words:
             if word not in MESSAGE_KINDS:
-                self.fail(word, unknown("message", word, MESSAGE_KINDS))
+                self.fail(word, self.no_message(word))
         return {"messages": tuple(dict.fromkeys(map(str, words)))}
+
+    def no_message(self, word: Token) -> str:
+        """Why a word is wrong that the grammar takes for the name of a message. It may be meant for a unit, a number
+        or another part of a rule."""
+        before = self.text[: (word.column or 1) - 1].split()
+        if "messages" not in self.given and before[-2:-1] not in (["by"], ["after"], ["before"], ["at"]):
+            return unknown("message", word, MESSAGE_KINDS)
+        if len(before) > 1 and before[-1].isdigit() and before[-2] in ("by", "after", "before", "at"):
+            like = f"{before[-1]}ms"
+            return f"expected a unit at the number ({', '.join(UNITS)}), for example {like}; found {quote(word)}"
+        return f"expected a number or another part of a rule, found {quote(word)}{hint(word, _PARTS_BY_NAME)}"
 
     def route(self, words: list[Token]) -> dict[str, Any]:
         sender, _, receiver = words[0].partition(">")
@@ -298,8 +311,9 @@ class _Reading:
         return self._limit("before", words)
 
     def chance(self, words: list[Token]) -> dict[str, Any]:
+        given = words[0].partition("=")[2]
         try:
-            chance = float(words[0].partition("=")[2])
+            chance = float(given) if re.fullmatch(r"[0-9.e-]+", given) else 0.0
         except ValueError:
             chance = 0.0
         if not 0 < chance <= 1:
@@ -308,6 +322,8 @@ class _Reading:
 
     def seed(self, words: list[Token]) -> dict[str, Any]:
         digits = words[0].partition("=")[2]
+        if not re.fullmatch("[0-9]+", digits):
+            self.fail(words[0], f"expected a number, for example seed=7, found {quote(digits)}")
         return {"seed": self.number(words[0].update(value=digits), least=0)}
 
     def number(self, word: Token, least: int = 1) -> int:

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from client.litmus import Scenario, format_scenario, parse
 from client.litmus.ast import (
+    AdvanceTime,
+    AnyStmt,
     CloseEvent,
     EventOp,
     GuestStmt,
@@ -21,6 +23,7 @@ from client.litmus.ast import (
     Repeat,
     RunOn,
     SampleEvent,
+    UserStmt,
 )
 from client.litmus.scenario import Block
 from client.live.workload import TURNS, turns_of
@@ -51,11 +54,15 @@ def freely(scenario: Scenario) -> Scenario:
 def _check(step: LitmusStep, place: str) -> None:
     stmt = step.stmt
     if not isinstance(stmt, FREE):
-        raise InputError(
-            f"a live run cannot have '{stmt.text()}': time passes by itself, user space does nothing", place
-        )
+        raise InputError(f"a live run cannot have '{stmt.text()}'{_why(stmt)}", place)
     if isinstance(stmt, HostBranch) and not (isinstance(stmt.count, int) and stmt.count <= OVERFLOWS_AT_ONCE):
         raise InputError(f"expected at most {OVERFLOWS_AT_ONCE} branches at once in a live run", place)
+
+
+def _why(stmt: AnyStmt) -> str:
+    if isinstance(stmt, AdvanceTime):
+        return ": time passes by itself"
+    return ": user space does nothing" if isinstance(stmt, UserStmt) else ""
 
 
 def _endless(block: Block, lets: dict[str, int]) -> Block:

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from client.designs import DESIGNS, all_designs
-from client.files import read_text
+from client.files import mistaken, read_text
 from client.litmus import Scenario, library, library_path, load, parse, validate
 from client.litmus.ast import Expect
 from client.litmus.printer import number
@@ -39,10 +39,14 @@ def _scenario(name: str) -> Scenario:
         return parse(sys.stdin.read(), "<stdin>")
     if "/" not in name and not name.endswith(".litmus") and library_path(name).is_file():
         return load(library_path(name))
+    if what := mistaken(name, "a scenario"):
+        raise InputError(f"{what}; expected a litmus file, or the name of a scenario of the library", name)
     if not name:
         raise InputError("expected a litmus file, or the name of a scenario of the library", "FILE")
     if not Path(name).exists() and "/" not in name:
         known = [path.stem for path in library()]
+        if name in all_designs():
+            raise InputError("is a design, which -d takes; expected a scenario by name or file", name)
         raise InputError(f"neither a file nor a scenario of the library (lbrlab scenarios){hint(name, known)}", name)
     if is_run_file(Path(name)):
         raise InputError("is a run file; expected a litmus file, or the name of a scenario of the library", name)

@@ -14,7 +14,7 @@ from client.schedule.choices import allows, deliver, fire, onward, possible, unf
 from client.schedule.decisions import Decision, Fire, Pass, Step
 from client.schedule.flight import Flight, InFlight
 from client.schedule.injector import Injector
-from contract.errors import InputError
+from contract.errors import DivergedError, InputError
 from contract.network import Fate
 
 
@@ -119,7 +119,8 @@ class ReplayStrategy:
         decision = self.decisions[self.at]
         if not allows(decision, flight, threads):
             offered = ", ".join(f"'{d}'" for d in possible(flight, threads)[:6]) or "nothing, the run is over"
-            raise InputError(f"diverges: '{decision}' is not possible here, expected one of: {offered}", self._place())
+            why = f"diverges: '{decision}' is not possible here, expected one of: {offered}"
+            raise DivergedError(why, self._place())
         self.at += 1
         return decision
 

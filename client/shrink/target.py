@@ -73,19 +73,20 @@ def _condition_fails(run: Run) -> bool:
     return run.verdict.final is not None and run.verdict.final.result == VIOLATED
 
 
-def target_of(run: Run, invariant: str | None = None) -> Target:
+def target_of(run: Run, invariant: str | None = None, place: str = "invariant") -> Target:
     """``invariant``; or the failure of a run, or all that it violates, or its final condition. Raises InputError where
-    it violates nothing, or not that invariant."""
+    it violates nothing, or not that invariant. ``place``: the name of the argument ``invariant``."""
     if invariant is not None and invariant not in ABOUT:
-        raise InputError(unknown("invariant", invariant, list(ABOUT)), "invariant")
+        raise InputError(unknown("invariant", invariant, list(ABOUT)), place)
     if run.failure is not None:
         if invariant is not None:
-            raise InputError(f"the run did not come to its end: {run.failure}", "invariant")
+            raise InputError(f"the run did not come to its end: {run.failure}", place)
         return Failing((), form=failure_form(run.failure))
     texts = first_violations(run)
     if invariant is not None and invariant not in texts:
-        raise InputError(f"the run does not violate {invariant}: it is {run.verdict_of(invariant)}", "invariant")
+        raise InputError(f"the run does not violate {invariant}: it is {run.verdict_of(invariant)}", place)
     names = (invariant,) if invariant is not None else tuple(texts)
     if not names and not _condition_fails(run):
-        raise InputError("the run violates nothing", "run")
+        path = str(run.path or "")
+        raise InputError("the run violates nothing, so there is nothing to shrink", path)
     return Target(names, {name: form_of(texts[name]) for name in names})

@@ -248,7 +248,7 @@ def test_a_picture_is_the_same_when_drawn_again() -> None:
     [
         (["no-such"], "no-such: neither a file nor a scenario of the library"),
         (["./none.litmus"], "none.litmus: cannot read: No such file or directory"),
-        ([EXITS, "--designs", "v9"], "unknown design 'v9', expected a file or one of v7, "),
+        ([EXITS, "--designs", "v9"], "--designs: unknown design 'v9', expected a file or one of v7, "),
         ([EXITS, "--designs", ","], "--designs: expected names, separated by commas"),
         ([EXITS, *FEW, "--vary", "exts=1,2"], "--vary exts=1,2: unknown let 'exts', did you mean 'exits'?"),
         ([EXITS, *FEW, "--vary", "turns=1,2"], "--vary turns=1,2: unknown let 'turns', expected exits"),

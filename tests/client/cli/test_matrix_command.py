@@ -335,7 +335,7 @@ def test_interrupted_before_anything_is_there() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--designs", "v9"], "unknown design 'v9', expected a file or one of v7, "),
+        (["--designs", "v7,v9"], "--designs: unknown design 'v9', expected a file or one of v7, "),
         (["--designs", "v7,revoke_gp"], "did you mean 'revoke-gp'?"),
         (["--designs", " , "], "--designs: expected names, separated by commas"),
         (["--designs", "./none.toml"], "none.toml: cannot read: No such file or directory"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from client.run.file import load_run
@@ -28,8 +29,16 @@ def test_the_text_is_a_histogram() -> None:
     lines = lbrlab("run", "r12-fence", "-d", "revoke-gp", "--schedules", "30").stdout.splitlines()
     assert lines[0] == "Test r12-fence under revoke-gp"
     assert lines[1].startswith("Histogram (")
-    assert "No" in lines
+    (verdict,) = [line for line in lines if line.startswith("No")]
+    count = re.fullmatch(r"No \((\d+) violated\)", verdict)
+    assert count is not None
+    assert f"{count[1]} violated" in lines[-4]
     assert any(line.startswith("Observation r12-fence Sometimes ") for line in lines)
+
+
+def test_an_exists_that_no_run_witnesses_is_not_ok_for_that_reason() -> None:
+    result = lbrlab("run", "v8-first-access-race", "-d", "revoke-gp", "--schedules", "1")
+    assert (result.exit_code, "\nNo (never witnessed)\n" in result.stdout) == (4, True)
 
 
 @cases("flag", ["--then-default", "--lenient"])

@@ -58,6 +58,10 @@ def test_missing_folders_are_created(lost: bytes, tmp_path: Path, monkeypatch: p
         Path("lost.json").write_bytes(lost)
         result = lbrlab(*command.split())
         assert result.exit_code not in (ExitCode.BAD_INPUT, ExitCode.SYSTEM_FAILED), (option, result.stderr)
+        if option in ("export --output", "report --output"):
+            written = command.split()[-1]
+            said = rf"{re.escape(written)}: [\d,]+ (bytes|kB), (1 run, )?90 records\n"
+            assert re.fullmatch(said, result.stdout), (option, result.stdout)
         written = next(word for word in command.split() if word.startswith("new/"))
         assert Path(written).exists(), option
         assert any(Path("new/folder").iterdir()), option

@@ -63,8 +63,8 @@ def test_the_document_is_that_of_python(lost: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["good.json"], "good.json: run: the run violates nothing"),
-        (["good.json", "-i", "one-owner"], "does not violate one-owner: it is held"),
+        (["good.json"], "error: good.json: the run violates nothing, so there is nothing to shrink"),
+        (["good.json", "-i", "one-owner"], "error: --invariant: the run does not violate one-owner: it is held"),
         (["a.json", "-o", "a.json"], "is an input of this command"),
         (["none.json"], "cannot read"),
     ],
