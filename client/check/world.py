@@ -220,8 +220,10 @@ class World(Automaton):
         owner = self.owner(value)
         if owner is None:
             return "nobody's branch"
-        name = self.actors[owner[1]] or "the idle task"
-        return f"a branch of guest {name}" if owner[0] else f"a host branch ({name})"
+        guest, actor = owner[0], self.actors[owner[1]]
+        if guest:
+            return f"a branch of guest {actor}"
+        return f"a host branch (of thread {actor})" if actor else "a host branch (of the idle task)"
 
     # Records ---------------------------------------------------------------------------------------------
 

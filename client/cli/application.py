@@ -25,8 +25,8 @@ app = typer.Typer(
 A run is a scenario (a litmus file), a design (the agreement between the two sides), a tape (every decision that was
 open) and a wire (sim: both cores in this process; grpc: two services). It gives a trace, and the trace is judged.
 
-Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its environment failed, 4 undecided,
-130 interrupted, 141 the reader of the output has gone.""",
+Exit codes: 0 everything held, 1 a violation, 2 bad input, 3 a service or its environment failed (for
+'campaign' also: the canary was not caught), 4 undecided, 130 interrupted, 141 the reader of the output has gone.""",
 )
 
 

@@ -52,4 +52,5 @@ def certs(folder: Path, hosts: Sequence[str], kvms: Sequence[str], days: int, *,
         print_text(out, f"  {name}: {path}")
     print_text(out, "Give each host the folder of its service, and no other. Then, for instance:")
     print_text(out, f"  perfcore-svc --listen 0.0.0.0:7401 --tls {made[PERFCORE]}", hang=4)
+    print_text(out, f"  kvm-svc --listen 0.0.0.0:7402 --perfcore HOST:7401 --tls {made[names[0]]}", hang=4)
     print_text(out, f"  lbrlab run FILE --perfcore HOST:7401 --kvm HOST:7402 --tls {made[DRIVER]}", hang=4)

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.progress import track
+from rich.text import Text
 
 from client.cli.command import finish
-from client.cli.console import console
+from client.cli.console import console, print_text
 from client.oracle.cases import load_cases
 from client.oracle.compare import CaseResult, examine
 from client.report.json import print_json
@@ -66,12 +67,9 @@ def _print(out: Console, results: list[CaseResult], totals: dict[str, int], *, v
         for d in result.disagreements:
             subject = f"{d.event} {d.quantity}" if d.event else d.quantity
             text = f"{result.case} ({kind}), phase {d.phase}: {subject}: observed {d.observed}, model {d.model}"
-            out.print(text, markup=False, soft_wrap=True)
+            print_text(out, Text(text), hang=2)
     t = totals
     agree, soft = t["hard"] - t["hard_disagreeing"], t["soft"] - t["soft_disagreeing"]
-    out.print(
-        f"{t['cases']} cases, {t['phases']} phases, {t['shares']} states and shares: "
-        f"{agree} of {t['hard']} stable cases agree; {soft} of {t['soft']} unstable or sensitive ones do",
-        markup=False,
-        soft_wrap=True,
-    )
+    compared = f"{t['cases']} cases, {t['phases']} phases, {t['shares']} states and shares"
+    stable = f"{agree} of {t['hard']} stable cases agree"
+    print_text(out, Text(f"{compared}: {stable}; {soft} of {t['soft']} unstable or sensitive ones do"), hang=2)

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.cli.console import print_text
+from client.drive.values import fields_text
 from client.report.documents import PendingDocument, RunDocument, ViolationDocument
 from client.report.tables import CELLS
 from client.run.verdict import FAILED
@@ -69,5 +70,5 @@ def _first_of(run: RunDocument, invariant: str) -> str:
 
 def _value(value: int | str | dict[str, int | str]) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{field} {v}" for field, v in value.items())
+        return fields_text(value)
     return value if isinstance(value, str) else str(value) if value < 1 << 12 else f"{value:#x}"

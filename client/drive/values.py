@@ -37,6 +37,12 @@ def event_value(state: str, samples: int = 0) -> Value:
     return {"state": state, "samples": samples}
 
 
+def fields_text(value: dict[str, int | str]) -> str:
+    """The fields of a register in words. The samples of an event are those of its PMIs: a statement "sample" that takes
+    one has a register of its own."""
+    return ", ".join(f"{'PMI samples' if field == 'samples' else field} {v}" for field, v in value.items())
+
+
 def sample_value(from_ip: list[int]) -> dict[str, int | str]:
     """The value of a sample: the number of branches in its stack, retired in host mode and in guest mode, and the
     number of empty entries."""

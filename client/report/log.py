@@ -6,12 +6,16 @@ seq     time  c0 c1  source   record
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from client.check.judge import Finding
 from client.report.describe import Describer
 from contract import trace as t
 from contract.errors import InputError
+
+ALIKE_SHOWN = 3
+"""Of more records that are alike an excerpt shows the first only."""
 
 
 class Log:
@@ -50,7 +54,8 @@ class Log:
 
     def excerpt(self, seqs: set[int]) -> list[str]:
         """The lines of these records, each after the statement under which it happened; ``...`` stands for records that
-        are left out."""
+        are left out. Of records that follow each other and are alike, as the reads of a whole ring, the first is shown
+        with their number."""
         wanted: set[int] = set()
         statement = 0
         for record in self.records:
@@ -59,12 +64,31 @@ class Log:
             if record.seq in seqs:
                 wanted |= {record.seq, statement} - {0}
         lines, last = [self.header()], 0
-        for seq in sorted(wanted):
-            if last and seq != last + 1:
+        for alike in self._alike(sorted(wanted)):
+            if last and alike[0] != last + 1:
                 lines.append(f"{'...':>5}")
-            lines.append(self.line(self.records[seq - 1]))
-            last = seq
+            last = alike[-1]
+            shown = alike if len(alike) <= ALIKE_SHOWN else alike[:1]
+            lines += [self.line(self.records[seq - 1]) for seq in shown]
+            if len(shown) < len(alike):
+                lines.append(f"{'...':>5}{'':{self.text_column - 5}}{len(alike) - 1} more like it, to record {last}")
         return lines
+
+    def _alike(self, seqs: list[int]) -> Iterator[list[int]]:
+        """These records in order; those that follow each other together if their texts begin alike and they break the
+        same invariants."""
+        found: list[int] = []
+        for seq in seqs:
+            if found and (seq != found[-1] + 1 or self._beginning(seq) != self._beginning(found[0])):
+                yield found
+                found = []
+            found.append(seq)
+        if found:
+            yield found
+
+    def _beginning(self, seq: int) -> tuple[str, tuple[str, ...]]:
+        text = self.describer.text(self.records[seq - 1])
+        return re.split(r"[\[=]", text)[0], tuple(self.marks.get(seq, ()))
 
 
 def _time(ns: int) -> str:

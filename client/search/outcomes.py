@@ -8,6 +8,7 @@ from random import Random
 
 from msgspec.structs import replace
 
+from client.drive.values import fields_text
 from client.litmus import Scenario
 from client.litmus import ast as a
 from client.litmus.fault import FaultRule
@@ -183,7 +184,7 @@ def _value(registers: RegisterValues, name: str) -> object:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} {part}" for name, part in value.items()) + "}"
+        return "{" + fields_text(value) + "}"
     if isinstance(value, int):
         return str(value) if value < 1 << 12 else f"{value:#x}"
     return "?" if value is None else str(value)

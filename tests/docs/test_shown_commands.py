@@ -24,7 +24,7 @@ from client.workers.pool import InThisProcess
 from contract.errors import ExitCode
 from contract.wire.tls import Identity
 from tests.cases import cases
-from tests.client.cli.commands import lbrlab
+from tests.client.cli.commands import lbrlab, too_wide
 from tests.docs.pages import DOCS, ROOT, pages, title_of
 from tests.docs.shown import LEFT_OUT, Shown, saved_by, shown_by, spoken_of, text_of
 from tests.forked import Forked
@@ -191,9 +191,16 @@ def test_commands_do_what_they_are_shown_for(page: Path, workplace: Path, servic
         assert command.status in (None, result.exit_code), (command.line, result.exit_code)
         if command.target:
             (workplace / command.target).write_text(result.stdout, encoding="utf-8")
+        if not is_made_for_programs(command):
+            assert too_wide(result.stdout.splitlines()) == [], command.line
         printed = [as_printed_anywhere(line) for line in result.stdout.splitlines()]
         shown = Shown(command.line, command.output and tuple(map(as_printed_anywhere, command.output)))
         assert shown.is_answered_by(printed), (command.line, printed)
+
+
+def is_made_for_programs(command: Shown) -> bool:
+    """Whether the output is a document, or a file as it is, whose lines may be wide."""
+    return "--json" in command.words or command.words[:1] == ["scenarios"]
 
 
 def as_printed_anywhere(line: str) -> str:

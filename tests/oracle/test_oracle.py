@@ -8,7 +8,7 @@ from client.cli import oracle as command
 from client.oracle.cases import Case
 from client.oracle.compare import KERNEL_OF, CaseResult, examine
 from tests.cases import cases
-from tests.client.cli.commands import lbrlab
+from tests.client.cli.commands import lbrlab, too_wide
 from tests.docs.pages import DOCS, ROOT
 from tests.docs.shown import shown_by
 from tests.oracle.recorded import chunks, recorded_cases, stable
@@ -33,6 +33,7 @@ def test_the_cases_agree_and_the_guide_shows_what_the_command_says_of_them(monke
     printed = lbrlab(*shown.words)
     assert tuple(printed.stdout.splitlines()) == shown.output
     assert printed.exit_code == 0
+    assert too_wide(printed.stdout.splitlines()) == []
 
     assert results.keys() == recorded_cases().keys()
     assert [line for case in stable() for line in told(results[case.id])] == []

@@ -30,8 +30,12 @@ def send(r: t.Send, values: Values) -> str:
 def body_text(body: AnyMessage) -> str:
     """A message with those of its fields that fit into a line."""
     shown = ((f, getattr(body, f)) for f in body.__struct_fields__)
-    parts = [f"{f}={v}" for f, v in shown if f not in _HIDDEN and v not in ("", None) and (f, v) != _USUAL]
+    parts = [f"{f}={_word(v)}" for f, v in shown if f not in _HIDDEN and v not in ("", None) and (f, v) != _USUAL]
     return " ".join([type(body).__name__, *parts])
+
+
+def _word(value: object) -> object:
+    return ("no", "yes")[value] if isinstance(value, bool) else value
 
 
 @text_of.register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from client.drive.values import fields_text
 from client.litmus.expression import MsrRef
 from client.litmus.msr import bit_names
 from contract.provenance import origin_of
@@ -41,7 +42,7 @@ class Values:
     def outcome(self, value: int | str | dict[str, int | str]) -> str:
         """The value of a register of a scenario."""
         if isinstance(value, dict):
-            return ", ".join(f"{field} {v}" for field, v in value.items())
+            return fields_text(value)
         return value if isinstance(value, str) else self.branch(value) if value >> 32 else str(value)
 
     def register(self, msr: int) -> str:

@@ -81,14 +81,14 @@ def test_violated_by_an_intercepted_read() -> None:
     violation, record = first(trace(ordered(steps), V7), NAME)
 
     assert isinstance(record, Access)
-    assert violation.text == "vm0/0 reads a host branch (the idle task)"
+    assert violation.text == "vm0/0 reads a host branch (of the idle task)"
 
 
 def test_violated_by_the_host_beside_the_guest() -> None:
     violation, record = first(trace(ordered(USE + HOST + AGAIN), KVM_SWITCH), NAME)
 
     assert isinstance(record, VmEntry)
-    assert "a host branch (vm0/0) in it" in violation.text
+    assert "a host branch (of thread vm0/0) in it" in violation.text
 
 
 @cases(("actor", "guest", "verdict"), [("", False, VIOLATED), ("vm1/0", True, VIOLATED), ("vm0/1", True, HELD)])

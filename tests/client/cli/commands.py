@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from client.cli import console
 from client.cli.app import app
 
+WIDTH = 80
 # The runner builds the commands from their signatures at each call, in 35 ms.
 typer.testing._get_command = cache(typer.main.get_command)
 
@@ -38,6 +39,11 @@ def unbroken(*arguments: str) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(console, "PIPED_WIDTH", 1 << 12)
         return lbrlab(*arguments)
+
+
+def too_wide(lines: list[str]) -> list[str]:
+    """The lines that do not fit, but for a path or a command that stands alone."""
+    return [line for line in lines if len(line) > WIDTH and len(line.split()) > 3]
 
 
 def document(result: Result) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from rich.text import Text
 from client.cli.app import app
 from client.cli.console import console, print_columns
 from tests.cases import cases
-from tests.client.cli.commands import folded, lbrlab
+from tests.client.cli.commands import WIDTH, folded, lbrlab, too_wide
 from tests.designs import DESIGNS
 
-WIDTH = 80
 COMMANDS = (
     "scenarios",
     "lang",
@@ -62,11 +61,6 @@ def test_no_column_is_left_alone_in_a_last_table(columns: int, last: list[str]) 
     heads = [line.split()[1:] for line in captured.get().splitlines() if line.startswith("name")]
     assert [name for head in heads for name in head] == names
     assert heads[-1][-2:] == last
-
-
-def too_wide(lines: list[str]) -> list[str]:
-    """The lines that do not fit, but for a path or a command that stands alone."""
-    return [line for line in lines if len(line) > WIDTH and len(line.split()) > 3]
 
 
 ERRORS = (

@@ -47,7 +47,7 @@ SHOWN: dict[tuple[str, str], list[str]] = {
         "host LBR on, DEBUGCTL LBR|FREEZE_LBRS_ON_PMI, LBR_SELECT 0xe4",
         "open host2:cf on cpu0, flexible, LBR_SELECT 0xdc, INACTIVE",
         "host1:tp ACTIVE -> ERROR (the LBR is another's)",
-        "host1:tp = state ERROR, samples 0",
+        "host1:tp = state ERROR, PMI samples 0",
         "all threads finished",
         "host: host1:tp ERROR, host2:cf INACTIVE, host3:tf INACTIVE, cp ACTIVE; kvm: none",
     ],
