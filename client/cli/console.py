@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from textwrap import TextWrapper
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,6 +17,8 @@ from rich.text import Text
 from client.report.plain import plain
 
 PIPED_WIDTH = 80
+FEW = 4
+"""A last table has few columns if the first one has so many times as many."""
 
 
 class _Console(Console):
@@ -85,14 +88,9 @@ def print_columns(
     the other. ``apart``: blanks between columns. ``right``: the columns hold numbers."""
     name, *others = zip(head, *rows, strict=True)
     widths = [max(Text.from_markup(cell).cell_len for cell in column) + apart for column in (name, *others)]
-    room, at = out.width - widths[0] + apart, 0
-    while True:
-        end, used = at + 1, widths[at + 1]
-        while end < len(others) and used + widths[end + 1] <= room:
-            used += widths[end + 1]
-            end += 1
-        if end == len(others) - 1 and end - at > 2 and widths[end] + widths[end + 1] <= room:
-            end -= 1  # The last column is not left alone.
+    for nth, (at, end) in enumerate(_blocks(widths[1:], out.width - widths[0] + apart)):
+        if nth:
+            out.print()
         table = Table(pad_edge=False, box=None, padding=(0, apart, 0, 0))
         table.add_column(name[0], no_wrap=True)
         for column in others[at:end]:
@@ -100,10 +98,27 @@ def print_columns(
         for cells in zip(*(column[1:] for column in (name, *others[at:end])), strict=True):
             table.add_row(*cells)
         print_table(out, table)
+
+
+def _blocks(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """The columns of each table, from the first to the one behind the last: as many as fit, at least one. If few are
+    left for the last table, all tables get as many columns, if they fit."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(widths) or not found:
+        end, used = at + 1, sum(widths[at : at + 1])
+        while end < len(widths) and used + widths[end] <= room:
+            used += widths[end]
+            end += 1
+        found.append((at, end))
         at = end
-        if at >= len(others):
-            return
-        out.print()
+    last = len(widths) - found[-1][0]
+    if len(found) > 1 and (last == 1 or FEW * last <= found[0][1]):
+        cuts = [len(widths) * nth // len(found) for nth in range(len(found) + 1)]
+        even = list(pairwise(cuts))
+        if all(sum(widths[start:end]) <= room for start, end in even):
+            return even
+    return found
 
 
 def size_of(content: bytes) -> str:

@@ -8,6 +8,7 @@ from client.check.judge import MONITORS
 from client.claims.registry import CLAIMS
 from client.cli.demo import PLAN
 from client.document.faulted import SCENARIOS
+from client.schedule.swarm import SHARES
 from contract.design import AXIS_FIELDS
 from contract.invariants import INVARIANTS
 from contract.kernels import KERNELS
@@ -49,6 +50,13 @@ def test_pages_tell_the_number_of_the_code(what: str) -> None:
     assert found, f"no page tells the number of {what}"
     right = TOTALS[what]
     assert {page: numbers for page, numbers in found.items() if set(numbers) != {right}} == {}
+
+
+def test_the_share_of_runs_with_two_named_kinds_is_that_of_the_draws() -> None:
+    page = text_of(DOCS / "campaigns.md")
+    assert f"The probability of a kind is {SHARES[0]}, {SHARES[1]} or\n{SHARES[2]}." in page
+    drawn = 1 - sum((1 - share) ** 2 for share in SHARES) / len(SHARES)
+    assert f"with `--faults drop,delay` {100 * drawn:.0f} % of the runs draw a rule" in page
 
 
 def test_numbers_are_found_in_sentences_only() -> None:
