@@ -19,7 +19,7 @@ from client.cli.pools import open_pool
 from client.cli.progress import run_tasks_with_progress
 from client.cli.runs import RUNS, faults_label, open_wire, short_name
 from client.cli.services import Services
-from client.export.command import by_file, by_name, in_library
+from client.export.command import by_file, by_name, in_library, is_named
 from client.files import make_folder, write_file
 from client.litmus import Scenario
 from client.litmus.fault import FaultRule
@@ -168,7 +168,7 @@ def _commands(
 
     def command(scenario: str, design: str) -> str:
         options = services.options(scenario_of[scenario])
-        if scenario not in unfit and in_library(scenario_of[scenario], design_of[design]):
+        if scenario not in unfit and in_library(scenario_of[scenario]) and is_named(design_of[design]):
             return by_name(scenario, design, faults, options)
         return by_file(path_of[scenario, design], options)
 

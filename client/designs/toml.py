@@ -138,25 +138,41 @@ WIDTH = 80
 
 def format_design(design: Design, *, explained: bool = False) -> str:
     """A design file with the same content, with every axis; ``explained``: with comments."""
-    lines = [*_about(design.about), "", "[axes]"]
-    answers = {"yes": "true", "no": "false"}
+    lines = [*_about(design.about, WIDTH), "", "[axes]"]
     for axis, value in design.axes().items():
         if explained:
             lines += ["", *_comment(axis_about(axis)), *_choices(axis)]
-        quoted = isinstance(getattr(design, axis.replace("-", "_")), str)
-        lines.append(f"{axis} = " + (f'"{value}"' if quoted else answers[value]))
-    lines += _claims(design, explained=explained)
+        lines.append(_axis(design, axis, value))
+    lines += _claims(design, WIDTH, explained=explained)
     return "\n".join(lines) + "\n"
 
 
-def _about(text: str) -> list[str]:
+def format_like(design: Design, known: Mapping[str, Design], width: int = WIDTH) -> str:
+    """A design file with the same content, with those axes in which it differs from the nearest of the ``known``
+    designs. It means the same if each line is indented."""
+    axes = design.axes().items()
+    nearest = min(known.values(), key=lambda other: len(axes - other.axes().items()))
+    own = [_axis(design, axis, value) for axis, value in axes if nearest.axes()[axis] != value]
+    lines = [*_about(" ".join(design.about.split()), width), f'like = "{nearest.name}"']
+    lines += ["", "[axes]", *own] if own else []
+    return "\n".join([*lines, *_claims(design, width)]) + "\n"
+
+
+def _axis(design: Design, axis: str, value: str) -> str:
+    quoted = isinstance(getattr(design, axis.replace("-", "_")), str)
+    return f"{axis} = " + (f'"{value}"' if quoted else {"yes": "true", "no": "false"}[value])
+
+
+def _about(text: str, width: int) -> list[str]:
     """On a line, or on several that are read as one."""
     text = "".join(char if char.isprintable() else " " for char in text).replace("\\", "\\\\").replace('"', '\\"')
     line = f'about = "{text}"'
-    pieces = wrap(text, WIDTH - len('"""'), break_on_hyphens=False, break_long_words=False)
-    if len(line) <= WIDTH or " ".join(pieces) != text:
+    pieces = wrap(text, width - len('"""'), break_on_hyphens=False, break_long_words=False)
+    if len(line) <= width or " ".join(pieces) != text:
         return [line]
-    return ['about = """', *(f"{piece} \\" for piece in pieces[:-1]), f'{pieces[-1]}"""']
+    # With a backslash, the text may be indented by its reader.
+    opening = 'about = """' if text.startswith(" ") else 'about = """\\'
+    return [opening, *(f"{piece} \\" for piece in pieces[:-1]), f'{pieces[-1]}"""']
 
 
 def _comment(text: str, label: str = "") -> list[str]:
@@ -166,7 +182,7 @@ def _comment(text: str, label: str = "") -> list[str]:
     )
 
 
-def _claims(design: Design, *, explained: bool) -> list[str]:
+def _claims(design: Design, width: int, *, explained: bool = False) -> list[str]:
     if not design.claims:
         return []
     lines = ["", "[claims]"]
@@ -174,7 +190,7 @@ def _claims(design: Design, *, explained: bool) -> list[str]:
         if invariants := [f'"{c.invariant}"' for c in design.claims if c.condition is condition]:
             lines += _comment(condition.about) if explained else []
             given = f"{condition} = [{', '.join(invariants)}]"
-            lines += wrap(given, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+            lines += wrap(given, width, subsequent_indent="    ", break_on_hyphens=False)
     return lines
 
 

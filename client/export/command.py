@@ -26,10 +26,10 @@ def is_named(design: Design) -> bool:
         return False
 
 
-def in_library(scenario: Scenario, design: Design) -> bool:
-    """Whether scenario and design are those of the library, so that their names are enough."""
+def in_library(scenario: Scenario) -> bool:
+    """Whether the scenario is that of the library, so that its name is enough."""
     path = library_path(scenario.name)
-    return path in library() and load(path) == scenario and is_named(design)
+    return path in library() and load(path) == scenario
 
 
 def command_of(run: Run) -> str:
@@ -37,7 +37,7 @@ def command_of(run: Run) -> str:
     design, and the faults give the same tape; else from the run file, by the path that was given for it. "" if the run
     is in no file, so that no command plays it again. If the run ended early, the default schedule continues it."""
     wire, early = wire_option(run), early_option(run)
-    if early or not in_library(run.scenario, run.design) or not follows_faults(run):
+    if early or not (in_library(run.scenario) and is_named(run.design)) or not follows_faults(run):
         return by_file(str(run.path or ""), f"{early}{wire}")
     return by_name(run.scenario.name, run.design.name, run.faults[len(run.scenario.faults) :], wire)
 

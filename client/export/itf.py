@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from client.export.command import command_of
+from client.export.repeat import repetition
 from client.run.run import Run
 from client.timeline.timeline import Timeline
+
+WIDTH = 80
 
 
 def itf(run: Run, timeline: Timeline) -> bytes:
@@ -28,11 +30,13 @@ def itf(run: Run, timeline: Timeline) -> bytes:
         broken |= {*row.broken}
         whole = {"step": row.seq, "record": row.text, "time": {"#bigint": str(row.time)}}
         states.append({"#meta": {"index": row.seq - 1}, **whole, **values, "violated": {"#set": sorted(broken)}})
+    again = repetition(run, WIDTH)
     document = {
         "#meta": {
             "format": "ITF",
-            "source": command_of(run),
+            "source": again.command,
             "description": f"{run.scenario.name} under {run.design.name}: {run.verdict.verdict}",
+            **({"files": again.files} if again.files else {}),
         },
         "vars": ["step", "record", "time", *names.values(), "violated"],
         "states": states,

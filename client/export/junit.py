@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
 
-from client.export.command import command_of
+from client.export.repeat import repetition
 from client.export.xml import WIDTH, folded_tags
 from client.run.run import Run
 from client.timeline.timeline import Timeline
@@ -18,9 +18,11 @@ def junit(run: Run, timeline: Timeline) -> bytes:
     """A violation is a failure; an invariant that is open or not exercised is skipped. A failed run has an error."""
     suite = TestSuite(f"{run.scenario.name} under {run.design.name}")
     properties = Properties()
-    for name, value in (("command", command_of(run)), ("verdict", run.verdict.verdict), ("wire", run.wire)):
-        if value:
-            properties.add_property(Property(name, value))
+    again = repetition(run, WIDTH)
+    for name, value in (("command", again.command), ("verdict", run.verdict.verdict), ("wire", run.wire)):
+        properties.add_property(Property(name, value))
+    for name, text in again.files.items():
+        properties.add_property(Property(f"file {name}", _plain(text)))
     for fault in run.faults:
         properties.add_property(Property("fault", str(fault)))
     suite.append(properties)

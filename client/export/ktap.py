@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import textwrap
 
-from client.export.command import command_of
+from client.export.markdown import folded
+from client.export.repeat import repetition
 from client.run.expected import expected_verdicts
 from client.run.run import Run
 from client.timeline.timeline import Timeline
 from contract.invariants import ABOUT, NOT_EXERCISED, OPEN, VIOLATED
 
 WIDTH = 80
+LABEL = 24
+"""Columns for the name of a file before its lines, if it is not long."""
 
 
 def ktap(run: Run, timeline: Timeline) -> str:
@@ -19,8 +22,7 @@ def ktap(run: Run, timeline: Timeline) -> str:
     verdict = run.verdict
     expected = expected_verdicts(run.scenario, run.design.name)
     lines = ["KTAP version 1", *_comment(f"{run.scenario.name} under {run.design.name}: {verdict.verdict}")]
-    command = command_of(run)
-    lines += [*([f"# {command}"] if command else []), f"1..{len(verdict.findings) + (verdict.final is not None)}"]
+    lines += [*_repeat(run), f"1..{len(verdict.findings) + (verdict.final is not None)}"]
     for number, finding in enumerate(verdict.findings, 1):
         lines += _comment(f"{finding.invariant}: {ABOUT[finding.invariant]}")
         for v in finding.violations:
@@ -40,6 +42,16 @@ def ktap(run: Run, timeline: Timeline) -> str:
         lines += _comment(f"condition: {verdict.final.condition}")
         lines += [f"{result} {len(verdict.findings) + 1} condition{mark}"]
     return "\n".join([*lines, ""])
+
+
+def _repeat(run: Run) -> list[str]:
+    """The command, and each file that it names with the command that cuts it out of this one."""
+    again = repetition(run, WIDTH - LABEL)
+    lines = [f"#     sed -n 's,^# {name.replace('.', '[.]')}: *,,p' FILE > {name}" for name in again.files]
+    indent = "#     " if again.files else "# "
+    lines += [f"{indent}{line}" for line in folded(again.command, WIDTH - len(indent))]
+    blocks = [f"# {name}: {line}".rstrip() for name, text in again.files.items() for line in text.splitlines()]
+    return [*(["# To repeat it from this FILE:"] if again.files else []), *lines, *blocks]
 
 
 def _comment(text: str) -> list[str]:

@@ -42,15 +42,15 @@ def litmus(run: Run, timeline: Timeline) -> str:
     ])  # fmt: skip
 
 
-def folded(text: str) -> str:
-    """The text of a scenario in lines of ``WIDTH``. A line break with its indentation means the same as one blank, in a
-    purpose as well."""
+def folded(text: str, width: int = WIDTH) -> str:
+    """The text of a scenario in lines of ``width`` columns. A line break with its indentation means the same as
+    one blank, in a purpose as well."""
     lines = []
     for line in text.split("\n"):
         rest, indent = line, " " * (len(line) - len(line.lstrip()))
-        while len(rest) > WIDTH:
+        while len(rest) > width:
             breaks = [found.start() for found in _BLANK.finditer(rest, len(indent) + 4)]
-            at = max((place for place in breaks if place <= WIDTH), default=min(breaks, default=0))
+            at = max((place for place in breaks if place <= width), default=min(breaks, default=0))
             if not at:
                 break
             lines.append(rest[:at])

@@ -1,18 +1,24 @@
-"""Markdown for a mail or a changelog: purpose, the race in two columns within 72, verdict, the command to repeat it."""
+"""Markdown for a mail or a changelog: purpose, the race in two columns within 72, verdict, all that repeats it."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from client.export.command import command_of
+from client.export.repeat import repetition
 from client.run.run import Run
 from client.timeline.story import Part, StoryStep, label_of, left_out, story_of
 from client.timeline.timeline import Timeline
+from contract.design import Design
 from contract.invariants import ABOUT, NOT_EXERCISED, VIOLATED
 
 WIDTH = 72
+INDENT = 4
+TAPE_LIMIT = 300
+"""The most decisions of a tape in a mail."""
 SIDE = 27
 """Columns of each side."""
 MIDDLE = WIDTH - 2 * SIDE - 2
@@ -24,16 +30,16 @@ def markdown(run: Run, timeline: Timeline) -> str:
         "",
         *_wrapped(run.scenario.purpose or "No purpose is stated."),
         "",
-        *_wrapped(f"Design {run.design.name}: {run.design.about}."),
+        *_wrapped(_design(run.design)),
         *_faults(run),
         "",
-        *(f"    {line}".rstrip() for line in folded_diagram(timeline)),
+        *_set_in(folded_diagram(timeline)),
         "",
         *_wrapped(left_out(timeline)),
         "",
         *_verdict(run),
         "",
-        *_repeat(command_of(run)),
+        *_repeat(run),
         "",
     ])  # fmt: skip
 
@@ -60,10 +66,30 @@ def _verdict(run: Run) -> list[str]:
     return lines or _wrapped(f"- {run.verdict.reason}.", "  ")
 
 
-def _repeat(command: str) -> list[str]:
-    if not command:
-        return _wrapped("This run is in no file. The formats pytest and litmus hold all that repeats it.")
-    return ["To repeat it:", "", *(f"    {line}" for line in folded(command, WIDTH - 4))]
+def _design(design: Design) -> str:
+    """The text of a proposal often begins with its name."""
+    about = re.sub(rf"^{re.escape(design.name)}\s*:\s*", "", design.about, flags=re.IGNORECASE).rstrip(" .")
+    return f"Design {design.name}: {about}."
+
+
+def _repeat(run: Run) -> list[str]:
+    again = repetition(run, WIDTH - INDENT)
+    command = again.command
+    lines = []
+    if again.decisions > TAPE_LIMIT:
+        length = f"Its schedule has {again.decisions:,} decisions, too many for a mail."
+        if not (command := command_of(run)):
+            return _wrapped(f"{length} The formats pytest and litmus hold all that repeats it.")
+        lines += [*_wrapped(f"{length} Send the run file with it."), ""]
+    elif again.files:
+        lines += [*_wrapped("Save each of these blocks as a file of the name above it."), ""]
+        for name, content in again.files.items():
+            lines += [f"{name}:", "", *_set_in(content.splitlines()), ""]
+    return [*lines, "To repeat it:", "", *_set_in(folded(command, WIDTH - INDENT))]
+
+
+def _set_in(lines: Iterable[str]) -> list[str]:
+    return [f"{' ' * INDENT}{line}".rstrip() for line in lines]
 
 
 def folded(command: str, width: int) -> list[str]:

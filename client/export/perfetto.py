@@ -14,13 +14,14 @@ from typing import Any
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TracePacket, TrackDescriptor, TrackEvent
 from perfetto.trace_builder.proto_builder import TraceProtoBuilder
 
-from client.export.command import command_of
+from client.export.repeat import repetition
 from client.run.run import Run
 from client.timeline.lanes import Lane
 from client.timeline.messages import DEAD
 from client.timeline.timeline import Bar, Row, Timeline
 from contract.network import UNMOVED
 
+WIDTH = 80
 STEP = 1000
 """Nanoseconds between two records of the same virtual time."""
 _SEQUENCE = 1
@@ -34,7 +35,7 @@ def perfetto(run: Run, timeline: Timeline) -> bytes:
 
 class _Writer:
     def __init__(self, run: Run, timeline: Timeline) -> None:
-        self.run, self.timeline, self.command = run, timeline, command_of(run)
+        self.run, self.timeline, self.again = run, timeline, repetition(run, WIDTH)
         self.builder = TraceProtoBuilder()
         self.times = [row.time + row.seq * STEP for row in timeline.rows]
         self.places = {lane.name: number for number, lane in enumerate(timeline.lanes)}
@@ -63,7 +64,7 @@ class _Writer:
             track.process.process_name = lane.name if lane.group in ("kvm", "vcpu") else _host(lane)
             if uuid == min(processes):
                 title = f"{self.run.scenario.name} under {self.run.design.name}"
-                track.description = f"{title}: {self.command}" if self.command else title
+                track.description = f"{title}: {self.again.command}"
         for number, lane in enumerate(self.timeline.lanes):
             track = self._descriptor(_TRACK + number * 8)
             track.name, track.parent_uuid, track.sibling_order_rank = lane.name, self._process(lane), number
@@ -106,6 +107,8 @@ class _Writer:
         _note(event, "seq", row.seq)
         _note(event, "virtual_time_ns", row.time)
         _note(event, "kind", row.kind)
+        for name, text in self.again.files.items() if row.seq == 1 else ():
+            _note(event, name, text)
         for number, message in enumerate(self.timeline.messages, 1):
             if message.sent == row.seq:
                 event.flow_ids.append(number)
@@ -122,8 +125,7 @@ class _Writer:
             broken.name = f"VIOLATED {invariant}"
             broken.categories.append("violation")
             _note(broken, "seq", row.seq)
-            if self.command:
-                _note(broken, "repeat", self.command)
+            _note(broken, "repeat", self.again.command)
 
     def _begin(self, bar: Bar) -> None:
         event = self._event(bar.first, self._slice(bar), TrackEvent.TYPE_SLICE_BEGIN)

@@ -20,7 +20,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "markdown": Format("the race in two columns of 72, the verdict, the command; for a mail", ".md"),
+    "markdown": Format("a mail: the race in two columns of 72, the verdict, how to repeat it", ".md"),
     "mermaid": Format("a sequence diagram that GitHub and GitLab draw in a page", ".mmd"),
     "pytest": Format("a test of one file that fails as the run did", "_test.py"),
     "litmus": Format("a scenario with its faults that fails as the run did", ".litmus"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from junitparser import JUnitXml
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from client import api
-from client.export.command import command_of
 from client.export.markdown import WIDTH
 from client.export.mermaid import mermaid
 from client.export.pytest import literal
@@ -35,6 +35,14 @@ from tests.client.cli.commands import document, lbrlab
 from tests.docs.pages import ROOT
 
 FAULT = "drop Revoke 1"
+MINE = r"""about = "Mine:  a \"quoted\" one, and its text is so long that it does not fit in one line of a mail"
+like = "revoke-gp"
+[axes]
+save-select = "no"
+[claims]
+any = ["one-owner", "host-clean", "no-leak", "no-loss", "agreement"]
+prompt = ["recovers"]
+"""
 BROKEN = {
     "one-owner", "host-clean", "no-leak", "no-loss", "no-silent-denial", "agreement", "revoke-completes",
 }  # fmt: skip
@@ -102,41 +110,96 @@ def test_a_shortened_story_says_so_in_every_format() -> None:
         assert left_out(timeline) in whole, name
 
 
-def test_the_command_repeats_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For every kind of input that a run can have, and wherever its file is."""
+def test_a_mail_holds_all_that_repeats_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every kind of input that a run can have. The reader has the mail, and no file of the writer."""
     monkeypatch.chdir(tmp_path)
     Path("own.litmus").write_text(text(api.run("c04-cpu-pinned-comes-later", "v7"), "litmus"))
-    Path("mine.toml").write_text('about = "mine"\nlike = "revoke-gp"\n[axes]\nsave-select = "no"\n')
+    Path("mine.toml").write_text(MINE)
+    Path("fenced-own.toml").write_text('like = "fenced"\n[axes]\nsave-select = "no"\n')
     plain = api.run("central-story", "revoke-gp")
     Path("late.tape").write_text(format_tape([d for d in plain.tape if "Revoke" not in str(d)]))
     for number, asked in enumerate((
         ["central-story", "-d", "revoke-gp", "--fault", FAULT],
-        ["central-story", "-d", "revoke-gp", "--fault", FAULT, "--fault", "corrupt CreateEvent 1", "-o", "two.json"],
-        ["central-story", "-d", "v7+shut-out=no", "-o", "far/away/a b.json"],
-        ["c09-exits-per-switch", "-d", "fenced", "--let", "exits=2", "-o", "far/let.json"],
-        ["own.litmus", "-d", "revoke-gp", "-o", "far/own.json"],
-        ["./own.litmus", "-d", "revoke-gp", "--fault", "hold Revoke 1 by 4", "-o", str(tmp_path / "own.json")],
-        ["central-story", "-d", "./mine.toml", "-o", "a b.json"],
-        ["central-story", "-d", "revoke-gp", "--tape", "late.tape", "--lenient", "-o", "./-odd.json"],
+        ["central-story", "-d", "revoke-gp", "--fault", FAULT, "--fault", "corrupt CreateEvent 1"],
+        ["central-story", "-d", "v7+shut-out=no"],
+        ["c09-exits-per-switch", "-d", "fenced", "--let", "exits=2"],
+        ["own.litmus", "-d", "revoke-gp"],
+        ["./own.litmus", "-d", "./mine.toml+save-select=yes", "--fault", "hold Revoke 1 by 4"],
+        ["central-story", "-d", "./mine.toml"],
+        ["mech-revoke-is-lost", "-d", "./fenced-own.toml", "--no-file-faults"],
+        ["central-story", "-d", "revoke-gp", "--tape", "late.tape", "--lenient"],
+        ["own.litmus", "-d", "./mine.toml", "--tape", "late.tape", "--lenient"],
     )):  # fmt: skip
-        ran = document(lbrlab("run", *asked, "--json"))
-        run = api.check(ran["run"])
-        mail = lbrlab("export", "--", ran["run"]).stdout
-        command = mail.split("To repeat it:\n\n")[1]
-        told = subprocess.check_output(["sh", "-c", f"lbrlab() {{ printf '%s\\n' \"$@\"; }}\n{command}"], text=True)
-        words = told.splitlines()
-        again = document(lbrlab(*words, "-o", f"again{number}.json", "--json"))
-        assert "error" not in again, (command, again)
-        assert api.check(f"again{number}.json").records == run.records, command
-        for name in ("ktap", "junit", "itf"):
-            assert " ".join(words[1:2]) in text(run, name), (name, command)
+        monkeypatch.chdir(tmp_path)
+        ran = document(lbrlab("run", *asked, "-o", "run.json", "--json"))
+        run = api.check("run.json")
+        mail, tap = lbrlab("export", "run.json").stdout, lbrlab("export", "run.json", "--to", "ktap").stdout
+        assert [line for line in mail.splitlines() if len(line) > WIDTH] == []
+        assert [line for line in tap.splitlines() if len(line) > 80 and not line.startswith("# ")] == []
+        files, command = cut_out(mail)
+        assert words(cut_out_of_comments(tap)) == words((files, command))
+        for other in ("junit", "itf"):
+            assert [name for name in files if name not in text(run, other)] == []
+        place = tmp_path / f"reader{number}"
+        place.mkdir()
+        monkeypatch.chdir(place)
+        for name, content in files.items():
+            Path(name).write_text(content)
+        again = document(lbrlab(*shlex.split(command)[1:], "-o", "again.json", "--json"))
+        assert "error" not in again, (asked, command, again)
+        assert (again["verdict"], again["invariants"]) == (ran["verdict"], ran["invariants"]), (asked, command)
+        played = api.check("again.json")
+        assert played.records[1:] == run.records[1:], (asked, command)
+        assert (played.design.axes(), played.design.claims) == (run.design.axes(), run.design.claims)
 
 
-def test_a_run_that_is_in_no_file_names_no_command(tmp_path: Path) -> None:
-    (tmp_path / "own.litmus").write_text(text(api.run("c04-cpu-pinned-comes-later", "v7"), "litmus"))
-    run = api.run(str(tmp_path / "own.litmus"), "v7")
-    assert command_of(run) == ""
-    assert [name for name in FORMATS if name != "litmus" and b"lbrlab run" in export(run, name)] == []
+def joined(text: str) -> str:
+    """As the shell and TOML do."""
+    return text.replace("\\\n", " ")
+
+
+def words(cut: tuple[dict[str, str], str]) -> tuple[dict[str, list[str]], list[str]]:
+    """The same without the places where lines are folded."""
+    files, command = cut
+    return {name: joined(content).split() for name, content in files.items()}, shlex.split(command)
+
+
+def cut_out(mail: str) -> tuple[dict[str, str], str]:
+    """The files of a mail as a reader copies them, each with its indentation, and the command."""
+    head, command = mail.split("To repeat it:\n\n")
+    blocks = re.findall(r"^([\w.-]+):\n\n((?:(?: {4}.*)?\n)+)", head, re.MULTILINE)
+    return dict(blocks), joined(command)
+
+
+def cut_out_of_comments(tap: str) -> tuple[dict[str, str], str]:
+    """With the commands that are shown above them."""
+    Path("FILE").write_text(tap)
+    lines = [line.removeprefix("#").strip() for line in tap.split("\n1..")[0].splitlines()]
+    names = []
+    for line in (line for line in lines if line.startswith("sed ")):
+        subprocess.check_call(["sh", "-c", line])
+        names.append(line.split("> ")[1])
+    first = next(number for number, line in enumerate(lines) if line.startswith("lbrlab run"))
+    last = next(number for number, line in enumerate(lines) if number >= first and not line.endswith("\\"))
+    return {name: Path(name).read_text() for name in names}, joined("\n".join(lines[first : last + 1]))
+
+
+def test_the_text_of_a_design_does_not_begin_with_its_name_twice(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(MINE)
+    told = " ".join(text(api.run("central-story", str(tmp_path / "mine.toml")), "markdown").split())
+    assert 'Design mine: a "quoted" one, and its text is so long that' in told
+
+
+def test_a_tape_that_is_too_long_for_a_mail_is_sent_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.export.markdown.TAPE_LIMIT", 20)
+    run = api.run("central-story", "v7", keep_at=tmp_path / "run.json")
+    run.tape[:2] = run.tape[1::-1]
+    told = text(run, "markdown")
+    said = f"Its schedule has {len(run.tape)} decisions, too many for a mail. Send the run file"
+    assert said in " ".join(told.split())
+    assert shlex.split(joined(told.split("To repeat it:\n\n")[1])) == ["lbrlab", "run", str(run.path)]
+    run.path = None
+    assert "To repeat it" not in text(run, "markdown")
 
 
 @cases("name", FORMATS)

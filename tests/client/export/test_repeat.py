@@ -19,6 +19,7 @@ from client.drive.pair import Pair
 from client.drive.wire import Layout
 from client.export.command import command_of
 from client.export.registry import FORMATS, export
+from client.export.repeat import repetition
 from client.page.html import page
 from client.page.model import page_model
 from client.run.file import save
@@ -91,14 +92,18 @@ def test_a_run_on_two_processes_prints_its_command_with_the_wire(services: list[
         ran = document(lbrlab("run", *asked, "--wire", "grpc", "-o", "run.json", "--json"))
         assert ran.get("wire") == "grpc", ran
         run = api.check("run.json")
-        command = command_of(run)
-        found = commands_in(page(page_model([run])).split("<details")[-1])
+        again_by = repetition(run, 80)
+        assert commands_in(page(page_model([run])).split("<details")[-1]) == {command_of(run)}
+        found = set()
         for name in FORMATS:
             if name not in ("pytest", "perfetto", "litmus"):
                 found |= commands_in(export(run, name).decode())
-        assert found == {command}
-        assert command.encode() in export(run, "perfetto")
-        for each in (command, litmus_command(run)):
+        assert found == {again_by.command}
+        assert again_by.command.encode() in export(run, "perfetto")
+        assert [file for file in again_by.files if file.encode() not in export(run, "perfetto")] == []
+        for file, content in again_by.files.items():
+            Path(file).write_text(content)
+        for each in (command_of(run), again_by.command, litmus_command(run)):
             del services[:]
             told = again(each)
             assert (told["wire"], told["verdict"]) == ("grpc", ran["verdict"]), each
@@ -130,13 +135,19 @@ def test_a_run_that_ended_early_is_continued(tmp_path: Path, monkeypatch: pytest
     walk.go_on(100)
     run = walk.run
     assert command_of(run) == "", "it is not at rest"
+    early = repetition(run, 80)
+    assert (early.decisions, list(early.files)) == (len(run.tape), ["central-story.tape"])
+    assert early.command.endswith(" --tape central-story.tape --then-default")
     run.path = tmp_path / "early.json"
     save(run, run.path)
     command = command_of(run)
     assert command.endswith("early.json --then-default")
     monkeypatch.chdir(tmp_path)
     walk.finish()
-    assert again(command)["invariants"] == {finding.invariant: finding.verdict for finding in walk.run.findings}
+    for file, content in early.files.items():
+        Path(file).write_text(content)
+    for each in (command, early.command):
+        assert again(each)["invariants"] == {finding.invariant: finding.verdict for finding in walk.run.findings}
 
 
 def test_a_matrix_on_services_names_them(pair: Pair, services: list[str]) -> None:
