@@ -351,7 +351,7 @@
     const run = view.panes[0], box = $("legend");
     box.replaceChildren();
     const add = (fill, text) => { const key = el("i"); key.style.background = fill; box.append(el("span", {}, key, text)); };
-    run.owners.forEach((name, n) => { if (name && name !== "?") add(colourOf(run, n), `branches of ${name.replace(/^host (?!idle$)(.*)/, "thread $1 in the host")}`); });
+    run.owners.forEach((name, n) => { if (name && name !== "?") add(colourOf(run, n), `branches of ${name.replace(/^host (?!idle$)(.*)/, "thread $1 in the host").replace(/^host idle$/, "the idle task")}`); });
     if (run.bars.some((bar) => bar[1] === "overlap")) add(css("--overlap"), "host and guest use the LBR at once");
     if (run.bars.some((bar) => bar[1] === "down")) add(css("--overlap"), "a service or a link is down");
     add(css("--active"), "guest's event ACTIVE");
