@@ -58,4 +58,7 @@ def test_the_contract_shows_all_of_them() -> None:
     assert told["excuses"] == all_excuses()
     text = " ".join(unbroken("contract", "--no-runs").stdout.split())
     for name, excuses in all_excuses().items():
-        assert all(f"{name}, after {fault}: {words}" in text for fault, words in excuses.items())
+        for fault, words in excuses.items():
+            alike = " or ".join(other for other, text_of_other in excuses.items() if text_of_other == words)
+            assert fault in alike
+            assert f"{name}, after {alike}: {words}" in text

@@ -74,7 +74,7 @@ def test_violated_by_v7s_first_read() -> None:
     violation, record = first(trace(ordered(COLD), V7), NAME)
 
     assert isinstance(record, Access)
-    assert violation.text == "vm0/0 reads a host branch (the idle task)"
+    assert violation.text == "vm0/0 reads a host branch (of the idle task)"
 
 
 def test_violated_by_swapped_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_violated_when_perf_forgets_to_reset(monkeypatch: pytest.MonkeyPatch) ->
 
     assert isinstance(record, SampleTaken)
     assert record.name == "h1"
-    assert violation.text == "the sample of h1 holds a host branch (t0)"
+    assert violation.text == "the sample of h1 holds a host branch (of thread t0)"
 
 
 def test_violated_without_the_software_filter(monkeypatch: pytest.MonkeyPatch) -> None:

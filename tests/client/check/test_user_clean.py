@@ -44,7 +44,7 @@ def test_violated_by_a_host_address(register: str) -> None:
     violation, record = first(records, NAME)
 
     assert isinstance(record, UserMsr)
-    assert violation.text == "user space of vm0/0 (t1) reads a host branch (t1)"
+    assert violation.text == "user space of vm0/0 (t1) reads a host branch (of thread t1)"
 
 
 def test_not_exercised_by_the_empty_entries_of_the_own_cpu() -> None:
