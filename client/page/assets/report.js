@@ -351,13 +351,16 @@
     const run = view.panes[0], box = $("legend");
     box.replaceChildren();
     const add = (fill, text) => { const key = el("i"); key.style.background = fill; box.append(el("span", {}, key, text)); };
-    run.owners.forEach((name, n) => { if (name && name !== "?") add(colourOf(run, n), `branches of ${name.replace(/^host (?!idle$)(.*)/, "thread $1 in the host").replace(/^host idle$/, "the idle task")}`); });
+    const width = $("canvas").clientWidth / view.panes.length, places = view.panes.map((one) => layout(one, width));
+    const narrow = places.every((place) => place.pair), small = places.every((place) => place.small);
+    if (!small) run.owners.forEach((name, n) => { if (name && name !== "?") add(colourOf(run, n), `branches of ${name.replace(/^host (?!idle$)(.*)/, "thread $1 in the host").replace(/^host idle$/, "the idle task")}`); });
     if (run.bars.some((bar) => bar[1] === "overlap")) add(css("--overlap"), "host and guest use the LBR at once");
     if (run.bars.some((bar) => bar[1] === "down")) add(css("--overlap"), "a service or a link is down");
     add(css("--active"), "guest's event ACTIVE");
     add(css("--right"), "KVM holds a grant");
     add(css("--muted"), "LBR passed through");
-    for (const [verdict, code] of Object.entries(CODES)) add(css(code), verdict);
+    if (narrow) box.append(el("span", {}, `No room for ${small ? "the LBR and " : ""}the columns of the invariants: the panel of a step has them.`));
+    else for (const [verdict, code] of Object.entries(CODES)) add(css(code), verdict);
   }
 
   // The panel -------------------------------------------------------------------------------------------
@@ -631,9 +634,9 @@
     again();
     let waiting = false;
     $("scroll").addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; paint(); }); } });
-    addEventListener("resize", () => { fill(); head(); if (open) show(false); else paint(); });
+    addEventListener("resize", () => { fill(); head(); legend(); if (open) show(false); else paint(); });
     addEventListener("hashchange", () => { readHash(); header(); again(); });
-    addEventListener("beforeprint", () => { printing = view.slots.length <= 2000; $("tables").open = true; head(); paint(); });
+    addEventListener("beforeprint", () => { printing = view.slots.length <= 2000; $("tables").open = true; head(); legend(); paint(); });
     addEventListener("afterprint", () => { printing = false; paint(); });
     $("search").addEventListener("input", (event) => { state.search = event.target.value; again(false); });
     $("ancestors").addEventListener("change", (event) => { state.ancestors = event.target.checked; again(); });

@@ -126,17 +126,30 @@
 
   async function follow() {
     const given = new URLSearchParams(location.hash.slice(1));
-    const known = (list, name, usual) => (list.some((one) => one.name === name) ? name : usual);
-    const scenario = given.has("text") ? own : known(lists.scenarios, given.get("scenario"), "central-story");
+    const unknown = [];
+    const known = (what, list, name, usual) => {
+      if (name && !list.some((one) => one.name === name)) unknown.push(`${what} '${name}'`);
+      return list.some((one) => one.name === name) ? name : usual;
+    };
+    const scenario = given.has("text") ? own : known("scenario", lists.scenarios, given.get("scenario"), "central-story");
     options($("scenario"), [...lists.scenarios.map((one) => [one.name, one.name, one.about]), [own, own]], scenario);
-    options($("design"), lists.designs.map((one) => [one.name, one.name, one.about]), known(lists.designs, given.get("design"), "revoke-gp"));
+    options($("design"), lists.designs.map((one) => [one.name, one.name, one.about]), known("design", lists.designs, given.get("design"), "revoke-gp"));
     const [axis, value] = (given.get("flip") || "").split("=");
-    axes(known(lists.axes, axis, ""), value);
+    const flip = known("axis", lists.axes, axis, "");
+    if (flip) known(`value of ${flip}`, lists.axes.find((one) => one.name === flip).values, value || "(none)", "");
+    axes(flip, value);
     $("faults").value = given.getAll("fault").join("\n");
     $("beside").value = ["bare", "axis"].includes(given.get("beside")) ? given.get("beside") : "";
     // A link may not start processes on this machine: two processes have to be chosen by hand.
     $("wire").value = "sim";
     if (scenario === own) { $("text").value = given.get("text"); delete $("text").dataset.kept; $("edit").open = true; } else await text();
+    // Another run than that of the link would be taken for it.
+    if (unknown.length) {
+      if (walk.isOn()) walk.end();
+      $("report").src = "about:blank";
+      say(`the link names an unknown ${unknown.join(", ")}; nothing is played`, true);
+      return;
+    }
     if (given.has("walk")) { await walk.begin(given.get("walk").split(",").filter(Boolean)); return; }
     await run();
     if (given.get("wire") === "grpc") say("the link asks for two processes: choose them and run");

@@ -240,6 +240,18 @@ def test_many_lanes_leave_room_for_the_text(browser: Browser, tmp_path: Path) ->
             assert text is not None
             assert text["width"] > 115, place
             assert text["x"] + text["width"] <= chart["x"] + chart["width"], place
+    reader.open("#step=52")
+    legend = at.locator("#legend")
+    for width, columns, said in (
+        (1900, True, "not exercised"),
+        (1100, False, "No room for the columns of the invariants: the panel of a step has them."),
+        (600, False, "No room for the LBR and the columns of the invariants: the panel of a step has them."),
+    ):
+        at.set_viewport_size({"width": width, "height": 700})
+        at.locator("#legend", has_text=said).wait_for()
+        assert ("invariants" in at.locator("#lanehead").inner_text()) is columns, width
+        assert ("not exercised" in legend.inner_text()) is columns, width
+        assert ("branches of" in legend.inner_text()) is (width != 600), width
     assert reader.wrong == []
 
 

@@ -185,4 +185,17 @@ def test_a_reader_flips_an_axis_and_drops_a_message(server: Server) -> None:
         page.click("#go")
         page.wait_for_selector("#status.wrong")
         assert page.inner_text("#status").startswith("scenario:")
+        # A link to what is not there plays nothing.
+        for place, said in (
+            ("scenario=nope&design=zzz", "the link names an unknown scenario 'nope', design 'zzz'; nothing is played"),
+            ("scenario=exits&design=v7&flip=deniel=gp", "the link names an unknown axis 'deniel'; nothing is played"),
+            ("design=v7&flip=denial=no", "the link names an unknown value of denial 'no'; nothing is played"),
+            ("design=v9&walk=n 3", "the link names an unknown design 'v9'; nothing is played"),
+        ):
+            page.goto(f"{url}#{place}")
+            page.wait_for_selector("#status.wrong:has-text('nothing is played')")
+            page.wait_for_function(f"document.getElementById('status').textContent === {said!r}".replace("\\'", "'"))
+            assert page.frames[1].url == "about:blank"
+            page.goto(f"{url}#design=v7")
+            page.wait_for_selector("#status:has-text('played in')")
         assert [text for text in wrong if "400" not in text] == []
