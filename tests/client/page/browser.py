@@ -64,8 +64,11 @@ def drawn(page: Page | Frame, what: str) -> list[dict[str, Any]]:
         """async (what) => {
             const scroll = document.getElementById("scroll"), found = new Map();
             for (let y = 0; ; y += scroll.clientHeight) {
-                scroll.scrollTop = y;
-                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                // A late event of the page, such as a new size, may scroll back to the selected step.
+                do {
+                    scroll.scrollTop = y;
+                    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                } while (Math.abs(scroll.scrollTop - Math.min(y, scroll.scrollHeight - scroll.clientHeight)) > 1);
                 document.querySelectorAll(what).forEach((one) => {
                     const data = {...one.dataset, heads: one.querySelectorAll("[data-head]").length,
                         stubs: one.querySelectorAll("[data-stub]").length, text: one.textContent};
