@@ -19,7 +19,6 @@ from client.schedule.schedule import Schedule, Tape
 from client.schedule.strategies import DefaultStrategy
 from contract import trace
 from contract.design import Condition, Design
-from contract.invariants import VIOLATED
 from contract.messages import Hello
 from contract.trace import (
     Access,
@@ -43,7 +42,7 @@ from tests.designs import FENCED, KVM_SWITCH, MERGED, REVOKE_ACK, REVOKE_GP, VMX
 from tests.library import library_scenario
 from tests.rules.schedules import First
 from tests.schedules import Reckless
-from tests.stories.played import story_of
+from tests.stories.played import story_of, told_of
 
 CENTRAL = library_scenario("central-story")
 
@@ -57,13 +56,6 @@ def crashed(story: Scenario, design: Design, *plan: Planned) -> Run:
 # Laws ----------------------------------------------------------------------------------------------------
 
 
-def broken(done: Run, design: Design, condition: Condition) -> dict[str, str]:
-    """The invariants that the design claims under this condition, and that the run violates."""
-    claimed = design.claimed(condition)
-    found = {f.invariant: f.violations[0].text for f in done.verdict.findings if f.verdict == VIOLATED}
-    return {invariant: text for invariant, text in found.items() if invariant in claimed}
-
-
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 100_000), st.sampled_from(sorted(DESIGNS)), st.sampled_from(["default", "any"]))
 def test_a_crash_breaks_no_claim_and_nothing_hangs(seed: int, name: str, how: str) -> None:
@@ -74,7 +66,7 @@ def test_a_crash_breaks_no_claim_and_nothing_hangs(seed: int, name: str, how: st
     done = run(Inputs(story, DESIGNS[name], Schedule(other=lambda: Crashing(random_plan(rng, story), base))))
     assert done.failure is None
     assert isinstance(done.records[-1], Rest)
-    assert broken(done, DESIGNS[name], condition) == {}
+    assert told_of(done, condition).broken == {}
     again = run(Inputs(story, DESIGNS[name], Schedule(tape=Tape(done.tape))))
     assert canonical(again.records) == canonical(done.records)
 
@@ -86,13 +78,13 @@ def test_fenced_keeps_all_it_claims_under_any_schedule(seed: int) -> None:
     base = Reckless(Random(~seed))
     done = run(Inputs(story, FENCED, Schedule(other=lambda: Crashing(random_plan(rng, story), base))))
     assert done.failure is None
-    assert broken(done, FENCED, Condition.ANY) == {}
+    assert told_of(done, Condition.ANY).broken == {}
 
 
 def test_the_laws_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A KVM that keeps its grants and events over a power cycle of its host breaks them."""
     monkeypatch.setattr(host_lost, "_forget_event", lambda hv, vcpu, why: None)
-    found = [broken(crashed(CENTRAL, FENCED, (at, Crash("perfcore"), 0)), FENCED, Condition.ANY) for at in (18, 30)]
+    found = [told_of(crashed(CENTRAL, FENCED, (at, Crash("perfcore"), 0)), Condition.ANY).broken for at in (18, 30)]
     assert all(found)
 
 
