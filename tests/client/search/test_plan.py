@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import pickle
 from collections import Counter
+from functools import lru_cache
 
 import msgspec
+import pytest
 
 from client.litmus import Scenario
 from client.run.run import Run, run
 from client.schedule.drawn import STRATEGIES
 from client.search.chunk import play_part
-from client.search.plan import CANARY_EVERY, SCENARIOS_LIMIT, Plan, chunk_of, inputs_of
+from client.search.plan import CANARY_EVERY, SCENARIOS_LIMIT, Plan, chunk_of, inputs_of, scenario_of
 from client.search.state import CampaignState
 from contract.design import Condition
 from tests.client.search.plans import small
@@ -83,17 +85,22 @@ def test_the_condition_is_that_of_the_faults() -> None:
     assert len(STRATEGIES) == 2
 
 
-def test_a_long_campaign_keeps_few_scenarios_and_no_run() -> None:
-    """Each chunk has a random scenario of its own."""
+def test_a_long_campaign_keeps_few_scenarios_and_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each chunk has a random scenario of its own. So many as a process keeps would take seconds."""
+    assert scenario_of.cache_info().maxsize == SCENARIOS_LIMIT
+    monkeypatch.setattr("client.search.plan.scenario_of", lru_cache(maxsize=FEW)(scenario_of.__wrapped__))
     state = CampaignState(Plan(0, (FENCED,), (), (), runs=1))
     scenarios, runs = held(Scenario), held(Run)
-    for _ in range(SCENARIOS_LIMIT + 8):
+    for _ in range(FEW + 8):
         part = state.begin_part(None)
         assert part is not None
         state.add(part, play_part(state.plan, part))
-    assert state.runs == SCENARIOS_LIMIT + 8
-    assert held(Scenario) <= scenarios + SCENARIOS_LIMIT
+    assert state.runs == FEW + 8
+    assert held(Scenario) <= scenarios + FEW
     assert held(Run) <= runs
+
+
+FEW = 16
 
 
 def held(kind: type) -> int:
