@@ -164,6 +164,8 @@ class KvmEndpoint:
             self.session.move(SessionInput.WELCOMED, self.effects)
             if resuming:
                 self.session.resume(answer.acknowledged, self.effects)
+            elif self.session.repaired:  # A repetition of the first Welcome has overtaken the answer to Resume.
+                self.session.hear(answer.acknowledged, self.effects)
         elif resuming and answer.reason == UNKNOWN_EPOCH:
             self.session.end(answer.reason, self.effects)
             self._begin_anew(f"the host does not know epoch {self.session.epoch}")

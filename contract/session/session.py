@@ -94,10 +94,7 @@ class Session:
             discard(envelope, effects, "R5", f"epoch {envelope.epoch}, this session is in {self.epoch}")
             return None
         if self.repaired and isinstance(envelope.body, Received):
-            before = self.outgoing.state
-            self.outgoing.acknowledged(envelope.body.acknowledged)
-            up = self.phase is not SessionPhase.LOST  # A message that overtakes Resume opens no session.
-            self._put(self.outgoing.fill(effects.clock.now) if up else (), before, effects)
+            self.hear(envelope.body.acknowledged, effects)
             return None
         if self.repaired and not envelope.order and isinstance(envelope.body, Resume | Welcome):
             return envelope.body  # It names the next place in the order, and may come twice.
@@ -114,6 +111,13 @@ class Session:
     def answer(self, body: AnyMessage, effects: Effects) -> None:
         """Send a message without a place: it is not repeated, and may come twice."""
         self._put([self.outgoing.unplaced(body)], self.outgoing.state, effects)
+
+    def hear(self, upto: int, effects: Effects) -> None:
+        """The other end has taken all places up to ``upto``. That makes room for waiting messages."""
+        before = self.outgoing.state
+        self.outgoing.acknowledged(upto)
+        up = self.phase is not SessionPhase.LOST  # A message that overtakes Resume opens no session.
+        self._put(self.outgoing.fill(effects.clock.now) if up else (), before, effects)
 
     def acknowledge(self, effects: Effects) -> None:
         """Send Received, if the other end waits for it. It has no place in the order, and is not repeated."""

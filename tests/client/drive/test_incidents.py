@@ -299,6 +299,27 @@ def test_a_crash_ends_the_stall_and_the_cut_of_its_service(first: str, crash: st
     assert done.broken() == []
 
 
+OVERTAKEN = """\
+take kvm0>host 1 Hello
+cut kvm0>host
+mend kvm0>host
+take kvm0>host 3 Resume
+overtake host>kvm0 4 Welcome
+take host>kvm0 3 Welcome
+timer kvm0>host resend
+"""
+"""The first Welcome, which is repeated, overtakes the answer to Resume."""
+
+
+def test_a_late_answer_to_resume_acknowledges_all_the_same() -> None:
+    tape = [parse_decision(line) for line in OVERTAKEN.splitlines()]
+    done = run(Inputs(STORY, DESIGNS["fenced"], Schedule(tape=Tape(tape), then_default=True))).finished()
+    assert (done.verdict_of("stream-kept"), done.verdict.unfinished) == ("held", {})
+    late = next(r for r in done.of(Delivery) if r.message == "Welcome" and r.n == 3)
+    again = [type(r.body).__name__ for r in done.of(Send) if r.to_host and r.seq > late.seq]
+    assert again[0] == "RegisterVcpu"
+
+
 def test_a_way_that_is_held_is_free_again_once_its_link_is_lost() -> None:
     """Two real services can lose a link by themselves; no decision loses its messages then."""
     flight = Flight()
