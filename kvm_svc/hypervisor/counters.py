@@ -302,6 +302,8 @@ def counter_created(hv: Hypervisor, vcpu: Vcpu, message: EventCreated) -> bool:
         if counter.request == message.request:
             resumed = message.event != 0 and message.event == counter.event
             if not resumed:
+                if counter.event:
+                    hv.effects.add(CounterEvent(vcpu.name, number, counter.event, "released", message.errno))
                 counter.event, counter.base, counter.begun = message.event, 0, 0
             counter.request, counter.running = 0, message.event != 0
             counter.reprogram = counter.reprogram or not message.event

@@ -6,6 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from client.litmus import parse
+from client.run.inputs import Inputs
+from client.run.run import run
+from client.schedule.decisions import parse_decision
+from client.schedule.incidents import Shutdown
+from client.schedule.schedule import Schedule, Tape
 from contract.control import (
     DrainSession,
     FireHostTimer,
@@ -22,7 +28,7 @@ from contract.machine import Branch, Wrmsr
 from contract.messages import CreateCounter, CreateEvent, Drain, Drained, EventCreated, Received
 from contract.network import Fate
 from contract.session import RESEND, SessionPhase
-from contract.trace import EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
+from contract.trace import CounterEvent, EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
 from contract.x86 import IA32_DEBUGCTL, MSR_EVENTSEL, MSR_GLOBAL_CTRL, MSR_PMC
 from tests.cases import cases
 from tests.designs import FENCED, MERGED, REVOKE_GP
@@ -201,6 +207,23 @@ def test_kvm_greets_a_host_that_has_drained_under_a_new_epoch(design: Design) ->
     said = [(m.kind, m.epoch) for m in rig.wire.network.queues[KVM, True]]
     assert said[-2:] == [("Hello", 2), ("RegisterVcpu", 2)]
     assert rig.core.endpoint.session.phase is SessionPhase.GREETING
+
+
+COUNTER_STORY = parse(
+    "LBR counts\nmachine { cpus = 1; lbr = skylake; }\nvm vm0 { lbr = on; }\nhost { run vm0/0 on cpu0; }\n"
+    "vm0/0 { wrmsr PMC0, 0xfffffff0; wrmsr PERFEVTSEL0, USR | OS | INT | EN | 0xc4; branch 16; n3 = pmis; }\n",
+    "counts",
+)
+
+
+def test_a_counter_that_cannot_be_resumed_while_the_session_drains_has_no_event_any_more() -> None:
+    """It overflows, and is programmed again after KVM has taken the host's Drain."""
+    first = run(Inputs(COUNTER_STORY, FENCED)).tape
+    at = next(n for n, decision in enumerate(first) if "Overflow" in str(decision))
+    tape = [*first[: at + 2], Shutdown("perfcore"), *map(parse_decision, ("take host>kvm0 8 Drain", "step vm0/0"))]
+    done = run(Inputs(COUNTER_STORY, FENCED, Schedule(tape=Tape(tape), then_default=True))).finished()
+    assert ("released", "ESHUTDOWN") in [(r.change, r.reason) for r in done.of(CounterEvent)]
+    assert (done.broken(), done.verdict.unfinished) == ([], {})
 
 
 def test_a_kvm_that_stops_greets_no_more() -> None:
