@@ -8,7 +8,17 @@ from client.check.monitor import Liveness, Obligation
 from client.check.traced import TracedEvent
 from client.check.world import World, lbr_on
 from contract.reasons import NOT_THE_LBR
-from contract.trace import Access, ClaimChange, Crash, EventChange, EventOpen, EventWaits, GuestEvent, GuestMsr
+from contract.trace import (
+    Access,
+    ClaimChange,
+    Crash,
+    EventChange,
+    EventOpen,
+    EventWaits,
+    GuestEvent,
+    GuestMsr,
+    Switch,
+)
 from contract.x86 import IA32_DEBUGCTL
 
 WANTED = -1
@@ -24,7 +34,8 @@ class Recovers(Liveness):
             "A guest that was denied the LBR is served again once the LBR is free. The LBR of a CPU is free "
             "while no host event wants it or wants the CPU for itself alone. The guest may be denied once "
             "more while the LBR is free, to learn of its loss. It may not be denied a second time, unless "
-            "another user has wanted the LBR in between. A guest is served if the hardware answers an access "
+            "another user has wanted the LBR in between: that of the CPU of the denial, or that of a CPU on which the "
+            "guest was. A guest is served if the hardware answers an access "
             "to an LBR register, or if a write that turns the LBR on is answered as done and the guest's "
             "event is ACTIVE. A write that is answered as done while the event is not ACTIVE neither serves "
             "the guest nor ends its loss."
@@ -41,6 +52,7 @@ class Recovers(Liveness):
             EventOpen: "host events that want the LBR",
             EventChange: "host events that want the LBR; the resource that a guest's event in ERROR lacked",
             EventWaits: "another resource that a waiting event lacks",
+            Switch: "guests that come to a CPU whose LBR is wanted",
             ClaimChange: "guests whose LBR user space stopped",
             GuestEvent: "guests that no event could be made for",
             Crash: "guests that have lost the LBR with their KVM or host",
@@ -60,7 +72,7 @@ class Recovers(Liveness):
 
     losses: dict[str, int]
     """Vcpu that was denied and not served since, to the CPU of a denial while the LBR was free, if no other user has
-    wanted the LBR of that CPU after it; WANTED: there is no such denial."""
+    wanted the LBR of that CPU, or of the CPU on which the vcpu was, after it; WANTED: there is no such denial."""
     stopped: set[str]
     """Vcpus whose LBR user space stopped."""
     without: set[str]
@@ -125,8 +137,15 @@ class Recovers(Liveness):
         if guest := event.opened.guest:
             self._own(guest, event.refused)
         for vcpu, cpu in self.losses.items():
-            if cpu != WANTED and self._wanted(cpu):
+            if cpu != WANTED and (self._wanted(cpu) or self._wanted_where_it_is(vcpu)):
                 self.losses[vcpu] = WANTED
+
+    def _wanted_where_it_is(self, vcpu: str) -> bool:
+        return any(there.task == vcpu and self._wanted(cpu) for cpu, there in enumerate(self.world.cpus))
+
+    def _switch(self, r: Switch) -> None:
+        if r.next in self.losses and self._wanted(r.cpu):
+            self.losses[r.next] = WANTED
 
     def _own(self, guest: str, why: str) -> None:
         if why in NOT_THE_LBR:
@@ -172,6 +191,7 @@ class Recovers(Liveness):
         EventOpen: _others,
         EventChange: _others,
         EventWaits: _others,
+        Switch: _switch,
         ClaimChange: _claim,
         GuestEvent: _guest_event,
     }

@@ -221,6 +221,7 @@ TESTED: dict[tuple[str, type], tuple[Test, ...]] = {
     ("recovers", EventOpen): (test_recovers.test_a_thread_that_runs_nowhere_wanted_it_since,),
     ("recovers", EventChange): (test_recovers.test_who_wanted_it_since_is_a_reason,),
     ("recovers", EventWaits): (test_recovers.test_what_a_flexible_guest_waits_for,),
+    ("recovers", Switch): (test_recovers.test_who_wanted_it_where_the_guest_was_is_a_reason,),
     ("recovers", ClaimChange): (test_recovers.test_one_guest_answers_for_itself_alone,),
     ("recovers", GuestEvent): (
         test_recovers.test_a_guest_that_no_event_could_be_made_for_is_not_judged,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import Late
+from client.schedule.strategies import DefaultStrategy, Late
 from contract.design import Design, Event, Takes
 from contract.reasons import NO_PLACE
 from contract.trace import Access, AnyRecord, EventChange, EventWaits, GuestEvent, GuestMsr
@@ -27,6 +27,7 @@ from tests.client.check.runs import (
     ordered,
     outcomes,
     renumbered,
+    scenario,
     trace,
 )
 from tests.designs import DESIGNS, FENCED, FIRST_COME, MERGED, MERGED_2023, REVOKE_ACK, REVOKE_GP, REVOKE_ZERO, V8
@@ -291,6 +292,53 @@ def test_one_that_lost_as_well_wants_nothing() -> None:
 def test_who_wanted_it_since_is_a_reason(steps: str, between: str) -> None:
     assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS; vm0/0: z = rdmsr LBR_TOS;") == VIOLATED
     assert verdict(steps + "vm0/0: y = rdmsr LBR_TOS;" + between + "vm0/0: z = rdmsr LBR_TOS;") == OPEN
+
+
+ON_CPU1 = "host: run vm0/0 on cpu1; vm0/0: y = rdmsr LBR_TOS;"
+"""The guest is denied on a CPU whose LBR is free."""
+
+
+@cases(
+    ("between", "found"),
+    [
+        ("host: h1 = open cpu1 pinned branch any; host: close h1;", OPEN),
+        ("host: run vm0/0 on cpu0; host: h1 = open cpu0 pinned branch any; host: close h1;", OPEN),
+        ("host: h1 = open cpu0 pinned branch any; host: run vm0/0 on cpu0; host: close h1;", OPEN),
+        ("host: h1 = open cpu0 pinned branch any; host: close h1; host: run vm0/0 on cpu0;", VIOLATED),
+        ("host: h1 = open cpu0 pinned branch any; host: close h1;", VIOLATED),
+        ("host: h1 = open cpu0 pinned counter; host: run vm0/0 on cpu0; host: close h1;", VIOLATED),
+    ],
+    ids=["where it is", "where it comes", "before it comes", "gone when it comes", "elsewhere", "a counter"],
+)
+def test_who_wanted_it_where_the_guest_was_is_a_reason(between: str, found: str) -> None:
+    """The guest moves after its denial. What it meets on the other CPU can cost it the LBR again."""
+    assert verdict(FREE + ON_CPU1 + between + "vm0/0: z = rdmsr LBR_TOS;") == found
+
+
+class Turns(DefaultStrategy):
+    """Threads step in the order of the list, then as usual."""
+
+    def __init__(self, turns: str) -> None:
+        super().__init__()
+        self.turns = [{"h": "host", "v": "vm0/0"}[turn] for turn in turns]
+
+    def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
+        return self.turns.pop(0) if self.turns else super().next_thread(threads, all_threads)
+
+
+def test_a_denial_that_was_decided_before_the_host_left() -> None:
+    """The vcpu has the answer to its second request, and has not acted on it, when the host event goes."""
+    story = scenario(
+        "host { run vm0/0 on cpu0; h1 = open cpu0 pinned branch any; run vm0/0 on cpu1; run vm0/0 on cpu0;"
+        " disable h1; } vm0/0 { wrmsr DEBUGCTL, LBR; wrmsr LBR_FROM[0], 0x40; }",
+        head="machine { cpus = 2; depth = 8; }\nvm vm0 { lbr = on; }",
+    )
+    records = run(Inputs(story, FENCED, Schedule(other=lambda: Turns("hvhvhvvhvhv")))).records
+
+    assert len(denied(records)) == 2
+    gone = next(r for r in records if isinstance(r, EventChange) and r.new == "OFF")
+    assert [r.seq < gone.seq for r in denied(records)] == [True, False]
+    assert finding(records, NAME).verdict == OPEN
 
 
 @cases(("state", "found"), [("", OPEN), ("disabled ", VIOLATED)])
