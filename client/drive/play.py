@@ -61,7 +61,7 @@ from contract.control import (
 )
 from contract.design import Design
 from contract.effects import StepResult
-from contract.errors import PeerContractError, RefusedError, SystemFailedError
+from contract.errors import LimitError, PeerContractError, RefusedError, SystemFailedError
 from contract.machine import AnyOp
 from contract.messages import HOST
 from contract.network import CAPACITY
@@ -175,8 +175,14 @@ class Player:
         return [name for name in self.threads if not obstacle(name)]
 
     def carry_out(self, decision: Decision) -> None:
+        """Raises SystemFailedError if a core refuses a decision that is possible by what it has said."""
         self.tape.append(decision)
-        _CARRY_OUT[type(decision)](self, decision)
+        try:
+            _CARRY_OUT[type(decision)](self, decision)
+        except LimitError:
+            raise
+        except RefusedError as error:
+            raise SystemFailedError(self._service_of(decision), f"{decision}: {error}") from error
         flight = self.flight
         if flight.outages.homeless:
             self.lives.settle()
@@ -197,6 +203,17 @@ class Player:
             self.flight.follow(step.effects)
         return step.result
 
+    def _service_of(self, decision: Decision) -> str:
+        """The service that carries a decision out, as its messages name it."""
+        match decision:
+            case Deliver(receiver=receiver):
+                return receiver
+            case Fire(session=session, to_host=True):
+                return session
+            case ThreadStep(thread=thread) if step := self.threads[thread].program.current:
+                return self.places.get(step.actor, HOST)
+        return HOST
+
     def record(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             self.wire.log.add(outcome)
@@ -210,12 +227,8 @@ class Player:
         self.flight.places[vcpu] = self.layout.kvms[kvm]
 
     def _deliver(self, d: Deliver) -> None:
-        try:
-            if not self.ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
-                self.tape.pop()
-        except RefusedError as error:
-            # The trace says that this message was sent and is in the inbox.
-            raise SystemFailedError(d.receiver, f"{d}: {error}") from None
+        if not self.ask(self.wire.decide, d.receiver, d.fate, d.session, d.n, d.fault, d.field):
+            self.tape.pop()
 
     def _pass(self, decision: Pass) -> None:
         carry_out_on_host(self, Advance(decision.time - self.flight.now))

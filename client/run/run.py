@@ -159,7 +159,7 @@ def _played(inputs: Inputs, *, keep_errors: bool) -> Run:
         failure = player.play()
     except (InputError, SystemFailedError):
         raise
-    except Exception as error:  # A refusal that the player did not foresee is one of them.
+    except Exception as error:
         if not keep_errors:
             raise
         failure = CoreFailedError(error)

@@ -366,6 +366,9 @@ class Flight:
             self.waiting.pop(vcpu, None)
 
     def _task_exit(self, record: TaskExit) -> None:
+        """A thread of the same name has to be loaded by KVM again, even if KVM has not taken SchedOut."""
+        for thread in [thread for thread in self.loaded if thread[1] == record.task and thread not in self.running]:
+            del self.loaded[thread]
         if self.outages.stopping:
             self.outages.exited(record)
 

@@ -9,7 +9,7 @@ import pytest
 from client.litmus import parse
 from client.run.inputs import Inputs
 from client.run.run import run
-from client.schedule.decisions import parse_decision
+from client.schedule.decisions import Step, parse_decision
 from client.schedule.incidents import Shutdown
 from client.schedule.schedule import Schedule, Tape
 from contract.control import (
@@ -23,7 +23,7 @@ from contract.control import (
     VmSpec,
 )
 from contract.design import Design
-from contract.errors import RefusedError
+from contract.errors import DivergedError, RefusedError
 from contract.machine import Branch, Wrmsr
 from contract.messages import CreateCounter, CreateEvent, Drain, Drained, EventCreated, Received
 from contract.network import Fate
@@ -224,6 +224,19 @@ def test_a_counter_that_cannot_be_resumed_while_the_session_drains_has_no_event_
     done = run(Inputs(COUNTER_STORY, FENCED, Schedule(tape=Tape(tape), then_default=True))).finished()
     assert ("released", "ESHUTDOWN") in [(r.change, r.reason) for r in done.of(CounterEvent)]
     assert (done.broken(), done.verdict.unfinished) == ([], {})
+
+
+@cases("away", ["", "host: run t0 on cpu0; "], ids=["on its CPU", "off its CPU"])
+def test_a_thread_that_has_exited_does_not_step_before_kvm_has_loaded_the_next(away: str) -> None:
+    """KVM stops. The host's thread has exited, and SchedOut is under way, when the host runs one of this name again."""
+    steps = f"host: run vm0/0 on cpu0; vm0/0: branch 1; {away}host: run vm0/0 on cpu0; vm0/0: branch 1;"
+    head = "machine { cpus = 1; depth = 8; }\ntask t0;\nvm vm0 { lbr = on; }"
+    story = parse(f"LBR back\n{head}\nhost, vm0/0 {{ {steps} }}\n", "back")
+    first = run(Inputs(story, FENCED)).tape
+    at = [n for n, decision in enumerate(first) if isinstance(decision, Step)][1 + bool(away)]
+    stops = [Shutdown("kvm0"), parse_decision("take kvm0>host 5 Drain"), Step("host+vm0/0")]
+    with pytest.raises(DivergedError, match=r"'step host.vm0/0' is not possible here"):
+        run(Inputs(story, FENCED, Schedule(tape=Tape([*first[: at + 1], *stops, Step("host+vm0/0")]))))
 
 
 def test_a_kvm_that_stops_greets_no_more() -> None:

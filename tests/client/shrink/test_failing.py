@@ -20,7 +20,7 @@ from client.shrink.budget import Budget
 from client.shrink.shrink import Shrinker
 from client.shrink.shrunk import shrink
 from client.shrink.target import Target, target_of
-from contract.errors import InputError, PeerContractError, SystemFailedError
+from contract.errors import InputError, PeerContractError, RefusedError, SystemFailedError
 from contract.session.session import Session
 from contract.trace import canonical
 from kvm_svc.hypervisor.claim import CLAIM, ClaimInput, GuestClaim
@@ -140,6 +140,25 @@ def test_a_campaign_shrinks_a_failure(failed: Run) -> None:
     found = witness(plan, suspect)
     assert (found.invariant, found.shrunk, found.statements) == (FAILED, True, 3)
     assert suspect.form in found.signature
+
+
+def test_a_refusal_of_what_was_possible_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not end the search, as a bad input does."""
+
+    def busy(self: GuestClaim, given: ClaimInput) -> bool:
+        if given is ClaimInput.LOSS:
+            raise RefusedError("vm0/0 is busy 7", "EBUSY")
+        self.phase = CLAIM.after(self.phase, given)
+        return True
+
+    monkeypatch.setattr(GuestClaim, "move", busy)
+    first = run(INPUTS)
+    assert str(first.failure) == "kvm0: take host>kvm0 4 Revoke: vm0/0 is busy 7"
+    plan = small(FENCED, kinds=())
+    summaries = (play_part(plan, ChunkPart(chunk, 0, 3)) for chunk in range(1, 9))
+    suspect = next(each for summary in summaries for each in summary.suspects)
+    found = witness(plan, suspect)
+    assert (found.invariant, found.shrunk, found.statements) == (FAILED, True, 3)
 
 
 def test_a_shrinking_that_ends_at_its_limit_says_so(failed: Run) -> None:
