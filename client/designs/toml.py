@@ -58,7 +58,9 @@ class _Reader:
         try:
             content = tomllib.loads(self.text)
         except (ValueError, RecursionError) as error:  # A number has too many digits, or tables nest too deep.
-            raise InputError(f"not TOML: {error}", self.place) from None
+            json = self.text.startswith("{")
+            problem = "is JSON, such as a run file; expected a design in TOML" if json else f"not TOML: {error}"
+            raise InputError(problem, self.place) from None
         for key in content:
             if key not in _KEYS:
                 self.fail(key, unknown("key", key, _KEYS))

@@ -61,6 +61,12 @@ def test_what_it_is_about_is_not_inherited(tmp_path: Path) -> None:
     assert read(written(tmp_path, 'like = "v8"')).about == ""
 
 
+def test_a_file_that_is_no_toml_says_what_it_is(tmp_path: Path) -> None:
+    json = "is JSON, such as a run file; expected a design in TOML"
+    assert refusal(written(tmp_path, '{"format": "lbrlab-run"}', "run.json")) == ("", json)
+    assert refusal(written(tmp_path, "like v7"))[1].startswith("not TOML: Expected '='")
+
+
 def test_an_axis_that_is_named_takes_the_place_of_the_inherited(tmp_path: Path) -> None:
     design = read(written(tmp_path, 'like = "fenced"\n[axes]\nrecovery = "sticky-error"\n'))
     assert design.axes() == DESIGNS["fenced"].axes() | {"recovery": "sticky-error"}
