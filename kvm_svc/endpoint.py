@@ -151,7 +151,7 @@ class KvmEndpoint:
 
     def _over(self, why: str) -> None:
         """The session is over, and with it all that the host had for this KVM."""
-        self.state.leaving = False
+        self.state.resuming = self.state.leaving = False
         self.session.end(why, self.effects)
         forget_host(self.hv, "the session is over")
 

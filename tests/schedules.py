@@ -8,7 +8,8 @@ from random import Random
 from client.schedule.choices import deliver, possible, unfinished
 from client.schedule.decisions import Decision, Deliver, Fire, Pass, Step
 from client.schedule.flight import Flight
-from client.schedule.incidents import Outage
+from client.schedule.incidents import Crash, Cut, Incident, Kill, Outage, SetClock, Shutdown, Stall
+from client.schedule.outages import Outages
 from client.schedule.strategies import DefaultStrategy
 from contract.design import Condition
 from contract.network import Fate
@@ -90,6 +91,38 @@ class Reckless:
 
     def _allowed(self, choice: Decision) -> bool:
         return self.condition is Condition.ANY or not isinstance(choice, Deliver) or choice.fate is Fate.TAKE
+
+
+class Havoc:
+    """Take any possible decision, damage any message, and break any service, link or thread, each where it can happen.
+    After ``wild`` decisions take those of the default, which ends what is broken."""
+
+    def __init__(self, rng: Random, wild: int = 60, share: float = 0.15) -> None:
+        self.rng = rng
+        self.left = wild
+        self.share = share
+        self.default = DefaultStrategy()
+
+    def choose(self, flight: Flight, threads: list[str], all_threads: list[str]) -> Decision | None:
+        if self.left <= 0:
+            return self.default.choose(flight, threads, all_threads)
+        self.left -= 1
+        incidents = [incident for incident in _incidents(flight.outages) if flight.outages.allow(incident)]
+        if incidents and self.rng.random() < self.share:
+            return self.rng.choice(incidents)
+        choices = possible(flight, threads)
+        choices += [deliver(Fate.CORRUPT, head) for head in flight.heads() if not flight.is_held(head)]
+        if not choices:
+            return self.default.choose(flight, threads, all_threads)
+        return self.rng.choices(choices, [_weight(choice) for choice in choices])[0]
+
+
+def _incidents(outages: Outages) -> list[Incident]:
+    services = [*outages.hosts, *outages.kvms]
+    found: list[Incident] = [kind(service) for kind in (Crash, Shutdown, Stall) for service in services]
+    found += [Cut(session, way) for session in outages.kvms for way in (None, True, False)]
+    found += [Kill("thread", vcpu) for vcpu in outages.vcpus]
+    return found + [SetClock(kvm, rate) for kvm in outages.kvms for rate in (800_000, 1_250_000)]
 
 
 def _weight(choice: Decision) -> float:

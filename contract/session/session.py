@@ -15,7 +15,7 @@ from contract.errors import RefusedError
 from contract.messages import AnyMessage, Drain, Drained, Envelope, Received, Resume, Welcome
 from contract.session.incoming import Incoming
 from contract.session.outgoing import UNSENT, Numbered, Outgoing, State
-from contract.session.phases import SESSION, SessionInput, SessionPhase
+from contract.session.phases import DRAINS, SESSION, SessionInput, SessionPhase
 from contract.trace import Discard, PeerSilent, Send, SessionChange, Timer, WindowChange
 
 REFUSED, LOST, LEAVING, ENDED = SessionPhase.REFUSED, SessionPhase.LOST, SessionPhase.LEAVING, SessionPhase.ENDED
@@ -164,8 +164,8 @@ class Session:
 
     def greet_again(self, protocol: int, effects: Effects) -> None:
         """KVM's end, once the link is up again: Resume names the last place that this end has taken. If the stream is
-        repaired, Resume is repeated until its answer comes."""
-        if self.phase is not SessionPhase.GREETING:
+        repaired, Resume is repeated until its answer comes, also by an end that has taken Drain in the meantime."""
+        if self.phase not in (SessionPhase.GREETING, *DRAINS):
             self.move(SessionInput.GREET, effects)
         self.repeat(Resume(self.name, protocol, self.epoch, self.incoming.expected - 1), effects)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from client.run.inputs import Inputs
 from client.run.run import run
 from client.schedule.schedule import Schedule
-from client.schedule.strategies import DefaultStrategy, Late
+from client.schedule.strategies import InOrder, Late
 from contract.design import Design, Event, Takes
 from contract.reasons import NO_PLACE
 from contract.trace import Access, AnyRecord, EventChange, EventWaits, GuestEvent, GuestMsr
@@ -315,17 +315,6 @@ def test_who_wanted_it_where_the_guest_was_is_a_reason(between: str, found: str)
     assert verdict(FREE + ON_CPU1 + between + "vm0/0: z = rdmsr LBR_TOS;") == found
 
 
-class Turns(DefaultStrategy):
-    """Threads step in the order of the list, then as usual."""
-
-    def __init__(self, turns: str) -> None:
-        super().__init__()
-        self.turns = [{"h": "host", "v": "vm0/0"}[turn] for turn in turns]
-
-    def next_thread(self, threads: list[str], all_threads: list[str]) -> str:
-        return self.turns.pop(0) if self.turns else super().next_thread(threads, all_threads)
-
-
 def test_a_denial_that_was_decided_before_the_host_left() -> None:
     """The vcpu has the answer to its second request, and has not acted on it, when the host event goes."""
     story = scenario(
@@ -333,7 +322,8 @@ def test_a_denial_that_was_decided_before_the_host_left() -> None:
         " disable h1; } vm0/0 { wrmsr DEBUGCTL, LBR; wrmsr LBR_FROM[0], 0x40; }",
         head="machine { cpus = 2; depth = 8; }\nvm vm0 { lbr = on; }",
     )
-    records = run(Inputs(story, FENCED, Schedule(other=lambda: Turns("hvhvhvvhvhv")))).records
+    turns = ["host", "vm0/0"] * 3 + ["vm0/0"] + ["host", "vm0/0"] * 2
+    records = run(Inputs(story, FENCED, Schedule(other=lambda: InOrder(turns)))).records
 
     assert len(denied(records)) == 2
     gone = next(r for r in records if isinstance(r, EventChange) and r.new == "OFF")

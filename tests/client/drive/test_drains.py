@@ -25,7 +25,7 @@ from contract.control import (
 from contract.design import Design
 from contract.errors import DivergedError, RefusedError
 from contract.machine import Branch, Wrmsr
-from contract.messages import CreateCounter, CreateEvent, Drain, Drained, EventCreated, Received
+from contract.messages import CreateCounter, CreateEvent, Drain, Drained, EventCreated, Received, Resume, Welcome
 from contract.network import Fate
 from contract.session import RESEND, SessionPhase
 from contract.trace import CounterEvent, EventFailed, GuestEvent, Send, SessionChange, TaskExit, VcpuWait, VcpuWake
@@ -177,6 +177,32 @@ def test_a_word_that_is_lost_is_said_again_where_the_stream_is_repaired(
         rig.settle()
     assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
     assert {s.outgoing.due for s in (rig.wire.host.endpoint.sessions[KVM], rig.core.endpoint.session)} == {-1}
+
+
+@cases(
+    ("asks", "rounds"), [(False, 0), (False, 2), (True, 2)], ids=["Drained is not lost", "Drained is lost", "draining"]
+)
+def test_a_host_that_stops_gets_what_it_lacks_though_its_answer_to_resume_was_lost(asks: bool, rounds: int) -> None:
+    """KVM takes Drain before it knows where the host is in the stream. It asks until it knows."""
+    rig = Rig(FENCED)
+    if asks:
+        ask(rig)
+    rig.wire.perf(LoseLink(KVM))
+    rig.kvm(KvmLoseLink())
+    rig.wire.network.queues.clear()
+    rig.kvm(KvmMendLink())
+    assert take(rig, to_host=True) is Resume
+    assert take(rig, to_host=False, fate=Fate.DROP) is Welcome
+    by_host(rig)
+    assert take(rig, to_host=False) is Drain
+    assert phases(rig)[1] is (SessionPhase.DRAINING if asks else SessionPhase.LEAVING)
+    for _ in range(rounds):
+        rig.wire.network.queues.clear()
+        rig.kvm(FireKvmTimer(RESEND))
+        assert [message.kind for message in rig.wire.network.waiting(KVM, True)] == ["Resume"]
+    rig.settle()
+    assert phases(rig) == (SessionPhase.ENDED, SessionPhase.ENDED)
+    assert (rig.sent(EventCreated), rig.core.endpoint.state.resuming) == (asks, False)
 
 
 @either
