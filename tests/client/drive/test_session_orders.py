@@ -39,7 +39,7 @@ def ends(wire: SimWire) -> tuple[Session, Session]:
     return wire.host.endpoint.session(KVM), wire.kvms[KVM].endpoint.session
 
 
-# What can happen -----------------------------------------------------------------------------------------
+# Events -----------------------------------------------------------------------------------------
 
 
 def lose(wire: SimWire) -> None:
