@@ -23,8 +23,8 @@ from contract.trace import Crash, Delivery, Discard, Rest, Send, SessionChange
 WINDOW = 64
 """Messages that may be out without an acknowledgement (R9)."""
 _DELIVERY = ("delivery",)
-_SILENT = frozenset({"lost", "refused", "ended"})
-"""The phases in which an end repeats nothing."""
+_SILENT = frozenset({"lost", "ended"})
+"""The phases in which an end repeats nothing. That a session is refused is no record: Welcome says it."""
 _GREETINGS = (Resume, Welcome)
 _ENDS = (Drain, Drained)
 _UNPLACED = Received, Resume, Welcome
@@ -45,7 +45,7 @@ class StreamKept(Monitor):
             "design repairs the stream, messages also have places 1, 2, 3, ... and are taken in that order. A "
             "repetition begins with the oldest place that is not acknowledged, and continues in order. At most 64 "
             "places are out without an acknowledgement, and no end acknowledges a place that it has not taken. At rest "
-            "no place is left behind. An end asks for nothing after its Drain, and says nothing after its Drained."
+            "no place is left behind. KVM asks for nothing after Drain, and no end says anything after its Drained."
         ),
         broken_by=(
             "A message that is sent, taken, discarded or acknowledged against one of these rules; or a place that is "
@@ -65,7 +65,8 @@ class StreamKept(Monitor):
         unseen=(
             "How long an end waits before it repeats. A stream that gets no message through, however often it repeats: "
             "the run does not come to rest, and is undecided. What a message says: the other invariants judge that. A "
-            "loss in a design that does not repair the stream."
+            "loss in a design that does not repair the stream. What KVM asks for after the host's Drain if 64 places "
+            "were out when that came: it can be older."
         ),
         excuses=(
             ("crash kvm", "The places of the old epoch are over with its KVM (R22)."),
@@ -116,7 +117,7 @@ class StreamKept(Monitor):
         if not place:
             self._unplaced(way, r)
         elif place == way.newest + 1:
-            way.newest, way.silent = place, False
+            way.newest = place
             if place - way.acknowledged > WINDOW:
                 self._sent(r, "R9", f"is one of {place - way.acknowledged} that are not acknowledged")
             if isinstance(r.body, _ENDS):
@@ -130,7 +131,6 @@ class StreamKept(Monitor):
         if isinstance(body, Received):
             self._acknowledges(r, body.acknowledged)
         elif isinstance(body, _GREETINGS):
-            way.resuming = isinstance(body, Resume)
             way.silent = isinstance(body, Welcome) and not body.accepted
             self._acknowledges(r, body.last_seq if isinstance(body, Resume) else body.acknowledged)
         elif isinstance(body, _ENDS):
@@ -192,18 +192,23 @@ class StreamKept(Monitor):
         assert message is not None
         self.coming, self.damaged = None, False
         way, body = self.ways[message.session, message.to_host], message.body
-        if message.order and message.order == way.taken + 1 and message.epoch == way.accepted and not damaged:
-            way.taken = message.order
-        elif damaged:
+        if damaged:
             self._taken(message, "R25", "is damaged")
         elif message.epoch != way.accepted:
             self._of_another_epoch(way, message)
         elif isinstance(body, Received):
             self.ways[message.session, not message.to_host].acknowledge(body.acknowledged)
-        elif isinstance(body, _GREETINGS):
-            self._greeting(way, message)
+        elif isinstance(body, Resume | Welcome):
+            self._greeting(way, message, body)
         else:
             self._in_order(way, message)
+            if isinstance(body, Drain) and not message.to_host:
+                self._ends(self.ways[message.session, True])
+
+    def _ends(self, way: TracedWay) -> None:
+        """The host ends the session. What KVM asks for from now on may have waited behind a full window."""
+        if way.closing is None and way.newest - way.acknowledged < WINDOW:
+            way.closing = Drain
 
     def _in_order(self, way: TracedWay, message: Send) -> None:
         if not self.repaired:
@@ -228,20 +233,20 @@ class StreamKept(Monitor):
         elif not isinstance(body, Resume):
             self._taken(message, "R5", f"is of epoch {message.epoch}, and epoch {way.accepted} has begun")
 
-    def _greeting(self, way: TracedWay, message: Send) -> None:
-        """It may come twice, and has a place only in the answer to Hello."""
-        body = message.body
+    def _greeting(self, way: TracedWay, message: Send, body: Resume | Welcome) -> None:
+        """It may come twice, and has a place only in the answer to Hello. Each one acknowledges, also if another one
+        has opened the session before it."""
         back = self.ways[message.session, not message.to_host]
         if isinstance(body, Resume):
             back.acknowledge(body.last_seq)
-        elif isinstance(body, Welcome) and back.resuming:
-            back.resuming = False
-            if body.accepted:
-                back.acknowledge(body.acknowledged)
-        if self.repaired:
-            way.taken += message.order == way.taken + 1
+        elif body.accepted:
+            back.acknowledge(body.acknowledged)
         else:
+            back.silent = True
+        if not self.repaired:
             way.take_number(message.n)
+        elif message.order == way.taken + 1:
+            way.taken += 1
 
     def _discard(self, r: Discard) -> None:
         way, message = self.ways[r.session, r.to_host], self.coming
@@ -254,7 +259,7 @@ class StreamKept(Monitor):
         self.coming, damaged, self.damaged = None, self.damaged, False
         if damaged or message.epoch != way.accepted:
             return
-        fresh = message.order > way.taken if self.repaired else message.n > way.highest
+        fresh = message.order > way.taken if self.repaired else way.lacks(message.n)
         is_next = message.order == way.taken + 1 if self.repaired else fresh
         if r.rule == "R5" or (r.rule == "R3" and fresh) or (r.rule in ("R4", "R9") and is_next):
             self._broken(r.seq, r.rule, message, "is discarded, and could be taken")
@@ -268,10 +273,7 @@ class StreamKept(Monitor):
         if self.coming is not None:
             self._take()
         if r.new in _SILENT:
-            way = self.ways[r.session, r.to_host]
-            way.silent, way.resuming = True, False
-            if r.new == "refused":
-                way.acknowledged = way.newest
+            self.ways[r.session, r.to_host].silent = True
 
     def _crash(self, r: Crash) -> None:
         if self.coming is not None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from contract.canonical import Message, Missing, Place
 from contract.messages import Drain, Drained
 
+REMEMBERED = 1024
+"""An end remembers this many missing messages, where the stream is not repaired (R3)."""
+
 
 @dataclass(slots=True)
 class TracedWay:
@@ -27,8 +30,6 @@ class TracedWay:
     """Place that was last sent once more, while the acknowledged place is the same."""
     silent: bool = False
     """The sender's session is lost, refused or over."""
-    resuming: bool = False
-    """KVM has sent Resume and waits for its answer."""
     closing: type[Drain | Drained] | None = None
     """The sender has said Drain, or Drained."""
     accepted: int = 0
@@ -44,7 +45,7 @@ class TracedWay:
         """A new epoch, or no sender (0)."""
         self.epoch = epoch
         self.n = self.newest = self.acknowledged = self.again = 0
-        self.silent = self.resuming = False
+        self.silent = False
         self.closing = None
 
     def begin_taking(self, epoch: int) -> None:
@@ -69,10 +70,14 @@ class TracedWay:
             return False
         return True
 
+    def lacks(self, n: int) -> bool:
+        """Whether a message of a stream that is not repaired was not taken, and is not so old that it is forgotten."""
+        return n > self.highest or (n in self.missing and n > self.highest - REMEMBERED)
+
     def clone(self) -> TracedWay:
         return TracedWay(
             self.session, self.to_host, self.epoch, self.n, self.newest, self.acknowledged, self.again, self.silent,
-            self.resuming, self.closing, self.accepted, self.taken, self.highest, self.missing.copy(),
+            self.closing, self.accepted, self.taken, self.highest, self.missing.copy(),
         )  # fmt: skip
 
     def key(self) -> tuple[Hashable, ...]:
@@ -90,6 +95,5 @@ class TracedWay:
             *numbers,
             missing,
             self.silent,
-            self.resuming,
             self.closing,
         )

@@ -40,8 +40,12 @@ def received(n: int, place: int) -> list[AnyRecord]:
     return [sent(n, 0, Received(place), to_host=False), came(n, to_host=False)]
 
 
-def lost() -> SessionChange:
-    return SessionChange(KVM, True, 1, "open", "lost", "the link is lost")
+def changed(new: str, *, to_host: bool = True) -> SessionChange:
+    return SessionChange(KVM, to_host, 1, "open", new, "")
+
+
+def lost(*, to_host: bool = True) -> SessionChange:
+    return changed("lost", to_host=to_host)
 
 
 def crashed() -> Crash:

@@ -6,11 +6,18 @@ from contract.messages import Received
 from contract.session.incoming import Incoming
 from contract.session.outgoing import Numbered, Outgoing
 from contract.session.session import Session
+from kvm_svc import endpoint
 from tests.client.check.mutations import Mutation, attribute
-from tests.client.check.runs import AGAIN, HOST, USE, ordered
+from tests.client.check.runs import AGAIN, HOST, USE, ordered, scenario
 from tests.designs import FENCED, REVOKE_GP
 
 PLAIN = ordered(USE + HOST + AGAIN)
+TWO = scenario(
+    "host { run vm0/0 on cpu0; advance 5ms; run vm0/1 on cpu1; } "
+    "vm0/0 { wrmsr DEBUGCTL, LBR; } vm0/1 { wrmsr DEBUGCTL, LBR; }",
+    head="machine { cpus = 2; depth = 8; }\nvm vm0 { vcpus = 2; lbr = on; }",
+)
+"""The first vCPU asks for an event, and the second one asks later."""
 AGAIN_IN_ORDER = Outgoing.again
 
 
@@ -45,6 +52,10 @@ MUTATIONS = [
     Mutation(
         "acknowledges-more", "an end acknowledges a place that has not come",
         attribute(Session, "acknowledge", one_too_far), PLAIN, FENCED, alone=True,
+    ),
+    Mutation(
+        "asks-on", "KVM asks for an event after it has taken Drain", attribute(endpoint, "_NO_REQUESTS", ()),
+        TWO, FENCED, alone=True, faults=("delay CreateEvent 1 by 30ms", "shutdown perfcore at CreateEvent 1 by 80ms"),
     ),
     Mutation(
         "skips-numbers", "an end leaves out each second number", attribute(Outgoing, "unplaced", skips_a_number),
