@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
 from client.workers.cluster import Cluster
 from client.workers.pool import InThisProcess
-from contract.errors import SystemFailedError
+from contract.errors import InputError, SystemFailedError
+from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 from tests.client.search.plans import small
 from tests.designs import FENCED
@@ -39,6 +41,15 @@ class Processes:
         self.stack.callback(process.kill)
         return process
 
+    def address(self) -> str:
+        """Of the scheduler, as soon as it has one."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.file.exists() or not self.file.read_text():
+            assert time.monotonic() < deadline, "the scheduler does not start"
+            time.sleep(0.05)
+        address: str = json.loads(self.file.read_text())["address"]
+        return address
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
@@ -52,10 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
             processes.start("worker", "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--name", str(n))
             for n in range(2)
         ]
-        deadline = time.monotonic() + PATIENCE
-        while not processes.file.exists() or not processes.file.read_text():
-            assert time.monotonic() < deadline, "the scheduler does not start"
-            time.sleep(0.05)
+        processes.address()
         with Client(scheduler_file=str(processes.file), set_as_default=False) as client:
             client.wait_for_workers(2, timeout=PATIENCE)
             yield client.scheduler.address, workers
@@ -110,3 +118,32 @@ def test_no_scheduler_is_an_error_of_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("client.workers.cluster.PATIENCE", "500ms")
     with pytest.raises(SystemFailedError, match="Dask scheduler"):
         Cluster("tcp://127.0.0.1:9")
+
+
+def test_a_lost_connection_is_an_error_of_the_environment(cluster: tuple[str, list[subprocess.Popen[bytes]]]) -> None:
+    pool = Cluster(cluster[0])
+    pool.client.close()
+    for call in (pool.ahead, lambda: pool.submit(len, "")):
+        with pytest.raises(SystemFailedError, match="the connection is lost"):
+            call()
+    pool.close()
+
+
+def test_a_scheduler_without_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.workers.cluster.NO_WORKER", 0.1)
+    with ExitStack() as stack:
+        processes = Processes(tmp_path, stack)
+        processes.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        address = processes.address()
+        with pytest.raises(SystemFailedError, match=f"{address}: no worker has come in 0 s: dask worker {address}"):
+            Cluster(address)
+
+
+@cases("address", ["nonsense", "tcp://head", "foo://head:8786"])
+def test_an_address_that_is_none_is_refused_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def client(*_: object, **__: object) -> None:
+        raise AssertionError("a client was made")
+
+    monkeypatch.setattr("distributed.Client", client)
+    with pytest.raises(InputError, match=f"--dask {address}: .*expected tcp://host:port"):
+        Cluster(address)
