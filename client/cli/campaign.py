@@ -15,7 +15,7 @@ from rich.markup import escape
 from client.baseline import Compared, RunKey, together
 from client.cli.choose import chosen_designs, chosen_kinds, chosen_sources
 from client.cli.command import INTERRUPTED, finish, refuse
-from client.cli.console import console, print_columns, print_text
+from client.cli.console import console, print_columns, print_text, tell
 from client.cli.ledger import Ledger, print_compared
 from client.cli.options import TLS_VARIABLE
 from client.cli.pools import open_pool
@@ -76,6 +76,7 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
     if request.junit:
         make_folder(request.junit.parent)
     interrupted = False
+    failure: SystemFailedError | InputError | None = None
     with _pool(request) as pool, console(stderr=True).status("starting") as status:
 
         def told(now: Campaign) -> None:
@@ -84,25 +85,33 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
         played = Campaign(plan, folder, pool, Corpus(request.corpus or folder / "corpus"), told)
         if played.began:
             over = played.state.has_played(limits.runs)
-            how = f"is finished, with {played.began} runs," if over else f"continues after {played.began} runs"
-            print_text(console(stderr=True), f"{how} in {escape(str(folder))}")
+            how = f"is finished, with {played.began} runs" if over else f"continues after {played.began} runs"
+            print_text(console(stderr=True), f"the campaign in {escape(str(folder))} {how}", hang=2)
         try:
             played.play(limits)
         except KeyboardInterrupt:
             interrupted = True
         except WorkerDiedError as error:
-            raise SystemFailedError("campaign", f"{error}; the results so far are in {folder}") from None
+            failure = SystemFailedError("campaign", str(error))
+        except (SystemFailedError, InputError) as error:
+            if played.state.runs == played.began:
+                raise
+            failure = error
     compared, known = _compare(played, ledger)
     finished = played.state.has_played(limits.runs)
     document = campaign_document(played, finished=finished, interrupted=interrupted, baseline=compared, known=known)
     if interrupted:
         document.exit_code = INTERRUPTED
+    if failure is not None:
+        document.exit_code, document.failure = int(failure.exit_code), str(failure)
     if request.junit:
         write_file(request.junit, junit(document))
     if as_json:
         print_json(document)
     else:
         _print(console(), document, _again(request.pairs))
+    if failure is not None:
+        tell("error", str(failure))
     finish(document.exit_code)
 
 
@@ -131,7 +140,8 @@ def _pool(request: CampaignRequest) -> Iterator[Pool]:
             yield pool
         return
     refuse("--pair", {"--workers": request.workers, "--dask": request.dask}, "each pair is a worker")
-    pairs = Pairs([GrpcWire(pair.perfcores, pair.kvms, identity=pair.identity) for pair in request.pairs])
+    wires = [GrpcWire(pair.perfcores, pair.kvms, identity=pair.identity) for pair in request.pairs]
+    pairs = Pairs(wires, lambda why: tell("warning", f"{why}; the other pairs play its runs"))
     try:
         yield pairs
     finally:
@@ -187,7 +197,8 @@ def _progress(now: Campaign, limits: CampaignLimits) -> str:
     ]
     left = len(state.unshrunk())
     shrinking = f" ({left} to shrink)" if left else ""
-    return f"{state.runs}{of} runs, {now.rate:.0f}/s, {', '.join(shown)}, {len(state.findings)} findings{shrinking}"
+    found = f"{counted(len(state.findings), 'finding')}{shrinking}"
+    return f"{state.runs}{of} runs, {now.rate:.0f}/s, {found}, {', '.join(shown)}"
 
 
 def _compare(played: Campaign, ledger: Ledger) -> tuple[Compared | None, set[str]]:
@@ -215,8 +226,10 @@ def _print(out: Console, told: CampaignDocument, again: str) -> None:
         where = f"{escape(finding.design)}: [bold]{finding.invariant}[/] in {counted(finding.count, 'run')}"
         print_text(out, f"{mark} {where}: {escape(finding.text)}", hang=2)
         needs = f"with {', '.join(finding.faults)}" if finding.faults else "no fault"
-        size = f"{counted(finding.statements, 'statement')}, {counted(finding.steps, 'step')}, {needs}"
-        print_text(out, f"[dim]{escape(size)}: {escape(str(finding.run))}[/]", indent=2, hang=2)
+        least = "" if finding.shrunk else ", not shrunk to the end"
+        size = f"{counted(finding.statements, 'statement')}, {counted(finding.steps, 'step')}, {needs}{least}"
+        where = finding.run or "its run file is not there"
+        print_text(out, f"[dim]{escape(size)}: {escape(where)}[/]", indent=2, hang=2)
     if len(told.findings) > SHOWN_LIMIT:
         out.print(f"... and {len(told.findings) - SHOWN_LIMIT} more; --json has all")
     if told.findings:
@@ -233,7 +246,7 @@ def _print(out: Console, told: CampaignDocument, again: str) -> None:
         )
         print_text(out, f"canary {canary.design}, which must break {canary.breaks}: {caught}", hang=2)
     replayed = f", {counted(told.replayed, 'run')} of the corpus" if told.replayed else ""
-    early = ", interrupted" if told.interrupted else ""
+    early = ", interrupted" if told.interrupted else ", ended by an error" if told.failure else ""
     numbers = f"{counted(told.runs, 'run')}, {told.faulted} of them with faults{replayed}: {told.verdict}{early}"
     print_text(out, f"{numbers}; {told.rate:.0f} runs/s in {told.seconds:.1f} s, seed {told.seed}", hang=2)
     more = "it is finished: a larger --runs continues it" if told.finished else "the same command continues from them"

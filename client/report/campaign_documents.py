@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
@@ -60,7 +62,8 @@ class CampaignDocument(msgspec.Struct, kw_only=True):
     """``campaign``. ``runs``: of all sessions of this campaign, without those of the canary; ``faulted``: those that a
     fault met. ``finished``: as many as ``--runs`` says were played. ``replayed``: runs of the corpus. ``seconds``: of
     this session; ``rate``: runs in a second of it; ``cpu``: seconds of CPU of all workers. ``further``: design and
-    invariant to runs that are counted, but too many forms of violations came before to shrink theirs."""
+    invariant to runs that are counted, but too many forms of violations came before to shrink theirs. ``failure``: why
+    it ended early, if not by Ctrl-C."""
 
     verdict: str
     exit_code: int
@@ -81,6 +84,7 @@ class CampaignDocument(msgspec.Struct, kw_only=True):
     cpu: float
     folder: str
     baseline: Compared | None = None
+    failure: str | None = None
 
 
 def signatures(state: CampaignState) -> dict[str, list[str]]:
@@ -101,7 +105,10 @@ def campaign_document(
         canary = CanaryDocument(
             state.plan.canary.name, state.plan.canary_breaks, state.canary_runs, state.canary_caught
         )
-    findings = [_finding(signature, found, signature in known) for signature, found in state.findings.items()]
+    findings = [
+        _finding(signature, found, signature in known, campaign.witness_file(found))
+        for signature, found in state.findings.items()
+    ]
     findings.sort(key=lambda f: (f.known, f.design, f.invariant, -f.count))
     new = any(not finding.known for finding in findings) or bool(state.further) or bool(state.unshrunk())
     verdict, code = "held", ExitCode.HELD
@@ -134,7 +141,7 @@ def campaign_document(
     )
 
 
-def _finding(signature: str, found: Found, known: bool) -> FindingDocument:
+def _finding(signature: str, found: Found, known: bool, path: Path | None) -> FindingDocument:
     w = found.witness
     return FindingDocument(
         signature=signature,
@@ -147,7 +154,7 @@ def _finding(signature: str, found: Found, known: bool) -> FindingDocument:
         steps=w.steps,
         shrunk=w.shrunk,
         known=known,
-        run=found.file,
+        run=None if path is None else str(path),
     )
 
 

@@ -24,6 +24,7 @@ from client.workers.tasks import Tasks
 from contract.errors import InputError
 
 STATE = "campaign.json"
+FINDINGS = "findings"
 SAVE_EVERY = 5.0
 """Seconds between two writings of the state."""
 
@@ -67,6 +68,9 @@ class Campaign:
     def play(self, limits: CampaignLimits) -> None:
         """Play to the limits. On KeyboardInterrupt, and on any other exception, the state is saved as it is."""
         try:
+            for found in self.state.findings.values():
+                if found.witness.file:
+                    self._found(found)
             self._replay_corpus()
             for watched in self.state.unshrunk():
                 self._shrink(watched.suspect)
@@ -161,10 +165,15 @@ class Campaign:
         """Keep the witness of a finding in its file."""
         if found is None:
             return
-        path = self.folder / "findings" / f"{name_of(found.witness)}.json"
-        write_file(path, found.witness.file)
+        name = f"{name_of(found.witness)}.json"
+        write_file(self.folder / FINDINGS / name, found.witness.file)
         found.witness.file = b""
-        found.file = str(path)
+        found.file = name
+
+    def witness_file(self, found: Found) -> Path | None:
+        """Where the witness of a finding is now: the folder may have been moved. None if it is not there."""
+        path = self.folder / FINDINGS / Path(found.file or "").name
+        return path if path.is_file() else None
 
 
 def name_of(witness: Witness) -> str:

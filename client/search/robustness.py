@@ -97,13 +97,12 @@ def _cells(campaign: Campaign, kind: str, folder: Path) -> Iterator[tuple[str, R
         cell = RobustCell(runs, violated)
         witnesses = [f for f in state.findings.values() if f.witness.design == design.name]
         if violated and witnesses:
-            _show(
-                cell, min(witnesses, key=lambda found: not found.witness.faults), folder / f"{design.name}-{kind}.json"
-            )
+            found = min(witnesses, key=lambda found: not found.witness.faults)
+            _show(cell, found, campaign.witness_file(found), folder / f"{design.name}-{kind}.json")
         yield design.name, cell
 
 
-def _show(cell: RobustCell, found: Found, path: Path) -> None:
+def _show(cell: RobustCell, found: Found, kept: Path | None, path: Path) -> None:
     """The witness of a cell, in a file that is named after the cell."""
     shown = found.witness
     cell.invariant, cell.text, cell.faults, cell.statements = (
@@ -112,6 +111,6 @@ def _show(cell: RobustCell, found: Found, path: Path) -> None:
         shown.faults,
         shown.statements,
     )
-    if found.file is not None:
-        write_file(path, Path(found.file).read_bytes())
+    if kept is not None:
+        write_file(path, kept.read_bytes())
         cell.run = str(path)

@@ -24,8 +24,8 @@ TRIES_LIMIT = 3
 
 
 class Found(msgspec.Struct):
-    """A finding: all runs with one signature. ``count``: how many runs; ``file``: its witness, null if it could not be
-    written."""
+    """A finding: all runs with one signature. ``count``: how many runs; ``file``: the name of the file of its witness,
+    null if it could not be written."""
 
     witness: Witness
     count: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from client.run.failure import failure_form, form_of
 from client.run.file import decoded, encoded
@@ -13,6 +14,7 @@ from client.run.inputs import Inputs
 from client.run.run import Run, run_or_failure
 from client.run.verdict import FAILED
 from client.schedule.decisions import Deliver, is_fault
+from client.schedule.incidents import NORMAL_RATE, Incident, SetClock
 from client.schedule.lenient import LenientStrategy
 from client.schedule.schedule import Schedule
 from client.search.chunk import RunNumber, Suspect, against, play_run
@@ -88,23 +90,35 @@ def file_of_case(case: Candidate) -> Run:
 
 
 def _told(suspect: Suspect, run: Run, text: str, *, shrunk: bool) -> Witness:
-    faults = [f"{d.fate} {d.message}" for d in run.tape if isinstance(d, Deliver) and is_fault(d)]
-    faults += [str(d) for d in run.tape if not isinstance(d, Deliver) and is_fault(d)]
+    taken: list[Deliver | Incident] = [d for d in run.tape if isinstance(d, Deliver) and is_fault(d)]
+    taken += [d for d in run.tape if isinstance(d, Incident) and is_fault(d)]
+    in_tape = [f"{d.fate} {d.message}" if isinstance(d, Deliver) else str(d) for d in taken]
     form = failure_form(run.failure) if run.failure is not None else form_of(text)
-    parts = [suspect.design, suspect.invariant, form, *sorted(map(form_of, faults))]
+    parts = [suspect.design, suspect.invariant, form, *sorted(map(form_of, in_tape))]
     steps = sum(type(d).__name__ == "Step" for d in run.tape)
     return Witness(
         "; ".join(parts),
         suspect.design,
         suspect.invariant,
         text,
-        faults,
+        [as_rule(d) for d in taken],
         steps,
         len(places(run.scenario)),
         shrunk,
         suspect.run,
         encoded(run),
     )
+
+
+def as_rule(fault: Deliver | Incident) -> str:
+    """Kind and target of a fault in the words of ``--fault``, without the numbers of messages and faults."""
+    match fault:
+        case Deliver():
+            return f"{fault.fate} {fault.message}"
+        case SetClock():
+            return f"clock {fault.service} rate {fault.rate / NORMAL_RATE:g}"
+        case _:
+            return str(replace(fault, fault=""))
 
 
 def run_file(plan: Plan, number: RunNumber) -> bytes:

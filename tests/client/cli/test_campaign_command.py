@@ -9,7 +9,12 @@ from junitparser import JUnitXml
 
 from client.cli import campaign
 from client.report.plain import counted
+from client.search.campaign import Campaign, CampaignLimits
+from client.search.corpus import Corpus
+from client.workers.pool import InThisProcess
+from contract.errors import InputError, SystemFailedError
 from tests.client.cli.commands import document, lbrlab
+from tests.client.search.plans import small
 
 ONE = ("--workers", "1", "--scenarios", "r12-fence", "--no-stories")
 
@@ -28,7 +33,7 @@ def test_a_campaign_that_is_run_again_is_finished_and_stays_as_it_is() -> None:
         assert each["finished"]
     assert again == first
     text = lbrlab(*command, "--runs", "3")
-    assert "is finished, with 3 runs, in one" in text.stderr
+    assert "the campaign in one is finished, with 3 runs\n" in text.stderr
     assert "it is finished: a larger --runs" in text.stdout
     assert "continues after 3 runs" in lbrlab(*command, "--runs", "4").stderr
 
@@ -39,6 +44,44 @@ def test_a_canary_that_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, "MISSED" in result.stdout) == (3, True)
     (suite,) = JUnitXml.fromfile("j.xml")
     assert (suite.tests, suite.failures, suite.errors) == (2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SystemFailedError("kvm", "died"), 3), (InputError("cannot write: No space left on device", "f.json"), 2)],
+)
+def test_an_error_on_the_way_leaves_the_results_so_far(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Campaign, found: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Campaign, "_found", fail)
+    command = ("campaign", "--designs", "revoke-gp", "--faults", "drop", "--runs", "3", *ONE)
+    result = lbrlab(*command, "-o", "text", "--junit", "j.xml")
+    assert result.exit_code == code
+    assert "revoke-gp     3 " in result.stdout
+    assert "violated, ended by an error; " in result.stdout
+    assert f"error: {error}\n" in result.stderr
+    assert Path("j.xml").exists()
+    told = document(lbrlab(*command, "-o", "json", "--json"))
+    assert (told["exit_code"], told["failure"], told["runs"]) == (code, str(error), 3)
+
+
+def test_a_witness_that_could_be_smaller_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("campaign", "--designs", "revoke-gp", "--faults", "drop", "--runs", "3", *ONE, "-o", "one")
+    assert "not shrunk" not in lbrlab(*command).stdout
+    state = Path("one/campaign.json")
+    state.write_text(state.read_text().replace('"shrunk":true', '"shrunk":false'))
+    assert ", not shrunk to the end: one/findings/" in " ".join(lbrlab(*command).stdout.split())
+
+
+def test_the_progress_begins_with_what_matters() -> None:
+    """A terminal of 80 columns has no room for all of it."""
+    plan = small()
+    now = Campaign(plan, Path(), InThisProcess(), Corpus(Path("corpus")))
+    line = campaign._progress(now, CampaignLimits(1_000_000))
+    assert line.index("0 findings") < 40
 
 
 def test_what_is_counted_has_its_number() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -38,6 +39,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     return played
 
 
+def a_witness(played: Campaign) -> bytes:
+    path = played.witness_file(next(iter(played.state.findings.values())))
+    assert path is not None
+    return path.read_bytes()
+
+
 def test_it_plays_as_many_runs_as_asked_and_the_canary(whole: Campaign) -> None:
     state = whole.state
     assert (state.runs, state.canary_runs, state.todo) == (RUNS, 3, [])
@@ -49,13 +56,38 @@ def test_findings_are_shrunk_and_kept_in_run_files_that_show_them(whole: Campaig
     findings = whole.state.findings
     assert {found.witness.invariant for found in findings.values()} >= {"agreement"}
     for signature, found in findings.items():
-        assert found.file
-        run = load_run(Path(found.file))
+        path = whole.witness_file(found)
+        assert path is not None
+        run = load_run(path)
         assert found.witness.invariant in run.broken()
         assert signature.startswith(f"revoke-gp; {found.witness.invariant}; ")
         assert found.witness.statements < 10
         assert found.witness.file == b""
     assert sum(watched.count for watched in whole.state.watched) == sum(found.count for found in findings.values())
+
+
+def test_a_folder_that_was_moved_has_its_findings(whole: Campaign, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder, tmp_path / "moved")
+    moved = campaign(whole.state.plan, tmp_path / "moved")
+    paths = {moved.witness_file(found) for found in moved.state.findings.values()}
+    assert paths == set((tmp_path / "moved" / "findings").iterdir())
+    shutil.rmtree(tmp_path / "moved" / "findings")
+    assert {moved.witness_file(found) for found in moved.state.findings.values()} == {None}
+
+
+def test_a_witness_that_could_not_be_written_is_written_when_the_campaign_goes_on(
+    whole: Campaign, tmp_path: Path
+) -> None:
+    (tmp_path / "findings").touch()
+    first = campaign(whole.state.plan, tmp_path)
+    with pytest.raises(InputError, match="findings"):
+        first.play(CampaignLimits(RUNS))
+    assert [found.file for found in first.state.findings.values()] == [None]
+    (tmp_path / "findings").unlink()
+    again = campaign(whole.state.plan, tmp_path)
+    again.play(CampaignLimits(RUNS))
+    assert again.state.findings.keys() == whole.state.findings.keys()
+    assert all(again.witness_file(found) for found in again.state.findings.values())
 
 
 def test_coverage_grows_into_the_corpus(whole: Campaign) -> None:
@@ -128,7 +160,7 @@ def test_more_runs_are_added_to_a_campaign_that_is_over(whole: Campaign) -> None
 
 
 def test_a_campaign_that_continues_counts_no_run_of_its_corpus_again(whole: Campaign, tmp_path: Path) -> None:
-    content = Path(str(next(iter(whole.state.findings.values())).file)).read_bytes()
+    content = a_witness(whole)
     given = Corpus(tmp_path / "corpus")
     given.add(content)
     plan = small(REVOKE_GP, FENCED, kinds=("drop",), canary=None)
@@ -146,7 +178,7 @@ def test_a_campaign_that_continues_counts_no_run_of_its_corpus_again(whole: Camp
 
 
 def test_the_corpus_is_replayed_first(whole: Campaign, tmp_path: Path) -> None:
-    content = Path(str(next(iter(whole.state.findings.values())).file)).read_bytes()
+    content = a_witness(whole)
     corpus = Corpus(tmp_path / "corpus")
     corpus.add(content)
     corpus.add(content)
