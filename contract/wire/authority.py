@@ -75,12 +75,35 @@ class Authority:
             .not_valid_before(now - CLOCKS_DIFFER)
             .not_valid_after(now + timedelta(days=self.days))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None), critical=True)
+            .add_extension(_USAGE_OF_CA if is_ca else _USAGE, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
+        if issuer is not None:
+            # A strict client, such as Python from 3.13 on, refuses a certificate without it (RFC 5280, 4.2.1.1).
+            authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+            builder = builder.add_extension(authority, critical=False)
         if others:
             both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
             builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
             builder = builder.add_extension(x509.ExtendedKeyUsage(both), critical=False)
         return builder.sign(self.key, hashes.SHA256())
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+_USAGE, _USAGE_OF_CA = _usage(signs_certificates=False), _usage(signs_certificates=True)
 
 
 def _host(name: str) -> x509.GeneralName:
