@@ -49,6 +49,17 @@ def read_file(path: Path, limit: int) -> bytes:
     raise InputError(f"larger than {limit >> 20} MiB", str(path))
 
 
+def files_below(folder: Path, ending: str) -> list[Path]:
+    """The files in a folder and those below it whose names end so, in order of their paths. Raises InputError that
+    names a folder which cannot be read: without it the rest would be taken for all."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(unreadable(error), str(error.filename or folder))
+
+    found = [Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names]
+    return sorted(path for path in found if path.name.endswith(ending))
+
+
 def make_folder(folder: Path) -> None:
     """Create the folder and those above it. Raises InputError naming it."""
     try:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from client.cli.command import finish
 from client.cli.console import console, print_text
 from client.coverage import GROUPS, Item, exercised, fault_items, verdict_items
+from client.files import files_below
 from client.report.json import print_json
 from client.report.plain import counted
 from client.report.search_documents import CoverageDocument, coverage_document
@@ -46,7 +47,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(path.rglob("*.json"))
+        found = files_below(path, ".json")
         if not found:
             raise InputError("holds no run file", str(path))
         yield from (each for each in found if each.name != "campaign.json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.files import read_file
+from client.files import files_below, read_file
 from contract.errors import InputError
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
@@ -64,3 +64,21 @@ def test_a_command_refuses_a_device(arguments: tuple[str, ...]) -> None:
 
     assert result.exit_code == 2
     assert "/dev/zero: is not a regular file" in result.output
+
+
+def test_a_folder_below_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its files are missing, and nothing says so. Root can read every folder; so the test patches scandir."""
+    for name in ("b/2.json", "b/c/3.json", "1.json", "b/other.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in files_below(tmp_path, ".json")] == ["1.json", "2.json", "3.json"]
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "c":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match="b/c: cannot read: Permission denied"):
+        files_below(tmp_path, ".json")
