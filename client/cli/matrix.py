@@ -131,7 +131,8 @@ def matrix(request: MatrixRequest, *, as_json: bool) -> None:
             count = f"{len(unfit) * len(designs)} of {len(scenarios) * len(designs)} cells"
             print_text(out, f"fault '{escape(rule)}' names what the scenarios of {count} do not have", hang=2)
         missing = f", {cut_short}: {len(rows)} of {len(scenarios)} scenarios are there" if cut_short else ""
-        out.print(f"{counted(len(cells), 'run')} in {took:.1f} s, verdicts computed from their traces{missing}")
+        numbers = f"{counted(len(cells), 'run')} in {took:.1f} s, verdicts computed from their traces"
+        print_text(out, f"{numbers}{missing}", hang=2)
         where = escape(f"{folder}/SCENARIO-DESIGN.json")
         again = _again(request.services, scenarios)
         print_text(out, f"Each run is in {where}: lbrlab show FILE, lbrlab run FILE{escape(again)} to replay it")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +25,8 @@ from client.report.plain import counted
 from client.report.robust_documents import RobustDocument
 from client.run.choose import without_faults_of
 from client.search.robustness import RobustCell, robustness
-from contract.errors import ExitCode
+from client.workers.tasks import WorkerDiedError
+from contract.errors import ExitCode, SystemFailedError
 
 USUAL_RUNS = 50
 
@@ -55,7 +58,11 @@ def robust(request: RobustRequest, *, as_json: bool) -> None:
     names = [design.name for design in designs]
     folder = request.folder or _usual_folder(request)
     make_folder(folder)
-    with open_pool(request.workers, request.dask) as pool, console(stderr=True).status("starting") as status:
+    with (
+        open_pool(request.workers, request.dask) as pool,
+        console(stderr=True).status("starting") as status,
+        _named(folder),
+    ):
         found = robustness(
             designs,
             [source_of(scenario) for scenario in scenarios],
@@ -86,6 +93,17 @@ def robust(request: RobustRequest, *, as_json: bool) -> None:
     else:
         _print(console(), document, folder, time.monotonic() - started, request.html)
     finish(code)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Say with an error of the pool where the runs so far are."""
+    try:
+        yield
+    except (SystemFailedError, WorkerDiedError) as error:
+        service = error.service if isinstance(error, SystemFailedError) else "matrix"
+        reason = error.reason if isinstance(error, SystemFailedError) else str(error)
+        raise SystemFailedError(service, f"{reason}; the same command continues from the runs in {folder}") from None
 
 
 def _usual_folder(request: RobustRequest) -> Path:

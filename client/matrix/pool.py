@@ -16,7 +16,7 @@ from client.workers.pool import InThisProcess, Pool
 from client.workers.processes import Processes
 from client.workers.tasks import Tasks, WorkerDiedError
 from contract.design import Design
-from contract.errors import LbrlabError
+from contract.errors import LbrlabError, SystemFailedError
 
 Row = list[Cell]
 Task = tuple[Scenario, tuple[FaultRule, ...]]
@@ -55,7 +55,7 @@ def run_tasks(
     """The row of each task, in order; ``done`` is called for each finished row. ``workers`` 0: one for each core. A
     given ``wire`` plays all of them in this process, one after the other; a given ``pool`` plays them on its processes,
     and stays open. Raises PartialError with the finished rows on KeyboardInterrupt, and when workers die again and
-    again."""
+    again, or their pool fails."""
     rows: dict[int, Row] = {}
     try:
         with _pool_of(1 if wire else workers, len(tasks), pool) as chosen:
@@ -64,7 +64,7 @@ def run_tasks(
                 done(row)
     except KeyboardInterrupt:
         raise InterruptedMatrixError(rows, "interrupted") from None
-    except WorkerDiedError as error:
+    except (WorkerDiedError, SystemFailedError) as error:
         raise PartialError(rows, str(error)) from None
     return [rows[n] for n in sorted(rows)]
 

@@ -20,7 +20,7 @@ from client.report.tables import WORST_LEGEND
 from client.run.file import load_run
 from contract.errors import SystemFailedError
 from contract.trace import Setup
-from tests.client.cli.commands import document, lbrlab, unbroken
+from tests.client.cli.commands import document, folded, lbrlab, too_wide, unbroken
 from tests.designs import DESIGNS
 
 ASKS = "LBR asks\nhost {{ e = open cpu0 pinned branch any; }}\n{} (host:e.state = ERROR)\n"
@@ -311,6 +311,10 @@ def test_interrupted_it_prints_what_is_there() -> None:
     assert rows(result) == {"central-story": ["X", "+"]}
     assert "2 runs in " in result.stdout
     assert ", interrupted: 1 of 3 scenarios are there" in result.stdout
+    again = folded(
+        "matrix", "--designs", "v7,fenced", "--scenarios", "central-story,guest-alone,exits", "--workers", "1"
+    )
+    assert too_wide(again.stdout.splitlines()) == []
 
 
 @pytest.mark.usefixtures("interrupted")

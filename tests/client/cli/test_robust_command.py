@@ -9,6 +9,8 @@ import pytest
 from client.cli import robust
 from client.run.file import load_run
 from client.search.campaign import Campaign
+from client.workers.tasks import WorkerDiedError
+from contract.errors import SystemFailedError
 from tests.client.cli.commands import document, lbrlab
 
 TABLE = ("matrix", "--faults", "all", "--scenarios", "r12-fence", "--workers", "1")
@@ -60,3 +62,14 @@ def test_runs_are_those_of_this_table() -> None:
     result = lbrlab("matrix", "--runs", "3")
     assert (result.exit_code, "--faults all" in result.stderr) == (2, True)
     assert lbrlab(*TABLE, "--fault", "drop:Revoke:1").exit_code == 2
+
+
+@pytest.mark.parametrize("error", [WorkerDiedError("it died"), SystemFailedError("the Dask scheduler", "it died")])
+def test_a_pool_that_fails_leaves_the_runs_so_far(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Campaign, "play", play)
+    result = lbrlab(*TABLE, "--runs", "1", "-o", "here")
+    assert result.exit_code == 3
+    assert "it died; the same command continues from the runs in here" in " ".join(result.stderr.split())

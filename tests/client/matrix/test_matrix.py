@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +18,7 @@ from client.matrix.cell import Cell, run_cell
 from client.matrix.pool import PartialError, Row, run_row, run_tasks
 from client.matrix.summary import overall, worst
 from client.run.file import load_run
+from client.workers.pool import InThisProcess
 from contract.design import Design
 from contract.errors import RefusedError, SystemFailedError
 from contract.trace import Rest
@@ -23,6 +27,7 @@ from tests.client.check.runs import trace, verdicts
 from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MERGED, REVOKE_GP, V7, V8
 from tests.library import library_scenario
 
+R = TypeVar("R")
 STORY = library_scenario("central-story")
 ALONE = library_scenario("guest-alone")
 HOST_ONLY = library_scenario("pinned-error")
@@ -175,3 +180,21 @@ def test_every_design_is_in_the_table() -> None:
     assert {c.design for c in row if c.verdict != "held"} == {"first-draft"}, "its event takes a counter"
     other = run_row(replace(STORY, final=None), [KVM_SWITCH], None, ())
     assert other[0].broken
+
+
+class LosesItsScheduler(InThisProcess):
+    """A pool that fails behind its first call."""
+
+    calls = 0
+
+    def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
+        self.calls += 1
+        if self.calls > 1:
+            raise SystemFailedError("the Dask scheduler", "the connection is lost")
+        return super().submit(call, *given)
+
+
+def test_a_pool_that_fails_leaves_the_finished_rows() -> None:
+    with pytest.raises(PartialError, match="the connection is lost") as caught:
+        run_tasks([(STORY, ()), (ALONE, ())], [MERGED], None, pool=LosesItsScheduler())
+    assert [[cell.scenario for cell in row] for row in caught.value.rows] == [["central-story"]]
