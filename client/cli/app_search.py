@@ -11,11 +11,12 @@ from client.cli.application import subcommand
 from client.cli.command import command
 from client.cli.options import (
     KERNELS_HELP,
-    BaselineOption,
     DaskOption,
     InsecureOption,
     JsonOption,
+    TakeOverOption,
     TlsOption,
+    WaitOption,
     WriteBaselineOption,
 )
 
@@ -131,6 +132,8 @@ def campaign_command(
         list[str] | None,
         typer.Option(metavar="ADDR,ADDR", help="Play on a running perfcore-svc and its kvm-svc. May be repeated."),
     ] = None,
+    wait: WaitOption = 0.0,
+    take_over: TakeOverOption = False,
     tls: TlsOption = None,
     insecure: InsecureOption = False,
     output: Annotated[
@@ -142,7 +145,9 @@ def campaign_command(
         typer.Option(metavar="DIR", help="Run files that are replayed first. Default: in the campaign's folder."),
     ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit report, too.")] = None,
-    baseline: BaselineOption = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file of known findings. Only new ones decide the exit code.")
+    ] = None,
     write_baseline: WriteBaselineOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -172,7 +177,7 @@ def campaign_command(
         stories,
         workers,
         dask,
-        pairs_of(pair or (), tls, insecure),
+        pairs_of(pair or (), tls, insecure, wait, take_over),
         output,
         corpus,
         junit,

@@ -73,6 +73,8 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
     ledger = Ledger(request.baseline, request.write_baseline)
     folder = request.folder or RUNS / f"campaign-{plan.digest()}"
     make_folder(folder)
+    if request.corpus:
+        make_folder(request.corpus)
     if request.junit:
         make_folder(request.junit.parent)
     interrupted = False
@@ -140,7 +142,7 @@ def _pool(request: CampaignRequest) -> Iterator[Pool]:
             yield pool
         return
     refuse("--pair", {"--workers": request.workers, "--dask": request.dask}, "each pair is a worker")
-    wires = [GrpcWire(pair.perfcores, pair.kvms, identity=pair.identity) for pair in request.pairs]
+    wires = [GrpcWire(pair.perfcores, pair.kvms, turn=pair.turn, identity=pair.identity) for pair in request.pairs]
     pairs = Pairs(wires, lambda why: tell("warning", f"{why}; the other pairs play its runs"))
     try:
         yield pairs
@@ -148,10 +150,13 @@ def _pool(request: CampaignRequest) -> Iterator[Pool]:
         pairs.close()
 
 
-def pairs_of(texts: Sequence[str], tls: Path | None, insecure: bool) -> tuple[Services, ...]:
+def pairs_of(
+    texts: Sequence[str], tls: Path | None, insecure: bool, wait: float = 0.0, take_over: bool = False
+) -> tuple[Services, ...]:
     """Each text: the address of a perf core, then those of its KVMs. Raises InputError."""
-    if not texts and insecure:
-        raise InputError("needs --pair", "--insecure")
+    given = {"--wait": wait, "--take-over": take_over, "--insecure": insecure}
+    if not texts and (useless := next((flag for flag, is_given in given.items() if is_given), None)):
+        raise InputError("needs --pair", useless)
     if not texts and tls is not None and str(tls) != os.environ.get(TLS_VARIABLE):
         raise InputError("needs --pair", "--tls")
     found = []
@@ -159,7 +164,12 @@ def pairs_of(texts: Sequence[str], tls: Path | None, insecure: bool) -> tuple[Se
         perfcore, *kvms = (part.strip() for part in text.split(","))
         if not perfcore or not kvms:
             raise InputError(f"expected PERFCORE,KVM or PERFCORE,KVM,KVM..., found {text!r}", "--pair")
-        found.append(addresses([perfcore], kvms, tls=tls, insecure=insecure))
+        try:
+            found.append(addresses([perfcore], kvms, wait, take_over, tls, insecure))
+        except InputError as error:
+            # The parts of a pair have no options of their own.
+            place = "--pair" if error.place in ("--perfcore", "--kvm") else error.place
+            raise InputError(error.message, place) from None
     every = [address for pair in found for address in (*pair.perfcores, *pair.kvms)]
     if twice := next((address for address in every if every.count(address) > 1), None):
         raise InputError(f"{twice} is given twice; a service plays one run at a time", "--pair")

@@ -110,6 +110,8 @@ def chosen_kinds(text: str) -> tuple[str, ...]:
         return tuple(FAULT_KINDS) if text == "all" else ()
     names = [name.strip() for name in text.split(",")]
     for name in names:
+        if name in ("all", "none"):
+            raise InputError(f"'{name}' stands alone, found {text!r}", "--faults")
         if name not in FAULT_KINDS:
             raise InputError(unknown("kind", name, [*FAULT_KINDS, "all", "none"]), "--faults")
     return tuple(dict.fromkeys(names))

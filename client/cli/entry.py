@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -71,8 +72,15 @@ def _usage(text: str, context: Any) -> int:
     from client.cli.command import report_error
 
     command = " ".join(["lbrlab", *(context.command_path.split()[1:] if context is not None else ())])
-    report_error(f"{text} ('{command} --help' shows how)", BAD_INPUT, as_json="--json" in sys.argv)
+    report_error(f"{plain(text)} ('{command} --help' shows how)", BAD_INPUT, as_json="--json" in sys.argv)
     return BAD_INPUT
+
+
+def plain(text: str) -> str:
+    """A usage error without click's names of types."""
+    for kind, words in (("int(?:eger)?", "a whole number"), ("float", "a number")):
+        text = re.sub(rf"is not a valid {kind}( range)?\b", f"is not {words}", text)
+    return text
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

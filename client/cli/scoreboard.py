@@ -76,5 +76,5 @@ def _print(out: Console, told: ScoreboardDocument) -> None:
     for control in told.controls:
         held = f"[bold red]{control.found}: {escape(control.text)}[/]" if control.found else "[green]held[/]"
         print_text(out, f"control {escape(control.name)}: {held} in {counted(control.runs, 'run')}", hang=2)
-    summary = f"{told.found} of {told.total} found, median {told.median:.1f} s, longest witness {told.longest} steps"
-    print_text(out, f"{summary}: {told.verdict}")
+    best = f", median {told.median:.1f} s, longest witness {counted(told.longest, 'step')}" if told.found else ""
+    print_text(out, f"{told.found} of {told.total} found{best}: {told.verdict}")

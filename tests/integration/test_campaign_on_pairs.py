@@ -12,6 +12,8 @@ from client.drive.pair import Pair
 from contract.errors import ExitCode
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab, unbroken
+from tests.designs import FENCED
+from tests.integration.story import set_up
 
 ASKED = ("campaign", "--designs", "revoke-gp", "--scenarios", "central-story", "--runs", "30")
 KINDS = "drop,duplicate,reorder,delay,corrupt,hold,cut,stall,clock,end"
@@ -57,6 +59,14 @@ def test_a_pair_that_is_not_there_ends_the_campaign(in_tmp: Path) -> None:
     result = unbroken(*ASKED, "--pair", f"unix:{in_tmp}/p,unix:{in_tmp}/k")
     assert result.exit_code == ExitCode.SYSTEM_FAILED
     assert "perfcore: " in result.stderr
+
+
+def test_a_busy_pair_is_waited_for_or_taken_over(pair: Pair, in_tmp: Path) -> None:
+    set_up(pair.wire, FENCED)
+    asked = (*ASKED[:-1], "1", "--pair", f"{pair.perfcore.address},{pair.kvm.address}")
+    busy = lbrlab(*asked)
+    assert (busy.exit_code, "--take-over ends" in " ".join(busy.stderr.split())) == (3, True)
+    assert "1 run, " in lbrlab(*asked, "--take-over").stdout
 
 
 @pytest.fixture

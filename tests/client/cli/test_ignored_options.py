@@ -27,6 +27,7 @@ IGNORED: dict[str, list[tuple[str, ...]]] = {
         ("demo", "--wire", "sim"),
     ],
     "--wait": [
+        ("campaign",),
         ("run", "exits"),
         ("run", "exits", "--wire", "grpc"),
         MATRIX,
@@ -36,6 +37,7 @@ IGNORED: dict[str, list[tuple[str, ...]]] = {
         ("record",),
     ],
     "--take-over": [
+        ("campaign",),
         ("run", "exits"),
         MATRIX,
         FAULTS_ALL,

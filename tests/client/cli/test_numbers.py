@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_type_hints
 
 from client.cli.app import app
+from client.cli.entry import plain
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
 
@@ -26,6 +27,7 @@ ARGUMENTS = {
 }
 """The other arguments that a command needs. A command with such an option that is not here fails the test."""
 SERVICES = ("--perfcore", "unix:none.sock", "--kvm", "unix:none-either.sock")
+PAIR = ("--pair", "unix:none.sock,unix:none-either.sock")
 NEVER = ("nan", "inf", "-inf", "-1", "1e400", "", "a")
 BELOW = {
     "--counters": "0",
@@ -76,8 +78,21 @@ def test_there_are_some() -> None:
 
 @cases(("command", "flag"), options())
 def test_refused(command: str, flag: str) -> None:
-    services = SERVICES if flag == "--wait" else ()
+    services = () if flag != "--wait" else PAIR if command == "campaign" else SERVICES
     for value in (*NEVER, *([BELOW[flag]] if flag in BELOW else [])):
         result = lbrlab(command, *ARGUMENTS[command], *services, f"{flag}={value}")
         assert result.exit_code == 2, value
         assert flag.lstrip("-") in result.stderr.splitlines()[-1], value
+
+
+@cases(
+    ("said", "told"),
+    [
+        ("'x' is not a valid int range.", "'x' is not a whole number."),
+        ("'x' is not a valid integer.", "'x' is not a whole number."),
+        ("'x' is not a valid float range.", "'x' is not a number."),
+        ("'x' is not a valid float.", "'x' is not a number."),
+    ],
+)
+def test_no_name_of_a_type_is_shown(said: str, told: str) -> None:
+    assert plain(f"Invalid value for '--runs': {said}") == f"Invalid value for '--runs': {told}"
