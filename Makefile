@@ -7,6 +7,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
+PARTS := $(addprefix build/lock/,0 1 2)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps
 # One more than the two cores that the tests are tuned for: some tests wait.
 WORKERS ?= 3
 
@@ -17,7 +19,7 @@ VENV := .venv/.venv-$(HERE)
 DEPS := .venv/.deps-$(HERE)
 INSTALLED := .venv/.installed-$(HERE)
 
-.PHONY: help setup protos lint style types format docs site test tests browser bench demo lock clean
+.PHONY: help setup protos lint style types format docs site test tests browser bench demo lock clean $(PARTS)
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -38,11 +40,18 @@ $(VENV):
 	done; \
 	echo "error: Python 3.11 or newer is needed, none found on PATH" >&2; exit 1
 
-# Most modules of the dependencies are never imported: those that are get compiled then.
+# Most modules of the dependencies are never imported: those that are get compiled then. pip takes most of its time to
+# read which versions an index has, package after package. So several install a part of the lock each. If one fails, the
+# whole lock follows: what is there already takes no time, and what is wrong is said once.
 $(DEPS): requirements.lock Makefile $(VENV)
 	@echo "installing pinned dependencies"
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(MAKE) --jobs --keep-going $(PARTS) > /dev/null 2>&1 || $(PIP_INSTALL) -r requirements.lock
 	@touch $@
+
+$(PARTS):
+	@mkdir -p $(@D)
+	@awk -v parts=$(words $(PARTS)) -v part=$(@F) '/^[^ #]/ { i++ } i % parts == part' requirements.lock > $@
+	@$(PIP_INSTALL) -r $@
 
 # The build compiles the protos too, but wraps an error in them into pages of its own. The compatible mode
 # puts the root into .venv as a path, and here protos follows. The other modes put an import hook there, which each
