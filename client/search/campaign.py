@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from client.files import write_file
-from client.search.chunk import ChunkPart, RunNumber, Suspect, play_parts
+from client.search.chunk import ChunkPart, RunNumber, Summary, Suspect, play_parts
 from client.search.corpus import Corpus
 from client.search.plan import Plan
 from client.search.state import CampaignState, Found, load_state, save_state
@@ -54,6 +54,10 @@ class Campaign:
         self.began = self.state.runs
         self.started = self.saved = time.monotonic()
         self.tasks: Tasks[Any] = Tasks(pool)
+        self._shrinking = 0
+        """Suspects that are being shrunk."""
+        self._held: dict[ChunkPart, Summary] = {}
+        """Parts that were played and are not counted yet, because their turn has not come."""
 
     @property
     def elapsed(self) -> float:
@@ -126,11 +130,13 @@ class Campaign:
     def _take(self, key: Any, result: Any) -> None:
         match key:
             case (ChunkPart(), *_):
-                for part, summary in zip(key, result, strict=True):
-                    self._count(part, summary)
+                self._held |= zip(key, result, strict=True)
+                self._count_held()
             case Suspect():
+                self._shrinking -= 1
                 self._keep(result.file)
                 self._found(self.state.settle(key, result))
+                self._count_held()
             case RunNumber():
                 self._keep(result)
             case ("replay", name, design):
@@ -149,7 +155,16 @@ class Campaign:
         if name in self.corpus.names:
             self.state.corpus[name] = [design.name for design in self.state.plan.designs]
 
-    def _count(self, part: ChunkPart, summary: Any) -> None:
+    def _count_held(self) -> None:
+        """Count what was played. Where one witness is wanted, what is shrunk depends on what was counted and shrunk
+        before. So parts are counted in their order then, and each pool gives the same witness."""
+        while self._held:
+            part = min(self._held)
+            if self.state.plan.one_witness and (self._shrinking or part != min(self.state.todo)):
+                return
+            self._count(part, self._held.pop(part))
+
+    def _count(self, part: ChunkPart, summary: Summary) -> None:
         known = len(self.state.items)
         for suspect in self.state.add(part, summary):
             self._shrink(suspect)
@@ -159,6 +174,7 @@ class Campaign:
                 self.tasks.add(number, run_file, self.state.plan, number)
 
     def _shrink(self, suspect: Suspect) -> None:
+        self._shrinking += 1
         self.tasks.add(suspect, witness, self.state.plan, suspect)
 
     def _found(self, found: Found | None) -> None:

@@ -97,7 +97,7 @@ def _cells(campaign: Campaign, kind: str, folder: Path) -> Iterator[tuple[str, R
         cell = RobustCell(runs, violated)
         witnesses = [f for f in state.findings.values() if f.witness.design == design.name]
         if violated and witnesses:
-            found = min(witnesses, key=lambda found: not found.witness.faults)
+            found = min(witnesses, key=lambda f: (not f.witness.faults, f.witness.run, f.witness.signature))
             _show(cell, found, campaign.witness_file(found), folder / f"{design.name}-{kind}.json")
         yield design.name, cell
 

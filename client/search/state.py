@@ -165,7 +165,7 @@ class CampaignState(msgspec.Struct):
             self.findings[witness.signature] = Found(witness, count)
             return self.findings[witness.signature]
         found.count += count
-        if witness.statements + len(witness.faults) >= found.witness.statements + len(found.witness.faults):
+        if _order(witness) >= _order(found.witness):
             return None
         found.witness = witness
         return found
@@ -174,6 +174,11 @@ class CampaignState(msgspec.Struct):
         """Group to the number of its items that were exercised, and of all."""
         covered = Counter(map(group_of, self.items))
         return {group: (covered[group], _ITEMS_OF[group]) for group in GROUPS}
+
+
+def _order(witness: Witness) -> tuple[int, RunNumber]:
+    """The least witness of a finding is kept: of two of one size that of the earlier run, whichever comes first."""
+    return witness.statements + len(witness.faults), witness.run
 
 
 def load_state(path: Path) -> CampaignState:
