@@ -393,7 +393,7 @@ class HostCore(Core):
         cpu = self.perf.kernel.cpu_running(task)
         if cpu >= 0:
             self._switch(self.machine.cpus[cpu], "")
-        self.effects.add(TaskExit(task, cpu))
+        self.effects.add(TaskExit(task, cpu, self.config.machine.host))
         self.machine.vmcs.pop(task, None)
         self.endpoint.drop_thread(task)
         for event in [event for event in self.perf.events.values() if event.task == task]:

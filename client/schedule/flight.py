@@ -13,7 +13,7 @@ import msgspec
 from client.schedule.incidents import Cut, Mend
 from client.schedule.outages import Outages
 from contract.canonical import At, Event, EventName, Message
-from contract.messages import HOST, AnyMessage
+from contract.messages import HOST, AnyMessage, SchedIn
 from contract.network import HOLD, LOSE, RELEASE, UNMOVED
 from contract.session import SessionPhase
 from contract.spec import cpu_owners, host_of_event
@@ -94,6 +94,7 @@ class Flight:
         "epochs",
         "event_hosts",
         "events",
+        "exited",
         "guest_events",
         "guests",
         "held",
@@ -133,6 +134,8 @@ class Flight:
         """Task to its CPU, on each host."""
         self.loaded: dict[tuple[int, str], int] = {}
         """vCPU to its CPU in the view of the KVM of each host."""
+        self.exited: set[tuple[int, str]] = set()
+        """Threads of vCPUs that have exited, of each host, until the host has sent SchedIn for the next."""
         self.places: dict[str, int] = {}
         """vCPU to the number of its host; 0 if it never moved."""
         self.record = 0
@@ -168,6 +171,7 @@ class Flight:
         twin.sleeping = self.sleeping.copy()
         twin.sent, twin.messages = self.sent.copy(), self.messages
         twin.running, twin.loaded = self.running.copy(), self.loaded.copy()
+        twin.exited = self.exited.copy()
         twin.places, twin.owners = self.places.copy(), self.owners
         twin.waiting = self.waiting.copy()
         twin.events, twin.samples = self.events.copy(), self.samples.copy()
@@ -190,6 +194,7 @@ class Flight:
             frozenset([EventName(name) for name in self.sleeping]),
             frozenset(self.running.items()),
             frozenset(self.loaded.items()),
+            frozenset(self.exited),
             frozenset(self.places.items()),
             frozenset(self.waiting.items()),
             frozenset(events),
@@ -229,7 +234,10 @@ class Flight:
             self.running[host, record.next] = record.cpu
 
     def _load(self, record: VcpuLoad) -> None:
-        self.loaded[self.host_of(record.cpu), record.vcpu] = record.cpu
+        """The SchedIn that KVM has taken can be about a thread that has exited since."""
+        thread = self.host_of(record.cpu), record.vcpu
+        if thread not in self.exited:
+            self.loaded[thread] = record.cpu
 
     def _put(self, record: VcpuPut) -> None:
         self.loaded.pop((self.host_of(record.cpu), record.vcpu), None)
@@ -274,6 +282,8 @@ class Flight:
             self.epochs[session] = record.epoch
             if self.outages.adrift and message == "Hello":
                 self.outages.adrift.discard(session)
+        elif self.exited and isinstance(record.body, SchedIn):
+            self.exited.discard((self.outages.kvms[session], record.body.vcpu))
         sent = InFlight(session, to_host, record.n, message, order, which, record.body, record.time, record.seq)
         if (queue := self.queues.get(way)) is None:
             self.queues[way] = [sent]
@@ -366,9 +376,10 @@ class Flight:
             self.waiting.pop(vcpu, None)
 
     def _task_exit(self, record: TaskExit) -> None:
-        """A thread of the same name has to be loaded by KVM again, even if KVM has not taken SchedOut."""
-        for thread in [thread for thread in self.loaded if thread[1] == record.task and thread not in self.running]:
-            del self.loaded[thread]
+        """KVM can believe that the thread is loaded, if SchedOut is under way."""
+        thread = record.host, record.task
+        self.exited.add(thread)
+        self.loaded.pop(thread, None)
         if self.outages.stopping:
             self.outages.exited(record)
 

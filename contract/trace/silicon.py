@@ -128,10 +128,12 @@ class LbrRestore(SiliconRecord):
 
 
 class TaskExit(SiliconRecord):
-    """A host task has exited. ``cpu``: the CPU it ran on, -1 if it did not run."""
+    """A task of a host has exited. ``cpu``: the CPU it ran on, -1 if it did not run. ``host``: the number of its
+    host."""
 
     task: str
     cpu: int
+    host: int = 0
 
 
 AnySiliconRecord = (

@@ -265,6 +265,20 @@ def test_a_thread_that_has_exited_does_not_step_before_kvm_has_loaded_the_next(a
         run(Inputs(story, FENCED, Schedule(tape=Tape([*first[: at + 1], *stops, Step("host+vm0/0")]))))
 
 
+def test_nor_where_kvm_takes_news_of_a_thread_that_has_exited_since() -> None:
+    """SchedIn is about the thread that the host has ended."""
+    steps = (
+        "host: run vm0/0 on cpu1; vm0/0: branch 1; host: run vm0/0 on cpu0; host: run vm0/0 on cpu0; vm0/0: branch 1;"
+    )
+    story = parse(f"LBR late\nmachine {{ cpus = 2; }}\nvm vm0 {{ lbr = on; }}\nhost, vm0/0 {{ {steps} }}\n", "late")
+    first = run(Inputs(story, FENCED)).tape
+    at = [n for n, decision in enumerate(first) if isinstance(decision, Step)][2]
+    words = ("take host>kvm0 5 SchedOut", "take kvm0>host 5 Drain", "step host+vm0/0", "take host>kvm0 6 SchedIn")
+    tape = [*first[: at + 1], Shutdown("kvm0"), *map(parse_decision, words)]
+    with pytest.raises(DivergedError, match=r"'step host.vm0/0' is not possible here"):
+        run(Inputs(story, FENCED, Schedule(tape=Tape([*tape, Step("host+vm0/0")]))))
+
+
 def test_a_kvm_that_stops_greets_no_more() -> None:
     rig = used(FENCED)
     by_kvm(rig)

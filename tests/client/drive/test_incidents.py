@@ -270,6 +270,13 @@ def test_a_vcpu_that_is_migrated_while_its_kvm_stops_runs_no_more_where_it_was()
     (loaded,) = (r for r in done.of(VcpuMoved) if r.action == "loaded")
     (left,) = (r for r in done.of(TaskExit) if r.task == "vm0/0")
     assert loaded.seq < left.seq
+    assert left.host == 0
+    assert done.verdict.unfinished == {}
+
+
+def test_a_thread_exits_on_its_host() -> None:
+    done = played("shutdown kvm1 at SchedIn 2", scenario=library_scenario("mech-migrate-without-lbr"))
+    assert [(r.task, r.host) for r in done.of(TaskExit)] == [("vm0/0", 1)]
     assert done.verdict.unfinished == {}
 
 
