@@ -23,6 +23,7 @@ from contract.design import Design
 from contract.machine import Wrmsr
 from contract.network import Fate
 from contract.session import RESEND, Session, SessionPhase
+from contract.session.outgoing import UNSENT
 from contract.x86 import IA32_DEBUGCTL
 from tests.cases import cases
 from tests.client.drive.fork import fork, give, key
@@ -162,18 +163,26 @@ def unsettled(wire: SimWire) -> str:
     return "KVM resumes" if wire.kvms[KVM].endpoint.state.resuming else ""
 
 
-def begun(design: Design, *acts: Act) -> SimWire:
-    """The session is open, and the guest's thread is on its CPU; then these acts."""
+def begun(design: Design, *acts: Act, unsent: int = UNSENT) -> SimWire:
+    """The session is open, and the guest's thread is on its CPU; then these acts. ``unsent``: messages that may wait
+    (R26)."""
     wire = Rig(design).wire
+    wire.host.endpoint.unsent = unsent
+    for end in ends(wire):
+        end.outgoing.most = unsent
     for act in acts:
         act(wire)
     return wire
 
 
-@cases(("acts", "least"), [((), 800), ((lose, mend), 250)], ids=["open", "resuming"])
-def test_a_session_comes_to_rest_whatever_happens_to_it(acts: tuple[Act, ...], least: int) -> None:
+@cases(
+    ("acts", "unsent", "least"),
+    [((), UNSENT, 800), ((lose, mend), UNSENT, 250), ((lose,), 0, 120)],
+    ids=["open", "resuming", "nothing may wait"],
+)
+def test_a_session_comes_to_rest_whatever_happens_to_it(acts: tuple[Act, ...], unsent: int, least: int) -> None:
     states = 0
-    for wire, way in explore(begun(FENCED, *acts), 4):
+    for wire, way in explore(begun(FENCED, *acts, unsent=unsent), 4):
         states += 1
         settle(wire := fork(wire))
         assert not unsettled(wire), f"{unsettled(wire)}, after {', '.join(way)}"
