@@ -109,15 +109,17 @@ def campaign_document(
         _finding(signature, found, signature in known, campaign.witness_file(found))
         for signature, found in state.findings.items()
     ]
-    findings.sort(key=lambda f: (f.known, f.design, f.invariant, -f.count))
+    findings.sort(key=lambda f: (f.known, f.design, f.invariant, -f.count, f.signature))
     new = any(not finding.known for finding in findings) or bool(state.further) or bool(state.unshrunk())
     verdict, code = "held", ExitCode.HELD
     if canary is not None and not canary.caught:
         verdict, code = "canary missed", ExitCode.SYSTEM_FAILED
     if new:
         verdict, code = "violated", ExitCode.VIOLATED
-    elif findings and code is ExitCode.HELD:
+    elif code is ExitCode.HELD and findings:
         verdict = "expected"
+    elif code is ExitCode.HELD and not state.runs:
+        verdict, code = "undecided", ExitCode.UNDECIDED
     return CampaignDocument(
         verdict=verdict,
         exit_code=int(code),
@@ -175,6 +177,11 @@ def junit(told: CampaignDocument) -> bytes:
         case.result = [
             Failure(f"{f.invariant}: {f.text}", f.invariant) for f in told.findings if f.design == name and not f.known
         ]
+        for key, count in told.further.items():
+            of, _, invariant = key.rpartition("; ")
+            if of == name:
+                what = f"{invariant}: {counted(count, 'run')} of further forms, which are not shrunk"
+                case.result += [Failure(what, invariant)]
         case.system_out = f"{counted(design.runs, 'run')}, {design.broken} with something that counts against it"
         suite.add_testcase(case)
     if told.canary is not None:

@@ -18,6 +18,7 @@ from client.search.chunk import ChunkPart, RunNumber, Summary, Suspect, play_par
 from client.search.corpus import Corpus
 from client.search.plan import Plan
 from client.search.state import CampaignState, Found, load_state, save_state
+from client.search.undisturbed import undisturbed
 from client.search.witness import Witness, replay, run_file, witness
 from client.workers.pool import Pool
 from client.workers.tasks import Tasks
@@ -100,7 +101,7 @@ class Campaign:
         if limits.runs is not None:
             left = len(again) + (limits.runs - self.state.begun) // self.state.plan.runs
             count = max(1, min(count, left // (2 * self.pool.ahead())))
-        while len(begun) < count and (part := again.pop() if again else self.state.begin_part(limits.runs)):
+        while len(begun) < count and (part := again.pop(0) if again else self.state.begin_part(limits.runs)):
             begun.append(part)
         return tuple(begun)
 
@@ -113,10 +114,10 @@ class Campaign:
 
     def _replay_corpus(self) -> None:
         plan = self.state.plan
-        for name, content in self.corpus.files():
+        for number, (name, content) in enumerate(self.corpus.files()):
             known = self.state.corpus.get(Path(name).name, [])
             for design in (each for each in plan.designs if each.name not in known):
-                self.tasks.add(("replay", name, design.name), replay, plan, content, name, design)
+                self.tasks.add(("replay", name, design.name), replay, plan, content, name, number, design)
             while len(self.tasks) >= self.pool.ahead():
                 self._take_next()
         while self.tasks:
@@ -135,15 +136,17 @@ class Campaign:
             case Suspect():
                 self._shrinking -= 1
                 self._keep(result.file)
-                self._found(self.state.settle(key, result))
+                with undisturbed():
+                    self._found(self.state.settle(key, result))
                 self._count_held()
             case RunNumber():
                 self._keep(result)
             case ("replay", name, design):
-                self.state.replayed += 1
-                self.state.corpus.setdefault(Path(name).name, []).append(design)
-                for each in result:
-                    self._found(self.state.find(each, 1))
+                with undisturbed():
+                    self.state.replayed += 1
+                    self.state.corpus.setdefault(Path(name).name, []).append(design)
+                    for each in result:
+                        self._found(self.state.find(each, 1))
         if time.monotonic() - self.saved > SAVE_EVERY:
             self.save()
         self.told(self)
@@ -156,17 +159,18 @@ class Campaign:
             self.state.corpus[name] = [design.name for design in self.state.plan.designs]
 
     def _count_held(self) -> None:
-        """Count what was played. Where one witness is wanted, what is shrunk depends on what was counted and shrunk
-        before. So parts are counted in their order then, and each pool gives the same witness."""
-        while self._held:
-            part = min(self._held)
-            if self.state.plan.one_witness and (self._shrinking or part != min(self.state.todo)):
+        """Count what was played, in the order in which it was begun: what is shrunk depends on what was counted before,
+        and each pool is to find the same. Where one witness is wanted, it depends on what was shrunk before, too."""
+        while self.state.todo and (part := self.state.todo[0]) in self._held:
+            if self.state.plan.one_witness and self._shrinking:
                 return
             self._count(part, self._held.pop(part))
 
     def _count(self, part: ChunkPart, summary: Summary) -> None:
         known = len(self.state.items)
-        for suspect in self.state.add(part, summary):
+        with undisturbed():
+            suspects = self.state.add(part, summary)
+        for suspect in suspects:
             self._shrink(suspect)
         if len(self.state.items) > known and not self.corpus.full:
             new = {RunNumber(part.chunk, run) for run in summary.items.values()}

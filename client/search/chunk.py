@@ -56,7 +56,7 @@ class Summary(msgspec.Struct):
     """``broken``: the number of runs with something that counts. ``faulted``: the number of runs in which a fault was
     met. ``both``: the number of runs with both. ``items``: each item that was exercised, to the first run that does.
     ``canary``: the runs of the canary that broke as they must; these and the canary's other runs are in no other
-    number. ``seconds``: of CPU."""
+    number. ``further``: invariant to runs of forms beyond SUSPECTS_LIMIT. ``seconds``: of CPU."""
 
     design: str
     runs: int = 0
@@ -69,11 +69,15 @@ class Summary(msgspec.Struct):
     canary: int = 0
     items: dict[Item, int] = {}
     suspects: list[Suspect] = []
+    further: dict[str, int] = {}
 
 
 def play_run(plan: Plan, number: RunNumber) -> Run:
-    """One run of a plan."""
-    return run_or_failure(inputs_of(plan, chunk_of(plan, number.chunk), number.run))
+    """One run of a plan. Raises KeyboardInterrupt where Ctrl-C ended it."""
+    run = run_or_failure(inputs_of(plan, chunk_of(plan, number.chunk), number.run))
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run
 
 
 def against(plan: Plan, run: Run) -> dict[str, str]:
@@ -146,3 +150,5 @@ def _play_one(
             suspects[suspect.key] = msgspec.structs.replace(known, count=known.count + 1)
         elif len(suspects) < SUSPECTS_LIMIT:
             suspects[suspect.key] = suspect
+        else:
+            summary.further[invariant] = summary.further.get(invariant, 0) + 1

@@ -105,7 +105,8 @@ class CampaignState(msgspec.Struct):
         return part
 
     def add(self, part: ChunkPart, summary: Summary) -> list[Suspect]:
-        """Count a part that was played. Gives the suspects that are to be shrunk."""
+        """Count a part that was played, in the order in which the parts were begun. Gives the suspects that are to be
+        shrunk."""
         self.todo.remove(part)
         self.seconds += summary.seconds
         self.canary_runs += summary.canary_runs
@@ -121,8 +122,9 @@ class CampaignState(msgspec.Struct):
         of_design.faulted += summary.faulted
         of_design.both += summary.both
         for item, run in summary.items.items():
-            number = RunNumber(part.chunk, run)
-            self.items[item] = min(number, self.items.get(item, number))
+            self.items.setdefault(item, RunNumber(part.chunk, run))
+        for invariant, count in summary.further.items():
+            self._count_further(summary.design, invariant, count)
         return [suspect for suspect in summary.suspects if self._watch(suspect)]
 
     def _watch(self, suspect: Suspect) -> bool:
@@ -138,11 +140,14 @@ class CampaignState(msgspec.Struct):
             same = known.invariant == suspect.invariant or self.plan.one_witness
             alike += known.design == suspect.design and same
         if alike >= (self._tries(suspect.design) if self.plan.one_witness else FORMS_LIMIT):
-            what = f"{suspect.design}; {suspect.invariant}"
-            self.further[what] = self.further.get(what, 0) + suspect.count
+            self._count_further(suspect.design, suspect.invariant, suspect.count)
             return False
         self.watched.append(WatchedSuspect(suspect, suspect.count))
         return True
+
+    def _count_further(self, design: str, invariant: str, count: int) -> None:
+        what = f"{design}; {invariant}"
+        self.further[what] = self.further.get(what, 0) + count
 
     def _tries(self, design: str) -> int:
         """How many suspects of a design are shrunk for its one witness: more than one if the first needs no fault."""
@@ -159,7 +164,8 @@ class CampaignState(msgspec.Struct):
         return self.find(witness, watched.count)
 
     def find(self, witness: Witness, count: int) -> Found | None:
-        """Count runs with this signature. Gives the finding if its witness is new or smaller."""
+        """Count runs with this signature. Gives the finding if its witness is new or smaller, or as small and of an
+        earlier run: workers end in any order."""
         found = self.findings.get(witness.signature)
         if found is None:
             self.findings[witness.signature] = Found(witness, count)

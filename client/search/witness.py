@@ -126,13 +126,14 @@ def run_file(plan: Plan, number: RunNumber) -> bytes:
     return encoded(play_run(plan, number))
 
 
-def replay(plan: Plan, content: bytes, name: str, design: Design) -> list[Witness]:
-    """Replay the schedule of a run file leniently under a design. Gives a witness for each thing that counts."""
+def replay(plan: Plan, content: bytes, name: str, number: int, design: Design) -> list[Witness]:
+    """Replay the schedule of a run file leniently under a design. Gives a witness for each thing that counts.
+    ``number``: of the file in the corpus, from 0."""
     kept = decoded(content, Path(name))
     strategy = LenientStrategy(kept.tape)
     run = run_or_failure(Inputs(kept.scenario, design, Schedule(kept.faults, other=lambda: strategy)))
-    number = RunNumber(-1, 0)
     suspects = [
-        Suspect(design.name, invariant, form_of(text), text, number) for invariant, text in against(plan, run).items()
+        Suspect(design.name, invariant, form_of(text), text, RunNumber(-1, number))
+        for invariant, text in against(plan, run).items()
     ]
     return [_witness(run, suspect, plan.condition) for suspect in suspects]

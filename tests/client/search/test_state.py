@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from client.search.chunk import ChunkPart, RunNumber, Summary, Suspect
 from client.search.plan import CANARY_EVERY
-from client.search.state import FORMS_LIMIT, CampaignState, load_state, save_state
+from client.search.state import FORMS_LIMIT, TRIES_LIMIT, CampaignState, DesignState, load_state, save_state
 from client.search.witness import Witness
 from contract.errors import InputError
 from tests.client.search.plans import small
@@ -65,6 +66,9 @@ def test_forms_are_counted_and_grouped_by_the_signature_of_their_shrunk_runs() -
     assert state.settle(suspect("b"), shown("s", 6)) is None
     assert state.findings["s"].count == 6
     assert state.settle(suspect("b"), shown("s", 2)) is state.findings["s"]
+    earlier = replace(shown("s", 2), run=RunNumber(0, 5))
+    assert state.find(earlier, 1) is state.findings["s"]
+    assert state.find(shown("s", 2), 1) is None
     assert state.unshrunk() == []
 
 
@@ -76,6 +80,57 @@ def test_many_forms_need_no_more_memory() -> None:
         state.add(part, Summary("d", runs=3, suspects=[suspect(f"form {n}")]))
     assert len(state.watched) == FORMS_LIMIT
     assert state.further == {"d; one-owner": 200 - FORMS_LIMIT}
+
+
+def test_a_campaign_has_played_when_its_parts_are_counted_and_its_findings_shrunk() -> None:
+    state = CampaignState(small(canary=None))
+    first, second = state.begin_part(6), state.begin_part(6)
+    assert first is not None
+    assert second is not None
+    state.add(first, Summary("d", runs=6, suspects=[suspect("a")]))
+    assert not state.has_played(6)
+    state.todo.clear()
+    assert not state.has_played(6)
+    state.settle(suspect("a"), shown("s"))
+    assert state.has_played(6)
+    state.todo.append(second)
+    assert not state.has_played(6)
+
+
+def test_the_counts_of_a_design_are_sums() -> None:
+    state = CampaignState(small(canary=None))
+    for _ in range(2):
+        part = state.begin_part(None)
+        assert part is not None
+        state.add(part, Summary("d", runs=3, broken=2, faulted=1, both=1, decisions=9, items={"rule R1": part.chunk}))
+    assert state.designs == {"d": DesignState(6, 4, 2, 2)}
+    assert (state.runs, state.faulted, state.decisions) == (6, 2, 18)
+    assert state.items == {"rule R1": RunNumber(0, 0)}
+
+
+def watched(state: CampaignState, *suspects: Suspect) -> int:
+    """How many of them are to be shrunk."""
+    part = state.begin_part(None)
+    assert part is not None
+    return len(state.add(part, Summary("d", runs=3, suspects=list(suspects))))
+
+
+def test_each_invariant_of_a_design_has_its_forms() -> None:
+    state = CampaignState(small())
+    other = [replace(suspect(f"{n}"), invariant="no-loss") for n in range(FORMS_LIMIT)]
+    assert watched(state, *[suspect(f"{n}") for n in range(FORMS_LIMIT)]) == FORMS_LIMIT
+    assert watched(state, *other) == FORMS_LIMIT
+
+
+def test_where_one_witness_is_wanted_a_few_are_tried_until_one_needs_a_fault() -> None:
+    several = [replace(suspect(f"{n}"), invariant=name) for n, name in enumerate(["one-owner", "no-loss"] * 3)]
+    assert watched(CampaignState(small(one_witness=True)), *several) == TRIES_LIMIT
+    assert watched(CampaignState(small(kinds=(), one_witness=True)), *several) == 1
+    for faults, more in (([], TRIES_LIMIT - 1), (["drop Revoke"], 0)):
+        state = CampaignState(small(one_witness=True))
+        assert watched(state, several[0]) == 1
+        state.settle(several[0], replace(shown("s"), faults=faults))
+        assert watched(state, *several[1:]) == more
 
 
 def test_a_file_gives_the_state_back(tmp_path: Path) -> None:
