@@ -412,7 +412,14 @@ def _expressions(actors: list[_Actor]) -> st.SearchStrategy[a.Expr]:
         operands = st.lists(inner, min_size=2, max_size=3).map(tuple)
         return st.one_of(st.builds(a.Not, inner), st.builds(a.And, operands), st.builds(a.Or, operands))
 
-    return st.recursive(_comparisons(actors), deeper, max_leaves=5)
+    # The recursion prints where it begins, and a comparison prints all registers of all actors. A composite has a name.
+    comparisons = _comparisons(actors)
+
+    @st.composite
+    def comparison(draw: st.DrawFn) -> a.Expr:
+        return draw(comparisons)
+
+    return st.recursive(comparison(), deeper, max_leaves=5)
 
 
 @cache
