@@ -53,7 +53,10 @@ def _test_files(place: Path) -> list[Path]:
 
 def pytest_collection_finish() -> None:
     """Take the collected tests out of garbage collection. They live to the end, and each full collection would walk
-    them all: that was a twentieth of the time of the tests."""
+    them all: that was a twentieth of the time of the tests. What tests import and keep comes later and lives as long:
+    full collections are rare."""
     gc.enable()
     gc.collect()
     gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 50)
