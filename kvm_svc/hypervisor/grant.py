@@ -64,10 +64,11 @@ class KnownGrant:
         return 0 < self.expires <= now
 
     def renew(self, now: int) -> int:
-        """The number of the grant that is to be prolonged now, 0 for none. KVM tries again if it gets no answer."""
+        """The number of the grant that is to be prolonged now, 0 for none. KVM tries again if it gets no answer; when
+        the lease is over, ever more rarely, or a link that is held for seconds fills the inbox of the host."""
         if not 0 < self.renew_at <= now:
             return 0
-        self.renew_at = now + LEASE_NS // 4
+        self.renew_at = now + max(LEASE_NS // 4, now - self.expires)
         return self.number
 
 
