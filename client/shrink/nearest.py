@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from client.run.difference import Difference, first_difference
 from client.schedule.decisions import is_fault
+from client.shrink.budget import EnoughError
 from client.shrink.candidate import Candidate, CandidatePlayer, Tape
 from client.shrink.tapes import without_faults
 from client.shrink.target import Target
@@ -25,14 +26,17 @@ class Nearest:
 
 
 def nearest(case: Candidate, target: Target, player: CandidatePlayer) -> tuple[Nearest | None, int]:
-    """The first schedule that holds, and how many were tried. A schedule without one fault comes first, then those with
-    one decision moved, by how far it moves."""
+    """The first schedule that holds, and how many were tried, as far as the budget of the player goes. A schedule
+    without one fault comes first, then those with one decision moved, by how far it moves."""
     tried = 0
     for change, tape in _changed(case):
         if tried == SCHEDULES_LIMIT:
             break
+        try:
+            other = player.play(case.scenario, tape)
+        except EnoughError:
+            break
         tried += 1
-        other = player.play(case.scenario, tape)
         if other is None or not target.avoided_by(other.run):
             continue
         difference = first_difference(case.run.records, other.run.records)

@@ -48,12 +48,12 @@ def file_of(case: Candidate) -> Run:
 def conclude(shrinker: Shrinker, before: Candidate) -> Shrunk:
     """Find the faults that a shrunk run needs, and the nearest schedule that holds."""
     after, target, player = shrinker.best, shrinker.target, shrinker.player
-    player.budget = Budget()
     faults: dict[str, list[str]] = {}
     for number in after.faults:
+        player.budget = Budget()
         less = player.play(after.scenario, without_faults(after, [number]))
         faults[str(after.tape[number])] = _broken(less.run) if less is not None else []
-    runs = player.runs
+    runs, player.budget = player.runs, Budget()
     found, tried = nearest(after, target, player)
     return Shrunk(target, before, after, file_of(after), faults, found, tried, runs, shrinker.complete)
 

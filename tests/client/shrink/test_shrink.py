@@ -21,8 +21,9 @@ from client.schedule.decisions import Decision, is_fault
 from client.schedule.samplers import Uniform
 from client.schedule.schedule import Schedule, Tape, replay
 from client.shrink import edits
+from client.shrink.budget import Budget
 from client.shrink.shrink import Shrinker
-from client.shrink.shrunk import file_of, shrink
+from client.shrink.shrunk import conclude, file_of, shrink
 from client.shrink.target import Target, first_violations, target_of
 from contract.design import Design
 from contract.errors import InputError
@@ -184,6 +185,17 @@ def test_a_break_on_every_schedule_has_no_near_one_that_holds() -> None:
     shrunk = shrink(api.run("c23-creation-fails", "merged"))
     assert shrunk.nearest is None
     assert shrunk.schedules > 0
+
+
+def test_a_long_run_is_concluded_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run that is played here takes more than a budget has."""
+    found = api.run("central-story", "revoke-gp", faults=["duplicate SchedIn 1", "drop Revoke 1"])
+    shrinker = Shrinker(found, target_of(found), budget=Budget(decisions=1))
+    shrinker.shrink()
+    monkeypatch.setattr("client.shrink.shrunk.Budget", partial(Budget, decisions=1))
+    told = conclude(shrinker, shrinker.best)
+    assert not told.complete
+    assert (len(told.faults), told.schedules, told.nearest) == (2, 1, None)
 
 
 def test_one_invariant_takes_fewer_statements_than_all() -> None:
