@@ -54,18 +54,13 @@ class Outcomes:
     found: list[ScheduleOutcome] = field(default_factory=list)
     beyond: int = 0
     """Runs whose outcome is new, but too many are known."""
+    positive: int = 0
+    """Runs in which the expression of the final condition is true."""
+    negative: int = 0
+    """Runs in which it is false."""
     verdicts: dict[str, int] = field(default_factory=dict)
     violated: dict[str, int] = field(default_factory=dict)
     witnesses: dict[str, Run] = field(default_factory=dict)
-
-    @property
-    def positive(self) -> int:
-        """Runs in which the expression of the final condition is true."""
-        return sum(outcome.count for outcome in self.found if outcome.matches)
-
-    @property
-    def negative(self) -> int:
-        return sum(outcome.count for outcome in self.found if outcome.matches is False)
 
     @property
     def observation(self) -> str:
@@ -149,13 +144,16 @@ def _count(
     for name in violated:
         all_of.violated[name] = all_of.violated.get(name, 0) + 1
         all_of.witnesses.setdefault(name, run)
+    matches = _matches(run.scenario, verdict)
+    all_of.positive += matches is True
+    all_of.negative += matches is False
     state = {name: _text(_value(verdict.outcome, name)) for name in shown or verdict.outcome}
     key = tuple(f"{name}={value}" for name, value in state.items()), violated
     if key not in known:
         if len(known) == STATES_LIMIT:
             all_of.beyond += 1
             return
-        known[key] = ScheduleOutcome(state, violated, _matches(run.scenario, verdict), number, run)
+        known[key] = ScheduleOutcome(state, violated, matches, number, run)
         all_of.found.append(known[key])
     known[key].count += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from client.litmus import library_path, load, parse
@@ -39,6 +40,17 @@ def test_orders_give_outcomes_and_the_counts_add_up() -> None:
 def test_ok_is_what_the_quantifier_asks(condition: str, observation: str, code: ExitCode) -> None:
     found = outcomes(parse(f"{OPENED} {condition}"), MERGED, 12, 1)
     assert (found.observation, found.exit_code, found.ok) == (observation, code, code is ExitCode.HELD)
+
+
+def test_outcomes_beyond_the_limit_count_for_the_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with and those without the value are each beyond the limit for one of the conditions."""
+    monkeypatch.setattr("client.search.outcomes.STATES_LIMIT", 1)
+    for state in ("ACTIVE", "INACTIVE", "ERROR"):
+        found = outcomes(parse(f"{OPENED} exists (host:b.state = {state})"), MERGED, 30, 1)
+        assert (len(found.found), found.found[0].count + found.beyond, found.runs) == (1, 30, 30)
+        assert found.beyond > 0
+        assert found.positive + found.negative == 30
+        assert (found.positive > 0) == (state != "INACTIVE")
 
 
 def test_a_rule_that_meets_nothing_in_a_schedule_decides_nothing() -> None:
