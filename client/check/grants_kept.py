@@ -161,7 +161,7 @@ class GrantsKept(Monitor):
         if grant < told.grant:
             self.violated(r.seq, f"R6: event {event} has grant {grant} after {told.grant}")
         for other, of in self.told.items():
-            if of.grant == grant and other != event and host_of_event(other) == host:
+            if of.grant == grant and host_of_event(other) == host:
                 self.violated(r.seq, f"R6: grant {grant} is of event {other} and of event {event}")
         told.grant, told.lease, told.acknowledged = grant, 0, False
 
@@ -202,8 +202,6 @@ class GrantsKept(Monitor):
         self.held = {vcpu: grant for vcpu, grant in self.held.items() if vcpu not in r.vcpus}
         if r.host >= 0:
             self.told = {event: told for event, told in self.told.items() if host_of_event(event) != r.host}
-            self.newest = {kvm: at for kvm, at in self.newest.items() if kvm not in r.sessions}
-            self.waits = {name: pairs for name, pairs in self.waits.items() if all(e in self.told for e, _ in pairs)}
 
     HANDLERS: ClassVar = {
         Send: _send,

@@ -6,7 +6,21 @@ from msgspec.structs import replace
 
 from client.check.judge import Finding
 from contract.messages import Ack, EventCreated, EventState, Revoke, SchedIn
-from contract.trace import AnyRecord, ClockSet, EventClose, EventOpen, Granted, HostWait, HostWake, VmEntry
+from contract.spec import EVENTS_OF_A_HOST
+from contract.trace import (
+    AnyRecord,
+    ClockSet,
+    Crash,
+    EventClose,
+    EventOpen,
+    Granted,
+    HostWait,
+    HostWake,
+    Send,
+    Setup,
+    VmEntry,
+)
+from tests.cases import cases
 from tests.client.check.runs import HELD, IDLE, USE, VIOLATED, finding, ordered, renumbered, trace
 from tests.client.check.streams import crashed, judged, sent
 from tests.designs import FENCED, REVOKE_ACK
@@ -93,3 +107,86 @@ def test_a_kvm_that_holds_another_grant_or_has_a_clock_of_its_own_is_not_judged(
     assert finding(entered(late=True, held=2), NAME).verdict == HELD
     assert finding(entered(late=True, by=[ClockSet("kvm0", 900_000)]), NAME).verdict == HELD
     assert finding(entered(late=True, by=[ClockSet("kvm0", 1_000_000)]), NAME).verdict == VIOLATED
+
+
+@cases(("passthrough", "debugctl", "verdict"), [(True, 0, VIOLATED), (False, 1, VIOLATED), (False, 0, HELD)])
+def test_an_entry_with_passthrough_or_with_the_lbr_on_uses_it(passthrough: bool, debugctl: int, verdict: str) -> None:
+    *before, entry = entered(late=True)
+    assert isinstance(entry, VmEntry)
+    assert finding([*before, replace(entry, passthrough=passthrough, debugctl=debugctl)], NAME).verdict == verdict
+
+
+def test_a_clock_that_runs_as_the_hosts_again_is_not_the_hosts() -> None:
+    clocks: list[AnyRecord] = [ClockSet("kvm0", 900_000), ClockSet("kvm0", 1_000_000)]
+    assert finding(entered(late=True, by=clocks), NAME).verdict == HELD
+
+
+def test_a_grant_without_a_lease_has_no_end() -> None:
+    leased = [news(1, 5, 9 * MS, event=3), news(2, 6)]
+    assert finding(entered(late=True, by=leased, held=6), NAME).verdict == HELD
+
+
+def test_a_kvm_that_crashed_holds_no_grant() -> None:
+    *before, entry = entered(late=True)
+    crash = Crash("kvm0", -1, ["kvm0"], ["vm0/0"])
+    assert finding(renumbered([*before, crash, entry]), NAME).verdict == HELD
+
+
+def test_a_thread_that_comes_without_a_grant_is_no_news_of_one() -> None:
+    alone = sent(2, 0, SchedIn("vm0/0", 0, 0, 0), to_host=False)
+    assert found(OPENED, news(1, 1), alone).verdict == IDLE
+
+
+def test_an_older_revoke_takes_none_back() -> None:
+    again = news(1, 1), revoke(2), news(3, 2), revoke(4, 2), revoke(5, 1)
+    assert text(*again, news(6, 2)) == "R14: event 1 has grant 2, which was revoked"
+    assert text(revoke(1, 2), news(2, 1)) == "R14: event 1 has grant 1, which was revoked"
+
+
+def test_the_latest_lease_that_was_told_counts() -> None:
+    told = news(1, 1, 10 * MS), news(2, 1, 8 * MS), WAITS
+    assert text(*told, replace(WAKES, time=9 * MS)).startswith("R18: h0 continues, and grant 1")
+
+
+def test_a_new_grant_has_a_lease_and_an_end_of_its_own() -> None:
+    waits = HostWait("h0", [2])
+    assert found(news(1, 1, 10 * MS), news(2, 2), waits, WAKES).verdict == HELD
+    acknowledged = news(1, 1, 10 * MS), sent(1, 0, Ack(1))
+    assert text(*acknowledged, news(2, 2, 10 * MS), waits, WAKES).startswith("R18: h0 continues, and grant 2")
+    assert found(news(1, 1, 10 * MS), WAITS, news(2, 2, 10 * MS), WAKES).verdict == HELD
+
+
+# Two hosts number their grants alike -----------------------------------------------------------------------
+
+OTHER = EVENTS_OF_A_HOST + 1
+"""The first event of the second host."""
+
+
+def on_two_hosts(*records: AnyRecord) -> Finding:
+    setup = trace(ordered(USE), REVOKE_ACK)[0]
+    assert isinstance(setup, Setup)
+    two = replace(setup, cpus=2, hosts=[1, 1], kvms={"kvm0": 0, "kvm1": 1})
+    return finding(renumbered([two, *records]), NAME)
+
+
+def on_second(record: AnyRecord) -> AnyRecord:
+    """The same message in the session of the second host."""
+    assert isinstance(record, Send)
+    return replace(record, session="kvm1")
+
+
+def test_hosts_number_their_grants_alike() -> None:
+    both = [news(1, 1, 10 * MS), on_second(news(1, 1, 10 * MS, event=OTHER))]
+    assert on_two_hosts(*both).verdict == HELD
+    acknowledged = [*both, WAITS, on_second(sent(1, 0, Ack(1))), WAKES]
+    assert on_two_hosts(*acknowledged).violations[0].text.startswith("R18: h0 continues, and grant 1")
+    opened = EventOpen(OTHER + 1, "h0", "", 1, "", True, "INACTIVE", 0, [], [], "")
+    there = [*both, opened, WAITS, sent(1, 0, Ack(1))]
+    assert on_two_hosts(*there, WAKES).verdict == VIOLATED
+    assert on_two_hosts(*there, on_second(sent(1, 0, Ack(1))), WAKES).verdict == HELD
+
+
+def test_a_crash_leaves_the_grants_of_the_other_host() -> None:
+    told = on_second(news(1, 1, event=OTHER)), on_second(sent(2, 0, Revoke(OTHER, 1, "h0"), to_host=False))
+    again = on_second(news(3, 1, event=OTHER))
+    assert on_two_hosts(*told, crashed(), again).violations[0].text.startswith("R14: ")
