@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from contract.canonical import At, Event, Grant
 from contract.spec import LEASE_NS
 
+RENEW_LIMIT = 16 * LEASE_NS
+"""The longest time after which KVM tries again, in nanoseconds."""
+
 
 @dataclass(slots=True)
 class KnownGrant:
@@ -68,7 +71,7 @@ class KnownGrant:
         the lease is over, ever more rarely, or a link that is held for seconds fills the inbox of the host."""
         if not 0 < self.renew_at <= now:
             return 0
-        self.renew_at = now + max(LEASE_NS // 4, now - self.expires)
+        self.renew_at = now + min(max(LEASE_NS // 4, now - self.expires), RENEW_LIMIT)
         return self.number
 
 
