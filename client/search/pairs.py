@@ -77,6 +77,9 @@ class Pairs:
                 raise error
         self._lost(str(error))
 
+    def check(self) -> None:
+        """A pair that does not answer ends its run."""
+
     def renew(self) -> None:
         pass
 

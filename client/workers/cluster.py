@@ -20,7 +20,7 @@ PATIENCE = "10s"
 ASK_EVERY = 1.0
 """Seconds between two questions for the number of workers."""
 NO_WORKER = 30.0
-"""Seconds in which a first worker has to come."""
+"""Seconds in which a first worker has to come, or another one when the last has gone."""
 
 
 class Cluster:
@@ -50,6 +50,8 @@ class Cluster:
         self._asked = -math.inf
         """Time at which the scheduler was last asked for them."""
         self._wait_for_a_worker()
+        self._there = time.monotonic()
+        """Time at which a worker was there."""
 
     def _wait_for_a_worker(self) -> None:
         try:
@@ -66,14 +68,29 @@ class Cluster:
         if self.client.status in ("closing", "closed"):
             raise self._failed("the connection is lost")
 
+    def _workers(self) -> list[dict[str, Any]]:
+        """To ask the scheduler takes as long as to hand it a call."""
+        self._check()
+        try:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        except OSError as error:
+            raise self._failed(str(error)) from None
+        self._asked = time.monotonic()
+        if workers:
+            self._there = self._asked
+        return list(workers)
+
     def ahead(self) -> int:
-        """For each thread of all workers. To ask the scheduler takes as long as to hand it a call."""
+        """For each thread of all workers."""
         self._check()
         if time.monotonic() - self._asked > ASK_EVERY:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-            self._threads = sum(int(worker["nthreads"]) for worker in workers) or 1
-            self._asked = time.monotonic()
+            self._threads = sum(int(worker["nthreads"]) for worker in self._workers()) or 1
         return AHEAD * self._threads
+
+    def check(self) -> None:
+        """The scheduler keeps calls for a worker that may come."""
+        if not self._workers() and time.monotonic() - self._there > NO_WORKER:
+            raise self._failed(f"all workers have gone, and none has come in {NO_WORKER:.0f} s")
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]:
         self._check()

@@ -23,6 +23,10 @@ class Pool(Protocol):
 
     def submit(self, call: Callable[..., R], *given: Any) -> Future[R]: ...
 
+    def check(self) -> None:
+        """Raise SystemFailedError if the calls that were begun can have no end. It is asked while none ends."""
+        ...
+
     def renew(self) -> None:
         """Replace the processes that have died."""
         ...
@@ -47,6 +51,9 @@ class InThisProcess:
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def check(self) -> None:
+        pass
 
     def renew(self) -> None:
         pass

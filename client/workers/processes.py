@@ -34,6 +34,9 @@ class Processes:
             self.executor = ProcessPoolExecutor(self.workers, context, _ignore_interrupts)
         return self.executor.submit(call, *given)
 
+    def check(self) -> None:
+        """A process that has died ends its calls."""
+
     def renew(self) -> None:
         self._shut_down(wait=False)
 

@@ -14,6 +14,8 @@ K = TypeVar("K", bound=Hashable)
 
 DEATHS_LIMIT = 3
 """How often a call may be begun again because its process died."""
+LOOK_EVERY = 1.0
+"""Seconds without a result after which the pool is asked whether there can be one."""
 
 
 class WorkerDiedError(Exception):
@@ -49,13 +51,14 @@ class Tasks(Generic[K]):
             self._again()
             self.running[self.pool.submit(task.call, *task.given)] = task
 
-    def take(self, seconds: float | None = None) -> tuple[K, Any] | None:
-        """Wait for the next result, and give it with its key; None after ``seconds`` without one. Raises the exception
-        of a call, and WorkerDiedError."""
+    def take(self) -> tuple[K, Any] | None:
+        """Wait for the next result, and give it with its key; None if no call is under way. Raises the exception of a
+        call, WorkerDiedError, and SystemFailedError if the pool can have no result."""
         while self.running:
-            done, _ = wait(self.running, seconds, return_when=FIRST_COMPLETED)
+            done, _ = wait(self.running, LOOK_EVERY, return_when=FIRST_COMPLETED)
             if not done:
-                return None
+                self.pool.check()
+                continue
             future = next(iter(done))
             task = self.running.pop(future)
             try:

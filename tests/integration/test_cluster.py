@@ -16,6 +16,7 @@ from client.search.campaign import Campaign, CampaignLimits
 from client.search.corpus import Corpus
 from client.workers.cluster import Cluster
 from client.workers.pool import InThisProcess
+from client.workers.tasks import Tasks
 from contract.errors import InputError, SystemFailedError
 from tests.cases import cases
 from tests.client.cli.commands import lbrlab
@@ -127,6 +128,25 @@ def test_a_lost_connection_is_an_error_of_the_environment(cluster: tuple[str, li
         with pytest.raises(SystemFailedError, match="the connection is lost"):
             call()
     pool.close()
+
+
+def test_a_cluster_whose_last_worker_has_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler would keep the calls for ever."""
+    with ExitStack() as stack:
+        processes = Processes(tmp_path, stack)
+        processes.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        address = processes.address()
+        worker = processes.start("worker", "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1")
+        pool = Cluster(address)
+        stack.callback(pool.close)
+        worker.kill()
+        worker.wait(PATIENCE)
+        monkeypatch.setattr("client.workers.cluster.NO_WORKER", 0.1)
+        monkeypatch.setattr("client.workers.tasks.LOOK_EVERY", 0.05)
+        tasks: Tasks[int] = Tasks(pool)
+        tasks.add(0, len, "")
+        with pytest.raises(SystemFailedError, match=f"{address}: all workers have gone, and none has come in 0 s"):
+            tasks.take()
 
 
 def test_a_scheduler_without_workers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from client.workers import tasks as tasks_module
 from client.workers.pool import InThisProcess
 from client.workers.processes import Processes
 from client.workers.tasks import DEATHS_LIMIT, Tasks, WorkerDiedError
+from contract.errors import SystemFailedError
 from tests.cases import cases
 
 
@@ -45,6 +47,9 @@ class Mortal:
             future.set_result(call(*given))
         return future
 
+    def check(self) -> None:
+        pass
+
     def renew(self) -> None:
         self.renewed += 1
 
@@ -74,6 +79,30 @@ def test_a_call_that_always_kills_its_process_ends_all() -> None:
     tasks.add(0, doubled, 0)
     with pytest.raises(WorkerDiedError):
         tasks.take()
+
+
+class Deserted(InThisProcess):
+    """A pool that nobody works for. ``checked``: how often it was asked before it knows."""
+
+    checked = 0
+
+    def submit(self, call: Any, *given: Any) -> Future[Any]:
+        return Future()
+
+    def check(self) -> None:
+        self.checked += 1
+        if self.checked == 3:
+            raise SystemFailedError("the pool", "nobody is left")
+
+
+def test_a_pool_that_can_have_no_result_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "LOOK_EVERY", 0.001)
+    pool = Deserted()
+    tasks: Tasks[int] = Tasks(pool)
+    tasks.add(0, doubled, 0)
+    with pytest.raises(SystemFailedError, match="nobody is left"):
+        tasks.take()
+    assert pool.checked == 3
 
 
 def test_an_error_of_a_call_is_raised_where_its_result_is_taken() -> None:
