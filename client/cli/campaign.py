@@ -43,6 +43,8 @@ CANARY = "fenced+entry-check=none"
 USUAL_RUNS = 1000
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 SHOWN_LIMIT = 30
+LINE_EVERY = 60.0
+"""Seconds between two lines of progress where the output is no terminal, such as the log of a night."""
 KEY = "campaign"
 """The name of the scenario under which a baseline keeps findings."""
 
@@ -79,16 +81,21 @@ def campaign(request: CampaignRequest, *, as_json: bool) -> None:
         make_folder(request.junit.parent)
     interrupted = False
     failure: SystemFailedError | InputError | None = None
-    with _pool(request) as pool, console(stderr=True).status("starting") as status:
+    errors, lines = console(stderr=True), 0
+    with _pool(request) as pool, errors.status("starting") as status:
 
         def told(now: Campaign) -> None:
+            nonlocal lines
             status.update(_progress(now, limits))
+            if not errors.is_terminal and now.elapsed >= (lines + 1) * LINE_EVERY:
+                lines = int(now.elapsed // LINE_EVERY)
+                print_text(errors, f"{now.elapsed:.0f} s: {_progress(now, limits)}", hang=2)
 
         played = Campaign(plan, folder, pool, Corpus(request.corpus or folder / "corpus"), told)
         if played.began:
             over = played.state.has_played(limits.runs)
             how = f"is finished, with {played.began} runs" if over else f"continues after {played.began} runs"
-            print_text(console(stderr=True), f"the campaign in {escape(str(folder))} {how}", hang=2)
+            print_text(errors, f"the campaign in {escape(str(folder))} {how}", hang=2)
         try:
             played.play(limits)
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def test_the_progress_begins_with_what_matters() -> None:
     now = Campaign(plan, Path(), InThisProcess(), Corpus(Path("corpus")))
     line = campaign._progress(now, CampaignLimits(1_000_000))
     assert line.index("0 findings") < 40
+
+
+def test_a_log_gets_a_line_of_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal shows one line that changes."""
+    command = ("campaign", "--designs", "fenced", "--runs", "6", *ONE, "--json")
+    assert lbrlab(*command, "-o", "first").stderr == ""
+    monkeypatch.setattr(campaign, "LINE_EVERY", 1e-6)
+    lines = lbrlab(*command, "-o", "second").stderr.splitlines()
+    assert re.match(r"0 s: [1-6] of 6 runs, \d+/s, 0 findings", lines[0])
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_is_counted_has_its_number() -> None:
