@@ -4,6 +4,7 @@ with errors that name the expectation. It is written with the folders that are m
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -14,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from contract.errors import InputError
+from contract.errors import FullDiskError, InputError
 
 T = TypeVar("T")
 
@@ -68,9 +69,13 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"cannot be made: {error.strerror}", str(folder)) from None
 
 
+FAILED_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""Errors that no other path of the same disk would avoid."""
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write the whole file, or nothing. Folders that are missing are created. A path that is not a regular file is
-    written in place. Raises InputError naming the path."""
+    written in place. Raises InputError naming the path, FullDiskError if the disk fails."""
     try:
         target = path.resolve()
         if target.exists() and not target.is_file():
@@ -88,7 +93,8 @@ def write_file(path: Path, content: bytes) -> None:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", str(path)) from None
+        kind = FullDiskError if error.errno in FAILED_DISK else InputError
+        raise kind(f"cannot write: {error.strerror}", str(path)) from None
 
 
 def _umask() -> int:

@@ -30,6 +30,12 @@ class InputError(LbrlabError):
         self.place = place
 
 
+class FullDiskError(InputError):
+    """There is no room for a file. The path is right, so the environment has failed."""
+
+    exit_code = ExitCode.SYSTEM_FAILED
+
+
 class DivergedError(InputError):
     """A tape has a decision that is not possible in its run."""
 

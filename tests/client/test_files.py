@@ -82,3 +82,12 @@ def test_a_folder_below_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match="b/c: cannot read: Permission denied"):
         files_below(tmp_path, ".json")
+
+
+def test_a_full_disk_is_the_fault_of_the_environment(tmp_path: Path) -> None:
+    """A path that is wrong is a bad input."""
+    kept = str(tmp_path / "run.json")
+    lbrlab("run", "exits", "-d", "fenced", "-o", kept)
+    for path, code in (("/dev/full", 3), (kept + "/x.md", 2)):
+        result = lbrlab("export", kept, "--to", "markdown", "-o", path)
+        assert (result.exit_code, result.stderr.startswith(f"lbrlab: error: {path}: cannot write: ")) == (code, True)
