@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
+from client.drive.play import InterruptedRunError
 from client.litmus import library_path, load, parse
 from client.litmus.fault_rules import parse_fault
-from client.search.outcomes import outcomes
-from contract.errors import ExitCode
+from client.run.inputs import Inputs
+from client.run.run import Run, run
+from client.schedule.schedule import Schedule
+from client.search.outcomes import outcomes, sampled
+from contract.errors import ExitCode, SystemFailedError
 from tests.cases import cases
-from tests.designs import MERGED, REVOKE_GP
+from tests.designs import DESIGNS, FENCED, MERGED, REVOKE_GP
+
+SEED = 2
 
 OPENED = (
     "LBR o machine { cpus = 1; } host { b = open cpu0 pinned branch any_call; h = open cpu0 pinned branch any; } "
@@ -40,6 +48,54 @@ def test_orders_give_outcomes_and_the_counts_add_up() -> None:
 def test_ok_is_what_the_quantifier_asks(condition: str, observation: str, code: ExitCode) -> None:
     found = outcomes(parse(f"{OPENED} {condition}"), MERGED, 12, 1)
     assert (found.observation, found.exit_code, found.ok) == (observation, code, code is ExitCode.HELD)
+
+
+def test_an_outcome_names_the_first_schedule_that_gives_it() -> None:
+    """The most frequent outcome is not the first one here. A schedule is drawn from the seed and its number alone."""
+    scenario = parse(f"{OPENED} exists (host:b.state = ACTIVE)")
+    found = outcomes(scenario, MERGED, 12, SEED)
+    played = [run(sampled(Inputs(scenario, MERGED), SEED, number)) for number in range(1, 13)]
+    assert found.found[0].first > 1
+    for outcome in found.found:
+        values = [fields(each) for each in played]
+        assert values.index(fields(outcome.witness)) == outcome.first - 1
+        assert outcome.witness.tape == played[outcome.first - 1].tape
+
+
+def fields(of: Run) -> str:
+    return str(of.verdict.outcome["host:b"])
+
+
+def test_the_first_run_that_violates_an_invariant_is_its_witness() -> None:
+    story = load(library_path("central-story"))
+    found = outcomes(story, REVOKE_GP, 8, 1, (parse_fault("drop Revoke 1"),))
+    name = next(name for name, count in found.violated.items() if count > 1)
+    dropped = Schedule((parse_fault("drop Revoke 1"),))
+    played = [run(sampled(Inputs(story, REVOKE_GP, dropped), 1, number)) for number in range(1, 9)]
+    assert found.witnesses[name].tape == next(each.tape for each in played if name in each.broken())
+
+
+def test_a_run_that_fails_and_one_that_ctrl_c_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    story, runs = load(library_path("central-story")), 0
+
+    def third_is_cut_short(inputs: Inputs) -> Run:
+        nonlocal runs
+        runs += 1
+        played = run(inputs)
+        return dataclasses.replace(played, failure=InterruptedRunError()) if runs == 3 else played
+
+    monkeypatch.setattr("client.search.outcomes.run_or_failure", third_is_cut_short)
+    assert outcomes(story, MERGED, 5, 1).runs == 2
+    failed = dataclasses.replace(run(Inputs(story, FENCED)), failure=SystemFailedError("kvm", "died"))
+    monkeypatch.setattr("client.search.outcomes.run_or_failure", lambda inputs: failed)
+    assert outcomes(story, FENCED, 2, 1).exit_code is ExitCode.SYSTEM_FAILED
+
+
+def test_runs_that_violate_only_what_is_expected_are_decided() -> None:
+    story = replace(load(library_path("mech-debugctl-mask")), final=None)
+    found = outcomes(story, DESIGNS["v7"], 2, 1)
+    assert found.verdicts == {"expected": 2}
+    assert (found.observation, found.exit_code) == ("", ExitCode.HELD)
 
 
 def test_outcomes_beyond_the_limit_count_for_the_condition(monkeypatch: pytest.MonkeyPatch) -> None:
