@@ -79,6 +79,8 @@ class Campaign:
             self._replay_corpus()
             for watched in self.state.unshrunk():
                 self._shrink(watched.suspect)
+            for number in self.state.wanted:
+                self._want(number)
             again = list(self.state.todo)
             while True:
                 while len(self.tasks) < self.pool.ahead() and not self._out_of_time(limits):
@@ -141,6 +143,7 @@ class Campaign:
                 self._count_held()
             case RunNumber():
                 self._keep(result)
+                self.state.wanted.remove(key)
             case ("replay", name, design):
                 with undisturbed():
                     self.state.replayed += 1
@@ -167,15 +170,21 @@ class Campaign:
             self._count(part, self._held.pop(part))
 
     def _count(self, part: ChunkPart, summary: Summary) -> None:
-        known = len(self.state.items)
+        known, new = len(self.state.items), list[RunNumber]()
         with undisturbed():
             suspects = self.state.add(part, summary)
+            if len(self.state.items) > known and not self.corpus.full:
+                runs = {RunNumber(part.chunk, run) for run in summary.items.values()}
+                new = sorted(runs & set(self.state.items.values()))
+                self.state.wanted += new
         for suspect in suspects:
             self._shrink(suspect)
-        if len(self.state.items) > known and not self.corpus.full:
-            new = {RunNumber(part.chunk, run) for run in summary.items.values()}
-            for number in new & set(self.state.items.values()):
-                self.tasks.add(number, run_file, self.state.plan, number)
+        for number in new:
+            self._want(number)
+
+    def _want(self, number: RunNumber) -> None:
+        """Play a run once more, for its file."""
+        self.tasks.add(number, run_file, self.state.plan, number)
 
     def _shrink(self, suspect: Suspect) -> None:
         self._shrinking += 1

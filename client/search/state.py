@@ -52,10 +52,10 @@ class DesignState(msgspec.Struct):
 
 class CampaignState(msgspec.Struct):
     """``todo``: parts that were begun and gave no result. ``chunk``, ``run``: the next run that was not begun.
-    ``watched``: suspects by their keys. ``further``: design and invariant to runs of forms that are not shrunk.
-    ``items``: item to the first run that exercises it. ``seconds``: of CPU, in all workers. ``corpus``: file of the
-    corpus to the designs under which it is not to be replayed: it was, or it has a run of this campaign, which is
-    counted."""
+    ``watched``: suspects by their keys. ``wanted``: runs whose files are to go into the corpus. ``further``: design
+    and invariant to runs of forms that are not shrunk. ``items``: item to the first run that exercises it.
+    ``seconds``: of CPU, in all workers. ``corpus``: file of the corpus to the designs under which it is not to be
+    replayed: it was, or it has a run of this campaign, which is counted."""
 
     plan: Plan
     format: str = FORMAT
@@ -73,6 +73,7 @@ class CampaignState(msgspec.Struct):
     designs: dict[str, DesignState] = {}
     items: dict[Item, RunNumber] = {}
     watched: list[WatchedSuspect] = []
+    wanted: list[RunNumber] = []
     further: dict[str, int] = {}
     findings: dict[str, Found] = {}
     corpus: dict[str, list[str]] = {}

@@ -129,6 +129,8 @@ def test_an_interrupted_campaign_goes_on_to_the_same_result(whole: Campaign, tmp
         break
     assert results > 7
     assert now.state.replayed == 0
+    assert now.state.wanted == []
+    assert {path.name for path in now.corpus.folder.iterdir()} == set(whole.corpus.names)
     for name in ("runs", "faulted", "decisions", "canary_runs", "canary_caught", "designs", "items"):
         assert getattr(now.state, name) == getattr(whole.state, name), name
     assert {s: f.count for s, f in now.state.findings.items()} == {s: f.count for s, f in whole.state.findings.items()}
