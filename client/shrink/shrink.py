@@ -17,7 +17,7 @@ from client.schedule.decisions import is_fault
 from client.shrink import edits
 from client.shrink.budget import Budget, EnoughError
 from client.shrink.candidate import Candidate, CandidatePlayer, Tape
-from client.shrink.tapes import more_usual, renamed, without_faults, without_steps
+from client.shrink.tapes import more_usual, renamed, unnamed, without_faults, without_steps
 from client.shrink.target import Failing, Target
 from contract.errors import InputError
 
@@ -40,7 +40,7 @@ class Shrinker:
         self.complete = False
         # Each statement gets the line of this text. Edits keep it, so that the records tell what is carried out.
         scenario = parse(format_scenario(replace(run.scenario, faults=[])), run.scenario.name)
-        again = self.player.play(scenario, run.tape)
+        again = self.player.play(scenario, list(map(unnamed, run.tape)))
         if isinstance(target, Failing) and run.wire != "sim" and again is not None and again.run.failure is not None:
             # A service tells less of its error than a core in this process does.
             target = Failing((), form=failure_form(again.run.failure))

@@ -9,7 +9,7 @@ from itertools import chain
 from msgspec.structs import replace
 
 from client.litmus import Scenario
-from client.schedule.decisions import Decision, Step, is_fault, without_fault
+from client.schedule.decisions import Decision, Deliver, Step, is_fault, without_fault
 from client.shrink.candidate import Candidate, Tape
 
 
@@ -23,6 +23,11 @@ def without_faults(case: Candidate, numbers: Sequence[int]) -> Tape:
         elif not alone:
             left += without_fault(decision)
     return left
+
+
+def unnamed(decision: Decision) -> Decision:
+    """A decision that breaks nothing, without the name of the rule that delayed it: the shrunk run has no rules."""
+    return replace(decision, fault="") if isinstance(decision, Deliver) and not is_fault(decision) else decision
 
 
 def more_usual(case: Candidate) -> Iterator[Tape]:

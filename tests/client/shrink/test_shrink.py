@@ -27,7 +27,7 @@ from client.shrink.shrunk import conclude, file_of, shrink
 from client.shrink.target import Target, first_violations, target_of
 from contract.design import Design
 from contract.errors import InputError
-from contract.trace import canonical
+from contract.trace import Delivery, canonical
 from tests.cases import cases
 from tests.client.check.runs import scenario
 from tests.client.drive.test_random_tapes import RACE
@@ -160,6 +160,14 @@ def test_only_the_necessary_fault_is_left() -> None:
     (fault,) = shrunk.faults
     assert fault.startswith("drop host>kvm0 4 Revoke")
     assert shrunk.faults[fault] == []
+
+
+def test_a_delay_is_an_order_and_leaves_no_name_behind() -> None:
+    """The shrunk run has no rule, so nothing in it may name one."""
+    shrunk = shrink(api.run("central-story", "revoke-gp", faults=["delay Revoke by 5"]))
+    assert shrunk.faults == {}
+    assert not [decision for decision in shrunk.run.tape if getattr(decision, "fault", "")]
+    assert not [record for record in shrunk.run.of(Delivery) if record.fault]
 
 
 def test_many_faults_are_taken_away_together() -> None:
