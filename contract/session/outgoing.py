@@ -1,8 +1,10 @@
 """Numbers, places, window and repetition of the messages that one end sends.
 
 If the design repairs the stream, a message has a place in the order of its direction. It is kept until the peer
-acknowledges its place, and sent again, with all younger ones, when the timer runs out (go-back-N). At most ``WINDOW``
-messages are out at a time; younger ones wait, and the end is paused. At most ``UNSENT`` of them wait (R26).
+acknowledges its place, and sent again, with all younger ones, when the timer runs out (go-back-N). To a peer that is
+silent only the oldest is sent again: a link that holds all messages back would fill the peer's inbox with repetitions.
+At most ``WINDOW`` messages are out at a time; younger ones wait, and the end is paused. At most ``UNSENT`` of them wait
+(R26).
 """
 
 from __future__ import annotations
@@ -119,9 +121,10 @@ class Outgoing:
         return sent
 
     def again(self, now: int) -> list[Numbered]:
-        """All unacknowledged messages once more, under new numbers. The next wait is twice as long."""
+        """All unacknowledged messages once more, under new numbers; the oldest to a silent peer. The next wait is twice
+        as long."""
         again = []
-        for place, body in self.unacknowledged:
+        for place, body in self.unacknowledged[: 1 if self.repeats >= SILENT_AFTER else None]:
             self.n += 1
             again.append(Numbered(self.n, place, body))
         if again:

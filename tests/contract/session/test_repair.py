@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from contract.effects import Clock, Effects
 from contract.messages import AnyMessage, Envelope, Received, RegisterVcpu
+from contract.network import CAPACITY
 from contract.session import RESEND, RESEND_AFTER, RESEND_LIMIT
-from contract.session.outgoing import SILENT_AFTER
+from contract.session.outgoing import SILENT_AFTER, WINDOW
 from contract.trace import Discard, PeerSilent, Send, Timer
 from tests.cases import cases
 from tests.sessions import End, said
@@ -184,6 +185,24 @@ def test_a_peer_that_gives_no_answer_is_noticed_once_after_310_ms() -> None:
         log.clock.now = kvm.outgoing.due
         kvm.resend(log)
     assert [(r.to_host, r.time) for r in log.records if isinstance(r, PeerSilent)] == [(True, 310_000_000)]
+
+
+def test_a_silent_peer_gets_the_oldest_alone_until_it_answers() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log)
+    times = [[e.order for e in said(kvm.resend, log)] for _ in range(SILENT_AFTER + 2)]
+    assert times == [[1, 2, 3]] * SILENT_AFTER + [[1]] * 2
+    kvm.taken(received(1), log)
+    assert [e.order for e in said(kvm.resend, log)] == [2, 3]
+
+
+def test_a_link_that_holds_a_full_window_for_a_minute_does_not_fill_the_inbox() -> None:
+    kvm, _, log = pair()
+    sent(kvm, log, WINDOW)
+    while log.clock.now < 60_000_000_000:
+        log.clock.now = kvm.outgoing.due
+        kvm.resend(log)
+    assert sum(isinstance(r, Send) for r in log.records) < CAPACITY
 
 
 def test_a_peer_that_answers_now_and_then_is_not_silent() -> None:
