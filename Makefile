@@ -9,8 +9,8 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 PARTS := $(addprefix build/lock/,0 1 2)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps
-# One more than the two cores that the tests are tuned for: some tests wait.
-WORKERS ?= 3
+# Two more than the two cores that the tests are tuned for: some tests wait.
+WORKERS ?= 4
 
 # Scripts in a virtual environment name its absolute path, so a copied or moved tree needs a new one:
 # the stamps carry a checksum of the place they were made in.
