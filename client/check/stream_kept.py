@@ -18,7 +18,7 @@ from contract.messages import (
     Resume,
     Welcome,
 )
-from contract.trace import Crash, Delivery, Discard, Rest, Send, SessionChange
+from contract.trace import Crash, Delivery, Discard, PeerSilent, Rest, Send, SessionChange
 
 WINDOW = 64
 """Messages that may be out without an acknowledgement (R9)."""
@@ -43,9 +43,10 @@ class StreamKept(Monitor):
             "Both ends of a session keep the rules of its stream. Messages are numbered 1, 2, "
             "3, ... in each epoch. Each is taken once, undamaged, in its epoch, and by the host after a Hello. If the "
             "design repairs the stream, messages also have places 1, 2, 3, ... and are taken in that order. A "
-            "repetition begins with the oldest place that is not acknowledged, and continues in order. At most 64 "
-            "places are out without an acknowledgement, and no end acknowledges a place that it has not taken. At rest "
-            "no place is left behind. KVM asks for nothing after Drain, and no end says anything after its Drained."
+            "repetition begins with the oldest place that is not acknowledged, and continues in order; to an end that "
+            "is silent it is the oldest alone. At most 64 places are out without an acknowledgement, and no end "
+            "acknowledges a place that it has not taken. At rest no place is left behind. KVM asks for nothing after "
+            "Drain, and no end says anything after its Drained."
         ),
         broken_by=(
             "A message that is sent, taken, discarded or acknowledged against one of these rules; or a place that is "
@@ -59,6 +60,7 @@ class StreamKept(Monitor):
             Delivery: "which message comes, and its fate",
             Discard: "messages that were not taken, and numbers of messages that were not sent",
             SessionChange: "ends that do not repeat anything any more",
+            PeerSilent: "ends that get only the oldest place again",
             Crash: "ends that are gone",
             Rest: "that nothing comes any more",
         },
@@ -165,7 +167,14 @@ class StreamKept(Monitor):
             self._sent(r, "R9", "is sent again, and was acknowledged")
         elif r.order != oldest and r.order != way.again + 1:
             self._sent(r, "R9", f"is sent again, and place {way.again + 1 if way.again else oldest} is not before it")
+        elif r.order != oldest and way.unanswered:
+            self._sent(r, "R9", f"is sent again to an end that is silent, and place {oldest} is older")
         way.again = r.order
+
+    def _unanswered(self, r: PeerSilent) -> None:
+        if self.coming is not None:
+            self._take()
+        self.ways[r.session, r.to_host].unanswered = True
 
     def _acknowledges(self, r: Send, upto: int) -> None:
         taken = self.ways[r.session, not r.to_host].taken
@@ -237,6 +246,7 @@ class StreamKept(Monitor):
         """It may come twice, and has a place only in the answer to Hello. Each one acknowledges, also if another one
         has opened the session before it."""
         back = self.ways[message.session, not message.to_host]
+        back.unanswered = False
         if isinstance(body, Resume):
             back.acknowledge(body.last_seq)
         elif body.accepted:
@@ -304,6 +314,7 @@ class StreamKept(Monitor):
         Delivery: _delivery,
         Discard: _discard,
         SessionChange: _session,
+        PeerSilent: _unanswered,
         Crash: _crash,
         Rest: _rest,
     }

@@ -28,6 +28,8 @@ class TracedWay:
     """The sender knows that all places up to this one were taken."""
     again: int = 0
     """Place that was last sent once more, while the acknowledged place is the same."""
+    unanswered: bool = False
+    """The sender takes the other end for silent, and has had no answer since."""
     silent: bool = False
     """The sender's session is lost, refused or over."""
     closing: type[Drain | Drained] | None = None
@@ -45,7 +47,7 @@ class TracedWay:
         """A new epoch, or no sender (0)."""
         self.epoch = epoch
         self.n = self.newest = self.acknowledged = self.again = 0
-        self.silent = False
+        self.unanswered = self.silent = False
         self.closing = None
 
     def begin_taking(self, epoch: int) -> None:
@@ -58,6 +60,7 @@ class TracedWay:
         """The sender has learnt that all places up to ``upto`` were taken."""
         if upto > self.acknowledged:
             self.acknowledged, self.again = upto, 0
+            self.unanswered = False
 
     def take_number(self, n: int) -> bool:
         """Take a message of a stream that is not repaired. False if it was taken before."""
@@ -76,8 +79,8 @@ class TracedWay:
 
     def clone(self) -> TracedWay:
         return TracedWay(
-            self.session, self.to_host, self.epoch, self.n, self.newest, self.acknowledged, self.again, self.silent,
-            self.closing, self.accepted, self.taken, self.highest, self.missing.copy(),
+            self.session, self.to_host, self.epoch, self.n, self.newest, self.acknowledged, self.again,
+            self.unanswered, self.silent, self.closing, self.accepted, self.taken, self.highest, self.missing.copy(),
         )  # fmt: skip
 
     def key(self) -> tuple[Hashable, ...]:
@@ -94,6 +97,7 @@ class TracedWay:
             again,
             *numbers,
             missing,
+            self.unanswered,
             self.silent,
             self.closing,
         )

@@ -10,7 +10,7 @@ from client.check.judge import Finding
 from contract.design import Design
 from contract.messages import Ack, AnyMessage, Hello, Received
 from contract.results import KvmView, PerfView
-from contract.trace import AnyRecord, Crash, Delivery, Discard, Rest, Send, SessionChange
+from contract.trace import AnyRecord, Crash, Delivery, Discard, PeerSilent, Rest, Send, SessionChange
 from tests.client.check.runs import USE, finding, ordered, renumbered, trace
 from tests.designs import FENCED
 
@@ -46,6 +46,11 @@ def changed(new: str, *, to_host: bool = True) -> SessionChange:
 
 def lost(*, to_host: bool = True) -> SessionChange:
     return changed("lost", to_host=to_host)
+
+
+def unanswered() -> PeerSilent:
+    """KVM takes the host for silent."""
+    return PeerSilent(KVM, True, 1)
 
 
 def crashed() -> Crash:

@@ -39,6 +39,7 @@ from contract.trace import (
     Killed,
     LbrReset,
     LbrRestore,
+    PeerSilent,
     Pmi,
     Rest,
     Retired,
@@ -184,7 +185,7 @@ TESTED: dict[tuple[str, type], tuple[Test, ...]] = {
     ("no-counter", GuestPmi): (test_no_counter.test_a_counter_that_could_not_be_made_explains_nothing,),
     **{
         ("stream-kept", kind): (test_stream_kept.test_held, test_stream_kept.test_violated)
-        for kind in (Discard, SessionChange, Crash, Rest)
+        for kind in (Discard, SessionChange, PeerSilent, Crash, Rest)
     },
     ("grants-kept", HostWait): (test_grants_kept.test_a_host_task_waits_for_ack_or_for_the_end_of_the_lease,),
     ("grants-kept", HostWake): (test_grants_kept.test_a_host_task_waits_for_ack_or_for_the_end_of_the_lease,),

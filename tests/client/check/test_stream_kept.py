@@ -9,7 +9,19 @@ from contract.messages import CreateEvent, Drain, Drained, Hello, Received, Resu
 from contract.trace import AnyRecord
 from tests.cases import cases
 from tests.client.check.runs import HELD, IDLE, VIOLATED
-from tests.client.check.streams import HELLO, at_rest, came, changed, crashed, judged, lost, received, sent, thrown
+from tests.client.check.streams import (
+    HELLO,
+    at_rest,
+    came,
+    changed,
+    crashed,
+    judged,
+    lost,
+    received,
+    sent,
+    thrown,
+    unanswered,
+)
 from tests.designs import REVOKE_GP
 
 NAME = "stream-kept"
@@ -79,6 +91,15 @@ KEPT: dict[str, Sequence[AnyRecord]] = {
     "sends what has waited behind a full window": [
         *MANY, sent(1, 1, Drain(), to_host=False), came(1, "duplicate", to_host=False), *received(2, 1),
         sent(65, 65, CreateEvent("vm0/0", 1))],
+    "repeats the oldest to a silent end, and all after an answer": [
+        *THREE, *received(1, 1), sent(5, 2), sent(6, 3), unanswered(), sent(7, 2), sent(8, 2), came(8), *received(2, 2),
+        sent(9, 3), sent(10, 4)],
+    "repeats all to a silent end that has answered Resume": [
+        *THREE, *received(1, 1), unanswered(), lost(), sent(5, 0, Resume("kvm0", 5, 1, 0)), came(5), *welcomed(2, 1),
+        sent(6, 2), sent(7, 3)],
+    "repeats all in a new epoch": [
+        *THREE, *received(1, 1), unanswered(), sent(1, 1, Hello("kvm0"), epoch=2), sent(2, 2, epoch=2),
+        sent(3, 1, Hello("kvm0"), epoch=2), sent(4, 2, epoch=2), lost()],
     "pauses": [*MANY, *received(1, 1), sent(65, 65), came(2, "drop")],
 }  # fmt: skip
 BROKEN: dict[str, tuple[str, Sequence[AnyRecord]]] = {
@@ -107,6 +128,9 @@ BROKEN: dict[str, tuple[str, Sequence[AnyRecord]]] = {
         "after a new epoch it begins anew",
         [*THREE, *received(1, 1), sent(5, 2), sent(1, 1, Hello("kvm0"), epoch=2), sent(2, 2, epoch=2),
          sent(3, 3, epoch=2), sent(4, 3, epoch=2)],
+    ),
+    "R9: Ack of kvm0, place 3, is sent again to an end that is silent, and place 2 is older": (
+        "all to a silent end", [*THREE, *received(1, 1), unanswered(), sent(5, 2), sent(6, 3)],
     ),
     "R9: Ack of kvm0, place 2, is sent again, and was acknowledged": (
         "an acknowledgement that comes late takes none back",

@@ -25,6 +25,14 @@ def newest_again(self: Outgoing, now: int) -> list[Numbered]:
     return AGAIN_IN_ORDER(self, now)[-1:]
 
 
+def all_again(self: Outgoing, now: int) -> list[Numbered]:
+    repeats, self.repeats = self.repeats, 0
+    again = AGAIN_IN_ORDER(self, now)
+    self.repeats = repeats + bool(again)
+    self.postpone(now)
+    return again
+
+
 def takes_it_again(self: Incoming, n: int) -> tuple[str, str]:
     return "", ""
 
@@ -44,6 +52,10 @@ MUTATIONS = [
     Mutation(
         "newest-again", "an end repeats its newest message only", attribute(Outgoing, "again", newest_again),
         PLAIN, FENCED, alone=True, faults=("drop:Hello:1",),
+    ),
+    Mutation(
+        "all-again", "an end repeats all its messages to a silent end", attribute(Outgoing, "again", all_again),
+        TWO, FENCED, alone=True, faults=("cut kvm0>host at CreateEvent 1 by 600ms",),
     ),
     Mutation(
         "takes-twice", "an end takes a message that comes twice", attribute(Incoming, "_as_it_comes", takes_it_again),
