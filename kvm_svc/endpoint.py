@@ -22,6 +22,7 @@ from contract.messages import (
     Hello,
     Overflow,
     RegisterVcpu,
+    Renew,
     Revoke,
     SchedIn,
     SchedOut,
@@ -203,13 +204,14 @@ class KvmEndpoint:
         self.session.greet_again(self.protocol, self.effects)
 
     def _flush(self) -> None:
-        """Number and send the hypervisor's messages, and set the timer for the next ones."""
+        """Number and send the hypervisor's messages, and set the timer for the next ones. A Renew that the stream
+        repeats anyway is not said again: a slow link would carry nothing else."""
         while self.hv.outgoing:
             outgoing, self.hv.outgoing = self.hv.outgoing, []
             for body in outgoing:
                 if isinstance(body, REQUESTS) and self.session.phase in _NO_REQUESTS:
                     notifications.event_created(self.hv, EventCreated(body.vcpu, body.request, 0, SHUT_DOWN))
-                else:
+                elif not (isinstance(body, Renew) and self.session.outgoing.keeps(body)):
                     self._send(body)
         if self.session.outgoing.overrun:
             self._give_up()

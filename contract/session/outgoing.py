@@ -83,6 +83,10 @@ class Outgoing:
         """Keep a message until the link is up again."""
         self.waiting.append(body)
 
+    def keeps(self, body: AnyMessage) -> bool:
+        """Whether this message waits, or is sent again until the peer has taken it."""
+        return body in self.waiting or any(body == kept for _, kept in self.unacknowledged)
+
     @property
     def overrun(self) -> bool:
         """True if more messages wait than may."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from contract.control import FireKvmTimer, GetMsr, Open, SetMsr, VmSpec
-from contract.design import Design
+from contract.design import Design, StreamDelivery
 from contract.errors import RefusedError
 from contract.machine import Continue, Exit, GuestValue, Nop, Ran
 from contract.messages import (
     Ack,
     Available,
     CreateEvent,
+    Envelope,
     EventCreated,
     EventState,
+    Received,
     ReleaseEvent,
     Renew,
     Revoke,
@@ -26,7 +29,7 @@ from contract.trace import ClaimChange, Granted, HostWake, Timer
 from contract.x86 import IA32_DEBUGCTL
 from tests.cases import cases
 from tests.designs import FENCED, REVOKE_ACK, REVOKE_GP
-from tests.kvm_svc.rig import FROM0, VCPU, Rig
+from tests.kvm_svc.rig import FROM0, KVM, VCPU, Rig
 from tests.kvm_svc.told import EVENT, HELD, READ, Told, asked, held, loaded
 
 MS = 1_000_000
@@ -107,6 +110,18 @@ def test_a_timer_that_fires_has_the_grant_renewed_and_tries_again_later() -> Non
 
     assert told.heard()[-1] == Renew(3)
     assert timers(told) == [5 * MS, 5 * MS + LEASE_NS // 4]
+
+
+def test_a_renew_that_the_stream_repeats_is_not_said_once_more() -> None:
+    """On a link that carries a message each 4 ms KVM would fill the inbox of the host."""
+    told = held(replace(REVOKE_ACK, delivery=StreamDelivery.REPAIRED), until=LEASE_NS)
+    for ns in (5 * MS, 8 * MS, 11 * MS):
+        at(told, ns).command(FIRE)
+    assert told.heard() == [Renew(3)]
+    assert timers(told)[-1] > 11 * MS
+    told.take(Envelope(KVM, False, 1, 90, Received(told.core.endpoint.session.outgoing.order)))
+    at(told, 30 * MS).command(FIRE)
+    assert told.heard() == [Renew(3)]
 
 
 def test_a_timer_that_fires_early_renews_nothing() -> None:
