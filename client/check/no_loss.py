@@ -11,7 +11,7 @@ from contract.canonical import addresses
 from contract.lbr_ring import LbrRing
 from contract.provenance import branch_base, sign_extended
 from contract.trace import Access, Crash, GuestMsr, GuestPmi, LbrReset, Retired, UserMsr, VcpuReset
-from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS
+from contract.x86 import DEBUGCTL_LBR, IA32_DEBUGCTL, MSR_LBR_SELECT, MSR_LBR_TOS, LbrModel
 
 
 @dataclass(slots=True)
@@ -28,6 +28,10 @@ class Reference:
     """The guest was told that the LBR is lost, and has not turned it on again."""
     gone: frozenset[int] = frozenset()
     """Values of FROM and TO that the guest must not find any more, because a crash has taken all of them."""
+
+    def begin_again(self, model: LbrModel) -> None:
+        """The guest turns the LBR on after a denial. User space can have turned it on in between, in vain."""
+        self.lbr, self.aligned, self.denied = LbrRing(model), False, False
 
     def clone(self) -> Reference:
         return Reference(self.lbr.clone(), self.debugctl, self.aligned, self.denied, self.gone)
@@ -139,7 +143,8 @@ class NoLoss(Monitor):
             if r.write and r.result == "done":
                 for reference in self._all(r.vcpu):
                     reference.debugctl = r.value
-                    reference.denied = reference.denied and not lbr_on(r.value)
+                    if reference.denied and lbr_on(r.value):
+                        reference.begin_again(self.world.model)
         elif r.result == "done" and r.msr in self.world.lbr_msrs:
             self._reached(r)
 

@@ -23,7 +23,7 @@ from tests.client.check.runs import (
     renumbered,
     trace,
 )
-from tests.designs import DESIGNS, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V8, VMX_TRANSITION
+from tests.designs import DESIGNS, FENCED, KVM_SWITCH, MEDIATED, MERGED, REVOKE_GP, V7, V8, VMX_TRANSITION
 
 NAME = "no-loss"
 every_design = cases("design", DESIGNS.values(), ids=DESIGNS)
@@ -63,6 +63,19 @@ def test_held_on_haswell() -> None:
 )
 def test_not_exercised(steps: str) -> None:
     assert finding(trace(ordered("host: run vm0/0 on cpu0;" + steps), MERGED), NAME).verdict == IDLE
+
+
+def test_a_denied_guest_begins_anew_though_user_space_has_turned_its_lbr_on() -> None:
+    """It records nothing in between, and knows that it was denied. Its own write gives it a fresh LBR."""
+    steps = (
+        "host: run vm0/0 on cpu0; host: h = open cpu0 pinned branch any; vm0/0: wrmsr DEBUGCTL, LBR;"
+        "user: u = set vm0/0 DEBUGCTL, LBR; vm0/0: branch 2; host: disable h; vm0/0: wrmsr DEBUGCTL, LBR;"
+        "vm0/0: t = rdmsr LBR_TOS; vm0/0: f = rdmsr LBR_FROM[2]; vm0/0: branch 1; vm0/0: g = rdmsr LBR_STACK;"
+    )
+    records = trace(ordered(steps, actors="host, user, vm0/0"), FENCED)
+    assert (outcomes(records)["user:u"], outcomes(records)["vm0/0:f"]) == (1, 0)
+    assert [r.denied for r in records if isinstance(r, Access)] == [True, False]
+    assert finding(records, NAME).verdict == HELD
 
 
 def test_denied_guest_begins_anew() -> None:
