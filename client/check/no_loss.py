@@ -30,7 +30,7 @@ class Reference:
     """Values of FROM and TO that the guest must not find any more, because a crash has taken all of them."""
 
     def begin_again(self, model: LbrModel) -> None:
-        """The guest turns the LBR on after a denial. User space can have turned it on in between, in vain."""
+        """The guest turns the LBR on after a denial. That user space has turned it on in between records nothing."""
         self.lbr, self.aligned, self.denied = LbrRing(model), False, False
 
     def clone(self) -> Reference:
