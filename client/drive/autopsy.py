@@ -69,6 +69,8 @@ def _as_told(broken: BrokenCallError, services: dict[str, Service], ends: Ends) 
         service = next(name for name in (*named, *([service] if service in alike else []), *alike))
     if broken.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         reason = "did not answer a call in time"
+    elif broken.code is grpc.StatusCode.UNAVAILABLE and not alike:
+        reason = f"the driver has lost its link to it ({reason})"
     if broken.code in _ENDING and (end := ends(service, EXIT_TIMEOUT)):
         reason = end  # The process was ending when it was probed.
     return SystemFailedError(service, reason)

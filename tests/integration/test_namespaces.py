@@ -126,7 +126,8 @@ def test_a_driver_that_is_cut_off_keeps_what_it_has(network: Network, tmp_path: 
     status, errors = network.record(tmp_path / "run.json", 20, network.links[link].cut)
 
     assert status == ExitCode.SYSTEM_FAILED
-    assert f"error: {service}: the driver has lost its link to it in a free run" in " ".join(errors.split())
+    # The free run loses it, or the command that ends the run a moment later.
+    assert f"error: {service}: the driver has lost its link to it" in " ".join(errors.split())
     run = load_judged(tmp_path / "run.json")
     assert run.failure is not None
     assert len(run.tape) > 20

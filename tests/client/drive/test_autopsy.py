@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import grpc
 import pytest
 
 from client.cli.services import check_address
-from client.drive.autopsy import knock
+from client.drive.autopsy import _as_told, knock
+from client.drive.grpc_service import BrokenCallError
 from contract.errors import InputError
 from tests.cases import cases
 
@@ -42,6 +46,20 @@ def test_a_port_that_refuses(listener: socket.socket) -> None:
 
     assert knock(address, met=True) == f"died, nothing listens at {address}"
     assert knock(address, met=False) == f"nothing listens at {address}"
+
+
+@cases(
+    ("details", "told"),
+    [
+        ("Socket closed", "perfcore: the driver has lost its link to it (UNAVAILABLE: Socket closed)"),
+        ("kvm: kvm0: is stopping", "kvm0: kvm0: is stopping"),
+    ],
+    ids=["of the link", "of a service"],
+)
+def test_a_call_that_fails_while_all_services_answer(details: str, told: str) -> None:
+    services: dict[str, Any] = {name: SimpleNamespace(kind=name.rstrip("0"), host=0) for name in ("perfcore", "kvm0")}
+    broken = BrokenCallError("perfcore", grpc.StatusCode.UNAVAILABLE, details)
+    assert str(_as_told(broken, services, lambda name, seconds: "")) == told
 
 
 def test_a_name_that_does_not_resolve() -> None:
