@@ -26,18 +26,22 @@ class Reference:
     """Its TOS has been set to the real one."""
     denied: bool = False
     """The guest was told that the LBR is lost, and has not turned it on again."""
+    stale: bool = False
+    """The guest has reached no LBR since it was denied."""
     gone: frozenset[int] = frozenset()
     """Values of FROM and TO that the guest must not find any more, because a crash has taken all of them."""
 
     def begin_again(self, model: LbrModel) -> None:
-        """The guest turns the LBR on after a denial. That user space has turned it on in between records nothing."""
-        self.lbr, self.aligned, self.denied = LbrRing(model), False, False
+        """The guest reaches an LBR. If it was denied before, this is a fresh one: what user space did since, such as to
+        turn the LBR on, is not in it."""
+        if self.stale:
+            self.lbr, self.aligned, self.stale = LbrRing(model), False, False
 
     def clone(self) -> Reference:
-        return Reference(self.lbr.clone(), self.debugctl, self.aligned, self.denied, self.gone)
+        return Reference(self.lbr.clone(), self.debugctl, self.aligned, self.denied, self.stale, self.gone)
 
     def key(self) -> tuple[Hashable, ...]:
-        return self.lbr.key(), self.debugctl, self.aligned, self.denied, frozenset(addresses(self.gone))
+        return self.lbr.key(), self.debugctl, self.aligned, self.denied, self.stale, frozenset(addresses(self.gone))
 
 
 class NoLoss(Monitor):
@@ -114,7 +118,7 @@ class NoLoss(Monitor):
             gone = before.gone.union(held, *[each.gone for each in self._all(vcpu)])
             self.resets[vcpu] = tuple(
                 [
-                    Reference(LbrRing(self.world.model), debugctl, denied=before.denied, gone=gone)
+                    Reference(LbrRing(self.world.model), debugctl, denied=before.denied, stale=before.stale, gone=gone)
                     for debugctl in sorted({before.debugctl, before.debugctl & ~DEBUGCTL_LBR})
                 ]
             )
@@ -137,14 +141,15 @@ class NoLoss(Monitor):
 
     def _access(self, r: Access) -> None:
         if r.denied:
-            self.references[r.vcpu] = Reference(LbrRing(self.world.model), denied=True)
+            self.references[r.vcpu] = Reference(LbrRing(self.world.model), denied=True, stale=True)
             self.resets.pop(r.vcpu, None)
         elif r.msr == IA32_DEBUGCTL:
             if r.write and r.result == "done":
                 for reference in self._all(r.vcpu):
                     reference.debugctl = r.value
-                    if reference.denied and lbr_on(r.value):
+                    if lbr_on(r.value):
                         reference.begin_again(self.world.model)
+                        reference.denied = False
         elif r.result == "done" and r.msr in self.world.lbr_msrs:
             self._reached(r)
 
@@ -153,6 +158,8 @@ class NoLoss(Monitor):
             self._reached(r)
 
     def _reached(self, r: Access | GuestMsr) -> None:
+        for reference in self._all(r.vcpu):
+            reference.begin_again(self.world.model)
         if r.write:
             for reference in self._all(r.vcpu):
                 self._put(r.msr, r.value, reference)

@@ -78,6 +78,18 @@ def test_a_denied_guest_begins_anew_though_user_space_has_turned_its_lbr_on() ->
     assert finding(records, NAME).verdict == HELD
 
 
+def test_what_a_denied_guest_writes_into_its_fresh_lbr_counts() -> None:
+    """Its filter is in force before it turns the LBR on."""
+    steps = (
+        "host: run vm0/0 on cpu0; host: h = open cpu0 pinned branch any; vm0/0: wrmsr DEBUGCTL, LBR; host: close h;"
+        "vm0/0: wrmsr LBR_SELECT, KERNEL; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: branch 1 call;"
+        "vm0/0: wrmsr LBR_TOS, 5; vm0/0: g = rdmsr LBR_STACK;"
+    )
+    records = trace(ordered(steps), FENCED)
+    assert [r.denied for r in records if isinstance(r, Access)][:3] == [True, False, False]
+    assert finding(records, NAME).verdict == HELD
+
+
 def test_denied_guest_begins_anew() -> None:
     """It was told with a #GP that the LBR is not its own; that the ring is empty afterwards is no surprise."""
     later = "host: close h0; vm0/0: wrmsr DEBUGCTL, LBR; vm0/0: o2 = rdmsr LBR_FROM[4];"
