@@ -61,7 +61,7 @@ from contract.control import (
 )
 from contract.design import Design
 from contract.effects import StepResult
-from contract.errors import LimitError, PeerContractError, RefusedError, SystemFailedError
+from contract.errors import PeerContractError, RefusedError, SystemFailedError
 from contract.machine import AnyOp
 from contract.messages import HOST
 from contract.network import CAPACITY
@@ -179,8 +179,6 @@ class Player:
         self.tape.append(decision)
         try:
             _CARRY_OUT[type(decision)](self, decision)
-        except LimitError:
-            raise
         except RefusedError as error:
             raise SystemFailedError(self._service_of(decision), f"{decision}: {error}") from error
         flight = self.flight

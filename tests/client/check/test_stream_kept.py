@@ -121,11 +121,11 @@ BROKEN: dict[str, tuple[str, Sequence[AnyRecord]]] = {
         "a hole in a repetition", [*THREE, *received(1, 1), sent(5, 2), sent(6, 4)],
     ),
     "R9: Ack of kvm0, place 5, is sent again, and place 3 is not before it": (
-        "after an acknowledgement it begins anew",
+        "after an acknowledgement it begins again",
         [*THREE, sent(5, 5), *received(1, 1), sent(6, 2), sent(7, 3), sent(8, 4), came(2), *received(2, 2), sent(9, 5)],
     ),
     "R9: Ack of kvm0, place 3, is sent again, and place 1 is not before it": (
-        "after a new epoch it begins anew",
+        "after a new epoch it begins again",
         [*THREE, *received(1, 1), sent(5, 2), sent(1, 1, Hello("kvm0"), epoch=2), sent(2, 2, epoch=2),
          sent(3, 3, epoch=2), sent(4, 3, epoch=2)],
     ),
@@ -247,10 +247,10 @@ def old(newest: int, rule: str) -> Finding:
 
 
 def test_a_new_epoch_of_a_stream_that_is_not_repaired_numbers_from_1() -> None:
-    anew: list[AnyRecord] = [*LATE, came(2, "drop"), sent(1, 0, Hello("kvm0"), epoch=2), came(1, "duplicate")]
-    assert judged(NAME, [*anew, came(1), thrown(1, "R3")], REVOKE_GP).verdict == HELD
-    anew += [sent(2, epoch=2), came(2, "duplicate"), came(2)]
-    again = judged(NAME, [*anew, at_rest()], REVOKE_GP)
+    fresh: list[AnyRecord] = [*LATE, came(2, "drop"), sent(1, 0, Hello("kvm0"), epoch=2), came(1, "duplicate")]
+    assert judged(NAME, [*fresh, came(1), thrown(1, "R3")], REVOKE_GP).verdict == HELD
+    fresh += [sent(2, epoch=2), came(2, "duplicate"), came(2)]
+    again = judged(NAME, [*fresh, at_rest()], REVOKE_GP)
     assert [v.text for v in again.violations] == ["R3: Ack of kvm0, number 2, is taken and was taken before"]
 
 
